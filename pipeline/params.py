@@ -1,0 +1,148 @@
+"""params.yaml as frozen values, one block per stage, checked when loaded. Every mistake is named with its key."""
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+
+RELEASE_ID = re.compile(r"^[a-z0-9][a-z0-9-]{2,40}$")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReleaseParams:
+    id: str | None = None
+    dataset: str
+    source: str | None = None
+    source_label: str | None = None
+    data_id: str | None = None
+    extract_date: date | None = None
+    rows: int
+
+    def __post_init__(self) -> None:
+        if self.id is not None and not RELEASE_ID.match(self.id):
+            raise ValueError(f"release.id {self.id!r}: 3 to 41 of a-z, 0-9 and -, beginning with a letter or digit")
+        if self.rows < 1:
+            raise ValueError(f"release.rows must be at least 1, is {self.rows}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PrivacyParams:
+    epsilon: float
+    delta: float
+
+    def __post_init__(self) -> None:
+        if not self.epsilon > 0:
+            raise ValueError(f"privacy.epsilon must be positive, is {self.epsilon}")
+        if not 0 < self.delta <= 1e-6:
+            raise ValueError(f"privacy.delta must be in (0, 1e-6], is {self.delta} (privacy_rules.md 15)")
+
+
+@dataclass(frozen=True, kw_only=True)
+class IngestParams:
+    holdout_share: float
+    max_cell_bytes: int
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.holdout_share < 1:
+            raise ValueError(f"ingest.holdout_share must be in [0, 1), is {self.holdout_share}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ValidateParams:
+    rows_in_report: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainParams:
+    """`table` and `pathway` are the settings of the two models, checked by their own dataclasses."""
+
+    shares: Mapping[str, float]
+    table: Mapping[str, Any]
+    pathway: Mapping[str, Any]
+    device: str
+    checkpoint_steps: int
+
+    def __post_init__(self) -> None:
+        if set(self.shares) != {"table", "pathway"} or min(self.shares.values()) <= 0:
+            raise ValueError(f"train.shares must name table and pathway, both positive, is {dict(self.shares)}")
+        if self.device not in ("auto", "cpu", "cuda"):
+            raise ValueError(f"train.device must be auto, cpu or cuda, is {self.device!r}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SampleParams:
+    partition_rows: int
+    seed: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateParams:
+    max_rows: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class ApproveParams:
+    self_approve: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class PublishParams:
+    sample_patients: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScheduleParams:
+    refresh: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Params:
+    release: ReleaseParams
+    privacy: PrivacyParams
+    ingest: IngestParams
+    validate: ValidateParams
+    train: TrainParams
+    sample: SampleParams
+    evaluate: EvaluateParams
+    approve: ApproveParams
+    publish: PublishParams
+    schedule: ScheduleParams = field(default_factory=lambda: ScheduleParams(refresh="0 3 * * 1"))
+
+
+BLOCKS: Mapping[str, type] = {
+    "release": ReleaseParams, "privacy": PrivacyParams, "ingest": IngestParams, "validate": ValidateParams, "train": TrainParams,
+    "sample": SampleParams, "evaluate": EvaluateParams, "approve": ApproveParams, "publish": PublishParams, "schedule": ScheduleParams,
+}
+
+
+def from_mapping(value: Mapping[str, Any], name: str = "params.yaml") -> Params:
+    """Checks a nested mapping. Raises ValueError naming every unknown or missing key at once, or the first value out of range."""
+    problems = [f"unknown block {block!r}" for block in value if block not in BLOCKS]
+    blocks = {}
+    for block, kind in BLOCKS.items():
+        given = value.get(block)
+        if not isinstance(given, Mapping):
+            problems.append(f"block {block!r} is missing")
+            continue
+        known = {f.name for f in fields(kind)}
+        problems += [f"unknown key {block}.{key}" for key in given if key not in known]
+        blocks[block] = (kind, {key: item for key, item in given.items() if key in known})
+    if problems:
+        raise ValueError(f"{name}: " + "; ".join(problems))
+    try:
+        return Params(**{block: kind(**given) for block, (kind, given) in blocks.items()})
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{name}: {error}") from None
+
+
+def load(path: Path) -> Params:
+    """The checked params of a workspace or of the project."""
+    value = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
+    if not isinstance(value, Mapping):
+        raise ValueError(f"{path.name} must hold one mapping of blocks: {', '.join(BLOCKS)}")
+    return from_mapping(value, path.name)
