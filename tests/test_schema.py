@@ -1,0 +1,93 @@
+"""Declarations: what a mistake says, and what a good one becomes."""
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+
+from pipeline import schema
+from pipeline.declaration import DeclarationError
+
+GOOD = """
+    dataset: toy
+    title: A toy
+    source: written for a test
+    public: true
+    layout: table
+    population: {name: toy, universe: nobody, kind: public, nominal_size: 1000, epsilon: 10, delta: 1.0e-6, ceiling_epsilon: 20}
+    tables:
+      toy:
+        file: toy
+        columns:
+          sex: {kind: categorical, categories: [F, M]}
+          age: {kind: continuous, lower: 0, upper: 120}
+          born: {kind: date, lower: 1900-01-01, upper: 2020-12-31}
+          note: {kind: text, role: carried, nullable: true}
+    implications:
+      - {given: sex, then: age, allowed: {}}
+    """
+
+
+def write(folder: Path, text: str, name: str = "toy") -> Path:
+    path = folder / f"{name}.yaml"
+    path.write_text(dedent(text), encoding="utf-8")
+    return path
+
+
+def problems(folder: Path, text: str) -> str:
+    with pytest.raises(DeclarationError) as caught:
+        schema.load(write(folder, text))
+    return str(caught.value)
+
+
+def test_a_good_declaration_becomes_values(tmp_path):
+    toy = schema.load(write(tmp_path, GOOD))
+    assert list(toy.patients) == ["sex", "age", "born"]
+    assert toy.patients["sex"].categories == ("F", "M")
+    assert toy.patients["born"].upper == 18627  # days from 1970-01-01 to 2020-12-31
+    assert toy.events is None
+    with pytest.raises(AttributeError):
+        toy.title = "changed"
+    with pytest.raises(TypeError):
+        toy.patients["more"] = toy.patients["sex"]
+
+
+def test_every_mistake_is_named_at_once_with_its_line(tmp_path):
+    text = (GOOD.replace("kind: continuous, lower: 0", "kind: continous, lower: 130")
+                .replace("[F, M]", "[F, F, yes]").replace("delta: 1.0e-6", "delta: 1.0e-3")
+                .replace("{given: sex", "{given: seks").replace("title: A toy", "titel: A toy"))
+    said = problems(tmp_path, text)
+    for place, field, what in [("toy.yaml:3", "titel", "is not a field"), ("toy.yaml:7", "population.delta", "at most 1e-06"),
+                               ("toy.yaml:12", "categories", "listed twice: F"), ("toy.yaml:13", "kind", "'continous' is none of"),
+                               ("toy.yaml:13", "age", "lower 130 is not below upper 120"),
+                               ("toy.yaml:17", "given", "no static column named 'seks'"), ("toy.yaml", "(top)", "'title' is missing")]:
+        assert any(place in line and field in line and what in line for line in said.splitlines()), (place, field, what, said)
+
+
+def test_yaml_that_reads_yes_as_a_boolean_is_caught(tmp_path):
+    assert "put it in quotes" in problems(tmp_path, GOOD.replace("[F, M]", "[F, true]"))
+
+
+def test_broken_yaml_and_missing_file_are_one_line(tmp_path):
+    assert "toy.yaml:3" in problems(tmp_path, "dataset: toy\ntitle: x\n  bad: [indent\n")
+    with pytest.raises(DeclarationError, match="no such declaration"):
+        schema.load(tmp_path / "absent.yaml")
+
+
+def test_extends_takes_the_parent_and_overrides_field_by_field(tmp_path):
+    write(tmp_path, GOOD)
+    child = write(tmp_path, "extends: toy\ndataset: child\npopulation: {name: child, nominal_size: 50}\n", "child")
+    loaded = schema.load(child)
+    assert (loaded.dataset, loaded.population.name, loaded.population.nominal_size, loaded.population.epsilon) == ("child", "child", 50, 10)
+    assert list(loaded.patients) == ["sex", "age", "born"]
+
+
+def test_a_parent_is_declared_before_what_it_implies(tmp_path):
+    text = GOOD.replace("{given: sex, then: age, allowed: {}}", "{given: age, then: sex, allowed: {}}")
+    assert "must be declared before" in problems(tmp_path, text)
+
+
+@pytest.mark.parametrize("path", sorted(Path(__file__).parents[1].glob("datasets/*.yaml")), ids=lambda path: path.stem)
+def test_the_shipped_declarations_are_sound(path):
+    loaded = schema.load(path)
+    assert loaded.dataset == path.stem
+    assert loaded.public == (loaded.dataset != "cancer_pathways")
