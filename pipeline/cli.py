@@ -1,0 +1,198 @@
+"""The command line: one command per stage and per tool. It parses and hands on; the work is in the modules it names.
+
+Importing this imports nothing heavy: a command's module is loaded when the command runs.
+"""
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+from collections.abc import Callable, Sequence
+from datetime import date
+from pathlib import Path
+
+from pipeline.stages import REFUSED, STAGES
+
+Command = Callable[[argparse.Namespace], int | None]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command; returns its exit code. A stated refusal is one line on standard error and exit code 2."""
+    from pipeline.commands.stage import is_refusal, main_logging, place
+
+    options = parser().parse_args(arguments)
+    main_logging()
+    try:
+        return options.run(options) or 0
+    except KeyboardInterrupt:
+        logging.getLogger("pipeline").error("stopped by the keyboard")
+        return 130
+    except Exception as error:
+        if os.environ.get("SYNDASERA_DEBUG"):
+            raise
+        logging.getLogger("pipeline").error("%s", error if is_refusal(error) else f"{type(error).__name__} at {place(error)}: {error}")
+        return REFUSED if is_refusal(error) else 1
+
+
+def parser() -> argparse.ArgumentParser:
+    """Every command with its options and their help."""
+    top = argparse.ArgumentParser(prog="python -m pipeline", description="Synthetic extracts with a differential-privacy guarantee "
+                                  "for a patient's whole history. A stage runs in its workspace, runs/<release_id>/, without arguments.")
+    commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for stage in STAGES.values():
+        _add(commands, stage.name, f"stage: {stage.summary}", lambda options, name=stage.name: _stage(name))
+    _add_runs(commands)
+    _add_tools(commands)
+    _add_keeping(commands)
+    _add_services(commands)
+    return top
+
+
+def _add(commands: argparse._SubParsersAction, name: str, help_text: str, run: Command) -> argparse.ArgumentParser:
+    made: argparse.ArgumentParser = commands.add_parser(name, help=help_text, description=help_text[:1].upper() + help_text[1:] + ".")
+    made.set_defaults(run=run)
+    return made
+
+
+def _stage(name: str) -> int:
+    from pipeline.commands import stage
+
+    return stage.run(name)
+
+
+def _lazy(module: str, function: str) -> Command:
+    """A command that loads its module when it runs."""
+    def run(options: argparse.Namespace) -> int | None:
+        import importlib
+
+        done: int | None = getattr(importlib.import_module(f"pipeline.commands.{module}"), function)(options)
+        return done
+    return run
+
+
+def _add_request(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--release-id", required=True, help="name of the release: 3 to 41 of a-z, 0-9 and -")
+    command.add_argument("--source", type=_given, help="folder or file of the source tables; default: what the custodian declared")
+    command.add_argument("--label", type=_given, help="public name of this state of the source; default: the declared one")
+    command.add_argument("--extract-date", type=_date, help="public last day of observation, YYYY-MM-DD")
+    command.add_argument("--epsilon", type=_number, help="privacy loss of this release; default: params.yaml")
+    command.add_argument("--rows", type=_count, help="synthetic patients to draw; default: params.yaml")
+    command.add_argument("--owner", type=_given, help="the run that asks (Airflow's run id), so that its retries are known")
+
+
+def _add_runs(commands: argparse._SubParsersAction) -> None:
+    refresh = _add(commands, "refresh", "make a release without Airflow: workspace and all stages", _lazy("runs", "refresh"))
+    refresh.add_argument("dataset", help="a declaration in datasets/")
+    _add_request(refresh)
+    prepare = _add(commands, "prepare", "make the workspace of a run and open the population of simulated or public data",
+                   _lazy("runs", "prepare"))
+    prepare.add_argument("--dataset", required=True, help="a declaration in datasets/")
+    _add_request(prepare)
+    drawn = _add(commands, "prepare-draw", "make the workspace of a draw: a new extract from a published model, free",
+                 _lazy("runs", "prepare_draw"))
+    drawn.add_argument("--model-of", required=True, help="the published release whose model is drawn from")
+    drawn.add_argument("--release-id", required=True, help="name of the new release")
+    drawn.add_argument("--rows", type=_count, help="synthetic patients to draw; default: params.yaml")
+    drawn.add_argument("--owner", type=_given, help="the run that asks (Airflow's run id)")
+    record = _add(commands, "record", "commit dvc.lock of the current workspace to the restricted registry", _lazy("runs", "record"))
+    record.add_argument("stage", choices=list(STAGES), help="the stage that has just run")
+    check = _add(commands, "check-source", "say whether a dataset has a source that no release was made of yet; exit code 99 if not",
+                 _lazy("runs", "check_source"))
+    check.add_argument("--dataset", required=True, help="a declaration in datasets/")
+    check.add_argument("--source", type=_given, help="a source named by hand; default: what the custodian declared")
+    check.add_argument("--label", type=_given, help="its public label; default: the declared one")
+    _add(commands, "needs-approval", "in a workspace: exit code 0 where a person must approve, 99 where the run may itself",
+         _lazy("runs", "needs_approval"))
+    _add(commands, "track", "in a workspace: bring MLflow up to date with its stages", _lazy("runs", "track"))
+    verify = _add(commands, "verify", "check a published release: files, tag, ledger", _lazy("runs", "verify"))
+    verify.add_argument("release", help="release id")
+
+
+def _add_tools(commands: argparse._SubParsersAction) -> None:
+    simulate = _add(commands, "simulate", "write a plausible confidential extract with known truth", _lazy("tools", "simulate"))
+    if {"simulate"} & set(sys.argv):  # its options live with the simulator, which is not loaded for other commands
+        from pipeline.simulator import command as simulator
+
+        simulator.add_arguments(simulate)
+    fit = _add(commands, "fit", "fit a model for benchmarks, without ledger; public datasets only", _lazy("tools", "fit"))
+    fit.add_argument("--dataset", type=Path, required=True, help="a declaration, FILE.yaml, with public: true")
+    fit.add_argument("--source", type=Path, required=True, help="folder or file of the source tables")
+    fit.add_argument("--epsilon", type=float, required=True, help="privacy loss of the model")
+    fit.add_argument("--delta", type=float, default=1e-6, help="default 1e-6")
+    fit.add_argument("--model", type=Path, required=True, help="folder to write the model to; it must not exist")
+    draw = _add(commands, "draw", "draw synthetic patients from a finished or published model, free", _lazy("tools", "draw"))
+    draw.add_argument("--model", type=Path, required=True, help="a model's folder")
+    draw.add_argument("--rows", type=_count, required=True, help="synthetic patients to draw")
+    draw.add_argument("--out", type=Path, required=True, help="a .csv file for a single table, else a folder for one CSV per table")
+    draw.add_argument("--seed", type=int, default=1, help="public seed of the draw, default 1")
+    draw.add_argument("--where", action="append", default=[], metavar="COLUMN=VALUES",
+                      help="a prompt that holds exactly: sex=Female,Male or age=30..50; may be given again")
+    expectations = _add(commands, "expectations", "write the suites of all declarations to expectations/", _lazy("tools", "expectations"))
+    expectations.add_argument("--check", action="store_true", help="only say whether the committed suites are stale (exit code 2)")
+
+
+def _add_keeping(commands: argparse._SubParsersAction) -> None:
+    ledger = _add(commands, "ledger", "show, verify or open populations in the privacy ledger", _lazy("keeping", "show"))
+    actions = ledger.add_subparsers(title="actions", metavar="ACTION")
+    show = _add(actions, "show", "balance and entries of every population, or of one", _lazy("keeping", "show"))
+    show.add_argument("population", nargs="?", help="name of a population")
+    ledger.set_defaults(population=None)
+    _add(actions, "verify", "check the chain of entries from the first to the head", _lazy("keeping", "verify"))
+    opened = _add(actions, "open", "open the population that a dataset declares", _lazy("keeping", "open_population"))
+    opened.add_argument("dataset", help="a declaration in datasets/")
+    opened.add_argument("--reason", required=True, help="why; kept in the ledger")
+    sources = _add(commands, "sources", "declare sources, or show what is declared", _lazy("keeping", "show_sources"))
+    actions = sources.add_subparsers(title="actions", metavar="ACTION")
+    _add(actions, "show", "every declared source with its label", _lazy("keeping", "show_sources"))
+    put = _add(actions, "set", "declare the source of a dataset", _lazy("keeping", "set_source"))
+    put.add_argument("dataset", help="a declaration in datasets/")
+    put.add_argument("--path", required=True, help="folder or file of the source tables")
+    put.add_argument("--label", required=True, help="public name of this state of the source, chosen by a person")
+    put.add_argument("--extract-date", type=_date, help="public last day of observation, YYYY-MM-DD")
+    _add(commands, "status", "services, sources, populations and releases at a glance", _lazy("keeping", "status"))
+    _add(commands, "clean-check", "exit code 2 where the ledger holds a population that is neither simulated nor public",
+         _lazy("keeping", "clean_check"))
+
+
+def _add_services(commands: argparse._SubParsersAction) -> None:
+    _add(commands, "setup", "make the state that a first run needs: registries, remotes, MLflow, Airflow's home", _lazy("services", "setup"))
+    _add(commands, "up", "start Airflow and MLflow, print addresses and passwords", _lazy("services", "up"))
+    _add(commands, "down", "stop Airflow and MLflow", _lazy("services", "down"))
+    run = _add(commands, "run", "what `make run` does: source, Airflow, the DAG refresh followed to its end", _lazy("services", "run"))
+    run.add_argument("--dataset", type=_given, help="a declaration in datasets/; default: simulated_pathways")
+    run.add_argument("--source", type=_given, help="source tables; default: what is declared; simulated for simulated_pathways")
+    run.add_argument("--label", type=_given, help="public label of the source; default: dataset and today's date")
+    run.add_argument("--patients", type=_count, help="patients to simulate, default 5000")
+    run.add_argument("--epsilon", type=_number, help="default: params.yaml")
+    run.add_argument("--rows", type=_count, help="default: params.yaml")
+    run.add_argument("--release-id", type=_given, help="default: dataset and time")
+    run.add_argument("--next", action="store_true", help="`make refresh`: simulate the next extract of the same patients first")
+    run.add_argument("--extract-date", type=_date, help="with --next: its date, YYYY-MM-DD; default: a quarter after the last")
+
+
+def _given(text: str) -> str | None:
+    """An option left empty by a form counts as not given."""
+    return text or None
+
+
+def _date(text: str) -> date | None:
+    try:
+        return date.fromisoformat(text) if text else None
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no date, write YYYY-MM-DD") from None
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text) if text else None
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number") from None
+
+
+def _count(text: str) -> int | None:
+    if not text:
+        return None
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number of at least 1")
+    return int(text)

@@ -1,0 +1,100 @@
+"""The two registries: bare git repositories with DVC, one per zone, each with a DVC remote of its own.
+
+The restricted one holds dvc.lock of every run (hashes and sizes of patients' tables). The released one holds one commit and
+tag per published release, and nothing else; anybody may `dvc get` from it.
+"""
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from pipeline.catalog import Home
+
+_IDENTITY = {"GIT_AUTHOR_NAME": "Syndasera", "GIT_AUTHOR_EMAIL": "syndasera@localhost",
+             "GIT_COMMITTER_NAME": "Syndasera", "GIT_COMMITTER_EMAIL": "syndasera@localhost"}
+
+
+def git(*arguments: str, cwd: Path) -> str:
+    """Runs git there as Syndasera and returns what it printed. Raises RuntimeError with git's own last line."""
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("GIT_")} | _IDENTITY | {"GIT_TERMINAL_PROMPT": "0"}
+    done = subprocess.run(["git", *arguments], cwd=cwd, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        said = (done.stderr or done.stdout).strip().splitlines() or ["nothing said"]
+        raise RuntimeError(f"git {arguments[0]} in {cwd.name}: {said[-1]}")
+    return done.stdout.strip()
+
+
+def ensure(home: Home) -> None:
+    """Makes both registries and remotes where they are missing. Idempotent."""
+    _ensure_one(home.restricted_registry, "restricted", home.restricted_remote)
+    _ensure_one(home.released_registry, "released", home.released_remote)
+
+
+def is_tagged(registry: Path, tag: str) -> bool:
+    """Whether a registry holds this tag. False where there is no registry yet."""
+    return registry.is_dir() and bool(git("tag", "--list", tag, cwd=registry))
+
+
+def branches(registry: Path) -> set[str]:
+    if not registry.is_dir():
+        return set()
+    return set(git("for-each-ref", "--format=%(refname:short)", "refs/heads", cwd=registry).split())
+
+
+def clone(registry: Path, target: Path, branch: str | None = None) -> None:
+    """Clones into `target`, which must not exist; on a branch of its own where `branch` names one."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    git("clone", "-q", str(registry.resolve()), str(target), cwd=target.parent)
+    if branch is not None:
+        git("checkout", "-q", "-B", branch, cwd=target)
+
+
+def commit_all(tree: Path, message: str) -> bool:
+    """Commits everything that is not ignored. Returns False where nothing had changed."""
+    git("add", "--all", cwd=tree)
+    if not git("status", "--porcelain", cwd=tree):
+        return False
+    git("commit", "-q", "-m", message, cwd=tree)
+    return True
+
+
+def tool_environment() -> dict[str, str]:
+    """The environment for dvc and what it starts: our own interpreter's folder first on the path, so that `python` is this one."""
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    return {**os.environ, **_IDENTITY, "PATH": path, "DVC_NO_ANALYTICS": "1"}
+
+
+def dvc(*arguments: str, cwd: Path) -> None:
+    """Runs dvc there. Raises RuntimeError with its last line."""
+    done = subprocess.run(["dvc", *arguments], cwd=cwd, env=tool_environment(), capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        said = (done.stderr or done.stdout).strip().splitlines() or ["nothing said"]
+        raise RuntimeError(f"dvc {arguments[0]} in {cwd.name}: {said[-1]}")
+
+
+def _ensure_one(registry: Path, zone: str, remote: Path) -> None:
+    remote.mkdir(parents=True, exist_ok=True)
+    if registry.is_dir():
+        return
+    registry.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=registry.parent) as scratch:  # on one file system, so that the move is one step
+        tree, bare = Path(scratch) / "tree", Path(scratch) / "registry.git"
+        tree.mkdir()
+        git("init", "-q", "-b", "main", cwd=tree)
+        (tree / ".dvc").mkdir()
+        (tree / ".dvc" / "config").write_text(_dvc_config(zone, remote), encoding="utf-8")
+        (tree / ".dvc" / ".gitignore").write_text("/config.local\n/tmp\n/cache\n", encoding="utf-8")
+        (tree / ".dvcignore").write_text("", encoding="utf-8")
+        commit_all(tree, f"The {zone} registry begins")
+        git("clone", "-q", "--bare", str(tree), str(bare), cwd=Path(scratch))
+        git("remote", "remove", "origin", cwd=bare)
+        shutil.move(bare, registry)
+
+
+def _dvc_config(zone: str, remote: Path) -> str:
+    return (f"[core]\n    analytics = false\n    check_update = false\n    remote = {zone}\n"
+            f"['remote \"{zone}\"']\n    url = {remote.resolve()}\n")

@@ -1,0 +1,93 @@
+"""Records who let a release out: a person, by Airflow's approval task or at the terminal, or the run itself for simulated and public data.
+
+A custodian who has read the restricted report makes a decision that the (epsilon, delta) statement does not cover
+(privacy_rules.md 4). Reasons stay in the restricted zone; a refused attempt stays charged.
+"""
+from __future__ import annotations
+
+import getpass
+import json
+import logging
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from pipeline import files
+from pipeline.catalog import Workspace
+from pipeline.params import Params
+from pipeline.schema import Schema
+
+log = logging.getLogger(__name__)
+
+ANSWER_VARIABLE = "SYNDASERA_ANSWER"        # what the approval task in Airflow was told: Approve or Reject
+ANSWERED_BY_VARIABLE = "SYNDASERA_ANSWERED_BY"
+SELF_APPROVING = ("simulated", "public")
+
+
+class NotApproved(Exception):
+    """The release was refused, or nobody was there to approve it. What it was charged stays charged."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Approval:
+    """One answer about one release. `self_approved`: the run answered for itself, no person looked."""
+
+    release_id: str
+    approved: bool
+    by: str
+    self_approved: bool
+    answered_at: str  # UTC, ISO
+
+
+def may_approve_itself(params: Params, schema: Schema) -> bool:
+    """Whether the run needs no person: simulated or public data, and params.yaml says so."""
+    return params.approve.self_approve and schema.population.kind in SELF_APPROVING
+
+
+def run(workspace: Workspace, params: Params, schema: Schema) -> None:
+    """Writes `approval.json`. Raises NotApproved after recording a refusal. An answer once given holds for later runs."""
+    release_id = str(params.release.id)
+    answers = workspace.restricted.root / "answers.jsonl"
+    approval = _last_answer(answers, release_id) or _decide(release_id, may_approve_itself(params, schema), os.environ, workspace)
+    if _last_answer(answers, release_id) != approval:
+        _append(answers, approval)
+    if not approval.approved:
+        raise NotApproved(f"release {release_id} was refused by {approval.by}; its charge stays in the ledger, a new release needs a new id")
+    files.write_json(workspace.restricted.approval, asdict(approval))
+    log.info("approve: %s", "the run approved itself" if approval.self_approved else f"approved by {approval.by}")
+
+
+def _decide(release_id: str, itself: bool, environment: Mapping[str, str], workspace: Workspace) -> Approval:
+    """The answer from Airflow, else the run's own where it may, else the terminal's."""
+    if told := environment.get(ANSWER_VARIABLE, ""):
+        return _answer(release_id, told == "Approve", environment.get(ANSWERED_BY_VARIABLE) or "a person in Airflow")
+    if itself:
+        return _answer(release_id, True, "the run itself", self_approved=True)
+    if not sys.stdin.isatty():
+        raise NotApproved(f"release {release_id} waits for a person: run `dvc repro approve` in its workspace at a terminal, or use Airflow")
+    sys.stderr.write(f"Restricted report: {workspace.restricted.report / 'index.html'}\nPublish release {release_id}? Type yes or no: ")
+    sys.stderr.flush()
+    return _answer(release_id, sys.stdin.readline().strip().lower() == "yes", getpass.getuser())
+
+
+def _answer(release_id: str, approved: bool, by: str, self_approved: bool = False) -> Approval:
+    return Approval(release_id=release_id, approved=approved, by=by, self_approved=self_approved,
+                    answered_at=datetime.now(UTC).isoformat(timespec="seconds"))
+
+
+def _last_answer(path: Path, release_id: str) -> Approval | None:
+    if not path.is_file():
+        return None
+    answers = [Approval(**json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines() if line.endswith("}")]
+    return next((answer for answer in reversed(answers) if answer.release_id == release_id), None)
+
+
+def _append(path: Path, approval: Approval) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(asdict(approval)) + "\n")
+        file.flush()
+        os.fsync(file.fileno())

@@ -1,0 +1,52 @@
+"""What the custodian declared: for each dataset where its source lies, its public label and its last day of observation.
+
+The label is public and is chosen by a person, never computed from files (privacy_rules.md 1).
+"""
+from __future__ import annotations
+
+import re
+from dataclasses import asdict, dataclass
+from datetime import date
+from pathlib import Path
+
+from ruamel.yaml import YAML
+
+from pipeline import files
+from pipeline.catalog import Home
+
+LABEL = re.compile(r"^[A-Za-z0-9][A-Za-z0-9 ._-]{0,63}$")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """One declared source. `path`: folder or file. `label`: public name of this state of it."""
+
+    path: str
+    label: str
+    extract_date: date | None = None
+
+    def __post_init__(self) -> None:
+        if not LABEL.match(self.label):
+            raise ValueError(f"source label {self.label!r}: 1 to 64 letters, digits, blanks and . _ -, beginning with a letter or digit")
+
+
+def load(home: Home) -> dict[str, Source]:
+    """Every declared source by dataset; empty where none was declared yet."""
+    if not home.sources.is_file():
+        return {}
+    value = YAML(typ="safe").load(home.sources.read_text(encoding="utf-8")) or {}
+    return {dataset: Source(**fields) for dataset, fields in value.items()}
+
+
+def get(home: Home, dataset: str) -> Source | None:
+    return load(home).get(dataset)
+
+
+def declare(home: Home, dataset: str, source: Source) -> None:
+    """Declares (or replaces) the source of a dataset. Raises ValueError where nothing lies at its path."""
+    if not Path(source.path).exists():
+        raise ValueError(f"source of {dataset}: there is nothing at {source.path}")
+    sources = {**load(home), dataset: source}
+    yaml = YAML()
+    with files.replacing(home.sources) as temporary, temporary.open("w", encoding="utf-8") as file:
+        yaml.dump({name: asdict(entry) for name, entry in sorted(sources.items())}, file)

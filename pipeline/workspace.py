@@ -1,0 +1,183 @@
+"""Makes the workspace of a run, `runs/<release_id>/`: a clone of the restricted registry with copies of the stages, the params and the declaration.
+
+The same request again finds the workspace again, so that a retry redoes only what is missing. A release id that was used for
+something else is refused before anything is made.
+"""
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+
+from pipeline import declaration, files, params, registries, schema, sources
+from pipeline.catalog import Home, Workspace, project_root
+from pipeline.stages import STAGES, repro_command
+
+_IGNORED = "/restricted/\n/released/\n*.tmp\n"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What a person or the scheduler asks for. None takes the custodian's declaration (source, label, date) or params.yaml (the rest).
+
+    `owner` names the run that asks (Airflow's run id), so that a retry of that run is told from another run with the same id.
+    """
+
+    release_id: str
+    dataset: str
+    source: str | None = None
+    label: str | None = None
+    extract_date: date | None = None
+    epsilon: float | None = None
+    rows: int | None = None
+    owner: str | None = None
+
+
+def declaration_path(dataset: str) -> Path:
+    """The declaration of a dataset in `datasets/`. Raises ValueError naming those there are."""
+    folder = project_root() / "datasets"
+    names = sorted(path.stem for path in folder.glob("*.yaml"))
+    if dataset not in names:
+        raise ValueError(f"there is no dataset {dataset!r} in datasets/; there are {', '.join(names) or 'none'}")
+    return folder / f"{dataset}.yaml"
+
+
+def params_path(home: Home) -> Path:
+    """The settings that new runs start from: the home's own `params.yaml`, else the project's."""
+    own = home.root / "params.yaml"
+    return own if own.is_file() else project_root() / "params.yaml"
+
+
+def make(home: Home, request: Request) -> Workspace:
+    """Makes the workspace of `request`, or finds it made. Returns it.
+
+    Raises ValueError for an unknown dataset, a missing source, a value out of range, or a release id used before;
+    DeclarationError for mistakes in the declaration. Then nothing was made.
+    """
+    path = declaration_path(request.dataset)
+    declared = schema.load(path)
+    settings = _settings(home, request)
+    checked = params.from_mapping(settings)
+    workspace = home.workspace(request.release_id)
+    registries.ensure(home)
+    resolved = declaration.read(path).value
+    if workspace.root.is_dir():
+        _refuse_other_settings(workspace, settings, resolved)
+        _refuse_published(home, request, workspace)
+        return workspace
+    _refuse_used(home, request.release_id, declared.population.name)
+    if not Path(str(checked.release.source)).exists():
+        raise ValueError(f"there is nothing at the source {checked.release.source}")
+    _build(home, workspace, settings, resolved, request.owner)
+    return workspace
+
+
+def run_stage(workspace: Workspace, stage: str) -> int:
+    """Runs one stage there as an Airflow task does; returns its exit code (0 done, 2 refused)."""
+    command = ["bash", "-c", repro_command(stage)]
+    return subprocess.run(command, cwd=workspace.root, env=registries.tool_environment(), check=False).returncode
+
+
+def record(home: Home, workspace: Workspace, stage: str) -> None:
+    """Commits dvc.lock to the run's branch of the restricted registry; after the last stage also pushes the data there."""
+    registries.commit_all(workspace.root, f"{stage} of {workspace.root.name}")
+    if stage == list(STAGES)[-1]:
+        registries.dvc("push", "--quiet", "--remote", "restricted", cwd=workspace.root)
+    registries.git("push", "-q", "--force", "origin", "HEAD", cwd=workspace.root)
+
+
+def _settings(home: Home, request: Request) -> dict[str, Any]:
+    """params.yaml with the request filled in, plain values."""
+    settings = YAML(typ="safe").load(params_path(home).read_text(encoding="utf-8"))
+    known = sources.get(home, request.dataset)
+    if request.source is None and known is None:
+        raise ValueError(f"no source is declared for {request.dataset}: name one, or declare it with `python -m pipeline sources set`")
+    source = request.source or (known.path if known else None)
+    is_declared = known is not None and known.path == source
+    label = request.label or (known.label if known and is_declared else None) or f"{request.dataset} declared with {request.release_id}"
+    sources.Source(path=str(source), label=label)
+    extract_date = request.extract_date or (known.extract_date if known and is_declared else None)
+    settings["release"] |= {
+        "id": request.release_id, "dataset": request.dataset, "source": str(Path(str(source)).resolve()), "source_label": label,
+        "data_id": uuid.uuid4().hex, "extract_date": extract_date,
+    }
+    if request.rows is not None:
+        settings["release"]["rows"] = request.rows
+    if request.epsilon is not None:
+        settings["privacy"]["epsilon"] = float(request.epsilon)
+    return settings
+
+
+def _build(home: Home, workspace: Workspace, settings: Mapping[str, Any], resolved: dict[str, Any], owner: str | None) -> None:
+    """Builds under a temporary name and moves it into place: a crash leaves no half workspace."""
+    home.runs.mkdir(parents=True, exist_ok=True)
+    temporary = Workspace(home.runs / f".{workspace.root.name}.{uuid.uuid4().hex[:8]}.tmp")
+    try:
+        registries.clone(home.restricted_registry, temporary.root, branch=workspace.root.name)
+        shutil.copyfile(project_root() / "dvc.yaml", temporary.dvc_yaml)
+        declaration.dump(resolved, temporary.dataset)
+        files.write_text(temporary.root / ".gitignore", _IGNORED)
+        _dump(settings, temporary.params)
+        files.write_json(temporary.restricted.root / "run.json", {"owner": owner})
+        registries.commit_all(temporary.root, f"{workspace.root.name} begins")
+        os.replace(temporary.root, workspace.root)
+    finally:
+        shutil.rmtree(temporary.root, ignore_errors=True)
+
+
+def _dump(settings: Mapping[str, Any], path: Path) -> None:
+    with files.replacing(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+        YAML().dump(dict(settings), file)
+
+
+def _refuse_used(home: Home, release_id: str, population: str) -> None:
+    """Raises ValueError where the id has a release, a charge or a run already, but no workspace."""
+    other = "choose another id"
+    if registries.is_tagged(home.released_registry, release_id):
+        raise ValueError(f"release id {release_id} is published already; {other}")
+    if release_id in charged_releases(home, population):
+        raise ValueError(f"release id {release_id} is charged in the ledger already, and its workspace is gone; {other}")
+    if release_id in registries.branches(home.restricted_registry):
+        raise ValueError(f"release id {release_id} was used by an earlier run, whose workspace is gone; {other}")
+
+
+def charged_releases(home: Home, population: str) -> set[str]:
+    """Release ids with an entry for this population; empty where there is no ledger yet."""
+    if not home.ledger.is_file():
+        return set()
+    from pipeline.ledger import Ledger
+
+    return {entry.release_id for entry in Ledger(home.ledger).entries(population)}
+
+
+def _refuse_other_settings(workspace: Workspace, settings: Mapping[str, Any], resolved: Mapping[str, Any]) -> None:
+    name = workspace.root.name
+    held = YAML(typ="safe").load(workspace.params.read_text(encoding="utf-8"))
+    if differing := _differing(held, settings):
+        raise ValueError(f"release id {name} was used before with other settings ({'; '.join(differing)}); choose another id")
+    if declaration.read(workspace.dataset).value != resolved:
+        raise ValueError(f"release id {name} was used before with another declaration of the dataset; choose another id")
+
+
+def _differing(held: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str]:
+    """The settings that differ, as `block.key: held, asked`; the random data id never counts."""
+    keys = [(block, key) for block in asked for key in {**asked[block], **held.get(block, {})} if (block, key) != ("release", "data_id")]
+    pairs = [(f"{block}.{key}", held.get(block, {}).get(key), asked[block].get(key)) for block, key in keys]
+    return [f"{name}: {was} then, {now} now" for name, was, now in pairs if was != now]
+
+
+def _refuse_published(home: Home, request: Request, workspace: Workspace) -> None:
+    """A published id may be asked for again by the run that published it (a retry), by nobody else."""
+    if not registries.is_tagged(home.released_registry, request.release_id):
+        return
+    owner = files.read_json(workspace.restricted.root / "run.json", {}).get("owner")
+    if owner is None or owner != request.owner:
+        raise ValueError(f"release id {request.release_id} is published already; choose another id")
