@@ -21,6 +21,7 @@ class ReleaseParams:
     source_label: str | None = None
     data_id: str | None = None
     extract_date: date | None = None
+    drawn_from: str | None = None
     rows: int
 
     def __post_init__(self) -> None:

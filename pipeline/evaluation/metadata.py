@@ -1,0 +1,23 @@
+"""SDMetrics' metadata of the static table, from the declaration."""
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+import polars as pl
+
+from pipeline.schema import Column
+
+SDTYPES = {"categorical": "categorical", "ordinal": "categorical", "continuous": "numerical", "date": "datetime"}
+
+
+def single_table(columns: Mapping[str, Column]) -> dict[str, Any]:
+    """{"columns": {name: {"sdtype": ...}}} for the modelled columns."""
+    return {"columns": {name: {"sdtype": SDTYPES[column.kind]} for name, column in columns.items() if column.kind in SDTYPES}}
+
+
+def to_pandas(frame: pl.DataFrame, columns: Mapping[str, Column]) -> pd.DataFrame:
+    """The static columns in the types that SDMetrics wants: strings, floats, timestamps."""
+    casts = {"categorical": pl.String, "ordinal": pl.String, "continuous": pl.Float64, "date": pl.Datetime("ns")}
+    return frame.select(pl.col(name).cast(casts[column.kind]) for name, column in columns.items() if column.kind in casts).to_pandas()

@@ -1,0 +1,101 @@
+"""The data card: what an extract is, what it promises, and what it is not for. One set of facts, as JSON and in plain English."""
+from __future__ import annotations
+
+from typing import Any
+
+from pipeline.schema import Schema
+
+NOT_FOR = "Not for clinical use, not for decisions about people, not a source of official figures."
+
+
+def facts(schema: Schema, *, release_id: str, source_label: str | None, rows: int, extract_date: str | None, code_version: str,
+          privacy: dict[str, Any], approval: dict[str, Any], drawn_from: str | None) -> dict[str, Any]:
+    """Everything the card says, from the declaration, the ledger and the run's params; no patient's row is looked at.
+
+    `privacy`: epsilon and delta of the release, mechanisms, and the population's balance and chain head, as the ledger gives them.
+    """
+    carried = [f"{table.file}.{column.name}" for table in schema.tables.values() for column in table.columns.values() if column.role == "carried"]
+    return {
+        "release_id": release_id, "dataset": schema.dataset, "title": schema.title, "source": schema.source, "source_label": source_label,
+        "citation": schema.citation, "licence": schema.licence, "synthetic_patients": rows, "extract_date": extract_date,
+        "code_version": code_version, "drawn_from": drawn_from,
+        "privacy": {
+            "unit": "one patient with everything he or she has, in all tables",
+            "neighbours": "two populations that differ by adding or removing that patient (ADD_OR_REMOVE_ONE)",
+            **privacy,
+        },
+        "public": ["the declaration: tables, columns, code lists, bounds and rules", "the source's label and extract date",
+                   "the settings of the run and every noise level", "the number of synthetic patients, which was chosen, not counted"],
+        "not_covered": _not_covered(schema),
+        "empty_columns": carried,
+        "approval": approval,
+        "limits": _limits(schema),
+        "use": {"for": "code development, training, feasibility, method testing", "not_for": NOT_FOR},
+    }
+
+
+def _not_covered(schema: Schema) -> list[str]:
+    listed = [
+        "a custodian's refusal after reading the restricted report is a human decision outside the (epsilon, delta) statement",
+        "floating-point and timing side channels of DP-SGD",
+        "people who share data with the patient, such as relatives",
+        "whoever may read the restricted zone",
+        "what can be concluded about groups",
+        "a patient who stands in the source under two ids is protected as two; whether there are such was not published",
+    ]
+    if schema.population.kind == "simulated":
+        listed.append("the source is simulated: no real patient is in it, and the guarantee is shown for practice")
+    return listed
+
+
+def _limits(schema: Schema) -> list[str]:
+    limits = ["noise makes small groups unreliable: read nothing from cells below 50 patients",
+              "confidence intervals computed as if these were real rows are too narrow"]
+    if schema.events is not None:
+        limits += [f"a pathway holds at most {schema.events.max_events} events",
+                   "details below the declared events (drug rows, radiotherapy fractions, dates of decision) are rebuilt by public rules"]
+    return limits
+
+
+def markdown(card: dict[str, Any]) -> str:
+    """The card for people."""
+    privacy = card["privacy"]
+    lines = [
+        f"# {card['title']}: synthetic extract {card['release_id']}", "",
+        f"{card['synthetic_patients']:,} synthetic patients. **No row is a real patient.** {NOT_FOR}", "",
+        "## What it is", "",
+        f"Rows drawn from a model that was trained with differential privacy on: {card['source']}"
+        + (f" (state of the source: {card['source_label']})." if card["source_label"] else "."), "",
+        f"Made for {card['use']['for']}.", "",
+    ]
+    if card["drawn_from"]:
+        lines += [f"This extract was drawn from the published model of release `{card['drawn_from']}`: nothing was charged for it.", ""]
+    lines += [
+        "## The guarantee", "",
+        f"Protected is {privacy['unit']}. Whoever sees this extract, and whatever else he or she knows, learns nearly the same as if any one "
+        f"patient had not been in the source: the chance of any conclusion changes by a factor of at most e^{privacy['epsilon']:.3g}, "
+        f"up to a probability of {privacy['delta']:.0e}.", "",
+        "| | |", "|---|---|",
+        f"| epsilon of this release | {privacy['epsilon']:.4g} |", f"| delta (of the population's whole life) | {privacy['delta']:.0e} |",
+        f"| neighbours | {privacy['neighbours']} |", f"| population | {privacy['population']}: {privacy['universe']} |",
+        f"| spent by all releases so far | epsilon {privacy['epsilon_spent']:.4g} of {privacy['epsilon_total']:.4g} |",
+        f"| ledger entry, chain head | {privacy['ledger_entry']}, `{privacy['chain_head']}` |", "",
+        "### What ran", "", "| mechanism | times | noise |", "|---|---|---|",
+        *[f"| {m['mechanism']} | {m['times']} | {m['noise']} |" for m in privacy["mechanisms"]], "",
+        "### What is public", "", *[f"- {item}" for item in card["public"]], "",
+        "### What the guarantee does not cover", "", *[f"- {item}" for item in card["not_covered"]], "",
+        "## Known limits", "", *[f"- {item}" for item in card["limits"]], "",
+        "## Approval", "", _approval(card["approval"]), "",
+    ]
+    if card["empty_columns"]:
+        lines += ["## Columns that are always empty here", "", ", ".join(f"`{name}`" for name in card["empty_columns"]), ""]
+    for name in ("citation", "licence"):
+        if card[name]:
+            lines += [f"{name.capitalize()}: {card[name]}", ""]
+    return "\n".join(lines)
+
+
+def _approval(approval: dict[str, Any]) -> str:
+    if approval.get("self_approved"):
+        return "The run approved itself, as its settings allow for simulated and public data."
+    return f"Approved by {approval.get('by', 'a custodian')}."

@@ -1,0 +1,54 @@
+"""The data dictionary and the lookups of an extract, written from the declaration and the public code lists."""
+from __future__ import annotations
+
+import csv
+from datetime import date, timedelta
+from pathlib import Path
+
+from pipeline import codes
+from pipeline.schema import Column, Schema
+
+FIELDS = ("table", "column", "kind", "in_this_extract", "values", "unit", "missing_allowed", "lookup", "made_by", "source", "description")
+MADE = {"modelled": "learned with differential privacy", "rebuilt": "rebuilt by a public rule", "key": "fresh key, of no real record",
+        "carried": "empty: this column never leaves the registry"}
+
+
+def write_dictionary(schema: Schema, out: Path) -> None:
+    """One line per column of each table, CSV."""
+    with out.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, FIELDS)
+        writer.writeheader()
+        for table in schema.tables.values():
+            for column in table.columns.values():
+                writer.writerow(_line(table.file, column))
+
+
+def _line(table: str, column: Column) -> dict[str, str]:
+    return {"table": table, "column": column.header or column.name, "kind": column.kind, "in_this_extract": MADE[column.role],
+            "values": _values(column), "unit": column.unit or "", "missing_allowed": "yes" if column.nullable else "no",
+            "lookup": column.lookup or "", "made_by": column.rule or "", "source": column.source or "", "description": column.description or ""}
+
+
+def _values(column: Column) -> str:
+    if column.categories:
+        return " | ".join(column.categories)
+    if column.lower is None or column.upper is None:
+        return ""
+    if column.kind == "date":
+        return f"{_day(column.lower)} to {_day(column.upper)}"
+    return f"{column.lower:g} to {column.upper:g}"
+
+
+def _day(days: float) -> date:
+    return date(1970, 1, 1) + timedelta(days=int(days))
+
+
+def write_lookups(schema: Schema, folder: Path) -> None:
+    """`<lookup>.csv` (Code, Description) for every code list that a column names."""
+    folder.mkdir(parents=True, exist_ok=True)
+    names = {column.lookup for table in schema.tables.values() for column in table.columns.values() if column.lookup}
+    for name in sorted(names):
+        with (folder / f"{name}.csv").open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            writer.writerow(("Code", "Description"))
+            writer.writerows(codes.lookup(name).items())

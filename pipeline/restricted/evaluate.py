@@ -1,0 +1,60 @@
+"""Stage evaluate: the gate on synthetic rows, and the restricted report for the custodian.
+
+The gate reads synthetic rows only and can stop a release. The figures compare with real patients; they inform a person, and
+no code acts on them (privacy_rules.md 4, 5).
+"""
+from __future__ import annotations
+
+import logging
+import shutil
+from pathlib import Path
+
+import polars as pl
+
+from pipeline import files
+from pipeline.catalog import Workspace
+from pipeline.evaluation import comparison, report
+from pipeline.evaluation.comparison import Sample
+from pipeline.params import Params
+from pipeline.released.writers import replace_folder
+from pipeline.schema import Schema
+from pipeline.synthetic_gate import check_synthetic
+
+logger = logging.getLogger(__name__)
+
+
+class ExpectationsFailed(ValueError):
+    """Synthetic rows break a rule that stops a release. Nothing is published; the charge stays."""
+
+
+def run(workspace: Workspace, params: Params, schema: Schema) -> None:
+    """Writes `restricted/report`. Raises ExpectationsFailed where the gate on synthetic rows says no."""
+    out = workspace.restricted.report
+    temporary = out.with_suffix(".tmp")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    logger.info("evaluate: checking the synthetic tables against every rule")
+    gate = check_synthetic(schema, workspace.released.extract / "parquet", workspace.released.synthetic,
+                           extract_date=params.release.extract_date, out=temporary / "gate")
+    if not gate.passed:
+        raise ExpectationsFailed(f"the synthetic tables break {len(gate.failures)} rule(s): {'; '.join(map(str, gate.failures[:5]))}; nothing is published")
+    logger.info("evaluate: comparing with the holdout, for the custodian")
+    write_report(workspace, params, schema, temporary)
+    replace_folder(temporary, out)
+    logger.info("evaluate: the report is written")
+
+
+def write_report(workspace: Workspace, params: Params, schema: Schema, folder: Path) -> None:
+    """`figures.json` and `index.html`: synthetic patients beside the holdout, and beside the floor."""
+    restricted, synthetic_folder = workspace.restricted, workspace.released.synthetic
+    holdout, training, synthetic = (sample(patients, events).head(params.evaluate.max_rows) for patients, events in (
+        (restricted.holdout_patients, restricted.holdout_events), (restricted.patients, restricted.events),
+        (synthetic_folder / "patients.parquet", synthetic_folder / "events.parquet")))
+    numbers = comparison.figures(schema, holdout, synthetic, training)
+    files.write_json(folder / "figures.json", numbers)
+    sections = comparison.sections(schema, numbers, holdout, synthetic)
+    files.write_text(folder / "index.html", report.page(schema.title, f"Release {params.release.id}", sections))
+
+
+def sample(patients: Path, events: Path) -> Sample:
+    return Sample(pl.read_parquet(patients), pl.read_parquet(events) if events.exists() else None)
