@@ -1,0 +1,133 @@
+"""Where many pathways stand at once, and what may come next: the same code masks the training loss and the decoding.
+
+Feasibility: a pending deadline (or anchor) is always still reachable, because an event is offered only for days on which everything
+pending can still follow it: with last day L and last type p, all pending types of number >= p fit on day L in their order, the others
+on L + 1. `max_events` keeps room for all that is pending and one terminal.
+"""
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+import polars as pl
+
+from pipeline.models.grammar.rules import Grammar
+
+NEVER = 1 << 30
+
+
+@dataclass
+class Walk:
+    """State of n pathways. `due` holds the last legal day of each pending deadline, NEVER when none is pending."""
+
+    tokens_ok: np.ndarray  # [n, V] bool, from the static columns
+    types_ok: np.ndarray   # [n, T] bool, at least one token legal
+    last_type: np.ndarray  # [n] -1 before the first event
+    day: np.ndarray        # [n]
+    used: np.ndarray       # [n] events so far
+    counts: np.ndarray     # [n, T]
+    open: np.ndarray       # [n, O] bool
+    due: np.ndarray        # [n, D]
+    done: np.ndarray       # [n] bool
+
+    def take(self, index: np.ndarray | slice) -> Walk:
+        return Walk(*(getattr(self, f.name)[index] for f in fields(self)))
+
+
+@dataclass(frozen=True)
+class Options:
+    """Legal next types, [n, T] bool, and for each the first and last legal day, [n, T]."""
+
+    types: np.ndarray
+    lower: np.ndarray
+    upper: np.ndarray
+
+
+def start(grammar: Grammar, patients: pl.DataFrame) -> Walk:
+    """Before the first event, one pathway per row of `patients`."""
+    n, tokens_ok = patients.height, grammar.patient_tokens(patients)
+    types_ok = np.zeros((n, grammar.n_types), bool)
+    for v, t in enumerate(grammar.token_type):
+        types_ok[:, t] |= tokens_ok[:, v]
+    return Walk(tokens_ok=tokens_ok, types_ok=types_ok, last_type=np.full(n, -1, np.int16), day=np.full(n, grammar.log.lower_day, np.int32),
+                used=np.zeros(n, np.int32), counts=np.zeros((n, grammar.n_types), np.int16),
+                open=np.zeros((n, len(grammar.openers)), bool), due=np.full((n, len(grammar.due_type)), NEVER, np.int32), done=np.zeros(n, bool))
+
+
+def options(grammar: Grammar, walk: Walk) -> Options:
+    """What may come next. At least one type is legal wherever a legal walk has not ended."""
+    lower, upper = _days(grammar, walk)
+    legal = walk.types_ok & (walk.counts < grammar.at_most) & (lower <= upper) & _room(grammar, walk) & ~walk.done[:, None]
+    for t, contexts in enumerate(grammar.needs_open):
+        if contexts.any():
+            legal[:, t] &= walk.open[:, contexts].all(1)
+    opening = legal & grammar.opens
+    binds = (walk.used == 0) & opening.any(1)  # no legal opening for this patient: `first` does not bind
+    return Options(types=np.where(binds[:, None], opening, legal), lower=lower, upper=upper)
+
+
+def legal_tokens(grammar: Grammar, walk: Walk, types: np.ndarray) -> np.ndarray:
+    """[n, V] bool."""
+    return walk.tokens_ok & types[:, grammar.token_type]
+
+
+def step(grammar: Grammar, walk: Walk, token: np.ndarray, day: np.ndarray) -> None:
+    """Moves every pathway of `walk` on by one event, in place. Takes illegal events too: a source may hold some."""
+    rows, kind = np.arange(len(token)), grammar.token_type[token]
+    for d, event in enumerate(grammar.due_type):
+        starts = grammar.triggers[d][kind] & (walk.counts[:, event] == 0) & walk.types_ok[:, event] & (walk.due[:, d] == NEVER)
+        walk.due[:, d] = np.where(starts, day + grammar.due_days[d], walk.due[:, d])
+        walk.due[kind == event, d] = NEVER
+    walk.counts[rows, kind] += 1
+    walk.open &= ~grammar.closes[kind]
+    for o, opener in enumerate(grammar.openers):
+        walk.open[:, o] |= kind == opener
+    walk.last_type[:] = kind
+    walk.day[:] = day
+    walk.used += 1
+    walk.done |= grammar.terminal[kind]
+
+
+def anchor_pending(grammar: Grammar, walk: Walk) -> np.ndarray:
+    """[n] bool."""
+    if grammar.anchor is None:
+        return np.zeros(len(walk.day), bool)
+    return (walk.counts[:, grammar.anchor] == 0) & walk.types_ok[:, grammar.anchor]
+
+
+def _days(grammar: Grammar, walk: Walk) -> tuple[np.ndarray, np.ndarray]:
+    numbers = np.arange(grammar.n_types)
+    later = (numbers < walk.last_type[:, None]).astype(np.int32)  # an earlier type of the day needs the next day
+    lower = walk.day[:, None] + later
+    upper = np.broadcast_to((grammar.log.upper_day - grammar.slack).astype(np.int32), lower.shape).copy()
+    for d, event in enumerate(grammar.due_type):
+        last = np.minimum(walk.due[:, d], np.where(walk.due[:, d] < NEVER, grammar.log.upper_day - grammar.slack[event], NEVER))
+        upper = np.minimum(upper, last[:, None] - (numbers > event))
+    if grammar.anchor is not None:
+        pending = anchor_pending(grammar, walk)[:, None]
+        at_anchor = numbers == grammar.anchor
+        lower = np.where(pending, np.maximum(lower, np.where(at_anchor, 0, grammar.earliest)), lower)
+        upper = np.where(pending, np.minimum(upper, -(numbers > grammar.anchor).astype(np.int32)), upper)
+        upper[:, grammar.anchor] = np.minimum(upper[:, grammar.anchor], 0)
+    return lower.astype(np.int32), upper.astype(np.int32)
+
+
+def _room(grammar: Grammar, walk: Walk) -> np.ndarray:
+    """[n, T]: after this event, all that is due and a terminal still fit into max_events."""
+    middle = ~grammar.terminal
+    wanted = np.zeros(walk.counts.shape, bool)
+    other_end = np.zeros(walk.counts.shape, bool)  # a terminal other than the one that is due
+    for d, event in enumerate(grammar.due_type):
+        pending = walk.due[:, d] < NEVER
+        wanted[:, event] |= pending
+        if grammar.terminal[event]:
+            other_end |= pending[:, None] & (np.arange(grammar.n_types) != event)
+    if grammar.anchor is not None:
+        wanted[:, grammar.anchor] |= anchor_pending(grammar, walk)
+    reach = grammar.reach.astype(np.int32)
+    possible = (walk.counts == 0) & walk.types_ok
+    wanted = (wanted | (wanted.astype(np.int32) @ reach > 0)) & possible & middle
+    brought = (possible & middle & ~wanted).astype(np.int32) @ reach.T
+    after = wanted.sum(1, keepdims=True) - wanted + brought
+    ends = (wanted.sum(1, keepdims=True) == 0) & ~other_end & (walk.used[:, None] < grammar.log.max_events)
+    return np.where(grammar.terminal, ends, walk.used[:, None] + 1 + after + 1 <= grammar.log.max_events)

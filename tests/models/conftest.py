@@ -1,0 +1,1 @@
+"""Makes `pathway_cases` importable for the tests of this folder."""
