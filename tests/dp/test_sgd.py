@@ -232,7 +232,7 @@ def test_batches_are_poisson() -> None:
     assert all(len(run.sample(0, noise)) == 0 for _ in range(3))
 
 
-def _noise(run: DpSgd, n: int = 40_000) -> np.ndarray:
+def _noise(run: DpSgd, n: int = 200_000) -> np.ndarray:
     like = {"w": torch.zeros(n), "b": torch.zeros(3, 2)}
     return run.noisy_gradient([], like, NoiseStream())["w"].numpy()
 
