@@ -1,0 +1,73 @@
+"""Fitting: measure, denoise, fit the generator, refine it against the critic. In this order, each step once."""
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import torch
+
+from pipeline.dp.marginals import MeasurementStore
+from pipeline.dp.noise import NoiseStream
+from pipeline.dp.tape import Tape
+from pipeline.models.table.bins import Grouping, Symbols
+from pipeline.models.table.critic import refine
+from pipeline.models.table.denoise import Targets, targets
+from pipeline.models.table.generator import Blocks, fit_table, heads
+from pipeline.models.table.legality import relations
+from pipeline.models.table.measure import Measured, encode_rows, measure
+from pipeline.models.table.model import TableModel
+from pipeline.models.table.network import distil
+from pipeline.models.table.plan import TablePlan
+
+Progress = Callable[[str], None]
+
+
+def fit(patients: pl.DataFrame, plan: TablePlan, scale: float, *, store: MeasurementStore, tape: Tape, noise: NoiseStream,
+        checkpoint: Path, progress: Progress, device: torch.device | str = "cpu", checkpoint_steps: int = 50) -> TableModel:
+    """The model of these rows, one per patient, private by the mechanisms of plan.dp_event(scale), which end up on the tape.
+
+    store: noisy counts, never measured twice; after a crash the same call goes on. checkpoint: a folder for the critic's steps.
+    progress: told public facts only (stage and step).
+    """
+    device = torch.device(device)
+    real_codes = encode_rows(patients, plan.domains())
+    measured = measure(real_codes, plan, scale, store=store, tape=tape, noise=noise, progress=progress)
+    domains = plan.domains()
+    symbols = {name: grouping.symbols for name, grouping in measured.groupings.items()}
+    found = relations(domains, symbols, plan.implications)
+    wanted = targets(measured, {key: _between_groups(matrix, symbols[key[0]], symbols[key[1]]) for key, matrix in found.items()})
+    names = [column.name for column in plan.columns]
+    blocks = Blocks(tuple(names), tuple(symbols[name].groups for name in names))
+    logits = fit_table(wanted, blocks, plan.settings, device=device, progress=progress)
+    network: dict[str, np.ndarray] = {}
+    mechanism = plan.critic(scale)
+    if mechanism is not None:
+        group_codes = {name: measured.groupings[name].of_cell[real_codes[name]] for name in names}
+        logits = refine(logits, wanted, blocks, plan.settings, mechanism, np.stack([group_codes[n] for n in names], 1), tape=tape,
+                        noise=noise, checkpoint=checkpoint, checkpoint_steps=checkpoint_steps, progress=progress)
+    q = heads(logits, blocks)
+    if plan.settings.network:
+        q, network = distil(q, wanted, blocks, plan.settings, progress=progress)
+    table = {name: q[:, blocks.span(name)].cpu().numpy().astype(np.float32) for name in names}
+    return TableModel(plan, symbols, table, network, _notes(measured, wanted))
+
+
+def _between_groups(matrix: np.ndarray, a: Symbols, b: Symbols) -> np.ndarray:
+    """Group pairs with at least one possible pair of symbols, bool [groups a, groups b]."""
+    counts = np.zeros((a.groups, matrix.shape[1]))
+    np.add.at(counts, a.group, matrix.astype(float))
+    both = np.zeros((a.groups, b.groups))
+    np.add.at(both.T, b.group, counts.T)
+    return both > 0
+
+
+def _notes(measured: Measured, wanted: Targets) -> dict[str, Any]:
+    """What the noise left, from noisy counts only (privacy_rules.md 18)."""
+    groupings: dict[str, Grouping] = measured.groupings
+    merged = {name: grouping.merged for name, grouping in groupings.items() if grouping.merged}
+    return {"size_estimate": round(wanted.size), "groups": {name: grouping.groups for name, grouping in groupings.items()},
+            "categories_too_rare_to_tell_apart": merged, "pairs": len(wanted.pairs), "pairs_drawn_independently": wanted.independent}
+

@@ -1,0 +1,81 @@
+"""Settings of the table model: public numbers from params.yaml, fixed before a row is read."""
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class TableSettings:
+    """Shares are of the squared noise budget, the sum of 1/sigma^2 over all mechanisms; the pairs take what the others leave.
+
+    `epsilon` is the release's, as a hint only: it picks the number of bins and the shares. The noise itself comes from the joint
+    accounting (`scale` in TablePlan), so a wrong hint costs utility, never privacy.
+    """
+
+    epsilon: float = 1.0
+    max_bins: int | None = None         # bins of a numeric column; None: 24, 32, 48 from epsilon 0, 3, 10 on
+    max_groups: int = 64                # groups of a categorical column; rarer categories share one group
+    max_leaves: int = 1024              # leaves of the public grid under the bins, at most
+    bins_share: float = 0.08            # trees over the public grids
+    one_ways_share: float = 0.08        # one block of counts per column
+    pivot_share: float | None = None    # pairs per class of a declared target; None: .24, .42 from epsilon 0, 3 on; 0 = off
+    pivot_classes: int = 4              # a target with more classes gets no pivot
+    pair_exponent: float = 2 / 3        # weight of a pair = (declared cells) ** exponent
+    critic_share: float = 0.0           # DP-SGD critic; 0 = no critic
+    network: bool = False               # distil the latent table into the residual network
+    codes: int = 1000                   # latent codes
+    steps: int = 400                    # steps of the fit to the noisy marginals: free, no row is read
+    learning_rate: float = 0.1
+    divergence_weight: float = 0.02     # KL from the one-way targets, keeps rare values alive
+    network_steps: int = 300
+    critic_steps: int = 300
+    critic_batch: int = 500             # expected rows per critic step, a public constant
+    critic_per_generator: int = 5
+    critic_clip_norm: float = 1.0       # l2_clip_norm of one row's gradient
+    critic_weight_limit: float = 0.05   # weights are clipped to [-limit, limit] (Arjovsky et al. 2017)
+    critic_width: int = 64
+    critic_learning_rate: float = 2e-3
+    critic_pull: float = 1.0            # weight of the critic in the generator's loss
+    seed: int = 1                       # public seed of initial weights and generated rows, never of noise
+
+    def __post_init__(self) -> None:
+        shares = {"bins_share": self.bins_share, "one_ways_share": self.one_ways_share, "critic_share": self.critic_share,
+                  "pivot_share": self.pivot_share or 0.0}
+        for name, share in shares.items():
+            if not 0 <= share < 1:
+                raise ValueError(f"train.table.{name} must be in [0, 1), got {share}")
+        if self.bins_share == 0 or self.one_ways_share == 0:
+            raise ValueError("train.table: bins_share and one_ways_share must be above 0, the model cannot do without them")
+        if sum(shares.values()) > 0.95:
+            raise ValueError(f"train.table: shares sum to {sum(shares.values()):.3f}; leave at least 0.05 for the pairs")
+        for name in ("epsilon", "learning_rate", "critic_clip_norm", "critic_weight_limit", "critic_learning_rate"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"train.table.{name} must be above 0, got {getattr(self, name)}")
+        for name in ("max_groups", "max_leaves", "codes", "steps", "critic_steps", "critic_batch", "critic_per_generator"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"train.table.{name} must be at least 1, got {getattr(self, name)}")
+
+    @property
+    def bins(self) -> int:
+        """Most bins of a numeric column."""
+        if self.max_bins is not None:
+            return self.max_bins
+        return 24 if self.epsilon < 3 else 32 if self.epsilon < 10 else 48
+
+    @property
+    def pivot(self) -> float:
+        """Share of the pivot where there is one."""
+        if self.pivot_share is not None:
+            return self.pivot_share
+        return 0.24 if self.epsilon < 3 else 0.42
+
+
+def from_mapping(given: Mapping[str, Any], *, epsilon: float) -> TableSettings:
+    """Settings from params.yaml `train.table`. Raises ValueError for a key that does not exist."""
+    known = {field.name for field in fields(TableSettings)}
+    unknown = sorted(set(given) - known)
+    if unknown:
+        raise ValueError(f"train.table has no setting {', '.join(unknown)}; there are {', '.join(sorted(known))}")
+    return replace(TableSettings(epsilon=epsilon), **dict(given))
