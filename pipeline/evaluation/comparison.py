@@ -83,7 +83,8 @@ def _static_table(numbers: Mapping[str, Any]) -> str:
 
 def _pathway_table(numbers: Mapping[str, Any]) -> str:
     both = numbers["pathways"]
-    return report.table(("figure", "synthetic", "floor"), [[name.replace("_", " "), value, both["floor"][name]] for name, value in both["synthetic"].items()])
+    rows = [[name.replace("_", " "), value, both["floor"][name]] for name, value in both["synthetic"].items()]
+    return report.table(("figure", "synthetic", "floor"), rows)
 
 
 def _waiting_table(numbers: Mapping[str, Any]) -> str:
@@ -103,7 +104,8 @@ def _distribution_plots(columns: Mapping[str, Column], holdout: Sample, syntheti
             names = [*column.categories, *(["missing"] if column.nullable else [])]
             drawn.append(plots.bars(name, names, *[_shares(values, names) for values in (real, other)]))
         else:
-            drawn.append(plots.histogram(name, column.unit or column.kind, *[_numbers(values) for values in (real, other)]))
+            drawn.append(plots.histogram(name, column.unit or "", *[_numbers(values) for values in (real, other)],
+                                         integer=column.kind == "continuous" and column.decimals == 0))
     return drawn
 
 

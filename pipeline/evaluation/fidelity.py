@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-from sdmetrics.reports.single_table import DiagnosticReport, QualityReport
+from sdmetrics.reports import DiagnosticReport, QualityReport
 
-from pipeline.evaluation.metadata import single_table, to_pandas
+from pipeline.evaluation.metadata import TABLE, single_table, to_pandas
 from pipeline.schema import Column
 
 BINS = 20  # quantile bins of the real rows, numeric columns
@@ -72,7 +72,7 @@ def _mean(values: list[float]) -> float:
 def sdmetrics_reports(real: pl.DataFrame, synthetic: pl.DataFrame, columns: Mapping[str, Column]) -> dict[str, float]:
     """Scores of SDMetrics' QualityReport and DiagnosticReport, 0 to 1. Column Pair Trends is NaN where no pair is associated."""
     metadata = single_table(columns)
-    frames = to_pandas(real, columns), to_pandas(synthetic, columns)
+    frames = {TABLE: to_pandas(real, columns)}, {TABLE: to_pandas(synthetic, columns)}
     scores = {}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # SDMetrics warns of constant columns, which are no fault

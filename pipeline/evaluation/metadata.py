@@ -9,12 +9,13 @@ import polars as pl
 
 from pipeline.schema import Column
 
+TABLE = "patients"
 SDTYPES = {"categorical": "categorical", "ordinal": "categorical", "continuous": "numerical", "date": "datetime"}
 
 
 def single_table(columns: Mapping[str, Column]) -> dict[str, Any]:
-    """{"columns": {name: {"sdtype": ...}}} for the modelled columns."""
-    return {"columns": {name: {"sdtype": SDTYPES[column.kind]} for name, column in columns.items() if column.kind in SDTYPES}}
+    """{"tables": {"patients": {"columns": {name: {"sdtype": ...}}}}} for the modelled columns."""
+    return {"tables": {TABLE: {"columns": {name: {"sdtype": SDTYPES[column.kind]} for name, column in columns.items() if column.kind in SDTYPES}}}}
 
 
 def to_pandas(frame: pl.DataFrame, columns: Mapping[str, Column]) -> pd.DataFrame:

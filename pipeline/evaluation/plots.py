@@ -45,12 +45,20 @@ def bars(title: str, names: Sequence[str], real: Sequence[float], synthetic: Seq
     return svg(figure)
 
 
-def histogram(title: str, unit: str, real: np.ndarray, synthetic: np.ndarray) -> str:
-    """Densities of a number over common bins, from the 1st to the 99th percentile of the real values."""
+def _bin_edges(real: np.ndarray, integer: bool) -> np.ndarray:
+    """About 40 bins from the 1st to the 99th percentile; whole numbers get bins of whole width, or the plot would show a comb."""
+    low, high = np.quantile(real, [0.01, 0.99])
+    if not integer:
+        return np.linspace(low, high if high > low else low + 1, 41)
+    width = max(1.0, np.ceil((high - low + 1) / 40))
+    return np.arange(np.floor(low), high + width + 1, width) - 0.5
+
+
+def histogram(title: str, unit: str, real: np.ndarray, synthetic: np.ndarray, *, integer: bool = False) -> str:
+    """Densities of a number over common bins."""
     figure, axes = _axes()
     if len(real) and len(synthetic):
-        low, high = np.quantile(real, [0.01, 0.99])
-        edges = np.linspace(low, high if high > low else low + 1, 41)
+        edges = _bin_edges(real, integer)
         axes.hist(real, edges, density=True, color=REAL, alpha=0.55, label="real (holdout)")
         axes.hist(synthetic, edges, density=True, color=SYNTHETIC, histtype="step", linewidth=1.8, label="synthetic")
         axes.legend(frameon=False)

@@ -10,7 +10,8 @@ STYLE = """
 :root { --ink: #1f2a33; --soft: #5c6b77; --line: #d8dee3; --warn: #8a1f2b; }
 body { font: 16px/1.5 system-ui, sans-serif; color: var(--ink); max-width: 62rem; margin: 2rem auto; padding: 0 1.2rem; }
 h1 { font-size: 1.7rem; margin-bottom: .2rem; } h2 { margin-top: 2.4rem; border-bottom: 1px solid var(--line); }
-table { border-collapse: collapse; margin: .8rem 0; } th, td { padding: .25rem .9rem .25rem 0; text-align: left; border-bottom: 1px solid var(--line); }
+table { border-collapse: collapse; margin: .8rem 0; }
+th, td { padding: .25rem .9rem .25rem 0; text-align: left; border-bottom: 1px solid var(--line); }
 td.n { text-align: right; font-variant-numeric: tabular-nums; } .soft { color: var(--soft); }
 .banner { background: var(--warn); color: white; padding: .5rem .9rem; border-radius: .3rem; }
 .plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(24rem, 1fr)); gap: 1rem; } .plots svg { width: 100%; height: auto; }

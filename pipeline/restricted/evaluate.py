@@ -37,7 +37,8 @@ def run(workspace: Workspace, params: Params, schema: Schema) -> None:
     gate = check_synthetic(schema, workspace.released.extract / "parquet", workspace.released.synthetic,
                            extract_date=params.release.extract_date, out=temporary / "gate")
     if not gate.passed:
-        raise ExpectationsFailed(f"the synthetic tables break {len(gate.failures)} rule(s): {'; '.join(map(str, gate.failures[:5]))}; nothing is published")
+        said = "; ".join(map(str, gate.failures[:5]))
+        raise ExpectationsFailed(f"the synthetic tables break {len(gate.failures)} rule(s): {said}; nothing is published")
     logger.info("evaluate: comparing with the holdout, for the custodian")
     write_report(workspace, params, schema, temporary)
     replace_folder(temporary, out)
