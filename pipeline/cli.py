@@ -21,7 +21,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command; returns its exit code. A stated refusal is one line on standard error and exit code 2."""
     from pipeline.commands.stage import is_refusal, main_logging, place
 
-    options = parser().parse_args(arguments)
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    options = parser(whole="simulate" in given[:1]).parse_args(given)
     main_logging()
     try:
         return options.run(options) or 0
@@ -35,15 +36,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return REFUSED if is_refusal(error) else 1
 
 
-def parser() -> argparse.ArgumentParser:
-    """Every command with its options and their help."""
+def parser(whole: bool = True) -> argparse.ArgumentParser:
+    """Every command with its options and their help. The simulator's options live with the simulator; `whole` loads them."""
     top = argparse.ArgumentParser(prog="python -m pipeline", description="Synthetic extracts with a differential-privacy guarantee "
                                   "for a patient's whole history. A stage runs in its workspace, runs/<release_id>/, without arguments.")
     commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for stage in STAGES.values():
         _add(commands, stage.name, f"stage: {stage.summary}", lambda options, name=stage.name: _stage(name))
     _add_runs(commands)
-    _add_tools(commands)
+    _add_tools(commands, whole)
     _add_keeping(commands)
     _add_services(commands)
     return top
@@ -109,9 +110,9 @@ def _add_runs(commands: argparse._SubParsersAction) -> None:
     verify.add_argument("release", help="release id")
 
 
-def _add_tools(commands: argparse._SubParsersAction) -> None:
+def _add_tools(commands: argparse._SubParsersAction, whole: bool) -> None:
     simulate = _add(commands, "simulate", "write a plausible confidential extract with known truth", _lazy("tools", "simulate"))
-    if {"simulate"} & set(sys.argv):  # its options live with the simulator, which is not loaded for other commands
+    if whole:
         from pipeline.simulator import command as simulator
 
         simulator.add_arguments(simulate)

@@ -5,7 +5,6 @@ something else is refused before anything is made.
 """
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import uuid
@@ -128,7 +127,7 @@ def _build(home: Home, workspace: Workspace, settings: Mapping[str, Any], resolv
         _dump(settings, temporary.params)
         files.write_json(temporary.restricted.root / "run.json", {"owner": owner})
         registries.commit_all(temporary.root, f"{workspace.root.name} begins")
-        os.replace(temporary.root, workspace.root)
+        temporary.root.replace(workspace.root)
     finally:
         shutil.rmtree(temporary.root, ignore_errors=True)
 
@@ -181,3 +180,13 @@ def _refuse_published(home: Home, request: Request, workspace: Workspace) -> Non
     owner = files.read_json(workspace.restricted.root / "run.json", {}).get("owner")
     if owner is None or owner != request.owner:
         raise ValueError(f"release id {request.release_id} is published already; choose another id")
+
+
+def last_released_label(home: Home, population: str) -> str | None:
+    """Public label of the source that the population's last published release was made of; None where there is none."""
+    if not home.ledger.is_file():
+        return None
+    from pipeline.ledger import Ledger
+
+    labels = [entry.source_label for entry in Ledger(home.ledger).entries(population) if entry.state == "released"]
+    return labels[-1] if labels else None

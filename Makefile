@@ -1,0 +1,55 @@
+# Two commands do everything: `make run` makes a published synthetic extract, `make test` runs the tests. Both set up first.
+#   make run [DATASET=adult SOURCE=path LABEL=name PATIENTS=5000 EPSILON=1 ROWS=5000 RELEASE=name]
+#   make refresh [DATASET=... EXTRACT_DATE=YYYY-MM-DD]   the next extract: a second release that composes with the first
+#   make up, make down                                   Airflow and MLflow to browse
+#   make test, make test-long, make lint, make lock, make clean
+# Ports: AIRFLOW_PORT=8080 MLFLOW_PORT=5000. Another Python 3.11: PYTHON=path.
+SHELL := /bin/sh
+PYTHON_BIN := .venv/bin/python
+PIPELINE := $(PYTHON_BIN) -m pipeline
+export AIRFLOW_PORT MLFLOW_PORT PYTHON
+REQUEST = --dataset "$(DATASET)" --source "$(SOURCE)" --label "$(LABEL)" --patients "$(PATIENTS)" --epsilon "$(EPSILON)" \
+          --rows "$(ROWS)" --release-id "$(RELEASE)" --extract-date "$(EXTRACT_DATE)"
+
+.PHONY: run refresh test test-long lint up down clean lock environment help
+.DEFAULT_GOAL := help
+
+help:
+	@sed -n '1,6p' Makefile | sed 's/^# \{0,1\}//'
+
+environment:
+	@sh scripts/setup.sh
+
+run: environment
+	@$(PIPELINE) run $(REQUEST)
+
+refresh: environment
+	@$(PIPELINE) run --next $(REQUEST)
+
+up: environment
+	@$(PIPELINE) up
+
+down: environment
+	@$(PIPELINE) down
+
+lint: environment
+	@.venv/bin/ruff check .
+	@.venv/bin/mypy
+
+test: lint
+	@.venv/bin/pytest -m "not long" $(TESTS)
+
+test-long: environment
+	@.venv/bin/pytest -m long $(TESTS)
+
+# State goes, the environment stays. Refused where the ledger is the only record of what was spent on confidential data.
+clean: environment
+	@$(PIPELINE) clean-check
+	rm -rf state runs mlruns/mlflow.db mlruns/artifacts
+
+lock: environment
+	@command -v uv >/dev/null 2>&1 || { echo "make lock needs uv: pip install uv" >&2; exit 2; }
+	@UV_FIND_LINKS="$${PIP_FIND_LINKS:-$$(pip config get global.find-links 2>/dev/null || true)}" uv pip compile -q --python-version 3.11 \
+	  --no-annotate --no-header --no-emit-find-links requirements.in -o requirements.lock.tmp
+	@{ echo "# Compiled from requirements.in by \`make lock\`. Every package pinned; do not edit."; sed 's/+cpu$$//' requirements.lock.tmp; } > requirements.lock
+	@rm requirements.lock.tmp

@@ -1,0 +1,1 @@
+"""The DAGs: names and arrows. pipeline/ says how."""

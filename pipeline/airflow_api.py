@@ -1,0 +1,81 @@
+"""A small client of Airflow's REST API v2: trigger a DAG, ask how it goes, answer an approval. Standard library only."""
+from __future__ import annotations
+
+import json
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass
+class AirflowApi:
+    """One signed-in client. `address` like http://localhost:8080."""
+
+    address: str
+    user: str
+    password: str
+    _token: str | None = field(default=None, repr=False)
+
+    def is_healthy(self) -> bool:
+        """Whether scheduler and DAG processor report to a running API server."""
+        try:
+            health = self._call("GET", "/api/v2/monitor/health", signed_in=False)
+        except (ConnectionError, urllib.error.URLError, TimeoutError, ValueError):
+            return False
+        return all((health.get(part) or {}).get("status") == "healthy" for part in ("scheduler", "dag_processor", "metadatabase"))
+
+    def has_dag(self, dag: str) -> bool:
+        try:
+            return bool(self._call("GET", f"/api/v2/dags/{dag}"))
+        except ValueError:
+            return False
+
+    def unpause(self, dag: str) -> None:
+        self._call("PATCH", f"/api/v2/dags/{dag}", {"is_paused": False})
+
+    def trigger(self, dag: str, conf: Mapping[str, Any]) -> str:
+        """Starts a run with these form values; returns its id. Raises ValueError for a value that the form does not allow."""
+        return str(self._call("POST", f"/api/v2/dags/{dag}/dagRuns", {"logical_date": None, "conf": dict(conf)})["dag_run_id"])
+
+    def run_state(self, dag: str, run: str) -> str:
+        return str(self._call("GET", f"/api/v2/dags/{dag}/dagRuns/{_quoted(run)}")["state"])
+
+    def tasks(self, dag: str, run: str) -> list[dict[str, Any]]:
+        """Task instances, each with task_id, state, duration (seconds), try_number."""
+        found: list[dict[str, Any]] = self._call("GET", f"/api/v2/dags/{dag}/dagRuns/{_quoted(run)}/taskInstances")["task_instances"]
+        return found
+
+    def errors(self) -> list[str]:
+        """Import errors of DAG files."""
+        return [str(error["stack_trace"]) for error in self._call("GET", "/api/v2/importErrors")["import_errors"]]
+
+    def answer(self, dag: str, run: str, task: str, option: str) -> None:
+        """Answers an approval task that is awaiting input."""
+        self._call("PATCH", f"/api/v2/dags/{dag}/dagRuns/{_quoted(run)}/taskInstances/{task}/-1/hitlDetails",
+                   {"chosen_options": [option], "params_input": {}})
+
+    def _call(self, method: str, path: str, body: Any = None, signed_in: bool = True) -> Any:
+        headers = {"Content-Type": "application/json"}
+        if signed_in:
+            headers["Authorization"] = f"Bearer {self._sign_in()}"
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(self.address + path, data=data, headers=headers, method=method)
+        try:
+            with urllib.request.urlopen(request, timeout=30) as response:
+                return json.loads(response.read() or b"null")
+        except urllib.error.HTTPError as error:
+            detail = error.read().decode(errors="replace")[:500]
+            raise ValueError(f"Airflow said {error.code} to {method} {path}: {detail}") from None
+
+    def _sign_in(self) -> str:
+        if self._token is None:
+            answer = self._call("POST", "/auth/token", {"username": self.user, "password": self.password}, signed_in=False)
+            self._token = str(answer["access_token"])
+        return self._token
+
+
+def _quoted(run: str) -> str:
+    return urllib.parse.quote(run, safe="")

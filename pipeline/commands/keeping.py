@@ -1,0 +1,117 @@
+"""The ledger's populations, the custodian's sources, and where everything stands."""
+from __future__ import annotations
+
+import argparse
+import getpass
+
+from pipeline import registries, schema, services, sources
+from pipeline.catalog import Home
+from pipeline.commands.say import say, say_table
+from pipeline.schema import Schema
+from pipeline.workspace import declaration_path
+
+OPEN_BY_THEMSELVES = ("simulated", "public")
+
+
+def ensure_population(home: Home, declared: Schema) -> None:
+    """Opens the population of simulated or public data from its declaration. A confidential one is opened by a person."""
+    from pipeline.ledger import Ledger
+
+    home.state.mkdir(parents=True, exist_ok=True)
+    ledger, population = Ledger(home.ledger), declared.population
+    if population.name in {held.name for held in ledger.populations()}:
+        return
+    if population.kind not in OPEN_BY_THEMSELVES:
+        raise ValueError(f"population {population.name} is not open in the ledger: a custodian opens it with "
+                         f"`python -m pipeline ledger open {declared.dataset} --reason ...`")
+    _open(ledger, declared, "opened by the first run of public or simulated data")
+
+
+def _open(ledger: object, declared: Schema, reason: str) -> None:
+    population = declared.population
+    ledger.open_population(  # type: ignore[attr-defined]
+        population.name, universe=population.universe, nominal_size=population.nominal_size, epsilon=population.epsilon,
+        delta=population.delta, ceiling_epsilon=population.ceiling_epsilon, kind=population.kind, reason=reason, by=getpass.getuser())
+
+
+def open_population(options: argparse.Namespace) -> None:
+    from pipeline.ledger import Ledger
+
+    home = Home.find()
+    home.state.mkdir(parents=True, exist_ok=True)
+    declared = schema.load(declaration_path(options.dataset))
+    _open(Ledger(home.ledger), declared, options.reason)
+    say(f"Opened population {declared.population.name} at epsilon {declared.population.epsilon:g}, delta {declared.population.delta:g}.")
+
+
+def show(options: argparse.Namespace) -> None:
+    from pipeline.ledger import Ledger
+
+    home = Home.find()
+    if not home.ledger.is_file():
+        say("There is no ledger yet.")
+        return
+    ledger = Ledger(home.ledger)
+    names = [options.population] if options.population else [held.name for held in ledger.populations()]
+    for name in names:
+        say(balance_line(ledger, name))
+        say_table(("  release", "state", "epsilon", "source label"),
+                  [(f"  {entry.release_id}", entry.state, f"{entry.epsilon:.3f}", entry.source_label or "-") for entry in ledger.entries(name)])
+
+
+def balance_line(ledger: object, name: str) -> str:
+    """One population in one line."""
+    balance = ledger.balance(name)  # type: ignore[attr-defined]
+    return f"{name}: {balance}"
+
+
+def verify(options: argparse.Namespace) -> int:
+    from pipeline.ledger import Ledger
+
+    home = Home.find()
+    if not home.ledger.is_file():
+        say("There is no ledger yet.")
+        return 0
+    Ledger(home.ledger).verify()
+    say("The ledger's chain is whole.")
+    return 0
+
+
+def show_sources(options: argparse.Namespace) -> None:
+    declared = sources.load(Home.find())
+    say_table(("dataset", "label", "extract date", "path"),
+              [(name, held.label, held.extract_date or "-", held.path) for name, held in declared.items()])
+
+
+def set_source(options: argparse.Namespace) -> None:
+    from pathlib import Path
+
+    declaration_path(options.dataset)
+    source = sources.Source(path=str(Path(options.path).resolve()), label=options.label, extract_date=options.extract_date)
+    sources.declare(Home.find(), options.dataset, source)
+    say(f"The source of {options.dataset} is {source.label!r} now.")
+
+
+def status(options: argparse.Namespace) -> None:
+    home = Home.find()
+    running = services.running_services(home)
+    say(f"Running: {', '.join(running) or 'nothing'}")
+    show_sources(options)
+    show(argparse.Namespace(population=None))
+    tags = registries.git("tag", "--list", cwd=home.released_registry).split() if home.released_registry.is_dir() else []
+    say(f"Published: {', '.join(tags) or 'nothing'}")
+
+
+def clean_check(options: argparse.Namespace) -> None:
+    """Raises ValueError where state may not be removed: a ledger of confidential data is the only record of what was spent."""
+    home = Home.find()
+    if running := services.running_services(home):
+        raise ValueError(f"{', '.join(running)} still run; stop them with `make down` first")
+    if not home.ledger.is_file():
+        return
+    from pipeline.ledger import Ledger
+
+    kept = [held.name for held in Ledger(home.ledger).populations() if held.kind not in OPEN_BY_THEMSELVES]
+    if kept:
+        raise ValueError(f"the ledger holds {', '.join(kept)}, which is neither simulated nor public: removing it would forget what was "
+                         "spent on these people. Nothing was removed")

@@ -1,0 +1,40 @@
+"""The last words of a run: where everything lies and what is left."""
+from __future__ import annotations
+
+from pipeline import files, registries, schema
+from pipeline.catalog import Home
+from pipeline.commands.keeping import balance_line
+from pipeline.commands.say import say
+from pipeline.stages import REFUSED
+from pipeline.workspace import declaration_path
+
+
+def say_outcome(home: Home, dataset: str, release_id: str, state: str) -> int:
+    """Prints where the extract, the report, the MLflow run, the tag and the balance are; returns the exit code."""
+    published = registries.is_tagged(home.released_registry, release_id)
+    workspace = home.workspace(release_id)
+    if state == "success" and not published:
+        say(f"Nothing new to release: the source of {dataset} has the label of the last release. Nothing was charged.")
+    elif published:
+        parent = (files.read_json(workspace.tracking) or {}).get("parent_run", "not there yet")
+        say(f"Release {release_id} is published.")
+        say(f"  extract      {_short(home, home.published / release_id / 'extract')}")
+        say(f"  card         {_short(home, home.published / release_id / 'card.md')}")
+        say(f"  report       {_short(home, workspace.restricted.report / 'index.html')}  (restricted)")
+        say(f"  MLflow run   {parent}  (restricted; `make up` shows it)")
+        say(f"  tag          {release_id} in {_short(home, home.released_registry)}")
+    else:
+        say(f"Release {release_id} was not published: the run stopped. What it reserved stays charged; `make up` shows the log.")
+    if home.ledger.is_file():
+        from pipeline.ledger import Ledger
+
+        population = schema.load(declaration_path(dataset)).population.name
+        ledger = Ledger(home.ledger)
+        if population in {held.name for held in ledger.populations()}:
+            say(f"  ledger       {balance_line(ledger, population)}")
+    return 0 if state == "success" else REFUSED
+
+
+def _short(home: Home, path: object) -> str:
+    """Relative to the home, as a person in the project's folder would type it."""
+    return str(path).removeprefix(f"{home.root}/")

@@ -1,0 +1,110 @@
+"""Making and running workspaces: what the DAGs call, and the same without Airflow."""
+from __future__ import annotations
+
+import argparse
+import logging
+from pathlib import Path
+
+from pipeline import params, registries, schema, sources, workspace
+from pipeline.catalog import Home, Workspace
+from pipeline.commands.say import say
+from pipeline.stages import STAGES, UNCHANGED
+
+log = logging.getLogger(__name__)
+
+
+def _request(options: argparse.Namespace) -> workspace.Request:
+    return workspace.Request(release_id=options.release_id, dataset=options.dataset, source=options.source, label=options.label,
+                             extract_date=options.extract_date, epsilon=options.epsilon, rows=options.rows, owner=options.owner)
+
+
+def prepare(options: argparse.Namespace) -> None:
+    """Workspace of one run; opens the population where the declaration says simulated or public."""
+    from pipeline.commands.keeping import ensure_population
+
+    home = Home.find()
+    made = workspace.make(home, _request(options))
+    ensure_population(home, schema.load(made.dataset))
+    log.info("prepare: the workspace is runs/%s", made.root.name)
+
+
+def refresh(options: argparse.Namespace) -> int:
+    """The whole walk without Airflow. Stops at the first stage that fails, with its exit code."""
+    from pipeline.commands.outcome import say_outcome
+
+    home = Home.find()
+    prepare(options)
+    made = home.workspace(options.release_id)
+    for stage in STAGES:
+        if code := workspace.run_stage(made, stage):
+            log.error("refresh: %s stopped; the same command again goes on from there", stage)
+            return code
+    return say_outcome(home, options.dataset, options.release_id, "success")
+
+
+def prepare_draw(options: argparse.Namespace) -> None:
+    from pipeline import draws
+
+    made = draws.make(Home.find(), draws.Request(model_of=options.model_of, release_id=options.release_id, rows=options.rows,
+                                                 owner=options.owner))
+    log.info("prepare-draw: the workspace is runs/%s", made.root.name)
+
+
+def record(options: argparse.Namespace) -> None:
+    workspace.record(Home.find(), _here(), options.stage)
+
+
+def check_source(options: argparse.Namespace) -> int:
+    """0 where there is something to make a release of, 99 where there is not. Only public labels are compared."""
+    home = Home.find()
+    declared = schema.load(workspace.declaration_path(options.dataset))
+    known = sources.get(home, options.dataset)
+    if options.source is not None and (known is None or Path(known.path) != Path(options.source).resolve()):
+        log.info("check-source: %s has a source named by hand", options.dataset)
+        return 0
+    if known is None:
+        log.info("check-source: no source of %s is declared; nothing to do", options.dataset)
+        return UNCHANGED
+    last = workspace.last_released_label(home, declared.population.name)
+    if last == (options.label or known.label):
+        log.info("check-source: the source of %s is still %r, as in the last release; skipped, nothing is charged", options.dataset, last)
+        return UNCHANGED
+    log.info("check-source: the source of %s is %r, the last release was made of %s", options.dataset, known.label, repr(last) if last else "none")
+    return 0
+
+
+def needs_approval(options: argparse.Namespace) -> int:
+    from pipeline.restricted.approve import may_approve_itself
+
+    here = _here()
+    if may_approve_itself(params.load(here.params), schema.load(here.dataset)):
+        log.info("needs-approval: the run approves itself (simulated or public data, approve.self_approve)")
+        return UNCHANGED
+    log.info("needs-approval: a person must approve")
+    return 0
+
+
+def track(options: argparse.Namespace) -> None:
+    from pipeline import tracking
+
+    say(f"MLflow run {tracking.sync(Home.find(), _here())}")
+
+
+def verify(options: argparse.Namespace) -> int:
+    from pipeline.released.verify import verify as verify_release
+
+    home = Home.find()
+    if not registries.is_tagged(home.released_registry, options.release):
+        raise ValueError(f"there is no release {options.release} in the released registry")
+    faults = verify_release(home, options.release)
+    for fault in faults:
+        say(fault)
+    say(f"{options.release}: {'NOT sound' if faults else 'sound'}")
+    return 1 if faults else 0
+
+
+def _here() -> Workspace:
+    here = Workspace(Path.cwd())
+    if not here.params.is_file():
+        raise ValueError("this folder is no workspace of a run (no params.yaml); go to runs/<release_id>/")
+    return here

@@ -1,0 +1,233 @@
+"""Starts and stops Airflow's processes and the MLflow server, each in a process group of its own, and remembers them in `state/`."""
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from pipeline import files
+from pipeline.catalog import HOME_VARIABLE, Home, project_root
+
+AIRFLOW_PORT_VARIABLE, MLFLOW_PORT_VARIABLE = "AIRFLOW_PORT", "MLFLOW_PORT"
+USER = "admin"
+STOP_SECONDS = 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Service:
+    """One process to start. `port` is the one it listens on, where it listens."""
+
+    name: str
+    command: tuple[str, ...]
+    environment: Mapping[str, str]
+    port: int | None = None
+
+
+def airflow_port() -> int:
+    return _port(AIRFLOW_PORT_VARIABLE, 8080)
+
+
+def mlflow_port() -> int:
+    return _port(MLFLOW_PORT_VARIABLE, 5000)
+
+
+def _port(variable: str, default: int) -> int:
+    text = os.environ.get(variable) or str(default)
+    if not text.isdigit() or not 1 <= int(text) <= 65535:
+        raise ValueError(f"{variable} must be a port from 1 to 65535, is {text!r}")
+    return int(text)
+
+
+def secret(home: Home, name: str) -> str:
+    """A password or key that is drawn once and kept in `state/secrets.json`, readable by its owner only."""
+    path = home.state / "secrets.json"
+    held = files.read_json(path) or {}
+    if name not in held:
+        held[name] = secrets.token_urlsafe(16 if name.endswith("password") else 64)
+        files.write_json(path, held)
+        path.chmod(0o600)
+    return str(held[name])
+
+
+def airflow_environment(home: Home) -> dict[str, str]:
+    """What every process of Airflow needs: SQLite, LocalExecutor, our DAGs only, one host."""
+    from cryptography.fernet import Fernet
+
+    address = f"http://localhost:{airflow_port()}"
+    fernet = home.state / "airflow-fernet.key"
+    if not fernet.is_file():
+        files.write_text(fernet, Fernet.generate_key().decode())
+        fernet.chmod(0o600)
+    return {
+        **_base_environment(home),
+        "AIRFLOW_HOME": str(home.airflow.resolve()),
+        "AIRFLOW__CORE__DAGS_FOLDER": str(project_root() / "dags"),
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
+        "AIRFLOW__CORE__PARALLELISM": "4",
+        "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
+        "AIRFLOW__CORE__FERNET_KEY": fernet.read_text(encoding="utf-8"),
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": f"{USER}:admin",
+        "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{address}/execution/",
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home.airflow.resolve()}/airflow.db",
+        "AIRFLOW__API__BASE_URL": address,
+        "AIRFLOW__API__HOST": "127.0.0.1",
+        "AIRFLOW__API__PORT": str(airflow_port()),
+        "AIRFLOW__API__SECRET_KEY": secret(home, "airflow_session_key"),
+        "AIRFLOW__API_AUTH__JWT_SECRET": secret(home, "airflow_jwt_key"),
+        "AIRFLOW__DAG_PROCESSOR__PARSING_PROCESSES": "1",
+        "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "60",
+        "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "60",
+        "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
+    }
+
+
+def _base_environment(home: Home) -> dict[str, str]:
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    return {**os.environ, "PATH": path, HOME_VARIABLE: str(home.root.resolve()), "PYTHONUNBUFFERED": "1",
+            "MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true", "DVC_NO_ANALYTICS": "1", "GX_ANALYTICS_ENABLED": "false"}
+
+
+def airflow_services(home: Home) -> tuple[Service, ...]:
+    """Scheduler, API server, DAG processor. No triggerer: nothing here defers, and approvals wait without it since Airflow 3.3."""
+    environment, binary = airflow_environment(home), str(Path(sys.executable).parent / "airflow")
+    commands: tuple[tuple[str, tuple[str, ...], int | None], ...] = (
+        ("airflow-api-server", ("api-server", "--workers", "1"), airflow_port()),
+        ("airflow-scheduler", ("scheduler", "--skip-serve-logs"), None),
+        ("airflow-dag-processor", ("dag-processor",), None),
+    )
+    return tuple(Service(name=name, command=(binary, *command), environment=environment, port=port) for name, command, port in commands)
+
+
+def mlflow_services(home: Home) -> tuple[Service, ...]:
+    """The MLflow server with basic sign-in."""
+    command = (sys.executable, "-m", "mlflow", "server", "--app-name", "basic-auth", "--host", "127.0.0.1", "--port", str(mlflow_port()),
+               "--workers", "1", "--backend-store-uri", f"sqlite:///{home.mlflow_database.resolve()}",
+               "--default-artifact-root", home.mlflow_artifacts.resolve().as_uri())
+    environment = {**_base_environment(home), "MLFLOW_FLASK_SERVER_SECRET_KEY": secret(home, "mlflow_session_key"),
+                   "MLFLOW_AUTH_ADMIN_PASSWORD": secret(home, "mlflow_password"), "MLFLOW_AUTH_ADMIN_USERNAME": USER}
+    return (Service(name="mlflow-server", command=command, environment=environment, port=mlflow_port()),)
+
+
+def prepare_airflow(home: Home) -> None:
+    """Makes Airflow's database and its password file. Idempotent. Raises RuntimeError with what Airflow said last."""
+    home.airflow.mkdir(parents=True, exist_ok=True)
+    passwords = home.airflow / "simple_auth_manager_passwords.json.generated"
+    files.write_json(passwords, {USER: secret(home, "airflow_password")})
+    passwords.chmod(0o600)
+    if (home.airflow / "migrated").exists():
+        return
+    done = subprocess.run([str(Path(sys.executable).parent / "airflow"), "db", "migrate"], env=airflow_environment(home),
+                          capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise RuntimeError(f"airflow db migrate: {(done.stderr.strip().splitlines() or ['nothing said'])[-1]}")
+    files.write_text(home.airflow / "migrated", "yes\n")
+
+
+def start(home: Home, services: Iterable[Service]) -> list[str]:
+    """Starts what does not run yet; returns the names started. Raises ValueError before starting anything where a port is taken."""
+    running = running_services(home)
+    missing = [service for service in services if service.name not in running]
+    for service in missing:
+        if service.port is not None and not port_is_free(service.port):
+            variable = MLFLOW_PORT_VARIABLE if service.name.startswith("mlflow") else AIRFLOW_PORT_VARIABLE
+            raise ValueError(f"port {service.port} for {service.name} is used by another program; choose another with {variable}=...")
+    for service in missing:
+        process = _spawn(home, service)
+        _remember(home, service.name, process)
+    return [service.name for service in missing]
+
+
+def _spawn(home: Home, service: Service) -> psutil.Process:
+    logs = home.state / "logs"
+    logs.mkdir(parents=True, exist_ok=True)
+    folder = home.state / "services" / service.name  # some write beside where they start
+    folder.mkdir(parents=True, exist_ok=True)
+    with (logs / f"{service.name}.log").open("ab") as out:
+        child = subprocess.Popen(service.command, cwd=folder, env=dict(service.environment), stdin=subprocess.DEVNULL, stdout=out, stderr=out,
+                                 start_new_session=True)
+    return psutil.Process(child.pid)
+
+
+def stop(home: Home, prefix: str = "") -> list[str]:
+    """Stops what was started (only names that begin with `prefix`), gently and then not; returns the names stopped."""
+    stopped = []
+    for name, process in running_services(home).items():
+        if not name.startswith(prefix):
+            continue
+        family = [process, *_children(process)]
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGTERM)
+        _, alive = psutil.wait_procs([process], timeout=STOP_SECONDS)
+        for member in [*alive, *family]:  # tasks run in groups of their own and may outlive their parent
+            with contextlib.suppress(psutil.NoSuchProcess):
+                member.kill()
+        psutil.wait_procs(family, timeout=5)
+        stopped.append(name)
+    _write_remembered(home, {name: entry for name, entry in _remembered(home).items() if name not in stopped})
+    return stopped
+
+
+def _children(process: psutil.Process) -> list[psutil.Process]:
+    try:
+        return process.children(recursive=True)
+    except psutil.NoSuchProcess:
+        return []
+
+
+def running_services(home: Home) -> dict[str, psutil.Process]:
+    """Name to process of what runs. A process id that was given to somebody else since does not count."""
+    running = {}
+    for name, entry in _remembered(home).items():
+        try:
+            process = psutil.Process(int(entry["pid"]))
+            if abs(process.create_time() - entry["created"]) < 1 and process.status() != psutil.STATUS_ZOMBIE:
+                running[name] = process
+        except psutil.NoSuchProcess:
+            continue
+    return running
+
+
+def _remembered(home: Home) -> dict[str, dict[str, float]]:
+    return files.read_json(home.state / "services.json") or {}
+
+
+def _write_remembered(home: Home, entries: Mapping[str, Mapping[str, float]]) -> None:
+    files.write_json(home.state / "services.json", entries)
+
+
+def _remember(home: Home, name: str, process: psutil.Process) -> None:
+    _write_remembered(home, {**_remembered(home), name: {"pid": process.pid, "created": process.create_time()}})
+
+
+def port_is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+def wait_for(home: Home, ready: object, names: Iterable[str], seconds: float) -> None:
+    """Waits until `ready()` is true. Raises RuntimeError where one of `names` ends before, or the time is over, naming its log."""
+    assert callable(ready)
+    deadline = time.monotonic() + seconds
+    while not ready():
+        dead = [name for name in names if name not in running_services(home)]
+        if dead:
+            raise RuntimeError(f"{dead[0]} ended by itself; its log is state/logs/{dead[0]}.log")
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"{', '.join(names)} were not ready after {seconds:.0f} s; the logs are in state/logs/")
+        time.sleep(0.5)
