@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import dp_accounting as dpa
 import numpy as np
-from scipy import special
+from scipy import optimize, special
 
 from pipeline.dp import pld
 from pipeline.dp.events import DiscreteGaussianDpEvent, canonical_string, flatten
@@ -16,6 +16,7 @@ from pipeline.dp.noise import sigma_on_grid
 
 SMALLEST_DELTA = 1e-10
 _LARGEST_ORDER = 4096
+_LARGEST_GRID = 500_000  # points of one leaf
 
 
 def epsilon(event: dpa.DpEvent, delta: float) -> float:
@@ -166,6 +167,13 @@ def gaussian_delta(epsilon: float, mu: float) -> float:
     return float(special.ndtr(-epsilon / mu + mu / 2) - np.exp(other))
 
 
+def gaussian_epsilon(mu: float, delta: float) -> float:
+    """The epsilon of a Gaussian mechanism with sensitivity / sigma = mu; 0 where its delta is small enough at 0."""
+    if gaussian_delta(0.0, mu) <= delta:
+        return 0.0
+    return float(optimize.brentq(lambda epsilon: gaussian_delta(epsilon, mu) - delta, 0.0, mu * mu / 2 + 40 * mu))
+
+
 def _gaussian_mu(epsilon: float, delta: float) -> float:
     low, high = 1e-9, 1e4
     for _ in range(200):
@@ -209,9 +217,12 @@ def _variance(leaves: dict[dpa.DpEvent, int]) -> float:
 
 
 def _interval(leaves: dict[dpa.DpEvent, int]) -> float:
-    """Grid step: rounding adds about interval^2 / 6 to the variance of each part; kept below 1/10,000 of the whole."""
-    n_parts = sum(leaves.values())
-    return min(1e-3, 0.02 * math.sqrt(_variance(leaves) / n_parts))
+    """Grid step: rounding adds about interval^2 / 6 to the variance of each part; kept below 1/10,000 of the whole where memory allows."""
+    fine = min(1e-3, 0.02 * math.sqrt(_variance(leaves) / sum(leaves.values())))
+    smallest = min(leaf.event.noise_multiplier if isinstance(leaf, dpa.PoissonSampledDpEvent) else
+                   leaf.sigma if isinstance(leaf, DiscreteGaussianDpEvent) else leaf.noise_multiplier for leaf in leaves)
+    largest_loss = (1 + 24 * smallest) / (2 * smallest**2)
+    return max(fine, largest_loss / _LARGEST_GRID)
 
 
 def _with_slack(delta: float) -> float:

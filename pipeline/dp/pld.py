@@ -146,7 +146,7 @@ def _window(parts: list[tuple[LossGrid, int]]) -> tuple[int, int]:
         top += times * (len(grid.mass) - 1)
         with np.errstate(divide="ignore"):
             moments.append((index, np.log(grid.mass), times))
-    orders = np.geomspace(0.05, 20.0, 14) / max(np.sqrt(variance), 1e-9)
+    orders = np.geomspace(1e-4, 20.0, 20) / max(np.sqrt(variance), 1e-9)
     low, high = 0.0, top
     for order in orders:
         up = sum(times * _log_moment(index, log_mass, order) for index, log_mass, times in moments)

@@ -1,0 +1,317 @@
+"""The privacy ledger: every release about a population draws on one budget, here and nowhere else.
+
+Budget is spent when reserved: a crash can waste it and can never overspend it. Admission is a Renyi filter at one order, fixed when the
+population was opened (Feldman and Zrnic 2021, arxiv.org/abs/2008.11193; privacy_rules.md 14): the sum over all entries, whatever became
+of the release, stays within the limit. What happened to a release is read from its entries; no entry ever changes.
+"""
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import dp_accounting as dpa
+
+from pipeline.dp import accounting, events
+from pipeline.ledger_chain import GENESIS, Chain, Entry, check_chain
+
+LARGEST_DELTA = 1e-6
+KINDS = ("simulated", "public", "confidential")
+
+
+class BudgetExceeded(Exception):
+    """The release would pass the budget. Nothing was recorded."""
+
+
+class ReservationConflict(Exception):
+    """This release id already holds something else. Nothing was recorded."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Population:
+    """A group of people with one budget, as opened."""
+    name: str
+    universe: str           # the people it draws on; populations with an equal universe overlap
+    nominal_size: int       # declared, never counted
+    epsilon: float
+    delta: float            # for the population's whole life
+    ceiling_epsilon: float  # no later entry may raise epsilon above it
+    kind: str               # simulated, public or confidential
+    order: int              # the one Renyi order of its filter
+    limit_rdp: float        # the largest divergence at that order which converts to (epsilon, delta)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reservation:
+    """One release's charge."""
+    release_id: str
+    population: str
+    event: dpa.DpEvent     # the joint mechanism, canonical
+    source_label: str
+    rdp: float             # at the population's order
+    epsilon: float         # of the release alone, by PLD, at the population's delta
+    delta: float
+    entry: int             # number of the ledger's entry
+    at: str
+    by: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Balance:
+    """Where a population stands."""
+    population: str
+    order: int
+    spent_rdp: float
+    limit_rdp: float
+    epsilon_spent: float         # odometer: what the sum at the fixed order converts to; 0 before the first release
+    epsilon_total: float
+    delta: float
+    n_releases: int              # charged, whatever became of them
+    more_like_last: int | None   # how many releases like the last one still fit; None before the first
+
+
+@dataclass(frozen=True, kw_only=True)
+class Quote:
+    """What a release would cost. Nothing is recorded."""
+    rdp: float
+    epsilon: float
+    left_rdp: float
+    how_many_fit: int  # such releases, counting this one; 0: it would be refused
+
+
+class Ledger:
+    """One file, SQLite. All methods may be called from several processes at once.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> folder = TemporaryDirectory()
+    >>> ledger = Ledger(Path(folder.name) / "ledger.db")
+    >>> _ = ledger.open_population("trial", universe="nobody", nominal_size=1000, epsilon=3.0, delta=1e-6, ceiling_epsilon=3.0,
+    ...                            kind="simulated", reason="an example", by="docs")
+    >>> _ = ledger.reserve("trial-1", "trial", events.DiscreteGaussianDpEvent(4.0), by="docs", source_label="1")
+    >>> ledger.commit("trial-1")
+    >>> ledger.state("trial-1"), ledger.balance("trial").more_like_last
+    ('released', 4)
+    >>> folder.cleanup()
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self._chain = Chain(path)
+
+    # -- writing -----------------------------------------------------------------------------------------------------------------------
+
+    def open_population(self, name: str, *, universe: str, nominal_size: int, epsilon: float, delta: float, ceiling_epsilon: float,
+                        kind: str, reason: str, by: str) -> Population:
+        """Open a population's budget. The same declaration again changes nothing.
+
+        Raises:
+            ValueError: an impossible declaration, or another one under this name.
+        """
+        declared = {"universe": universe, "nominal_size": nominal_size, "epsilon": float(epsilon), "delta": float(delta),
+                    "ceiling_epsilon": float(ceiling_epsilon), "kind": kind}
+        _check_declaration(name, declared, reason)
+        order, limit = accounting.rdp_bound(epsilon, delta)
+        with self._chain.writing() as writer:
+            if opened := _populations(writer.entries).get(name):
+                known = {field: getattr(opened, field) for field in declared}
+                if known != declared:
+                    differing = [f"{field} {known[field]!r}, asked for {value!r}" for field, value in declared.items() if known[field] != value]
+                    raise ValueError(f"population {name} is open with {'; '.join(differing)}: a budget is not changed by opening it again; "
+                                     "use another population name")
+                return opened
+            writer.append(population=name, release_id=None, kind="opened", by=by,
+                          facts={**declared, "order": order, "limit_rdp": limit, "reason": reason})
+            return _populations(writer.entries)[name]
+
+    def reserve(self, release_id: str, population: str, event: dpa.DpEvent, *, by: str, source_label: str) -> Reservation:
+        """Charge the joint mechanism of a release before it reads a row. The same call twice charges once.
+
+        Raises:
+            BudgetExceeded, ReservationConflict: and the ledger is as it was.
+            ValueError: no such population, or an event that cannot be accounted.
+        """
+        event = events.canonical(event)
+        if not event.events:
+            raise ValueError(f"{release_id}: the mechanism is empty; a release that reads rows must charge something")
+        opened = self.population(population)
+        cost = accounting.rdp(event, opened.order)
+        epsilon = accounting.epsilon(event, opened.delta)  # before the lock: it takes a moment
+        with self._chain.writing() as writer:
+            if held := _reservations(writer.entries).get(release_id):
+                _check_same(held, _state(writer.entries, release_id), population, event, source_label)
+                return held
+            spent = _spent(writer.entries, opened)
+            if not spent + cost <= opened.limit_rdp:
+                raise BudgetExceeded(_refusal(release_id, opened, spent, cost, epsilon))
+            entry = writer.append(population=population, release_id=release_id, kind="reserved", by=by,
+                                  facts={"event": events.to_json(event), "source_label": source_label, "order": opened.order,
+                                         "rdp": cost, "epsilon": epsilon, "delta": opened.delta})
+            return _reservation(entry)
+
+    def commit(self, release_id: str, facts: Mapping[str, Any] | None = None) -> None:
+        """Record that the release left the restricted zone. `facts` (JSON) are public. The same call twice changes nothing."""
+        self._close(release_id, "released", dict(facts or {}), by=None)
+
+    def abandon(self, release_id: str, reason: str, by: str) -> None:
+        """Record that the release will not appear. It stays charged: its mechanism may have run."""
+        if not reason.strip():
+            raise ValueError(f"abandoning {release_id} needs a reason")
+        self._close(release_id, "abandoned", {"reason": reason}, by=by)
+
+    def _close(self, release_id: str, kind: str, facts: dict[str, Any], by: str | None) -> None:
+        with self._chain.writing() as writer:
+            held = _reservations(writer.entries).get(release_id)
+            if held is None:
+                raise ValueError(f"{release_id} was never reserved, so it cannot be {kind}")
+            state = _state(writer.entries, release_id)
+            if state == "reserved":
+                writer.append(population=held.population, release_id=release_id, kind=kind, by=by or held.by, facts=facts)
+                return
+            known = next(entry.facts for entry in reversed(writer.entries) if entry.release_id == release_id)
+            if (state, known) != (kind, facts):
+                raise ReservationConflict(f"{release_id} is already {state}, with {known}; asked for {kind} with {facts}")
+
+    # -- reading -----------------------------------------------------------------------------------------------------------------------
+
+    def population(self, name: str) -> Population:
+        """ValueError where it was never opened."""
+        opened = _populations(self._chain.entries())
+        if name not in opened:
+            raise ValueError(f"population {name} is not open in the ledger (open: {', '.join(sorted(opened)) or 'none'}); "
+                             "open it with `python -m pipeline ledger open`")
+        return opened[name]
+
+    def populations(self) -> list[Population]:
+        """All of them, in the order they were opened."""
+        return list(_populations(self._chain.entries()).values())
+
+    def overlapping(self, name: str) -> list[Population]:
+        """Every population with the same universe, itself included: their (epsilon, delta) add up for one patient (rule 16)."""
+        universe = self.population(name).universe
+        return [population for population in self.populations() if population.universe == universe]
+
+    def reservation(self, release_id: str) -> Reservation | None:
+        return _reservations(self._chain.entries()).get(release_id)
+
+    def state(self, release_id: str) -> str | None:
+        """reserved, released or abandoned; None where there is no such release."""
+        return _state(self._chain.entries(), release_id)
+
+    def balance(self, name: str) -> Balance:
+        population, entries = self.population(name), self._chain.entries()
+        charged = [held for held in _reservations(entries).values() if held.population == name]
+        spent = _spent(entries, population)
+        odometer = accounting.epsilon_of_rdp(population.order, spent, population.delta) if charged else 0.0
+        more = _how_many_fit(population, spent, accounting.rdp(charged[-1].event, population.order)) if charged else None
+        return Balance(population=name, order=population.order, spent_rdp=spent, limit_rdp=population.limit_rdp, epsilon_spent=odometer,
+                       epsilon_total=population.epsilon, delta=population.delta, n_releases=len(charged), more_like_last=more)
+
+    def pld_epsilon(self, name: str) -> float:
+        """For reports only, never for admission: the PLD of everything charged, valid had all releases been fixed beforehand."""
+        charged = [held.event for held in _reservations(self._chain.entries()).values() if held.population == name]
+        return accounting.epsilon(dpa.ComposedDpEvent(charged), self.population(name).delta)
+
+    def quote(self, population: str, event: dpa.DpEvent) -> Quote:
+        """What `event` would cost the population, and how many like it fit."""
+        opened = self.population(population)
+        spent, cost = _spent(self._chain.entries(), opened), accounting.rdp(event, opened.order)
+        return Quote(rdp=cost, epsilon=accounting.epsilon(event, opened.delta), left_rdp=max(0.0, opened.limit_rdp - spent),
+                     how_many_fit=_how_many_fit(opened, spent, cost))
+
+    def entries(self, population: str | None = None) -> list[Entry]:
+        """Of one population, or all; in order."""
+        return [entry for entry in self._chain.entries() if population in (None, entry.population)]
+
+    def head(self) -> str:
+        """Hash of the last entry: noted on cards and in MLflow, it pins everything before it."""
+        entries = self._chain.entries()
+        return entries[-1].hash if entries else GENESIS
+
+    def verify(self, *noted_heads: str) -> None:
+        """Check the chain and, where given, that heads noted elsewhere are still in it. ValueError names the first fault."""
+        entries = self._chain.entries()
+        check_chain(entries)
+        known = {entry.hash for entry in entries} | {GENESIS}
+        for head in noted_heads:
+            if head not in known:
+                raise ValueError(f"the head {head[:12]}… was noted once and is no longer in the ledger of {len(entries)} entries: entries were cut "
+                                 "off, or an old copy was put back; restore the newest backup and reserve nothing until it verifies")
+
+    def export(self) -> dict[str, Any]:
+        """Everything, as JSON values: restricted."""
+        entries = self._chain.entries()
+        return {"head": entries[-1].hash if entries else GENESIS, "entries": [{**asdict(e), "content": e.facts} for e in entries]}
+
+
+def _populations(entries: list[Entry]) -> dict[str, Population]:
+    opened = {}
+    for entry in entries:
+        if entry.kind == "opened":
+            facts = entry.facts
+            facts.pop("reason")
+            opened[entry.population] = Population(name=entry.population, **facts)
+    return opened
+
+
+def _reservations(entries: list[Entry]) -> dict[str, Reservation]:
+    return {held.release_id: held for held in (_reservation(entry) for entry in entries if entry.kind == "reserved")}
+
+
+def _reservation(entry: Entry) -> Reservation:
+    facts = entry.facts
+    return Reservation(release_id=str(entry.release_id), population=entry.population, event=events.from_json(facts["event"]),
+                       source_label=facts["source_label"], rdp=facts["rdp"], epsilon=facts["epsilon"], delta=facts["delta"],
+                       entry=entry.number, at=entry.at, by=entry.by)
+
+
+def _state(entries: list[Entry], release_id: str) -> str | None:
+    return next((entry.kind for entry in reversed(entries) if entry.release_id == release_id), None)
+
+
+def _spent(entries: list[Entry], population: Population) -> float:
+    """Renyi divergence at the fixed order, summed over every charge; from the mechanisms themselves, not from figures noted beside them."""
+    charged = (held for held in _reservations(entries).values() if held.population == population.name)
+    return math.fsum(accounting.rdp(held.event, population.order) for held in charged)
+
+
+def _how_many_fit(population: Population, spent: float, cost: float) -> int:
+    return max(0, math.floor((population.limit_rdp - spent) / cost))
+
+
+def _check_same(held: Reservation, state: str | None, population: str, event: dpa.DpEvent, source_label: str) -> None:
+    """ReservationConflict where the release id is used up, or stands for something else."""
+    if state != "reserved":
+        raise ReservationConflict(f"release id {held.release_id} was used before: it is {state} (entry {held.entry}, {held.at}); "
+                                  "choose a new release id")
+    if held.population != population:
+        raise ReservationConflict(f"release id {held.release_id} holds a charge of population {held.population}, asked for {population}; "
+                                  "choose a new release id")
+    if held.source_label != source_label:
+        raise ReservationConflict(f"release id {held.release_id} was reserved for the source {held.source_label!r}, asked for {source_label!r}; "
+                                  "choose a new release id")
+    if events.canonical_string(held.event) != events.canonical_string(event):
+        raise ReservationConflict(f"release id {held.release_id} holds another mechanism (RDP({held.rdp:.4g}), epsilon {held.epsilon:.4g}): "
+                                  "put the parameters back as they were, or choose a new release id")
+
+
+def _refusal(release_id: str, population: Population, spent: float, cost: float, epsilon: float) -> str:
+    left = max(0.0, population.limit_rdp - spent)
+    smaller = accounting.gaussian_epsilon(math.sqrt(2 * left / population.order), population.delta) if left > 0 else 0.0
+    advice = f"an epsilon of about {0.98 * smaller:.2f} would still fit" if smaller > 0.01 else "nothing more fits"
+    return (f"{release_id} was refused and nothing was charged. It costs {cost:.4f} of Renyi divergence at order {population.order} (epsilon "
+            f"{epsilon:.3f} on its own); population {population.name} has {left:.4f} left of {population.limit_rdp:.4f} (epsilon "
+            f"{population.epsilon:g}, delta {population.delta:g}). What to do: {advice}; draw further extracts from a published model (free).")
+
+
+def _check_declaration(name: str, declared: Mapping[str, Any], reason: str) -> None:
+    if not name.strip() or not declared["universe"].strip() or not reason.strip():
+        raise ValueError(f"population {name!r} needs a name, a universe of people and a reason")
+    if declared["kind"] not in KINDS:
+        raise ValueError(f"population {name}: kind must be one of {', '.join(KINDS)}, got {declared['kind']!r}")
+    if not (isinstance(declared["nominal_size"], int) and declared["nominal_size"] >= 1):
+        raise ValueError(f"population {name}: nominal_size must be a positive whole number, got {declared['nominal_size']}")
+    if not declared["epsilon"] <= declared["ceiling_epsilon"]:
+        raise ValueError(f"population {name}: ceiling_epsilon {declared['ceiling_epsilon']} lies below epsilon {declared['epsilon']}")
+    largest = min(LARGEST_DELTA, 0.1 / declared["nominal_size"])
+    if not declared["delta"] <= largest:
+        raise ValueError(f"population {name}: delta {declared['delta']:g} is too large for {declared['nominal_size']} people; "
+                         f"at most {largest:g} (1e-6, and 0.1 / nominal size)")
