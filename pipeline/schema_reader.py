@@ -117,7 +117,7 @@ class SchemaReader(FieldReader):
         population = self.population()
         if population is not None and top.get("public") is not (population.kind != "confidential"):
             self.document.problem(("public",), f"{top.get('public')!r} does not fit population.kind {population.kind}")
-        values = {name: top[name] for name in ("dataset", "title", "source", "public", "citation", "licence") if name in top}
+        values: dict[str, Any] = {name: top[name] for name in ("dataset", "title", "source", "public", "citation", "licence") if name in top}
         lists = {name: self.strings((name,), top.get(name) or []) for name in ("targets", "quasi_identifiers", "strata")}
         for name, listed in lists.items():
             for column in listed:

@@ -20,5 +20,5 @@ def single_table(columns: Mapping[str, Column]) -> dict[str, Any]:
 
 def to_pandas(frame: pl.DataFrame, columns: Mapping[str, Column]) -> pd.DataFrame:
     """The static columns in the types that SDMetrics wants: strings, floats, timestamps."""
-    casts = {"categorical": pl.String, "ordinal": pl.String, "continuous": pl.Float64, "date": pl.Datetime("ns")}
+    casts: dict[str, pl.DataType] = {"categorical": pl.String(), "ordinal": pl.String(), "continuous": pl.Float64(), "date": pl.Datetime("ns")}
     return frame.select(pl.col(name).cast(casts[column.kind]) for name, column in columns.items() if column.kind in casts).to_pandas()

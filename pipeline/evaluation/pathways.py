@@ -26,7 +26,8 @@ def ngram_shares(events: pl.DataFrame, n: int) -> pl.DataFrame:
 def ngram_tvd(real: pl.DataFrame, other: pl.DataFrame, n: int) -> float:
     """Total variation distance between the n-gram shares of two logs."""
     both = ngram_shares(real, n).join(ngram_shares(other, n), on="gram", how="full", coalesce=True).fill_null(0.0)
-    return float(0.5 * (both["share"] - both["share_right"]).abs().sum()) if len(both) else math.nan
+    gap = both.select((pl.col("share") - pl.col("share_right")).abs().sum()).item()
+    return 0.5 * float(gap) if len(both) else math.nan
 
 
 def lengths(events: pl.DataFrame) -> np.ndarray:

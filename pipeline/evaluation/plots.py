@@ -59,8 +59,8 @@ def histogram(title: str, unit: str, real: np.ndarray, synthetic: np.ndarray, *,
     figure, axes = _axes()
     if len(real) and len(synthetic):
         edges = _bin_edges(real, integer)
-        axes.hist(real, edges, density=True, color=REAL, alpha=0.55, label="real (holdout)")
-        axes.hist(synthetic, edges, density=True, color=SYNTHETIC, histtype="step", linewidth=1.8, label="synthetic")
+        axes.hist(real, list(edges), density=True, color=REAL, alpha=0.55, label="real (holdout)")
+        axes.hist(synthetic, list(edges), density=True, color=SYNTHETIC, histtype="step", linewidth=1.8, label="synthetic")
         axes.legend(frameon=False)
     axes.set_xlabel(unit)
     axes.set_ylabel("density")

@@ -60,7 +60,7 @@ def _assemble(workspace: Workspace, params: Params, schema: Schema, home: Home, 
     write_small_sample(schema, released.synthetic, temporary / "sample", params.publish.sample_patients, release.extract_date)
     write_dictionary(schema, temporary / "dictionary.csv")
     write_lookups(schema, temporary / "lookups")
-    privacy = privacy_facts(Ledger(home.ledger), release.drawn_from or str(release.id), schema.population.name)
+    privacy = privacy_facts(Ledger(home.ledger), release.drawn_from or str(release.id))
     code_version = tracking.code_version(project_root())
     told = card.facts(schema, release_id=str(release.id), source_label=release.source_label, rows=release.rows, privacy=privacy,
                       extract_date=release.extract_date.isoformat() if release.extract_date else None, code_version=code_version,
@@ -70,7 +70,8 @@ def _assemble(workspace: Workspace, params: Params, schema: Schema, home: Home, 
     manifest.write(temporary, {
         "release_id": release.id, "dataset": schema.dataset, "data_id": release.data_id, "source_label": release.source_label,
         "drawn_from": release.drawn_from, "code_version": code_version, "ledger_entry": privacy["ledger_entry"],
-        "chain_head": privacy["chain_head"], "seed": params.sample.seed, "self_approved": bool(approval.get("self_approved")),
+        "chain_head": privacy["chain_head"], "self_approved": bool(approval.get("self_approved")),
+        "seed": params.sample.seed, "partition_rows": params.sample.partition_rows,
     })
     replace_folder(temporary, released.release)
 

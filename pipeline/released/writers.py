@@ -22,7 +22,8 @@ class ParquetPart:
     """One Parquet file, written a frame at a time; the first frame gives the types."""
 
     def __init__(self, path: Path):
-        self._path, self._writer = path, None
+        self._path = path
+        self._writer: pq.ParquetWriter | None = None
 
     def write(self, frame: pl.DataFrame) -> None:
         table = frame.to_arrow(compat_level=pl.CompatLevel.oldest())

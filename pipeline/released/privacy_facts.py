@@ -1,0 +1,44 @@
+"""What the ledger says of a release, in the words of the card. Row-free: mechanisms, noise and sums, no result."""
+from __future__ import annotations
+
+from typing import Any
+
+import dp_accounting as dpa
+
+from pipeline.dp.events import DiscreteGaussianDpEvent, flatten
+from pipeline.ledger import Ledger
+
+
+def privacy_facts(ledger: Ledger, release_id: str) -> dict[str, Any]:
+    """Epsilon and delta of the release that was charged, its mechanisms, the balance, the overlap and the chain's head.
+
+    Raises ValueError where the release was never charged.
+    """
+    held = ledger.reservation(release_id)
+    if held is None:
+        raise ValueError(f"{release_id} is not in the ledger: nothing was charged for it, so nothing may leave")
+    population, balance = ledger.population(held.population), ledger.balance(held.population)
+    overlapping = ledger.overlapping(held.population)
+    return {
+        "epsilon": held.epsilon, "delta": held.delta, "mechanisms": mechanisms(held.event),
+        "population": population.name, "universe": population.universe, "epsilon_spent": balance.epsilon_spent,
+        "epsilon_total": balance.epsilon_total, "releases_charged": balance.n_releases, "renyi_order": balance.order,
+        "overlapping_populations": [p.name for p in overlapping],
+        "epsilon_total_of_overlapping": sum(p.epsilon for p in overlapping), "delta_total_of_overlapping": sum(p.delta for p in overlapping),
+        "ledger_entry": held.entry, "chain_head": ledger.head(),
+    }
+
+
+def mechanisms(event: dpa.DpEvent) -> list[dict[str, Any]]:
+    """One line per mechanism and noise level: {mechanism, times, noise}."""
+    return [_described(leaf, times) for leaf, times in flatten(event).items()]
+
+
+def _described(leaf: dpa.DpEvent, times: int) -> dict[str, Any]:
+    if isinstance(leaf, DiscreteGaussianDpEvent):
+        return {"mechanism": "counts with discrete Gaussian noise", "times": times, "noise": f"sigma {leaf.sigma:g}"}
+    if isinstance(leaf, dpa.PoissonSampledDpEvent):
+        chance, multiplier = leaf.sampling_probability, leaf.event.noise_multiplier
+        return {"mechanism": "DP-SGD step on a Poisson sample of patients", "times": times,
+                "noise": f"noise multiplier {multiplier:.4g}, sampling probability {chance:.4g}"}
+    return {"mechanism": type(leaf).__name__, "times": times, "noise": str(leaf)}

@@ -1,0 +1,108 @@
+"""Checks a published release again: its files, its tag, its entry in the ledger, and that its model gives its extract."""
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+import polars as pl
+
+from pipeline import files, registries
+from pipeline import schema as declarations
+from pipeline.catalog import Home
+from pipeline.ledger import Ledger
+from pipeline.models.synthesizer import Synthesizer
+from pipeline.registry_tables import to_tables
+from pipeline.released import manifest
+from pipeline.released.writers import headers
+
+
+@dataclass(frozen=True)
+class Check:
+    """One question asked of a release. `fault` is empty where the answer is yes."""
+
+    question: str
+    fault: str
+
+    @property
+    def passed(self) -> bool:
+        return not self.fault
+
+
+def verify(home: Home, release_id: str) -> list[Check]:
+    """All checks, in order; none hides another. Raises ValueError where there is no such release."""
+    folder = home.published / release_id
+    if not folder.is_dir():
+        raise ValueError(f"{release_id} is not published here: there is no {folder.name} among the extracts; see `python -m pipeline status`")
+    return [Check(question, _fault(ask, home, folder, release_id)) for question, ask in QUESTIONS.items()]
+
+
+def _fault(ask: Callable[[Home, Path, str], Iterator[str]], home: Home, folder: Path, release_id: str) -> str:
+    try:
+        return "; ".join(ask(home, folder, release_id))
+    except (ValueError, RuntimeError, OSError, KeyError) as error:
+        return f"{type(error).__name__}: {error}"
+
+
+def _files(_: Home, folder: Path, __: str) -> Iterator[str]:
+    yield from manifest.differences(folder)
+
+
+def _tag(home: Home, folder: Path, release_id: str) -> Iterator[str]:
+    if not registries.is_tagged(home.released_registry, release_id):
+        yield "there is no such tag in the released registry"
+        return
+    said = registries.git("tag", "--list", "--format=%(contents)", release_id, cwd=home.released_registry)
+    if manifest.sha256(folder / manifest.NAME) not in said:
+        yield "the tag names another manifest"
+
+
+def _ledger(home: Home, folder: Path, release_id: str) -> Iterator[str]:
+    card, ledger = files.read_json(folder / "card.json"), Ledger(home.ledger)
+    ledger.verify(card["privacy"]["chain_head"])
+    charged = card["drawn_from"] or release_id
+    held = ledger.reservation(charged)
+    if held is None:
+        yield f"{charged} was never charged"
+        return
+    if ledger.state(charged) != "released":
+        yield f"{charged} is {ledger.state(charged)} in the ledger"
+    if (held.epsilon, held.delta, held.entry) != tuple(card["privacy"][name] for name in ("epsilon", "delta", "ledger_entry")):
+        yield "the card and the ledger differ in epsilon, delta or entry"
+
+
+def _columns(_: Home, folder: Path, __: str) -> Iterator[str]:
+    schema = declarations.load(folder / "dataset.yaml")
+    for table in schema.tables.values():
+        path = folder / "extract" / "parquet" / f"{table.file}.parquet"
+        if not path.exists():
+            if table.required:
+                yield f"{table.file}: missing"
+        elif list(pl.read_parquet_schema(path)) != [headers(table)[name] for name in table.columns]:
+            yield f"{table.file}: columns are not those declared, in order"
+
+
+def _redraw(_: Home, folder: Path, __: str) -> Iterator[str]:
+    """The first partition, drawn again from the released model with the manifest's seed, is what the extract begins with."""
+    schema, card = declarations.load(folder / "dataset.yaml"), files.read_json(folder / "card.json")
+    partition_rows = int(manifest.read(folder)["partition_rows"])
+    drawn = Synthesizer.load(folder / "model").sample(card["synthetic_patients"], seed=manifest.read(folder)["seed"], partition_rows=partition_rows)
+    patients, events = next(iter(drawn))
+    last_day = date.fromisoformat(card["extract_date"]) if card["extract_date"] else None
+    for name, table in to_tables(schema, patients, events, extract_date=last_day).items():
+        declared = schema.tables[name]
+        published = pl.read_parquet(folder / "extract" / "parquet" / f"{declared.file}.parquet", n_rows=len(table))
+        again = table.select(pl.col(column).alias(header) for column, header in headers(declared).items() if column in table.columns)
+        if not again.equals(published):
+            yield f"{declared.file}: the model and the seed give other rows"
+
+
+QUESTIONS: dict[str, Callable[[Home, Path, str], Iterator[str]]] = {
+    "every file has the checksum in the manifest": _files,
+    "the tag in the released registry names this manifest": _tag,
+    "the ledger's chain holds, and the card says what the ledger says": _ledger,
+    "the tables have the declared columns": _columns,
+    "the released model gives this extract": _redraw,
+}
+
