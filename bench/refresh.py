@@ -1,0 +1,127 @@
+"""Seconds and peak memory of every stage over the number of patients, on simulated data: a table and a plot in docs/.
+
+    python bench/refresh.py --patients 5000 20000 100000
+
+Each stage runs as its own process, as it does in Airflow, in a home of its own. Peak memory is the largest resident set of the
+process and its children, read twice a second.
+"""
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import psutil
+from matplotlib.figure import Figure
+
+ROOT = Path(__file__).resolve().parent.parent
+STAGES = ("ingest", "validate", "reserve", "train", "sample", "evaluate", "approve", "publish")
+RESULTS = ROOT / "bench" / "results" / "refresh.json"
+PLOT = ROOT / "docs" / "benchmarks" / "refresh.svg"
+DOC = ROOT / "docs" / "benchmarks.md"
+BEGIN, END = "<!-- refresh: written by bench/refresh.py -->", "<!-- /refresh -->"
+
+
+@dataclass(frozen=True)
+class Measured:
+    patients: int
+    stage: str
+    seconds: float
+    peak_mb: float
+
+
+def measure(command: list[str], cwd: Path, environment: dict[str, str]) -> tuple[float, float]:
+    """(seconds, peak MB) of one command and its children. Raises RuntimeError where it fails."""
+    started, peak = time.perf_counter(), 0
+    with tempfile.TemporaryFile() as said:
+        process = psutil.Popen(command, cwd=cwd, env=environment, stdout=said, stderr=subprocess.STDOUT)
+        while process.poll() is None:
+            peak = max(peak, _resident(process))
+            time.sleep(0.5)
+        if process.returncode != 0:
+            said.seek(0)
+            raise RuntimeError(f"{' '.join(command[2:])} failed: {said.read()[-2000:].decode(errors='replace')}")
+    return time.perf_counter() - started, peak / 2**20
+
+
+def _resident(process: psutil.Popen) -> int:
+    total = 0
+    for one in [process, *process.children(recursive=True)]:
+        try:
+            total += one.memory_info().rss
+        except psutil.NoSuchProcess:
+            continue
+    return total
+
+
+def bench(patients: int, scratch: Path) -> list[Measured]:
+    """One simulated extract of this size through all stages."""
+    home = scratch / f"home-{patients}"
+    home.mkdir()
+    environment = os.environ | {"SYNDASERA_HOME": str(home), "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "2"}
+    pipeline, release = [sys.executable, "-m", "pipeline"], f"bench-{patients}"
+    source = scratch / f"source-{patients}"
+    rows = [Measured(patients, "simulate", *measure([*pipeline, "simulate", "--patients", str(patients), "--seed", "1", "--out", str(source)],
+                                                    ROOT, environment))]
+    prepare = [*pipeline, "prepare", "--dataset", "simulated_pathways", "--release-id", release, "--source", str(source),
+               "--label", f"bench {patients}", "--extract-date", "2022-12-31", "--rows", str(patients)]
+    measure(prepare, ROOT, environment)
+    for stage in STAGES:
+        rows.append(Measured(patients, stage, *measure([*pipeline, stage], home / "runs" / release, environment)))
+        sys.stderr.write(f"{patients:>7} {stage:<9} {rows[-1].seconds:7.1f} s {rows[-1].peak_mb:7.0f} MB\n")
+    return rows
+
+
+def table(rows: list[Measured]) -> str:
+    """Markdown: a line per stage, two columns per size."""
+    sizes = sorted({row.patients for row in rows})
+    found = {(row.stage, row.patients): row for row in rows}
+    lines = ["| stage | " + " | ".join(f"{n:,} patients: s | peak MB" for n in sizes) + " |", "|---|" + "---|---|" * len(sizes)]
+    for stage in ("simulate", *STAGES):
+        cells = [f"{found[stage, n].seconds:.1f} | {found[stage, n].peak_mb:.0f}" for n in sizes]
+        lines.append(f"| {stage} | " + " | ".join(cells) + " |")
+    totals = [f"{sum(row.seconds for row in rows if row.patients == n):.1f} | {max(row.peak_mb for row in rows if row.patients == n):.0f}" for n in sizes]
+    lines.append("| **all (peak: the largest)** | " + " | ".join(totals) + " |")
+    return "\n".join(lines)
+
+
+def plot(rows: list[Measured], out: Path) -> None:
+    figure = Figure(figsize=(9, 3.6))
+    for axes, field, label in zip(figure.subplots(1, 2), ("seconds", "peak_mb"), ("seconds", "peak memory, MB"), strict=True):
+        for stage in ("simulate", *STAGES):
+            of_stage = sorted((row.patients, getattr(row, field)) for row in rows if row.stage == stage)
+            axes.plot(*zip(*of_stage, strict=True), marker="o", label=stage)
+        axes.set(xscale="log", yscale="log", xlabel="patients", ylabel=label)
+        axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False, fontsize="small", bbox_to_anchor=(1.02, 1), loc="upper left")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(out, bbox_inches="tight", metadata={"Date": None})
+
+
+def write(rows: list[Measured]) -> None:
+    RESULTS.parent.mkdir(parents=True, exist_ok=True)
+    RESULTS.write_text(json.dumps([asdict(row) for row in rows], indent=1) + "\n", encoding="utf-8")
+    plot(rows, PLOT)
+    text = DOC.read_text(encoding="utf-8")
+    head, rest = text.split(BEGIN)
+    DOC.write_text(f"{head}{BEGIN}\n{table(rows)}\n{END}{rest.split(END)[1]}", encoding="utf-8")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--patients", type=int, nargs="+", default=[5000, 20000, 100000], help="sizes of the simulated extract")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="bench-") as scratch:
+        rows = [row for n in options.patients for row in bench(n, Path(scratch))]
+    write(rows)
+    sys.stdout.write(table(rows) + "\n")
+
+
+if __name__ == "__main__":
+    main()
