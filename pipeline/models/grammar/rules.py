@@ -84,8 +84,24 @@ class Grammar:
         joined = events.select(pl.concat_str([pl.col("type"), pl.col("code").fill_null("")], separator="\x1f").alias("token"))["token"]
         return joined.replace_strict(lookup, default=-1, return_dtype=pl.Int32).to_numpy()
 
+    def legal_sets(self, patients: pl.DataFrame) -> tuple[BoolArray, np.ndarray]:
+        """Tokens that the static columns allow: the different sets [u, V], and which of them each patient has, int32 [n].
+
+        Where the columns forbid every terminal, terminals are free.
+        """
+        given = sorted({rule.given for rule in self.log.legal_codes})
+        if not given:
+            return np.ones((1, self.n_tokens), bool), np.zeros(patients.height, np.int32)
+        kinds = patients.select(given).unique(maintain_order=True).with_row_index("_set")
+        index = patients.select(given).join(kinds, on=given, how="left", nulls_equal=True, maintain_order="left")["_set"]
+        return self._legal_tokens(kinds), index.to_numpy().astype(np.int32)
+
     def patient_tokens(self, patients: pl.DataFrame) -> BoolArray:
-        """Tokens that each patient's static columns allow, [n, V]. Where they forbid every terminal, terminals are free."""
+        """Tokens that each patient's static columns allow, [n, V]."""
+        sets, index = self.legal_sets(patients)
+        return sets[index]
+
+    def _legal_tokens(self, patients: pl.DataFrame) -> BoolArray:
         allowed = np.ones((patients.height, self.n_tokens), bool)
         for rule in self.log.legal_codes:
             mine = [v for v, (name, _) in enumerate(self.tokens) if name == rule.type]
@@ -106,10 +122,10 @@ def _reach(grammar: Grammar) -> BoolArray:
     direct = np.zeros((grammar.n_types, grammar.n_types), bool)
     for deadline, event in enumerate(grammar.due_type):
         direct[grammar.triggers[deadline], event] = True
+    np.fill_diagonal(direct, False)  # an event that is due after itself has already happened
     reach = direct
     for _ in range(grammar.n_types):
         reach = reach | (reach.astype(int) @ direct.astype(int) > 0)
-    np.fill_diagonal(reach, False)
     return reach
 
 
@@ -144,8 +160,10 @@ def _check(grammar: Grammar) -> None:
     problems += [f"{names[grammar.due_type[d]]} is due {grammar.due_days[d]} days after {names[t]} but stands before it within a day"
                  for d in range(len(grammar.due_type)) for t in np.flatnonzero(grammar.triggers[d])
                  if grammar.due_days[d] < int(grammar.due_type[d] < t) or grammar.due_days[d] < 0]
+    problems += [f"{names[t]} makes itself due through other deadlines" for t in np.flatnonzero(np.diag(grammar.reach))]
     problems += [f"{names[t]} is terminal and starts a deadline" for t in np.flatnonzero(grammar.triggers.any(0) & grammar.terminal)]
-    if not (log.lower_day <= log.upper_day and (grammar.anchor is None or log.lower_day <= 0 <= log.upper_day)):
+    last_start = log.upper_day - int(grammar.slack[slice(None) if grammar.anchor is None else grammar.anchor].max())
+    if last_start < log.lower_day or (grammar.anchor is not None and not log.lower_day <= 0 <= last_start):
         problems.append(f"days {log.lower_day} to {log.upper_day} hold no place for the pathway")
     if grammar.anchor is not None and grammar.terminal[grammar.anchor]:
         problems.append(f"the anchor {names[grammar.anchor]} is terminal")

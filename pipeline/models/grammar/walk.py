@@ -20,7 +20,8 @@ NEVER = 1 << 30
 class Walk:
     """State of n pathways. `due` holds the last legal day of each pending deadline, NEVER when none is pending."""
 
-    tokens_ok: np.ndarray  # [n, V] bool, from the static columns
+    legal_sets: np.ndarray  # [u, V] bool, sets of tokens that static columns allow; shared by all pathways
+    legal_set: np.ndarray  # [n] each pathway's set
     types_ok: np.ndarray   # [n, T] bool, at least one token legal
     last_type: np.ndarray  # [n] -1 before the first event
     day: np.ndarray        # [n]
@@ -31,7 +32,7 @@ class Walk:
     done: np.ndarray       # [n] bool
 
     def take(self, index: np.ndarray | slice) -> Walk:
-        return Walk(*(getattr(self, f.name)[index] for f in fields(self)))
+        return Walk(self.legal_sets, *(getattr(self, f.name)[index] for f in fields(self)[1:]))
 
 
 @dataclass(frozen=True)
@@ -45,11 +46,12 @@ class Options:
 
 def start(grammar: Grammar, patients: pl.DataFrame) -> Walk:
     """Before the first event, one pathway per row of `patients`."""
-    n, tokens_ok = patients.height, grammar.patient_tokens(patients)
-    types_ok = np.zeros((n, grammar.n_types), bool)
+    n = patients.height
+    sets, index = grammar.legal_sets(patients)
+    types_ok = np.zeros((len(sets), grammar.n_types), bool)
     for v, t in enumerate(grammar.token_type):
-        types_ok[:, t] |= tokens_ok[:, v]
-    return Walk(tokens_ok=tokens_ok, types_ok=types_ok, last_type=np.full(n, -1, np.int16), day=np.full(n, grammar.log.lower_day, np.int32),
+        types_ok[:, t] |= sets[:, v]
+    return Walk(legal_sets=sets, legal_set=index, types_ok=types_ok[index], last_type=np.full(n, -1, np.int16), day=np.full(n, grammar.log.lower_day, np.int32),
                 used=np.zeros(n, np.int32), counts=np.zeros((n, grammar.n_types), np.int16),
                 open=np.zeros((n, len(grammar.openers)), bool), due=np.full((n, len(grammar.due_type)), NEVER, np.int32), done=np.zeros(n, bool))
 
@@ -68,7 +70,7 @@ def options(grammar: Grammar, walk: Walk) -> Options:
 
 def legal_tokens(grammar: Grammar, walk: Walk, types: np.ndarray) -> np.ndarray:
     """[n, V] bool."""
-    return walk.tokens_ok & types[:, grammar.token_type]
+    return walk.legal_sets[walk.legal_set] & types[:, grammar.token_type]
 
 
 def step(grammar: Grammar, walk: Walk, token: np.ndarray, day: np.ndarray) -> None:
