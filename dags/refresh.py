@@ -4,11 +4,11 @@ A source whose public label is that of the last release is skipped, uncharged. S
 """
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.providers.standard.operators.hitl import ApprovalOperator
-from airflow.sdk import DAG, Param, chain
+from airflow.sdk import DAG, CronTriggerTimetable, Param, chain
 
 from dags.stages import RELEASE_ID, command, datasets, release_id_param, rows_param, stage
 from pipeline import params
@@ -16,6 +16,8 @@ from pipeline.catalog import Home
 from pipeline.workspace import params_path
 
 SETTINGS = params.load(params_path(Home.find()))
+# Without a start date and with no grace, a fresh Airflow waits for the next time instead of making the last one up.
+SCHEDULE = CronTriggerTimetable(SETTINGS.schedule.refresh, timezone="UTC", run_immediately=timedelta(0))
 REQUEST = {
     "RELEASE_ID": RELEASE_ID, "DATASET": "{{ params.dataset }}", "SOURCE": "{{ params.source or '' }}",
     "EPSILON": "{{ params.epsilon or '' }}", "ROWS": "{{ params.rows or '' }}", "OWNER": "{{ run_id }}",
@@ -26,7 +28,7 @@ ANSWER = {  # empty where nobody was asked
 }
 
 with DAG(
-    "refresh", schedule=SETTINGS.schedule.refresh, start_date=datetime(2026, 1, 1), catchup=False, max_active_runs=1, doc_md=__doc__,
+    "refresh", schedule=SCHEDULE, catchup=False, max_active_runs=1, doc_md=__doc__,
     params={
         "dataset": Param(SETTINGS.release.dataset, type="string", enum=datasets(), title="Dataset"),
         "source": Param(None, type=["null", "string"], maxLength=1000, title="Source",

@@ -7,6 +7,7 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from datetime import date
@@ -24,6 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = sys.argv[1:] if arguments is None else list(arguments)
     options = parser(whole="simulate" in given[:1]).parse_args(given)
     main_logging()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # as an exception, so that what was started is stopped
     try:
         return options.run(options) or 0
     except KeyboardInterrupt:
@@ -103,6 +105,8 @@ def _add_runs(commands: argparse._SubParsersAction) -> None:
     check.add_argument("--dataset", required=True, help="a declaration in datasets/")
     check.add_argument("--source", type=_given, help="a source named by hand; default: what the custodian declared")
     check.add_argument("--label", type=_given, help="its public label; default: the declared one")
+    _add(commands, "gate", "in the workspace of a draw: stop where a synthetic row breaks a rule (a refresh does it in evaluate)",
+         _lazy("runs", "gate"))
     _add(commands, "needs-approval", "in a workspace: exit code 0 where a person must approve, 99 where the run may itself",
          _lazy("runs", "needs_approval"))
     _add(commands, "track", "in a workspace: bring MLflow up to date with its stages", _lazy("runs", "track"))

@@ -18,9 +18,10 @@ from ruamel.yaml import YAML
 
 from pipeline import declaration, files, params, registries, schema, sources
 from pipeline.catalog import Home, Workspace, project_root
+from pipeline.ledger_chain import Chain, Entry
 from pipeline.stages import STAGES, repro_command
 
-_IGNORED = "/restricted/\n/released/\n*.tmp\n"
+IGNORED = "/restricted/\n/released/\n*.tmp\n"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,8 +124,8 @@ def _build(home: Home, workspace: Workspace, settings: Mapping[str, Any], resolv
         registries.clone(home.restricted_registry, temporary.root, branch=workspace.root.name)
         shutil.copyfile(project_root() / "dvc.yaml", temporary.dvc_yaml)
         declaration.dump(resolved, temporary.dataset)
-        files.write_text(temporary.root / ".gitignore", _IGNORED)
-        _dump(settings, temporary.params)
+        files.write_text(temporary.root / ".gitignore", IGNORED)
+        dump_params(settings, temporary.params)
         files.write_json(temporary.restricted.root / "run.json", {"owner": owner})
         registries.commit_all(temporary.root, f"{workspace.root.name} begins")
         temporary.root.replace(workspace.root)
@@ -132,7 +133,7 @@ def _build(home: Home, workspace: Workspace, settings: Mapping[str, Any], resolv
         shutil.rmtree(temporary.root, ignore_errors=True)
 
 
-def _dump(settings: Mapping[str, Any], path: Path) -> None:
+def dump_params(settings: Mapping[str, Any], path: Path) -> None:
     with files.replacing(path) as temporary, temporary.open("w", encoding="utf-8") as file:
         YAML().dump(dict(settings), file)
 
@@ -150,11 +151,21 @@ def _refuse_used(home: Home, release_id: str, population: str) -> None:
 
 def charged_releases(home: Home, population: str) -> set[str]:
     """Release ids with an entry for this population; empty where there is no ledger yet."""
-    if not home.ledger.is_file():
-        return set()
-    from pipeline.ledger import Ledger
+    return {entry.release_id for entry in _ledger_entries(home, population) if entry.release_id}
 
-    return {entry.release_id for entry in Ledger(home.ledger).entries(population)}
+
+def last_released_label(home: Home, population: str) -> str | None:
+    """Public label of the source that the population's last published release was made of; None where there is none."""
+    entries = _ledger_entries(home, population)
+    labels = {entry.release_id: entry.facts["source_label"] for entry in entries if entry.kind == "reserved"}
+    released = [entry.release_id for entry in entries if entry.kind == "released"]
+    return str(labels[released[-1]]) if released else None
+
+
+def _ledger_entries(home: Home, population: str) -> list[Entry]:
+    if not home.ledger.is_file():
+        return []
+    return [entry for entry in Chain(home.ledger).entries() if entry.population == population]
 
 
 def _refuse_other_settings(workspace: Workspace, settings: Mapping[str, Any], resolved: Mapping[str, Any]) -> None:
@@ -180,13 +191,3 @@ def _refuse_published(home: Home, request: Request, workspace: Workspace) -> Non
     owner = files.read_json(workspace.restricted.root / "run.json", {}).get("owner")
     if owner is None or owner != request.owner:
         raise ValueError(f"release id {request.release_id} is published already; choose another id")
-
-
-def last_released_label(home: Home, population: str) -> str | None:
-    """Public label of the source that the population's last published release was made of; None where there is none."""
-    if not home.ledger.is_file():
-        return None
-    from pipeline.ledger import Ledger
-
-    labels = [entry.source_label for entry in Ledger(home.ledger).entries(population) if entry.state == "released"]
-    return labels[-1] if labels else None

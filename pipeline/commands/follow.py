@@ -71,5 +71,5 @@ def log_lines(home: Home, dag: str, run: str, task: str, attempt: int) -> list[s
 
 
 def last_log_line(home: Home, dag: str, run: str, task: str, attempt: int) -> str:
-    said = [line for line in log_lines(home, dag, run, task, attempt) if line and not line.startswith(("Running command", "Output:"))]
+    said = [line for line in log_lines(home, dag, run, task, attempt) if line and not line.startswith(("Running command", "Output:", "Tmp dir root"))]
     return said[-1][:120] if said else "running"

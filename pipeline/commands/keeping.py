@@ -3,12 +3,17 @@ from __future__ import annotations
 
 import argparse
 import getpass
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pipeline import registries, schema, services, sources
 from pipeline.catalog import Home
 from pipeline.commands.say import say, say_table
 from pipeline.schema import Schema
 from pipeline.workspace import declaration_path
+
+if TYPE_CHECKING:
+    from pipeline.ledger import Ledger
 
 OPEN_BY_THEMSELVES = ("simulated", "public")
 
@@ -27,9 +32,9 @@ def ensure_population(home: Home, declared: Schema) -> None:
     _open(ledger, declared, "opened by the first run of public or simulated data")
 
 
-def _open(ledger: object, declared: Schema, reason: str) -> None:
+def _open(ledger: Ledger, declared: Schema, reason: str) -> None:
     population = declared.population
-    ledger.open_population(  # type: ignore[attr-defined]
+    ledger.open_population(
         population.name, universe=population.universe, nominal_size=population.nominal_size, epsilon=population.epsilon,
         delta=population.delta, ceiling_epsilon=population.ceiling_epsilon, kind=population.kind, reason=reason, by=getpass.getuser())
 
@@ -55,14 +60,18 @@ def show(options: argparse.Namespace) -> None:
     names = [options.population] if options.population else [held.name for held in ledger.populations()]
     for name in names:
         say(balance_line(ledger, name))
-        say_table(("  release", "state", "epsilon", "source label"),
-                  [(f"  {entry.release_id}", entry.state, f"{entry.epsilon:.3f}", entry.source_label or "-") for entry in ledger.entries(name)])
+        held = [ledger.reservation(str(entry.release_id)) for entry in ledger.entries(name) if entry.kind == "reserved"]
+        say_table(("  release", "state", "epsilon alone", "source label"),
+                  [(f"  {charge.release_id}", ledger.state(charge.release_id), f"{charge.epsilon:.3f}", charge.source_label)
+                   for charge in held if charge is not None])
 
 
-def balance_line(ledger: object, name: str) -> str:
+def balance_line(ledger: Ledger, name: str) -> str:
     """One population in one line."""
-    balance = ledger.balance(name)  # type: ignore[attr-defined]
-    return f"{name}: {balance}"
+    balance = ledger.balance(name)
+    more = "" if balance.more_like_last is None else f", {balance.more_like_last} more like the last fit"
+    return (f"{name}: epsilon {balance.epsilon_spent:.2f} of {balance.epsilon_total:g} spent by {balance.n_releases} release(s) "
+            f"at delta {balance.delta:g}{more}")
 
 
 def verify(options: argparse.Namespace) -> int:
@@ -84,8 +93,6 @@ def show_sources(options: argparse.Namespace) -> None:
 
 
 def set_source(options: argparse.Namespace) -> None:
-    from pathlib import Path
-
     declaration_path(options.dataset)
     source = sources.Source(path=str(Path(options.path).resolve()), label=options.label, extract_date=options.extract_date)
     sources.declare(Home.find(), options.dataset, source)

@@ -73,6 +73,19 @@ def check_source(options: argparse.Namespace) -> int:
     return 0
 
 
+def gate(options: argparse.Namespace) -> None:
+    """Raises ValueError where the synthetic tables break a rule. It reads synthetic rows only."""
+    from pipeline.synthetic_gate import check_synthetic
+
+    here = _here()
+    extract_date = params.load(here.params).release.extract_date
+    found = check_synthetic(schema.load(here.dataset), here.released.extract / "parquet", here.released.synthetic,
+                            extract_date=extract_date, out=here.restricted.root / "gate")
+    if not found.passed:
+        raise ValueError(f"the synthetic tables break {len(found.failures)} rule(s): {'; '.join(map(str, found.failures[:5]))}")
+    log.info("gate: the synthetic tables keep every rule")
+
+
 def needs_approval(options: argparse.Namespace) -> int:
     from pipeline.restricted.approve import may_approve_itself
 

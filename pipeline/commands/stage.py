@@ -1,11 +1,14 @@
 """Runs one stage in the workspace that is the current folder, and notes for MLflow how it ended."""
 from __future__ import annotations
 
+import fcntl
 import importlib
 import logging
 import sys
 import time
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -27,6 +30,26 @@ def run(name: str) -> int:
     """
     stage = STAGES[name]
     workspace = Workspace(Path.cwd())
+    with _alone(workspace):
+        return _attempt(stage, workspace)
+
+
+@contextmanager
+def _alone(workspace: Workspace) -> Iterator[None]:
+    """One stage at a time in a workspace: where an attempt lost its parent and still runs, its retry waits for it to end."""
+    path = workspace.restricted.root / "stage.lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            log.info("another stage is running in this workspace; waiting for it to end")
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _attempt(stage: Stage, workspace: Workspace) -> int:
+    name = stage.name
     started, clock = datetime.now(UTC), time.monotonic()
     code, status = 1, "FAILED"
     try:
