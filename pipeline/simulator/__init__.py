@@ -1,0 +1,1 @@
+"""The source simulator: a plausible confidential registry extract with known truth. Its data are public, nobody is behind them."""

@@ -1,0 +1,181 @@
+"""What the registry knows of a tumour at diagnosis: stage, route, performance (domain.md 3.2 to 3.4)."""
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from pipeline import codes
+from pipeline.simulator import draw
+from pipeline.simulator.draw import Bools, Floats, Ints, Texts
+from pipeline.simulator.parameters import Cell, cells, load, of_cell
+from pipeline.simulator.pathology import Pathology
+from pipeline.simulator.people import People, Tumours
+
+SCREENED, TWW, GP, OUTPATIENT, ELECTIVE, EMERGENCY, UNKNOWN, DCO = range(8)
+ROUTES = ("Screen detected", "TWW", "GP referral", "Other outpatient", "Inpatient elective", "Emergency presentation", "Unknown", "DCO")
+T_OF_STAGE = [{"1": 40, "1a": 15, "1b": 15, "1c": 15, "2": 15}, {"2": 50, "2a": 10, "2b": 5, "3": 35}, {"2": 10, "3": 45, "3a": 15, "3b": 10, "4": 20},
+              {"2": 15, "3": 40, "4": 35, "4a": 10}]
+N_OF_STAGE = [{"0": 100}, {"0": 70, "1": 30}, {"0": 15, "1": 45, "2": 30, "2a": 5, "2b": 5}, {"0": 22, "1": 33, "2": 32, "3": 13}]
+M_OF_STAGE = [{"0": 100}, {"0": 100}, {"0": 100}, {"1": 50, "1a": 20, "1b": 30}]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Clinical:
+    """All arrays [t]; None in a text array means missing."""
+    stage_column: Ints   # 0..3 stage 1..4, 4 unknown or unstaged
+    stage: Texts         # STAGE_BEST
+    stage_system: Texts
+    t_best: Texts
+    n_best: Texts
+    m_best: Texts
+    route: Ints          # index into ROUTES
+    screening: Texts
+    performance: Ints    # the true one, 0..4
+    performance_recorded: Texts
+    iss_hazard: Floats
+
+
+def clinical(people: People, tumours: Tumours, pathology: Pathology, seed: int) -> Clinical:
+    column = _stage_columns(draw.stream(seed, "stage"), people, tumours)
+    route = _routes(draw.stream(seed, "route"), people, tumours, column)
+    performance = _performance(draw.stream(seed, "performance"), people, tumours, column)
+    rng = draw.stream(seed, "stage text")
+    stage, system, iss = _stage_text(rng, tumours, pathology, column)
+    t_best, n_best, m_best = _tnm(rng, tumours, column, stage)
+    rng = draw.stream(seed, "recorded")
+    return Clinical(
+        stage_column=column, stage=stage, stage_system=system, t_best=t_best, n_best=n_best, m_best=m_best, route=route,
+        screening=_screening(rng, people, tumours, route), performance=performance,
+        performance_recorded=_recorded_performance(rng, tumours, performance), iss_hazard=iss)
+
+
+def _stage_columns(rng: np.random.Generator, people: People, tumours: Tumours) -> Ints:
+    """Stage shares of each cell, later with deprivation, recentred."""
+    raw, column = load()["stage"], np.full(len(tumours.cell), 4)
+    deprived = (5 - people.quintile[tumours.patient]) / 4
+    for index, rows in draw.by_key(tumours.cell):
+        cell = cells()[index]
+        if not cell.staged:
+            continue
+        late = raw["late_per_q1"] * deprived[rows]
+        if cell.name == "Bladder":
+            late = late + raw["late_women_bladder"] * (people.sex[tumours.patient[rows]] == "2")
+        column[rows] = draw.choose_rows(rng, draw.tilted(cell.stages, np.outer(late, [0, 0, 1, 1, 0])))
+    return column
+
+
+def _routes(rng: np.random.Generator, people: People, tumours: Tumours, column: Ints) -> Ints:
+    """Routes to diagnosis: shares per cell, screening by age and early stage, emergencies by age, deprivation and stage 4."""
+    parameters = load()
+    effects, route = parameters["emergency_effects"], np.zeros(len(column), dtype=np.int64)
+    deprived = (5 - people.quintile[tumours.patient]) / 4
+    emergency = (effects["age_over_70"] * np.clip(tumours.age - 70, 0, None) + effects["q1"] * deprived + effects["stage4"] * (column == 3))
+    for index, rows in draw.by_key(tumours.cell):
+        cell = cells()[index]
+        log = np.zeros((len(rows), 7))
+        log[:, EMERGENCY] = emergency[rows]
+        low, high = parameters["screening_ages"].get(cell.name, (1, 0))
+        eligible = (tumours.age[rows] >= low) & (tumours.age[rows] <= high) & ~_male_breast(cell, people.sex[tumours.patient[rows]])
+        early = np.log(parameters["stage"]["screened_early_odds"]) * ((column[rows] <= 1) | cell.in_situ)
+        log[:, SCREENED] = np.where(eligible, early, -np.inf)
+        route[rows] = draw.choose_rows(rng, draw.tilted(np.array(of_cell(parameters["routes"], cell)), log))
+    certificate = (route == UNKNOWN) & (rng.random(len(route)) < parameters["death_certificate_only"]) & (tumours.order == 0)
+    return np.where(certificate, DCO, route)
+
+
+def _male_breast(cell: Cell, sex: Texts) -> Any:
+    return (sex == "1") & (cell.group == "Breast")
+
+
+def _performance(rng: np.random.Generator, people: People, tumours: Tumours, column: Ints) -> Ints:
+    raw = load()["performance"]
+    effects = (raw["age"] * (tumours.age - 65) + raw["stage4"] * (column == 3) + raw["charlson"] * (people.charlson[tumours.patient] >= 1)
+               + raw["q1"] * (people.quintile[tumours.patient] == 1))
+    lung = np.array([cell.group == "Lung" for cell in cells()])[tumours.cell]
+    answer = np.zeros(len(column), dtype=np.int64)
+    for is_lung in (False, True):
+        rows = np.flatnonzero(lung == is_lung)
+        high = rng.random(len(rows)) < draw.recentred(effects[rows], raw["high_lung" if is_lung else "high"])
+        low_value = (rng.random(len(rows)) >= raw["zero_of_low_lung" if is_lung else "zero_of_low"]).astype(int)
+        answer[rows] = np.where(high, 2 + draw.choose_index(rng, np.array(raw["high_split"], dtype=float), len(rows)), low_value)
+    return answer
+
+
+def _recorded_performance(rng: np.random.Generator, tumours: Tumours, performance: Ints) -> Texts:
+    raw = load()["performance"]
+    lung = np.array([cell.group == "Lung" for cell in cells()])[tumours.cell]
+    known = rng.random(len(performance)) < np.where(lung, raw["recorded_lung"], raw["recorded"])
+    text = performance.astype(str).astype(object)
+    text[~known] = None
+    text[~known & (rng.random(len(performance)) < raw["not_recorded_code"])] = "9"
+    return text
+
+
+def _stage_text(rng: np.random.Generator, tumours: Tumours, pathology: Pathology, column: Ints) -> tuple[Texts, Texts, Floats]:
+    parameters, n = load(), len(column)
+    stage = draw.choose(rng, parameters["unknown_stage"], n)
+    system = np.full(n, None, dtype=object)
+    iss = np.ones(n)
+    for site_code, rows in draw.by_key(tumours.site.astype(str)):
+        site = codes.sites()[site_code]
+        may = np.isin(pathology.code4[rows], site.staged_codes4)
+        if site.staging == "none":
+            stage[rows] = np.where(rng.random(len(rows)) < 0.75, "U", "?")
+        elif site.stages == ("0",):
+            stage[rows], system[rows] = "0", "UICC 7"
+        elif site.staging == "binet":
+            stage[rows] = np.where(may, np.array(["A", "B", "C"], dtype=object)[draw.choose_index(rng, np.array(parameters["binet"], dtype=float), len(rows))], "U")
+            system[rows[may]] = "Binet"
+        elif site.staging == "iss":
+            value = draw.choose_index(rng, np.array(parameters["iss"]["shares"], dtype=float), len(rows)) + 1
+            known = may & (rng.random(len(rows)) < parameters["iss"]["known"])
+            stage[rows[known]], system[rows[known]] = value[known].astype(str), "ISS"
+            iss[rows] = np.array([parameters["iss_hazard"][str(v)] for v in (1, 2, 3)])[value - 1]
+        else:
+            known_rows = rows[column[rows] < 4]
+            stage[known_rows] = _substages(rng, site, column[known_rows])
+            system[known_rows] = np.array(site.stage_systems, dtype=object)[rng.integers(0, len(site.stage_systems), len(known_rows))]
+    return stage, system, iss
+
+
+def _substages(rng: np.random.Generator, site: codes.Site, column: Ints) -> Texts:
+    parameters = load()
+    text = (column + 1).astype(str).astype(object)
+    if site.group == "Head and neck":
+        text[column == 3] = draw.choose(rng, parameters["head_neck_stage4"], int((column == 3).sum()))
+    lettered = rng.random(len(column)) < parameters["stage"]["substage"]
+    for value in range(4):
+        if value == 3 and site.group not in parameters["substage4_groups"]:
+            continue
+        rows = np.flatnonzero((column == value) & lettered)
+        letters = {k: w for k, w in parameters["substages"][str(value + 1)].items() if f"{value + 1}{k}" in site.stages}
+        text[rows] = str(value + 1) + draw.choose(rng, letters, len(rows))
+    return text
+
+
+def _tnm(rng: np.random.Generator, tumours: Tumours, column: Ints, stage: Texts) -> tuple[Texts, Texts, Texts]:
+    """T, N and M of the stage, in most staged tumours of TNM sites; head and neck 4A and 4B are M0."""
+    n = len(column)
+    values = [np.full(n, None, dtype=object) for _ in range(3)]
+    site_tnm = {code: site.staging == "tnm" and site.stages != ("0",) for code, site in codes.sites().items()}
+    tnm = np.array([site_tnm[code] for code in tumours.site])
+    recorded = tnm & (rng.random(n) < load()["stage"]["tnm_recorded"])
+    for value in range(4):
+        rows = np.flatnonzero(recorded & (column == value))
+        for array, table in zip(values, (T_OF_STAGE, N_OF_STAGE, M_OF_STAGE), strict=True):
+            array[rows] = draw.choose(rng, table[value], len(rows))
+    head_neck = np.array([cells()[i].group == "Head and neck" for i in range(len(cells()))])[tumours.cell]
+    values[2][recorded & head_neck & np.isin(stage, ["4A", "4B"])] = "0"
+    return values[0], values[1], values[2]
+
+
+def _screening(rng: np.random.Generator, people: People, tumours: Tumours, route: Ints) -> Texts:
+    parameters, answer = load(), np.full(len(route), None, dtype=object)
+    family = np.array([codes.sites()[code].screening for code in tumours.site], dtype=object)
+    woman = people.sex[tumours.patient] == "2"
+    some: Bools = rng.random(len(route)) < parameters["screening_history_recorded"]
+    for digit, weights in parameters["hist_screening_codes"].items():
+        rows = np.flatnonzero((family == digit) & (woman | (digit == "7")) & some)
+        answer[rows] = draw.choose(rng, weights, len(rows))
+        answer[(family == digit) & (route == SCREENED)] = f"{digit}001"
+    return answer
