@@ -174,7 +174,7 @@ class Ledger:
 
     def population(self, name: str) -> Population:
         """ValueError where it was never opened."""
-        opened = _populations(self._chain.entries())
+        opened = _populations(self._checked())
         if name not in opened:
             raise ValueError(f"population {name} is not open in the ledger (open: {', '.join(sorted(opened)) or 'none'}); "
                              "open it with `python -m pipeline ledger open`")
@@ -182,7 +182,7 @@ class Ledger:
 
     def populations(self) -> list[Population]:
         """All of them, in the order they were opened."""
-        return list(_populations(self._chain.entries()).values())
+        return list(_populations(self._checked()).values())
 
     def overlapping(self, name: str) -> list[Population]:
         """Every population with the same universe, itself included: their (epsilon, delta) add up for one patient (rule 16)."""
@@ -190,14 +190,14 @@ class Ledger:
         return [population for population in self.populations() if population.universe == universe]
 
     def reservation(self, release_id: str) -> Reservation | None:
-        return _reservations(self._chain.entries()).get(release_id)
+        return _reservations(self._checked()).get(release_id)
 
     def state(self, release_id: str) -> str | None:
         """reserved, released or abandoned; None where there is no such release."""
-        return _state(self._chain.entries(), release_id)
+        return _state(self._checked(), release_id)
 
     def balance(self, name: str) -> Balance:
-        population, entries = self.population(name), self._chain.entries()
+        population, entries = self.population(name), self._checked()
         charged = [held for held in _reservations(entries).values() if held.population == name]
         spent = _spent(entries, population)
         odometer = accounting.epsilon_of_rdp(population.order, spent, population.delta) if charged else 0.0
@@ -207,13 +207,13 @@ class Ledger:
 
     def pld_epsilon(self, name: str) -> float:
         """For reports only, never for admission: the PLD of everything charged, valid had all releases been fixed beforehand."""
-        charged = [held.event for held in _reservations(self._chain.entries()).values() if held.population == name]
+        charged = [held.event for held in _reservations(self._checked()).values() if held.population == name]
         return accounting.epsilon(dpa.ComposedDpEvent(charged), self.population(name).delta)
 
     def quote(self, population: str, event: dpa.DpEvent) -> Quote:
         """What `event` would cost the population, and how many like it fit."""
         opened = self.population(population)
-        spent, cost = _spent(self._chain.entries(), opened), accounting.rdp(event, opened.order)
+        spent, cost = _spent(self._checked(), opened), accounting.rdp(event, opened.order)
         return Quote(rdp=cost, epsilon=accounting.epsilon(event, opened.delta), left_rdp=max(0.0, opened.limit_rdp - spent),
                      how_many_fit=_how_many_fit(opened, spent, cost))
 
@@ -223,7 +223,7 @@ class Ledger:
 
     def head(self) -> str:
         """Hash of the last entry: noted on cards and in MLflow, it pins everything before it."""
-        entries = self._chain.entries()
+        entries = self._checked()
         return entries[-1].hash if entries else GENESIS
 
     def verify(self, *noted_heads: str) -> None:
@@ -240,6 +240,12 @@ class Ledger:
         """Everything, as JSON values: restricted."""
         entries = self._chain.entries()
         return {"head": entries[-1].hash if entries else GENESIS, "entries": [{**asdict(e), "content": e.facts} for e in entries]}
+
+    def _checked(self) -> list[Entry]:
+        """All entries of an unbroken chain: nothing is answered from a broken one."""
+        entries = self._chain.entries()
+        check_chain(entries)
+        return entries
 
 
 def _populations(entries: list[Entry]) -> dict[str, Population]:

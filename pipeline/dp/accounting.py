@@ -188,6 +188,8 @@ def _leaf_rdp(leaf: dpa.DpEvent, order: float) -> float:
     if isinstance(leaf, dpa.GaussianDpEvent):
         return order / (2 * leaf.noise_multiplier**2)
     assert isinstance(leaf, dpa.PoissonSampledDpEvent)  # flatten lets nothing else through
+    if leaf.sampling_probability == 1:
+        return _leaf_rdp(leaf.event, order)
     below, above = math.floor(order), math.ceil(order)
     log_a = _log_a(below, leaf)
     if above > below:
