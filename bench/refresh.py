@@ -86,7 +86,8 @@ def table(rows: list[Measured]) -> str:
     for stage in ("simulate", *STAGES):
         cells = [f"{found[stage, n].seconds:.1f} | {found[stage, n].peak_mb:.0f}" for n in sizes]
         lines.append(f"| {stage} | " + " | ".join(cells) + " |")
-    totals = [f"{sum(row.seconds for row in rows if row.patients == n):.1f} | {max(row.peak_mb for row in rows if row.patients == n):.0f}" for n in sizes]
+    of_size = [[row for row in rows if row.patients == n] for n in sizes]
+    totals = [f"{sum(row.seconds for row in group):.1f} | {max(row.peak_mb for row in group):.0f}" for group in of_size]
     lines.append("| **all (peak: the largest)** | " + " | ".join(totals) + " |")
     return "\n".join(lines)
 
