@@ -6,7 +6,7 @@ of the release, stays within the limit. What happened to a release is read from 
 """
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,69 +14,25 @@ import dp_accounting as dpa
 
 from pipeline.dp import accounting, events
 from pipeline.ledger_chain import GENESIS, Chain, Entry, check_chain
+from pipeline.ledger_values import (
+    Balance,
+    BudgetExceeded,
+    Population,
+    Quote,
+    Reservation,
+    ReservationConflict,
+    how_many_fit,
+    populations_in,
+    reservation_of,
+    reservations_in,
+    spent_by,
+    state_in,
+)
+
+__all__ = ["Balance", "BudgetExceeded", "Entry", "Ledger", "Population", "Quote", "Reservation", "ReservationConflict"]
 
 LARGEST_DELTA = 1e-6
 KINDS = ("simulated", "public", "confidential")
-
-
-class BudgetExceeded(Exception):
-    """The release would pass the budget. Nothing was recorded."""
-
-
-class ReservationConflict(Exception):
-    """This release id already holds something else. Nothing was recorded."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Population:
-    """A group of people with one budget, as opened."""
-    name: str
-    universe: str           # the people it draws on; populations with an equal universe overlap
-    nominal_size: int       # declared, never counted
-    epsilon: float
-    delta: float            # for the population's whole life
-    ceiling_epsilon: float  # no later entry may raise epsilon above it
-    kind: str               # simulated, public or confidential
-    order: int              # the one Renyi order of its filter
-    limit_rdp: float        # the largest divergence at that order which converts to (epsilon, delta)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Reservation:
-    """One release's charge."""
-    release_id: str
-    population: str
-    event: dpa.DpEvent     # the joint mechanism, canonical
-    source_label: str
-    rdp: float             # at the population's order
-    epsilon: float         # of the release alone, by PLD, at the population's delta
-    delta: float
-    entry: int             # number of the ledger's entry
-    at: str
-    by: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Balance:
-    """Where a population stands."""
-    population: str
-    order: int
-    spent_rdp: float
-    limit_rdp: float
-    epsilon_spent: float         # odometer: what the sum at the fixed order converts to; 0 before the first release
-    epsilon_total: float
-    delta: float
-    n_releases: int              # charged, whatever became of them
-    more_like_last: int | None   # how many releases like the last one still fit; None before the first
-
-
-@dataclass(frozen=True, kw_only=True)
-class Quote:
-    """What a release would cost. Nothing is recorded."""
-    rdp: float
-    epsilon: float
-    left_rdp: float
-    how_many_fit: int  # such releases, counting this one; 0: it would be refused
 
 
 class Ledger:
@@ -111,7 +67,7 @@ class Ledger:
         _check_declaration(name, declared, reason)
         order, limit = accounting.rdp_bound(epsilon, delta)
         with self._chain.writing() as writer:
-            if opened := _populations(writer.entries).get(name):
+            if opened := populations_in(writer.entries).get(name):
                 known = {field: getattr(opened, field) for field in declared}
                 if known != declared:
                     differing = [f"{field} {known[field]!r}, asked for {value!r}" for field, value in declared.items() if known[field] != value]
@@ -120,7 +76,7 @@ class Ledger:
                 return opened
             writer.append(population=name, release_id=None, kind="opened", by=by,
                           facts={**declared, "order": order, "limit_rdp": limit, "reason": reason})
-            return _populations(writer.entries)[name]
+            return populations_in(writer.entries)[name]
 
     def reserve(self, release_id: str, population: str, event: dpa.DpEvent, *, by: str, source_label: str) -> Reservation:
         """Charge the joint mechanism of a release before it reads a row. The same call twice charges once.
@@ -136,16 +92,16 @@ class Ledger:
         cost = accounting.rdp(event, opened.order)
         epsilon = accounting.epsilon(event, opened.delta)  # before the lock: it takes a moment
         with self._chain.writing() as writer:
-            if held := _reservations(writer.entries).get(release_id):
-                _check_same(held, _state(writer.entries, release_id), population, event, source_label)
+            if held := reservations_in(writer.entries).get(release_id):
+                _check_same(held, state_in(writer.entries, release_id), population, event, source_label)
                 return held
-            spent = _spent(writer.entries, opened)
+            spent = spent_by(writer.entries, opened)
             if not spent + cost <= opened.limit_rdp:
                 raise BudgetExceeded(_refusal(release_id, opened, spent, cost, epsilon))
             entry = writer.append(population=population, release_id=release_id, kind="reserved", by=by,
                                   facts={"event": events.to_json(event), "source_label": source_label, "order": opened.order,
                                          "rdp": cost, "epsilon": epsilon, "delta": opened.delta})
-            return _reservation(entry)
+            return reservation_of(entry)
 
     def commit(self, release_id: str, facts: Mapping[str, Any] | None = None) -> None:
         """Record that the release left the restricted zone. `facts` (JSON) are public. The same call twice changes nothing."""
@@ -159,10 +115,10 @@ class Ledger:
 
     def _close(self, release_id: str, kind: str, facts: dict[str, Any], by: str | None) -> None:
         with self._chain.writing() as writer:
-            held = _reservations(writer.entries).get(release_id)
+            held = reservations_in(writer.entries).get(release_id)
             if held is None:
                 raise ValueError(f"{release_id} was never reserved, so it cannot be {kind}")
-            state = _state(writer.entries, release_id)
+            state = state_in(writer.entries, release_id)
             if state == "reserved":
                 writer.append(population=held.population, release_id=release_id, kind=kind, by=by or held.by, facts=facts)
                 return
@@ -174,7 +130,7 @@ class Ledger:
 
     def population(self, name: str) -> Population:
         """ValueError where it was never opened."""
-        opened = _populations(self._checked())
+        opened = populations_in(self._checked())
         if name not in opened:
             raise ValueError(f"population {name} is not open in the ledger (open: {', '.join(sorted(opened)) or 'none'}); "
                              "open it with `python -m pipeline ledger open`")
@@ -182,7 +138,7 @@ class Ledger:
 
     def populations(self) -> list[Population]:
         """All of them, in the order they were opened."""
-        return list(_populations(self._checked()).values())
+        return list(populations_in(self._checked()).values())
 
     def overlapping(self, name: str) -> list[Population]:
         """Every population with the same universe, itself included: their (epsilon, delta) add up for one patient (rule 16)."""
@@ -190,32 +146,32 @@ class Ledger:
         return [population for population in self.populations() if population.universe == universe]
 
     def reservation(self, release_id: str) -> Reservation | None:
-        return _reservations(self._checked()).get(release_id)
+        return reservations_in(self._checked()).get(release_id)
 
     def state(self, release_id: str) -> str | None:
         """reserved, released or abandoned; None where there is no such release."""
-        return _state(self._checked(), release_id)
+        return state_in(self._checked(), release_id)
 
     def balance(self, name: str) -> Balance:
         population, entries = self.population(name), self._checked()
-        charged = [held for held in _reservations(entries).values() if held.population == name]
-        spent = _spent(entries, population)
+        charged = [held for held in reservations_in(entries).values() if held.population == name]
+        spent = spent_by(entries, population)
         odometer = accounting.epsilon_of_rdp(population.order, spent, population.delta) if charged else 0.0
-        more = _how_many_fit(population, spent, accounting.rdp(charged[-1].event, population.order)) if charged else None
+        more = how_many_fit(population, spent, accounting.rdp(charged[-1].event, population.order)) if charged else None
         return Balance(population=name, order=population.order, spent_rdp=spent, limit_rdp=population.limit_rdp, epsilon_spent=odometer,
                        epsilon_total=population.epsilon, delta=population.delta, n_releases=len(charged), more_like_last=more)
 
     def pld_epsilon(self, name: str) -> float:
         """For reports only, never for admission: the PLD of everything charged, valid had all releases been fixed beforehand."""
-        charged = [held.event for held in _reservations(self._checked()).values() if held.population == name]
+        charged = [held.event for held in reservations_in(self._checked()).values() if held.population == name]
         return accounting.epsilon(dpa.ComposedDpEvent(charged), self.population(name).delta)
 
     def quote(self, population: str, event: dpa.DpEvent) -> Quote:
         """What `event` would cost the population, and how many like it fit."""
         opened = self.population(population)
-        spent, cost = _spent(self._checked(), opened), accounting.rdp(event, opened.order)
+        spent, cost = spent_by(self._checked(), opened), accounting.rdp(event, opened.order)
         return Quote(rdp=cost, epsilon=accounting.epsilon(event, opened.delta), left_rdp=max(0.0, opened.limit_rdp - spent),
-                     how_many_fit=_how_many_fit(opened, spent, cost))
+                     how_many_fit=how_many_fit(opened, spent, cost))
 
     def entries(self, population: str | None = None) -> list[Entry]:
         """Of one population, or all; in order."""
@@ -246,41 +202,6 @@ class Ledger:
         entries = self._chain.entries()
         check_chain(entries)
         return entries
-
-
-def _populations(entries: list[Entry]) -> dict[str, Population]:
-    opened = {}
-    for entry in entries:
-        if entry.kind == "opened":
-            facts = entry.facts
-            facts.pop("reason")
-            opened[entry.population] = Population(name=entry.population, **facts)
-    return opened
-
-
-def _reservations(entries: list[Entry]) -> dict[str, Reservation]:
-    return {held.release_id: held for held in (_reservation(entry) for entry in entries if entry.kind == "reserved")}
-
-
-def _reservation(entry: Entry) -> Reservation:
-    facts = entry.facts
-    return Reservation(release_id=str(entry.release_id), population=entry.population, event=events.from_json(facts["event"]),
-                       source_label=facts["source_label"], rdp=facts["rdp"], epsilon=facts["epsilon"], delta=facts["delta"],
-                       entry=entry.number, at=entry.at, by=entry.by)
-
-
-def _state(entries: list[Entry], release_id: str) -> str | None:
-    return next((entry.kind for entry in reversed(entries) if entry.release_id == release_id), None)
-
-
-def _spent(entries: list[Entry], population: Population) -> float:
-    """Renyi divergence at the fixed order, summed over every charge; from the mechanisms themselves, not from figures noted beside them."""
-    charged = (held for held in _reservations(entries).values() if held.population == population.name)
-    return math.fsum(accounting.rdp(held.event, population.order) for held in charged)
-
-
-def _how_many_fit(population: Population, spent: float, cost: float) -> int:
-    return max(0, math.floor((population.limit_rdp - spent) / cost))
 
 
 def _check_same(held: Reservation, state: str | None, population: str, event: dpa.DpEvent, source_label: str) -> None:
