@@ -52,11 +52,17 @@ class Balance:
     order: int
     spent_rdp: float
     limit_rdp: float
-    epsilon_spent: float         # odometer: what the sum at the fixed order converts to; 0 before the first release
+    epsilon_spent: float         # odometer: what the sum at the fixed order converts to; 0 before the first release. A true bound,
+                                 # but loose while little is spent: the conversion alone costs as much as many releases; see share_spent
     epsilon_total: float
     delta: float
     n_releases: int              # charged, whatever became of them
     more_like_last: int | None   # how many releases like the last one still fit; None before the first
+
+    @property
+    def share_spent(self) -> float:
+        """Of the budget, 0 to 1: grows evenly with releases, so it is the figure for people."""
+        return self.spent_rdp / self.limit_rdp
 
 
 @dataclass(frozen=True, kw_only=True)
