@@ -1,0 +1,222 @@
+"""The table model and the pathway model as one artefact: one plan, one joint accounting, one model to draw from.
+
+The budget is split by shares of the squared noise budget; each model's own plan weighs 1 at scale 1, so that share s runs at
+scale / sqrt(s). One common scale is then found on the joint privacy loss distribution of everything together (privacy_rules.md 14).
+"""
+from __future__ import annotations
+
+import json
+import logging
+import math
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import dp_accounting as dpa
+import numpy as np
+import polars as pl
+
+from pipeline import files
+from pipeline.dp import accounting
+from pipeline.dp.events import canonical, to_json
+from pipeline.dp.marginals import MeasurementStore
+from pipeline.dp.noise import NoiseStream
+from pipeline.dp.tape import Tape
+from pipeline.models import pathway, table
+from pipeline.models.declared import schema_from_plain, to_plain
+from pipeline.params import PrivacyParams, TrainParams
+from pipeline.schema import Schema
+
+logger = logging.getLogger(__name__)
+
+FORMAT = 1
+ID = "patient_id"
+BLOCK = 5000  # patients drawn from one random stream: an extract does not depend on the size of partitions
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """The joint mechanism of a release: a function of the declaration and the params alone. Public."""
+
+    dataset: str
+    epsilon: float       # asked for; the event's own is at most this
+    delta: float
+    scale: float         # common to all mechanisms
+    table_share: float   # of the squared noise budget
+    table: table.TablePlan
+    pathway: pathway.PathwayPlan | None  # None: the dataset has no events, and the table has everything
+
+    @property
+    def table_scale(self) -> float:
+        return self.scale / math.sqrt(self.table_share)
+
+    @property
+    def pathway_scale(self) -> float:
+        return self.scale / math.sqrt(1 - self.table_share)
+
+    @property
+    def dp_event(self) -> dpa.DpEvent:
+        """What is reserved, run and compared with the tape."""
+        parts = [self.table.dp_event(self.table_scale)]
+        if self.pathway is not None:
+            parts.append(self.pathway.dp_event(self.pathway_scale))
+        return canonical(dpa.ComposedDpEvent(parts))
+
+    def mechanisms(self) -> list[dict[str, Any]]:
+        """One line per model for auditors: what it spends and at which noise."""
+        counts = self.table.counts(self.table_scale)
+        sigmas = [mechanism.sigma for mechanism in counts.values()]
+        lines: list[dict[str, Any]] = [{"name": "table_counts", "kind": "discrete Gaussian counts", "blocks": len(counts),
+                                        "smallest_sigma": min(sigmas), "largest_sigma": max(sigmas)}]
+        sgd = [("table_critic", self.table.critic(self.table_scale))]
+        if self.pathway is not None:
+            tables = self.pathway.counts(self.pathway_scale)
+            if tables:
+                sigma = next(iter(tables.values())).sigma
+                lines.append({"name": "pathway_counts", "kind": "discrete Gaussian counts", "blocks": len(tables),
+                              "smallest_sigma": sigma, "largest_sigma": sigma})
+            sgd.append(("pathway_sgd", self.pathway.sgd(self.pathway_scale)))
+        for name, mechanism in sgd:
+            if mechanism is not None:
+                lines.append({"name": name, "kind": "DP-SGD", "steps": mechanism.steps, "noise_multiplier": mechanism.noise_multiplier,
+                              "sampling_probability": mechanism.sampling_probability, "l2_clip_norm": mechanism.l2_clip_norm})
+        return lines
+
+    def to_json(self) -> dict[str, Any]:
+        return {"format": FORMAT, "dataset": self.dataset, "epsilon": self.epsilon, "delta": self.delta, "scale": self.scale,
+                "table_share": self.table_share, "table": self.table.to_json(),
+                "pathway": self.pathway.to_json() if self.pathway is not None else None}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Plan:
+        """The plan as it was written. Raises ValueError for another format."""
+        if value.get("format") != FORMAT:
+            raise ValueError(f"plan of a release: format {value.get('format')} is not {FORMAT}; use a new release id")
+        rest = {key: value[key] for key in ("dataset", "epsilon", "delta", "scale", "table_share")}
+        return cls(**rest, table=table.TablePlan.from_json(value["table"]),
+                   pathway=pathway.PathwayPlan.from_json(value["pathway"]) if value["pathway"] is not None else None)
+
+
+def plan(schema: Schema, privacy: PrivacyParams, train: TrainParams) -> Plan:
+    """The joint plan for (epsilon, delta); delta is the smaller one of the params' and the population's.
+
+    Raises ValueError for settings or a declaration that cannot be planned.
+    """
+    size, delta = schema.population.nominal_size, min(privacy.delta, schema.population.delta)
+    has_events = schema.events is not None
+    share = train.shares["table"] / (train.shares["table"] + train.shares["pathway"]) if has_events else 1.0
+    settings = table.from_mapping(train.table, epsilon=privacy.epsilon)
+    table_plan = table.plan(schema.patients, schema.implications, schema.targets, settings, size)
+    pathway_plan = pathway.plan(schema, pathway.from_mapping(train.pathway, size), size) if has_events else None
+
+    def at(scale: float) -> Plan:
+        return Plan(dataset=schema.dataset, epsilon=privacy.epsilon, delta=delta, scale=scale, table_share=share, table=table_plan,
+                    pathway=pathway_plan)
+
+    scale, _ = accounting.calibrate(lambda scale: at(scale).dp_event, privacy.epsilon, delta)
+    return at(scale)
+
+
+def fit(schema: Schema, patients: pl.DataFrame, events: pl.DataFrame | None, made: Plan, *, store: MeasurementStore, tape: Tape,
+        noise: NoiseStream, checkpoint: Path, progress: Progress, device: str = "cpu", checkpoint_steps: int = 50) -> Synthesizer:
+    """Both models, by exactly the mechanisms of `made.dp_event`, which end up on the tape. Resumes from store and checkpoint."""
+    tables = table.fit(patients, made.table, made.table_scale, store=store, tape=tape, noise=noise, checkpoint=checkpoint / "table",
+                       progress=lambda text: progress(f"table: {text}"), device=device, checkpoint_steps=checkpoint_steps)
+    if made.pathway is None:
+        return Synthesizer(schema, made, tables, None)
+    if events is None:
+        raise ValueError(f"{schema.dataset} declares events, but there is no event log: ingest should have made one")
+    pathways = pathway.fit(schema, patients, events, made.pathway, made.pathway_scale, store=store, tape=tape, noise=noise,
+                           checkpoint=checkpoint / "pathway", progress=lambda text: progress(f"pathway: {text}"), device=device,
+                           checkpoint_steps=checkpoint_steps,
+                           draw_patients=lambda n: _numbered(tables.sample(n, np.random.default_rng([made.pathway.settings.seed, n])), 1))
+    return Synthesizer(schema, made, tables, pathways)
+
+
+@dataclass(frozen=True, eq=False)
+class Synthesizer:
+    """A finished model. Everything in it is public or paid for: drawing is free."""
+
+    schema: Schema
+    plan: Plan
+    table: table.TableModel
+    pathway: pathway.PathwayModel | None
+
+    def sample(self, n: int, seed: int, partition_rows: int,
+               where: Mapping[str, Any] | None = None) -> Iterator[tuple[pl.DataFrame, pl.DataFrame | None]]:
+        """(patients, events) in partitions of at most `partition_rows` patients; ids 1 to n. Events are None for a dataset without.
+
+        where: conditions on static columns, as TableModel.sample takes them; they hold for every patient. The extract depends on
+        (n, seed, where) only: patients are drawn in blocks of 5,000, each from a stream of its own made from seed and block number.
+        """
+        if n < 0 or partition_rows < 1:
+            raise ValueError(f"sample: n must be at least 0 and partition_rows at least 1, got {n} and {partition_rows}")
+        held: list[tuple[pl.DataFrame, pl.DataFrame | None]] = []
+        n_held = 0
+        for block in self._blocks(n, seed, where):
+            held.append(block)
+            n_held += len(block[0])
+            while n_held >= partition_rows:
+                part, rest = _split(_joined(held), partition_rows)
+                yield part
+                held, n_held = [rest], len(rest[0])
+        if n_held or n == 0:
+            yield _joined(held)
+
+    def _blocks(self, n: int, seed: int, where: Mapping[str, Any] | None) -> Iterator[tuple[pl.DataFrame, pl.DataFrame | None]]:
+        prepared = self.table.prepare(where)
+        for number, first in enumerate(range(0, max(n, 1), BLOCK)):
+            rng = np.random.default_rng([seed, number])
+            patients = _numbered(self.table.sample_prepared(prepared, min(BLOCK, n - first), rng), first + 1)
+            yield patients, self.pathway.sample(patients, rng) if self.pathway is not None else None
+
+    def save(self, folder: Path) -> None:
+        """Writes the folder whole or not at all: model.json, schema.json, and each model's safetensors and JSON."""
+        temporary = folder.with_name(f".{folder.name}.tmp")
+        shutil.rmtree(temporary, ignore_errors=True)
+        self.table.save(temporary / "table")
+        if self.pathway is not None:
+            self.pathway.save(temporary / "pathway")
+        files.write_text(temporary / "schema.json", json.dumps(to_plain(self.schema), ensure_ascii=False, indent=1))
+        event = self.plan.dp_event
+        facts = {"format": FORMAT, "dataset": self.schema.dataset, "plan": self.plan.to_json(), "privacy": {
+            "unit": "one patient, with everything he or she has", "neighbours": "add or remove one patient", "epsilon": self.plan.epsilon,
+            "delta": self.plan.delta, "mechanisms": self.plan.mechanisms(), "event": to_json(event)}}
+        files.write_json(temporary / "model.json", facts)
+        shutil.rmtree(folder, ignore_errors=True)
+        temporary.replace(folder)
+
+    @classmethod
+    def load(cls, folder: Path) -> Synthesizer:
+        """What `save` wrote. Raises ValueError where it is no model."""
+        facts = files.read_json(folder / "model.json")
+        if facts is None:
+            raise ValueError(f"no model in {folder.name}: model.json is not there")
+        if facts.get("format") != FORMAT:
+            raise ValueError(f"the model in {folder.name} has format {facts.get('format')}, this version reads {FORMAT}")
+        schema, made = schema_from_plain(files.read_json(folder / "schema.json")), Plan.from_json(facts["plan"])
+        pathways = pathway.PathwayModel.load(folder / "pathway", schema) if made.pathway is not None else None
+        return cls(schema, made, table.TableModel.load(folder / "table"), pathways)
+
+
+def _numbered(patients: pl.DataFrame, first: int) -> pl.DataFrame:
+    return patients.select(pl.int_range(first, first + pl.len(), dtype=pl.Int64).alias(ID), pl.all())
+
+
+def _joined(parts: list[tuple[pl.DataFrame, pl.DataFrame | None]]) -> tuple[pl.DataFrame, pl.DataFrame | None]:
+    events = [part[1] for part in parts if part[1] is not None]
+    return pl.concat([part[0] for part in parts]), pl.concat(events) if events else None
+
+
+def _split(part: tuple[pl.DataFrame, pl.DataFrame | None],
+           at: int) -> tuple[tuple[pl.DataFrame, pl.DataFrame | None], tuple[pl.DataFrame, pl.DataFrame | None]]:
+    """The first `at` patients and the others, each with their events."""
+    patients, events = part
+    first, rest = patients.head(at), patients.tail(len(patients) - at)
+    if events is None:
+        return (first, None), (rest, None)
+    mine = events[ID].is_in(first[ID].implode())
+    return (first, events.filter(mine)), (rest, events.filter(~mine))

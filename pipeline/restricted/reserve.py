@@ -1,0 +1,39 @@
+"""Stage reserve: plans the joint mechanism from the declaration and the params alone, and charges the ledger for it.
+
+No patient's row is read here (privacy_rules.md 3, 10): the stage before has passed the structure of the source, and that is all that is asked.
+"""
+from __future__ import annotations
+
+import getpass
+import logging
+
+from pipeline import files
+from pipeline.catalog import Home, Workspace
+from pipeline.dp import events
+from pipeline.ledger import Ledger
+from pipeline.models import synthesizer
+from pipeline.params import Params
+from pipeline.schema import Schema
+
+logger = logging.getLogger(__name__)
+
+
+def run(workspace: Workspace, params: Params, schema: Schema) -> None:
+    """Writes `restricted/reservation.json`. The same run twice charges once.
+
+    Raises BudgetExceeded (nothing was charged; the message says what fits), ReservationConflict, or ValueError before validate has passed.
+    """
+    release_id, label = params.release.id, params.release.source_label
+    if release_id is None or label is None:
+        raise ValueError("params.yaml: release.id and release.source_label must be filled in before a charge; `python -m pipeline prepare` does")
+    if not workspace.restricted.validation.is_dir():
+        raise ValueError("validate has not passed in this workspace: run it before reserve, so that a broken source costs nothing")
+    made = synthesizer.plan(schema, params.privacy, params.train)
+    logger.info("reserve: planned for epsilon %g at delta %g", made.epsilon, made.delta)
+    ledger = Ledger(Home.find().ledger)
+    held = ledger.reserve(release_id, schema.population.name, made.dp_event, by=getpass.getuser(), source_label=label)
+    files.write_json(workspace.restricted.reservation, {
+        "release_id": release_id, "population": held.population, "epsilon": held.epsilon, "delta": held.delta, "entry": held.entry,
+        "at": held.at, "source_label": held.source_label, "mechanisms": made.mechanisms(), "event": events.to_json(held.event),
+        "plan": made.to_json()})
+    logger.info("reserve: entry %d of the ledger holds epsilon %.4g for %s", held.entry, held.epsilon, held.population)

@@ -1,0 +1,99 @@
+"""Stage train: runs the reserved mechanisms on patients' rows, and lets the model out only if they are exactly what was charged."""
+from __future__ import annotations
+
+import fcntl
+import logging
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import polars as pl
+import torch
+
+from pipeline import files
+from pipeline.catalog import Home, Workspace
+from pipeline.dp.marginals import MeasurementStore
+from pipeline.dp.noise import NoiseStream
+from pipeline.dp.tape import Tape
+from pipeline.ledger import Ledger
+from pipeline.models import synthesizer
+from pipeline.models.synthesizer import Plan, Synthesizer
+from pipeline.params import Params, PrivacyParams, TrainParams
+from pipeline.schema import Schema
+
+logger = logging.getLogger(__name__)
+
+
+def run(workspace: Workspace, params: Params, schema: Schema) -> None:
+    """Writes `released/model` and `restricted/tape.json`. A retry goes on from the checkpoint, with new noise.
+
+    Raises ValueError where the ledger does not hold exactly this plan, or where what was executed differs: then there is no model.
+    """
+    restricted = workspace.restricted
+    made = charged_plan(workspace, Ledger(Home.find().ledger))
+    with _alone(restricted.checkpoints):
+        patients = pl.read_parquet(restricted.patients)
+        events = pl.read_parquet(restricted.events) if restricted.events.is_file() else None
+        tape = Tape()
+        model = fit(schema, patients, events, made, restricted.checkpoints, tape, train=params.train)
+        tape.save(restricted.tape)
+        tape.check(made.dp_event)
+        model.save(workspace.released.model)
+    logger.info("train: the executed mechanisms are the reserved ones; the model is written")
+
+
+def charged_plan(workspace: Workspace, ledger: Ledger) -> Plan:
+    """The plan of reservation.json, if the ledger holds its event for this release and has not closed it. ValueError otherwise."""
+    reservation = files.read_json(workspace.restricted.reservation)
+    if reservation is None:
+        raise ValueError("there is no reservation.json: nothing is charged for this run; run reserve first")
+    made, release_id = Plan.from_json(reservation["plan"]), reservation["release_id"]
+    held = ledger.reservation(release_id)
+    if held is None or not Tape([held.event]).matches(made.dp_event):
+        raise ValueError(f"{release_id}: the ledger does not hold this plan; no row was read. Run reserve again, or use a new release id")
+    if ledger.state(release_id) == "abandoned":
+        raise ValueError(f"{release_id} is abandoned in the ledger; use a new release id")
+    return made
+
+
+def fit(schema: Schema, patients: pl.DataFrame, events: pl.DataFrame | None, made: Plan, checkpoints: Path, tape: Tape, *,
+        train: TrainParams) -> Synthesizer:
+    """Runs the plan with a fresh noise stream; measurements and steps in `checkpoints` are used, not repeated."""
+    return synthesizer.fit(schema, patients, events, made, store=MeasurementStore(checkpoints / "counts"), tape=tape, noise=NoiseStream(),
+                           checkpoint=checkpoints, progress=lambda text: logger.info("train: %s", text), device=device(train.device),
+                           checkpoint_steps=train.checkpoint_steps)
+
+
+def fit_public(schema: Schema, patients: pl.DataFrame, events: pl.DataFrame | None, epsilon: float, delta: float, settings: TrainParams,
+               out: Path) -> Synthesizer:
+    """For benchmarks: plan, fit and save in one go, without the ledger. Refuses a dataset that is not declared public."""
+    if not schema.public:
+        raise ValueError(f"{schema.dataset} is not declared `public: true`: a model of it is made by a charged run (`python -m pipeline refresh`)")
+    made = synthesizer.plan(schema, PrivacyParams(epsilon=epsilon, delta=delta), settings)
+    with tempfile.TemporaryDirectory() as folder:
+        tape = Tape()
+        model = fit(schema, patients, events, made, Path(folder), tape, train=settings)
+    tape.check(made.dp_event)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    model.save(out)
+    return model
+
+
+def device(wanted: str) -> str:
+    """`auto` takes CUDA where there is one."""
+    if wanted == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    return wanted
+
+
+@contextmanager
+def _alone(checkpoints: Path) -> Iterator[None]:
+    """Two processes never train one release at once. The lock goes with its process, however that ends."""
+    checkpoints.mkdir(parents=True, exist_ok=True)
+    with (checkpoints / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ValueError("another process trains this release already; wait for it, or end it first") from None
+        yield
