@@ -52,7 +52,7 @@ def broken_rows(broken: pl.DataFrame, table: Table, like: pl.DataFrame) -> Typed
     rows = pl.DataFrame(schema=like.schema).clear(broken.height)
     rows = rows.with_columns(broken["reason"].alias(REASON))
     if owner is not None:
-        values, fault = _cast(broken["owner"], table.columns[owner], False, 100, Counter())
+        values, _ = _cast(broken["owner"], table.columns[owner], False, 100, Counter())
         rows = rows.with_columns(values.alias(OWNER))
     return Typed(rows, Counter(), Counter({("(row)", kind): n for kind, n in broken["reason"].value_counts().iter_rows()}))
 
@@ -136,7 +136,6 @@ def _outside(numbers: pl.Series, column: Column) -> pl.Series:
 
 def _checked(typed: pl.Series, values: pl.Series, wrong: Mapping[str, pl.Series]) -> tuple[pl.Series, pl.Series]:
     frame = pl.DataFrame([typed.alias("v"), values.alias("text"), *(mask.fill_null(False).alias(f"w{i}") for i, mask in enumerate(wrong.values()))])
-    fault = pl.when(pl.col("v").is_null() & pl.col("text").is_not_null()).then(pl.lit(UNPARSEABLE))
-    for index, kind in enumerate(wrong):
-        fault = fault.when(pl.col(f"w{index}")).then(pl.lit(kind))
-    return frame.select(pl.col("v")).to_series(), frame.select(fault.otherwise(pl.lit(None, pl.String)).alias("f")).to_series()
+    unparseable = pl.when(pl.col("v").is_null() & pl.col("text").is_not_null()).then(pl.lit(UNPARSEABLE))
+    others = [pl.when(f"w{index}").then(pl.lit(kind)) for index, kind in enumerate(wrong)]
+    return frame["v"], frame.select(pl.coalesce(unparseable, *others).alias("f")).to_series()

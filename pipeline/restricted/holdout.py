@@ -39,7 +39,7 @@ def permanent_key(keys: Path) -> bytes:
 
 
 def is_held_out(identities: pl.Series, key: bytes, share: float) -> pl.Series:
-    """One coin per identity (a patient's id, or a row's text), true with probability `share`. Equal identities share a coin, whatever stands beside."""
+    """One coin per identity (a patient's id, or a row's hash), true with probability `share`. Equal identities share a coin."""
     limit = int(share * 2**64)
     coins = {identity: int.from_bytes(_digest(key, "holdout", identity)[:8], "big") < limit for identity in identities.unique().to_list()}
     return pl.Series("held_out", [coins[identity] for identity in identities.to_list()], pl.Boolean)

@@ -6,7 +6,6 @@ permanent key. The folder `restricted/data` appears whole or not at all.
 from __future__ import annotations
 
 import logging
-import os
 import shutil
 import uuid
 from collections import Counter
@@ -72,8 +71,7 @@ def _type_rows(source: reading.Source, max_cell_bytes: int, folder: Path) -> dic
     faults: Counts = Counter()
     n_rows = 0
     blocks = reading.blocks(source, max_cell_bytes)
-    empty = reading.Block(pl.DataFrame(schema=dict.fromkeys(source.positions, pl.String)), pl.DataFrame(schema={"owner": pl.String, "reason": pl.String}), 0)
-    for index, block in enumerate(_at_least_one(blocks, empty)):
+    for index, block in enumerate(_at_least_one(blocks, reading.empty_block(source))):
         typed = cast_rows(block.cells, source.table, source.aliases, max_cell_bytes)
         broken = broken_rows(block.broken, source.table, typed.rows)
         rows = pl.concat([typed.rows, broken.rows]) if broken.rows.height else typed.rows
@@ -156,8 +154,8 @@ def _new_folder(path: Path) -> Iterator[Path]:
         yield temporary
         if path.exists():
             old = path.with_name(f"{temporary.name}.old")
-            os.replace(path, old)
+            path.replace(old)
             shutil.rmtree(old)
-        os.replace(temporary, path)
+        temporary.replace(path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)

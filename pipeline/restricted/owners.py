@@ -166,7 +166,8 @@ def without_shared_keys(schema: Schema, tables: Tables) -> Iterator[dict[str, pl
         return
     like = next(iter(tables.values())).schema[ID]
     frame = pl.DataFrame({ID: list(colours), "_colour": list(colours.values())}, {ID: like, "_colour": pl.Int32})
-    coloured = {name: rows.join(frame, on=ID, how="left", maintain_order="left").with_columns(pl.col("_colour").fill_null(0)) for name, rows in tables.items()}
+    colour = pl.col("_colour").fill_null(0)
+    coloured = {name: rows.join(frame, on=ID, how="left", maintain_order="left").with_columns(colour) for name, rows in tables.items()}
     for number in range(max(colours.values()) + 1):
         yield {name: rows.filter(pl.col("_colour") == number).drop("_colour") for name, rows in coloured.items()}
 

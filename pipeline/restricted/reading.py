@@ -38,6 +38,9 @@ class Block:
     n_latin1: int
 
 
+NOBODY = {"owner": pl.String, "reason": pl.String}
+
+
 @dataclass(frozen=True)
 class Source:
     """One table's file with its header understood. `positions`: declared column -> field. `aliases`: columns found under an older name."""
@@ -122,6 +125,10 @@ def blocks(source: Source, max_cell_bytes: int) -> Iterator[Block]:
             yield from _csv_blocks(source, max_cell_bytes)
 
 
+def empty_block(source: Source) -> Block:
+    return Block(pl.DataFrame(schema=dict.fromkeys(source.positions, pl.String)), pl.DataFrame(schema=NOBODY), 0)
+
+
 def _csv_blocks(source: Source, max_cell_bytes: int) -> Iterator[Block]:
     owner = owner_column(source.table)
     header = csv_lines.Header(source.fields, None if owner is None else source.positions[owner], longest=max(1 << 20, 4 * max_cell_bytes))
@@ -134,7 +141,7 @@ def _csv_blocks(source: Source, max_cell_bytes: int) -> Iterator[Block]:
 
 
 def _parquet_blocks(source: Source) -> Iterator[Block]:
-    nobody = pl.DataFrame(schema={"owner": pl.String, "reason": pl.String})
+    nobody = pl.DataFrame(schema=NOBODY)
     columns = [source.fields[index] for index in source.positions.values()]
     for batch in pq.ParquetFile(source.path).iter_batches(batch_size=PARQUET_ROWS, columns=columns):
         rows = pl.DataFrame(pl.from_arrow(batch)).select(columns)

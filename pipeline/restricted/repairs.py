@@ -20,8 +20,8 @@ SENTINELS = "^(1899|1900|9999)(-|$)"
 
 
 def blanks(values: pl.Series, column: Column) -> pl.Series:
-    """Blanks around a value; an empty cell is missing."""
-    return values.str.strip_chars().replace("", None)
+    """Blanks around a value go, a non-breaking one within it is a blank; an empty cell is missing."""
+    return values.str.replace_all("\u00a0", " ", literal=True).str.strip_chars().replace("", None)
 
 
 def whole_number(values: pl.Series, column: Column) -> pl.Series:
@@ -123,7 +123,8 @@ def replace(values: pl.Series, column: Column, argument: str) -> pl.Series:
     return values.replace(old, new)
 
 
-ALWAYS: Mapping[str, Repair] = MappingProxyType({"blanks": blanks, "whole_number": whole_number, "midnight": midnight, "missing_tokens": missing_tokens})
+ALWAYS: Mapping[str, Repair] = MappingProxyType({
+    function.__name__: function for function in (blanks, whole_number, midnight, missing_tokens)})
 DECLARED: Mapping[str, Repair] = MappingProxyType({
     function.__name__: function for function in (
         sentinel_to_missing, strip_m, first_letter, quintile_2015, quintile_v1, regimen_intent, yes_or_no, unknown_to_missing,
