@@ -72,7 +72,7 @@ RULES = (
     Rule(number=55, title="Missing shares within 5 points of the source (restricted)", severity="W", scope="rate", bounds=(None, MISSING_TOLERANCE),
          check=missingness),
     Rule(number=56, title="Search for copies of source records (restricted information, never a gate)", severity="W", scope="rate",
-         check=no_copies_here),
+         bounds=(None, None), check=no_copies_here),
     Rule(number=57, title="Categories below the noisy-count threshold are grouped or absent", severity="F", check=rare_categories,
          reads={TUMOUR: ["SITE_ICD10_O2_3CHAR"]}),
     Rule(number=58, part="a", title="Tumours per patient", severity="W", scope="rate", bounds=(1.03, 1.15), check=tumours_per_patient,

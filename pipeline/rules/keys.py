@@ -21,7 +21,7 @@ from pipeline.rules.registry import (
     Registry,
     text,
 )
-from pipeline.schema import Column
+from pipeline.rules.shapes import shape_problems
 
 ATTENDANCE = ("RADIOTHERAPYEPISODEID", "ATTENDID")
 UNKEYED = (EXPOSURE, COMBINED)  # several exposures may belong to one prescription at one attendance
@@ -134,23 +134,7 @@ def _is_declared(registry: Registry, table: str) -> bool:
 
 
 def _has_shape(registry: Registry, table: str) -> bool:
-    if table not in registry.raw:
-        return False
-    rows, declared = registry.raw[table], registry.schema.tables[registry.declared(table)].columns
-    found = [column for column in rows.columns if column != PATIENT_ID]
-    return found == list(declared) and all(_has_type(rows.schema[name], column) for name, column in declared.items())
-
-
-def _has_type(found: pl.DataType, column: Column) -> bool:
-    if found == pl.Null:
-        return column.nullable
-    if column.kind == "date":
-        return found == pl.Date
-    if column.kind == "id":
-        return found.is_integer() or found == pl.String
-    if column.kind == "continuous":
-        return found.is_integer() or (column.decimals > 0 and found.is_float())
-    return found == pl.String
+    return table in registry.raw and not shape_problems(registry.schema.tables[registry.declared(table)], registry.raw[table])
 
 
 RULES = (
