@@ -93,7 +93,7 @@ def coins(ids: Ints, seed: int, what: str) -> Floats:
 def scattered_ids(n: int, base: int) -> Ints:
     """n distinct ids above `base` without visible order: an affine walk modulo a prime."""
     prime = 2_147_483_647
-    return base + (np.arange(1, n + 1, dtype=np.int64) * 1_103_515_245) % prime
+    return base + ((np.arange(1, n + 1, dtype=np.int64) + base % 999_983) * 1_103_515_245) % prime
 
 
 def by_key(keys: Any) -> list[tuple[Any, Ints]]:

@@ -73,6 +73,7 @@ def _days(rng: np.random.Generator, n: int) -> Ints:
 def _ages(rng: np.random.Generator, cell: Ints) -> Floats:
     """Exact ages, truncated normal per cell on [min, 101)."""
     mean, sd, low = (np.array([c.age[i] for c in cells()])[cell] for i in range(3))
+    mean = mean + np.where(mean > 20, load()["age_shift"], 0)
     return np.asarray(truncnorm.ppf(rng.random(len(cell)), (low - mean) / sd, (101 - mean) / sd, loc=mean, scale=sd))
 
 
@@ -87,14 +88,18 @@ def _all_tumours(rng: np.random.Generator, cell: Ints, sex: Texts, day: Ints, ag
         u = rng.random(len(who))
         scale = multiple["gap_days"]
         gap = np.clip(-scale * np.log(1 - u * (1 - np.exp(-room / scale))), 14, room).astype(np.int64)
-        rows.append((who, np.full(len(who), order), _second_cells(rng, before_cell[some], sex[who]), at + gap, before_age[some] + gap / 365.25))
+        later_age = before_age[some] + gap / 365.25
+        rows.append((who, np.full(len(who), order), _second_cells(rng, before_cell[some], sex[who], later_age), at + gap, later_age))
     patient, order_, cell_, day_, age_ = (np.concatenate([row[i] for row in rows]) for i in range(5))
     return Tumours(tumour_id=draw.scattered_ids(len(patient), 20_000_000_000), patient=patient, order=order_, cell=cell_,
                    site=_sites(rng, cell_), day=day_, age=np.floor(age_).astype(np.int64), age_exact=age_)
 
 
-def _second_cells(rng: np.random.Generator, first: Ints, sex: Texts) -> Ints:
-    weights = np.array([c.cases for c in cells()]).T[(sex == "2").astype(int)].copy()  # [n, cells]
+def _second_cells(rng: np.random.Generator, first: Ints, sex: Texts, age: Floats) -> Ints:
+    """A further tumour by incidence at that sex and age, the same organ more often."""
+    mean, sd, low = (np.array([c.age[i] for c in cells()]) for i in range(3))
+    at_age = np.exp(-0.5 * ((age[:, None] - mean) / sd) ** 2) / sd * (age[:, None] >= low)
+    weights = np.array([c.cases for c in cells()]).T[(sex == "2").astype(int)] * np.maximum(at_age, 1e-12)  # [n, cells]
     factors = load()["multiple"]["same_group_factor"]
     for index, c in enumerate(cells()):
         same = np.array([other.group == c.group for other in cells()])

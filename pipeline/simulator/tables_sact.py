@@ -140,7 +140,8 @@ def _outcomes(view: View, courses: Courses, ids: Ints, seen: Bools, details: pl.
     recorded, no_summary = rng.random(n) >= raw["drugs"]["no_outcome_row"], rng.random(n) < raw["drugs"]["no_outcome_summary"]
     settled = np.where(died, death, np.minimum(end_of_course, death))
     visible = seen & recorded & (settled <= view.end[who]) & (last > 0)
-    flag: list[Texts] = [np.where(condition, "Y", "N").astype(object) for condition in (courses.reduced, courses.delayed, short)]
+    stopped = short & (rng.random(n) < raw["drugs"]["stopped_early_recorded"])
+    flag: list[Texts] = [np.where(condition, "Y", "N").astype(object) for condition in (courses.reduced, courses.delayed, stopped)]
     return pl.DataFrame({
         "MERGED_REGIMEN_ID": ids, "DATE_OF_FINAL_TREATMENT": dates(last), "REGIMEN_MOD_DOSE_REDUCTION": texts(flag[0]), "REGIMEN_MOD_TIME_DELAY": texts(flag[1]),
         "REGIMEN_MOD_STOPPED_EARLY": texts(flag[2]), "REGIMEN_OUTCOME_SUMMARY": texts(np.where(no_summary, None, summary))}).filter(pl.Series(visible))
