@@ -40,7 +40,7 @@ def log_rebuilds(registry: Registry, context: RuleContext) -> Finding | None:
         return None
     from pipeline.registry_tables import to_log
 
-    tables = {registry.declared(name): rows for name, rows in registry.raw.items()}
+    tables = {registry.declared(name): rows.select(list(registry.schema.tables[registry.declared(name)].columns)) for name, rows in registry.raw.items()}
     rebuilt = to_log(registry.schema, tables).events
     assert rebuilt is not None  # a registry dataset has a log
     columns = ["seq", "day", "type", "code", *registry.schema.events.attributes]
