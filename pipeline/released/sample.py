@@ -7,7 +7,7 @@ import shutil
 from pipeline.catalog import Workspace
 from pipeline.models.synthesizer import Synthesizer
 from pipeline.params import Params
-from pipeline.registry_tables import to_tables
+from pipeline.registry_tables import canonical, to_tables
 from pipeline.released.views import views
 from pipeline.released.writers import ParquetPart, TableWriter, replace_folder, write_database
 from pipeline.schema import Schema
@@ -27,6 +27,7 @@ def run(workspace: Workspace, params: Params, schema: Schema) -> None:
     patient_part, event_part = ParquetPart(synthetic / "patients.parquet"), ParquetPart(synthetic / "events.parquet")
     with TableWriter(schema, extract) as writer:
         for patients, events in synthesizer.sample(n_synthetic, seed=params.sample.seed, partition_rows=params.sample.partition_rows):
+            patients, events = canonical(schema, patients, events, extract_date=params.release.extract_date)  # what the tables can tell
             patient_part.write(patients)
             if events is not None:
                 event_part.write(events)
