@@ -33,40 +33,37 @@ def targets(measured: Measured, allowed: Relations) -> Targets:
     pairs, weights, independent = {}, {}, 0
     for (a, b), noisy in measured.pairs.items():
         sigma = measured.sigmas[f"pair/{a}/{b}"]
-        residual, rank = shrunk_residual(noisy, sigma)
+        expected = np.outer(margins[a], margins[b])
+        residual, rank = shrunk_residual(noisy - size * expected, sigma)
         independent += rank == 0
-        joint = np.outer(margins[a], margins[b]) + residual / size
-        pairs[a, b] = _possible(joint, allowed.get((a, b)))
+        pairs[a, b] = _possible(expected + residual / size, allowed.get((a, b)))
         weights[a, b] = (size / sigma) ** 2
     pivots, pivot_weights = {}, {}
     for (t, a, b), block in measured.pivots.items():
         sigma = measured.sigmas[f"pivot/{t}/{a}/{b}"]
         classes = []
         for place, noisy in enumerate(block):
-            residual, _ = shrunk_residual(noisy, sigma)
             p = max(float(margins[t][place]), 1e-9)
             rows, columns = _slice(pairs, t, a, place), _slice(pairs, t, b, place)
-            joint = np.outer(np.maximum(rows, 0), np.maximum(columns, 0)) / p + residual / size
-            classes.append(_possible(joint, allowed.get((a, b))))
+            expected = np.outer(np.maximum(rows, 0), np.maximum(columns, 0)) / p
+            residual, _ = shrunk_residual(noisy - size * expected, sigma)
+            classes.append(_possible(expected + residual / size, allowed.get((a, b))))
         pivots[t, a, b] = np.stack(classes)
         pivot_weights[t, a, b] = (size / sigma) ** 2
     return Targets(size=size, margins=margins, pairs=pairs, pair_weights=weights, pivots=pivots, pivot_weights=pivot_weights,
                    margin_weights={name: size**2 / variance for name, (_, variance) in estimates.items()}, independent=independent)
 
 
-def shrunk_residual(noisy: np.ndarray, sigma: float) -> tuple[np.ndarray, int]:
-    """(dependence, rank): the counts less rows and columns, with singular values shrunk for known noise.
+def shrunk_residual(residual: np.ndarray, sigma: float) -> tuple[np.ndarray, int]:
+    """(dependence, rank): counts less those of independent columns, double-centred, with singular values shrunk for known noise.
 
     Gavish and Donoho 2017 (arxiv.org/abs/1405.7511), equation 7, Frobenius loss; the noise of double-centred counts has
     (rows - 1) x (columns - 1) free dimensions. Rank 0: nothing rises above the noise.
     """
-    rows, columns = noisy.shape
+    rows, columns = residual.shape
     if rows < 2 or columns < 2:
-        return np.zeros(noisy.shape), 0
-    total = max(float(noisy.sum()), 1.0)
-    outer = np.outer(noisy.sum(1), noisy.sum(0)) / total
-    centred = noisy - outer
-    centred = centred - centred.mean(0) - centred.mean(1, keepdims=True) + centred.mean()
+        return np.zeros(residual.shape), 0
+    centred = residual - residual.mean(0) - residual.mean(1, keepdims=True) + residual.mean()
     left, values, right = np.linalg.svd(centred, full_matrices=False)
     small, large = sorted((rows - 1, columns - 1))
     unit, beta = sigma * np.sqrt(large), small / large
@@ -112,10 +109,15 @@ def _slice(pairs: Mapping[tuple[str, str], np.ndarray], target: str, column: str
 
 
 def _possible(joint: np.ndarray, allowed: np.ndarray | None) -> np.ndarray:
-    """Forbidden cells emptied, their mass given back to their rows. Small negative cells stay: clipping them would bias the fit."""
+    """Forbidden cells emptied, rows and columns kept (iterative proportional fitting over the allowed cells, clipped at 0).
+
+    Where nothing is forbidden the joint stays as it is, small negative cells too: clipping them would bias the fit.
+    """
     if allowed is None or allowed.all():
         return joint
-    kept = np.where(allowed, joint, 0.0)
-    before, after = joint.sum(1, keepdims=True), kept.sum(1, keepdims=True)
-    spread = allowed / np.maximum(allowed.sum(1, keepdims=True), 1)
-    return np.where((after > 0) & (before > 0), kept * before / np.maximum(after, 1e-12), np.maximum(before, 0) * spread)
+    rows, columns = np.maximum(joint.sum(1), 0.0), np.maximum(joint.sum(0), 0.0)
+    kept = np.where(allowed, np.maximum(joint, 0.0) + 1e-3 * np.outer(rows, columns), 0.0)
+    for _ in range(50):
+        kept = kept * (rows / np.maximum(kept.sum(1), 1e-12))[:, None]
+        kept = kept * (columns / np.maximum(kept.sum(0), 1e-12))
+    return kept

@@ -16,6 +16,7 @@ from pipeline.models.table.bins import Grouping, Symbols
 from pipeline.models.table.critic import refine
 from pipeline.models.table.denoise import Targets, targets
 from pipeline.models.table.generator import Blocks, fit_table, heads
+from pipeline.models.table.implied import keep_margins
 from pipeline.models.table.legality import relations
 from pipeline.models.table.measure import Measured, encode_rows, measure
 from pipeline.models.table.model import TableModel
@@ -52,6 +53,7 @@ def fit(patients: pl.DataFrame, plan: TablePlan, scale: float, *, store: Measure
     if plan.settings.network:
         q, network = distil(q, wanted, blocks, plan.settings, progress=progress)
     table = {name: q[:, blocks.span(name)].cpu().numpy().astype(np.float32) for name in names}
+    table = keep_margins(table, wanted.margins, domains, symbols, found, plan.settings.seed)
     return TableModel(plan, symbols, table, network, _notes(measured, wanted))
 
 

@@ -55,8 +55,7 @@ class MarginalLoss:
         self.pairs, self.weights = self._square(wanted.pairs, wanted.pair_weights, device)
         self.pivots: list[tuple[slice, list[torch.Tensor], torch.Tensor]] = []
         for target in dict.fromkeys(t for t, _, _ in wanted.pivots):
-            slices = []
-            weights = torch.empty(0)
+            slices, weights = [], torch.empty(0)
             for place in range(len(wanted.margins[target])):
                 mine = {(a, b): block[place] for (t, a, b), block in wanted.pivots.items() if t == target}
                 square, weights = self._square(mine, {(a, b): w for (t, a, b), w in wanted.pivot_weights.items() if t == target}, device)

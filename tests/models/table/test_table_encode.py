@@ -1,0 +1,113 @@
+"""Codes of public cells: total, inside the declaration, and back."""
+from __future__ import annotations
+
+from datetime import date, timedelta
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline.models.table.bins import Grouping, Symbols, category_grouping, numeric_grouping
+from pipeline.models.table.decode import values_of
+from pipeline.models.table.encode import Domain, domain, encode
+from pipeline.models.table.plan import level_sizes
+from pipeline.schema import Column
+
+
+@st.composite
+def numeric_columns(draw: st.DrawFn) -> Column:
+    lower = draw(st.integers(-1000, 1000))
+    upper = lower + draw(st.integers(3, 5000))
+    atoms = draw(st.lists(st.integers(lower, upper), max_size=2, unique=True))
+    return Column(name="x", kind="continuous", lower=lower, upper=upper, decimals=draw(st.integers(0, 3)), nullable=draw(st.booleans()),
+                  atoms=tuple(float(a) for a in atoms), transform=draw(st.sampled_from(["linear", "asinh"])),
+                  scale=draw(st.sampled_from([1.0, 50.0])))
+
+
+def grouping_of(cells: Domain, codes: np.ndarray) -> Grouping:
+    """Bins from exact counts, as if noise were tiny."""
+    counts = [np.bincount(np.where(codes < cells.leaves, codes // 4 ** (cells.depth - level), codes - cells.leaves + nodes),
+                          minlength=nodes + cells.size - cells.leaves) for level, nodes in enumerate(level_sizes(cells), start=1)]
+    return numeric_grouping(cells, counts, [0.01] * cells.depth, 8)
+
+
+@settings(max_examples=60, deadline=None)
+@given(numeric_columns(), st.integers(0, 2**32 - 1))
+def test_a_numeric_value_comes_back_in_its_own_bin(column: Column, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    assert column.lower is not None and column.upper is not None
+    values = np.round(rng.uniform(column.lower, column.upper, 200), column.decimals)
+    values[:40] = rng.choice([*column.atoms, column.lower, column.upper], 40)
+    given_values = [None if column.nullable and rng.random() < 0.1 else float(v) for v in values]
+    cells = domain(column, 64)
+    codes = encode(cells, pl.Series(given_values, dtype=pl.Float64))
+    assert codes.min() >= 0 and codes.max() < cells.size
+    grouping = grouping_of(cells, codes)
+    groups, symbols = grouping.of_cell[codes], grouping.symbols
+    assert grouping.groups <= 8 + cells.size - cells.leaves
+    for place in range(len(symbols.group)):  # whatever a symbol is drawn as lies in the cell's own group again
+        drawn = values_of(cells, symbols, np.full(20, place), rng)
+        again = encode(cells, pl.Series(drawn).fill_nan(None))
+        assert (grouping.of_cell[again] == symbols.group[place]).all()
+        finite = drawn[~np.isnan(drawn)]
+        assert ((finite >= column.lower) & (finite <= column.upper)).all()
+        assert (np.round(finite, column.decimals) == finite).all()
+        assert np.isin(finite, column.atoms).all() == (symbols.atom[place] >= 0) or not len(finite)
+    for value, group in zip(given_values, groups, strict=True):
+        mine = symbols.group == group
+        if value is None:
+            assert symbols.missing[mine].all()
+        elif value in column.atoms:
+            assert (np.array(column.atoms)[symbols.atom[mine]] == value).all()
+
+
+def test_values_that_ingest_should_have_repaired_still_land_in_one_cell() -> None:
+    strict = domain(Column(name="x", kind="continuous", lower=0, upper=10, decimals=1, atoms=(0.0,)), 64)
+    codes = encode(strict, pl.Series([None, float("nan"), float("inf"), float("-inf"), -5.0, 99.0, 0.0]))
+    assert codes.tolist() == [0, 0, strict.leaves - 1, 0, 0, strict.leaves - 1, strict.leaves] or codes[2] == codes[5] == strict.leaves - 1
+    assert ((codes >= 0) & (codes < strict.size)).all()
+    names = domain(Column(name="c", kind="categorical", categories=("a", "b")), 64)
+    assert encode(names, pl.Series(["a", "b", "never declared", None])).tolist() == [0, 1, 0, 0]
+    nullable = domain(Column(name="c", kind="categorical", categories=("a", "b"), nullable=True), 64)
+    assert encode(nullable, pl.Series(["a", "b", "never declared", None])).tolist() == [0, 1, 2, 2]
+
+
+def test_dates_come_back_as_days_inside_the_bounds() -> None:
+    first = date(2020, 1, 1)
+    lower = (first - date(1970, 1, 1)).days
+    cells = domain(Column(name="d", kind="date", lower=lower, upper=lower + 3), 64)
+    assert encode(cells, pl.Series([first + timedelta(days=k) for k in range(4)])).tolist() == [0, 1, 2, 3]
+
+
+def test_the_asinh_grid_is_fine_where_values_are_small() -> None:
+    cells = domain(Column(name="x", kind="continuous", lower=0, upper=1e6, decimals=2, transform="asinh", scale=10.0), 256)
+    widths = cells.stops - cells.starts
+    assert widths[0] < 100 < 100_000 < widths[-1]
+    assert cells.starts[0] == 0 and cells.stops[-1] == 100_000_001 and (cells.starts[1:] == cells.stops[:-1]).all()
+
+
+def test_rare_categories_share_a_group_and_common_ones_stand_alone() -> None:
+    cells = domain(Column(name="c", kind="categorical", categories=tuple("abcdef")), 64)
+    grouping = category_grouping(cells, np.array([5000, 4, -30, 900, 12, 1]), 20.0, 64)
+    assert grouping.of_cell[0] != grouping.of_cell[3]
+    assert len(set(grouping.of_cell[[1, 2, 4, 5]].tolist())) == 1 and grouping.merged == 4
+    rare = grouping.symbols.share[[1, 2, 4, 5]]
+    assert rare.sum() == pytest.approx(1) and rare[2] == rare.max() and rare.min() > 0
+    assert category_grouping(cells, np.full(6, 5000), 20.0, 4).groups == 4
+
+
+@pytest.mark.parametrize(("column", "said"), [
+    (Column(name="x", kind="continuous", lower=3, upper=3), "lower < upper"),
+    (Column(name="x", kind="categorical"), "categories"),
+    (Column(name="x", kind="text"), "cannot be modelled"),
+])
+def test_a_column_without_a_public_domain_is_refused(column: Column, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        domain(column, 64)
+
+
+def test_symbols_count_groups() -> None:
+    none = np.zeros(3, np.int64)
+    assert Symbols(group=np.array([0, 2, 1]), share=np.ones(3), start=none, stop=none, atom=none - 1, missing=none > 0).groups == 3

@@ -1,0 +1,134 @@
+"""Drawn rows: legal, close to the truth, deterministic, and as the prompts say."""
+from __future__ import annotations
+
+from datetime import date, timedelta
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from conftest import DAYS, Fitted, simulated_columns, simulated_implications, simulated_rows
+from polars.testing import assert_frame_equal
+
+from pipeline.models.table import TableModel
+
+
+@pytest.fixture(scope="module")
+def drawn(fitted: Fitted) -> pl.DataFrame:
+    return fitted.model.sample(20_000, np.random.default_rng(5))
+
+
+def violations(rows: pl.DataFrame) -> int:
+    found = 0
+    for rule in simulated_implications():
+        for value, allowed in rule.allowed.items():
+            then = rows.filter(pl.col(rule.given) == value)[rule.then]
+            found += sum(item not in allowed for item in then.to_list())
+    return found
+
+
+def shares(rows: pl.DataFrame, columns: list[str]) -> dict[tuple[object, ...], float]:
+    coarse = rows.with_columns(pl.col("age") // 10, pl.col("cost").add(1).log().floor(), pl.col("diagnosed").dt.year())
+    return {tuple(row[:-1]): row[-1] / len(rows) for row in coarse.group_by(columns).len().iter_rows()}
+
+
+def distance(a: pl.DataFrame, b: pl.DataFrame, columns: list[str]) -> float:
+    """Total variation distance between the joint distributions of these columns."""
+    left, right = shares(a, columns), shares(b, columns)
+    return 0.5 * sum(abs(left.get(key, 0) - right.get(key, 0)) for key in left.keys() | right.keys())
+
+
+def test_implications_hold_in_every_row(drawn: pl.DataFrame) -> None:
+    assert violations(simulated_rows(2000, 1)) == 0  # the counter counts what the simulation keeps
+    assert violations(drawn) == 0
+
+
+def test_columns_are_as_declared(drawn: pl.DataFrame) -> None:
+    columns = simulated_columns()
+    assert drawn.columns == list(columns)
+    assert drawn.schema == {"sex": pl.String, "site": pl.String, "stage": pl.String, "spread": pl.String, "age": pl.Int64, "cost": pl.Float64,
+                            "gleason": pl.Int64, "diagnosed": pl.Date}
+    for name, column in columns.items():
+        if column.categories:
+            assert set(drawn[name].drop_nulls()) <= set(column.categories)
+        elif column.kind == "continuous":
+            assert drawn[name].min() >= column.lower and drawn[name].max() <= column.upper
+        assert column.nullable or drawn[name].null_count() == 0
+    assert drawn["diagnosed"].min() >= date(1970, 1, 1) + timedelta(days=DAYS)
+    assert (drawn["cost"].round(2) == drawn["cost"]).all()
+
+
+def test_marginals_at_epsilon_3_are_close_to_fresh_rows(drawn: pl.DataFrame) -> None:
+    """Stated: 1-way below .05, 2-way of dependent columns below .09, where a fresh sample of the truth has about .01 and .02."""
+    fresh = simulated_rows(20_000, 99)
+    for name in fresh.columns:
+        assert distance(drawn, fresh, [name]) < 0.05, name
+    for pair in (["sex", "site"], ["site", "stage"], ["stage", "spread"], ["site", "age"], ["stage", "cost"], ["site", "gleason"]):
+        independent = fresh.with_columns(fresh[pair[1]].shuffle(seed=1))
+        assert distance(independent, fresh, pair) > 0.15, "these columns depend on each other"
+        assert distance(drawn, fresh, pair) < 0.09, pair
+    assert abs((drawn["cost"] == 0).mean() - (fresh["cost"] == 0).mean()) < 0.02  # type: ignore[operator]
+
+
+def test_equal_seeds_draw_equal_rows_also_after_a_round_trip(fitted: Fitted, tmp_path: Path) -> None:
+    first = fitted.model.sample(500, np.random.default_rng(11))
+    assert_frame_equal(first, fitted.model.sample(500, np.random.default_rng(11)))
+    assert not first.equals(fitted.model.sample(500, np.random.default_rng(12)))
+    fitted.model.save(tmp_path / "a")
+    loaded = TableModel.load(tmp_path / "a")
+    assert_frame_equal(first, loaded.sample(500, np.random.default_rng(11)))
+    loaded.save(tmp_path / "b")
+    assert {p.name for p in (tmp_path / "a").iterdir()} == {"table.safetensors", "table.json"}
+    for name in ("table.safetensors", "table.json"):
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+    with pytest.raises(ValueError, match="belong together"):
+        TableModel.load(tmp_path)
+
+
+def test_no_rows_are_a_valid_draw(fitted: Fitted) -> None:
+    assert fitted.model.sample(0, np.random.default_rng(0)).shape == (0, 8)
+
+
+@pytest.mark.parametrize("where", [
+    {"sex": ["F"], "age": (30, 50)},
+    {"cost": (0, 0)},
+    {"cost": (100.5, 1e9), "stage": ["4", None]},
+    {"gleason": [7, 9]},
+    {"spread": ["M1"]},
+    {"diagnosed": (date(2016, 1, 1), "2016-12-31")},
+    {"site": ["brain"], "sex": ["M"]},
+])
+def test_every_row_complies_with_a_prompt(fitted: Fitted, where: dict[str, object]) -> None:
+    rows = fitted.model.sample(3000, np.random.default_rng(2), where)
+    assert len(rows) == 3000 and violations(rows) == 0
+    for name, wanted in where.items():
+        if isinstance(wanted, tuple):
+            low, high = (date.fromisoformat(w) if isinstance(w, str) else w for w in wanted)
+            assert rows[name].null_count() == 0 and rows[name].is_between(low, high).all()
+        else:
+            assert set(rows[name].to_list()) <= set(wanted)  # type: ignore[call-overload]
+
+
+@pytest.mark.parametrize("where", [{"site": ["lung"]}, {"age": (60, 70)}, {"stage": ["4"]}, {"sex": ["F"], "cost": (1000, 5000)}])
+def test_a_prompt_is_the_filtered_draw(fitted: Fitted, where: dict[str, object]) -> None:
+    """Stated: within .05 in 1-way distance of each column, with some 4,000 filtered rows."""
+    whole = fitted.model.sample(60_000, np.random.default_rng(3))
+    for name, wanted in where.items():
+        whole = whole.filter(pl.col(name).is_between(*wanted) if isinstance(wanted, tuple) else pl.col(name).is_in(wanted))
+    prompted = fitted.model.sample(20_000, np.random.default_rng(4), where)
+    assert len(whole) > 1500
+    for name in whole.columns:
+        assert distance(prompted, whole, [name]) < 0.05, name
+
+
+@pytest.mark.parametrize(("where", "said"), [
+    ({"six": ["F"]}, "does not have"),
+    ({"sex": ["X"]}, "not among its declared values"),
+    ({"sex": "F"}, "give a list"),
+    ({"age": (200, 300)}, "no declared value"),
+    ({"sex": ["F"], "site": ["prostate"]}, "no value of"),
+    ({"site": ["brain"], "spread": ["M1"]}, "no value of"),
+])
+def test_prompts_that_cannot_be_met_are_refused(fitted: Fitted, where: dict[str, object], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        fitted.model.sample(10, np.random.default_rng(0), where)

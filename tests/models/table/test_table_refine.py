@@ -1,0 +1,116 @@
+"""The critic and the network: selectable, accounted, resumable; and what is left of thin and wide tables."""
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+from conftest import Fitted, run_fit, simulated_plan, simulated_rows
+
+from pipeline.dp.accounting import calibrate, epsilon
+from pipeline.models.table import TableModel, TableSettings, plan
+from pipeline.models.table.denoise import shrunk_residual
+from pipeline.schema import Column
+
+SMALL = {"codes": 60, "steps": 20, "critic_steps": 12, "critic_batch": 100, "critic_share": 0.3}
+
+
+def test_the_critic_runs_is_accounted_and_moves_the_generator(tmp_path: Path) -> None:
+    planned = simulated_plan(nominal_size=2000, **SMALL)
+    scale, event = calibrate(planned.dp_event, 3.0, 1e-6)
+    rows = simulated_rows(2000, 3)
+    done = run_fit(rows, tmp_path, planned, scale)
+    assert done.tape.matches(event) and epsilon(done.tape.event, 1e-6) <= 3.0
+    alone = run_fit(rows, tmp_path, simulated_plan(nominal_size=2000, **SMALL), scale)  # stored counts, finished checkpoint: the same
+    assert alone.model.table["site"].tobytes() == done.model.table["site"].tobytes()
+    critic = planned.critic(scale)
+    assert critic is not None and critic.sampling_probability == 0.05 and critic.expected_batch_size == 100
+
+
+def test_the_critic_resumes_from_its_checkpoint(tmp_path: Path) -> None:
+    planned = simulated_plan(nominal_size=2000, **SMALL)
+    rows = simulated_rows(2000, 3)
+    seen: list[str] = []
+
+    def crash(line: str) -> None:
+        seen.append(line)
+        if line == "critic step 8/12":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_fit(rows, tmp_path, planned, 3.0, crash)
+    saved = (tmp_path / "critic" / "critic.safetensors").read_bytes()
+    done = run_fit(rows, tmp_path, planned, 3.0, seen.append)
+    assert seen.count("critic step 4/12") == 1 and seen.count("critic step 12/12") == 1
+    assert (tmp_path / "critic" / "critic.safetensors").read_bytes() != saved
+    assert done.tape.matches(planned.dp_event(3.0))
+
+
+def test_an_empty_batch_and_an_empty_table_are_valid(tmp_path: Path) -> None:
+    planned = simulated_plan(nominal_size=2000, **SMALL)
+    model = run_fit(simulated_rows(10, 1).clear(), tmp_path, planned, 3.0).model
+    assert len(model.sample(20, np.random.default_rng(0))) == 20
+
+
+def test_the_distilled_network_draws_like_the_table(tmp_path: Path) -> None:
+    rows = simulated_rows(4000, 5)
+    settings = {"codes": 200, "steps": 100, "network_steps": 60}
+    table = run_fit(rows, tmp_path, simulated_plan(nominal_size=4000, **settings), 2.0).model
+    network = run_fit(rows, tmp_path, simulated_plan(nominal_size=4000, network=True, **settings), 2.0).model
+    assert network.network and not table.network
+    for name in ("site", "stage", "age"):
+        assert np.abs(network.table[name].mean(0) - table.table[name].mean(0)).max() < 0.03
+    joint = [np.einsum("ka,kb->ab", m.table["sex"], m.table["site"]) / 200 for m in (table, network)]
+    assert np.abs(joint[0] - joint[1]).sum() < 0.1
+    network.save(tmp_path / "model")
+    assert TableModel.load(tmp_path / "model").network.keys() == network.network.keys()
+
+
+def test_shrinking_keeps_signal_and_drops_noise() -> None:
+    rng = np.random.default_rng(0)
+    noise = rng.normal(0, 20, (12, 15))
+    flat, rank = shrunk_residual(np.full((12, 15), 100.0) + noise, 20.0)
+    assert rank == 0 and np.abs(flat).max() == 0
+    dependence = 800 * np.outer(rng.normal(size=12), rng.normal(size=15))
+    dependence -= dependence.mean(0) + dependence.mean(1, keepdims=True) - dependence.mean()
+    kept, rank = shrunk_residual(1e6 + dependence + noise, 20.0)
+    assert rank == 1
+    assert np.linalg.norm(kept - dependence) < 0.7 * np.linalg.norm(noise)
+
+
+def test_three_hundred_rows_give_honest_one_ways(tmp_path: Path) -> None:
+    """At epsilon 1 and 300 rows pairs drown; the shares of a common value and an atom still come back within 20 points."""
+    planned = simulated_plan(nominal_size=300, epsilon=1.0, codes=200, steps=200)
+    scale, _ = calibrate(planned.dp_event, 1.0, 1e-6)
+    rows = simulated_rows(300, 8)
+    done = run_fit(rows, tmp_path, planned, scale)
+    drawn = done.model.sample(5000, np.random.default_rng(1))
+    assert abs((drawn["sex"] == "F").mean() - (rows["sex"] == "F").mean()) < 0.2  # type: ignore[operator]
+    assert done.model.notes["pairs_drawn_independently"] > 20
+
+
+def test_a_wide_table_with_long_code_lists(tmp_path: Path) -> None:
+    rng = np.random.default_rng(4)
+    columns = {f"c{k}": Column(name=f"c{k}", kind="categorical", categories=("a", "b", "c")) for k in range(28)}
+    codes = tuple(f"C{k:03d}" for k in range(600))
+    columns["icd"] = Column(name="icd", kind="categorical", categories=codes)
+    columns["site"] = Column(name="site", kind="categorical", categories=codes[:100], nullable=True)
+    places = np.minimum(rng.geometric(0.02, 3000) - 1, 599)
+    rows = pl.DataFrame({**{name: rng.choice(["a", "b", "c"], 3000, p=[0.6, 0.3, 0.1]) for name in list(columns)[:28]},
+                         "icd": [codes[p] for p in places], "site": [codes[p] if p < 100 else None for p in places]})
+    planned = plan(columns, (), (), TableSettings(codes=100, steps=20), 3000)
+    done = run_fit(rows, tmp_path, planned, 4.0)
+    drawn = done.model.sample(3000, np.random.default_rng(1))
+    assert set(drawn["icd"]) <= set(codes) and done.model.notes["categories_too_rare_to_tell_apart"]["icd"] > 500
+    assert abs((drawn["c0"] == "a").mean() - 0.6) < 0.1  # type: ignore[operator]
+    # 86% of the rows lie in the first 100 codes, a sixth would by chance: what noisy counts can tell about a long code list
+    assert drawn["icd"].is_in(codes[:100]).mean() > 0.22  # type: ignore[operator]
+
+
+def test_the_frozen_model_has_no_exact_count_in_it(fitted: Fitted) -> None:
+    """Notes are public: they hold the noisy size, never the real one, and nothing of type array."""
+    assert fitted.model.notes["size_estimate"] != 12_000 or fitted.scale < 0.01
+    assert abs(fitted.model.notes["size_estimate"] - 12_000) < 200
+    assert all(torch.is_tensor(v) is False for v in fitted.model.notes.values())
