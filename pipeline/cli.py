@@ -44,7 +44,7 @@ def parser(whole: bool = True) -> argparse.ArgumentParser:
                                   "for a patient's whole history. A stage runs in its workspace, runs/<release_id>/, without arguments.")
     commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for stage in STAGES.values():
-        _add(commands, stage.name, f"stage: {stage.summary}", lambda options, name=stage.name: _stage(name))
+        _add(commands, stage.name, f"stage: {stage.summary}", _stage(stage.name))
     _add_runs(commands)
     _add_tools(commands, whole)
     _add_keeping(commands)
@@ -58,10 +58,13 @@ def _add(commands: argparse._SubParsersAction, name: str, help_text: str, run: C
     return made
 
 
-def _stage(name: str) -> int:
-    from pipeline.commands import stage
+def _stage(name: str) -> Command:
+    """The command of one stage; its module is loaded when it runs."""
+    def run(options: argparse.Namespace) -> int | None:
+        from pipeline.commands import stage
 
-    return stage.run(name)
+        return stage.run(name)
+    return run
 
 
 def _lazy(module: str, function: str) -> Command:

@@ -5,7 +5,7 @@ import argparse
 import logging
 from pathlib import Path
 
-from pipeline import params, registries, schema, sources, workspace
+from pipeline import params, schema, sources, workspace
 from pipeline.catalog import Home, Workspace
 from pipeline.commands.say import say
 from pipeline.stages import STAGES, UNCHANGED
@@ -106,14 +106,12 @@ def track(options: argparse.Namespace) -> None:
 def verify(options: argparse.Namespace) -> int:
     from pipeline.released.verify import verify as verify_release
 
-    home = Home.find()
-    if not registries.is_tagged(home.released_registry, options.release):
-        raise ValueError(f"there is no release {options.release} in the released registry")
-    faults = verify_release(home, options.release)
-    for fault in faults:
-        say(fault)
-    say(f"{options.release}: {'NOT sound' if faults else 'sound'}")
-    return 1 if faults else 0
+    checks = verify_release(Home.find(), options.release)
+    for check in checks:
+        say(f"  {'yes' if check.passed else 'NO '}  {check.question}{'' if check.passed else ': ' + check.fault}")
+    sound = all(check.passed for check in checks)
+    say(f"{options.release} is {'sound' if sound else 'NOT sound'}.")
+    return 0 if sound else 1
 
 
 def _here() -> Workspace:

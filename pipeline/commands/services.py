@@ -122,7 +122,7 @@ def declare_source(home: Home, dataset: str, options: argparse.Namespace) -> Non
 def _simulate(home: Home, known: sources.Source | None, options: argparse.Namespace) -> None:
     from pipeline.simulator import command as simulator
 
-    first = simulator.FIRST_EXTRACT_DATE
+    first = simulator.DEFAULT_EXTRACT
     when = options.extract_date or (first if known is None else _next_quarter(known.extract_date or first) if options.next else known.extract_date)
     out = home.state / "simulated" / f"extract-{when}"
     patients = options.patients or SIMULATED_PATIENTS

@@ -30,6 +30,9 @@ def run(name: str) -> int:
     """
     stage = STAGES[name]
     workspace = Workspace(Path.cwd())
+    if not workspace.params.is_file() or not workspace.dataset.is_file():
+        raise ValueError(f"this folder is no workspace of a run (no params.yaml and dataset.yaml): `python -m pipeline {stage.name}` "
+                         "runs in runs/<release_id>/")
     with _alone(workspace):
         return _attempt(stage, workspace)
 
@@ -84,9 +87,6 @@ def _raised_by_us(error: BaseException) -> bool:
 def _run(stage: Stage, workspace: Workspace) -> None:
     from pipeline import params, schema
 
-    if not workspace.params.is_file() or not workspace.dataset.is_file():
-        raise ValueError(f"this folder is no workspace of a run (no params.yaml and dataset.yaml): `python -m pipeline {stage.name}` "
-                         "runs in runs/<release_id>/")
     module = importlib.import_module(stage.module)
     module.run(workspace, params.load(workspace.params), schema.load(workspace.dataset))
 
@@ -115,8 +115,6 @@ def _track(workspace: Workspace, name: str, started: datetime, seconds: float, s
 
     tracking.note(workspace, stage=name, started=started, seconds=seconds, status=status)
     if status == "FINISHED" and name not in SYNCED_AFTER:
-        return
-    if not workspace.params.is_file():
         return
     try:
         tracking.sync(Home.find(), workspace)

@@ -1,0 +1,142 @@
+"""Workspaces: made whole or not at all, found again by the same request, refused for another."""
+from __future__ import annotations
+
+import subprocess
+
+import pytest
+from ruamel.yaml import YAML
+
+from pipeline import files, params, registries, schema, sources, workspace
+from pipeline.ledger import Ledger
+from pipeline.commands.keeping import ensure_population
+from pipeline.workspace import Request
+
+
+def request(source_path, **changes):
+    return Request(**{"release_id": "adult-1", "dataset": "adult", "source": str(source_path), "label": "first", "epsilon": 1.0, "rows": 50, **changes})
+
+
+def test_a_workspace_holds_the_stages_the_settings_and_the_declaration(home, source):
+    made = workspace.make(home, request(source))
+    settings = params.load(made.params)
+    assert (settings.release.id, settings.release.source_label, settings.release.rows) == ("adult-1", "first", 50)
+    assert settings.release.source == str(source) and settings.privacy.epsilon == 1.0
+    assert schema.load(made.dataset).dataset == "adult"
+    assert made.dvc_yaml.is_file()
+    tracked = subprocess.run(["git", "ls-files"], cwd=made.root, capture_output=True, text=True, check=True).stdout.split()
+    assert {"dvc.yaml", "params.yaml", "dataset.yaml", ".dvc/config"} <= set(tracked)
+    assert not any(path.startswith(("restricted/", "released/")) for path in tracked)
+
+
+def test_the_data_id_is_random(home, source):
+    ids = {params.load(workspace.make(home, request(source, release_id=name)).params).release.data_id for name in ("one-1", "two-2")}
+    assert len(ids) == 2
+
+
+def test_the_same_request_finds_the_workspace_again(home, source):
+    first = params.load(workspace.make(home, request(source)).params)
+    assert params.load(workspace.make(home, request(source)).params) == first
+
+
+def test_another_setting_under_the_same_id_is_refused_and_named(home, source):
+    made = workspace.make(home, request(source))
+    before = made.params.read_text()
+    with pytest.raises(ValueError, match=r"adult-1 was used before with other settings \(privacy.epsilon: 1.0 then, 2.0 now\)"):
+        workspace.make(home, request(source, epsilon=2.0))
+    assert made.params.read_text() == before
+
+
+def test_a_published_id_is_refused_except_to_the_run_that_published_it(home, source):
+    workspace.make(home, request(source, owner="run 1"))
+    registries.git("tag", "adult-1", "main", cwd=home.released_registry)
+    assert workspace.make(home, request(source, owner="run 1")).root.is_dir()
+    for owner in ("run 2", None):
+        with pytest.raises(ValueError, match="adult-1 is published already"):
+            workspace.make(home, request(source, owner=owner))
+
+
+def test_a_published_or_charged_id_without_workspace_is_refused(home, source):
+    from pipeline.dp.events import DiscreteGaussianDpEvent
+
+    registries.ensure(home)
+    registries.git("tag", "adult-1", "main", cwd=home.released_registry)
+    with pytest.raises(ValueError, match="published already"):
+        workspace.make(home, request(source))
+    ensure_population(home, schema.load(workspace.declaration_path("adult")))
+    Ledger(home.ledger).reserve("adult-2", "adult", DiscreteGaussianDpEvent(100.0), by="test", source_label="first")
+    with pytest.raises(ValueError, match="adult-2 is charged in the ledger already"):
+        workspace.make(home, request(source, release_id="adult-2"))
+    assert not home.runs.exists() or not list(home.runs.iterdir())
+
+
+@pytest.mark.parametrize(("changes", "says"), [
+    ({"dataset": "adlut"}, "no dataset 'adlut' in datasets/; there are adult, "),
+    ({"release_id": "A!"}, "release.id 'A!'"),
+    ({"epsilon": 0.0}, "privacy.epsilon must be positive, is 0.0"),
+    ({"rows": 0}, "release.rows must be at least 1, is 0"),
+    ({"source": "/nowhere/at-all"}, "there is nothing at the source /nowhere/at-all"),
+    ({"label": "a/b"}, "source label 'a/b'"),
+])
+def test_a_mistake_is_named_and_nothing_is_made(home, source, changes, says):
+    with pytest.raises(ValueError, match=says):
+        workspace.make(home, request(source, **changes))
+    assert not home.runs.exists() or not list(home.runs.iterdir())
+
+
+def test_a_crash_while_building_leaves_no_half_workspace(home, source, monkeypatch):
+    def fail(*_):
+        raise OSError("the disk is full")
+    monkeypatch.setattr(workspace.declaration, "dump", fail)
+    with pytest.raises(OSError, match="disk is full"):
+        workspace.make(home, request(source))
+    assert not list(home.runs.iterdir())
+    monkeypatch.undo()
+
+
+def test_the_declared_source_is_the_default(home, source):
+    sources.declare(home, "adult", sources.Source(path=str(source), label="declared"))
+    made = workspace.make(home, request(source, source=None, label=None))
+    assert params.load(made.params).release.source_label == "declared"
+
+
+def test_without_any_source_a_person_is_told_what_to_do(home):
+    with pytest.raises(ValueError, match="sources set"):
+        workspace.make(home, Request(release_id="adult-1", dataset="adult"))
+
+
+def test_dvc_lock_goes_to_the_runs_own_branch_of_the_restricted_registry_only(home, source):
+    made = workspace.make(home, request(source))
+    files.write_text(made.root / "dvc.lock", "schema: '2.0'\n")
+    workspace.record(home, made, "ingest")
+    assert registries.git("show", "adult-1:dvc.lock", cwd=home.restricted_registry).startswith("schema")
+    assert "dvc.lock" not in registries.git("ls-tree", "-r", "--name-only", "main", cwd=home.restricted_registry)
+    assert registries.branches(home.released_registry) == {"main"}
+
+
+def test_each_registry_has_a_remote_of_its_own(home):
+    registries.ensure(home)
+    configs = [registries.git("show", "main:.dvc/config", cwd=registry) for registry in (home.restricted_registry, home.released_registry)]
+    assert str(home.restricted_remote) in configs[0] and str(home.released_remote) in configs[1]
+    assert all("analytics = false" in config for config in configs)
+
+
+def test_last_released_label_reads_the_last_release_of_the_population(home, source):
+    from pipeline.dp.events import DiscreteGaussianDpEvent
+
+    assert workspace.last_released_label(home, "adult") is None
+    ensure_population(home, schema.load(workspace.declaration_path("adult")))
+    ledger = Ledger(home.ledger)
+    for release_id, label in (("adult-1", "first"), ("adult-2", "second"), ("adult-3", "third")):
+        ledger.reserve(release_id, "adult", DiscreteGaussianDpEvent(100.0), by="test", source_label=label)
+    assert workspace.last_released_label(home, "adult") is None
+    ledger.commit("adult-1")
+    ledger.commit("adult-2")
+    assert workspace.last_released_label(home, "adult") == "second"
+
+
+def test_sources_survive_a_second_declaration(home, source):
+    sources.declare(home, "adult", sources.Source(path=str(source), label="one"))
+    sources.declare(home, "uci_heart", sources.Source(path=str(source), label="two"))
+    sources.declare(home, "adult", sources.Source(path=str(source), label="three"))
+    assert {name: held.label for name, held in sources.load(home).items()} == {"adult": "three", "uci_heart": "two"}
+    assert YAML(typ="safe").load(home.sources.read_text())["adult"]["label"] == "three"
