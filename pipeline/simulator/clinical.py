@@ -1,4 +1,5 @@
 """What the registry knows of a tumour at diagnosis: stage, route, performance (domain.md 3.2 to 3.4)."""
+
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,8 +14,12 @@ from pipeline.simulator.people import People, Tumours
 
 SCREENED, TWW, GP, OUTPATIENT, ELECTIVE, EMERGENCY, UNKNOWN, DCO = range(8)
 ROUTES = ("Screen detected", "TWW", "GP referral", "Other outpatient", "Inpatient elective", "Emergency presentation", "Unknown", "DCO")
-T_OF_STAGE = [{"1": 40, "1a": 15, "1b": 15, "1c": 15, "2": 15}, {"2": 50, "2a": 10, "2b": 5, "3": 35}, {"2": 10, "3": 45, "3a": 15, "3b": 10, "4": 20},
-              {"2": 15, "3": 40, "4": 35, "4a": 10}]
+T_OF_STAGE = [
+    {"1": 40, "1a": 15, "1b": 15, "1c": 15, "2": 15},
+    {"2": 50, "2a": 10, "2b": 5, "3": 35},
+    {"2": 10, "3": 45, "3a": 15, "3b": 10, "4": 20},
+    {"2": 15, "3": 40, "4": 35, "4a": 10},
+]
 N_OF_STAGE = [{"0": 100}, {"0": 70, "1": 30}, {"0": 15, "1": 45, "2": 30, "2a": 5, "2b": 5}, {"0": 22, "1": 33, "2": 32, "3": 13}]
 M_OF_STAGE = [{"0": 100}, {"0": 100}, {"0": 100}, {"1": 50, "1a": 20, "1b": 30}]
 
@@ -22,15 +27,16 @@ M_OF_STAGE = [{"0": 100}, {"0": 100}, {"0": 100}, {"1": 50, "1a": 20, "1b": 30}]
 @dataclass(frozen=True, kw_only=True)
 class Clinical:
     """All arrays [t]; None in a text array means missing."""
-    stage_column: Ints   # 0..3 stage 1..4, 4 unknown or unstaged
-    stage: Texts         # STAGE_BEST
+
+    stage_column: Ints  # 0..3 stage 1..4, 4 unknown or unstaged
+    stage: Texts  # STAGE_BEST
     stage_system: Texts
     t_best: Texts
     n_best: Texts
     m_best: Texts
-    route: Ints          # index into ROUTES
+    route: Ints  # index into ROUTES
     screening: Texts
-    performance: Ints    # the true one, 0..4
+    performance: Ints  # the true one, 0..4
     performance_recorded: Texts
     iss_hazard: Floats
 
@@ -44,9 +50,18 @@ def clinical(people: People, tumours: Tumours, pathology: Pathology, seed: int) 
     t_best, n_best, m_best = _tnm(rng, tumours, column, stage)
     rng = draw.stream(seed, "recorded")
     return Clinical(
-        stage_column=column, stage=stage, stage_system=system, t_best=t_best, n_best=n_best, m_best=m_best, route=route,
-        screening=_screening(rng, people, tumours, route), performance=performance,
-        performance_recorded=_recorded_performance(rng, tumours, performance), iss_hazard=iss)
+        stage_column=column,
+        stage=stage,
+        stage_system=system,
+        t_best=t_best,
+        n_best=n_best,
+        m_best=m_best,
+        route=route,
+        screening=_screening(rng, people, tumours, route),
+        performance=performance,
+        performance_recorded=_recorded_performance(rng, tumours, performance),
+        iss_hazard=iss,
+    )
 
 
 def _stage_columns(rng: np.random.Generator, people: People, tumours: Tumours) -> Ints:
@@ -69,7 +84,7 @@ def _routes(rng: np.random.Generator, people: People, tumours: Tumours, column: 
     parameters = load()
     effects, route = parameters["emergency_effects"], np.zeros(len(column), dtype=np.int64)
     deprived = (5 - people.quintile[tumours.patient]) / 4
-    emergency = (effects["age_over_70"] * np.clip(tumours.age - 70, 0, None) + effects["q1"] * deprived + effects["stage4"] * (column == 3))
+    emergency = effects["age_over_70"] * np.clip(tumours.age - 70, 0, None) + effects["q1"] * deprived + effects["stage4"] * (column == 3)
     for index, rows in draw.by_key(tumours.cell):
         cell = cells()[index]
         log = np.zeros((len(rows), 7))
@@ -89,8 +104,12 @@ def _male_breast(cell: Cell, sex: Texts) -> Any:
 
 def _performance(rng: np.random.Generator, people: People, tumours: Tumours, column: Ints) -> Ints:
     raw = load()["performance"]
-    effects = (raw["age"] * (tumours.age - 65) + raw["stage4"] * (column == 3) + raw["charlson"] * (people.charlson[tumours.patient] >= 1)
-               + raw["q1"] * (people.quintile[tumours.patient] == 1))
+    effects = (
+        raw["age"] * (tumours.age - 65)
+        + raw["stage4"] * (column == 3)
+        + raw["charlson"] * (people.charlson[tumours.patient] >= 1)
+        + raw["q1"] * (people.quintile[tumours.patient] == 1)
+    )
     lung = np.array([cell.group == "Lung" for cell in cells()])[tumours.cell]
     answer = np.zeros(len(column), dtype=np.int64)
     for is_lung in (False, True):
@@ -124,7 +143,9 @@ def _stage_text(rng: np.random.Generator, tumours: Tumours, pathology: Pathology
         elif site.stages == ("0",):
             stage[rows], system[rows] = "0", "UICC 7"
         elif site.staging == "binet":
-            stage[rows] = np.where(may, np.array(["A", "B", "C"], dtype=object)[draw.choose_index(rng, np.array(parameters["binet"], dtype=float), len(rows))], "U")
+            stage[rows] = np.where(
+                may, np.array(["A", "B", "C"], dtype=object)[draw.choose_index(rng, np.array(parameters["binet"], dtype=float), len(rows))], "U"
+            )
             system[rows[may]] = "Binet"
         elif site.staging == "iss":
             value = draw.choose_index(rng, np.array(parameters["iss"]["shares"], dtype=float), len(rows)) + 1

@@ -1,10 +1,11 @@
 """`python -m pipeline simulate`: arguments and call. pipeline/cli.py mounts both functions."""
+
 import argparse
 import logging
 from datetime import date
 from pathlib import Path
 
-from pipeline.simulator.people import DEFAULT_EXTRACT
+from pipeline.simulator import DEFAULT_EXTRACT
 
 log = logging.getLogger(__name__)
 
@@ -13,14 +14,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--patients", type=int, required=True, metavar="N", help="patients registered by the default extract date, 2022-12-31")
     parser.add_argument("--seed", type=int, default=1, metavar="S", help="the same seed and N give the same patients (default 1)")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the CSV files and truth.json; replaced whole")
-    parser.add_argument("--extract-date", type=date.fromisoformat, default=DEFAULT_EXTRACT, metavar="D",
-                        help="what an extract of that day shows; a later day continues the same patients (default 2022-12-31)")
+    parser.add_argument(
+        "--extract-date",
+        type=date.fromisoformat,
+        default=DEFAULT_EXTRACT,
+        metavar="D",
+        help="what an extract of that day shows; a later day continues the same patients (default 2022-12-31)",
+    )
     parser.add_argument("--clean", action="store_true", help="no dirt: every rule holds")
-    parser.add_argument("--dirt", choices=["default", "every-rule"], default="default", help="every-rule: each F rule broken once, by a patient of its own")
+    parser.add_argument(
+        "--dirt", choices=["default", "every-rule"], default="default", help="every-rule: each F rule broken once, by a patient of its own"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     from pipeline.simulator.simulate import simulate
+
     if args.clean and args.dirt == "every-rule":
         raise ValueError("simulate: --clean and --dirt every-rule exclude each other")
     simulate(args.patients, args.seed, args.out, args.extract_date, clean=args.clean, every_rule=args.dirt == "every-rule", progress=log.info)

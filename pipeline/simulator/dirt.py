@@ -1,4 +1,8 @@
-"""The default dirt: small rates of the defects that real and v1 extracts show (domain.md 1.5, section 7). Which cell is hit depends on ids and seed only."""
+"""The default dirt: small rates of the defects that real and v1 extracts show (domain.md 1.5, section 7).
+
+Which cell is hit depends on ids and seed only, so that a later extract repeats it.
+"""
+
 from collections.abc import Callable
 from typing import Any
 
@@ -35,8 +39,11 @@ CELLS: tuple[tuple[str, str, str, float, Callable[[pl.Expr], pl.Expr]], ...] = (
     ("sim_rtds_exposure", "ATTENDID", "TIMEOFEXPOSURE", 0.01, lambda old: pl.lit("NA")),
 )
 # table, its key, the foreign key that loses its parent, share of rows
-ORPHANS = (("sim_sact_cycle", "MERGED_CYCLE_ID", "MERGED_REGIMEN_ID", 0.0002), ("sim_sact_drug_detail", "MERGED_DRUG_DETAIL_ID", "MERGED_CYCLE_ID", 0.0002),
-           ("sim_av_gene", "GENEID", "TUMOURID", 0.0005))
+ORPHANS = (
+    ("sim_sact_cycle", "MERGED_CYCLE_ID", "MERGED_REGIMEN_ID", 0.0002),
+    ("sim_sact_drug_detail", "MERGED_DRUG_DETAIL_ID", "MERGED_CYCLE_ID", 0.0002),
+    ("sim_av_gene", "GENEID", "TUMOURID", 0.0005),
+)
 DUPLICATES = (("sim_av_tumour", "TUMOURID", 0.0003), ("sim_sact_cycle", "MERGED_CYCLE_ID", 0.0002))
 DEAD_CAUSE = 0.001  # patients alive with a cause of death
 
@@ -53,7 +60,9 @@ def add_dirt(tables: Tables, seed: int) -> tuple[Tables, dict[str, int]]:
         dirty["sim_rtds_combined"] = _copy_to_combined(dirty, column)
     patients = dirty["sim_av_patient"]
     hit = pl.Series(_coins(patients["PATIENTID"], seed, "cause alive") < DEAD_CAUSE) & (patients["VITALSTATUS"] == "A")
-    dirty["sim_av_patient"] = patients.with_columns(pl.when(hit).then(pl.lit("C809")).otherwise(pl.col("DEATHCAUSECODE_UNDERLYING")).alias("DEATHCAUSECODE_UNDERLYING"))
+    dirty["sim_av_patient"] = patients.with_columns(
+        pl.when(hit).then(pl.lit("C809")).otherwise(pl.col("DEATHCAUSECODE_UNDERLYING")).alias("DEATHCAUSECODE_UNDERLYING")
+    )
     hits["alive with a cause of death"] = int(hit.sum())
     for name, key, parent, share in ORPHANS:
         hit = pl.Series(_coins(dirty[name][key], seed, f"orphan {name}") < share)

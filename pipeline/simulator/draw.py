@@ -1,6 +1,7 @@
 """Random draws, vectorised. Every function takes its generator, so that a seed fixes an extract."""
+
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 Texts = NDArray[Any]
 
+MISSING: Any = None  # for np.where, whose stubs know no None
 GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
 
@@ -79,6 +81,12 @@ def lognormal_days(rng: np.random.Generator, median: Any, sigma: Any, n: int) ->
     return np.rint(np.asarray(median) * np.exp(np.asarray(sigma) * rng.standard_normal(n))).astype(np.int64)
 
 
+def lognormal_of(rng: np.random.Generator, median_and_sigma: Sequence[float], n: int) -> Ints:
+    """lognormal_days with a [median, sigma] pair of the parameter file."""
+    median, sigma = median_and_sigma
+    return lognormal_days(rng, median, sigma, n)
+
+
 def coins(ids: Ints, seed: int, what: str) -> Floats:
     """A uniform number per id that depends on id, seed and purpose only, so that a later extract tosses the same coin again (splitmix64)."""
     start = (seed * 0x9E3779B97F4A7C15 + zlib.crc32(what.encode()) * 0x2545F4914F6CDD1D) % 2**64
@@ -101,4 +109,4 @@ def by_key(keys: Any) -> list[tuple[Any, Ints]]:
     values, inverse = np.unique(np.asarray(keys), return_inverse=True)
     order = np.argsort(inverse, kind="stable")
     cuts = np.searchsorted(inverse[order], np.arange(len(values) + 1))
-    return [(values[i], order[cuts[i]:cuts[i + 1]]) for i in range(len(values))]
+    return [(values[i], order[cuts[i] : cuts[i + 1]]) for i in range(len(values))]

@@ -1,4 +1,5 @@
 """Drug courses: which regimen, how many of its cycles, on which days (domain.md 3.5)."""
+
 from dataclasses import dataclass, fields
 from functools import cache
 from typing import Any
@@ -17,19 +18,20 @@ MAX_CYCLES = 30
 @dataclass(frozen=True, kw_only=True)
 class Courses:
     """All arrays [c]; one entry per regimen given to a patient. Days count from 1970."""
+
     tumour: Ints
-    regimen: Ints              # index into codes.regimens()
+    regimen: Ints  # index into codes.regimens()
     intent: Texts
     start: Ints
-    line: Ints                 # 1 first
-    cycles: Ints               # delivered, before death cuts
+    line: Ints  # 1 first
+    cycles: Ints  # delivered, before death cuts
     offsets: NDArray[np.int16]  # [c, 30] days from start to each cycle; first entry 0
     planned: Ints
     delayed: Bools
     reduced: Bools
     curative: Bools
     concurrent: Bools
-    first_cycle: Ints          # number in the plan of the first cycle given here (0-based): the second half of a split plan starts later
+    first_cycle: Ints  # number in the plan of the first cycle given here (0-based): the second half of a split plan starts later
 
     @property
     def last_offset(self) -> Ints:
@@ -50,17 +52,20 @@ def plan_days() -> NDArray[np.int64]:
     """[regimens, 30] planned days from each cycle to the next."""
     table = np.full((len(codes.regimens()), MAX_CYCLES), 21, dtype=np.int64)
     for index, regimen in enumerate(codes.regimens().values()):
-        table[index, :regimen.cycles] = regimen.cycle_days
+        table[index, : regimen.cycles] = regimen.cycle_days
     return table
 
 
-def choose_regimens(rng: np.random.Generator, group: Texts, sex: Texts, drug_class: Texts, intent: Texts, concurrent: Bools,
-                    wanted: Bools) -> tuple[Ints, Texts]:
+def choose_regimens(
+    rng: np.random.Generator, group: Texts, sex: Texts, drug_class: Texts, intent: Texts, concurrent: Bools, wanted: Bools
+) -> tuple[Ints, Texts]:
     """Regimen index and the intent that it allows for each wanted row; -1 elsewhere."""
     regimen, final = np.full(len(group), -1), intent.copy()
     rows = np.flatnonzero(wanted)
-    keys = np.array([f"{g}|{s}|{d}|{i}|{int(c)}" for g, s, d, i, c in
-                     zip(group[rows], sex[rows], drug_class[rows], intent[rows], concurrent[rows], strict=True)], dtype=object)
+    keys = np.array(
+        [f"{g}|{s}|{d}|{i}|{int(c)}" for g, s, d, i, c in zip(group[rows], sex[rows], drug_class[rows], intent[rows], concurrent[rows], strict=True)],
+        dtype=object,
+    )
     for key, found in draw.by_key(keys.astype(str)) if len(rows) else []:
         indices, weights, allowed = eligible(*key.split("|"))
         regimen[rows[found]] = indices[draw.choose_index(rng, weights, len(found))]
@@ -83,29 +88,34 @@ def eligible(group: str, sex: str, drug_class: str, intent: str, concurrent: str
         return group in regimen.share and sex in regimen.sexes and regimen.chemo_radiation == crt and right_class
 
     fallbacks = {"N": "NCAPD", "A": "ANCPD", "C": "CNDPA", "P": "PDCAN", "D": "DPCAN"}[intent]
-    for crt in ([True, False] if concurrent == "1" else [False]):
+    for crt in [True, False] if concurrent == "1" else [False]:
         for class_matters in (True, False):
-            for wish in (fallbacks if not crt else fallbacks[:3]):
-                found = [(i, r.share[group] * (weight_of_class if weight_of_class and needs.get(name) == drug_class else 1))
-                         for i, (name, r) in enumerate(codes.regimens().items()) if wish in r.intents and fits(name, r, class_matters, crt)]
+            for wish in fallbacks if not crt else fallbacks[:3]:
+                found = [
+                    (i, r.share[group] * (weight_of_class if weight_of_class and needs.get(name) == drug_class else 1))
+                    for i, (name, r) in enumerate(codes.regimens().items())
+                    if wish in r.intents and fits(name, r, class_matters, crt)
+                ]
                 if found:
                     return np.array([i for i, _ in found]), np.array([w for _, w in found], dtype=float), wish
     raise ValueError(f"simulator: no regimen for {group}, sex {sex}: add one to datasets/codes/regimens.yaml")
 
 
-def deliver(rng: np.random.Generator, tumour: Ints, regimen: Ints, intent: Texts, start: Ints, curative: Bools, half: Bools, concurrent: Bools) -> Courses:
+def deliver(
+    rng: np.random.Generator, tumour: Ints, regimen: Ints, intent: Texts, start: Ints, curative: Bools, half: Bools, concurrent: Bools
+) -> Courses:
     """Cycles delivered and their days. `half`: only half of the plan (perioperative)."""
     raw, n = load()["drugs"], len(tumour)
     whole = np.array([r.cycles for r in codes.regimens().values()])[regimen]
     planned = np.where(half, (whole + 1) // 2, whole)
-    complete = rng.random(n) < np.where(curative, *raw["complete"])
-    stop = np.where(curative, *raw["stop"])
+    complete = rng.random(n) < np.where(curative, raw["complete"][0], raw["complete"][1])
+    stop: Floats = np.where(curative, raw["stop"][0], raw["stop"][1])
     room = np.maximum(planned - 1, 1)
     u = rng.random(n) * (1 - (1 - stop) ** room)
     stopped = np.clip(1 + np.floor(np.log1p(-u) / np.log1p(-stop)).astype(np.int64), 1, room)
     cycles = np.where(complete, planned, np.minimum(stopped, planned))
     delayed = rng.random(n) < raw["delayed"]
-    gaps = plan_days()[regimen][:, :MAX_CYCLES - 1].copy()
+    gaps = plan_days()[regimen][:, : MAX_CYCLES - 1].copy()
     u = rng.random(gaps.shape)
     week = delayed[:, None] & (u < raw["delay_per_cycle"])
     small = (u >= 0.5) & (u < 0.5 + raw["small_delay"])
@@ -113,8 +123,20 @@ def deliver(rng: np.random.Generator, tumour: Ints, regimen: Ints, intent: Texts
     gaps += 7 * week + rng.integers(1, 5, gaps.shape) * small - early
     offsets = np.concatenate([np.zeros((n, 1), dtype=np.int64), np.cumsum(gaps, axis=1)], axis=1).astype(np.int16)
     return Courses(
-        tumour=tumour, regimen=regimen, intent=intent, start=start, line=np.ones(n, dtype=np.int64), cycles=cycles, offsets=offsets, planned=planned,
-        delayed=delayed, reduced=rng.random(n) < raw["reduction"], curative=curative, concurrent=concurrent, first_cycle=np.zeros(n, dtype=np.int64))
+        tumour=tumour,
+        regimen=regimen,
+        intent=intent,
+        start=start,
+        line=np.ones(n, dtype=np.int64),
+        cycles=cycles,
+        offsets=offsets,
+        planned=planned,
+        delayed=delayed,
+        reduced=rng.random(n) < raw["reduction"],
+        curative=curative,
+        concurrent=concurrent,
+        first_cycle=np.zeros(n, dtype=np.int64),
+    )
 
 
 def cut_at_death(rng: np.random.Generator, courses: Courses, death: Ints) -> Courses:

@@ -1,4 +1,5 @@
 """Gene tests: one row per tested gene and tumour (domain.md 3.7)."""
+
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,16 +18,17 @@ STATUSES = ("a:abnormal", "b:normal", "c:fail/inconclusive")
 @dataclass(frozen=True, kw_only=True)
 class GeneTests:
     """All arrays [g]. Days count from 1970."""
+
     tumour: Ints
-    gene: Ints          # index into codes.genes()
+    gene: Ints  # index into codes.genes()
     first_day: Ints
     last_day: Ints
     overall_day: Ints
     status: Texts
-    variant: Texts      # abnormal sequence results only
+    variant: Texts  # abnormal sequence results only
     method: Texts
     lab: Texts
-    molecular: Bools    # which feed the date came from
+    molecular: Bools  # which feed the date came from
 
 
 def gene_tests(tumours: Tumours, pathology: Pathology, clinical: Clinical, seed: int) -> GeneTests:
@@ -34,14 +36,23 @@ def gene_tests(tumours: Tumours, pathology: Pathology, clinical: Clinical, seed:
     group = np.array([cell.group for cell in cells()])[tumours.cell]
     late = np.isin(clinical.stage_column, [2, 3])
     willing = rng.random(len(group))  # one coin per tumour: a tumour tested for one gene tends to be tested for all
-    known = {("EGFR", "Lung"): pathology.egfr, ("ALK", "Lung"): pathology.alk, ("BRAF", "Colon"): pathology.braf, ("BRAF", "Rectum"): pathology.braf,
-             ("BRAF", "Melanoma"): pathology.braf}
+    known = {
+        ("EGFR", "Lung"): pathology.egfr,
+        ("ALK", "Lung"): pathology.alk,
+        ("BRAF", "Colon"): pathology.braf,
+        ("BRAF", "Rectum"): pathology.braf,
+        ("BRAF", "Melanoma"): pathology.braf,
+    }
     found = []
     for index, gene in enumerate(codes.genes().values()):
         for test in gene.tests:
             own = 0.7 * willing + 0.3 * rng.random(len(group))
-            rows = np.flatnonzero((group == test.group) & (~np.array(test.late_only) | late) & ((test.morphology is None) | (pathology.morphology == test.morphology))
-                                  & (own < np.quantile(0.7 * np.linspace(0, 1, 201)[:, None] + 0.3 * np.linspace(0, 1, 201), test.tested)))
+            rows = np.flatnonzero(
+                (group == test.group)
+                & (~np.array(test.late_only) | late)
+                & ((test.morphology is None) | (pathology.morphology == test.morphology))
+                & (own < np.quantile(0.7 * np.linspace(0, 1, 201)[:, None] + 0.3 * np.linspace(0, 1, 201), test.tested))
+            )
             truth = known.get((gene.symbol, test.group))
             abnormal = truth[rows] if truth is not None else rng.random(len(rows)) < test.abnormal
             found.append((rows, np.full(len(rows), index), abnormal))
@@ -53,7 +64,7 @@ def gene_tests(tumours: Tumours, pathology: Pathology, clinical: Clinical, seed:
 def _rows(rng: np.random.Generator, tumours: Tumours, tumour: Ints, gene: Ints, abnormal: Bools) -> GeneTests:
     raw, n = load(), len(tumour)
     base = np.zeros(len(tumours.cell), dtype=np.int64)
-    base[:] = np.clip(draw.lognormal_days(rng, *raw["genes_dates"], len(base)), 1, 300)
+    base[:] = np.clip(draw.lognormal_of(rng, raw["genes_dates"], len(base)), 1, 300)
     first = tumours.day[tumour] + base[tumour] + rng.integers(0, 4, n)
     last = first + np.where(rng.random(n) < raw["genes"]["repeat"], rng.integers(7, 60, n), 0)
     failed = rng.random(n) < raw["genes"]["failed"]
@@ -65,8 +76,23 @@ def _rows(rng: np.random.Generator, tumours: Tumours, tumour: Ints, gene: Ints, 
         hit = rows[(status[rows] == STATUSES[0])]
         if one.variants:
             variant[hit] = np.array(one.variants, dtype=object)[rng.integers(0, len(one.variants), len(hit))]
-        methods = {"DNASEQ_GAT": {"NGS": 55, "PCR": 45}, "METHYL_GAT": {"PCR": 60, "MLPA": 40}, "EXP_GAT": {"IHC": 100}, "COPYNO_GAT": {"FISH": 100},
-                   "FUS_TRANS_GAT": {"FISH": 60, "IHC": 40}}[one.kind]
+        methods = {
+            "DNASEQ_GAT": {"NGS": 55, "PCR": 45},
+            "METHYL_GAT": {"PCR": 60, "MLPA": 40},
+            "EXP_GAT": {"IHC": 100},
+            "COPYNO_GAT": {"FISH": 100},
+            "FUS_TRANS_GAT": {"FISH": 60, "IHC": 40},
+        }[one.kind]
         method[rows] = draw.choose(rng, methods, len(rows))
-    return GeneTests(tumour=tumour, gene=gene, first_day=first, last_day=last, overall_day=np.where(rng.random(n) < 0.5, first, last), status=status,
-                     variant=variant, method=method, lab=draw.choose(rng, {f"LAB {c}": 20 for c in "ABCDE"}, n), molecular=rng.random(n) < 0.75)
+    return GeneTests(
+        tumour=tumour,
+        gene=gene,
+        first_day=first,
+        last_day=last,
+        overall_day=np.where(rng.random(n) < 0.5, first, last),
+        status=status,
+        variant=variant,
+        method=method,
+        lab=draw.choose(rng, {f"LAB {c}": 20 for c in "ABCDE"}, n),
+        molecular=rng.random(n) < 0.75,
+    )

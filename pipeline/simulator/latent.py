@@ -1,4 +1,5 @@
 """Everything that will ever happen to the latent patients, drawn once from the seed. An extract date only decides what is already visible."""
+
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -33,7 +34,7 @@ class Latent:
     courses: Courses
     episodes: Episodes
     genes: GeneTests
-    causes: Texts         # [m] underlying cause of death, whether or not it has happened yet
+    causes: Texts  # [m] underlying cause of death, whether or not it has happened yet
     death_location: Texts  # [m]
 
 
@@ -50,9 +51,20 @@ def draw_lifetimes(n_patients: int, seed: int, progress: Progress) -> Latent:
     courses, episodes = all_courses_and_episodes(people, tumours, path, plan, alive, seed)
     progress("simulate: survival and later treatments drawn")
     return Latent(
-        people=people, tumours=tumours, pathology=path, clinical=clinic, grade=grade, gleason=gleason(tumours, clinic.stage_column, seed), plan=plan,
-        survival=alive, courses=courses, episodes=episodes, genes=gene_tests(tumours, path, clinic, seed),
-        causes=_causes(tumours, path, alive, seed), death_location=draw.choose(draw.stream(seed, "place of death"), load()["death_location"], len(alive.death)))
+        people=people,
+        tumours=tumours,
+        pathology=path,
+        clinical=clinic,
+        grade=grade,
+        gleason=gleason(tumours, clinic.stage_column, seed),
+        plan=plan,
+        survival=alive,
+        courses=courses,
+        episodes=episodes,
+        genes=gene_tests(tumours, path, clinic, seed),
+        causes=_causes(tumours, path, alive, seed),
+        death_location=draw.choose(draw.stream(seed, "place of death"), load()["death_location"], len(alive.death)),
+    )
 
 
 def _causes(tumours: Tumours, path: Pathology, alive: Survival, seed: int) -> Texts:

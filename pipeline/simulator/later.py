@@ -1,10 +1,11 @@
 """What follows the primary treatment: later lines, recurrence, and what death cuts off (domain.md 2.2, 3.5)."""
+
 from dataclasses import replace
 
 import numpy as np
 
 from pipeline.simulator import draw
-from pipeline.simulator.draw import Floats, Ints, Texts
+from pipeline.simulator.draw import Bools, Ints, Texts
 from pipeline.simulator.drugs import Courses, choose_regimens, cut_at_death, deliver
 from pipeline.simulator.parameters import cells, load
 from pipeline.simulator.pathology import Pathology
@@ -14,7 +15,9 @@ from pipeline.simulator.survival import Survival
 from pipeline.simulator.treatments import Plan
 
 
-def all_courses_and_episodes(people: People, tumours: Tumours, pathology: Pathology, plan: Plan, survival: Survival, seed: int) -> tuple[Courses, Episodes]:
+def all_courses_and_episodes(
+    people: People, tumours: Tumours, pathology: Pathology, plan: Plan, survival: Survival, seed: int
+) -> tuple[Courses, Episodes]:
     """Every drug course and radiotherapy episode of a latent lifetime, cut at death, tumours never diagnosed left out."""
     rng = draw.stream(seed, "later")
     group = np.array([cell.group for cell in cells()])[tumours.cell]
@@ -34,17 +37,30 @@ def all_courses_and_episodes(people: People, tumours: Tumours, pathology: Pathol
     return courses.take(order), _all_episodes(rng, tumours, plan, group, relapse, death, kept)
 
 
-def _line(rng: np.random.Generator, people: People, tumours: Tumours, pathology: Pathology, group: Texts, tumour: Ints, start: Ints, death: Ints,
-          number: int) -> Courses:
+def _line(
+    rng: np.random.Generator,
+    people: People,
+    tumours: Tumours,
+    pathology: Pathology,
+    group: Texts,
+    tumour: Ints,
+    start: Ints,
+    death: Ints,
+    number: int,
+) -> Courses:
     """Palliative courses of the given tumours."""
     n = len(tumour)
     no, wanted = np.zeros(n, dtype=bool), np.ones(n, dtype=bool)
-    regimen, intent = choose_regimens(rng, group[tumour], people.sex[tumours.patient[tumour]], pathology.drug_class[tumour], np.full(n, "P", dtype=object), no, wanted)
+    regimen, intent = choose_regimens(
+        rng, group[tumour], people.sex[tumours.patient[tumour]], pathology.drug_class[tumour], np.full(n, "P", dtype=object), no, wanted
+    )
     courses = replace(deliver(rng, tumour, regimen, intent, start, no, no, no), line=np.full(n, number))
     return cut_at_death(rng, courses, death[tumour])
 
 
-def _next_line(rng: np.random.Generator, people: People, tumours: Tumours, pathology: Pathology, group: Texts, before: Courses, death: Ints, number: int) -> Courses:
+def _next_line(
+    rng: np.random.Generator, people: People, tumours: Tumours, pathology: Pathology, group: Texts, before: Courses, death: Ints, number: int
+) -> Courses:
     raw = load()["drugs"]
     n = len(before.tumour)
     start = before.start + before.last_offset + draw.lognormal_days(rng, raw["next_gap"][0], raw["next_gap"][1], n)
@@ -53,7 +69,9 @@ def _next_line(rng: np.random.Generator, people: People, tumours: Tumours, patho
     return _line(rng, people, tumours, pathology, group, before.tumour[goes], start[goes], death, number)
 
 
-def _relapse_days(rng: np.random.Generator, tumours: Tumours, plan: Plan, first: Courses, survival: Survival, kept: np.ndarray) -> tuple[Ints, np.ndarray, np.ndarray]:
+def _relapse_days(
+    rng: np.random.Generator, tumours: Tumours, plan: Plan, first: Courses, survival: Survival, kept: Bools
+) -> tuple[Ints, Bools, Bools]:
     """Day of relapse of those treated with curative aim who die of that tumour; who then has drugs; who has radiotherapy."""
     raw, n = load()["recurrence"], len(tumours.cell)
     end = np.maximum(np.maximum(plan.surgery_day, plan.rt_day + 45), tumours.day + 60)
@@ -62,14 +80,16 @@ def _relapse_days(rng: np.random.Generator, tumours: Tumours, plan: Plan, first:
     killer = survival.of_cancer[tumours.patient] == np.arange(n)
     treated = plan.surgery | plan.drugs | plan.radiotherapy
     relapses = kept & plan.curative & treated & killer & (death - end > 120) & (rng.random(n) < raw["seen"])
-    gap: Floats = (0.3 + 0.6 * rng.random(n)) * np.minimum(death - end, 6000)
+    gap = (0.3 + 0.6 * rng.random(n)) * np.minimum(death - end, 6000)
     day = end + np.floor(gap).astype(np.int64)
     young = np.clip(1.3 - (tumours.age - 55) / 60, 0.2, 1.5)
-    return day, relapses & (rng.random(n) < raw["drugs"] * young), relapses & (rng.random(n) < raw["radiotherapy"])
+    with_drugs: Bools = relapses & (rng.random(n) < raw["drugs"] * young)
+    return np.asarray(day, dtype=np.int64), with_drugs, relapses & (rng.random(n) < raw["radiotherapy"])
 
 
-def _all_episodes(rng: np.random.Generator, tumours: Tumours, plan: Plan, group: Texts, relapse: tuple[Ints, np.ndarray, np.ndarray], death: Ints,
-                  kept: np.ndarray) -> Episodes:
+def _all_episodes(
+    rng: np.random.Generator, tumours: Tumours, plan: Plan, group: Texts, relapse: tuple[Ints, Bools, Bools], death: Ints, kept: Bools
+) -> Episodes:
     rows = np.flatnonzero(kept & plan.radiotherapy & (plan.rt_day <= death))
     primary = episodes(rng, rows, group[rows], plan.rt_day[rows], plan.schedule[rows])
     later = np.flatnonzero(relapse[2])

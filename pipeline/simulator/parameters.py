@@ -1,4 +1,5 @@
 """The simulator's parameter file as a value: `load()` and the cells in order."""
+
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -17,15 +18,16 @@ FILE = Path(__file__).resolve().parent / "parameters.yaml"
 @dataclass(frozen=True, kw_only=True)
 class Cell:
     """One row of the incidence and survival tables. Stage columns are 1, 2, 3, 4, unknown (unstaged tumours are all in the last)."""
+
     name: str
-    group: str                  # site group of the code lists
+    group: str  # site group of the code lists
     cases: tuple[float, float]  # men, women
     age: tuple[float, float, float]
-    tilt: float                 # most : least deprived
+    tilt: float  # most : least deprived
     sites: Mapping[str, float]
-    stages: Floats              # [5], sums to 1
-    s1: Floats                  # [5] net survival, 1 year
-    s5: Floats                  # [5]
+    stages: Floats  # [5], sums to 1
+    s1: Floats  # [5] net survival, 1 year
+    s5: Floats  # [5]
     staged: bool
     in_situ: bool
 
@@ -55,6 +57,15 @@ def _cell(name: str, raw: dict[str, Any]) -> Cell:
     lone = raw.get("unstaged") or raw.get("in_situ")
     stages = np.array([0, 0, 0, 0, 100] if lone else raw["stages"], dtype=float)
     return Cell(
-        name=name, group=group, cases=tuple(raw["cases"]), age=tuple(raw["age"]), tilt=raw["tilt"], sites=raw["sites"], stages=stages / stages.sum(),
-        s1=np.array([1, 1, 1, 1, lone[0]] if lone else raw["s1"]), s5=np.array([1, 1, 1, 1, lone[1]] if lone else raw["s5"]),
-        staged=not lone, in_situ="in_situ" in raw)
+        name=name,
+        group=group,
+        cases=tuple(raw["cases"]),
+        age=tuple(raw["age"]),
+        tilt=raw["tilt"],
+        sites=raw["sites"],
+        stages=stages / stages.sum(),
+        s1=np.array([1, 1, 1, 1, lone[0]] if lone else raw["s1"]),
+        s5=np.array([1, 1, 1, 1, lone[1]] if lone else raw["s5"]),
+        staged=not lone,
+        in_situ="in_situ" in raw,
+    )

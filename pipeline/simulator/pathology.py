@@ -1,4 +1,5 @@
 """The tumour itself: code, morphology, grade, receptors, Gleason, driver mutations (domain.md 3.1, 3.3, 3.7)."""
+
 from dataclasses import dataclass
 from typing import Any
 
@@ -6,7 +7,7 @@ import numpy as np
 
 from pipeline import codes
 from pipeline.simulator import draw
-from pipeline.simulator.draw import Bools, Ints, Texts
+from pipeline.simulator.draw import MISSING, Bools, Ints, Texts
 from pipeline.simulator.parameters import cells, load, of_cell
 from pipeline.simulator.people import People, Tumours
 
@@ -14,6 +15,7 @@ from pipeline.simulator.people import People, Tumours
 @dataclass(frozen=True, kw_only=True)
 class Pathology:
     """All arrays [t]; None in a text array means missing."""
+
     morphology: Texts
     code4: Texts
     icdo3: Texts
@@ -27,7 +29,7 @@ class Pathology:
     egfr: Bools
     alk: Bools
     braf: Bools
-    drug_class: Texts    # class of `regimen_needs`, "" for none
+    drug_class: Texts  # class of `regimen_needs`, "" for none
 
 
 def pathology(people: People, tumours: Tumours, seed: int) -> Pathology:
@@ -42,9 +44,21 @@ def pathology(people: People, tumours: Tumours, seed: int) -> Pathology:
     group = np.array([cell.group for cell in cells()])[tumours.cell]
     egfr, alk, braf = _mutations(rng, people, tumours, group, morphology)
     return Pathology(
-        morphology=morphology, code4=code4, icdo3=np.array([sites[s].icdo3_of(c) for s, c in zip(tumours.site, code4, strict=True)], dtype=object),
-        behaviour=behaviour, laterality=laterality, er=er, pr=pr, her2=her2, her2_positive=positive, triple_negative=triple, egfr=egfr, alk=alk, braf=braf,
-        drug_class=_drug_classes(group, tumours.site, morphology, positive, egfr, alk, braf))
+        morphology=morphology,
+        code4=code4,
+        icdo3=np.array([sites[s].icdo3_of(c) for s, c in zip(tumours.site, code4, strict=True)], dtype=object),
+        behaviour=behaviour,
+        laterality=laterality,
+        er=er,
+        pr=pr,
+        her2=her2,
+        her2_positive=positive,
+        triple_negative=triple,
+        egfr=egfr,
+        alk=alk,
+        braf=braf,
+        drug_class=_drug_classes(group, tumours.site, morphology, positive, egfr, alk, braf),
+    )
 
 
 def grades(tumours: Tumours, triple_negative: Bools, seed: int) -> Texts:
@@ -123,7 +137,7 @@ def _receptors(rng: np.random.Generator, tumours: Tumours) -> tuple[Texts, Texts
     pr_value = np.where((subtype <= 1) & (rng.random(len(rows)) < raw["pr_given_hr"]), "P", "N")
     her2_value = np.where(np.isin(subtype, [1, 2]), "P", draw.choose(rng, {"N": 96, "B": 4}, len(rows)))
     for array, value in ((er, er_value), (pr, pr_value), (her2, her2_value)):
-        array[rows] = np.where(recorded, value, np.where(rng.random(len(rows)) < 0.3, "U", None))
+        array[rows] = np.where(recorded, value, np.where(rng.random(len(rows)) < 0.3, "U", MISSING))
         array[rows[rng.random(len(rows)) < 0.004]] = "X"
     return er, pr, her2, positive, triple
 
@@ -142,8 +156,19 @@ def _mutations(rng: np.random.Generator, people: People, tumours: Tumours, group
 def _drug_classes(group: Any, site: Texts, morphology: Texts, her2: Bools, egfr: Bools, alk: Bools, braf: Bools) -> Texts:
     lymphoma, leukaemia = group == "Lymphoma", group == "Leukaemia"
     conditions = [
-        (group == "Lung") & (morphology == "8041"), egfr, alk, her2, (group == "Melanoma") & braf,
-        site == "C81", lymphoma & np.isin(site, ["C84", "C86"]), lymphoma & (np.isin(site, ["C82", "C88"]) | (morphology == "9673")), lymphoma,
-        leukaemia & (morphology == "9823"), leukaemia & np.isin(morphology, ["9863", "9875"]), leukaemia & np.isin(morphology, ["9835", "9836", "9837"]), leukaemia]
+        (group == "Lung") & (morphology == "8041"),
+        egfr,
+        alk,
+        her2,
+        (group == "Melanoma") & braf,
+        site == "C81",
+        lymphoma & np.isin(site, ["C84", "C86"]),
+        lymphoma & (np.isin(site, ["C82", "C88"]) | (morphology == "9673")),
+        lymphoma,
+        leukaemia & (morphology == "9823"),
+        leukaemia & np.isin(morphology, ["9863", "9875"]),
+        leukaemia & np.isin(morphology, ["9835", "9836", "9837"]),
+        leukaemia,
+    ]
     names = ["SCLC", "EGFR", "ALK", "HER2", "BRAF", "Hodgkin", "T-cell", "indolent", "aggressive", "CLL", "CML", "ALL", "AML"]
     return np.select(conditions, [np.array(name, dtype=object) for name in names], np.array("", dtype=object))

@@ -1,16 +1,15 @@
 """Who gets which tumour when: patients and their tumours before anything clinical (domain.md 3.1 and 3.2)."""
+
 from dataclasses import dataclass
-from datetime import date
 from typing import Any
 
 import numpy as np
 from scipy.stats import truncnorm
 
-from pipeline.simulator import draw
+from pipeline.simulator import DEFAULT_EXTRACT, draw
 from pipeline.simulator.draw import Floats, Ints, Texts
 from pipeline.simulator.parameters import Cell, cells, load
 
-DEFAULT_EXTRACT = date(2022, 12, 31)
 FIRST_DAY = np.datetime64("2016-01-01").astype(int)
 LAST_DAY = np.datetime64("2019-12-31").astype(int)
 DEFAULT_DAY = np.datetime64(DEFAULT_EXTRACT).astype(int)
@@ -20,31 +19,33 @@ FAMILIES = {"black": "MNP", "asian": "HJKLR", "mixed": "DEFG", "other": "S"}
 @dataclass(frozen=True, kw_only=True)
 class People:
     """All arrays [m], one entry per latent patient. Days are days since 1970-01-01."""
+
     patient_id: Ints
     link_number: Ints
-    sex: Texts           # "1", "2"
+    sex: Texts  # "1", "2"
     ethnicity: Texts
-    asian: Any           # bool
-    quintile: Ints       # 1 most deprived
+    asian: Any  # bool
+    quintile: Ints  # 1 most deprived
     region: Texts
-    registered: Ints     # the day from which an extract shows the patient
+    registered: Ints  # the day from which an extract shows the patient
     charlson: Ints
     comorbidities: Texts
-    embarked: Ints       # day of leaving the country; far future for nearly all
-    height: Floats       # metres, adult
-    weight: Floats       # kg, adult
+    embarked: Ints  # day of leaving the country; far future for nearly all
+    height: Floats  # metres, adult
+    weight: Floats  # kg, adult
 
 
 @dataclass(frozen=True, kw_only=True)
 class Tumours:
     """All arrays [t]. The first m are the patients' first tumours, in patient order; later ones follow by order."""
+
     tumour_id: Ints
-    patient: Ints      # index into People
-    order: Ints        # 0 first, 1 second, 2 third
-    cell: Ints         # index into cells()
-    site: Texts        # three characters
-    day: Ints          # diagnosis
-    age: Ints          # whole years
+    patient: Ints  # index into People
+    order: Ints  # 0 first, 1 second, 2 third
+    cell: Ints  # index into cells()
+    site: Texts  # three characters
+    day: Ints  # diagnosis
+    age: Ints  # whole years
     age_exact: Floats
 
 
@@ -52,7 +53,7 @@ def people_and_tumours(n_patients: int, seed: int) -> tuple[People, Tumours]:
     """n_patients registered by the default extract date, and those who register later."""
     m = int(np.ceil(n_patients / load()["registered_by_default_date"]))
     rng = draw.stream(seed, "people")
-    pairs = np.array([cell.cases for cell in cells()])                    # [cells, 2]
+    pairs = np.array([cell.cases for cell in cells()])  # [cells, 2]
     flat = draw.choose_index(rng, pairs.ravel(), m)
     cell, sex = flat // 2, np.where(flat % 2 == 0, "1", "2").astype(object)
     day = _days(rng, m)
@@ -91,8 +92,16 @@ def _all_tumours(rng: np.random.Generator, cell: Ints, sex: Texts, day: Ints, ag
         later_age = before_age[some] + gap / 365.25
         rows.append((who, np.full(len(who), order), _second_cells(rng, before_cell[some], sex[who], later_age), at + gap, later_age))
     patient, order_, cell_, day_, age_ = (np.concatenate([row[i] for row in rows]) for i in range(5))
-    return Tumours(tumour_id=draw.scattered_ids(len(patient), 20_000_000_000), patient=patient, order=order_, cell=cell_,
-                   site=_sites(rng, cell_), day=day_, age=np.floor(age_).astype(np.int64), age_exact=age_)
+    return Tumours(
+        tumour_id=draw.scattered_ids(len(patient), 20_000_000_000),
+        patient=patient,
+        order=order_,
+        cell=cell_,
+        site=_sites(rng, cell_),
+        day=day_,
+        age=np.floor(age_).astype(np.int64),
+        age_exact=age_,
+    )
 
 
 def _second_cells(rng: np.random.Generator, first: Ints, sex: Texts, age: Floats) -> Ints:
@@ -124,10 +133,20 @@ def _people(rng: np.random.Generator, cell: Ints, sex: Texts, age: Floats, day: 
     mean_h, sd_h, mean_w, sd_w = (np.where(sex == "1", body["male"][i], body["female"][i]) for i in range(4))
     embarked = np.where(rng.random(m) < parameters["survival"]["embarked"], day + 30 + np.floor(rng.random(m) * 2000), 10**6).astype(np.int64)
     return People(
-        patient_id=draw.scattered_ids(m, 10_000_000_000), link_number=draw.scattered_ids(m, 50_000_000_000)[::-1].copy(), sex=sex,
-        ethnicity=ethnicity, asian=np.isin(ethnicity, list(FAMILIES["asian"])), quintile=quintile, region=draw.choose(rng, parameters["regions"], m),
-        registered=_registered(rng, day, n_registered), charlson=charlson, comorbidities=_comorbidities(rng, charlson), embarked=embarked,
-        height=np.clip(mean_h + sd_h * rng.standard_normal(m), 1.35, 2.1), weight=np.clip(mean_w + sd_w * rng.standard_normal(m), 36, 180))
+        patient_id=draw.scattered_ids(m, 10_000_000_000),
+        link_number=draw.scattered_ids(m, 50_000_000_000)[::-1].copy(),
+        sex=sex,
+        ethnicity=ethnicity,
+        asian=np.isin(ethnicity, list(FAMILIES["asian"])),
+        quintile=quintile,
+        region=draw.choose(rng, parameters["regions"], m),
+        registered=_registered(rng, day, n_registered),
+        charlson=charlson,
+        comorbidities=_comorbidities(rng, charlson),
+        embarked=embarked,
+        height=np.clip(mean_h + sd_h * rng.standard_normal(m), 1.35, 2.1),
+        weight=np.clip(mean_w + sd_w * rng.standard_normal(m), 36, 180),
+    )
 
 
 def _registered(rng: np.random.Generator, day: Ints, n_registered: int) -> Ints:
@@ -176,6 +195,7 @@ def _comorbidities(rng: np.random.Generator, total: Ints) -> Texts:
     from itertools import combinations
 
     from pipeline.codes import charlson_total
+
     prevalence = load()["comorbidities"]
     lists: dict[int, dict[str, float]] = {}
     for size in range(1, 5):

@@ -1,4 +1,5 @@
 """Radiotherapy episodes: schedule, region, one attendance per fraction on working days (domain.md 3.5)."""
+
 from dataclasses import dataclass, fields
 from functools import cache
 from typing import Any
@@ -10,22 +11,58 @@ from pipeline.simulator import draw
 from pipeline.simulator.draw import Bools, Ints, Texts
 from pipeline.simulator.parameters import load
 
-BANK_HOLIDAYS = np.array([
-    f"{year}-{day}" for year in range(2015, 2031) for day in ("01-01", "12-25", "12-26")] + [
-    "2016-03-25", "2016-03-28", "2016-05-02", "2016-05-30", "2016-08-29", "2016-12-27", "2017-01-02", "2017-04-14", "2017-04-17", "2017-05-01", "2017-05-29",
-    "2017-08-28", "2018-03-30", "2018-04-02", "2018-05-07", "2018-05-28", "2018-08-27", "2019-04-19", "2019-04-22", "2019-05-06", "2019-05-27", "2019-08-26",
-    "2020-04-10", "2020-04-13", "2020-05-08", "2020-05-25", "2020-08-31", "2020-12-28", "2021-04-02", "2021-04-05", "2021-05-03", "2021-05-31", "2021-08-30",
-    "2021-12-27", "2021-12-28"], dtype="datetime64[D]")
+BANK_HOLIDAYS = np.array(
+    [f"{year}-{day}" for year in range(2015, 2031) for day in ("01-01", "12-25", "12-26")]
+    + [
+        "2016-03-25",
+        "2016-03-28",
+        "2016-05-02",
+        "2016-05-30",
+        "2016-08-29",
+        "2016-12-27",
+        "2017-01-02",
+        "2017-04-14",
+        "2017-04-17",
+        "2017-05-01",
+        "2017-05-29",
+        "2017-08-28",
+        "2018-03-30",
+        "2018-04-02",
+        "2018-05-07",
+        "2018-05-28",
+        "2018-08-27",
+        "2019-04-19",
+        "2019-04-22",
+        "2019-05-06",
+        "2019-05-27",
+        "2019-08-26",
+        "2020-04-10",
+        "2020-04-13",
+        "2020-05-08",
+        "2020-05-25",
+        "2020-08-31",
+        "2020-12-28",
+        "2021-04-02",
+        "2021-04-05",
+        "2021-05-03",
+        "2021-05-31",
+        "2021-08-30",
+        "2021-12-27",
+        "2021-12-28",
+    ],
+    dtype="datetime64[D]",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Episodes:
     """All arrays [e]. Days count from 1970."""
+
     tumour: Ints
     start: Ints
-    schedule: Ints      # index into schedule_list()
+    schedule: Ints  # index into schedule_list()
     region: Texts
-    delivered: Ints     # fractions given where death does not cut
+    delivered: Ints  # fractions given where death does not cut
 
     def take(self, rows: Any) -> "Episodes":
         return Episodes(**{f.name: getattr(self, f.name)[rows] for f in fields(self)})
@@ -56,7 +93,9 @@ def _choose(rng: np.random.Generator, group: str, kind: str, least_fractions: in
     order = schedule_list()
     offered = [s for s in codes.radiotherapy()[group] if s.kind == kind]
     offered = [s for s in offered if s.fractions >= least_fractions] or offered
-    weights = np.array([[s.share if s.years[0] <= y <= s.years[1] else 0.0 for s in offered] for y in (2000, 2020)])[(np.asarray(year) >= 2020).astype(int)]
+    weights = np.array([[s.share if s.years[0] <= y <= s.years[1] else 0.0 for s in offered] for y in (2000, 2020)])[
+        (np.asarray(year) >= 2020).astype(int)
+    ]
     if len(weights) == 0:
         return np.zeros(0, dtype=np.int64)
     return np.array([order.index(s) for s in offered])[draw.choose_rows(rng, weights)]

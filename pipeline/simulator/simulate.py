@@ -1,4 +1,5 @@
 """simulate(): a plausible confidential registry extract in the Simulacrum v2.1 tables, with known truth."""
+
 import logging
 from collections.abc import Callable
 from datetime import date
@@ -6,9 +7,9 @@ from pathlib import Path
 
 import polars as pl
 
+from pipeline.simulator import DEFAULT_EXTRACT
 from pipeline.simulator.dirt import add_dirt
 from pipeline.simulator.latent import draw_lifetimes
-from pipeline.simulator.people import DEFAULT_EXTRACT
 from pipeline.simulator.tables_av import cwt_table, gene_table, patient_table, route_table, tumour_table
 from pipeline.simulator.tables_rtds import rtds_tables
 from pipeline.simulator.tables_sact import sact_tables
@@ -19,13 +20,21 @@ from pipeline.simulator.write import write_extract
 log = logging.getLogger(__name__)
 
 
-def simulate(n_patients: int, seed: int, out: Path, extract_date: date = DEFAULT_EXTRACT, clean: bool = False, every_rule: bool = False,
-             progress: Callable[[str], None] | None = None) -> None:
+def simulate(
+    n_patients: int,
+    seed: int,
+    out: Path,
+    extract_date: date = DEFAULT_EXTRACT,
+    clean: bool = False,
+    every_rule: bool = False,
+    progress: Callable[[str], None] | None = None,
+) -> None:
     """Write the 11 CSVs, ext_route.csv, ext_cwt_pathway.csv and truth.json into `out`, all or nothing.
 
     n_patients: patients registered by the default extract date 2022-12-31; an earlier date shows fewer of them, a later one up to a ninth more.
     A later `extract_date` with the same seed and n_patients shows the same patients, ids and events, with what happened since.
-    clean: no dirt at all (every rule of domain.md section 4 holds). every_rule: on top of the clean tables, each F rule broken by one patient of its own.
+    clean: no dirt at all (every rule of domain.md section 4 holds).
+    every_rule: on top of the clean tables, each F rule broken by one patient of its own (needs about 3,000 patients).
     """
     say = progress or log.info
     if n_patients < 1:
@@ -38,6 +47,7 @@ def simulate(n_patients: int, seed: int, out: Path, extract_date: date = DEFAULT
     dirt: dict[str, object] = {"kind": "none"}
     if every_rule:
         from pipeline.simulator.broken_rules import break_every_rule
+
         tables, broken = break_every_rule(tables, extract_date)
         dirt = {"kind": "every-rule", "broken": broken}
     elif not clean:
@@ -49,10 +59,24 @@ def simulate(n_patients: int, seed: int, out: Path, extract_date: date = DEFAULT
 
 def registry_tables(seen: View, seed: int) -> dict[str, pl.DataFrame]:
     """The clean tables of one view, by file name without ending; rows in order of their keys."""
-    tables = {"sim_av_patient": patient_table(seen, seed), "sim_av_tumour": tumour_table(seen, seed), "sim_av_gene": gene_table(seen, seed),
-              **sact_tables(seen, seed), **rtds_tables(seen, seed), "ext_route": route_table(seen), "ext_cwt_pathway": cwt_table(seen, seed)}
-    keys = {"sim_av_patient": ["PATIENTID"], "sim_av_tumour": ["PATIENTID", "TUMOURID"], "sim_av_gene": ["PATIENTID", "GENEID"],
-            "sim_sact_regimen": ["ENCORE_PATIENT_ID", "START_DATE_OF_REGIMEN"], "sim_sact_cycle": ["MERGED_REGIMEN_ID", "CYCLE_NUMBER"],
-            "sim_sact_drug_detail": ["MERGED_CYCLE_ID", "MERGED_DRUG_DETAIL_ID"], "sim_sact_outcome": ["MERGED_REGIMEN_ID"],
-            "ext_route": ["TUMOURID"], "ext_cwt_pathway": ["PATIENTID", "TUMOURID"]}
+    tables = {
+        "sim_av_patient": patient_table(seen, seed),
+        "sim_av_tumour": tumour_table(seen, seed),
+        "sim_av_gene": gene_table(seen, seed),
+        **sact_tables(seen, seed),
+        **rtds_tables(seen, seed),
+        "ext_route": route_table(seen),
+        "ext_cwt_pathway": cwt_table(seen, seed),
+    }
+    keys = {
+        "sim_av_patient": ["PATIENTID"],
+        "sim_av_tumour": ["PATIENTID", "TUMOURID"],
+        "sim_av_gene": ["PATIENTID", "GENEID"],
+        "sim_sact_regimen": ["ENCORE_PATIENT_ID", "START_DATE_OF_REGIMEN"],
+        "sim_sact_cycle": ["MERGED_REGIMEN_ID", "CYCLE_NUMBER"],
+        "sim_sact_drug_detail": ["MERGED_CYCLE_ID", "MERGED_DRUG_DETAIL_ID"],
+        "sim_sact_outcome": ["MERGED_REGIMEN_ID"],
+        "ext_route": ["TUMOURID"],
+        "ext_cwt_pathway": ["PATIENTID", "TUMOURID"],
+    }
     return {name: table.sort(keys.get(name, ["PATIENTID", "RADIOTHERAPYEPISODEID", "APPTDATE"])) for name, table in tables.items()}

@@ -1,4 +1,5 @@
 """Death: piecewise-exponential excess hazard of the tumour beside Gompertz background mortality (domain.md 3.6)."""
+
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,10 +18,10 @@ YEAR = 365.25
 
 @dataclass(frozen=True, kw_only=True)
 class Survival:
-    excess_death: Ints   # [t] day of death of this tumour, NEVER if it does not kill
-    death: Ints          # [m] day of death, NEVER beyond any extract
-    kept: Ints           # [k] indices of the tumours that were diagnosed before death
-    of_cancer: Ints      # [m] index of the tumour that killed, -1 otherwise
+    excess_death: Ints  # [t] day of death of this tumour, NEVER if it does not kill
+    death: Ints  # [m] day of death, NEVER beyond any extract
+    kept: Ints  # [k] indices of the tumours that were diagnosed before death
+    of_cancer: Ints  # [m] index of the tumour that killed, -1 otherwise
 
 
 def survival(people: People, tumours: Tumours, pathology: Pathology, clinical: Clinical, grade: draw.Texts, plan: Plan, seed: int) -> Survival:
@@ -60,10 +61,16 @@ def hazard_ratios(people: People, tumours: Tumours, pathology: Pathology, clinic
     log += np.log(np.array(raw["imd"]))[people.quintile[who] - 1] + np.log(np.array(raw["ps"]))[clinical.performance]
     log += np.log(np.array(raw["charlson"]))[np.minimum(people.charlson[who], 3)]
     flags = {
-        "emergency": clinical.route == EMERGENCY, "grade3": np.isin(grade, ["G3", "G4"]), "triple_negative": pathology.triple_negative,
-        "sclc": pathology.drug_class == "SCLC", "egfr_stage4": pathology.egfr & (column == 3),
-        "braf_colorectal": pathology.braf & np.isin(group, ["Colon", "Rectum"]), "resection_stage1_3": plan.surgery & early,
-        "radical_rt": plan.radiotherapy & plan.curative & ~plan.surgery & early, "palliative_drugs": plan.drugs & ~plan.curative}
+        "emergency": clinical.route == EMERGENCY,
+        "grade3": np.isin(grade, ["G3", "G4"]),
+        "triple_negative": pathology.triple_negative,
+        "sclc": pathology.drug_class == "SCLC",
+        "egfr_stage4": pathology.egfr & (column == 3),
+        "braf_colorectal": pathology.braf & np.isin(group, ["Colon", "Rectum"]),
+        "resection_stage1_3": plan.surgery & early,
+        "radical_rt": plan.radiotherapy & plan.curative & ~plan.surgery & early,
+        "palliative_drugs": plan.drugs & ~plan.curative,
+    }
     for name, flag in flags.items():
         log += np.log(raw[name]) * flag
     log += np.log(raw["per_year"]) * ((tumours.day - tumours.day.min()) / YEAR - 2)
@@ -84,11 +91,15 @@ def _excess_years(rng: np.random.Generator, tumours: Tumours, clinical: Clinical
         h1, h2 = _rates(cell, int(column))
         r, start = ratio[rows], np.clip(guard[rows], 0, 0.95)
         left = 1 - first_year_part(start)
-        c1 = draw.solve(lambda c, r=r, h1=h1, left=left: float(np.mean(np.exp(-c * r * h1 * left))), 1e-6, 60.0, cell.s1[column])
-        year1 = c1 * r * h1 * left
-        c2 = draw.solve(lambda c, r=r, h2=h2, y=year1: float(np.mean(np.exp(-y - c * r * h2 * 4))), 1e-6, 60.0, cell.s5[column])
+        c1 = _scale(np.zeros(len(rows)), r * h1 * left, float(cell.s1[column]))
+        c2 = _scale(c1 * r * h1 * left, r * h2 * 4, float(cell.s5[column]))
         years[rows] = _invert(unit[rows], c1 * r * h1, c2 * r * h2, start)
     return years
+
+
+def _scale(hazard_before: Floats, hazard: Floats, target: float) -> float:
+    """The factor on `hazard` with which mean survival is `target`."""
+    return draw.solve(lambda c: float(np.mean(np.exp(-hazard_before - c * hazard))), 1e-6, 60.0, target)
 
 
 def _rates(cell: Cell, column: int) -> tuple[float, float]:

@@ -1,11 +1,12 @@
 """SIM_AV_PATIENT, SIM_AV_TUMOUR, SIM_AV_GENE and the two optional pathway tables (domain.md 1.3, 1.6)."""
+
 import numpy as np
 import polars as pl
 
 from pipeline import codes
 from pipeline.simulator import draw
 from pipeline.simulator.clinical import DCO, EMERGENCY, ROUTES, SCREENED, TWW
-from pipeline.simulator.draw import Ints, Texts
+from pipeline.simulator.draw import MISSING, Ints, Texts
 from pipeline.simulator.genes import STATUSES
 from pipeline.simulator.parameters import load
 from pipeline.simulator.view import View, dates, texts
@@ -18,18 +19,27 @@ def patient_table(view: View, seed: int) -> pl.DataFrame:
     latent, rows = view.latent, view.patients
     people, dead = latent.people, view.dead[rows]
     ids = people.patient_id[rows]
-    cause = np.where(dead, latent.causes[rows], None)
+    cause = np.where(dead, latent.causes[rows], MISSING)
     more = [draw.coins(ids, seed, f"cause {part}") for part in ("1a", "1b", "1c", "2", "which")]
     other = np.array(["J180", "A419", "I500", "C787", "C780", "C795", "N179", "J449"], dtype=object)[(more[4] * 8).astype(int)]
     second = np.array(["I10", "E149", "J449", "I489", "F03", "E149,I10"], dtype=object)[(more[4] * 6).astype(int)]
     left = ~dead & (people.embarked[rows] <= view.extract_day)
-    return pl.DataFrame({
-        "PATIENTID": ids, "GENDER": texts(people.sex[rows]), "ETHNICITY": texts(people.ethnicity[rows]),
-        "DEATHCAUSECODE_1A": texts(np.where(dead & (more[0] < 0.93), np.where(more[0] < 0.55, cause, other), None)),
-        "DEATHCAUSECODE_1B": texts(np.where(dead & (more[1] < 0.42), cause, None)), "DEATHCAUSECODE_1C": texts(np.where(dead & (more[2] < 0.1), cause, None)),
-        "DEATHCAUSECODE_2": texts(np.where(dead & (more[3] < 0.3), second, None)), "DEATHCAUSECODE_UNDERLYING": texts(cause),
-        "DEATHLOCATIONCODE": texts(np.where(dead, latent.death_location[rows], None)),
-        "VITALSTATUS": texts(np.where(dead, "D", np.where(left, "X", "A"))), "VITALSTATUSDATE": dates(view.end[rows]), "LINKNUMBER": people.link_number[rows]})
+    return pl.DataFrame(
+        {
+            "PATIENTID": ids,
+            "GENDER": texts(people.sex[rows]),
+            "ETHNICITY": texts(people.ethnicity[rows]),
+            "DEATHCAUSECODE_1A": texts(np.where(dead & (more[0] < 0.93), np.where(more[0] < 0.55, cause, other), MISSING)),
+            "DEATHCAUSECODE_1B": texts(np.where(dead & (more[1] < 0.42), cause, MISSING)),
+            "DEATHCAUSECODE_1C": texts(np.where(dead & (more[2] < 0.1), cause, MISSING)),
+            "DEATHCAUSECODE_2": texts(np.where(dead & (more[3] < 0.3), second, MISSING)),
+            "DEATHCAUSECODE_UNDERLYING": texts(cause),
+            "DEATHLOCATIONCODE": texts(np.where(dead, latent.death_location[rows], MISSING)),
+            "VITALSTATUS": texts(np.where(dead, "D", np.where(left, "X", "A"))),
+            "VITALSTATUSDATE": dates(view.end[rows]),
+            "LINKNUMBER": people.link_number[rows],
+        }
+    )
 
 
 def tumour_table(view: View, seed: int) -> pl.DataFrame:
@@ -41,19 +51,47 @@ def tumour_table(view: View, seed: int) -> pl.DataFrame:
     code4, site, icdo3 = texts(path.code4[rows]), texts(tumours.site[rows]), texts(path.icdo3[rows])
     primary, secondary, tertiary, combined = (texts(part[rows]) for part in latent.gleason)
     comorbidities = people.comorbidities[who]
-    return pl.DataFrame({
-        "TUMOURID": tumours.tumour_id[rows], "GENDER": texts(people.sex[who]), "PATIENTID": people.patient_id[who], "DIAGNOSISDATEBEST": dates(tumours.day[rows]),
-        "SITE_ICD10_O2_3CHAR": site, "SITE_ICD10_O2": code4, "SITE_ICD10R4_O2_3CHAR_FROM2013": site, "SITE_ICD10R4_O2_FROM2013": code4,
-        "SITE_ICDO3REV2011": icdo3, "SITE_ICDO3REV2011_3CHAR": icdo3.str.slice(0, 3), "MORPH_ICD10_O2": texts(path.morphology[rows]),
-        "MORPH_ICDO3REV2011": texts(path.morphology[rows]), "BEHAVIOUR_ICD10_O2": texts(path.behaviour[rows]), "BEHAVIOUR_ICDO3REV2011": texts(path.behaviour[rows]),
-        "T_BEST": texts(clinic.t_best[rows]), "N_BEST": texts(clinic.n_best[rows]), "M_BEST": texts(clinic.m_best[rows]), "STAGE_BEST": texts(clinic.stage[rows]),
-        "GRADE": texts(latent.grade[rows]), "AGE": tumours.age[rows], "CREG_CODE": texts(people.region[who]), "STAGE_BEST_SYSTEM": texts(clinic.stage_system[rows]),
-        "LATERALITY": texts(path.laterality[rows]), "SCREENINGSTATUSFULL_CODE": texts(clinic.screening[rows]), "ER_STATUS": texts(path.er[rows]),
-        "PR_STATUS": texts(path.pr[rows]), "HER2_STATUS": texts(path.her2[rows]),
-        "QUINTILE_2019": texts(np.array(QUINTILES, dtype=object)[people.quintile[who] - 1]), "DATE_FIRST_SURGERY": dates(surgery, no_surgery),
-        "CANCERCAREPLANINTENT": texts(_care_plans(view, seed)), "PERFORMANCESTATUS": texts(clinic.performance_recorded[rows]),
-        "CHRL_TOT_27_03": people.charlson[who], "COMORBIDITIES_27_03": texts(np.where(comorbidities == "", None, comorbidities)),
-        "GLEASON_PRIMARY": primary, "GLEASON_SECONDARY": secondary, "GLEASON_TERTIARY": tertiary, "GLEASON_COMBINED": combined.cast(pl.Int64)})
+    return pl.DataFrame(
+        {
+            "TUMOURID": tumours.tumour_id[rows],
+            "GENDER": texts(people.sex[who]),
+            "PATIENTID": people.patient_id[who],
+            "DIAGNOSISDATEBEST": dates(tumours.day[rows]),
+            "SITE_ICD10_O2_3CHAR": site,
+            "SITE_ICD10_O2": code4,
+            "SITE_ICD10R4_O2_3CHAR_FROM2013": site,
+            "SITE_ICD10R4_O2_FROM2013": code4,
+            "SITE_ICDO3REV2011": icdo3,
+            "SITE_ICDO3REV2011_3CHAR": icdo3.str.slice(0, 3),
+            "MORPH_ICD10_O2": texts(path.morphology[rows]),
+            "MORPH_ICDO3REV2011": texts(path.morphology[rows]),
+            "BEHAVIOUR_ICD10_O2": texts(path.behaviour[rows]),
+            "BEHAVIOUR_ICDO3REV2011": texts(path.behaviour[rows]),
+            "T_BEST": texts(clinic.t_best[rows]),
+            "N_BEST": texts(clinic.n_best[rows]),
+            "M_BEST": texts(clinic.m_best[rows]),
+            "STAGE_BEST": texts(clinic.stage[rows]),
+            "GRADE": texts(latent.grade[rows]),
+            "AGE": tumours.age[rows],
+            "CREG_CODE": texts(people.region[who]),
+            "STAGE_BEST_SYSTEM": texts(clinic.stage_system[rows]),
+            "LATERALITY": texts(path.laterality[rows]),
+            "SCREENINGSTATUSFULL_CODE": texts(clinic.screening[rows]),
+            "ER_STATUS": texts(path.er[rows]),
+            "PR_STATUS": texts(path.pr[rows]),
+            "HER2_STATUS": texts(path.her2[rows]),
+            "QUINTILE_2019": texts(np.array(QUINTILES, dtype=object)[people.quintile[who] - 1]),
+            "DATE_FIRST_SURGERY": dates(surgery, no_surgery),
+            "CANCERCAREPLANINTENT": texts(_care_plans(view, seed)),
+            "PERFORMANCESTATUS": texts(clinic.performance_recorded[rows]),
+            "CHRL_TOT_27_03": people.charlson[who],
+            "COMORBIDITIES_27_03": texts(np.where(comorbidities == "", MISSING, comorbidities)),
+            "GLEASON_PRIMARY": primary,
+            "GLEASON_SECONDARY": secondary,
+            "GLEASON_TERTIARY": tertiary,
+            "GLEASON_COMBINED": combined.cast(pl.Int64),
+        }
+    )
 
 
 def _care_plans(view: View, seed: int) -> Texts:
@@ -62,7 +100,7 @@ def _care_plans(view: View, seed: int) -> Texts:
     treated = (plan.surgery | plan.drugs | plan.radiotherapy)[rows]
     known = draw.coins(ids, seed, "care plan") < load()["care_plan_recorded"]
     aim = np.where(treated, np.where(plan.curative[rows], "C", "Z"), np.where(draw.coins(ids, seed, "no plan") < 0.6, "Z", "X"))
-    return np.where(known, np.where(draw.coins(ids, seed, "plan not known") < 0.08, "9", aim), None)
+    return np.where(known, np.where(draw.coins(ids, seed, "plan not known") < 0.08, "9", aim), MISSING)
 
 
 def gene_table(view: View, seed: int) -> pl.DataFrame:
@@ -74,29 +112,52 @@ def gene_table(view: View, seed: int) -> pl.DataFrame:
     symbol = np.array([gene.symbol for gene in genes], dtype=object)[tests.gene[rows]]
     abnormal, failed = tests.status[rows] == STATUSES[0], tests.status[rows] == STATUSES[2]
     repeated = tests.last_day[rows] > tests.first_day[rows]
-    result = np.where(failed, None, np.where(abnormal, "a:abnormal", "b:normal"))
-    gats = {column: texts(np.where(kind == column, result, None)) for column in ("DNASEQ_GAT", "METHYL_GAT", "EXP_GAT", "COPYNO_GAT", "FUS_TRANS_GAT")}
+    result = np.where(failed, MISSING, np.where(abnormal, "a:abnormal", "b:normal"))
+    gats = {
+        column: texts(np.where(kind == column, result, MISSING)) for column in ("DNASEQ_GAT", "METHYL_GAT", "EXP_GAT", "COPYNO_GAT", "FUS_TRANS_GAT")
+    }
     variant = tests.variant[rows]
     count = np.where(variant == None, 0, 1)  # noqa: E711  (elementwise)
     sequenced = (kind == "DNASEQ_GAT") & ~failed
     statuses = np.where(repeated, "c:fail/inconclusive," + tests.status[rows], tests.status[rows])
-    protein = np.where(variant == None, None, variant)  # noqa: E711
+    protein = np.where(variant == None, MISSING, variant)  # noqa: E711
     gene_id = tumours.tumour_id[tests.tumour[rows]] * 100 + tests.gene[rows]
-    return pl.DataFrame({
-        "GENEID": texts(np.char.add("G", gene_id.astype(str)).astype(object)), "TUMOURID": tumours.tumour_id[tests.tumour[rows]],
-        "PATIENTID": view.latent.people.patient_id[who[rows]], "GENE_DESC": texts(symbol),
-        "GENE": np.array([gene.code for gene in genes], dtype=np.int64)[tests.gene[rows]], "COUNT_TESTS": 1 + repeated.astype(np.int64),
-        "COUNT_RESULTS": np.where(failed, 0, 1).astype(np.int64), "COUNT_DATE": 1 + repeated.astype(np.int64), "ALL_TESTSTATUSES": texts(statuses),
-        "OVERALL_TS": texts(tests.status[rows]), "NO_OF_AB_GATS": abnormal.astype(np.int64), **gats, "ABNORMAL_GAT": texts(np.where(abnormal, kind, None)),
-        "NO_OF_SEQ_VARS": pl.Series(count).set(pl.Series(~sequenced), None), "ALL_SEQ_VARS": texts(variant), "SEQ_VAR": texts(variant),
-        "DATE_OVERALL_TS": dates(tests.overall_day[rows]), "BEST_DATE_SOURCE_OVERALL_TS": texts(np.where(tests.molecular[rows], "molecular", "pathology")),
-        "MIN_DATE": dates(tests.first_day[rows]), "MAX_DATE": dates(tests.last_day[rows]), "ALL_PRO_IMPS": texts(protein),
-        "NO_OF_PRO_IMPS": pl.Series(count).set(pl.Series(~sequenced), None), "PRO_IMP": texts(protein), "METHODS": texts(tests.method[rows]), "LAB_NAME": texts(tests.lab[rows])})
+    return pl.DataFrame(
+        {
+            "GENEID": texts(np.char.add("G", gene_id.astype(str)).astype(object)),
+            "TUMOURID": tumours.tumour_id[tests.tumour[rows]],
+            "PATIENTID": view.latent.people.patient_id[who[rows]],
+            "GENE_DESC": texts(symbol),
+            "GENE": np.array([gene.code for gene in genes], dtype=np.int64)[tests.gene[rows]],
+            "COUNT_TESTS": 1 + repeated.astype(np.int64),
+            "COUNT_RESULTS": np.where(failed, 0, 1).astype(np.int64),
+            "COUNT_DATE": 1 + repeated.astype(np.int64),
+            "ALL_TESTSTATUSES": texts(statuses),
+            "OVERALL_TS": texts(tests.status[rows]),
+            "NO_OF_AB_GATS": abnormal.astype(np.int64),
+            **gats,
+            "ABNORMAL_GAT": texts(np.where(abnormal, kind, MISSING)),
+            "NO_OF_SEQ_VARS": pl.Series(count).set(pl.Series(~sequenced), None),
+            "ALL_SEQ_VARS": texts(variant),
+            "SEQ_VAR": texts(variant),
+            "DATE_OVERALL_TS": dates(tests.overall_day[rows]),
+            "BEST_DATE_SOURCE_OVERALL_TS": texts(np.where(tests.molecular[rows], "molecular", "pathology")),
+            "MIN_DATE": dates(tests.first_day[rows]),
+            "MAX_DATE": dates(tests.last_day[rows]),
+            "ALL_PRO_IMPS": texts(protein),
+            "NO_OF_PRO_IMPS": pl.Series(count).set(pl.Series(~sequenced), None),
+            "PRO_IMP": texts(protein),
+            "METHODS": texts(tests.method[rows]),
+            "LAB_NAME": texts(tests.lab[rows]),
+        }
+    )
 
 
 def route_table(view: View) -> pl.DataFrame:
     rows = view.tumours
-    return pl.DataFrame({"TUMOURID": view.latent.tumours.tumour_id[rows], "FINAL_ROUTE": texts(np.array(ROUTES, dtype=object)[view.latent.clinical.route[rows]])})
+    return pl.DataFrame(
+        {"TUMOURID": view.latent.tumours.tumour_id[rows], "FINAL_ROUTE": texts(np.array(ROUTES, dtype=object)[view.latent.clinical.route[rows]])}
+    )
 
 
 def cwt_table(view: View, seed: int) -> pl.DataFrame:
@@ -108,20 +169,34 @@ def cwt_table(view: View, seed: int) -> pl.DataFrame:
     ids, day = tumours.tumour_id[rows], tumours.day[rows]
     rng = draw.stream(seed, "waiting times")
     normal = rng.standard_normal((3, len(tumours.day)))[:, rows]
-    ahead, wait, decide = (np.rint(raw[name][0] * np.exp(raw[name][1] * normal[i])).astype(np.int64) for i, name in enumerate(("referral", "first_seen", "decision")))
+    ahead, wait, decide = (
+        np.rint(raw[name][0] * np.exp(raw[name][1] * normal[i])).astype(np.int64) for i, name in enumerate(("referral", "first_seen", "decision"))
+    )
     treated = start[rows] <= view.end[tumours.patient[rows]]
     begin = start[rows]
     latest = np.where(treated, np.minimum(begin, day), day)
     referral = np.clip(day - ahead, FIRST_EVENT_DAY, latest)
     seen = np.clip(referral + wait, referral, latest)
     decision = np.clip(begin - decide, seen, begin)
-    kind = np.select([route[rows] == TWW, route[rows] == SCREENED], ["TWW", "screening"],
-                     np.where(draw.coins(ids, seed, "upgrade") < 0.15, "consultant upgrade", "other"))
+    kind = np.select(
+        [route[rows] == TWW, route[rows] == SCREENED],
+        ["TWW", "screening"],
+        np.where(draw.coins(ids, seed, "upgrade") < 0.15, "consultant upgrade", "other"),
+    )
     unseen = seen > view.extract_day
-    return pl.DataFrame({
-        "PATIENTID": latent.people.patient_id[tumours.patient[rows]], "TUMOURID": ids, "CRTP_DATE": dates(referral), "REFERRAL_TYPE": texts(kind),
-        "DATE_FIRST_SEEN": dates(seen, unseen), "DECISION_TO_TREAT_DATE": dates(decision, ~treated), "TREATMENT_START_DATE": dates(begin, ~treated),
-        "TREATMENT_MODALITY": texts(np.where(treated, modality[rows], None)), "EVENT_TYPE": texts(np.where(treated, "01", None))})
+    return pl.DataFrame(
+        {
+            "PATIENTID": latent.people.patient_id[tumours.patient[rows]],
+            "TUMOURID": ids,
+            "CRTP_DATE": dates(referral),
+            "REFERRAL_TYPE": texts(kind),
+            "DATE_FIRST_SEEN": dates(seen, unseen),
+            "DECISION_TO_TREAT_DATE": dates(decision, ~treated),
+            "TREATMENT_START_DATE": dates(begin, ~treated),
+            "TREATMENT_MODALITY": texts(np.where(treated, modality[rows], MISSING)),
+            "EVENT_TYPE": texts(np.where(treated, "01", MISSING)),
+        }
+    )
 
 
 def first_treatments(view: View) -> tuple[Ints, Texts]:

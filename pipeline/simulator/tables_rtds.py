@@ -1,9 +1,10 @@
 """SIM_RTDS_EPISODE, _PRESCRIPTION, _EXPOSURE and their join SIM_RTDS_COMBINED (domain.md 1.3, 3.5)."""
+
 import numpy as np
 import polars as pl
 
 from pipeline.simulator import draw
-from pipeline.simulator.draw import Texts
+from pipeline.simulator.draw import MISSING, Texts
 from pipeline.simulator.parameters import load
 from pipeline.simulator.radiotherapy import Episodes, attendance_days, schedule_list
 from pipeline.simulator.tables_av import FIRST_EVENT_DAY
@@ -11,13 +12,56 @@ from pipeline.simulator.view import View, dates, texts
 
 EPISODE_BASE, PRESCRIPTION_BASE, ATTEND_BASE = 70_000_000_000, 80_000_000_000, 90_000_000_000
 LINKS = ["PATIENTID", "RADIOTHERAPYEPISODEID", "ATTENDID", "APPTDATE", "LINKCODE"]
-PRESCRIPTION = ["PATIENTID", "PRESCRIPTIONID", "RTTREATMENTMODALITY", "RTPRESCRIBEDDOSE", "RTPRESCRIBEDFRACTIONS", "RTACTUALDOSE", "RTACTUALFRACTIONS",
-                "RTTREATMENTREGION", "RTTREATMENTANATOMICALSITE", "RADIOTHERAPYEPISODEID", "LINKCODE", "ATTENDID", "APPTDATE"]
-EXPOSURE = ["PRESCRIPTIONID", "RADIOISOTOPE", "RADIOTHERAPYBEAMTYPE", "RADIOTHERAPYBEAMENERGY", "TIMEOFEXPOSURE", "APPTDATE", "ATTENDID", "PATIENTID",
-            "RADIOTHERAPYEPISODEID", "LINKCODE"]
-COMBINED = ["PATIENTID", "PRESCRIPTIONID", "RTTREATMENTMODALITY", "RADIOTHERAPYPRIORITY", "RADIOTHERAPYINTENT", "RTPRESCRIBEDDOSE", "RTPRESCRIBEDFRACTIONS",
-            "RTACTUALDOSE", "RTACTUALFRACTIONS", "RTTREATMENTREGION", "RTTREATMENTANATOMICALSITE", "DECISIONTOTREATDATE", "EARLIESTCLINAPPROPDATE",
-            "RADIOTHERAPYEPISODEID", "LINKCODE", "RADIOISOTOPE", "RADIOTHERAPYBEAMTYPE", "RADIOTHERAPYBEAMENERGY", "TIMEOFEXPOSURE", "APPTDATE", "ATTENDID"]
+PRESCRIPTION = [
+    "PATIENTID",
+    "PRESCRIPTIONID",
+    "RTTREATMENTMODALITY",
+    "RTPRESCRIBEDDOSE",
+    "RTPRESCRIBEDFRACTIONS",
+    "RTACTUALDOSE",
+    "RTACTUALFRACTIONS",
+    "RTTREATMENTREGION",
+    "RTTREATMENTANATOMICALSITE",
+    "RADIOTHERAPYEPISODEID",
+    "LINKCODE",
+    "ATTENDID",
+    "APPTDATE",
+]
+EXPOSURE = [
+    "PRESCRIPTIONID",
+    "RADIOISOTOPE",
+    "RADIOTHERAPYBEAMTYPE",
+    "RADIOTHERAPYBEAMENERGY",
+    "TIMEOFEXPOSURE",
+    "APPTDATE",
+    "ATTENDID",
+    "PATIENTID",
+    "RADIOTHERAPYEPISODEID",
+    "LINKCODE",
+]
+COMBINED = [
+    "PATIENTID",
+    "PRESCRIPTIONID",
+    "RTTREATMENTMODALITY",
+    "RADIOTHERAPYPRIORITY",
+    "RADIOTHERAPYINTENT",
+    "RTPRESCRIBEDDOSE",
+    "RTPRESCRIBEDFRACTIONS",
+    "RTACTUALDOSE",
+    "RTACTUALFRACTIONS",
+    "RTTREATMENTREGION",
+    "RTTREATMENTANATOMICALSITE",
+    "DECISIONTOTREATDATE",
+    "EARLIESTCLINAPPROPDATE",
+    "RADIOTHERAPYEPISODEID",
+    "LINKCODE",
+    "RADIOISOTOPE",
+    "RADIOTHERAPYBEAMTYPE",
+    "RADIOTHERAPYBEAMENERGY",
+    "TIMEOFEXPOSURE",
+    "APPTDATE",
+    "ATTENDID",
+]
 
 
 def rtds_tables(view: View, seed: int) -> dict[str, pl.DataFrame]:
@@ -25,7 +69,10 @@ def rtds_tables(view: View, seed: int) -> dict[str, pl.DataFrame]:
     rows = _attendances(view, view.latent.episodes, seed)
     return {
         "sim_rtds_episode": rows.select([*LINKS, "DECISIONTOTREATDATE", "EARLIESTCLINAPPROPDATE", "RADIOTHERAPYPRIORITY", "RADIOTHERAPYINTENT"]),
-        "sim_rtds_prescription": rows.select(PRESCRIPTION), "sim_rtds_exposure": rows.select(EXPOSURE), "sim_rtds_combined": rows.select(COMBINED)}
+        "sim_rtds_prescription": rows.select(PRESCRIPTION),
+        "sim_rtds_exposure": rows.select(EXPOSURE),
+        "sim_rtds_combined": rows.select(COMBINED),
+    }
 
 
 def _attendances(view: View, episodes: Episodes, seed: int) -> pl.DataFrame:
@@ -39,9 +86,15 @@ def _attendances(view: View, episodes: Episodes, seed: int) -> pl.DataFrame:
     rng = draw.stream(seed, "exposures")
     minute = np.clip(rng.integers(8 * 60, 18 * 60, len(dose))[index] + rng.integers(-20, 21, len(index)), 8 * 60, 18 * 60)
     clock = np.array([f"{m // 60:02d}:{m % 60:02d}" for m in range(24 * 60)], dtype=object)[minute]
-    frame = _episode_columns(view, episodes, seed).with_columns(RTPRESCRIBEDDOSE=pl.Series(dose), RTPRESCRIBEDFRACTIONS=pl.Series(fractions),
-                                                                RTACTUALDOSE=pl.Series(np.round(dose * given / fractions, 2)), RTACTUALFRACTIONS=pl.Series(given))
-    rows = frame[index].with_columns(ATTENDID=pl.Series(draw.scattered_ids(len(index), ATTEND_BASE)).cast(pl.String), APPTDATE=dates(day), TIMEOFEXPOSURE=texts(clock))
+    frame = _episode_columns(view, episodes, seed).with_columns(
+        RTPRESCRIBEDDOSE=pl.Series(dose),
+        RTPRESCRIBEDFRACTIONS=pl.Series(fractions),
+        RTACTUALDOSE=pl.Series(np.round(dose * given / fractions, 2)),
+        RTACTUALFRACTIONS=pl.Series(given),
+    )
+    rows = frame[index].with_columns(
+        ATTENDID=pl.Series(draw.scattered_ids(len(index), ATTEND_BASE)).cast(pl.String), APPTDATE=dates(day), TIMEOFEXPOSURE=texts(clock)
+    )
     return rows.filter(pl.Series(seen))
 
 
@@ -50,20 +103,33 @@ def _episode_columns(view: View, episodes: Episodes, seed: int) -> pl.DataFrame:
     raw, rng, n = load()["radiotherapy"], draw.stream(seed, "episode rows"), len(episodes.tumour)
     schedules, people = schedule_list(), view.latent.people
     who = view.latent.tumours.patient[episodes.tumour]
-    intent, modality = (np.array(values, dtype=object)[episodes.schedule] for values in ([s.intent for s in schedules], [s.modality for s in schedules]))
+    intent, modality = (
+        np.array(values, dtype=object)[episodes.schedule] for values in ([s.intent for s in schedules], [s.modality for s in schedules])
+    )
     palliative, sealed = intent == "01", modality == "06"
-    wait = np.where(palliative, draw.lognormal_days(rng, *raw["decision_palliative"], n), draw.lognormal_days(rng, *raw["decision"], n))
+    wait = np.where(palliative, draw.lognormal_of(rng, raw["decision_palliative"], n), draw.lognormal_of(rng, raw["decision"], n))
     decision = np.maximum(episodes.start - wait, FIRST_EVENT_DAY)
     ready = decision + np.floor(rng.random(n) * (episodes.start - decision)).astype(np.int64)
     electron = ~sealed & ~palliative & (rng.random(n) < raw["electron"])
     energy = np.where(electron, 9.0, draw.choose(rng, raw["energy"], n).astype(float))
     episode_id = draw.scattered_ids(n, EPISODE_BASE)
     anatomy: Texts = draw.choose(rng, {"Z018": 20, "Z063": 22, "Z064": 20, "Z664": 16, "Z761": 8, "Z246": 8, "Z301": 6}, n)
-    isotope = np.where(sealed, "IR192", None)
-    return pl.DataFrame({
-        "PATIENTID": people.patient_id[who], "RADIOTHERAPYEPISODEID": episode_id, "LINKCODE": texts(np.char.add("LC", episode_id.astype(str)).astype(object)),
-        "PRESCRIPTIONID": draw.scattered_ids(n, PRESCRIPTION_BASE), "DECISIONTOTREATDATE": dates(decision), "EARLIESTCLINAPPROPDATE": dates(ready, rng.random(n) < 0.15),
-        "RADIOTHERAPYPRIORITY": texts(draw.choose(rng, raw["priority"], n)), "RADIOTHERAPYINTENT": texts(intent), "RTTREATMENTMODALITY": texts(modality),
-        "RTTREATMENTREGION": texts(episodes.region), "RTTREATMENTANATOMICALSITE": texts(np.where(episodes.region == "M", anatomy, None)),
-        "RADIOISOTOPE": texts(isotope), "RADIOTHERAPYBEAMTYPE": texts(np.where(sealed, "9", np.where(electron, "2", "1"))),
-        "RADIOTHERAPYBEAMENERGY": pl.Series(energy).set(pl.Series(sealed), None)})
+    isotope = np.where(sealed, "IR192", MISSING)
+    return pl.DataFrame(
+        {
+            "PATIENTID": people.patient_id[who],
+            "RADIOTHERAPYEPISODEID": episode_id,
+            "LINKCODE": texts(np.char.add("LC", episode_id.astype(str)).astype(object)),
+            "PRESCRIPTIONID": draw.scattered_ids(n, PRESCRIPTION_BASE),
+            "DECISIONTOTREATDATE": dates(decision),
+            "EARLIESTCLINAPPROPDATE": dates(ready, rng.random(n) < 0.15),
+            "RADIOTHERAPYPRIORITY": texts(draw.choose(rng, raw["priority"], n)),
+            "RADIOTHERAPYINTENT": texts(intent),
+            "RTTREATMENTMODALITY": texts(modality),
+            "RTTREATMENTREGION": texts(episodes.region),
+            "RTTREATMENTANATOMICALSITE": texts(np.where(episodes.region == "M", anatomy, MISSING)),
+            "RADIOISOTOPE": texts(isotope),
+            "RADIOTHERAPYBEAMTYPE": texts(np.where(sealed, "9", np.where(electron, "2", "1"))),
+            "RADIOTHERAPYBEAMENERGY": pl.Series(energy).set(pl.Series(sealed), None),
+        }
+    )

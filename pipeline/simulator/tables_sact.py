@@ -1,4 +1,5 @@
 """SIM_SACT_REGIMEN, _CYCLE, _DRUG_DETAIL and _OUTCOME (domain.md 1.3, 3.5)."""
+
 from functools import cache
 
 import numpy as np
@@ -6,7 +7,7 @@ import polars as pl
 
 from pipeline import codes
 from pipeline.simulator import draw
-from pipeline.simulator.draw import Bools, Floats, Ints, Texts
+from pipeline.simulator.draw import MISSING, Bools, Floats, Ints, Texts
 from pipeline.simulator.drugs import Courses
 from pipeline.simulator.parameters import load
 from pipeline.simulator.tables_av import FIRST_EVENT_DAY
@@ -27,27 +28,47 @@ def sact_tables(view: View, seed: int) -> dict[str, pl.DataFrame]:
     details = _details(view, courses, cycles, body, end, seed)
     columns = ["MERGED_REGIMEN_ID", "MERGED_CYCLE_ID", "CYCLE_NUMBER", "START_DATE_OF_CYCLE", "OPCS_PROCUREMENT_CODE", "PERF_STATUS_START_OF_CYCLE"]
     return {
-        "sim_sact_regimen": _regimens(view, courses, who, ids, seen, body, seed), "sim_sact_cycle": cycles.select(columns),
-        "sim_sact_drug_detail": details.drop("course"), "sim_sact_outcome": _outcomes(view, courses, ids, seen, details, who, seed)}
+        "sim_sact_regimen": _regimens(view, courses, who, ids, seen, body, seed),
+        "sim_sact_cycle": cycles.select(columns),
+        "sim_sact_drug_detail": details.drop("course"),
+        "sim_sact_outcome": _outcomes(view, courses, ids, seen, details, who, seed),
+    }
 
 
 def _regimens(view: View, courses: Courses, who: Ints, ids: Ints, seen: Bools, body: tuple[Floats, Floats], seed: int) -> pl.DataFrame:
     raw, people = load()["drugs"], view.latent.people
     rng = draw.stream(seed, "regimen rows")
     n = len(ids)
-    decision = np.maximum(courses.start - np.minimum(draw.lognormal_days(rng, *raw["decision"], n), 170), FIRST_EVENT_DAY)
-    no_decision, no_height, no_weight = rng.random(n) < raw["decision_missing"], rng.random(n) < raw["height_missing"], rng.random(n) < raw["height_missing"]
+    decision = np.maximum(courses.start - np.minimum(draw.lognormal_of(rng, raw["decision"], n), 170), FIRST_EVENT_DAY)
+    no_decision, no_height, no_weight = (
+        rng.random(n) < raw["decision_missing"],
+        rng.random(n) < raw["height_missing"],
+        rng.random(n) < raw["height_missing"],
+    )
     trial = np.where(rng.random(n) < raw["trial"], "Y", "N")
     regimens = list(codes.regimens().values())
     name, group = (np.array(values, dtype=object)[courses.regimen] for values in ([r.name for r in regimens], [r.benchmark_group for r in regimens]))
     chemo_rt = np.where(courses.concurrent & np.array([r.chemo_radiation for r in regimens])[courses.regimen], "Y", "N")
-    height, weight = (pl.Series(np.round(values, digits)).set(pl.Series(missing), None)
-                      for values, missing, digits in ((body[0], no_height, 2), (body[1], no_weight, 1)))
-    return pl.DataFrame({
-        "ENCORE_PATIENT_ID": people.patient_id[who], "MERGED_REGIMEN_ID": ids, "HEIGHT_AT_START_OF_REGIMEN": height, "WEIGHT_AT_START_OF_REGIMEN": weight,
-        "INTENT_OF_TREATMENT": texts(courses.intent), "DATE_DECISION_TO_TREAT": dates(decision, no_decision), "START_DATE_OF_REGIMEN": dates(courses.start),
-        "MAPPED_REGIMEN": texts(name), "CLINICAL_TRIAL": texts(trial), "CHEMO_RADIATION": texts(chemo_rt), "BENCHMARK_GROUP": texts(group),
-        "LINK_NUMBER": people.link_number[who]}).filter(pl.Series(seen))
+    height, weight = (
+        pl.Series(np.round(values, digits)).set(pl.Series(missing), None)
+        for values, missing, digits in ((body[0], no_height, 2), (body[1], no_weight, 1))
+    )
+    return pl.DataFrame(
+        {
+            "ENCORE_PATIENT_ID": people.patient_id[who],
+            "MERGED_REGIMEN_ID": ids,
+            "HEIGHT_AT_START_OF_REGIMEN": height,
+            "WEIGHT_AT_START_OF_REGIMEN": weight,
+            "INTENT_OF_TREATMENT": texts(courses.intent),
+            "DATE_DECISION_TO_TREAT": dates(decision, no_decision),
+            "START_DATE_OF_REGIMEN": dates(courses.start),
+            "MAPPED_REGIMEN": texts(name),
+            "CLINICAL_TRIAL": texts(trial),
+            "CHEMO_RADIATION": texts(chemo_rt),
+            "BENCHMARK_GROUP": texts(group),
+            "LINK_NUMBER": people.link_number[who],
+        }
+    ).filter(pl.Series(seen))
 
 
 def _bodies(view: View, seed: int) -> tuple[Floats, Floats]:
@@ -57,8 +78,10 @@ def _bodies(view: View, seed: int) -> tuple[Floats, Floats]:
     who, age = tumours.patient[courses.tumour], tumours.age[courses.tumour]
     weight = people.weight[who] * np.exp(0.04 * rng.standard_normal(len(who)) - 0.02 * (courses.line - 1))
     child = age < 17
-    return (np.where(child, np.minimum(0.72 + 0.06 * age, people.height[who]), people.height[who]),
-            np.where(child, np.minimum(9.0 + 2.8 * age, people.weight[who]), np.clip(weight, 32, 200)))
+    return (
+        np.where(child, np.minimum(0.72 + 0.06 * age, people.height[who]), people.height[who]),
+        np.where(child, np.minimum(9.0 + 2.8 * age, people.weight[who]), np.clip(weight, 32, 200)),
+    )
 
 
 def _cycles(view: View, courses: Courses, ids: Ints, end: Ints, seen: Bools, seed: int) -> pl.DataFrame:
@@ -73,10 +96,21 @@ def _cycles(view: View, courses: Courses, ids: Ints, end: Ints, seen: Bools, see
     status = np.clip(view.latent.clinical.performance[courses.tumour[course]] + walk, 0, 4).astype(str).astype(object)
     missing = rng.random(len(course)) < raw["cycle_ps_missing"]
     procurement = np.array(list(codes.lookup("opcs_procurement")), dtype=object)[courses.regimen[course] % 10]
-    frame = pl.DataFrame({
-        "MERGED_REGIMEN_ID": ids[course], "MERGED_CYCLE_ID": draw.scattered_ids(len(course), CYCLE_BASE), "CYCLE_NUMBER": number + 1, "START_DATE_OF_CYCLE": dates(day),
-        "OPCS_PROCUREMENT_CODE": texts(procurement), "PERF_STATUS_START_OF_CYCLE": texts(np.where(missing, None, status)),
-        "course": course, "plan_cycle": number + courses.first_cycle[course], "day": day, "next_day": np.where(last, 10**6, following), "regimen": courses.regimen[course]})
+    frame = pl.DataFrame(
+        {
+            "MERGED_REGIMEN_ID": ids[course],
+            "MERGED_CYCLE_ID": draw.scattered_ids(len(course), CYCLE_BASE),
+            "CYCLE_NUMBER": number + 1,
+            "START_DATE_OF_CYCLE": dates(day),
+            "OPCS_PROCUREMENT_CODE": texts(procurement),
+            "PERF_STATUS_START_OF_CYCLE": texts(np.where(missing, MISSING, status)),
+            "course": course,
+            "plan_cycle": number + courses.first_cycle[course],
+            "day": day,
+            "next_day": np.where(last, 10**6, following),
+            "regimen": courses.regimen[course],
+        }
+    )
     return frame.filter(pl.Series(seen[course] & (day <= end[course])))
 
 
@@ -89,8 +123,20 @@ def drug_rows() -> pl.DataFrame:
             for order, drug in enumerate(regimen.drugs):
                 if drug.first_cycle <= cycle + 1 <= drug.last_cycle:
                     rows += [(index, cycle, order * 10 + i, drug.name, drug.dose, drug.unit, drug.route, day) for i, day in enumerate(drug.days)]
-    return pl.DataFrame(rows, orient="row", schema={"regimen": pl.Int64, "plan_cycle": pl.Int64, "slot": pl.Int64, "DRUG_GROUP": pl.String, "dose": pl.Float64,
-                                                    "unit": pl.String, "ADMINISTRATION_ROUTE": pl.String, "drug_day": pl.Int64})
+    return pl.DataFrame(
+        rows,
+        orient="row",
+        schema={
+            "regimen": pl.Int64,
+            "plan_cycle": pl.Int64,
+            "slot": pl.Int64,
+            "DRUG_GROUP": pl.String,
+            "dose": pl.Float64,
+            "unit": pl.String,
+            "ADMINISTRATION_ROUTE": pl.String,
+            "drug_day": pl.Int64,
+        },
+    )
 
 
 def _details(view: View, courses: Courses, cycles: pl.DataFrame, body: tuple[Floats, Floats], end: Ints, seed: int) -> pl.DataFrame:
@@ -102,12 +148,30 @@ def _details(view: View, courses: Courses, cycles: pl.DataFrame, body: tuple[Flo
     course = rows["course"].to_numpy()
     keep = (pl.col("at") <= pl.Series(end[course])) & (pl.col("at") < pl.col("next_day")) & ~(skipped & (pl.col("drug_day") > 1))
     dose = _doses(rows, body, courses.reduced)
-    return rows.with_columns(
-        ACTUAL_DOSE_PER_ADMINISTRATION=pl.Series(dose), ADMINISTRATION_DATE=dates(rows["at"].to_numpy()),
-        OPCS_DELIVERY_CODE=pl.when(pl.col("ADMINISTRATION_ROUTE") == "2").then(pl.lit("X731")).when(pl.col("drug_day") > 1).then(pl.lit("X724"))
-        .when(pl.col("slot") >= 10).then(pl.lit("X722")).otherwise(pl.lit("X723")),
-    ).filter(keep).select("MERGED_DRUG_DETAIL_ID", "MERGED_CYCLE_ID", "ACTUAL_DOSE_PER_ADMINISTRATION", "OPCS_DELIVERY_CODE", "ADMINISTRATION_ROUTE",
-                          "ADMINISTRATION_DATE", "DRUG_GROUP", "course")
+    return (
+        rows.with_columns(
+            ACTUAL_DOSE_PER_ADMINISTRATION=pl.Series(dose),
+            ADMINISTRATION_DATE=dates(rows["at"].to_numpy()),
+            OPCS_DELIVERY_CODE=pl.when(pl.col("ADMINISTRATION_ROUTE") == "2")
+            .then(pl.lit("X731"))
+            .when(pl.col("drug_day") > 1)
+            .then(pl.lit("X724"))
+            .when(pl.col("slot") >= 10)
+            .then(pl.lit("X722"))
+            .otherwise(pl.lit("X723")),
+        )
+        .filter(keep)
+        .select(
+            "MERGED_DRUG_DETAIL_ID",
+            "MERGED_CYCLE_ID",
+            "ACTUAL_DOSE_PER_ADMINISTRATION",
+            "OPCS_DELIVERY_CODE",
+            "ADMINISTRATION_ROUTE",
+            "ADMINISTRATION_DATE",
+            "DRUG_GROUP",
+            "course",
+        )
+    )
 
 
 def _doses(rows: pl.DataFrame, body: tuple[Floats, Floats], reduced: Bools) -> Floats:
@@ -115,7 +179,9 @@ def _doses(rows: pl.DataFrame, body: tuple[Floats, Floats], reduced: Bools) -> F
     course, unit = rows["course"].to_numpy(), rows["unit"].to_numpy()
     height, weight = body[0][course], body[1][course]
     surface = np.sqrt(height * 100 * weight / 3600)
-    factor = np.select([np.isin(unit, ["mg_m2", "iu_m2"]), unit == "mg_kg", unit == "auc"], [surface, weight, np.full(len(course), codes.auc_to_mg())], 1.0)
+    factor = np.select(
+        [np.isin(unit, ["mg_m2", "iu_m2"]), unit == "mg_kg", unit == "auc"], [surface, weight, np.full(len(course), codes.auc_to_mg())], 1.0
+    )
     dose = rows["dose"].to_numpy() * factor * np.where(reduced[course] & np.isin(unit, ["mg_m2", "auc", "mg_kg"]), 0.8, 1.0)
     for drug, most in codes.max_single_dose().items():
         dose = np.where(rows["DRUG_GROUP"].to_numpy() == drug, np.minimum(dose, most), dose)
@@ -133,7 +199,9 @@ def _outcomes(view: View, courses: Courses, ids: Ints, seen: Bools, details: pl.
     last[final["course"].to_numpy()] = final["day"].to_numpy()
     death = view.latent.survival.death[who]
     died = (death - last <= 30) & (rng.random(n) < raw["outcome"]["died_within_30_days"])
-    summary = np.where(courses.curative, draw.choose(rng, raw["outcome"]["curative"], n), draw.choose(rng, raw["outcome"]["palliative"], n)).astype(object)
+    summary = np.where(courses.curative, draw.choose(rng, raw["outcome"]["curative"], n), draw.choose(rng, raw["outcome"]["palliative"], n)).astype(
+        object
+    )
     short = courses.cycles < courses.planned
     summary = np.where(short & (summary == "0"), np.where(courses.curative, "3", "2"), summary)
     summary = np.where(died, "1", np.where(~short & (rng.random(n) < 0.75), "0", summary))
@@ -142,6 +210,13 @@ def _outcomes(view: View, courses: Courses, ids: Ints, seen: Bools, details: pl.
     visible = seen & recorded & (settled <= view.end[who]) & (last > 0)
     stopped = short & (rng.random(n) < raw["drugs"]["stopped_early_recorded"])
     flag: list[Texts] = [np.where(condition, "Y", "N").astype(object) for condition in (courses.reduced, courses.delayed, stopped)]
-    return pl.DataFrame({
-        "MERGED_REGIMEN_ID": ids, "DATE_OF_FINAL_TREATMENT": dates(last), "REGIMEN_MOD_DOSE_REDUCTION": texts(flag[0]), "REGIMEN_MOD_TIME_DELAY": texts(flag[1]),
-        "REGIMEN_MOD_STOPPED_EARLY": texts(flag[2]), "REGIMEN_OUTCOME_SUMMARY": texts(np.where(no_summary, None, summary))}).filter(pl.Series(visible))
+    return pl.DataFrame(
+        {
+            "MERGED_REGIMEN_ID": ids,
+            "DATE_OF_FINAL_TREATMENT": dates(last),
+            "REGIMEN_MOD_DOSE_REDUCTION": texts(flag[0]),
+            "REGIMEN_MOD_TIME_DELAY": texts(flag[1]),
+            "REGIMEN_MOD_STOPPED_EARLY": texts(flag[2]),
+            "REGIMEN_OUTCOME_SUMMARY": texts(np.where(no_summary, MISSING, summary)),
+        }
+    ).filter(pl.Series(visible))

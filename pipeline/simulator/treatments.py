@@ -1,4 +1,5 @@
 """The primary treatment plan of each tumour: which of surgery, drugs and radiotherapy, with what aim, in what order (domain.md 3.5)."""
+
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -18,6 +19,7 @@ from pipeline.simulator.radiotherapy import choose_schedules, schedule_list
 @dataclass(frozen=True, kw_only=True)
 class Plan:
     """All arrays [t]; days count from 1970, -1 where the treatment is not planned. Drawn before death is known."""
+
     surgery: Bools
     drugs: Bools
     radiotherapy: Bools
@@ -25,9 +27,9 @@ class Plan:
     concurrent: Bools
     surgery_day: Ints
     rt_day: Ints
-    schedule: Ints         # index into radiotherapy.schedule_list()
-    courses: Courses       # first-line drug courses, the second half of a perioperative one included
-    alive_until: Ints      # days after diagnosis that a treated patient lives for sure
+    schedule: Ints  # index into radiotherapy.schedule_list()
+    courses: Courses  # first-line drug courses, the second half of a perioperative one included
+    alive_until: Ints  # days after diagnosis that a treated patient lives for sure
 
 
 def plan_treatments(people: People, tumours: Tumours, pathology: Pathology, clinical: Clinical, seed: int) -> Plan:
@@ -52,17 +54,30 @@ def plan_treatments(people: People, tumours: Tumours, pathology: Pathology, clin
     share, guard_days = load()["early_death_guard"]
     guard = np.where(drugs & (rng.random(len(last)) < share), days[1] + guard_days, 0)
     return Plan(
-        surgery=surgery, drugs=drugs, radiotherapy=rt, curative=curative, concurrent=concurrent,
-        surgery_day=np.where(surgery, tumours.day + days[0], -1), rt_day=np.where(rt, tumours.day + days[2], -1), schedule=schedule, courses=courses,
-        alive_until=np.clip(np.maximum(last + 1, guard), 0, 330))
+        surgery=surgery,
+        drugs=drugs,
+        radiotherapy=rt,
+        curative=curative,
+        concurrent=concurrent,
+        surgery_day=np.where(surgery, tumours.day + days[0], -1),
+        rt_day=np.where(rt, tumours.day + days[2], -1),
+        schedule=schedule,
+        courses=courses,
+        alive_until=np.clip(np.maximum(last + 1, guard), 0, 330),
+    )
 
 
 def _flags(rng: np.random.Generator, people: People, tumours: Tumours, clinical: Clinical) -> tuple[Bools, Bools, Bools]:
     """Surgery, drugs, radiotherapy: published shares per cell and stage hold, modifiers act within, a Gaussian copula links the three."""
     parameters = load()
     raw, who, n = parameters["modifiers"], tumours.patient, len(tumours.cell)
-    facts = {"age_10y_over_65": (tumours.age - 65) / 10, "ps2": clinical.performance >= 2, "charlson2": people.charlson[who] >= 2,
-             "q1": (5 - people.quintile[who]) / 4, "emergency": clinical.route == EMERGENCY}
+    facts = {
+        "age_10y_over_65": (tumours.age - 65) / 10,
+        "ps2": clinical.performance >= 2,
+        "charlson2": people.charlson[who] >= 2,
+        "q1": (5 - people.quintile[who]) / 4,
+        "emergency": clinical.route == EMERGENCY,
+    }
     effects = np.sum([np.outer(values, raw[name]) for name, values in facts.items()], axis=0)  # [t, 3]
     flags = np.zeros((n, 3), dtype=bool)
     for key, rows in draw.by_key(tumours.cell * 5 + clinical.stage_column):
@@ -85,12 +100,15 @@ def _aims(rng: np.random.Generator, tumours: Tumours, clinical: Clinical, surger
     return (rng.random(len(surgery)) < chance) | (surgery & (clinical.stage_column != 3))
 
 
-def _orders(rng: np.random.Generator, tumours: Tumours, pathology: Pathology, clinical: Clinical, surgery: Bools, drugs: Bools, rt: Bools,
-            curative: Bools) -> tuple[Bools, Bools, Bools]:
+def _orders(
+    rng: np.random.Generator, tumours: Tumours, pathology: Pathology, clinical: Clinical, surgery: Bools, drugs: Bools, rt: Bools, curative: Bools
+) -> tuple[Bools, Bools, Bools]:
     """Drugs before surgery, radiotherapy before surgery, drugs with radiotherapy."""
     n, parameters = len(surgery), load()
-    per_cell = {name: np.array([of_cell(parameters[name], cell) for cell in cells()])[tumours.cell]
-                for name in ("neoadjuvant", "preoperative_rt", "concurrent")}
+    per_cell = {
+        name: np.array([of_cell(parameters[name], cell) for cell in cells()])[tumours.cell]
+        for name in ("neoadjuvant", "preoperative_rt", "concurrent")
+    }
     group = np.array([cell.group for cell in cells()])[tumours.cell]
     risky = (group == "Breast") & (pathology.her2_positive | pathology.triple_negative)
     neo_chance = np.where(risky, parameters["neoadjuvant"]["Breast HER2 or triple negative"], per_cell["neoadjuvant"])
@@ -109,7 +127,9 @@ def _intents(rng: np.random.Generator, group: Texts, surgery: Bools, neo: Bools,
     return np.where(curative & surgery, np.where(neo, "N", "A"), np.where(curative, "C", palliative)).astype(object)
 
 
-def _first_days(rng: np.random.Generator, tumours: Tumours, clinical: Clinical, pathology: Pathology, group: Texts, surgery: Bools, rt: Bools) -> Ints:
+def _first_days(
+    rng: np.random.Generator, tumours: Tumours, clinical: Clinical, pathology: Pathology, group: Texts, surgery: Bools, rt: Bools
+) -> Ints:
     """Days from diagnosis to the first treatment; a small share is dated before the diagnosis (legal in the registry)."""
     raw = load()
     table = raw["first_treatment"]
@@ -126,14 +146,28 @@ def _first_days(rng: np.random.Generator, tumours: Tumours, clinical: Clinical, 
     return np.where(early, -1 - np.minimum(rng.exponential(9, len(group)).astype(np.int64), 30), days)
 
 
-def _timeline(rng: np.random.Generator, first: Ints, surgery: Bools, drugs: Bools, rt: Bools, neo: Bools, pre_rt: Bools, concurrent: Bools, curative: Bools,
-              courses: Courses, schedule: Ints) -> tuple[Ints, Ints, Ints]:
+def _timeline(
+    rng: np.random.Generator,
+    first: Ints,
+    surgery: Bools,
+    drugs: Bools,
+    rt: Bools,
+    neo: Bools,
+    pre_rt: Bools,
+    concurrent: Bools,
+    curative: Bools,
+    courses: Courses,
+    schedule: Ints,
+) -> tuple[Ints, Ints, Ints]:
     """Days from diagnosis of surgery, drugs and radiotherapy."""
     raw, n = load(), len(first)
     drug_days = np.zeros(n, dtype=np.int64)
     drug_days[courses.tumour] = courses.last_offset
     rt_length = np.ceil(np.array([s.fractions for s in schedule_list()])[np.maximum(schedule, 0)] * 1.4).astype(np.int64)
-    after = {name: draw.lognormal_days(rng, *raw[name], n) for name in ("adjuvant_days", "postoperative_rt_days", "rt_after_drugs_days", "surgery_after_days")}
+    after = {
+        name: draw.lognormal_of(rng, raw[name], n)
+        for name in ("adjuvant_days", "postoperative_rt_days", "rt_after_drugs_days", "surgery_after_days")
+    }
     rt_first = rt & (pre_rt | (~surgery & ~drugs) | (~surgery & ~curative & (rng.random(n) < 0.45)))
     drugs_first = drugs & (neo | ~surgery)
     c = np.where(drugs_first, first, first + after["adjuvant_days"])
@@ -154,6 +188,14 @@ def _second_half(rng: np.random.Generator, courses: Courses, surgery_day: Ints, 
     rows = np.flatnonzero(half[courses.tumour] & (rng.random(len(courses.tumour)) < 0.6))
     tumour = courses.tumour[rows]
     n = len(rows)
-    second = deliver(rng, tumour, courses.regimen[rows], np.full(n, "A", dtype=object), surgery_day[tumour] + draw.lognormal_days(rng, 48, 0.25, n),
-                     curative[tumour], np.ones(n, dtype=bool), np.zeros(n, dtype=bool))
+    second = deliver(
+        rng,
+        tumour,
+        courses.regimen[rows],
+        np.full(n, "A", dtype=object),
+        surgery_day[tumour] + draw.lognormal_days(rng, 48, 0.25, n),
+        curative[tumour],
+        np.ones(n, dtype=bool),
+        np.zeros(n, dtype=bool),
+    )
     return courses.joined(replace(second, line=np.full(n, 2)))

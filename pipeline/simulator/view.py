@@ -1,4 +1,5 @@
 """What an extract of a given date shows of the latent lifetimes: nothing is drawn here, days after the date are hidden."""
+
 from dataclasses import dataclass
 from datetime import date
 
@@ -12,26 +13,34 @@ from pipeline.simulator.latent import Latent
 @dataclass(frozen=True, kw_only=True)
 class View:
     latent: Latent
-    extract_day: int     # days since 1970
-    patients: Ints       # indices of the visible patients
-    tumours: Ints        # indices of the visible tumours
+    extract_day: int  # days since 1970
+    patients: Ints  # indices of the visible patients
+    tumours: Ints  # indices of the visible tumours
     patient_seen: Bools  # [m]
-    tumour_seen: Bools   # [t]
-    end: Ints            # [m] last day on which something can be seen: death, embarkation or the extract
-    dead: Bools          # [m] died on or before the extract, before leaving
+    tumour_seen: Bools  # [t]
+    end: Ints  # [m] last day on which something can be seen: death, embarkation or the extract
+    dead: Bools  # [m] died on or before the extract, before leaving
 
 
 def view(latent: Latent, extract_date: date) -> View:
     day = int(np.datetime64(extract_date).astype(int))
     people, tumours, death = latent.people, latent.tumours, latent.survival.death
     end = np.minimum(np.minimum(death, people.embarked), day)
-    first_day = tumours.day[:len(end)]
+    first_day = tumours.day[: len(end)]
     patient_seen = (people.registered <= day) & (first_day <= end)
     tumour_seen = np.zeros(len(tumours.day), dtype=bool)
     tumour_seen[latent.survival.kept] = True
     tumour_seen &= patient_seen[tumours.patient] & (tumours.day <= end[tumours.patient])
-    return View(latent=latent, extract_day=day, patients=np.flatnonzero(patient_seen), tumours=np.flatnonzero(tumour_seen), patient_seen=patient_seen,
-                tumour_seen=tumour_seen, end=end, dead=(death <= day) & (death <= people.embarked))
+    return View(
+        latent=latent,
+        extract_day=day,
+        patients=np.flatnonzero(patient_seen),
+        tumours=np.flatnonzero(tumour_seen),
+        patient_seen=patient_seen,
+        tumour_seen=tumour_seen,
+        end=end,
+        dead=(death <= day) & (death <= people.embarked),
+    )
 
 
 def dates(days: Ints, missing: Bools | None = None) -> pl.Series:

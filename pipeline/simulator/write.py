@@ -1,4 +1,5 @@
 """Writes an extract: all files under a temporary folder beside the target, then one rename."""
+
 import json
 import os
 import shutil
@@ -10,7 +11,10 @@ import polars as pl
 
 
 def write_extract(tables: Mapping[str, pl.DataFrame], truth: Mapping[str, Any], out: Path) -> None:
-    """CSV files in latin-1 (the registry's trap: plain ASCII but for a few cells) and truth.json. An extract that is already there is replaced whole."""
+    """CSV files in latin-1 (the registry's trap: plain ASCII but for a few cells) and truth.json.
+
+    An extract that is already there is replaced whole; a folder with anything else in it is refused (ValueError).
+    """
     out = Path(out)
     if out.exists() and any(out.iterdir()) and not (out / "truth.json").exists():
         raise ValueError(f"simulate: {out} holds files that the simulator did not write; give an empty or new folder")
@@ -23,11 +27,11 @@ def write_extract(tables: Mapping[str, pl.DataFrame], truth: Mapping[str, Any], 
         (temporary / "truth.json").write_text(json.dumps(truth, indent=1, sort_keys=True) + "\n", encoding="utf-8")
         if out.exists():
             old = out.with_name(f".{out.name}.{os.getpid()}.old")
-            os.replace(out, old)
-            os.replace(temporary, out)
+            out.replace(old)
+            temporary.replace(out)
             shutil.rmtree(old)
         else:
-            os.replace(temporary, out)
+            temporary.replace(out)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
