@@ -120,12 +120,19 @@ def _checked(suite: str, one: Any) -> Checked:
 def _page(result: Any) -> str:
     """Great Expectations' own page of a result, without its scripts, fonts and links to other hosts: it opens offline and calls nobody."""
     from great_expectations.render.renderer import ValidationResultsPageRenderer
-    from great_expectations.render.view import DefaultJinjaPageView
 
-    page = DefaultJinjaPageView().render(ValidationResultsPageRenderer().render(result))
+    page = _view().render(ValidationResultsPageRenderer().render(result))
     page = re.sub(r"(?s)<script\b.*?</script>|<link\b[^>]*>|<img\b[^>]*>|<svg\b.*?</svg>", "", page)
     page = re.sub(r"https?://[^\s\"'<>)]*", "#", page)
     return page.replace("</head>", STYLE + "</head>", 1)
+
+
+@cache
+def _view() -> Any:
+    """One view for all pages: it compiles its templates once."""
+    from great_expectations.render.view import DefaultJinjaPageView
+
+    return DefaultJinjaPageView()
 
 
 def write_docs(folder: Path, runs: Sequence[SuiteRun], title: str, rules: Sequence[Mapping[str, Any]] = ()) -> None:
