@@ -6,7 +6,7 @@ norm is that of the gradient summed over all of them, so cross terms between the
 """
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -138,19 +138,17 @@ class _Trace:
 
     def squared_norms(self, n_patients: int) -> Tensor:
         """Each patient's squared gradient norm in this layer, rounded up: [n_patients]."""
-        lengths = self.row_squares().sqrt() * self.gradient.norm(dim=1)
-        rough = torch.zeros(n_patients, device=lengths.device).index_add_(0, self.owner, lengths)
+        squares = self.row_squares() * self.gradient.square().sum(1)  # of each row's own gradient, [n]
+        rough = torch.zeros(n_patients, device=squares.device).index_add_(0, self.owner, squares.sqrt())
         exact = torch.zeros_like(rough)
+        with_blank = replace(self, given=_with_blank(self.given), gradient=_with_blank(self.gradient))
         for patients, rows in _chunks(self.owner, n_patients, self._floats_per_row()):
-            exact[patients] = self._chunk_squares(rows)
+            exact[patients] = squares[rows[:, 0]] if rows.shape[1] == 1 else with_blank.chunk_squares(rows)
         return exact.clamp(min=0.0) + _NORM_INFLATION * rough**2
 
-    def _chunk_squares(self, rows: Tensor) -> Tensor:
-        """rows [p, t] indices, n where there is none. [p]"""
-        gradient = _padded(self.gradient, rows)  # [p, t, out]
-        if rows.shape[1] == 1:
-            return _padded(self.row_squares()[:, None], rows)[:, 0, 0] * gradient[:, 0].square().sum(1)
-        features = self.features(rows)  # [p, t, in]
+    def chunk_squares(self, rows: Tensor) -> Tensor:
+        """Squared norms of patients with the given rows: rows [p, t] are indices, of a blank row where there is none. [p]"""
+        gradient, features = self.gradient[rows], self.features(rows)  # [p, t, out], [p, t, in]
         if rows.shape[1] ** 2 > features.shape[2] * gradient.shape[2]:  # long pathways: the gradient is smaller than Gram matrices
             return torch.bmm(features.transpose(1, 2), gradient).square().sum((1, 2))
         return (torch.bmm(features, features.transpose(1, 2)) * torch.bmm(gradient, gradient.transpose(1, 2))).sum((1, 2))
@@ -181,7 +179,7 @@ class _LinearTrace(_Trace):
         return weight + float(self._bias())
 
     def features(self, rows: Tensor) -> Tensor:
-        parts = [_padded(self.given, rows)] if self.layer.weight.requires_grad else []
+        parts = [self.given[rows]] if self.layer.weight.requires_grad else []
         ones = torch.ones(*rows.shape, 1, device=rows.device)
         return torch.cat([*parts, ones], dim=2) if self._bias() else parts[0]
 
@@ -205,14 +203,17 @@ class _BagTrace(_Trace):
     """Embedding (one id per row) and EmbeddingBag with sums: a linear layer on how often each id stands in the row."""
 
     def row_squares(self) -> Tensor:
-        same = self.given[:, :, None] == self.given[:, None, :]  # [n, slots, slots]
-        if self.layer.padding_idx is not None:
-            same &= (self.given != self.layer.padding_idx)[:, :, None]
+        padding = -1 if self.layer.padding_idx is None else self.layer.padding_idx
+        real = self.given != padding
+        ids = self.given.sort(dim=1).values
+        if not bool(((ids[:, 1:] == ids[:, :-1]) & (ids[:, 1:] != padding)).any()):  # the usual bag names nothing twice
+            return real.sum(1).float()
+        same = (self.given[:, :, None] == self.given[:, None, :]) & real[:, :, None]  # [n, slots, slots]
         return same.sum((1, 2)).float()
 
     def features(self, rows: Tensor) -> Tensor:
         size = self.layer.num_embeddings
-        ids = _padded(self.given, rows)  # padding rows get id 0, and gradient 0
+        ids = self.given[rows]  # blank rows have id 0, and gradient 0
         counts = torch.zeros(*rows.shape, size, device=rows.device)
         counts.scatter_add_(2, ids, torch.ones(ids.shape, device=rows.device))
         if self.layer.padding_idx is not None:
@@ -232,10 +233,9 @@ class _BagTrace(_Trace):
         return int(self.layer.num_embeddings) + int(self.gradient.shape[1])
 
 
-def _padded(values: Tensor, rows: Tensor) -> Tensor:
-    """values[rows], zeros where rows has the index n of no row. [p, t, ...]"""
-    blank = torch.zeros_like(values[:1])
-    return torch.cat([values, blank])[rows]
+def _with_blank(values: Tensor) -> Tensor:
+    """One row of zeros more, which pads the shorter pathways of a chunk. [n + 1, ...]"""
+    return torch.cat([values, torch.zeros_like(values[:1])])
 
 
 def _chunks(owner: Tensor, n_patients: int, floats_per_row: int) -> Iterator[tuple[Tensor, Tensor]]:
