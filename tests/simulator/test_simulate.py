@@ -28,8 +28,7 @@ def typed(schema: Schema, raw: dict[str, pl.DataFrame]) -> dict[str, pl.DataFram
         if column.kind == "date":
             return pl.col(name).str.to_date("%Y-%m-%d", strict=False)
         if column.kind in ("id", "continuous"):
-            number = pl.col(name).cast(pl.Float64 if column.decimals else pl.Int64, strict=False)
-            return number
+            return pl.col(name).cast(pl.Float64 if column.decimals else pl.Int64, strict=False)
         return pl.col(name)
 
     return {name: raw[name].select(cast(c, column) for c, column in table.columns.items()) for name, table in schema.tables.items()}
