@@ -46,13 +46,16 @@ def _patient(number: int, sex: str, dead: date | None = None) -> dict:
             "VITALSTATUSDATE": dead or EXTRACT, "LINKNUMBER": 900 + number, **death}
 
 
-def _tumour(number: int, patient: int, sex: str, day: date, site4: str, morphology: str, icdo3: str, age: int, stage: str, **more: object) -> dict:
+def _tumour(number: int, patient: int, sex: str, day: date, site4: str, morphology: str, icdo3: str, age: int, stage: str,
+            **more: object) -> dict:
     site = site4[:3]
     return {"TUMOURID": number, "PATIENTID": patient, "GENDER": sex, "DIAGNOSISDATEBEST": day, "SITE_ICD10_O2_3CHAR": site, "SITE_ICD10_O2": site4,
-            "SITE_ICD10R4_O2_3CHAR_FROM2013": site, "SITE_ICD10R4_O2_FROM2013": site4, "SITE_ICDO3REV2011": icdo3, "SITE_ICDO3REV2011_3CHAR": icdo3[:3],
+            "SITE_ICD10R4_O2_3CHAR_FROM2013": site, "SITE_ICD10R4_O2_FROM2013": site4, "SITE_ICDO3REV2011": icdo3,
+            "SITE_ICDO3REV2011_3CHAR": icdo3[:3],
             "MORPH_ICD10_O2": morphology, "MORPH_ICDO3REV2011": morphology, "BEHAVIOUR_ICD10_O2": "3", "BEHAVIOUR_ICDO3REV2011": "3",
             "M_BEST": "0", "STAGE_BEST": stage, "STAGE_BEST_SYSTEM": "UICC 7", "GRADE": "G2", "AGE": age, "CREG_CODE": "L0201",
-            "QUINTILE_2019": "1 - most deprived", "CHRL_TOT_27_03": 2, "COMORBIDITIES_27_03": "09,10", "LATERALITY": "8", "PERFORMANCESTATUS": "1", **more}
+            "QUINTILE_2019": "1 - most deprived", "CHRL_TOT_27_03": 2, "COMORBIDITIES_27_03": "09,10", "LATERALITY": "8",
+            "PERFORMANCESTATUS": "1", **more}
 
 
 def _registration() -> dict[str, list[dict]]:
@@ -83,7 +86,8 @@ def _drugs() -> dict[str, list[dict]]:
             "ENCORE_PATIENT_ID": BEA, "MERGED_REGIMEN_ID": 7, "HEIGHT_AT_START_OF_REGIMEN": 1.63, "WEIGHT_AT_START_OF_REGIMEN": 70.0,
             "INTENT_OF_TREATMENT": "A", "DATE_DECISION_TO_TREAT": date(2018, 2, 1), "START_DATE_OF_REGIMEN": starts[0], "MAPPED_REGIMEN": "CAPOX",
             "CLINICAL_TRIAL": "N", "CHEMO_RADIATION": "N", "BENCHMARK_GROUP": "CAPECITABINE + OXALIPLATIN", "LINK_NUMBER": 900 + BEA}],
-        "sim_sact_cycle": [{"MERGED_REGIMEN_ID": 7, "MERGED_CYCLE_ID": cycle, "CYCLE_NUMBER": n, "START_DATE_OF_CYCLE": day} for n, cycle, day in given],
+        "sim_sact_cycle": [{"MERGED_REGIMEN_ID": 7, "MERGED_CYCLE_ID": cycle, "CYCLE_NUMBER": n, "START_DATE_OF_CYCLE": day}
+                           for n, cycle, day in given],
         "sim_sact_drug_detail": drugs,
         "sim_sact_outcome": [{"MERGED_REGIMEN_ID": 7, "DATE_OF_FINAL_TREATMENT": starts[1], "REGIMEN_OUTCOME_SUMMARY": "2"}]}
 
@@ -91,7 +95,8 @@ def _drugs() -> dict[str, list[dict]]:
 def _radiotherapy() -> dict[str, list[dict]]:
     days = [date(2018, 9, 3) + timedelta(days=n) for n in range(5)]  # a Monday to a Friday
     keys = [{"PATIENTID": CARL, "RADIOTHERAPYEPISODEID": 5, "ATTENDID": f"A{n}", "APPTDATE": day, "LINKCODE": "L5"} for n, day in enumerate(days)]
-    episode = {"DECISIONTOTREATDATE": date(2018, 8, 10), "EARLIESTCLINAPPROPDATE": date(2018, 8, 20), "RADIOTHERAPYPRIORITY": "R", "RADIOTHERAPYINTENT": "02"}
+    episode = {"DECISIONTOTREATDATE": date(2018, 8, 10), "EARLIESTCLINAPPROPDATE": date(2018, 8, 20), "RADIOTHERAPYPRIORITY": "R",
+               "RADIOTHERAPYINTENT": "02"}
     prescription = {"PRESCRIPTIONID": 6, "RTTREATMENTMODALITY": "05", "RTPRESCRIBEDDOSE": 36.25, "RTPRESCRIBEDFRACTIONS": 5, "RTACTUALDOSE": 36.25,
                     "RTACTUALFRACTIONS": 5, "RTTREATMENTREGION": "P"}
     exposure = {"PRESCRIPTIONID": 6, "RADIOTHERAPYBEAMTYPE": "1", "RADIOTHERAPYBEAMENERGY": 6.0, "TIMEOFEXPOSURE": "10:30"}
@@ -115,3 +120,19 @@ def without(tables: Tables, table_name: str, where: pl.Expr) -> Tables:
 def twice(tables: Tables, table_name: str, where: pl.Expr) -> Tables:
     rows = tables[table_name]
     return {**tables, table_name: pl.concat([rows, rows.filter(where)])}
+
+
+def read_csvs(folder: Path) -> Tables:
+    """The simulator's files, typed as declared; what does not parse is missing."""
+    tables = {}
+    for name, declared in schema().tables.items():
+        cells = pl.read_csv(folder / f"{declared.file}.csv", infer_schema=False, encoding="utf8-lossy")
+        tables[name] = cells.select(_cast(column).alias(column.name) for column in declared.columns.values())
+    return tables
+
+
+def _cast(column: Column) -> pl.Expr:
+    cell, kind = pl.col(column.name), physical(column)
+    if column.kind == "date":
+        return cell.str.to_date("%Y-%m-%d", strict=False)
+    return cell if kind == pl.String else cell.cast(pl.Float64, strict=False).cast(kind, strict=False)

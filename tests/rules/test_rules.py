@@ -7,11 +7,12 @@ from datetime import date
 
 import polars as pl
 import pytest
-
-from pipeline.rules import RULES, check, failing_patients
 from registry_cases import ANN, BEA, CARL, CONTEXT, Tables, change, clean, schema, twice, without
 
-P, T, G, R, C, D, O = ("sim_av_patient", "sim_av_tumour", "sim_av_gene", "sim_sact_regimen", "sim_sact_cycle", "sim_sact_drug_detail", "sim_sact_outcome")
+from pipeline.rules import RULES, check, failing_patients
+
+P, T, G = "sim_av_patient", "sim_av_tumour", "sim_av_gene"
+R, C, D, O = "sim_sact_regimen", "sim_sact_cycle", "sim_sact_drug_detail", "sim_sact_outcome"  # noqa: E741
 E, X, Y, B = "sim_rtds_episode", "sim_rtds_prescription", "sim_rtds_exposure", "sim_rtds_combined"
 ANY = pl.lit(True)
 
