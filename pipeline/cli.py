@@ -134,6 +134,7 @@ def _add_tools(commands: argparse._SubParsersAction, whole: bool) -> None:
     draw.add_argument("--rows", type=_count, required=True, help="synthetic patients to draw")
     draw.add_argument("--out", type=Path, required=True, help="a .csv file for a single table, else a folder for one CSV per table")
     draw.add_argument("--seed", type=int, default=1, help="public seed of the draw, default 1")
+    draw.add_argument("--extract-date", type=_date, help="public last day of observation, YYYY-MM-DD; datasets of pathways")
     draw.add_argument("--where", action="append", default=[], metavar="COLUMN=VALUES",
                       help="a prompt that holds exactly: sex=Female,Male or age=30..50; may be given again")
     expectations = _add(commands, "expectations", "write the suites of all declarations to expectations/", _lazy("tools", "expectations"))

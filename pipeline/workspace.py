@@ -92,6 +92,14 @@ def record(home: Home, workspace: Workspace, stage: str) -> None:
     if stage == list(STAGES)[-1]:
         registries.dvc("push", "--quiet", "--remote", "restricted", cwd=workspace.root)
     registries.git("push", "-q", "--force", "origin", "HEAD", cwd=workspace.root)
+    if stage == list(STAGES)[-1]:
+        files.write_text(workspace.restricted.root / "complete", "yes\n")
+
+
+def unfinished_stages(home: Home, workspace: Workspace) -> list[str]:
+    """What a run without Airflow still has to do: everything, or only the last stage where the release became visible before a crash."""
+    names = list(STAGES)
+    return names[-1:] if registries.is_tagged(home.released_registry, workspace.root.name) else names
 
 
 def _settings(home: Home, request: Request) -> dict[str, Any]:
@@ -185,8 +193,9 @@ def _differing(held: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str]:
 
 
 def _refuse_published(home: Home, request: Request, workspace: Workspace) -> None:
-    """A published id may be asked for again by the run that published it (a retry), by nobody else."""
-    if not registries.is_tagged(home.released_registry, request.release_id):
+    """A published id may be asked for again to finish what a crash left, or by the run that published it (a retry); else not."""
+    is_complete = (workspace.restricted.root / "complete").exists()
+    if not is_complete or not registries.is_tagged(home.released_registry, request.release_id):
         return
     owner = files.read_json(workspace.restricted.root / "run.json", {}).get("owner")
     if owner is None or owner != request.owner:

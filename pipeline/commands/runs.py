@@ -8,7 +8,7 @@ from pathlib import Path
 from pipeline import params, schema, sources, workspace
 from pipeline.catalog import Home, Workspace
 from pipeline.commands.say import say
-from pipeline.stages import STAGES, UNCHANGED
+from pipeline.stages import UNCHANGED
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +35,7 @@ def refresh(options: argparse.Namespace) -> int:
     home = Home.find()
     prepare(options)
     made = home.workspace(options.release_id)
-    for stage in STAGES:
+    for stage in workspace.unfinished_stages(home, made):
         if code := workspace.run_stage(made, stage):
             log.error("refresh: %s stopped; the same command again goes on from there", stage)
             return code

@@ -2,9 +2,120 @@
 from __future__ import annotations
 
 import argparse
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from pipeline.catalog import HOME_VARIABLE, Home, Workspace, project_root
+from pipeline.commands.say import say
 
 
 def simulate(options: argparse.Namespace) -> int:
     from pipeline.simulator import command
 
     return command.run(options)
+
+
+def expectations(options: argparse.Namespace) -> None:
+    """Writes the committed suites, or raises ValueError naming the stale ones."""
+    from pipeline.expectations.suites import stale, write
+
+    datasets, folder = project_root() / "datasets", project_root() / "expectations"
+    if not options.check:
+        say(f"{write(datasets, folder)} suites are in expectations/.")
+        return
+    if old := stale(datasets, folder):
+        raise ValueError(f"stale: {', '.join(old)}; `python -m pipeline expectations` writes them anew")
+    say("The suites in expectations/ are what the declarations say.")
+
+
+def fit(options: argparse.Namespace) -> None:
+    """Ingest and train without a ledger. Raises ValueError for a dataset that is not declared public."""
+    from pipeline import params, schema
+    from pipeline.workspace import params_path
+
+    declared = schema.load(options.dataset)
+    if not declared.public:
+        raise ValueError(f"{declared.dataset} is not declared `public: true`: a model of it is made by a charged run (`python -m pipeline refresh`)")
+    if options.model.exists():
+        raise ValueError(f"{options.model} is there already; name a folder that is not")
+    settings = params.load(params_path(Home.find()))
+    release = replace(settings.release, id="benchmark", dataset=declared.dataset, source=str(options.source.resolve()), source_label="benchmark")
+    settings = replace(settings, release=release, ingest=replace(settings.ingest, holdout_share=0.0))
+    with tempfile.TemporaryDirectory() as folder:
+        workspace = Workspace(Path(folder))
+        _ingest(workspace, settings, declared)
+        _fit(workspace, settings, declared, options)
+    say(f"The model is in {options.model}.")
+
+
+def _ingest(workspace: Workspace, settings: Any, declared: Any) -> None:
+    from pipeline.restricted import ingest
+
+    with _home_at(workspace.root / "home"):  # its key must not touch the project's own
+        ingest.run(workspace, settings, declared)
+
+
+def _fit(workspace: Workspace, settings: Any, declared: Any, options: argparse.Namespace) -> None:
+    import polars as pl
+
+    from pipeline.restricted.train import fit_public
+
+    patients = pl.read_parquet(workspace.restricted.patients)
+    events = pl.read_parquet(workspace.restricted.events) if workspace.restricted.events.is_file() else None
+    fit_public(declared, patients, events, options.epsilon, options.delta, settings.train, options.model)
+
+
+def draw(options: argparse.Namespace) -> None:
+    """Draws `rows` patients into one CSV (a dataset of one table) or a folder of CSVs. Written whole or not at all."""
+    from pipeline.models.synthesizer import Synthesizer
+    from pipeline.registry_tables import to_tables
+    from pipeline.released.writers import TableWriter
+
+    model = Synthesizer.load(options.model)
+    one_file = options.out.suffix == ".csv"
+    if one_file and len(model.schema.tables) > 1:
+        raise ValueError(f"{model.schema.dataset} has {len(model.schema.tables)} tables: give --out a folder")
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=options.out.parent) as scratch:
+        with TableWriter(model.schema, Path(scratch)) as writer:
+            for patients, events in model.sample(options.rows, seed=options.seed, partition_rows=20_000, where=conditions(options.where) or None):
+                writer.write(to_tables(model.schema, patients, events, extract_date=options.extract_date))
+        made = Path(scratch) / "csv"
+        if one_file:
+            next(made.glob("*.csv")).replace(options.out)
+        else:
+            shutil.rmtree(options.out, ignore_errors=True)
+            made.replace(options.out)
+    say(f"{options.rows} synthetic patients are in {options.out}.")
+
+
+def conditions(given: Sequence[str]) -> dict[str, list[str] | tuple[str, str]]:
+    """`sex=Female,Male` as a list of values, `age=30..50` as a range. Raises ValueError for what is neither."""
+    found: dict[str, list[str] | tuple[str, str]] = {}
+    for text in given:
+        column, equals, values = text.partition("=")
+        if not equals or not column or not values:
+            raise ValueError(f"--where {text!r}: write COLUMN=VALUE,VALUE or COLUMN=LOW..HIGH")
+        low, dots, high = values.partition("..")
+        found[column] = (low, high) if dots else values.split(",")
+    return found
+
+
+@contextmanager
+def _home_at(root: Path) -> Iterator[None]:
+    """Another home while it lasts."""
+    before = os.environ.get(HOME_VARIABLE)
+    os.environ[HOME_VARIABLE] = str(root)
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[HOME_VARIABLE]
+        else:
+            os.environ[HOME_VARIABLE] = before

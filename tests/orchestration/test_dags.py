@@ -32,7 +32,8 @@ def told(dag):
     return {
         "edges": {t.task_id: sorted(t.downstream_task_ids) for t in dag.tasks}, "commands": commands, "catchup": dag.catchup,
         "active": dag.max_active_runs, "form": {name: dag.params.get_param(name).serialize() for name in dag.params},
-        "xcom": [t.task_id for t in dag.tasks if commands[t.task_id] and t.do_xcom_push], "first": [str(dag.start_date), str(getattr(dag.timetable, "run_immediately", None))],
+        "xcom": [t.task_id for t in dag.tasks if commands[t.task_id] and t.do_xcom_push],
+        "first": [str(dag.start_date), str(getattr(dag.timetable, "run_immediately", None))],
         "rules": {t.task_id: t.trigger_rule for t in dag.tasks}, "retries": {t.task_id: t.retries for t in dag.tasks},
     }
 policy = NotAfterRefusal()

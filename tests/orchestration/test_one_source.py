@@ -16,7 +16,7 @@ PARAMS = (project_root() / "params.yaml").read_text().splitlines()
 
 
 def commands() -> dict:
-    action = next(action for action in parser()._actions if action.dest == "==SUPPRESS==" or hasattr(action, "choices") and action.choices)
+    action = next(action for action in parser()._actions if action.dest == "==SUPPRESS==" or (hasattr(action, "choices") and action.choices))
     return dict(action.choices)
 
 

@@ -7,13 +7,14 @@ import pytest
 from ruamel.yaml import YAML
 
 from pipeline import files, params, registries, schema, sources, workspace
-from pipeline.ledger import Ledger
 from pipeline.commands.keeping import ensure_population
+from pipeline.ledger import Ledger
 from pipeline.workspace import Request
 
 
 def request(source_path, **changes):
-    return Request(**{"release_id": "adult-1", "dataset": "adult", "source": str(source_path), "label": "first", "epsilon": 1.0, "rows": 50, **changes})
+    asked = {"release_id": "adult-1", "dataset": "adult", "source": str(source_path), "label": "first", "epsilon": 1.0, "rows": 50}
+    return Request(**asked | changes)
 
 
 def test_a_workspace_holds_the_stages_the_settings_and_the_declaration(home, source):
@@ -47,12 +48,20 @@ def test_another_setting_under_the_same_id_is_refused_and_named(home, source):
 
 
 def test_a_published_id_is_refused_except_to_the_run_that_published_it(home, source):
-    workspace.make(home, request(source, owner="run 1"))
+    made = workspace.make(home, request(source, owner="run 1"))
+    files.write_text(made.restricted.root / "complete", "yes")
     registries.git("tag", "adult-1", "main", cwd=home.released_registry)
     assert workspace.make(home, request(source, owner="run 1")).root.is_dir()
     for owner in ("run 2", None):
         with pytest.raises(ValueError, match="adult-1 is published already"):
             workspace.make(home, request(source, owner=owner))
+
+
+def test_a_crash_after_the_tag_is_finished_by_the_last_stage_alone(home, source):
+    made = workspace.make(home, request(source))
+    assert workspace.unfinished_stages(home, made)[0] == "ingest"
+    registries.git("tag", "adult-1", "main", cwd=home.released_registry)
+    assert workspace.unfinished_stages(home, workspace.make(home, request(source))) == ["publish"]
 
 
 def test_a_published_or_charged_id_without_workspace_is_refused(home, source):
