@@ -146,7 +146,8 @@ def _window(parts: list[tuple[LossGrid, int]]) -> tuple[int, int]:
         top += times * (len(grid.mass) - 1)
         with np.errstate(divide="ignore"):
             moments.append((index, np.log(grid.mass), times))
-    orders = np.geomspace(1e-4, 20.0, 20) / max(np.sqrt(variance), 1e-9)
+    # 8 standard deviations away is right for a Gaussian sum; the smaller orders are for heavy tails
+    orders = 8.0 / max(np.sqrt(variance), 1e-9) * 0.5 ** np.array([0, 1, 2, 4, 6, 9, 12])
     low, high = 0.0, top
     for order in orders:
         up = sum(times * _log_moment(index, log_mass, order) for index, log_mass, times in moments)
