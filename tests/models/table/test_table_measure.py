@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from conftest import Fitted, run_fit, simulated_columns, simulated_implications, simulated_plan, simulated_rows
+from table_cases import Fitted, run_fit, simulated_columns, simulated_implications, simulated_plan, simulated_rows
 
 from pipeline.dp.marginals import MeasurementStore, NoisyCounts
 from pipeline.dp.noise import NoiseStream

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from conftest import DAYS, Fitted, simulated_columns, simulated_implications, simulated_rows
 from polars.testing import assert_frame_equal
+from table_cases import DAYS, Fitted, simulated_columns, simulated_implications, simulated_rows
 
 from pipeline.models.table import TableModel
 

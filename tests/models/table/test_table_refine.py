@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
-from conftest import Fitted, run_fit, simulated_plan, simulated_rows
+from table_cases import Fitted, run_fit, simulated_plan, simulated_rows
 
 from pipeline.dp.accounting import calibrate, epsilon
 from pipeline.models.table import TableModel, TableSettings, plan
