@@ -16,6 +16,7 @@ import polars as pl
 
 BLOCK_BYTES = 8 << 20
 NEWLINE, COMMA, QUOTE = 10, 44, 34
+LONGEST_BLANK = 64  # bytes
 BROKEN_ROW, LONG_ROW = "row does not parse", "row too long"
 
 
@@ -65,9 +66,12 @@ def parse(block: bytes, header: Header) -> Parsed:
     ends = np.flatnonzero(data == NEWLINE)
     starts = np.concatenate([[0], ends[:-1] + 1])
     lengths = ends - starts + 1  # with the line break
-    n_commas = _per_line(data == COMMA, starts, ends)
-    is_odd = _per_line((data == QUOTE) | (data == 0), starts, ends) > 0
-    is_blank = _per_line(data > 32, starts, ends) == 0
+    n_commas = np.add.reduceat(data == COMMA, starts, dtype=np.int32)
+    has_odd = b'"' in block or b"\0" in block
+    is_odd = np.add.reduceat((data == QUOTE) | (data == 0), starts, dtype=np.int32) > 0 if has_odd else np.zeros(len(ends), bool)
+    is_blank = np.zeros(len(ends), bool)
+    for index in np.flatnonzero((lengths <= LONGEST_BLANK) & (n_commas == 0)):
+        is_blank[index] = not block[starts[index]:ends[index]].strip()
     is_plain = ~is_odd & ~is_blank & (n_commas == n_fields - 1) & (lengths <= header.longest)
     plain = block if is_plain.all() else data[np.repeat(is_plain, lengths)].tobytes()
     rows, broken = [], []
@@ -79,11 +83,6 @@ def parse(block: bytes, header: Header) -> Parsed:
         else:
             broken.append((_owner_cell(cells, header), reason))
     return Parsed(_frame(plain, rows, header), pl.DataFrame(broken, {"owner": pl.String, "reason": pl.String}, orient="row"), n_latin1)
-
-
-def _per_line(mask: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
-    sums = np.concatenate([[0], np.cumsum(mask)])
-    return sums[ends] - sums[starts]
 
 
 def _utf8(block: bytes) -> tuple[bytes, int]:
@@ -125,7 +124,7 @@ def _leading_cells(text: str) -> list[str]:
 
 
 def _owner_cell(cells: list[str], header: Header) -> str | None:
-    return cells[header.owner] if header.owner is not None and header.owner < len(cells) else None
+    return (cells[header.owner] or None) if header.owner is not None and header.owner < len(cells) else None
 
 
 def _frame(plain: bytes, rows: list[list[str]], header: Header) -> pl.DataFrame:
