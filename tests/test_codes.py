@@ -1,4 +1,5 @@
 """The public code lists: whole, consistent with one another, and immutable."""
+
 import dataclasses
 
 import pytest

@@ -99,7 +99,7 @@ def days(column: str, shift: int) -> pl.Expr:
 
 def breaches(extract_date: date) -> tuple[Breach, ...]:
     """Scarce patients first, so that none is spent on an easy rule."""
-    return (*_of_drugs(), *_of_radiotherapy_and_genes(extract_date), *_of_tumours(extract_date), *_of_patients())
+    return (*_of_drugs(), *_of_radiotherapy_and_genes(), *_of_tumours(extract_date), *_of_any_tumour(), *_of_patients())
 
 
 def _of_drugs() -> tuple[Breach, ...]:
@@ -141,7 +141,7 @@ def _of_drugs() -> tuple[Breach, ...]:
     )
 
 
-def _of_radiotherapy_and_genes(extract_date: date) -> tuple[Breach, ...]:
+def _of_radiotherapy_and_genes() -> tuple[Breach, ...]:
     anyone, first = pl.lit(True), pl.col(NUMBER) == 0
     mine = pl.lit(True)
     return (
@@ -208,6 +208,12 @@ def _of_tumours(extract_date: date) -> tuple[Breach, ...]:
             edit=put(T, DATE_FIRST_SURGERY=days("DIAGNOSISDATEBEST", -60)),
         ),
         Breach(rule="11", what="surgery after the extract", table=T, where=first & surgery.is_not_null(), edit=put(T, DATE_FIRST_SURGERY=after)),
+    )
+
+
+def _of_any_tumour() -> tuple[Breach, ...]:
+    first, site = pl.col(NUMBER) == 0, pl.col("SITE_ICD10_O2_3CHAR")
+    return (
         Breach(rule="01", what="a tumour twice", table=T, where=first, edit=twice(T)),
         Breach(rule="09", what="a sentinel for the diagnosis date", table=T, where=first, edit=put(T, DIAGNOSISDATEBEST="1899-12-30")),
         Breach(rule="10", what="diagnosis outside the years", table=T, where=first, edit=put(T, DIAGNOSISDATEBEST="2015-12-20")),

@@ -1,11 +1,13 @@
 """Who gets which tumour when: patients and their tumours before anything clinical (domain.md 3.1 and 3.2)."""
 
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Any
 
 import numpy as np
 from scipy.stats import truncnorm
 
+from pipeline.codes import charlson_total
 from pipeline.simulator import DEFAULT_EXTRACT, draw
 from pipeline.simulator.draw import Floats, Ints, Texts
 from pipeline.simulator.parameters import Cell, cells, load
@@ -192,10 +194,6 @@ def _charlson(rng: np.random.Generator, age: Floats, quintile: Ints) -> Ints:
 
 def _comorbidities(rng: np.random.Generator, total: Ints) -> Texts:
     """Comma-separated groups whose hierarchical weights sum to each total; "" for none."""
-    from itertools import combinations
-
-    from pipeline.codes import charlson_total
-
     prevalence = load()["comorbidities"]
     lists: dict[int, dict[str, float]] = {}
     for size in range(1, 5):

@@ -8,6 +8,7 @@ from pathlib import Path
 import polars as pl
 
 from pipeline.simulator import DEFAULT_EXTRACT
+from pipeline.simulator.broken_rules import break_every_rule
 from pipeline.simulator.dirt import add_dirt
 from pipeline.simulator.latent import draw_lifetimes
 from pipeline.simulator.tables_av import cwt_table, gene_table, patient_table, route_table, tumour_table
@@ -46,8 +47,6 @@ def simulate(
     say("simulate: tables built")
     dirt: dict[str, object] = {"kind": "none"}
     if every_rule:
-        from pipeline.simulator.broken_rules import break_every_rule
-
         tables, broken = break_every_rule(tables, extract_date)
         dirt = {"kind": "every-rule", "broken": broken}
     elif not clean:

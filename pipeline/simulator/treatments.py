@@ -165,8 +165,7 @@ def _timeline(
     drug_days[courses.tumour] = courses.last_offset
     rt_length = np.ceil(np.array([s.fractions for s in schedule_list()])[np.maximum(schedule, 0)] * 1.4).astype(np.int64)
     after = {
-        name: draw.lognormal_of(rng, raw[name], n)
-        for name in ("adjuvant_days", "postoperative_rt_days", "rt_after_drugs_days", "surgery_after_days")
+        name: draw.lognormal_of(rng, raw[name], n) for name in ("adjuvant_days", "postoperative_rt_days", "rt_after_drugs_days", "surgery_after_days")
     }
     rt_first = rt & (pre_rt | (~surgery & ~drugs) | (~surgery & ~curative & (rng.random(n) < 0.45)))
     drugs_first = drugs & (neo | ~surgery)
