@@ -66,11 +66,11 @@ def run_suite(suite: Suite, rows: pl.DataFrame, *, with_page: bool = True) -> Su
     gx = _great_expectations()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        context = gx.get_context(mode="ephemeral")
-        context.variables.progress_bars = {"globally": False}
-        asset = context.data_sources.add_pandas("rows").add_dataframe_asset("rows")
+        sources = _context().data_sources
+        asset = sources.add_or_update_pandas("rows").add_dataframe_asset("rows")
         batch = asset.add_batch_definition_whole_dataframe("rows").get_batch({"dataframe": _to_pandas(rows)})
         result = batch.validate(gx.ExpectationSuite(**suite), result_format=NO_VALUES)
+        sources.delete("rows")
         _strip(result)
         in_order = sorted(result.results, key=lambda one: one.expectation_config.kwargs.get("column") or "")
         page = _page(result) if with_page else ""
@@ -81,12 +81,21 @@ def run_suite(suite: Suite, rows: pl.DataFrame, *, with_page: bool = True) -> Su
 def _great_expectations() -> Any:
     """The module, silenced and with its analytics off."""
     os.environ["GX_ANALYTICS_ENABLED"] = "false"
-    logging.getLogger("great_expectations").setLevel(logging.CRITICAL)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import great_expectations
-    logging.getLogger("great_expectations").setLevel(logging.CRITICAL)
+    for name in ["great_expectations", *logging.root.manager.loggerDict]:  # some of its loggers have a level of their own
+        if name.split(".")[0] == "great_expectations":
+            logging.getLogger(name).setLevel(logging.CRITICAL)
     return great_expectations
+
+
+@cache
+def _context() -> Any:
+    """One context in memory for all runs of the process; each run takes its rows out again."""
+    context = _great_expectations().get_context(mode="ephemeral")
+    context.variables.progress_bars = {"globally": False}
+    return context
 
 
 def _to_pandas(rows: pl.DataFrame) -> Any:
@@ -104,7 +113,7 @@ def _strip(result: Any) -> None:
         one.result = counts
         raised = "raised_exception" not in one.exception_info or one.exception_info["raised_exception"]
         message = "the check could not run" if raised else None
-        one.exception_info = {"raised_exception": bool(raised), "exception_traceback": None, "exception_message": message}
+        one.exception_info = {"raised_exception": bool(raised), "exception_traceback": message, "exception_message": message}
         if raised:
             one.success = False
 
