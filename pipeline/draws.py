@@ -9,7 +9,6 @@ import shutil
 import uuid
 import zlib
 from dataclasses import dataclass
-from datetime import date
 from typing import Any
 
 from ruamel.yaml import YAML
@@ -70,7 +69,7 @@ def _settings(home: Home, request: Request, manifest: dict[str, Any], extract_da
     settings: dict[str, Any] = YAML(typ="safe").load(params_path(home).read_text(encoding="utf-8"))
     settings["release"] |= {
         "id": request.release_id, "dataset": manifest["dataset"], "source": None, "source_label": manifest["source_label"],
-        "data_id": manifest["data_id"], "extract_date": date.fromisoformat(extract_date) if extract_date else None,
+        "data_id": manifest["data_id"], "extract_date": extract_date,
         "drawn_from": manifest.get("drawn_from") or request.model_of,
     }
     if request.rows is not None:

@@ -25,6 +25,8 @@ class ReleaseParams:
     rows: int
 
     def __post_init__(self) -> None:
+        if isinstance(self.extract_date, str):  # dvc cannot hash a YAML date, so workspaces hold it as text
+            object.__setattr__(self, "extract_date", date.fromisoformat(self.extract_date))
         if self.id is not None and not RELEASE_ID.match(self.id):
             raise ValueError(f"release.id {self.id!r}: 3 to 41 of a-z, 0-9 and -, beginning with a letter or digit")
         if self.rows < 1:

@@ -47,5 +47,5 @@ def repro_command(stage: str) -> str:
     """
     if stage not in STAGES:
         raise ValueError(f"there is no stage {stage!r}; the stages are {', '.join(STAGES)}")
-    return (f"rm -f restricted/refused; dvc repro --quiet --single-item --no-run-cache {stage}"
+    return (f"rm -f restricted/refused; dvc repro --single-item --no-run-cache {stage}"
             f" || {{ test -e restricted/refused && exit {REFUSED}; exit 1; }}; python -m pipeline record {stage}")

@@ -115,7 +115,7 @@ def _settings(home: Home, request: Request) -> dict[str, Any]:
     extract_date = request.extract_date or (known.extract_date if known and is_declared else None)
     settings["release"] |= {
         "id": request.release_id, "dataset": request.dataset, "source": str(Path(str(source)).resolve()), "source_label": label,
-        "data_id": uuid.uuid4().hex, "extract_date": extract_date,
+        "data_id": uuid.uuid4().hex, "extract_date": extract_date.isoformat() if extract_date else None,
     }
     if request.rows is not None:
         settings["release"]["rows"] = request.rows

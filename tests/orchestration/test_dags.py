@@ -66,7 +66,7 @@ def test_parsing_loads_nothing_heavy(parsed):
 def test_every_stage_is_one_task_that_runs_it_by_dvc_without_run_cache(parsed):
     commands = parsed["refresh"]["commands"]
     for stage in STAGES:
-        assert f"dvc repro --quiet --single-item --no-run-cache {stage} " in commands[stage]
+        assert f"dvc repro --single-item --no-run-cache {stage} " in commands[stage]
     assert [task for task in commands if task in STAGES] and set(STAGES) <= set(commands)
 
 
