@@ -19,7 +19,7 @@ __all__ = ["Log", "canonical", "to_log", "to_tables"]
 def to_log(schema: Schema, tables: Mapping[str, pl.DataFrame]) -> Log:
     """`tables`: typed rows under the declaration's names, of any number of patients. A table without its own id has `patient_id`.
 
-    The log holds declared and legal values only, within the contribution caps; what it loses is `carried`. One more patient changes nothing of another.
+    The log holds declared and legal values only, within the contribution caps; what it loses is `carried`. Each patient is read alone.
     """
     if schema.layout == "table":
         return table.to_log(schema, tables)
@@ -42,7 +42,9 @@ def to_tables(schema: Schema, patients: pl.DataFrame, events: pl.DataFrame | Non
     return simulacrum.to_tables(schema, patients, events, extract_date=extract_date, carried=carried)
 
 
-def canonical(schema: Schema, patients: pl.DataFrame, events: pl.DataFrame | None, *, extract_date: date | None) -> tuple[pl.DataFrame, pl.DataFrame | None]:
+def canonical(
+    schema: Schema, patients: pl.DataFrame, events: pl.DataFrame | None, *, extract_date: date | None
+) -> tuple[pl.DataFrame, pl.DataFrame | None]:
     """The same synthetic patients as their tables tell them. In a registry some things have no place (a course of radiotherapy that starts on a
     Sunday, an operation beside another on the same tumour, what lies after the extract date); here they are gone, so that the log read from the
     tables is this log (domain rule 54). Other layouts tell everything.

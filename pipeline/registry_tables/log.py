@@ -17,7 +17,7 @@ STATIC = "static:"  # before the names of static columns where they stand beside
 
 
 def to_log(schema: Schema, tables: Tables) -> Log:
-    """Static columns come from the patients' table, or from a patient's first row of events. Rows outside the day bounds or after the end are carried only."""
+    """Static columns come from the patients' table, or from a patient's first row of events. Rows outside the bounds or after the end are carried."""
     log, rows_of = _sources(schema)
     known = {name: with_patient_id(frame, schema.tables[name]) for name, frame in tables.items()}
     people, dated = known[_people(schema)], known[rows_of.table].with_row_index(ROW)
@@ -36,11 +36,15 @@ def to_log(schema: Schema, tables: Tables) -> Log:
     return Log(patients, events, carried)
 
 
-def to_tables(schema: Schema, patients: pl.DataFrame, events: pl.DataFrame, *, carried: Tables | None, extract_date: date | None) -> dict[str, pl.DataFrame]:
+def to_tables(
+    schema: Schema, patients: pl.DataFrame, events: pl.DataFrame, *, carried: Tables | None, extract_date: date | None
+) -> dict[str, pl.DataFrame]:
     """Rows of events carry the static columns that stand in their table. After `extract_date` there is none, and no end."""
     log, rows_of = _sources(schema)
     if carried is not None:
-        return {name: restore(rows, _context(rows.select(ID, "seq"), patients, events), _says(schema)[name], ["seq"]) for name, rows in carried.items()}
+        return {
+            name: restore(rows, _context(rows.select(ID, "seq"), patients, events), _says(schema)[name], ["seq"]) for name, rows in carried.items()
+        }
     context = _context(events.select(ID, "seq"), patients, events)
     observed = pl.lit(extract_date, pl.Date)
     is_end = pl.col("type").is_in(log.terminal)
@@ -98,9 +102,11 @@ def _events(schema: Schema, dated: pl.DataFrame, people: pl.DataFrame, patients:
     rows = _from(rows_of, dated, origin, log).filter(~pl.col("type").is_in(log.terminal))
     if ends is None:  # without a declared end, a pathway ends with its last row
         ends = rows.group_by(ID).agg(pl.col("day").max()).with_columns(pl.lit(log.terminal[0]).alias("type"), pl.lit(None, pl.String).alias("code"))
-    ends = ends.filter(pl.col("type").is_in(log.terminal)).sort(ID, "day").unique(ID, keep="last", maintain_order=True)
+    ends = ends.filter(pl.col("type").is_in(log.terminal)).sort(ID, "day", maintain_order=True).unique(ID, keep="last", maintain_order=True)
     ends = ends.with_columns(pl.col("day").clip(log.lower_day, log.upper_day), pl.lit(None, pl.UInt32).alias(ROW))
-    rows = rows.filter(pl.col("day").is_between(log.lower_day, log.upper_day)).join(ends.select(ID, pl.col("day").alias("_last")), on=ID, maintain_order="left")
+    rows = rows.filter(pl.col("day").is_between(log.lower_day, log.upper_day)).join(
+        ends.select(ID, pl.col("day").alias("_last")), on=ID, maintain_order="left"
+    )
     rows = rows.filter(pl.col("day") <= pl.col("_last"))
     events = in_declared_order(complete_events(pl.concat([rows, ends], how="diagonal_relaxed"), log), log)
     return _capped(events, log)

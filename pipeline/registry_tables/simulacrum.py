@@ -26,14 +26,23 @@ def to_log(schema: Schema, tables: Tables) -> Log:
     return Log(patients, pathway.select(event_columns(schema.events)), carried)
 
 
-def to_tables(schema: Schema, patients: pl.DataFrame, events: pl.DataFrame, *, extract_date: date | None, carried: Tables | None) -> dict[str, pl.DataFrame]:
+def to_tables(
+    schema: Schema, patients: pl.DataFrame, events: pl.DataFrame, *, extract_date: date | None, carried: Tables | None
+) -> dict[str, pl.DataFrame]:
     """The tables again: exactly, with what was `carried`; by public rules with fresh keys, without it."""
     if carried is not None:
         return uncarry(carried, patients, events)
     from pipeline.registry_tables.simulacrum_write import rebuild
 
     built = rebuild(schema, patients, events, extract_date)
-    return {name: shaped(built[name], table) for name, table in schema.tables.items()}
+    return {name: shaped(built[name], table).sort(_order(table)) for name, table in schema.tables.items()}
+
+
+def _order(table: Table) -> list[str]:
+    """By patient and number, then by date: one order of the rows, whatever way they were joined."""
+    numbers = [name for name, column in table.columns.items() if column.kind == "id"]
+    first = [name for name in (table.patient, *(table.through or ())[1:]) if name is not None]
+    return list(dict.fromkeys([*first, *numbers, *(name for name, column in table.columns.items() if column.kind == "date"), *table.key]))
 
 
 def _complete(rows: pl.DataFrame, table: Table) -> pl.DataFrame:

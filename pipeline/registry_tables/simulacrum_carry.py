@@ -8,7 +8,22 @@ import polars as pl
 from pipeline.registry_tables.carried import Says, beside, restore
 from pipeline.registry_tables.frames import ID
 from pipeline.registry_tables.simulacrum_names import (
-    COMBINED, CYCLE, DRUG, EPISODE, EXPOSURE, GENE, MISSING_OUTCOME, ORIGIN, OUTCOME, PATIENT, PRESCRIPTION, REGIMEN, ROUTE, SITE, TUMOUR, WAITING,
+    COMBINED,
+    CYCLE,
+    DRUG,
+    EPISODE,
+    EXPOSURE,
+    GENE,
+    MISSING_OUTCOME,
+    ORIGIN,
+    OUTCOME,
+    PATIENT,
+    PRESCRIPTION,
+    REGIMEN,
+    ROUTE,
+    SITE,
+    TUMOUR,
+    WAITING,
 )
 from pipeline.registry_tables.simulacrum_read_patients import FROM_TUMOUR
 
@@ -77,23 +92,48 @@ def _says() -> dict[str, Says]:
     when, first, death = _date("day"), pl.col("type") == "DIAGNOSIS", pl.col("type") == "DEATH"
     dose = pl.col("code").str.split("/").list
     tumour: dict[str, pl.Expr] = {name: pl.when(first).then(pl.col(name)) for name in FROM_TUMOUR}
-    tumour |= {"GENDER": pl.col("GENDER"), ORIGIN: when, SITE: pl.when(first).then(pl.col(SITE)).otherwise(pl.col("code")), "DATE_FIRST_SURGERY": _date("day2")}
+    tumour |= {
+        "GENDER": pl.col("GENDER"),
+        ORIGIN: when,
+        SITE: pl.when(first).then(pl.col(SITE)).otherwise(pl.col("code")),
+        "DATE_FIRST_SURGERY": _date("day2"),
+    }
     attendance: dict[str, pl.Expr] = {"APPTDATE": when, "RADIOTHERAPYINTENT": pl.col("rt_intent"), "RADIOTHERAPYPRIORITY": pl.col("rt_priority")}
-    prescribed: dict[str, pl.Expr] = {"APPTDATE": when, "RTTREATMENTREGION": pl.col("rt_region"), "RTPRESCRIBEDDOSE": dose.first().cast(pl.Float64, strict=False),
-                                      "RTPRESCRIBEDFRACTIONS": dose.last().cast(pl.Int64, strict=False)}
+    prescribed: dict[str, pl.Expr] = {
+        "APPTDATE": when,
+        "RTTREATMENTREGION": pl.col("rt_region"),
+        "RTPRESCRIBEDDOSE": dose.first().cast(pl.Float64, strict=False),
+        "RTPRESCRIBEDFRACTIONS": dose.last().cast(pl.Int64, strict=False),
+    }
     return {
-        PATIENT: {"GENDER": pl.col("GENDER"), "ETHNICITY": pl.col("ETHNICITY"), "DEATHLOCATIONCODE": pl.col("death_location"), "VITALSTATUSDATE": when,
-                  "VITALSTATUS": pl.when(death).then(pl.lit("D")).otherwise(pl.col("code"))},
+        PATIENT: {
+            "GENDER": pl.col("GENDER"),
+            "ETHNICITY": pl.col("ETHNICITY"),
+            "DEATHLOCATIONCODE": pl.col("death_location"),
+            "VITALSTATUSDATE": when,
+            "VITALSTATUS": pl.when(death).then(pl.lit("D")).otherwise(pl.col("code")),
+        },
         TUMOUR: tumour,
         GENE: {"GENE_DESC": pl.col("code"), "OVERALL_TS": pl.col("gene_status"), "DATE_OVERALL_TS": when, "MIN_DATE": when, "MAX_DATE": when},
-        REGIMEN: {"MAPPED_REGIMEN": pl.col("code"), "INTENT_OF_TREATMENT": pl.col("intent"), "CLINICAL_TRIAL": pl.col("clinical_trial"),
-                  "START_DATE_OF_REGIMEN": when, "HEIGHT_AT_START_OF_REGIMEN": pl.col("HEIGHT"), "WEIGHT_AT_START_OF_REGIMEN": pl.col("WEIGHT")},
+        REGIMEN: {
+            "MAPPED_REGIMEN": pl.col("code"),
+            "INTENT_OF_TREATMENT": pl.col("intent"),
+            "CLINICAL_TRIAL": pl.col("clinical_trial"),
+            "START_DATE_OF_REGIMEN": when,
+            "HEIGHT_AT_START_OF_REGIMEN": pl.col("HEIGHT"),
+            "WEIGHT_AT_START_OF_REGIMEN": pl.col("WEIGHT"),
+        },
         CYCLE: {"START_DATE_OF_CYCLE": when, "PERF_STATUS_START_OF_CYCLE": pl.col("cycle_performance")},
         DRUG: {"ADMINISTRATION_DATE": when},
         OUTCOME: {"DATE_OF_FINAL_TREATMENT": when, "REGIMEN_OUTCOME_SUMMARY": pl.when(pl.col("code") != MISSING_OUTCOME).then(pl.col("code"))}
-        | {name: pl.col("modified").str.slice(at, 1)
-           for at, name in enumerate(("REGIMEN_MOD_DOSE_REDUCTION", "REGIMEN_MOD_TIME_DELAY", "REGIMEN_MOD_STOPPED_EARLY"))},
-        EPISODE: attendance, PRESCRIPTION: prescribed, EXPOSURE: {"APPTDATE": when}, COMBINED: attendance | prescribed,
+        | {
+            name: pl.col("modified").str.slice(at, 1)
+            for at, name in enumerate(("REGIMEN_MOD_DOSE_REDUCTION", "REGIMEN_MOD_TIME_DELAY", "REGIMEN_MOD_STOPPED_EARLY"))
+        },
+        EPISODE: attendance,
+        PRESCRIPTION: prescribed,
+        EXPOSURE: {"APPTDATE": when},
+        COMBINED: attendance | prescribed,
         ROUTE: {"FINAL_ROUTE": pl.when(first).then(pl.col("FINAL_ROUTE"))},
         WAITING: {"REFERRAL_TYPE": pl.col("code"), "CRTP_DATE": when, "DATE_FIRST_SEEN": _date("day2")},
     }

@@ -56,7 +56,9 @@ def schedules() -> pl.DataFrame:
     """Legal radiotherapy schedules: SITE, code, dose (Gy), fractions, modality; one row per site and code."""
     rows = [(site.code, schedule_name(s.dose, s.fractions), s.dose, s.fractions, s.modality)
             for site in codes.sites().values() for s in codes.radiotherapy()[site.group] if s.modality != "06" or site.brachytherapy]
-    frame = pl.DataFrame(rows, schema={SITE: pl.String, "code": pl.String, "dose": pl.Float64, "fractions": pl.Int64, "modality": pl.String}, orient="row")
+    frame = pl.DataFrame(
+        rows, schema={SITE: pl.String, "code": pl.String, "dose": pl.Float64, "fractions": pl.Int64, "modality": pl.String}, orient="row"
+    )
     return frame.unique([SITE, "code"], keep="first", maintain_order=True)
 
 
@@ -70,7 +72,20 @@ def sites() -> pl.DataFrame:
         rows.append((site.code, plain, staged, site.icdo3, site.icdo3_of(plain), site.icdo3_of(staged), site.behaviours[0], next(iter(systems), None),
                      "UICC 8" if "UICC 8" in systems and systems[0].startswith("UICC") else next(iter(systems), None),
                      f"{site.screening}001" if site.screening else None, site.morphologies[0], site.paired))
-    names = (SITE, "code4", "code4_staged", "icdo3_3", "icdo3", "icdo3_staged", "behaviour", "system", "system_2018", "screened", "morphology", "paired")
+    names = (
+        SITE,
+        "code4",
+        "code4_staged",
+        "icdo3_3",
+        "icdo3",
+        "icdo3_staged",
+        "behaviour",
+        "system",
+        "system_2018",
+        "screened",
+        "morphology",
+        "paired",
+    )
     return pl.DataFrame(rows, schema={name: pl.Boolean if name == "paired" else pl.String for name in names}, orient="row")
 
 

@@ -8,10 +8,14 @@ from pipeline.registry_tables.simulacrum_names import BEFORE_DIAGNOSIS_DAYS, ORI
 from pipeline.schema import Schema
 
 
-def placed(rows: pl.DataFrame, bounds: pl.DataFrame, when: str, kind: str, source: str, first_day: int | None = -BEFORE_DIAGNOSIS_DAYS) -> pl.DataFrame:
+def placed(
+    rows: pl.DataFrame, bounds: pl.DataFrame, when: str, kind: str, source: str, first_day: int | None = -BEFORE_DIAGNOSIS_DAYS
+) -> pl.DataFrame:
     """`rows` of known patients with day, type and source, where the day lies between `first_day` and the pathway's end."""
     days = (pl.col(when) - pl.col(ORIGIN)).dt.total_days()
-    known = rows.join(bounds, on=ID, how="inner", maintain_order="left").with_columns(days.alias("day"), pl.lit(kind).alias("type"), pl.lit(source).alias("_source"))
+    known = rows.join(bounds, on=ID, how="inner", maintain_order="left").with_columns(
+        days.alias("day"), pl.lit(kind).alias("type"), pl.lit(source).alias("_source")
+    )
     inside = (pl.col("day") >= first_day) if first_day is not None else pl.lit(True)
     return known.filter(pl.col("day").is_not_null() & inside & (pl.col("day") <= pl.col("_last_day")))
 

@@ -8,7 +8,18 @@ import polars as pl
 from pipeline.codes_relations import stage_group
 from pipeline.registry_tables.frames import ID, complete_events, in_declared_order
 from pipeline.registry_tables.simulacrum_names import (
-    EPISODE, GENE, ORIGIN, PATIENT, PRESCRIPTION, SITE, TUMOUR, TUMOURS_PER_PATIENT, WAITING, cause_group, decision_band, schedules,
+    EPISODE,
+    GENE,
+    ORIGIN,
+    PATIENT,
+    PRESCRIPTION,
+    SITE,
+    TUMOUR,
+    TUMOURS_PER_PATIENT,
+    WAITING,
+    cause_group,
+    decision_band,
+    schedules,
 )
 from pipeline.registry_tables.simulacrum_place import keep, legal, placed
 from pipeline.registry_tables.simulacrum_read_patients import ranked_tumours
@@ -81,18 +92,28 @@ def _surgery(tables: Tables, bounds: pl.DataFrame) -> pl.DataFrame:
 def _radiotherapy(schema: Schema, tables: Tables, bounds: pl.DataFrame) -> pl.DataFrame:
     """One event per episode, on the day of its first attendance, with the legal schedule nearest to the prescribed dose and fractions."""
     by = [ID, "RADIOTHERAPYEPISODEID"]
-    episodes = tables[EPISODE].with_row_index("_row").with_columns(pl.col("PATIENTID").alias(ID)).sort(*by, "APPTDATE", "ATTENDID")
+    episodes = tables[EPISODE].with_row_index("_row").with_columns(pl.col("PATIENTID").alias(ID)).sort(*by, "APPTDATE", "ATTENDID", "_row")
     episodes = episodes.unique(by, keep="first", maintain_order=True)
-    doses = tables[PRESCRIPTION].with_columns(pl.col("PATIENTID").alias(ID)).sort(*by, "APPTDATE", "ATTENDID").unique(by, keep="first", maintain_order=True)
+    doses = (
+        tables[PRESCRIPTION]
+        .with_columns(pl.col("PATIENTID").alias(ID))
+        .sort(*by, "APPTDATE", "ATTENDID", maintain_order=True)
+        .unique(by, keep="first", maintain_order=True)
+    )
     doses = doses.select(*by, "RTPRESCRIBEDDOSE", "RTPRESCRIBEDFRACTIONS", pl.col("RTTREATMENTREGION").alias("rt_region"))
     rows = placed(episodes.join(doses, on=by, how="inner", maintain_order="left"), bounds, "APPTDATE", "RADIOTHERAPY", EPISODE)
     near = rows.select("_row", SITE, "RTPRESCRIBEDDOSE", "RTPRESCRIBEDFRACTIONS").join(schedules(), on=SITE)
-    near = near.with_columns((pl.col("RTPRESCRIBEDDOSE") - pl.col("dose")).abs().alias("_gray"), (pl.col("RTPRESCRIBEDFRACTIONS") - pl.col("fractions")).abs().alias("_times"))
+    near = near.with_columns(
+        (pl.col("RTPRESCRIBEDDOSE") - pl.col("dose")).abs().alias("_gray"),
+        (pl.col("RTPRESCRIBEDFRACTIONS") - pl.col("fractions")).abs().alias("_times"),
+    )
     near = near.filter(pl.col("_gray").is_not_null() & pl.col("_times").is_not_null()).sort("_row", pl.col("_gray") + 2 * pl.col("_times"), "code")
     near = near.unique("_row", keep="first", maintain_order=True)
     rows = rows.join(near.select("_row", "code"), on="_row", how="inner", maintain_order="left")
     decision = decision_band((pl.col("APPTDATE") - pl.col("DECISIONTOTREATDATE")).dt.total_days())
-    rows = rows.with_columns(decision.alias("decision_days"), pl.col("RADIOTHERAPYINTENT").alias("rt_intent"), pl.col("RADIOTHERAPYPRIORITY").alias("rt_priority"))
+    rows = rows.with_columns(
+        decision.alias("decision_days"), pl.col("RADIOTHERAPYINTENT").alias("rt_intent"), pl.col("RADIOTHERAPYPRIORITY").alias("rt_priority")
+    )
     return keep(rows, "code", "rt_intent", "rt_region", "decision_days", "rt_priority")
 
 

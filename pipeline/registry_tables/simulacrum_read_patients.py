@@ -10,15 +10,35 @@ from pipeline.registry_tables.frames import ID, pairs, static_columns
 from pipeline.registry_tables.simulacrum_names import CHARLSON_MOST, ORIGIN, PATIENT, REGIMEN, ROUTE, SITE, TUMOUR
 from pipeline.schema import Implication, Schema
 
-FROM_TUMOUR = ("AGE", "QUINTILE_2019", "CREG_CODE", ORIGIN, SITE, "STAGE_BEST", "MORPH_ICD10_O2", "T_BEST", "N_BEST", "M_BEST", "GRADE", "LATERALITY",
-               "ER_STATUS", "PR_STATUS", "HER2_STATUS", "GLEASON_PRIMARY", "GLEASON_SECONDARY", "CANCERCAREPLANINTENT", "PERFORMANCESTATUS", "CHRL_TOT_27_03")
+FROM_TUMOUR = (
+    "AGE",
+    "QUINTILE_2019",
+    "CREG_CODE",
+    ORIGIN,
+    SITE,
+    "STAGE_BEST",
+    "MORPH_ICD10_O2",
+    "T_BEST",
+    "N_BEST",
+    "M_BEST",
+    "GRADE",
+    "LATERALITY",
+    "ER_STATUS",
+    "PR_STATUS",
+    "HER2_STATUS",
+    "GLEASON_PRIMARY",
+    "GLEASON_SECONDARY",
+    "CANCERCAREPLANINTENT",
+    "PERFORMANCESTATUS",
+    "CHRL_TOT_27_03",
+)
 Tables = Mapping[str, pl.DataFrame]
 
 
 def ranked_tumours(tables: Tables) -> pl.DataFrame:
     """Tumours with patient_id, `_row` in the source table and `_rank` by diagnosis within the patient, from 0."""
     rows = tables[TUMOUR].with_row_index("_row").with_columns(pl.col("PATIENTID").alias(ID)).filter(pl.col(ORIGIN).is_not_null())
-    return rows.sort(ID, ORIGIN, "TUMOURID").with_columns(pl.int_range(pl.len(), dtype=pl.Int32).over(ID).alias("_rank"))
+    return rows.sort(ID, ORIGIN, "TUMOURID", "_row").with_columns(pl.int_range(pl.len(), dtype=pl.Int32).over(ID).alias("_rank"))
 
 
 def static_rows(schema: Schema, tables: Tables) -> pl.DataFrame:
@@ -27,7 +47,9 @@ def static_rows(schema: Schema, tables: Tables) -> pl.DataFrame:
     known = tables[PATIENT].filter(pl.col("VITALSTATUSDATE").is_not_null()).select(pl.col("PATIENTID").alias(ID), "GENDER", "ETHNICITY")
     rows = known.join(first, on=ID).join(_bodies(tables), on=ID, how="left")
     if ROUTE in tables:
-        rows = rows.join(tables[ROUTE].select("TUMOURID", "FINAL_ROUTE").unique("TUMOURID", keep="first", maintain_order=True), on="TUMOURID", how="left")
+        rows = rows.join(
+            tables[ROUTE].select("TUMOURID", "FINAL_ROUTE").unique("TUMOURID", keep="first", maintain_order=True), on="TUMOURID", how="left"
+        )
     else:
         rows = rows.with_columns(pl.lit(None, pl.String).alias("FINAL_ROUTE"))
     return conform(schema, static_columns(schema, _coarser(rows)))
@@ -35,7 +57,11 @@ def static_rows(schema: Schema, tables: Tables) -> pl.DataFrame:
 
 def _bodies(tables: Tables) -> pl.DataFrame:
     """Height and weight at the first regimen, by patient."""
-    rows = tables[REGIMEN].sort("ENCORE_PATIENT_ID", "START_DATE_OF_REGIMEN", "MERGED_REGIMEN_ID").unique("ENCORE_PATIENT_ID", keep="first", maintain_order=True)
+    rows = (
+        tables[REGIMEN]
+        .sort("ENCORE_PATIENT_ID", "START_DATE_OF_REGIMEN", "MERGED_REGIMEN_ID", maintain_order=True)
+        .unique("ENCORE_PATIENT_ID", keep="first", maintain_order=True)
+    )
     return rows.select(pl.col("ENCORE_PATIENT_ID").alias(ID), pl.col("HEIGHT_AT_START_OF_REGIMEN").alias("HEIGHT"),
                        pl.col("WEIGHT_AT_START_OF_REGIMEN").alias("WEIGHT"))
 

@@ -45,8 +45,12 @@ def _cycles(tables: Tables, regimens: pl.DataFrame) -> pl.DataFrame:
         regimens.select(ID, REGIMEN_ID, ORIGIN, pl.col("day").alias("_start"), "_until"), on=REGIMEN_ID, how="inner", maintain_order="left")
     days = pl.max_horizontal((pl.col("START_DATE_OF_CYCLE") - pl.col(ORIGIN)).dt.total_days(), "_start")
     rows = rows.filter(pl.col("START_DATE_OF_CYCLE").is_not_null()).with_columns(
-        days.alias("day"), pl.lit("SACT_CYCLE").alias("type"), pl.lit(CYCLE).alias("_source"), pl.col("PERF_STATUS_START_OF_CYCLE").alias("cycle_performance"))
-    rows = rows.filter(pl.col("day") <= pl.col("_until")).sort(ID, REGIMEN_ID, "day", "CYCLE_NUMBER")
+        days.alias("day"),
+        pl.lit("SACT_CYCLE").alias("type"),
+        pl.lit(CYCLE).alias("_source"),
+        pl.col("PERF_STATUS_START_OF_CYCLE").alias("cycle_performance"),
+    )
+    rows = rows.filter(pl.col("day") <= pl.col("_until")).sort(ID, REGIMEN_ID, "day", "CYCLE_NUMBER", "_row")
     rows = rows.unique([ID, REGIMEN_ID, "day"], keep="first", maintain_order=True)
     return rows.filter(pl.int_range(pl.len()).over(ID, REGIMEN_ID) < CYCLES_PER_REGIMEN)
 
@@ -55,12 +59,16 @@ def _ends(tables: Tables, regimens: pl.DataFrame, cycles: pl.DataFrame, known: t
     """One end per regimen: the final treatment, or the last cycle, or the start; never before the last cycle nor after the next start."""
     last = cycles.group_by(REGIMEN_ID).agg(pl.col("day").max().alias("_last_cycle"))
     outcomes = tables[OUTCOME].with_row_index("_row").unique(REGIMEN_ID, keep="first", maintain_order=True)
-    rows = regimens.drop("_row", "code").join(last, on=REGIMEN_ID, how="left", maintain_order="left").join(outcomes, on=REGIMEN_ID, how="left", maintain_order="left")
+    rows = (
+        regimens.drop("_row", "code")
+        .join(last, on=REGIMEN_ID, how="left", maintain_order="left")
+        .join(outcomes, on=REGIMEN_ID, how="left", maintain_order="left")
+    )
     final = (pl.col("DATE_OF_FINAL_TREATMENT") - pl.col(ORIGIN)).dt.total_days()
     earliest = pl.coalesce("_last_cycle", "day")
     letters = pl.concat_str("REGIMEN_MOD_DOSE_REDUCTION", "REGIMEN_MOD_TIME_DELAY", "REGIMEN_MOD_STOPPED_EARLY")  # null where one of them is
     return rows.with_columns(
         pl.min_horizontal(pl.max_horizontal(final.fill_null(earliest), earliest), "_until").alias("day"), pl.lit("SACT_END").alias("type"),
-        pl.lit(OUTCOME).alias("_source"), 
+        pl.lit(OUTCOME).alias("_source"),
         pl.when(pl.col("REGIMEN_OUTCOME_SUMMARY").is_in(known)).then("REGIMEN_OUTCOME_SUMMARY").otherwise(pl.lit(MISSING_OUTCOME)).alias("code"),
         pl.when(letters.str.contains("^[YN]{3}$")).then(letters).alias("modified"))

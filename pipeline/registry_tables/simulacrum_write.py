@@ -10,7 +10,22 @@ import polars as pl
 
 from pipeline.registry_tables.frames import ID, static_columns
 from pipeline.registry_tables.simulacrum_names import (
-    CAUSE_CODES, COMBINED, CYCLE, DRUG, EPISODE, EXPOSURE, GENE, LINK_NUMBERS_FROM, ORIGIN, OUTCOME, PATIENT, PRESCRIPTION, REGIMEN, ROUTE, TUMOUR, WAITING,
+    CAUSE_CODES,
+    COMBINED,
+    CYCLE,
+    DRUG,
+    EPISODE,
+    EXPOSURE,
+    GENE,
+    LINK_NUMBERS_FROM,
+    ORIGIN,
+    OUTCOME,
+    PATIENT,
+    PRESCRIPTION,
+    REGIMEN,
+    ROUTE,
+    TUMOUR,
+    WAITING,
 )
 from pipeline.registry_tables.simulacrum_write_ext import routes, waiting_times
 from pipeline.registry_tables.simulacrum_write_genes import genes
@@ -63,7 +78,11 @@ def patient_rows(patients: pl.DataFrame, ends: pl.DataFrame, tumour_rows: pl.Dat
     own = tumour_rows.filter(pl.col("position") == 1).select(ID, pl.col("SITE_ICD10_O2").alias("own_site"))
     rows = patients.join(ends, on=ID).join(own, on=ID, how="left")
     died = pl.col("status") == "D"
-    cause = pl.when(pl.col("cause") == "tumour").then("own_site").otherwise(pl.col("cause").replace_strict(CAUSE_CODES, default=None, return_dtype=pl.String))
+    cause = (
+        pl.when(pl.col("cause") == "tumour")
+        .then("own_site")
+        .otherwise(pl.col("cause").replace_strict(CAUSE_CODES, default=None, return_dtype=pl.String))
+    )
     return rows.select(
         ID, pl.col(ID).alias("PATIENTID"), "GENDER", "ETHNICITY", pl.when(died).then(cause).alias("DEATHCAUSECODE_UNDERLYING"),
         pl.when(died).then(cause).alias("DEATHCAUSECODE_1A"), pl.when(died).then("death_location").alias("DEATHLOCATIONCODE"),

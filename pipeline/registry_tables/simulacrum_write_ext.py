@@ -13,17 +13,26 @@ def routes(patients: pl.DataFrame) -> pl.DataFrame:
 
 
 def waiting_times(patients: pl.DataFrame, dated: pl.DataFrame, tumours: pl.DataFrame, regimens: pl.DataFrame, courses: pl.DataFrame) -> pl.DataFrame:
-    """One row per patient with a referral. The first treatment is the earliest of surgery, drugs and radiotherapy from 31 days before diagnosis on."""
+    """One row per patient with a referral. The first treatment: the earliest surgery, drugs or radiotherapy from 31 days before diagnosis on."""
     referred = dated.filter(pl.col("type") == "REFERRAL").unique(ID, keep="first", maintain_order=True)
     seen = dated.filter(pl.col("type") == "FIRST_SEEN").unique(ID, keep="first", maintain_order=True).select(ID, pl.col("date").alias("_seen"))
     rows = referred.select(ID, pl.col("code").alias("REFERRAL_TYPE"), pl.col("date").alias("_referred"))
-    rows = rows.join(seen, on=ID, how="left", maintain_order="left").join(_first_treatment(patients, tumours, regimens, courses), on=ID, how="left", maintain_order="left")
+    rows = rows.join(seen, on=ID, how="left", maintain_order="left").join(
+        _first_treatment(patients, tumours, regimens, courses), on=ID, how="left", maintain_order="left"
+    )
     floor = pl.lit(FIRST_DATE, pl.Int32).cast(pl.Date)
     return rows.select(
-        ID, pl.col(ID).alias("PATIENTID"), (pl.col(ID) * 10 + 1).alias("TUMOURID"), pl.max_horizontal("_referred", floor).alias("CRTP_DATE"), "REFERRAL_TYPE",
+        ID,
+        pl.col(ID).alias("PATIENTID"),
+        (pl.col(ID) * 10 + 1).alias("TUMOURID"),
+        pl.max_horizontal("_referred", floor).alias("CRTP_DATE"),
+        "REFERRAL_TYPE",
         pl.when(pl.col("_seen").is_not_null()).then(pl.max_horizontal("_seen", floor)).alias("DATE_FIRST_SEEN"),
-        (pl.col("start").cast(pl.Int32) - days_before()).cast(pl.Date).alias("DECISION_TO_TREAT_DATE"), pl.col("start").alias("TREATMENT_START_DATE"),
-        pl.col("modality").alias("TREATMENT_MODALITY"), pl.when(pl.col("start").is_not_null()).then(pl.lit("01")).alias("EVENT_TYPE"))
+        (pl.col("start").cast(pl.Int32) - days_before()).cast(pl.Date).alias("DECISION_TO_TREAT_DATE"),
+        pl.col("start").alias("TREATMENT_START_DATE"),
+        pl.col("modality").alias("TREATMENT_MODALITY"),
+        pl.when(pl.col("start").is_not_null()).then(pl.lit("01")).alias("EVENT_TYPE"),
+    )
 
 
 def _first_treatment(patients: pl.DataFrame, tumours: pl.DataFrame, regimens: pl.DataFrame, courses: pl.DataFrame) -> pl.DataFrame:
@@ -34,4 +43,4 @@ def _first_treatment(patients: pl.DataFrame, tumours: pl.DataFrame, regimens: pl
     rays = courses.unique([ID, "course"], keep="first", maintain_order=True).select(ID, "start", "modality", "decision_days")
     every = pl.concat([surgery, drugs, rays]).join(patients.select(ID, ORIGIN), on=ID)
     every = every.filter((pl.col("start") - pl.col(ORIGIN)).dt.total_days() >= -BEFORE_DIAGNOSIS_DAYS)
-    return every.sort(ID, "start", "modality").unique(ID, keep="first", maintain_order=True).drop(ORIGIN)
+    return every.sort(ID, "start", "modality", "decision_days").unique(ID, keep="first", maintain_order=True).drop(ORIGIN)

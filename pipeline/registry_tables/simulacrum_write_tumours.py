@@ -7,7 +7,14 @@ import polars as pl
 
 from pipeline.registry_tables.frames import ID
 from pipeline.registry_tables.simulacrum_names import (
-    BEFORE_DIAGNOSIS_DAYS, CHARLSON_GROUPS, CHARLSON_MOST, ORIGIN, SITE, TUMOURS_PER_PATIENT, main_stages, sites,
+    BEFORE_DIAGNOSIS_DAYS,
+    CHARLSON_GROUPS,
+    CHARLSON_MOST,
+    ORIGIN,
+    SITE,
+    TUMOURS_PER_PATIENT,
+    main_stages,
+    sites,
 )
 
 OLDEST_AT_DIAGNOSIS, OLDEST_AT_END = 105, 110  # years
@@ -77,8 +84,13 @@ def _later(patients: pl.DataFrame, new: pl.DataFrame) -> pl.DataFrame:
     rows = new.join(patients.select(name for name in patients.columns if name not in of_tumour), on=ID)
     rows = rows.join(main_stages(), on=[SITE, "stage_group"], how="left").join(sites().select(SITE, "morphology", "paired"), on=SITE, how="left")
     rows = rows.with_columns(
-        pl.col("stage").fill_null("?").alias("STAGE_BEST"), pl.col("morphology").alias("MORPH_ICD10_O2"), pl.lit("GX").alias("GRADE"),
-        pl.when("paired").then(pl.lit("9")).otherwise(pl.lit("8")).alias("LATERALITY"), (pl.col("AGE") + _years("_at")).alias("AGE"), pl.col("_at").alias(ORIGIN))
+        pl.col("stage").fill_null("?").alias("STAGE_BEST"),
+        pl.col("morphology").alias("MORPH_ICD10_O2"),
+        pl.lit("GX").alias("GRADE"),
+        pl.when("paired").then(pl.lit("9")).otherwise(pl.lit("8")).alias("LATERALITY"),
+        (pl.col("AGE") + _years("_at")).alias("AGE"),
+        pl.col("_at").alias(ORIGIN),
+    )
     return rows.drop("_at", "stage", "stage_group", "morphology", "paired")
 
 
@@ -89,10 +101,14 @@ def _comorbidities() -> dict[str, str]:
 
 def _surgery(rows: pl.DataFrame, dated: pl.DataFrame) -> pl.DataFrame:
     """DATE_FIRST_SURGERY by tumour: an operation belongs to the tumour diagnosed last before it, or up to 31 days after it."""
-    operations = dated.filter(pl.col("type") == "SURGERY").select(ID, "date", "decision_days").sort("date")
-    opens = rows.select(ID, "position", ((pl.col(ORIGIN).cast(pl.Int32) - BEFORE_DIAGNOSIS_DAYS).cast(pl.Date)).alias("_from")).sort("_from", "position")
+    operations = dated.filter(pl.col("type") == "SURGERY").select(ID, "seq", "date", "decision_days").sort("date")
+    opens = rows.select(ID, "position", ((pl.col(ORIGIN).cast(pl.Int32) - BEFORE_DIAGNOSIS_DAYS).cast(pl.Date)).alias("_from")).sort(
+        "_from", "position"
+    )
     owned = operations.join_asof(opens, left_on="date", right_on="_from", by=ID, strategy="backward", check_sortedness=False)
-    owned = owned.filter(pl.col("position").is_not_null()).sort(ID, "position", "date").unique([ID, "position"], keep="first", maintain_order=True)
+    owned = (
+        owned.filter(pl.col("position").is_not_null()).sort(ID, "position", "date", "seq").unique([ID, "position"], keep="first", maintain_order=True)
+    )
     return owned.select(ID, "position", pl.col("date").alias("DATE_FIRST_SURGERY"), pl.col("decision_days").alias("surgery_decision_days"))
 
 

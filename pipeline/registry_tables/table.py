@@ -32,13 +32,16 @@ def with_patient_id(rows: pl.DataFrame, declared: Table) -> pl.DataFrame:
 
 
 def fresh(rows: pl.DataFrame, declared: Table) -> pl.DataFrame:
-    """The declared columns in order; the patient's id where the rows lack it, null what they lack besides."""
+    """The declared columns in order. What the rows lack: the patient's id, a rebuilt column of one category (a constant), null else."""
     columns = []
     for name, column in declared.columns.items():
         if name in rows.columns:
             columns.append(cast(name, column))
+        elif name == declared.patient:
+            columns.append(pl.col(ID).cast(physical(column), strict=False).alias(name))
         else:
-            columns.append((pl.col(ID) if name == declared.patient else pl.lit(None)).cast(physical(column), strict=False).alias(name))
+            constant = column.categories[0] if column.role == "rebuilt" and len(column.categories) == 1 else None
+            columns.append(pl.lit(constant, physical(column)).alias(name))
     return rows.select(columns)
 
 
