@@ -78,10 +78,10 @@ def markdown(card: dict[str, Any]) -> str:
         "| | |", "|---|---|",
         f"| epsilon of this release | {privacy['epsilon']:.4g} |", f"| delta (of the population's whole life) | {privacy['delta']:.0e} |",
         f"| neighbours | {privacy['neighbours']} |", f"| population | {privacy['population']}: {privacy['universe']} |",
-        f"| spent by all releases so far | epsilon {privacy['epsilon_spent']:.4g} of {privacy['epsilon_total']:.4g} |",
+        f"| spent by all releases so far | {privacy['share_spent']:.1%} of the budget of epsilon {privacy['epsilon_total']:.4g} |",
         f"| ledger entry, chain head | {privacy['ledger_entry']}, `{privacy['chain_head']}` |", "",
         "### What ran", "", "| mechanism | times | noise |", "|---|---|---|",
-        *[f"| {m['mechanism']} | {m['times']} | {m['noise']} |" for m in privacy["mechanisms"]], "",
+        *[f"| {name} | {times:,} | {noise} |" for name, times, noise in _grouped(privacy["mechanisms"])], "",
         "### What is public", "", *[f"- {item}" for item in card["public"]], "",
         "### What the guarantee does not cover", "", *[f"- {item}" for item in card["not_covered"]], "",
         "## Known limits", "", *[f"- {item}" for item in card["limits"]], "",
@@ -93,6 +93,21 @@ def markdown(card: dict[str, Any]) -> str:
         if card[name]:
             lines += [f"{name.capitalize()}: {card[name]}", ""]
     return "\n".join(lines)
+
+
+def _grouped(mechanisms: list[dict[str, Any]]) -> list[tuple[str, int, str]]:
+    """One line per kind of mechanism; card.json lists every noise level."""
+    grouped: dict[str, list[dict[str, Any]]] = {}
+    for one in mechanisms:
+        grouped.setdefault(one["mechanism"], []).append(one)
+    return [(name, sum(one["times"] for one in ones), _noise(ones)) for name, ones in grouped.items()]
+
+
+def _noise(ones: list[dict[str, Any]]) -> str:
+    sigmas = sorted(one["sigma"] for one in ones if "sigma" in one)
+    if len(sigmas) < 2:
+        return str(ones[0]["noise"])
+    return f"sigma {sigmas[0]:.3g} to {sigmas[-1]:.3g}, each in card.json"
 
 
 def _approval(approval: dict[str, Any]) -> str:

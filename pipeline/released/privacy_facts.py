@@ -21,7 +21,7 @@ def privacy_facts(ledger: Ledger, release_id: str) -> dict[str, Any]:
     overlapping = ledger.overlapping(held.population)
     return {
         "epsilon": held.epsilon, "delta": held.delta, "mechanisms": mechanisms(held.event),
-        "population": population.name, "universe": population.universe, "epsilon_spent": balance.epsilon_spent,
+        "population": population.name, "universe": population.universe, "epsilon_spent": balance.epsilon_spent, "share_spent": balance.share_spent,
         "epsilon_total": balance.epsilon_total, "releases_charged": balance.n_releases, "renyi_order": balance.order,
         "overlapping_populations": [p.name for p in overlapping],
         "epsilon_total_of_overlapping": sum(p.epsilon for p in overlapping), "delta_total_of_overlapping": sum(p.delta for p in overlapping),
@@ -36,7 +36,7 @@ def mechanisms(event: dpa.DpEvent) -> list[dict[str, Any]]:
 
 def _described(leaf: dpa.DpEvent, times: int) -> dict[str, Any]:
     if isinstance(leaf, DiscreteGaussianDpEvent):
-        return {"mechanism": "counts with discrete Gaussian noise", "times": times, "noise": f"sigma {leaf.sigma:g}"}
+        return {"mechanism": "counts with discrete Gaussian noise", "times": times, "noise": f"sigma {leaf.sigma:g}", "sigma": leaf.sigma}
     if isinstance(leaf, dpa.PoissonSampledDpEvent):
         chance, multiplier = leaf.sampling_probability, leaf.event.noise_multiplier
         return {"mechanism": "DP-SGD step on a Poisson sample of patients", "times": times,
