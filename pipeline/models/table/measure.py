@@ -46,7 +46,13 @@ class _Reader:
 
 
 def encode_rows(patients: pl.DataFrame, domains: dict[str, Domain]) -> dict[str, np.ndarray]:
-    """Cells of each row, int32 [n] per column. Raises ValueError where a declared column is absent."""
+    """Cells of each patient, int32 [n] per column. Raises ValueError where a declared column is absent.
+
+    Ingest hands in one row per patient. The guarantee rests on it, so it is made sure of here: of a second row under the same
+    `patient_id` nothing is read, whatever it says, and nothing is said about it.
+    """
+    if "patient_id" in patients.columns:
+        patients = patients.unique("patient_id", keep="first", maintain_order=True)
     absent = [name for name in domains if name not in patients.columns]
     if absent:
         raise ValueError(f"patients: no column {', '.join(absent)}; ingest should have made every modelled column")

@@ -64,6 +64,15 @@ def test_one_more_row_moves_one_cell_of_each_block_by_one(kind: str, tmp_path: P
         assert before[block.name].size <= block.cells
 
 
+def test_a_second_row_of_a_patient_is_not_read(tmp_path: Path) -> None:
+    planned = simulated_plan(nominal_size=400)
+    named = ROWS.with_row_index("patient_id")
+    twice = pl.concat([named, named.reverse().head(30).with_columns(sex=pl.lit("F"), age=pl.lit(99, pl.Int64))])
+    once = counts_of(named, planned, tmp_path, None)
+    again = counts_of(twice, planned, tmp_path, None)
+    assert all((once[name] == again[name]).all() for name in once)
+
+
 def test_counts_of_no_rows_at_all_are_zero(tmp_path: Path) -> None:
     planned = simulated_plan(nominal_size=400)
     assert all((counts == 0).all() for counts in counts_of(ROWS.clear(), planned, tmp_path, None).values())

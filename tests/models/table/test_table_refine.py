@@ -109,6 +109,14 @@ def test_a_wide_table_with_long_code_lists(tmp_path: Path) -> None:
     assert drawn["icd"].is_in(codes[:100]).mean() > 0.22  # type: ignore[operator]
 
 
+def test_one_column_is_a_table_too(tmp_path: Path) -> None:
+    column = Column(name="c", kind="categorical", categories=("a", "b"))
+    planned = plan({"c": column}, (), ("c",), TableSettings(codes=20, steps=30), 1000)
+    assert [block.name for block in planned.blocks] == ["one/c"] and planned.blocks[0].base_sigma == pytest.approx(1.0)
+    drawn = run_fit(pl.DataFrame({"c": ["a"] * 900 + ["b"] * 100}), tmp_path, planned, 2.0).model.sample(4000, np.random.default_rng(0))
+    assert (drawn["c"] == "a").mean() == pytest.approx(0.9, abs=0.05)
+
+
 def test_the_frozen_model_has_no_exact_count_in_it(fitted: Fitted) -> None:
     """Notes are public: they hold the noisy size, never the real one, and nothing of type array."""
     assert fitted.model.notes["size_estimate"] != 12_000 or fitted.scale < 0.01
