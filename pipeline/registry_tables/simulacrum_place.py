@@ -31,6 +31,6 @@ def legal(schema: Schema, rows: pl.DataFrame, patients: pl.DataFrame, kind: str)
     rows = rows.filter(pl.col("code").is_in(schema.events.types[kind].codes))
     for rule in schema.events.legal_codes:
         if rule.type == kind:
-            able = patients.select(ID, pl.col(rule.given).alias("_given")).join(pairs(rule.allowed, "_given", "code"), on="_given").select(ID, "code")
-            rows = rows.join(able.unique(), on=[ID, "code"], how="semi", maintain_order="left")
+            rows = rows.join(patients.select(ID, pl.col(rule.given).alias("_given")), on=ID, how="inner", maintain_order="left")
+            rows = rows.join(pairs(rule.allowed, "_given", "code"), on=["_given", "code"], how="semi", maintain_order="left").drop("_given")
     return rows
