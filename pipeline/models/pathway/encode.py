@@ -52,6 +52,9 @@ class Codec:
         first = np.round(edges[bins] / grain)
         steps = np.maximum(np.round(edges[bins + 1] / grain) - first + (bins == len(edges) - 2), 1)  # the last bin holds its upper edge
         numbers = np.round((first + np.floor(rng.random(len(codes)) * steps)) * grain, column.decimals)
+        for atom in atoms:  # a bin does not hold the atom within it: its neighbour in the bin stands in
+            neighbour = np.where(atom + grain < edges[bins + 1], atom + grain, atom - grain)
+            numbers = np.where((numbers == atom) & (steps > 1), np.round(neighbour, column.decimals), numbers)
         for i, atom in enumerate(atoms):
             numbers = np.where(codes == 1 + i, atom, numbers)
         series = pl.Series(name, numbers).set(pl.Series(codes == 0), None)

@@ -1,0 +1,299 @@
+"""The pathway model: exact gradients, bounded contributions, resume, legal and useful samples."""
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import dp_accounting as dpa
+import numpy as np
+import polars as pl
+import pytest
+import torch
+from pathway_cases import toy_events, toy_log, toy_patients, toy_schema
+
+from pipeline.dp.accounting import calibrate, epsilon
+from pipeline.dp.marginals import MeasurementStore
+from pipeline.dp.noise import NoiseStream
+from pipeline.dp.sgd import DpSgd
+from pipeline.dp.tape import Tape
+from pipeline.models import pathway
+from pipeline.models.grammar import Grammar, violations
+from pipeline.models.pathway import train
+from pipeline.models.pathway.data import batch_of, encode_log
+from pipeline.models.pathway.encode import codec, gaps
+from pipeline.models.pathway.model import PathwayModel, draw, new_network
+from pipeline.models.pathway.network import PER_PATIENT, Batch
+from pipeline.models.pathway.plan import PathwayPlan, coding
+from pipeline.models.pathway.settings import PathwaySettings, for_size, from_mapping
+from pipeline.models.pathway.tables import Pathways, calibration_tables, static_parts, table_cells
+from pipeline.schema import Column
+
+SMALL = PathwaySettings(steps=12, expected_batch_size=60, width=8, calibration_patients=60)
+CPU = torch.device("cpu")
+
+
+def quiet(_: str) -> None:
+    pass
+
+
+def fit(folder: Path, *, settings: PathwaySettings = SMALL, n: int = 200, scale: float = 2.0, tape: Tape | None = None,
+        progress=quiet, checkpoint_steps: int = 5) -> PathwayModel:
+    patients = toy_patients(n)
+    made = pathway.plan(toy_schema(), settings, 200)
+    return pathway.fit(toy_schema(), patients, toy_events(patients), made, scale, store=MeasurementStore(folder / "counts"),
+                       tape=tape if tape is not None else Tape(), noise=NoiseStream(), checkpoint=folder, progress=progress,
+                       draw_patients=lambda size: toy_patients(size, 9), checkpoint_steps=checkpoint_steps)
+
+
+def per_patient_gradients(network: torch.nn.Module, batches: list[Batch]) -> list[dict[str, torch.Tensor]]:
+    """The slow way: one backward pass per patient."""
+    found = []
+    for batch in batches:
+        network.zero_grad()
+        network.row_losses(batch).sum().backward()
+        found.append({name: parameter.grad.clone() for name, parameter in network.named_parameters()})
+    return found
+
+
+def test_ghost_clipped_sum_is_the_sum_of_clipped_patient_gradients() -> None:
+    schema, patients = toy_schema(), toy_patients(15)
+    made, network = coding(schema, SMALL), new_network(schema, SMALL)
+    with torch.no_grad():
+        network.follows.weight.normal_(std=0.3)
+    log = encode_log(made, patients, toy_events(patients).filter(pl.col("patient_id") != 4))  # one patient without events
+    mechanism = DpSgd(steps=1, sampling_probability=1.0, l2_clip_norm=6.0, noise_multiplier=1.0, expected_batch_size=15.0)
+    batch = batch_of(made, log, np.arange(15), CPU)
+    found = mechanism.ghost_clipper(network, PER_PATIENT).clipped_sum(lambda: network.row_losses(batch), batch.owner, 15)
+    slow = per_patient_gradients(network, [batch_of(made, log, np.array([i]), CPU) for i in range(15)])
+    norms = [float(torch.cat([g.flatten() for g in grads.values()]).norm()) for grads in slow]
+    assert min(norms) == 0 and sum(norm > 6 for norm in norms) > 3 and sum(0 < norm < 6 for norm in norms) > 0, norms
+    for name in found:
+        expected = sum(grads[name] * min(1.0, 6.0 / max(norm, 1e-9)) for grads, norm in zip(slow, norms, strict=True))
+        torch.testing.assert_close(found[name], expected, rtol=1e-4, atol=1e-4)
+
+
+def test_one_patient_with_ten_thousand_events_moves_the_clipped_sum_by_at_most_the_clip_norm() -> None:
+    schema, patients = toy_schema(), toy_patients(6)
+    made, network = coding(schema, SMALL), new_network(schema, SMALL)
+    events = toy_events(patients.head(5))
+    heavy = pl.DataFrame({"patient_id": [6] * 10_000, "seq": list(range(10_000)), "day": np.arange(10_000) // 6, "type": ["DIAGNOSIS"] + ["CYCLE"] * 9_999},
+                         schema_overrides={"seq": pl.Int32, "day": pl.Int32})
+    log = encode_log(made, patients, pl.concat([events, heavy], how="diagonal"))
+    assert log.lengths[5] == schema.events.max_events
+    mechanism = DpSgd(steps=1, sampling_probability=1.0, l2_clip_norm=0.5, noise_multiplier=1.0, expected_batch_size=6.0)
+    clipper = mechanism.ghost_clipper(network, PER_PATIENT)
+    sums = []
+    for who in (np.arange(5), np.arange(6)):
+        batch = batch_of(made, log, who, CPU)
+        sums.append(clipper.clipped_sum(lambda batch=batch: network.row_losses(batch), batch.owner, len(who)))
+    moved = torch.cat([(sums[1][name] - sums[0][name]).flatten() for name in sums[0]]).norm()
+    assert 0.4 < moved <= 0.5 + 1e-4
+
+
+def test_encoding_of_a_patient_does_not_depend_on_the_others() -> None:
+    schema, patients = toy_schema(), toy_patients(40)
+    made, events = coding(schema, SMALL), toy_events(patients)
+    everybody = encode_log(made, patients, events)
+    mine = events.filter(pl.col("patient_id") == 17)
+    alone = encode_log(made, patients.filter(pl.col("patient_id") == 17), mine)
+    rows = slice(int(everybody.starts[16]), int(everybody.starts[16] + everybody.lengths[16]))
+    for name in ("features", "token", "gap", "attributes", "types_legal", "gap_lower", "gap_upper", "before", "day"):
+        assert (getattr(alone, name) == getattr(everybody, name)[rows]).all(), name
+    assert (alone.statics[0] == everybody.statics[16]).all()
+
+
+def test_training_sees_the_states_that_sampling_sees() -> None:
+    """A drawn log, encoded as a source is, gives back the draws' own states: every choice was legal and none is masked out."""
+    schema, patients = toy_schema(), toy_patients(120)
+    network = new_network(schema, SMALL)
+    model = PathwayModel(schema, SMALL, network)
+    events = model.sample(patients, np.random.default_rng(3))
+    log = encode_log(model.coding, patients, events)
+    kind = model.coding.grammar.token_type[log.token]
+    assert log.types_legal[np.arange(len(kind)), kind].all()
+    fixed = log.gap_lower == log.gap_upper
+    assert (log.gap[~fixed] >= 0).all() and (log.gap[fixed] == -1).all()
+
+
+def test_samples_of_an_untrained_network_are_legal() -> None:
+    schema, patients = toy_schema(), toy_patients(3000, 5)
+    events = PathwayModel(schema, SMALL, new_network(schema, SMALL)).sample(patients, np.random.default_rng(0))
+    assert violations(Grammar(schema), patients, events).is_empty()
+    assert events["patient_id"].n_unique() == 3000
+    assert events.schema["day"] == pl.Int32 and events["day"].is_between(-200, 2000).all()
+    again = PathwayModel(schema, SMALL, new_network(schema, SMALL)).sample(patients, np.random.default_rng(0))
+    assert events.equals(again)
+
+
+def test_no_patients_give_no_events() -> None:
+    schema = toy_schema()
+    events = PathwayModel(schema, SMALL, new_network(schema, SMALL)).sample(toy_patients(3).head(0), np.random.default_rng(0))
+    assert events.is_empty() and "dose" in events.columns
+
+
+def test_an_empty_table_trains_on_noise_alone(tmp_path: Path) -> None:
+    tape = Tape()
+    made = pathway.plan(toy_schema(), SMALL, 200)
+    patients = toy_patients(3)
+    pathway.fit(toy_schema(), patients.head(0), toy_events(patients).head(0), made, 2.0, store=MeasurementStore(tmp_path / "counts"), tape=tape,
+                noise=NoiseStream(), checkpoint=tmp_path, progress=quiet, draw_patients=lambda size: toy_patients(size, 9))
+    assert tape.matches(made.dp_event(2.0))
+
+
+def test_the_plan_reads_declared_numbers_only_and_survives_json() -> None:
+    made = pathway.plan(toy_schema(), SMALL, 200)
+    assert PathwayPlan.from_json(made.to_json()) == made
+    assert made.sampling_probability == 60 / 200
+    assert pathway.plan(toy_schema(), SMALL, 30).sampling_probability == 1.0
+    assert made.sgd(2.0).expected_batch_size == 60
+    sigma = next(iter(made.counts(2.0).values())).sigma
+    assert sigma >= 2.0 * (len(made.tables) / SMALL.calibration_share) ** 0.5
+    off = pathway.plan(toy_schema(), dataclasses.replace(SMALL, calibration_share=0.0), 200)
+    assert not off.counts(2.0) and off.sgd(2.0).noise_multiplier < made.sgd(2.0).noise_multiplier
+
+
+def test_what_ran_is_what_was_planned_also_after_a_resume(tmp_path: Path) -> None:
+    made = pathway.plan(toy_schema(), SMALL, 200)
+    tape = Tape()
+    fit(tmp_path / "whole", tape=tape)
+    assert tape.matches(made.dp_event(2.0))
+
+    class Killed(Exception):
+        pass
+
+    def kill(text: str) -> None:
+        if text == "pathway step 10/12":
+            raise Killed
+
+    lost = Tape()
+    with pytest.raises(Killed):
+        fit(tmp_path / "cut", tape=lost, progress=kill)
+    assert not lost.matches(made.dp_event(2.0))
+    said: list[str] = []
+    resumed = Tape()
+    fit(tmp_path / "cut", tape=resumed, progress=said.append)
+    assert resumed.matches(made.dp_event(2.0))
+    assert "pathway step 10/12, resumed" in said and "pathway step 5/12" not in said
+
+
+def test_a_checkpoint_of_another_mechanism_is_refused_and_holds_no_noise(tmp_path: Path) -> None:
+    fit(tmp_path)
+    with train.safe_open(tmp_path / train.CHECKPOINT, framework="pt") as stored:
+        assert {name.split("/")[0] for name in stored.keys()} == {"weights", "average", "first", "second"}  # noqa: SIM118
+        assert set(stored.metadata()) == {"step", "mechanism"}
+    with pytest.raises(ValueError, match="another mechanism|already measured"):
+        fit(tmp_path, scale=2.5)
+
+
+def test_saved_and_loaded_models_draw_the_same(tmp_path: Path) -> None:
+    model = fit(tmp_path)
+    model.save(tmp_path / "model")
+    loaded = PathwayModel.load(tmp_path / "model", toy_schema())
+    patients = toy_patients(50, 3)
+    assert loaded.tilt and loaded.sample(patients, np.random.default_rng(1)).equals(model.sample(patients, np.random.default_rng(1)))
+
+
+def bigrams(events: pl.DataFrame) -> dict[str, float]:
+    token = pl.concat_str([pl.col("type"), pl.col("code").fill_null("")], separator=":")
+    pair = pl.concat_str([token, token.shift(-1).over("patient_id").fill_null("END")], separator=">")
+    counted = events.select(pair.alias("pair"))["pair"].value_counts(normalize=True)
+    return dict(counted.iter_rows())
+
+
+def distance(a: dict[str, float], b: dict[str, float]) -> float:
+    return sum(abs(a.get(key, 0) - b.get(key, 0)) for key in a.keys() | b.keys()) / 2
+
+
+def test_transitions_are_learned_at_epsilon_3(tmp_path: Path) -> None:
+    """Against legal walks of the untrained network: what the grammar alone knows."""
+    schema, patients = toy_schema(nominal_size=2000), toy_patients(2000)
+    events = toy_events(patients)
+    settings = dataclasses.replace(for_size(2000), steps=60, width=16, learning_rate=0.05, calibration_patients=500)
+    made = pathway.plan(schema, settings, 2000)
+    scale, event = calibrate(made.dp_event, 3.0, 1e-6)
+    assert epsilon(event, 1e-6) <= 3.0
+    model = pathway.fit(schema, patients, events, made, scale, store=MeasurementStore(tmp_path / "counts"), tape=Tape(), noise=NoiseStream(),
+                        checkpoint=tmp_path, progress=quiet, draw_patients=lambda size: toy_patients(size, 9))
+    static = toy_patients(2000, 8)
+    fresh, learned = bigrams(toy_events(static, 4)), model.sample(static, np.random.default_rng(2))
+    legal_only = PathwayModel(schema, settings, new_network(schema, settings)).sample(static, np.random.default_rng(2))
+    assert distance(fresh, bigrams(learned)) < 0.15 < 0.5 * distance(fresh, bigrams(legal_only))
+    assert violations(Grammar(schema), static, learned).is_empty()
+
+
+def test_calibration_moves_a_table_towards_its_counts(tmp_path: Path) -> None:
+    """An untrained network, tables measured with almost no noise: the picked pathways come nearer to the source than single draws."""
+    schema, patients = toy_schema(), toy_patients(1500)
+    settings = dataclasses.replace(SMALL, candidates=8, calibration_patients=1500)
+    made = pathway.plan(schema, settings, 1500)
+    model = PathwayModel(schema, settings, new_network(schema, settings), made.tables)
+    log = encode_log(model.coding, patients, toy_events(patients))
+    noisy = train.measure_tables(model, log, patients, made, 0.02, store=MeasurementStore(tmp_path), tape=Tape(), noise=NoiseStream())
+    calibrated = model.calibrated(train.find_tilt(model, noisy, 0.1, patients, np.random.default_rng(1)))
+
+    def combinations(events: pl.DataFrame) -> dict[str, float]:
+        seen = pl.concat_str([(pl.col("type") == kind).any().cast(pl.Int8).cast(pl.String) for kind in ("SURGERY", "REGIMEN")])
+        return dict(events.group_by("patient_id").agg(seen.alias("seen"))["seen"].value_counts(normalize=True).iter_rows())
+
+    real = combinations(toy_events(patients))
+    before, after = (distance(real, combinations(m.sample(patients, np.random.default_rng(2)))) for m in (model, calibrated))
+    assert after < 0.6 * before
+
+
+def test_a_patient_is_in_one_cell_of_each_table() -> None:
+    schema, patients = toy_schema(), toy_patients(300)
+    made = coding(schema, SMALL)
+    tables = calibration_tables(made, schema.strata)
+    log = encode_log(made, patients, toy_events(patients).filter(pl.col("patient_id") > 3))
+    statics = {part: c.encode(patients[c.column.name]).astype(np.int64) for part, c in static_parts(made, tables).items()}
+    owner = np.repeat(np.arange(300), log.lengths)
+    for table, cell in zip(tables, table_cells(made, tables, statics, Pathways(300, owner, log.token.astype(int), log.day)), strict=True):
+        assert cell.shape == (300,) and cell.min() >= 0 and cell.max() < table.cells
+
+
+def test_candidates_share_their_patients_static_row() -> None:
+    schema, patients = toy_schema(), toy_patients(40)
+    drawn = draw(coding(schema, SMALL), new_network(schema, SMALL), patients, 3, np.random.default_rng(0))
+    assert drawn.pathways.n == 120 and set(drawn.pathways.owner) == set(range(120))
+    surgery = [v for v, (name, _) in enumerate(Grammar(schema).tokens) if name == "SURGERY"]
+    owners = drawn.pathways.owner[np.isin(drawn.pathways.token, surgery)] // 3
+    assert "lung" not in set(patients["site"].gather(owners))
+
+
+@pytest.mark.parametrize("column", [
+    Column(name="x", kind="continuous", lower=0, upper=10, decimals=1, atoms=(0.0,), nullable=True),
+    Column(name="x", kind="continuous", lower=0, upper=5_000_000, transform="asinh", scale=100, atoms=(0.0,)),
+    Column(name="x", kind="date", lower=15000, upper=15400),
+    Column(name="x", kind="categorical", categories=("a", "b"), nullable=True),
+])
+def test_decoded_values_fall_into_their_own_cell(column: Column) -> None:
+    cells = codec(column, 12)
+    codes = np.flatnonzero(cells.legal).repeat(50)
+    values = cells.decode(codes, np.random.default_rng(0))
+    assert (cells.encode(values) == codes).all()
+    if cells.is_numeric:
+        numbers = (values.cast(pl.Int32) if column.kind == "date" else values).drop_nulls()
+        assert numbers.min() >= column.lower and numbers.max() <= column.upper
+
+
+def test_waiting_times_stay_within_bin_and_bounds() -> None:
+    bins, rng = gaps(toy_log().gap_edges, -200, 2000), np.random.default_rng(0)
+    lower, upper = rng.integers(0, 100, 5000), rng.integers(100, 2200, 5000)
+    legal = bins.legal(lower, upper)
+    picked = np.array([rng.choice(np.flatnonzero(row)) for row in legal])
+    days = bins.decode(picked, lower, upper, rng)
+    assert (bins.encode(days) == picked).all() and (days >= lower).all() and (days <= upper).all()
+
+
+def test_unknown_settings_are_named() -> None:
+    with pytest.raises(ValueError, match=r"no setting stepz; there are .*steps"):
+        from_mapping({"stepz": 3}, 1000)
+    with pytest.raises(ValueError, match="calibration_share"):
+        from_mapping({"calibration_share": 1.0}, 1000)
+    assert from_mapping({"steps": 7}, 100_000).expected_batch_size == 1024
+
+
+def test_the_tape_counts_single_steps() -> None:
+    step = DpSgd(steps=3, sampling_probability=0.5, l2_clip_norm=1.0, noise_multiplier=1.0, expected_batch_size=1.0)
+    tape = Tape([step.step_event, dpa.SelfComposedDpEvent(step.step_event, 2)])
+    assert tape.matches(step.dp_event)

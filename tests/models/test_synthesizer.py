@@ -1,0 +1,125 @@
+"""The two models as one artefact: a plan from public numbers, one joint accounting, draws that do not depend on partitions."""
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from pathway_cases import schema_of, toy_events, toy_patients, toy_schema
+
+from pipeline.dp.accounting import epsilon
+from pipeline.dp.tape import Tape
+from pipeline.models import synthesizer
+from pipeline.models.declared import schema_from_plain, to_plain
+from pipeline.models.grammar import Grammar, violations
+from pipeline.models.synthesizer import Plan, Synthesizer, plan
+from pipeline.params import PrivacyParams, TrainParams
+from pipeline.restricted.train import fit_public
+
+TRAIN = TrainParams(shares={"table": 0.4, "pathway": 0.6}, table={"steps": 20, "codes": 50, "max_bins": 6},
+                    pathway={"steps": 6, "width": 8, "calibration_patients": 50}, device="cpu", checkpoint_steps=50)
+PRIVACY = PrivacyParams(epsilon=1.0, delta=1e-6)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Synthesizer:
+    patients = toy_patients(150)
+    folder = tmp_path_factory.mktemp("model") / "model"
+    fit_public(toy_schema(), patients, toy_events(patients), 1.0, 1e-6, TRAIN, folder)
+    return Synthesizer.load(folder)
+
+
+def test_the_joint_event_keeps_the_target_and_uses_it() -> None:
+    made = plan(toy_schema(), PRIVACY, TRAIN)
+    assert 0.99 < epsilon(made.dp_event, 1e-6) <= 1.0
+    assert Tape([made.table.dp_event(made.table_scale), made.pathway.dp_event(made.pathway_scale)]).matches(made.dp_event)
+
+
+def test_more_share_means_less_noise() -> None:
+    little, much = (plan(toy_schema(), PRIVACY, dataclasses.replace(TRAIN, shares={"table": 1 - s, "pathway": s})) for s in (0.2, 0.8))
+    assert much.pathway.sgd(much.pathway_scale).noise_multiplier < little.pathway.sgd(little.pathway_scale).noise_multiplier
+    assert min(m.sigma for m in much.table.counts(much.table_scale).values()) > min(m.sigma for m in little.table.counts(little.table_scale).values())
+
+
+def test_a_plan_survives_json_to_the_last_sigma() -> None:
+    made = plan(toy_schema(), PRIVACY, TRAIN)
+    again = Plan.from_json(json.loads(json.dumps(made.to_json())))
+    assert again == made and Tape([again.dp_event]).matches(made.dp_event)
+    with pytest.raises(ValueError, match="format"):
+        Plan.from_json({**made.to_json(), "format": 0})
+
+
+def test_a_dataset_without_events_gives_everything_to_the_table() -> None:
+    made = plan(schema_of(None), PRIVACY, TRAIN)
+    assert made.pathway is None and made.table_share == 1.0
+    assert 0.99 < epsilon(made.dp_event, 1e-6) <= 1.0
+
+
+def test_delta_is_never_above_the_populations() -> None:
+    schema = toy_schema()
+    strict = dataclasses.replace(schema, population=dataclasses.replace(schema.population, delta=1e-8))
+    assert plan(strict, PRIVACY, TRAIN).delta == 1e-8
+    assert epsilon(plan(strict, PRIVACY, TRAIN).dp_event, 1e-8) <= 1.0
+
+
+def test_an_extract_does_not_depend_on_partitions(model: Synthesizer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(synthesizer, "BLOCK", 40)
+    wholes = []
+    for rows in (7, 100, 1000):
+        parts = list(model.sample(100, 5, rows))
+        assert all(len(patients) <= rows for patients, _ in parts)
+        assert all(set(events["patient_id"]) == set(patients["patient_id"]) for patients, events in parts)
+        wholes.append((pl.concat([p for p, _ in parts]), pl.concat([e for _, e in parts])))
+    assert wholes[0][0].equals(wholes[1][0]) and wholes[0][1].equals(wholes[1][1]) and wholes[1][1].equals(wholes[2][1])
+    assert wholes[0][0]["patient_id"].to_list() == list(range(1, 101))
+    assert not next(model.sample(100, 6, 100))[1].equals(wholes[0][1])
+
+
+def test_prompts_hold_and_pathways_stay_legal(model: Synthesizer) -> None:
+    patients, events = next(model.sample(200, 1, 200, where={"site": ["colon", "lung"], "age": (40, 50)}))
+    assert set(patients["site"]) <= {"colon", "lung"} and patients["age"].is_between(40, 50).all()
+    assert violations(Grammar(model.schema), patients, events).is_empty()
+    assert patients.columns == ["patient_id", *model.schema.patients]
+
+
+def test_no_patients_and_bad_numbers(model: Synthesizer) -> None:
+    [(patients, events)] = list(model.sample(0, 1, 10))
+    assert patients.is_empty() and events.is_empty()
+    with pytest.raises(ValueError, match="partition_rows"):
+        next(model.sample(1, 1, 0))
+
+
+def test_a_saved_model_needs_nothing_but_its_folder(model: Synthesizer, tmp_path: Path) -> None:
+    model.save(tmp_path / "model")
+    facts = json.loads((tmp_path / "model" / "model.json").read_text())
+    assert facts["privacy"]["epsilon"] == 1.0 and facts["privacy"]["mechanisms"]
+    loaded = Synthesizer.load(tmp_path / "model")
+    assert to_plain(loaded.schema) == to_plain(model.schema)
+    assert next(loaded.sample(30, 2, 30))[1].equals(next(model.sample(30, 2, 30))[1])
+    assert not [path for path in (tmp_path / "model").rglob("*") if path.suffix in (".pkl", ".pt", ".tmp")]
+
+
+def test_declarations_survive_as_plain_values() -> None:
+    schema = toy_schema()
+    again = schema_from_plain(json.loads(json.dumps(to_plain(schema))))
+    assert to_plain(again) == to_plain(schema) and again.events.types["CYCLE"] == schema.events.types["CYCLE"]
+    with pytest.raises(ValueError, match="declaration"):
+        schema_from_plain({"dataset": "x", "colour": 3})
+
+
+def test_a_benchmark_fit_refuses_what_is_not_public(tmp_path: Path) -> None:
+    secret = dataclasses.replace(toy_schema(), public=False)
+    with pytest.raises(ValueError, match="not declared `public: true`"):
+        fit_public(secret, toy_patients(5), None, 1.0, 1e-6, TRAIN, tmp_path / "model")
+    assert not (tmp_path / "model").exists()
+
+
+def test_rows_do_not_change_the_plan(tmp_path: Path) -> None:
+    """The same sigmas, steps and probabilities for 20 patients and for 150."""
+    few = toy_patients(20, 3)
+    fitted = fit_public(toy_schema(), few, toy_events(few), 1.0, 1e-6, TRAIN, tmp_path / "few")
+    assert fitted.plan == plan(toy_schema(), PRIVACY, TRAIN)
+    assert np.isclose(fitted.plan.scale, Synthesizer.load(tmp_path / "few").plan.scale)
