@@ -81,6 +81,7 @@ def run_suite(suite: Suite, rows: pl.DataFrame, *, with_page: bool = True) -> Su
 def _great_expectations() -> Any:
     """The module, silenced and with its analytics off."""
     os.environ["GX_ANALYTICS_ENABLED"] = "false"
+    logging.getLogger("great_expectations").setLevel(logging.CRITICAL)  # it speaks while it is imported
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import great_expectations
