@@ -51,14 +51,13 @@ def cap_events(log: EventLog, events: pl.DataFrame, clipped: Counter[str]) -> pl
     """The first `at_most` events of each type, without what lies inside an opener cut off; then the first `max_events`, the end always kept."""
     kind = pl.col("type")
     is_end = kind.is_in(list(log.terminal))
-    keep = pl.lit(True)
-    for name, declared in log.types.items():
-        if declared.at_most is not None and not declared.terminal:
-            keep = keep & ~((kind == name) & ((kind == name).cum_sum().over(ID) > declared.at_most))
-        opener = log.types[declared.inside] if declared.inside else None
-        if opener is not None and opener.at_most is not None:
-            keep = keep & ~((kind == name) & ((kind == opener.name).cum_sum().over(ID) > opener.at_most))
-    kept = events.filter(keep.fill_null(True))
+    most = {name: declared.at_most for name, declared in log.types.items() if declared.at_most is not None and not declared.terminal}
+    nth = pl.int_range(1, pl.len() + 1).over(ID, "type")
+    is_cut = nth > kind.replace_strict(most, default=None, return_dtype=pl.Int64)
+    for opener in {declared.inside for declared in log.types.values()} & set(most):
+        inner = [name for name, declared in log.types.items() if declared.inside == opener]
+        is_cut = is_cut.fill_null(False) | (kind.is_in(inner) & ((kind == opener).cum_sum().over(ID) > most[opener]))
+    kept = events.filter(~is_cut.fill_null(False))
     clipped["events above at_most"] += events.height - kept.height
     position = pl.int_range(pl.len()).over(ID)
     within = kept.filter(is_end | (position < log.max_events - 1))

@@ -175,12 +175,12 @@ def _structure(path: Path) -> Iterator[None]:
         yield
     except (EOFError, zlib.error, gzip.BadGzipFile):
         raise ValueError(f"{path.name} is a truncated or damaged gzip file. Copy it again from its origin.") from None
-    except (pa.ArrowException, pl.exceptions.ComputeError) as error:
+    except PermissionError:
+        raise ValueError(f"{path.name} may not be read by this account. Correct the file's rights.") from None
+    except (pa.ArrowException, OSError) as error:
         if not path.name.lower().endswith(".parquet"):
             raise
         raise ValueError(f"{path.name} is no readable Parquet file ({type(error).__name__}). Copy it again from its origin.") from None
-    except PermissionError:
-        raise ValueError(f"{path.name} may not be read by this account. Correct the file's rights.") from None
 
 
 def _csv_fields(path: Path) -> list[str]:

@@ -101,6 +101,15 @@ def test_a_parquet_file_that_is_none(bench: Bench, tmp_path: Path) -> None:
     assert re.fullmatch(r"heart_kaggle_303.parquet is no readable Parquet file \(\w+\). Copy it again from its origin.", message)
 
 
+def test_a_damaged_parquet_file(bench: Bench, tmp_path: Path) -> None:
+    path = tmp_path / "uci_credit_card.parquet"
+    pl.DataFrame([credit_row(n, AGE=str(18 + n % 80)) for n in range(2000)], schema=list(CREDIT_COLUMNS), orient="row").write_parquet(path)
+    content = bytearray(path.read_bytes())
+    content[100 : len(content) // 2] = bytes(len(content) // 2 - 100)
+    path.write_bytes(content)
+    assert "is no readable Parquet file" in refused(bench, path, "credit_default")
+
+
 def test_a_parquet_type_that_does_not_fit(bench: Bench, tmp_path: Path) -> None:
     frame = pl.DataFrame([heart_row()], schema=list(HEART), orient="row").with_columns(age=pl.lit([1, 2]))
     frame.write_parquet(tmp_path / "heart_kaggle_303.parquet")
