@@ -54,7 +54,7 @@ def cap_events(log: EventLog, events: pl.DataFrame, clipped: Counter[str]) -> pl
     most = {name: declared.at_most for name, declared in log.types.items() if declared.at_most is not None and not declared.terminal}
     nth = pl.int_range(1, pl.len() + 1).over(ID, "type")
     is_cut = nth > kind.replace_strict(most, default=None, return_dtype=pl.Int64)
-    for opener in {declared.inside for declared in log.types.values()} & set(most):
+    for opener in {declared.inside for declared in log.types.values() if declared.inside} & set(most):
         inner = [name for name, declared in log.types.items() if declared.inside == opener]
         is_cut = is_cut.fill_null(False) | (kind.is_in(inner) & ((kind == opener).cum_sum().over(ID) > most[opener]))
     kept = events.filter(~is_cut.fill_null(False))
