@@ -70,7 +70,7 @@ class PathwayModel:
 
     def candidate_cells(self, patients: pl.DataFrame, drawn: Drawn) -> list[np.ndarray]:
         """Cell of each candidate in each calibration table, int64 [n, M] per table."""
-        candidates = drawn.pathways.n // max(patients.height, 1)
+        candidates = self.settings.candidates
         statics = {part: np.repeat(c.encode(patients[c.column.name]).astype(np.int64), candidates)
                    for part, c in static_parts(self.coding, self.tables).items()}
         return [cell.reshape(patients.height, candidates) for cell in table_cells(self.coding, self.tables, statics, drawn.pathways)]
