@@ -10,6 +10,7 @@ import pytest
 from registry_cases import ANN, BEA, CONTEXT, EXTRACT, change, clean, read_csvs, schema
 
 from pipeline import registry_tables
+from pipeline.expectations.table_checks import by_patient, rates
 from pipeline.rules import Log, Rule, RuleContext, check, failing_patients
 from pipeline.rules.extract import copies, missing_shares
 from pipeline.simulator.simulate import simulate
@@ -127,3 +128,27 @@ def test_rare_categories_go_by_charged_counts() -> None:
     assert check(schema(), clean(), synthetic)["57"].n_failing == 1
     assert check(schema(), clean(), replace(synthetic, rare_below=2.0))["57"].status == "pass"
     assert {ANN, BEA} <= set(clean()[T]["PATIENTID"])
+
+
+@pytest.mark.parametrize("kept", [(), ("sim_av_patient", "sim_av_tumour")], ids=["no row at all", "nobody treated"])
+def test_empty_tables_break_nothing(kept: tuple[str, ...]) -> None:
+    few = {name: rows if name in kept else rows.clear() for name, rows in clean().items()}
+    assert failing_patients(schema(), few, CONTEXT).height == 0
+    assert check(schema(), few, CONTEXT).with_status("fail") == ()
+
+
+def test_ids_may_be_text() -> None:
+    tables = change(clean(), T, pl.col("TUMOURID") == 3, GRADE="G9")
+    named = {name: rows.with_columns(pl.col(column.name).cast(pl.String) for column in schema().tables[name].columns.values() if column.kind == "id")
+             for name, rows in tables.items()}
+    assert failing_patients(schema(), named, CONTEXT).rows() == [(str(BEA), "33")]
+
+
+def test_the_table_of_results_has_a_row_for_each_patient_and_one_for_rows_of_nobody() -> None:
+    tables = change(clean(), C, pl.col("MERGED_CYCLE_ID") == 12, MERGED_REGIMEN_ID=77)
+    tables = change(tables, T, pl.col("TUMOURID") == 3, GRADE="G9")
+    table = by_patient(check(schema(), tables, CONTEXT), pl.Series([ANN, BEA]))
+    assert table.filter(pl.col("rule_33") == False)["patient_id"].to_list() == [BEA]  # noqa: E712
+    assert table.filter(pl.col("rule_05a") == False)["patient_id"].to_list() == [None]  # noqa: E712
+    assert table["rule_53"].null_count() == 3  # not applicable: no log was given
+    assert rates(check(schema(), tables, CONTEXT)).height == 1
