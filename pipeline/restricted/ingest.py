@@ -146,8 +146,13 @@ def _nested(counts: Counter[tuple[str, str]]) -> dict[str, dict[str, int]]:
 
 @contextmanager
 def _new_folder(path: Path) -> Iterator[Path]:
-    """A temporary folder beside `path` that takes its place when the block ends well, and vanishes otherwise."""
+    """A temporary folder beside `path` that takes its place when the block ends well, and vanishes otherwise.
+
+    What a killed attempt left is removed first: one stage at a time runs in a workspace.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
+    for left in path.parent.glob(f".{path.name}.*.tmp*"):
+        shutil.rmtree(left)
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
     temporary.mkdir()
     try:

@@ -134,6 +134,13 @@ def test_a_refused_run_keeps_what_stood_there(bench: Bench, tmp_path: Path) -> N
     assert sorted(path.name for path in workspace.restricted.root.iterdir()) == ["data"]
 
 
+def test_what_a_killed_attempt_left_is_removed(bench: Bench, tmp_path: Path) -> None:
+    workspace = bench.workspace()
+    (workspace.restricted.root / ".data.0123abcd.tmp" / "work").mkdir(parents=True)
+    bench.ingest("uci_heart", write_csv(tmp_path / NAME, HEART, heart_row()), workspace=workspace)
+    assert [path.name for path in workspace.restricted.root.iterdir()] == ["data"]
+
+
 def test_no_source_is_said(bench: Bench, tmp_path: Path) -> None:
     from pipeline import params, schema
     from pipeline.restricted import ingest

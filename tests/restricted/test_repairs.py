@@ -1,6 +1,8 @@
 """Each declared repair of a cell: what it mends, and what it leaves alone."""
 from __future__ import annotations
 
+from pathlib import Path
+
 import polars as pl
 import pytest
 from hypothesis import given, settings
@@ -84,3 +86,9 @@ def test_a_cell_is_legal_or_named_whatever_it_holds(cells: list[str | None], col
             assert not column.categories or value is None or value in column.categories
             assert column.lower is None or value is None or column.kind == "date" or column.lower <= value <= column.upper  # type: ignore[operator]
     assert [cast(column, cell) for cell in cells] == [([value], [reason]) for value, reason in zip(values, reasons, strict=True)]
+
+
+def test_the_handbook_names_every_repair() -> None:
+    text = (Path(__file__).resolve().parents[2] / "docs" / "ingest.md").read_text(encoding="utf-8")
+    names = [*repairs.ALWAYS, *repairs.DECLARED, *(f"{name}(" for name in repairs.WITH_ARGUMENT), *repairs.OF_PATIENTS]
+    assert [name for name in names if f"`{name}" not in text] == []
