@@ -40,7 +40,8 @@ def log_rebuilds(registry: Registry, context: RuleContext) -> Finding | None:
         return None
     from pipeline.registry_tables import to_log
 
-    tables = {registry.declared(name): rows.select(list(registry.schema.tables[registry.declared(name)].columns)) for name, rows in registry.raw.items()}
+    declared = {name: registry.schema.tables[registry.declared(name)] for name in registry.raw}
+    tables = {table.name: registry.raw[name].select(list(table.columns)) for name, table in declared.items()}
     rebuilt = to_log(registry.schema, tables).events
     assert rebuilt is not None  # a registry dataset has a log
     columns = ["seq", "day", "type", "code", *registry.schema.events.attributes]
