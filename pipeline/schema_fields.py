@@ -30,7 +30,7 @@ class FieldReader:
             return {}
         return value
 
-    def build(self, kind: type, path: Path_, given: Mapping[str, Any], **ready: Any) -> Any:
+    def build(self, kind: type, path: Path_, given: Mapping[str, Any], /, **ready: Any) -> Any:
         """`kind(**given)` with unknown and missing fields noted instead of raised; None where it cannot be built."""
         known = {field.name: field for field in fields(kind)}
         for name in given:
