@@ -35,7 +35,7 @@ def _from_plain(hint: Any, value: Any) -> Any:
     if value is None:
         return None
     origin, inner = get_origin(hint), get_args(hint)
-    if is_dataclass(hint):
+    if isinstance(hint, type) and is_dataclass(hint):
         hints = get_type_hints(hint)
         return hint(**{name: _from_plain(hints[name], item) for name, item in value.items()})
     if origin in (Union, types.UnionType):

@@ -127,12 +127,13 @@ def fit(schema: Schema, patients: pl.DataFrame, events: pl.DataFrame | None, mad
                        progress=lambda text: progress(f"table: {text}"), device=device, checkpoint_steps=checkpoint_steps)
     if made.pathway is None:
         return Synthesizer(schema, made, tables, None)
+    seed = made.pathway.settings.seed
     if events is None:
         raise ValueError(f"{schema.dataset} declares events, but there is no event log: ingest should have made one")
     pathways = pathway.fit(schema, patients, events, made.pathway, made.pathway_scale, store=store, tape=tape, noise=noise,
                            checkpoint=checkpoint / "pathway", progress=lambda text: progress(f"pathway: {text}"), device=device,
                            checkpoint_steps=checkpoint_steps,
-                           draw_patients=lambda n: _numbered(tables.sample(n, np.random.default_rng([made.pathway.settings.seed, n])), 1))
+                           draw_patients=lambda n: _numbered(tables.sample(n, np.random.default_rng([seed, n])), 1))
     return Synthesizer(schema, made, tables, pathways)
 
 

@@ -52,7 +52,8 @@ def random_walk(grammar: Grammar, patients: pl.DataFrame, seed: int) -> pl.DataF
         token = np.array([rng.choice(np.flatnonzero(ok)) if ok.any() else 0 for ok in tokens])
         kind, every = grammar.token_type[token], np.arange(len(token))
         lower, upper = now.lower[every, kind], now.upper[every, kind]
-        day = np.where(rng.random(len(token)) < .5, np.where(rng.random(len(token)) < .5, lower, upper), rng.integers(lower, np.maximum(upper, lower) + 1))
+        extreme = np.where(rng.random(len(token)) < .5, lower, upper)
+        day = np.where(rng.random(len(token)) < .5, extreme, rng.integers(lower, np.maximum(upper, lower) + 1))
         for i in np.flatnonzero(going):
             rows.append((int(patients["patient_id"][int(i)]), int(walk.used[i]), int(day[i]), *grammar.tokens[token[i]]))
         ended = walk.done.copy()

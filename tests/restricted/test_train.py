@@ -25,10 +25,22 @@ public: true
 layout: log
 population: {name: toy, universe: toy, kind: simulated, nominal_size: 150, epsilon: 3.0, delta: 1.0e-6, ceiling_epsilon: 3.0}
 tables:
-  people: {file: people.csv, key: [id], patient: id, columns: {id: {kind: id, role: key}, sex: {kind: categorical, categories: [F, M], source: tests},
-    joined: {kind: date, lower: 2012-01-01, upper: 2014-12-31, source: tests}, left: {kind: date, role: rebuilt, lower: 2012-01-01, upper: 2019-12-31, source: tests, rule: end}}}
-  visits: {file: visits.csv, patient: id, columns: {id: {kind: id, role: key}, date: {kind: date, lower: 2012-01-01, upper: 2019-12-31, source: tests}}}
-patients: {sex: {kind: categorical, categories: [F, M], source: tests}, joined: {kind: date, lower: 2012-01-01, upper: 2014-12-31, source: tests}}
+  people:
+    file: people.csv
+    key: [id]
+    patient: id
+    columns:
+      id: {kind: id, role: key}
+      sex: {kind: categorical, categories: [F, M], source: tests}
+      joined: {kind: date, lower: 2012-01-01, upper: 2014-12-31, source: tests}
+      left: {kind: date, role: rebuilt, lower: 2012-01-01, upper: 2019-12-31, source: tests, rule: end}
+  visits:
+    file: visits.csv
+    patient: id
+    columns: {id: {kind: id, role: key}, date: {kind: date, lower: 2012-01-01, upper: 2019-12-31, source: tests}}
+patients:
+  sex: {kind: categorical, categories: [F, M], source: tests}
+  joined: {kind: date, lower: 2012-01-01, upper: 2014-12-31, source: tests}
 events:
   origin: joined
   anchor: null

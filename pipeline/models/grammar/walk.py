@@ -51,7 +51,8 @@ def start(grammar: Grammar, patients: pl.DataFrame) -> Walk:
     types_ok = np.zeros((len(sets), grammar.n_types), bool)
     for v, t in enumerate(grammar.token_type):
         types_ok[:, t] |= sets[:, v]
-    return Walk(legal_sets=sets, legal_set=index, types_ok=types_ok[index], last_type=np.full(n, -1, np.int16), day=np.full(n, grammar.log.lower_day, np.int32),
+    return Walk(legal_sets=sets, legal_set=index, types_ok=types_ok[index], last_type=np.full(n, -1, np.int16),
+                day=np.full(n, grammar.log.lower_day, np.int32),
                 used=np.zeros(n, np.int32), counts=np.zeros((n, grammar.n_types), np.int16),
                 open=np.zeros((n, len(grammar.openers)), bool), due=np.full((n, len(grammar.due_type)), NEVER, np.int32), done=np.zeros(n, bool))
 

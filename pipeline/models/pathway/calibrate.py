@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pipeline.models.pathway.model import PathwayModel
 
 STEPS, RATE = 300, 0.1
-PRIOR_DEVIATION = 1.0  # of a cell's log weight
+PRIOR_DEVIATION = 2.0  # of a cell's log weight
 
 
 def find_tilt(model: PathwayModel, noisy: list[np.ndarray], sigma: float, patients: pl.DataFrame,

@@ -32,8 +32,8 @@ class Codec:
     def encode(self, values: pl.Series) -> np.ndarray:
         """int16 [n]."""
         if not self.is_numeric:
-            codes = {value: i + 1 for i, value in enumerate(self.column.categories)}
-            return values.cast(pl.String).replace_strict(codes, default=0, return_dtype=pl.Int16).to_numpy()
+            numbered = {value: i + 1 for i, value in enumerate(self.column.categories)}
+            return values.cast(pl.String).replace_strict(numbered, default=0, return_dtype=pl.Int16).to_numpy()
         numbers = (values.cast(pl.Date).cast(pl.Int32) if self.column.kind == "date" else values).cast(pl.Float64).to_numpy()
         inside = np.clip(np.searchsorted(np.array(self.edges), numbers, side="right") - 1, 0, len(self.edges) - 2)
         codes = 1 + len(self.column.atoms) + inside
@@ -71,8 +71,8 @@ def codec(column: Column, bins: int) -> Codec:
         raise ValueError(f"{column.name}: a {column.kind} column needs public bounds")
     grain = 10.0 ** -column.decimals if column.kind == "continuous" else 1.0
     if column.transform == "asinh":
-        ends = np.arcsinh(np.array([column.lower, column.upper]) / column.scale)
-        edges = np.sinh(np.linspace(*ends, bins + 1)) * column.scale
+        low, high = np.arcsinh(column.lower / column.scale), np.arcsinh(column.upper / column.scale)
+        edges = np.sinh(np.linspace(low, high, bins + 1)) * column.scale
     else:
         edges = np.linspace(column.lower, column.upper, bins + 1)
     edges = np.unique(np.round(np.round(edges / grain) * grain, 9))

@@ -47,8 +47,9 @@ _BY_SIZE = ((20_000, 300, 512, 0.03, 10.0), (100_000, 400, 1024, 0.02, 20.0), (2
 def for_size(nominal_size: int) -> PathwaySettings:
     """Defaults for a declared size: the next measured one at or above three quarters of it; below that, a quarter of everybody a step."""
     if nominal_size < 15_000:
-        return PathwaySettings(steps=200, expected_batch_size=max(min(512, math.ceil(nominal_size / 4)), 16), learning_rate=0.03, l2_clip_norm=8.0)
-    size, steps, batch, rate, clip = next((row for row in _BY_SIZE if nominal_size <= row[0] * 4 / 3), _BY_SIZE[-1])
+        return PathwaySettings(steps=200, expected_batch_size=max(min(512, math.ceil(nominal_size / 4)), 16), learning_rate=0.02, l2_clip_norm=8.0,
+                               candidates=8)
+    _, steps, batch, rate, clip = next((row for row in _BY_SIZE if nominal_size <= row[0] * 4 / 3), _BY_SIZE[-1])
     return PathwaySettings(steps=steps, expected_batch_size=batch, learning_rate=rate, l2_clip_norm=clip)
 
 

@@ -8,6 +8,7 @@ import json
 import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 import dp_accounting as dpa
@@ -80,7 +81,7 @@ def measure_tables(model: PathwayModel, log: EncodedLog, patients: pl.DataFrame,
     cells = table_cells(model.coding, plan.tables, statics, Pathways(log.n_patients, owner, log.token.astype(np.int64), log.day))
     noisy = []
     for table, cell in zip(plan.tables, cells, strict=True):
-        noisy.append(store.get_or_measure(mechanisms[table.name], lambda cell=cell, table=table: one_way_counts(cell, table.cells), noise))
+        noisy.append(store.get_or_measure(mechanisms[table.name], partial(one_way_counts, cell, table.cells), noise))
         tape.append(mechanisms[table.name].dp_event)
     return noisy
 
@@ -100,7 +101,7 @@ def train_weights(network: PathwayNetwork, model: PathwayModel, log: EncodedLog,
         _load(parameters, state.weights)
         sampled = mechanism.sample(log.n_patients, noise)
         batches = (batch_of(model.coding, log, part, where) for part in micro_batches(sampled, settings.micro_batch))
-        sums = (clipper.clipped_sum(lambda batch=batch: network.row_losses(batch), batch.owner, len(batch.statics)) for batch in batches)
+        sums = (clipper.clipped_sum(partial(network.row_losses, batch), batch.owner, len(batch.statics)) for batch in batches)
         _update(state, mechanism.noisy_gradient(sums, parameters, noise), mechanism.steps, settings)
         tape.append(mechanism.step_event)
         if state.step % checkpoint_steps == 0 or state.step == mechanism.steps:

@@ -76,7 +76,8 @@ def test_one_patient_with_ten_thousand_events_moves_the_clipped_sum_by_at_most_t
     schema, patients = toy_schema(), toy_patients(6)
     made, network = coding(schema, SMALL), new_network(schema, SMALL)
     events = toy_events(patients.head(5))
-    heavy = pl.DataFrame({"patient_id": [6] * 10_000, "seq": list(range(10_000)), "day": np.arange(10_000) // 6, "type": ["DIAGNOSIS"] + ["CYCLE"] * 9_999},
+    heavy = pl.DataFrame({"patient_id": [6] * 10_000, "seq": list(range(10_000)), "day": np.arange(10_000) // 6,
+                          "type": ["DIAGNOSIS"] + ["CYCLE"] * 9_999},
                          schema_overrides={"seq": pl.Int32, "day": pl.Int32})
     log = encode_log(made, patients, pl.concat([events, heavy], how="diagonal"))
     assert log.lengths[5] == schema.events.max_events
@@ -181,7 +182,7 @@ def test_a_checkpoint_of_another_mechanism_is_refused_and_holds_no_noise(tmp_pat
     with train.safe_open(tmp_path / train.CHECKPOINT, framework="pt") as stored:
         assert {name.split("/")[0] for name in stored.keys()} == {"weights", "average", "first", "second"}  # noqa: SIM118
         assert set(stored.metadata()) == {"step", "mechanism"}
-    with pytest.raises(ValueError, match="another mechanism|already measured"):
+    with pytest.raises(ValueError, match=r"another mechanism|already measured"):
         fit(tmp_path, scale=2.5)
 
 
