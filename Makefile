@@ -8,6 +8,7 @@ SHELL := /bin/sh
 PYTHON_BIN := .venv/bin/python
 PIPELINE := $(PYTHON_BIN) -m pipeline
 export AIRFLOW_PORT MLFLOW_PORT PYTHON
+HOME_OF_STATE := $(or $(SYNDASERA_HOME),.)
 REQUEST = --dataset "$(DATASET)" --source "$(SOURCE)" --label "$(LABEL)" --patients "$(PATIENTS)" --epsilon "$(EPSILON)" \
           --rows "$(ROWS)" --release-id "$(RELEASE)" --extract-date "$(EXTRACT_DATE)"
 
@@ -45,7 +46,8 @@ test-long: environment
 # State goes, the environment stays. Refused where the ledger is the only record of what was spent on confidential data.
 clean: environment
 	@$(PIPELINE) clean-check
-	rm -rf state runs mlruns/mlflow.db mlruns/artifacts
+	@cd "$(HOME_OF_STATE)" && rm -rf state runs mlruns/mlflow.db mlruns/artifacts
+	@echo "State, runs and MLflow's database are removed."
 
 lock: environment
 	@command -v uv >/dev/null 2>&1 || { echo "make lock needs uv: pip install uv" >&2; exit 2; }

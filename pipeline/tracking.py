@@ -117,7 +117,7 @@ def code_version(root: Path) -> str:
 
 def client_of(home: Home) -> MlflowClient:
     """A client of the home's own database; nothing is sent anywhere."""
-    os.environ |= {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}
+    os.environ |= {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true", "MLFLOW_LOGGING_LEVEL": "WARNING"}
     from mlflow import MlflowClient
 
     home.mlflow_database.parent.mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,240 @@
+"""The one Airflow session of the suite: a release whose training and publishing are killed, a skip, a second release, a draw.
+
+The story is told once, in the fixture `walk`; the tests look at what it left.
+"""
+from __future__ import annotations
+
+import argparse
+import json
+import socket
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from ruamel.yaml import YAML
+
+from pipeline import files, registries, services, sources
+from pipeline.airflow_api import AirflowApi
+from pipeline.catalog import HOME_VARIABLE, Home, project_root
+from pipeline.commands.follow import log_lines
+from pipeline.commands.services import setup, wait_for_airflow
+from pipeline.ledger import Ledger
+from pipeline.released.verify import verify
+from pipeline.simulator import command as simulator
+
+pytestmark = pytest.mark.airflow
+
+POPULATION, PATIENTS = "simulated_pathways", 150
+LONGEST_SECONDS = 400  # of one run; only a hang reaches it
+SMALL = {"table": {"steps": 20}, "pathway": {"steps": 12, "calibration_patients": 200, "width": 8}, "checkpoint_steps": 2}
+
+
+@dataclass
+class Walk:
+    """What happened. `tasks[run]`: task to (state, tries); `killed`: stages whose process was killed."""
+
+    home: Home
+    tasks: dict[str, dict[str, tuple[str, int]]] = field(default_factory=dict)
+    states: dict[str, str] = field(default_factory=dict)
+    entries: dict[str, list[tuple[str, str | None]]] = field(default_factory=dict)
+    killed: list[str] = field(default_factory=list)
+    counts_at_kill: dict[str, float] = field(default_factory=dict)
+    visible_at_kill: bool | None = None
+    xcoms: list[str] = field(default_factory=list)
+    refused_form: str = ""
+    left_over: list[str] = field(default_factory=list)
+    log: list[str] = field(default_factory=list)
+
+
+@pytest.fixture(scope="module")
+def walk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Walk]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(HOME_VARIABLE, str(tmp_path_factory.mktemp("home")))
+        patch.setenv(services.AIRFLOW_PORT_VARIABLE, str(_free_port()))
+        patch.setenv("OMP_NUM_THREADS", "1")
+        home = Home.find()
+        _settings(home, self_approve=True)
+        setup()
+        services.start(home, services.airflow_services(home))
+        try:
+            family = [child for process in services.running_services(home).values() for child in [process, *process.children(recursive=True)]]
+            done = _tell(home, wait_for_airflow(home))
+        finally:
+            services.stop(home)
+        done.left_over = [process.name() for process in family if process.is_running() and process.status() != psutil.STATUS_ZOMBIE]
+        yield done
+
+
+def _tell(home: Home, api: AirflowApi) -> Walk:
+    walk = Walk(home)
+    _declare(home, "first", date(2022, 12, 31))
+    with pytest.raises(ValueError, match="400") as refused:
+        api.trigger("refresh", {"dataset": POPULATION, "epsilon": -1})
+    walk.refused_form = str(refused.value)
+
+    _run(walk, api, "refresh", "first-1", {"dataset": POPULATION}, _killer(walk, home))
+    _run(walk, api, "refresh", "again-1", {"dataset": POPULATION})
+    _declare(home, "second", date(2023, 3, 31))
+    _settings(home, self_approve=False)
+    _run(walk, api, "refresh", "second-1", {"dataset": POPULATION}, _approver(api))
+    _run(walk, api, "draw", "drawn-1", {"model_of": "first-1", "rows": 30})
+    return walk
+
+
+def _settings(home: Home, *, self_approve: bool) -> None:
+    settings = YAML(typ="safe").load((project_root() / "params.yaml").read_text())
+    settings["train"] |= SMALL
+    settings["release"]["rows"] = 60
+    settings["approve"]["self_approve"] = self_approve
+    home.root.mkdir(parents=True, exist_ok=True)
+    with files.replacing(home.root / "params.yaml") as path, path.open("w") as file:
+        YAML().dump(settings, file)
+
+
+def _declare(home: Home, label: str, extract_date: date) -> None:
+    out = home.state / "source" / label
+    arguments = argparse.ArgumentParser()
+    simulator.add_arguments(arguments)
+    simulator.run(arguments.parse_args(["--patients", str(PATIENTS), "--out", str(out), "--extract-date", str(extract_date)]))
+    sources.declare(home, POPULATION, sources.Source(path=str(out), label=label, extract_date=extract_date))
+
+
+def _run(walk: Walk, api: AirflowApi, dag: str, release_id: str, conf: dict[str, Any], meanwhile: Callable[[str], None] = lambda run: None) -> None:
+    """Triggers and waits for the end, doing `meanwhile` again and again; notes what happened."""
+    run = api.trigger(dag, {**conf, "release_id": release_id})
+    deadline = time.monotonic() + LONGEST_SECONDS
+    while (state := api.run_state(dag, run)) not in ("success", "failed"):
+        assert time.monotonic() < deadline, f"{release_id} hangs: {[(t['task_id'], t['state']) for t in api.tasks(dag, run)]}"
+        meanwhile(run)
+        time.sleep(0.2)
+    tasks = api.tasks(dag, run)
+    walk.states[release_id] = state
+    walk.tasks[release_id] = {task["task_id"]: (task["state"], task["try_number"]) for task in tasks}
+    walk.entries[release_id] = [(entry.kind, entry.release_id) for entry in Ledger(walk.home.ledger).entries(POPULATION)]
+    for task in tasks:
+        for attempt in range(1, task["try_number"] + 1):
+            walk.log += [f"{release_id} {task['task_id']}: {line}" for line in log_lines(walk.home, dag, run, task["task_id"], attempt)]
+    found = api.call("GET", f"/api/v2/dags/{dag}/dagRuns/~/taskInstances/~/xcomEntries?limit=1000")["xcom_entries"]
+    walk.xcoms = sorted({*walk.xcoms, *(f"{entry['task_id']} {entry['key']}" for entry in found)})
+
+
+def _killer(walk: Walk, home: Home) -> Callable[[str], None]:
+    """Kills training once it has measured counts, and publishing once the tag is there, each at its first attempt."""
+    workspace = home.workspace("first-1")
+
+    def kill(run: str) -> None:
+        counts = {path.name: path.stat().st_mtime for path in (workspace.restricted.checkpoints / "counts").glob("*.npz")}
+        if "train" not in walk.killed and len(counts) > 3 and _kill_stage(workspace.root, "train"):
+            walk.killed.append("train")
+            walk.counts_at_kill = counts
+        begun = registries.is_tagged(home.released_registry, "first-1")
+        if "publish" not in walk.killed and begun and _kill_stage(workspace.root, "publish"):
+            walk.killed.append("publish")
+            walk.visible_at_kill = (home.published / "first-1").exists()
+    return kill
+
+
+def _kill_stage(folder: Path, stage: str) -> bool:
+    for process in psutil.process_iter(["cmdline"]):
+        command = process.info["cmdline"] or []
+        try:
+            if command[-3:] == ["-m", "pipeline", stage] and "python" in command[0] and process.cwd() == str(folder.resolve()):
+                process.kill()
+                return True
+        except (psutil.NoSuchProcess, psutil.AccessDenied):
+            continue
+    return False
+
+
+def _approver(api: AirflowApi) -> Callable[[str], None]:
+    """A person who approves. An answer within a second of the question can fail the task (environment.md), so it takes two."""
+    asked: list[float] = []
+
+    def answer(run: str) -> None:
+        waiting = [task for task in api.tasks("refresh", run) if task["task_id"] == "approval" and task["state"] == "awaiting_input"]
+        if waiting and not asked:
+            asked.append(time.monotonic())
+        if waiting and time.monotonic() - asked[0] > 2:
+            api.answer("refresh", run, "approval", "Approve")
+            asked[0] += 1e9
+    return answer
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _said(walk: Walk) -> str:
+    return "\n".join(walk.log[-60:])
+
+
+def test_a_release_whose_training_and_publishing_were_killed_finishes(walk):
+    assert walk.killed == ["train", "publish"]
+    assert walk.states["first-1"] == "success", _said(walk)
+    assert walk.tasks["first-1"]["train"] == ("success", 2)
+    assert walk.tasks["first-1"]["publish"] == ("success", 2)
+
+
+def test_it_was_charged_once_and_released_once(walk):
+    assert walk.entries["first-1"] == [("opened", None), ("reserved", "first-1"), ("released", "first-1")]
+
+
+def test_the_retry_of_training_measured_nothing_a_second_time(walk):
+    counts = walk.home.workspace("first-1").restricted.checkpoints / "counts"
+    assert walk.counts_at_kill
+    assert {name: (counts / name).stat().st_mtime for name in walk.counts_at_kill} == walk.counts_at_kill
+
+
+@pytest.mark.parametrize("release_id", ["first-1", "second-1", "drawn-1"])
+def test_a_published_release_is_sound(walk, release_id, monkeypatch):
+    monkeypatch.setenv(HOME_VARIABLE, str(walk.home.root))
+    assert [check for check in verify(walk.home, release_id) if not check.passed] == []
+
+
+def test_an_unchanged_source_is_skipped_uncharged(walk):
+    assert walk.states["again-1"] == "success"
+    assert walk.tasks["again-1"]["check_source"][0] == "skipped"
+    assert {state for state, _ in walk.tasks["again-1"].values()} == {"skipped"}
+    assert walk.entries["again-1"] == walk.entries["first-1"]
+    assert not walk.home.workspace("again-1").root.exists()
+
+
+def test_the_next_extract_composes_with_the_first(walk):
+    assert walk.states["second-1"] == "success", _said(walk)
+    assert walk.entries["second-1"][-2:] == [("reserved", "second-1"), ("released", "second-1")]
+    balance = Ledger(walk.home.ledger).balance(POPULATION)
+    assert balance.n_releases == 2 and 0 < balance.spent_rdp <= balance.limit_rdp
+
+
+def test_a_person_approved_the_second_and_the_manifest_says_so(walk):
+    assert walk.tasks["second-1"]["approval"][0] == "success"
+    approval = json.loads(walk.home.workspace("second-1").restricted.approval.read_text())
+    assert approval["approved"] and not approval["self_approved"] and services.USER in approval["by"]
+    told = {name: json.loads((walk.home.published / name / "manifest.json").read_text())["self_approved"] for name in ("first-1", "second-1")}
+    assert told == {"first-1": True, "second-1": False}
+
+
+def test_a_draw_is_free(walk):
+    assert walk.states["drawn-1"] == "success", _said(walk)
+    assert walk.entries["drawn-1"] == walk.entries["second-1"]
+    assert json.loads((walk.home.published / "drawn-1" / "manifest.json").read_text())["drawn_from"] == "first-1"
+
+
+def test_only_the_answer_of_a_person_went_through_xcom(walk):
+    assert {entry.split()[0] for entry in walk.xcoms} <= {"approval", "needs_approval"}, walk.xcoms
+
+
+def test_the_form_refuses_a_negative_epsilon(walk):
+    assert "epsilon" in walk.refused_form
+
+
+def test_everything_stops(walk):
+    assert walk.left_over == []
+    assert services.running_services(walk.home) == {}

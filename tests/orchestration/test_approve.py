@@ -1,0 +1,101 @@
+"""Approval: by the run itself for simulated and public data only, by a person otherwise; a refusal is recorded and holds."""
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import replace
+from io import StringIO
+
+import pytest
+
+from pipeline import params, schema
+from pipeline.catalog import Workspace, project_root
+from pipeline.restricted import approve
+from pipeline.restricted.approve import ANSWER_VARIABLE, ANSWERED_BY_VARIABLE, NotApproved
+
+SETTINGS = params.load(project_root() / "params.yaml")
+PUBLIC = schema.load(project_root() / "datasets" / "adult.yaml")
+
+
+def settings(self_approve: bool = True):
+    return replace(SETTINGS, release=replace(SETTINGS.release, id="adult-1"), approve=params.ApproveParams(self_approve=self_approve))
+
+
+def of_kind(kind: str):
+    return replace(PUBLIC, population=replace(PUBLIC.population, kind=kind))
+
+
+@pytest.fixture
+def workspace(tmp_path, monkeypatch) -> Workspace:
+    monkeypatch.delenv(ANSWER_VARIABLE, raising=False)
+    monkeypatch.setattr(sys, "stdin", StringIO(""))
+    return Workspace(tmp_path)
+
+
+def told(workspace: Workspace) -> dict:
+    return json.loads(workspace.restricted.approval.read_text())
+
+
+@pytest.mark.parametrize("kind", ["simulated", "public"])
+def test_simulated_and_public_runs_approve_themselves_and_say_so(workspace, kind):
+    approve.run(workspace, settings(), of_kind(kind))
+    assert told(workspace)["approved"] and told(workspace)["self_approved"]
+
+
+def test_a_confidential_run_never_approves_itself(workspace):
+    with pytest.raises(NotApproved, match="waits for a person"):
+        approve.run(workspace, settings(), of_kind("confidential"))
+    assert not workspace.restricted.approval.exists()
+
+
+def test_the_setting_off_asks_for_public_data_too(workspace):
+    with pytest.raises(NotApproved):
+        approve.run(workspace, settings(self_approve=False), of_kind("public"))
+
+
+def test_an_answer_in_airflow_is_recorded_with_the_name(workspace, monkeypatch):
+    monkeypatch.setenv(ANSWER_VARIABLE, "Approve")
+    monkeypatch.setenv(ANSWERED_BY_VARIABLE, "custodian")
+    approve.run(workspace, settings(), of_kind("confidential"))
+    assert (told(workspace)["by"], told(workspace)["self_approved"]) == ("custodian", False)
+
+
+def test_a_rejection_is_recorded_and_holds_for_every_later_run(workspace, monkeypatch):
+    monkeypatch.setenv(ANSWER_VARIABLE, "Reject")
+    with pytest.raises(NotApproved, match="was refused"):
+        approve.run(workspace, settings(), of_kind("public"))
+    monkeypatch.setenv(ANSWER_VARIABLE, "")
+    with pytest.raises(NotApproved, match="was refused"):  # though the run could approve itself now
+        approve.run(workspace, settings(), of_kind("public"))
+    assert not workspace.restricted.approval.exists()
+    assert len((workspace.restricted.root / "answers.jsonl").read_text().splitlines()) == 1
+
+
+def test_a_given_answer_is_not_asked_for_again(workspace, monkeypatch):
+    monkeypatch.setenv(ANSWER_VARIABLE, "Approve")
+    approve.run(workspace, settings(), of_kind("confidential"))
+    monkeypatch.delenv(ANSWER_VARIABLE)
+    first = told(workspace)
+    workspace.restricted.approval.unlink()  # as dvc does before it runs the stage again
+    approve.run(workspace, settings(), of_kind("confidential"))
+    assert told(workspace) == first
+
+
+@pytest.mark.parametrize(("typed", "approved"), [("yes\n", True), ("no\n", False), ("\n", False)])
+def test_at_the_terminal_only_yes_is_yes(workspace, monkeypatch, typed, approved):
+    terminal = StringIO(typed)
+    terminal.isatty = lambda: True  # type: ignore[method-assign]
+    monkeypatch.setattr(sys, "stdin", terminal)
+    if approved:
+        approve.run(workspace, settings(), of_kind("confidential"))
+        assert told(workspace)["approved"]
+    else:
+        with pytest.raises(NotApproved):
+            approve.run(workspace, settings(), of_kind("confidential"))
+
+
+def test_half_a_line_left_by_a_crash_counts_as_no_answer(workspace):
+    workspace.restricted.root.mkdir(parents=True)
+    (workspace.restricted.root / "answers.jsonl").write_text('{"release_id": "adult-1", "appro')
+    with pytest.raises(NotApproved, match="waits for a person"):
+        approve.run(workspace, settings(), of_kind("confidential"))

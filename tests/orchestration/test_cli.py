@@ -1,0 +1,162 @@
+"""The command line: quick to start, one line where it refuses, no patient's value where something breaks."""
+from __future__ import annotations
+
+import json
+import logging
+import subprocess
+import sys
+from dataclasses import replace
+from types import SimpleNamespace
+
+import pytest
+
+from pipeline import files, stages, tracking
+from pipeline.catalog import Workspace, project_root
+from pipeline.cli import main
+from pipeline.commands import stage as stage_command
+from pipeline.commands.services import _next_quarter
+from pipeline.commands.tools import conditions
+from pipeline.stages import STAGES, UNCHANGED
+
+
+@pytest.fixture(autouse=True)
+def _quiet_again():
+    yield
+    logger = logging.getLogger("pipeline")
+    logger.handlers[:] = []
+    logger.propagate = True
+    logger.setLevel(logging.NOTSET)
+
+
+@pytest.fixture
+def workspace(home, source, monkeypatch) -> Workspace:
+    from pipeline.workspace import Request, make
+
+    made = make(home, Request(release_id="adult-1", dataset="adult", source=str(source), label="first"))
+    monkeypatch.chdir(made.root)
+    return made
+
+
+def stand_in(monkeypatch: pytest.MonkeyPatch, name: str, run) -> None:
+    """The stage `name`, doing something else; the mirror stays away."""
+    module = f"stand_in_{name}"
+    monkeypatch.setitem(sys.modules, module, SimpleNamespace(run=run))
+    monkeypatch.setattr(stage_command, "STAGES", {**STAGES, name: replace(STAGES[name], module=module)})
+    monkeypatch.setattr(tracking, "sync", lambda *_: "nowhere")
+
+
+def test_help_loads_nothing_heavy():
+    code = "import sys; from pipeline.cli import parser; parser(whole=False).format_help(); print(*sorted(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=project_root())
+    loaded = {name.split(".")[0] for name in done.stdout.split()}
+    assert not loaded & {"torch", "polars", "pandas", "numpy", "mlflow", "airflow", "dvc", "ruamel"}
+
+
+def test_it_runs_from_any_folder(tmp_path):
+    done = subprocess.run([sys.executable, "-m", "pipeline", "--help"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(("arguments", "says"), [
+    (["prepare", "--dataset", "nope", "--release-id", "one-1"], "there is no dataset 'nope'"),
+    (["check-source", "--dataset", "nope"], "there is no dataset 'nope'"),
+    (["prepare-draw", "--model-of", "one-1", "--release-id", "two-2"], "there is no release one-1 in the released registry"),
+    (["ingest"], "this folder is no workspace of a run"),
+    (["record", "ingest"], "this folder is no workspace of a run"),
+    (["sources", "set", "adult", "--path", "/nowhere/at-all", "--label", "x"], "there is nothing at /nowhere/at-all"),
+    (["verify", "one-1"], "one-1"),
+])
+def test_a_refusal_is_one_line_and_exit_code_2(home, tmp_path, monkeypatch, capsys, arguments, says):
+    monkeypatch.chdir(tmp_path)
+    assert main(arguments) == 2
+    told = capsys.readouterr().err
+    assert says in told and len(told.splitlines()) == 1
+
+
+def test_an_option_of_the_wrong_form_is_refused_by_the_parser(capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(["prepare", "--dataset", "adult", "--release-id", "one-1", "--rows", "-5"])
+    assert stopped.value.code == 2 and "--rows" in capsys.readouterr().err
+
+
+def test_a_patients_value_in_an_unexpected_error_stays_in_the_restricted_zone(workspace, monkeypatch, capsys):
+    def run(*_):
+        int("Mrs Example, 12 High Street")
+    stand_in(monkeypatch, "ingest", run)
+    assert main(["ingest"]) == 1
+    told = capsys.readouterr()
+    assert "Example" not in told.err + told.out
+    assert "ValueError" in told.err and "restricted/errors/ingest-" in told.err
+    [report] = (workspace.restricted.root / "errors").iterdir()
+    assert "Mrs Example" in report.read_text()
+
+
+def test_a_chained_error_does_not_leak_either(workspace, monkeypatch, capsys):
+    def run(*_):
+        try:
+            int("Mrs Example")
+        except ValueError as error:
+            raise RuntimeError(f"could not read {error}") from error
+    stand_in(monkeypatch, "train", run)
+    assert main(["train"]) == 1
+    assert "Example" not in capsys.readouterr().err
+
+
+def test_a_stages_own_refusal_is_told_in_full_and_kept_for_dvc(workspace, monkeypatch, capsys):
+    from pipeline.ledger import BudgetExceeded
+
+    def run(*_):
+        raise BudgetExceeded("it costs 3, 2 are left")
+    stand_in(monkeypatch, "reserve", run)
+    assert main(["reserve"]) == 2
+    assert "it costs 3, 2 are left" in capsys.readouterr().err
+    assert (workspace.restricted.root / "refused").read_text().startswith("reserve: it costs 3")
+
+
+def test_the_task_command_gives_the_refusal_on_through_dvc(workspace, monkeypatch):
+    # A source that holds no file of the dataset: ingest refuses, dvc turns any failure into 255, the task must end with 2.
+    from pipeline import workspace as workspaces
+
+    settings = workspace.params.read_text()
+    empty = workspace.root.parent.parent / "empty"
+    empty.mkdir()
+    workspace.params.write_text("\n".join(f"  source: {empty}" if line.startswith("  source:") else line for line in settings.splitlines()) + "\n")
+    assert workspaces.run_stage(workspace, "ingest") == 2
+    assert "ingest:" in (workspace.restricted.root / "refused").read_text()
+    assert not workspace.restricted.data.exists()
+
+
+def test_every_attempt_is_noted_for_the_auditor(workspace, monkeypatch):
+    stand_in(monkeypatch, "ingest", lambda *_: None)
+    assert main(["ingest"]) == main(["ingest"]) == 0
+    lines = [json.loads(line) for line in (workspace.restricted.root / "stages.jsonl").read_text().splitlines()]
+    assert [(line["stage"], line["status"]) for line in lines] == [("ingest", "FINISHED")] * 2
+
+
+def test_check_source_says_so_where_there_is_nothing(home, capsys):
+    assert main(["check-source", "--dataset", "adult"]) == UNCHANGED
+    assert "no source of adult is declared" in capsys.readouterr().err
+
+
+def test_needs_approval_follows_data_and_settings(workspace):
+    assert main(["needs-approval"]) == UNCHANGED
+    files.write_text(workspace.params, workspace.params.read_text().replace("self_approve: true", "self_approve: false"))
+    assert main(["needs-approval"]) == 0
+
+
+def test_prompts_are_lists_or_ranges():
+    assert conditions(["sex=Female,Male", "age=30..50"]) == {"sex": ["Female", "Male"], "age": ("30", "50")}
+    with pytest.raises(ValueError, match="COLUMN=VALUE"):
+        conditions(["sex"])
+
+
+def test_the_next_quarter_ends_with_its_month():
+    from datetime import date
+
+    assert [_next_quarter(day) for day in (date(2022, 12, 31), date(2022, 11, 30), date(2023, 3, 31))] == [
+        date(2023, 3, 31), date(2023, 2, 28), date(2023, 6, 30)]
+
+
+def test_an_unknown_stage_has_no_command():
+    with pytest.raises(ValueError, match="there is no stage 'ingests'"):
+        stages.repro_command("ingests")
