@@ -122,17 +122,24 @@ def declare_source(home: Home, dataset: str, options: argparse.Namespace) -> Non
 def _simulate(home: Home, known: sources.Source | None, options: argparse.Namespace) -> None:
     from pipeline.simulator import command as simulator
 
-    first = simulator.DEFAULT_EXTRACT
-    when = options.extract_date or (first if known is None else _next_quarter(known.extract_date or first) if options.next else known.extract_date)
-    out = home.state / "simulated" / f"extract-{when}"
-    patients = options.patients or SIMULATED_PATIENTS
+    first = known.extract_date if known and known.extract_date else simulator.DEFAULT_EXTRACT
+    when = options.extract_date or (_next_quarter(first) if options.next and known else first)
+    patients = options.patients or (_patients_of(known) if known else SIMULATED_PATIENTS)
+    out = home.state / "simulated" / f"{patients}-patients-to-{when}"
     if not (out / "truth.json").is_file():
         say(f"Simulating {patients} patients up to {when}")
         arguments = argparse.ArgumentParser()
         simulator.add_arguments(arguments)
         simulator.run(arguments.parse_args(["--patients", str(patients), "--seed", str(SIMULATED_SEED), "--out", str(out),
                                             "--extract-date", str(when)]))
-    sources.declare(home, SIMULATED, sources.Source(path=str(out.resolve()), label=f"simulated up to {when}", extract_date=when))
+    label = f"simulation of {patients} up to {when}"  # the number is typed by a person, not counted
+    sources.declare(home, SIMULATED, sources.Source(path=str(out.resolve()), label=label, extract_date=when))
+
+
+def _patients_of(known: sources.Source) -> int:
+    """How many patients the declared extract was simulated with, so that the next one goes on with the same."""
+    number = Path(known.path).name.partition("-")[0]
+    return int(number) if number.isdigit() else SIMULATED_PATIENTS
 
 
 def _next_quarter(day: date) -> date:
