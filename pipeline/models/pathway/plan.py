@@ -79,7 +79,9 @@ def coding(schema: Schema, settings: PathwaySettings) -> Coding:
     """The public vocabulary, from the declaration and the settings."""
     grammar = Grammar(schema)
     statics = [codec(column, settings.static_bins) for column in schema.patients.values() if column.is_modelled]
-    shown = [c for c in statics if c.size <= settings.static_categories + 1 or c.column.name in schema.strata]
+    named = {*schema.strata, *schema.targets, *schema.quasi_identifiers}
+    shown = [c for c in statics if c.column.name in schema.strata
+             or (c.size <= settings.static_categories + 1 and (settings.rich_state or c.column.name in named))]
     attributes = [codec(column, settings.attribute_bins) for column in grammar.log.attributes.values()]
     return Coding(grammar=grammar, gaps=gaps(grammar.log.gap_edges, grammar.log.lower_day, grammar.log.upper_day),
-                  attributes=tuple(attributes), statics=tuple(shown))
+                  attributes=tuple(attributes), statics=tuple(shown), rich=settings.rich_state)

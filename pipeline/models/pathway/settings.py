@@ -23,6 +23,7 @@ class PathwaySettings:
     candidates: int = 4               # pathways drawn per patient, of which the calibration picks one
     calibration_patients: int = 4000  # synthetic patients on which the weights of the tables are found
     static_categories: int = 40       # static columns with more categories are not shown to the network (strata always are)
+    rich_state: bool = True           # condition on all static columns and past attributes; False: strata, targets, identifiers only
     static_bins: int = 10             # public bins of a continuous or date column as a condition
     attribute_bins: int = 24          # public bins of a continuous attribute
     micro_batch: int = 512            # patients whose gradients are in memory at once
@@ -40,17 +41,17 @@ class PathwaySettings:
             raise ValueError("train.pathway: warm_up_steps and weight_decay must not be negative")
 
 
-# nominal size: steps, batch, learning rate, clip norm (pathway_model.md, measured at 20,000 and above on another simulator)
-_BY_SIZE = ((20_000, 300, 512, 0.03, 10.0), (100_000, 400, 1024, 0.02, 20.0), (2_000_000, 400, 2048, 0.015, 30.0))
+# nominal size: steps, batch, learning rate, clip norm: pathway_model.md at 100,000 and above; below, our own simulator at 5,000
+_BY_SIZE = ((20_000, 300, 512, 0.02, 16.0), (100_000, 400, 1024, 0.02, 20.0), (2_000_000, 400, 2048, 0.015, 30.0))
 
 
 def for_size(nominal_size: int) -> PathwaySettings:
     """Defaults for a declared size: the next measured one at or above three quarters of it; below that, a quarter of everybody a step."""
     if nominal_size < 15_000:
-        return PathwaySettings(steps=200, expected_batch_size=max(min(512, math.ceil(nominal_size / 4)), 16), learning_rate=0.02, l2_clip_norm=8.0,
-                               candidates=8)
+        return PathwaySettings(steps=200, expected_batch_size=max(min(512, math.ceil(nominal_size / 4)), 16), learning_rate=0.02, l2_clip_norm=16.0,
+                               average_decay=0.99, candidates=8, rich_state=False)
     _, steps, batch, rate, clip = next((row for row in _BY_SIZE if nominal_size <= row[0] * 4 / 3), _BY_SIZE[-1])
-    return PathwaySettings(steps=steps, expected_batch_size=batch, learning_rate=rate, l2_clip_norm=clip)
+    return PathwaySettings(steps=steps, expected_batch_size=batch, learning_rate=rate, l2_clip_norm=clip, rich_state=nominal_size >= 50_000)
 
 
 def from_mapping(given: Mapping[str, Any], nominal_size: int) -> PathwaySettings:

@@ -26,14 +26,21 @@ class Coding:
     gaps: Gaps
     attributes: tuple[Codec, ...]
     statics: tuple[Codec, ...]
+    rich: bool  # past attributes and contexts that never close are features too
+
+    @property
+    def contexts(self) -> tuple[int, ...]:
+        """Positions among the grammar's openers whose code and age are features."""
+        return tuple(o for o in range(len(self.grammar.openers)) if self.rich or self.grammar.closes[:, o].any())
 
     @property
     def ranges(self) -> tuple[int, ...]:
         """Size of each feature, in the order of `features`."""
         g = self.grammar
-        contexts = tuple(2 + sum(g.token_type == opener) for opener in g.openers)
-        return (g.n_tokens + 1, g.n_types + 1, g.n_types + 1, len(self.gaps.edges) + 1, *(c.size + 1 for c in self.attributes), *contexts,
-                *([len(COUNT_EDGES)] * len(g.openers)), *([len(COUNT_EDGES)] * g.n_types), len(SEQ_EDGES), len(DAY_EDGES) + 1)
+        contexts = tuple(2 + int(sum(g.token_type == g.openers[o])) for o in self.contexts)
+        remembered = tuple(c.size + 1 for c in self.attributes) if self.rich else ()
+        return (g.n_tokens + 1, g.n_types + 1, g.n_types + 1, len(self.gaps.edges) + 1, *remembered, *contexts,
+                *([len(COUNT_EDGES)] * len(contexts)), *([len(COUNT_EDGES)] * g.n_types), len(SEQ_EDGES), len(DAY_EDGES) + 1)
 
     @property
     def offsets(self) -> np.ndarray:
@@ -99,8 +106,10 @@ def features(coding: Coding, state: State) -> np.ndarray:
     def binned(values: np.ndarray, edges: np.ndarray) -> np.ndarray:
         return np.searchsorted(edges, values, side="right")
 
+    contexts = list(coding.contexts)
     since = np.where(state.context > 0, binned(state.since, COUNT_EDGES) - 1, 0)
-    columns = [state.token[:, None], state.before, state.gap[:, None], state.attribute, state.context, since,
+    columns = [state.token[:, None], state.before, state.gap[:, None], state.attribute if coding.rich else state.attribute[:, :0],
+               state.context[:, contexts], since[:, contexts],
                binned(state.walk.counts, COUNT_EDGES) - 1, binned(state.walk.used, SEQ_EDGES)[:, None] - 1,
                np.where(state.walk.used > 0, binned(state.walk.day, DAY_EDGES), 0)[:, None]]
     return (np.concatenate(columns, axis=1) + coding.offsets).astype(np.int32)
