@@ -94,7 +94,9 @@ def airflow_environment(home: Home) -> dict[str, str]:
 
 def _base_environment(home: Home) -> dict[str, str]:
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-    return {**os.environ, "PATH": path, HOME_VARIABLE: str(home.root.resolve()), "PYTHONUNBUFFERED": "1",
+    # SHLVL: a first-level bash whose standard input is a socket (every Airflow task's is) takes itself for a remote login and
+    # reads ~/.bashrc, which may put another python first.
+    return {**os.environ, "PATH": path, "SHLVL": "1", HOME_VARIABLE: str(home.root.resolve()), "PYTHONUNBUFFERED": "1",
             "MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true", "DVC_NO_ANALYTICS": "1", "GX_ANALYTICS_ENABLED": "false"}
 
 
