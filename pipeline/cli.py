@@ -22,6 +22,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command; returns its exit code. A stated refusal is one line on standard error and exit code 2."""
     from pipeline.commands.stage import is_refusal, main_logging, place
 
+    # Read when torch, polars and numpy load. A thread beside a busy core spins and costs more than it brings (measured: six times the CPU).
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 2) - 1)))
     given = sys.argv[1:] if arguments is None else list(arguments)
     options = parser(whole="simulate" in given[:1]).parse_args(given)
     main_logging()
