@@ -49,9 +49,10 @@ clean: environment
 	@cd "$(HOME_OF_STATE)" && rm -rf state runs mlruns/mlflow.db mlruns/artifacts
 	@echo "State, runs and MLflow's database are removed."
 
+# Without local wheels (find-links): the lock must name what an ordinary machine needs, torch's nvidia packages included.
 lock: environment
 	@command -v uv >/dev/null 2>&1 || { echo "make lock needs uv: pip install uv" >&2; exit 2; }
-	@UV_FIND_LINKS="$${PIP_FIND_LINKS:-$$(pip config get global.find-links 2>/dev/null || true)}" uv pip compile -q --python-version 3.11 \
-	  --no-annotate --no-header --no-emit-find-links requirements.in -o requirements.lock.tmp
-	@{ echo "# Compiled from requirements.in by \`make lock\`. Every package pinned; do not edit."; sed 's/+cpu$$//' requirements.lock.tmp; } > requirements.lock
+	@cp requirements.lock requirements.lock.tmp
+	@UV_FIND_LINKS= uv pip compile -q --python-version 3.11 --no-annotate --no-header --no-emit-find-links requirements.in -o requirements.lock.tmp
+	@{ echo "# Compiled from requirements.in by \`make lock\`. Every package pinned; do not edit."; cat requirements.lock.tmp; } > requirements.lock
 	@rm requirements.lock.tmp
