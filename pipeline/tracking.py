@@ -78,6 +78,17 @@ def sync(home: Home, workspace: Workspace) -> str:
     return parent
 
 
+def catch_up(home: Home) -> list[str]:
+    """Syncs every run whose last notes MLflow has not seen, such as one that was killed; returns their release ids."""
+    behind = []
+    for notes in sorted(home.runs.glob("*/restricted/stages.jsonl")):
+        workspace = Workspace(notes.parent.parent)
+        if not workspace.tracking.is_file() or workspace.tracking.stat().st_mtime < notes.stat().st_mtime:
+            sync(home, workspace)
+            behind.append(workspace.root.name)
+    return behind
+
+
 def publish_model(release_id: str, model: Path) -> str:
     """Registers the released model under its dataset's name and moves the alias `released` to it; returns the version.
 

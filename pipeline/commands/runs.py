@@ -87,12 +87,14 @@ def gate(options: argparse.Namespace) -> None:
 
 
 def needs_approval(options: argparse.Namespace) -> int:
+    from pipeline import tracking
     from pipeline.restricted.approve import may_approve_itself
 
     here = _here()
     if may_approve_itself(params.load(here.params), schema.load(here.dataset)):
         log.info("needs-approval: the run approves itself (simulated or public data, approve.self_approve)")
         return UNCHANGED
+    tracking.sync(Home.find(), here)  # a run may wait for days: its charge shows meanwhile
     log.info("needs-approval: a person must approve")
     return 0
 

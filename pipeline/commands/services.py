@@ -38,8 +38,11 @@ def setup(options: argparse.Namespace | None = None) -> None:
 
 def up(options: argparse.Namespace) -> None:
     """Starts both, waits until they answer, prints where and with which password."""
+    from pipeline import tracking
+
     home = Home.find()
     setup()
+    tracking.catch_up(home)
     running = services.running_services(home)
     if len(running) == 4:
         say("Airflow and MLflow are running already.")

@@ -18,7 +18,7 @@ from pipeline.stages import REFUSED, STAGES, Stage
 
 log = logging.getLogger("pipeline")
 
-SYNCED_AFTER = ("reserve", "publish")  # loading MLflow takes seconds: its mirror is brought up to date after these, and after a failure
+SYNCED_AFTER = ("publish",)  # loading MLflow takes seconds: its mirror is brought up to date here, after a failure, before a person is asked, by `up`
 _REFUSALS = ("BudgetExceeded", "ReservationConflict", "ExpectationsFailed", "NotApproved")
 
 

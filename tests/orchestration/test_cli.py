@@ -138,10 +138,13 @@ def test_check_source_says_so_where_there_is_nothing(home, capsys):
     assert "no source of adult is declared" in capsys.readouterr().err
 
 
-def test_needs_approval_follows_data_and_settings(workspace):
+def test_needs_approval_follows_data_and_settings(workspace, monkeypatch):
     assert main(["needs-approval"]) == UNCHANGED
+    synced = []
+    monkeypatch.setattr(tracking, "sync", lambda _, there: synced.append(there.root.name))
     files.write_text(workspace.params, workspace.params.read_text().replace("self_approve: true", "self_approve: false"))
     assert main(["needs-approval"]) == 0
+    assert synced == ["adult-1"]
 
 
 def test_prompts_are_lists_or_ranges():

@@ -1,6 +1,7 @@
 """MLflow mirrors what the workspace noted, once, however often it is told."""
 from __future__ import annotations
 
+import os
 from datetime import UTC, datetime
 
 import pytest
@@ -31,8 +32,10 @@ def mirrored(home, source, monkeypatch):
     files.write_text(model / "model.json", "{}")
     versions = [tracking.publish_model("adult-1", model) for _ in range(2)]
     noted("publish")
-    tracking.sync(home, workspace)
-    tracking.sync(home, workspace)
+    files.write_text(workspace.tracking, "")
+    os.utime(workspace.tracking, (0, 0))
+    assert tracking.catch_up(home) == ["adult-1"]  # what a killed run left is told by `make up`
+    assert tracking.catch_up(home) == []
     return tracking.client_of(home), first, versions
 
 
