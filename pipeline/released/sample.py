@@ -3,6 +3,10 @@ from __future__ import annotations
 
 import logging
 import shutil
+from collections.abc import Iterator
+from datetime import date
+
+import polars as pl
 
 from pipeline.catalog import Workspace
 from pipeline.models.synthesizer import Synthesizer
@@ -13,6 +17,14 @@ from pipeline.released.writers import ParquetPart, TableWriter, replace_folder, 
 from pipeline.schema import Schema
 
 logger = logging.getLogger(__name__)
+
+
+def draw(schema: Schema, synthesizer: Synthesizer, n_synthetic: int, seed: int, partition_rows: int,
+         extract_date: date | None) -> Iterator[tuple[pl.DataFrame, pl.DataFrame | None, dict[str, pl.DataFrame]]]:
+    """(patients, events, tables) of each partition, the log as its tables can tell it. The same arguments give the same rows."""
+    for patients, events in synthesizer.sample(n_synthetic, seed=seed, partition_rows=partition_rows):
+        patients, events = canonical(schema, patients, events, extract_date=extract_date)
+        yield patients, events, to_tables(schema, patients, events, extract_date=extract_date)
 
 
 def run(workspace: Workspace, params: Params, schema: Schema) -> None:
@@ -26,12 +38,12 @@ def run(workspace: Workspace, params: Params, schema: Schema) -> None:
     n_synthetic, done = params.release.rows, 0
     patient_part, event_part = ParquetPart(synthetic / "patients.parquet"), ParquetPart(synthetic / "events.parquet")
     with TableWriter(schema, extract) as writer:
-        for patients, events in synthesizer.sample(n_synthetic, seed=params.sample.seed, partition_rows=params.sample.partition_rows):
-            patients, events = canonical(schema, patients, events, extract_date=params.release.extract_date)  # what the tables can tell
+        for patients, events, tables in draw(schema, synthesizer, n_synthetic, params.sample.seed, params.sample.partition_rows,
+                                             params.release.extract_date):
             patient_part.write(patients)
             if events is not None:
                 event_part.write(events)
-            writer.write(to_tables(schema, patients, events, extract_date=params.release.extract_date))
+            writer.write(tables)
             done += len(patients)
             logger.info("sample: %d of %d synthetic patients", done, n_synthetic)
     patient_part.close()

@@ -13,8 +13,8 @@ from pipeline import schema as declarations
 from pipeline.catalog import Home
 from pipeline.ledger import Ledger
 from pipeline.models.synthesizer import Synthesizer
-from pipeline.registry_tables import to_tables
 from pipeline.released import manifest
+from pipeline.released.sample import draw
 from pipeline.released.writers import headers
 
 
@@ -87,10 +87,10 @@ def _redraw(_: Home, folder: Path, __: str) -> Iterator[str]:
     """The first partition, drawn again from the released model with the manifest's seed, is what the extract begins with."""
     schema, card = declarations.load(folder / "dataset.yaml"), files.read_json(folder / "card.json")
     partition_rows = int(manifest.read(folder)["partition_rows"])
-    drawn = Synthesizer.load(folder / "model").sample(card["synthetic_patients"], seed=manifest.read(folder)["seed"], partition_rows=partition_rows)
-    patients, events = next(iter(drawn))
     last_day = date.fromisoformat(card["extract_date"]) if card["extract_date"] else None
-    for name, table in to_tables(schema, patients, events, extract_date=last_day).items():
+    partitions = draw(schema, Synthesizer.load(folder / "model"), card["synthetic_patients"], manifest.read(folder)["seed"], partition_rows, last_day)
+    _, _, tables = next(partitions)
+    for name, table in tables.items():
         declared = schema.tables[name]
         published = pl.read_parquet(folder / "extract" / "parquet" / f"{declared.file}.parquet", n_rows=len(table))
         again = table.select(pl.col(column).alias(header) for column, header in headers(declared).items() if column in table.columns)
