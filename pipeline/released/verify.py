@@ -89,7 +89,7 @@ def _redraw(_: Home, folder: Path, __: str) -> Iterator[str]:
     partition_rows = int(manifest.read(folder)["partition_rows"])
     last_day = date.fromisoformat(card["extract_date"]) if card["extract_date"] else None
     partitions = draw(schema, Synthesizer.load(folder / "model"), card["synthetic_patients"], manifest.read(folder)["seed"], partition_rows, last_day)
-    _, _, tables = next(partitions)
+    tables = next(partitions)[2]
     for name, table in tables.items():
         declared = schema.tables[name]
         published = pl.read_parquet(folder / "extract" / "parquet" / f"{declared.file}.parquet", n_rows=len(table))

@@ -35,7 +35,8 @@ V_PATHWAY = """
         UNION ALL SELECT PATIENTID, VITALSTATUSDATE, CASE WHEN VITALSTATUS LIKE 'D%' THEN 'DEATH' ELSE 'CENSOR' END,
                          CASE WHEN VITALSTATUS LIKE 'D%' THEN DEATHCAUSECODE_UNDERLYING ELSE VITALSTATUS END FROM sim_av_patient
     ), first AS (SELECT PATIENTID, min(DIAGNOSISDATEBEST) AS first_diagnosis FROM sim_av_tumour GROUP BY PATIENTID)
-    SELECT PATIENTID, row_number() OVER (PARTITION BY PATIENTID ORDER BY event_date, event_type IN ('DEATH', 'CENSOR'), event_type, event_code) AS event_seq,
+    SELECT PATIENTID,
+           row_number() OVER (PARTITION BY PATIENTID ORDER BY event_date, event_type IN ('DEATH', 'CENSOR'), event_type, event_code) AS event_seq,
            event_type, event_code, event_date, date_diff('day', first_diagnosis, event_date) AS days_since_diagnosis
     FROM log JOIN first USING (PATIENTID)
 """
