@@ -50,6 +50,11 @@ class Home:
         return self.state / "sources.yaml"
 
     @property
+    def source_paths(self) -> Path:
+        """Which population the rows at a path belong to. Restricted."""
+        return self.state / "restricted" / "source_paths.json"
+
+    @property
     def airflow(self) -> Path:
         return self.state / "airflow"
 

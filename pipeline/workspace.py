@@ -16,7 +16,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from pipeline import declaration, files, params, registries, schema, sources
+from pipeline import declaration, files, params, registries, schema, source_paths, sources
 from pipeline.catalog import Home, Workspace, project_root
 from pipeline.ledger_chain import Chain, Entry
 from pipeline.stages import STAGES, repro_command
@@ -76,6 +76,7 @@ def make(home: Home, request: Request) -> Workspace:
     _refuse_used(home, request.release_id, declared.population.name)
     if not Path(str(checked.release.source)).exists():
         raise ValueError(f"there is nothing at the source {checked.release.source}")
+    source_paths.claim(home, str(checked.release.source), population=declared.population.name, kind=declared.population.kind)
     _build(home, workspace, settings, resolved, request.owner)
     return workspace
 

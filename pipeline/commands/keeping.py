@@ -6,7 +6,7 @@ import getpass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline import registries, schema, services, sources
+from pipeline import registries, schema, services, source_paths, sources
 from pipeline.catalog import Home
 from pipeline.commands.say import say, say_table
 from pipeline.schema import Schema
@@ -93,8 +93,11 @@ def show_sources(options: argparse.Namespace) -> None:
 
 
 def set_source(options: argparse.Namespace) -> None:
-    declaration_path(options.dataset)
+    population = schema.load(declaration_path(options.dataset)).population
     source = sources.Source(path=str(Path(options.path).resolve()), label=options.label, extract_date=options.extract_date)
+    if not Path(source.path).exists():
+        raise ValueError(f"source of {options.dataset}: there is nothing at {source.path}")
+    source_paths.claim(Home.find(), source.path, population=population.name, kind=population.kind)
     sources.declare(Home.find(), options.dataset, source)
     say(f"The source of {options.dataset} is {source.label!r} now.")
 

@@ -36,7 +36,7 @@ def expectations(options: argparse.Namespace) -> None:
 
 def fit(options: argparse.Namespace) -> None:
     """Ingest and train without a ledger. Raises ValueError for a dataset that is not declared public."""
-    from pipeline import params, schema
+    from pipeline import params, schema, source_paths
     from pipeline.workspace import params_path
 
     declared = schema.load(options.dataset)
@@ -44,6 +44,7 @@ def fit(options: argparse.Namespace) -> None:
         raise ValueError(f"{declared.dataset} is not declared `public: true`: a model of it is made by a charged run (`python -m pipeline refresh`)")
     if options.model.exists():
         raise ValueError(f"{options.model} is there already; name a folder that is not")
+    source_paths.claim(Home.find(), options.source, population=declared.population.name, kind=declared.population.kind)
     settings = params.load(params_path(Home.find()))
     release = replace(settings.release, id="benchmark", dataset=declared.dataset, source=str(options.source.resolve()), source_label="benchmark")
     settings = replace(settings, release=release, ingest=replace(settings.ingest, holdout_share=0.0))

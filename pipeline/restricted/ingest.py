@@ -16,7 +16,7 @@ from typing import Any
 
 import polars as pl
 
-from pipeline import files
+from pipeline import files, source_paths
 from pipeline.catalog import Home, Workspace
 from pipeline.params import Params
 from pipeline.restricted import holdout, logs, owners, reading
@@ -33,6 +33,7 @@ def run(workspace: Workspace, params: Params, schema: Schema) -> None:
     """Reads `params.release.source` into `restricted/data`. Raises ValueError for a source whose structure is wrong, and then leaves nothing."""
     if params.release.source is None:
         raise ValueError(f"release.source is not set: say in params.yaml where the tables of {schema.dataset} lie.")
+    source_paths.claim(Home.find(), params.release.source, population=schema.population.name, kind=schema.population.kind)
     found = reading.sources(schema, Path(params.release.source))
     key = holdout.permanent_key(Home.find().keys)
     with _new_folder(workspace.restricted.data) as folder:

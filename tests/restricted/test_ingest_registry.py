@@ -72,6 +72,7 @@ def test_older_names_and_forms_are_read(clean: Clean, tmp_path: Path) -> None:
                 pl.col("DATE_FIRST_SURGERY").fill_null("1899-12-30"), pl.col("AGE") + ".0", pl.col("GRADE").fill_null("NA"))
         text = rows.rename(renamed.get(path.stem, {})).write_csv(line_terminator="\r\n")
         (tmp_path / "old" / "Data" / path.name).write_bytes(b"\xef\xbb\xbf" + text.encode())
+    (tmp_path / "old" / "truth.json").write_text("{}")
     done = clean.bench.ingest("simulated_pathways", tmp_path / "old")
     assert done.patients.equals(clean.done.patients)
     assert done.events.equals(clean.done.events)

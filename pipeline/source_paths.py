@@ -1,0 +1,63 @@
+"""Which population the rows at a path belong to: one path, one population (privacy_rules.md 4 and 16).
+
+The same rows under a second population would be charged to another budget, and approved by another rule. The register remembers
+paths, not rows: whoever copies the rows elsewhere gets round it (docs/privacy.md, *Not covered*).
+"""
+from __future__ import annotations
+
+import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from pipeline import files
+from pipeline.catalog import Home
+
+TRUTH = "truth.json"  # what the simulator writes beside its tables
+
+
+def claim(home: Home, source: str | Path, *, population: str, kind: str) -> None:
+    """Registers the source of a population; the same again changes nothing.
+
+    Raises ValueError where the path is equal to, inside or above one of another population, or where invented patients are
+    claimed of a folder that the simulator did not write.
+    """
+    path = Path(source).resolve()
+    _refuse_unsimulated(path, population, kind)
+    with _locked(home):
+        known: dict[str, dict[str, str]] = files.read_json(home.source_paths, {})
+        mine = {"population": population, "kind": kind}
+        for place in _places(path):
+            _refuse_foreign(place, known, mine)
+        if known.get(str(path)) != mine:
+            files.write_json(home.source_paths, {**known, str(path): mine})
+
+
+def _places(path: Path) -> list[Path]:
+    """The path, and where the links in it lead: a folder of links is the folder they lead to."""
+    inside = path.iterdir() if path.is_dir() else ()
+    return [path, *(entry.resolve() for entry in inside if entry.is_symlink())]
+
+
+def _refuse_foreign(path: Path, known: dict[str, dict[str, str]], mine: dict[str, str]) -> None:
+    for text, theirs in known.items():
+        held = Path(text)
+        if theirs != mine and (path.is_relative_to(held) or held.is_relative_to(path)):
+            raise ValueError(f"the source {path} is for the {mine['kind']} population {mine['population']}, but {held} is registered as the source of the "
+                             f"{theirs['kind']} population {theirs['population']}: rows belong to one population and are charged there; "
+                             "use that population's dataset, or name the right folder")
+
+
+def _refuse_unsimulated(path: Path, population: str, kind: str) -> None:
+    folder = path if path.is_dir() else path.parent
+    if kind == "simulated" and not (folder / TRUTH).is_file():
+        raise ValueError(f"the population {population} is declared simulated, but the source {path} has no {TRUTH} beside its tables, so the simulator "
+                         "did not write it; make it with `python -m pipeline simulate`, or use a dataset of a confidential population")
+
+
+@contextmanager
+def _locked(home: Home) -> Iterator[None]:
+    files.private_folder(home.source_paths.parent)
+    with home.source_paths.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

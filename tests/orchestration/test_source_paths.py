@@ -1,0 +1,95 @@
+"""The same rows under a second population are refused, at every door by which a source comes in."""
+from __future__ import annotations
+
+import json
+import shutil
+
+import pytest
+
+from pipeline import source_paths, workspace
+from pipeline.catalog import project_root
+from pipeline.cli import main
+from pipeline.source_paths import claim
+
+
+@pytest.fixture
+def registered(home, source):
+    """A confidential population's folder, with one table one level down."""
+    (source / "tables").mkdir()
+    (source / "tables" / "adult.csv").write_text("age\n39\n")
+    claim(home, source / "tables", population="people", kind="confidential")
+    return source / "tables"
+
+
+@pytest.mark.parametrize("path", [".", "..", "adult.csv", "new/../."])
+@pytest.mark.parametrize(("population", "kind"), [("others", "confidential"), ("others", "public"), ("people", "public")])
+def test_equal_inside_or_above_is_refused(home, registered, path, population, kind):
+    before = home.source_paths.read_bytes()
+    with pytest.raises(ValueError, match="registered as the source of the confidential population people"):
+        claim(home, registered / path, population=population, kind=kind)
+    assert home.source_paths.read_bytes() == before
+
+
+def test_a_link_to_the_rows_is_the_rows(home, registered, tmp_path):
+    (tmp_path / "elsewhere").symlink_to(registered)
+    (tmp_path / "links").mkdir()
+    (tmp_path / "links" / "adult.csv").symlink_to(registered / "adult.csv")
+    for path in ("elsewhere", "links"):
+        with pytest.raises(ValueError, match="population people"):
+            claim(home, tmp_path / path, population="adult", kind="public")
+
+
+def test_the_same_population_and_other_folders_are_free(home, registered):
+    claim(home, registered, population="people", kind="confidential")
+    claim(home, registered / "adult.csv", population="people", kind="confidential")
+    beside = registered.with_name("tables-2")
+    beside.mkdir()
+    claim(home, beside, population="others", kind="public")
+    assert {entry["population"] for entry in json.loads(home.source_paths.read_text()).values()} == {"people", "others"}
+    assert home.source_paths.parent.stat().st_mode & 0o077 == 0
+
+
+def test_simulated_patients_come_from_the_simulator_only(home, source):
+    with pytest.raises(ValueError, match=r"no truth\.json"):
+        claim(home, source, population="invented", kind="simulated")
+    (source / "truth.json").write_text("{}")
+    claim(home, source, population="invented", kind="simulated")
+    claim(home, source / "adult.csv", population="invented", kind="simulated")
+
+
+def test_a_folder_without_truth_makes_no_run_of_invented_patients(home, source):
+    asked = workspace.Request(release_id="sim-1", dataset="simulated_pathways", source=str(source), label="first")
+    with pytest.raises(ValueError, match=r"no truth\.json"):
+        workspace.make(home, asked)
+    assert not home.runs.exists() and not home.ledger.exists()
+
+
+@pytest.mark.parametrize("order", ["declared", "prepared"])
+def test_confidential_rows_make_no_run_of_public_or_invented_people(home, source, order, capsys):
+    if order == "declared":
+        assert main(["sources", "set", "cancer_pathways", "--path", str(source), "--label", "first"]) == 0
+    else:
+        workspace.make(home, workspace.Request(release_id="real-1", dataset="cancer_pathways", source=str(source), label="first"))
+    (source / "truth.json").write_text("{}")
+    for dataset in ("simulated_pathways", "adult"):
+        assert main(["prepare", "--dataset", dataset, "--release-id", "second-1", "--source", str(source), "--label", "x"]) == 2
+        assert main(["sources", "set", dataset, "--path", str(source), "--label", "x"]) == 2
+    assert capsys.readouterr().err.count("population cancer_pathways") == 4
+    assert not (home.runs / "second-1").exists() and not home.ledger.exists()
+
+
+def test_fit_makes_no_uncharged_model_of_registered_rows(home, registered, tmp_path, capsys):
+    declared = shutil.copy(project_root() / "datasets" / "adult.yaml", tmp_path / "adult.yaml")
+    assert main(["fit", "--dataset", str(declared), "--source", str(registered / "adult.csv"), "--epsilon", "1", "--model", str(tmp_path / "m")]) == 2
+    assert "confidential population people" in capsys.readouterr().err
+    assert not (tmp_path / "m").exists()
+
+
+def test_a_crash_while_writing_leaves_the_old_register(home, registered, tmp_path, monkeypatch):
+    def fail(*_, **__):
+        raise OSError("the disk is full")
+    before = home.source_paths.read_bytes()
+    monkeypatch.setattr(source_paths.files.Path, "write_text", fail)
+    with pytest.raises(OSError, match="disk is full"):
+        claim(home, tmp_path, population="people", kind="confidential")
+    assert home.source_paths.read_bytes() == before
