@@ -77,6 +77,12 @@ def run_suite(suite: Suite, rows: pl.DataFrame, *, with_page: bool = True) -> Su
     return SuiteRun(suite["name"], tuple(_checked(suite["name"], one) for one in in_order), page)
 
 
+def could_not_run(suite: Suite) -> SuiteRun:
+    """What stands in for a suite that raised an exception: one failed expectation, and a page that says so. Nothing of the rows."""
+    said = Checked(suite=suite["name"], kind="could not run", column=None, rule=None, severity="F", passed=False, counts={})
+    return SuiteRun(suite["name"], (said,), f"<!DOCTYPE html><html lang='en'><body><p>{html.escape(suite['name'])}: could not run</p></body></html>")
+
+
 @cache
 def _great_expectations() -> Any:
     """The module, silenced and with its analytics off."""

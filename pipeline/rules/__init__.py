@@ -27,11 +27,14 @@ class Outcome:
     """What one rule said about a set of tables."""
 
     rule: Rule
-    finding: Finding | None  # None: not applicable
+    finding: Finding | None  # None: not applicable, or could not run
+    has_raised: bool = False
 
     @property
     def status(self) -> Status:
-        """pass, fail (F), warn (W) or not applicable."""
+        """pass, fail (F), warn (W), not applicable, or could not run."""
+        if self.has_raised:
+            return "could not run"
         if self.finding is None:
             return "not applicable"
         if self.rule.severity == "F" and self.rule.scope != "rate":
@@ -69,10 +72,12 @@ class Results:
 def check(schema: Schema, tables: Mapping[str, pl.DataFrame], context: RuleContext, log: Log | None = None) -> Results:
     """Asks every rule about `tables` (under the declaration's names, typed as declared) and, where given, the event log beside them.
 
-    A dataset that is no registry has none of these rules: every outcome is then not applicable.
+    A dataset that is no registry has none of these rules: every outcome is then not applicable. On patients' tables a rule that raises an
+    exception could not run, and the others go on: rows never stop a run (privacy_rules.md 2). On synthetic tables it is raised.
     """
     registry = _registry(schema, tables, log)
-    return Results(tuple(_ask(rule, registry, context) for rule in RULES))
+    ask = _ask if context.is_synthetic else _try_to_ask
+    return Results(tuple(ask(rule, registry, context) for rule in RULES))
 
 
 def _registry(schema: Schema, tables: Mapping[str, pl.DataFrame], log: Log | None) -> Registry:
@@ -83,6 +88,13 @@ def _ask(rule: Rule, registry: Registry, context: RuleContext) -> Outcome:
     if registry.schema.layout != "registry" or not rule.is_applicable(registry):
         return Outcome(rule, None)
     return Outcome(rule, rule.check(registry, context))
+
+
+def _try_to_ask(rule: Rule, registry: Registry, context: RuleContext) -> Outcome:
+    try:
+        return _ask(rule, registry, context)
+    except Exception:
+        return Outcome(rule, None, has_raised=True)
 
 
 def failing_patients(schema: Schema, tables: Mapping[str, pl.DataFrame], context: RuleContext) -> pl.DataFrame:

@@ -12,7 +12,7 @@ from pipeline.rules.registry import PATIENT_ID, Registry
 
 Severity = Literal["F", "W"]
 Scope = Literal["patient", "rate", "structure"]
-Status = Literal["pass", "fail", "warn", "not applicable"]
+Status = Literal["pass", "fail", "warn", "not applicable", "could not run"]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -85,7 +85,7 @@ def _with_patient(rows: pl.DataFrame, patient: str | None, through: tuple[str, s
         return rows.with_columns(pl.col(patient).alias(PATIENT_ID))
     if through is None or parent is None or through[1] not in rows.columns or through[1] not in parent.columns:
         return rows.with_columns(pl.lit(None, dtype=pl.Int64).alias(PATIENT_ID))
-    owners = parent.select(through[1], PATIENT_ID).unique()
+    owners = parent.select(through[1], PATIENT_ID).unique(through[1], keep="first", maintain_order=True)  # a key of two patients adds no row
     return rows.join(owners, on=through[1], how="left", maintain_order="left")
 
 

@@ -8,8 +8,9 @@ import polars as pl
 import pytest
 from registry_cases import ANN, EXTRACT, Tables, change, clean, schema
 
-from pipeline import files, params, registry_tables
+from pipeline import files, params, registry_tables, rules
 from pipeline.catalog import Workspace
+from pipeline.expectations import table_checks
 from pipeline.restricted import validate
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -76,3 +77,35 @@ def test_another_structure_stops_the_run_and_writes_nothing(tmp_path: Path, tabl
         validate.run(made, settings(), schema())
     assert WEIRD not in str(stopped.value)
     assert not made.restricted.validation.exists()
+
+
+def test_two_patients_who_share_a_regimen_and_a_cycle_stop_nothing(tmp_path: Path) -> None:
+    """Rows of a table without a patient's id are found through keys: a shared key makes no row twice, and no rule fails to run."""
+    tables = clean()
+    for name, patient in (("sim_sact_regimen", "ENCORE_PATIENT_ID"), ("sim_sact_cycle", None)):
+        rows = tables[name]
+        copy = rows if patient is None else rows.with_columns(pl.lit(ANN, dtype=rows.schema[patient]).alias(patient))
+        tables[name] = pl.concat([rows, copy])
+    made = workspace(tmp_path, tables)
+    validate.run(made, settings(), schema())
+    results = files.read_json(made.restricted.validation / "results.json")
+    assert "could not run" not in {rule["status"] for rule in results["rules"]}
+    assert next(rule for rule in results["rules"] if rule["rule"] == "09")["status"] == "pass"
+
+
+def test_a_rule_and_a_suite_that_raise_could_not_run_and_stop_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def breaks(*_: object, **__: object) -> None:
+        raise RuntimeError(WEIRD)
+
+    first, *others = rules.RULES
+    monkeypatch.setattr(rules, "RULES", (replace(first, check=breaks, reads={}), *others))
+    monkeypatch.setattr(table_checks, "run_suite", breaks)
+    made = workspace(tmp_path, clean())
+    validate.run(made, settings(), schema())
+    text = (made.restricted.validation / "results.json").read_text()
+    results = files.read_json(made.restricted.validation / "results.json")
+    assert results["passed"] is False and WEIRD not in text
+    assert [rule["rule"] for rule in results["rules"] if rule["status"] == "could not run"] == [first.id]
+    assert all([one["expectation"] for one in suite["failed"]] == [f"{suite['suite']}: could not run"] for suite in results["suites"])
+    with pytest.raises(RuntimeError):  # on synthetic rows a check that cannot run is no silent pass
+        rules.check(schema(), clean(), rules.RuleContext(extract_date=EXTRACT, is_synthetic=True))
