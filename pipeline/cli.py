@@ -38,6 +38,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         logging.getLogger("pipeline").error("%s", error if is_refusal(error) else f"{type(error).__name__} at {place(error)}: {error}")
         return REFUSED if is_refusal(error) else 1
+    except (SystemExit, GeneratorExit):
+        raise
+    except BaseException as error:  # a panic of compiled code: its message may hold a patient's value
+        logging.getLogger("pipeline").error("%s at %s", type(error).__name__, place(error))
+        return 1
 
 
 def parser(whole: bool = True) -> argparse.ArgumentParser:

@@ -1,6 +1,7 @@
 """Runs one stage in the workspace that is the current folder, and notes for MLflow how it ended."""
 from __future__ import annotations
 
+import dis
 import fcntl
 import importlib
 import logging
@@ -20,6 +21,8 @@ log = logging.getLogger("pipeline")
 
 SYNCED_AFTER = ("publish",)  # loading MLflow takes seconds: its mirror is brought up to date here, after a failure, before a person is asked, by `up`
 _REFUSALS = ("BudgetExceeded", "ReservationConflict", "ExpectationsFailed", "NotApproved")
+_OF_THE_PROCESS = (KeyboardInterrupt, SystemExit, GeneratorExit)  # somebody ends it: nothing went wrong in a row
+_RAISE = dis.opmap["RAISE_VARARGS"]
 
 
 def run(name: str) -> int:
@@ -58,7 +61,9 @@ def _attempt(stage: Stage, workspace: Workspace) -> int:
     try:
         _run(stage, workspace)
         code, status = 0, "FINISHED"
-    except Exception as error:
+    except BaseException as error:  # a panic of polars is no Exception, and its message may hold a value too
+        if isinstance(error, _OF_THE_PROCESS):
+            raise
         if is_refusal(error):
             code = REFUSED
             log.error("%s: %s", name, error)
@@ -73,15 +78,22 @@ def _attempt(stage: Stage, workspace: Workspace) -> int:
 
 
 def is_refusal(error: BaseException) -> bool:
-    """A stated reason to stop: one of our own exceptions, or a ValueError that our own code raised (a library's may quote a value)."""
+    """A stated reason to stop: one of our own exceptions, or a ValueError of a `raise` in our own code.
+
+    A library's message may quote a value, and so may one of C code that our code called: `int("...")` has no frame of its own.
+    """
     if type(error).__name__ in _REFUSALS:
         return True
     return isinstance(error, ValueError) and _raised_by_us(error)
 
 
 def _raised_by_us(error: BaseException) -> bool:
-    frames = traceback.extract_tb(error.__traceback__)
-    return bool(frames) and Path(frames[-1].filename).is_relative_to(project_root() / "pipeline")
+    last = error.__traceback__
+    while last is not None and last.tb_next is not None:
+        last = last.tb_next
+    if last is None or not Path(last.tb_frame.f_code.co_filename).is_relative_to(project_root() / "pipeline"):
+        return False
+    return last.tb_frame.f_code.co_code[last.tb_lasti] == _RAISE
 
 
 def _run(stage: Stage, workspace: Workspace) -> None:

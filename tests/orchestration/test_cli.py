@@ -6,6 +6,7 @@ import logging
 import subprocess
 import sys
 from dataclasses import replace
+from datetime import date
 from types import SimpleNamespace
 
 import pytest
@@ -102,6 +103,38 @@ def test_a_chained_error_does_not_leak_either(workspace, monkeypatch, capsys):
     assert "Example" not in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("code", ["int(said)", "date.fromisoformat(said)", "raise Panic(said)", "[0].index(said)",
+                                  "try:\n        int(said)\n    except ValueError as error:\n        raise error"])
+def test_only_a_raise_of_ours_shows_its_message(workspace, monkeypatch, capsys, code):
+    """C code has no frame of its own: our frame is the last one, and the message is still not ours."""
+    ours = str(project_root() / "pipeline" / "restricted" / "ingest.py")
+    space = {"date": date, "Panic": type("Panic", (BaseException,), {}), "said": "Mrs Example"}
+    exec(compile(f"def run(*_):\n    {code}\n", ours, "exec"), space)
+    stand_in(monkeypatch, "ingest", space["run"])
+    assert main(["ingest"]) == 1
+    told = capsys.readouterr()
+    assert "Example" not in told.err + told.out and "Traceback" not in told.err
+    [report] = (workspace.restricted.root / "errors").iterdir()
+    assert "Mrs Example" in report.read_text()
+    exec(compile("def run(*_):\n    raise ValueError(\n        'the source is missing')\n", ours, "exec"), space)
+    stand_in(monkeypatch, "ingest", space["run"])
+    assert main(["ingest"]) == 2 and "the source is missing" in capsys.readouterr().err
+
+
+def test_a_panic_outside_a_stage_is_told_by_type_and_place_only(monkeypatch, capsys):
+    from pipeline import cli
+
+    class Panic(BaseException):
+        pass
+
+    def run(_):
+        raise Panic("Mrs Example")
+    monkeypatch.setattr(cli, "_lazy", lambda *_: run)
+    assert main(["status"]) == 1
+    told = capsys.readouterr().err
+    assert "Panic at" in told and "Example" not in told
+
+
 def test_a_stages_own_refusal_is_told_in_full_and_kept_for_dvc(workspace, monkeypatch, capsys):
     from pipeline.ledger import BudgetExceeded
 
@@ -154,8 +187,6 @@ def test_prompts_are_lists_or_ranges():
 
 
 def test_the_next_quarter_ends_with_its_month():
-    from datetime import date
-
     assert [_next_quarter(day) for day in (date(2022, 12, 31), date(2022, 11, 30), date(2023, 3, 31))] == [
         date(2023, 3, 31), date(2023, 2, 28), date(2023, 6, 30)]
 
