@@ -7,7 +7,11 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from ingest_cases import CREDIT_COLUMNS, HEART, Bench, credit_row, heart_row, participant, visit, write_cohort, write_csv
+from ingest_cases import CREDIT_COLUMNS, DATASETS, HEART, Bench, credit_row, heart_row, participant, visit, write_cohort, write_csv
+
+from pipeline import params, schema
+from pipeline.catalog import Workspace
+from pipeline.restricted import validate
 
 NAME = "heart_kaggle_303.csv"
 
@@ -72,9 +76,24 @@ def test_an_empty_parquet_file(bench: Bench, tmp_path: Path) -> None:
     assert "is empty" in refused(bench, tmp_path / "heart_kaggle_303.parquet")
 
 
-def test_a_header_without_rows(bench: Bench, tmp_path: Path) -> None:
-    source = write_csv(tmp_path / NAME, HEART)
-    assert refused(bench, source) == "table heart_kaggle_303 has a header and no rows. Give the whole extract."
+@pytest.mark.parametrize("n_rows", [0, 1])
+def test_no_patient_goes_on_as_one_patient_does(bench: Bench, tmp_path: Path, n_rows: int) -> None:
+    """{one patient} and {} are neighbours: whether a release appears may not tell them apart."""
+    workspace = bench.workspace()
+    done = bench.ingest("uci_heart", write_csv(tmp_path / NAME, HEART, *[heart_row()] * n_rows), workspace=workspace)
+    assert done.patients.height == done.table("heart").height == n_rows
+    declared, given = schema.load(DATASETS / "uci_heart.yaml"), params.load(DATASETS.parent / "params.yaml")
+    validate.run(workspace, given, declared)
+    assert (done.restricted.validation / "results.json").exists()
+
+
+@pytest.mark.parametrize("n_patients", [0, 1])
+def test_no_patient_of_several_tables_goes_on_too(bench: Bench, tmp_path: Path, n_patients: int) -> None:
+    rows = [participant(1)] * n_patients, [visit(1, "2012-01-10", "Enrollment")] * n_patients
+    done = bench.ingest("uganda_malaria", write_cohort(tmp_path / "source", *rows))
+    assert done.patients.height == n_patients and done.events.height >= n_patients
+    declared = schema.load(DATASETS / "uganda_malaria.yaml")
+    validate.run(Workspace(done.restricted.root.parent), params.load(DATASETS.parent / "params.yaml"), declared)
 
 
 @pytest.mark.parametrize("kept", [0.5, 0.99])

@@ -101,6 +101,16 @@ def test_the_walk_from_charge_to_model(workspace: Workspace) -> None:
     assert {"table_counts", "pathway_counts", "pathway_sgd"} == {line["name"] for line in reservation["mechanisms"]}
 
 
+def test_nobody_is_a_population_too(workspace: Workspace) -> None:
+    """{one patient} and {} are neighbours: training ends in a model either way."""
+    for path in (workspace.restricted.patients, workspace.restricted.events):
+        pl.read_parquet(path).clear().write_parquet(path)
+    reserve.run(workspace, settings(), declared(workspace))
+    run_train(workspace)
+    patients, events = next(Synthesizer.load(workspace.released.model).sample(20, 1, 20))
+    assert len(patients) == 20 and events is not None
+
+
 def test_reserving_reads_no_row_and_charges_once(workspace: Workspace) -> None:
     reserve.run(workspace, settings(), declared(workspace))
     first, spent = workspace.restricted.reservation.read_bytes(), Ledger(Home.find().ledger).balance("toy")
@@ -110,6 +120,16 @@ def test_reserving_reads_no_row_and_charges_once(workspace: Workspace) -> None:
     assert workspace.restricted.reservation.read_bytes() == first and Ledger(Home.find().ledger).balance("toy") == spent
     with pytest.raises(ReservationConflict):
         reserve.run(workspace, settings(epsilon=0.5), declared(workspace))
+
+
+@pytest.mark.parametrize("change", [{"kind": "public"}, {"universe": "others"}, {"nominal_size": 100}, {"delta": 1e-7}, {"epsilon": 2.0},
+                                    {"ceiling_epsilon": 9.0}])
+def test_a_declaration_that_says_otherwise_than_the_ledger_is_refused(workspace: Workspace, change: dict[str, object]) -> None:
+    told = declared(workspace)
+    told = dataclasses.replace(told, population=dataclasses.replace(told.population, **change))
+    with pytest.raises(ValueError, match=f"open in the ledger with {next(iter(change))}"):
+        reserve.run(workspace, settings(), told)
+    assert Ledger(Home.find().ledger).reservation("toy-1") is None and not workspace.restricted.reservation.exists()
 
 
 def test_too_little_budget_is_said_and_nothing_is_written(workspace: Workspace) -> None:
