@@ -4,7 +4,6 @@ Budget is spent when reserved: a crash can waste it and can never overspend it. 
 population was opened (Feldman and Zrnic 2021, arxiv.org/abs/2008.11193; privacy_rules.md 14): the sum over all entries, whatever became
 of the release, stays within the limit. What happened to a release is read from its entries; no entry ever changes.
 """
-import math
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -14,6 +13,7 @@ import dp_accounting as dpa
 
 from pipeline.dp import accounting, events
 from pipeline.ledger_chain import GENESIS, Chain, Entry, check_chain
+from pipeline.ledger_refusals import check_as_opened, check_declaration, check_same, over_budget
 from pipeline.ledger_values import (
     Balance,
     BudgetExceeded,
@@ -30,9 +30,6 @@ from pipeline.ledger_values import (
 )
 
 __all__ = ["Balance", "BudgetExceeded", "Entry", "Ledger", "Population", "Quote", "Reservation", "ReservationConflict"]
-
-LARGEST_DELTA = 1e-6
-KINDS = ("simulated", "public", "confidential")
 
 
 class Ledger:
@@ -64,7 +61,7 @@ class Ledger:
         """
         declared = {"universe": universe, "nominal_size": nominal_size, "epsilon": float(epsilon), "delta": float(delta),
                     "ceiling_epsilon": float(ceiling_epsilon), "kind": kind}
-        _check_declaration(name, declared, reason)
+        check_declaration(name, declared, reason)
         order, limit = accounting.rdp_bound(epsilon, delta)
         with self._chain.writing() as writer:
             if opened := populations_in(writer.entries).get(name):
@@ -93,11 +90,11 @@ class Ledger:
         epsilon = accounting.epsilon(event, opened.delta)  # before the lock: it takes a moment
         with self._chain.writing() as writer:
             if held := reservations_in(writer.entries).get(release_id):
-                _check_same(held, state_in(writer.entries, release_id), population, event, source_label)
+                check_same(held, state_in(writer.entries, release_id), population, event, source_label)
                 return held
             spent = spent_by(writer.entries, opened)
             if not spent + cost <= opened.limit_rdp:
-                raise BudgetExceeded(_refusal(release_id, opened, spent, cost, epsilon))
+                raise BudgetExceeded(over_budget(release_id, opened, spent, cost, epsilon))
             entry = writer.append(population=population, release_id=release_id, kind="reserved", by=by,
                                   facts={"event": events.to_json(event), "source_label": source_label, "order": opened.order,
                                          "rdp": cost, "epsilon": epsilon, "delta": opened.delta})
@@ -135,6 +132,12 @@ class Ledger:
             raise ValueError(f"population {name} is not open in the ledger (open: {', '.join(sorted(opened)) or 'none'}); "
                              "open it with `python -m pipeline ledger open`")
         return opened[name]
+
+    def check_declared(self, declared: Any) -> Population:
+        """The population that a declaration names (its fields, and `name`). ValueError where it is not open, or was opened with other facts."""
+        opened = self.population(declared.name)
+        check_as_opened(opened, declared)
+        return opened
 
     def populations(self) -> list[Population]:
         """All of them, in the order they were opened."""
@@ -202,43 +205,3 @@ class Ledger:
         entries = self._chain.entries()
         check_chain(entries)
         return entries
-
-
-def _check_same(held: Reservation, state: str | None, population: str, event: dpa.DpEvent, source_label: str) -> None:
-    """ReservationConflict where the release id is used up, or stands for something else."""
-    if state != "reserved":
-        raise ReservationConflict(f"release id {held.release_id} was used before: it is {state} (entry {held.entry}, {held.at}); "
-                                  "choose a new release id")
-    if held.population != population:
-        raise ReservationConflict(f"release id {held.release_id} holds a charge of population {held.population}, asked for {population}; "
-                                  "choose a new release id")
-    if held.source_label != source_label:
-        raise ReservationConflict(f"release id {held.release_id} was reserved for the source {held.source_label!r}, asked for {source_label!r}; "
-                                  "choose a new release id")
-    if events.canonical_string(held.event) != events.canonical_string(event):
-        raise ReservationConflict(f"release id {held.release_id} holds another mechanism (RDP({held.rdp:.4g}), epsilon {held.epsilon:.4g}): "
-                                  "put the parameters back as they were, or choose a new release id")
-
-
-def _refusal(release_id: str, population: Population, spent: float, cost: float, epsilon: float) -> str:
-    left = max(0.0, population.limit_rdp - spent)
-    smaller = accounting.gaussian_epsilon(math.sqrt(2 * left / population.order), population.delta) if left > 0 else 0.0
-    advice = f"an epsilon of about {0.98 * smaller:.2f} would still fit" if smaller > 0.01 else "nothing more fits"
-    return (f"{release_id} was refused and nothing was charged. It costs {cost:.4f} of Renyi divergence at order {population.order} (epsilon "
-            f"{epsilon:.3f} on its own); population {population.name} has {left:.4f} left of {population.limit_rdp:.4f} (epsilon "
-            f"{population.epsilon:g}, delta {population.delta:g}). What to do: {advice}; draw further extracts from a published model (free).")
-
-
-def _check_declaration(name: str, declared: Mapping[str, Any], reason: str) -> None:
-    if not name.strip() or not declared["universe"].strip() or not reason.strip():
-        raise ValueError(f"population {name!r} needs a name, a universe of people and a reason")
-    if declared["kind"] not in KINDS:
-        raise ValueError(f"population {name}: kind must be one of {', '.join(KINDS)}, got {declared['kind']!r}")
-    if not (isinstance(declared["nominal_size"], int) and declared["nominal_size"] >= 1):
-        raise ValueError(f"population {name}: nominal_size must be a positive whole number, got {declared['nominal_size']}")
-    if not declared["epsilon"] <= declared["ceiling_epsilon"]:
-        raise ValueError(f"population {name}: ceiling_epsilon {declared['ceiling_epsilon']} lies below epsilon {declared['epsilon']}")
-    largest = min(LARGEST_DELTA, 0.1 / declared["nominal_size"])
-    if not declared["delta"] <= largest:
-        raise ValueError(f"population {name}: delta {declared['delta']:g} is too large for {declared['nominal_size']} people; "
-                         f"at most {largest:g} (1e-6, and 0.1 / nominal size)")

@@ -19,12 +19,16 @@ OPEN_BY_THEMSELVES = ("simulated", "public")
 
 
 def ensure_population(home: Home, declared: Schema) -> None:
-    """Opens the population of simulated or public data from its declaration. A confidential one is opened by a person."""
+    """Opens the population of simulated or public data from its declaration. A confidential one is opened by a person.
+
+    Raises ValueError where it is open with other facts than those declared.
+    """
     from pipeline.ledger import Ledger
 
     home.state.mkdir(parents=True, exist_ok=True)
     ledger, population = Ledger(home.ledger), declared.population
     if population.name in {held.name for held in ledger.populations()}:
+        ledger.check_declared(population)
         return
     if population.kind not in OPEN_BY_THEMSELVES:
         raise ValueError(f"population {population.name} is not open in the ledger: a custodian opens it with "

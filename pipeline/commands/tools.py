@@ -44,6 +44,7 @@ def fit(options: argparse.Namespace) -> None:
         raise ValueError(f"{declared.dataset} is not declared `public: true`: a model of it is made by a charged run (`python -m pipeline refresh`)")
     if options.model.exists():
         raise ValueError(f"{options.model} is there already; name a folder that is not")
+    _refuse_other_facts(Home.find(), declared)
     source_paths.claim(Home.find(), options.source, population=declared.population.name, kind=declared.population.kind)
     settings = params.load(params_path(Home.find()))
     release = replace(settings.release, id="benchmark", dataset=declared.dataset, source=str(options.source.resolve()), source_label="benchmark")
@@ -53,6 +54,15 @@ def fit(options: argparse.Namespace) -> None:
         _ingest(workspace, settings, declared)
         _fit(workspace, settings, declared, options)
     say(f"The model is in {options.model}.")
+
+
+def _refuse_other_facts(home: Home, declared: Any) -> None:
+    """A declaration that calls itself public does not make public what the ledger holds as something else."""
+    from pipeline.ledger import Ledger
+
+    ledger = Ledger(home.ledger)
+    if declared.population.name in {held.name for held in ledger.populations()}:
+        ledger.check_declared(declared.population)
 
 
 def _ingest(workspace: Workspace, settings: Any, declared: Any) -> None:

@@ -16,7 +16,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from pipeline import files
-from pipeline.catalog import Workspace
+from pipeline.catalog import Home, Workspace
+from pipeline.ledger import Ledger
 from pipeline.params import Params
 from pipeline.schema import Schema
 
@@ -43,8 +44,9 @@ class Approval:
 
 
 def may_approve_itself(params: Params, schema: Schema) -> bool:
-    """Whether the run needs no person: simulated or public data, and params.yaml says so."""
-    return params.approve.self_approve and schema.population.kind in SELF_APPROVING
+    """Whether the run needs no person: params.yaml says so, and ledger and declaration agree that the data are simulated or public."""
+    opened = {held.name: held.kind for held in Ledger(Home.find().ledger).populations()}.get(schema.population.name)
+    return params.approve.self_approve and opened in SELF_APPROVING and schema.population.kind == opened
 
 
 def run(workspace: Workspace, params: Params, schema: Schema) -> None:

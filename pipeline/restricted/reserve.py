@@ -28,9 +28,10 @@ def run(workspace: Workspace, params: Params, schema: Schema) -> None:
         raise ValueError("params.yaml: release.id and release.source_label must be filled in before a charge; `python -m pipeline prepare` does")
     if not workspace.restricted.validation.is_dir():
         raise ValueError("validate has not passed in this workspace: run it before reserve, so that a broken source costs nothing")
+    ledger = Ledger(Home.find().ledger)
+    ledger.check_declared(schema.population)  # the ledger's facts bind, whatever a workspace's dataset.yaml has come to say
     made = synthesizer.plan(schema, params.privacy, params.train)
     logger.info("reserve: planned for epsilon %g at delta %g", made.epsilon, made.delta)
-    ledger = Ledger(Home.find().ledger)
     held = ledger.reserve(release_id, schema.population.name, made.dp_event, by=getpass.getuser(), source_label=label)
     files.write_json(workspace.restricted.reservation, {
         "release_id": release_id, "population": held.population, "epsilon": held.epsilon, "delta": held.delta, "entry": held.entry,

@@ -10,7 +10,7 @@ MODULES = sorted(ROOT.glob("pipeline/**/*.py"))
 RANKS = {
     "files": 0, "catalog": 0, "codes": 0, "declaration": 0, "dp": 0,
     "codes_relations": 1, "schema": 1, "schema_fields": 1, "schema_events": 1, "schema_reader": 1, "params": 1, "sources": 1, "source_paths": 1, "stages": 1,
-    "registry_tables": 2, "registries": 2, "rules": 3, "models": 3, "ledger_chain": 1, "ledger_values": 2, "ledger": 3, "simulator": 3,
+    "registry_tables": 2, "registries": 2, "rules": 3, "models": 3, "ledger_chain": 1, "ledger_values": 2, "ledger_refusals": 3, "ledger": 4, "simulator": 3,
     "tracking": 4, "evaluation": 4, "expectations": 4, "checks": 4, "workspace": 5, "draws": 6, "synthetic_gate": 5,
     "released": 6, "restricted": 7, "services": 7, "airflow_api": 7, "commands": 8, "cli": 9, "__main__": 10, "__init__": 0,
 }

@@ -9,7 +9,8 @@ from io import StringIO
 import pytest
 
 from pipeline import params, schema
-from pipeline.catalog import Workspace, project_root
+from pipeline.catalog import HOME_VARIABLE, Home, Workspace, project_root
+from pipeline.ledger import Ledger
 from pipeline.restricted import approve
 from pipeline.restricted.approve import ANSWER_VARIABLE, ANSWERED_BY_VARIABLE, NotApproved
 
@@ -21,13 +22,19 @@ def settings(self_approve: bool = True):
     return replace(SETTINGS, release=replace(SETTINGS.release, id="adult-1"), approve=params.ApproveParams(self_approve=self_approve))
 
 
-def of_kind(kind: str):
-    return replace(PUBLIC, population=replace(PUBLIC.population, kind=kind))
+def of_kind(kind: str, opened_as: str | None = None):
+    """A declaration of this kind; its population is opened in the ledger, as the same kind unless said otherwise."""
+    population = PUBLIC.population
+    Ledger(Home.find().ledger).open_population(
+        population.name, universe=population.universe, nominal_size=population.nominal_size, epsilon=population.epsilon, delta=population.delta,
+        ceiling_epsilon=population.ceiling_epsilon, kind=opened_as or kind, reason="tests", by="tests")
+    return replace(PUBLIC, population=replace(population, kind=kind))
 
 
 @pytest.fixture
 def workspace(tmp_path, monkeypatch) -> Workspace:
     monkeypatch.delenv(ANSWER_VARIABLE, raising=False)
+    monkeypatch.setenv(HOME_VARIABLE, str(tmp_path / "home"))
     monkeypatch.setattr(sys, "stdin", StringIO(""))
     return Workspace(tmp_path)
 
@@ -46,6 +53,16 @@ def test_a_confidential_run_never_approves_itself(workspace):
     with pytest.raises(NotApproved, match="waits for a person"):
         approve.run(workspace, settings(), of_kind("confidential"))
     assert not workspace.restricted.approval.exists()
+
+
+@pytest.mark.parametrize(("declared", "opened_as"), [("public", "confidential"), ("simulated", "public"), ("confidential", "public")])
+def test_where_ledger_and_declaration_differ_no_run_approves_itself(workspace, declared, opened_as):
+    with pytest.raises(NotApproved, match="waits for a person"):
+        approve.run(workspace, settings(), of_kind(declared, opened_as))
+
+
+def test_a_population_that_is_not_open_approves_nothing(workspace):
+    assert not approve.may_approve_itself(settings(), PUBLIC)
 
 
 def test_the_setting_off_asks_for_public_data_too(workspace):

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import subprocess
+from dataclasses import replace
 
 import pytest
 from ruamel.yaml import YAML
@@ -149,3 +150,11 @@ def test_sources_survive_a_second_declaration(home, source):
     sources.declare(home, "adult", sources.Source(path=str(source), label="three"))
     assert {name: held.label for name, held in sources.load(home).items()} == {"adult": "three", "uci_heart": "two"}
     assert YAML(typ="safe").load(home.sources.read_text())["adult"]["label"] == "three"
+
+
+def test_a_population_opened_with_other_facts_is_refused(home):
+    declared = schema.load(workspace.declaration_path("adult"))
+    ensure_population(home, declared)
+    ensure_population(home, declared)
+    with pytest.raises(ValueError, match="open in the ledger with nominal_size 48000, declared 50"):
+        ensure_population(home, replace(declared, population=replace(declared.population, nominal_size=50)))

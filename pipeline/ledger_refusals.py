@@ -1,0 +1,64 @@
+"""What the ledger refuses, each with what to do about it: nothing here writes."""
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import dp_accounting as dpa
+
+from pipeline.dp import accounting, events
+from pipeline.ledger_values import Population, Reservation, ReservationConflict
+
+LARGEST_DELTA = 1e-6
+KINDS = ("simulated", "public", "confidential")
+DECLARED = ("universe", "nominal_size", "epsilon", "delta", "ceiling_epsilon", "kind")  # what a dataset's declaration says of its population
+
+
+def check_same(held: Reservation, state: str | None, population: str, event: dpa.DpEvent, source_label: str) -> None:
+    """ReservationConflict where the release id is used up, or stands for something else."""
+    if state != "reserved":
+        raise ReservationConflict(f"release id {held.release_id} was used before: it is {state} (entry {held.entry}, {held.at}); "
+                                  "choose a new release id")
+    if held.population != population:
+        raise ReservationConflict(f"release id {held.release_id} holds a charge of population {held.population}, asked for {population}; "
+                                  "choose a new release id")
+    if held.source_label != source_label:
+        raise ReservationConflict(f"release id {held.release_id} was reserved for the source {held.source_label!r}, asked for {source_label!r}; "
+                                  "choose a new release id")
+    if events.canonical_string(held.event) != events.canonical_string(event):
+        raise ReservationConflict(f"release id {held.release_id} holds another mechanism (RDP({held.rdp:.4g}), epsilon {held.epsilon:.4g}): "
+                                  "put the parameters back as they were, or choose a new release id")
+
+
+def over_budget(release_id: str, population: Population, spent: float, cost: float, epsilon: float) -> str:
+    left = max(0.0, population.limit_rdp - spent)
+    smaller = accounting.gaussian_epsilon(math.sqrt(2 * left / population.order), population.delta) if left > 0 else 0.0
+    advice = f"an epsilon of about {0.98 * smaller:.2f} would still fit" if smaller > 0.01 else "nothing more fits"
+    return (f"{release_id} was refused and nothing was charged. It costs {cost:.4f} of Renyi divergence at order {population.order} (epsilon "
+            f"{epsilon:.3f} on its own); population {population.name} has {left:.4f} left of {population.limit_rdp:.4f} (epsilon "
+            f"{population.epsilon:g}, delta {population.delta:g}). What to do: {advice}; draw further extracts from a published model (free).")
+
+
+def check_declaration(name: str, declared: Mapping[str, Any], reason: str) -> None:
+    if not name.strip() or not declared["universe"].strip() or not reason.strip():
+        raise ValueError(f"population {name!r} needs a name, a universe of people and a reason")
+    if declared["kind"] not in KINDS:
+        raise ValueError(f"population {name}: kind must be one of {', '.join(KINDS)}, got {declared['kind']!r}")
+    if not (isinstance(declared["nominal_size"], int) and declared["nominal_size"] >= 1):
+        raise ValueError(f"population {name}: nominal_size must be a positive whole number, got {declared['nominal_size']}")
+    if not declared["epsilon"] <= declared["ceiling_epsilon"]:
+        raise ValueError(f"population {name}: ceiling_epsilon {declared['ceiling_epsilon']} lies below epsilon {declared['epsilon']}")
+    largest = min(LARGEST_DELTA, 0.1 / declared["nominal_size"])
+    if not declared["delta"] <= largest:
+        raise ValueError(f"population {name}: delta {declared['delta']:g} is too large for {declared['nominal_size']} people; "
+                         f"at most {largest:g} (1e-6, and 0.1 / nominal size)")
+
+
+def check_as_opened(opened: Population, declared: Any) -> None:
+    """ValueError where a declaration's population is not what was opened under its name. `declared` has the fields of `DECLARED`."""
+    differing = [f"{name} {getattr(opened, name)!r}, declared {getattr(declared, name)!r}" for name in DECLARED
+                 if getattr(opened, name) != getattr(declared, name)]
+    if differing:
+        raise ValueError(f"population {opened.name} is open in the ledger with {'; '.join(differing)}: what the ledger says binds. Put the "
+                         "declaration back as it was, or open another population under a new name")
