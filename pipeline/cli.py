@@ -158,6 +158,8 @@ def _add_keeping(commands: argparse._SubParsersAction) -> None:
     opened = _add(actions, "open", "open the population that a dataset declares", _lazy("keeping", "open_population"))
     opened.add_argument("dataset", help="a declaration in datasets/")
     opened.add_argument("--reason", required=True, help="why; kept in the ledger")
+    opened.add_argument("--disjoint-from", action="append", default=[], metavar="POPULATION",
+                        help="a population proved to hold none of these people; the reason is the proof; may be given again")
     sources = _add(commands, "sources", "declare sources, or show what is declared", _lazy("keeping", "show_sources"))
     actions = sources.add_subparsers(title="actions", metavar="ACTION")
     _add(actions, "show", "every declared source with its label", _lazy("keeping", "show_sources"))

@@ -4,7 +4,7 @@ Budget is spent when reserved: a crash can waste it and can never overspend it. 
 population was opened (Feldman and Zrnic 2021, arxiv.org/abs/2008.11193; privacy_rules.md 14): the sum over all entries, whatever became
 of the release, stays within the limit. What happened to a release is read from its entries; no entry ever changes.
 """
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ import dp_accounting as dpa
 
 from pipeline.dp import accounting, events
 from pipeline.ledger_chain import GENESIS, Chain, Entry, check_chain
-from pipeline.ledger_refusals import check_as_opened, check_declaration, check_same, over_budget
+from pipeline.ledger_refusals import check_as_opened, check_declaration, check_disjoint, check_same, over_budget
 from pipeline.ledger_values import (
     Balance,
     BudgetExceeded,
@@ -53,14 +53,14 @@ class Ledger:
     # -- writing -----------------------------------------------------------------------------------------------------------------------
 
     def open_population(self, name: str, *, universe: str, nominal_size: int, epsilon: float, delta: float, ceiling_epsilon: float,
-                        kind: str, reason: str, by: str) -> Population:
-        """Open a population's budget. The same declaration again changes nothing.
+                        kind: str, reason: str, by: str, disjoint_from: Sequence[str] = ()) -> Population:
+        """Open a population's budget. The same declaration again changes nothing. With `disjoint_from`, the reason is the proof.
 
         Raises:
             ValueError: an impossible declaration, or another one under this name.
         """
         declared = {"universe": universe, "nominal_size": nominal_size, "epsilon": float(epsilon), "delta": float(delta),
-                    "ceiling_epsilon": float(ceiling_epsilon), "kind": kind}
+                    "ceiling_epsilon": float(ceiling_epsilon), "kind": kind, "disjoint_from": tuple(sorted(set(disjoint_from)))}
         check_declaration(name, declared, reason)
         order, limit = accounting.rdp_bound(epsilon, delta)
         with self._chain.writing() as writer:
@@ -71,6 +71,7 @@ class Ledger:
                     raise ValueError(f"population {name} is open with {'; '.join(differing)}: a budget is not changed by opening it again; "
                                      "use another population name")
                 return opened
+            check_disjoint(name, declared["disjoint_from"], set(populations_in(writer.entries)), reason)
             writer.append(population=name, release_id=None, kind="opened", by=by,
                           facts={**declared, "order": order, "limit_rdp": limit, "reason": reason})
             return populations_in(writer.entries)[name]
@@ -144,9 +145,9 @@ class Ledger:
         return list(populations_in(self._checked()).values())
 
     def overlapping(self, name: str) -> list[Population]:
-        """Every population with the same universe, itself included: their (epsilon, delta) add up for one patient (rule 16)."""
-        universe = self.population(name).universe
-        return [population for population in self.populations() if population.universe == universe]
+        """Every population that may share a patient with it, itself included: their (epsilon, delta) add up for one patient (rule 16)."""
+        asked = self.population(name)
+        return [population for population in self.populations() if population.overlaps(asked)]
 
     def reservation(self, release_id: str) -> Reservation | None:
         return reservations_in(self._checked()).get(release_id)

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import dp_accounting as dpa
@@ -12,6 +12,7 @@ from pipeline.ledger_values import Population, Reservation, ReservationConflict
 
 LARGEST_DELTA = 1e-6
 KINDS = ("simulated", "public", "confidential")
+SHORTEST_PROOF = 60  # characters
 DECLARED = ("universe", "nominal_size", "epsilon", "delta", "ceiling_epsilon", "kind")  # what a dataset's declaration says of its population
 
 
@@ -53,6 +54,15 @@ def check_declaration(name: str, declared: Mapping[str, Any], reason: str) -> No
     if not declared["delta"] <= largest:
         raise ValueError(f"population {name}: delta {declared['delta']:g} is too large for {declared['nominal_size']} people; "
                          f"at most {largest:g} (1e-6, and 0.1 / nominal size)")
+
+
+def check_disjoint(name: str, disjoint_from: Sequence[str], known: set[str], proof: str) -> None:
+    """ValueError where a population is called disjoint from one that is not open, or without a proof that can be read later."""
+    if missing := sorted(set(disjoint_from) - known):
+        raise ValueError(f"population {name} cannot be disjoint from {', '.join(missing)}: not open in the ledger (open: {', '.join(sorted(known)) or 'none'})")
+    if disjoint_from and len(proof.strip()) < SHORTEST_PROOF:
+        raise ValueError(f"population {name}: that nobody in it is in {', '.join(disjoint_from)} needs a proof, in the reason, of at least {SHORTEST_PROOF} "
+                         "characters: who is in the one, who is in the other, and why nobody is in both. Without one, populations overlap")
 
 
 def check_as_opened(opened: Population, declared: Any) -> None:

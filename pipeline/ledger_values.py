@@ -20,7 +20,7 @@ class ReservationConflict(Exception):
 class Population:
     """A group of people with one budget, as opened."""
     name: str
-    universe: str           # the people it draws on; populations with an equal universe overlap
+    universe: str           # the people it draws on
     nominal_size: int       # declared, never counted
     epsilon: float
     delta: float            # for the population's whole life
@@ -28,6 +28,15 @@ class Population:
     kind: str               # simulated, public or confidential
     order: int              # the one Renyi order of its filter
     limit_rdp: float        # the largest divergence at that order which converts to (epsilon, delta)
+    disjoint_from: tuple[str, ...] = ()  # populations proved to hold none of these people; the proof is the entry's reason
+
+    def overlaps(self, other: "Population") -> bool:
+        """Whether one person may be in both: confidential ones overlap unless proved disjoint, others where the universe is the same (rule 16)."""
+        if other.name == self.name:
+            return True
+        if other.name in self.disjoint_from or self.name in other.disjoint_from:
+            return False
+        return self.universe == other.universe or self.kind == other.kind == "confidential"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,6 +89,7 @@ def populations_in(entries: list[Entry]) -> dict[str, Population]:
         if entry.kind == "opened":
             facts = entry.facts
             facts.pop("reason")
+            facts["disjoint_from"] = tuple(facts.get("disjoint_from", ()))
             opened[entry.population] = Population(name=entry.population, **facts)
     return opened
 

@@ -182,15 +182,6 @@ def test_the_budget_of_ten_fits_about_fifty_releases_of_one(ledger: Ledger) -> N
     assert 45 <= ledger.quote("usual", event).how_many_fit <= 55
 
 
-def test_populations_of_one_universe_overlap(ledger: Ledger) -> None:
-    ledger.open_population("same people", **OPEN)
-    ledger.open_population("others", **(OPEN | {"universe": "other people"}))
-    assert [population.name for population in ledger.overlapping("trial")] == ["trial", "same people"]
-    reserve(ledger, "r1")
-    assert ledger.balance("same people").n_releases == 0
-    assert [entry.kind for entry in ledger.entries("trial")] == ["opened", "reserved"]
-
-
 @pytest.mark.parametrize(("population", "event", "message"), [
     ("nobody", RELEASE, "not open.*open: trial"), ("trial", dpa.LaplaceDpEvent(1.0), "does not know"),
     ("trial", dpa.ComposedDpEvent([]), "empty"), ("trial", dpa.NonPrivateDpEvent(), "does not know")])

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import argparse
 import getpass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,11 +37,12 @@ def ensure_population(home: Home, declared: Schema) -> None:
     _open(ledger, declared, "opened by the first run of public or simulated data")
 
 
-def _open(ledger: Ledger, declared: Schema, reason: str) -> None:
+def _open(ledger: Ledger, declared: Schema, reason: str, disjoint_from: Sequence[str] = ()) -> None:
     population = declared.population
     ledger.open_population(
         population.name, universe=population.universe, nominal_size=population.nominal_size, epsilon=population.epsilon,
-        delta=population.delta, ceiling_epsilon=population.ceiling_epsilon, kind=population.kind, reason=reason, by=getpass.getuser())
+        delta=population.delta, ceiling_epsilon=population.ceiling_epsilon, kind=population.kind, reason=reason, by=getpass.getuser(),
+        disjoint_from=disjoint_from)
 
 
 def open_population(options: argparse.Namespace) -> None:
@@ -49,7 +51,7 @@ def open_population(options: argparse.Namespace) -> None:
     home = Home.find()
     home.state.mkdir(parents=True, exist_ok=True)
     declared = schema.load(declaration_path(options.dataset))
-    _open(Ledger(home.ledger), declared, options.reason)
+    _open(Ledger(home.ledger), declared, options.reason, options.disjoint_from)
     say(f"Opened population {declared.population.name} at epsilon {declared.population.epsilon:g}, delta {declared.population.delta:g}.")
 
 
