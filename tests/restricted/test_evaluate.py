@@ -1,0 +1,72 @@
+"""The stage evaluate: the gate decides by synthetic rows, and no row of the holdout stops it."""
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+import pytest
+from ingest_cases import DATASETS, HEART, heart_row, write_csv
+
+from pipeline import params, schema
+from pipeline.catalog import Workspace
+from pipeline.evaluation import comparison
+from pipeline.restricted import evaluate
+
+
+@dataclass(frozen=True)
+class Finished:
+    workspace: Workspace
+    settings: params.Params
+    declared: schema.Schema
+
+    def evaluate(self) -> str:
+        """The report's page."""
+        evaluate.run(self.workspace, self.settings, self.declared)
+        return (self.workspace.restricted.report / "index.html").read_text()
+
+
+@pytest.fixture
+def finished(bench, tmp_path: Path) -> Finished:
+    """A run whose extract stands: the heart table, its own rows taken for synthetic ones."""
+    rows = [heart_row(age=str(40 + n), chol=str(200 + n)) for n in range(40)]
+    workspace = bench.workspace()
+    done = bench.ingest("uci_heart", write_csv(tmp_path / "heart_kaggle_303.csv", HEART, *rows), workspace=workspace)
+    parquet, synthetic = workspace.released.extract / "parquet", workspace.released.synthetic
+    parquet.mkdir(parents=True)
+    synthetic.mkdir(parents=True)
+    shutil.copyfile(done.restricted.tables / "heart.parquet", parquet / "heart_kaggle_303.parquet")
+    done.patients.write_parquet(synthetic / "patients.parquet")
+    return Finished(workspace, params.load(DATASETS.parent / "params.yaml"), schema.load(DATASETS / "uci_heart.yaml"))
+
+
+def test_no_holdout_stops_the_stage(finished: Finished, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No row, a column that is not there, an error of a library: a report or a page that says why not, and the same log lines."""
+    path = finished.workspace.restricted.holdout_patients
+    whole = pl.read_parquet(path)
+    said = []
+    for holdout in (whole, whole.clear(), whole.drop("age")):
+        holdout.write_parquet(path)
+        caplog.clear()
+        with caplog.at_level("INFO", logger="pipeline"):
+            assert "Restricted" in finished.evaluate()
+        said.append([record.getMessage() for record in caplog.records])
+    assert all(lines == said[0] for lines in said)
+
+    def breaks(*_: object) -> None:
+        raise RuntimeError("Mrs Example")
+    monkeypatch.setattr(comparison, "figures", breaks)
+    caplog.clear()
+    with caplog.at_level("INFO", logger="pipeline"):
+        page = finished.evaluate()
+    assert "could not be made: RuntimeError at test_evaluate.py" in page and "Example" not in page
+    assert [record.getMessage() for record in caplog.records] == said[0]
+
+
+def test_a_synthetic_row_that_breaks_a_rule_still_stops_it(finished: Finished) -> None:
+    table = finished.workspace.released.extract / "parquet" / "heart_kaggle_303.parquet"
+    pl.read_parquet(table).with_columns(pl.lit("9").alias("cp")).write_parquet(table)
+    with pytest.raises(evaluate.ExpectationsFailed):
+        finished.evaluate()
+    assert not finished.workspace.restricted.report.exists()
