@@ -149,7 +149,7 @@ def _add_tools(commands: argparse._SubParsersAction, whole: bool) -> None:
 
 
 def _add_keeping(commands: argparse._SubParsersAction) -> None:
-    ledger = _add(commands, "ledger", "show, verify or open populations in the privacy ledger", _lazy("keeping", "show"))
+    ledger = _add(commands, "ledger", "show, verify or open populations in the privacy ledger, or abandon a release", _lazy("keeping", "show"))
     actions = ledger.add_subparsers(title="actions", metavar="ACTION")
     show = _add(actions, "show", "balance and entries of every population, or of one", _lazy("keeping", "show"))
     show.add_argument("population", nargs="?", help="name of a population")
@@ -160,6 +160,9 @@ def _add_keeping(commands: argparse._SubParsersAction) -> None:
     opened.add_argument("--reason", required=True, help="why; kept in the ledger")
     opened.add_argument("--disjoint-from", action="append", default=[], metavar="POPULATION",
                         help="a population proved to hold none of these people; the reason is the proof; may be given again")
+    abandoned = _add(actions, "abandon", "record that a charged release will not appear; it stays charged", _lazy("keeping", "abandon"))
+    abandoned.add_argument("release", help="release id")
+    abandoned.add_argument("--reason", required=True, help="why; kept in the ledger")
     sources = _add(commands, "sources", "declare sources, or show what is declared", _lazy("keeping", "show_sources"))
     actions = sources.add_subparsers(title="actions", metavar="ACTION")
     _add(actions, "show", "every declared source with its label", _lazy("keeping", "show_sources"))

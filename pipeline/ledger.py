@@ -13,7 +13,7 @@ import dp_accounting as dpa
 
 from pipeline.dp import accounting, events
 from pipeline.ledger_chain import GENESIS, Chain, Entry, check_chain
-from pipeline.ledger_refusals import check_as_opened, check_declaration, check_disjoint, check_same, over_budget
+from pipeline.ledger_refusals import check_answers, check_as_opened, check_declaration, check_disjoint, check_same, over_budget
 from pipeline.ledger_values import (
     Balance,
     BudgetExceeded,
@@ -81,7 +81,7 @@ class Ledger:
 
         Raises:
             BudgetExceeded, ReservationConflict: and the ledger is as it was.
-            ValueError: no such population, or an event that cannot be accounted.
+            ValueError: no such population, an event that cannot be accounted, or too many releases that persons refused.
         """
         event = events.canonical(event)
         if not event.events:
@@ -93,6 +93,7 @@ class Ledger:
             if held := reservations_in(writer.entries).get(release_id):
                 check_same(held, state_in(writer.entries, release_id), population, event, source_label)
                 return held
+            check_answers(population, release_id, writer.entries)
             spent = spent_by(writer.entries, opened)
             if not spent + cost <= opened.limit_rdp:
                 raise BudgetExceeded(over_budget(release_id, opened, spent, cost, epsilon))

@@ -8,10 +8,13 @@ from typing import Any
 import dp_accounting as dpa
 
 from pipeline.dp import accounting, events
+from pipeline.ledger_chain import Entry
 from pipeline.ledger_values import Population, Reservation, ReservationConflict
 
 LARGEST_DELTA = 1e-6
 KINDS = ("simulated", "public", "confidential")
+REFUSED = "refused"     # the reason noted where a person said no; what the person thought stays with the person
+MOST_ABANDONED = 5      # of a population's releases, over its whole life: each may be a person's answer that rows influenced
 SHORTEST_PROOF = 60  # characters
 DECLARED = ("universe", "nominal_size", "epsilon", "delta", "ceiling_epsilon", "kind")  # what a dataset's declaration says of its population
 
@@ -63,6 +66,16 @@ def check_disjoint(name: str, disjoint_from: Sequence[str], known: set[str], pro
     if disjoint_from and len(proof.strip()) < SHORTEST_PROOF:
         raise ValueError(f"population {name}: that nobody in it is in {', '.join(disjoint_from)} needs a proof, in the reason, of at least {SHORTEST_PROOF} "
                          "characters: who is in the one, who is in the other, and why nobody is in both. Without one, populations overlap")
+
+
+def check_answers(population: str, release_id: str, entries: Sequence[Entry]) -> None:
+    """ValueError where persons have said no so often that their answers could tell of rows (privacy_rules.md 4). Every abandonment counts."""
+    said_no = sum(entry.kind == "abandoned" and entry.population == population for entry in entries)
+    if said_no >= MOST_ABANDONED:
+        raise ValueError(f"{release_id} was refused and nothing was charged: {said_no} releases of population {population} were refused or abandoned since "
+                         f"it was opened, and {MOST_ABANDONED} is the most there may be, because each is an answer by somebody who may have seen "
+                         "rows. What to do: draw further extracts from a published model (free), or have a person decide to open a new population "
+                         "with a budget of its own, which adds up with this one")
 
 
 def check_as_opened(opened: Population, declared: Any) -> None:

@@ -5,6 +5,7 @@ import pytest
 
 from pipeline.dp.events import DiscreteGaussianDpEvent
 from pipeline.ledger import Ledger
+from pipeline.ledger_refusals import MOST_ABANDONED
 from pipeline.released.privacy_facts import privacy_facts
 
 OPEN = {"universe": "people of England", "nominal_size": 5000, "epsilon": 3.0, "delta": 1e-6, "ceiling_epsilon": 5.0, "kind": "confidential",
@@ -55,3 +56,19 @@ def test_public_and_simulated_people_are_of_their_own_universe(ledger: Ledger) -
     for name, kind, universe in (("a", "public", "census"), ("b", "simulated", "census"), ("c", "public", "others")):
         ledger.open_population(name, **(OPEN | {"kind": kind, "universe": universe}))
     assert [overlapping(ledger, name) for name in ("a", "b", "c", "first")] == [["a", "b"], ["a", "b"], ["c"], ["first"]]
+
+
+def test_persons_say_no_five_times_at_most(ledger: Ledger) -> None:
+    def reserve(name: str, population: str = "first") -> object:
+        return ledger.reserve(name, population, DiscreteGaussianDpEvent(100.0), by="tester", source_label="May")
+
+    for number in range(MOST_ABANDONED):
+        reserve(f"r{number}")
+        ledger.abandon(f"r{number}", "refused", "custodian")
+        ledger.abandon(f"r{number}", "refused", "custodian")
+    head = ledger.head()
+    with pytest.raises(ValueError, match="5 releases of population first were refused.*What to do"):
+        reserve("one-more")
+    assert ledger.head() == head
+    ledger.open_population("second", **OPEN)
+    reserve("second-1", "second")

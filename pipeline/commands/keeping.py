@@ -55,6 +55,13 @@ def open_population(options: argparse.Namespace) -> None:
     say(f"Opened population {declared.population.name} at epsilon {declared.population.epsilon:g}, delta {declared.population.delta:g}.")
 
 
+def abandon(options: argparse.Namespace) -> None:
+    from pipeline.ledger import Ledger
+
+    Ledger(Home.find().ledger).abandon(options.release, options.reason, getpass.getuser())
+    say(f"{options.release} is abandoned. It stays charged, and counts as one of the few refusals that its population has.")
+
+
 def show(options: argparse.Namespace) -> None:
     from pipeline.ledger import Ledger
 

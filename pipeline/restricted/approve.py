@@ -18,6 +18,7 @@ from pathlib import Path
 from pipeline import files
 from pipeline.catalog import Home, Workspace
 from pipeline.ledger import Ledger
+from pipeline.ledger_refusals import REFUSED
 from pipeline.params import Params
 from pipeline.schema import Schema
 
@@ -57,9 +58,17 @@ def run(workspace: Workspace, params: Params, schema: Schema) -> None:
     if _last_answer(answers, release_id) != approval:
         _append(answers, approval)
     if not approval.approved:
+        _abandon(release_id, approval.by)
         raise NotApproved(f"release {release_id} was refused by {approval.by}; its charge stays in the ledger, a new release needs a new id")
     files.write_json(workspace.restricted.approval, asdict(approval))
     log.info("approve: %s", "the run approved itself" if approval.self_approved else f"approved by {approval.by}")
+
+
+def _abandon(release_id: str, by: str) -> None:
+    """The refusal in the ledger, once: it counts against the population (privacy_rules.md 4)."""
+    ledger = Ledger(Home.find().ledger)
+    if ledger.state(release_id) == "reserved":
+        ledger.abandon(release_id, REFUSED, by)
 
 
 def _decide(release_id: str, itself: bool, environment: Mapping[str, str], workspace: Workspace) -> Approval:

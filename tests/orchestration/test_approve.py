@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import sys
 from dataclasses import replace
 from io import StringIO
@@ -10,6 +11,8 @@ import pytest
 
 from pipeline import params, schema
 from pipeline.catalog import HOME_VARIABLE, Home, Workspace, project_root
+from pipeline.cli import main
+from pipeline.dp.events import DiscreteGaussianDpEvent
 from pipeline.ledger import Ledger
 from pipeline.restricted import approve
 from pipeline.restricted.approve import ANSWER_VARIABLE, ANSWERED_BY_VARIABLE, NotApproved
@@ -86,6 +89,28 @@ def test_a_rejection_is_recorded_and_holds_for_every_later_run(workspace, monkey
         approve.run(workspace, settings(), of_kind("public"))
     assert not workspace.restricted.approval.exists()
     assert len((workspace.restricted.root / "answers.jsonl").read_text().splitlines()) == 1
+
+
+def test_a_refusal_is_abandoned_in_the_ledger_once(workspace, monkeypatch):
+    declared, ledger = of_kind("public"), Ledger(Home.find().ledger)
+    ledger.reserve("adult-1", "adult", DiscreteGaussianDpEvent(100.0), by="tests", source_label="first")
+    monkeypatch.setenv(ANSWER_VARIABLE, "Reject")
+    monkeypatch.setenv(ANSWERED_BY_VARIABLE, "custodian")
+    for _ in range(2):
+        with pytest.raises(NotApproved, match="was refused"):
+            approve.run(workspace, settings(), declared)
+    last = ledger.entries()[-1]
+    assert (len(ledger.entries()), last.kind, last.by, last.facts) == (3, "abandoned", "custodian", {"reason": "refused"})
+
+
+def test_a_release_is_abandoned_at_the_command_line_too(workspace, capsys):
+    of_kind("public")
+    Ledger(Home.find().ledger).reserve("adult-1", "adult", DiscreteGaussianDpEvent(100.0), by="tests", source_label="first")
+    assert main(["ledger", "abandon", "adult-1", "--reason", "the disk broke"]) == 0
+    assert Ledger(Home.find().ledger).state("adult-1") == "abandoned"
+    assert main(["ledger", "abandon", "adult-2", "--reason", "no such"]) == 2
+    logger = logging.getLogger("pipeline")
+    logger.handlers[:], logger.propagate = [], True
 
 
 def test_a_given_answer_is_not_asked_for_again(workspace, monkeypatch):
