@@ -1,12 +1,15 @@
 """CSV as independent lines: one line is one row, whatever stands in it.
 
 A general CSV parser lets one unclosed quote swallow the rows behind it, and one huge cell fill the memory: one patient's dirt would change
-another's rows (privacy_rules.md 7). Here each line is parsed for itself. A line break inside a cell therefore breaks that row, and only that row.
-A line that does not parse keeps the text of its owner's cell where that can be read, so that its patient can be dropped whole.
+another's rows (privacy_rules.md 7). Here each line is parsed for itself. An export must hold no line break inside a cell: what stands behind one
+looks like a row of its own. A line with a quote where RFC 4180 allows none is such a remainder, and a row of nobody, whatever its first cell says;
+one without any quote cannot be told from a row. Parquet has no such doubt.
+A line that does not parse for another reason keeps the text of its owner's cell where that can be read, so that its patient can be dropped whole.
 """
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
@@ -18,6 +21,10 @@ BLOCK_BYTES = 8 << 20
 NEWLINE, COMMA, QUOTE = 10, 44, 34
 LONGEST_BLANK = 64  # bytes
 BROKEN_ROW, LONG_ROW = "row does not parse", "row too long"
+
+
+# Whole cells, quoted or plain, and then a plain cell with a quote in it. Possessive: no line is gone through twice.
+_STRAY_QUOTE = re.compile(r'(?:(?:"(?:[^"]|"")*+"|[^",]*+),)*+[^",]++"')
 
 
 @dataclass(frozen=True)
@@ -107,6 +114,8 @@ def _parse_line(line: bytes, header: Header) -> tuple[list[str], str | None]:
     too_long = len(line) >= header.longest
     text = line.decode(errors="replace").rstrip("\r")
     csv.field_size_limit(1 << 30)
+    if not too_long and _has_stray_quote(text):
+        return [], BROKEN_ROW
     try:
         cells = next(csv.reader([text], strict=not too_long), [])
     except csv.Error:
@@ -116,6 +125,11 @@ def _parse_line(line: bytes, header: Header) -> tuple[list[str], str | None]:
     if len(cells) != len(header.fields) or "\0" in text:
         return cells, BROKEN_ROW
     return cells, None
+
+
+def _has_stray_quote(text: str) -> bool:
+    """Whether a cell that does not begin with a quote holds one: the end of another line's quoted cell may lie here (RFC 4180, 2.5)."""
+    return '"' in text and _STRAY_QUOTE.match(text) is not None
 
 
 def _leading_cells(text: str) -> list[str]:

@@ -59,6 +59,16 @@ def test_a_line_that_does_not_parse_still_says_whose_it_is() -> None:
     assert broken == [(owner, csv_lines.BROKEN_ROW) for owner in ("7", "8", "9", None)]
 
 
+def test_what_stands_behind_a_line_break_in_a_cell_is_nobodys() -> None:
+    """Patient 7's text holds a line break and then 8's id: 7 is dropped, and 8 is as without it."""
+    without, with_seven = b'8,a,b\n', b'7,"text\n8,foo",b\n8,a,b\n'
+    assert read(without) == ([("8", "a", "b")], [])
+    assert read(with_seven) == ([("8", "a", "b")], [("7", csv_lines.BROKEN_ROW), (None, csv_lines.BROKEN_ROW)])
+    for rest in (b'8,foo","b"', b'8,"a",foo",b', b'8,foo"', b'foo",8,b'):
+        assert read(rest + b"\n") == ([], [(None, csv_lines.BROKEN_ROW)]), rest
+    assert read(b'8,"a,"",b",c\n') == ([("8", 'a,",b', "c")], [])
+
+
 def test_a_cell_behind_an_open_quote_is_nobodys_id() -> None:
     """Behind a quote that does not close, a comma may stand inside the cell: the id there may be another patient's text."""
     header = csv_lines.Header(("a", "id"), owner=1, longest=200)
