@@ -122,7 +122,12 @@ def plan(schema: Schema, privacy: PrivacyParams, train: TrainParams) -> Plan:
 
 def fit(schema: Schema, patients: pl.DataFrame, events: pl.DataFrame | None, made: Plan, *, store: MeasurementStore, tape: Tape,
         noise: NoiseStream, checkpoint: Path, progress: Progress, device: str = "cpu", checkpoint_steps: int = 50) -> Synthesizer:
-    """Both models, by exactly the mechanisms of `made.dp_event`, which end up on the tape. Resumes from store and checkpoint."""
+    """Both models, by exactly the mechanisms of `made.dp_event`, which end up on the tape. Resumes from store and checkpoint.
+
+    The privacy unit is a patient_id: of its rows in `patients` the first is read, and its events are those of one patient (privacy_rules.md 8).
+    """
+    if ID in patients.columns:
+        patients = patients.unique(ID, keep="first", maintain_order=True)
     tables = table.fit(patients, made.table, made.table_scale, store=store, tape=tape, noise=noise, checkpoint=checkpoint / "table",
                        progress=lambda text: progress(f"table: {text}"), device=device, checkpoint_steps=checkpoint_steps)
     if made.pathway is None:

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import json
 from pathlib import Path
 
@@ -15,12 +16,16 @@ from pipeline.dp.tape import Tape
 from pipeline.models import synthesizer
 from pipeline.models.declared import schema_from_plain, to_plain
 from pipeline.models.grammar import Grammar, violations
+from pipeline.models.pathway import train as pathway_training
+from pipeline.models.pathway.data import encode_log
 from pipeline.models.synthesizer import Plan, Synthesizer, plan
+from pipeline.models.table.measure import encode_rows
 from pipeline.params import PrivacyParams, TrainParams
 from pipeline.restricted.train import fit_public
 
 TRAIN = TrainParams(shares={"table": 0.4, "pathway": 0.6}, table={"steps": 20, "codes": 50, "max_bins": 6},
                     pathway={"steps": 6, "width": 8, "calibration_patients": 50}, device="cpu", checkpoint_steps=50)
+table_fitting = importlib.import_module("pipeline.models.table.fit")  # the package's own `fit` is the function
 PRIVACY = PrivacyParams(epsilon=1.0, delta=1e-6)
 
 
@@ -30,6 +35,28 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Synthesizer:
     folder = tmp_path_factory.mktemp("model") / "model"
     fit_public(toy_schema(), patients, toy_events(patients), 1.0, 1e-6, TRAIN, folder)
     return Synthesizer.load(folder)
+
+
+def test_two_rows_under_one_id_are_one_patient_in_both_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second row, whatever it says, changes nothing that a mechanism reads: neither table cells nor pathways."""
+    patients = toy_patients(40)
+    events, read = toy_events(patients), []
+
+    def read_log(coding, *frames):
+        log = encode_log(coding, *frames)
+        read.append({name: np.asarray(value).tobytes() for name, value in vars(log).items()} | {"n": log.n_patients})
+        return log
+
+    def read_table(frame, domains):
+        cells = encode_rows(frame, domains)
+        read.append({name: value.tobytes() for name, value in cells.items()})
+        return cells
+
+    monkeypatch.setattr(pathway_training, "encode_log", read_log)
+    monkeypatch.setattr(table_fitting, "encode_rows", read_table)
+    for number, rows in enumerate((patients, pl.concat([patients, patients.reverse().head(15)]))):
+        fit_public(toy_schema(), rows, events, 1.0, 1e-6, TRAIN, tmp_path / str(number))
+    assert read[:2] == read[2:] and read[1]["n"] == 40
 
 
 def test_the_joint_event_keeps_the_target_and_uses_it() -> None:
