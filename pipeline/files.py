@@ -1,6 +1,7 @@
 """Writing files whole or not at all, for everybody."""
 from __future__ import annotations
 
+import hashlib
 import json
 import uuid
 from collections.abc import Iterator
@@ -34,6 +35,12 @@ def write_text(path: Path, text: str) -> None:
 
 def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, default=str) + "\n")
+
+
+def json_sha256(value: Any) -> str:
+    """SHA-256 of a JSON value in canonical form: the same whether it was read from a file or not."""
+    plain = json.loads(json.dumps(value))
+    return hashlib.sha256(json.dumps(plain, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 def read_json(path: Path, default: Any = None) -> Any:

@@ -21,6 +21,7 @@ from pipeline.ledger_values import (
     Quote,
     Reservation,
     ReservationConflict,
+    began_in,
     how_many_fit,
     populations_in,
     reservation_of,
@@ -59,8 +60,9 @@ class Ledger:
         Raises:
             ValueError: an impossible declaration, or another one under this name.
         """
+        proved = tuple(sorted(set(disjoint_from)))
         declared = {"universe": universe, "nominal_size": nominal_size, "epsilon": float(epsilon), "delta": float(delta),
-                    "ceiling_epsilon": float(ceiling_epsilon), "kind": kind, "disjoint_from": tuple(sorted(set(disjoint_from)))}
+                    "ceiling_epsilon": float(ceiling_epsilon), "kind": kind, "disjoint_from": proved}
         check_declaration(name, declared, reason)
         order, limit = accounting.rdp_bound(epsilon, delta)
         with self._chain.writing() as writer:
@@ -71,13 +73,16 @@ class Ledger:
                     raise ValueError(f"population {name} is open with {'; '.join(differing)}: a budget is not changed by opening it again; "
                                      "use another population name")
                 return opened
-            check_disjoint(name, declared["disjoint_from"], set(populations_in(writer.entries)), reason)
+            check_disjoint(name, proved, set(populations_in(writer.entries)), reason)
             writer.append(population=name, release_id=None, kind="opened", by=by,
                           facts={**declared, "order": order, "limit_rdp": limit, "reason": reason})
             return populations_in(writer.entries)[name]
 
-    def reserve(self, release_id: str, population: str, event: dpa.DpEvent, *, by: str, source_label: str) -> Reservation:
+    def reserve(self, release_id: str, population: str, event: dpa.DpEvent, *, by: str, source_label: str,
+                plan_sha256: str | None = None) -> Reservation:
         """Charge the joint mechanism of a release before it reads a row. The same call twice charges once.
+
+        `plan_sha256` binds the charge to one plan: an event may stand for several.
 
         Raises:
             BudgetExceeded, ReservationConflict: and the ledger is as it was.
@@ -91,7 +96,7 @@ class Ledger:
         epsilon = accounting.epsilon(event, opened.delta)  # before the lock: it takes a moment
         with self._chain.writing() as writer:
             if held := reservations_in(writer.entries).get(release_id):
-                check_same(held, state_in(writer.entries, release_id), population, event, source_label)
+                check_same(held, state_in(writer.entries, release_id), population, event, source_label, plan_sha256)
                 return held
             check_answers(population, release_id, writer.entries)
             spent = spent_by(writer.entries, opened)
@@ -99,8 +104,25 @@ class Ledger:
                 raise BudgetExceeded(over_budget(release_id, opened, spent, cost, epsilon))
             entry = writer.append(population=population, release_id=release_id, kind="reserved", by=by,
                                   facts={"event": events.to_json(event), "source_label": source_label, "order": opened.order,
-                                         "rdp": cost, "epsilon": epsilon, "delta": opened.delta})
+                                         "rdp": cost, "epsilon": epsilon, "delta": opened.delta, "plan_sha256": plan_sha256})
             return reservation_of(entry)
+
+    def begin_training(self, release_id: str, by: str) -> None:
+        """Record, before the first row is read, that the release's mechanisms run. The same call twice changes nothing.
+
+        Raises ValueError where the release is not reserved, or closed.
+        """
+        with self._chain.writing() as writer:
+            state = state_in(writer.entries, release_id)
+            if state != "reserved":
+                raise ValueError(f"{release_id} is {state or 'not reserved'} in the ledger, so nothing is trained for it; use a new release id")
+            if not began_in(writer.entries, release_id):
+                held = reservations_in(writer.entries)[release_id]
+                writer.append(population=held.population, release_id=release_id, kind="training", by=by, facts={"said": "training began"})
+
+    def training_began(self, release_id: str) -> bool:
+        """Whether mechanisms of this release may have run."""
+        return began_in(self._checked(), release_id)
 
     def commit(self, release_id: str, facts: Mapping[str, Any] | None = None) -> None:
         """Record that the release left the restricted zone. `facts` (JSON) are public. The same call twice changes nothing."""

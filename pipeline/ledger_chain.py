@@ -33,7 +33,7 @@ class Entry:
     number: int              # 1, 2, 3, ...
     population: str
     release_id: str | None   # None where the entry is about the population itself
-    kind: str                # opened, reserved, released, abandoned
+    kind: str                # opened, reserved, training, released, abandoned
     at: str                  # UTC, ISO 8601
     by: str
     content: str             # JSON object, exactly as hashed

@@ -19,7 +19,8 @@ SHORTEST_PROOF = 60  # characters
 DECLARED = ("universe", "nominal_size", "epsilon", "delta", "ceiling_epsilon", "kind")  # what a dataset's declaration says of its population
 
 
-def check_same(held: Reservation, state: str | None, population: str, event: dpa.DpEvent, source_label: str) -> None:
+def check_same(held: Reservation, state: str | None, population: str, event: dpa.DpEvent, source_label: str,
+               plan_sha256: str | None) -> None:
     """ReservationConflict where the release id is used up, or stands for something else."""
     if state != "reserved":
         raise ReservationConflict(f"release id {held.release_id} was used before: it is {state} (entry {held.entry}, {held.at}); "
@@ -33,6 +34,9 @@ def check_same(held: Reservation, state: str | None, population: str, event: dpa
     if events.canonical_string(held.event) != events.canonical_string(event):
         raise ReservationConflict(f"release id {held.release_id} holds another mechanism (RDP({held.rdp:.4g}), epsilon {held.epsilon:.4g}): "
                                   "put the parameters back as they were, or choose a new release id")
+    if held.plan_sha256 != plan_sha256:
+        raise ReservationConflict(f"release id {held.release_id} holds another plan, though its mechanism costs the same: put the parameters "
+                                  "back as they were, or choose a new release id")
 
 
 def over_budget(release_id: str, population: Population, spent: float, cost: float, epsilon: float) -> str:
@@ -62,18 +66,19 @@ def check_declaration(name: str, declared: Mapping[str, Any], reason: str) -> No
 def check_disjoint(name: str, disjoint_from: Sequence[str], known: set[str], proof: str) -> None:
     """ValueError where a population is called disjoint from one that is not open, or without a proof that can be read later."""
     if missing := sorted(set(disjoint_from) - known):
-        raise ValueError(f"population {name} cannot be disjoint from {', '.join(missing)}: not open in the ledger (open: {', '.join(sorted(known)) or 'none'})")
+        raise ValueError(f"population {name} cannot be disjoint from {', '.join(missing)}: not open in the ledger "
+                         f"(open: {', '.join(sorted(known)) or 'none'})")
     if disjoint_from and len(proof.strip()) < SHORTEST_PROOF:
-        raise ValueError(f"population {name}: that nobody in it is in {', '.join(disjoint_from)} needs a proof, in the reason, of at least {SHORTEST_PROOF} "
-                         "characters: who is in the one, who is in the other, and why nobody is in both. Without one, populations overlap")
+        raise ValueError(f"population {name}: that nobody in it is in {', '.join(disjoint_from)} needs a proof, in the reason, of at least "
+                         f"{SHORTEST_PROOF} characters: who is in the one, who is in the other, why nobody is in both. Without one, they overlap")
 
 
 def check_answers(population: str, release_id: str, entries: Sequence[Entry]) -> None:
     """ValueError where persons have said no so often that their answers could tell of rows (privacy_rules.md 4). Every abandonment counts."""
     said_no = sum(entry.kind == "abandoned" and entry.population == population for entry in entries)
     if said_no >= MOST_ABANDONED:
-        raise ValueError(f"{release_id} was refused and nothing was charged: {said_no} releases of population {population} were refused or abandoned since "
-                         f"it was opened, and {MOST_ABANDONED} is the most there may be, because each is an answer by somebody who may have seen "
+        raise ValueError(f"{release_id} was refused and nothing was charged: {said_no} releases of population {population} were refused or abandoned "
+                         f"since it was opened, and {MOST_ABANDONED} is the most there may be, as each is an answer by somebody who may have seen "
                          "rows. What to do: draw further extracts from a published model (free), or have a person decide to open a new population "
                          "with a budget of its own, which adds up with this one")
 

@@ -52,6 +52,8 @@ class Reservation:
     entry: int             # number of the ledger's entry
     at: str
     by: str
+    entry_hash: str        # the ledger's head just after it
+    plan_sha256: str | None  # of the plan's canonical JSON; None where no plan was given
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,11 +104,15 @@ def reservation_of(entry: Entry) -> Reservation:
     facts = entry.facts
     return Reservation(release_id=str(entry.release_id), population=entry.population, event=events.from_json(facts["event"]),
                        source_label=facts["source_label"], rdp=facts["rdp"], epsilon=facts["epsilon"], delta=facts["delta"],
-                       entry=entry.number, at=entry.at, by=entry.by)
+                       entry=entry.number, at=entry.at, by=entry.by, entry_hash=entry.hash, plan_sha256=facts.get("plan_sha256"))
 
 
 def state_in(entries: list[Entry], release_id: str) -> str | None:
-    return next((entry.kind for entry in reversed(entries) if entry.release_id == release_id), None)
+    return next((entry.kind for entry in reversed(entries) if entry.release_id == release_id and entry.kind != "training"), None)
+
+
+def began_in(entries: list[Entry], release_id: str) -> bool:
+    return any(entry.kind == "training" and entry.release_id == release_id for entry in entries)
 
 
 def spent_by(entries: list[Entry], population: Population) -> float:

@@ -43,16 +43,16 @@ def _refuse_foreign(path: Path, known: dict[str, dict[str, str]], mine: dict[str
     for text, theirs in known.items():
         held = Path(text)
         if theirs != mine and (path.is_relative_to(held) or held.is_relative_to(path)):
-            raise ValueError(f"the source {path} is for the {mine['kind']} population {mine['population']}, but {held} is registered as the source of the "
-                             f"{theirs['kind']} population {theirs['population']}: rows belong to one population and are charged there; "
-                             "use that population's dataset, or name the right folder")
+            raise ValueError(f"the source {path} is for the {mine['kind']} population {mine['population']}, but {held} is registered "
+                             f"as the source of the {theirs['kind']} population {theirs['population']}: "
+                             "rows belong to one population and are charged there; use that population's dataset, or name the right folder")
 
 
 def _refuse_unsimulated(path: Path, population: str, kind: str) -> None:
     folder = path if path.is_dir() else path.parent
     if kind == "simulated" and not (folder / TRUTH).is_file():
-        raise ValueError(f"the population {population} is declared simulated, but the source {path} has no {TRUTH} beside its tables, so the simulator "
-                         "did not write it; make it with `python -m pipeline simulate`, or use a dataset of a confidential population")
+        raise ValueError(f"the population {population} is declared simulated, but the source {path} has no {TRUTH} beside its tables, so "
+                         "the simulator did not write it; make it with `python -m pipeline simulate`, or use a dataset of a confidential population")
 
 
 @contextmanager

@@ -44,7 +44,8 @@ def test_a_proof_takes_one_out_of_the_sum_in_both_directions(ledger: Ledger) -> 
         ledger.open_population("second", **OPEN)
 
 
-@pytest.mark.parametrize(("changes", "names", "message"), [({"reason": "disjoint"}, ["first"], "needs a proof"), ({"reason": PROOF}, ["nobody"], "not open")])
+@pytest.mark.parametrize(("changes", "names", "message"), [({"reason": "disjoint"}, ["first"], "needs a proof"),
+                                                           ({"reason": PROOF}, ["nobody"], "not open")])
 def test_no_proof_no_disjointness(ledger: Ledger, changes: dict[str, str], names: list[str], message: str) -> None:
     head = ledger.head()
     with pytest.raises(ValueError, match=message):
@@ -67,7 +68,7 @@ def test_persons_say_no_five_times_at_most(ledger: Ledger) -> None:
         ledger.abandon(f"r{number}", "refused", "custodian")
         ledger.abandon(f"r{number}", "refused", "custodian")
     head = ledger.head()
-    with pytest.raises(ValueError, match="5 releases of population first were refused.*What to do"):
+    with pytest.raises(ValueError, match=r"5 releases of population first were refused.*What to do"):
         reserve("one-more")
     assert ledger.head() == head
     ledger.open_population("second", **OPEN)

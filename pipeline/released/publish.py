@@ -39,6 +39,8 @@ def run(workspace: Workspace, params: Params, schema: Schema) -> None:
     faults = manifest.differences(staged)
     if faults:
         raise ValueError(f"{release_id}: the assembled release does not fit its manifest: {faults[0]}; delete {staged.name}/ and publish again")
+    if params.release.drawn_from is None and (state := Ledger(home.ledger).state(release_id)) not in ("reserved", "released"):
+        raise ValueError(f"{release_id} is {state or 'not charged'} in the ledger, so nothing was published; use a new release id")
     logger.info("publish: tagging %s in the released registry", release_id)
     _tag(home, staged, release_id, schema.dataset)
     _copy(staged, home.published / release_id)

@@ -10,7 +10,7 @@ import logging
 from pipeline import files
 from pipeline.catalog import Home, Workspace
 from pipeline.dp import events
-from pipeline.ledger import Ledger
+from pipeline.ledger import Ledger, Reservation
 from pipeline.models import synthesizer
 from pipeline.params import Params
 from pipeline.schema import Schema
@@ -32,9 +32,19 @@ def run(workspace: Workspace, params: Params, schema: Schema) -> None:
     ledger.check_declared(schema.population)  # the ledger's facts bind, whatever a workspace's dataset.yaml has come to say
     made = synthesizer.plan(schema, params.privacy, params.train)
     logger.info("reserve: planned for epsilon %g at delta %g", made.epsilon, made.delta)
-    held = ledger.reserve(release_id, schema.population.name, made.dp_event, by=getpass.getuser(), source_label=label)
+    population, plan_sha256 = schema.population.name, files.json_sha256(made.to_json())
+    held = _held(ledger, release_id, population, label, plan_sha256) or ledger.reserve(
+        release_id, population, made.dp_event, by=getpass.getuser(), source_label=label, plan_sha256=plan_sha256)
     files.write_json(workspace.restricted.reservation, {
         "release_id": release_id, "population": held.population, "epsilon": held.epsilon, "delta": held.delta, "entry": held.entry,
-        "at": held.at, "source_label": held.source_label, "mechanisms": made.mechanisms(), "event": events.to_json(held.event),
-        "plan": made.to_json()})
+        "at": held.at, "head": held.entry_hash, "source_label": held.source_label, "mechanisms": made.mechanisms(),
+        "event": events.to_json(held.event), "plan": made.to_json()})
     logger.info("reserve: entry %d of the ledger holds epsilon %.4g for %s", held.entry, held.epsilon, held.population)
+
+
+def _held(ledger: Ledger, release_id: str, population: str, label: str, plan_sha256: str) -> Reservation | None:
+    """The charge of a published release that is exactly this one: to say it again, as `dvc repro` does, is no conflict."""
+    held = ledger.reservation(release_id)
+    if held is None or ledger.state(release_id) != "released":
+        return None
+    return held if (held.population, held.source_label, held.plan_sha256) == (population, label, plan_sha256) else None

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import fcntl
+import getpass
 import logging
 import tempfile
 from collections.abc import Iterator
@@ -23,6 +24,7 @@ from pipeline.params import Params, PrivacyParams, TrainParams
 from pipeline.schema import Schema
 
 logger = logging.getLogger(__name__)
+BEGUN = "begun"  # in the checkpoints, written before the ledger's entry that training began
 
 
 def run(workspace: Workspace, params: Params, schema: Schema) -> None:
@@ -31,30 +33,45 @@ def run(workspace: Workspace, params: Params, schema: Schema) -> None:
     Raises ValueError where the ledger does not hold exactly this plan, or where what was executed differs: then there is no model.
     """
     restricted = workspace.restricted
-    made = charged_plan(workspace, Ledger(Home.find().ledger))
+    ledger, release_id = Ledger(Home.find().ledger), str(params.release.id)
+    made = charged_plan(workspace, ledger, release_id)
+    _refuse_second_noise(restricted.checkpoints, ledger, release_id)
     with _alone(restricted.checkpoints):
+        for leftover in restricted.checkpoints.rglob("*.tmp"):
+            leftover.unlink()
+        files.write_text(restricted.checkpoints / BEGUN, "yes\n")
+        ledger.begin_training(release_id, getpass.getuser())
         patients = pl.read_parquet(restricted.patients)
         events = pl.read_parquet(restricted.events) if restricted.events.is_file() else None
         tape = Tape()
         model = fit(schema, patients, events, made, restricted.checkpoints, tape, train=params.train)
         tape.save(restricted.tape)
         tape.check(made.dp_event)
+        Tape([MeasurementStore(restricted.checkpoints / "counts").tape()]).check(made.counts_event)  # nothing measured beside the tape
         model.save(workspace.released.model)
     logger.info("train: the executed mechanisms are the reserved ones; the model is written")
 
 
-def charged_plan(workspace: Workspace, ledger: Ledger) -> Plan:
-    """The plan of reservation.json, if the ledger holds its event for this release and has not closed it. ValueError otherwise."""
+def charged_plan(workspace: Workspace, ledger: Ledger, release_id: str) -> Plan:
+    """The plan of reservation.json, if the ledger holds exactly it for this release and has not closed it. ValueError otherwise."""
     reservation = files.read_json(workspace.restricted.reservation)
     if reservation is None:
         raise ValueError("there is no reservation.json: nothing is charged for this run; run reserve first")
-    made, release_id = Plan.from_json(reservation["plan"]), reservation["release_id"]
-    held = ledger.reservation(release_id)
-    if held is None or not Tape([held.event]).matches(made.dp_event):
+    if reservation["release_id"] != release_id:
+        raise ValueError(f"reservation.json is of {reservation['release_id']}, this run is {release_id}; run reserve again")
+    made, held = Plan.from_json(reservation["plan"]), ledger.reservation(release_id)
+    if held is None or not Tape([held.event]).matches(made.dp_event) or files.json_sha256(reservation["plan"]) != held.plan_sha256:
         raise ValueError(f"{release_id}: the ledger does not hold this plan; no row was read. Run reserve again, or use a new release id")
-    if ledger.state(release_id) == "abandoned":
-        raise ValueError(f"{release_id} is abandoned in the ledger; use a new release id")
+    if (state := ledger.state(release_id)) != "reserved":
+        raise ValueError(f"{release_id} is {state} in the ledger; use a new release id")
     return made
+
+
+def _refuse_second_noise(checkpoints: Path, ledger: Ledger, release_id: str) -> None:
+    """What was measured once is never measured again: nobody chooses among noises (privacy_rules.md 12)."""
+    if ledger.training_began(release_id) and not (checkpoints / BEGUN).is_file():
+        raise ValueError(f"{release_id}: training began once, and its checkpoints are gone: to measure again would be another charge. "
+                         "Use a new release id, or put restricted/checkpoints back")
 
 
 def fit(schema: Schema, patients: pl.DataFrame, events: pl.DataFrame | None, made: Plan, checkpoints: Path, tape: Tape, *,

@@ -6,12 +6,15 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 
 from pipeline import params as parameters
 from pipeline import schema as schemas
 from pipeline.catalog import Home, Workspace
+from pipeline.dp.marginals import MeasurementStore, NoisyCounts
+from pipeline.dp.noise import NoiseStream
 from pipeline.ledger import BudgetExceeded, Ledger, ReservationConflict
 from pipeline.models.pathway import train as pathway_training
 from pipeline.models.synthesizer import Synthesizer
@@ -156,10 +159,103 @@ def test_training_needs_the_ledgers_word(workspace: Workspace) -> None:
     assert not workspace.restricted.checkpoints.exists()
 
 
-def test_a_killed_training_goes_on_and_ends_as_reserved(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Killed(BaseException):
-        pass
+class Killed(BaseException):
+    pass
 
+
+def killed(*_: object, **__: object) -> None:
+    raise Killed
+
+
+@pytest.fixture
+def begun(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> Workspace:
+    """A training that was killed before its first mechanism."""
+    reserve.run(workspace, settings(), declared(workspace))
+    with monkeypatch.context() as patch:
+        patch.setattr(train, "fit", killed)
+        with pytest.raises(Killed):
+            run_train(workspace)
+    return workspace
+
+
+def test_training_is_in_the_ledger_before_a_row_is_read(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    reserve.run(workspace, settings(), declared(workspace))
+    monkeypatch.setattr(pl, "read_parquet", killed)
+    for _ in range(2):
+        with pytest.raises(Killed):
+            run_train(workspace)
+    ledger = Ledger(Home.find().ledger)
+    assert [entry.kind for entry in ledger.entries("toy")] == ["opened", "reserved", "training"]
+    assert ledger.state("toy-1") == "reserved" and ledger.balance("toy").n_releases == 1
+
+
+@pytest.mark.parametrize("left", [(), ("lock",)])
+def test_nobody_shops_among_noises(begun: Workspace, left: tuple[str, ...]) -> None:
+    shutil.rmtree(begun.restricted.checkpoints)
+    for name in left:
+        begun.restricted.checkpoints.mkdir()
+        (begun.restricted.checkpoints / name).touch()
+    with pytest.raises(ValueError, match="Use a new release id"):
+        run_train(begun)
+    assert not begun.released.model.exists()
+
+
+@pytest.mark.parametrize("closed", ["released", "abandoned"])
+def test_a_closed_release_is_not_trained(workspace: Workspace, closed: str) -> None:
+    reserve.run(workspace, settings(), declared(workspace))
+    ledger = Ledger(Home.find().ledger)
+    ledger.commit("toy-1") if closed == "released" else ledger.abandon("toy-1", "tests", "tests")
+    with pytest.raises(ValueError, match=f"toy-1 is {closed} in the ledger"):
+        run_train(workspace)
+    with pytest.raises(ValueError, match=closed):
+        ledger.begin_training("toy-1", "tests")
+    assert not workspace.restricted.checkpoints.exists()
+
+
+def test_another_plan_of_the_same_cost_is_another_plan(workspace: Workspace) -> None:
+    reserve.run(workspace, settings(), declared(workspace))
+    reservation = json.loads(workspace.restricted.reservation.read_text())
+    reservation["plan"]["table_share"] = reservation["plan"]["table_share"] * 0.999  # moves no noise
+    workspace.restricted.reservation.write_text(json.dumps(reservation))
+    with pytest.raises(ValueError, match="does not hold this plan"):
+        run_train(workspace)
+    held = Ledger(Home.find().ledger).reservation("toy-1")
+    assert held is not None and held.plan_sha256 is not None
+    with pytest.raises(ReservationConflict, match="another plan"):
+        Ledger(Home.find().ledger).reserve("toy-1", "toy", held.event, by="tests", source_label="first", plan_sha256="0" * 64)
+
+
+def test_the_reservation_of_another_release_is_refused(workspace: Workspace) -> None:
+    reserve.run(workspace, settings(), declared(workspace))
+    given = settings()
+    with pytest.raises(ValueError, match=r"reservation\.json is of toy-1, this run is toy-2"):
+        train.run(workspace, dataclasses.replace(given, release=dataclasses.replace(given.release, id="toy-2")), declared(workspace))
+
+
+def test_reserving_again_after_publishing_says_the_same(workspace: Workspace) -> None:
+    reserve.run(workspace, settings(), declared(workspace))
+    ledger, before = Ledger(Home.find().ledger), workspace.restricted.reservation.read_bytes()
+    ledger.commit("toy-1")
+    head = ledger.head()
+    workspace.restricted.reservation.unlink()  # as dvc does
+    reserve.run(workspace, settings(), declared(workspace))
+    assert (workspace.restricted.reservation.read_bytes(), ledger.head()) == (before, head)
+    with pytest.raises(ReservationConflict):
+        reserve.run(workspace, settings(epsilon=0.5), declared(workspace))
+
+
+def test_leftovers_of_a_killed_attempt_are_removed(begun: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    leftovers = [begun.restricted.checkpoints / "step.tmp", begun.restricted.checkpoints / "counts" / "half.tmp"]
+    for path in leftovers:
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+    monkeypatch.setattr(train, "fit", killed)
+    with pytest.raises(Killed):
+        run_train(begun)
+    assert not any(path.exists() for path in leftovers)
+
+
+def test_a_killed_training_goes_on_and_ends_as_reserved(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     save, steps = pathway_training._save, []
 
     def killed_after_step_4(file, state, mechanism) -> None:
@@ -197,15 +293,27 @@ def test_one_step_more_than_reserved_stops_the_release(workspace: Workspace, mon
     assert forgotten and not workspace.released.model.exists()
 
 
+def test_a_count_measured_beside_the_tape_stops_the_release(workspace: Workspace) -> None:
+    reserve.run(workspace, settings(), declared(workspace))
+    extra = NoisyCounts("one/beside", 4, 2.0)
+    MeasurementStore(workspace.restricted.checkpoints / "counts").get_or_measure(extra, lambda: np.zeros(4, np.int64), NoiseStream())
+    with pytest.raises(ValueError, match="not the reserved ones"):
+        run_train(workspace)
+    assert not workspace.released.model.exists()
+
+
 def test_two_trainings_at_once_are_refused(workspace: Workspace) -> None:
     reserve.run(workspace, settings(), declared(workspace))
     with train._alone(workspace.restricted.checkpoints), pytest.raises(ValueError, match="another process"):
         run_train(workspace)
 
 
-def test_nothing_is_logged_about_patients(workspace: Workspace, caplog: pytest.LogCaptureFixture) -> None:
-    """Two extracts of different size and content: the same log lines."""
+def test_nothing_is_logged_about_patients(workspace: Workspace, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two extracts of different size and content, each in a home of its own: the same log lines."""
     said = []
+    second = workspace.root / "second"
+    (second / "state").mkdir(parents=True)
+    shutil.copyfile(Home.find().ledger, second / "state" / "ledger.db")
     for rows in (80, 30):
         caplog.clear()
         with caplog.at_level("DEBUG", logger="pipeline"):
@@ -214,4 +322,5 @@ def test_nothing_is_logged_about_patients(workspace: Workspace, caplog: pytest.L
             run_train(workspace)
         said.append([record.getMessage() for record in caplog.records])
         shutil.rmtree(workspace.restricted.checkpoints)
+        monkeypatch.setenv("SYNDASERA_HOME", str(second))
     assert said[0] == said[1] and any("step" in line for line in said[0])

@@ -1,0 +1,59 @@
+"""Nothing becomes visible that the ledger does not hold as reserved or released."""
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from pipeline import files, params, registries, schema, workspace
+from pipeline.catalog import Home, Workspace, project_root
+from pipeline.commands.keeping import ensure_population
+from pipeline.dp.events import DiscreteGaussianDpEvent
+from pipeline.ledger import Ledger
+from pipeline.released import manifest, publish
+
+PUBLIC = schema.load(project_root() / "datasets" / "adult.yaml")
+
+
+@pytest.fixture
+def assembled(home: Home, tmp_path) -> Workspace:
+    """A release that is approved and put together."""
+    made = Workspace(tmp_path / "run")
+    files.write_json(made.restricted.approval, {"approved": True})
+    made.released.release.mkdir(parents=True)
+    manifest.write(made.released.release, {"release_id": "adult-1"})
+    ensure_population(home, PUBLIC)
+    return made
+
+
+def publish_it(assembled: Workspace) -> None:
+    settings = params.load(workspace.params_path(Home.find()))
+    publish.run(assembled, dataclasses.replace(settings, release=dataclasses.replace(settings.release, id="adult-1", dataset="adult")), PUBLIC)
+
+
+@pytest.mark.parametrize("state", ["not charged", "abandoned"])
+def test_what_the_ledger_does_not_hold_is_not_tagged(home, assembled, state):
+    ledger = Ledger(home.ledger)
+    if state == "abandoned":
+        ledger.reserve("adult-1", "adult", DiscreteGaussianDpEvent(100.0), by="tests", source_label="first")
+        ledger.abandon("adult-1", "refused", "custodian")
+    with pytest.raises(ValueError, match=f"adult-1 is {state} in the ledger, so nothing was published"):
+        publish_it(assembled)
+    assert not registries.is_tagged(home.released_registry, "adult-1") and not home.published.exists()
+
+
+@pytest.mark.parametrize("state", ["reserved", "released"])
+def test_what_it_holds_goes_on_to_the_tag(home, assembled, state, monkeypatch):
+    class Tagging(Exception):
+        pass
+
+    def tag(*_):
+        raise Tagging
+
+    ledger = Ledger(home.ledger)
+    ledger.reserve("adult-1", "adult", DiscreteGaussianDpEvent(100.0), by="tests", source_label="first")
+    if state == "released":
+        ledger.commit("adult-1")
+    monkeypatch.setattr(publish, "_tag", tag)
+    with pytest.raises(Tagging):
+        publish_it(assembled)
