@@ -65,6 +65,14 @@ class Plan:
             parts.append(self.pathway.dp_event(self.pathway_scale))
         return canonical(dpa.ComposedDpEvent(parts))
 
+    @property
+    def counts_event(self) -> dpa.DpEvent:
+        """The counts among `dp_event`: what the store of measurements holds in the end, each once."""
+        counts = [*self.table.counts(self.table_scale).values()]
+        if self.pathway is not None:
+            counts += self.pathway.counts(self.pathway_scale).values()
+        return canonical(dpa.ComposedDpEvent([mechanism.dp_event for mechanism in counts]))
+
     def mechanisms(self) -> list[dict[str, Any]]:
         """One line per model for auditors: what it spends and at which noise."""
         counts = self.table.counts(self.table_scale)

@@ -295,7 +295,7 @@ def test_one_step_more_than_reserved_stops_the_release(workspace: Workspace, mon
 
 def test_a_count_measured_beside_the_tape_stops_the_release(workspace: Workspace) -> None:
     reserve.run(workspace, settings(), declared(workspace))
-    extra = NoisyCounts("one/beside", 4, 2.0)
+    extra = NoisyCounts(name="one/beside", sigma=2.0, cells=4)
     MeasurementStore(workspace.restricted.checkpoints / "counts").get_or_measure(extra, lambda: np.zeros(4, np.int64), NoiseStream())
     with pytest.raises(ValueError, match="not the reserved ones"):
         run_train(workspace)

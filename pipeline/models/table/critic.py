@@ -6,12 +6,15 @@ constant number of rows of the generator, which is public by post-processing, an
 """
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 
 import dp_accounting as dpa
 import numpy as np
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import nn
 
@@ -53,16 +56,21 @@ class _State:
         self.generator_optimiser = torch.optim.Adam([self.logits], lr=settings.learning_rate / 5)
         self.step = 0
 
-    def save(self, path: Path) -> None:
+    def save(self, path: Path, mechanism: DpSgd) -> None:
         tensors = {f"critic.{name}": value for name, value in self.critic.state_dict().items()}
         tensors |= {"logits": self.logits.detach(), "step": torch.tensor(self.step)}
         for kind, optimiser in self._optimisers():
             for place, state in optimiser.state_dict()["state"].items():
                 tensors |= {f"{kind}.{place}.{name}": torch.as_tensor(value) for name, value in state.items()}
         with files.replacing(path) as temporary:
-            save_file({name: value.detach().cpu().contiguous() for name, value in tensors.items()}, temporary)
+            save_file({name: value.detach().cpu().contiguous() for name, value in tensors.items()}, temporary,
+                      metadata={"mechanism": _facts(mechanism)})
 
-    def load(self, path: Path) -> None:
+    def load(self, path: Path, mechanism: DpSgd) -> None:
+        """Raises ValueError for a checkpoint of another mechanism."""
+        with safe_open(path, framework="pt") as stored:
+            if (stored.metadata() or {}).get("mechanism") != _facts(mechanism):
+                raise ValueError(f"{path.name} belongs to another mechanism than the one reserved: use a new release id")
         tensors = load_file(path)
         self.critic.load_state_dict({name.removeprefix("critic."): value for name, value in tensors.items() if name.startswith("critic.")})
         with torch.no_grad():
@@ -81,28 +89,34 @@ class _State:
         return ("discriminate", self.critic_optimiser), ("generate", self.generator_optimiser)
 
 
+def _facts(mechanism: DpSgd) -> str:
+    return json.dumps(asdict(mechanism), sort_keys=True)
+
+
 def refine(logits: torch.Tensor, wanted: Targets, blocks: Blocks, settings: TableSettings, mechanism: DpSgd, real_groups: np.ndarray, *,
            tape: Tape, noise: NoiseStream, checkpoint: Path, checkpoint_steps: int, progress: Progress) -> torch.Tensor:
     """Logits after mechanism.steps critic steps, with a generator step after every few. real_groups: int [patients, columns].
 
-    Goes on from the checkpoint where there is one, with fresh noise. A checkpoint falls between steps. The tape gets the whole mechanism:
-    steps after the last checkpoint of a lost attempt left nothing behind.
+    Goes on from the checkpoint where there is one, with fresh noise. A checkpoint falls between steps. The tape gets the checkpoint's steps
+    and then each step as it is executed; steps after the last checkpoint of a lost attempt left nothing behind.
     """
     state, path = _State(logits, blocks, settings), checkpoint / "critic.safetensors"
     if path.is_file():
-        state.load(path)
+        state.load(path, mechanism)
+    if state.step:
+        tape.append(dpa.SelfComposedDpEvent(mechanism.step_event, state.step))
     loss_of = MarginalLoss(wanted, blocks, settings.divergence_weight, logits.device)
     places = torch.from_numpy(real_groups.astype(np.int64) + np.array(blocks.offsets[:-1]))
     while state.step < mechanism.steps:
         _critic_step(state, blocks, settings, mechanism, places, noise)
+        tape.append(mechanism.step_event)
         state.step += 1
         if state.step % settings.critic_per_generator == 0:
             _generator_step(state, blocks, settings, loss_of)
         if state.step % checkpoint_steps == 0:
-            state.save(path)
+            state.save(path, mechanism)
             progress(f"critic step {state.step}/{mechanism.steps}")
-    state.save(path)
-    tape.append(dpa.SelfComposedDpEvent(mechanism.step_event, state.step))
+    state.save(path, mechanism)
     return state.logits.detach()
 
 

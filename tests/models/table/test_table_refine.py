@@ -11,6 +11,7 @@ from table_cases import Fitted, run_fit, simulated_plan, simulated_rows
 
 from pipeline.dp.accounting import calibrate, epsilon
 from pipeline.models.table import TableModel, TableSettings, plan
+from pipeline.models.table import critic as critic_training
 from pipeline.models.table.denoise import shrunk_residual
 from pipeline.schema import Column
 
@@ -46,6 +47,30 @@ def test_the_critic_resumes_from_its_checkpoint(tmp_path: Path) -> None:
     assert seen.count("critic step 4/12") == 1 and seen.count("critic step 12/12") == 1
     assert (tmp_path / "critic" / "critic.safetensors").read_bytes() != saved
     assert done.tape.matches(planned.dp_event(3.0))
+
+
+def test_one_critic_step_more_than_reserved_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tape counts steps that ran, not a counter: a counter that forgets one hides nothing."""
+    planned, generate, forgotten = simulated_plan(nominal_size=2000, **SMALL), critic_training._generator_step, []
+
+    def forgets_a_step(state, *rest) -> None:
+        generate(state, *rest)
+        if not forgotten:
+            forgotten.append(state.step)
+            state.step -= 1
+
+    monkeypatch.setattr(critic_training, "_generator_step", forgets_a_step)
+    done = run_fit(simulated_rows(2000, 3), tmp_path, planned, 3.0)
+    assert forgotten and not done.tape.matches(planned.dp_event(3.0))
+    [said] = done.tape.differences(planned.dp_event(3.0))
+    assert "ran 13 times, reserved 12 times" in said
+
+
+def test_a_checkpoint_of_another_mechanism_is_refused(tmp_path: Path) -> None:
+    rows = simulated_rows(200, 3)
+    run_fit(rows, tmp_path, simulated_plan(nominal_size=2000, **SMALL), 3.0)
+    with pytest.raises(ValueError, match="belongs to another mechanism"):  # counts are as they were, the critic's steps are not
+        run_fit(rows, tmp_path, simulated_plan(nominal_size=2000, **{**SMALL, "critic_steps": 10}), 3.0)
 
 
 def test_an_empty_batch_and_an_empty_table_are_valid(tmp_path: Path) -> None:
