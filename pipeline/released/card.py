@@ -42,6 +42,8 @@ def _not_covered(schema: Schema) -> list[str]:
         "whoever may read the restricted zone",
         "what can be concluded about groups",
         "a patient who stands in the source under two ids is protected as two; whether there are such was not published",
+        "rows found through a key that two patients of the source share count for both, and the rows of such patients are not independent; whether "
+        "there are such was not published",
     ]
     if schema.population.kind == "simulated":
         listed.append("the source is simulated: no real patient is in it, and the guarantee is shown for practice")
