@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from datetime import UTC, datetime
 from pathlib import Path
 
 from pipeline.catalog import Home
@@ -18,9 +19,19 @@ _IDENTITY = {"GIT_AUTHOR_NAME": "Syndasera", "GIT_AUTHOR_EMAIL": "syndasera@loca
              "GIT_COMMITTER_NAME": "Syndasera", "GIT_COMMITTER_EMAIL": "syndasera@localhost"}
 
 
-def git(*arguments: str, cwd: Path) -> str:
-    """Runs git there as Syndasera and returns what it printed. Raises RuntimeError with git's own last line."""
+MOMENT = datetime(2000, 1, 1, tzinfo=UTC)
+_NO_CLOCK = {"GIT_AUTHOR_DATE": MOMENT.isoformat(), "GIT_COMMITTER_DATE": MOMENT.isoformat()}
+
+
+def git(*arguments: str, cwd: Path, has_clock: bool = True) -> str:
+    """Runs git there as Syndasera and returns what it printed. Raises RuntimeError with git's own last line.
+
+    Without `has_clock` what is committed or tagged bears MOMENT: in the released registry, where the time between two commits
+    would tell how long stages took that read rows (privacy_rules.md 1).
+    """
     environment = {k: v for k, v in os.environ.items() if not k.startswith("GIT_")} | _IDENTITY | {"GIT_TERMINAL_PROMPT": "0"}
+    if not has_clock:
+        environment |= _NO_CLOCK
     done = subprocess.run(["git", *arguments], cwd=cwd, env=environment, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         said = (done.stderr or done.stdout).strip().splitlines() or ["nothing said"]
@@ -53,12 +64,12 @@ def clone(registry: Path, target: Path, branch: str | None = None) -> None:
         git("checkout", "-q", "-B", branch, cwd=target)
 
 
-def commit_all(tree: Path, message: str) -> bool:
-    """Commits everything that is not ignored. Returns False where nothing had changed."""
+def commit_all(tree: Path, message: str, *, has_clock: bool = True) -> bool:
+    """Commits everything that is not ignored. Returns False where nothing had changed. `has_clock`: as of `git`."""
     git("add", "--all", cwd=tree)
     if not git("status", "--porcelain", cwd=tree):
         return False
-    git("commit", "-q", "-m", message, cwd=tree)
+    git("commit", "-q", "-m", message, cwd=tree, has_clock=has_clock)
     return True
 
 
@@ -89,7 +100,7 @@ def _ensure_one(registry: Path, zone: str, remote: Path) -> None:
         (tree / ".dvc" / "config").write_text(_dvc_config(zone, remote), encoding="utf-8")
         (tree / ".dvc" / ".gitignore").write_text("/config.local\n/tmp\n/cache\n", encoding="utf-8")
         (tree / ".dvcignore").write_text("", encoding="utf-8")
-        commit_all(tree, f"The {zone} registry begins")
+        commit_all(tree, f"The {zone} registry begins", has_clock=zone == "restricted")
         git("clone", "-q", "--bare", str(tree), str(bare), cwd=Path(scratch))
         git("remote", "remove", "origin", cwd=bare)
         shutil.move(bare, registry)

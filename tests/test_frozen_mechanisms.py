@@ -16,7 +16,7 @@ import pytest
 from mlflow.tracking import MlflowClient
 from ruamel.yaml import YAML
 
-from pipeline import params, schema, tracking, workspace
+from pipeline import params, registries, schema, tracking, workspace
 from pipeline.catalog import Home, Workspace, project_root
 from pipeline.commands.keeping import ensure_population
 from pipeline.dp.marginals import NoisyCounts
@@ -93,6 +93,14 @@ def released_bytes(home: Home) -> dict[str, str]:
     return found
 
 
+def times(home: Home) -> set[float | str]:
+    """Every time that a published file, a commit or a tag of the released registry bears."""
+    written: set[float | str] = {path.stat().st_mtime for path in (home.published / RELEASE, *(home.published / RELEASE).rglob("*"))}
+    said = registries.git("log", "--all", "--format=%at%n%ct", cwd=home.released_registry).split()
+    tagged = registries.git("for-each-ref", "--format=%(creatordate:unix)", "refs/tags", cwd=home.released_registry).split()
+    return written | {float(moment) for moment in (*said, *tagged)}
+
+
 def _database_content(path: Path) -> bytes:
     with duckdb.connect(str(path), read_only=True) as database:
         tables = sorted(name for (name,) in database.execute("SHOW TABLES").fetchall())
@@ -126,6 +134,7 @@ def test_nothing_but_mechanisms_carries_rows_out(tmp_path, caplog):
         if recording.position is None:
             recording.position = 0
     assert recording.position == len(recording.outputs) > 100
+    assert times(home) == {registries.MOMENT.timestamp()}
     first, second = results
     assert first[0].keys() == second[0].keys()
     assert {name for name in first[0] if first[0][name] != second[0][name]} == set(), "these released files depend on rows"
