@@ -20,6 +20,7 @@ from pipeline.evaluation import comparison, report
 from pipeline.evaluation.comparison import Sample
 from pipeline.params import Params
 from pipeline.released.writers import replace_folder
+from pipeline.restricted import beside_source
 from pipeline.schema import Schema
 from pipeline.synthetic_gate import check_synthetic
 
@@ -74,7 +75,17 @@ def write_report(workspace: Workspace, params: Params, schema: Schema, folder: P
     numbers = comparison.figures(schema, holdout, synthetic, training)
     files.write_json(folder / "figures.json", numbers)
     sections = comparison.sections(schema, numbers, holdout, synthetic)
+    everybody = [(restricted.patients, restricted.events), (restricted.holdout_patients, restricted.holdout_events)]
+    real = joined(*(sample(patients, events) for patients, events in everybody))
+    extract = sample(synthetic_folder / "patients.parquet", synthetic_folder / "events.parquet")
+    sections["Rules 55 and 56"] = beside_source.section(schema, workspace, real, extract)
     files.write_text(folder / "index.html", report.page(schema.title, f"Release {params.release.id}", sections))
+
+
+def joined(*samples: Sample) -> Sample:
+    events = [one.events for one in samples if one.events is not None]
+    patients = pl.concat([one.patients for one in samples], how="vertical_relaxed")
+    return Sample(patients, pl.concat(events, how="vertical_relaxed") if events else None)
 
 
 def sample(patients: Path, events: Path) -> Sample:

@@ -12,7 +12,8 @@ from ingest_cases import DATASETS, HEART, heart_row, write_csv
 from pipeline import params, schema
 from pipeline.catalog import Workspace
 from pipeline.evaluation import comparison
-from pipeline.restricted import evaluate
+from pipeline.evaluation.comparison import Sample
+from pipeline.restricted import beside_source, evaluate
 
 
 @dataclass(frozen=True)
@@ -70,3 +71,31 @@ def test_a_synthetic_row_that_breaks_a_rule_still_stops_it(finished: Finished) -
     with pytest.raises(evaluate.ExpectationsFailed):
         finished.evaluate()
     assert not finished.workspace.restricted.report.exists()
+
+
+def test_missing_shares_and_copies_are_told_and_stop_nothing(finished: Finished, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The extract is the source itself: everybody is a copy, and nothing is apart. Then nobody is."""
+    monkeypatch.setattr(comparison, "figures", lambda *_: {})  # they take seconds, and stand in a section of their own
+    page = finished.evaluate()
+    assert "There are synthetic patients who equal a real one" in page and "No modelled column is further apart" in page
+    patients = finished.workspace.released.synthetic / "patients.parquet"
+    pl.read_parquet(patients).with_columns(pl.col("chol") + 300).write_parquet(patients)
+    page = finished.evaluate()
+    assert "There are no synthetic patients who equal a real one" in page
+
+
+def test_columns_with_other_shares_of_missing_values_are_named(finished: Finished) -> None:
+    rows = {"heart": pl.read_parquet(finished.workspace.restricted.tables / "heart.parquet")}
+    emptied = {"heart": rows["heart"].with_columns(pl.when(pl.int_range(pl.len()) % 10 > 0).then("chol").alias("chol"))}
+    assert beside_source.missing_apart(finished.declared, rows, emptied) == {"heart.chol": (0.0, pytest.approx(0.1))}
+
+
+def test_a_copy_is_a_whole_pathway(finished: Finished) -> None:
+    declared = schema.load(DATASETS / "uganda_malaria.yaml")
+    columns = {name: ["x"] for name in declared.patients}
+    patients = pl.DataFrame({"patient_id": [1], **columns})
+    events = pl.DataFrame({"patient_id": [1, 1], "seq": [0, 1], "day": [0, 5], "type": ["A", "B"], "code": [None, "c"],
+                           **{name: ["v", None] for name in declared.events.attributes}})
+    other = events.with_columns(pl.col("day") * 2)
+    assert beside_source.has_copies(declared, Sample(patients, events), Sample(patients, events))
+    assert not beside_source.has_copies(declared, Sample(patients, events), Sample(patients, other))

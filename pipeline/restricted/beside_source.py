@@ -1,0 +1,54 @@
+"""Rules 55 and 56: synthetic rows beside the source's. Information for the custodian, never a gate (privacy_rules.md 5)."""
+from __future__ import annotations
+
+from pathlib import Path
+
+import polars as pl
+
+from pipeline.catalog import Workspace
+from pipeline.evaluation import report
+from pipeline.evaluation.comparison import Sample
+from pipeline.rules.extract import MISSING_TOLERANCE, copies, missing_shares
+from pipeline.schema import Schema
+from pipeline.synthetic_gate import read_extract
+
+ID, PATHWAY = "patient_id", "_pathway"
+
+
+def section(schema: Schema, workspace: Workspace, real: Sample, synthetic: Sample) -> str:
+    """HTML: the columns whose shares of missing values differ by more than 5 points, and whether any patient is a copy. No count of copies."""
+    source = {name: pl.read_parquet(path) for name in schema.tables if (path := _source(workspace, name)).exists()}
+    apart = missing_apart(schema, source, read_extract(schema, workspace.released.extract / "parquet"))
+    rows = [[name, before, after] for name, (before, after) in apart.items()]
+    said = report.table(("column", "missing in the source", "synthetic"), rows) if rows else "<p>No modelled column is further apart.</p>"
+    found = "There are" if has_copies(schema, real, synthetic) else "There are no"
+    return (f"<p>Rule 55: columns whose shares of missing values differ by more than {MISSING_TOLERANCE:.0%} of the rows.</p>{said}"
+            f"<p>Rule 56: {found} synthetic patients who equal a real one in all static columns and the whole pathway. No row is removed for it, "
+            "and no release stopped: that would tell who is in the source. People whose few columns are common are equal by chance.</p>")
+
+
+def _source(workspace: Workspace, name: str) -> Path:
+    return workspace.restricted.tables / f"{name}.parquet"
+
+
+def missing_apart(schema: Schema, source: dict[str, pl.DataFrame], synthetic: dict[str, pl.DataFrame]) -> dict[str, tuple[float, float]]:
+    """"table.COLUMN" -> shares missing in source and extract, where they lie more than 5 points apart. Carried columns are empty by design."""
+    modelled = {f"{table.name}.{column.name}" for table in schema.tables.values() for column in table.columns.values() if column.role != "carried"}
+    before, after = missing_shares(source), missing_shares(synthetic)
+    both = {name: (before[name], after[name]) for name in sorted(modelled) if name in before and name in after}
+    return {name: pair for name, pair in both.items() if abs(pair[0] - pair[1]) > MISSING_TOLERANCE}
+
+
+def has_copies(schema: Schema, real: Sample, synthetic: Sample) -> bool:
+    """Whether any synthetic patient equals a real one in every static column and every event."""
+    columns = [*schema.patients, PATHWAY] if schema.events is not None else [*schema.patients]
+    return copies(_whole(schema, synthetic), _whole(schema, real), columns) > 0
+
+
+def _whole(schema: Schema, sample: Sample) -> pl.DataFrame:
+    """Patients with their events as one text, null for none."""
+    if schema.events is None or sample.events is None:
+        return sample.patients
+    said = [pl.col(name).cast(pl.String).fill_null("") for name in ("day", "type", "code", *schema.events.attributes)]
+    pathways = sample.events.sort(ID, "seq").group_by(ID).agg(pl.concat_str(said, separator=",").str.join(";").alias(PATHWAY))
+    return sample.patients.join(pathways, on=ID, how="left")
