@@ -1,6 +1,6 @@
 """Make one synthetic release of a dataset: a new model, a charge in the ledger, a published extract.
 
-A source whose public label is that of the last release is skipped, uncharged. Scheduled, or by hand with this form.
+A source whose public label is that of the last charged release is skipped, uncharged. Scheduled, or by hand with this form.
 """
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ with DAG(
         "release_id": release_id_param(),
     },
 ) as dag:
-    check = command("check_source", 'python -m pipeline check-source --dataset "$DATASET" --source "$SOURCE"', REQUEST)
+    check = command("check_source", 'python -m pipeline check-source --dataset "$DATASET" --source "$SOURCE" --release-id "$RELEASE_ID"', REQUEST)
     prepare = command("prepare", 'python -m pipeline prepare --dataset "$DATASET" --source "$SOURCE" --release-id "$RELEASE_ID" '
                                  '--epsilon "$EPSILON" --rows "$ROWS" --owner "$OWNER"', REQUEST)
     evaluate = stage("evaluate")

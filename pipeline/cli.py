@@ -110,11 +110,12 @@ def _add_runs(commands: argparse._SubParsersAction) -> None:
     drawn.add_argument("--owner", type=_given, help="the run that asks (Airflow's run id)")
     record = _add(commands, "record", "commit dvc.lock of the current workspace to the restricted registry", _lazy("runs", "record"))
     record.add_argument("stage", choices=list(STAGES), help="the stage that has just run")
-    check = _add(commands, "check-source", "say whether a dataset has a source that no release was made of yet; exit code 99 if not",
+    check = _add(commands, "check-source", "say whether a dataset has a source that no release was charged for yet; exit code 99 if not",
                  _lazy("runs", "check_source"))
     check.add_argument("--dataset", required=True, help="a declaration in datasets/")
     check.add_argument("--source", type=_given, help="a source named by hand; default: what the custodian declared")
     check.add_argument("--label", type=_given, help="its public label; default: the declared one")
+    check.add_argument("--release-id", type=_given, help="the release that asks: it may go on where it was charged and stopped")
     _add(commands, "gate", "in the workspace of a draw: stop where a synthetic row breaks a rule (a refresh does it in evaluate)",
          _lazy("runs", "gate"))
     _add(commands, "needs-approval", "in a workspace: exit code 0 where a person must approve, 99 where the run may itself",

@@ -12,7 +12,7 @@ from typing import Any
 import dp_accounting as dpa
 
 from pipeline.dp import accounting, events
-from pipeline.ledger_chain import GENESIS, Chain, Entry, check_chain
+from pipeline.ledger_chain import GENESIS, Chain, Entry, check_chain, state_in
 from pipeline.ledger_refusals import check_answers, check_as_opened, check_declaration, check_disjoint, check_same, over_budget
 from pipeline.ledger_values import (
     Balance,
@@ -27,7 +27,6 @@ from pipeline.ledger_values import (
     reservation_of,
     reservations_in,
     spent_by,
-    state_in,
 )
 
 __all__ = ["Balance", "BudgetExceeded", "Entry", "Ledger", "Population", "Quote", "Reservation", "ReservationConflict"]

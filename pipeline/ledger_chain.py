@@ -139,3 +139,8 @@ def check_chain(entries: list[Entry]) -> None:
             raise ValueError(f"the ledger's chain is broken at entry {number} ({entry.kind} {entry.release_id or entry.population}): its content "
                              "was changed after it was written")
         previous = entry.hash
+
+
+def state_in(entries: list[Entry], release_id: str) -> str | None:
+    """reserved, released or abandoned; None where there is no such release."""
+    return next((entry.kind for entry in reversed(entries) if entry.release_id == release_id and entry.kind != "training"), None)

@@ -107,10 +107,6 @@ def reservation_of(entry: Entry) -> Reservation:
                        entry=entry.number, at=entry.at, by=entry.by, entry_hash=entry.hash, plan_sha256=facts.get("plan_sha256"))
 
 
-def state_in(entries: list[Entry], release_id: str) -> str | None:
-    return next((entry.kind for entry in reversed(entries) if entry.release_id == release_id and entry.kind != "training"), None)
-
-
 def began_in(entries: list[Entry], release_id: str) -> bool:
     return any(entry.kind == "training" and entry.release_id == release_id for entry in entries)
 

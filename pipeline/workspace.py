@@ -18,7 +18,7 @@ from ruamel.yaml import YAML
 
 from pipeline import declaration, files, params, registries, schema, source_paths, sources
 from pipeline.catalog import Home, Workspace, project_root
-from pipeline.ledger_chain import Chain, Entry
+from pipeline.ledger_chain import Chain, Entry, state_in
 from pipeline.stages import STAGES, repro_command
 
 IGNORED = "/restricted/\n/released/\n*.tmp\n"
@@ -163,12 +163,23 @@ def charged_releases(home: Home, population: str) -> set[str]:
     return {entry.release_id for entry in _ledger_entries(home, population) if entry.release_id}
 
 
-def last_released_label(home: Home, population: str) -> str | None:
-    """Public label of the source that the population's last published release was made of; None where there is none."""
+@dataclass(frozen=True, kw_only=True)
+class Charged:
+    """The last charge of a population, and what became of it."""
+
+    release_id: str
+    label: str  # public label of the source
+    state: str  # reserved, released or abandoned
+
+
+def last_charged(home: Home, population: str) -> Charged | None:
+    """The population's last charged release, published or not; None where there is none."""
     entries = _ledger_entries(home, population)
-    labels = {entry.release_id: entry.facts["source_label"] for entry in entries if entry.kind == "reserved"}
-    released = [entry.release_id for entry in entries if entry.kind == "released"]
-    return str(labels[released[-1]]) if released else None
+    charged = [entry for entry in entries if entry.kind == "reserved"]
+    if not charged:
+        return None
+    release_id = str(charged[-1].release_id)
+    return Charged(release_id=release_id, label=str(charged[-1].facts["source_label"]), state=str(state_in(entries, release_id)))
 
 
 def _ledger_entries(home: Home, population: str) -> list[Entry]:

@@ -14,7 +14,7 @@ def say_outcome(home: Home, dataset: str, release_id: str, state: str) -> int:
     published = registries.is_tagged(home.released_registry, release_id)
     workspace = home.workspace(release_id)
     if state == "success" and not published:
-        say(f"Nothing new to release: the source of {dataset} has the label of the last release. Nothing was charged.")
+        say(f"Nothing new to release: a release of {dataset} was charged for a source of this label before. Nothing was charged now.")
     elif published:
         parent = (files.read_json(workspace.tracking) or {}).get("parent_run", "not there yet")
         say(f"Release {release_id} is published.")

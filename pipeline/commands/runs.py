@@ -65,11 +65,15 @@ def check_source(options: argparse.Namespace) -> int:
     if known is None:
         log.info("check-source: no source of %s is declared; nothing to do", options.dataset)
         return UNCHANGED
-    last = workspace.last_released_label(home, declared.population.name)
-    if last == (options.label or known.label):
-        log.info("check-source: the source of %s is still %r, as in the last release; skipped, nothing is charged", options.dataset, last)
+    last = workspace.last_charged(home, declared.population.name)
+    is_retry = last is not None and (last.release_id, last.state) == (options.release_id, "reserved")
+    if last is not None and last.label == (options.label or known.label) and not is_retry:
+        log.info("check-source: the source of %s is still %r, for which %s was charged (%s); skipped, nothing is charged. Another "
+                 "attempt is by hand: the same release id again where it stopped, or `python -m pipeline refresh`",
+                 options.dataset, last.label, last.release_id, last.state)
         return UNCHANGED
-    log.info("check-source: the source of %s is %r, the last release was made of %s", options.dataset, known.label, repr(last) if last else "none")
+    log.info("check-source: the source of %s is %r, the last charge was for %s", options.dataset, known.label,
+             repr(last.label) if last else "none")
     return 0
 
 

@@ -171,7 +171,11 @@ def test_check_source_says_so_where_there_is_nothing(home, capsys):
     assert "no source of adult is declared" in capsys.readouterr().err
 
 
-def test_needs_approval_follows_data_and_settings(workspace, monkeypatch):
+def test_needs_approval_follows_data_and_settings(home, workspace, monkeypatch):
+    from pipeline import schema
+    from pipeline.commands.keeping import ensure_population
+
+    ensure_population(home, schema.load(workspace.dataset))
     assert main(["needs-approval"]) == UNCHANGED
     synced = []
     monkeypatch.setattr(tracking, "sync", lambda _, there: synced.append(there.root.name))
@@ -194,3 +198,25 @@ def test_the_next_quarter_ends_with_its_month():
 def test_an_unknown_stage_has_no_command():
     with pytest.raises(ValueError, match="there is no stage 'ingests'"):
         stages.repro_command("ingests")
+
+
+@pytest.mark.parametrize("became", ["reserved", "released", "abandoned"])
+def test_no_schedule_charges_one_label_twice(home, source, became):
+    from pipeline import schema, sources
+    from pipeline.commands.keeping import ensure_population
+    from pipeline.dp.events import DiscreteGaussianDpEvent
+    from pipeline.ledger import Ledger
+
+    ensure_population(home, schema.load(project_root() / "datasets" / "adult.yaml"))
+    sources.declare(home, "adult", sources.Source(path=str(source), label="first"))
+    asked, ledger = ["check-source", "--dataset", "adult"], Ledger(home.ledger)
+    assert main(asked) == 0
+    ledger.reserve("adult-1", "adult", DiscreteGaussianDpEvent(100.0), by="test", source_label="first")
+    if became == "released":
+        ledger.commit("adult-1")
+    if became == "abandoned":
+        ledger.abandon("adult-1", "refused", "custodian")
+    assert main(asked) == main([*asked, "--release-id", "adult-2"]) == UNCHANGED
+    assert main([*asked, "--release-id", "adult-1"]) == (0 if became == "reserved" else UNCHANGED)  # the same run, cleared in Airflow
+    sources.declare(home, "adult", sources.Source(path=str(source), label="second"))
+    assert main(asked) == 0

@@ -130,18 +130,20 @@ def test_each_registry_has_a_remote_of_its_own(home):
     assert all("analytics = false" in config for config in configs)
 
 
-def test_last_released_label_reads_the_last_release_of_the_population(home, source):
+def test_last_charged_is_the_last_charge_whatever_became_of_it(home, source):
     from pipeline.dp.events import DiscreteGaussianDpEvent
 
-    assert workspace.last_released_label(home, "adult") is None
+    assert workspace.last_charged(home, "adult") is None
     ensure_population(home, schema.load(workspace.declaration_path("adult")))
     ledger = Ledger(home.ledger)
-    for release_id, label in (("adult-1", "first"), ("adult-2", "second"), ("adult-3", "third")):
+    assert workspace.last_charged(home, "adult") is None
+    for release_id, label in (("adult-1", "first"), ("adult-2", "second")):
         ledger.reserve(release_id, "adult", DiscreteGaussianDpEvent(100.0), by="test", source_label=label)
-    assert workspace.last_released_label(home, "adult") is None
     ledger.commit("adult-1")
-    ledger.commit("adult-2")
-    assert workspace.last_released_label(home, "adult") == "second"
+    ledger.begin_training("adult-2", "test")
+    assert workspace.last_charged(home, "adult") == workspace.Charged(release_id="adult-2", label="second", state="reserved")
+    ledger.abandon("adult-2", "refused", "custodian")
+    assert workspace.last_charged(home, "adult") == workspace.Charged(release_id="adult-2", label="second", state="abandoned")
 
 
 def test_sources_survive_a_second_declaration(home, source):
