@@ -89,13 +89,15 @@ def balance_line(ledger: Ledger, name: str) -> str:
 
 def verify(options: argparse.Namespace) -> int:
     from pipeline.ledger import Ledger
+    from pipeline.released.privacy_facts import published_heads
 
     home = Home.find()
-    if not home.ledger.is_file():
+    if not home.ledger.is_file() and not published_heads(home):
         say("There is no ledger yet.")
         return 0
-    Ledger(home.ledger).verify()
-    say("The ledger's chain is whole.")
+    heads = published_heads(home)
+    Ledger(home.ledger).verify(*heads)
+    say(f"The ledger's chain is whole, and holds the heads of the {len(heads)} published card(s).")
     return 0
 
 

@@ -5,6 +5,8 @@ from typing import Any
 
 import dp_accounting as dpa
 
+from pipeline import files
+from pipeline.catalog import Home
 from pipeline.dp.events import DiscreteGaussianDpEvent, flatten
 from pipeline.ledger import Ledger
 
@@ -27,6 +29,12 @@ def privacy_facts(ledger: Ledger, release_id: str) -> dict[str, Any]:
         "epsilon_total_of_overlapping": sum(p.epsilon for p in overlapping), "delta_total_of_overlapping": sum(p.delta for p in overlapping),
         "ledger_entry": held.entry, "chain_head": ledger.head(),
     }
+
+
+def published_heads(home: Home) -> list[str]:
+    """The heads of the chain that stand on the cards published here: where the ledger lacks one, it was rolled back."""
+    cards = sorted(path for path in home.published.glob("*/card.json") if not path.parent.name.startswith("."))
+    return [str(files.read_json(path)["privacy"]["chain_head"]) for path in cards]
 
 
 def mechanisms(event: dpa.DpEvent) -> list[dict[str, Any]]:

@@ -13,6 +13,7 @@ from pipeline.dp import events
 from pipeline.ledger import Ledger, Reservation
 from pipeline.models import synthesizer
 from pipeline.params import Params
+from pipeline.released.privacy_facts import published_heads
 from pipeline.schema import Schema
 
 logger = logging.getLogger(__name__)
@@ -28,7 +29,9 @@ def run(workspace: Workspace, params: Params, schema: Schema) -> None:
         raise ValueError("params.yaml: release.id and release.source_label must be filled in before a charge; `python -m pipeline prepare` does")
     if not workspace.restricted.validation.is_dir():
         raise ValueError("validate has not passed in this workspace: run it before reserve, so that a broken source costs nothing")
-    ledger = Ledger(Home.find().ledger)
+    home = Home.find()
+    ledger = Ledger(home.ledger)
+    ledger.verify(*published_heads(home))  # an old copy put back has forgotten what was spent since
     ledger.check_declared(schema.population)  # the ledger's facts bind, whatever a workspace's dataset.yaml has come to say
     made = synthesizer.plan(schema, params.privacy, params.train)
     logger.info("reserve: planned for epsilon %g at delta %g", made.epsilon, made.delta)

@@ -1,6 +1,7 @@
 """Reserve and train: charged before a row is read, run exactly once whatever happens, no model where the two differ."""
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import json
 import shutil
@@ -10,9 +11,12 @@ import numpy as np
 import polars as pl
 import pytest
 
+from pipeline import files, tracking
 from pipeline import params as parameters
 from pipeline import schema as schemas
 from pipeline.catalog import Home, Workspace
+from pipeline.commands import keeping
+from pipeline.dp.events import DiscreteGaussianDpEvent
 from pipeline.dp.marginals import MeasurementStore, NoisyCounts
 from pipeline.dp.noise import NoiseStream
 from pipeline.ledger import BudgetExceeded, Ledger, ReservationConflict
@@ -242,6 +246,32 @@ def test_reserving_again_after_publishing_says_the_same(workspace: Workspace) ->
     assert (workspace.restricted.reservation.read_bytes(), ledger.head()) == (before, head)
     with pytest.raises(ReservationConflict):
         reserve.run(workspace, settings(epsilon=0.5), declared(workspace))
+
+
+def test_a_ledger_rolled_back_behind_a_published_card_charges_nothing(workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
+    home = Home.find()
+    old = home.ledger.read_bytes()
+    ledger = Ledger(home.ledger)
+    ledger.reserve("toy-0", "toy", DiscreteGaussianDpEvent(50.0), by="tests", source_label="earlier")
+    card = {"privacy": {"chain_head": ledger.head()}}
+    files.write_json(home.published / "toy-0" / "card.json", card)
+    reserve.run(workspace, settings(), declared(workspace))
+    assert keeping.verify(argparse.Namespace()) == 0 and "1 published card" in capsys.readouterr().out
+    home.ledger.write_bytes(old)
+    for ask in (lambda: reserve.run(workspace, settings(), declared(workspace)), lambda: keeping.verify(argparse.Namespace())):
+        with pytest.raises(ValueError, match="an old copy was put back"):
+            ask()
+    assert ledger.balance("toy").n_releases == 0
+    home.ledger.unlink()
+    with pytest.raises(ValueError, match="an old copy was put back"):
+        keeping.verify(argparse.Namespace())
+
+
+def test_the_reservation_notes_the_ledgers_head_for_mlflow(workspace: Workspace) -> None:
+    reserve.run(workspace, settings(), declared(workspace))
+    head = Ledger(Home.find().ledger).head()
+    assert json.loads(workspace.restricted.reservation.read_text())["head"] == head
+    assert tracking._reserved_facts(workspace).tags["ledger_head"] == head
 
 
 def test_leftovers_of_a_killed_attempt_are_removed(begun: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
