@@ -67,7 +67,7 @@ def _run(suite: Suite, rows: pl.DataFrame, with_page: bool, *, is_synthetic: boo
         return run_suite(suite, rows, with_page=with_page)
     try:
         return run_suite(suite, rows, with_page=with_page)
-    except Exception:
+    except (Exception, pl.exceptions.PanicException):
         return could_not_run(suite)
 
 

@@ -58,7 +58,7 @@ def _try_to_report(workspace: Workspace, params: Params, schema: Schema, folder:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             write_report(workspace, params, schema, folder)
-    except Exception as error:
+    except (Exception, pl.exceptions.PanicException) as error:
         last = traceback.extract_tb(error.__traceback__)[-1]
         said = f"The figures could not be made: {type(error).__name__} at {Path(last.filename).name}:{last.lineno}."
         files.write_json(folder / "figures.json", {"could_not_be_made": said})

@@ -38,7 +38,7 @@ def run(workspace: Workspace, params: Params, schema: Schema) -> None:
         checks = check_tables(schema, tables, context, whole_log(schema, restricted))
         write_pages(temporary / "docs", checks, schema, f"{schema.title}: the source tables")
         files.write_json(temporary / "results.json", summary(checks, most=params.validate.rows_in_report))
-    except Exception as error:  # whatever rows make of the checks, it is for custodians and stops nothing
+    except (Exception, pl.exceptions.PanicException) as error:  # whatever rows make of the checks, it is for custodians and stops nothing
         files.write_json(temporary / "results.json", {"passed": False, "could_not_run": type(error).__name__})
     shutil.rmtree(restricted.validation, ignore_errors=True)
     temporary.rename(restricted.validation)

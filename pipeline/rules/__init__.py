@@ -93,7 +93,7 @@ def _ask(rule: Rule, registry: Registry, context: RuleContext) -> Outcome:
 def _try_to_ask(rule: Rule, registry: Registry, context: RuleContext) -> Outcome:
     try:
         return _ask(rule, registry, context)
-    except Exception:
+    except (Exception, pl.exceptions.PanicException):
         return Outcome(rule, None, has_raised=True)
 
 
