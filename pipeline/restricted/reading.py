@@ -94,7 +94,9 @@ def open_source(table: Table, path: Path) -> Source:
     known = {field.casefold(): index for index, field in reversed(list(enumerate(fields)))}
     if len(known) < len(fields):
         twice = sorted({field for field in fields if [f.casefold() for f in fields].count(field.casefold()) > 1})
-        raise ValueError(f"{path.name}: column(s) {', '.join(twice)} stand twice in the header.")
+        declared = {name.casefold() for column in table.columns.values() for name in (column.header or column.name, *column.aliases)}
+        named = ", ".join(field for field in twice if field.casefold() in declared)  # of a file without a header this is a patient's row
+        raise ValueError(f"{path.name}: column(s) {named or 'that are not declared'} stand twice in the header.")
     positions, aliases, missing = {}, set(), []
     for column in table.columns.values():
         names = [name.casefold() for name in (column.header or column.name, *column.aliases)]

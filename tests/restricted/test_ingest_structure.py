@@ -59,6 +59,13 @@ def test_a_column_that_stands_twice(bench: Bench, tmp_path: Path) -> None:
     assert refused(bench, source) == f"{NAME}: column(s) Age, age stand twice in the header."
 
 
+def test_a_file_without_its_header_does_not_say_its_first_row(bench: Bench, tmp_path: Path) -> None:
+    for row in (heart_row(), tuple(f"{value}{n}9" for n, value in enumerate(heart_row()))):  # with and without a value that stands twice
+        (tmp_path / NAME).write_text(",".join(row) + "\n")
+        said = refused(bench, tmp_path / NAME)
+        assert not [value for value in row if len(value) > 1 and value in said], said
+
+
 def test_another_separator(bench: Bench, tmp_path: Path) -> None:
     source = tmp_path / NAME
     source.write_text(";".join(HEART) + "\n" + ";".join(heart_row()) + "\n")
