@@ -183,7 +183,7 @@ def test_a_release_whose_training_and_publishing_were_killed_finishes(walk):
 
 
 def test_it_was_charged_once_and_released_once(walk):
-    assert walk.entries["first-1"] == [("opened", None), ("reserved", "first-1"), ("released", "first-1")]
+    assert walk.entries["first-1"] == [("opened", None), ("reserved", "first-1"), ("training", "first-1"), ("released", "first-1")]
 
 
 def test_the_retry_of_training_measured_nothing_a_second_time(walk):
@@ -208,7 +208,7 @@ def test_an_unchanged_source_is_skipped_uncharged(walk):
 
 def test_the_next_extract_composes_with_the_first(walk):
     assert walk.states["second-1"] == "success", _said(walk)
-    assert walk.entries["second-1"][-2:] == [("reserved", "second-1"), ("released", "second-1")]
+    assert walk.entries["second-1"] == [*walk.entries["first-1"], *((kind, "second-1") for kind in ("reserved", "training", "released"))]
     balance = Ledger(walk.home.ledger).balance(POPULATION)
     assert balance.n_releases == 2 and 0 < balance.spent_rdp <= balance.limit_rdp
 
