@@ -82,7 +82,8 @@ def _build(home: Home, workspace: Workspace, request: Request, folder: str, sett
     temporary = Workspace(home.runs / f".{workspace.root.name}.{uuid.uuid4().hex[:8]}.tmp")
     registry = str(home.released_registry.resolve())
     try:
-        registries.clone(home.restricted_registry, temporary.root, branch=workspace.root.name)
+        files.private_folder(home.runs)
+        registries.begin_draw(home, temporary.root, workspace.root.name)
         temporary.released.root.mkdir()
         registries.dvc("get", "--quiet", "--rev", request.model_of, "--out", "released/model", registry, f"{folder}/model", cwd=temporary.root)
         registries.dvc("get", "--quiet", "--rev", request.model_of, "--out", "dataset.yaml", registry, f"{folder}/dataset.yaml",

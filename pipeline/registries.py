@@ -13,6 +13,7 @@ import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 
+from pipeline import files
 from pipeline.catalog import Home
 
 _IDENTITY = {"GIT_AUTHOR_NAME": "Syndasera", "GIT_AUTHOR_EMAIL": "syndasera@localhost",
@@ -40,7 +41,8 @@ def git(*arguments: str, cwd: Path, has_clock: bool = True) -> str:
 
 
 def ensure(home: Home) -> None:
-    """Makes both registries and remotes where they are missing. Idempotent."""
+    """Makes both registries and remotes where they are missing; the restricted ones for their owner only. Idempotent."""
+    files.private_folder(home.restricted_registry.parent)
     _ensure_one(home.restricted_registry, "restricted", home.restricted_remote)
     _ensure_one(home.released_registry, "released", home.released_remote)
 
@@ -62,6 +64,12 @@ def clone(registry: Path, target: Path, branch: str | None = None) -> None:
     git("clone", "-q", str(registry.resolve()), str(target), cwd=target.parent)
     if branch is not None:
         git("checkout", "-q", "-B", branch, cwd=target)
+
+
+def begin_draw(home: Home, target: Path, branch: str) -> None:
+    """An empty tree in `target`, which must not exist, that pushes to the restricted registry and holds nothing of it: no run's hashes."""
+    _begin_tree(target, branch, "restricted", home.restricted_remote)
+    git("remote", "add", "origin", str(home.restricted_registry.resolve()), cwd=target)
 
 
 def commit_all(tree: Path, message: str, *, has_clock: bool = True) -> bool:
@@ -94,16 +102,20 @@ def _ensure_one(registry: Path, zone: str, remote: Path) -> None:
     registry.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=registry.parent) as scratch:  # on one file system, so that the move is one step
         tree, bare = Path(scratch) / "tree", Path(scratch) / "registry.git"
-        tree.mkdir()
-        git("init", "-q", "-b", "main", cwd=tree)
-        (tree / ".dvc").mkdir()
-        (tree / ".dvc" / "config").write_text(_dvc_config(zone, remote), encoding="utf-8")
-        (tree / ".dvc" / ".gitignore").write_text("/config.local\n/tmp\n/cache\n", encoding="utf-8")
-        (tree / ".dvcignore").write_text("", encoding="utf-8")
+        _begin_tree(tree, "main", zone, remote)
         commit_all(tree, f"The {zone} registry begins", has_clock=zone == "restricted")
         git("clone", "-q", "--bare", str(tree), str(bare), cwd=Path(scratch))
         git("remote", "remove", "origin", cwd=bare)
         shutil.move(bare, registry)
+
+
+def _begin_tree(tree: Path, branch: str, zone: str, remote: Path) -> None:
+    tree.mkdir(parents=True)
+    git("init", "-q", "-b", branch, cwd=tree)
+    (tree / ".dvc").mkdir()
+    (tree / ".dvc" / "config").write_text(_dvc_config(zone, remote), encoding="utf-8")
+    (tree / ".dvc" / ".gitignore").write_text("/config.local\n/tmp\n/cache\n", encoding="utf-8")
+    (tree / ".dvcignore").write_text("", encoding="utf-8")
 
 
 def _dvc_config(zone: str, remote: Path) -> str:

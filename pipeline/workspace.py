@@ -127,7 +127,7 @@ def _settings(home: Home, request: Request) -> dict[str, Any]:
 
 def _build(home: Home, workspace: Workspace, settings: Mapping[str, Any], resolved: dict[str, Any], owner: str | None) -> None:
     """Builds under a temporary name and moves it into place: a crash leaves no half workspace."""
-    home.runs.mkdir(parents=True, exist_ok=True)
+    files.private_folder(home.runs)
     temporary = Workspace(home.runs / f".{workspace.root.name}.{uuid.uuid4().hex[:8]}.tmp")
     try:
         registries.clone(home.restricted_registry, temporary.root, branch=workspace.root.name)

@@ -103,6 +103,26 @@ def test_a_crash_while_building_leaves_no_half_workspace(home, source, monkeypat
     monkeypatch.undo()
 
 
+def test_runs_and_the_restricted_state_are_for_their_owner_only(home, source):
+    workspace.make(home, request(source))
+    for folder in (home.runs, home.restricted_registry.parent):
+        assert folder.stat().st_mode & 0o777 == 0o700
+
+
+def test_the_tree_of_a_draw_holds_nothing_of_the_runs_and_is_recorded_all_the_same(home, source):
+    made = workspace.make(home, request(source))
+    files.write_text(made.root / "dvc.lock", "schema: '2.0'\n")
+    workspace.record(home, made, "ingest")
+    drawn = home.workspace("drawn-1")
+    registries.begin_draw(home, drawn.root, "drawn-1")
+    assert registries.git("count-objects", cwd=drawn.root).startswith("0 objects")
+    assert "restricted" in (drawn.root / ".dvc" / "config").read_text()
+    files.write_text(drawn.root / "dvc.lock", "schema: '2.0'\n")
+    workspace.record(home, drawn, "sample")
+    assert registries.git("show", "drawn-1:dvc.lock", cwd=home.restricted_registry).startswith("schema")
+    assert "dvc.lock" in registries.git("ls-tree", "-r", "--name-only", "adult-1", cwd=home.restricted_registry)
+
+
 def test_the_declared_source_is_the_default(home, source):
     sources.declare(home, "adult", sources.Source(path=str(source), label="declared"))
     made = workspace.make(home, request(source, source=None, label=None))
