@@ -77,6 +77,9 @@ def make(home: Home, request: Request) -> Workspace:
     if not Path(str(checked.release.source)).exists():
         raise ValueError(f"there is nothing at the source {checked.release.source}")
     source_paths.claim(home, str(checked.release.source), population=declared.population.name, kind=declared.population.kind)
+    if declared.events is not None and declared.events.observation_end and checked.release.extract_date is None:
+        raise ValueError(f"{request.dataset} is observed up to a public last day: give it with --extract-date YYYY-MM-DD, "
+                         "or declare it with the source")
     _build(home, workspace, settings, resolved, request.owner)
     return workspace
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from datetime import date
 
 import pytest
 
@@ -69,7 +70,8 @@ def test_confidential_rows_make_no_run_of_public_or_invented_people(home, source
     if order == "declared":
         assert main(["sources", "set", "cancer_pathways", "--path", str(source), "--label", "first"]) == 0
     else:
-        workspace.make(home, workspace.Request(release_id="real-1", dataset="cancer_pathways", source=str(source), label="first"))
+        workspace.make(home, workspace.Request(release_id="real-1", dataset="cancer_pathways", source=str(source), label="first",
+                                               extract_date=date(2022, 12, 31)))
     (source / "truth.json").write_text("{}")
     for dataset in ("simulated_pathways", "adult"):
         assert main(["prepare", "--dataset", dataset, "--release-id", "second-1", "--source", str(source), "--label", "x"]) == 2

@@ -67,7 +67,8 @@ def test_the_walk_publishes_a_sound_release(walked):
 
 
 def test_dvc_repro_in_the_finished_workspace_charges_nothing_again(walked):
-    environment = os.environ | {"SYNDASERA_HOME": str(walked.root), "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}
+    environment = os.environ | {"SYNDASERA_HOME": str(walked.root), "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+                                "PYTHONPATH": str(ROOT)}
     done = subprocess.run(["dvc", "repro", "--no-run-cache"], cwd=walked.runs / "test1", env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, (done.stdout + done.stderr)[-2000:]
     assert Ledger(walked.ledger).balance("simulated_pathways").n_releases == 1
@@ -84,7 +85,8 @@ def test_the_extract_holds_what_the_readme_promises(walked):
         assert all(frame[name].null_count() == len(frame) for name in carried), "carried columns leave empty"
     assert pl.read_parquet(folder / "extract" / "parquet" / "sim_av_patient.parquet").height == 120
     with duckdb.connect(str(folder / "extract" / "extract.duckdb"), read_only=True) as database:
-        n_patients, survival = (database.execute(f"SELECT count(DISTINCT PATIENTID) FROM {view}").fetchone()[0] for view in ("v_pathway", "v_survival"))
+        n_patients, survival = (database.execute(f"SELECT count(DISTINCT PATIENTID) FROM {view}").fetchone()[0]
+                                for view in ("v_pathway", "v_survival"))
         flags = database.execute("SELECT count(*) FROM v_treatment_flags WHERE surgery OR sact OR radiotherapy").fetchone()[0]
     assert n_patients == survival == 120
     assert flags > 0
@@ -104,8 +106,8 @@ def test_the_card_says_what_the_ledger_says_and_what_it_is_not_for(walked):
 def test_the_lineage_names_no_restricted_path_hash_or_size(walked):
     lineage = (walked.published / "test1" / "manifest.json").read_text()
     assert "restricted" not in lineage and str(walked.root) not in lineage
-    assert set(json.loads(lineage)) == {"release_id", "dataset", "data_id", "source_label", "drawn_from", "code_version", "ledger_entry", "chain_head",
-                                        "self_approved", "seed", "partition_rows", "files"}
+    assert set(json.loads(lineage)) == {"release_id", "dataset", "data_id", "source_label", "drawn_from", "code_version", "ledger_entry",
+                                        "chain_head", "self_approved", "seed", "partition_rows", "files"}
 
 
 def test_a_draw_from_the_published_model_is_free_and_prompts_hold(walked, tmp_path):
