@@ -47,8 +47,10 @@ def canonical(
 ) -> tuple[pl.DataFrame, pl.DataFrame | None]:
     """The same synthetic patients as their tables tell them. In a registry some things have no place (a course of radiotherapy that starts on a
     Sunday, an operation beside another on the same tumour, what lies after the extract date); here they are gone, so that the log read from the
-    tables is this log (domain rule 54). Other layouts tell everything.
+    tables is this log (domain rule 54). In a log of rows, what lies after the last date that the declaration knows is gone.
     """
+    if schema.layout == "log" and events is not None:
+        return patients, log.within_dates(schema, patients, events)
     if schema.layout != "registry":
         return patients, events
     told = to_log(schema, to_tables(schema, patients, events, extract_date=extract_date))

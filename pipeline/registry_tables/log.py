@@ -59,6 +59,21 @@ def to_tables(
     return built
 
 
+def within_dates(schema: Schema, patients: pl.DataFrame, events: pl.DataFrame) -> pl.DataFrame:
+    """Events after the last date that the declaration knows for them are not told; the end of a pathway stands there at the latest."""
+    log, rows_of = _sources(schema)
+    last_row = schema.tables[rows_of.table].columns[rows_of.date].upper
+    last_end = schema.tables[log.ending.table].columns[log.ending.date].upper if log.ending is not None else last_row
+    if last_row is None or last_end is None:
+        return events
+    origin = patients.select(ID, _origin=pl.col(log.origin).to_physical())
+    placed = events.join(origin, on=ID, how="left", maintain_order="left")
+    is_end = pl.col("type").is_in(log.terminal)
+    last_day = pl.when(is_end).then(int(last_end)).otherwise(int(min(last_row, last_end))) - pl.col("_origin")
+    told = placed.filter(is_end | (pl.col("day") <= last_day)).with_columns(day=pl.min_horizontal("day", last_day).cast(pl.Int32))
+    return told.with_columns(seq=pl.int_range(pl.len(), dtype=pl.Int32).over(ID)).select(events.columns)
+
+
 def _says(schema: Schema) -> dict[str, dict[str, pl.Expr]]:
     """For each table, what patients and events say its columns are."""
     log, rows_of = _sources(schema)

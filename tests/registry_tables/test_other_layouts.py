@@ -167,3 +167,16 @@ def test_a_log_needs_its_events(tmp_path, visits):
     schema = declared(tmp_path, LOG)
     with pytest.raises(ValueError, match="give `events`"):
         to_tables(schema, to_log(schema, visits).patients, None, extract_date=None)
+
+
+def test_a_drawn_log_ends_within_the_declared_dates(tmp_path, visits):
+    schema = declared(tmp_path, LOG)
+    log = to_log(schema, visits)
+    late = log.events.with_columns(day=pl.when(pl.col("seq") > 0).then(pl.col("day") + 100_000).otherwise("day").cast(pl.Int32))
+    patients, told = canonical(schema, log.patients, late, extract_date=None)
+    tables = to_tables(schema, patients, told, extract_date=None)
+    for name, column in (("visits", "on"), ("people", "last")):
+        upper = schema.tables[name].columns[column].upper
+        assert tables[name][column].to_physical().max() <= upper
+    assert told.group_by("patient_id").agg(pl.col("type").last().is_in(schema.events.terminal).alias("ends"))["ends"].all()
+    assert_frame_equal(canonical(schema, log.patients, log.events, extract_date=None)[1], log.events)
