@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -60,16 +61,26 @@ def _resident(process: psutil.Popen) -> int:
     return total
 
 
+def declare(home: Path, patients: int) -> str:
+    """Declarations of the home's own: simulated pathways with this nominal size, from which steps and sampling probability follow. Its name."""
+    shutil.copytree(ROOT / "datasets", home / "datasets")
+    name = f"simulated_{patients}"
+    text = (f"extends: simulated_pathways\ndataset: {name}\n"
+            f"population: {{name: {name}, nominal_size: {patients}, delta: {min(1e-6, 0.1 / patients):.1e}}}\n")
+    (home / "datasets" / f"{name}.yaml").write_text(text, encoding="utf-8")
+    return name
+
+
 def bench(patients: int, scratch: Path) -> list[Measured]:
     """One simulated extract of this size through all stages."""
     home = scratch / f"home-{patients}"
-    home.mkdir()
-    environment = os.environ | {"SYNDASERA_HOME": str(home), "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "2"}
+    dataset = declare(home, patients)
+    environment = os.environ | {"SYNDASERA_HOME": str(home), "PYTHONPATH": str(ROOT)}
     pipeline, release = [sys.executable, "-m", "pipeline"], f"bench-{patients}"
     source = scratch / f"source-{patients}"
     rows = [Measured(patients, "simulate", *measure([*pipeline, "simulate", "--patients", str(patients), "--seed", "1", "--out", str(source)],
                                                     ROOT, environment))]
-    prepare = [*pipeline, "prepare", "--dataset", "simulated_pathways", "--release-id", release, "--source", str(source),
+    prepare = [*pipeline, "prepare", "--dataset", dataset, "--release-id", release, "--source", str(source),
                "--label", f"bench {patients}", "--extract-date", "2022-12-31", "--rows", str(patients)]
     measure(prepare, ROOT, environment)
     for stage in STAGES:

@@ -42,8 +42,9 @@ class Request:
 
 
 def declaration_path(dataset: str) -> Path:
-    """The declaration of a dataset in `datasets/`. Raises ValueError naming those there are."""
-    folder = project_root() / "datasets"
+    """The declaration of a dataset: in the home's own `datasets/` where it has one, else the project's. Raises ValueError naming those there are."""
+    own = Home.find().root / "datasets"
+    folder = own if own.is_dir() else project_root() / "datasets"
     names = sorted(path.stem for path in folder.glob("*.yaml"))
     if dataset not in names:
         raise ValueError(f"there is no dataset {dataset!r} in datasets/; there are {', '.join(names) or 'none'}")

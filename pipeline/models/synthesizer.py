@@ -9,7 +9,7 @@ import json
 import logging
 import math
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,9 +20,10 @@ import polars as pl
 
 from pipeline import files
 from pipeline.dp import accounting
-from pipeline.dp.events import canonical, to_json
-from pipeline.dp.marginals import MeasurementStore
+from pipeline.dp.events import canonical, composed, to_json
+from pipeline.dp.marginals import MeasurementStore, NoisyCounts
 from pipeline.dp.noise import NoiseStream
+from pipeline.dp.sgd import DpSgd
 from pipeline.dp.tape import Tape
 from pipeline.models import pathway, table
 from pipeline.models.declared import schema_from_plain, to_plain
@@ -74,24 +75,30 @@ class Plan:
         return canonical(dpa.ComposedDpEvent([mechanism.dp_event for mechanism in counts]))
 
     def mechanisms(self) -> list[dict[str, Any]]:
-        """One line per model for auditors: what it spends and at which noise."""
+        """One line per kind of mechanism for auditors: its noise, and the epsilon that it would cost alone. Together they cost less than the sum."""
         counts = self.table.counts(self.table_scale)
         sigmas = [mechanism.sigma for mechanism in counts.values()]
         lines: list[dict[str, Any]] = [{"name": "table_counts", "kind": "discrete Gaussian counts", "blocks": len(counts),
-                                        "smallest_sigma": min(sigmas), "largest_sigma": max(sigmas)}]
+                                        "smallest_sigma": min(sigmas), "largest_sigma": max(sigmas),
+                                        "epsilon_alone": self._alone(counts.values()), "delta": self.delta}]
         sgd = [("table_critic", self.table.critic(self.table_scale))]
         if self.pathway is not None:
             tables = self.pathway.counts(self.pathway_scale)
             if tables:
                 sigma = next(iter(tables.values())).sigma
                 lines.append({"name": "pathway_counts", "kind": "discrete Gaussian counts", "blocks": len(tables),
-                              "smallest_sigma": sigma, "largest_sigma": sigma})
+                              "smallest_sigma": sigma, "largest_sigma": sigma, "epsilon_alone": self._alone(tables.values()),
+                              "delta": self.delta})
             sgd.append(("pathway_sgd", self.pathway.sgd(self.pathway_scale)))
         for name, mechanism in sgd:
             if mechanism is not None:
                 lines.append({"name": name, "kind": "DP-SGD", "steps": mechanism.steps, "noise_multiplier": mechanism.noise_multiplier,
-                              "sampling_probability": mechanism.sampling_probability, "l2_clip_norm": mechanism.l2_clip_norm})
+                              "sampling_probability": mechanism.sampling_probability, "l2_clip_norm": mechanism.l2_clip_norm,
+                              "epsilon_alone": self._alone([mechanism]), "delta": self.delta})
         return lines
+
+    def _alone(self, mechanisms: Iterable[NoisyCounts | DpSgd]) -> float:
+        return accounting.epsilon(composed(mechanism.dp_event for mechanism in mechanisms), self.delta)
 
     def to_json(self) -> dict[str, Any]:
         return {"format": FORMAT, "dataset": self.dataset, "epsilon": self.epsilon, "delta": self.delta, "scale": self.scale,
