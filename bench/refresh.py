@@ -104,12 +104,17 @@ def table(rows: list[Measured]) -> str:
 
 
 def plot(rows: list[Measured], out: Path) -> None:
-    figure = Figure(figsize=(9, 3.6))
+    figure = Figure(figsize=(10, 3.6), layout="constrained")
+    sizes = sorted({row.patients for row in rows})
     for axes, field, label in zip(figure.subplots(1, 2), ("seconds", "peak_mb"), ("seconds", "peak memory, MB"), strict=True):
         for stage in ("simulate", *STAGES):
             of_stage = sorted((row.patients, getattr(row, field)) for row in rows if row.stage == stage)
             axes.plot(*zip(*of_stage, strict=True), marker="o", label=stage)
         axes.set(xscale="log", yscale="log", xlabel="patients", ylabel=label)
+        axes.set_xticks(sizes, [f"{n:,}" for n in sizes])
+        axes.minorticks_off()
+        axes.yaxis.set_major_formatter("{x:g}")
+        axes.set_yticks([n for n in (2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000) if axes.get_ylim()[0] <= n <= axes.get_ylim()[1]])
         axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False, fontsize="small", bbox_to_anchor=(1.02, 1), loc="upper left")
     out.parent.mkdir(parents=True, exist_ok=True)
