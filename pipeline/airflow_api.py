@@ -33,9 +33,6 @@ class AirflowApi:
         except ValueError:
             return False
 
-    def unpause(self, dag: str) -> None:
-        self.call("PATCH", f"/api/v2/dags/{dag}", {"is_paused": False})
-
     def trigger(self, dag: str, conf: Mapping[str, Any]) -> str:
         """Starts a run with these form values; returns its id. Raises ValueError for a value that the form does not allow."""
         return str(self.call("POST", f"/api/v2/dags/{dag}/dagRuns", {"logical_date": None, "conf": dict(conf)})["dag_run_id"])

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,6 +27,16 @@ def private_folder(path: Path) -> None:
     """Makes the folder, or finds it made, and lets nobody but its owner in."""
     path.mkdir(parents=True, exist_ok=True)
     path.chmod(0o700)
+
+
+def replace_folder(temporary: Path, final: Path) -> None:
+    """Makes a finished folder visible in one step; an older one of the same name gives way. Both lie on one file system."""
+    final.parent.mkdir(parents=True, exist_ok=True)
+    old = final.with_name(f".{final.name}.{uuid.uuid4().hex[:8]}.tmp.old")
+    if final.exists():
+        final.rename(old)
+    temporary.rename(final)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def write_text(path: Path, text: str) -> None:

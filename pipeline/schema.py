@@ -17,6 +17,10 @@ Role = Literal["modelled", "rebuilt", "carried", "key"]
 Layout = Literal["table", "log", "registry"]
 
 
+SDTYPES: Mapping[str, str] = MappingProxyType({  # SDMetrics' word for each kind
+    "date": "datetime", "continuous": "numerical", "id": "id", "categorical": "categorical", "ordinal": "categorical", "text": "text"})
+
+
 @dataclass(frozen=True, kw_only=True)
 class Column:
     """One column. `lower` and `upper` are days since 1970-01-01 for a date. Missing (null) is a value of its own where `nullable`."""

@@ -11,8 +11,8 @@ import pytest
 from pipeline import expectations
 from pipeline import schema as schemas
 from pipeline.expectations.suite_runs import run_suite
-from pipeline.expectations.suites import BY_PATIENT, EVENTS, PATIENTS, RATES, SDTYPES, Suite, columns_suite, event_columns, patient_columns
-from pipeline.schema import Column
+from pipeline.expectations.suites import BY_PATIENT, EVENTS, PATIENTS, RATES, Suite, columns_suite, event_columns, patient_columns
+from pipeline.schema import SDTYPES, Column
 
 ROOT = Path(__file__).resolve().parents[1]
 DATASETS = sorted((ROOT / "datasets").glob("*.yaml"))

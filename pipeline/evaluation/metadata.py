@@ -7,18 +7,17 @@ from typing import Any
 import pandas as pd
 import polars as pl
 
-from pipeline.schema import Column
+from pipeline.schema import SDTYPES, Column
 
 TABLE = "patients"
-SDTYPES = {"categorical": "categorical", "ordinal": "categorical", "continuous": "numerical", "date": "datetime"}
+CASTS: Mapping[str, pl.DataType] = {"categorical": pl.String(), "ordinal": pl.String(), "continuous": pl.Float64(), "date": pl.Datetime("ns")}
 
 
 def single_table(columns: Mapping[str, Column]) -> dict[str, Any]:
     """{"tables": {"patients": {"columns": {name: {"sdtype": ...}}}}} for the modelled columns."""
-    return {"tables": {TABLE: {"columns": {name: {"sdtype": SDTYPES[column.kind]} for name, column in columns.items() if column.kind in SDTYPES}}}}
+    return {"tables": {TABLE: {"columns": {name: {"sdtype": SDTYPES[column.kind]} for name, column in columns.items() if column.kind in CASTS}}}}
 
 
 def to_pandas(frame: pl.DataFrame, columns: Mapping[str, Column]) -> pd.DataFrame:
     """The static columns in the types that SDMetrics wants: strings, floats, timestamps."""
-    casts: dict[str, pl.DataType] = {"categorical": pl.String(), "ordinal": pl.String(), "continuous": pl.Float64(), "date": pl.Datetime("ns")}
-    return frame.select(pl.col(name).cast(casts[column.kind]) for name, column in columns.items() if column.kind in casts).to_pandas()
+    return frame.select(pl.col(name).cast(CASTS[column.kind]) for name, column in columns.items() if column.kind in CASTS).to_pandas()

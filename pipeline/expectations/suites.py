@@ -14,7 +14,7 @@ from typing import Any
 from pipeline import files
 from pipeline.rules import RULES, Rule
 from pipeline.rules.dates import ICD10_LIST
-from pipeline.schema import Column, Schema, Table
+from pipeline.schema import SDTYPES, Column, Schema, Table
 from pipeline.schema import load as load_schema
 
 Suite = dict[str, Any]
@@ -24,7 +24,6 @@ FORMS = {"ICD-10": ICD10_LIST}                       # source of a text column -
 # In pandas: an integer column in which some values are missing is float64.
 TYPES = {"date": ["datetime64", "datetime64[ns]"], "continuous": ["int32", "int64", "float64"], "id": ["int64", "float64", "str"],
          "text": ["str"]}
-SDTYPES = {"date": "datetime", "continuous": "numerical", "id": "id", "categorical": "categorical", "ordinal": "categorical", "text": "text"}
 
 
 def suites(schema: Schema) -> dict[str, Suite]:

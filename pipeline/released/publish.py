@@ -20,7 +20,6 @@ from pipeline.released import card, manifest
 from pipeline.released.dictionary import write_dictionary, write_lookups
 from pipeline.released.privacy_facts import privacy_facts
 from pipeline.released.small_sample import write_small_sample
-from pipeline.released.writers import replace_folder
 from pipeline.schema import Schema
 
 logger = logging.getLogger(__name__)
@@ -76,7 +75,7 @@ def _assemble(workspace: Workspace, params: Params, schema: Schema, home: Home, 
         "chain_head": privacy["chain_head"], "self_approved": bool(approval.get("self_approved")),
         "seed": params.sample.seed, "partition_rows": params.sample.partition_rows,
     })
-    replace_folder(temporary, released.release)
+    files.replace_folder(temporary, released.release)
 
 
 def _tag(home: Home, staged: Path, release_id: str, dataset: str) -> None:
@@ -105,7 +104,7 @@ def _copy(staged: Path, final: Path) -> None:
     shutil.rmtree(temporary, ignore_errors=True)
     shutil.copytree(staged, temporary)
     _take_clock_away(temporary)
-    replace_folder(temporary, final)
+    files.replace_folder(temporary, final)
 
 
 def _take_clock_away(folder: Path) -> None:

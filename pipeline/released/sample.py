@@ -8,12 +8,13 @@ from datetime import date
 
 import polars as pl
 
+from pipeline import files
 from pipeline.catalog import Workspace
 from pipeline.models.synthesizer import Synthesizer
 from pipeline.params import Params
 from pipeline.registry_tables import canonical, to_tables
 from pipeline.released.views import views
-from pipeline.released.writers import ParquetPart, TableWriter, replace_folder, write_database
+from pipeline.released.writers import ParquetPart, TableWriter, write_database
 from pipeline.schema import Schema
 
 logger = logging.getLogger(__name__)
@@ -49,5 +50,5 @@ def run(workspace: Workspace, params: Params, schema: Schema) -> None:
     patient_part.close()
     event_part.close()
     write_database(schema, extract / "parquet", extract / "extract.duckdb", views(schema))
-    replace_folder(synthetic, released.synthetic)
-    replace_folder(extract, released.extract)
+    files.replace_folder(synthetic, released.synthetic)
+    files.replace_folder(extract, released.extract)

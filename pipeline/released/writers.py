@@ -1,7 +1,6 @@
 """Writes tables partition by partition: CSV as researchers read it, Parquet with types, one DuckDB file with views."""
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -76,17 +75,3 @@ def write_database(schema: Schema, parquet: Path, out: Path, views: Mapping[str,
         for name, query in views.items():
             database.execute(f"CREATE VIEW {name} AS {query}")
     temporary.replace(out)
-
-
-def replace_folder(temporary: Path, final: Path) -> None:
-    """Makes a finished folder visible in one step; an older one of the same name gives way."""
-    if final.exists():
-        old = final.with_name(final.name + ".old")
-        shutil.rmtree(old, ignore_errors=True)
-        final.rename(old)
-        temporary.rename(final)
-        shutil.rmtree(old)
-    else:
-        final.parent.mkdir(parents=True, exist_ok=True)
-        temporary.rename(final)
-

@@ -19,7 +19,6 @@ from pipeline.catalog import Workspace
 from pipeline.evaluation import comparison, report
 from pipeline.evaluation.comparison import Sample
 from pipeline.params import Params
-from pipeline.released.writers import replace_folder
 from pipeline.restricted import beside_source
 from pipeline.schema import Schema
 from pipeline.synthetic_gate import check_synthetic
@@ -45,7 +44,7 @@ def run(workspace: Workspace, params: Params, schema: Schema) -> None:
         raise ExpectationsFailed(f"the synthetic tables break {len(gate.failures)} rule(s): {said}; nothing is published")
     logger.info("evaluate: comparing with the holdout, for the custodian")
     _try_to_report(workspace, params, schema, temporary)
-    replace_folder(temporary, out)
+    files.replace_folder(temporary, out)
     logger.info("evaluate: the report is written")
 
 

@@ -158,10 +158,6 @@ def _new_folder(path: Path) -> Iterator[Path]:
     temporary.mkdir()
     try:
         yield temporary
-        if path.exists():
-            old = path.with_name(f"{temporary.name}.old")
-            path.replace(old)
-            shutil.rmtree(old)
-        temporary.replace(path)
+        files.replace_folder(temporary, path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)

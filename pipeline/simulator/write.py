@@ -9,6 +9,8 @@ from typing import Any
 
 import polars as pl
 
+from pipeline import files
+
 
 def write_extract(tables: Mapping[str, pl.DataFrame], truth: Mapping[str, Any], out: Path) -> None:
     """CSV files in latin-1 (the registry's trap: plain ASCII but for a few cells) and truth.json.
@@ -25,13 +27,7 @@ def write_extract(tables: Mapping[str, pl.DataFrame], truth: Mapping[str, Any], 
         for name, table in tables.items():
             _write_csv(table, temporary / f"{name}.csv")
         (temporary / "truth.json").write_text(json.dumps(truth, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-        if out.exists():
-            old = out.with_name(f".{out.name}.{os.getpid()}.old")
-            out.replace(old)
-            temporary.replace(out)
-            shutil.rmtree(old)
-        else:
-            temporary.replace(out)
+        files.replace_folder(temporary, out)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
