@@ -38,7 +38,7 @@ lint: environment
 	@.venv/bin/mypy
 
 test: lint
-	@.venv/bin/pytest -m "not long" $(TESTS)
+	@OMP_NUM_THREADS=1 .venv/bin/pytest -m "not long" -n 2 --dist loadfile --no-loadscope-reorder $(TESTS)
 
 test-long: environment
 	@.venv/bin/pytest -m long $(TESTS)

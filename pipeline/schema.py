@@ -17,7 +17,7 @@ Role = Literal["modelled", "rebuilt", "carried", "key"]
 Layout = Literal["table", "log", "registry"]
 
 
-SDTYPES: Mapping[str, str] = MappingProxyType({  # SDMetrics' word for each kind
+_SDTYPES: Mapping[str, str] = MappingProxyType({  # SDMetrics' word for each kind
     "date": "datetime", "continuous": "numerical", "id": "id", "categorical": "categorical", "ordinal": "categorical", "text": "text"})
 
 
@@ -49,6 +49,11 @@ class Column:
     @property
     def is_modelled(self) -> bool:
         return self.role == "modelled"
+
+    @property
+    def sdtype(self) -> str:
+        """SDMetrics' word for the kind."""
+        return _SDTYPES[self.kind]
 
 
 @dataclass(frozen=True, kw_only=True)

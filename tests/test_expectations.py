@@ -12,7 +12,7 @@ from pipeline import expectations
 from pipeline import schema as schemas
 from pipeline.expectations.suite_runs import run_suite
 from pipeline.expectations.suites import BY_PATIENT, EVENTS, PATIENTS, RATES, Suite, columns_suite, event_columns, patient_columns
-from pipeline.schema import SDTYPES, Column
+from pipeline.schema import Column
 
 ROOT = Path(__file__).resolve().parents[1]
 DATASETS = sorted((ROOT / "datasets").glob("*.yaml"))
@@ -56,7 +56,7 @@ def test_suites_and_metadata_have_the_declared_columns_and_values(path: Path) ->
         assert sets == {c.name: list(c.categories) for c in declared.values() if c.kind in ("categorical", "ordinal")}
         filled = {one["column"] for one in _kwargs(made[name], "expect_column_values_to_not_be_null")}
         assert filled == {c.name for c in declared.values() if not c.nullable and c.role != "carried"}
-        assert [entry["sdtype"] for entry in metadata["columns"].values()] == [SDTYPES[c.kind] for c in declared.values()]
+        assert [entry["sdtype"] for entry in metadata["columns"].values()] == [c.sdtype for c in declared.values()]
 
 
 def _kwargs(suite: Suite, kind: str) -> list[dict]:

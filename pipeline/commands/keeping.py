@@ -83,8 +83,8 @@ def balance_line(ledger: Ledger, name: str) -> str:
     """One population in one line."""
     balance = ledger.balance(name)
     more = "" if balance.more_like_last is None else f", {balance.more_like_last} more like the last fit"
-    return (f"{name}: epsilon {balance.epsilon_spent:.2f} of {balance.epsilon_total:g} spent by {balance.n_releases} release(s) "
-            f"at delta {balance.delta:g}{more}")
+    return (f"{name}: {balance.share_spent:.1%} of the budget of epsilon {balance.epsilon_total:g} at delta {balance.delta:g} spent by "
+            f"{balance.n_releases} release(s){more}")
 
 
 def verify(options: argparse.Namespace) -> int:

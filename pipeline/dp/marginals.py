@@ -91,6 +91,7 @@ class MeasurementStore:
     def __init__(self, path: str | Path) -> None:
         self._folder = Path(path)
         self._folder.mkdir(parents=True, exist_ok=True)
+        self._index = self._folder.with_name(f"{self._folder.name}.measured")  # beside the folder: says what must be in it
 
     def get_or_measure(self, mechanism: NoisyCounts, counts_fn: Callable[[], Array], noise: NoiseStream) -> Array:
         """The stored measurement of this mechanism, or a new one that is stored first. counts_fn() reads rows only when there is none.
@@ -98,10 +99,13 @@ class MeasurementStore:
         Two processes that measure at once end with the one that was stored first; the other noise is discarded unseen.
 
         Raises:
-            ValueError: another mechanism is stored under this name.
+            ValueError: another mechanism is stored under this name, or its file was there once and is gone.
         """
         file = self._folder / f"{sha256(mechanism.name.encode()).hexdigest()[:32]}.npz"
         if not file.exists():
+            if self._index.is_file() and file.stem in self._index.read_text(encoding="ascii").split():
+                raise ValueError(f"{mechanism.name} was measured once and {file.name} is gone: to measure again would be another charge; "
+                                 f"put {self._folder.name}/ back, or use a new release id")
             self._write_once(file, mechanism, mechanism.measure(counts_fn(), noise))
         stored, counts = _read(file)
         if stored != mechanism:
@@ -129,6 +133,10 @@ class MeasurementStore:
         finally:
             Path(temporary.name).unlink()
         _fsync_folder(self._folder)
+        with self._index.open("a", encoding="ascii") as index:
+            index.write(f"{file.stem}\n")
+            index.flush()
+            os.fsync(index.fileno())
 
 
 def _fsync_folder(folder: Path) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 import polars as pl
 
-from pipeline.schema import SDTYPES, Column
+from pipeline.schema import Column
 
 TABLE = "patients"
 CASTS: Mapping[str, pl.DataType] = {"categorical": pl.String(), "ordinal": pl.String(), "continuous": pl.Float64(), "date": pl.Datetime("ns")}
@@ -15,7 +15,7 @@ CASTS: Mapping[str, pl.DataType] = {"categorical": pl.String(), "ordinal": pl.St
 
 def single_table(columns: Mapping[str, Column]) -> dict[str, Any]:
     """{"tables": {"patients": {"columns": {name: {"sdtype": ...}}}}} for the modelled columns."""
-    return {"tables": {TABLE: {"columns": {name: {"sdtype": SDTYPES[column.kind]} for name, column in columns.items() if column.kind in CASTS}}}}
+    return {"tables": {TABLE: {"columns": {name: {"sdtype": column.sdtype} for name, column in columns.items() if column.kind in CASTS}}}}
 
 
 def to_pandas(frame: pl.DataFrame, columns: Mapping[str, Column]) -> pd.DataFrame:

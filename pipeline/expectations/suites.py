@@ -14,7 +14,7 @@ from typing import Any
 from pipeline import files
 from pipeline.rules import RULES, Rule
 from pipeline.rules.dates import ICD10_LIST
-from pipeline.schema import SDTYPES, Column, Schema, Table
+from pipeline.schema import Column, Schema, Table
 from pipeline.schema import load as load_schema
 
 Suite = dict[str, Any]
@@ -165,5 +165,5 @@ def sdmetrics_metadata(schema: Schema, table: str) -> dict[str, Any]:
     """SDMetrics' metadata of one table (or of `model.patients`, `model.events`), from the same columns as its suite."""
     columns = {PATIENTS: patient_columns, EVENTS: event_columns}[table](schema) if table in (PATIENTS, EVENTS) else schema.tables[table].columns
     key = (schema.key,) if table == PATIENTS else () if table == EVENTS else schema.tables[table].key
-    described = {name: {"sdtype": SDTYPES[column.kind]} for name, column in columns.items()}
+    described = {name: {"sdtype": column.sdtype} for name, column in columns.items()}
     return {"columns": described, **({"primary_key": key[0]} if len(key) == 1 else {})}

@@ -37,6 +37,12 @@ class Registry:
     def __getitem__(self, table: str) -> pl.DataFrame:
         return self.tables[table]
 
+    def of(self, patients: pl.Series) -> Registry:
+        """The same tables with the rows of these patients alone, `raw` row by row beside `tables`; without a log."""
+        kept = {name: rows[PATIENT_ID].is_in(patients) for name, rows in self.tables.items()}
+        return Registry(self.schema, {name: rows.filter(kept[name]) for name, rows in self.tables.items()},
+                        {name: rows.filter(kept[name]) for name, rows in self.raw.items()})
+
     def has(self, table: str, columns: Sequence[str] = ()) -> bool:
         return table in self.tables and all(column in self.tables[table].columns for column in columns)
 

@@ -1,7 +1,10 @@
 from pathlib import Path
 
 import pytest
+from charged_cases import begun, workspace
 from ingest_cases import Bench
+
+__all__ = ["begun", "workspace"]  # fixtures
 
 
 @pytest.fixture

@@ -9,7 +9,9 @@ import polars as pl
 import pytest
 from registry_cases import ANN, BEA, CARL, CONTEXT, Tables, change, clean, schema, twice, without
 
-from pipeline.rules import RULES, check, failing_patients
+from pipeline.rules import RULES, RuleContext, check, failing_patients
+from pipeline.rules.model import Finding
+from pipeline.rules.registry import Registry
 
 P, T, G = "sim_av_patient", "sim_av_tumour", "sim_av_gene"
 R, C, D, O = "sim_sact_regimen", "sim_sact_cycle", "sim_sact_drug_detail", "sim_sact_outcome"  # noqa: E741
@@ -136,6 +138,17 @@ def test_a_planted_breach_costs_its_patient_and_nobody_else(rule: str, patient: 
     found = failing_patients(schema(), breach(clean()), CONTEXT)
     assert patient in found.filter(pl.col("rule") == rule)["patient_id"].to_list()
     assert set(found["patient_id"]) <= ({999, BEA} if patient == 999 else {patient})
+
+
+def test_a_rule_that_raises_costs_only_the_patient_whose_rows_do_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    def chokes_on_bea(registry: Registry, context: RuleContext) -> Finding | None:
+        if registry.tables[P].filter(pl.col("PATIENTID") == BEA).height:
+            raise OverflowError("a value that no rule foresaw")
+        return rule.check(registry, context)
+
+    rule = next(one for one in RULES if one.severity == "F" and one.scope == "patient" and P in one.tables)
+    monkeypatch.setattr("pipeline.rules.RULES", tuple(replace(one, check=chokes_on_bea) if one is rule else one for one in RULES))
+    assert failing_patients(schema(), clean(), CONTEXT).rows() == [(BEA, rule.id)]
 
 
 def test_check_names_the_rule_that_is_broken() -> None:
