@@ -102,8 +102,9 @@ class MeasurementStore:
             ValueError: another mechanism is stored under this name, or its file was there once and is gone.
         """
         file = self._folder / f"{sha256(mechanism.name.encode()).hexdigest()[:32]}.npz"
-        if not file.exists():
-            if self._index.is_file() and file.stem in self._index.read_text(encoding="ascii").split():
+        was_measured = self._index.is_file() and file.stem in self._index.read_text(encoding="ascii").split()
+        if not file.exists():  # asked second: the file is there before its line in the index, whoever measures beside us
+            if was_measured:
                 raise ValueError(f"{mechanism.name} was measured once and {file.name} is gone: to measure again would be another charge; "
                                  f"put {self._folder.name}/ back, or use a new release id")
             self._write_once(file, mechanism, mechanism.measure(counts_fn(), noise))
