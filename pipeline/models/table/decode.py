@@ -2,22 +2,32 @@
 
 A column's chances given a code are its groups' times the shares of symbols within the group. What the implications forbid given the
 values drawn already is masked and the rest renormalised; conditions restrict the symbols beforehand. Nothing is rejected for them.
+Declared targets come last, each from all other columns at once (target.py).
+
+The uniform numbers are a scrambled Sobol net (Owen 1997) in random order, one dimension for the code and one per column: each row is
+distributed as with independent numbers, but rows share the space out evenly, so a draw strays less from the model.
 """
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from scipy.stats import qmc
 
 from pipeline.models.table.bins import Symbols
 from pipeline.models.table.encode import Domain
 from pipeline.models.table.legality import Relations, close
 from pipeline.models.table.prompts import restrict
+from pipeline.models.table.target import TargetHead
 
+_DEAD_END = ("the declared implications leave no value of a column for some combination of three or more parents: "
+             "add the implication that rules the combination out")
 _BELOW_ONE = 1 - 1e-9  # keeps code + uniform below the next code in floats
 _CHUNK = 16384  # rows whose masked chances are held at once
+_CANDIDATES = 8  # rows drawn for each row wanted, where a target drawn last is conditioned on
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,6 +37,7 @@ class Head:
     symbols: Symbols
     chances: np.ndarray  # float64 [codes, symbols], rows sum to 1
     ladder: np.ndarray   # float64 [codes * symbols], code k's running sums lie in (k, k + 1]
+    alive: np.ndarray    # bool [symbols], what conditions and implications leave
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,23 +49,58 @@ class Sampler:
     code_chances: np.ndarray  # float64 [codes], sums to 1
     linked: Relations
     origins: dict[str, np.ndarray]  # int64 [symbols], the unconditioned symbol that each one comes from
+    targets: tuple[TargetHead, ...] = ()
+    conditioned: Mapping[str, np.ndarray] = field(default_factory=dict)  # targets under a condition: float64 [codes], P(allowed | code)
 
     def draw(self, n: int, rng: np.random.Generator) -> tuple[dict[str, np.ndarray], np.ndarray]:
-        """(symbols of each column, codes), each int64 [n]."""
+        """(symbols of each column, codes), each int64 [n].
+
+        Under a condition on a target the codes already favour it by the generator's own word. Of `_CANDIDATES` rows each then n stay by
+        how much more likely the head finds the condition (sampling importance resampling, Rubin 1988).
+        """
+        if not self.conditioned:
+            drawn, codes, _ = self._candidates(n, rng)
+            return drawn, codes
+        drawn, codes, weights = self._candidates(n * _CANDIDATES, rng)
+        ladder = np.cumsum(weights)
+        kept = np.searchsorted(ladder, (np.arange(n) + rng.random(n)) / max(n, 1) * ladder[-1] if n else np.empty(0), side="right")
+        kept = rng.permutation(kept.clip(max=max(len(ladder) - 1, 0)))
+        return {name: values[kept] for name, values in drawn.items()}, codes[kept]
+
+    def _candidates(self, n: int, rng: np.random.Generator) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]:
+        """(symbols, codes, weights [n]): rows from the codes, then their targets from the rows."""
+        even = _even(n, len(self.names) + 1, rng)
         ladder = np.cumsum(self.code_chances)
-        codes = np.searchsorted(ladder, rng.random(n) * ladder[-1], side="right").clip(max=len(ladder) - 1)
+        codes = np.searchsorted(ladder, even[:, 0] * ladder[-1], side="right").clip(max=len(ladder) - 1)
+        last = {head.target for head in self.targets}
         drawn: dict[str, np.ndarray] = {}
-        for name in self.names:
+        for place, name in enumerate(self.names, start=1):
+            if name in last:
+                continue
             head = self.heads[name]
-            picked = np.searchsorted(head.ladder, codes + rng.random(n) * _BELOW_ONE, side="right") - codes * head.chances.shape[1]
+            picked = np.searchsorted(head.ladder, codes + even[:, place] * _BELOW_ONE, side="right") - codes * head.chances.shape[1]
             picked = picked.clip(0, head.chances.shape[1] - 1)
-            parents = [(drawn[a], matrix) for (a, b), matrix in self.linked.items() if b == name]
+            parents = self._related(name, drawn)
             drawn[name] = _legal(head, codes, picked, parents, rng) if parents else picked
-        return drawn, codes
+        weights = np.ones(n)
+        groups = {name: self.heads[name].symbols.group[symbols] for name, symbols in drawn.items()}
+        for target in self.targets:
+            name, symbols = target.target, self.heads[target.target].symbols
+            chances = target.chances(groups)[:, symbols.group] * symbols.share * self.heads[name].alive
+            if name in self.conditioned:
+                weights = weights * chances.sum(1) / np.maximum(self.conditioned[name][codes], 1e-12)
+            drawn[name] = _pick(chances, self._related(name, drawn), even[:, self.names.index(name) + 1])
+            groups[name] = symbols.group[drawn[name]]
+        return drawn, codes, weights
+
+    def _related(self, name: str, drawn: Mapping[str, np.ndarray]) -> list[tuple[np.ndarray, np.ndarray]]:
+        """(symbols drawn already, what they allow of this column) for every column that has a say, bool [symbols, symbols of name]."""
+        found = [(drawn[a], matrix) for (a, b), matrix in self.linked.items() if b == name and a in drawn]
+        return found + [(drawn[b], matrix.T) for (a, b), matrix in self.linked.items() if a == name and b in drawn]
 
 
 def sampler(names: Sequence[str], domains: Mapping[str, Domain], symbols: Mapping[str, Symbols], table: Mapping[str, np.ndarray],
-            found: Relations, where: Mapping[str, Any] | None = None) -> Sampler:
+            found: Relations, where: Mapping[str, Any] | None = None, targets: Sequence[TargetHead] = ()) -> Sampler:
     """Heads for these conditions. table[name]: float [codes, groups]. `found`: relations between whole columns, not yet closed.
 
     Codes are weighted by the product over conditioned columns of P(allowed | code): what a filter on independent columns would keep.
@@ -71,7 +117,9 @@ def sampler(names: Sequence[str], domains: Mapping[str, Domain], symbols: Mappin
     seen = {(a, b): matrix[np.ix_(origin[a], origin[b])] for (a, b), matrix in found.items()}
     alive, linked = close(names, {name: np.ones(len(kept[name].group), bool) for name in names}, seen)
     weights = np.ones(len(next(iter(table.values()))))
-    made = {}
+    made: dict[str, Head] = {}
+    conditioned: dict[str, np.ndarray] = {}
+    last = {head.target for head in targets}
     for name in names:
         chances = table[name].astype(np.float64)[:, kept[name].group] * (kept[name].share * alive[name])
         mass = chances.sum(1, keepdims=True)
@@ -79,13 +127,36 @@ def sampler(names: Sequence[str], domains: Mapping[str, Domain], symbols: Mappin
         chances = np.where(mass > 1e-12, chances / np.maximum(mass, 1e-300), even / even.sum())
         if name in where:
             weights = weights * mass[:, 0]
+            if name in last:
+                conditioned[name] = mass[:, 0]
         ladder = np.cumsum(chances, 1)
         ladder = ladder / ladder[:, -1:] + np.arange(len(chances))[:, None]
-        made[name] = Head(kept[name], chances, ladder.ravel())
+        made[name] = Head(kept[name], chances, ladder.ravel(), alive[name])
     total = weights.sum()
     code_chances = weights / total if total > 1e-300 else np.full(len(weights), 1 / len(weights))
     binding = {key: matrix for key, matrix in linked.items() if not matrix[np.ix_(alive[key[0]], alive[key[1]])].all()}
-    return Sampler(tuple(names), made, code_chances, binding, origin)
+    return Sampler(tuple(names), made, code_chances, binding, origin, tuple(targets), conditioned)
+
+
+def _even(n: int, dimensions: int, rng: np.random.Generator) -> np.ndarray:
+    """n points of a scrambled Sobol net in random order, float64 [n, dimensions] in [0, 1)."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # n need not be a power of two: the net is then a little less even
+        points = qmc.Sobol(dimensions, scramble=True, seed=rng).random(n)
+    return points[rng.permutation(n)]
+
+
+def _pick(chances: np.ndarray, related: Sequence[tuple[np.ndarray, np.ndarray]], uniform: np.ndarray) -> np.ndarray:
+    """A symbol per row by its own chances [n, symbols] among what the related columns allow, int64 [n]."""
+    allowed = np.ones(chances.shape, bool)
+    for values, matrix in related:
+        allowed &= matrix[values]
+    if not allowed.any(1).all():
+        raise ValueError(_DEAD_END)
+    legal = chances * allowed
+    legal = np.where(legal.sum(1, keepdims=True) > 1e-12, legal, allowed)
+    ladder = np.cumsum(legal, 1)
+    return np.asarray((ladder <= (uniform * _BELOW_ONE * ladder[:, -1])[:, None]).sum(1).clip(max=chances.shape[1] - 1))
 
 
 def _legal(head: Head, codes: np.ndarray, picked: np.ndarray, parents: Sequence[tuple[np.ndarray, np.ndarray]],
@@ -112,8 +183,7 @@ def _legal(head: Head, codes: np.ndarray, picked: np.ndarray, parents: Sequence[
         found = (ladder <= (rng.random(len(rows)) * ladder[:, -1])[:, None]).sum(1)
         picked[rows] = np.where(dead, -1, found.clip(max=head.chances.shape[1] - 1))
     if (picked < 0).any():
-        raise ValueError("the declared implications leave no value of a column for some combination of three or more parents: "
-                         "add the implication that rules the combination out")
+        raise ValueError(_DEAD_END)
     return picked
 
 

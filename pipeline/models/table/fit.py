@@ -14,6 +14,7 @@ from pipeline.dp.noise import NoiseStream
 from pipeline.dp.tape import Tape
 from pipeline.models.table.bins import Grouping, Symbols
 from pipeline.models.table.critic import refine
+from pipeline.models.table.decode import Sampler, sampler
 from pipeline.models.table.denoise import Targets, targets
 from pipeline.models.table.generator import Blocks, fit_table, heads
 from pipeline.models.table.implied import keep_margins
@@ -22,8 +23,10 @@ from pipeline.models.table.measure import Measured, encode_rows, measure
 from pipeline.models.table.model import TableModel
 from pipeline.models.table.network import distil
 from pipeline.models.table.plan import TablePlan
+from pipeline.models.table.target import TargetHead, fit_head
 
 Progress = Callable[[str], None]
+_DRAWS = 20_000  # of the generator, to fit the targets on
 
 
 def fit(patients: pl.DataFrame, plan: TablePlan, scale: float, *, store: MeasurementStore, tape: Tape, noise: NoiseStream,
@@ -54,7 +57,24 @@ def fit(patients: pl.DataFrame, plan: TablePlan, scale: float, *, store: Measure
         q, network = distil(q, wanted, blocks, plan.settings, progress=progress)
     table = {name: q[:, blocks.span(name)].cpu().numpy().astype(np.float32) for name in names}
     table = keep_margins(table, wanted.margins, domains, symbols, found, plan.settings.seed)
-    return TableModel(plan, symbols, table, network, _notes(measured, wanted))
+    last = _target_heads(plan, measured, wanted.size, sampler(names, domains, symbols, table, found), progress)
+    return TableModel(plan, symbols, table, last, network, _notes(measured, wanted))
+
+
+def _target_heads(plan: TablePlan, measured: Measured, size: float, prepared: Sampler, progress: Progress) -> tuple[TargetHead, ...]:
+    """A head per target: from all columns that are no target, and the targets before it. Fitted on draws, public seed."""
+    if not plan.targets:
+        return ()
+    rng = np.random.default_rng([plan.settings.seed, 5])
+    drawn, _ = prepared.draw(_DRAWS, rng)
+    groups = {name: measured.groupings[name].symbols.group[symbols] for name, symbols in drawn.items() if name not in plan.targets}
+    made = []
+    for target in plan.targets:
+        made.append(fit_head(target, measured, size, groups))
+        chances = np.cumsum(made[-1].chances(groups), 1)
+        groups[target] = (chances <= (rng.random(_DRAWS) * chances[:, -1])[:, None]).sum(1).clip(max=chances.shape[1] - 1)
+        progress(f"{target} fitted from all columns")
+    return tuple(made)
 
 
 def _between_groups(matrix: np.ndarray, a: Symbols, b: Symbols) -> np.ndarray:

@@ -53,14 +53,6 @@ class MarginalLoss:
         self.cells = len(margin_weights)
         self.margin_weights = torch.tensor(margin_weights, dtype=torch.float32, device=device)
         self.pairs, self.weights = self._square(wanted.pairs, wanted.pair_weights, device)
-        self.pivots: list[tuple[slice, list[torch.Tensor], torch.Tensor]] = []
-        for target in dict.fromkeys(t for t, _, _ in wanted.pivots):
-            slices, weights = [], torch.empty(0)
-            for place in range(len(wanted.margins[target])):
-                mine = {(a, b): block[place] for (t, a, b), block in wanted.pivots.items() if t == target}
-                square, weights = self._square(mine, {(a, b): w for (t, a, b), w in wanted.pivot_weights.items() if t == target}, device)
-                slices.append(square)
-            self.pivots.append((blocks.span(target), slices, weights))
 
     def _square(self, pairs: dict[tuple[str, str], np.ndarray], weights: dict[tuple[str, str], float],
                 device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
@@ -77,9 +69,6 @@ class MarginalLoss:
         """q [codes, width], probabilities per head; codes weigh the same."""
         codes = len(q)
         loss = (self.weights * (q.T @ q / codes - self.pairs).square()).sum()
-        for span, slices, weights in self.pivots:
-            for place, goal in enumerate(slices):
-                loss = loss + (weights * ((q * q[:, span.start + place, None]).T @ q / codes - goal).square()).sum()
         mean = q.mean(0)
         loss = loss + (self.margin_weights * (mean - self.margins).square()).sum()
         divergence = (self.margins * (self.margins.clamp_min(1e-9).log() - mean.clamp_min(1e-9).log())).sum()

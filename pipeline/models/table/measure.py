@@ -16,10 +16,22 @@ from pipeline.dp.marginals import MeasurementStore, NoisyCounts, one_way_counts,
 from pipeline.dp.noise import NoiseStream
 from pipeline.dp.tape import Tape
 from pipeline.models.table.bins import Grouping, category_grouping, numeric_grouping
+from pipeline.models.table.choose import Pair, closest_pairs, coarse_groups, strongest_pairs
 from pipeline.models.table.encode import BRANCHING, Domain, encode
 from pipeline.models.table.plan import TablePlan, level_sizes
 
 Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True, eq=False)
+class Pivot:
+    """Noisy counts of two columns per class of a target, over coarse groups: `coarse[i][g]` is that of group g of column i."""
+
+    target: str
+    pair: Pair
+    coarse: tuple[np.ndarray, np.ndarray]  # int64 [groups]
+    counts: np.ndarray                     # int64 [classes, coarse a, coarse b]
+    sigma: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,8 +40,9 @@ class Measured:
 
     groupings: dict[str, Grouping]
     one_ways: dict[str, np.ndarray]                     # int64 [cells] of categories, [groups] of numeric columns
-    pairs: dict[tuple[str, str], np.ndarray]            # int64 [groups a, groups b]
-    pivots: dict[tuple[str, str, str], np.ndarray]      # int64 [classes, groups a, groups b]
+    pairs: dict[Pair, np.ndarray]                       # float64 [groups a, groups b], all looks at a pair by inverse variance
+    pair_sigmas: dict[Pair, float]
+    pivots: tuple[Pivot, ...]
     sigmas: dict[str, float]
 
 
@@ -84,30 +97,49 @@ def measure(real_codes: dict[str, np.ndarray], plan: TablePlan, scale: float, *,
         one_ways[name] = counts
     progress("one-ways measured")
     codes = {name: grouping.of_cell[real_codes[name]] for name, grouping in groupings.items()}
-    pairs: dict[tuple[str, str], np.ndarray] = {}
-    pivots: dict[tuple[str, str, str], np.ndarray] = {}
     size = {name: grouping.groups for name, grouping in groupings.items()}
-    for name in mechanisms:
-        kind = name.split("/", 1)[0]
-        if kind == "pair":
-            a, b = _columns(name, plan)
-            pairs[a, b] = read(name, partial(pair_counts, codes[a], codes[b], size[a], size[b]))
-        elif kind == "pivot":
-            t, a, b = _columns(name, plan)
-            pivots[t, a, b] = read(name, partial(_class_counts, codes, size, t, a, b))
+    names = list(domains)
+    looks = {(a, b): [_Look(read(f"pair/{a}/{b}", partial(pair_counts, codes[a], codes[b], size[a], size[b])), sigmas[f"pair/{a}/{b}"])]
+             for i, a in enumerate(names) for b in names[i + 1:]}
     progress("pairs measured")
-    return Measured(groupings, one_ways, pairs, pivots, sigmas)
+    first, noise_of = {pair: seen[0].counts for pair, seen in looks.items()}, {pair: seen[0].sigma for pair, seen in looks.items()}
+    for place, (a, b) in enumerate(strongest_pairs(first, noise_of, sum(name.startswith("again/") for name in mechanisms))):
+        name = f"again/{place}"
+        looks[a, b].append(_Look(read(name, partial(pair_counts, codes[a], codes[b], size[a], size[b])), sigmas[name]))
+    progress("the most dependent pairs measured again")
+    pairs, pair_sigmas = _combined(looks)
+    for t, other in ((t, other) for t in plan.targets for other in names if other != t):
+        a, b = sorted((t, other), key=names.index)
+        name = f"target/{t}/{other}"
+        looks[a, b].append(_Look(read(name, partial(pair_counts, codes[a], codes[b], size[a], size[b])), sigmas[name]))
+    pairs, pair_sigmas = _combined(looks)
+    pivots = []
+    for t in plan.targets:
+        for place, (a, b) in enumerate(closest_pairs(t, pairs, pair_sigmas, plan.settings.pivot_columns) if plan.settings.pivot_share else ()):
+            merged = {name: _coarse_for(t, name, pairs, pair_sigmas, plan.settings.pivot_groups) for name in (a, b)}
+            name = f"pivot/{t}/{place}"
+            counts = read(name, partial(_class_counts, codes[t], merged[a][codes[a]], merged[b][codes[b]],
+                                        (size[t], int(merged[a].max()) + 1, int(merged[b].max()) + 1)))
+            pivots.append(Pivot(t, (a, b), (merged[a], merged[b]), counts, sigmas[name]))
+        progress(f"classes of {t} measured")
+    return Measured(groupings, one_ways, pairs, pair_sigmas, tuple(pivots), sigmas)
 
 
-def _columns(name: str, plan: TablePlan) -> list[str]:
-    """Column names in a block's name; they may hold a slash themselves, so they are matched against the plan."""
-    parts, names, found, current = name.split("/")[1:], {c.name for c in plan.columns}, [], ""
-    for part in parts:
-        current = f"{current}/{part}" if current else part
-        if current in names:
-            found.append(current)
-            current = ""
-    return found
+@dataclass(frozen=True, eq=False)
+class _Look:
+    counts: np.ndarray
+    sigma: float
+
+
+def _combined(looks: dict[Pair, list[_Look]]) -> tuple[dict[Pair, np.ndarray], dict[Pair, float]]:
+    """(counts, sigmas): all looks at each pair by inverse variance."""
+    counts: dict[Pair, np.ndarray] = {}
+    sigmas: dict[Pair, float] = {}
+    for pair, seen in looks.items():
+        precision = np.array([look.sigma**-2 for look in seen])
+        counts[pair] = np.tensordot(precision, np.stack([look.counts for look in seen]), 1) / precision.sum()
+        sigmas[pair] = float(precision.sum() ** -0.5)
+    return counts, sigmas
 
 
 def _level_counts(codes: np.ndarray, cells: Domain, level: int) -> np.ndarray:
@@ -121,7 +153,11 @@ def _group_counts(codes: np.ndarray, grouping: Grouping) -> np.ndarray:
     return one_way_counts(grouping.of_cell[codes], grouping.groups)
 
 
-def _class_counts(codes: dict[str, np.ndarray], size: dict[str, int], target: str, a: str, b: str) -> np.ndarray:
-    """Rows per class and pair, int64 [classes, groups a, groups b]: classes are disjoint, so a row hits one cell."""
-    joint = codes[target].astype(np.int64) * size[a] + codes[a]
-    return pair_counts(joint, codes[b], size[target] * size[a], size[b]).reshape(size[target], size[a], size[b])
+def _class_counts(target: np.ndarray, a: np.ndarray, b: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
+    """Rows per class and pair of coarse groups, int64 `shape`: classes are disjoint, so a row hits one cell."""
+    return pair_counts(target.astype(np.int64) * shape[1] + a, b, shape[0] * shape[1], shape[2]).reshape(shape)
+
+
+def _coarse_for(target: str, name: str, pairs: dict[Pair, np.ndarray], sigmas: dict[Pair, float], wanted: int) -> np.ndarray:
+    pair = (target, name) if (target, name) in pairs else (name, target)
+    return coarse_groups(pairs[pair] if pair[0] == target else pairs[pair].T, sigmas[pair], wanted)

@@ -16,6 +16,7 @@ from pipeline.models.table.decode import Sampler, sampler, values_of
 from pipeline.models.table.encode import Domain
 from pipeline.models.table.legality import Relations, relations
 from pipeline.models.table.plan import TablePlan
+from pipeline.models.table.target import TargetHead
 
 _SYMBOL_FIELDS = ("group", "share", "start", "stop", "atom", "missing")
 
@@ -31,6 +32,7 @@ class TableModel:
     plan: TablePlan
     symbols: dict[str, Symbols]
     table: dict[str, np.ndarray]    # float32 [codes, groups] per column
+    targets: tuple[TargetHead, ...]  # declared targets, drawn last
     network: dict[str, np.ndarray]
     notes: dict[str, Any]
 
@@ -49,7 +51,7 @@ class TableModel:
         """The heads under these conditions, for many draws in a row."""
         domains = self.plan.domains()
         found = self._relations(domains)
-        return sampler([c.name for c in self.plan.columns], domains, self.symbols, self.table, found, where)
+        return sampler([c.name for c in self.plan.columns], domains, self.symbols, self.table, found, where, self.targets)
 
     def sample_prepared(self, prepared: Sampler, n: int, rng: np.random.Generator) -> pl.DataFrame:
         """As `sample`, with heads made before."""
@@ -67,9 +69,12 @@ class TableModel:
         arrays |= {f"network/{name}": value for name, value in self.network.items()}
         for name, symbols in self.symbols.items():
             arrays |= {f"symbols/{name}/{field}": getattr(symbols, field) for field in _SYMBOL_FIELDS}
+        for place, head in enumerate(self.targets):
+            arrays |= {f"target/{place}/{name}": value for name, value in head.arrays().items()}
         with files.replacing(folder / "table.safetensors") as temporary:
             save_file({name: np.ascontiguousarray(value) for name, value in sorted(arrays.items())}, temporary)
-        files.write_json(folder / "table.json", {"plan": self.plan.to_json(), "notes": self.notes})
+        files.write_json(folder / "table.json", {"plan": self.plan.to_json(), "targets": [head.described() for head in self.targets],
+                                                   "notes": self.notes})
 
     @classmethod
     def load(cls, folder: Path) -> TableModel:
@@ -82,7 +87,10 @@ class TableModel:
         names = [column.name for column in plan.columns]
         symbols = {name: Symbols(**{field: arrays[f"symbols/{name}/{field}"] for field in _SYMBOL_FIELDS}) for name in names}
         network = {key.removeprefix("network/"): value for key, value in arrays.items() if key.startswith("network/")}
-        return cls(plan, symbols, {name: arrays[f"table/{name}"] for name in names}, network, described["notes"])
+        targets = tuple(TargetHead.from_arrays(head, {key.removeprefix(f"target/{place}/"): value for key, value in arrays.items()
+                                                      if key.startswith(f"target/{place}/")})
+                        for place, head in enumerate(described["targets"]))
+        return cls(plan, symbols, {name: arrays[f"table/{name}"] for name in names}, targets, network, described["notes"])
 
 
 def _series(cells: Domain, symbols: Symbols, picked: np.ndarray, rng: np.random.Generator, origin: np.ndarray) -> pl.Series:

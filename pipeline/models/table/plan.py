@@ -20,7 +20,7 @@ from pipeline.models.table.legality import check_implications
 from pipeline.models.table.settings import TableSettings
 from pipeline.schema import Column, Implication
 
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +41,7 @@ class TablePlan:
 
     columns: tuple[Column, ...]
     implications: tuple[Implication, ...]
-    pivots: tuple[str, ...]  # declared targets whose classes get pairs of their own
+    targets: tuple[str, ...]  # declared targets that are drawn from all other columns at once (target.py)
     settings: TableSettings
     nominal_size: int        # public; patients the population is declared to have
     leaves: int              # of a numeric column's grid, at most
@@ -72,7 +72,7 @@ class TablePlan:
         return {"format": FORMAT, "columns": [asdict(c) for c in self.columns],
                 "implications": [{"given": i.given, "then": i.then, "allowed": {k: list(v) for k, v in i.allowed.items()}}
                                  for i in self.implications],
-                "pivots": list(self.pivots), "settings": asdict(self.settings), "nominal_size": self.nominal_size,
+                "targets": list(self.targets), "settings": asdict(self.settings), "nominal_size": self.nominal_size,
                 "leaves": self.leaves, "blocks": [asdict(b) for b in self.blocks], "critic_noise": self.critic_noise}
 
     @classmethod
@@ -84,7 +84,7 @@ class TablePlan:
                    implications=tuple(Implication(given=i["given"], then=i["then"],
                                                   allowed={k: tuple(v) for k, v in i["allowed"].items()})
                                       for i in value["implications"]),
-                   pivots=tuple(value["pivots"]), settings=TableSettings(**value["settings"]), nominal_size=value["nominal_size"],
+                   targets=tuple(value["targets"]), settings=TableSettings(**value["settings"]), nominal_size=value["nominal_size"],
                    leaves=value["leaves"], blocks=tuple(Block(**b) for b in value["blocks"]), critic_noise=value["critic_noise"])
 
 
@@ -102,13 +102,15 @@ def plan(schema_columns: Mapping[str, Column], implications: Sequence[Implicatio
     kept = tuple(i for i in implications if i.given in domains and i.then in domains)
     check_implications(domains, kept)
     sizes = {name: cells_of(cells, settings) for name, cells in domains.items()}
-    pivots = tuple(t for t in targets if t in sizes and sizes[t] <= settings.pivot_classes and len(sizes) > 2 and settings.pivot > 0)
-    blocks = tuple(_blocks(domains, sizes, pivots, settings, nominal_size))
+    given = {i.given for i in kept}  # what other columns follow from is drawn before them, so it cannot be drawn from them
+    heads = tuple(t for t in targets if t in sizes and t not in given and sizes[t] <= settings.target_classes and len(sizes) > 1
+                  and settings.target_share > 0)
+    blocks = tuple(_blocks(domains, sizes, heads, settings, nominal_size))
     critic_noise = None
     if settings.critic_share > 0:  # mu of DP-SGD is about q sqrt(steps) / noise multiplier: good enough to split a budget by
         q = critic_probability(settings, nominal_size)
         critic_noise = q * math.sqrt(settings.critic_steps / settings.critic_share)
-    return TablePlan(columns=columns, implications=kept, pivots=pivots, settings=settings, nominal_size=nominal_size, leaves=leaves,
+    return TablePlan(columns=columns, implications=kept, targets=heads, settings=settings, nominal_size=nominal_size, leaves=leaves,
                      blocks=blocks, critic_noise=critic_noise)
 
 
@@ -134,25 +136,27 @@ def _leaves(nominal_size: int, settings: TableSettings) -> int:
     return int(min(BRANCHING**depth, settings.max_leaves))
 
 
-def _blocks(domains: Mapping[str, Domain], sizes: Mapping[str, int], pivots: Sequence[str], settings: TableSettings,
+def _blocks(domains: Mapping[str, Domain], sizes: Mapping[str, int], targets: Sequence[str], settings: TableSettings,
             nominal_size: int) -> Iterator[Block]:
-    """Trees, one-ways, pairs, pivots. Within a share all blocks of the first two kinds weigh the same."""
+    """Trees, one-ways, pairs, pairs again, targets, pivots. Within a share all blocks but the pairs weigh the same."""
     names = list(domains)
     pairs = {f"pair/{a}/{b}": sizes[a] * sizes[b] for i, a in enumerate(names) for b in names[i + 1:]}
-    slices = {f"pivot/{t}/{a}/{b}": sizes[t] * sizes[a] * sizes[b] for t in pivots
-              for i, a in enumerate(names) for b in names[i + 1:] if t not in (a, b)}
+    again = {f"again/{k}": max(pairs.values()) for k in range(round(settings.again_part * len(pairs)) if settings.again_share else 0)}
+    with_target = {f"target/{t}/{name}": sizes[t] * sizes[name] for t in targets for name in names if name != t}
+    pivots = {f"pivot/{t}/{k}": sizes[t] * settings.pivot_groups**2
+              for t in targets for k in range(math.comb(min(settings.pivot_columns, len(names) - 1), 2))}
     trees = {f"tree/{name}/{level}": size + cells.size - cells.leaves for name, cells in domains.items() if cells.is_numeric
              for level, size in enumerate(level_sizes(cells), start=1)}
     one_ways = {f"one/{name}": max(cells.size, sizes[name]) if not cells.is_numeric else sizes[name] for name, cells in domains.items()}
-    for wanted, share, exponent in _shares(trees, one_ways, pairs, slices, settings, nominal_size):
+    for wanted, share, exponent in _shares(trees, one_ways, pairs, again, with_target, pivots, settings, nominal_size):
         weights = {name: cells**exponent for name, cells in wanted.items()}
         total = sum(weights.values())
         for name, cells in wanted.items():
             yield Block(name=name, base_sigma=math.sqrt(total / (share * _coarse(weights[name]))), cells=cells)
 
 
-def _shares(trees: dict[str, int], one_ways: dict[str, int], pairs: dict[str, int], slices: dict[str, int], settings: TableSettings,
-            nominal_size: int) -> Iterable[tuple[dict[str, int], float, float]]:
+def _shares(trees: dict[str, int], one_ways: dict[str, int], pairs: dict[str, int], again: dict[str, int], with_target: dict[str, int],
+            pivots: dict[str, int], settings: TableSettings, nominal_size: int) -> Iterable[tuple[dict[str, int], float, float]]:
     """(blocks, share of the squared budget, exponent of their weights). Kinds that are absent leave their share to the others.
 
     Where the declared size says that pairs would drown in noise, half and more goes to trees and one-ways: honest marginals first.
@@ -161,9 +165,10 @@ def _shares(trees: dict[str, int], one_ways: dict[str, int], pairs: dict[str, in
     trust = min(max(math.log(readable / 7) / math.log(300 / 7), 0.0), 1.0)
     bins = trust * settings.bins_share + (1 - trust) * max(settings.bins_share, 0.35)
     ones = trust * settings.one_ways_share + (1 - trust) * max(settings.one_ways_share, 0.45)
-    wanted = [(trees, bins, 0.0), (one_ways, ones, 0.0), (slices, settings.pivot * trust, settings.pair_exponent)]
+    wanted = [(trees, bins, 0.0), (one_ways, ones, 0.0), (again, settings.again_share * trust, 0.0),
+              (with_target, settings.target_share, 0.0), (pivots, settings.pivot_share * trust, 0.0)]
     left = 1 - settings.critic_share - sum(share for blocks, share, _ in wanted if blocks)
-    wanted.append((pairs, max(left, 0.05), settings.pair_exponent))
+    wanted.insert(2, (pairs, max(left, 0.05), settings.pair_exponent))
     present = [(blocks, share, exponent) for blocks, share, exponent in wanted if blocks and share > 0]
     total = sum(share for _, share, _ in present) / (1 - settings.critic_share)
     return [(blocks, share / total, exponent) for blocks, share, exponent in present]

@@ -15,19 +15,24 @@ class TableSettings:
     """
 
     epsilon: float = 1.0
-    max_bins: int | None = None         # bins of a numeric column; None: 24, 32, 48 from epsilon 0, 3, 10 on
+    max_bins: int | None = None         # bins of a numeric column; None: 20, 32, 48 from epsilon 0, 3, 10 on
     max_groups: int = 64                # groups of a categorical column; rarer categories share one group
     max_leaves: int = 1024              # leaves of the public grid under the bins, at most
     bins_share: float = 0.08            # trees over the public grids
     one_ways_share: float = 0.08        # one block of counts per column
-    pivot_share: float | None = None    # pairs per class of a declared target; None: .24, .42 from epsilon 0, 3 on; 0 = off
-    pivot_classes: int = 4              # a target with more classes gets no pivot
-    pair_exponent: float = 2 / 3        # weight of a pair = (declared cells) ** exponent
+    again_share: float = 0.25           # the most dependent pairs once more, chosen from the first noisy look
+    again_part: float = 0.4             # of all pairs
+    target_share: float = 0.2           # every column with a declared target once more; 0 = the target is drawn as any column
+    pivot_share: float = 0.1            # coarse pairs of the columns closest to a target, per class of it; 0 = off
+    pivot_columns: int = 5              # how many columns are close
+    pivot_groups: int = 6               # coarse groups of each
+    target_classes: int = 4             # a target with more classes is drawn as any column
+    pair_exponent: float = 0.4          # weight of a pair at the first look = (declared cells) ** exponent
     critic_share: float = 0.0           # DP-SGD critic; 0 = no critic
     network: bool = False               # distil the latent table into the residual network
-    codes: int = 1000                   # latent codes
-    steps: int = 400                    # steps of the fit to the noisy marginals: free, no row is read
-    learning_rate: float = 0.1
+    codes: int = 500                    # latent codes
+    steps: int = 1000                   # steps of the fit to the noisy marginals: free, no row is read
+    learning_rate: float = 0.4
     divergence_weight: float = 0.02     # KL from the one-way targets, keeps rare values alive
     network_steps: int = 300
     critic_steps: int = 300
@@ -42,7 +47,7 @@ class TableSettings:
 
     def __post_init__(self) -> None:
         shares = {"bins_share": self.bins_share, "one_ways_share": self.one_ways_share, "critic_share": self.critic_share,
-                  "pivot_share": self.pivot_share or 0.0}
+                  "again_share": self.again_share, "target_share": self.target_share, "pivot_share": self.pivot_share}
         for name, share in shares.items():
             if not 0 <= share < 1:
                 raise ValueError(f"train.table.{name} must be in [0, 1), got {share}")
@@ -53,7 +58,8 @@ class TableSettings:
         for name in ("epsilon", "learning_rate", "critic_clip_norm", "critic_weight_limit", "critic_learning_rate"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"train.table.{name} must be above 0, got {getattr(self, name)}")
-        for name in ("max_groups", "max_leaves", "codes", "steps", "critic_steps", "critic_batch", "critic_per_generator"):
+        for name in ("max_groups", "max_leaves", "codes", "steps", "pivot_columns", "pivot_groups", "critic_steps", "critic_batch",
+                     "critic_per_generator"):
             if getattr(self, name) < 1:
                 raise ValueError(f"train.table.{name} must be at least 1, got {getattr(self, name)}")
 
@@ -62,14 +68,7 @@ class TableSettings:
         """Most bins of a numeric column."""
         if self.max_bins is not None:
             return self.max_bins
-        return 24 if self.epsilon < 3 else 32 if self.epsilon < 10 else 48
-
-    @property
-    def pivot(self) -> float:
-        """Share of the pivot where there is one."""
-        if self.pivot_share is not None:
-            return self.pivot_share
-        return 0.24 if self.epsilon < 3 else 0.42
+        return 20 if self.epsilon < 3 else 32 if self.epsilon < 10 else 48
 
 
 def from_mapping(given: Mapping[str, Any], *, epsilon: float) -> TableSettings:

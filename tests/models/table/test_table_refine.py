@@ -12,7 +12,7 @@ from table_cases import Fitted, run_fit, simulated_plan, simulated_rows
 from pipeline.dp.accounting import calibrate, epsilon
 from pipeline.models.table import TableModel, TableSettings, plan
 from pipeline.models.table import critic as critic_training
-from pipeline.models.table.denoise import shrunk_residual
+from pipeline.models.table.shrink import shrunk_residual
 from pipeline.schema import Column
 
 SMALL = {"codes": 60, "steps": 20, "critic_steps": 12, "critic_batch": 100, "critic_share": 0.3}
