@@ -23,8 +23,6 @@ from pipeline.models.table.legality import Relations, close
 from pipeline.models.table.prompts import restrict
 from pipeline.models.table.target import TargetHead
 
-_DEAD_END = ("the declared implications leave no value of a column for some combination of three or more parents: "
-             "add the implication that rules the combination out")
 _BELOW_ONE = 1 - 1e-9  # keeps code + uniform below the next code in floats
 _CHUNK = 16384  # rows whose masked chances are held at once
 _CANDIDATES = 8  # rows drawn for each row wanted, where a target drawn last is conditioned on
@@ -37,7 +35,6 @@ class Head:
     symbols: Symbols
     chances: np.ndarray  # float64 [codes, symbols], rows sum to 1
     ladder: np.ndarray   # float64 [codes * symbols], code k's running sums lie in (k, k + 1]
-    alive: np.ndarray    # bool [symbols], what conditions and implications leave
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,23 +77,21 @@ class Sampler:
             head = self.heads[name]
             picked = np.searchsorted(head.ladder, codes + even[:, place] * _BELOW_ONE, side="right") - codes * head.chances.shape[1]
             picked = picked.clip(0, head.chances.shape[1] - 1)
-            parents = self._related(name, drawn)
+            parents = [(drawn[a], matrix) for (a, b), matrix in self.linked.items() if b == name]
             drawn[name] = _legal(head, codes, picked, parents, rng) if parents else picked
         weights = np.ones(n)
         groups = {name: self.heads[name].symbols.group[symbols] for name, symbols in drawn.items()}
         for target in self.targets:
             name, symbols = target.target, self.heads[target.target].symbols
-            chances = target.chances(groups)[:, symbols.group] * symbols.share * self.heads[name].alive
+            chances = target.chances(groups)[:, symbols.group] * symbols.share
+            mass = chances.sum(1)
             if name in self.conditioned:
-                weights = weights * chances.sum(1) / np.maximum(self.conditioned[name][codes], 1e-12)
-            drawn[name] = _pick(chances, self._related(name, drawn), even[:, self.names.index(name) + 1])
+                weights = weights * mass / np.maximum(self.conditioned[name][codes], 1e-12)
+            ladder = np.cumsum(chances, 1)
+            below = even[:, self.names.index(name) + 1] * _BELOW_ONE * mass
+            drawn[name] = (ladder <= below[:, None]).sum(1).clip(max=len(symbols.group) - 1)
             groups[name] = symbols.group[drawn[name]]
         return drawn, codes, weights
-
-    def _related(self, name: str, drawn: Mapping[str, np.ndarray]) -> list[tuple[np.ndarray, np.ndarray]]:
-        """(symbols drawn already, what they allow of this column) for every column that has a say, bool [symbols, symbols of name]."""
-        found = [(drawn[a], matrix) for (a, b), matrix in self.linked.items() if b == name and a in drawn]
-        return found + [(drawn[b], matrix.T) for (a, b), matrix in self.linked.items() if a == name and b in drawn]
 
 
 def sampler(names: Sequence[str], domains: Mapping[str, Domain], symbols: Mapping[str, Symbols], table: Mapping[str, np.ndarray],
@@ -131,7 +126,7 @@ def sampler(names: Sequence[str], domains: Mapping[str, Domain], symbols: Mappin
                 conditioned[name] = mass[:, 0]
         ladder = np.cumsum(chances, 1)
         ladder = ladder / ladder[:, -1:] + np.arange(len(chances))[:, None]
-        made[name] = Head(kept[name], chances, ladder.ravel(), alive[name])
+        made[name] = Head(kept[name], chances, ladder.ravel())
     total = weights.sum()
     code_chances = weights / total if total > 1e-300 else np.full(len(weights), 1 / len(weights))
     binding = {key: matrix for key, matrix in linked.items() if not matrix[np.ix_(alive[key[0]], alive[key[1]])].all()}
@@ -144,19 +139,6 @@ def _even(n: int, dimensions: int, rng: np.random.Generator) -> np.ndarray:
         warnings.simplefilter("ignore", UserWarning)  # n need not be a power of two: the net is then a little less even
         points = qmc.Sobol(dimensions, scramble=True, seed=rng).random(n)
     return points[rng.permutation(n)]
-
-
-def _pick(chances: np.ndarray, related: Sequence[tuple[np.ndarray, np.ndarray]], uniform: np.ndarray) -> np.ndarray:
-    """A symbol per row by its own chances [n, symbols] among what the related columns allow, int64 [n]."""
-    allowed = np.ones(chances.shape, bool)
-    for values, matrix in related:
-        allowed &= matrix[values]
-    if not allowed.any(1).all():
-        raise ValueError(_DEAD_END)
-    legal = chances * allowed
-    legal = np.where(legal.sum(1, keepdims=True) > 1e-12, legal, allowed)
-    ladder = np.cumsum(legal, 1)
-    return np.asarray((ladder <= (uniform * _BELOW_ONE * ladder[:, -1])[:, None]).sum(1).clip(max=chances.shape[1] - 1))
 
 
 def _legal(head: Head, codes: np.ndarray, picked: np.ndarray, parents: Sequence[tuple[np.ndarray, np.ndarray]],
@@ -183,7 +165,8 @@ def _legal(head: Head, codes: np.ndarray, picked: np.ndarray, parents: Sequence[
         found = (ladder <= (rng.random(len(rows)) * ladder[:, -1])[:, None]).sum(1)
         picked[rows] = np.where(dead, -1, found.clip(max=head.chances.shape[1] - 1))
     if (picked < 0).any():
-        raise ValueError(_DEAD_END)
+        raise ValueError("the declared implications leave no value of a column for some combination of three or more parents: "
+                         "add the implication that rules the combination out")
     return picked
 
 

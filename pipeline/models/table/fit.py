@@ -63,13 +63,14 @@ def fit(patients: pl.DataFrame, plan: TablePlan, scale: float, *, store: Measure
 
 def _target_heads(plan: TablePlan, measured: Measured, size: float, prepared: Sampler, progress: Progress) -> tuple[TargetHead, ...]:
     """A head per target: from all columns that are no target, and the targets before it. Fitted on draws, public seed."""
-    if not plan.targets:
+    wanted = [name for name in plan.targets if measured.groupings[name].groups > 1]  # of one class there is nothing to tell
+    if not wanted:
         return ()
     rng = np.random.default_rng([plan.settings.seed, 5])
     drawn, _ = prepared.draw(_DRAWS, rng)
-    groups = {name: measured.groupings[name].symbols.group[symbols] for name, symbols in drawn.items() if name not in plan.targets}
-    made = []
-    for target in plan.targets:
+    groups = {name: measured.groupings[name].symbols.group[symbols] for name, symbols in drawn.items() if name not in wanted}
+    made: list[TargetHead] = []
+    for target in wanted:
         made.append(fit_head(target, measured, size, groups))
         chances = np.cumsum(made[-1].chances(groups), 1)
         groups[target] = (chances <= (rng.random(_DRAWS) * chances[:, -1])[:, None]).sum(1).clip(max=chances.shape[1] - 1)

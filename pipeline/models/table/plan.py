@@ -102,8 +102,8 @@ def plan(schema_columns: Mapping[str, Column], implications: Sequence[Implicatio
     kept = tuple(i for i in implications if i.given in domains and i.then in domains)
     check_implications(domains, kept)
     sizes = {name: cells_of(cells, settings) for name, cells in domains.items()}
-    given = {i.given for i in kept}  # what other columns follow from is drawn before them, so it cannot be drawn from them
-    heads = tuple(t for t in targets if t in sizes and t not in given and sizes[t] <= settings.target_classes and len(sizes) > 1
+    implied = {name for i in kept for name in (i.given, i.then)}  # drawn in declared order, each legal given those before it
+    heads = tuple(t for t in targets if t in sizes and t not in implied and sizes[t] <= settings.target_classes and len(sizes) > 1
                   and settings.target_share > 0)
     blocks = tuple(_blocks(domains, sizes, heads, settings, nominal_size))
     critic_noise = None
@@ -167,7 +167,7 @@ def _shares(trees: dict[str, int], one_ways: dict[str, int], pairs: dict[str, in
     ones = trust * settings.one_ways_share + (1 - trust) * max(settings.one_ways_share, 0.45)
     wanted = [(trees, bins, 0.0), (one_ways, ones, 0.0), (again, settings.again_share * trust, 0.0),
               (with_target, settings.target_share, 0.0), (pivots, settings.pivot_share * trust, 0.0)]
-    left = 1 - settings.critic_share - sum(share for blocks, share, _ in wanted if blocks)
+    left = 1 - sum(share for blocks, share, _ in wanted if blocks)
     wanted.insert(2, (pairs, max(left, 0.05), settings.pair_exponent))
     present = [(blocks, share, exponent) for blocks, share, exponent in wanted if blocks and share > 0]
     total = sum(share for _, share, _ in present) / (1 - settings.critic_share)

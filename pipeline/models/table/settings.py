@@ -8,7 +8,8 @@ from typing import Any
 
 @dataclass(frozen=True, kw_only=True)
 class TableSettings:
-    """Shares are of the squared noise budget, the sum of 1/sigma^2 over all mechanisms; the pairs take what the others leave.
+    """Shares are of the squared noise budget, the sum of 1/sigma^2 over all mechanisms: the critic's of the whole, the others' of what the
+    critic leaves; the first look at the pairs takes the rest.
 
     `epsilon` is the release's, as a hint only: it picks the number of bins and the shares. The noise itself comes from the joint
     accounting (`scale` in TablePlan), so a wrong hint costs utility, never privacy.
@@ -46,9 +47,9 @@ class TableSettings:
     seed: int = 1                       # public seed of initial weights and generated rows, never of noise
 
     def __post_init__(self) -> None:
-        shares = {"bins_share": self.bins_share, "one_ways_share": self.one_ways_share, "critic_share": self.critic_share,
-                  "again_share": self.again_share, "target_share": self.target_share, "pivot_share": self.pivot_share}
-        for name, share in shares.items():
+        shares = {"bins_share": self.bins_share, "one_ways_share": self.one_ways_share, "again_share": self.again_share,
+                  "target_share": self.target_share, "pivot_share": self.pivot_share}
+        for name, share in {**shares, "critic_share": self.critic_share}.items():
             if not 0 <= share < 1:
                 raise ValueError(f"train.table.{name} must be in [0, 1), got {share}")
         if self.bins_share == 0 or self.one_ways_share == 0:

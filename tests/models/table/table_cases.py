@@ -28,6 +28,7 @@ def simulated_columns() -> dict[str, Column]:
         Column(name="cost", kind="continuous", lower=0, upper=100_000, decimals=2, atoms=(0.0,), transform="asinh", scale=100.0),
         Column(name="gleason", kind="continuous", lower=2, upper=10, decimals=0, nullable=True),
         Column(name="diagnosed", kind="date", lower=DAYS, upper=DAYS + 2000),
+        Column(name="relapse", kind="categorical", categories=("no", "yes"), nullable=True),
     )}
 
 
@@ -60,6 +61,7 @@ def simulated_rows(n: int, seed: int) -> pl.DataFrame:
         "age": age.astype(np.int64), "cost": cost,
         "gleason": [None if g < 0 else int(g) for g in gleason],
         "diagnosed": pl.Series(DAYS + rng.integers(0, 2001, n)).cast(pl.Int32).cast(pl.Date),
+        "relapse": np.where(rng.random(n) < 0.1 + 0.15 * stage + 0.2 * (site == "lung"), "yes", "no"),
     })
 
 
@@ -81,4 +83,4 @@ def run_fit(rows: pl.DataFrame, folder: Path, planned: TablePlan, scale: float, 
 
 def simulated_plan(nominal_size: int = 12_000, **settings: object) -> TablePlan:
     wanted = {"epsilon": 3.0, "codes": 400, "steps": 200, **settings}
-    return plan(simulated_columns(), simulated_implications(), ("sex",), TableSettings(**wanted), nominal_size)  # type: ignore[arg-type]
+    return plan(simulated_columns(), simulated_implications(), ("relapse", "sex"), TableSettings(**wanted), nominal_size)  # type: ignore[arg-type]

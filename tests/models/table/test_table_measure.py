@@ -86,8 +86,10 @@ def test_the_plan_is_a_function_of_the_declaration_alone() -> None:
     used = sum(block.base_sigma**-2 for block in planned.blocks)
     assert used == pytest.approx(1.0, rel=0.05)  # weights stand on a grid of tenths
     names = [block.name for block in planned.blocks]
-    assert len(names) == len(set(names)) and sum(name.startswith("pair/") for name in names) == 28
-    assert sum(name.startswith("pivot/sex/") for name in names) == 21
+    assert len(names) == len(set(names)) and sum(name.startswith("pair/") for name in names) == 36
+    assert sum(name.startswith("again/") for name in names) == 14
+    assert planned.targets == ("relapse",)  # sex stands in implications: it is drawn in declared order
+    assert sum(name.startswith("target/relapse/") for name in names) == 8 and sum(name.startswith("pivot/relapse/") for name in names) == 10
 
 
 def test_the_tape_is_the_reserved_event(fitted: Fitted) -> None:
@@ -143,7 +145,7 @@ def test_settings_are_checked() -> None:
     with pytest.raises(ValueError, match="critic_share"):
         TableSettings(critic_share=1.5)
     with pytest.raises(ValueError, match="leave at least"):
-        TableSettings(critic_share=0.9)
+        TableSettings(again_share=0.9)
 
 
 def test_implications_that_cannot_hold_are_refused_all_at_once() -> None:
