@@ -15,8 +15,21 @@ from pipeline.models.table.shrink import association, excess_energy
 Pair = tuple[str, str]
 
 
+def coarse_map(counts: np.ndarray, wanted: int, is_ordered: bool) -> np.ndarray:
+    """A coarse group for each group of a column, int64 [groups], at most `wanted`: equal numbers of patients by noisy counts [groups].
+
+    Neighbours are merged where the groups are ordered; else the rarer ones, so that a common category stands alone.
+    """
+    counts = np.maximum(counts.astype(float), 0.0)
+    order = np.arange(len(counts)) if is_ordered else np.argsort(-counts, kind="stable")
+    middle = (np.cumsum(counts[order]) - counts[order] / 2) / max(float(counts.sum()), 1e-9)
+    made = np.empty(len(counts), np.int64)
+    made[order] = np.minimum(middle * wanted, wanted - 1).astype(np.int64)
+    return np.unique(made, return_inverse=True)[1].astype(np.int64)
+
+
 def strongest_pairs(pairs: Mapping[Pair, np.ndarray], sigmas: Mapping[Pair, float], wanted: int) -> list[Pair]:
-    """The pairs with most dependence above their noise, strongest first: independent ones need no second look."""
+    """The pairs with most dependence above their noise, strongest first: independent ones need no fine look."""
     energy = {pair: excess_energy(noisy, sigmas[pair]) for pair, noisy in pairs.items()}
     return sorted(pairs, key=lambda pair: (-energy[pair], pair))[:wanted]
 

@@ -17,7 +17,10 @@ class Targets:
 
     size: float                                          # number of patients, from noisy sums
     margins: dict[str, np.ndarray]                       # float64 [groups], sums to 1
-    pairs: dict[tuple[str, str], np.ndarray]             # float64 [groups a, groups b], sums to 1
+    merged: dict[str, np.ndarray]                        # int64 [groups], coarse group of each group
+    coarse: dict[tuple[str, str], np.ndarray]            # float64 [coarse a, coarse b], every pair, sums to 1
+    coarse_weights: dict[tuple[str, str], float]
+    pairs: dict[tuple[str, str], np.ndarray]             # float64 [groups a, groups b], pairs with a fine look, sums to 1
     pair_weights: dict[tuple[str, str], float]
     margin_weights: dict[str, float]
     independent: int                                     # pairs in which nothing rose above the noise
@@ -28,16 +31,29 @@ def targets(measured: Measured, allowed: Relations) -> Targets:
     estimates = _margin_estimates(measured)
     size = _size(measured)
     margins = {name: on_simplex(value, size) / size for name, (value, _) in estimates.items()}
-    pairs, weights, independent = {}, {}, 0
-    for (a, b), noisy in measured.pairs.items():
-        sigma = measured.pair_sigmas[a, b]
-        expected = np.outer(margins[a], margins[b])
+    rough = {name: np.bincount(merged, margins[name]) for name, merged in measured.merged.items()}
+    coarse, coarse_weights, pairs, weights, independent = {}, {}, {}, {}, 0
+    for (a, b), noisy in measured.coarse.items():
+        sigma = measured.sigmas[f"pair/{a}/{b}"]
+        expected = np.outer(rough[a], rough[b])
         residual, rank = shrunk_residual(noisy - size * expected, sigma)
         independent += rank == 0
+        coarse[a, b] = expected + residual / size
+        coarse_weights[a, b] = (size / sigma) ** 2
+    for (a, b), noisy in measured.pairs.items():
+        sigma = measured.pair_sigmas[a, b]
+        expected = _spread(np.maximum(coarse[a, b], 0.0), (measured.merged[a], measured.merged[b]), (margins[a], margins[b]))
+        residual, _ = shrunk_residual(noisy - size * expected, sigma)
         pairs[a, b] = _possible(expected + residual / size, allowed.get((a, b)))
         weights[a, b] = (size / sigma) ** 2
-    return Targets(size=size, margins=margins, pairs=pairs, pair_weights=weights,
+    return Targets(size=size, margins=margins, merged=measured.merged, coarse=coarse, coarse_weights=coarse_weights, pairs=pairs, pair_weights=weights,
                    margin_weights={name: size**2 / variance for name, (_, variance) in estimates.items()}, independent=independent)
+
+
+def _spread(coarse: np.ndarray, merged: tuple[np.ndarray, np.ndarray], margins: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
+    """A coarse joint over fine groups, each coarse cell by its groups' margins: what a pair is without a fine look."""
+    parts = [margin / np.maximum(np.bincount(of, margin)[of], 1e-12) for of, margin in zip(merged, margins, strict=True)]
+    return coarse[np.ix_(*merged)] * np.outer(*parts)
 
 
 def _margin_estimates(measured: Measured) -> dict[str, tuple[np.ndarray, float]]:
@@ -46,7 +62,7 @@ def _margin_estimates(measured: Measured) -> dict[str, tuple[np.ndarray, float]]
     weights: dict[str, np.ndarray] = {}
     for name, noisy in measured.one_ways.items():
         grouping, sigma = measured.groupings[name], measured.sigmas[f"one/{name}"]
-        whole = np.arange(len(noisy)) if len(noisy) == grouping.groups and len(noisy) != len(grouping.of_cell) else grouping.of_cell
+        whole = grouping.of_cell if len(noisy) == len(grouping.of_cell) else np.arange(len(noisy))
         members = np.bincount(whole, minlength=grouping.groups)
         weights[name] = 1 / (members * sigma**2)
         sums[name] = np.bincount(whole, noisy.astype(float), minlength=grouping.groups) * weights[name]
@@ -64,6 +80,7 @@ def _size(measured: Measured) -> float:
     found, weight = 0.0, 0.0
     blocks = [(noisy, measured.sigmas[f"one/{name}"]) for name, noisy in measured.one_ways.items()]
     blocks += [(noisy, measured.pair_sigmas[pair]) for pair, noisy in measured.pairs.items()]
+    blocks += [(noisy, measured.sigmas[f"pair/{a}/{b}"]) for (a, b), noisy in measured.coarse.items()]
     for noisy, sigma in blocks:
         one = 1 / (noisy.size * sigma**2)
         found, weight = found + one * float(noisy.sum()), weight + one

@@ -29,6 +29,10 @@ class Domain:
         return self.column.kind in ("continuous", "date")
 
     @property
+    def is_ordered(self) -> bool:
+        return self.is_numeric or self.column.kind == "ordinal"
+
+    @property
     def size(self) -> int:
         return self.leaves + len(self.atoms) + self.column.nullable
 

@@ -92,5 +92,5 @@ def _notes(measured: Measured, wanted: Targets) -> dict[str, Any]:
     groupings: dict[str, Grouping] = measured.groupings
     merged = {name: grouping.merged for name, grouping in groupings.items() if grouping.merged}
     return {"size_estimate": round(wanted.size), "groups": {name: grouping.groups for name, grouping in groupings.items()},
-            "categories_too_rare_to_tell_apart": merged, "pairs": len(wanted.pairs), "pairs_drawn_independently": wanted.independent}
+            "categories_too_rare_to_tell_apart": merged, "pairs": len(wanted.coarse), "pairs_seen_finely": len(wanted.pairs), "pairs_drawn_independently": wanted.independent}
 

@@ -52,16 +52,20 @@ class MarginalLoss:
         margin_weights = np.concatenate([np.full(s, wanted.margin_weights[n]) for n, s in zip(names, blocks.sizes, strict=True)])
         self.cells = len(margin_weights)
         self.margin_weights = torch.tensor(margin_weights, dtype=torch.float32, device=device)
-        self.pairs, self.weights = self._square(wanted.pairs, wanted.pair_weights, device)
+        self.pairs, self.weights = self._square(wanted.pairs, wanted.pair_weights, blocks, device)
+        rough = Blocks(blocks.names, tuple(int(wanted.merged[n].max()) + 1 for n in names))
+        merge = np.concatenate([wanted.merged[n] + first for n, first in zip(names, rough.offsets, strict=False)])
+        self.merge = torch.nn.functional.one_hot(torch.from_numpy(merge), rough.width).float().to(device)  # [width, coarse width]
+        self.coarse, self.coarse_weights = self._square(wanted.coarse, wanted.coarse_weights, rough, device)
 
-    def _square(self, pairs: dict[tuple[str, str], np.ndarray], weights: dict[tuple[str, str], float],
+    def _square(self, pairs: dict[tuple[str, str], np.ndarray], weights: dict[tuple[str, str], float], blocks: Blocks,
                 device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
         """Targets and weights as [width, width], zero outside the measured blocks (those with a < b)."""
-        goal = np.zeros((self.blocks.width,) * 2, np.float32)
+        goal = np.zeros((blocks.width,) * 2, np.float32)
         weight = np.zeros_like(goal)
         for (a, b), joint in pairs.items():
-            goal[self.blocks.span(a), self.blocks.span(b)] = joint
-            weight[self.blocks.span(a), self.blocks.span(b)] = weights[a, b]
+            goal[blocks.span(a), blocks.span(b)] = joint
+            weight[blocks.span(a), blocks.span(b)] = weights[a, b]
             self.cells += joint.size
         return torch.from_numpy(goal).to(device), torch.from_numpy(weight).to(device)
 
@@ -69,6 +73,8 @@ class MarginalLoss:
         """q [codes, width], probabilities per head; codes weigh the same."""
         codes = len(q)
         loss = (self.weights * (q.T @ q / codes - self.pairs).square()).sum()
+        rough = q @ self.merge
+        loss = loss + (self.coarse_weights * (rough.T @ rough / codes - self.coarse).square()).sum()
         mean = q.mean(0)
         loss = loss + (self.margin_weights * (mean - self.margins).square()).sum()
         divergence = (self.margins * (self.margins.clamp_min(1e-9).log() - mean.clamp_min(1e-9).log())).sum()

@@ -16,7 +16,7 @@ from pipeline.dp.marginals import MeasurementStore, NoisyCounts, one_way_counts,
 from pipeline.dp.noise import NoiseStream
 from pipeline.dp.tape import Tape
 from pipeline.models.table.bins import Grouping, category_grouping, numeric_grouping
-from pipeline.models.table.choose import Pair, closest_pairs, coarse_groups, strongest_pairs
+from pipeline.models.table.choose import Pair, closest_pairs, coarse_groups, coarse_map, strongest_pairs
 from pipeline.models.table.encode import BRANCHING, Domain, encode
 from pipeline.models.table.plan import TablePlan, level_sizes
 
@@ -40,7 +40,9 @@ class Measured:
 
     groupings: dict[str, Grouping]
     one_ways: dict[str, np.ndarray]                     # int64 [cells] of categories, [groups] of numeric columns
-    pairs: dict[Pair, np.ndarray]                       # float64 [groups a, groups b], all looks at a pair by inverse variance
+    merged: dict[str, np.ndarray]                       # int64 [groups], coarse group of each group
+    coarse: dict[Pair, np.ndarray]                      # int64 [coarse a, coarse b], every pair
+    pairs: dict[Pair, np.ndarray]                       # float64 [groups a, groups b], fine looks by inverse variance, where there are any
     pair_sigmas: dict[Pair, float]
     pivots: tuple[Pivot, ...]
     sigmas: dict[str, float]
@@ -99,30 +101,40 @@ def measure(real_codes: dict[str, np.ndarray], plan: TablePlan, scale: float, *,
     codes = {name: grouping.of_cell[real_codes[name]] for name, grouping in groupings.items()}
     size = {name: grouping.groups for name, grouping in groupings.items()}
     names = list(domains)
-    looks = {(a, b): [_Look(read(f"pair/{a}/{b}", partial(pair_counts, codes[a], codes[b], size[a], size[b])), sigmas[f"pair/{a}/{b}"])]
-             for i, a in enumerate(names) for b in names[i + 1:]}
+    merged = {name: coarse_map(_of_groups(one_ways[name], groupings[name]), plan.settings.coarse_groups, domains[name].is_ordered) for name in names}
+    rough = {name: merged[name][codes[name]] for name in names}
+    few = {name: int(merged[name].max()) + 1 for name in names}
+    coarse = {(a, b): read(f"pair/{a}/{b}", partial(pair_counts, rough[a], rough[b], few[a], few[b])) for i, a in enumerate(names) for b in names[i + 1:]}
+    coarse_sigmas = {(a, b): sigmas[f"pair/{a}/{b}"] for a, b in coarse}
     progress("pairs measured")
-    first, noise_of = {pair: seen[0].counts for pair, seen in looks.items()}, {pair: seen[0].sigma for pair, seen in looks.items()}
-    for place, (a, b) in enumerate(strongest_pairs(first, noise_of, sum(name.startswith("again/") for name in mechanisms))):
-        name = f"again/{place}"
-        looks[a, b].append(_Look(read(name, partial(pair_counts, codes[a], codes[b], size[a], size[b])), sigmas[name]))
-    progress("the most dependent pairs measured again")
-    pairs, pair_sigmas = _combined(looks)
+    looks: dict[Pair, list[_Look]] = {}
+    for place, (a, b) in enumerate(strongest_pairs(coarse, coarse_sigmas, sum(name.startswith("fine/") for name in mechanisms))):
+        name = f"fine/{place}"
+        looks.setdefault((a, b), []).append(_Look(read(name, partial(pair_counts, codes[a], codes[b], size[a], size[b])), sigmas[name]))
+    progress("the most dependent pairs measured finely")
     for t, other in ((t, other) for t in plan.targets for other in names if other != t):
         a, b = sorted((t, other), key=names.index)
         name = f"target/{t}/{other}"
-        looks[a, b].append(_Look(read(name, partial(pair_counts, codes[a], codes[b], size[a], size[b])), sigmas[name]))
+        looks.setdefault((a, b), []).append(_Look(read(name, partial(pair_counts, codes[a], codes[b], size[a], size[b])), sigmas[name]))
     pairs, pair_sigmas = _combined(looks)
     pivots = []
     for t in plan.targets:
-        for place, (a, b) in enumerate(closest_pairs(t, pairs, pair_sigmas, plan.settings.pivot_columns) if plan.settings.pivot_share else ()):
-            merged = {name: _coarse_for(t, name, pairs, pair_sigmas, plan.settings.pivot_groups) for name in (a, b)}
+        for place, (a, b) in enumerate(closest_pairs(t, {**coarse, **pairs}, {**coarse_sigmas, **pair_sigmas}, plan.settings.pivot_columns)
+                                         if plan.settings.pivot_share else ()):
+            alike = {name: _coarse_for(t, name, pairs, pair_sigmas, plan.settings.pivot_groups) for name in (a, b)}
             name = f"pivot/{t}/{place}"
-            counts = read(name, partial(_class_counts, codes[t], merged[a][codes[a]], merged[b][codes[b]],
-                                        (size[t], int(merged[a].max()) + 1, int(merged[b].max()) + 1)))
-            pivots.append(Pivot(t, (a, b), (merged[a], merged[b]), counts, sigmas[name]))
+            counts = read(name, partial(_class_counts, codes[t], alike[a][codes[a]], alike[b][codes[b]],
+                                        (size[t], int(alike[a].max()) + 1, int(alike[b].max()) + 1)))
+            pivots.append(Pivot(t, (a, b), (alike[a], alike[b]), counts, sigmas[name]))
         progress(f"classes of {t} measured")
-    return Measured(groupings, one_ways, pairs, pair_sigmas, tuple(pivots), sigmas)
+    return Measured(groupings, one_ways, merged, coarse, pairs, pair_sigmas, tuple(pivots), sigmas)
+
+
+def _of_groups(noisy: np.ndarray, grouping: Grouping) -> np.ndarray:
+    """Noisy counts of a column's groups from those of its block, which for categories are counts of cells."""
+    if len(noisy) != len(grouping.of_cell):
+        return noisy
+    return np.bincount(grouping.of_cell, noisy.astype(float), minlength=grouping.groups)
 
 
 @dataclass(frozen=True, eq=False)
