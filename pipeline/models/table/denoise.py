@@ -34,7 +34,7 @@ def targets(measured: Measured, allowed: Relations) -> Targets:
     rough = {name: np.bincount(merged, margins[name]) for name, merged in measured.merged.items()}
     coarse, coarse_weights, pairs, weights, independent = {}, {}, {}, {}, 0
     for (a, b), noisy in measured.coarse.items():
-        sigma = measured.sigmas[f"pair/{a}/{b}"]
+        sigma = measured.sigmas[f"coarse/{a}/{b}"]
         expected = np.outer(rough[a], rough[b])
         residual, rank = shrunk_residual(noisy - size * expected, sigma)
         independent += rank == 0
@@ -80,7 +80,7 @@ def _size(measured: Measured) -> float:
     found, weight = 0.0, 0.0
     blocks = [(noisy, measured.sigmas[f"one/{name}"]) for name, noisy in measured.one_ways.items()]
     blocks += [(noisy, measured.pair_sigmas[pair]) for pair, noisy in measured.pairs.items()]
-    blocks += [(noisy, measured.sigmas[f"pair/{a}/{b}"]) for (a, b), noisy in measured.coarse.items()]
+    blocks += [(noisy, measured.sigmas[f"coarse/{a}/{b}"]) for (a, b), noisy in measured.coarse.items()]
     for noisy, sigma in blocks:
         one = 1 / (noisy.size * sigma**2)
         found, weight = found + one * float(noisy.sum()), weight + one

@@ -104,22 +104,24 @@ def measure(real_codes: dict[str, np.ndarray], plan: TablePlan, scale: float, *,
     merged = {name: coarse_map(_of_groups(one_ways[name], groupings[name]), plan.settings.coarse_groups, domains[name].is_ordered) for name in names}
     rough = {name: merged[name][codes[name]] for name in names}
     few = {name: int(merged[name].max()) + 1 for name in names}
-    coarse = {(a, b): read(f"pair/{a}/{b}", partial(pair_counts, rough[a], rough[b], few[a], few[b])) for i, a in enumerate(names) for b in names[i + 1:]}
-    coarse_sigmas = {(a, b): sigmas[f"pair/{a}/{b}"] for a, b in coarse}
+    both = [(a, b) for i, a in enumerate(names) for b in names[i + 1:]]
+    coarse = {(a, b): read(f"coarse/{a}/{b}", partial(pair_counts, rough[a], rough[b], few[a], few[b])) for a, b in both}
+    progress("pairs measured coarsely")
+    looks = {(a, b): [_Look(read(f"pair/{a}/{b}", partial(pair_counts, codes[a], codes[b], size[a], size[b])), sigmas[f"pair/{a}/{b}"])] for a, b in both}
     progress("pairs measured")
-    looks: dict[Pair, list[_Look]] = {}
-    for place, (a, b) in enumerate(strongest_pairs(coarse, coarse_sigmas, sum(name.startswith("fine/") for name in mechanisms))):
-        name = f"fine/{place}"
-        looks.setdefault((a, b), []).append(_Look(read(name, partial(pair_counts, codes[a], codes[b], size[a], size[b])), sigmas[name]))
-    progress("the most dependent pairs measured finely")
+    first, noise_of = {pair: seen[0].counts for pair, seen in looks.items()}, {pair: seen[0].sigma for pair, seen in looks.items()}
+    for place, (a, b) in enumerate(strongest_pairs(first, noise_of, sum(name.startswith("again/") for name in mechanisms))):
+        name = f"again/{place}"
+        looks[a, b].append(_Look(read(name, partial(pair_counts, codes[a], codes[b], size[a], size[b])), sigmas[name]))
+    progress("the most dependent pairs measured again")
     for t, other in ((t, other) for t in plan.targets for other in names if other != t):
         a, b = sorted((t, other), key=names.index)
         name = f"target/{t}/{other}"
-        looks.setdefault((a, b), []).append(_Look(read(name, partial(pair_counts, codes[a], codes[b], size[a], size[b])), sigmas[name]))
+        looks[a, b].append(_Look(read(name, partial(pair_counts, codes[a], codes[b], size[a], size[b])), sigmas[name]))
     pairs, pair_sigmas = _combined(looks)
     pivots = []
     for t in plan.targets:
-        for place, (a, b) in enumerate(closest_pairs(t, {**coarse, **pairs}, {**coarse_sigmas, **pair_sigmas}, plan.settings.pivot_columns)
+        for place, (a, b) in enumerate(closest_pairs(t, pairs, pair_sigmas, plan.settings.pivot_columns)
                                          if plan.settings.pivot_share else ()):
             alike = {name: _coarse_for(t, name, pairs, pair_sigmas, plan.settings.pivot_groups) for name in (a, b)}
             name = f"pivot/{t}/{place}"

@@ -141,22 +141,25 @@ def _blocks(domains: Mapping[str, Domain], sizes: Mapping[str, int], targets: Se
     """Trees, one-ways, pairs, fine pairs, targets, pivots. Within a share all blocks weigh the same."""
     names = list(domains)
     coarse = {name: min(sizes[name], settings.coarse_groups) for name in names}
-    pairs = {f"pair/{a}/{b}": coarse[a] * coarse[b] for i, a in enumerate(names) for b in names[i + 1:]}
-    largest = math.prod(sorted(sizes.values())[-2:])
-    fine = {f"fine/{k}": largest for k in range(math.ceil(settings.fine_part * len(pairs)))}
+    both = [(a, b) for i, a in enumerate(names) for b in names[i + 1:]]
+    rough = {f"coarse/{a}/{b}": coarse[a] * coarse[b] for a, b in both}
+    pairs = {f"pair/{a}/{b}": sizes[a] * sizes[b] for a, b in both}
+    again = {f"again/{k}": max(pairs.values()) for k in range(math.ceil(settings.again_part * len(pairs)) if settings.again_share else 0)}
     with_target = {f"target/{t}/{name}": sizes[t] * sizes[name] for t in targets for name in names if name != t}
     pivots = {f"pivot/{t}/{k}": sizes[t] * settings.pivot_groups**2
               for t in targets for k in range(math.comb(min(settings.pivot_columns, len(names) - 1), 2))}
     trees = {f"tree/{name}/{level}": size + cells.size - cells.leaves for name, cells in domains.items() if cells.is_numeric
              for level, size in enumerate(level_sizes(cells), start=1)}
     one_ways = {f"one/{name}": max(cells.size, sizes[name]) if not cells.is_numeric else sizes[name] for name, cells in domains.items()}
-    for wanted, share in _shares(trees, one_ways, pairs, fine, with_target, pivots, settings, nominal_size):
+    for wanted, share, exponent in _shares(trees, one_ways, rough, pairs, again, with_target, pivots, settings, nominal_size):
+        weights = {name: cells**exponent for name, cells in wanted.items()}
+        total = sum(weights.values())
         for name, cells in wanted.items():
-            yield Block(name=name, base_sigma=math.sqrt(len(wanted) / share), cells=cells)
+            yield Block(name=name, base_sigma=math.sqrt(total / (share * _on_grid(weights[name]))), cells=cells)
 
 
-def _shares(trees: dict[str, int], one_ways: dict[str, int], pairs: dict[str, int], fine: dict[str, int], with_target: dict[str, int],
-            pivots: dict[str, int], settings: TableSettings, nominal_size: int) -> Iterable[tuple[dict[str, int], float]]:
+def _shares(trees: dict[str, int], one_ways: dict[str, int], rough: dict[str, int], pairs: dict[str, int], again: dict[str, int],
+            with_target: dict[str, int], pivots: dict[str, int], settings: TableSettings, nominal_size: int) -> Iterable[tuple[dict[str, int], float, float]]:
     """(blocks, share of the squared budget). Kinds that are absent leave their share to the others.
 
     Where the declared size says that pairs would drown in noise, half and more goes to trees and one-ways: honest marginals first.
@@ -165,12 +168,17 @@ def _shares(trees: dict[str, int], one_ways: dict[str, int], pairs: dict[str, in
     trust = min(max(math.log(readable / 7) / math.log(300 / 7), 0.0), 1.0)
     bins = trust * settings.bins_share + (1 - trust) * max(settings.bins_share, 0.35)
     ones = trust * settings.one_ways_share + (1 - trust) * max(settings.one_ways_share, 0.45)
-    wanted = [(trees, bins), (one_ways, ones), (pairs, settings.pairs_share), (with_target, settings.target_share),
-              (pivots, settings.pivot_share * trust)]
-    wanted.append((fine, max(1 - sum(share for blocks, share in wanted if blocks), 0.05)))
-    present = [(blocks, share) for blocks, share in wanted if blocks and share > 0]
-    total = sum(share for _, share in present) / (1 - settings.critic_share)
-    return [(blocks, share / total) for blocks, share in present]
+    wanted = [(trees, bins, 0.0), (one_ways, ones, 0.0), (rough, settings.coarse_share, 0.0), (again, settings.again_share * trust, 0.0),
+              (with_target, settings.target_share, 0.0), (pivots, settings.pivot_share * trust, 0.0)]
+    wanted.append((pairs, max(1 - sum(share for blocks, share, _ in wanted if blocks), 0.05), settings.pair_exponent))
+    present = [(blocks, share, exponent) for blocks, share, exponent in wanted if blocks and share > 0]
+    total = sum(share for _, share, _ in present) / (1 - settings.critic_share)
+    return [(blocks, share / total, exponent) for blocks, share, exponent in present]
+
+
+def _on_grid(weight: float) -> float:
+    """The weight on a grid of tenths, so that blocks share sigmas and their accounting stays quick."""
+    return float(1.1 ** round(math.log(weight, 1.1)))
 
 
 def _column(value: Mapping[str, Any]) -> Column:

@@ -9,7 +9,7 @@ from typing import Any
 @dataclass(frozen=True, kw_only=True)
 class TableSettings:
     """Shares are of the squared noise budget, the sum of 1/sigma^2 over all mechanisms: the critic's of the whole, the others' of what the
-    critic leaves; the fine look at the most dependent pairs takes the rest.
+    critic leaves; the first fine look at every pair takes the rest.
 
     `epsilon` is the release's, as a hint only: it picks the number of bins and the shares. The noise itself comes from the joint
     accounting (`scale` in TablePlan), so a wrong hint costs utility, never privacy.
@@ -21,14 +21,16 @@ class TableSettings:
     max_leaves: int = 1024              # leaves of the public grid under the bins, at most
     bins_share: float = 0.08            # trees over the public grids
     one_ways_share: float = 0.08        # one block of counts per column
-    pairs_share: float = 0.2            # every pair of columns, over coarse groups of each
-    coarse_groups: int = 6              # of a column at that look
-    fine_part: float = 0.4              # part of the pairs that get a fine look, the most dependent ones: it takes the rest
+    coarse_share: float = 0.05          # every pair of columns over coarse groups; the same pairs over all groups take the rest
+    coarse_groups: int = 6              # of a column at the coarse look
+    again_share: float = 0.25           # the most dependent pairs over all groups once more
+    again_part: float = 0.4             # of all pairs
     target_share: float = 0.2           # every column with a declared target once more; 0 = the target is drawn as any column
     pivot_share: float = 0.1            # coarse pairs of the columns closest to a target, per class of it; 0 = off
     pivot_columns: int = 5              # how many columns are close
     pivot_groups: int = 6               # coarse groups of each
     target_classes: int = 4             # a target with more classes is drawn as any column
+    pair_exponent: float = 0.4          # weight of a pair at its first fine look = (declared cells) ** exponent
     critic_share: float = 0.0           # DP-SGD critic; 0 = no critic
     network: bool = False               # distil the latent table into the residual network
     codes: int = 500                    # latent codes
@@ -47,7 +49,7 @@ class TableSettings:
     seed: int = 1                       # public seed of initial weights and generated rows, never of noise
 
     def __post_init__(self) -> None:
-        shares = {"bins_share": self.bins_share, "one_ways_share": self.one_ways_share, "pairs_share": self.pairs_share,
+        shares = {"bins_share": self.bins_share, "one_ways_share": self.one_ways_share, "coarse_share": self.coarse_share, "again_share": self.again_share,
                   "target_share": self.target_share, "pivot_share": self.pivot_share}
         for name, share in {**shares, "critic_share": self.critic_share}.items():
             if not 0 <= share < 1:
@@ -55,7 +57,7 @@ class TableSettings:
         if self.bins_share == 0 or self.one_ways_share == 0:
             raise ValueError("train.table: bins_share and one_ways_share must be above 0, the model cannot do without them")
         if sum(shares.values()) > 0.95:
-            raise ValueError(f"train.table: shares sum to {sum(shares.values()):.3f}; leave at least 0.05 for the fine look at pairs")
+            raise ValueError(f"train.table: shares sum to {sum(shares.values()):.3f}; leave at least 0.05 for the pairs")
         for name in ("epsilon", "learning_rate", "critic_clip_norm", "critic_weight_limit", "critic_learning_rate"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"train.table.{name} must be above 0, got {getattr(self, name)}")
