@@ -37,6 +37,7 @@ def expectations(options: argparse.Namespace) -> None:
 def fit(options: argparse.Namespace) -> None:
     """Ingest and train without a ledger. Raises ValueError for a dataset that is not declared public."""
     from pipeline import params, schema, source_paths
+    from pipeline.restricted.train import fit_public
     from pipeline.workspace import params_path
 
     declared = schema.load(options.dataset)
@@ -47,12 +48,9 @@ def fit(options: argparse.Namespace) -> None:
     _refuse_other_facts(Home.find(), declared)
     source_paths.claim(Home.find(), options.source, population=declared.population.name, kind=declared.population.kind)
     settings = params.load(params_path(Home.find()))
-    release = replace(settings.release, id="benchmark", dataset=declared.dataset, source=str(options.source.resolve()), source_label="benchmark")
-    settings = replace(settings, release=release, ingest=replace(settings.ingest, holdout_share=0.0))
     with tempfile.TemporaryDirectory() as folder:
-        workspace = Workspace(Path(folder))
-        _ingest(workspace, settings, declared)
-        _fit(workspace, settings, declared, options)
+        patients, events = ingested(declared, options.source, settings, Path(folder))
+        fit_public(declared, patients, events, options.epsilon, options.delta, settings.train, options.model)
     say(f"The model is in {options.model}.")
 
 
@@ -65,21 +63,20 @@ def _refuse_other_facts(home: Home, declared: Any) -> None:
         ledger.check_declared(declared.population)
 
 
-def _ingest(workspace: Workspace, settings: Any, declared: Any) -> None:
-    from pipeline.restricted import ingest
-
-    with _home_at(workspace.root / "home"):  # its key must not touch the project's own
-        ingest.run(workspace, settings, declared)
-
-
-def _fit(workspace: Workspace, settings: Any, declared: Any, options: argparse.Namespace) -> None:
+def ingested(declared: Any, source: Path, settings: Any, scratch: Path) -> tuple[Any, Any]:
+    """(patients, events or None) of every row of a public source, as polars frames; nobody is held out. Raises ValueError for other datasets."""
     import polars as pl
 
-    from pipeline.restricted.train import fit_public
+    from pipeline.restricted import ingest
 
-    patients = pl.read_parquet(workspace.restricted.patients)
-    events = pl.read_parquet(workspace.restricted.events) if workspace.restricted.events.is_file() else None
-    fit_public(declared, patients, events, options.epsilon, options.delta, settings.train, options.model)
+    if not declared.public:
+        raise ValueError(f"{declared.dataset} is not declared `public: true`")
+    release = replace(settings.release, id="benchmark", dataset=declared.dataset, source=str(source.resolve()), source_label="benchmark")
+    workspace = Workspace(scratch)
+    with _home_at(scratch / "home"):  # its key must not touch the project's own
+        ingest.run(workspace, replace(settings, release=release, ingest=replace(settings.ingest, holdout_share=0.0)), declared)
+    events = workspace.restricted.events
+    return pl.read_parquet(workspace.restricted.patients), pl.read_parquet(events) if events.is_file() else None
 
 
 def draw(options: argparse.Namespace) -> None:

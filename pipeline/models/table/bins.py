@@ -112,7 +112,7 @@ def numeric_grouping(cells: Domain, levels: Sequence[np.ndarray], sigmas: Sequen
     group, share, start, stop = [], [], [], []
     for place, (first, last, count) in enumerate(terminal):
         of_cell[first:last] = bins[place]
-        for low, high, part in _segments(cells, first, last):
+        for low, high, part in _heaped(cells, first, last, count, tree[-1], sigmas[-1]) or _segments(cells, first, last):
             group.append(bins[place])
             share.append((count + 1e-9) * part)
             start.append(low)
@@ -136,6 +136,39 @@ def _segments(cells: Domain, first: int, last: int) -> list[tuple[int, int, floa
     lows, highs = starts[[0, *breaks]], stops[[*(breaks - 1), -1]]
     points = (highs - lows).astype(float)
     return list(zip(lows.tolist(), highs.tolist(), (points / points.sum()).tolist(), strict=True))
+
+
+def _heaped(cells: Domain, first: int, last: int, count: float, leaves: np.ndarray, sigma: float) -> list[tuple[int, int, float]]:
+    """A single leaf much heavier than its neighbours, with what it holds beyond their density on the roundest number within it; [] for others.
+
+    People round amounts (heaping, Heitjan and Rubin 1990). Which number that is follows from the public grid, how much from noisy counts.
+    """
+    start, stop = int(cells.starts[first]), int(cells.stops[first])
+    width = stop - start
+    beside = [place for place in (first - 1, last) if 0 <= place < len(leaves)]
+    if last - first != 1 or width < 2 or not beside or cells.column.kind != "continuous":
+        return []
+    density = sum(max(float(leaves[place]), 0.0) for place in beside) / sum(int(cells.stops[place] - cells.starts[place]) for place in beside)
+    beyond = count - density * width
+    point, step = _roundest(cells, start, stop)
+    if beyond < max(4 * sigma, 0.5 * count) or 2 * width > step:  # in a wide leaf a round number stands by chance
+        return []
+    even = (1 - beyond / count) / width
+    ranges = [(start, point, even * (point - start)), (point, point + 1, beyond / count + even), (point + 1, stop, even * (stop - point - 1))]
+    return [(low, high, part) for low, high, part in ranges if high > low]
+
+
+def _roundest(cells: Domain, start: int, stop: int) -> tuple[int, int]:
+    """(lattice point in [start, stop), its step): its value is a multiple of the largest possible of 1, 2, 5, 10, 20, 50, ... lattice steps."""
+    assert cells.column.lower is not None
+    origin = round(cells.column.lower * 10.0**cells.column.decimals)
+    power = 10 ** len(str(max(abs(origin + start), abs(origin + stop))))
+    while True:
+        for step in (power, power // 2, power // 5):
+            found = -(-(origin + start) // max(step, 1)) * max(step, 1)
+            if found < origin + stop:
+                return found - origin, max(step, 1)
+        power //= 10
 
 
 def category_grouping(cells: Domain, noisy: np.ndarray, sigma: float, most: int) -> Grouping:

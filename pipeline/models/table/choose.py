@@ -5,7 +5,7 @@ decided here.
 """
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import combinations
 
 import numpy as np
@@ -15,23 +15,31 @@ from pipeline.models.table.shrink import association, excess_energy
 Pair = tuple[str, str]
 
 
-def coarse_map(counts: np.ndarray, wanted: int, is_ordered: bool) -> np.ndarray:
+def coarse_map(counts: np.ndarray, wanted: int, order: np.ndarray | None) -> np.ndarray:
     """A coarse group for each group of a column, int64 [groups], at most `wanted`: equal numbers of patients by noisy counts [groups].
 
-    Neighbours are merged where the groups are ordered; else the rarer ones, so that a common category stands alone.
+    order: groups by value, of which neighbours are merged; a missing one, not among them, stays alone. None: the column has no order, so
+    the rarer groups are merged and a common category stands alone.
     """
     counts = np.maximum(counts.astype(float), 0.0)
-    order = np.arange(len(counts)) if is_ordered else np.argsort(-counts, kind="stable")
-    middle = (np.cumsum(counts[order]) - counts[order] / 2) / max(float(counts.sum()), 1e-9)
-    made = np.empty(len(counts), np.int64)
-    made[order] = np.minimum(middle * wanted, wanted - 1).astype(np.int64)
+    line = np.argsort(-counts, kind="stable") if order is None else order
+    room = max(wanted - (len(line) < len(counts)), 1)
+    middle = (np.cumsum(counts[line]) - counts[line] / 2) / max(float(counts[line].sum()), 1e-9)
+    made = np.full(len(counts), room)
+    made[line] = np.minimum(middle * room, room - 1).astype(np.int64)
     return np.unique(made, return_inverse=True)[1].astype(np.int64)
 
 
-def strongest_pairs(pairs: Mapping[Pair, np.ndarray], sigmas: Mapping[Pair, float], wanted: int) -> list[Pair]:
-    """The pairs with most dependence above their noise, strongest first: independent ones need no fine look."""
-    energy = {pair: excess_energy(noisy, sigmas[pair]) for pair, noisy in pairs.items()}
-    return sorted(pairs, key=lambda pair: (-energy[pair], pair))[:wanted]
+def strongest_pairs(looks: Sequence[tuple[Mapping[Pair, np.ndarray], Mapping[Pair, float]]], wanted: int) -> list[Pair]:
+    """The pairs with most dependence above their noise, strongest first: independent ones need no second fine look.
+
+    looks: (counts, sigmas) of every pair, coarse or fine; each tells the squared residual up to the variance of its noise.
+    """
+    energy: dict[Pair, float] = {}
+    for pair in looks[0][0]:
+        seen = [(excess_energy(counts[pair], sigmas[pair]), 1 / (counts[pair].size * sigmas[pair] ** 4)) for counts, sigmas in looks]
+        energy[pair] = sum(found * weight for found, weight in seen) / sum(weight for _, weight in seen)
+    return sorted(energy, key=lambda pair: (-energy[pair], pair))[:wanted]
 
 
 def closest_pairs(target: str, pairs: Mapping[Pair, np.ndarray], sigmas: Mapping[Pair, float], columns: int) -> list[Pair]:

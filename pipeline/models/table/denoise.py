@@ -46,8 +46,9 @@ def targets(measured: Measured, allowed: Relations) -> Targets:
         residual, _ = shrunk_residual(noisy - size * expected, sigma)
         pairs[a, b] = _possible(expected + residual / size, allowed.get((a, b)))
         weights[a, b] = (size / sigma) ** 2
-    return Targets(size=size, margins=margins, merged=measured.merged, coarse=coarse, coarse_weights=coarse_weights, pairs=pairs, pair_weights=weights,
-                   margin_weights={name: size**2 / variance for name, (_, variance) in estimates.items()}, independent=independent)
+    margin_weights = {name: size**2 / variance for name, (_, variance) in estimates.items()}
+    return Targets(size=size, margins=margins, merged=measured.merged, coarse=coarse, coarse_weights=coarse_weights, pairs=pairs,
+                   pair_weights=weights, margin_weights=margin_weights, independent=independent)
 
 
 def _spread(coarse: np.ndarray, merged: tuple[np.ndarray, np.ndarray], margins: tuple[np.ndarray, np.ndarray]) -> np.ndarray:

@@ -13,9 +13,11 @@ from pipeline.dp.marginals import MeasurementStore
 from pipeline.dp.noise import NoiseStream
 from pipeline.dp.tape import Tape
 from pipeline.models.table.bins import Grouping, Symbols
+from pipeline.models.table.conditions import sampler
 from pipeline.models.table.critic import refine
-from pipeline.models.table.decode import Sampler, sampler
+from pipeline.models.table.decode import Sampler
 from pipeline.models.table.denoise import Targets, targets
+from pipeline.models.table.edges import Edge, fit_edges
 from pipeline.models.table.generator import Blocks, fit_table, heads
 from pipeline.models.table.implied import keep_margins
 from pipeline.models.table.legality import relations
@@ -57,8 +59,15 @@ def fit(patients: pl.DataFrame, plan: TablePlan, scale: float, *, store: Measure
         q, network = distil(q, wanted, blocks, plan.settings, progress=progress)
     table = {name: q[:, blocks.span(name)].cpu().numpy().astype(np.float32) for name in names}
     table = keep_margins(table, wanted.margins, domains, symbols, found, plan.settings.seed)
-    last = _target_heads(plan, measured, wanted.size, sampler(names, domains, symbols, table, found), progress)
-    return TableModel(plan, symbols, table, last, network, _notes(measured, wanted))
+    edges = fit_edges(measured, wanted, table, domains, symbols, children=_free(plan))
+    last = _target_heads(plan, measured, wanted.size, sampler(names, domains, symbols, table, found, edges=edges), progress)
+    return TableModel(plan, symbols, table, edges, last, network, _notes(measured, wanted, edges))
+
+
+def _free(plan: TablePlan) -> set[str]:
+    """Columns that no implication binds: these alone may be drawn from another column."""
+    bound = {name for rule in plan.implications for name in (rule.given, rule.then)}
+    return {column.name for column in plan.columns} - bound - set(plan.targets)
 
 
 def _target_heads(plan: TablePlan, measured: Measured, size: float, prepared: Sampler, progress: Progress) -> tuple[TargetHead, ...]:
@@ -67,7 +76,7 @@ def _target_heads(plan: TablePlan, measured: Measured, size: float, prepared: Sa
     if not wanted:
         return ()
     rng = np.random.default_rng([plan.settings.seed, 5])
-    drawn, _ = prepared.draw(_DRAWS, rng)
+    drawn = prepared.draw(_DRAWS, rng).symbols
     groups = {name: measured.groupings[name].symbols.group[symbols] for name, symbols in drawn.items() if name not in wanted}
     made: list[TargetHead] = []
     for target in wanted:
@@ -87,10 +96,12 @@ def _between_groups(matrix: np.ndarray, a: Symbols, b: Symbols) -> np.ndarray:
     return both > 0
 
 
-def _notes(measured: Measured, wanted: Targets) -> dict[str, Any]:
+def _notes(measured: Measured, wanted: Targets, edges: tuple[Edge, ...]) -> dict[str, Any]:
     """What the noise left, from noisy counts only (privacy_rules.md 18)."""
     groupings: dict[str, Grouping] = measured.groupings
     merged = {name: grouping.merged for name, grouping in groupings.items() if grouping.merged}
     return {"size_estimate": round(wanted.size), "groups": {name: grouping.groups for name, grouping in groupings.items()},
-            "categories_too_rare_to_tell_apart": merged, "pairs": len(wanted.coarse), "pairs_seen_finely": len(wanted.pairs), "pairs_drawn_independently": wanted.independent}
+            "categories_too_rare_to_tell_apart": merged, "pairs": len(wanted.coarse), "pairs_seen_finely": len(wanted.pairs),
+            "pairs_drawn_independently": wanted.independent,
+            "edges": [edge.described() for edge in edges]}
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from pipeline.models.table.bins import Symbols
-from pipeline.models.table.decode import sampler
+from pipeline.models.table.conditions import sampler
 from pipeline.models.table.encode import Domain
 from pipeline.models.table.legality import Relations
 
@@ -25,7 +25,7 @@ def keep_margins(table: Mapping[str, np.ndarray], margins: Mapping[str, np.ndarr
     names: Sequence[str] = list(domains)
     bound = [name for name in names if any(name in key for key in found)]
     for round_ in range(_ROUNDS if bound else 0):
-        drawn, _ = sampler(names, domains, symbols, table, found).draw(_ROWS, np.random.default_rng([seed, round_]))
+        drawn = sampler(names, domains, symbols, table, found).draw(_ROWS, np.random.default_rng([seed, round_])).symbols
         for name in bound:
             groups = np.bincount(symbols[name].group[drawn[name]], minlength=symbols[name].groups) / _ROWS
             factor = np.clip((margins[name] + 1e-4) / (groups + 1e-4), 0.2, 5.0)

@@ -18,6 +18,7 @@ from pipeline.dp.tape import Tape
 from pipeline.models.table.bins import Grouping, category_grouping, numeric_grouping
 from pipeline.models.table.choose import Pair, closest_pairs, coarse_groups, coarse_map, strongest_pairs
 from pipeline.models.table.encode import BRANCHING, Domain, encode
+from pipeline.models.table.lines import groups_by_value
 from pipeline.models.table.plan import TablePlan, level_sizes
 
 Progress = Callable[[str], None]
@@ -101,28 +102,31 @@ def measure(real_codes: dict[str, np.ndarray], plan: TablePlan, scale: float, *,
     codes = {name: grouping.of_cell[real_codes[name]] for name, grouping in groupings.items()}
     size = {name: grouping.groups for name, grouping in groupings.items()}
     names = list(domains)
-    merged = {name: coarse_map(_of_groups(one_ways[name], groupings[name]), plan.settings.coarse_groups, domains[name].is_ordered) for name in names}
+    merged = {name: coarse_map(_of_groups(one_ways[name], groupings[name]), plan.settings.coarse_groups, _order(domains[name], groupings[name]))
+              for name in names}
     rough = {name: merged[name][codes[name]] for name in names}
     few = {name: int(merged[name].max()) + 1 for name in names}
     both = [(a, b) for i, a in enumerate(names) for b in names[i + 1:]]
     coarse = {(a, b): read(f"coarse/{a}/{b}", partial(pair_counts, rough[a], rough[b], few[a], few[b])) for a, b in both}
     progress("pairs measured coarsely")
-    looks = {(a, b): [_Look(read(f"pair/{a}/{b}", partial(pair_counts, codes[a], codes[b], size[a], size[b])), sigmas[f"pair/{a}/{b}"])] for a, b in both}
+    def look(name: str, a: str, b: str) -> _Look:
+        return _Look(read(name, partial(pair_counts, codes[a], codes[b], size[a], size[b])), sigmas[name])
+
+    looks = {(a, b): [look(f"pair/{a}/{b}", a, b)] for a, b in both}
     progress("pairs measured")
-    first, noise_of = {pair: seen[0].counts for pair, seen in looks.items()}, {pair: seen[0].sigma for pair, seen in looks.items()}
-    for place, (a, b) in enumerate(strongest_pairs(first, noise_of, sum(name.startswith("again/") for name in mechanisms))):
-        name = f"again/{place}"
-        looks[a, b].append(_Look(read(name, partial(pair_counts, codes[a], codes[b], size[a], size[b])), sigmas[name]))
+    seen = [(coarse, {(a, b): sigmas[f"coarse/{a}/{b}"] for a, b in both}),
+            ({pair: fine[0].counts for pair, fine in looks.items()}, {pair: fine[0].sigma for pair, fine in looks.items()})]
+    for place, (a, b) in enumerate(strongest_pairs(seen, sum(name.startswith("again/") for name in mechanisms))):
+        looks[a, b].append(look(f"again/{place}", a, b))
     progress("the most dependent pairs measured again")
     for t, other in ((t, other) for t in plan.targets for other in names if other != t):
         a, b = sorted((t, other), key=names.index)
-        name = f"target/{t}/{other}"
-        looks[a, b].append(_Look(read(name, partial(pair_counts, codes[a], codes[b], size[a], size[b])), sigmas[name]))
+        looks[a, b].append(look(f"target/{t}/{other}", a, b))
     pairs, pair_sigmas = _combined(looks)
     pivots = []
     for t in plan.targets:
-        for place, (a, b) in enumerate(closest_pairs(t, pairs, pair_sigmas, plan.settings.pivot_columns)
-                                         if plan.settings.pivot_share else ()):
+        n_pivots = sum(name.startswith(f"pivot/{t}/") for name in mechanisms)
+        for place, (a, b) in enumerate(closest_pairs(t, pairs, pair_sigmas, plan.settings.pivot_columns) if n_pivots else ()):
             alike = {name: _coarse_for(t, name, pairs, pair_sigmas, plan.settings.pivot_groups) for name in (a, b)}
             name = f"pivot/{t}/{place}"
             counts = read(name, partial(_class_counts, codes[t], alike[a][codes[a]], alike[b][codes[b]],
@@ -130,6 +134,15 @@ def measure(real_codes: dict[str, np.ndarray], plan: TablePlan, scale: float, *,
             pivots.append(Pivot(t, (a, b), (alike[a], alike[b]), counts, sigmas[name]))
         progress(f"classes of {t} measured")
     return Measured(groupings, one_ways, merged, coarse, pairs, pair_sigmas, tuple(pivots), sigmas)
+
+
+def _order(cells: Domain, grouping: Grouping) -> np.ndarray | None:
+    """Groups by value without missing; None for a column without an order, or one whose rare categories were merged."""
+    if cells.is_numeric:
+        return groups_by_value(cells, grouping.symbols)
+    if not cells.is_ordered or grouping.merged:
+        return None
+    return np.flatnonzero(~grouping.symbols.missing)
 
 
 def _of_groups(noisy: np.ndarray, grouping: Grouping) -> np.ndarray:

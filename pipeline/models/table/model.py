@@ -12,7 +12,9 @@ from safetensors.numpy import load_file, save_file
 
 from pipeline import files
 from pipeline.models.table.bins import Symbols
-from pipeline.models.table.decode import Sampler, sampler, values_of
+from pipeline.models.table.conditions import sampler
+from pipeline.models.table.decode import Sampler, values_of
+from pipeline.models.table.edges import Edge
 from pipeline.models.table.encode import Domain
 from pipeline.models.table.legality import Relations, relations
 from pipeline.models.table.plan import TablePlan
@@ -32,6 +34,7 @@ class TableModel:
     plan: TablePlan
     symbols: dict[str, Symbols]
     table: dict[str, np.ndarray]    # float32 [codes, groups] per column
+    edges: tuple[Edge, ...]         # what strongly dependent numeric columns have in common beyond the codes
     targets: tuple[TargetHead, ...]  # declared targets, drawn last
     network: dict[str, np.ndarray]
     notes: dict[str, Any]
@@ -51,13 +54,13 @@ class TableModel:
         """The heads under these conditions, for many draws in a row."""
         domains = self.plan.domains()
         found = self._relations(domains)
-        return sampler([c.name for c in self.plan.columns], domains, self.symbols, self.table, found, where, self.targets)
+        return sampler([c.name for c in self.plan.columns], domains, self.symbols, self.table, found, where, self.targets, self.edges)
 
     def sample_prepared(self, prepared: Sampler, n: int, rng: np.random.Generator) -> pl.DataFrame:
         """As `sample`, with heads made before."""
-        drawn, _ = prepared.draw(n, rng)
+        rows = prepared.draw(n, rng)
         domains = self.plan.domains()
-        return pl.DataFrame([_series(domains[c.name], prepared.heads[c.name].symbols, drawn[c.name], rng,
+        return pl.DataFrame([_series(domains[c.name], prepared.heads[c.name].symbols, rows.symbols[c.name], rows.places.get(c.name), rng,
                                      prepared.origins[c.name]) for c in self.plan.columns])
 
     def _relations(self, domains: Mapping[str, Domain]) -> Relations:
@@ -69,12 +72,13 @@ class TableModel:
         arrays |= {f"network/{name}": value for name, value in self.network.items()}
         for name, symbols in self.symbols.items():
             arrays |= {f"symbols/{name}/{field}": getattr(symbols, field) for field in _SYMBOL_FIELDS}
+        arrays |= {f"edge/{place}": edge.ratio for place, edge in enumerate(self.edges)}
         for place, head in enumerate(self.targets):
             arrays |= {f"target/{place}/{name}": value for name, value in head.arrays().items()}
         with files.replacing(folder / "table.safetensors") as temporary:
             save_file({name: np.ascontiguousarray(value) for name, value in sorted(arrays.items())}, temporary)
-        files.write_json(folder / "table.json", {"plan": self.plan.to_json(), "targets": [head.described() for head in self.targets],
-                                                   "notes": self.notes})
+        files.write_json(folder / "table.json", {"plan": self.plan.to_json(), "edges": [edge.described() for edge in self.edges],
+                                                   "targets": [head.described() for head in self.targets], "notes": self.notes})
 
     @classmethod
     def load(cls, folder: Path) -> TableModel:
@@ -90,16 +94,18 @@ class TableModel:
         targets = tuple(TargetHead.from_arrays(head, {key.removeprefix(f"target/{place}/"): value for key, value in arrays.items()
                                                       if key.startswith(f"target/{place}/")})
                         for place, head in enumerate(described["targets"]))
-        return cls(plan, symbols, {name: arrays[f"table/{name}"] for name in names}, targets, network, described["notes"])
+        edges = tuple(Edge(**edge, ratio=arrays[f"edge/{place}"]) for place, edge in enumerate(described["edges"]))
+        return cls(plan, symbols, {name: arrays[f"table/{name}"] for name in names}, edges, targets, network, described["notes"])
 
 
-def _series(cells: Domain, symbols: Symbols, picked: np.ndarray, rng: np.random.Generator, origin: np.ndarray) -> pl.Series:
+def _series(cells: Domain, symbols: Symbols, picked: np.ndarray, places: np.ndarray | None, rng: np.random.Generator,
+            origin: np.ndarray) -> pl.Series:
     """The drawn symbols as declared values: strings, numbers or dates, null for missing."""
     column = cells.column
     if not cells.is_numeric:
         labels = pl.Series(cells.labels(), dtype=pl.String)
         return labels.gather(pl.Series(origin[picked])).alias(column.name)
-    values = pl.Series(column.name, values_of(cells, symbols, picked, rng))
+    values = pl.Series(column.name, values_of(cells, symbols, picked, rng.random(len(picked)) if places is None else places))
     if symbols.missing.any():
         values = values.fill_nan(None)
     if column.kind == "date":

@@ -6,7 +6,7 @@ Base sigmas are written for scale 1, where the sum of 1/sigma^2 over the counts 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -18,6 +18,7 @@ from pipeline.dp.sgd import DpSgd
 from pipeline.models.table.encode import BRANCHING, Domain, domain
 from pipeline.models.table.legality import check_implications
 from pipeline.models.table.settings import TableSettings
+from pipeline.models.table.shares import shares
 from pipeline.schema import Column, Implication
 
 FORMAT = 2
@@ -104,7 +105,7 @@ def plan(schema_columns: Mapping[str, Column], implications: Sequence[Implicatio
     sizes = {name: cells_of(cells, settings) for name, cells in domains.items()}
     implied = {name for i in kept for name in (i.given, i.then)}  # drawn in declared order, each legal given those before it
     heads = tuple(t for t in targets if t in sizes and t not in implied and sizes[t] <= settings.target_classes and len(sizes) > 1
-                  and settings.target_share > 0)
+                  and settings.target_share != 0)
     blocks = tuple(_blocks(domains, sizes, heads, settings, nominal_size))
     critic_noise = None
     if settings.critic_share > 0:  # mu of DP-SGD is about q sqrt(steps) / noise multiplier: good enough to split a budget by
@@ -138,42 +139,35 @@ def _leaves(nominal_size: int, settings: TableSettings) -> int:
 
 def _blocks(domains: Mapping[str, Domain], sizes: Mapping[str, int], targets: Sequence[str], settings: TableSettings,
             nominal_size: int) -> Iterator[Block]:
-    """Trees, one-ways, pairs, fine pairs, targets, pivots. Within a share all blocks weigh the same."""
+    """Trees, one-ways, coarse and fine pairs, pairs again, targets, pivots. All blocks of a kind weigh the same, fine pairs by their cells.
+
+    Kinds that are absent leave their share to the others. Raises ValueError where the given shares leave nothing for the fine pairs.
+    """
     names = list(domains)
-    coarse = {name: min(sizes[name], settings.coarse_groups) for name in names}
     both = [(a, b) for i, a in enumerate(names) for b in names[i + 1:]]
-    rough = {f"coarse/{a}/{b}": coarse[a] * coarse[b] for a, b in both}
+    part = shares(settings, len(both), nominal_size)
+    coarse = {name: min(sizes[name], settings.coarse_groups) for name in names}
     pairs = {f"pair/{a}/{b}": sizes[a] * sizes[b] for a, b in both}
-    again = {f"again/{k}": max(pairs.values()) for k in range(math.ceil(settings.again_part * len(pairs)) if settings.again_share else 0)}
+    again = {f"again/{k}": max(pairs.values()) for k in range(math.ceil(part.again_part * len(pairs)))}
+    rough = {f"coarse/{a}/{b}": coarse[a] * coarse[b] for a, b in both}
     with_target = {f"target/{t}/{name}": sizes[t] * sizes[name] for t in targets for name in names if name != t}
     pivots = {f"pivot/{t}/{k}": sizes[t] * settings.pivot_groups**2
               for t in targets for k in range(math.comb(min(settings.pivot_columns, len(names) - 1), 2))}
     trees = {f"tree/{name}/{level}": size + cells.size - cells.leaves for name, cells in domains.items() if cells.is_numeric
              for level, size in enumerate(level_sizes(cells), start=1)}
     one_ways = {f"one/{name}": max(cells.size, sizes[name]) if not cells.is_numeric else sizes[name] for name, cells in domains.items()}
-    for wanted, share, exponent in _shares(trees, one_ways, rough, pairs, again, with_target, pivots, settings, nominal_size):
-        weights = {name: cells**exponent for name, cells in wanted.items()}
+    kinds = [(trees, part.bins, 0.0), (one_ways, part.one_ways, 0.0), (rough, part.coarse, 0.0), (again, part.again, 0.0),
+             (with_target, part.target, 0.0), (pivots, part.pivot, 0.0)]
+    rest = 1 - sum(share for blocks, share, _ in kinds if blocks)
+    if pairs and rest < 0.03:
+        raise ValueError(f"train.table: shares sum to {1 - rest:.3f}; leave at least 0.03 for the first fine look at every pair")
+    present = [(blocks, share, exponent) for blocks, share, exponent in [*kinds, (pairs, rest, settings.pair_exponent)] if blocks and share > 0]
+    whole = sum(share for _, share, _ in present) / (1 - settings.critic_share)
+    for blocks, share, exponent in present:
+        weights = {name: cells**exponent for name, cells in blocks.items()}
         total = sum(weights.values())
-        for name, cells in wanted.items():
-            yield Block(name=name, base_sigma=math.sqrt(total / (share * _on_grid(weights[name]))), cells=cells)
-
-
-def _shares(trees: dict[str, int], one_ways: dict[str, int], rough: dict[str, int], pairs: dict[str, int], again: dict[str, int],
-            with_target: dict[str, int], pivots: dict[str, int], settings: TableSettings, nominal_size: int) -> Iterable[tuple[dict[str, int], float, float]]:
-    """(blocks, share of the squared budget). Kinds that are absent leave their share to the others.
-
-    Where the declared size says that pairs would drown in noise, half and more goes to trees and one-ways: honest marginals first.
-    """
-    readable = nominal_size * 0.24 * settings.epsilon**0.9 / math.sqrt(max(len(pairs), 1))  # patients per unit of a pair's noise
-    trust = min(max(math.log(readable / 7) / math.log(300 / 7), 0.0), 1.0)
-    bins = trust * settings.bins_share + (1 - trust) * max(settings.bins_share, 0.35)
-    ones = trust * settings.one_ways_share + (1 - trust) * max(settings.one_ways_share, 0.45)
-    wanted = [(trees, bins, 0.0), (one_ways, ones, 0.0), (rough, settings.coarse_share, 0.0), (again, settings.again_share * trust, 0.0),
-              (with_target, settings.target_share, 0.0), (pivots, settings.pivot_share * trust, 0.0)]
-    wanted.append((pairs, max(1 - sum(share for blocks, share, _ in wanted if blocks), 0.05), settings.pair_exponent))
-    present = [(blocks, share, exponent) for blocks, share, exponent in wanted if blocks and share > 0]
-    total = sum(share for _, share, _ in present) / (1 - settings.critic_share)
-    return [(blocks, share / total, exponent) for blocks, share, exponent in present]
+        for name, cells in blocks.items():
+            yield Block(name=name, base_sigma=math.sqrt(total * whole / (share * _on_grid(weights[name]))), cells=cells)
 
 
 def _on_grid(weight: float) -> float:

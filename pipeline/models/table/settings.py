@@ -9,24 +9,24 @@ from typing import Any
 @dataclass(frozen=True, kw_only=True)
 class TableSettings:
     """Shares are of the squared noise budget, the sum of 1/sigma^2 over all mechanisms: the critic's of the whole, the others' of what the
-    critic leaves; the first fine look at every pair takes the rest.
+    critic leaves; the first fine look at every pair takes the rest. A share of None follows from declared sizes (shares.py).
 
     `epsilon` is the release's, as a hint only: it picks the number of bins and the shares. The noise itself comes from the joint
     accounting (`scale` in TablePlan), so a wrong hint costs utility, never privacy.
     """
 
     epsilon: float = 1.0
-    max_bins: int | None = None         # bins of a numeric column; None: 20, 32, 48 from epsilon 0, 3, 10 on
+    max_bins: int | None = None         # bins of a numeric column; None: 20, 32 from epsilon 0, 3 on
     max_groups: int = 64                # groups of a categorical column; rarer categories share one group
     max_leaves: int = 1024              # leaves of the public grid under the bins, at most
-    bins_share: float = 0.08            # trees over the public grids
-    one_ways_share: float = 0.08        # one block of counts per column
-    coarse_share: float = 0.05          # every pair of columns over coarse groups; the same pairs over all groups take the rest
+    bins_share: float | None = None     # trees over the public grids
+    one_ways_share: float | None = None  # one block of counts per column
+    coarse_share: float | None = None   # every pair of columns over coarse groups; the same pairs over all groups take the rest
     coarse_groups: int = 6              # of a column at the coarse look
-    again_share: float = 0.25           # the most dependent pairs over all groups once more
-    again_part: float = 0.4             # of all pairs
-    target_share: float = 0.2           # every column with a declared target once more; 0 = the target is drawn as any column
-    pivot_share: float = 0.1            # coarse pairs of the columns closest to a target, per class of it; 0 = off
+    again_share: float | None = None    # the most dependent pairs over all groups once more
+    again_part: float | None = None     # of all pairs
+    target_share: float | None = None   # every column with a declared target once more; 0 = the target is drawn as any column
+    pivot_share: float | None = None    # coarse pairs of the columns closest to a target, per class of it; 0 = off
     pivot_columns: int = 5              # how many columns are close
     pivot_groups: int = 6               # coarse groups of each
     target_classes: int = 4             # a target with more classes is drawn as any column
@@ -49,15 +49,14 @@ class TableSettings:
     seed: int = 1                       # public seed of initial weights and generated rows, never of noise
 
     def __post_init__(self) -> None:
-        shares = {"bins_share": self.bins_share, "one_ways_share": self.one_ways_share, "coarse_share": self.coarse_share, "again_share": self.again_share,
-                  "target_share": self.target_share, "pivot_share": self.pivot_share}
-        for name, share in {**shares, "critic_share": self.critic_share}.items():
+        shares = {name: getattr(self, f"{name}_share") for name in ("bins", "one_ways", "coarse", "again", "target", "pivot", "critic")}
+        for name, share in {name: share for name, share in shares.items() if share is not None}.items():
             if not 0 <= share < 1:
-                raise ValueError(f"train.table.{name} must be in [0, 1), got {share}")
+                raise ValueError(f"train.table.{name}_share must be in [0, 1), got {share}")
         if self.bins_share == 0 or self.one_ways_share == 0:
             raise ValueError("train.table: bins_share and one_ways_share must be above 0, the model cannot do without them")
-        if sum(shares.values()) > 0.95:
-            raise ValueError(f"train.table: shares sum to {sum(shares.values()):.3f}; leave at least 0.05 for the pairs")
+        if self.again_part is not None and not 0 < self.again_part <= 1:
+            raise ValueError(f"train.table.again_part must be in (0, 1], got {self.again_part}")
         for name in ("epsilon", "learning_rate", "critic_clip_norm", "critic_weight_limit", "critic_learning_rate"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"train.table.{name} must be above 0, got {getattr(self, name)}")
@@ -71,7 +70,7 @@ class TableSettings:
         """Most bins of a numeric column."""
         if self.max_bins is not None:
             return self.max_bins
-        return 20 if self.epsilon < 3 else 32 if self.epsilon < 10 else 48
+        return 20 if self.epsilon < 3 else 32
 
 
 def from_mapping(given: Mapping[str, Any], *, epsilon: float) -> TableSettings:

@@ -48,7 +48,7 @@ def test_a_numeric_value_comes_back_in_its_own_bin(column: Column, seed: int) ->
     groups, symbols = grouping.of_cell[codes], grouping.symbols
     assert grouping.groups <= 8 + cells.size - cells.leaves
     for place in range(len(symbols.group)):  # whatever a symbol is drawn as lies in the cell's own group again
-        drawn = values_of(cells, symbols, np.full(20, place), rng)
+        drawn = values_of(cells, symbols, np.full(20, place), rng.random(20))
         again = encode(cells, pl.Series(drawn).fill_nan(None))
         assert (grouping.of_cell[again] == symbols.group[place]).all()
         finite = drawn[~np.isnan(drawn)]

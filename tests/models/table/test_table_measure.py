@@ -87,7 +87,7 @@ def test_the_plan_is_a_function_of_the_declaration_alone() -> None:
     assert used == pytest.approx(1.0, rel=0.05)  # weights stand on a grid of tenths
     names = [block.name for block in planned.blocks]
     assert len(names) == len(set(names)) and sum(name.startswith("pair/") for name in names) == 36
-    assert sum(name.startswith("again/") for name in names) == 14
+    assert sum(name.startswith("again/") for name in names) == 15 and sum(name.startswith("coarse/") for name in names) == 36
     assert planned.targets == ("relapse",)  # sex stands in implications: it is drawn in declared order
     assert sum(name.startswith("target/relapse/") for name in names) == 8 and sum(name.startswith("pivot/relapse/") for name in names) == 10
 
@@ -144,8 +144,10 @@ def test_settings_are_checked() -> None:
         from_mapping({"code": 10}, epsilon=1.0)
     with pytest.raises(ValueError, match="critic_share"):
         TableSettings(critic_share=1.5)
+    with pytest.raises(ValueError, match="again_part"):
+        TableSettings(again_part=0)
     with pytest.raises(ValueError, match="leave at least"):
-        TableSettings(again_share=0.9)
+        simulated_plan(again_share=0.9)
 
 
 def test_implications_that_cannot_hold_are_refused_all_at_once() -> None:

@@ -63,7 +63,10 @@ def noisy_pair(dependence: float, seed: int, size: int = 6) -> np.ndarray:
 
 def test_the_second_look_goes_to_dependent_pairs() -> None:
     pairs = {("a", "b"): noisy_pair(0.0, 1), ("a", "c"): noisy_pair(0.5, 2), ("b", "c"): noisy_pair(0.1, 3), ("c", "d"): noisy_pair(0.0, 4)}
-    assert strongest_pairs(pairs, dict.fromkeys(pairs, 20.0), 2) == [("a", "c"), ("b", "c")]
+    noise = dict.fromkeys(pairs, 20.0)
+    assert strongest_pairs([(pairs, noise)], 2) == [("a", "c"), ("b", "c")]
+    blind = {pair: noisy_pair(0.0, 9 + place) for place, pair in enumerate(pairs)}  # a look under heavy noise changes nothing
+    assert strongest_pairs([(blind, dict.fromkeys(pairs, 2_000.0)), (pairs, noise)], 2) == [("a", "c"), ("b", "c")]
 
 
 def test_a_twin_of_a_close_column_is_not_close() -> None:

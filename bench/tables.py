@@ -1,0 +1,149 @@
+"""The table model on public tables: fresh splits, beside a fresh real sample and beside peers; tables and plots in docs/.
+
+    python bench/tables.py run --source adult=PATH --source credit_default=PATH    (what is measured already is not run again)
+    python bench/tables.py peers --source adult=PATH --rows FOLDER                 (scores what bench/peers.py made)
+    python bench/tables.py write                                                   (docs/benchmarks.md from bench/results/)
+
+Settings stand in the project's defaults and were chosen on split 1; the splits here are others.
+"""
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import table_data
+import table_score
+import table_tables
+
+from pipeline import params
+from pipeline.dp.marginals import MeasurementStore
+from pipeline.dp.noise import NoiseStream
+from pipeline.dp.tape import Tape
+from pipeline.models import synthesizer, table
+from pipeline.params import PrivacyParams
+from pipeline.schema import Schema
+
+DELTA = 1e-6
+EPSILONS = (1.0, 3.0, 10.0)
+RESULTS = table_data.ROOT / "bench" / "results" / "tables.json"
+
+
+def fitted(declared: Schema, train: pl.DataFrame, epsilon: float, *, with_targets: bool = True, **settings: Any) -> tuple[table.TableModel, float]:
+    """(model, CPU-seconds of planning and fitting)."""
+    train_params = dataclasses.replace(params.load(table_data.ROOT / "params.yaml").train, table=settings)
+    told = declared if with_targets else dataclasses.replace(declared, targets=())
+    started = time.process_time()
+    planned = synthesizer.plan(told, PrivacyParams(epsilon=epsilon, delta=DELTA), train_params)
+    with tempfile.TemporaryDirectory() as folder:
+        model = table.fit(train, planned.table, planned.table_scale, store=MeasurementStore(Path(folder) / "counts"), tape=Tape(),
+                          noise=NoiseStream(), checkpoint=Path(folder), progress=lambda line: None)
+    return model, time.process_time() - started
+
+
+def ours(declared: Schema, rows: pl.DataFrame, split: int, epsilon: float, *, with_targets: bool) -> dict[str, float]:
+    """Figures and costs of one fit on one split."""
+    train, holdout = table_data.split(rows, split)
+    model, seconds = fitted(declared, train, epsilon, with_targets=with_targets)
+    started = time.process_time()
+    drawn = model.sample(len(train), np.random.default_rng(split))
+    drawing = time.process_time() - started
+    return scored(declared, train, holdout, drawn) | {"fit_cpu_seconds": seconds, "rows_per_cpu_second": len(train) / drawing}
+
+
+def floor(declared: Schema, rows: pl.DataFrame, split: int) -> dict[str, float]:
+    """A bootstrap of the training rows in place of synthetic ones."""
+    train, holdout = table_data.split(rows, split)
+    return scored(declared, train, holdout, train[np.random.default_rng(split).integers(0, len(train), len(train))])
+
+
+def scored(declared: Schema, train: pl.DataFrame, holdout: pl.DataFrame, synthetic: pl.DataFrame) -> dict[str, float]:
+    return table_score.figures(train, holdout, synthetic, declared.patients, declared.targets[0])
+
+
+def wanted_runs(datasets: list[str]) -> Iterator[tuple[str, str, float, int]]:
+    """(dataset, model, epsilon, split), the more telling first."""
+    for model, epsilons in (("ours", EPSILONS), ("real", (0.0,)), ("ours, no target", EPSILONS)):
+        for split in table_data.FRESH:
+            for epsilon in epsilons:
+                for dataset in datasets:
+                    yield dataset, model, epsilon, split
+
+
+def run(options: argparse.Namespace) -> None:
+    sources = sources_of(options)
+    tables = {name: table_data.load(name, source) for name, source in sources.items()}
+    for dataset, model, epsilon, split in wanted_runs(list(sources)):
+        results = read()
+        key = {"dataset": dataset, "model": model, "epsilon": epsilon, "split": split}
+        if any(key.items() <= row.items() for row in results):
+            continue
+        declared, rows = tables[dataset]
+        found = floor(declared, rows, split) if model == "real" else ours(declared, rows, split, epsilon, with_targets=model == "ours")
+        keep([*read(), key | found])
+        sys.stderr.write(f"{dataset} {model} epsilon {epsilon:g} split {split}: " + ", ".join(f"{k} {v:.4g}" for k, v in found.items()) + "\n")
+
+
+def peers(options: argparse.Namespace) -> None:
+    """Rows that bench/peers.py left under `--rows`, scored on the split that they come from; `<peer>-<epsilon>.parquet` or `<peer>.parquet`."""
+    for dataset, source in sources_of(options).items():
+        declared, rows = table_data.load(dataset, source)
+        train, holdout = table_data.split(rows, table_data.PEERS)
+        for made in sorted((options.rows / dataset).glob("*.json")):
+            costs = json.loads(made.read_text(encoding="utf-8"))
+            peer, _, epsilon = made.stem.rpartition("-")
+            name, budget = (peer, float(epsilon)) if epsilon.replace(".", "").isdigit() else (made.stem, 0.0)
+            key = {"dataset": dataset, "model": name, "epsilon": budget, "split": table_data.PEERS}
+            if made.stem == "domain" or any(key.items() <= row.items() for row in read()):
+                continue
+            synthetic = made.with_suffix(".parquet")
+            found = scored(declared, train, holdout, pl.read_parquet(synthetic)) if synthetic.is_file() else {}
+            keep([*read(), key | found | {k: v for k, v in costs.items() if k in ("fit_cpu_seconds", "draw_cpu_seconds", "peak_mb", "version", "error")}])
+            sys.stderr.write(f"{dataset} {made.stem}: {found}\n")
+
+
+def sources_of(options: argparse.Namespace) -> dict[str, Path]:
+    found = dict(text.split("=", 1) for text in options.source)
+    if unknown := set(found) - set(table_data.DATASETS):
+        raise SystemExit(f"--source {', '.join(sorted(unknown))}: the datasets are {', '.join(table_data.DATASETS)}")
+    return {name: Path(path) for name, path in found.items()}
+
+
+def read() -> list[dict[str, Any]]:
+    return json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.is_file() else []
+
+
+def keep(rows: list[dict[str, Any]]) -> None:
+    """Written whole or not at all, a line per run."""
+    temporary = RESULTS.with_suffix(".tmp")
+    rounded = [{key: float(f"{value:.5g}") if isinstance(value, float) else value for key, value in row.items()} for row in rows]
+    temporary.write_text("[\n" + ",\n".join(json.dumps(row) for row in rounded) + "\n]\n", encoding="utf-8")
+    temporary.replace(RESULTS)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(dest="command", required=True)
+    for name in ("run", "peers"):
+        command = commands.add_parser(name)
+        command.add_argument("--source", action="append", required=True, metavar="DATASET=PATH", help="a public dataset and its folder")
+        if name == "peers":
+            command.add_argument("--rows", type=Path, required=True, help="what bench/peers.py wrote")
+    commands.add_parser("write")
+    options = parser.parse_args()
+    if options.command == "write":
+        table_tables.write(read())
+    else:
+        {"run": run, "peers": peers}[options.command](options)
+
+
+if __name__ == "__main__":
+    main()
