@@ -19,11 +19,16 @@ PEERS = 11                    # the split on which peers run
 
 
 def load(name: str, source: Path) -> tuple[Schema, pl.DataFrame]:
-    """(declaration, every row as ingest types it, the declared columns). `source`: the folder with the dataset's file."""
+    """(declaration, every row as ingest types it, the declared columns). `source`: the folder with the dataset's file.
+
+    Ingest names people without a key of their own anew each time and orders rows by name: such rows are sorted, so that splits are the same.
+    """
     declared = schema.load(ROOT / "datasets" / f"{name}.yaml")
     with tempfile.TemporaryDirectory() as scratch:
         patients, _ = ingested(declared, source, params.load(ROOT / "params.yaml"), Path(scratch))
-    return declared, patients.select("patient_id", *declared.patients)
+    rows = patients.select("patient_id", *declared.patients)
+    has_key = any(table.key for table in declared.tables.values())
+    return declared, rows if has_key else rows.sort(*declared.patients)
 
 
 def split(rows: pl.DataFrame, seed: int) -> tuple[pl.DataFrame, pl.DataFrame]:

@@ -2,7 +2,7 @@
 
     python bench/tables.py run --source adult=PATH --source credit_default=PATH    (what is measured already is not run again)
     python bench/tables.py peers --source adult=PATH --rows FOLDER                 (scores what bench/peers.py made)
-    python bench/tables.py write                                                   (docs/benchmarks.md from bench/results/)
+    python bench/tables.py write             (docs/benchmarks.md from bench/results/, growth and ablation too)
 
 Settings stand in the project's defaults and were chosen on split 1; the splits here are others.
 """
@@ -71,8 +71,9 @@ def scored(declared: Schema, train: pl.DataFrame, holdout: pl.DataFrame, synthet
 
 def wanted_runs(datasets: list[str]) -> Iterator[tuple[str, str, float, int]]:
     """(dataset, model, epsilon, split), the more telling first."""
-    for model, epsilons in (("ours", EPSILONS), ("real", (0.0,)), ("ours, no target", EPSILONS)):
-        for split in table_data.FRESH:
+    for model, epsilons, splits in (("ours", EPSILONS, table_data.FRESH), ("real", (0.0,), table_data.FRESH),
+                                    ("ours, no target", EPSILONS, table_data.FRESH[:2])):
+        for split in splits:
             for epsilon in epsilons:
                 for dataset in datasets:
                     yield dataset, model, epsilon, split
@@ -88,7 +89,7 @@ def run(options: argparse.Namespace) -> None:
             continue
         declared, rows = tables[dataset]
         found = floor(declared, rows, split) if model == "real" else ours(declared, rows, split, epsilon, with_targets=model == "ours")
-        keep([*read(), key | found])
+        keep_at(RESULTS, [*read(), key | found])
         sys.stderr.write(f"{dataset} {model} epsilon {epsilon:g} split {split}: " + ", ".join(f"{k} {v:.4g}" for k, v in found.items()) + "\n")
 
 
@@ -106,7 +107,8 @@ def peers(options: argparse.Namespace) -> None:
                 continue
             synthetic = made.with_suffix(".parquet")
             found = scored(declared, train, holdout, pl.read_parquet(synthetic)) if synthetic.is_file() else {}
-            keep([*read(), key | found | {k: v for k, v in costs.items() if k in ("fit_cpu_seconds", "draw_cpu_seconds", "peak_mb", "version", "error")}])
+            known = {name: costs[name] for name in ("fit_cpu_seconds", "draw_cpu_seconds", "peak_mb", "version", "error") if name in costs}
+            keep_at(RESULTS, [*read(), key | found | known])
             sys.stderr.write(f"{dataset} {made.stem}: {found}\n")
 
 
@@ -121,12 +123,12 @@ def read() -> list[dict[str, Any]]:
     return json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.is_file() else []
 
 
-def keep(rows: list[dict[str, Any]]) -> None:
+def keep_at(path: Path, rows: list[dict[str, Any]]) -> None:
     """Written whole or not at all, a line per run."""
-    temporary = RESULTS.with_suffix(".tmp")
+    temporary = path.with_suffix(".tmp")
     rounded = [{key: float(f"{value:.5g}") if isinstance(value, float) else value for key, value in row.items()} for row in rows]
     temporary.write_text("[\n" + ",\n".join(json.dumps(row) for row in rounded) + "\n]\n", encoding="utf-8")
-    temporary.replace(RESULTS)
+    temporary.replace(path)
 
 
 def main() -> None:

@@ -100,8 +100,11 @@ def merge_cells(counts: np.ndarray, most: int) -> np.ndarray:
         target *= 1.1
 
 
-def numeric_grouping(cells: Domain, levels: Sequence[np.ndarray], sigmas: Sequence[float], most: int) -> Grouping:
-    """Bins of a numeric column. `levels`: noisy counts of each level, nodes first, then atoms and missing (the same at every level)."""
+def numeric_grouping(cells: Domain, levels: Sequence[np.ndarray], sigmas: Sequence[float], most: int, heaps: bool = True) -> Grouping:
+    """At most `most` bins of a numeric column, and its specials.
+
+    levels: noisy counts of each level, nodes first, then atoms and missing (the same at every level). heaps: look for round numbers.
+    """
     specials = cells.size - cells.leaves
     tree = consistent_tree([level[: len(level) - specials] for level in levels], sigmas)
     total = max(float(tree[0].sum()), 1.0)
@@ -112,7 +115,8 @@ def numeric_grouping(cells: Domain, levels: Sequence[np.ndarray], sigmas: Sequen
     group, share, start, stop = [], [], [], []
     for place, (first, last, count) in enumerate(terminal):
         of_cell[first:last] = bins[place]
-        for low, high, part in _heaped(cells, first, last, count, tree[-1], sigmas[-1]) or _segments(cells, first, last):
+        heap = _heaped(cells, first, last, count, tree[-1], sigmas[-1]) if heaps else []
+        for low, high, part in heap or _segments(cells, first, last):
             group.append(bins[place])
             share.append((count + 1e-9) * part)
             start.append(low)

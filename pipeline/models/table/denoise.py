@@ -26,8 +26,8 @@ class Targets:
     independent: int                                     # pairs in which nothing rose above the noise
 
 
-def targets(measured: Measured, allowed: Relations) -> Targets:
-    """`allowed`: group pairs that the declared implications leave possible; the others are known to be empty."""
+def targets(measured: Measured, allowed: Relations, *, shrink: bool = True) -> Targets:
+    """`allowed`: group pairs that the declared implications leave possible; the others are known to be empty. shrink: take noise out of pairs."""
     estimates = _margin_estimates(measured)
     size = _size(measured)
     margins = {name: on_simplex(value, size) / size for name, (value, _) in estimates.items()}
@@ -36,19 +36,23 @@ def targets(measured: Measured, allowed: Relations) -> Targets:
     for (a, b), noisy in measured.coarse.items():
         sigma = measured.sigmas[f"coarse/{a}/{b}"]
         expected = np.outer(rough[a], rough[b])
-        residual, rank = shrunk_residual(noisy - size * expected, sigma)
+        residual, rank = _residual(noisy - size * expected, sigma, shrink)
         independent += rank == 0
         coarse[a, b] = expected + residual / size
         coarse_weights[a, b] = (size / sigma) ** 2
     for (a, b), noisy in measured.pairs.items():
         sigma = measured.pair_sigmas[a, b]
         expected = _spread(np.maximum(coarse[a, b], 0.0), (measured.merged[a], measured.merged[b]), (margins[a], margins[b]))
-        residual, _ = shrunk_residual(noisy - size * expected, sigma)
+        residual, _ = _residual(noisy - size * expected, sigma, shrink)
         pairs[a, b] = _possible(expected + residual / size, allowed.get((a, b)))
         weights[a, b] = (size / sigma) ** 2
     margin_weights = {name: size**2 / variance for name, (_, variance) in estimates.items()}
     return Targets(size=size, margins=margins, merged=measured.merged, coarse=coarse, coarse_weights=coarse_weights, pairs=pairs,
                    pair_weights=weights, margin_weights=margin_weights, independent=independent)
+
+
+def _residual(residual: np.ndarray, sigma: float, shrink: bool) -> tuple[np.ndarray, int]:
+    return shrunk_residual(residual, sigma) if shrink else (residual, min(residual.shape))
 
 
 def _spread(coarse: np.ndarray, merged: tuple[np.ndarray, np.ndarray], margins: tuple[np.ndarray, np.ndarray]) -> np.ndarray:

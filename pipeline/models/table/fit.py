@@ -44,7 +44,8 @@ def fit(patients: pl.DataFrame, plan: TablePlan, scale: float, *, store: Measure
     domains = plan.domains()
     symbols = {name: grouping.symbols for name, grouping in measured.groupings.items()}
     found = relations(domains, symbols, plan.implications)
-    wanted = targets(measured, {key: _between_groups(matrix, symbols[key[0]], symbols[key[1]]) for key, matrix in found.items()})
+    wanted = targets(measured, {key: _between_groups(matrix, symbols[key[0]], symbols[key[1]]) for key, matrix in found.items()},
+                     shrink=plan.settings.shrink)
     names = [column.name for column in plan.columns]
     blocks = Blocks(tuple(names), tuple(symbols[name].groups for name in names))
     logits = fit_table(wanted, blocks, plan.settings, device=device, progress=progress)
@@ -59,7 +60,7 @@ def fit(patients: pl.DataFrame, plan: TablePlan, scale: float, *, store: Measure
         q, network = distil(q, wanted, blocks, plan.settings, progress=progress)
     table = {name: q[:, blocks.span(name)].cpu().numpy().astype(np.float32) for name in names}
     table = keep_margins(table, wanted.margins, domains, symbols, found, plan.settings.seed)
-    edges = fit_edges(measured, wanted, table, domains, symbols, children=_free(plan))
+    edges = fit_edges(measured, wanted, table, domains, symbols, children=_free(plan) if plan.settings.edges else ())
     last = _target_heads(plan, measured, wanted.size, sampler(names, domains, symbols, table, found, edges=edges), progress)
     return TableModel(plan, symbols, table, edges, last, network, _notes(measured, wanted, edges))
 

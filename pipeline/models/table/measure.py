@@ -88,7 +88,7 @@ def measure(real_codes: dict[str, np.ndarray], plan: TablePlan, scale: float, *,
             levels = [read(f"tree/{name}/{level}", partial(_level_counts, real_codes[name], cells, level))
                       for level in range(1, cells.depth + 1)]
             groupings[name] = numeric_grouping(cells, levels, [sigmas[f"tree/{name}/{lv}"] for lv in range(1, cells.depth + 1)],
-                                               plan.settings.bins)
+                                               plan.settings.bins, plan.settings.heaps)
     progress("trees measured")
     for name, cells in domains.items():
         if cells.is_numeric:

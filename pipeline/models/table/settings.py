@@ -31,6 +31,9 @@ class TableSettings:
     pivot_groups: int = 6               # coarse groups of each
     target_classes: int = 4             # a target with more classes is drawn as any column
     pair_exponent: float = 0.4          # weight of a pair at its first fine look = (declared cells) ** exponent
+    shrink: bool = True                 # shrink the known noise out of pairs before the fit
+    heaps: bool = True                  # a leaf much heavier than its neighbours stands at its roundest number
+    edges: bool = True                  # tie strongly dependent numeric columns beyond the codes
     critic_share: float = 0.0           # DP-SGD critic; 0 = no critic
     network: bool = False               # distil the latent table into the residual network
     codes: int = 500                    # latent codes
@@ -53,8 +56,8 @@ class TableSettings:
         for name, share in {name: share for name, share in shares.items() if share is not None}.items():
             if not 0 <= share < 1:
                 raise ValueError(f"train.table.{name}_share must be in [0, 1), got {share}")
-        if self.bins_share == 0 or self.one_ways_share == 0:
-            raise ValueError("train.table: bins_share and one_ways_share must be above 0, the model cannot do without them")
+        if 0 in (self.bins_share, self.one_ways_share, self.coarse_share):
+            raise ValueError("train.table: bins_share, one_ways_share and coarse_share must be above 0, the model cannot do without them")
         if self.again_part is not None and not 0 < self.again_part <= 1:
             raise ValueError(f"train.table.again_part must be in (0, 1], got {self.again_part}")
         for name in ("epsilon", "learning_rate", "critic_clip_norm", "critic_weight_limit", "critic_learning_rate"):
