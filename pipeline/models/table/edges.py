@@ -7,6 +7,7 @@ all of its sums are exact (message passing, Pearl 1988). Mixtures of trees: Meil
 """
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -24,6 +25,7 @@ from pipeline.models.table.shrink import shrunk_residual
 _ROUNDS = 50
 _MOST = 4.0  # times the codes' word that a cell may become: far from the diagonal what looks like more is noise
 _MISFIT = 0.05  # by which a pair's mean product may miss that of the copula with its coarse groups
+_COARSE = 0.2  # variance of a column's normal scores below which its groups tell no correlation
 _STRONG = 0.5  # correlation of normal scores from which on codes blur a pair
 _CLEAR = 4.0  # standard deviations of its noise that a correlation must have
 
@@ -82,6 +84,8 @@ def _correlation(measured: Measured, wanted: Targets, pair: tuple[str, str], ord
     """
     fine = [_ordered(wanted.margins[name], orders[name], None) for name in pair]
     rough = [_ordered(wanted.margins[name], orders[name], measured.merged[name]) for name in pair]
+    if min(_spread(shares) for _, shares in (*fine, *rough)) < _COARSE:
+        return _Told(0.0, math.inf, 0.0)  # nearly all patients stand in one group
     mean, noise, product = _mean_product(measured.coarse[pair], measured.sigmas[f"coarse/{pair[0]}/{pair[1]}"], rough)
     means = [_copula_mean(fine, _solved(mean, rough, product))]
     variances = [noise**2 + _MISFIT**2]
@@ -93,6 +97,11 @@ def _correlation(measured: Measured, wanted: Targets, pair: tuple[str, str], ord
     weights = 1 / np.array(variances)
     mean = float(weights @ np.array(means) / weights.sum())
     return _Told(_solved(mean, fine, product), float(weights.sum() ** -0.5), mean)
+
+
+def _spread(share: np.ndarray) -> float:
+    """Variance of the groups' normal scores: 1 for infinitely many groups, 0 for one."""
+    return float((share * _scores(share) ** 2).sum() / max(float(share.sum()), 1e-12))
 
 
 Side = tuple[np.ndarray, np.ndarray]  # groups by value, their shares
