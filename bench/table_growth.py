@@ -92,7 +92,7 @@ def main() -> None:
         return
     found = []
     for n, width in dict.fromkeys([*((n, 30) for n in ROWS), *((50_000, width) for width in COLUMNS)]):
-        said = subprocess.run([sys.executable, __file__, "--one", str(n), str(width)], env=os.environ | {"OMP_NUM_THREADS": "2"}, check=True,
+        said = subprocess.run([sys.executable, __file__, "--one", str(n), str(width)], env=os.environ | {"OMP_NUM_THREADS": "1"}, check=True,
                               capture_output=True, text=True)
         found.append({name: round(value, 1) for name, value in json.loads(said.stdout.splitlines()[-1]).items()})
         sys.stderr.write(f"{found[-1]}\n")
