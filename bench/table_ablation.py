@@ -18,12 +18,12 @@ SPLITS = table_data.FRESH[:1]
 EPSILON = 1.0
 PARTS: dict[str, dict[str, object]] = {
     "as it is": {},
+    "no round numbers": {"heaps": False},
+    "no edges": {"edges": False},
     "no target drawn from all columns": {"target_share": 0.0},
     "no classes per pair of columns": {"pivot_share": 0.0},
     "no second look at strong pairs": {"again_share": 0.0},
     "noise not shrunk out of pairs": {"shrink": False},
-    "no round numbers": {"heaps": False},
-    "no edges": {"edges": False},
     "10 bins": {"max_bins": 10},
     "40 bins": {"max_bins": 40},
     "network in place of the latent table": {"network": True},

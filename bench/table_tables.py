@@ -19,6 +19,7 @@ NAMES = {OURS: "**Syndasera**", "ours, no target": "Syndasera, no target declare
          "mostlyai-dp": "TabularARGN, DP (mostlyai)", "smartnoise-dpctgan": "DP-CTGAN (smartnoise)"}
 COLUMNS = {"two_way_tvd": "2-way TVD", "one_way_tvd": "1-way", "quality": "quality", "auc": "AUC", "detection": "detection",
            "fit_cpu_seconds": "fit, CPU-s"}
+COLOURS = {model: f"C{place}" for place, model in enumerate(NAMES)}
 Rows = Sequence[dict[str, Any]]
 
 
@@ -58,7 +59,8 @@ def _cell(rows: Rows, name: str) -> str:
         return "-"
     if name == "fit_cpu_seconds":
         return f"{np.mean(values):,.0f}"
-    return f"{np.mean(values):.3f}" + (f" ({np.std(values, ddof=1):.3f})" if len(values) > 1 else "")
+    digits = 4 if name.endswith("_tvd") else 3
+    return f"{np.mean(values):.{digits}f}" + (f" ({np.std(values, ddof=1):.{digits}f})" if len(values) > 1 else "")
 
 
 def picture(rows: Rows, out: Path) -> None:
@@ -72,7 +74,7 @@ def picture(rows: Rows, out: Path) -> None:
             if points:
                 spread = [np.std(v, ddof=1) if len(v) > 1 else 0.0 for v in values]
                 axes.errorbar(points, [np.mean(v) for v in values], yerr=spread, marker="o", capsize=2, label=NAMES[model].strip("*"),
-                              linewidth=2.4 if model == OURS else 1.0)
+                              color=COLOURS[model], linewidth=2.4 if model == OURS else 1.0)
         for model, style in ((REAL, "--"), ("mostlyai", ":")):
             if level := [row[name] for row in mine if row["model"] == model]:
                 axes.axhline(float(np.mean(level)), linestyle=style, color="0.4", linewidth=1, label=NAMES[model])
@@ -109,14 +111,18 @@ def growth_table(rows: Rows) -> str:
 
 
 def grown(rows: Rows, out: Path) -> None:
+    fixed_rows = 50_000
     figure = Figure(figsize=(9, 3.4), layout="constrained")
     for axes, (name, fixed, label) in zip(figure.subplots(1, 2), (("rows", ("columns", 30), "rows, at 30 columns"),
-                                                                    ("columns", ("rows", 50_000), "columns, at 50,000 rows")), strict=True):
+                                                                    ("columns", ("rows", fixed_rows), "columns, at 50,000 rows")), strict=True):
         mine = sorted((row for row in rows if row[fixed[0]] == fixed[1]), key=lambda row: row[name])
         axes.plot([row[name] for row in mine], [row["wall_seconds"] for row in mine], marker="o", label="seconds of the fit")
         axes.plot([row[name] for row in mine], [row["peak_mb"] for row in mine], marker="s", label="peak MB")
         axes.set(xscale="log", yscale="log", xlabel=label)
-        axes.set_xticks([row[name] for row in mine], [f"{row[name]:,.0f}" for row in mine])
+        ticks = [row[name] for row in mine if row[name] != fixed_rows]
+        axes.set_xticks(ticks, [f"{tick:,.0f}" for tick in ticks])
+        axes.set_yticks([10, 30, 100, 300, 1000, 3000], ["10", "30", "100", "300", "1,000", "3,000"])
+        axes.set_ylim(8, 4000)
         axes.minorticks_off()
         axes.spines[["top", "right"]].set_visible(False)
     figure.axes[0].legend(frameon=False)

@@ -56,4 +56,4 @@ def test_the_table_names_every_run_and_its_failures() -> None:
     row = {"dataset": "adult", "epsilon": 1.0, "two_way_tvd": 0.04, "one_way_tvd": 0.01, "quality": 0.99, "auc": 0.88, "detection": 0.7}
     said = table_tables.table([row | {"model": "ours", "split": 11}, row | {"model": "ours", "split": 12, "two_way_tvd": 0.02},
                                {"dataset": "adult", "model": "dpmm-aim", "epsilon": 1.0, "split": 11, "error": "stopped after 2400 s"}])
-    assert "| **Syndasera** | 1 | 2 | 0.030 (0.014) |" in said and "stopped after 2400 s" in said
+    assert "| **Syndasera** | 1 | 2 | 0.0300 (0.0141) |" in said and "stopped after 2400 s" in said
