@@ -24,7 +24,7 @@ import table_data
 import table_score
 import table_tables
 
-from pipeline import params
+from pipeline import files, params
 from pipeline.dp.marginals import MeasurementStore
 from pipeline.dp.noise import NoiseStream
 from pipeline.dp.tape import Tape
@@ -125,10 +125,9 @@ def read() -> list[dict[str, Any]]:
 
 def keep_at(path: Path, rows: list[dict[str, Any]]) -> None:
     """Written whole or not at all, a line per run."""
-    temporary = path.with_suffix(".tmp")
     rounded = [{key: float(f"{value:.5g}") if isinstance(value, float) else value for key, value in row.items()} for row in rows]
-    temporary.write_text("[\n" + ",\n".join(json.dumps(row) for row in rounded) + "\n]\n", encoding="utf-8")
-    temporary.replace(path)
+    with files.replacing(path) as temporary:
+        temporary.write_text("[\n" + ",\n".join(json.dumps(row) for row in rounded) + "\n]\n", encoding="utf-8")
 
 
 def main() -> None:

@@ -58,11 +58,16 @@ def distances(real: pl.DataFrame, other: pl.DataFrame, columns: Mapping[str, Col
     """Mean one-way and two-way TVD over all columns and pairs, and each column's own."""
     first, second = binned(real, other, columns)
     one_way = {name: tvd(first[name], second[name]) for name in first}
+    return {"one_way_tvd": _mean(list(one_way.values())), "two_way_tvd": _mean(two_way(first, second)), "columns": one_way}
+
+
+def two_way(first: Mapping[str, np.ndarray], second: Mapping[str, np.ndarray]) -> list[float]:
+    """TVD of each pair of columns of two tables in integer codes, as `binned` makes them."""
     pairs = []
     for left, right in combinations(first, 2):
         width = int(max(first[right].max(initial=0), second[right].max(initial=0))) + 1
         pairs.append(tvd(first[left].astype(np.int64) * width + first[right], second[left].astype(np.int64) * width + second[right]))
-    return {"one_way_tvd": _mean(list(one_way.values())), "two_way_tvd": _mean(pairs), "columns": one_way}
+    return pairs
 
 
 def _mean(values: list[float]) -> float:

@@ -61,6 +61,13 @@ def closest_pairs(target: str, pairs: Mapping[Pair, np.ndarray], sigmas: Mapping
     return [pair for pair in combinations(told, 2) if set(pair) <= set(chosen)]
 
 
+def by_class(target: str, other: str, pairs: Mapping[Pair, np.ndarray], sigmas: Mapping[Pair, float]) -> tuple[np.ndarray, float]:
+    """(noisy counts [classes of the target, groups of the other column], sigma), whichever of the two stands first in the pair."""
+    if (target, other) in pairs:
+        return pairs[target, other], sigmas[target, other]
+    return pairs[other, target].T, sigmas[other, target]
+
+
 def coarse_groups(counts: np.ndarray, sigma: float, wanted: int) -> np.ndarray:
     """A coarse group for each group of a column, int64 [groups], at most `wanted`: equal numbers of patients, ordered by the target.
 

@@ -116,8 +116,7 @@ class Sampler:
         groups = np.empty(n, np.int64)
         for first in range(0, n, _CHUNK):
             part = slice(first, first + _CHUNK)
-            ladder = np.cumsum(head.chances[rows.codes[part]] * head.ratio[given[part]], 1)
-            groups[part] = (ladder <= (uniform[part] * ladder[:, -1])[:, None]).sum(1).clip(max=ladder.shape[1] - 1)
+            groups[part] = pick(head.chances[rows.codes[part]] * head.ratio[given[part]], uniform[part])
         scores = self.lines[parent].scores(rows.symbols[parent], rows.places[parent])
         picked, places = self.lines[head.edge.child].place(groups, rng.random(n), scores, head.edge.correlation)
         if head.symbols.missing.any():
@@ -135,11 +134,15 @@ class Sampler:
             mass = chances.sum(1)
             if name in self.conditioned:
                 weights = weights * mass / np.maximum(self.conditioned[name][rows.codes], 1e-12)
-            ladder = np.cumsum(chances, 1)
-            below = even[:, self.names.index(name) + 1] * _BELOW_ONE * mass
-            rows.symbols[name] = (ladder <= below[:, None]).sum(1).clip(max=len(symbols.group) - 1)
+            rows.symbols[name] = pick(chances, even[:, self.names.index(name) + 1] * _BELOW_ONE)
             groups[name] = symbols.group[rows.symbols[name]]
         return weights
+
+
+def pick(chances: np.ndarray, uniform: np.ndarray) -> np.ndarray:
+    """A place in each row, int64 [n], by its chances [n, places], which need not sum to 1. uniform: float [n] in [0, 1)."""
+    ladder = np.cumsum(chances, 1)
+    return np.asarray((ladder <= (uniform * ladder[:, -1])[:, None]).sum(1).clip(max=ladder.shape[1] - 1))
 
 
 def _even(n: int, dimensions: int, rng: np.random.Generator) -> np.ndarray:
@@ -170,9 +173,7 @@ def _legal(head: Head, codes: np.ndarray, picked: np.ndarray, parents: Sequence[
         chances = head.chances[codes[rows]] * allowed
         empty = (chances.sum(1) <= 1e-12) & ~dead
         chances[empty] = allowed[empty]
-        ladder = np.cumsum(chances, 1)
-        found = (ladder <= (rng.random(len(rows)) * ladder[:, -1])[:, None]).sum(1)
-        picked[rows] = np.where(dead, -1, found.clip(max=head.chances.shape[1] - 1))
+        picked[rows] = np.where(dead, -1, pick(chances, rng.random(len(rows))))
     if (picked < 0).any():
         raise ValueError("the declared implications leave no value of a column for some combination of three or more parents: "
                          "add the implication that rules the combination out")

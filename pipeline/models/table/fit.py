@@ -15,7 +15,7 @@ from pipeline.dp.tape import Tape
 from pipeline.models.table.bins import Grouping, Symbols
 from pipeline.models.table.conditions import sampler
 from pipeline.models.table.critic import refine
-from pipeline.models.table.decode import Sampler
+from pipeline.models.table.decode import Sampler, pick
 from pipeline.models.table.denoise import Targets, targets
 from pipeline.models.table.edges import Edge, fit_edges
 from pipeline.models.table.generator import Blocks, fit_table, heads
@@ -82,8 +82,7 @@ def _target_heads(plan: TablePlan, measured: Measured, size: float, prepared: Sa
     made: list[TargetHead] = []
     for target in wanted:
         made.append(fit_head(target, measured, size, groups))
-        chances = np.cumsum(made[-1].chances(groups), 1)
-        groups[target] = (chances <= (rng.random(_DRAWS) * chances[:, -1])[:, None]).sum(1).clip(max=chances.shape[1] - 1)
+        groups[target] = pick(made[-1].chances(groups), rng.random(_DRAWS))
         progress(f"{target} fitted from all columns")
     return tuple(made)
 

@@ -16,7 +16,7 @@ from pipeline.dp.marginals import MeasurementStore, NoisyCounts, one_way_counts,
 from pipeline.dp.noise import NoiseStream
 from pipeline.dp.tape import Tape
 from pipeline.models.table.bins import Grouping, category_grouping, numeric_grouping
-from pipeline.models.table.choose import Pair, closest_pairs, coarse_groups, coarse_map, strongest_pairs
+from pipeline.models.table.choose import Pair, by_class, closest_pairs, coarse_groups, coarse_map, strongest_pairs
 from pipeline.models.table.encode import BRANCHING, Domain, encode
 from pipeline.models.table.lines import groups_by_value
 from pipeline.models.table.plan import TablePlan, level_sizes
@@ -127,7 +127,7 @@ def measure(real_codes: dict[str, np.ndarray], plan: TablePlan, scale: float, *,
     for t in plan.targets:
         n_pivots = sum(name.startswith(f"pivot/{t}/") for name in mechanisms)
         for place, (a, b) in enumerate(closest_pairs(t, pairs, pair_sigmas, plan.settings.pivot_columns) if n_pivots else ()):
-            alike = {name: _coarse_for(t, name, pairs, pair_sigmas, plan.settings.pivot_groups) for name in (a, b)}
+            alike = {name: coarse_groups(*by_class(t, name, pairs, pair_sigmas), plan.settings.pivot_groups) for name in (a, b)}
             name = f"pivot/{t}/{place}"
             counts = read(name, partial(_class_counts, codes[t], alike[a][codes[a]], alike[b][codes[b]],
                                         (size[t], int(alike[a].max()) + 1, int(alike[b].max()) + 1)))
@@ -183,8 +183,3 @@ def _group_counts(codes: np.ndarray, grouping: Grouping) -> np.ndarray:
 def _class_counts(target: np.ndarray, a: np.ndarray, b: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
     """Rows per class and pair of coarse groups, int64 `shape`: classes are disjoint, so a row hits one cell."""
     return pair_counts(target.astype(np.int64) * shape[1] + a, b, shape[0] * shape[1], shape[2]).reshape(shape)
-
-
-def _coarse_for(target: str, name: str, pairs: dict[Pair, np.ndarray], sigmas: dict[Pair, float], wanted: int) -> np.ndarray:
-    pair = (target, name) if (target, name) in pairs else (name, target)
-    return coarse_groups(pairs[pair] if pair[0] == target else pairs[pair].T, sigmas[pair], wanted)

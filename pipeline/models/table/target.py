@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from pipeline.models.table.choose import Pair
+from pipeline.models.table.choose import Pair, by_class
 from pipeline.models.table.measure import Measured
 
 _STEPS, _LEARNING_RATE = 200, 0.1
@@ -46,7 +46,6 @@ class TargetHead:
                 scores += weights[of_a[groups[a][rows]], of_b[groups[b][rows]]]
             made[rows] = np.exp(scores - scores.max(1, keepdims=True))
         return made / made.sum(1, keepdims=True)
-
 
     def described(self) -> dict[str, Any]:
         """Which columns the arrays of `arrays` belong to; JSON."""
@@ -109,9 +108,8 @@ def fit_head(target: str, measured: Measured, size: float, groups: Mapping[str, 
 
 
 def _one(target: str, name: str, measured: Measured, size: float, drawn: np.ndarray) -> _Moment:
-    pair = (target, name) if (target, name) in measured.pairs else (name, target)
-    block = measured.pairs[pair] if pair[0] == target else measured.pairs[pair].T
-    return _Moment(block / size, _SLACK_OF_ONE * measured.pair_sigmas[pair] / size, drawn)
+    block, sigma = by_class(target, name, measured.pairs, measured.pair_sigmas)
+    return _Moment(block / size, _SLACK_OF_ONE * sigma / size, drawn)
 
 
 @dataclass(frozen=True, eq=False)
