@@ -136,6 +136,7 @@ def _add_tools(commands: argparse._SubParsersAction, whole: bool) -> None:
     fit.add_argument("--source", type=Path, required=True, help="folder or file of the source tables")
     fit.add_argument("--epsilon", type=float, required=True, help="privacy loss of the model")
     fit.add_argument("--delta", type=float, default=1e-6, help="default 1e-6")
+    fit.add_argument("--extract-date", type=_date, help="public last day of observation, YYYY-MM-DD; datasets of pathways")
     fit.add_argument("--model", type=Path, required=True, help="folder to write the model to; it must not exist")
     draw = _add(commands, "draw", "draw synthetic patients from a finished or published model, free", _lazy("tools", "draw"))
     draw.add_argument("--model", type=Path, required=True, help="a model's folder")
@@ -145,6 +146,8 @@ def _add_tools(commands: argparse._SubParsersAction, whole: bool) -> None:
     draw.add_argument("--extract-date", type=_date, help="public last day of observation, YYYY-MM-DD; datasets of pathways")
     draw.add_argument("--where", action="append", default=[], metavar="COLUMN=VALUES",
                       help="a prompt that holds exactly: sex=Female,Male or age=30..50; may be given again")
+    draw.add_argument("--begins", type=_listed, default=(), metavar="TYPE,TYPE=CODE",
+                      help="a prompt on how pathways start: of treatments and types named here these come first, in order: SURGERY,SACT_REGIMEN")
     expectations = _add(commands, "expectations", "write the suites of all declarations to expectations/", _lazy("tools", "expectations"))
     expectations.add_argument("--check", action="store_true", help="only say whether the committed suites are stale (exit code 2)")
 
@@ -203,6 +206,10 @@ def _date(text: str) -> date | None:
         return date.fromisoformat(text) if text else None
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} is no date, write YYYY-MM-DD") from None
+
+
+def _listed(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
 def _number(text: str) -> float | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from types import MappingProxyType
 from typing import Literal
@@ -82,7 +83,10 @@ class Implication:
 
 @dataclass(frozen=True, kw_only=True)
 class EventType:
-    """A kind of event. `inside` and `closes` name an event type that must be open; `at_most` caps how often a patient has it."""
+    """A kind of event. `inside` and `closes` name an event type that must be open; `at_most` caps how often a patient has it.
+
+    distinct_codes: a patient has each code at most once. until: the last date on which the source registers such an event.
+    """
 
     name: str
     codes: tuple[str, ...] = ()
@@ -91,6 +95,8 @@ class EventType:
     inside: str | None = None
     closes: str | None = None
     at_most: int | None = None
+    distinct_codes: bool = False
+    until: date | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,6 +129,14 @@ class EventSource:
 
 
 @dataclass(frozen=True, kw_only=True)
+class CountedTable:
+    """A table of patients by static columns and facts about their pathways, which the pathway model measures. See docs/declarations.md."""
+
+    parts: tuple[str, ...]
+    weight: float = 1.0                 # of the tables' squared noise budget, relative to the other tables
+
+
+@dataclass(frozen=True, kw_only=True)
 class EventLog:
     """The event log of one patient, with its legality. Day 0 is the date in the static column `origin`."""
 
@@ -140,6 +154,8 @@ class EventLog:
     rows: EventSource | None = None     # layout `log` only
     ending: EventSource | None = None   # layout `log` only
     observation_end: tuple[str, str] | None = None  # (terminal type, code) that stands at the extract date
+    treatments: tuple[str, ...] = ()    # types whose combination, order and waiting times matter; none: the model takes the repeatable ones
+    counted: tuple[CountedTable, ...] = ()  # none: the model's own choice
 
     @property
     def terminal(self) -> tuple[str, ...]:

@@ -2,10 +2,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import date
 
 from pipeline import codes_relations
 from pipeline.declaration import Path_
-from pipeline.schema import Column, Deadline, EventLog, EventSource, EventType, LegalCodes, freeze
+from pipeline.schema import Column, CountedTable, Deadline, EventLog, EventSource, EventType, LegalCodes, freeze
 from pipeline.schema_fields import FieldReader
 
 DEFAULT_GAP_EDGES = (0, 1, 2, 3, 5, 7, 8, 10, 14, 15, 18, 21, 22, 25, 28, 29, 32, 36, 42, 49, 56, 63, 75, 90, 105, 120,
@@ -28,6 +29,8 @@ def read_events(reader: FieldReader, columns: Mapping[str, Column]) -> EventLog 
     values["gap_edges"] = tuple(int(edge) for edge in values.get("gap_edges") or DEFAULT_GAP_EDGES)
     if "observation_end" in values:
         values["observation_end"] = reader.strings((*path, "observation_end"), values["observation_end"])
+    values["treatments"] = reader.strings((*path, "treatments"), values.get("treatments", []))
+    values["counted"] = _counted(reader)
     for source in ("rows", "ending"):
         if source in values:
             values[source] = reader.build(EventSource, (*path, source), values[source])
@@ -46,6 +49,22 @@ def _deadlines(reader: FieldReader) -> tuple[Deadline, ...]:
     return tuple(deadline for deadline in made if deadline is not None)
 
 
+def _counted(reader: FieldReader) -> tuple[CountedTable, ...]:
+    made = []
+    for index, given in enumerate(reader.document.value["events"].get("counted") or []):
+        path: Path_ = ("events", "counted", index)
+        parts = reader.strings((*path, "parts"), given.get("parts", []))
+        table = reader.build(CountedTable, path, {**given, "parts": parts})
+        if table is None:
+            continue
+        if not table.parts or len(set(table.parts)) < len(table.parts):
+            reader.document.problem((*path, "parts"), "must name at least one part, each once")
+        if not (isinstance(table.weight, int | float) and table.weight > 0):
+            reader.document.problem((*path, "weight"), f"must be above 0, is {table.weight!r}")
+        made.append(table)
+    return tuple(made)
+
+
 def _event_types(reader: FieldReader, attributes: Mapping[str, Column]) -> dict[str, EventType]:
     types = {}
     for name, given in reader.section(("events", "types")).items():
@@ -59,6 +78,8 @@ def _event_types(reader: FieldReader, attributes: Mapping[str, Column]) -> dict[
         made = reader.build(EventType, path, values, name=name)
         if made is None:
             continue
+        if made.until is not None and not isinstance(made.until, date):
+            reader.document.problem((*path, "until"), f"must be an ISO date, is {made.until!r}")
         for attribute in made.attributes:
             if attribute not in attributes:
                 reader.document.problem((*path, "attributes"), f"no attribute named {attribute!r} under events.attributes")
@@ -89,7 +110,7 @@ def _check_events(reader: FieldReader, log: EventLog, columns: Mapping[str, Colu
         reader.document.problem((*path, "origin"), f"{log.origin!r} must be a static column of kind date")
     if not log.terminal:
         reader.document.problem((*path, "types"), "no type is terminal: every pathway needs an end")
-    named = {"first": log.first, "anchor": (log.anchor,) if log.anchor else (),
+    named = {"first": log.first, "treatments": log.treatments, "anchor": (log.anchor,) if log.anchor else (),
              "deadlines": tuple(n for d in log.deadlines for n in (d.event, *d.after)),
              "types": tuple(n for t in log.types.values() for n in (t.inside, t.closes) if n)}
     for field, names in named.items():
@@ -98,5 +119,9 @@ def _check_events(reader: FieldReader, log: EventLog, columns: Mapping[str, Colu
                 reader.document.problem((*path, field), f"no event type named {name!r}")
     if list(log.gap_edges) != sorted(set(log.gap_edges)) or log.gap_edges[:1] != (0,):
         reader.document.problem((*path, "gap_edges"), "must ascend from 0")
+    if log.observation_end is not None:
+        kind, code = log.observation_end if len(log.observation_end) == 2 else ("", "")
+        if kind not in log.terminal or code not in log.types[kind].codes:
+            reader.document.problem((*path, "observation_end"), "must be [type, code] of a terminal type")
     if log.max_events < 2:
         reader.document.problem((*path, "max_events"), f"must be at least 2, is {log.max_events}")

@@ -91,3 +91,34 @@ def test_the_shipped_declarations_are_sound(path):
     loaded = schema.load(path)
     assert loaded.dataset == path.stem
     assert loaded.public == (loaded.dataset != "cancer_pathways")
+
+
+EVENTS = GOOD.replace("    implications:", """    events:
+      origin: born
+      anchor: null
+      max_events: 9
+      first: [VISIT]
+      types:
+        VISIT: {codes: [a, b], distinct_codes: true, until: 2019-12-31}
+        END: {codes: [seen, lost], terminal: true}
+      observation_end: [END, seen]
+      treatments: [VISIT]
+      counted:
+        - {parts: [sex, length]}
+        - {parts: [first VISIT], weight: 2.5}
+    implications:""")
+
+
+def test_what_the_pathway_model_is_to_count_is_read(tmp_path):
+    log = schema.load(write(tmp_path, EVENTS)).events
+    assert [(table.parts, table.weight) for table in log.counted] == [(("sex", "length"), 1.0), (("first VISIT",), 2.5)]
+    assert log.treatments == ("VISIT",) and log.types["VISIT"].distinct_codes and log.types["VISIT"].until.year == 2019
+
+
+def test_mistakes_in_events_are_named(tmp_path):
+    text = (EVENTS.replace("weight: 2.5", "weight: 0").replace("[sex, length]", "[sex, sex]").replace("until: 2019-12-31", "until: soon")
+                  .replace("[END, seen]", "[VISIT, a]").replace("treatments: [VISIT]", "treatments: [SURGERY]"))
+    said = problems(tmp_path, text)
+    for field, what in [("weight", "above 0"), ("parts", "each once"), ("until", "ISO date"), ("observation_end", "terminal type"),
+                        ("treatments", "no event type named 'SURGERY'")]:
+        assert any(field in line and what in line for line in said.splitlines()), (field, said)

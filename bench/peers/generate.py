@@ -82,10 +82,14 @@ def dpmm_aim(train: pd.DataFrame, job: Job) -> Draw:
 
 
 def _dpmm(pipeline: Any, train: pd.DataFrame, job: Job, **settings: Any) -> Draw:
-    """Categories and bounds are passed in. One process. The library seeds its choices; its noise comes from OpenDP and has no seed."""
+    """Categories and bounds are passed in. One process. The library seeds its choices; its noise comes from OpenDP and has no seed.
+
+    A table without numbers has no bins to learn, and the model gets all of epsilon.
+    """
     domain = {name: {"categories": job.categories(name)} if name in job.discrete else {"lower": column["lower"], "upper": column["upper"]}
               for name, column in job.columns.items()}
-    model = pipeline(epsilon=job.epsilon - DPMM_BINS_EPSILON, delta=job.delta, proc_epsilon=DPMM_BINS_EPSILON, n_jobs=1, **settings)
+    of_bins = DPMM_BINS_EPSILON if len(job.discrete) < len(job.columns) else 0.0
+    model = pipeline(epsilon=job.epsilon - of_bins, delta=job.delta, proc_epsilon=DPMM_BINS_EPSILON, n_jobs=1, **settings)
     model.fit(coded(train, job), domain=domain, random_state=job.seed)
     return lambda rows: model.generate(n_records=rows, random_state=job.seed)
 

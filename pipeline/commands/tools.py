@@ -48,9 +48,10 @@ def fit(options: argparse.Namespace) -> None:
     _refuse_other_facts(Home.find(), declared)
     source_paths.claim(Home.find(), options.source, population=declared.population.name, kind=declared.population.kind)
     settings = params.load(params_path(Home.find()))
+    settings = replace(settings, release=replace(settings.release, extract_date=options.extract_date))
     with tempfile.TemporaryDirectory() as folder:
         patients, events = ingested(declared, options.source, settings, Path(folder))
-        fit_public(declared, patients, events, options.epsilon, options.delta, settings.train, options.model)
+        fit_public(declared, patients, events, options.epsilon, options.delta, settings.train, options.model, options.extract_date)
     say(f"The model is in {options.model}.")
 
 
@@ -92,7 +93,8 @@ def draw(options: argparse.Namespace) -> None:
     options.out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=options.out.parent) as scratch:
         with TableWriter(model.schema, Path(scratch)) as writer:
-            for patients, events in model.sample(options.rows, seed=options.seed, partition_rows=20_000, where=conditions(options.where) or None):
+            for patients, events in model.sample(options.rows, seed=options.seed, partition_rows=20_000, where=conditions(options.where) or None,
+                                                 begins=options.begins):
                 writer.write(to_tables(model.schema, patients, events, extract_date=options.extract_date))
         made = Path(scratch) / "csv"
         if one_file:

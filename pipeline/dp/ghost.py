@@ -1,9 +1,10 @@
-"""Clipped gradient sums without per-patient gradients: book-keeping ghost clipping for linear and embedding layers.
+"""Clipped gradient sums without per-patient gradients: book-keeping ghost clipping for linear, embedding and recurrent layers.
 
 Bu, Wang, Zha, Karypis 2023 (arxiv.org/abs/2210.00038): one backward pass to the layers' outputs only; each patient's squared gradient norm
 from layer inputs and output gradients; the clipped sum as one weighted product per layer. Here a patient may have many rows (events): the
 norm is that of the gradient summed over all of them, so cross terms between the patient's rows are counted.
 """
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -12,9 +13,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from pipeline.dp.recurrent import GhostGru
+
 # Added to each squared norm, times (sum of the rows' own norms)^2: float32 cancellation between a patient's rows can then only
 # overstate the norm, never let a gradient above the clip norm through.
-_NORM_INFLATION = 1e-6
+_NORM_INFLATION = 4e-6
 _CHUNK_FLOATS = 1 << 23  # padded floats of one chunk of patients: bounds memory
 
 
@@ -31,7 +34,7 @@ def full_float32() -> Iterator[None]:
 
 
 class GhostClipper:
-    """Per-patient clipping for a model whose trainable parameters all sit in Linear, Embedding or EmbeddingBag(mode="sum") layers.
+    """Per-patient clipping for a model whose trainable parameters all sit in Linear, Embedding, EmbeddingBag(mode="sum") or GhostGru layers.
 
     Made by `DpSgd.ghost_clipper`, so that the clip norm is the accounted one. The model must not mix rows of different patients: no batch
     norm, no attention over the batch. A layer may be called several times per row; extra dimensions between the rows and the features are
@@ -70,8 +73,9 @@ class GhostClipper:
             for trace in traces:
                 squared += trace.squared_norms(n_patients)
             norms = squared.sqrt()  # [n_patients]
-            scale = torch.where(norms.isfinite(), (self._l2_clip_norm / norms).clamp(max=1.0), 0.0)
-            for trace in traces:
+            finite = norms.isfinite()
+            scale = torch.where(finite, (self._l2_clip_norm / norms).clamp(max=1.0), 0.0)
+            for trace in traces if bool(finite.all()) else [trace.blanked(~finite) for trace in traces]:
                 for name, gradient in trace.weighted_sum(scale).items():
                     total[name] += gradient
         return total
@@ -88,8 +92,13 @@ class GhostClipper:
                 return output
             return hook
 
+        def same_patients(_layer: nn.Module, inputs: tuple[Any, ...]) -> None:
+            if not torch.equal(inputs[1], patient_index):  # else a state could pass from one patient to another
+                raise ValueError("GhostGru: the owner of its rows must be the patient_index given to clipped_sum, row by row")
+
         parameters = [parameter for parameter in self._model.parameters() if parameter.requires_grad]
         handles = [layer.register_forward_hook(hook_for(name)) for name, layer in self._layers.items()]
+        handles += [layer.register_forward_pre_hook(same_patients) for layer in self._model.modules() if isinstance(layer, GhostGru)]
         for parameter in parameters:
             parameter.requires_grad_(False)  # the backward pass then stops at the layers' outputs: half of its cost
         try:
@@ -140,34 +149,25 @@ class _Trace:
         """Each patient's squared gradient norm in this layer, rounded up: [n_patients]."""
         squares = self.row_squares() * self.gradient.square().sum(1)  # of each row's own gradient, [n]
         rough = torch.zeros(n_patients, device=squares.device).index_add_(0, self.owner, squares.sqrt())
-        exact = torch.zeros_like(rough)
-        with_blank = replace(self, given=_with_blank(self.given), gradient=_with_blank(self.gradient))
-        for patients, rows in _chunks(self.owner, n_patients, self._floats_per_row()):
-            exact[patients] = squares[rows[:, 0]] if rows.shape[1] == 1 else with_blank.chunk_squares(rows)
-        return exact.clamp(min=0.0) + _NORM_INFLATION * rough**2
+        return self.summed_squares(squares, n_patients).clamp(min=0.0) + _NORM_INFLATION * rough**2
 
-    def chunk_squares(self, rows: Tensor) -> Tensor:
-        """Squared norms of patients with the given rows: rows [p, t] are indices, of a blank row where there is none. [p]"""
-        gradient, features = self.gradient[rows], self.features(rows)  # [p, t, out], [p, t, in]
-        if rows.shape[1] ** 2 > features.shape[2] * gradient.shape[2]:  # long pathways: the gradient is smaller than Gram matrices
-            return torch.bmm(features.transpose(1, 2), gradient).square().sum((1, 2))
-        return (torch.bmm(features, features.transpose(1, 2)) * torch.bmm(gradient, gradient.transpose(1, 2))).sum((1, 2))
+    def blanked(self, patients: Tensor) -> "_Trace":
+        """Without the rows of some patients, bool [n_patients]: zero times NaN would not be zero."""
+        gone = patients[self.owner][:, None]
+        return replace(self, given=self.given.masked_fill(gone, 0), gradient=self.gradient.masked_fill(gone, 0.0))
 
-    def scaled(self, scale: Tensor) -> tuple[Tensor, Tensor]:
-        """(weight of each row [n, 1], gradient times weight [n, out]); a row of weight 0 is exactly 0, NaN or not."""
-        weight = scale[self.owner][:, None]
-        return weight, torch.where(weight > 0, self.gradient * weight, 0.0)
+    def scaled(self, scale: Tensor) -> Tensor:
+        """Gradient times the weight of each row's patient, [n, out]."""
+        return self.gradient * scale[self.owner][:, None]
 
     def row_squares(self) -> Tensor:
         raise NotImplementedError
 
-    def features(self, rows: Tensor) -> Tensor:
+    def summed_squares(self, squares: Tensor, n_patients: int) -> Tensor:
+        """Squared norm of each patient's gradient, summed over rows, [n_patients]; `squares` [n] are those of single rows."""
         raise NotImplementedError
 
     def weighted_sum(self, scale: Tensor) -> dict[str, Tensor]:
-        raise NotImplementedError
-
-    def _floats_per_row(self) -> int:
         raise NotImplementedError
 
 
@@ -178,16 +178,23 @@ class _LinearTrace(_Trace):
         weight = self.given.square().sum(1) if self.layer.weight.requires_grad else torch.zeros_like(self.given[:, 0])
         return weight + float(self._bias())
 
-    def features(self, rows: Tensor) -> Tensor:
-        parts = [self.given[rows]] if self.layer.weight.requires_grad else []
-        ones = torch.ones(*rows.shape, 1, device=rows.device)
-        return torch.cat([*parts, ones], dim=2) if self._bias() else parts[0]
+    def summed_squares(self, squares: Tensor, n_patients: int) -> Tensor:
+        exact = torch.zeros(n_patients, device=squares.device)
+        features = self.given if self.layer.weight.requires_grad else self.given[:, :0]
+        features, gradient = _with_blank(features), _with_blank(self.gradient)
+        for patients, rows in _chunks(self.owner, n_patients, features.shape[1] + gradient.shape[1]):
+            if rows.shape[1] == 1:
+                exact[patients] = squares[rows[:, 0]]
+            else:
+                mine = [values.index_select(0, rows.flatten()).view(*rows.shape, -1) for values in (features, gradient)]
+                exact[patients] = _chunk_squares(mine[0], mine[1], self._bias())
+        return exact
 
     def weighted_sum(self, scale: Tensor) -> dict[str, Tensor]:
-        weight, gradient = self.scaled(scale)
+        gradient = self.scaled(scale)
         out = {}
         if self.layer.weight.requires_grad:
-            out[f"{self.name}.weight"] = gradient.T @ torch.where(weight > 0, self.given, 0.0)
+            out[f"{self.name}.weight"] = gradient.T @ self.given
         if self._bias():
             out[f"{self.name}.bias"] = gradient.sum(0)
         return {name.removeprefix("."): value for name, value in out.items()}
@@ -195,47 +202,52 @@ class _LinearTrace(_Trace):
     def _bias(self) -> bool:
         return self.layer.bias is not None and bool(self.layer.bias.requires_grad)
 
-    def _floats_per_row(self) -> int:
-        return int(self.given.shape[1]) + int(self.gradient.shape[1])
-
 
 class _BagTrace(_Trace):
     """Embedding (one id per row) and EmbeddingBag with sums: a linear layer on how often each id stands in the row."""
 
     def row_squares(self) -> Tensor:
-        padding = -1 if self.layer.padding_idx is None else self.layer.padding_idx
-        real = self.given != padding
-        ids = self.given.sort(dim=1).values
-        if not bool(((ids[:, 1:] == ids[:, :-1]) & (ids[:, 1:] != padding)).any()):  # the usual bag names nothing twice
+        real, ids = self._trains(self.given), self.given.sort(dim=1).values
+        if not bool(((ids[:, 1:] == ids[:, :-1]) & self._trains(ids[:, 1:])).any()):  # the usual bag names nothing twice
             return real.sum(1).float()
         same = (self.given[:, :, None] == self.given[:, None, :]) & real[:, :, None]  # [n, slots, slots]
         return same.sum((1, 2)).float()
 
-    def features(self, rows: Tensor) -> Tensor:
+    def summed_squares(self, squares: Tensor, n_patients: int) -> Tensor:
         size = self.layer.num_embeddings
-        ids = self.given[rows]  # blank rows have id 0, and gradient 0
-        counts = torch.zeros(*rows.shape, size, device=rows.device)
-        counts.scatter_add_(2, ids, torch.ones(ids.shape, device=rows.device))
-        if self.layer.padding_idx is not None:
-            counts[:, :, self.layer.padding_idx] = 0.0
-        return counts
+        pairs, sums = self._sums((self.owner[:, None] * size + self.given).flatten(), self.gradient)  # of patient and id
+        per_pair = torch.where(self._trains(pairs % size), sums.square().sum(1), 0.0)
+        return torch.zeros(n_patients, device=squares.device).index_add_(0, pairs // size, per_pair)
 
     def weighted_sum(self, scale: Tensor) -> dict[str, Tensor]:
-        _, gradient = self.scaled(scale)
-        total = torch.zeros(self.layer.weight.shape, device=gradient.device)
-        for slot in self.given.T:
-            total.index_add_(0, slot, gradient)
-        if self.layer.padding_idx is not None:
-            total[self.layer.padding_idx] = 0.0
+        ids, sums = self._sums(self.given.flatten(), self.scaled(scale))
+        total = torch.zeros(self.layer.weight.shape, device=sums.device)
+        total[ids] = torch.where(self._trains(ids)[:, None], sums, 0.0)
         return {f"{self.name}.weight".removeprefix("."): total}
 
-    def _floats_per_row(self) -> int:
-        return int(self.layer.num_embeddings) + int(self.gradient.shape[1])
+    def _sums(self, keys: Tensor, gradient: Tensor) -> tuple[Tensor, Tensor]:
+        """Distinct keys [k] of all slots, [n * slots], and the sum of the gradients of the rows where each stands, [k, out]."""
+        ordered, places = keys.sort(stable=True)
+        distinct, counts = torch.unique_consecutive(ordered, return_counts=True)
+        rows = places // self.given.shape[1]
+        return distinct, nn.functional.embedding_bag(rows, gradient, counts.cumsum(0) - counts, mode="sum")
+
+    def _trains(self, ids: Tensor) -> Tensor:
+        """False for the padding id, whose weight stays as it is."""
+        return ids != (-1 if self.layer.padding_idx is None else self.layer.padding_idx)
 
 
 def _with_blank(values: Tensor) -> Tensor:
     """One row of zeros more, which pads the shorter pathways of a chunk. [n + 1, ...]"""
     return torch.cat([values, torch.zeros_like(values[:1])])
+
+
+def _chunk_squares(features: Tensor, gradient: Tensor, bias: bool) -> Tensor:
+    """Squared norms of patients' summed gradients, [p], from their rows [p, t, in] and [p, t, out]; blank rows add nothing."""
+    if features.shape[1] ** 2 > features.shape[2] * gradient.shape[2]:  # long pathways: the gradient is smaller than Gram matrices
+        weight = torch.bmm(features.transpose(1, 2), gradient).square().sum((1, 2))
+        return weight + gradient.sum(1).square().sum(1) if bias else weight
+    return ((torch.bmm(features, features.transpose(1, 2)) + float(bias)) * torch.bmm(gradient, gradient.transpose(1, 2))).sum((1, 2))
 
 
 def _chunks(owner: Tensor, n_patients: int, floats_per_row: int) -> Iterator[tuple[Tensor, Tensor]]:
@@ -248,12 +260,8 @@ def _chunks(owner: Tensor, n_patients: int, floats_per_row: int) -> Iterator[tup
     lengths = counts[patients].tolist()
     at = 0
     while at < len(lengths):
-        end = at + 1
-        # grow while the padding stays below half again and the chunk fits
-        while end < len(lengths) and lengths[end] <= 1.5 * lengths[at] + 1:
-            if (end - at + 1) * lengths[end] * floats_per_row > _CHUNK_FLOATS:
-                break
-            end += 1
+        end = bisect_right(lengths, 1.5 * lengths[at] + 1, lo=at)  # so that the padding stays below half again
+        end = min(end, at + max(1, _CHUNK_FLOATS // (lengths[end - 1] * floats_per_row)))
         width = lengths[end - 1]
         members = patients[at:end]
         offsets = torch.arange(width, device=owner.device)
@@ -273,7 +281,8 @@ def _supported_layers(model: nn.Module) -> dict[str, nn.Module]:
             continue
         plain_bag = isinstance(layer, nn.EmbeddingBag) and layer.mode == "sum"
         if not (isinstance(layer, nn.Linear | nn.Embedding) or plain_bag):
-            raise ValueError(f"{name} ({type(layer).__name__}): ghost clipping knows Linear, Embedding and EmbeddingBag(mode='sum') only")
+            raise ValueError(f"{name} ({type(layer).__name__}): ghost clipping knows Linear, Embedding, EmbeddingBag(mode='sum') and "
+                             "GhostGru only")
         if not isinstance(layer, nn.Linear) and (layer.max_norm is not None or layer.scale_grad_by_freq or layer.sparse):
             raise ValueError(f"{name}: max_norm, scale_grad_by_freq and sparse are not supported")
         layers[name] = layer

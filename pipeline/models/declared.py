@@ -4,6 +4,7 @@ from __future__ import annotations
 import types
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
+from datetime import date
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from pipeline.schema import Schema, freeze
@@ -17,7 +18,7 @@ def to_plain(value: Any) -> Any:
         return {key: to_plain(item) for key, item in value.items()}
     if isinstance(value, tuple | list):
         return [to_plain(item) for item in value]
-    return value
+    return value.isoformat() if isinstance(value, date) else value
 
 
 def schema_from_plain(value: Mapping[str, Any]) -> Schema:
@@ -45,6 +46,8 @@ def _from_plain(hint: Any, value: Any) -> Any:
         if len(inner) == 2 and inner[1] is Ellipsis:
             return tuple(_from_plain(inner[0], item) for item in value)
         return tuple(_from_plain(part, item) for part, item in zip(inner, value, strict=True))
+    if hint is date:
+        return date.fromisoformat(value)
     if isinstance(origin, type) and issubclass(origin, Mapping):
         return freeze({key: _from_plain(inner[1], item) for key, item in value.items()})
     return value

@@ -9,8 +9,9 @@ import json
 import logging
 import math
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from pipeline.dp.sgd import DpSgd
 from pipeline.dp.tape import Tape
 from pipeline.models import pathway, table
 from pipeline.models.declared import schema_from_plain, to_plain
+from pipeline.models.table.decode import Sampler
 from pipeline.params import PrivacyParams, TrainParams
 from pipeline.schema import Schema
 
@@ -35,6 +37,7 @@ logger = logging.getLogger(__name__)
 FORMAT = 1
 ID = "patient_id"
 BLOCK = 5000  # patients drawn from one random stream: an extract does not depend on the size of partitions
+ATTEMPTS = 50  # blocks drawn for one block of prompted patients
 Progress = Callable[[str], None]
 
 
@@ -85,9 +88,9 @@ class Plan:
         if self.pathway is not None:
             tables = self.pathway.counts(self.pathway_scale)
             if tables:
-                sigma = next(iter(tables.values())).sigma
+                sigmas = [mechanism.sigma for mechanism in tables.values()]
                 lines.append({"name": "pathway_counts", "kind": "discrete Gaussian counts", "blocks": len(tables),
-                              "smallest_sigma": sigma, "largest_sigma": sigma, "epsilon_alone": self._alone(tables.values()),
+                              "smallest_sigma": min(sigmas), "largest_sigma": max(sigmas), "epsilon_alone": self._alone(tables.values()),
                               "delta": self.delta})
             sgd.append(("pathway_sgd", self.pathway.sgd(self.pathway_scale)))
         for name, mechanism in sgd:
@@ -115,7 +118,7 @@ class Plan:
                    pathway=pathway.PathwayPlan.from_json(value["pathway"]) if value["pathway"] is not None else None)
 
 
-def plan(schema: Schema, privacy: PrivacyParams, train: TrainParams) -> Plan:
+def plan(schema: Schema, privacy: PrivacyParams, train: TrainParams, observed_until: date | None = None) -> Plan:
     """The joint plan for (epsilon, delta); delta is the smaller one of the params' and the population's.
 
     Raises ValueError for settings or a declaration that cannot be planned.
@@ -125,7 +128,7 @@ def plan(schema: Schema, privacy: PrivacyParams, train: TrainParams) -> Plan:
     share = train.shares["table"] / (train.shares["table"] + train.shares["pathway"]) if has_events else 1.0
     settings = table.from_mapping(train.table, epsilon=privacy.epsilon)
     table_plan = table.plan(schema.patients, schema.implications, schema.targets, settings, size)
-    pathway_plan = pathway.plan(schema, pathway.from_mapping(train.pathway, size), size) if has_events else None
+    pathway_plan = pathway.plan(schema, pathway.from_mapping(train.pathway, size), size, observed_until) if has_events else None
 
     def at(scale: float) -> Plan:
         return Plan(dataset=schema.dataset, epsilon=privacy.epsilon, delta=delta, scale=scale, table_share=share, table=table_plan,
@@ -166,18 +169,21 @@ class Synthesizer:
     table: table.TableModel
     pathway: pathway.PathwayModel | None
 
-    def sample(self, n: int, seed: int, partition_rows: int,
-               where: Mapping[str, Any] | None = None) -> Iterator[tuple[pl.DataFrame, pl.DataFrame | None]]:
+    def sample(self, n: int, seed: int, partition_rows: int, where: Mapping[str, Any] | None = None,
+               begins: Sequence[str] = ()) -> Iterator[tuple[pl.DataFrame, pl.DataFrame | None]]:
         """(patients, events) in partitions of at most `partition_rows` patients; ids 1 to n. Events are None for a dataset without.
 
-        where: conditions on static columns, as TableModel.sample takes them; they hold for every patient. The extract depends on
-        (n, seed, where) only: patients are drawn in blocks of 5,000, each from a stream of its own made from seed and block number.
+        where: conditions on static columns, as TableModel.sample takes them; begins: how pathways start, as PathwayModel.sample_begun takes it.
+        Both hold for every patient. The extract depends on (n, seed, where, begins) only: patients are drawn in blocks of 5,000, each from a
+        stream of its own made from seed and block number. Raises ValueError for prompts that cannot be met.
         """
+        if begins and self.pathway is None:
+            raise ValueError(f"{self.schema.dataset} has no pathways: a prompt on how they begin needs a dataset with events")
         if n < 0 or partition_rows < 1:
             raise ValueError(f"sample: n must be at least 0 and partition_rows at least 1, got {n} and {partition_rows}")
         held: list[tuple[pl.DataFrame, pl.DataFrame | None]] = []
         n_held = 0
-        for block in self._blocks(n, seed, where):
+        for block in self._blocks(n, seed, where, begins):
             held.append(block)
             n_held += len(block[0])
             while n_held >= partition_rows:
@@ -187,12 +193,45 @@ class Synthesizer:
         if n_held or n == 0:
             yield _joined(held)
 
-    def _blocks(self, n: int, seed: int, where: Mapping[str, Any] | None) -> Iterator[tuple[pl.DataFrame, pl.DataFrame | None]]:
+    def _blocks(self, n: int, seed: int, where: Mapping[str, Any] | None,
+                begins: Sequence[str]) -> Iterator[tuple[pl.DataFrame, pl.DataFrame | None]]:
         prepared = self.table.prepare(where)
+        highest = self._highest(prepared, seed, begins) if begins else 1.0
         for number, first in enumerate(range(0, max(n, 1), BLOCK)):
-            rng = np.random.default_rng([seed, number])
-            patients = _numbered(self.table.sample_prepared(prepared, min(BLOCK, n - first), rng), first + 1)
+            rng, size = np.random.default_rng([seed, number]), min(BLOCK, n - first)
+            if begins:
+                yield self._begun(prepared, size, first + 1, begins, highest, rng)
+                continue
+            patients = _numbered(self.table.sample_prepared(prepared, size, rng), first + 1)
             yield patients, self.pathway.sample(patients, rng) if self.pathway is not None else None
+
+    def _highest(self, prepared: Sampler, seed: int, begins: Sequence[str]) -> float:
+        """The largest chance of such a start among some patients; a stream of its own."""
+        assert self.pathway is not None
+        rng = np.random.default_rng([seed, 0, 1])
+        patients = _numbered(self.table.sample_prepared(prepared, BLOCK, rng), 1)
+        highest = float(self.pathway.sample_begun(patients, begins, rng)[1].max())
+        if highest == 0:
+            raise ValueError(f"no pathway of {BLOCK:,} synthetic patients begins with {', '.join(begins)}: ask for a start that the conditions allow")
+        return highest
+
+    def _begun(self, prepared: Sampler, n: int, first: int, begins: Sequence[str], highest: float,
+               rng: np.random.Generator) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """n patients whose pathways begin so: each drawn one is kept with the chance of such a start, relative to the highest chance seen."""
+        assert self.pathway is not None
+        kept, found = [], 0
+        for _ in range(ATTEMPTS):
+            patients = _numbered(self.table.sample_prepared(prepared, BLOCK, rng), 1)
+            events, chance = self.pathway.sample_begun(patients, begins, rng)
+            mine = patients.filter(pl.Series(rng.random(BLOCK) * highest < chance)).head(n - found)
+            new = mine.select(ID, pl.int_range(first + found, first + found + pl.len(), dtype=pl.Int64).alias("new"))
+            kept.append(tuple(frame.join(new, on=ID, how="inner", maintain_order="left").with_columns(pl.col("new").alias(ID)).drop("new")
+                              for frame in (mine, events)))
+            found += len(mine)
+            if found == n:
+                return pl.concat([part[0] for part in kept]), pl.concat([part[1] for part in kept])
+        raise ValueError(f"of {ATTEMPTS * BLOCK:,} synthetic patients only {found} of {n} have pathways that begin with {', '.join(begins)}: "
+                         "ask for fewer rows, or for a start that the conditions allow")
 
     def save(self, folder: Path) -> None:
         """Writes the folder whole or not at all: model.json, schema.json, and each model's safetensors and JSON."""

@@ -33,7 +33,7 @@ def run(workspace: Workspace, params: Params, schema: Schema) -> None:
     ledger = Ledger(home.ledger)
     ledger.verify(*published_heads(home))  # an old copy put back has forgotten what was spent since
     ledger.check_declared(schema.population)  # the ledger's facts bind, whatever a workspace's dataset.yaml has come to say
-    made = synthesizer.plan(schema, params.privacy, params.train)
+    made = synthesizer.plan(schema, params.privacy, params.train, params.release.extract_date)
     logger.info("reserve: planned for epsilon %g at delta %g", made.epsilon, made.delta)
     population, plan_sha256 = schema.population.name, files.json_sha256(made.to_json())
     held = _held(ledger, release_id, population, label, plan_sha256) or ledger.reserve(

@@ -7,6 +7,7 @@ import logging
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import date
 from pathlib import Path
 
 import polars as pl
@@ -83,11 +84,11 @@ def fit(schema: Schema, patients: pl.DataFrame, events: pl.DataFrame | None, mad
 
 
 def fit_public(schema: Schema, patients: pl.DataFrame, events: pl.DataFrame | None, epsilon: float, delta: float, settings: TrainParams,
-               out: Path) -> Synthesizer:
+               out: Path, extract_date: date | None = None) -> Synthesizer:
     """For benchmarks: plan, fit and save in one go, without the ledger. Refuses a dataset that is not declared public."""
     if not schema.public:
         raise ValueError(f"{schema.dataset} is not declared `public: true`: a model of it is made by a charged run (`python -m pipeline refresh`)")
-    made = synthesizer.plan(schema, PrivacyParams(epsilon=epsilon, delta=delta), settings)
+    made = synthesizer.plan(schema, PrivacyParams(epsilon=epsilon, delta=delta), settings, extract_date)
     with tempfile.TemporaryDirectory() as folder:
         tape = Tape()
         model = fit(schema, patients, events, made, Path(folder), tape, train=settings)

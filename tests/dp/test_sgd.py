@@ -88,7 +88,7 @@ def test_ghost_clipping_is_per_patient_clipping(lengths: list[int], clip: float)
     wanted, got = brute_force(model, batch, clip), ghost(model, batch, clip)
     assert got.keys() == wanted.keys()
     for name in wanted:
-        torch.testing.assert_close(got[name], wanted[name], rtol=2e-4, atol=2e-6 * max(1.0, length(wanted)))
+        torch.testing.assert_close(got[name], wanted[name], rtol=5e-4, atol=1e-5 * max(1.0, length(wanted)))
 
 
 def test_the_sum_does_not_depend_on_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -124,16 +124,15 @@ def test_one_patient_moves_the_sum_by_at_most_the_clip_norm(poison: float) -> No
         assert length(moved) > 0.49  # she does move it: the bound is tight, not a patient forgotten
 
 
-def test_rows_that_cancel_never_pass_the_clip_norm() -> None:
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("size", [1e2, 1e4, 1e6])
+def test_rows_that_cancel_never_pass_the_clip_norm(size: float, seed: int) -> None:
     """Two huge rows of one patient that nearly cancel: float32 must not let through more than the clip norm."""
     model = nn.Sequential(nn.Linear(40, 1))
-    generator = torch.Generator().manual_seed(0)
-    for size in (1e2, 1e4, 1e6):
-        x = torch.randn(1, 40, generator=generator).repeat(2, 1) * size + torch.randn(2, 40, generator=generator)
-        sign = torch.tensor([1.0, -1.0])
-        clipper = GhostClipper(model, 1.0)
-        got = clipper.clipped_sum(lambda x=x, sign=sign: model(x)[:, 0] * sign, torch.zeros(2, dtype=torch.int64), 1)
-        assert length(got) <= 1.0 + 1e-5
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.randn(1, 40, generator=generator).repeat(2, 1) * size + torch.randn(2, 40, generator=generator)
+    sign = torch.tensor([1.0, -1.0])
+    assert length(GhostClipper(model, 1.0).clipped_sum(lambda: model(x)[:, 0] * sign, torch.zeros(2, dtype=torch.int64), 1)) <= 1.0 + 1e-5
 
 
 def test_a_row_of_another_patient_changes_nothing_of_mine() -> None:
@@ -197,7 +196,7 @@ def test_agrees_with_opacus() -> None:
     norms = torch.stack([g.flatten(1).norm(dim=1) for g in samples.values()]).norm(dim=0)
     scale = (0.4 / norms).clamp(max=1.0)
     for name, gradient in samples.items():
-        torch.testing.assert_close(booked[name], torch.einsum("b,b...->...", scale, gradient), rtol=1e-4, atol=1e-6)
+        torch.testing.assert_close(booked[name], torch.einsum("b,b...->...", scale, gradient), rtol=2e-4, atol=4e-6)
 
 
 @pytest.mark.parametrize(("layer", "message"), [(nn.BatchNorm1d(3), "mixes patients"), (nn.LSTM(3, 4), "knows Linear"),

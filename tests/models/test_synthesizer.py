@@ -24,7 +24,8 @@ from pipeline.params import PrivacyParams, TrainParams
 from pipeline.restricted.train import fit_public
 
 TRAIN = TrainParams(shares={"table": 0.4, "pathway": 0.6}, table={"steps": 20, "codes": 50, "max_bins": 6},
-                    pathway={"steps": 6, "width": 8, "calibration_patients": 50}, device="cpu", checkpoint_steps=50)
+                    pathway={"steps": 6, "width": 8, "calibration_patients": 50, "pass_patients": 50, "pass_steps": 3},
+                    device="cpu", checkpoint_steps=50)
 table_fitting = importlib.import_module("pipeline.models.table.fit")  # the package's own `fit` is the function
 PRIVACY = PrivacyParams(epsilon=1.0, delta=1e-6)
 
@@ -150,3 +151,20 @@ def test_rows_do_not_change_the_plan(tmp_path: Path) -> None:
     fitted = fit_public(toy_schema(), few, toy_events(few), 1.0, 1e-6, TRAIN, tmp_path / "few")
     assert fitted.plan == plan(toy_schema(), PRIVACY, TRAIN)
     assert np.isclose(fitted.plan.scale, Synthesizer.load(tmp_path / "few").plan.scale)
+
+
+def test_a_prompt_on_the_start_holds_for_every_patient(model: Synthesizer) -> None:
+    """SURGERY is the one treatment here that lungs never have: all other sites are left, and none of the pathways starts otherwise."""
+    patients, events = (pl.concat(frames) for frames in zip(*model.sample(120, 1, 50, where={"stage": ["1", "2"]}, begins=["SURGERY"]), strict=True))
+    assert patients["patient_id"].to_list() == list(range(1, 121)) and set(patients["stage"]) <= {"1", "2"}
+    assert events["patient_id"].unique(maintain_order=True).to_list() == list(range(1, 121))
+    assert violations(Grammar(model.schema), patients, events).is_empty()
+    treated = events.filter(pl.col("type").is_in(["SURGERY", "REGIMEN"])).group_by("patient_id").agg(pl.col("type").first())
+    assert len(treated) == 120 and set(treated["type"]) == {"SURGERY"} and "lung" not in set(patients["site"])
+    again = next(model.sample(120, 1, 120, where={"stage": ["1", "2"]}, begins=["SURGERY"]))
+    assert again[1].equals(events)
+
+
+def test_a_start_that_nobody_has_is_refused(model: Synthesizer) -> None:
+    with pytest.raises(ValueError, match=r"no pathway of 5,000 .*begins with SURGERY"):
+        next(model.sample(5, 1, 5, where={"site": ["lung"]}, begins=["SURGERY"]))

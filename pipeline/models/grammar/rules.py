@@ -37,6 +37,8 @@ class Grammar:
     slack: np.ndarray = field(init=False)          # [T] days that must remain after t for what it brings about
     earliest: np.ndarray = field(init=False)       # [T] first day of t while the anchor is still to come
     anchor: int | None = field(init=False)
+    once: BoolArray = field(init=False)            # [V] a patient has this token at most once
+    last_token: int | None = field(init=False)     # the one that stands at the last day of observation
     opens: BoolArray = field(init=False)           # [T] may stand first
 
     def __post_init__(self) -> None:
@@ -64,6 +66,8 @@ class Grammar:
         put("due_type", tuple(number[d.event] for d in log.deadlines))
         put("due_days", tuple(d.days for d in log.deadlines))
         put("anchor", number[log.anchor] if log.anchor else None)
+        put("once", np.array([log.types[name].distinct_codes for name, _ in tokens]))
+        put("last_token", tokens.index(log.observation_end) if log.observation_end is not None else None)
         put("opens", np.array([not log.first or name in log.first for name in names]) & ~self.needs_open.any(1))
         put("reach", _reach(self))
         put("slack", np.array([_slack(self, t, ()) for t in range(len(names))]))
@@ -155,6 +159,9 @@ def _check(grammar: Grammar) -> None:
              "the anchor": np.array([grammar.anchor] if grammar.anchor is not None else [], int)}
     problems += [f"{names[t]} is {what} and needs an open {names[grammar.openers[int(np.argmax(grammar.needs_open[t]))]]}; it could get stuck"
                  for what, numbers in bound.items() for t in set(numbers.tolist()) if grammar.needs_open[t].any()]
+    fixed = {t for what in bound.values() for t in what.tolist()}
+    problems += [f"{names[t]} has distinct codes or a last date, and must be reachable whatever happened before"
+                 for t in sorted(fixed) if log.types[names[t]].distinct_codes or log.types[names[t]].until is not None]
     if len({t for t in grammar.due_type if grammar.terminal[t]}) > 1:
         problems.append("deadlines name two different terminal types; a patient could need both")
     problems += [f"{names[grammar.due_type[d]]} is due {grammar.due_days[d]} days after {names[t]} but stands before it within a day"

@@ -29,7 +29,7 @@ def _facts(grammar: Grammar, patients: pl.DataFrame, events: pl.DataFrame) -> pl
     """The log with, for each event, what the rules ask about."""
     numbers = {name: t for t, name in enumerate(grammar.type_names)}
     position = pl.int_range(pl.len()).over(ID)
-    known = patients.select(ID).with_row_index("_patient").with_columns(pl.col("_patient").cast(pl.Int64))
+    known = patients.select(ID, _origin=pl.col(grammar.log.origin)).with_row_index("_patient").with_columns(pl.col("_patient").cast(pl.Int64))
     facts = events.with_columns(
         pl.col("seq").cast(pl.Int32), pl.col("day").cast(pl.Int32),
         pl.col("type").replace_strict(numbers, default=-1, return_dtype=pl.Int32).alias("_type"),
@@ -78,6 +78,10 @@ def _row_rules(grammar: Grammar) -> Iterator[tuple[str, pl.Expr]]:
     yield "max_events", pl.col("_position") >= log.max_events
     for t, name in enumerate(grammar.type_names):
         yield "at_most", (kind == t) & ~pl.col("_terminal") & (pl.col("_nth") > int(grammar.at_most[t]))
+        if log.types[name].distinct_codes:
+            yield "distinct_codes", (kind == t) & (pl.int_range(pl.len()).over(ID, "_token") > 0)
+        if (until := log.types[name].until) is not None:
+            yield "until", (kind == t) & (pl.col("_origin") + pl.duration(days="day") > until).fill_null(False)
         for o, opener in enumerate(grammar.openers):
             if grammar.needs_open[t, o]:
                 yield "closes" if grammar.closes[t, o] else "inside", (kind == t) & ~pl.col(f"_open_{opener}")

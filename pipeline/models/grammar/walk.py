@@ -7,6 +7,7 @@ on L + 1. `max_events` keeps room for all that is pending and one terminal.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from datetime import date
 
 import numpy as np
 import polars as pl
@@ -30,6 +31,8 @@ class Walk:
     open: np.ndarray       # [n, O] bool
     due: np.ndarray        # [n, D]
     done: np.ndarray       # [n] bool
+    last_day: np.ndarray   # [n, T] of observation, or of registration where the type has one
+    taken: np.ndarray      # [n, V] bool, tokens that may not come again
 
     def take(self, index: np.ndarray | slice) -> Walk:
         return Walk(self.legal_sets, *(getattr(self, f.name)[index] for f in fields(self)[1:]))
@@ -44,8 +47,8 @@ class Options:
     upper: np.ndarray
 
 
-def start(grammar: Grammar, patients: pl.DataFrame) -> Walk:
-    """Before the first event, one pathway per row of `patients`."""
+def start(grammar: Grammar, patients: pl.DataFrame, observed_until: date | None = None) -> Walk:
+    """Before the first event, one pathway per row of `patients`. Nothing stands after `observed_until`, the public last day of observation."""
     n = patients.height
     sets, index = grammar.legal_sets(patients)
     types_ok = np.zeros((len(sets), grammar.n_types), bool)
@@ -54,13 +57,14 @@ def start(grammar: Grammar, patients: pl.DataFrame) -> Walk:
     return Walk(legal_sets=sets, legal_set=index, types_ok=types_ok[index], last_type=np.full(n, -1, np.int16),
                 day=np.full(n, grammar.log.lower_day, np.int32),
                 used=np.zeros(n, np.int32), counts=np.zeros((n, grammar.n_types), np.int16),
-                open=np.zeros((n, len(grammar.openers)), bool), due=np.full((n, len(grammar.due_type)), NEVER, np.int32), done=np.zeros(n, bool))
+                open=np.zeros((n, len(grammar.openers)), bool), due=np.full((n, len(grammar.due_type)), NEVER, np.int32), done=np.zeros(n, bool),
+                last_day=_last_day(grammar, patients, observed_until), taken=np.zeros((n, grammar.n_tokens), bool))
 
 
 def options(grammar: Grammar, walk: Walk) -> Options:
     """What may come next. At least one type is legal wherever a legal walk has not ended."""
     lower, upper = _days(grammar, walk)
-    legal = walk.types_ok & (walk.counts < grammar.at_most) & (lower <= upper) & _room(grammar, walk) & ~walk.done[:, None]
+    legal = _has_token(grammar, walk) & (walk.counts < grammar.at_most) & (lower <= upper) & _room(grammar, walk) & ~walk.done[:, None]
     for t, contexts in enumerate(grammar.needs_open):
         if contexts.any():
             legal[:, t] &= walk.open[:, contexts].all(1)
@@ -71,7 +75,12 @@ def options(grammar: Grammar, walk: Walk) -> Options:
 
 def legal_tokens(grammar: Grammar, walk: Walk, types: np.ndarray) -> np.ndarray:
     """[n, V] bool."""
-    return walk.legal_sets[walk.legal_set] & types[:, grammar.token_type]
+    return open_tokens(walk) & types[:, grammar.token_type]
+
+
+def open_tokens(walk: Walk) -> np.ndarray:
+    """[n, V] bool: tokens that the static columns allow and that were not used up."""
+    return walk.legal_sets[walk.legal_set] & ~walk.taken
 
 
 def step(grammar: Grammar, walk: Walk, token: np.ndarray, day: np.ndarray) -> None:
@@ -82,6 +91,8 @@ def step(grammar: Grammar, walk: Walk, token: np.ndarray, day: np.ndarray) -> No
         walk.due[:, d] = np.where(starts, day + grammar.due_days[d], walk.due[:, d])
         walk.due[kind == event, d] = NEVER
     walk.counts[rows, kind] += 1
+    if grammar.once.any():
+        walk.taken[rows, token] |= grammar.once[token]
     walk.open &= ~grammar.closes[kind]
     for o, opener in enumerate(grammar.openers):
         walk.open[:, o] |= kind == opener
@@ -98,13 +109,41 @@ def anchor_pending(grammar: Grammar, walk: Walk) -> np.ndarray:
     return (walk.counts[:, grammar.anchor] == 0) & walk.types_ok[:, grammar.anchor]
 
 
+def _has_token(grammar: Grammar, walk: Walk) -> np.ndarray:
+    """[n, T]: a legal token is left."""
+    left = walk.types_ok.copy()
+    for t in np.unique(grammar.token_type[grammar.once]):
+        left[:, t] = open_tokens(walk)[:, grammar.token_type == t].any(1)
+    return left
+
+
+def _last_day(grammar: Grammar, patients: pl.DataFrame, observed_until: date | None) -> np.ndarray:
+    """[n, T]. Somebody whose origin lies behind the end of observation, or too close to it, gets the room that a legal pathway needs."""
+    log = grammar.log
+    last = np.full((patients.height, grammar.n_types), log.upper_day, np.int32)
+    if observed_until is not None:
+        needed = (0 if grammar.anchor is not None else log.lower_day) + int(grammar.slack.max())
+        last = np.minimum(last, _days_until(grammar, patients, observed_until, needed)[:, None])
+    for t, kind in enumerate(log.types.values()):
+        if kind.until is not None:  # a type that is no longer registered has no day left
+            last[:, t] = np.minimum(last[:, t], _days_until(grammar, patients, kind.until, log.lower_day - 1))
+    return last
+
+
+def _days_until(grammar: Grammar, patients: pl.DataFrame, until: date, least: int) -> np.ndarray:
+    """Days from each patient's origin to a date, within [least, upper_day], int32 [n]."""
+    log = grammar.log
+    days = patients.select((pl.lit(until, pl.Date) - pl.col(log.origin)).dt.total_days().fill_null(log.upper_day)).to_series()
+    return days.to_numpy().clip(least, log.upper_day).astype(np.int32)
+
+
 def _days(grammar: Grammar, walk: Walk) -> tuple[np.ndarray, np.ndarray]:
     numbers = np.arange(grammar.n_types)
     later = (numbers < walk.last_type[:, None]).astype(np.int32)  # an earlier type of the day needs the next day
     lower = walk.day[:, None] + later
-    upper = np.broadcast_to((grammar.log.upper_day - grammar.slack).astype(np.int32), lower.shape).copy()
+    upper = (walk.last_day - grammar.slack).astype(np.int32)
     for d, event in enumerate(grammar.due_type):
-        last = np.minimum(walk.due[:, d], np.where(walk.due[:, d] < NEVER, grammar.log.upper_day - grammar.slack[event], NEVER))
+        last = np.minimum(walk.due[:, d], np.where(walk.due[:, d] < NEVER, walk.last_day[:, event] - grammar.slack[event], NEVER))
         upper = np.minimum(upper, last[:, None] - (numbers > event))
     if grammar.anchor is not None:
         pending = anchor_pending(grammar, walk)[:, None]

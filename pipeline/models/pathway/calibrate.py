@@ -6,47 +6,87 @@ is post-processing. Found once, on synthetic rows; sampling then needs no table,
 """
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
-import polars as pl
 import torch
 
-if TYPE_CHECKING:
-    from pipeline.models.pathway.model import PathwayModel
+from pipeline.models.pathway.heads import choice_of
+from pipeline.models.pathway.state import Coding
+from pipeline.models.pathway.tables import CalibrationTable, believed, static_parts
 
-STEPS, RATE = 300, 0.1
-PRIOR_DEVIATION = 2.0  # of a cell's log weight
+STEPS, RATE = 150, 0.15
+PRIOR_DEVIATION = 1.0  # of a cell's log weight
+JOINT_DEVIATION = 0.5  # where two static columns and more make the rows: what their own tables leave to say
 
 
-def find_tilt(model: PathwayModel, noisy: list[np.ndarray], sigma: float, patients: pl.DataFrame,
-              rng: np.random.Generator) -> tuple[np.ndarray, ...]:
-    """Log weight of each cell of each table, float32 [cells]. patients: synthetic static rows."""
-    from pipeline.models.pathway.model import draw
+@dataclass(frozen=True, eq=False)
+class Target:
+    """Noisy counts [cells] that the pathways are calibrated to, the variance of each cell's noise, the static rows that they make."""
 
-    drawn = draw(model.coding, model.network, patients, model.settings.candidates, rng)
-    cells = [torch.from_numpy(cell) for cell in model.candidate_cells(patients, drawn)]  # [n, M] each
-    observed = [torch.from_numpy(table.astype(np.float32)) for table in noisy]
-    population = _population(noisy)
-    tilt = [torch.zeros(len(table), requires_grad=True) for table in observed]
+    counts: np.ndarray
+    variance: np.ndarray
+    rows: int
+    deviation: float  # of the prior of a cell's log weight
+
+    def share_of(self, cell: np.ndarray, scale: float) -> np.ndarray:
+        """How many patients one synthetic patient of each cell stands for, [cells], where its row has too few or too many of them."""
+        each = len(self.counts) // self.rows
+        drawn = np.bincount(cell // each, minlength=self.rows) * scale
+        told, variance = (values.reshape(self.rows, each).sum(1) for values in (self.counts, self.variance))
+        return np.repeat(believed(drawn, told, variance, scale) / np.maximum(drawn, 1e-9), each) * scale
+
+
+def calibrated_size(coding: Coding, table: CalibrationTable) -> int:
+    """Cells of the table as the calibration sees it: a table that teaches a head says only who has such an event. 0: nothing is left to say."""
+    if choice_of(coding, table) is None:
+        return table.cells
+    return 0 if table.parts[-1].startswith("value ") else table.cells // table.sizes[-1] * 2
+
+
+def tilt_cell(coding: Coding, table: CalibrationTable, cell: np.ndarray) -> np.ndarray:
+    """Cells of the table as cells of the calibration."""
+    if choice_of(coding, table) is None:
+        return cell
+    size = table.sizes[-1]
+    return 2 * (cell // size) + (cell % size > 0)
+
+
+def target_of(coding: Coding, table: CalibrationTable, noisy: np.ndarray, sigma: float) -> Target:
+    place = tilt_cell(coding, table, np.arange(table.cells))
+    size = calibrated_size(coding, table)
+    columns = static_parts(coding, table)
+    return Target(np.bincount(place, noisy, minlength=size), sigma**2 * np.bincount(place, minlength=size), math.prod(table.sizes[:columns]),
+                  PRIOR_DEVIATION if columns < 2 else JOINT_DEVIATION)
+
+
+def find_tilt(targets: Sequence[Target], cells: Sequence[np.ndarray], size: float) -> tuple[np.ndarray, ...]:
+    """Log weight of each cell of each target, float32 [cells]. cells: of each candidate of each synthetic patient, [n, M]; size: patients."""
+    places, scale = [torch.from_numpy(cell) for cell in cells], size / max(len(cells[0]), 1) if cells else 1.0
+    shares = [torch.from_numpy(target.share_of(cell[:, 0], scale).astype(np.float32)) for target, cell in zip(targets, cells, strict=True)]
+    observed = [torch.from_numpy(target.counts.astype(np.float32)) for target in targets]
+    noise = [torch.from_numpy(target.variance.astype(np.float32)) for target in targets]
+    tilt = [torch.zeros(len(counts), requires_grad=True) for counts in observed]
     optimiser = torch.optim.Adam(tilt, lr=RATE)
     for step in range(STEPS):
         for group in optimiser.param_groups:
             group["lr"] = RATE * (1 - step / STEPS)
-        score = torch.stack([values[cell] for values, cell in zip(tilt, cells, strict=True)]).sum(0)
-        weight = torch.softmax(score, dim=1) * (population / len(patients))
-        loss = torch.stack([values.square().sum() for values in tilt]).sum() / (2 * PRIOR_DEVIATION**2)
-        for cell, table in zip(cells, observed, strict=True):
-            expected = torch.zeros_like(table).index_add(0, cell.flatten(), weight.flatten())
-            variance = sigma**2 + expected.detach().clamp(min=1.0)
-            loss = loss + ((table - expected).square() / (2 * variance)).sum()
+        score = torch.stack([values[cell] for values, cell in zip(tilt, places, strict=True)]).sum(0)
+        weight = torch.softmax(score, dim=1)
+        loss = torch.stack([values.square().sum() / (2 * target.deviation**2) for values, target in zip(tilt, targets, strict=True)]).sum()
+        for cell, counts, variance, share in zip(places, observed, noise, shares, strict=True):
+            expected = torch.zeros_like(counts).index_add(0, cell.flatten(), weight.flatten()) * share
+            sampled = expected.detach().clamp(min=1.0) * (1 + scale)  # patients, and the synthetic ones drawn here
+            loss = loss + ((counts - expected).square() / (2 * (variance + sampled))).sum()
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
     return tuple(values.detach().numpy() for values in tilt)
 
 
-def _population(noisy: list[np.ndarray]) -> float:
+def population(noisy: Sequence[np.ndarray], sigmas: Sequence[float]) -> float:
     """Patients, from the noisy tables: each table's total, weighted by the inverse of its variance (cells times sigma squared)."""
-    weights = np.array([1 / len(table) for table in noisy])
+    weights = np.array([1 / (len(table) * sigma**2) for table, sigma in zip(noisy, sigmas, strict=True)])
     return max(float(np.array([table.sum() for table in noisy]) @ weights / weights.sum()), 1.0)

@@ -8,8 +8,9 @@ import polars as pl
 import torch
 
 from pipeline.models.grammar import options
+from pipeline.models.pathway.facts import Pathways
 from pipeline.models.pathway.network import Batch
-from pipeline.models.pathway.state import Coding, State, advance, begin, features, gap_bounds, gap_of
+from pipeline.models.pathway.state import Coding, State, advance, begin, features, gap_bounds, gap_of, weight
 
 ID = "patient_id"
 CHUNK = 50_000  # patients encoded at a time: bounds memory
@@ -33,10 +34,16 @@ class EncodedLog:
     types_legal: np.ndarray  # bool [r, T]
     gap_lower: np.ndarray    # [r]
     gap_upper: np.ndarray    # [r]
+    weight: np.ndarray       # float32 [r] in training
+    taken: np.ndarray        # bool [r, D] of the tokens that a patient has once, those used up
 
     @property
     def n_patients(self) -> int:
         return len(self.starts)
+
+    @property
+    def pathways(self) -> Pathways:
+        return Pathways(self.n_patients, np.repeat(np.arange(self.n_patients), self.lengths), self.token, self.day, self.attributes)
 
 
 def encode_log(coding: Coding, patients: pl.DataFrame, events: pl.DataFrame) -> EncodedLog:
@@ -63,16 +70,32 @@ def _truncated(coding: Coding, patients: pl.DataFrame, events: pl.DataFrame) -> 
 
 def _encode_chunk(coding: Coding, patients: pl.DataFrame, events: pl.DataFrame) -> dict[str, np.ndarray]:
     kept = _truncated(coding, patients, events)
-    lengths = np.bincount(kept["_patient"].to_numpy(), minlength=patients.height).astype(np.int64)
-    starts = np.cumsum(lengths) - lengths
-    token, day = kept["_token"].to_numpy(), kept["day"].to_numpy().astype(np.int32)
+    token = kept["_token"].to_numpy()
     has = coding.carries()[coding.grammar.token_type[token]]  # [r, A]
     values = [np.where(has[:, a], c.encode(kept[c.column.name]), -1) for a, c in enumerate(coding.attributes)]
     attributes = np.stack(values, axis=1).astype(np.int16) if values else np.zeros((len(token), 0), np.int16)
+    return _states(coding, patients, kept["_patient"].to_numpy(), token, kept["day"].to_numpy().astype(np.int32), attributes)
+
+
+def encode_drawn(coding: Coding, patients: pl.DataFrame, drawn: Pathways) -> EncodedLog:
+    """Pathways that were drawn, one for each row of `patients`, with the states that they went through."""
+    made = _states(coding, patients, drawn.owner, drawn.token, drawn.day, drawn.attributes)
+    lengths = made.pop("lengths")
+    sets, legal_set = coding.grammar.legal_sets(patients)
+    return EncodedLog(starts=np.cumsum(lengths) - lengths, lengths=lengths, statics=coding.static_codes(patients).astype(np.int32),
+                      legal_set=legal_set, legal_sets=sets, **made)
+
+
+def _states(coding: Coding, patients: pl.DataFrame, owner: np.ndarray, token: np.ndarray, day: np.ndarray,
+            attributes: np.ndarray) -> dict[str, np.ndarray]:
+    lengths = np.bincount(owner, minlength=patients.height).astype(np.int64)
+    starts = np.cumsum(lengths) - lengths
     r, g = len(token), coding.grammar
-    out = {"features": np.zeros((r, len(coding.ranges)), np.int32), "before": np.zeros(r, np.int16), "token": token.astype(np.int16), "day": day,
-           "gap": np.full(r, -1, np.int16), "attributes": attributes, "types_legal": np.zeros((r, g.n_types), bool),
-           "gap_lower": np.zeros(r, np.int32), "gap_upper": np.zeros(r, np.int32)}
+    out: dict[str, np.ndarray] = {
+        "features": np.zeros((r, len(coding.ranges)), np.int32), "before": np.zeros(r, np.int16), "token": token.astype(np.int16), "day": day,
+        "gap": np.full(r, -1, np.int16), "attributes": attributes.astype(np.int16), "types_legal": np.zeros((r, g.n_types), bool),
+        "gap_lower": np.zeros(r, np.int32), "gap_upper": np.zeros(r, np.int32), "weight": np.zeros(r, np.float32),
+        "taken": np.zeros((r, int(g.once.sum())), bool)}
     longest_first = np.argsort(-lengths, kind="stable")
     state = begin(coding, patients).take(longest_first)
     for at in range(int(lengths.max(initial=0))):
@@ -89,7 +112,9 @@ def _encode_position(coding: Coding, state: State, rows: np.ndarray, token: np.n
     out["features"][rows] = features(coding, state)
     out["before"][rows] = state.token
     out["types_legal"][rows] = now.types
-    lower, upper = gap_bounds(coding, state, now.lower[every, kind], now.upper[every, kind])
+    out["weight"][rows] = weight(coding, state)
+    out["taken"][rows] = state.walk.taken[:, coding.grammar.once]
+    lower, upper = gap_bounds(coding, state, mine, now.lower[every, kind], now.upper[every, kind])
     out["gap_lower"][rows], out["gap_upper"][rows] = lower, upper
     waited = gap_of(coding, state, day[rows])
     gap = coding.gaps.encode(waited)
@@ -110,5 +135,6 @@ def batch_of(coding: Coding, log: EncodedLog, patients: np.ndarray, device: torc
     return Batch(features=tensor(log.features[rows]), statics=tensor(log.statics[patients]), owner=tensor(owner),
                  before=tensor(log.before[rows]), token=tensor(log.token[rows]), gap=tensor(log.gap[rows]),
                  attributes=tensor(log.attributes[rows]), types_legal=tensor(log.types_legal[rows], torch.bool),
-                 tokens_legal=tensor(log.legal_sets[log.legal_set[patients]], torch.bool),
+                 tokens_legal=tensor(log.legal_sets[log.legal_set[patients]], torch.bool), taken=tensor(log.taken[rows], torch.bool),
+                 weight=tensor(log.weight[rows], torch.float32),
                  gaps_legal=tensor(coding.gaps.legal(log.gap_lower[rows], log.gap_upper[rows]), torch.bool))

@@ -19,9 +19,15 @@ class PathwaySettings:
     average_decay: float = 0.98       # exponential moving average of the weights
     weight_decay: float = 0.0         # pull of each step towards zero, times the learning rate
     width: int = 64                   # hidden units
-    calibration_share: float = 0.2    # of the pathway's squared noise budget; 0 = no calibration tables
+    recurrent: bool = False           # a GRU over the events so far joins the hidden layer
+    calibration_share: float = 0.75   # of the pathway's squared noise budget; 0 = no calibration tables
+    passes: int = 3                   # of calibration: draw, pick by the tables, learn what was picked; free, as all below
+    pass_patients: int = 20_000       # synthetic patients of a pass
+    pass_candidates: int = 6          # of each
+    pass_steps: int = 250             # updates of the network in a pass
+    pass_rate: float = 0.005          # learning rate of a pass
     candidates: int = 4               # pathways drawn per patient, of which the calibration picks one
-    calibration_patients: int = 4000  # synthetic patients on which the weights of the tables are found
+    calibration_patients: int = 20_000  # synthetic patients on which the weights of the tables are found
     static_categories: int = 40       # static columns with more categories are not shown to the network (strata always are)
     rich_state: bool = True           # condition on all static columns and past attributes; False: strata, targets, identifiers only
     static_bins: int = 10             # public bins of a continuous or date column as a condition
@@ -30,28 +36,30 @@ class PathwaySettings:
     seed: int = 1                     # public seed of the initial weights and of the calibration's draws, never of noise
 
     def __post_init__(self) -> None:
-        for name in ("steps", "expected_batch_size", "l2_clip_norm", "learning_rate", "width", "candidates", "calibration_patients",
-                     "static_categories", "static_bins", "attribute_bins", "micro_batch"):
+        for name in ("steps", "expected_batch_size", "l2_clip_norm", "learning_rate", "width", "candidates", "calibration_patients", "pass_patients",
+                     "pass_candidates", "pass_steps", "pass_rate", "static_categories", "static_bins", "attribute_bins", "micro_batch"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"train.pathway.{name} must be above 0, got {getattr(self, name)}")
         for name in ("average_decay", "calibration_share"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"train.pathway.{name} must be in [0, 1), got {getattr(self, name)}")
-        if self.warm_up_steps < 0 or self.weight_decay < 0:
-            raise ValueError("train.pathway: warm_up_steps and weight_decay must not be negative")
+        if self.warm_up_steps < 0 or self.weight_decay < 0 or self.passes < 0:
+            raise ValueError("train.pathway: warm_up_steps, weight_decay and passes must not be negative")
 
 
-# nominal size: steps, batch, learning rate, clip norm: pathway_model.md at 100,000 and above; below, our own simulator at 5,000
-_BY_SIZE = ((20_000, 300, 512, 0.02, 16.0), (100_000, 400, 1024, 0.02, 20.0), (2_000_000, 400, 2048, 0.015, 30.0))
+# Nominal size up to which a row holds: steps, batch, learning rate, passes, their patients, their steps, patients of the calibration. Chosen on the
+# source simulator with seed 1 (docs/benchmarks.md); a clip norm of 14 cuts few gradients short, because later events weigh less (state.weight).
+_BY_SIZE = ((15_000, 200, 512, 0.02, 2, 10_000, 120, 5_000), (50_000, 300, 512, 0.02, 4, 80_000, 250, 20_000),
+            (250_000, 300, 1024, 0.02, 3, 80_000, 250, 20_000), (math.inf, 400, 2048, 0.015, 3, 80_000, 250, 20_000))
 
 
 def for_size(nominal_size: int) -> PathwaySettings:
-    """Defaults for a declared size: the next measured one at or above three quarters of it; below that, a quarter of everybody a step."""
-    if nominal_size < 15_000:
-        return PathwaySettings(steps=200, expected_batch_size=max(min(512, math.ceil(nominal_size / 4)), 16), learning_rate=0.02, l2_clip_norm=16.0,
-                               average_decay=0.99, candidates=8, rich_state=False)
-    _, steps, batch, rate, clip = next((row for row in _BY_SIZE if nominal_size <= row[0] * 4 / 3), _BY_SIZE[-1])
-    return PathwaySettings(steps=steps, expected_batch_size=batch, learning_rate=rate, l2_clip_norm=clip, rich_state=nominal_size >= 50_000)
+    """Defaults for a declared size. The smallest are trained with at most a quarter of everybody a step, and sooner."""
+    _, steps, batch, rate, passes, patients, pass_steps, calibration = next(row for row in _BY_SIZE if nominal_size <= row[0])
+    small = nominal_size <= _BY_SIZE[0][0]
+    return PathwaySettings(steps=steps, expected_batch_size=max(min(batch, math.ceil(nominal_size / 4)), 16), learning_rate=rate, l2_clip_norm=14.0,
+                           average_decay=0.99 if small else 0.98, candidates=8 if small else 4, rich_state=nominal_size >= 50_000, passes=passes,
+                           pass_patients=patients, pass_steps=pass_steps, calibration_patients=calibration)
 
 
 def from_mapping(given: Mapping[str, Any], nominal_size: int) -> PathwaySettings:

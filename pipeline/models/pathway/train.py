@@ -1,4 +1,4 @@
-"""Training: DP-SGD with one clipped gradient per patient over all of his or her events, then the calibration tables.
+"""Training: the calibration tables, then DP-SGD with one clipped gradient per patient over all of his or her events.
 
 What reads rows: the DpSgd and the NoisyCounts of the plan, nothing else. Steps are fixed; checkpoints fall between steps and hold no noise.
 """
@@ -23,13 +23,13 @@ from pipeline.dp.marginals import MeasurementStore, one_way_counts
 from pipeline.dp.noise import NoiseStream
 from pipeline.dp.sgd import DpSgd, micro_batches
 from pipeline.dp.tape import Tape
-from pipeline.models.pathway.calibrate import find_tilt
 from pipeline.models.pathway.data import EncodedLog, batch_of, encode_log
-from pipeline.models.pathway.model import PathwayModel, new_network
-from pipeline.models.pathway.network import PER_PATIENT, PathwayNetwork
+from pipeline.models.pathway.model import PathwayModel, new_model
+from pipeline.models.pathway.network import PER_PATIENT
 from pipeline.models.pathway.plan import PathwayPlan
+from pipeline.models.pathway.refine import calibrated
 from pipeline.models.pathway.settings import PathwaySettings
-from pipeline.models.pathway.tables import Pathways, static_parts, table_cells
+from pipeline.models.pathway.tables import table_cells
 from pipeline.schema import Schema
 
 Progress = Callable[[str], None]
@@ -57,39 +57,34 @@ def fit(schema: Schema, patients: pl.DataFrame, events: pl.DataFrame, plan: Path
     Resumes from `checkpoint` where there is one: then the tape gets the steps of the earlier attempt too, and the noise is new.
     draw_patients(n) gives synthetic static rows with patient_id, on which the calibration is found.
     """
-    mechanism = plan.sgd(scale)
-    model = PathwayModel(schema, plan.settings, new_network(schema, plan.settings), plan.tables)
+    model = new_model(schema, plan)
     log = encode_log(model.coding, patients, events)
     progress("pathways encoded")
-    noisy = measure_tables(model, log, patients, plan, scale, store=store, tape=tape, noise=noise)
-    train_weights(model.network, model, log, mechanism, tape=tape, noise=noise, checkpoint=checkpoint, progress=progress, device=device,
+    noisy = measure_tables(model, log, patients, scale, store=store, tape=tape, noise=noise)
+    progress("pathways measured")
+    train_weights(model, log, plan.sgd(scale), tape=tape, noise=noise, checkpoint=checkpoint, progress=progress, device=device,
                   checkpoint_steps=checkpoint_steps)
     if not noisy:
         return model
-    sigma = next(iter(plan.counts(scale).values())).sigma
-    tilt = find_tilt(model, noisy, sigma, draw_patients(plan.settings.calibration_patients), np.random.default_rng(plan.settings.seed))
-    progress("pathways calibrated")
-    return model.calibrated(tilt)
+    sigmas = [mechanism.sigma for mechanism in plan.counts(scale).values()]
+    return calibrated(model, noisy, sigmas, draw_patients, progress, device)
 
 
-def measure_tables(model: PathwayModel, log: EncodedLog, patients: pl.DataFrame, plan: PathwayPlan, scale: float, *, store: MeasurementStore,
-                   tape: Tape, noise: NoiseStream) -> list[np.ndarray]:
+def measure_tables(model: PathwayModel, log: EncodedLog, patients: pl.DataFrame, scale: float, *, store: MeasurementStore, tape: Tape,
+                   noise: NoiseStream) -> list[np.ndarray]:
     """Noisy counts of the calibration tables, int64 [cells] each: one cell per patient and table."""
-    mechanisms = plan.counts(scale)
-    owner = np.repeat(np.arange(log.n_patients), log.lengths)
-    statics = {part: c.encode(patients[c.column.name]).astype(np.int64) for part, c in static_parts(model.coding, plan.tables).items()}
-    cells = table_cells(model.coding, plan.tables, statics, Pathways(log.n_patients, owner, log.token.astype(np.int64), log.day))
+    cells = table_cells(model.coding, model.tables, patients, log.pathways)
     noisy = []
-    for table, cell in zip(plan.tables, cells, strict=True):
-        noisy.append(store.get_or_measure(mechanisms[table.name], partial(one_way_counts, cell, table.cells), noise))
-        tape.append(mechanisms[table.name].dp_event)
+    for mechanism, cell in zip(model.plan.counts(scale).values(), cells, strict=True):
+        noisy.append(store.get_or_measure(mechanism, partial(one_way_counts, cell, mechanism.cells), noise))
+        tape.append(mechanism.dp_event)
     return noisy
 
 
-def train_weights(network: PathwayNetwork, model: PathwayModel, log: EncodedLog, mechanism: DpSgd, *, tape: Tape, noise: NoiseStream,
-                  checkpoint: Path, progress: Progress, device: str, checkpoint_steps: int) -> None:
-    """All steps of the mechanism; leaves the averaged weights in `network`, on the CPU. Steps done go on the tape."""
-    settings, where = model.settings, torch.device(device)
+def train_weights(model: PathwayModel, log: EncodedLog, mechanism: DpSgd, *, tape: Tape, noise: NoiseStream, checkpoint: Path,
+                  progress: Progress, device: str, checkpoint_steps: int) -> None:
+    """All steps of the mechanism; leaves the averaged weights in the model's network, on the CPU. Steps done go on the tape."""
+    network, settings, where = model.network, model.settings, torch.device(device)
     network.to(where).train()
     parameters = dict(network.named_parameters())
     state = _resume(checkpoint / CHECKPOINT, parameters, mechanism, where)

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy.stats import qmc
 
+from pipeline.models.chances import pick
 from pipeline.models.table.bins import Symbols
 from pipeline.models.table.edges import Edge
 from pipeline.models.table.encode import Domain
@@ -137,12 +138,6 @@ class Sampler:
             rows.symbols[name] = pick(chances, even[:, self.names.index(name) + 1] * _BELOW_ONE)
             groups[name] = symbols.group[rows.symbols[name]]
         return weights
-
-
-def pick(chances: np.ndarray, uniform: np.ndarray) -> np.ndarray:
-    """A place in each row, int64 [n], by its chances [n, places], which need not sum to 1. uniform: float [n] in [0, 1)."""
-    ladder = np.cumsum(chances, 1)
-    return np.asarray((ladder <= (uniform * ladder[:, -1])[:, None]).sum(1).clip(max=ladder.shape[1] - 1))
 
 
 def _even(n: int, dimensions: int, rng: np.random.Generator) -> np.ndarray:

@@ -12,10 +12,11 @@ import torch
 from pipeline.dp.marginals import MeasurementStore
 from pipeline.dp.noise import NoiseStream
 from pipeline.dp.tape import Tape
+from pipeline.models.chances import pick
 from pipeline.models.table.bins import Grouping, Symbols
 from pipeline.models.table.conditions import sampler
 from pipeline.models.table.critic import refine
-from pipeline.models.table.decode import Sampler, pick
+from pipeline.models.table.decode import Sampler
 from pipeline.models.table.denoise import Targets, targets
 from pipeline.models.table.edges import Edge, fit_edges
 from pipeline.models.table.generator import Blocks, fit_table, heads

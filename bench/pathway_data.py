@@ -1,0 +1,45 @@
+"""Simulated pathways for the benchmark, as ingest would hand them to training: no files, no dirt, any number of patients."""
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+import polars as pl
+
+from pipeline import schema
+from pipeline.registry_tables import to_log
+from pipeline.schema import Schema
+from pipeline.simulator.latent import draw_lifetimes
+from pipeline.simulator.simulate import registry_tables
+from pipeline.simulator.view import view
+
+ROOT = Path(__file__).resolve().parent.parent
+EXTRACT = date(2022, 12, 31)
+CHUNK = 100_000  # patients simulated at once: bounds memory
+ID = "patient_id"
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Patients and their events, as `registry_tables.to_log` gives them."""
+
+    patients: pl.DataFrame
+    events: pl.DataFrame
+
+
+def declared() -> Schema:
+    return schema.load(ROOT / "datasets" / "simulated_pathways.yaml")
+
+
+def simulated(told: Schema, n: int, seed: int) -> Sample:
+    """n registered patients; another seed is a fresh sample of the same population. Chunks of one seed are fresh samples too."""
+    parts = []
+    for number, first in enumerate(range(0, n, CHUNK)):
+        stream = seed * 1000 + number
+        log = to_log(told, registry_tables(view(draw_lifetimes(min(CHUNK, n - first), stream, lambda text: None), EXTRACT), stream))
+        assert log.events is not None
+        offset = pl.col(ID) + number * 10**12
+        parts.append((log.patients.with_columns(offset), log.events.with_columns(offset)))
+    patients, events = (pl.concat(column) for column in zip(*parts, strict=True))
+    return Sample(patients, events)

@@ -1,0 +1,121 @@
+"""The pathway model end to end on simulated patients, beside a fresh real sample and the flattened baseline.
+
+    python bench/pathways.py run --patients 20000 100000 --epsilon 1 --seeds 11 12 13    (what is measured already is not run again)
+    python bench/pathways.py write                                                       (docs/benchmarks.md from bench/results/)
+
+Static rows are synthetic, too; what is scored are canonical pathways, as an extract holds them. Settings are the project's defaults, chosen with
+seed 1; a run's patients have its seed, its holdout seed + 100, the floor seed + 200. Every run is a process of its own.
+"""
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import pathway_data
+import pathway_score
+import pathway_tables
+import polars as pl
+
+from pipeline import files, params
+from pipeline.dp.marginals import MeasurementStore
+from pipeline.dp.noise import NoiseStream
+from pipeline.dp.tape import Tape
+from pipeline.models import synthesizer
+from pipeline.params import PrivacyParams
+from pipeline.registry_tables import canonical
+from pipeline.schema import Schema
+
+DELTA = 1e-6
+PARTITION = 20_000
+RESULTS = pathway_data.ROOT / "bench" / "results" / "pathways.json"
+
+
+def told(n: int) -> Schema:
+    """The declaration for a population of n."""
+    declared = pathway_data.declared()
+    return dataclasses.replace(declared, population=dataclasses.replace(declared.population, nominal_size=n, delta=DELTA))
+
+
+def ours(n: int, epsilon: float, seed: int, settings: dict[str, Any]) -> dict[str, float]:
+    """Figures and costs of one fit."""
+    declared = told(n)
+    train = pathway_data.simulated(declared, n, seed)
+    train_params = dataclasses.replace(params.load(pathway_data.ROOT / "params.yaml").train, pathway=settings)
+    wall, cpu = time.perf_counter(), time.process_time()
+    made = synthesizer.plan(declared, PrivacyParams(epsilon=epsilon, delta=DELTA), train_params, pathway_data.EXTRACT)
+    with tempfile.TemporaryDirectory() as folder:
+        tape = Tape()
+        model = synthesizer.fit(declared, train.patients, train.events, made, store=MeasurementStore(Path(folder) / "counts"), tape=tape,
+                                noise=NoiseStream(), checkpoint=Path(folder), progress=lambda line: sys.stderr.write(f"  {line}\n"))
+    tape.check(made.dp_event)
+    costs = {"fit_seconds": time.perf_counter() - wall, "fit_cpu_seconds": time.process_time() - cpu,
+             "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
+    cpu = time.process_time()
+    parts = [canonical(declared, patients, events, extract_date=pathway_data.EXTRACT)
+             for patients, events in model.sample(n, seed=seed, partition_rows=PARTITION)]
+    costs["patients_per_cpu_second"] = n / (time.process_time() - cpu)
+    drawn = pathway_data.Sample(*(pl.concat(frames) for frames in zip(*parts, strict=True)))
+    return pathway_score.figures(declared, pathway_data.simulated(declared, n, seed + 100), drawn) | costs
+
+
+def floor(n: int, seed: int) -> dict[str, float]:
+    """A fresh sample of the population in place of synthetic patients."""
+    declared = told(n)
+    return pathway_score.figures(declared, *(pathway_data.simulated(declared, n, seed + offset) for offset in (100, 200)))
+
+
+def run(options: argparse.Namespace) -> None:
+    wanted = [{"patients": n, "model": model, "epsilon": epsilon, "seed": seed, "settings": options.settings if model == "ours" else {}}
+              for seed in options.seeds for n in options.patients
+              for model, epsilon in [*(("ours", e) for e in options.epsilon), ("real", 0.0)]]
+    for key in wanted:
+        if any(key.items() <= row.items() for row in read()):
+            continue
+        sys.stderr.write(f"{key}\n")
+        done = subprocess.run([sys.executable, __file__, "one", json.dumps(key)], stdout=subprocess.PIPE, check=True)
+        keep([*read(), key | json.loads(done.stdout)])
+
+
+def one(options: argparse.Namespace) -> None:
+    key = options.key
+    found = floor(key["patients"], key["seed"]) if key["model"] == "real" else ours(key["patients"], key["epsilon"], key["seed"], key["settings"])
+    sys.stdout.write(json.dumps({name: float(f"{value:.5g}") for name, value in found.items()}))
+
+
+def read() -> list[dict[str, Any]]:
+    return json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.is_file() else []
+
+
+def keep(rows: list[dict[str, Any]]) -> None:
+    """Written whole or not at all, a line per run."""
+    with files.replacing(RESULTS) as temporary:
+        temporary.write_text("[\n" + ",\n".join(json.dumps(row) for row in rows) + "\n]\n", encoding="utf-8")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(dest="command", required=True)
+    runs = commands.add_parser("run")
+    runs.add_argument("--patients", type=int, nargs="+", default=[20_000, 100_000])
+    runs.add_argument("--epsilon", type=float, nargs="+", default=[1.0])
+    runs.add_argument("--seeds", type=int, nargs="+", default=[11, 12, 13])
+    runs.add_argument("--settings", type=json.loads, default={}, help="train.pathway as JSON, to try others than the defaults")
+    commands.add_parser("one").add_argument("key", type=json.loads)
+    commands.add_parser("write")
+    options = parser.parse_args()
+    if options.command == "write":
+        pathway_tables.write(read())
+    else:
+        {"run": run, "one": one}[options.command](options)
+
+
+if __name__ == "__main__":
+    main()
