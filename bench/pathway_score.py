@@ -60,7 +60,7 @@ def combination_tvd(real: Sample, other: Sample) -> float:
     first, second = (s.join(strata, on=[SITE, STAGE]) for s in shares)
     both = first.join(second, on=[SITE, STAGE, "combination"], how="full", coalesce=True)
     gap = both.with_columns(gap=(pl.col("share").fill_null(0) - pl.col("share_right").fill_null(0)).abs())
-    return float(gap.group_by(SITE, STAGE).agg(pl.col("gap").sum() / 2)["gap"].mean())  # type: ignore[arg-type]
+    return float(gap.group_by(SITE, STAGE).agg(pl.col("gap").sum() / 2)["gap"].mean())
 
 
 def survival_gaps(told: Schema, real: Sample, other: Sample) -> dict[str, float]:

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 from pathway_data import ROOT
+from report import between
 
-DOC = ROOT / "docs" / "benchmarks.md"
+SCRIPT = "pathways.py"
 FLAT = ROOT / "bench" / "results" / "pathways_flat.json"
 CLIPPING = ROOT / "bench" / "results" / "clipping.json"
 COLUMNS = {"bigram_tvd": "bigram TVD", "trigram_tvd": "trigram", "combination_tvd": "combination TVD", "survival_gap_1y": "KM 1 y",
@@ -23,13 +24,13 @@ Rows = Sequence[dict[str, Any]]
 
 
 def write(rows: Rows) -> None:
-    """Replaces what stands between the marks; leaves the rest of the file alone."""
+    """The parts of docs/benchmarks.md that are this script's."""
     default = [row for row in rows if not row["settings"]]
     flat = json.loads(FLAT.read_text(encoding="utf-8"))
     sizes = sorted({row["patients"] for row in default if row["epsilon"] == 1 and row["patients"] in ASKED})
-    _between("pathways", "\n\n".join(f"### {n:,} patients, epsilon 1\n{table(default, n, flat.get(str(n), {}))}" for n in sizes))
-    _between("costs", costs(default))
-    _between("clipping", clipping(json.loads(CLIPPING.read_text(encoding="utf-8"))))
+    between("pathways", SCRIPT, "\n\n".join(f"### {n:,} patients, epsilon 1\n{table(default, n, flat.get(str(n), {}))}" for n in sizes))
+    between("costs", SCRIPT, costs(default))
+    between("clipping", SCRIPT, clipping(json.loads(CLIPPING.read_text(encoding="utf-8"))))
 
 
 def table(rows: Rows, n: int, flat: dict[str, dict[str, Any]]) -> str:
@@ -75,9 +76,3 @@ def clipping(found: dict[str, Any]) -> str:
         cells = [f"{network['ways'][way]['patients_per_second']:,.0f}" for way in ways]
         lines.append(f"| {name} | " + " | ".join(cells) + f" | {network['ratio_to_best_opacus']:.1f} |")
     return "\n".join(lines)
-
-
-def _between(mark: str, text: str) -> None:
-    begin, end = f"<!-- {mark}: written by bench/pathways.py -->", f"<!-- /{mark} -->"
-    head, rest = DOC.read_text(encoding="utf-8").split(begin)
-    DOC.write_text(f"{head}{begin}\n{text}\n{end}{rest.split(end)[1]}", encoding="utf-8")

@@ -23,8 +23,9 @@ import pathway_data
 import pathway_score
 import pathway_tables
 import polars as pl
+import report
 
-from pipeline import files, params
+from pipeline import params
 from pipeline.dp.marginals import MeasurementStore
 from pipeline.dp.noise import NoiseStream
 from pipeline.dp.tape import Tape
@@ -77,27 +78,17 @@ def run(options: argparse.Namespace) -> None:
               for seed in options.seeds for n in options.patients
               for model, epsilon in [*(("ours", e) for e in options.epsilon), ("real", 0.0)]]
     for key in wanted:
-        if any(key.items() <= row.items() for row in read()):
+        if any(key.items() <= row.items() for row in report.read(RESULTS)):
             continue
         sys.stderr.write(f"{key}\n")
         done = subprocess.run([sys.executable, __file__, "one", json.dumps(key)], stdout=subprocess.PIPE, check=True)
-        keep([*read(), key | json.loads(done.stdout)])
+        report.keep_at(RESULTS, [*report.read(RESULTS), key | json.loads(done.stdout)])
 
 
 def one(options: argparse.Namespace) -> None:
     key = options.key
     found = floor(key["patients"], key["seed"]) if key["model"] == "real" else ours(key["patients"], key["epsilon"], key["seed"], key["settings"])
-    sys.stdout.write(json.dumps({name: float(f"{value:.5g}") for name, value in found.items()}))
-
-
-def read() -> list[dict[str, Any]]:
-    return json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.is_file() else []
-
-
-def keep(rows: list[dict[str, Any]]) -> None:
-    """Written whole or not at all, a line per run."""
-    with files.replacing(RESULTS) as temporary:
-        temporary.write_text("[\n" + ",\n".join(json.dumps(row) for row in rows) + "\n]\n", encoding="utf-8")
+    sys.stdout.write(json.dumps(found))
 
 
 def main() -> None:
@@ -112,7 +103,7 @@ def main() -> None:
     commands.add_parser("write")
     options = parser.parse_args()
     if options.command == "write":
-        pathway_tables.write(read())
+        pathway_tables.write(report.read(RESULTS))
     else:
         {"run": run, "one": one}[options.command](options)
 

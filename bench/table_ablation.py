@@ -5,11 +5,11 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from pathlib import Path
 
 import numpy as np
+import report
 import table_data
 import tables
 
@@ -35,7 +35,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--source", action="append", required=True, metavar="DATASET=PATH", help="a public dataset and its folder")
     options = parser.parse_args()
-    found = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.is_file() else []
+    found = report.read(RESULTS)
     for dataset, source in tables.sources_of(options).items():
         declared, rows = table_data.load(dataset, source)
         for part, settings in PARTS.items():
@@ -47,7 +47,7 @@ def main() -> None:
                 model, seconds = tables.fitted(declared, train, EPSILON, **settings)
                 figures = tables.scored(declared, train, holdout, model.sample(len(train), np.random.default_rng(split)))
                 found.append(key | {name: round(value, 5) for name, value in (figures | {"fit_cpu_seconds": seconds}).items()})
-                tables.keep_at(Path(RESULTS), found)
+                report.keep_at(Path(RESULTS), found)
                 sys.stderr.write(f"{found[-1]}\n")
 
 

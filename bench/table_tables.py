@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import table_data
 from matplotlib.figure import Figure
+from report import between
 
-DOC = table_data.ROOT / "docs" / "benchmarks.md"
+SCRIPT = "tables.py"
 PLOTS = table_data.ROOT / "docs" / "benchmarks"
 RESULTS = table_data.ROOT / "bench" / "results"
 OURS, REAL = "ours", "real"
@@ -24,19 +25,13 @@ Rows = Sequence[dict[str, Any]]
 
 
 def write(rows: Rows) -> None:
-    """Replaces what stands between the marks; leaves the rest of the file alone."""
+    """The parts of docs/benchmarks.md that are this script's."""
     picture(rows, PLOTS / "tables.svg")
     growth = json.loads((RESULTS / "table_growth.json").read_text(encoding="utf-8"))
     grown(growth, PLOTS / "table_growth.svg")
-    between("tables", "\n\n".join(f"### {name}\n{table([row for row in rows if row['dataset'] == name])}" for name in table_data.DATASETS))
-    between("ablation", ablation(json.loads((RESULTS / "table_ablation.json").read_text(encoding="utf-8"))))
-    between("growth", growth_table(growth))
-
-
-def between(mark: str, text: str) -> None:
-    begin, end = f"<!-- {mark}: written by bench/tables.py -->", f"<!-- /{mark} -->"
-    head, rest = DOC.read_text(encoding="utf-8").split(begin)
-    DOC.write_text(f"{head}{begin}\n{text}\n{end}{rest.split(end)[1]}", encoding="utf-8")
+    between("tables", SCRIPT, "\n\n".join(f"### {name}\n{table([row for row in rows if row['dataset'] == name])}" for name in table_data.DATASETS))
+    between("ablation", SCRIPT, ablation(json.loads((RESULTS / "table_ablation.json").read_text(encoding="utf-8"))))
+    between("growth", SCRIPT, growth_table(growth))
 
 
 def table(rows: Rows) -> str:

@@ -20,11 +20,12 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+import report
 import table_data
 import table_score
 import table_tables
 
-from pipeline import files, params
+from pipeline import params
 from pipeline.dp.marginals import MeasurementStore
 from pipeline.dp.noise import NoiseStream
 from pipeline.dp.tape import Tape
@@ -83,13 +84,13 @@ def run(options: argparse.Namespace) -> None:
     sources = sources_of(options)
     tables = {name: table_data.load(name, source) for name, source in sources.items()}
     for dataset, model, epsilon, split in wanted_runs(list(sources)):
-        results = read()
+        results = report.read(RESULTS)
         key = {"dataset": dataset, "model": model, "epsilon": epsilon, "split": split}
         if any(key.items() <= row.items() for row in results):
             continue
         declared, rows = tables[dataset]
         found = floor(declared, rows, split) if model == "real" else ours(declared, rows, split, epsilon, with_targets=model == "ours")
-        keep_at(RESULTS, [*read(), key | found])
+        report.keep_at(RESULTS, [*report.read(RESULTS), key | found])
         sys.stderr.write(f"{dataset} {model} epsilon {epsilon:g} split {split}: " + ", ".join(f"{k} {v:.4g}" for k, v in found.items()) + "\n")
 
 
@@ -103,12 +104,12 @@ def peers(options: argparse.Namespace) -> None:
             peer, _, epsilon = made.stem.rpartition("-")
             name, budget = (peer, float(epsilon)) if epsilon.replace(".", "").isdigit() else (made.stem, 0.0)
             key = {"dataset": dataset, "model": name, "epsilon": budget, "split": table_data.PEERS}
-            if made.stem == "domain" or any(key.items() <= row.items() for row in read()):
+            if made.stem == "domain" or any(key.items() <= row.items() for row in report.read(RESULTS)):
                 continue
             synthetic = made.with_suffix(".parquet")
             found = scored(declared, train, holdout, pl.read_parquet(synthetic)) if synthetic.is_file() else {}
             known = {name: costs[name] for name in ("fit_cpu_seconds", "draw_cpu_seconds", "peak_mb", "version", "error") if name in costs}
-            keep_at(RESULTS, [*read(), key | found | known])
+            report.keep_at(RESULTS, [*report.read(RESULTS), key | found | known])
             sys.stderr.write(f"{dataset} {made.stem}: {found}\n")
 
 
@@ -117,17 +118,6 @@ def sources_of(options: argparse.Namespace) -> dict[str, Path]:
     if unknown := set(found) - set(table_data.DATASETS):
         raise SystemExit(f"--source {', '.join(sorted(unknown))}: the datasets are {', '.join(table_data.DATASETS)}")
     return {name: Path(path) for name, path in found.items()}
-
-
-def read() -> list[dict[str, Any]]:
-    return json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.is_file() else []
-
-
-def keep_at(path: Path, rows: list[dict[str, Any]]) -> None:
-    """Written whole or not at all, a line per run."""
-    rounded = [{key: float(f"{value:.5g}") if isinstance(value, float) else value for key, value in row.items()} for row in rows]
-    with files.replacing(path) as temporary:
-        temporary.write_text("[\n" + ",\n".join(json.dumps(row) for row in rounded) + "\n]\n", encoding="utf-8")
 
 
 def main() -> None:
@@ -141,7 +131,7 @@ def main() -> None:
     commands.add_parser("write")
     options = parser.parse_args()
     if options.command == "write":
-        table_tables.write(read())
+        table_tables.write(report.read(RESULTS))
     else:
         {"run": run, "peers": peers}[options.command](options)
 

@@ -207,22 +207,23 @@ class Synthesizer:
 
     def _highest(self, prepared: Sampler, seed: int, begins: Sequence[str]) -> float:
         """The largest chance of such a start among some patients; a stream of its own."""
-        assert self.pathway is not None
-        rng = np.random.default_rng([seed, 0, 1])
-        patients = _numbered(self.table.sample_prepared(prepared, BLOCK, rng), 1)
-        highest = float(self.pathway.sample_begun(patients, begins, rng)[1].max())
+        highest = float(self._prompted(prepared, begins, np.random.default_rng([seed, 0, 1]))[2].max())
         if highest == 0:
             raise ValueError(f"no pathway of {BLOCK:,} synthetic patients begins with {', '.join(begins)}: ask for a start that the conditions allow")
         return highest
 
+    def _prompted(self, prepared: Sampler, begins: Sequence[str], rng: np.random.Generator) -> tuple[pl.DataFrame, pl.DataFrame, np.ndarray]:
+        """A block of patients, their pathways, and each one's chance of such a start."""
+        assert self.pathway is not None
+        patients = _numbered(self.table.sample_prepared(prepared, BLOCK, rng), 1)
+        return patients, *self.pathway.sample_begun(patients, begins, rng)
+
     def _begun(self, prepared: Sampler, n: int, first: int, begins: Sequence[str], highest: float,
                rng: np.random.Generator) -> tuple[pl.DataFrame, pl.DataFrame]:
         """n patients whose pathways begin so: each drawn one is kept with the chance of such a start, relative to the highest chance seen."""
-        assert self.pathway is not None
         kept, found = [], 0
         for _ in range(ATTEMPTS):
-            patients = _numbered(self.table.sample_prepared(prepared, BLOCK, rng), 1)
-            events, chance = self.pathway.sample_begun(patients, begins, rng)
+            patients, events, chance = self._prompted(prepared, begins, rng)
             mine = patients.filter(pl.Series(rng.random(BLOCK) * highest < chance)).head(n - found)
             new = mine.select(ID, pl.int_range(first + found, first + found + pl.len(), dtype=pl.Int64).alias("new"))
             kept.append(tuple(frame.join(new, on=ID, how="inner", maintain_order="left").with_columns(pl.col("new").alias(ID)).drop("new")

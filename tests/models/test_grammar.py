@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pathway_cases import column, schema_of, toy_events, toy_log, toy_patients, toy_schema
 
-from pipeline.models.grammar import Grammar, legal_tokens, options, start, step, violations
+from pipeline.models.grammar import Grammar, open_tokens, options, start, step, violations
 from pipeline.schema import Deadline, EventLog, EventType, LegalCodes, freeze
 
 
@@ -42,7 +42,7 @@ def random_walk(grammar: Grammar, patients: pl.DataFrame, seed: int) -> pl.DataF
     rng, walk, rows = np.random.default_rng(seed), start(grammar, patients), []
     for _ in range(grammar.log.max_events + 1):
         now = options(grammar, walk)
-        tokens = legal_tokens(grammar, walk, now.types)
+        tokens = open_tokens(walk) & now.types[:, grammar.token_type]
         going = ~walk.done
         assert tokens[going].any(1).all(), "a pathway that has not ended must have somewhere to go"
         assert not tokens[~going].any()

@@ -6,7 +6,7 @@ from datetime import date, timedelta
 import numpy as np
 import polars as pl
 
-from pipeline.models.grammar import Grammar, legal_tokens, options, start, step
+from pipeline.models.grammar import Grammar, open_tokens, options, start, step
 from pipeline.registry_tables.frames import complete_events, in_declared_order, static_columns
 from pipeline.schema import Column, Schema
 
@@ -58,7 +58,7 @@ def random_events(schema: Schema, patients: pl.DataFrame, rng: np.random.Generat
         kind = weight.argmax(1)
         chosen = np.zeros_like(found.types)
         chosen[np.arange(n), kind] = True
-        token = (rng.random((n, grammar.n_tokens)) * legal_tokens(grammar, walk, chosen & found.types)).argmax(1)
+        token = (rng.random((n, grammar.n_tokens)) * (open_tokens(walk) & (chosen & found.types)[:, grammar.token_type])).argmax(1)
         low, high = found.lower[np.arange(n), kind], found.upper[np.arange(n), kind]
         day = np.minimum(low + np.floor(rng.exponential(scale) * (rng.random(n) < 0.8)).astype(int), high)
         rows = np.flatnonzero(alive)

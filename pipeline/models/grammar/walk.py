@@ -73,14 +73,9 @@ def options(grammar: Grammar, walk: Walk) -> Options:
     return Options(types=np.where(binds[:, None], opening, legal), lower=lower, upper=upper)
 
 
-def legal_tokens(grammar: Grammar, walk: Walk, types: np.ndarray) -> np.ndarray:
-    """[n, V] bool."""
-    return open_tokens(walk) & types[:, grammar.token_type]
-
-
-def open_tokens(walk: Walk) -> np.ndarray:
-    """[n, V] bool: tokens that the static columns allow and that were not used up."""
-    return walk.legal_sets[walk.legal_set] & ~walk.taken
+def open_tokens(walk: Walk, rows: np.ndarray | slice = slice(None), tokens: np.ndarray | slice = slice(None)) -> np.ndarray:
+    """[rows, tokens] bool: tokens that the static columns allow and that were not used up; of all pathways [n] and tokens [V] unless told."""
+    return walk.legal_sets[:, tokens][walk.legal_set[rows]] & ~walk.taken[rows][:, tokens]
 
 
 def step(grammar: Grammar, walk: Walk, token: np.ndarray, day: np.ndarray) -> None:
@@ -113,7 +108,7 @@ def _has_token(grammar: Grammar, walk: Walk) -> np.ndarray:
     """[n, T]: a legal token is left."""
     left = walk.types_ok.copy()
     for t in np.unique(grammar.token_type[grammar.once]):
-        left[:, t] = open_tokens(walk)[:, grammar.token_type == t].any(1)
+        left[:, t] = open_tokens(walk, tokens=grammar.token_type == t).any(1)
     return left
 
 

@@ -12,7 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from torch import Tensor
 
+from pipeline.models.pathway.descend import descend
 from pipeline.models.pathway.heads import choice_of
 from pipeline.models.pathway.state import Coding
 from pipeline.models.pathway.tables import CalibrationTable, believed, static_parts
@@ -69,20 +71,18 @@ def find_tilt(targets: Sequence[Target], cells: Sequence[np.ndarray], size: floa
     observed = [torch.from_numpy(target.counts.astype(np.float32)) for target in targets]
     noise = [torch.from_numpy(target.variance.astype(np.float32)) for target in targets]
     tilt = [torch.zeros(len(counts), requires_grad=True) for counts in observed]
-    optimiser = torch.optim.Adam(tilt, lr=RATE)
-    for step in range(STEPS):
-        for group in optimiser.param_groups:
-            group["lr"] = RATE * (1 - step / STEPS)
+
+    def loss() -> Tensor:
         score = torch.stack([values[cell] for values, cell in zip(tilt, places, strict=True)]).sum(0)
         weight = torch.softmax(score, dim=1)
-        loss = torch.stack([values.square().sum() / (2 * target.deviation**2) for values, target in zip(tilt, targets, strict=True)]).sum()
+        total = torch.stack([values.square().sum() / (2 * target.deviation**2) for values, target in zip(tilt, targets, strict=True)]).sum()
         for cell, counts, variance, share in zip(places, observed, noise, shares, strict=True):
             expected = torch.zeros_like(counts).index_add(0, cell.flatten(), weight.flatten()) * share
             sampled = expected.detach().clamp(min=1.0) * (1 + scale)  # patients, and the synthetic ones drawn here
-            loss = loss + ((counts - expected).square() / (2 * (variance + sampled))).sum()
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
+            total = total + ((counts - expected).square() / (2 * (variance + sampled))).sum()
+        return total
+
+    descend(tilt, loss, STEPS, RATE)
     return tuple(values.detach().numpy() for values in tilt)
 
 

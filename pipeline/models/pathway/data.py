@@ -52,9 +52,7 @@ def encode_log(coding: Coding, patients: pl.DataFrame, events: pl.DataFrame) -> 
              for chunk in patients.iter_slices(CHUNK)] or [_encode_chunk(coding, patients, events)]
     lengths = np.concatenate([part.pop("lengths") for part in parts])
     joined = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-    sets, legal_set = coding.grammar.legal_sets(patients)
-    return EncodedLog(starts=np.cumsum(lengths) - lengths, lengths=lengths, statics=coding.static_codes(patients).astype(np.int32),
-                      legal_set=legal_set, legal_sets=sets, **joined)
+    return _log_of(coding, patients, lengths, joined)
 
 
 def _truncated(coding: Coding, patients: pl.DataFrame, events: pl.DataFrame) -> pl.DataFrame:
@@ -80,10 +78,13 @@ def _encode_chunk(coding: Coding, patients: pl.DataFrame, events: pl.DataFrame) 
 def encode_drawn(coding: Coding, patients: pl.DataFrame, drawn: Pathways) -> EncodedLog:
     """Pathways that were drawn, one for each row of `patients`, with the states that they went through."""
     made = _states(coding, patients, drawn.owner, drawn.token, drawn.day, drawn.attributes)
-    lengths = made.pop("lengths")
+    return _log_of(coding, patients, made.pop("lengths"), made)
+
+
+def _log_of(coding: Coding, patients: pl.DataFrame, lengths: np.ndarray, states: dict[str, np.ndarray]) -> EncodedLog:
     sets, legal_set = coding.grammar.legal_sets(patients)
     return EncodedLog(starts=np.cumsum(lengths) - lengths, lengths=lengths, statics=coding.static_codes(patients).astype(np.int32),
-                      legal_set=legal_set, legal_sets=sets, **made)
+                      legal_set=legal_set, legal_sets=sets, **states)
 
 
 def _states(coding: Coding, patients: pl.DataFrame, owner: np.ndarray, token: np.ndarray, day: np.ndarray,

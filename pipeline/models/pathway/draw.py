@@ -113,7 +113,7 @@ def _codes(coding: Coding, heads: Mapping[str, Head], state: State, kind: np.nda
             logits = heads[name].logits(rows, state.walk.counts[mine, t] > 0)
         else:
             logits = learned[np.ix_(mine, np.searchsorted(coding.learned_tokens, codes))]
-        chances = _chances(logits, open_tokens(state.walk.take(mine))[:, codes])
+        chances = _chances(logits, open_tokens(state.walk, mine, codes))
         token[mine] = codes[_one(steered.codes(mine, t, chances) if steered is not None else chances, rng)]
     return token
 

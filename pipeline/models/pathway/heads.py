@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from pipeline.models.pathway.data import EncodedLog
+from pipeline.models.pathway.descend import descend
 from pipeline.models.pathway.facts import CHOICES, OF_A_NAME, attribute_place, before_rows, codes_of, holders, numbered, parsed
 from pipeline.models.pathway.state import Coding
 from pipeline.models.pathway.tables import CalibrationTable, believed, is_static, row_of, static_values
@@ -98,7 +99,8 @@ def fit_heads(coding: Coding, tables: Sequence[CalibrationTable], noisy: Sequenc
 
 
 def _choices(coding: Coding, choice: str, tables: Sequence[CalibrationTable], patients: pl.DataFrame, log: EncodedLog) -> _Choices:
-    g, owner = coding.grammar, np.repeat(np.arange(log.n_patients), log.lengths)
+    g, pathways = coding.grammar, log.pathways
+    owner = pathways.owner
     kind = g.token_type[log.token]
     if choice in g.type_names:
         t = g.type_names.index(choice)
@@ -106,8 +108,8 @@ def _choices(coding: Coding, choice: str, tables: Sequence[CalibrationTable], pa
         legal = log.legal_sets[log.legal_set[owner[rows]]][:, codes]
         if g.once[codes].all():
             legal = legal & ~log.taken[rows][:, np.searchsorted(np.flatnonzero(g.once), codes)]
-        before = np.append(0, 1 + np.searchsorted(codes, log.token[rows]))[:len(rows)]
-        parts = {f"first {choice}": np.where(numbered(owner[rows]) > 0, before, 0), f"before {choice}": before_rows(log.pathways, kind, rows)}
+        last = np.append(0, 1 + np.searchsorted(codes, log.token[rows]))[:len(rows)]
+        parts = {f"first {choice}": np.where(numbered(owner[rows]) > 0, last, 0), f"before {choice}": before_rows(pathways, kind, rows)}
     else:
         place = attribute_place(coding, choice)
         rows = np.flatnonzero(coding.carries()[kind, place])
@@ -130,22 +132,20 @@ def _fit(choice: str, targets: Sequence[_Target], found: _Choices) -> Head:
     """Maximum of a Gaussian likelihood of the noisy counts under a Gaussian prior of the weights."""
     base = torch.zeros(targets[0].shape[1], requires_grad=True)
     weights = [torch.zeros(target.shape, requires_grad=True) for target in targets]
-    optimiser = torch.optim.Adam([base, *weights], lr=RATE)
     illegal = torch.from_numpy(~found.legal)
     repeated = torch.from_numpy((found.number > 0).astype(np.float32))[:, None]
-    for step in range(STEPS if len(found.count) else 0):
-        for group in optimiser.param_groups:
-            group["lr"] = RATE * (1 - step / STEPS)
+
+    def loss() -> Tensor:
         logits = base.expand(len(found.count), -1)
         for target, values in zip(targets, weights, strict=True):
             logits = logits + values[target.row] * (repeated if target.second else 1.0)
         chances = logits.masked_fill(illegal, -1e9).softmax(1)
-        loss = base.square().sum() / (2 * BASE_DEVIATION**2)
+        total = base.square().sum() / (2 * BASE_DEVIATION**2)
         for target, values in zip(targets, weights, strict=True):
-            loss = loss + values.square().sum() / (2 * ROW_DEVIATION**2) + target.loss(chances)
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
+            total = total + values.square().sum() / (2 * ROW_DEVIATION**2) + target.loss(chances)
+        return total
+
+    descend([base, *weights], loss, STEPS if len(found.count) else 0, RATE)
     by_table = tuple((target.table, values.detach().numpy()) for target, values in zip(targets, weights, strict=True))
     return Head(choice, base.detach().numpy(), by_table)
 

@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from pipeline.models.pathway.calibrate import calibrated_size, tilt_cell
 from pipeline.models.pathway.data import EncodedLog, encode_drawn
 from pipeline.models.pathway.draw import draw, picked
-from pipeline.models.pathway.facts import Pathways
+from pipeline.models.pathway.facts import Pathways, numbered
 from pipeline.models.pathway.heads import Head, tables_by_choice, uniform_heads
 from pipeline.models.pathway.network import PathwayNetwork
 from pipeline.models.pathway.opening import opening
@@ -115,9 +115,8 @@ class PathwayModel:
     def _frame(self, patients: pl.DataFrame, p: Pathways, rng: np.random.Generator) -> pl.DataFrame:
         names = np.array([name for name, _ in self.coding.grammar.tokens], dtype=object)
         codes = np.array([code for _, code in self.coding.grammar.tokens], dtype=object)
-        first = np.searchsorted(p.owner, p.owner, side="left")
         frame = pl.DataFrame({
-            ID: patients[ID].gather(p.owner), "seq": pl.Series(np.arange(len(p.owner)) - first, dtype=pl.Int32),
+            ID: patients[ID].gather(p.owner), "seq": pl.Series(numbered(p.owner), dtype=pl.Int32),
             "day": pl.Series(p.day, dtype=pl.Int32), "type": pl.Series(names[p.token].tolist(), dtype=pl.String),
             "code": pl.Series(codes[p.token].tolist(), dtype=pl.String)})
         values = [c.decode(np.maximum(p.attributes[:, a], 0), rng).set(pl.Series(p.attributes[:, a] < 0), None)
@@ -139,26 +138,28 @@ class PathwayModel:
     def load(cls, folder: Path, schema: Schema) -> PathwayModel:
         """What `save` wrote, for the declaration it was trained with."""
         plan = PathwayPlan.from_json(json.loads((folder / FACTS).read_text(encoding="utf-8")))
-        network, tensors = new_network(schema, plan), load_file(folder / WEIGHTS)
+        made, tensors = coding(schema, plan.settings, plan.observed_until), load_file(folder / WEIGHTS)
+        network = _new_network(made, plan.settings)
         parts = {kind: {name: tensors.pop(name).numpy() for name in list(tensors) if name.startswith(f"{kind}/")} for kind in ("tilt", "head")}
         network.load_state_dict(tensors)
         tilt = tuple(parts["tilt"][f"tilt/{i}"] for i in range(len(parts["tilt"])))
         heads = tuple(Head(choice, parts["head"][f"head/{choice}/0"],
                            tuple((table, parts["head"][f"head/{choice}/{i + 1}"]) for i, table in enumerate(taught)))
-                      for choice, taught in tables_by_choice(coding(schema, plan.settings, plan.observed_until), plan.tables).items())
+                      for choice, taught in tables_by_choice(made, plan.tables).items())
         return cls(schema, plan, network, heads, tilt)
 
 
 def new_model(schema: Schema, plan: PathwayPlan) -> PathwayModel:
     """The model before training."""
-    return PathwayModel(schema, plan, new_network(schema, plan), uniform_heads(coding(schema, plan.settings, plan.observed_until), plan.tables))
+    made = coding(schema, plan.settings, plan.observed_until)
+    return PathwayModel(schema, plan, _new_network(made, plan.settings), uniform_heads(made, plan.tables))
 
 
-def new_network(schema: Schema, plan: PathwayPlan) -> PathwayNetwork:
+def _new_network(made: Coding, settings: PathwaySettings) -> PathwayNetwork:
     """The network before training; its weights follow from the public seed."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(plan.settings.seed)
-        return PathwayNetwork(coding(schema, plan.settings, plan.observed_until), plan.settings.width, plan.settings.recurrent)
+        torch.manual_seed(settings.seed)
+        return PathwayNetwork(made, settings.width, settings.recurrent)
 
 
 def _parts(patients: pl.DataFrame, candidates: int) -> list[pl.DataFrame]:

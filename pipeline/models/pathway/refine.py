@@ -11,9 +11,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 import polars as pl
 import torch
+from torch import Tensor
 
 from pipeline.models.pathway.calibrate import calibrated_size, find_tilt, population, target_of
 from pipeline.models.pathway.data import EncodedLog, batch_of
+from pipeline.models.pathway.descend import descend
 from pipeline.models.pathway.heads import fit_heads
 from pipeline.models.pathway.model import PathwayModel
 
@@ -65,13 +67,11 @@ def learn(model: PathwayModel, log: EncodedLog, rng: np.random.Generator, device
     """Teaches the network these synthetic pathways, in place."""
     settings, where = model.settings, torch.device(device)
     network = model.network.to(where).train()
-    optimiser = torch.optim.Adam(network.parameters(), lr=settings.pass_rate)
-    for step in range(settings.pass_steps):
-        for group in optimiser.param_groups:
-            group["lr"] = settings.pass_rate * (1 - step / settings.pass_steps)
+
+    def loss() -> Tensor:
         batch = batch_of(model.coding, log, rng.choice(log.n_patients, min(BATCH, log.n_patients), replace=False), where)
         batch = replace(batch, weight=torch.ones_like(batch.weight))
-        optimiser.zero_grad()
-        (network.row_losses(batch).sum() / BATCH).backward()
-        optimiser.step()
+        return network.row_losses(batch).sum() / BATCH
+
+    descend(network.parameters(), loss, settings.pass_steps, settings.pass_rate)
     network.to("cpu").eval()

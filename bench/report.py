@@ -1,0 +1,28 @@
+"""Results of benchmarks: rows in a JSON file, and the parts of docs/benchmarks.md that are written from them."""
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from pipeline import files
+
+DOC = Path(__file__).resolve().parent.parent / "docs" / "benchmarks.md"
+
+
+def read(path: Path) -> list[dict[str, Any]]:
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
+
+
+def keep_at(path: Path, rows: list[dict[str, Any]]) -> None:
+    """Written whole or not at all, a line per run."""
+    rounded = [{key: float(f"{value:.5g}") if isinstance(value, float) else value for key, value in row.items()} for row in rows]
+    with files.replacing(path) as temporary:
+        temporary.write_text("[\n" + ",\n".join(json.dumps(row) for row in rounded) + "\n]\n", encoding="utf-8")
+
+
+def between(mark: str, script: str, text: str) -> None:
+    """Replaces what stands between the marks of bench/<script>; leaves the rest of the file alone."""
+    begin, end = f"<!-- {mark}: written by bench/{script} -->", f"<!-- /{mark} -->"
+    head, rest = DOC.read_text(encoding="utf-8").split(begin)
+    DOC.write_text(f"{head}{begin}\n{text}\n{end}{rest.split(end)[1]}", encoding="utf-8")
