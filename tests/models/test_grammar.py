@@ -4,7 +4,7 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from pathway_cases import column, schema_of, toy_events, toy_log, toy_patients, toy_schema
 
@@ -62,8 +62,14 @@ def random_walk(grammar: Grammar, patients: pl.DataFrame, seed: int) -> pl.DataF
     raise AssertionError("a pathway passed max_events")
 
 
+END_DUE_BEFORE_THE_ANCHOR = toy_log(
+    anchor="M1", max_events=3, first=(), attributes=freeze({}), legal_codes=(), deadlines=(Deadline(event="END", after=("M0",), days=0),),
+    lower_day=-50, upper_day=0, types=freeze({"M0": EventType(name="M0"), "M1": EventType(name="M1"), "END": EventType(name="END", terminal=True)}))
+
+
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(log=declarations(), seed=st.integers(0, 2**32 - 1))
+@example(log=END_DUE_BEFORE_THE_ANCHOR, seed=0)
 def test_a_walk_inside_the_masks_ends_and_breaks_nothing(log: EventLog, seed: int) -> None:
     try:
         grammar = Grammar(schema_of(log))

@@ -140,11 +140,17 @@ def _slack(grammar: Grammar, t: int, seen: tuple[int, ...]) -> int:
 
 
 def _earliest(grammar: Grammar, t: int, seen: tuple[int, ...]) -> int:
-    """The anchor stands at day 0, so that what makes it due within k days cannot stand before -k."""
+    """The anchor stands at day 0, so that what makes it due within k days cannot stand before -k; nor what makes an end due, which is after it."""
     days = [grammar.log.lower_day]
     for d, e in enumerate(grammar.due_type):
         if grammar.triggers[d, t] and e != t and e not in seen:
-            days.append((0 if e == grammar.anchor else _earliest(grammar, e, (*seen, t))) - grammar.due_days[d])
+            if e == grammar.anchor:
+                first = 0
+            elif grammar.anchor is not None and grammar.terminal[e]:
+                first = int(grammar.slack[grammar.anchor])
+            else:
+                first = _earliest(grammar, e, (*seen, t))
+            days.append(first - grammar.due_days[d])
     return max(days)
 
 
