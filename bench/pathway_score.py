@@ -105,17 +105,17 @@ def gaps(events: pl.DataFrame) -> np.ndarray:
 
 def detection(told: Schema, real: Sample, other: Sample, *, with_statics: bool) -> float:
     """AUC of gradient boosting that tells synthetic patients from the holdout by facts of their pathways, five folds. with_statics: and all static
-    columns; else site and stage alone."""
+    columns; else the strata alone (a registry's site and stage)."""
     n = min(DETECTION_PATIENTS, len(real.patients), len(other.patients))
     frames = []
     for sample in (real, other):
         patients = sample.patients.sample(n, seed=1)
-        statics = list(told.patients) if with_statics else [SITE, STAGE]
+        statics = list(told.patients) if with_statics else told.strata
         codes = [pl.col(name).cast(pl.Int32) if column.kind == "date" else pl.col(name) if column.kind == "continuous" else
                  pl.col(name).cast(pl.String).replace_strict({c: i for i, c in enumerate(column.categories)}, default=None, return_dtype=pl.Int32)
                  for name, column in told.patients.items() if name in statics]
         frames.append(patients.select(ID, *codes).join(facts(told, sample.events), on=ID, how="left").drop(ID).cast(pl.Float32).to_pandas())
-    both, labels = pd.concat(frames), np.repeat([0, 1], n)
+    both, labels = pd.concat(frames).dropna(axis=1, how="all"), np.repeat([0, 1], n)
     scores = cross_val_predict(HistGradientBoostingClassifier(random_state=0), both, labels,
                                cv=StratifiedKFold(5, shuffle=True, random_state=0), method="predict_proba")[:, 1]
     return float(roc_auc_score(labels, scores))
@@ -138,8 +138,8 @@ def facts(told: Schema, events: pl.DataFrame) -> pl.DataFrame:
     wanted += [pl.col("day").diff().filter(cycle).mean().alias("cycle_gap"), pl.col("day").diff().filter(cycle).std().alias("cycle_jitter")]
     order = {name: i for i, name in enumerate(log.types)}
     codes = {f"{name} {code}": i for name, t in log.types.items() for i, code in enumerate(t.codes)}
-    values = [pl.col(name).cast(pl.String).replace_strict({c: i for i, c in enumerate(column.categories)}, default=None, return_dtype=pl.Int32)
-              .alias(f"_{name}") for name, column in log.attributes.items()]
+    values = [(pl.col(name).cast(pl.String).replace_strict({c: i for i, c in enumerate(column.categories)}, default=None, return_dtype=pl.Int32)
+               if column.categories else pl.col(name)).alias(f"_{name}") for name, column in log.attributes.items()]
     known = events.sort(ID, "seq").with_columns(
         kind.replace_strict(order, return_dtype=pl.Int32).alias("_type"), *values,
         pl.concat_str([kind, pl.col("code").fill_null("")], separator=" ").replace_strict(codes, default=None, return_dtype=pl.Int32).alias("_code"))

@@ -1,4 +1,4 @@
-"""The pathway benchmark's results as tables in docs/benchmarks.md."""
+"""The pathway benchmark's results as tables and plots in docs/benchmarks.md."""
 from __future__ import annotations
 
 import json
@@ -6,10 +6,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import pathway_plots
+import pathway_rules
 from pathway_data import ROOT
-from report import between
+from report import between, mean
 
 SCRIPT = "pathways.py"
+PLOTS = ROOT / "docs" / "benchmarks"
 FLAT = ROOT / "bench" / "results" / "pathways_flat.json"
 CLIPPING = ROOT / "bench" / "results" / "clipping.json"
 COLUMNS = {"bigram_tvd": "bigram TVD", "trigram_tvd": "trigram", "combination_tvd": "combination TVD", "survival_gap_1y": "KM 1 y",
@@ -25,25 +28,56 @@ Rows = Sequence[dict[str, Any]]
 
 def write(rows: Rows) -> None:
     """The parts of docs/benchmarks.md that are this script's."""
-    default = [row for row in rows if not row["settings"]]
+    mine = [row for row in rows if row["model"] == "ours"]
+    default, real = [row for row in mine if not row["settings"]], [row for row in rows if row["model"] == "real"]
     flat = json.loads(FLAT.read_text(encoding="utf-8"))
-    sizes = sorted({row["patients"] for row in default if row["epsilon"] == 1 and row["patients"] in ASKED})
-    between("pathways", SCRIPT, "\n\n".join(f"### {n:,} patients, epsilon 1\n{table(default, n, flat.get(str(n), {}))}" for n in sizes))
-    between("costs", SCRIPT, costs(default))
+    between("pathways", SCRIPT, "\n\n".join(f"### {n:,} patients, epsilon 1\n{table(mine, real, n, flat.get(str(n), {}))}" for n in ASKED))
+    between("curves", SCRIPT, larger([row for row in default if row["patients"] not in ASKED or row["epsilon"] != 1]))
+    between("costs", SCRIPT, costs(mine))
+    between("rules", SCRIPT, rules(default))
+    small = min(ASKED)
+    pathway_plots.curves([row for row in default if row["epsilon"] == 1], "patients", real, "patients, epsilon 1", PLOTS / "pathways_patients.svg")
+    pathway_plots.curves([row for row in default if row["patients"] == small], "epsilon", [row for row in real if row["patients"] == small],
+                         f"epsilon, {small:,} patients", PLOTS / "pathways_epsilon.svg")
     between("clipping", SCRIPT, clipping(json.loads(CLIPPING.read_text(encoding="utf-8"))))
 
 
-def table(rows: Rows, n: int, flat: dict[str, dict[str, Any]]) -> str:
+def table(rows: Rows, real: Rows, n: int, flat: dict[str, dict[str, Any]]) -> str:
     """A line per model: mean over seeds, in brackets the standard deviation."""
-    mine = [row for row in rows if row["patients"] == n and row["model"] == "ours" and row["epsilon"] == 1]
-    real = [row for row in rows if row["patients"] == n and row["model"] == "real"]
+    mine = [row for row in rows if row["patients"] == n and row["epsilon"] == 1]
+    real = [row for row in real if row["patients"] == n]
     asked = dict(ASKED[n])
     for name in DOUBLED if real else ():
         asked[name] = max(asked[name], 2 * float(np.mean([row[name] for row in real])))
     lines = ["| | seeds | " + " | ".join(COLUMNS.values()) + " |", "|---|---|" + "---|" * len(COLUMNS)]
-    lines += [_line("**Syndasera**", mine), _line("asked, at most", [asked]), _line("fresh sample (floor)", real)]
+    lines += [_line(_label(settings), [row for row in mine if row["settings"] == settings]) for settings in _settings(mine)]
+    lines += [_line("asked, at most", [asked]), _line("fresh sample (floor)", real)]
     baseline = [name for name in flat if name.startswith(("MST", "table model", "AIM")) and "error" not in flat[name]]
     return "\n".join(lines + [_line(f"flattened: {name}", [flat[name]]) for name in baseline])
+
+
+def larger(rows: Rows) -> str:
+    """Other sizes and other epsilons, a line each."""
+    lines = ["| patients | epsilon | delta | " + " | ".join(COLUMNS.values()) + " |", "|---|---|---|" + "---|" * len(COLUMNS)]
+    for n, epsilon, delta in sorted({(row["patients"], row["epsilon"], row["delta"]) for row in rows}):
+        mine = [row for row in rows if (row["patients"], row["epsilon"], row["delta"]) == (n, epsilon, delta)]
+        lines.append(f"| {n:,} | {epsilon:g} | {delta:g} | " + " | ".join(_cell(mine, name) for name in COLUMNS) + " |")
+    return "\n".join(lines)
+
+
+def rules(rows: Rows) -> str:
+    found = [row for row in rows if row["patients"] == max(ASKED) and row["rules"]]
+    return pathway_rules.summary(found[0]["rules"]) if found else ""
+
+
+def _settings(rows: Rows) -> list[dict[str, Any]]:
+    """The default first."""
+    return [json.loads(text) for text in sorted({json.dumps(row["settings"]) for row in rows}, key=len)]
+
+
+def _label(settings: dict[str, Any]) -> str:
+    return "**Syndasera**" if not settings else "Syndasera, " + ", ".join("recurrent" if name == "recurrent" else f"{name} {value}"
+                                                                        for name, value in settings.items())
 
 
 def _line(label: str, rows: Rows) -> str:
@@ -51,20 +85,18 @@ def _line(label: str, rows: Rows) -> str:
 
 
 def _cell(rows: Rows, name: str) -> str:
-    values = [row[name] for row in rows if row.get(name) is not None]
-    if not values:
-        return "-"
-    digits = {"wait_gap": 1, "illegal": 0}.get(name, 3)
-    return f"{np.mean(values):,.{digits}f}" + (f" ({np.std(values, ddof=1):.{digits}f})" if len(values) > 1 and digits else "")
+    return mean([row[name] for row in rows if row.get(name) is not None], {"wait_gap": 1, "illegal": 0}.get(name, 3))
 
 
 def costs(rows: Rows) -> str:
-    lines = ["| patients | epsilon | fit, s | fit, CPU-s | peak MB | patients drawn per CPU-s |", "|---|---|---|---|---|---|"]
-    keys = sorted({(row["patients"], row["epsilon"]) for row in rows if row["model"] == "ours"})
-    for n, epsilon in keys:
-        mine = [row for row in rows if (row["patients"], row["epsilon"], row["model"]) == (n, epsilon, "ours")]
-        cells = [f"{np.mean([row[name] for row in mine]):,.0f}" for name in ("fit_seconds", "fit_cpu_seconds", "peak_mb", "patients_per_cpu_second")]
-        lines.append(f"| {n:,} | {epsilon:g} | " + " | ".join(cells) + " |")
+    names = ("fit_seconds", "fit_cpu_seconds", "draw_seconds", "simulated_mb", "fit_mb", "peak_mb", "patients_per_cpu_second")
+    lines = ["| | patients | fit, s | fit, CPU-s | draw, s | peak MB: simulated patients | and fit | and drawn | patients drawn per CPU-s |",
+             "|---|---|---|---|---|---|---|---|---|"]
+    for settings in _settings(rows):
+        for n in sorted({row["patients"] for row in rows if row["settings"] == settings and row["epsilon"] == 1}):
+            mine = [row for row in rows if (row["patients"], row["epsilon"], row["settings"]) == (n, 1, settings)]
+            cells = [f"{np.mean([row[name] for row in mine]):,.0f}" for name in names]
+            lines.append(f"| {_label(settings)} | {n:,} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 

@@ -9,7 +9,6 @@ part of what it shares (proportional set size).
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import shutil
 import subprocess
@@ -20,6 +19,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import psutil
+import report
 from matplotlib.figure import Figure
 
 from pipeline.stages import STAGES
@@ -28,8 +28,6 @@ ROOT = Path(__file__).resolve().parent.parent
 WHOLE = "make run"
 RESULTS = ROOT / "bench" / "results" / "refresh.json"
 PLOT = ROOT / "docs" / "benchmarks" / "refresh.svg"
-DOC = ROOT / "docs" / "benchmarks.md"
-BEGIN, END = "<!-- refresh: written by bench/refresh.py -->", "<!-- /refresh -->"
 
 
 @dataclass(frozen=True)
@@ -129,17 +127,13 @@ def plot(rows: list[Measured], out: Path) -> None:
         axes.set_yticks([n for n in (2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000) if axes.get_ylim()[0] <= n <= axes.get_ylim()[1]])
         axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False, fontsize="small", bbox_to_anchor=(1.02, 1), loc="upper left")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(out, bbox_inches="tight", metadata={"Date": None})
+    report.save(figure, out)
 
 
 def write(rows: list[Measured]) -> None:
-    RESULTS.parent.mkdir(parents=True, exist_ok=True)
-    RESULTS.write_text(json.dumps([asdict(row) for row in rows], indent=1) + "\n", encoding="utf-8")
+    report.keep_at(RESULTS, [asdict(row) for row in rows])
     plot(rows, PLOT)
-    text = DOC.read_text(encoding="utf-8")
-    head, rest = text.split(BEGIN)
-    DOC.write_text(f"{head}{BEGIN}\n{table(rows)}\n{END}{rest.split(END)[1]}", encoding="utf-8")
+    report.between("refresh", "refresh.py", table(rows))
 
 
 def main() -> None:

@@ -2,8 +2,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.figure import Figure
 
 from pipeline import files
 
@@ -26,3 +31,17 @@ def between(mark: str, script: str, text: str) -> None:
     begin, end = f"<!-- {mark}: written by bench/{script} -->", f"<!-- /{mark} -->"
     head, rest = DOC.read_text(encoding="utf-8").split(begin)
     DOC.write_text(f"{head}{begin}\n{text}\n{end}{rest.split(end)[1]}", encoding="utf-8")
+
+
+def save(figure: Figure, out: Path) -> None:
+    """The same figure gives the same file."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with mpl.rc_context({"svg.hashsalt": out.name}):
+        figure.savefig(out, bbox_inches="tight", metadata={"Date": None})
+
+
+def mean(values: Sequence[float], digits: int) -> str:
+    """Mean over runs, in brackets their standard deviation; a dash for no runs."""
+    if not values:
+        return "-"
+    return f"{np.mean(values):,.{digits}f}" + (f" ({np.std(values, ddof=1):.{digits}f})" if len(values) > 1 and digits else "")

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import table_data
 from matplotlib.figure import Figure
-from report import between
+from report import between, save
 
 SCRIPT = "tables.py"
 PLOTS = table_data.ROOT / "docs" / "benchmarks"
@@ -81,7 +81,7 @@ def picture(rows: Rows, out: Path) -> None:
             axes.set_ylabel("2-way TVD (small is good)" if name == "two_way_tvd" else "AUC on real rows")
     handles = {label: handle for axes in figure.axes for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)}
     figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=5, frameon=False, fontsize="small")
-    _save(figure, out)
+    save(figure, out)
 
 
 def ablation(rows: Rows) -> str:
@@ -121,9 +121,4 @@ def grown(rows: Rows, out: Path) -> None:
         axes.minorticks_off()
         axes.spines[["top", "right"]].set_visible(False)
     figure.axes[0].legend(frameon=False)
-    _save(figure, out)
-
-
-def _save(figure: Figure, out: Path) -> None:
-    out.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(out, metadata={"Date": None})
+    save(figure, out)

@@ -138,7 +138,7 @@ def plan(schema: Schema, privacy: PrivacyParams, train: TrainParams, observed_un
     return at(scale)
 
 
-def fit(schema: Schema, patients: pl.DataFrame, events: pl.DataFrame | None, made: Plan, *, store: MeasurementStore, tape: Tape,
+def fit(schema: Schema, patients: pl.DataFrame, events: pl.DataFrame | pl.LazyFrame | None, made: Plan, *, store: MeasurementStore, tape: Tape,
         noise: NoiseStream, checkpoint: Path, progress: Progress, device: str = "cpu", checkpoint_steps: int = 50) -> Synthesizer:
     """Both models, by exactly the mechanisms of `made.dp_event`, which end up on the tape. Resumes from store and checkpoint.
 

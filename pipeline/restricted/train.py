@@ -43,7 +43,7 @@ def run(workspace: Workspace, params: Params, schema: Schema) -> None:
         files.write_text(restricted.checkpoints / BEGUN, "yes\n")
         ledger.begin_training(release_id, getpass.getuser())
         patients = pl.read_parquet(restricted.patients)
-        events = pl.read_parquet(restricted.events) if restricted.events.is_file() else None
+        events = pl.scan_parquet(restricted.events) if restricted.events.is_file() else None
         tape = Tape()
         model = fit(schema, patients, events, made, restricted.checkpoints, tape, train=params.train)
         tape.save(restricted.tape)
@@ -75,7 +75,7 @@ def _refuse_second_noise(checkpoints: Path, ledger: Ledger, release_id: str) -> 
                          "Use a new release id, or put restricted/checkpoints back")
 
 
-def fit(schema: Schema, patients: pl.DataFrame, events: pl.DataFrame | None, made: Plan, checkpoints: Path, tape: Tape, *,
+def fit(schema: Schema, patients: pl.DataFrame, events: pl.DataFrame | pl.LazyFrame | None, made: Plan, checkpoints: Path, tape: Tape, *,
         train: TrainParams) -> Synthesizer:
     """Runs the plan with a fresh noise stream; measurements and steps in `checkpoints` are used, not repeated."""
     return synthesizer.fit(schema, patients, events, made, store=MeasurementStore(checkpoints / "counts"), tape=tape, noise=NoiseStream(),

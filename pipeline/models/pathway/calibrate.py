@@ -1,7 +1,7 @@
 """Calibration: weights per table cell, so that the pathways that are picked agree with the noisy tables as far as these can be trusted.
 
 Of M candidates for a static row, candidate m is picked with chance proportional to exp(sum over tables of lambda[cell of m]). The lambdas
-maximise a Gaussian likelihood of the noisy counts under a Gaussian prior, so that a cell moves only as far as its noise allows. All of it
+maximise a Gaussian likelihood of the noisy counts under a heavy-tailed prior, so that a cell moves only as far as its noise allows. All of it
 is post-processing. Found once, on synthetic rows; sampling then needs no table, and partitions and prompts cannot change it.
 """
 from __future__ import annotations
@@ -20,8 +20,9 @@ from pipeline.models.pathway.state import Coding
 from pipeline.models.pathway.tables import CalibrationTable, believed, static_parts
 
 STEPS, RATE = 150, 0.15
-PRIOR_DEVIATION = 1.0  # of a cell's log weight
-JOINT_DEVIATION = 0.5  # where two static columns and more make the rows: what their own tables leave to say
+FREEDOM = 3         # of Student's t, the prior of a cell's log weight: most are nearly right, and noise must not move them; some are far off
+PRIOR_SCALE = 0.5
+JOINT_SCALE = 0.4   # where two static columns and more make the rows: candidates of a static row differ least in what these tables tell
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +32,7 @@ class Target:
     counts: np.ndarray
     variance: np.ndarray
     rows: int
-    deviation: float  # of the prior of a cell's log weight
+    prior_scale: float  # of a cell's log weight
 
     def share_of(self, cell: np.ndarray, scale: float) -> np.ndarray:
         """How many patients one synthetic patient of each cell stands for, [cells], where its row has too few or too many of them."""
@@ -45,7 +46,7 @@ def calibrated_size(coding: Coding, table: CalibrationTable) -> int:
     """Cells of the table as the calibration sees it: a table that teaches a head says only who has such an event. 0: nothing is left to say."""
     if choice_of(coding, table) is None:
         return table.cells
-    return 0 if table.parts[-1].startswith("value ") else table.cells // table.sizes[-1] * 2
+    return 0 if table.parts[-1].startswith(("value ", "again ")) else table.cells // table.sizes[-1] * 2
 
 
 def tilt_cell(coding: Coding, table: CalibrationTable, cell: np.ndarray) -> np.ndarray:
@@ -61,7 +62,7 @@ def target_of(coding: Coding, table: CalibrationTable, noisy: np.ndarray, sigma:
     size = calibrated_size(coding, table)
     columns = static_parts(coding, table)
     return Target(np.bincount(place, noisy, minlength=size), sigma**2 * np.bincount(place, minlength=size), math.prod(table.sizes[:columns]),
-                  PRIOR_DEVIATION if columns < 2 else JOINT_DEVIATION)
+                  PRIOR_SCALE if columns < 2 else JOINT_SCALE)
 
 
 def find_tilt(targets: Sequence[Target], cells: Sequence[np.ndarray], size: float) -> tuple[np.ndarray, ...]:
@@ -75,7 +76,8 @@ def find_tilt(targets: Sequence[Target], cells: Sequence[np.ndarray], size: floa
     def loss() -> Tensor:
         score = torch.stack([values[cell] for values, cell in zip(tilt, places, strict=True)]).sum(0)
         weight = torch.softmax(score, dim=1)
-        total = torch.stack([values.square().sum() / (2 * target.deviation**2) for values, target in zip(tilt, targets, strict=True)]).sum()
+        total = torch.stack([(FREEDOM + 1) / 2 * torch.log1p(values.square() / (FREEDOM * target.prior_scale**2)).sum()
+                             for values, target in zip(tilt, targets, strict=True)]).sum()
         for cell, counts, variance, share in zip(places, observed, noise, shares, strict=True):
             expected = torch.zeros_like(counts).index_add(0, cell.flatten(), weight.flatten()) * share
             sampled = expected.detach().clamp(min=1.0) * (1 + scale)  # patients, and the synthetic ones drawn here

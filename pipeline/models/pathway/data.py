@@ -10,10 +10,11 @@ import torch
 from pipeline.models.grammar import options
 from pipeline.models.pathway.facts import Pathways
 from pipeline.models.pathway.network import Batch
+from pipeline.models.pathway.rhythm import rhythm_rows
 from pipeline.models.pathway.state import Coding, State, advance, begin, features, gap_bounds, gap_of, weight
 
 ID = "patient_id"
-CHUNK = 50_000  # patients encoded at a time: bounds memory
+CHUNK = 100_000  # patients encoded at a time: bounds memory
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,7 @@ class EncodedLog:
     gap_lower: np.ndarray    # [r]
     gap_upper: np.ndarray    # [r]
     weight: np.ndarray       # float32 [r] in training
+    rhythm: np.ndarray       # int16 [r] row of the counted rhythms, 0 for none
     taken: np.ndarray        # bool [r, D] of the tokens that a patient has once, those used up
 
     @property
@@ -46,13 +48,17 @@ class EncodedLog:
         return Pathways(self.n_patients, np.repeat(np.arange(self.n_patients), self.lengths), self.token, self.day, self.attributes)
 
 
-def encode_log(coding: Coding, patients: pl.DataFrame, events: pl.DataFrame) -> EncodedLog:
-    """All patients and their events, at most max_events each (the last one is kept). Events that are not declared are left out."""
-    parts = [_encode_chunk(coding, chunk, events.join(chunk.select(ID), on=ID, how="semi", maintain_order="left"))
-             for chunk in patients.iter_slices(CHUNK)] or [_encode_chunk(coding, patients, events)]
-    lengths = np.concatenate([part.pop("lengths") for part in parts])
-    joined = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-    return _log_of(coding, patients, lengths, joined)
+def encode_log(coding: Coding, patients: pl.DataFrame, events: pl.DataFrame | pl.LazyFrame) -> EncodedLog:
+    """All patients and their events, at most max_events each (the last one is kept). Events that are not declared are left out.
+
+    Events as a lazy frame are read anew for each chunk of patients, so that the whole log never is in memory.
+    """
+    parts = []
+    for chunk in patients.iter_slices(CHUNK) if patients.height else [patients]:
+        mine = events.lazy().join(chunk.lazy().select(ID), on=ID, how="semi", maintain_order="left").collect()
+        parts.append(_encode_chunk(coding, chunk, mine))
+    joined = {name: np.concatenate([part.pop(name) for part in parts]) for name in list(parts[0])}  # column by column: bounds memory
+    return _log_of(coding, patients, joined.pop("lengths"), joined)
 
 
 def _truncated(coding: Coding, patients: pl.DataFrame, events: pl.DataFrame) -> pl.DataFrame:
@@ -92,10 +98,11 @@ def _states(coding: Coding, patients: pl.DataFrame, owner: np.ndarray, token: np
     lengths = np.bincount(owner, minlength=patients.height).astype(np.int64)
     starts = np.cumsum(lengths) - lengths
     r, g = len(token), coding.grammar
+    wide = np.int16 if sum(coding.ranges) < 2**15 else np.int32
     out: dict[str, np.ndarray] = {
-        "features": np.zeros((r, len(coding.ranges)), np.int32), "before": np.zeros(r, np.int16), "token": token.astype(np.int16), "day": day,
+        "features": np.zeros((r, len(coding.ranges)), wide), "before": np.zeros(r, np.int16), "token": token.astype(np.int16), "day": day,
         "gap": np.full(r, -1, np.int16), "attributes": attributes.astype(np.int16), "types_legal": np.zeros((r, g.n_types), bool),
-        "gap_lower": np.zeros(r, np.int32), "gap_upper": np.zeros(r, np.int32), "weight": np.zeros(r, np.float32),
+        "gap_lower": np.zeros(r, np.int32), "gap_upper": np.zeros(r, np.int32), "weight": np.zeros(r, np.float32), "rhythm": np.zeros(r, np.int16),
         "taken": np.zeros((r, int(g.once.sum())), bool)}
     longest_first = np.argsort(-lengths, kind="stable")
     state = begin(coding, patients).take(longest_first)
@@ -115,6 +122,7 @@ def _encode_position(coding: Coding, state: State, rows: np.ndarray, token: np.n
     out["types_legal"][rows] = now.types
     out["weight"][rows] = weight(coding, state)
     out["taken"][rows] = state.walk.taken[:, coding.grammar.once]
+    out["rhythm"][rows] = rhythm_rows(coding, state, mine)
     lower, upper = gap_bounds(coding, state, mine, now.lower[every, kind], now.upper[every, kind])
     out["gap_lower"][rows], out["gap_upper"][rows] = lower, upper
     waited = gap_of(coding, state, day[rows])
@@ -137,5 +145,5 @@ def batch_of(coding: Coding, log: EncodedLog, patients: np.ndarray, device: torc
                  before=tensor(log.before[rows]), token=tensor(log.token[rows]), gap=tensor(log.gap[rows]),
                  attributes=tensor(log.attributes[rows]), types_legal=tensor(log.types_legal[rows], torch.bool),
                  tokens_legal=tensor(log.legal_sets[log.legal_set[patients]], torch.bool), taken=tensor(log.taken[rows], torch.bool),
-                 weight=tensor(log.weight[rows], torch.float32),
+                 weight=tensor(log.weight[rows], torch.float32), rhythm=tensor(log.rhythm[rows]),
                  gaps_legal=tensor(coding.gaps.legal(log.gap_lower[rows], log.gap_upper[rows]), torch.bool))

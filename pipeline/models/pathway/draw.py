@@ -13,6 +13,7 @@ from pipeline.models.pathway.facts import Pathways, codes_of, holders
 from pipeline.models.pathway.heads import Head
 from pipeline.models.pathway.network import PathwayNetwork
 from pipeline.models.pathway.opening import Opening, Steering
+from pipeline.models.pathway.rhythm import rhythm_rows
 from pipeline.models.pathway.state import Coding, State, advance, begin, day_of, features, gap_bounds, gap_of
 from pipeline.models.pathway.tables import static_values
 
@@ -82,7 +83,8 @@ def _next_events(coding: Coding, network: PathwayNetwork, heads: Sequence[Head],
     token = _codes(coding, by_choice, state, kind, tokens, shown, steered, rng)
     every = np.arange(len(kind))
     lower, upper = gap_bounds(coding, state, token, now.lower[every, kind], now.upper[every, kind])
-    waits, values = network.details(hidden, torch.from_numpy(token).to(hidden.device))
+    rhythm = torch.from_numpy(rhythm_rows(coding, state, token)).to(hidden.device)
+    waits, values = network.details(hidden, torch.from_numpy(token).to(hidden.device), rhythm)
     waited = _one(_chances(waits.cpu().numpy(), coding.gaps.legal(lower, upper)), rng)
     day = day_of(coding, state, coding.gaps.decode(waited, lower, upper, rng)).astype(np.int32)
     learned = dict(zip(coding.learned_attributes, values, strict=True))
@@ -92,8 +94,11 @@ def _next_events(coding: Coding, network: PathwayNetwork, heads: Sequence[Head],
         if a in learned:
             logits = learned[a].cpu().numpy()[mine]
         else:
-            rows = _rows(shown, mine) | {f"holder {c.column.name}": 1 + np.searchsorted(holders(coding, a), token[mine])}
-            logits = by_choice[c.column.name].logits(rows, np.zeros(len(mine), bool))
+            name, last = c.column.name, state.attribute[mine, a].astype(np.int64)
+            known = last < c.size
+            rows = _rows(shown, mine) | {f"holder {name}": 1 + np.searchsorted(holders(coding, a), token[mine]), f"carrier {name}": 1 + kind[mine],
+                                         f"value {name}": np.where(known, 1 + last, 0)}
+            logits = by_choice[name].logits(rows, known)
         attributes[mine, a] = _one(_chances(logits, c.legal), rng)
     return token, day, coding.gaps.encode(gap_of(coding, state, day)), attributes
 

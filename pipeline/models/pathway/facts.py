@@ -2,8 +2,9 @@
 
 Names of facts, as a declaration's `events.counted` gives them: `length`, `survival`, `end`, `combination` and `order` of treatments, `wait` for the
 first treatment, `others`; `count TYPE`; `before TYPE` and `after TYPE` (types of the events next to the first such event); `first TYPE` and
-`second TYPE` (codes of these events); `value ATTRIBUTE` and `holder ATTRIBUTE` (value and token of the first event that carries it).
-Anything else names a static column.
+`second TYPE` (codes of these events); `gap TYPE` and `later gap TYPE` (days between the first two, and between the fifth and sixth such events
+in a row, within the first context that they need); `value ATTRIBUTE`, `holder ATTRIBUTE` and `carrier ATTRIBUTE` (value, token and type of the
+first event that carries it), `again ATTRIBUTE` (value at the second). Anything else names a static column.
 """
 from __future__ import annotations
 
@@ -23,9 +24,11 @@ COUNT_EDGES = np.array([0, 1, 2, 3, 4, 5, 6, 7, 9, 12, 16, 22, 30, 45, 70])     
 MOST_TREATMENTS = 5
 MOST_OTHERS = 6
 ORDERED = 3  # treatments whose order is told
-OF_A_NAME = re.compile(r"(count|before|after|first|second|value|holder) (.+)")
-OF_ATTRIBUTES = ("value", "holder")
-CHOICES = ("first", "second", "value")  # facts that a counted head chooses
+OF_A_NAME = re.compile(r"(count|gap|later gap|before|after|first|second|value|again|holder|carrier) (.+)")
+OF_ATTRIBUTES = ("value", "again", "holder", "carrier")
+CHOICES = ("first", "second", "value", "again")  # facts that a counted head chooses
+LATER = ("second", "again")                      # of these, those at a second event
+GAPS = {"gap": 1, "later gap": 5}                # facts about rhythm: events of the type, in a row, before the waiting time
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,9 +61,10 @@ def fact_size(coding: Coding, fact: str) -> int:
     kind, name = parsed(coding, fact)
     if kind not in OF_ATTRIBUTES:
         codes = len(codes_of(coding, g.type_names.index(name)))
-        return {"count": len(COUNT_EDGES), "before": 1 + g.n_types, "after": 1 + g.n_types}.get(kind, 1 + codes)
+        waits = dict.fromkeys(GAPS, 1 + len(coding.gaps.edges))
+        return {**waits, "count": len(COUNT_EDGES), "before": 1 + g.n_types, "after": 1 + g.n_types}.get(kind, 1 + codes)
     place = attribute_place(coding, name)
-    return 1 + (coding.attributes[place].size if kind == "value" else len(holders(coding, place)))
+    return 1 + {"holder": len(holders(coding, place)), "carrier": g.n_types}.get(kind, coding.attributes[place].size)
 
 
 def parsed(coding: Coding, fact: str) -> tuple[str, str]:
@@ -84,8 +88,8 @@ def fact_values(coding: Coding, fact: str, pathways: Pathways) -> np.ndarray:
         return _of_type(coding, what, g.type_names.index(name), p, kind)
     place = attribute_place(coding, name)
     carries = coding.carries()[kind, place]
-    values = p.attributes[:, place] if what == "value" else np.searchsorted(holders(coding, place), p.token)
-    return _of_first(p, carries, values)
+    values = {"holder": np.searchsorted(holders(coding, place), p.token), "carrier": kind}.get(what, p.attributes[:, place])
+    return _of_first(p, carries, values, skip=int(what in LATER))
 
 
 def counted_choices(tables: Iterable[CountedTable]) -> frozenset[str]:
@@ -107,6 +111,13 @@ def _of_type(coding: Coding, what: str, t: int, p: Pathways, kind: np.ndarray) -
         values = before_rows(p, kind, np.arange(len(kind))) - 1  # _of_first adds 1: an opening event has none
     elif what == "after":
         values = np.append(np.where(p.owner[1:] == p.owner[:-1], kind[1:], -1), -1)[:len(kind)]
+    elif what in GAPS:
+        again = mine & np.append(False, mine[:-1] & (p.owner[1:] == p.owner[:-1]))[:len(kind)]
+        for o in np.flatnonzero(coding.grammar.needs_open[t]):
+            opened = np.cumsum(kind == coding.grammar.openers[o])
+            before = np.append(0, opened)[np.searchsorted(p.owner, p.owner)]  # of the pathways before
+            again &= opened - before == 1
+        return _of_first(p, again, coding.gaps.encode(np.diff(p.day, prepend=0).clip(0)), skip=GAPS[what] - 1)
     else:
         values = p.token - codes_of(coding, t)[0]
     return _of_first(p, mine, values, skip=int(what == "second"))

@@ -2,7 +2,7 @@
 
 Legality leaves few codes to a patient (a site has its regimens), so that one noisy count per patient says more about them than clipped
 gradients do. A head is a log-linear model: a base weight per value, and one per row and value of each table that ends in the choice
-(`first TYPE`, `second TYPE`, `value ATTRIBUTE`). Fitting reads noisy counts and synthetic pathways only.
+(`first TYPE`, `second TYPE`, `value ATTRIBUTE`, `again ATTRIBUTE`). Fitting reads noisy counts and synthetic pathways only.
 """
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from torch import Tensor
 
 from pipeline.models.pathway.data import EncodedLog
 from pipeline.models.pathway.descend import descend
-from pipeline.models.pathway.facts import CHOICES, OF_A_NAME, attribute_place, before_rows, codes_of, holders, numbered, parsed
+from pipeline.models.pathway.facts import CHOICES, LATER, OF_A_NAME, attribute_place, before_rows, codes_of, holders, numbered, parsed
 from pipeline.models.pathway.state import Coding
 from pipeline.models.pathway.tables import CalibrationTable, believed, is_static, row_of, static_values
 
-BASE_DEVIATION, ROW_DEVIATION = 3.0, 1.5  # prior of the weights
+BASE_DEVIATION, ROW_SCALE, ROW_FREEDOM = 3.0, 0.7, 3  # priors: Gaussian; Student's t, because most rows say little and some all
 STEPS, RATE = 150, 0.15
 
 
@@ -33,10 +33,10 @@ class Head:
     tables: tuple[tuple[CalibrationTable, np.ndarray], ...]
 
     def logits(self, parts: Mapping[str, np.ndarray], repeated: np.ndarray) -> np.ndarray:
-        """[n, k]. parts: value of each part but the choice, [n]; repeated [n]: not the first event of the type."""
+        """[n, k]. parts: value of each part but the choice, [n]; repeated [n]: not the first event of the type, or with the attribute."""
         total = np.tile(self.base, (len(repeated), 1))
         for table, weights in self.tables:
-            mine = np.flatnonzero(repeated) if table.parts[-1].startswith("second ") else np.arange(len(repeated))
+            mine = np.flatnonzero(repeated) if is_later(table) else np.arange(len(repeated))
             row = row_of(table.parts[:-1], table.sizes[:-1], {part: parts[part][mine] for part in table.parts[:-1]}, len(mine))
             total[mine] += weights[row]
         return total
@@ -52,6 +52,11 @@ class _Choices:
     count: np.ndarray
 
 
+def is_later(table: CalibrationTable) -> bool:
+    """It counts second events: first choices are not its business."""
+    return table.parts[-1].startswith(tuple(f"{kind} " for kind in LATER))
+
+
 def choice_of(coding: Coding, table: CalibrationTable) -> str | None:
     """The type or attribute whose head the table teaches; None: it is for the calibration alone.
 
@@ -63,8 +68,9 @@ def choice_of(coding: Coding, table: CalibrationTable) -> str | None:
     kind, name = parsed(coding, last)
     if kind not in CHOICES:
         return None
-    before = f"before {name}"
-    known = {"first": {before}, "second": {before, f"first {name}"}, "value": {f"holder {name}"}}[kind] | set(coding.grammar.schema.patients)
+    before, carriers = f"before {name}", {f"holder {name}", f"carrier {name}"}
+    known = {"first": {before}, "second": {before, f"first {name}"}, "value": carriers, "again": {*carriers, f"value {name}"}}[kind]
+    known = known | set(coding.grammar.schema.patients)
     if wrong := [part for part in table.parts[:-1] if part not in known]:
         raise ValueError(f"events.counted: {wrong[0]!r} is not known when {last!r} is chosen: put it last in a table of its own")
     return name
@@ -114,7 +120,9 @@ def _choices(coding: Coding, choice: str, tables: Sequence[CalibrationTable], pa
         place = attribute_place(coding, choice)
         rows = np.flatnonzero(coding.carries()[kind, place])
         legal = np.tile(coding.attributes[place].legal, (len(rows), 1))
-        parts = {f"holder {choice}": 1 + np.searchsorted(holders(coding, place), log.token[rows])}
+        value = np.append(0, 1 + log.attributes[rows, place])[:len(rows)]
+        parts = {f"holder {choice}": 1 + np.searchsorted(holders(coding, place), log.token[rows]), f"carrier {choice}": 1 + kind[rows],
+                 f"value {choice}": np.where(numbered(owner[rows]) > 0, value, 0)}
     number = numbered(owner[rows])
     kept = number < 2
     parts = {part: (parts[part] if part in parts else static_values(coding, part, patients)[owner[rows]])[kept]
@@ -129,7 +137,7 @@ def _alike(found: _Choices) -> _Choices:
 
 
 def _fit(choice: str, targets: Sequence[_Target], found: _Choices) -> Head:
-    """Maximum of a Gaussian likelihood of the noisy counts under a Gaussian prior of the weights."""
+    """Maximum of a Gaussian likelihood of the noisy counts under the priors of the weights."""
     base = torch.zeros(targets[0].shape[1], requires_grad=True)
     weights = [torch.zeros(target.shape, requires_grad=True) for target in targets]
     illegal = torch.from_numpy(~found.legal)
@@ -142,7 +150,7 @@ def _fit(choice: str, targets: Sequence[_Target], found: _Choices) -> Head:
         chances = logits.masked_fill(illegal, -1e9).softmax(1)
         total = base.square().sum() / (2 * BASE_DEVIATION**2)
         for target, values in zip(targets, weights, strict=True):
-            total = total + values.square().sum() / (2 * ROW_DEVIATION**2) + target.loss(chances)
+            total = total + (ROW_FREEDOM + 1) / 2 * torch.log1p(values.square() / (ROW_FREEDOM * ROW_SCALE**2)).sum() + target.loss(chances)
         return total
 
     descend([base, *weights], loss, STEPS if len(found.count) else 0, RATE)
@@ -155,7 +163,7 @@ class _Target:
 
     def __init__(self, table: CalibrationTable, noisy: np.ndarray, sigma: float, found: _Choices, scale: float) -> None:
         told = noisy.reshape(-1, table.sizes[-1])[:, 1:]  # without those who have no such event
-        self.table, self.second = table, table.parts[-1].startswith("second ")
+        self.table, self.second = table, is_later(table)
         row = row_of(table.parts[:-1], table.sizes[:-1], dict(found.parts), len(found.count))
         mine = (found.number == int(self.second)) * found.count
         drawn = np.bincount(row, mine, minlength=len(told)) * scale  # [rows]

@@ -36,6 +36,7 @@ class Batch:
     weight: Tensor        # float32 [r] in training
     taken: Tensor         # bool [r, D] of the tokens that a patient has once
     gaps_legal: Tensor    # bool [r, G]
+    rhythm: Tensor        # int64 [r] row of the counted rhythms, 0 for none
 
 
 class PathwayNetwork(nn.Module):
@@ -62,6 +63,8 @@ class PathwayNetwork(nn.Module):
         self.register_buffer("token_type", torch.from_numpy(g.token_type).long(), persistent=False)
         self.learned_tokens: Tensor
         self.register_buffer("learned_tokens", torch.from_numpy(coding.learned_tokens), persistent=False)
+        self.rhythms: Tensor  # log chances of waiting times from noisy counts: given, not learned
+        self.register_buffer("rhythms", torch.zeros(coding.rhythm_rows, self.n_gaps))
         self.once: Tensor
         self.register_buffer("once", torch.from_numpy(np.flatnonzero(g.once)), persistent=False)
         legal = np.concatenate([np.ones(0, bool), *(coding.attributes[a].legal for a in self.learned_attributes)])
@@ -103,10 +106,10 @@ class PathwayNetwork(nn.Module):
         types, tokens = self.choice(hidden).tensor_split([self.n_types], dim=1)
         return types + self.follows(before), tokens
 
-    def details(self, hidden: Tensor, token: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """Logits of waiting times [r, G] and of each learned attribute, [r, its size]."""
+    def details(self, hidden: Tensor, token: Tensor, rhythm: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Logits of waiting times [r, G] and of each learned attribute, [r, its size]. rhythm [r]: rows of the counted rhythms."""
         gaps, values = self.values(torch.tanh(self.detail(hidden) + self.chosen(token))).split([self.n_gaps, sum(self.sizes)], dim=1)
-        return gaps, list((values + ILLEGAL * ~self.values_legal).split(self.sizes, dim=1)) if self.sizes else []
+        return gaps + self.rhythms[rhythm], list((values + ILLEGAL * ~self.values_legal).split(self.sizes, dim=1)) if self.sizes else []
 
     def row_losses(self, batch: Batch) -> Tensor:
         """Negative log-likelihood of each event times its weight, [r]; parts that are -1, or illegal in this row, count nothing."""
@@ -117,7 +120,7 @@ class PathwayNetwork(nn.Module):
         loss = F.cross_entropy(types + ILLEGAL * ~batch.types_legal, torch.where(legal_here, kind, -100), ignore_index=-100, reduction="none")
         if len(self.learned_tokens):
             loss = loss + self._code_losses(tokens, batch)
-        gaps, values = self.details(hidden, batch.token)
+        gaps, values = self.details(hidden, batch.token, batch.rhythm)
         loss = loss + F.cross_entropy(gaps + ILLEGAL * ~batch.gaps_legal, batch.gap, ignore_index=-1, reduction="none")
         for a, logits in zip(self.learned_attributes, values, strict=True):
             loss = loss + F.cross_entropy(logits, batch.attributes[:, a], ignore_index=-1, reduction="none")

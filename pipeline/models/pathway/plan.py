@@ -19,12 +19,13 @@ from pipeline.dp.sgd import DpSgd
 from pipeline.models.grammar import Grammar
 from pipeline.models.pathway.encode import codec, gaps
 from pipeline.models.pathway.facts import counted_choices
+from pipeline.models.pathway.rhythm import declared_rhythms
 from pipeline.models.pathway.settings import PathwaySettings
 from pipeline.models.pathway.state import Coding
 from pipeline.models.pathway.tables import CalibrationTable, calibration_tables
 from pipeline.schema import Schema
 
-FORMAT = 3
+FORMAT = 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,4 +94,4 @@ def coding(schema: Schema, settings: PathwaySettings, observed_until: date | Non
     attributes = [codec(column, settings.attribute_bins) for column in grammar.log.attributes.values()]
     return Coding(grammar=grammar, gaps=gaps(grammar.log.gap_edges, grammar.log.lower_day, grammar.log.upper_day),
                   attributes=tuple(attributes), statics=tuple(shown), rich=settings.rich_state, observed_until=observed_until,
-                  counted=counted)
+                  counted=counted, rhythms=declared_rhythms(grammar, grammar.log.counted) if settings.calibration_share > 0 else ())

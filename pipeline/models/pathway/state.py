@@ -23,6 +23,20 @@ REMAINING_EDGES = np.array([0, 1, 31, 61, 91, 183, 274, 366, 548, 731, 1096, 146
 
 
 @dataclass(frozen=True)
+class Rhythm:
+    """A counted table of waiting times between events of type `kind` in a row, by the code of the context `opener` (see rhythm.py).
+
+    It holds once there were `repeats` events since the context was opened; its rows in the network begin at `first_row`, one per code.
+    """
+
+    table: str
+    kind: int
+    opener: int
+    repeats: int
+    first_row: int
+
+
+@dataclass(frozen=True)
 class Coding:
     """The public vocabulary of one dataset: tokens, waiting times, attributes and static columns as numbers."""
 
@@ -33,6 +47,7 @@ class Coding:
     rich: bool  # past attributes and contexts that never close are features too
     observed_until: date | None = None  # public last day of observation
     counted: frozenset[str] = frozenset()  # types and attributes whose codes or values come from counted heads, not from the network
+    rhythms: tuple[Rhythm, ...] = ()
     layout: dict[str, int] = field(init=False)  # size of each feature by name, in the order of `features`
 
     def __post_init__(self) -> None:
@@ -69,6 +84,11 @@ class Coding:
     @property
     def learned_attributes(self) -> tuple[int, ...]:
         return tuple(a for a, c in enumerate(self.attributes) if c.column.name not in self.counted)
+
+    @property
+    def rhythm_rows(self) -> int:
+        """Rows of waiting times that the network is given, with row 0 for none."""
+        return 1 + sum(int((self.grammar.token_type == self.grammar.openers[one.opener]).sum()) for one in self.rhythms)
 
     def carries(self) -> np.ndarray:
         """[T, A] bool: which attributes each event type has."""

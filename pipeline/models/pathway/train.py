@@ -28,6 +28,7 @@ from pipeline.models.pathway.model import PathwayModel, new_model
 from pipeline.models.pathway.network import PER_PATIENT
 from pipeline.models.pathway.plan import PathwayPlan
 from pipeline.models.pathway.refine import calibrated
+from pipeline.models.pathway.rhythm import rhythms
 from pipeline.models.pathway.settings import PathwaySettings
 from pipeline.models.pathway.tables import table_cells
 from pipeline.schema import Schema
@@ -49,9 +50,9 @@ class Training:
     second: dict[str, Tensor]
 
 
-def fit(schema: Schema, patients: pl.DataFrame, events: pl.DataFrame, plan: PathwayPlan, scale: float, *, store: MeasurementStore, tape: Tape,
-        noise: NoiseStream, checkpoint: Path, progress: Progress, draw_patients: DrawPatients, device: str = "cpu",
-        checkpoint_steps: int = 50) -> PathwayModel:
+def fit(schema: Schema, patients: pl.DataFrame, events: pl.DataFrame | pl.LazyFrame, plan: PathwayPlan, scale: float, *,
+        store: MeasurementStore, tape: Tape, noise: NoiseStream, checkpoint: Path, progress: Progress, draw_patients: DrawPatients,
+        device: str = "cpu", checkpoint_steps: int = 50) -> PathwayModel:
     """The pathway model, (epsilon, delta) as its plan's event at `scale`.
 
     Resumes from `checkpoint` where there is one: then the tape gets the steps of the earlier attempt too, and the noise is new.
@@ -62,11 +63,12 @@ def fit(schema: Schema, patients: pl.DataFrame, events: pl.DataFrame, plan: Path
     progress("pathways encoded")
     noisy = measure_tables(model, log, patients, scale, store=store, tape=tape, noise=noise)
     progress("pathways measured")
+    sigmas = [mechanism.sigma for mechanism in plan.counts(scale).values()]
+    model.network.rhythms.copy_(torch.from_numpy(rhythms(model.coding, model.tables, noisy, sigmas)))
     train_weights(model, log, plan.sgd(scale), tape=tape, noise=noise, checkpoint=checkpoint, progress=progress, device=device,
                   checkpoint_steps=checkpoint_steps)
     if not noisy:
         return model
-    sigmas = [mechanism.sigma for mechanism in plan.counts(scale).values()]
     return calibrated(model, noisy, sigmas, draw_patients, progress, device)
 
 
