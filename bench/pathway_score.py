@@ -1,6 +1,7 @@
 """Figures of the pathway benchmark: what an epidemiologist would ask of a synthetic log, answered on it and on a holdout of equal size."""
 from __future__ import annotations
 
+import math
 import warnings
 from typing import Any
 
@@ -60,7 +61,8 @@ def combination_tvd(real: Sample, other: Sample) -> float:
     first, second = (s.join(strata, on=[SITE, STAGE]) for s in shares)
     both = first.join(second, on=[SITE, STAGE, "combination"], how="full", coalesce=True)
     gap = both.with_columns(gap=(pl.col("share").fill_null(0) - pl.col("share_right").fill_null(0)).abs())
-    return float(gap.group_by(SITE, STAGE).agg(pl.col("gap").sum() / 2)["gap"].mean())
+    each = gap.group_by(SITE, STAGE).agg(pl.col("gap").sum() / 2)["gap"].to_numpy()
+    return float(each.mean()) if len(each) else math.nan  # a small population has no stratum to speak of
 
 
 def survival_gaps(told: Schema, real: Sample, other: Sample) -> dict[str, float]:

@@ -1,7 +1,7 @@
 """Calibration: weights per table cell, so that the pathways that are picked agree with the noisy tables as far as these can be trusted.
 
 Of M candidates for a static row, candidate m is picked with chance proportional to exp(sum over tables of lambda[cell of m]). The lambdas
-maximise a Gaussian likelihood of the noisy counts under a heavy-tailed prior, so that a cell moves only as far as its noise allows. All of it
+maximise a Gaussian likelihood of the noisy counts under a Gaussian prior, so that a cell moves only as far as its noise allows. All of it
 is post-processing. Found once, on synthetic rows; sampling then needs no table, and partitions and prompts cannot change it.
 """
 from __future__ import annotations
@@ -20,9 +20,8 @@ from pipeline.models.pathway.state import Coding
 from pipeline.models.pathway.tables import CalibrationTable, believed, static_parts
 
 STEPS, RATE = 150, 0.15
-FREEDOM = 3         # of Student's t, the prior of a cell's log weight: most are nearly right, and noise must not move them; some are far off
-PRIOR_SCALE = 0.5
-JOINT_SCALE = 0.4   # where two static columns and more make the rows: candidates of a static row differ least in what these tables tell
+PRIOR_DEVIATION = 1.0  # of a cell's log weight
+JOINT_DEVIATION = 0.5  # where two static columns and more make the rows: what their own tables leave to say
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +31,7 @@ class Target:
     counts: np.ndarray
     variance: np.ndarray
     rows: int
-    prior_scale: float  # of a cell's log weight
+    deviation: float  # of the prior of a cell's log weight
 
     def share_of(self, cell: np.ndarray, scale: float) -> np.ndarray:
         """How many patients one synthetic patient of each cell stands for, [cells], where its row has too few or too many of them."""
@@ -62,7 +61,7 @@ def target_of(coding: Coding, table: CalibrationTable, noisy: np.ndarray, sigma:
     size = calibrated_size(coding, table)
     columns = static_parts(coding, table)
     return Target(np.bincount(place, noisy, minlength=size), sigma**2 * np.bincount(place, minlength=size), math.prod(table.sizes[:columns]),
-                  PRIOR_SCALE if columns < 2 else JOINT_SCALE)
+                  PRIOR_DEVIATION if columns < 2 else JOINT_DEVIATION)
 
 
 def find_tilt(targets: Sequence[Target], cells: Sequence[np.ndarray], size: float) -> tuple[np.ndarray, ...]:
@@ -76,8 +75,7 @@ def find_tilt(targets: Sequence[Target], cells: Sequence[np.ndarray], size: floa
     def loss() -> Tensor:
         score = torch.stack([values[cell] for values, cell in zip(tilt, places, strict=True)]).sum(0)
         weight = torch.softmax(score, dim=1)
-        total = torch.stack([(FREEDOM + 1) / 2 * torch.log1p(values.square() / (FREEDOM * target.prior_scale**2)).sum()
-                             for values, target in zip(tilt, targets, strict=True)]).sum()
+        total = torch.stack([values.square().sum() / (2 * target.deviation**2) for values, target in zip(tilt, targets, strict=True)]).sum()
         for cell, counts, variance, share in zip(places, observed, noise, shares, strict=True):
             expected = torch.zeros_like(counts).index_add(0, cell.flatten(), weight.flatten()) * share
             sampled = expected.detach().clamp(min=1.0) * (1 + scale)  # patients, and the synthetic ones drawn here
