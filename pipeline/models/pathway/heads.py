@@ -126,7 +126,7 @@ def _choices(coding: Coding, choice: str, tables: Sequence[CalibrationTable], pa
     number = numbered(owner[rows])
     kept = number < 2
     parts = {part: (parts[part] if part in parts else static_values(coding, part, patients)[owner[rows]])[kept]
-             for part in {part for table in tables for part in table.parts[:-1]}}
+             for part in dict.fromkeys(part for table in tables for part in table.parts[:-1])}  # in one order: sums of floats depend on it
     return _alike(_Choices(parts, number[kept], legal[kept], np.ones(int(kept.sum()))))
 
 

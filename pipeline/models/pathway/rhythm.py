@@ -15,9 +15,10 @@ from pipeline.models.pathway.state import Coding, Rhythm, State
 from pipeline.models.pathway.tables import CalibrationTable
 from pipeline.schema import CountedTable
 
-CERTAIN = 2.0     # standard deviations of noise above which a cell is believed
-SPREAD = 20.0     # patients with everybody's rhythm that join each row
-LEAST = 1e-4      # chance of a wait that nobody seems to have had
+CERTAIN, CERTAIN_OF_ALL = 3.0, 2.0  # standard deviations of noise above which a cell, and a cell of all rows together, is believed
+SPREAD = 2.0   # standard deviations of noise: patients with everybody's rhythm that join each row
+UNSEEN = 20.0  # patients of all rows together that each wait is given beside those it is believed to have
+LEAST = 1e-4   # chance of a wait that nobody seems to have had
 
 
 def declared_rhythms(grammar: Grammar, counted: Iterable[CountedTable]) -> tuple[Rhythm, ...]:
@@ -53,7 +54,8 @@ def rhythms(coding: Coding, tables: Sequence[CalibrationTable], noisy: Sequence[
     for one in coding.rhythms:
         table, counts, sigma = told[one.table]
         seen = counts.reshape(table.sizes)[1:, 1:].astype(float)  # of those who have the context, and the wait
-        everybody = seen.sum(0).clip(CERTAIN * sigma * np.sqrt(len(seen)))
-        believed = np.where(seen > CERTAIN * sigma, seen, 0.0) + SPREAD * everybody / everybody.sum()
+        total = seen.sum(0)
+        everybody = np.where(total > CERTAIN_OF_ALL * sigma * np.sqrt(len(seen)), total, 0.0) + UNSEEN
+        believed = np.where(seen > CERTAIN * sigma, seen, 0.0) + SPREAD * sigma * everybody / everybody.sum()
         made.append(np.log((believed / believed.sum(1, keepdims=True)).clip(LEAST)))
     return np.concatenate(made).astype(np.float32)
