@@ -1,7 +1,6 @@
 """Figures of the pathway benchmark: what an epidemiologist would ask of a synthetic log, answered on it and on a holdout of equal size."""
 from __future__ import annotations
 
-import math
 import warnings
 from typing import Any
 
@@ -27,9 +26,10 @@ FIGURES = ("unigram_tvd", "bigram_tvd", "trigram_tvd", "combination_tvd", "survi
            "mean_wait_gap", "length_distance", "gap_distance", "detection", "detection_events", "illegal")
 
 
-def figures(told: Schema, real: Sample, other: Sample) -> dict[str, float]:
+def figures(told: Schema, real: Sample, other: Sample) -> dict[str, float | None]:
     """FIGURES of `other` against `real`, a holdout. Distances are 0 and detection .5 for the same population."""
-    found = {f"{name}_tvd": pathways.ngram_tvd(real.events, other.events, n) for n, name in ((1, "unigram"), (2, "bigram"), (3, "trigram"))}
+    grams = ((1, "unigram"), (2, "bigram"), (3, "trigram"))
+    found: dict[str, float | None] = {f"{name}_tvd": pathways.ngram_tvd(real.events, other.events, n) for n, name in grams}
     found["combination_tvd"] = combination_tvd(real, other)
     found |= survival_gaps(told, real, other)
     found["cox_error"] = float(np.abs(cox(told, real) - cox(told, other)).mean())
@@ -50,8 +50,11 @@ def combinations(sample: Sample) -> pl.DataFrame:
     return sample.patients.select(ID, SITE, pl.col(STAGE).fill_null("missing")).join(bits, on=ID)
 
 
-def combination_tvd(real: Sample, other: Sample) -> float:
-    """Mean over site x stage strata of at least MIN_STRATUM real patients of the TVD between shares of treatment combinations (domain.md A13)."""
+def combination_tvd(real: Sample, other: Sample) -> float | None:
+    """Mean over site x stage strata of at least MIN_STRATUM real patients of the TVD between shares of treatment combinations (domain.md A13).
+
+    None where no stratum is large enough.
+    """
     shares = []
     for sample in (real, other):
         counted = combinations(sample).group_by(SITE, STAGE, "combination").len()
@@ -62,17 +65,19 @@ def combination_tvd(real: Sample, other: Sample) -> float:
     both = first.join(second, on=[SITE, STAGE, "combination"], how="full", coalesce=True)
     gap = both.with_columns(gap=(pl.col("share").fill_null(0) - pl.col("share_right").fill_null(0)).abs())
     each = gap.group_by(SITE, STAGE).agg(pl.col("gap").sum() / 2)["gap"].to_numpy()
-    return float(each.mean()) if len(each) else math.nan  # a small population has no stratum to speak of
+    return float(each.mean()) if len(each) else None
 
 
-def survival_gaps(told: Schema, real: Sample, other: Sample) -> dict[str, float]:
-    """Mean over stages of the absolute gap between Kaplan-Meier curves at 1 and 5 years (A7)."""
+def survival_gaps(told: Schema, real: Sample, other: Sample) -> dict[str, float | None]:
+    """Mean over stages of the absolute gap between Kaplan-Meier curves at 1 and 5 years (A7). None where no stage has MIN_STRATUM real patients."""
     assert told.events is not None
     grid = np.array([1.0, 5.0]) * pathways.DAYS_PER_YEAR
     curves = [pathways.kaplan_meier(pathways.survival(s.patients, s.events, told.events, STAGE), grid) for s in (real, other)]
     sizes = dict(real.patients[STAGE].fill_null("missing").value_counts().iter_rows())
     shared = [name for name in curves[0] if name != "all" and sizes[name] >= MIN_STRATUM]
     missing = np.ones(2)  # a stage that the synthetic log lacks is wholly wrong
+    if not shared:
+        return {"survival_gap_1y": None, "survival_gap_5y": None}
     gap = np.mean([np.abs(curves[0][name] - curves[1].get(name, missing)) for name in shared], axis=0)
     return {"survival_gap_1y": float(gap[0]), "survival_gap_5y": float(gap[1])}
 

@@ -66,8 +66,8 @@ def larger(rows: Rows) -> str:
 
 
 def rules(rows: Rows) -> str:
-    found = [row for row in rows if row["patients"] == max(ASKED) and row["rules"]]
-    return pathway_rules.summary(found[0]["rules"]) if found else ""
+    found = [row for row in rows if row["patients"] == max(ASKED) and row["epsilon"] == 1 and row["rules"]]
+    return pathway_rules.summary(min(found, key=lambda row: row["seed"])["rules"]) if found else ""
 
 
 def _settings(rows: Rows) -> list[dict[str, Any]]:

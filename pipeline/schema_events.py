@@ -50,7 +50,7 @@ def _deadlines(reader: FieldReader) -> tuple[Deadline, ...]:
 
 
 def _counted(reader: FieldReader) -> tuple[CountedTable, ...]:
-    made = []
+    made: list[CountedTable] = []
     for index, given in enumerate(reader.document.value["events"].get("counted") or []):
         path: Path_ = ("events", "counted", index)
         parts = reader.strings((*path, "parts"), given.get("parts", []))
@@ -61,6 +61,8 @@ def _counted(reader: FieldReader) -> tuple[CountedTable, ...]:
             reader.document.problem((*path, "parts"), "must name at least one part, each once")
         if not (isinstance(table.weight, int | float) and table.weight > 0):
             reader.document.problem((*path, "weight"), f"must be above 0, is {table.weight!r}")
+        if table.parts in [other.parts for other in made]:
+            reader.document.problem((*path, "parts"), "is counted already: give one table the weight of both")
         made.append(table)
     return tuple(made)
 
@@ -106,6 +108,8 @@ def _legal_codes(reader: FieldReader, columns: Mapping[str, Column], types: Mapp
 
 def _check_events(reader: FieldReader, log: EventLog, columns: Mapping[str, Column]) -> None:
     path: Path_ = ("events",)
+    for name in set(log.attributes) & set(log.types):
+        reader.document.problem((*path, "attributes", name), "is the name of an event type, too: facts could not tell them apart")
     if log.origin not in columns or columns[log.origin].kind != "date":
         reader.document.problem((*path, "origin"), f"{log.origin!r} must be a static column of kind date")
     if not log.terminal:

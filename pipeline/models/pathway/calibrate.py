@@ -65,8 +65,13 @@ def target_of(coding: Coding, table: CalibrationTable, noisy: np.ndarray, sigma:
 
 
 def find_tilt(targets: Sequence[Target], cells: Sequence[np.ndarray], size: float) -> tuple[np.ndarray, ...]:
-    """Log weight of each cell of each target, float32 [cells]. cells: of each candidate of each synthetic patient, [n, M]; size: patients."""
-    places, scale = [torch.from_numpy(cell) for cell in cells], size / max(len(cells[0]), 1) if cells else 1.0
+    """Log weight of each cell of each target, float32 [cells]; nothing without targets.
+
+    cells: of each candidate of each synthetic patient, [n, M]; size: patients.
+    """
+    if not targets:
+        return ()
+    places, scale = [torch.from_numpy(cell) for cell in cells], size / max(len(cells[0]), 1)
     shares = [torch.from_numpy(target.share_of(cell[:, 0], scale).astype(np.float32)) for target, cell in zip(targets, cells, strict=True)]
     observed = [torch.from_numpy(target.counts.astype(np.float32)) for target in targets]
     noise = [torch.from_numpy(target.variance.astype(np.float32)) for target in targets]

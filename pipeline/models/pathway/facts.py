@@ -2,8 +2,8 @@
 
 Names of facts, as a declaration's `events.counted` gives them: `length`, `survival`, `end`, `combination` and `order` of treatments, `wait` for the
 first treatment, `others`; `count TYPE`; `before TYPE` and `after TYPE` (types of the events next to the first such event); `first TYPE` and
-`second TYPE` (codes of these events); `gap TYPE` and `later gap TYPE` (days between the first two, and between the fifth and sixth such events
-in a row, within the first context that they need); `value ATTRIBUTE`, `holder ATTRIBUTE` and `carrier ATTRIBUTE` (value, token and type of the
+`second TYPE` (codes of these events); `gap TYPE` and `later gap TYPE` (the first and the fifth wait between such events next to each
+other, within the first context that they need); `value ATTRIBUTE`, `holder ATTRIBUTE` and `carrier ATTRIBUTE` (value, token and type of the
 first event that carries it), `again ATTRIBUTE` (value at the second). Anything else names a static column.
 """
 from __future__ import annotations
@@ -28,7 +28,7 @@ OF_A_NAME = re.compile(r"(count|gap|later gap|before|after|first|second|value|ag
 OF_ATTRIBUTES = ("value", "again", "holder", "carrier")
 CHOICES = ("first", "second", "value", "again")  # facts that a counted head chooses
 LATER = ("second", "again")                      # of these, those at a second event
-GAPS = {"gap": 1, "later gap": 5}                # facts about rhythm: events of the type, in a row, before the waiting time
+GAPS = {"gap": 1, "later gap": 5}                # facts about rhythm: which of the waits between such events next to each other
 
 
 @dataclass(frozen=True, eq=False)

@@ -68,20 +68,23 @@ def choice_of(coding: Coding, table: CalibrationTable) -> str | None:
     kind, name = parsed(coding, last)
     if kind not in CHOICES:
         return None
-    before, carriers = f"before {name}", {f"holder {name}", f"carrier {name}"}
-    known = {"first": {before}, "second": {before, f"first {name}"}, "value": carriers, "again": {*carriers, f"value {name}"}}[kind]
-    known = known | set(coding.grammar.schema.patients)
-    if wrong := [part for part in table.parts[:-1] if part not in known]:
+    known = {"first": {f"before {name}"}, "second": {f"first {name}"}, "value": {f"holder {name}", f"carrier {name}"}, "again": {f"value {name}"}}
+    known_here = known[kind] | set(coding.grammar.schema.patients)
+    if wrong := [part for part in table.parts[:-1] if part not in known_here]:
         raise ValueError(f"events.counted: {wrong[0]!r} is not known when {last!r} is chosen: put it last in a table of its own")
     return name
 
 
 def tables_by_choice(coding: Coding, tables: Sequence[CalibrationTable]) -> dict[str, list[CalibrationTable]]:
-    """The tables that teach each head, in the order of the plan."""
+    """The tables that teach each head, in the order of the plan. Raises ValueError for a table that cannot teach, or second events alone."""
     found: dict[str, list[CalibrationTable]] = {}
     for table in tables:
         if choice := choice_of(coding, table):
             found.setdefault(choice, []).append(table)
+    for choice, mine in found.items():
+        if all(is_later(table) for table in mine):
+            first = "first" if choice in coding.grammar.type_names else "value"
+            raise ValueError(f"events.counted: {mine[0].parts[-1]!r} counts second events; count '{first} {choice}' in a table, too")
     return found
 
 

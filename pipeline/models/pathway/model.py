@@ -85,9 +85,10 @@ class PathwayModel:
         return [np.concatenate(column) for column in zip(*cells, strict=True)]
 
     def _drawn(self, patients: pl.DataFrame, candidates: int, rng: np.random.Generator) -> Pathways:
-        drawn = self._draw(patients, candidates, rng)
+        """One pathway each: of `candidates`, where there is a tilt to pick by."""
         if candidates == 1 or not self.tilt:
-            return drawn
+            return self._draw(patients, 1, rng)
+        drawn = self._draw(patients, candidates, rng)
         return picked(drawn, self._scores(patients, drawn), rng)
 
     def _draw(self, patients: pl.DataFrame, candidates: int, rng: np.random.Generator) -> Pathways:

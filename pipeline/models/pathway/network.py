@@ -40,7 +40,7 @@ class Batch:
 
 
 class PathwayNetwork(nn.Module):
-    """Logits of the next event, but for codes and attributes that counted heads give. About 70k weights on the cancer registry's vocabulary.
+    """Logits of the next event, but for codes and attributes that counted heads give. About 90k weights on the cancer registry's vocabulary.
 
     recurrent: a GRU over the states so far joins the hidden layer. It reads what the hidden layer reads, so that a row's memory holds the
     patient's events before the row's own, which is to be predicted, and no others.
@@ -64,7 +64,7 @@ class PathwayNetwork(nn.Module):
         self.learned_tokens: Tensor
         self.register_buffer("learned_tokens", torch.from_numpy(coding.learned_tokens), persistent=False)
         self.rhythms: Tensor  # log chances of waiting times from noisy counts: given, not learned
-        self.register_buffer("rhythms", torch.zeros(coding.rhythm_rows, self.n_gaps))
+        self.register_buffer("rhythms", torch.zeros(coding.n_rhythm_rows, self.n_gaps))
         self.once: Tensor
         self.register_buffer("once", torch.from_numpy(np.flatnonzero(g.once)), persistent=False)
         legal = np.concatenate([np.ones(0, bool), *(coding.attributes[a].legal for a in self.learned_attributes)])

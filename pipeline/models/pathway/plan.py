@@ -19,6 +19,7 @@ from pipeline.dp.sgd import DpSgd
 from pipeline.models.grammar import Grammar
 from pipeline.models.pathway.encode import codec, gaps
 from pipeline.models.pathway.facts import counted_choices
+from pipeline.models.pathway.heads import tables_by_choice
 from pipeline.models.pathway.rhythm import declared_rhythms
 from pipeline.models.pathway.settings import PathwaySettings
 from pipeline.models.pathway.state import Coding
@@ -80,6 +81,7 @@ def plan(schema: Schema, settings: PathwaySettings, nominal_size: int, observed_
         observed_until = None
     made = coding(schema, settings, observed_until)
     tables = calibration_tables(made, schema.strata) if settings.calibration_share > 0 else ()
+    tables_by_choice(made, tables)  # refuses what no head could learn, before anything is charged
     return PathwayPlan(settings=settings, nominal_size=nominal_size, tables=tables, observed_until=observed_until)
 
 

@@ -31,7 +31,7 @@ def declared_rhythms(grammar: Grammar, counted: Iterable[CountedTable]) -> tuple
         kind = names.index(found[2])
         for o in np.flatnonzero(grammar.needs_open[kind]):
             if table.parts[:-1] == (f"first {names[grammar.openers[o]]}",):
-                made.append(Rhythm(table="/".join(table.parts), kind=kind, opener=int(o), repeats=GAPS[found[1]], first_row=row))
+                made.append(Rhythm(parts=table.parts, kind=kind, opener=int(o), repeats=GAPS[found[1]], first_row=row))
                 row += int((grammar.token_type == grammar.openers[o]).sum())
     return tuple(made)
 
@@ -39,10 +39,10 @@ def declared_rhythms(grammar: Grammar, counted: Iterable[CountedTable]) -> tuple
 def rhythm_rows(coding: Coding, state: State, token: np.ndarray) -> np.ndarray:
     """Which row of the network's rhythms the wait for the next event has, int64 [n]; 0: none. token [n]: that event."""
     g, rows = coding.grammar, np.zeros(len(token), np.int64)
-    kind, last = g.token_type[token], np.append(g.token_type, g.n_types)[state.token]
+    kind = g.token_type[token]
     for one in coding.rhythms:
         code = state.context[:, one.opener].astype(np.int64)
-        mine = (kind == one.kind) & (last == one.kind) & (code > 0) & (state.since[:, one.opener] >= one.repeats)
+        mine = (kind == one.kind) & (state.walk.last_type == one.kind) & (code > 0) & (state.since[:, one.opener] >= one.repeats)
         rows[mine] = one.first_row + code[mine] - 1
     return rows
 
@@ -50,9 +50,9 @@ def rhythm_rows(coding: Coding, state: State, token: np.ndarray) -> np.ndarray:
 def rhythms(coding: Coding, tables: Sequence[CalibrationTable], noisy: Sequence[np.ndarray], sigmas: Sequence[float]) -> np.ndarray:
     """Log chances of each wait by row, float32 [rows, G]; row 0 says nothing."""
     made = [np.zeros((1, len(coding.gaps.edges)))]
-    told = {"/".join(table.parts): (table, counts, sigma) for table, counts, sigma in zip(tables, noisy, sigmas, strict=True)}
+    told = {table.parts: (table, counts, sigma) for table, counts, sigma in zip(tables, noisy, sigmas, strict=True)}
     for one in coding.rhythms:
-        table, counts, sigma = told[one.table]
+        table, counts, sigma = told[one.parts]
         seen = counts.reshape(table.sizes)[1:, 1:].astype(float)  # of those who have the context, and the wait
         total = seen.sum(0)
         everybody = np.where(total > CERTAIN_OF_ALL * sigma * np.sqrt(len(seen)), total, 0.0) + UNSEEN

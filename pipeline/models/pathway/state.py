@@ -1,7 +1,7 @@
 """What the network sees of a pathway before its next event: one code for training and for sampling.
 
 A state is the grammar's walk plus a short memory. `features` writes each part of it as one number of its own range, so that a single
-embedding table holds them all (pathway_model.md, "State").
+embedding table holds them all.
 """
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ REMAINING_EDGES = np.array([0, 1, 31, 61, 91, 183, 274, 366, 548, 731, 1096, 146
 class Rhythm:
     """A counted table of waiting times between events of type `kind` in a row, by the code of the context `opener` (see rhythm.py).
 
-    It holds once there were `repeats` events since the context was opened; its rows in the network begin at `first_row`, one per code.
+    It holds once `repeats` events of any type stand in the context; its rows in the network begin at `first_row`, one per code.
     """
 
-    table: str
+    parts: tuple[str, ...]  # of the table
     kind: int
     opener: int
     repeats: int
@@ -86,7 +86,7 @@ class Coding:
         return tuple(a for a, c in enumerate(self.attributes) if c.column.name not in self.counted)
 
     @property
-    def rhythm_rows(self) -> int:
+    def n_rhythm_rows(self) -> int:
         """Rows of waiting times that the network is given, with row 0 for none."""
         return 1 + sum(int((self.grammar.token_type == self.grammar.openers[one.opener]).sum()) for one in self.rhythms)
 

@@ -14,12 +14,11 @@ import numpy as np
 import polars as pl
 
 from pipeline.models.pathway.encode import codec
-from pipeline.models.pathway.facts import Pathways, codes_of, fact_size, fact_values, repeating_type, treatments
+from pipeline.models.pathway.facts import Pathways, fact_size, fact_values, repeating_type, treatments
 from pipeline.models.pathway.state import Coding
 from pipeline.schema import CountedTable
 
 STATIC_BINS = 10  # of a continuous column in a table
-MANY_CODES = 8
 ROW_TRUST = 0.2   # relative error that the synthetic patients of a row are allowed
 
 
@@ -93,7 +92,7 @@ def _size(coding: Coding, part: str) -> int:
 
 
 def _default(coding: Coding, strata: Sequence[str]) -> list[CountedTable]:
-    """Per stratum: combination of treatments, survival by end, wait for the first treatment. Once: length, repeats, other types, first code."""
+    """Per stratum: combination of treatments, survival by end, wait for the first treatment. Once: length, repeats, other types."""
     by: list[tuple[str, ...]] = [(name,) for name in strata] or [()]
     treated = treatments(coding)
     wanted = [(*s, "combination") for s in by if treated]
@@ -103,7 +102,4 @@ def _default(coding: Coding, strata: Sequence[str]) -> list[CountedTable]:
     repeating = repeating_type(coding)
     wanted += [(f"count {coding.grammar.type_names[repeating]}",)] if repeating is not None else []
     wanted += [("others",)] if fact_size(coding, "others") > 1 else []
-    richest = max(treated, key=lambda t: len(codes_of(coding, t)), default=None)
-    if richest is not None and len(codes_of(coding, richest)) > MANY_CODES:
-        wanted.append((*by[0], f"first {coding.grammar.type_names[richest]}"))
     return [CountedTable(parts=parts) for parts in wanted]

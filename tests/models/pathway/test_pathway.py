@@ -113,9 +113,10 @@ def test_encoding_of_a_patient_does_not_depend_on_the_others() -> None:
     mine = events.filter(pl.col("patient_id") == 17)
     alone = encode_log(made, patients.filter(pl.col("patient_id") == 17), mine)
     rows = slice(int(everybody.starts[16]), int(everybody.starts[16] + everybody.lengths[16]))
-    for name in ("features", "token", "gap", "attributes", "types_legal", "gap_lower", "gap_upper", "before", "day"):
+    for name in ("features", "token", "gap", "attributes", "types_legal", "gap_lower", "gap_upper", "before", "day", "rhythm", "taken", "weight"):
         assert (getattr(alone, name) == getattr(everybody, name)[rows]).all(), name
     assert (alone.statics[0] == everybody.statics[16]).all()
+    assert (alone.legal_sets[alone.legal_set[0]] == everybody.legal_sets[everybody.legal_set[16]]).all()
 
 
 def test_training_sees_the_states_that_sampling_sees() -> None:

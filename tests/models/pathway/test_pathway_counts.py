@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from pipeline.dp.noise import NoiseStream
 from pipeline.dp.tape import Tape
 from pipeline.models import pathway
 from pipeline.models.grammar import Grammar, violations
-from pipeline.models.pathway import train
+from pipeline.models.pathway import data, heads, train
 from pipeline.models.pathway.data import encode_log
 from pipeline.models.pathway.facts import fact_size, fact_values
 from pipeline.models.pathway.model import PathwayModel, new_model
@@ -29,7 +30,9 @@ from pipeline.schema import CountedTable, Schema
 SMALL = PathwaySettings(steps=12, expected_batch_size=60, width=8, calibration_patients=1500, pass_patients=1500, pass_steps=100, candidates=8)
 COUNTED = (("site", "stage", "combination"), ("stage", "survival", "end"), ("age", "wait"), ("length",), ("order",), ("others",), ("count CYCLE",),
            ("after DIAGNOSIS",), ("before DEATH",), ("site", "first SURGERY"), ("site", "first REGIMEN"), ("first REGIMEN", "second REGIMEN"),
-           ("before REGIMEN", "first REGIMEN"), ("stage", "value intent"), ("holder intent", "value intent"))
+           ("before REGIMEN", "first REGIMEN"), ("stage", "value intent"), ("holder intent", "value intent"), ("carrier intent", "value intent"),
+           ("value intent", "again intent"), ("first REGIMEN", "gap CYCLE"), ("first REGIMEN", "later gap CYCLE"), ("site", "wait"),
+           ("site", "second SURGERY"), ("after CYCLE",), ("count REGIMEN",), ("before DIAGNOSIS",), ("before CYCLE",), ("after SURGERY",))
 
 
 def counted_schema(*parts: tuple[str, ...], **changes) -> Schema:
@@ -129,6 +132,74 @@ def test_counted_rhythms_are_drawn_before_anything_is_learned(tmp_path: Path) ->
     assert np.array_equal(log.rhythm > 0, again)
 
 
+def test_rhythms_are_trained_with_kept_over_a_resume_and_saved(tmp_path: Path) -> None:
+    schema = counted_schema(("first REGIMEN", "gap CYCLE"), ("length",))
+    patients, events = with_cycles(300)
+    plan = pathway.plan(schema, dataclasses.replace(SMALL, passes=0, calibration_patients=200), 300)
+
+    class Killed(Exception):
+        pass
+
+    def kill(text: str) -> None:
+        if text == "pathway step 6/12":
+            raise Killed
+
+    def fit(progress) -> PathwayModel:
+        return train.fit(schema, patients, events, plan, 0.02, store=MeasurementStore(tmp_path), tape=Tape(), noise=NoiseStream(),
+                         checkpoint=tmp_path, progress=progress, draw_patients=lambda n: toy_patients(n, 9), checkpoint_steps=6)
+
+    with pytest.raises(Killed):
+        fit(kill)
+    said: list[str] = []
+    model = fit(said.append)
+    assert "pathway step 6/12, resumed" in said
+    counted = MeasurementStore(tmp_path)
+    noisy = [counted.get_or_measure(mechanism, lambda: np.zeros(0, np.int64), NoiseStream()) for mechanism in plan.counts(0.02).values()]
+    expected = rhythms(model.coding, model.tables, noisy, [mechanism.sigma for mechanism in plan.counts(0.02).values()])
+    assert np.array_equal(model.network.rhythms.numpy(), expected) and expected[1].max() > -0.1
+    model.save(tmp_path / "model")
+    assert np.array_equal(PathwayModel.load(tmp_path / "model", schema).network.rhythms.numpy(), expected)
+
+
+@pytest.mark.parametrize("lazy", [False, True])
+def test_a_log_encoded_in_chunks_is_the_same(lazy: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    patients, events = odd_cases()
+    made = coding(counted_schema(("first REGIMEN", "gap CYCLE"), ("length",)), SMALL, None)
+    whole = encode_log(made, patients, events)
+    monkeypatch.setattr(data, "CHUNK", 7)
+    parts = encode_log(made, patients, events.lazy() if lazy else events)
+    assert whole.rhythm.any()
+    for field in dataclasses.fields(whole):
+        assert np.array_equal(getattr(whole, field.name), getattr(parts, field.name)), field.name
+
+
+def test_heads_see_the_same_in_fitting_and_in_drawing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The parts that a head is asked with while drawing are those that its tables are fitted with: of first and second events alike."""
+    tables = (("before REGIMEN", "first REGIMEN"), ("first REGIMEN", "second REGIMEN"), ("carrier intent", "holder intent", "value intent"),
+              ("value intent", "again intent"))
+    schema, patients = counted_schema(*tables, max_events=20), toy_patients(400)
+    model = new_model(schema, pathway.plan(schema, SMALL, 400))
+    asked: dict[str, list] = {}
+
+    def remember(head, parts, repeated):
+        own = {part: parts[part] for table, _ in head.tables for part in table.parts[:-1]}
+        asked.setdefault(head.choice, []).extend(zip(repeated.tolist(), *(own[part].tolist() for part in sorted(own)), strict=True))
+        return real(head, parts, repeated)
+
+    real = heads.Head.logits
+    monkeypatch.setattr(heads.Head, "logits", remember)
+    log = model.draw_log(patients, np.random.default_rng(1))
+    for choice, mine in heads.tables_by_choice(model.coding, model.tables).items():
+        found = heads._choices(model.coding, choice, mine, patients, log)
+        fitted = Counter()
+        for row, count in enumerate(found.count):
+            fitted[(bool(found.number[row] > 0), *(int(found.parts[part][row]) for part in sorted(found.parts)))] += int(count)
+        firsts = Counter(key for key in asked[choice] if not key[0])
+        assert firsts == Counter({key: count for key, count in fitted.items() if not key[0]})
+        seconds = {key: count for key, count in fitted.items() if key[0]}
+        assert seconds and all(Counter(asked[choice])[key] >= count for key, count in seconds.items())  # drawing asks of third ones, too
+
+
 def test_a_second_value_follows_from_the_first(tmp_path: Path) -> None:
     schema = counted_schema(("value intent",), ("value intent", "again intent"), ("length",))
     patients, events = with_cycles(1500)
@@ -150,26 +221,48 @@ def test_a_patient_is_in_one_cell_of_each_table() -> None:
             assert cell.shape == (300,) and cell.min() >= 0 and cell.max() < table.cells
 
 
+def odd_cases() -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Thirty people of all kinds in one log: two regimens with rhythms, ordinary ones, rows in orders that none should have, no event at all."""
+    patients, cycles = with_cycles(30)
+    several, ordinary = cycles.filter(pl.col("patient_id") <= 8), toy_events(patients).filter(pl.col("patient_id").is_between(9, 16))
+    dirty = [[("CYCLE", 900), ("CYCLE", 5), ("REGIMEN_END", 30), ("REGIMEN", 20), ("CYCLE", 10), ("DEATH", 50), ("SURGERY", 60), ("DIAGNOSIS", 0)],
+             [("CYCLE", 3), ("REGIMEN", 4), ("CYCLE", 5), ("CYCLE", 4), ("DIAGNOSIS", 7), ("CYCLE", 9)], [("REGIMEN", 1), ("SURGERY", 2)]]
+    rows = [(i, at, day, kind, {"REGIMEN": "A", "SURGERY": "biopsy"}.get(kind)) for i in range(17, 28) for at, (kind, day) in enumerate(dirty[i % 3])]
+    wrong = pl.DataFrame(rows, orient="row", schema={"patient_id": pl.Int64, "seq": pl.Int32, "day": pl.Int32, "type": pl.String, "code": pl.String})
+    wrong = wrong.with_columns(intent=pl.lit(None, pl.String), dose=pl.lit(None, pl.Float64))
+    parts = [part.select(ordinary.columns) for part in (ordinary, several, wrong)]
+    return patients, pl.concat(parts, how="vertical_relaxed").sort("patient_id", "seq")
+
+
 def test_one_more_patient_moves_every_table_by_one_in_one_cell() -> None:
-    schema, patients = counted_schema(), toy_patients(40)
-    made, events = coding(schema, SMALL, None), toy_events(patients)
+    """Whoever it is: a fact that looked at a neighbour's rows would move that neighbour, too."""
+    patients, events = odd_cases()
+    schema = counted_schema()
+    made = coding(schema, SMALL, None)
     tables = calibration_tables(made, schema.strata)
-    counts = []
-    for n in (39, 40):
-        some = patients.head(n)
-        log = encode_log(made, some, events.filter(pl.col("patient_id") <= n))
-        cells = table_cells(made, tables, some, log.pathways)
-        counts.append([np.bincount(cell, minlength=table.cells) for table, cell in zip(tables, cells, strict=True)])
-    for before, after in zip(*counts, strict=True):
-        assert np.abs(after - before).sum() == 1
+
+    def counted(some: pl.DataFrame) -> list[np.ndarray]:
+        log = encode_log(made, some, events.join(some.select("patient_id"), on="patient_id", how="semi", maintain_order="left"))
+        return [np.bincount(cell, minlength=table.cells) for table, cell in zip(tables, table_cells(made, tables, some, log.pathways), strict=True)]
+
+    everybody = counted(patients)
+    for left_out in patients["patient_id"]:
+        for table, whole, rest in zip(tables, everybody, counted(patients.filter(pl.col("patient_id") != left_out)), strict=True):
+            assert np.abs(whole - rest).sum() == 1, f"patient {left_out} in {table.name}"
 
 
-@pytest.mark.parametrize("parts", [("combinations",), ("first SURGEON",), ("value colour",), ("length", "first SURGERY"),
-                                   ("second REGIMEN", "first REGIMEN")])
-def test_a_part_that_cannot_be_counted_is_named(parts: tuple[str, ...]) -> None:
-    schema = counted_schema(parts)
+@pytest.mark.parametrize("parts", [("combinations",), ("first SURGEON",), ("value colour",), ("length", "first SURGERY"), ("again intent",),
+                                   ("second REGIMEN",), ("second REGIMEN", "first REGIMEN"), ("before REGIMEN", "second REGIMEN")])
+def test_a_part_that_cannot_be_counted_is_named_before_anything_is_charged(parts: tuple[str, ...]) -> None:
     with pytest.raises(ValueError, match=r"events\.counted: "):
-        new_model(schema, pathway.plan(schema, SMALL, 200))
+        pathway.plan(counted_schema(parts), SMALL, 200)
+
+
+def test_tables_of_values_alone_leave_nothing_to_calibrate(tmp_path: Path) -> None:
+    schema, patients = counted_schema(("value intent",)), toy_patients(60)
+    model, noisy, sigmas = measured(schema, dataclasses.replace(SMALL, pass_steps=2), patients, toy_events(patients), tmp_path)
+    ready = calibrated(model, noisy, sigmas, lambda n: toy_patients(60, 9), quiet, "cpu")
+    assert ready.tilt == () and ready.sample(patients, np.random.default_rng(1))["patient_id"].n_unique() == 60
 
 
 def test_weights_divide_the_budget_of_the_tables() -> None:
