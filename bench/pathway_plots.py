@@ -28,7 +28,8 @@ def curves(rows: Rows, over: str, floor: Rows, label: str, out: Path) -> None:
         elif len(sizes) == 1:
             axes.axhline(float(np.mean([row[name] for row in floor])), linestyle="--", color="0.4", linewidth=1, label="fresh sample (floor)")
         axes.set(xscale="log", title=title, ylim=(0.45, 1.0) if name.startswith("detection") else (0, None))
-        axes.set_xticks(ticks, [f"{tick:,g}" if tick < 1e4 else f"{tick / 1e3:,.0f}k" if tick < 1e6 else f"{tick / 1e6:g}M" for tick in ticks])
+        axes.set_xticks(ticks, [f"{tick:g}" if tick < 1e3 else f"{tick / 1e3:,.0f}k" if tick < 1e6 else f"{tick / 1e6:g}M" for tick in ticks])
+        axes.tick_params(axis="x", labelsize="small")
         axes.minorticks_off()
         axes.spines[["top", "right"]].set_visible(False)
     for axes in figure.axes[4:]:
@@ -38,8 +39,8 @@ def curves(rows: Rows, over: str, floor: Rows, label: str, out: Path) -> None:
 
 
 def _line(axes: Axes, rows: Rows, over: str, name: str, label: str, colour: str, style: str) -> None:
-    points = sorted({row[over] for row in rows})
+    points = sorted({row[over] for row in rows if row.get(name) is not None})
     values = [[row[name] for row in rows if row[over] == point and row.get(name) is not None] for point in points]
     spread = [np.std(found, ddof=1) if len(found) > 1 else 0.0 for found in values]
-    axes.errorbar(points, [np.mean(found) if found else np.nan for found in values], yerr=spread, marker="o", markersize=4, capsize=2, label=label,
+    axes.errorbar(points, [np.mean(found) for found in values], yerr=spread, marker="o", markersize=4, capsize=2, label=label,
                   color=colour, linestyle=style, linewidth=1.8)

@@ -34,7 +34,7 @@ def figures(told: Schema, real: Sample, other: Sample) -> dict[str, float | None
     found |= survival_gaps(told, real, other)
     found["cox_error"] = float(np.abs(cox(told, real) - cox(told, other)).mean())
     waits = wait_gaps(real, other)
-    found["wait_gap"], found["mean_wait_gap"] = float(waits.max(initial=0)), float(waits.mean()) if len(waits) else 0.0
+    found["wait_gap"], found["mean_wait_gap"] = (float(waits.max()), float(waits.mean())) if len(waits) else (None, None)
     found["length_distance"] = float(wasserstein_distance(pathways.lengths(real.events), pathways.lengths(other.events)))
     found["gap_distance"] = float(wasserstein_distance(gaps(real.events), gaps(other.events)))
     found["detection"] = detection(told, real, other, with_statics=True)
