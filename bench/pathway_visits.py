@@ -24,14 +24,10 @@ from scipy.stats import wasserstein_distance
 
 from pipeline import params, schema
 from pipeline.commands.tools import ingested
-from pipeline.dp.marginals import MeasurementStore
-from pipeline.dp.noise import NoiseStream
-from pipeline.dp.tape import Tape
 from pipeline.evaluation import pathways
-from pipeline.models import synthesizer
 from pipeline.models.grammar import Grammar, violations
-from pipeline.params import PrivacyParams
 from pipeline.registry_tables import canonical
+from pipeline.restricted.train import fit_public
 from pipeline.schema import Schema
 
 RESULTS = ROOT / "bench" / "results" / "pathway_visits.json"
@@ -64,19 +60,19 @@ def halves(everybody: Sample, seed: int) -> tuple[Sample, Sample]:
     """(training half, holdout)."""
     ids = everybody.patients[ID].sort()
     order = np.random.default_rng(seed).permutation(len(ids))
-    parts = (ids.gather(order[:len(ids) // 2]).to_frame(), ids.gather(order[len(ids) // 2:]).to_frame())
-    return tuple(Sample(*(frame.join(part, on=ID, how="semi", maintain_order="left") for frame in (everybody.patients, everybody.events)))
-                 for part in parts)  # type: ignore[return-value]
+
+    def of(places: np.ndarray) -> Sample:
+        mine = ids.gather(places).to_frame()
+        return Sample(*(frame.join(mine, on=ID, how="semi", maintain_order="left") for frame in (everybody.patients, everybody.events)))
+
+    return of(order[:len(ids) // 2]), of(order[len(ids) // 2:])
 
 
 def ours(told: Schema, train: Sample, epsilon: float, seed: int) -> Sample:
     """As many synthetic people as were trained on."""
-    made = synthesizer.plan(told, PrivacyParams(epsilon=epsilon, delta=DELTA), params.load(ROOT / "params.yaml").train, None)
+    settings = params.load(ROOT / "params.yaml").train
     with tempfile.TemporaryDirectory() as folder:
-        tape = Tape()
-        model = synthesizer.fit(told, train.patients, train.events, made, store=MeasurementStore(Path(folder) / "counts"), tape=tape,
-                                noise=NoiseStream(), checkpoint=Path(folder), progress=lambda line: None)
-    tape.check(made.dp_event)
+        model = fit_public(told, train.patients, train.events, epsilon, DELTA, settings, Path(folder) / "model")
     parts = [canonical(told, patients, events, extract_date=None)
              for patients, events in model.sample(train.patients.height, seed=seed, partition_rows=train.patients.height)]
     return Sample(*(pl.concat(frames) for frames in zip(*parts, strict=True)))
@@ -92,11 +88,11 @@ def run(options: argparse.Namespace) -> None:
         told = dataclasses.replace(declared, population=population)
         for model, epsilon in [("real", None), *(("ours", epsilon) for epsilon in options.epsilon)]:
             key: dict[str, Any] = {"model": model, "epsilon": epsilon, "seed": seed}
-            if any(key.items() <= row.items() for row in report.read(RESULTS)):
+            if report.holds(RESULTS, key):
                 continue
             sys.stderr.write(f"{key}\n")
             found = figures(told, holdout, train if epsilon is None else ours(told, train, epsilon, seed))
-            report.keep_at(RESULTS, [*report.read(RESULTS), key | found])
+            report.add(RESULTS, key | found)
 
 
 def table(rows: list[dict[str, Any]]) -> str:

@@ -92,11 +92,11 @@ def run(options: argparse.Namespace) -> None:
 
 
 def measure(key: dict[str, Any]) -> None:
-    if any(key.items() <= row.items() for row in report.read(RESULTS)):
+    if report.holds(RESULTS, key):
         return
     sys.stderr.write(f"{key}\n")
     done = subprocess.run([sys.executable, __file__, "one", json.dumps(key)], stdout=subprocess.PIPE, check=True)
-    report.keep_at(RESULTS, [*report.read(RESULTS), key | json.loads(done.stdout)])
+    report.add(RESULTS, key | json.loads(done.stdout))
 
 
 def one(options: argparse.Namespace) -> None:

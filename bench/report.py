@@ -26,6 +26,15 @@ def keep_at(path: Path, rows: list[dict[str, Any]]) -> None:
         temporary.write_text("[\n" + ",\n".join(json.dumps(row) for row in rounded) + "\n]\n", encoding="utf-8")
 
 
+def holds(path: Path, key: dict[str, Any]) -> bool:
+    """Whether a run with these facts is there already."""
+    return any(key.items() <= row.items() for row in read(path))
+
+
+def add(path: Path, row: dict[str, Any]) -> None:
+    keep_at(path, [*read(path), row])
+
+
 def between(mark: str, script: str, text: str) -> None:
     """Replaces what stands between the marks of bench/<script>; leaves the rest of the file alone."""
     begin, end = f"<!-- {mark}: written by bench/{script} -->", f"<!-- /{mark} -->"

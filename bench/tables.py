@@ -84,13 +84,12 @@ def run(options: argparse.Namespace) -> None:
     sources = sources_of(options)
     tables = {name: table_data.load(name, source) for name, source in sources.items()}
     for dataset, model, epsilon, split in wanted_runs(list(sources)):
-        results = report.read(RESULTS)
         key = {"dataset": dataset, "model": model, "epsilon": epsilon, "split": split}
-        if any(key.items() <= row.items() for row in results):
+        if report.holds(RESULTS, key):
             continue
         declared, rows = tables[dataset]
         found = floor(declared, rows, split) if model == "real" else ours(declared, rows, split, epsilon, with_targets=model == "ours")
-        report.keep_at(RESULTS, [*report.read(RESULTS), key | found])
+        report.add(RESULTS, key | found)
         sys.stderr.write(f"{dataset} {model} epsilon {epsilon:g} split {split}: " + ", ".join(f"{k} {v:.4g}" for k, v in found.items()) + "\n")
 
 
@@ -104,12 +103,12 @@ def peers(options: argparse.Namespace) -> None:
             peer, _, epsilon = made.stem.rpartition("-")
             name, budget = (peer, float(epsilon)) if epsilon.replace(".", "").isdigit() else (made.stem, 0.0)
             key = {"dataset": dataset, "model": name, "epsilon": budget, "split": table_data.PEERS}
-            if made.stem == "domain" or any(key.items() <= row.items() for row in report.read(RESULTS)):
+            if made.stem == "domain" or report.holds(RESULTS, key):
                 continue
             synthetic = made.with_suffix(".parquet")
             found = scored(declared, train, holdout, pl.read_parquet(synthetic)) if synthetic.is_file() else {}
             known = {name: costs[name] for name in ("fit_cpu_seconds", "draw_cpu_seconds", "peak_mb", "version", "error") if name in costs}
-            report.keep_at(RESULTS, [*report.read(RESULTS), key | found | known])
+            report.add(RESULTS, key | found | known)
             sys.stderr.write(f"{dataset} {made.stem}: {found}\n")
 
 

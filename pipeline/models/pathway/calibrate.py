@@ -43,9 +43,10 @@ class Target:
 
 def calibrated_size(coding: Coding, table: CalibrationTable) -> int:
     """Cells of the table as the calibration sees it: a table that teaches a head says only who has such an event. 0: nothing is left to say."""
-    if choice_of(coding, table) is None:
+    choice = choice_of(coding, table)
+    if choice is None:
         return table.cells
-    return 0 if table.parts[-1].startswith(("value ", "again ")) else table.cells // table.sizes[-1] * 2
+    return table.cells // table.sizes[-1] * 2 if choice in coding.grammar.type_names else 0
 
 
 def tilt_cell(coding: Coding, table: CalibrationTable, cell: np.ndarray) -> np.ndarray:

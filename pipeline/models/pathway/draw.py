@@ -32,13 +32,14 @@ def draw(coding: Coding, network: PathwayNetwork, heads: Sequence[Head], patient
     condition = network.statics(statics).repeat_interleave(candidates, 0) if statics.shape[1] else torch.zeros(len(start), 1, device=device)
     used = {part for head in heads for table, _ in head.tables for part in table.parts} & set(patients.columns)
     shown = {name: static_values(coding, name, patients)[start] for name in used}
+    by_choice = {head.choice: head for head in heads}
     steered = Steering(begins, len(start)) if begins is not None else None
     memory = network.blank_memory(len(start))
     ids, parts, log_weight = np.arange(len(start)), [], np.zeros(len(start))
     while len(ids):
         hidden, memory = network.next_hidden(torch.from_numpy(features(coding, state)).long().to(device), condition, memory)
-        token, day, gap, attributes = _next_events(coding, network, heads, state, hidden, {name: values[ids] for name, values in shown.items()},
-                                                   steered, rng)
+        token, day, gap, attributes = _next_events(coding, network, by_choice, state, hidden,
+                                                   {name: values[ids] for name, values in shown.items()}, steered, rng)
         parts.append((ids, token, day, attributes))
         advance(coding, state, token, day, gap, attributes)
         if steered is not None:
@@ -66,7 +67,7 @@ def picked(drawn: Pathways, score: np.ndarray, rng: np.random.Generator) -> Path
     return Pathways(len(score), drawn.owner[rows] // candidates, drawn.token[rows], drawn.day[rows], drawn.attributes[rows])
 
 
-def _next_events(coding: Coding, network: PathwayNetwork, heads: Sequence[Head], state: State, hidden: torch.Tensor,
+def _next_events(coding: Coding, network: PathwayNetwork, heads: Mapping[str, Head], state: State, hidden: torch.Tensor,
                  shown: Mapping[str, np.ndarray], steered: Steering | None,
                  rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """(token [n], day [n], gap bin [n], attribute codes [n, A]) of the next event of each pathway.
@@ -79,8 +80,7 @@ def _next_events(coding: Coding, network: PathwayNetwork, heads: Sequence[Head],
     types, tokens = (x.cpu().numpy() for x in network.choices(hidden, torch.from_numpy(state.token).long().to(hidden.device)))
     chances = _chances(types, now.types)
     kind = _one(steered.types(chances) if steered is not None else chances, rng)
-    by_choice = {head.choice: head for head in heads}
-    token = _codes(coding, by_choice, state, kind, tokens, shown, steered, rng)
+    token = _codes(coding, heads, state, kind, tokens, shown, steered, rng)
     every = np.arange(len(kind))
     lower, upper = gap_bounds(coding, state, token, now.lower[every, kind], now.upper[every, kind])
     rhythm = torch.from_numpy(rhythm_rows(coding, state, token)).to(hidden.device)
@@ -98,7 +98,7 @@ def _next_events(coding: Coding, network: PathwayNetwork, heads: Sequence[Head],
             known = last < c.size
             rows = _rows(shown, mine) | {f"holder {name}": 1 + np.searchsorted(holders(coding, a), token[mine]), f"carrier {name}": 1 + kind[mine],
                                          f"value {name}": np.where(known, 1 + last, 0)}
-            logits = by_choice[name].logits(rows, known)
+            logits = heads[name].logits(rows, known)
         attributes[mine, a] = _one(_chances(logits, c.legal), rng)
     return token, day, coding.gaps.encode(gap_of(coding, state, day)), attributes
 

@@ -31,8 +31,9 @@ def declared_rhythms(grammar: Grammar, counted: Iterable[CountedTable]) -> tuple
         kind = names.index(found[2])
         for o in np.flatnonzero(grammar.needs_open[kind]):
             if table.parts[:-1] == (f"first {names[grammar.openers[o]]}",):
-                made.append(Rhythm(parts=table.parts, kind=kind, opener=int(o), repeats=GAPS[found[1]], first_row=row))
-                row += int((grammar.token_type == grammar.openers[o]).sum())
+                rows = int((grammar.token_type == grammar.openers[o]).sum())
+                made.append(Rhythm(parts=table.parts, kind=kind, opener=int(o), repeats=GAPS[found[1]], first_row=row, rows=rows))
+                row += rows
     return tuple(made)
 
 

@@ -34,6 +34,7 @@ class Rhythm:
     opener: int
     repeats: int
     first_row: int
+    rows: int
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,7 @@ class Coding:
     @property
     def n_rhythm_rows(self) -> int:
         """Rows of waiting times that the network is given, with row 0 for none."""
-        return 1 + sum(int((self.grammar.token_type == self.grammar.openers[one.opener]).sum()) for one in self.rhythms)
+        return 1 + sum(one.rows for one in self.rhythms)
 
     def carries(self) -> np.ndarray:
         """[T, A] bool: which attributes each event type has."""
