@@ -14,7 +14,7 @@ RANKS = {
     "registry_tables": 2, "registries": 2, "rules": 3, "models": 3, "simulator": 3,
     "ledger_chain": 1, "ledger_values": 2, "ledger_refusals": 3, "ledger": 4,
     "tracking": 4, "evaluation": 4, "expectations": 4, "checks": 4, "workspace": 5, "draws": 6, "synthetic_gate": 5,
-    "released": 6, "restricted": 7, "services": 7, "airflow_api": 7, "commands": 8, "cli": 9, "__main__": 10, "__init__": 0,
+    "released": 6, "restricted": 7, "services": 7, "airflow_api": 7, "audit": 8, "commands": 9, "cli": 10, "__main__": 11, "__init__": 0,
 }
 LAZY = {("schema", "schema_reader")}  # schema.load is the front door of its own reader
 
