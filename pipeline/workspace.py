@@ -187,8 +187,6 @@ def last_charged(home: Home, population: str) -> Charged | None:
 
 
 def _ledger_entries(home: Home, population: str) -> list[Entry]:
-    if not home.ledger.is_file():
-        return []
     return [entry for entry in Chain(home.ledger).entries() if entry.population == population]
 
 

@@ -20,7 +20,7 @@ def _request(options: argparse.Namespace) -> workspace.Request:
 
 def prepare(options: argparse.Namespace) -> None:
     """Workspace of one run; opens the population where the declaration says simulated or public."""
-    from pipeline.commands.keeping import ensure_population
+    from pipeline.commands.accounts import ensure_population
 
     home = Home.find()
     made = workspace.make(home, _request(options))

@@ -31,7 +31,7 @@ def run(workspace: Workspace, params: Params, schema: Schema) -> None:
         raise ValueError("validate has not passed in this workspace: run it before reserve, so that a broken source costs nothing")
     home = Home.find()
     ledger = Ledger(home.ledger)
-    ledger.verify(*published_heads(home))  # an old copy put back has forgotten what was spent since
+    ledger.verify(noted_heads(home))  # an old copy put back has forgotten what was spent since
     ledger.check_declared(schema.population)  # the ledger's facts bind, whatever a workspace's dataset.yaml has come to say
     made = synthesizer.plan(schema, params.privacy, params.train, params.release.extract_date)
     logger.info("reserve: planned for epsilon %g at delta %g", made.epsilon, made.delta)
@@ -43,6 +43,12 @@ def run(workspace: Workspace, params: Params, schema: Schema) -> None:
         "at": held.at, "head": held.entry_hash, "source_label": held.source_label, "mechanisms": made.mechanisms(),
         "event": events.to_json(held.event), "plan": made.to_json()})
     logger.info("reserve: entry %d of the ledger holds epsilon %.4g for %s", held.entry, held.epsilon, held.population)
+
+
+def noted_heads(home: Home) -> dict[str, str]:
+    """{where: head of the ledger's chain} wherever a run of this home noted one: published cards, and the reservations of runs, published or not."""
+    reservations = ((run.parent.parent.name, files.read_json(run)) for run in sorted(home.runs.glob("[!.]*/restricted/reservation.json")))
+    return published_heads(home) | {f"the reservation of {name}": str(held["head"]) for name, held in reservations if held}
 
 
 def _held(ledger: Ledger, release_id: str, population: str, label: str, plan_sha256: str) -> Reservation | None:

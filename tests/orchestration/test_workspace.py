@@ -8,7 +8,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from pipeline import files, params, registries, schema, sources, workspace
-from pipeline.commands.keeping import ensure_population
+from pipeline.commands.accounts import ensure_population
 from pipeline.ledger import Ledger
 from pipeline.workspace import Request
 
