@@ -67,6 +67,10 @@ class Home:
         """Which population the rows at a path belong to. Restricted."""
         return self.state / "restricted" / "source_paths.json"
 
+    def cohorts(self, population: str) -> Path:
+        """The register of who is in which cohort of a population. Restricted; backed up with the ledger."""
+        return self.state / "restricted" / "cohorts" / f"{population}.db"
+
     @property
     def airflow(self) -> Path:
         return self.state / "airflow"

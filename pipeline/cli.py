@@ -92,6 +92,8 @@ def _add_request(command: argparse.ArgumentParser) -> None:
     command.add_argument("--extract-date", type=_date, help="public last day of observation, YYYY-MM-DD")
     command.add_argument("--epsilon", type=_number, help="privacy loss of this release; default: params.yaml")
     command.add_argument("--rows", type=_count, help="synthetic patients to draw; default: params.yaml")
+    command.add_argument("--cohorts", type=_listed, default=(), metavar="NAME,NAME",
+                         help="whose rows the release opens and is charged to, where the population has cohorts; default: everybody's")
     command.add_argument("--owner", type=_given, help="the run that asks (Airflow's run id), so that its retries are known")
 
 
@@ -162,6 +164,7 @@ def _add_ledger(commands: argparse._SubParsersAction) -> None:
     quote = _add(actions, "quote", "what a release would cost, and how many like it fit; reads no row, records nothing", _lazy("accounts", "quote"))
     quote.add_argument("dataset", help="a declaration in datasets/")
     quote.add_argument("--epsilon", type=_number, help="privacy loss of the release; default: params.yaml")
+    quote.add_argument("--cohorts", type=_listed, default=(), metavar="NAME,NAME", help="whose rows it would open; default: everybody's")
     quote.add_argument("--extract-date", type=_date, help="public last day of observation, YYYY-MM-DD; default: the declared one")
     _add(actions, "verify", "check the chain, and that it holds every head noted on cards, in runs and in MLflow", _lazy("accounts", "verify"))
     opened = _add(actions, "open", "open the population that a dataset declares", _lazy("accounts", "open_population"))

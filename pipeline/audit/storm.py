@@ -7,6 +7,7 @@ import os
 import random
 import signal
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -48,7 +49,7 @@ def storm(where: str, folder: Path, plan: Storm) -> Finding:
     return _judge(ledger, folder, killed)
 
 
-def _kill_some(workers: list[BaseProcess], plan: Storm) -> int:
+def _kill_some(workers: Sequence[BaseProcess], plan: Storm) -> int:
     """Kills `plan.killed` of them, one by one over `plan.seconds`; returns how many were still alive to be killed."""
     chance, killed = random.Random(plan.seed), 0
     for worker in chance.sample(workers, plan.killed):

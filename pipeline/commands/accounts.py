@@ -51,7 +51,7 @@ def _open(ledger: Ledger, declared: Schema, reason: str, disjoint_from: Sequence
     ledger.open_population(
         population.name, universe=population.universe, nominal_size=population.nominal_size, epsilon=population.epsilon,
         delta=population.delta, ceiling_epsilon=population.ceiling_epsilon, kind=population.kind, reason=reason, by=getpass.getuser(),
-        disjoint_from=disjoint_from)
+        disjoint_from=disjoint_from, cohorts=population.cohorts)
 
 
 def open_population(options: argparse.Namespace) -> None:
@@ -119,7 +119,8 @@ def quote(options: argparse.Namespace) -> None:
     privacy = settings.privacy if options.epsilon is None else replace(settings.privacy, epsilon=options.epsilon)
     plan = synthesizer.plan(declared, privacy, settings.train, options.extract_date or (known.extract_date if known else None))
     with _with_population(home, declared) as (ledger, is_open):
-        population, quoted = ledger.population(declared.population.name), ledger.quote(declared.population.name, plan.dp_event)
+        population, quoted = ledger.population(declared.population.name), ledger.quote(
+            declared.population.name, plan.dp_event, options.cohorts)
         say(f"A release of {options.dataset} at epsilon {privacy.epsilon:g} costs epsilon {quoted.epsilon:.4f} on its own (by PLD, delta "
             f"{population.delta:g}), {quoted.rdp:.4f} of Renyi divergence at order {population.order}.")
         say_table(("  mechanism", "kind", "epsilon alone"),

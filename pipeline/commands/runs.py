@@ -15,7 +15,8 @@ log = logging.getLogger(__name__)
 
 def _request(options: argparse.Namespace) -> workspace.Request:
     return workspace.Request(release_id=options.release_id, dataset=options.dataset, source=options.source, label=options.label,
-                             extract_date=options.extract_date, epsilon=options.epsilon, rows=options.rows, owner=options.owner)
+                             extract_date=options.extract_date, epsilon=options.epsilon, rows=options.rows, owner=options.owner,
+                             cohorts=options.cohorts)
 
 
 def prepare(options: argparse.Namespace) -> None:
