@@ -151,6 +151,12 @@ def _add_tools(commands: argparse._SubParsersAction, whole: bool) -> None:
                       help="a prompt that holds exactly: sex=Female,Male or age=30..50; may be given again")
     draw.add_argument("--begins", type=_listed, default=(), metavar="TYPE,TYPE=CODE",
                       help="a prompt on how pathways start: of treatments and types named here these come first, in order: SURGERY,SACT_REGIMEN")
+    audit = _add(commands, "audit", "check that the conditions of the guarantee hold in this code, on people it makes up; exit code 1 if not",
+                 _lazy("audit", "run"))
+    audit.add_argument("--long", action="store_true", help="the long checks too: larger samples, an hour or so")
+    audit.add_argument("--only", action="append", default=[], metavar="NAME", help="one check by its name; may be given again")
+    audit.add_argument("--list", action="store_true", help="only name the checks and what they ask")
+    audit.add_argument("--out", type=Path, help="a JSON file for the findings")
     expectations = _add(commands, "expectations", "write the suites of all declarations to expectations/", _lazy("tools", "expectations"))
     expectations.add_argument("--check", action="store_true", help="only say whether the committed suites are stale (exit code 2)")
 
