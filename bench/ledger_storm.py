@@ -1,6 +1,6 @@
 """64 processes on one ledger, half of them killed with `kill -9`, on a file of SQLite and on a PostgreSQL of its own.
 
-    python bench/ledger_storm.py [--seeds 3]    results to bench/results/ledger_storm.json and the table of docs/benchmarks.md
+    python bench/ledger_storm.py [--seeds 3]    results to bench/results/ledger_storm.json and the table of docs/evidence.md
 """
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def main() -> None:
             sys.stdout.write(f"{name}, seed {seed}: {finding.said}\n")
             report.add(RESULTS, {"database": name, "seed": seed, "processes": WHOLE.processes, "holds": finding.held, **finding.figures,
                                  "seconds": perf_counter() - started})
-    report.between("ledger storm", "ledger_storm.py", table())
+    report.between("ledger storm", "ledger_storm.py", table(), report.EVIDENCE)
 
 
 def table() -> str:
