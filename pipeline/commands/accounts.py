@@ -86,7 +86,7 @@ def _show_one(ledger: Ledger, name: str) -> None:
     say(balance_line(ledger, name))
     for entry in ledger.entries(name):
         if entry.release_id is None:
-            say(f"  entry {entry.number}, {entry.at}: {entry.kind} at epsilon {entry.facts['epsilon']:g} by {entry.by}: {entry.facts['reason']}")
+            say(f"  entry {entry.number}, {entry.at}: {entry.kind}, epsilon {entry.facts['epsilon']:g}, by {entry.by}: {entry.facts['reason']}")
     for cohort, spent in balance.spent_by_cohort.items():
         say(f"  cohort {cohort}: {spent / balance.limit_rdp:.1%} of the budget spent")
     if balance.n_releases:
@@ -96,9 +96,10 @@ def _show_one(ledger: Ledger, name: str) -> None:
     if overlapping:
         say(f"  may share patients with {', '.join(other.name for other in overlapping)}: together epsilon "
             f"{population.epsilon + sum(other.epsilon for other in overlapping):g}")
-    say_table(("  release", "state", "epsilon alone", "Renyi", "source label", "charged"),
-              [(f"  {held.release_id}", ledger.state(held.release_id), f"{held.epsilon:.3f}", f"{held.rdp:.4f}", held.source_label, held.at)
-               for held in ledger.reservations(name)])
+    if balance.n_releases:
+        say_table(("  release", "state", "epsilon alone", "Renyi", "source label", "charged"),
+                  [(f"  {held.release_id}", ledger.state(held.release_id), f"{held.epsilon:.3f}", f"{held.rdp:.4f}", held.source_label, held.at)
+                   for held in ledger.reservations(name)])
 
 
 def balance_line(ledger: Ledger, name: str) -> str:

@@ -6,9 +6,11 @@ from pathlib import Path
 import pytest
 from ledger_cases import OPEN, RELEASE, opened, reserve
 
-from pipeline.catalog import LEDGER_VARIABLE, Home
+from pipeline.catalog import HOME_VARIABLE, LEDGER_VARIABLE, Home
+from pipeline.cli import main
 from pipeline.dp import accounting
 from pipeline.ledger import BudgetExceeded, Ledger
+from pipeline.stages import REFUSED
 
 
 @pytest.fixture
@@ -96,3 +98,15 @@ def test_a_url_that_leads_nowhere_is_said_clearly_and_without_its_password(url: 
     with pytest.raises(ValueError, match=message) as refusal:
         Ledger(url).entries()
     assert "secret" not in str(refusal.value)
+
+
+def test_the_command_moves_the_home_and_every_later_command_uses_the_database(tmp_path: Path, database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(HOME_VARIABLE, str(tmp_path))
+    monkeypatch.delenv(LEDGER_VARIABLE, raising=False)
+    home = Home.find()
+    reserve(opened(home.ledger), "r1")
+    assert main(["ledger", "move", database]) == 0
+    assert home.ledger == database and home.ledger_url.stat().st_mode & 0o077 == 0 and not home.ledger_file.exists()
+    reserve(Ledger(home.ledger), "r2")
+    assert main(["ledger", "verify"]) == 0 and Ledger(database).balance("trial").n_releases == 2
+    assert main(["ledger", "move", database]) == REFUSED
