@@ -6,10 +6,11 @@ exact confidence limits (Clopper and Pearson 1934). So what is said holds whatev
 
 Two bounds. `free_epsilon` assumes nothing about the mechanism, and cannot say more than about log of the number of runs. `family_epsilon`
 takes the mechanism to be the claimed one with all noise multiplied by an unknown factor, and asks which factors the counts contradict:
-Nasr, Hayes, Steinke, Balle, Tramer, Jagielski, Carlini, Terzis 2023, sections 4 and 5 (arxiv.org/abs/2302.07956). To contradict the claim itself (factor 1)
-no assumption is needed: its trade-off bounds every test.
+Nasr, Hayes, Steinke, Balle, Tramer, Jagielski, Carlini, Terzis 2023, "Tight auditing of differentially private machine learning"
+(arxiv.org/abs/2302.07956). To contradict the claim itself (factor 1) no assumption is needed: its trade-off bounds every test.
 """
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,18 +56,18 @@ def at_most(hits: Array | int, runs: int, confidence: float) -> Array:
     return 1 - at_least(runs - np.asarray(hits), runs, confidence)
 
 
-def hits(with_her: Array, without: Array, claim: TradeOff) -> Hits:
-    """The second half of the runs at the threshold where the first half comes nearest to contradicting the claim.
+def hits(with_her: Array, without: Array, claim: dpa.DpEvent) -> Hits:
+    """The second half of the runs at the threshold where the first half contradicts most: the claimed event with the least noise.
 
     with_her [n], without [m]: scores of independent runs, n and m at least 4.
     """
     (first, second), (first_without, second_without) = _halves(with_her), _halves(without)
     thresholds = _thresholds(first, first_without)
     power = at_least(_reached(first, thresholds), len(first), _CHOOSING)
-    allowed = claim.largest_power(at_most(_reached(first_without, thresholds), len(first_without), _CHOOSING))
-    with np.errstate(invalid="ignore"):
-        excess = special.ndtri(power) - special.ndtri(allowed)
-    threshold = float(thresholds[int(np.argmax(np.nan_to_num(excess, nan=-np.inf)))])
+    alarms = at_most(_reached(first_without, thresholds), len(first_without), _CHOOSING)
+    factor = _least_factor(lambda curve: bool((power > curve.largest_power(alarms)).any()), claim)
+    excess = power - tradeoff(with_noise(claim, min(factor, _NOISE_FACTORS[1]))).largest_power(alarms)
+    threshold = float(thresholds[int(np.argmax(excess))])
     return Hits(threshold=threshold, with_her=int((second >= threshold).sum()), runs_with=len(second),
                 without=int((second_without >= threshold).sum()), runs_without=len(second_without))
 
@@ -83,20 +84,29 @@ def family_epsilon(found: Hits, claim: dpa.DpEvent, delta: float, confidence: fl
     A lower bound with `confidence` where the mechanism is of that family: more noise never allows a test more. Goes from an eighth of the
     claimed noise, whose epsilon is the most that is ever said, to 256 times.
     """
+    factor = _least_factor(lambda curve: contradicted(found, curve, confidence), claim)
+    return 0.0 if factor == math.inf else epsilon(with_noise(claim, factor), delta)
+
+
+def _least_factor(contradicts: Callable[[TradeOff], bool], claim: dpa.DpEvent) -> float:
+    """The least factor on the claim's noise, within _FACTOR_TOLERANCE, at which it is contradicted; infinity where it never is."""
+    def at(factor: float) -> bool:
+        return contradicts(tradeoff(with_noise(claim, factor)))
+
     least, most = _NOISE_FACTORS
-    low = high = 1.0  # too little noise is not contradicted at `low`, too much is at `high`
-    while high < most and not _contradicted_at(high, found, claim, confidence):
+    low = high = 1.0
+    while not at(high):
+        if high == most:
+            return math.inf
         low, high = high, 2 * high
-    while low > least and _contradicted_at(low, found, claim, confidence):
-        low, high = low / 2, low
+    while low == high and low > least:
+        low = low / 2
+        if at(low):
+            high = low
     while high / low > 1 + _FACTOR_TOLERANCE:
         middle = math.sqrt(low * high)
-        low, high = (low, middle) if _contradicted_at(middle, found, claim, confidence) else (middle, high)
-    return 0.0 if low >= most / (1 + _FACTOR_TOLERANCE) else epsilon(with_noise(claim, high), delta)
-
-
-def _contradicted_at(factor: float, found: Hits, claim: dpa.DpEvent, confidence: float) -> bool:
-    return contradicted(found, tradeoff(with_noise(claim, factor)), confidence)
+        low, high = (low, middle) if at(middle) else (middle, high)
+    return high
 
 
 def free_epsilon(with_her: Array, without: Array, delta: float, confidence: float) -> float:
