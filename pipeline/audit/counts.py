@@ -136,7 +136,7 @@ CHECKS = (
       for epsilon, runs, long in ((1, 60_000, False), (10, 30_000, False))),
     *(Check(name=f"trees of counts at epsilon {epsilon}", family="mechanisms", run=partial(trees, float(epsilon), runs), long=long,
             asks="a tree charged at full depth keeps its claimed epsilon")
-      for epsilon, runs, long in ((1, 60_000, True), (10, 3_000, False))),
+      for epsilon, runs, long in ((1, 60_000, True), (10, 2_000, False))),
     Check(name="one-way counts at epsilon 1, many runs", family="mechanisms", run=partial(one_way, 1.0, 1_000_000), long=True,
           asks="a block of noisy counts keeps its claimed epsilon, with a bound near it"),
     Check(name="counts are measured once", family="mechanisms", run=measured_once,
