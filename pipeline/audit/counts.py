@@ -14,8 +14,9 @@ from typing import Any
 
 import dp_accounting as dpa
 import numpy as np
+from scipy import stats
 
-from pipeline.audit.claims import DELTA, judged
+from pipeline.audit.claims import DELTA, SURE, judged
 from pipeline.audit.findings import Check, Finding
 from pipeline.dp.accounting import calibrate
 from pipeline.dp.events import canonical_string, composed
@@ -25,7 +26,7 @@ from pipeline.dp.noise import NoiseStream
 Array = np.ndarray[Any, Any]
 
 _CELLS = 512
-_OTHERS = 3  # patients in each cell beside the one in question
+OTHERS = 3  # patients in each cell beside the one in question
 _BRANCHING, _DEPTH = 16, 2
 
 
@@ -34,8 +35,8 @@ def block(scale: float, name: str = "block", cells: int = _CELLS) -> NoisyCounts
 
 
 def codes(present: bool, cells: int = _CELLS) -> Array:
-    """One code per patient: _OTHERS in each cell, and the patient in question of each cell."""
-    return np.tile(np.arange(cells), _OTHERS + present)
+    """One code per patient: OTHERS in each cell, and the patient in question of each cell."""
+    return np.tile(np.arange(cells), OTHERS + present)
 
 
 def seen(folder: Path, mechanism: NoisyCounts, counts: Callable[[], Array]) -> Array:
@@ -48,7 +49,7 @@ def block_scores(folder: Path, scale: float, present: bool, runs: int) -> Array:
     """Noisy counts less everybody else, [runs]."""
     counts = partial(one_way_counts, codes(present), _CELLS)
     blocks = [seen(folder / f"one-way-{present}", block(scale, f"block {k}"), counts) for k in range(-(-runs // _CELLS))]
-    return np.concatenate(blocks)[:runs] - _OTHERS
+    return np.concatenate(blocks)[:runs] - OTHERS
 
 
 def tree_scores(folder: Path, scale: float, present: bool, runs: int) -> Array:
@@ -59,7 +60,7 @@ def tree_scores(folder: Path, scale: float, present: bool, runs: int) -> Array:
         levels = tree_counts(fine, _BRANCHING, _DEPTH)
         ways = [seen(folder / f"tree-{present}", block(scale, f"tree {k}, level {d}", level.size), partial(np.copy, level))
                 [::_BRANCHING**d] for d, level in enumerate(levels)]
-        scores.append(np.sum(ways, axis=0) - _DEPTH * _OTHERS)
+        scores.append(np.sum(ways, axis=0) - _DEPTH * OTHERS)
     return np.concatenate(scores)[:runs]
 
 
@@ -71,6 +72,21 @@ def one_way(epsilon: float, runs: int, folder: Path) -> Finding:
 def trees(epsilon: float, runs: int, folder: Path) -> Finding:
     scale, claim = calibrate(lambda scale: dpa.SelfComposedDpEvent(block(scale).dp_event, _DEPTH), epsilon, DELTA)
     return judged("trees of counts", lambda present: tree_scores(folder, scale, present, runs), claim)
+
+
+def independent(folder: Path) -> Finding:
+    """Cells beside each other, halves of a block, blocks after each other: a cell's noise tells nothing of another's, nor do their sizes."""
+    store, noise = MeasurementStore(folder / "counts"), NoiseStream()
+    counts = partial(np.zeros, _CELLS, dtype=np.int64)
+    noises = np.array([store.get_or_measure(block(20.0, f"block {k}"), counts, noise) for k in range(64)])  # [blocks, cells]
+    worst = 0.0
+    for values in (noises.astype(float), noises.astype(float) ** 2):
+        shapes = ((values[:, 1:], values[:, :-1]), (values[:, _CELLS // 2:], values[:, :_CELLS // 2]), (values[1:], values[:-1]))
+        worst = max(worst, *(abs(np.corrcoef(one.ravel(), other.ravel())[0, 1]) * np.sqrt(one.size) for one, other in shapes))
+    p = float(min(1.0, 12 * stats.norm.sf(worst)))
+    # an eighth of the room: the normal law is only near, so far out
+    return Finding(held=p > (1 - SURE) / 8, figures={"p": p},
+                   said=f"noises of {noises.size:,} cells are independent of their neighbours with p = {p:.2g}")
 
 
 def measured_once(folder: Path) -> Finding:
@@ -139,6 +155,8 @@ CHECKS = (
       for epsilon, runs, long in ((1, 60_000, True), (10, 2_000, False))),
     Check(name="one-way counts at epsilon 1, many runs", family="mechanisms", run=partial(one_way, 1.0, 1_000_000), long=True,
           asks="a block of noisy counts keeps its claimed epsilon, with a bound near it"),
+    Check(name="cells have noises of their own", family="mechanisms", run=independent,
+          asks="the noise of a cell is independent of that of all others: who knows their counts learns nothing about it"),
     Check(name="counts are measured once", family="mechanisms", run=measured_once,
           asks="a count that an attempt saw before it died is what every later attempt sees"),
     Check(name="counts leave the same event whatever the rows", family="mechanisms", run=same_event,

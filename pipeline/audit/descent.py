@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.audit.claims import DELTA, judged, loss
-from pipeline.audit.counts import block, codes, seen
+from pipeline.audit.counts import OTHERS, block, codes, seen
 from pipeline.audit.findings import Check, Finding
 from pipeline.dp.accounting import calibrate
 from pipeline.dp.marginals import one_way_counts
@@ -30,7 +30,7 @@ Array = np.ndarray[Any, Any]
 Sums = dict[str, Tensor]
 
 TARGETS = 512       # patients in question, a coordinate each
-_OTHERS = 64        # patients in both neighbours, who share one more coordinate
+_BESIDE = 64        # patients in both neighbours, who share one more coordinate
 _ROWS = 4           # of each patient
 _SIZE = 10.0        # of a row's gradient; the clip norm is 1
 _MICRO_BATCH = 100  # so that a batch has several
@@ -83,7 +83,7 @@ def _one_hot(coordinates: Array) -> Tensor:
 
 def step(way: Way, mechanism: DpSgd, present: bool, noise: NoiseStream) -> Array:
     """The targets' coordinates of one noisy gradient, in units of the clip norm and undivided, float64 [TARGETS]."""
-    coordinates = np.concatenate([np.full(_OTHERS, TARGETS), np.arange(TARGETS * present)])
+    coordinates = np.concatenate([np.full(_BESIDE, TARGETS), np.arange(TARGETS * present)])
     sampled = mechanism.sample(len(coordinates), noise)
     sums = (way.clipped_sum(mechanism, coordinates[part]) for part in micro_batches(sampled, _MICRO_BATCH))
     [noisy] = mechanism.noisy_gradient(sums, way.like, noise).values()
@@ -92,7 +92,7 @@ def step(way: Way, mechanism: DpSgd, present: bool, noise: NoiseStream) -> Array
 
 def descent(noise_multiplier: float, steps: int = 1, sampling_probability: float = 0.25) -> DpSgd:
     return DpSgd(steps=steps, sampling_probability=sampling_probability, l2_clip_norm=1.0, noise_multiplier=noise_multiplier,
-                 expected_batch_size=sampling_probability * (TARGETS + _OTHERS))
+                 expected_batch_size=sampling_probability * (TARGETS + _BESIDE))
 
 
 def step_scores(way: Way, mechanism: DpSgd, present: bool, runs: int) -> Array:
@@ -128,13 +128,12 @@ class Release:
     def scores(self, folder: Path, present: bool, runs: int) -> Array:
         """Losses of everything together, [runs]: TARGETS patients in one release, each with a cell and a coordinate."""
         counts = partial(one_way_counts, codes(present, TARGETS), TARGETS)
-        others = int(codes(False, TARGETS).size / TARGETS)
         total = step_scores(linear(), self.steps, present, runs)
         for k in range(-(-runs // TARGETS)):
             mine = slice(k * TARGETS, min((k + 1) * TARGETS, runs))
             for b, sigma in enumerate(self.sigmas):
                 mechanism = block(sigma, f"release {k}, block {b}", TARGETS)
-                noisy = seen(folder / f"counts-{present}", mechanism, counts) - others
+                noisy = seen(folder / f"counts-{present}", mechanism, counts) - OTHERS
                 total[mine] += loss(mechanism.dp_event, noisy)[:mine.stop - mine.start]
         return total
 

@@ -38,6 +38,16 @@ def _less_counting_noise(patched: pytest.MonkeyPatch) -> None:
     patched.setattr(NoiseStream, "discrete_gaussian", lambda self, sigma, shape: drawn(self, sigma / 2, shape))
 
 
+def _one_noise_for_all_cells(patched: pytest.MonkeyPatch) -> None:
+    drawn = NoiseStream.discrete_gaussian
+    patched.setattr(NoiseStream, "discrete_gaussian", lambda self, sigma, shape: np.broadcast_to(drawn(self, sigma, 1), shape).copy())
+
+
+def _one_noise_for_all_weights(patched: pytest.MonkeyPatch) -> None:
+    drawn = NoiseStream.normal
+    patched.setattr(NoiseStream, "normal", lambda self, shape, dtype=np.float64: np.resize(drawn(self, 1000, dtype), shape))
+
+
 def _no_normals(patched: pytest.MonkeyPatch) -> None:
     patched.setattr(NoiseStream, "normal", lambda self, shape, dtype=np.float64: np.zeros(shape, dtype=dtype))
 
@@ -240,6 +250,8 @@ FAULTS = (
     Fault("noise key reused on resume", "a key in a checkpoint", "pathway training draws fresh noise after a resume", _key_in_checkpoint),
     Fault("noise key reused on resume", "steps", "noise of steps is never repeated", _kept_key),
     Fault("a step without patients skipped", "DP-SGD", "a step without patients runs", _skips_empty_steps),
+    Fault("one noise for all", "cells", "cells have noises of their own", _one_noise_for_all_cells),
+    Fault("one noise for all", "weights", "normals are normal", _one_noise_for_all_weights),
     Fault("a rounded continuous Gaussian", "probabilities", "discrete noise is exact", _rounded_normals),
     Fault("a rounded continuous Gaussian", "floats", "discrete noise takes no float", _rounded_normals),
     Fault("float coins", "Poisson coins", "coins are exact", _float_coins),
