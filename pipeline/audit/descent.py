@@ -197,7 +197,7 @@ CHECKS = (
       for epsilon, runs in ((1, 40_000), (10, 6_000))),
     Check(name="a DP-SGD step at epsilon 1, many runs", family="mechanisms", run=partial(one_step, "linear", 1.0, 600_000), long=True,
           asks="one step keeps its claimed epsilon, with a bound near it"),
-    Check(name="a DP-SGD step, recurrent, at epsilon 1", family="mechanisms", run=partial(recurrent, 1.0, 20_000), long=True,
+    Check(name="a DP-SGD step, recurrent, at epsilon 1", family="mechanisms", run=partial(recurrent, 1.0, 8_000), long=True,
           asks="one step of a recurrent network keeps its claimed epsilon"),
     Check(name="composition at epsilon 1, many runs", family="mechanisms", run=partial(composition, 1.0, 300_000), long=True,
           asks="several steps and blocks together keep the epsilon of their joint event, with a bound near it"),
