@@ -26,17 +26,27 @@ def epsilon(event: dpa.DpEvent, delta: float) -> float:
     of adding and removing. Grid: fine enough that its rounding adds less than about 0.1% (see `_interval`).
     """
     _check_delta(delta)
+    if not flatten(event):
+        return 0.0
+    removed, added = loss_distributions(event)
+    worst = pld.epsilon_for_delta(removed, _with_slack(delta))
+    return worst if added is removed else max(worst, pld.epsilon_for_delta(added, _with_slack(delta)))
+
+
+def loss_distributions(event: dpa.DpEvent) -> tuple[pld.LossGrid, pld.LossGrid]:
+    """(patient removed, patient added): the privacy loss of everything in the event together; one object where the two are equal.
+
+    Raises ValueError for an event of nothing.
+    """
     leaves = flatten(event)
     if not leaves:
-        return 0.0
+        raise ValueError("an event of nothing has no privacy loss")
     interval = _interval(leaves)
     both = [(pld.loss_grids(leaf, interval), times) for leaf, times in leaves.items()]
     removed = pld.compose([(grids[0], times) for grids, times in both])
-    worst = pld.epsilon_for_delta(removed, _with_slack(delta))
     if all(grids[0] is grids[1] for grids, _ in both):
-        return worst
-    added = pld.compose([(grids[1], times) for grids, times in both])
-    return max(worst, pld.epsilon_for_delta(added, _with_slack(delta)))
+        return removed, removed
+    return removed, pld.compose([(grids[1], times) for grids, times in both])
 
 
 def rdp(event: dpa.DpEvent, order: float) -> float:

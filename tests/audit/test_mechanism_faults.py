@@ -1,0 +1,28 @@
+"""The audits of single mechanisms hold; with a fault planted, the one that is named for it does not."""
+from pathlib import Path
+
+import pytest
+from mechanism_faults import FAULTS, Fault
+
+from pipeline.audit import mechanisms, sampler
+from pipeline.audit.findings import perform
+
+CHECKS = {check.name: check for check in (*mechanisms.CHECKS, *sampler.CHECKS)}
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.long if check.long else ()) for name, check in CHECKS.items()])
+def test_the_check_holds(name: str, tmp_path: Path) -> None:
+    finding = perform(CHECKS[name], tmp_path).finding
+    assert finding.held, finding.said
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: f"{fault.name}: {fault.where}")
+def test_the_fault_is_caught(fault: Fault, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fault.patch(monkeypatch)
+    finding = perform(CHECKS[fault.caught_by], tmp_path).finding
+    assert not finding.held, finding.said
+
+
+def test_checks_have_names_of_their_own() -> None:
+    assert len(CHECKS) == len(mechanisms.CHECKS) + len(sampler.CHECKS)
+    assert {fault.caught_by for fault in FAULTS} <= {name for name, check in CHECKS.items() if not check.long}
