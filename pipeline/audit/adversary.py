@@ -75,9 +75,12 @@ class Adversary:
         return DiscreteGaussianDpEvent(math.sqrt(self._order / (2 * cost)))
 
     def _training(self, cost: float, noise_multiplier: float, more: int) -> dpa.DpEvent:
-        """As many steps as fit into `cost`, and `more`: with little noise, far cheaper at another order than at the fixed one."""
+        """As many steps as fit into `cost`, and `more`. With so little noise they are far cheaper at another order than at the fixed one."""
         step = dpa.PoissonSampledDpEvent(0.01, dpa.GaussianDpEvent(noise_multiplier))
-        return dpa.SelfComposedDpEvent(step, min(MOST_STEPS, max(1, int(cost / divergence(step, self._order)) + more)))
+        steps = int(cost / divergence(step, self._order)) + more
+        if steps > MOST_STEPS:
+            return self._training(cost, noise_multiplier / 1.1, more)
+        return dpa.SelfComposedDpEvent(step, steps) if steps else self._training(cost, 1.2 * noise_multiplier, more)
 
 
 def divergence(event: dpa.DpEvent, order: int) -> float:
