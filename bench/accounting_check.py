@@ -191,8 +191,8 @@ def summary(rows: list[dict[str, Any]]) -> str:
     over = [row["over_exact"] for row in rows if row["over_exact"] is not None]
     worst, renyi = max(row["difference"] for row in rows), max(row["renyi_difference"] for row in rows)
     within, asked = sum(row["within_prv"] for row in rows if row["prv_low"] is not None), sum(row["prv_low"] is not None for row in rows)
-    return (f"Agreement: epsilon to {worst:.1e} relative ({digits(worst)} digits) with the exact value and dp_accounting's PLD; where there is an exact "
-            f"value, ours lies {min(over):.0e} to {max(over):.0e} above it; within the bounds of Opacus' PRV in {within} of "
+    return (f"Agreement: epsilon to {worst:.1e} relative ({digits(worst)} digits) with the exact value and dp_accounting's PLD; where there is an "
+            f"exact value, ours lies {min(over):.0e} to {max(over):.0e} above it; within the bounds of Opacus' PRV in {within} of "
             f"{asked} cases; Renyi divergences to {renyi:.0e} ({digits(renyi)} digits).")
 
 

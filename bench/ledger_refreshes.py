@@ -74,7 +74,11 @@ def release(name: str) -> dpa.DpEvent:
         declared = schema.load(ROOT / "datasets" / "simulated_pathways.yaml")
         settings = params.load(ROOT / "params.yaml").train
         return synthesizer.plan(declared, PrivacyParams(epsilon=1.0, delta=DELTA), settings, date(2022, 12, 31)).dp_event
-    return accounting.calibrate(lambda sigma: dpa.SelfComposedDpEvent(dpa.PoissonSampledDpEvent(0.001, dpa.GaussianDpEvent(sigma)), 500), 1.0, DELTA)[1]
+    return accounting.calibrate(_little_noise, 1.0, DELTA)[1]
+
+
+def _little_noise(sigma: float) -> dpa.DpEvent:
+    return dpa.SelfComposedDpEvent(dpa.PoissonSampledDpEvent(0.001, dpa.GaussianDpEvent(sigma)), 500)
 
 
 def fits(name: str, event: dpa.DpEvent, budget: float) -> dict[str, Any]:
