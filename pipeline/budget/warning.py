@@ -32,4 +32,4 @@ def _raise(population: Population) -> str:
     if population.epsilon < population.ceiling_epsilon:
         return (f"or have a custodian raise the budget, at most to its ceiling of {population.ceiling_epsilon:g} (`python -m pipeline ledger "
                 "raise`), which is a new and weaker statement")
-    return "it stands at its ceiling and cannot be raised"
+    return "the budget stands at its ceiling and cannot be raised"
