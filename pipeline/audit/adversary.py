@@ -32,7 +32,8 @@ class Adversary:
     """Asks for one release after another. Every choice is read off the digits of the last noisy output."""
 
     def __init__(self, population: Population, noise: np.random.Generator, greed: float) -> None:
-        self._order, self._limit, self._noise, self._greed = population.order, population.limit_rdp, noise, greed
+        self._order, self._limit, self._noise = population.order, population.limit_rdp, noise
+        self.greed = greed  # the largest share of what is left that a request takes, where it means to be admitted
         self._digits = 0
         self.sees(DiscreteGaussianDpEvent(1.0))
 
@@ -55,14 +56,14 @@ class Adversary:
         return trick(left, share)
 
     def _piece(self, left: float, share: float) -> dpa.DpEvent:
-        return self._counts(max(self._greed * share * left, SMALLEST * self._limit))
+        return self._counts(max(self.greed * share * left, SMALLEST * self._limit))
 
     def _both(self, left: float, share: float) -> dpa.DpEvent:
-        cost = max(self._greed * share * left, SMALLEST * self._limit)
+        cost = max(self.greed * share * left, SMALLEST * self._limit)
         return composed([self._counts(cost / 2), self._training(cost / 2, 0.5 + 1.5 * share, 0)])
 
     def _steps(self, left: float, share: float) -> dpa.DpEvent:
-        return self._training(self._greed * left, 0.5 + 1.5 * share, 0)
+        return self._training(self.greed * left, 0.5 + 1.5 * share, 0)
 
     def _just_over(self, left: float, share: float) -> dpa.DpEvent:
         return self._counts(left * (1 + 1e-6))

@@ -44,7 +44,8 @@ def _panel(axes: Axes, standing: Standing, until: datetime, warn_below_share: fl
     for at, point in zip(times, standing.points, strict=True):
         if point.kind == "raised":
             axes.axvline(at, color="0.5", linewidth=1, linestyle=":")
-            axes.annotate(f"raised to {point.epsilon_total:g} ", (at, 0.03), rotation=90, ha="right", va="bottom", fontsize="small", color="0.35")
+            axes.annotate(f"raised to {point.epsilon_total:g}", (at, 0.96), xytext=(3, 0), textcoords="offset points", rotation=90, va="top",
+                          fontsize="small", color="0.35", bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5})
     margin = max((end - times[0]) * 0.03, SMALLEST_MARGIN_DAYS)
     axes.set_xlim(times[0] - margin, end + margin)
     axes.set_ylim(0, 1.08)
