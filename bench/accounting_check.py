@@ -180,10 +180,10 @@ def table(rows: list[dict[str, Any]]) -> str:
     lines = ["| mechanism | delta | ours (PLD) | exact | dp_accounting PLD | Opacus PRV, low to high | dp_accounting RDP, best order | "
              "largest difference | Renyi at fixed orders |", "|---|---|---|---|---|---|---|---|---|"]
     for row in rows:
-        prv = "-" if row["prv_low"] is None else f"{row['prv_low']:.4f} to {row['prv_high']:.4f}"
-        exact_one = "-" if row["exact"] is None else f"{row['exact']:.5f}"
-        lines.append(f"| {row['case']} | {row['delta']:g} | {row['ours']:.5f} | {exact_one} | {row['dp_accounting']:.5f} | {prv} | "
-                     f"{row['rdp']:.4f} | {row['difference']:.1e} | {row['renyi_difference']:.0e} |")
+        prv = "-" if row["prv_low"] is None else f"{row['prv_low']:.5g} to {row['prv_high']:.5g}"
+        exact_one = "-" if row["exact"] is None else f"{row['exact']:.5g}"
+        lines.append(f"| {row['case']} | {row['delta']:g} | {row['ours']:.5g} | {exact_one} | {row['dp_accounting']:.5g} | {prv} | "
+                     f"{row['rdp']:.5g} | {row['difference']:.1e} | {row['renyi_difference']:.0e} |")
     return "\n".join(lines)
 
 
