@@ -45,7 +45,7 @@ def attack(seed: int, refreshes: int = REFRESHES, greed: float = GREED) -> dict[
     """One adversary against a population of epsilon 10. Raises AssertionError at the first request that gets past the limit."""
     with tempfile.TemporaryDirectory() as folder:
         ledger = Ledger(Path(folder) / "ledger.db")
-        one, seconds = game(ledger, "attacked", 10.0, DELTA, seed, greed), []
+        one, seconds = game(ledger, "attacked", 10.0, DELTA, (), seed, greed), []
         for number in range(refreshes):
             if number == refreshes - LAST:
                 one.adversary.greed = 1.0

@@ -12,7 +12,8 @@ from matplotlib.figure import Figure
 
 from pipeline import files
 
-DOC = Path(__file__).resolve().parent.parent / "docs" / "benchmarks.md"
+DOCS = Path(__file__).resolve().parent.parent / "docs"
+DOC, EVIDENCE = DOCS / "benchmarks.md", DOCS / "evidence.md"
 
 
 def read(path: Path) -> list[dict[str, Any]]:
@@ -35,11 +36,11 @@ def add(path: Path, row: dict[str, Any]) -> None:
     keep_at(path, [*read(path), row])
 
 
-def between(mark: str, script: str, text: str) -> None:
+def between(mark: str, script: str, text: str, doc: Path = DOC) -> None:
     """Replaces what stands between the marks of bench/<script>; leaves the rest of the file alone."""
     begin, end = f"<!-- {mark}: written by bench/{script} -->", f"<!-- /{mark} -->"
-    head, rest = DOC.read_text(encoding="utf-8").split(begin)
-    DOC.write_text(f"{head}{begin}\n{text}\n{end}{rest.split(end)[1]}", encoding="utf-8")
+    head, rest = doc.read_text(encoding="utf-8").split(begin)
+    doc.write_text(f"{head}{begin}\n{text}\n{end}{rest.split(end)[1]}", encoding="utf-8")
 
 
 def save(figure: Figure, out: Path) -> None:

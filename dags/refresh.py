@@ -20,7 +20,8 @@ SETTINGS = params.load(params_path(Home.find()))
 SCHEDULE = CronTriggerTimetable(SETTINGS.schedule.refresh, timezone="UTC", run_immediately=timedelta(0))
 REQUEST = {
     "RELEASE_ID": RELEASE_ID, "DATASET": "{{ params.dataset }}", "SOURCE": "{{ params.source or '' }}",
-    "EPSILON": "{{ params.epsilon or '' }}", "ROWS": "{{ params.rows or '' }}", "OWNER": "{{ run_id }}",
+    "EPSILON": "{{ params.epsilon or '' }}", "ROWS": "{{ params.rows or '' }}", "COHORTS": "{{ params.cohorts or '' }}",
+    "OWNER": "{{ run_id }}",
 }
 ANSWER = {  # empty where nobody was asked
     "SYNDASERA_ANSWER": "{{ ((ti.xcom_pull(task_ids='approval') or {}).get('chosen_options') or [''])[0] }}",
@@ -36,12 +37,14 @@ with DAG(
         "epsilon": Param(None, type=["null", "number"], exclusiveMinimum=0, maximum=10, title="Epsilon",
                          description="privacy loss of this release; empty: as in params.yaml"),
         "rows": rows_param(),
+        "cohorts": Param(None, type=["null", "string"], maxLength=1000, title="Cohorts",
+                         description="whose rows are opened and charged, with commas between; empty: everybody's"),
         "release_id": release_id_param(),
     },
 ) as dag:
     check = command("check_source", 'python -m pipeline check-source --dataset "$DATASET" --source "$SOURCE" --release-id "$RELEASE_ID"', REQUEST)
     prepare = command("prepare", 'python -m pipeline prepare --dataset "$DATASET" --source "$SOURCE" --release-id "$RELEASE_ID" '
-                                 '--epsilon "$EPSILON" --rows "$ROWS" --owner "$OWNER"', REQUEST)
+                                 '--epsilon "$EPSILON" --rows "$ROWS" --cohorts "$COHORTS" --owner "$OWNER"', REQUEST)
     evaluate = stage("evaluate")
     needs_approval = command("needs_approval", "python -m pipeline needs-approval", cwd=f"{Home.find().runs}/{RELEASE_ID}")
     approval = ApprovalOperator(

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 HOME_VARIABLE = "SYNDASERA_HOME"
+LEDGER_VARIABLE = "SYNDASERA_LEDGER"  # URL of a PostgreSQL database that holds the ledger, for several hosts
 
 
 def project_root() -> Path:
@@ -36,8 +37,20 @@ class Home:
         return self.root / "runs"
 
     @property
-    def ledger(self) -> Path:
+    def ledger(self) -> str:
+        """Where the ledger is: the URL in SYNDASERA_LEDGER, else the one in `state/ledger.url`, else the file `state/ledger.db`."""
+        noted = self.ledger_url.read_text(encoding="utf-8").strip() if self.ledger_url.is_file() else ""
+        return os.environ.get(LEDGER_VARIABLE) or noted or str(self.ledger_file)
+
+    @property
+    def ledger_file(self) -> Path:
+        """The ledger where no URL is given."""
         return self.state / "ledger.db"
+
+    @property
+    def ledger_url(self) -> Path:
+        """Written by `python -m pipeline ledger move`. Restricted: it may hold a password."""
+        return self.state / "ledger.url"
 
     @property
     def keys(self) -> Path:
@@ -53,6 +66,10 @@ class Home:
     def source_paths(self) -> Path:
         """Which population the rows at a path belong to. Restricted."""
         return self.state / "restricted" / "source_paths.json"
+
+    def cohorts(self, population: str) -> Path:
+        """The register of who is in which cohort of a population. Restricted; backed up with the ledger."""
+        return self.state / "restricted" / "cohorts" / f"{population}.db"
 
     @property
     def airflow(self) -> Path:

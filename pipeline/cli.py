@@ -54,6 +54,7 @@ def parser(whole: bool = True) -> argparse.ArgumentParser:
         _add(commands, stage.name, f"stage: {stage.summary}", _stage(stage.name))
     _add_runs(commands)
     _add_tools(commands, whole)
+    _add_ledger(commands)
     _add_keeping(commands)
     _add_budget(commands)
     _add_services(commands)
@@ -92,6 +93,8 @@ def _add_request(command: argparse.ArgumentParser) -> None:
     command.add_argument("--extract-date", type=_date, help="public last day of observation, YYYY-MM-DD")
     command.add_argument("--epsilon", type=_number, help="privacy loss of this release; default: params.yaml")
     command.add_argument("--rows", type=_count, help="synthetic patients to draw; default: params.yaml")
+    command.add_argument("--cohorts", type=_listed, default=(), metavar="NAME,NAME",
+                         help="whose rows the release opens and is charged to, where the population has cohorts; default: everybody's")
     command.add_argument("--owner", type=_given, help="the run that asks (Airflow's run id), so that its retries are known")
 
 
@@ -149,25 +152,48 @@ def _add_tools(commands: argparse._SubParsersAction, whole: bool) -> None:
                       help="a prompt that holds exactly: sex=Female,Male or age=30..50; may be given again")
     draw.add_argument("--begins", type=_listed, default=(), metavar="TYPE,TYPE=CODE",
                       help="a prompt on how pathways start: of treatments and types named here these come first, in order: SURGERY,SACT_REGIMEN")
+    audit = _add(commands, "audit", "check that the conditions of the guarantee hold in this code, on people it makes up; exit code 1 if not",
+                 _lazy("audit", "run"))
+    audit.add_argument("--long", action="store_true", help="the long checks too: larger samples, an hour or so")
+    audit.add_argument("--only", action="append", default=[], metavar="NAME", help="one check by its name; may be given again")
+    audit.add_argument("--list", action="store_true", help="only name the checks and what they ask")
+    audit.add_argument("--out", type=Path, help="a JSON file for the findings")
     expectations = _add(commands, "expectations", "write the suites of all declarations to expectations/", _lazy("tools", "expectations"))
     expectations.add_argument("--check", action="store_true", help="only say whether the committed suites are stale (exit code 2)")
 
 
-def _add_keeping(commands: argparse._SubParsersAction) -> None:
-    ledger = _add(commands, "ledger", "show, verify or open populations in the privacy ledger, or abandon a release", _lazy("keeping", "show"))
-    actions = ledger.add_subparsers(title="actions", metavar="ACTION")
-    show = _add(actions, "show", "balance and entries of every population, or of one", _lazy("keeping", "show"))
-    show.add_argument("population", nargs="?", help="name of a population")
+def _add_ledger(commands: argparse._SubParsersAction) -> None:
+    ledger = _add(commands, "ledger", "the privacy ledger: what was spent on whom, what a release would cost", _lazy("accounts", "show"))
     ledger.set_defaults(population=None)
-    _add(actions, "verify", "check the chain of entries from the first to the head", _lazy("keeping", "verify"))
-    opened = _add(actions, "open", "open the population that a dataset declares", _lazy("keeping", "open_population"))
+    actions = ledger.add_subparsers(title="actions", metavar="ACTION")
+    show = _add(actions, "show", "balance and entries of every population, or of one", _lazy("accounts", "show"))
+    show.add_argument("population", nargs="?", help="name of a population")
+    quote = _add(actions, "quote", "what a release would cost, and how many like it fit; reads no row, records nothing", _lazy("accounts", "quote"))
+    quote.add_argument("dataset", help="a declaration in datasets/")
+    quote.add_argument("--epsilon", type=_number, help="privacy loss of the release; default: params.yaml")
+    quote.add_argument("--cohorts", type=_listed, default=(), metavar="NAME,NAME", help="whose rows it would open; default: everybody's")
+    quote.add_argument("--extract-date", type=_date, help="public last day of observation, YYYY-MM-DD; default: the declared one")
+    _add(actions, "verify", "check the chain, and that it holds every head noted on cards, in runs and in MLflow", _lazy("accounts", "verify"))
+    opened = _add(actions, "open", "open the population that a dataset declares", _lazy("accounts", "open_population"))
     opened.add_argument("dataset", help="a declaration in datasets/")
     opened.add_argument("--reason", required=True, help="why; kept in the ledger")
     opened.add_argument("--disjoint-from", action="append", default=[], metavar="POPULATION",
                         help="a population proved to hold none of these people; the reason is the proof; may be given again")
-    abandoned = _add(actions, "abandon", "record that a charged release will not appear; it stays charged", _lazy("keeping", "abandon"))
+    raised = _add(actions, "raise", "a larger budget for a population, up to its ceiling: a weaker statement about its people",
+                  _lazy("accounts", "raise_budget"))
+    raised.add_argument("population", help="name of a population")
+    raised.add_argument("--epsilon", type=float, required=True, help="the new budget for its whole life")
+    raised.add_argument("--reason", required=True, help="why; kept in the ledger")
+    abandoned = _add(actions, "abandon", "record that a charged release will not appear; it stays charged", _lazy("accounts", "abandon"))
     abandoned.add_argument("release", help="release id")
     abandoned.add_argument("--reason", required=True, help="why; kept in the ledger")
+    exported = _add(actions, "export", "every entry as JSON; restricted", _lazy("accounts", "export"))
+    exported.add_argument("--out", type=Path, help="a file to write; default: standard output")
+    moved = _add(actions, "move", "take the ledger from its file to a database of PostgreSQL, for several hosts", _lazy("accounts", "move"))
+    moved.add_argument("url", help="postgresql://USER@HOST:PORT/DATABASE; a password may be left to PGPASSFILE")
+
+
+def _add_keeping(commands: argparse._SubParsersAction) -> None:
     sources = _add(commands, "sources", "declare sources, or show what is declared", _lazy("keeping", "show_sources"))
     actions = sources.add_subparsers(title="actions", metavar="ACTION")
     _add(actions, "show", "every declared source with its label", _lazy("keeping", "show_sources"))

@@ -13,8 +13,19 @@ import dp_accounting as dpa
 
 from pipeline.dp import accounting, events
 from pipeline.ledger_chain import GENESIS, Chain, Entry, check_chain, state_in
-from pipeline.ledger_refusals import check_answers, check_as_opened, check_declaration, check_disjoint, check_same, over_budget
+from pipeline.ledger_refusals import (
+    check_answers,
+    check_as_opened,
+    check_cohorts,
+    check_declaration,
+    check_disjoint,
+    check_raise,
+    check_same,
+    differences,
+    over_budget,
+)
 from pipeline.ledger_values import (
+    WHOLE,
     Balance,
     BudgetExceeded,
     Population,
@@ -23,17 +34,19 @@ from pipeline.ledger_values import (
     ReservationConflict,
     began_in,
     how_many_fit,
+    population_in,
     populations_in,
     reservation_of,
     reservations_in,
     spent_by,
+    spent_by_cohort,
 )
 
 __all__ = ["Balance", "BudgetExceeded", "Entry", "Ledger", "Population", "Quote", "Reservation", "ReservationConflict"]
 
 
 class Ledger:
-    """One file, SQLite. All methods may be called from several processes at once.
+    """A file (SQLite), or a database of PostgreSQL by its URL. All methods may be called from several processes, or hosts, at once.
 
     >>> from tempfile import TemporaryDirectory
     >>> folder = TemporaryDirectory()
@@ -47,41 +60,56 @@ class Ledger:
     >>> folder.cleanup()
     """
 
-    def __init__(self, path: str | Path) -> None:
-        self._chain = Chain(path)
+    def __init__(self, where: str | Path) -> None:
+        self._chain = Chain(where)
 
     # -- writing -----------------------------------------------------------------------------------------------------------------------
 
     def open_population(self, name: str, *, universe: str, nominal_size: int, epsilon: float, delta: float, ceiling_epsilon: float,
-                        kind: str, reason: str, by: str, disjoint_from: Sequence[str] = ()) -> Population:
+                        kind: str, reason: str, by: str, disjoint_from: Sequence[str] = (), cohorts: Sequence[str] = ()) -> Population:
         """Open a population's budget. The same declaration again changes nothing. With `disjoint_from`, the reason is the proof.
+
+        `cohorts` compose in parallel: only where each patient's cohort is fixed at first sight, in a register (privacy_rules.md 16).
 
         Raises:
             ValueError: an impossible declaration, or another one under this name.
         """
         proved = tuple(sorted(set(disjoint_from)))
         declared = {"universe": universe, "nominal_size": nominal_size, "epsilon": float(epsilon), "delta": float(delta),
-                    "ceiling_epsilon": float(ceiling_epsilon), "kind": kind, "disjoint_from": proved}
+                    "ceiling_epsilon": float(ceiling_epsilon), "kind": kind, "disjoint_from": proved,
+                    "cohorts": tuple(cohorts)}
         check_declaration(name, declared, reason)
         order, limit = accounting.rdp_bound(epsilon, delta)
         with self._chain.writing() as writer:
             if opened := populations_in(writer.entries).get(name):
-                known = {field: getattr(opened, field) for field in declared}
-                if known != declared:
-                    differing = [f"{field} {known[field]!r}, asked for {value!r}" for field, value in declared.items() if known[field] != value]
+                if differing := differences(opened, declared):
                     raise ValueError(f"population {name} is open with {'; '.join(differing)}: a budget is not changed by opening it again; "
-                                     "use another population name")
+                                     "use another population name, or raise the budget (`python -m pipeline ledger raise`)")
                 return opened
             check_disjoint(name, proved, set(populations_in(writer.entries)), reason)
             writer.append(population=name, release_id=None, kind="opened", by=by,
                           facts={**declared, "order": order, "limit_rdp": limit, "reason": reason})
-            return populations_in(writer.entries)[name]
+            return population_in(writer.entries, name)
+
+    def raise_budget(self, name: str, *, epsilon: float, reason: str, by: str) -> Population:
+        """A larger budget for a population, at the same Renyi order: a new, weaker statement about its people. The same raise again changes nothing.
+
+        Raises ValueError for a budget that is lower, or above the ceiling that the population was opened with.
+        """
+        with self._chain.writing() as writer:
+            opened = population_in(writer.entries, name)
+            if opened.epsilon == epsilon > opened.opened_epsilon:
+                return opened
+            check_raise(opened, epsilon, reason)
+            writer.append(population=name, release_id=None, kind="raised", by=by,
+                          facts={"epsilon": float(epsilon), "limit_rdp": accounting.rdp_limit(opened.order, epsilon, opened.delta), "reason": reason})
+            return population_in(writer.entries, name)
 
     def reserve(self, release_id: str, population: str, event: dpa.DpEvent, *, by: str, source_label: str,
-                plan_sha256: str | None = None) -> Reservation:
+                plan_sha256: str | None = None, cohorts: Sequence[str] = ()) -> Reservation:
         """Charge the joint mechanism of a release before it reads a row. The same call twice charges once.
 
-        `plan_sha256` binds the charge to one plan: an event may stand for several.
+        `plan_sha256` binds the charge to one plan: an event may stand for several. `cohorts`: whose rows it opens; none: everybody's.
 
         Raises:
             BudgetExceeded, ReservationConflict: and the ledger is as it was.
@@ -90,20 +118,23 @@ class Ledger:
         event = events.canonical(event)
         if not event.events:
             raise ValueError(f"{release_id}: the mechanism is empty; a release that reads rows must charge something")
-        opened = self.population(population)
+        opened, named = self.population(population), tuple(sorted(set(cohorts)))
+        check_cohorts(opened, named)
         cost = accounting.rdp(event, opened.order)
         epsilon = accounting.epsilon(event, opened.delta)  # before the lock: it takes a moment
         with self._chain.writing() as writer:
             if held := reservations_in(writer.entries).get(release_id):
-                check_same(held, state_in(writer.entries, release_id), population, event, source_label, plan_sha256)
+                check_same(held, state_in(writer.entries, release_id), population, event, source_label, plan_sha256, named)
                 return held
             check_answers(population, release_id, writer.entries)
-            spent = spent_by(writer.entries, opened)
+            opened = population_in(writer.entries, population)  # its budget may have been raised since
+            spent = spent_by(writer.entries, opened, named)
             if not spent + cost <= opened.limit_rdp:
                 raise BudgetExceeded(over_budget(release_id, opened, spent, cost, epsilon))
             entry = writer.append(population=population, release_id=release_id, kind="reserved", by=by,
                                   facts={"event": events.to_json(event), "source_label": source_label, "order": opened.order,
-                                         "rdp": cost, "epsilon": epsilon, "delta": opened.delta, "plan_sha256": plan_sha256})
+                                         "rdp": cost, "epsilon": epsilon, "delta": opened.delta, "plan_sha256": plan_sha256,
+                                         **({"cohorts": named} if named else {})})
             return reservation_of(entry)
 
     def begin_training(self, release_id: str, by: str) -> None:
@@ -146,15 +177,18 @@ class Ledger:
             if (state, known) != (kind, facts):
                 raise ReservationConflict(f"{release_id} is already {state}, with {known}; asked for {kind} with {facts}")
 
+    def move_to(self, other: "Ledger", by: str) -> None:
+        """All entries, as they were written, into another, empty ledger; this one is closed by an entry. The same again changes nothing.
+
+        Raises ValueError where the other one holds anything else.
+        """
+        self._chain.move_to(other._chain, by)
+
     # -- reading -----------------------------------------------------------------------------------------------------------------------
 
     def population(self, name: str) -> Population:
         """ValueError where it was never opened."""
-        opened = populations_in(self._checked())
-        if name not in opened:
-            raise ValueError(f"population {name} is not open in the ledger (open: {', '.join(sorted(opened)) or 'none'}); "
-                             "open it with `python -m pipeline ledger open`")
-        return opened[name]
+        return population_in(self._checked(), name)
 
     def check_declared(self, declared: Any) -> Population:
         """The population that a declaration names (its fields, and `name`). ValueError where it is not open, or was opened with other facts."""
@@ -174,28 +208,40 @@ class Ledger:
     def reservation(self, release_id: str) -> Reservation | None:
         return reservations_in(self._checked()).get(release_id)
 
+    def reservations(self, population: str) -> list[Reservation]:
+        """Every charge of a population, in order."""
+        return [held for held in reservations_in(self._checked()).values() if held.population == population]
+
     def state(self, release_id: str) -> str | None:
         """reserved, released or abandoned; None where there is no such release."""
         return state_in(self._checked(), release_id)
 
     def balance(self, name: str) -> Balance:
-        population, entries = self.population(name), self._checked()
+        entries = self._checked()
+        population = population_in(entries, name)
         charged = [held for held in reservations_in(entries).values() if held.population == name]
-        spent = spent_by(entries, population)
-        odometer = accounting.epsilon_of_rdp(population.order, spent, population.delta) if charged else 0.0
-        more = how_many_fit(population, spent, accounting.rdp(charged[-1].event, population.order)) if charged else None
-        return Balance(population=name, order=population.order, spent_rdp=spent, limit_rdp=population.limit_rdp, epsilon_spent=odometer,
-                       epsilon_total=population.epsilon, delta=population.delta, n_releases=len(charged), more_like_last=more)
+        spent, more = spent_by(entries, population), None
+        if charged:
+            last = charged[-1]
+            more = how_many_fit(population, spent_by(entries, population, last.cohorts), accounting.rdp(last.event, population.order))
+        return Balance(population=name, order=population.order, spent_rdp=spent, limit_rdp=population.limit_rdp,
+                       epsilon_spent=accounting.epsilon_of_rdp(population.order, spent, population.delta) if charged else 0.0,
+                       epsilon_total=population.epsilon, delta=population.delta, n_releases=len(charged), more_like_last=more,
+                       spent_by_cohort=spent_by_cohort(entries, population) if population.cohorts else {})
 
     def pld_epsilon(self, name: str) -> float:
         """For reports only, never for admission: the PLD of everything charged, valid had all releases been fixed beforehand."""
-        charged = [held.event for held in reservations_in(self._checked()).values() if held.population == name]
-        return accounting.epsilon(dpa.ComposedDpEvent(charged), self.population(name).delta)
+        entries = self._checked()
+        population = population_in(entries, name)
+        charged = [held for held in reservations_in(entries).values() if held.population == name]
+        groups = [[held.event for held in charged if not held.cohorts or cohort in held.cohorts] for cohort in population.cohorts or (WHOLE,)]
+        return max(accounting.epsilon(dpa.ComposedDpEvent(group), population.delta) for group in groups)
 
-    def quote(self, population: str, event: dpa.DpEvent) -> Quote:
-        """What `event` would cost the population, and how many like it fit."""
+    def quote(self, population: str, event: dpa.DpEvent, cohorts: Sequence[str] = ()) -> Quote:
+        """What `event` would cost the population, and how many like it fit. Nothing is recorded."""
         opened = self.population(population)
-        spent, cost = spent_by(self._checked(), opened), accounting.rdp(event, opened.order)
+        check_cohorts(opened, cohorts)
+        spent, cost = spent_by(self._checked(), opened, cohorts), accounting.rdp(event, opened.order)
         return Quote(rdp=cost, epsilon=accounting.epsilon(event, opened.delta), left_rdp=max(0.0, opened.limit_rdp - spent),
                      how_many_fit=how_many_fit(opened, spent, cost))
 
@@ -208,15 +254,19 @@ class Ledger:
         entries = self._checked()
         return entries[-1].hash if entries else GENESIS
 
-    def verify(self, *noted_heads: str) -> None:
-        """Check the chain and, where given, that heads noted elsewhere are still in it. ValueError names the first fault."""
+    def verify(self, noted: Mapping[str, str] | None = None) -> None:
+        """Check the chain and, where given, that heads noted elsewhere are still in it: {where it was noted: head}.
+
+        Raises ValueError that names the first fault: the entry that is not what was written, or the place whose head is gone.
+        """
         entries = self._chain.entries()
         check_chain(entries)
         known = {entry.hash for entry in entries} | {GENESIS}
-        for head in noted_heads:
-            if head not in known:
-                raise ValueError(f"the head {head[:12]}… was noted once and is no longer in the ledger of {len(entries)} entries: entries were cut "
-                                 "off, or an old copy was put back; restore the newest backup and reserve nothing until it verifies")
+        if gone := {place: head for place, head in (noted or {}).items() if head not in known}:
+            place, head = next(iter(gone.items()))
+            more = f" (and {len(gone) - 1} more)" if len(gone) > 1 else ""
+            raise ValueError(f"the head {head[:12]}… noted on {place}{more} is not in the ledger of {len(entries)} entries: its end was cut off, "
+                             "an old copy was put back, or it is another ledger. Restore the newest backup, and reserve nothing until it verifies")
 
     def export(self) -> dict[str, Any]:
         """Everything, as JSON values: restricted."""

@@ -1,10 +1,10 @@
-"""The ledger's paper: entries that can only be appended, each carrying the hash of the one before it. SQLite.
+"""The ledger's paper: entries that can only be appended, each carrying the hash of the one before it.
 
+One code path for two databases: a file of SQLite (the default: several processes of one machine) and PostgreSQL by its URL (several hosts).
 The hash chain shows a changed or missing entry; a head noted elsewhere (cards and MLflow carry it) shows a cut-off end or an old copy put back.
 """
 import hashlib
 import json
-import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -12,19 +12,36 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-GENESIS = hashlib.sha256(b"syndasera ledger").hexdigest()  # what the first entry points back to
-_WAIT_SECONDS = 120.0  # for another process's write
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection, Engine, make_url
+from sqlalchemy.pool import NullPool
 
-_TABLES = """
-CREATE TABLE IF NOT EXISTS entry (
-    number INTEGER PRIMARY KEY, population TEXT NOT NULL, release_id TEXT, kind TEXT NOT NULL, at TEXT NOT NULL, by TEXT NOT NULL,
-    content TEXT NOT NULL, previous TEXT NOT NULL UNIQUE, hash TEXT NOT NULL UNIQUE);
-CREATE TRIGGER IF NOT EXISTS entry_is_never_changed BEFORE UPDATE ON entry
-    BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END;
-CREATE TRIGGER IF NOT EXISTS entry_is_never_deleted BEFORE DELETE ON entry
-    BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END;
-"""
-_COLUMNS = "number, population, release_id, kind, at, by, content, previous, hash"
+GENESIS = hashlib.sha256(b"syndasera ledger").hexdigest()  # what the first entry points back to
+MOVED = "moved"
+_WAIT_SECONDS = 120  # for another process's write
+_LOCK = 0x5D5E7A     # the advisory lock that writers of a PostgreSQL ledger take in turn
+
+_ENTRY = sa.Table(
+    "entry", sa.MetaData(), sa.Column("number", sa.Integer, primary_key=True, autoincrement=False), sa.Column("population", sa.Text, nullable=False),
+    sa.Column("release_id", sa.Text), sa.Column("kind", sa.Text, nullable=False), sa.Column("at", sa.Text, nullable=False),
+    sa.Column("by", sa.Text, nullable=False), sa.Column("content", sa.Text, nullable=False),
+    sa.Column("previous", sa.Text, nullable=False, unique=True), sa.Column("hash", sa.Text, nullable=False, unique=True))
+
+# Said when a connection opens: a committed charge survives a power cut, and nobody waits for ever.
+_SESSION = {
+    "sqlite": ("PRAGMA synchronous = EXTRA", f"PRAGMA busy_timeout = {1000 * _WAIT_SECONDS}"),
+    "postgresql": ("SET synchronous_commit = on", f"SET lock_timeout = '{_WAIT_SECONDS}s'", "SET default_transaction_isolation = 'read committed'"),
+}
+# First statement of a transaction that writes: one writer at a time, from however many processes or hosts.
+_EXCLUSIVE = {"sqlite": "BEGIN IMMEDIATE", "postgresql": f"SELECT pg_advisory_xact_lock({_LOCK})"}
+_APPEND_ONLY = {
+    "sqlite": ("CREATE TRIGGER entry_is_never_changed BEFORE UPDATE ON entry BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END",
+               "CREATE TRIGGER entry_is_never_deleted BEFORE DELETE ON entry BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END"),
+    "postgresql": ("CREATE FUNCTION entry_is_append_only() RETURNS trigger LANGUAGE plpgsql AS "
+                   "$$ BEGIN RAISE EXCEPTION 'the ledger is append-only'; END $$",
+                   "CREATE TRIGGER entry_is_never_changed BEFORE UPDATE OR DELETE OR TRUNCATE ON entry "
+                   "FOR EACH STATEMENT EXECUTE FUNCTION entry_is_append_only()"),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +50,7 @@ class Entry:
     number: int              # 1, 2, 3, ...
     population: str
     release_id: str | None   # None where the entry is about the population itself
-    kind: str                # opened, reserved, training, released, abandoned
+    kind: str                # opened, raised, reserved, training, released, abandoned; moved closes a ledger that lies elsewhere now
     at: str                  # UTC, ISO 8601
     by: str
     content: str             # JSON object, exactly as hashed
@@ -55,10 +72,9 @@ class Entry:
 class Writer:
     """What a transaction may do: look at the verified entries and append."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: Connection, entries: list[Entry]) -> None:
         self._connection = connection
-        self.entries = read_entries(connection)
-        check_chain(self.entries)  # a broken ledger takes no more entries: it fails closed
+        self.entries = entries
 
     def append(self, *, population: str, release_id: str | None, kind: str, by: str, facts: Mapping[str, Any]) -> Entry:
         if not by.strip():
@@ -68,63 +84,119 @@ class Writer:
         unsigned = Entry(number=len(self.entries) + 1, population=population, release_id=release_id, kind=kind,
                          at=datetime.now(UTC).isoformat(timespec="seconds"), by=by, content=content, previous=previous, hash="")
         entry = Entry(**{**asdict(unsigned), "hash": unsigned.expected_hash()})
-        self._connection.execute(f"INSERT INTO entry ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", tuple(asdict(entry).values()))
-        self.entries.append(entry)
+        self.put(entry)
         return entry
+
+    def put(self, entry: Entry) -> None:
+        """The entry as it stands."""
+        self._connection.execute(sa.insert(_ENTRY), asdict(entry))
+        self.entries.append(entry)
 
 
 class Chain:
-    """The file. Each call opens its own connection, so that processes, threads and forks need no care."""
+    """Where the entries are: a file's path, or a URL of PostgreSQL. Each call opens its own connection: processes, threads and forks need no care.
 
-    def __init__(self, path: str | Path) -> None:
-        self._path = Path(path)
+    The password of a URL may be left out: libpq finds it in PGPASSFILE or PGPASSWORD.
+
+    Raises ValueError for a URL of another database.
+    """
+
+    def __init__(self, where: str | Path) -> None:
+        self._url = _url(where)
+        self._engine: Engine = sa.create_engine(self._url, poolclass=NullPool)
+
+    @property
+    def place(self) -> str:
+        """For messages: without a password."""
+        return Path(str(self._url.database)).name if self._file else self._url.render_as_string(hide_password=True)
 
     @contextmanager
-    def writing(self) -> Iterator[Writer]:
-        """One transaction: nobody else writes meanwhile; on any exception nothing of it stays. On disk when it returns."""
-        self._create()
+    def writing(self, *, moving: bool = False) -> Iterator[Writer]:
+        """One transaction: nobody else writes meanwhile; on any exception nothing of it stays. On disk when it returns.
+
+        Raises ValueError for a broken chain, and for a ledger that was moved, unless `moving`.
+        """
+        if self._file and not self._file.exists():  # readable by its owner only
+            self._file.parent.mkdir(parents=True, exist_ok=True)
+            self._file.touch(mode=0o600)
         with self._connection() as connection:
-            connection.execute("BEGIN IMMEDIATE")
-            try:
-                yield Writer(connection)
-            except BaseException:
-                if connection.in_transaction:  # SQLite has undone it by itself where the disk is full
-                    connection.execute("ROLLBACK")
-                raise
-            connection.execute("COMMIT")
+            connection.exec_driver_sql(_EXCLUSIVE[connection.dialect.name])
+            if not _has_entries(connection):
+                _ENTRY.create(connection)
+                for statement in _APPEND_ONLY[connection.dialect.name]:
+                    connection.exec_driver_sql(statement)
+            entries = _read(connection)
+            check_chain(entries)  # a broken ledger takes no more entries: it fails closed
+            if not moving:
+                _refuse_moved(entries)
+            yield Writer(connection, entries)
+            connection.commit()
 
     def entries(self) -> list[Entry]:
-        """All entries in order; none where the file is not there yet."""
-        if not self._path.exists():
+        """All entries in order; none where there is no ledger yet."""
+        if self._file and not self._file.exists():
             return []
         with self._connection() as connection:
-            return read_entries(connection)
+            entries = _read(connection) if _has_entries(connection) else []
+        _refuse_moved(entries)
+        return entries
 
-    def _create(self) -> None:
-        """The empty file, readable by its owner only."""
-        if not self._path.exists():
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._path.touch(mode=0o600)
+    def move_to(self, other: "Chain", by: str) -> None:
+        """Every entry into an empty chain elsewhere; an entry `moved` closes this one. A move that was cut off goes on where it stopped.
+
+        Raises ValueError where the other chain holds other entries.
+        """
+        with self.writing(moving=True) as old, other.writing() as new:
+            closed = bool(old.entries) and old.entries[-1].kind == MOVED
+            ours = old.entries[:-1] if closed else old.entries
+            if new.entries[:len(ours)] != ours[:len(new.entries)] or (len(new.entries) > len(ours) and not closed):
+                raise ValueError(f"{other.place} holds other entries than {self.place}: name an empty database. Nothing was moved")
+            for entry in ours[len(new.entries):]:
+                new.put(entry)
+            if not closed:
+                old.append(population="", release_id=None, kind=MOVED, by=by, facts={"to": other.place})
+
+    @property
+    def _file(self) -> Path | None:
+        return Path(str(self._url.database)) if self._url.get_backend_name() == "sqlite" else None
 
     @contextmanager
-    def _connection(self) -> Iterator[sqlite3.Connection]:
-        connection = sqlite3.connect(self._path, isolation_level=None, timeout=_WAIT_SECONDS)
+    def _connection(self) -> Iterator[Connection]:
         try:
-            connection.execute("PRAGMA synchronous = EXTRA")  # a committed charge survives a power cut
-            if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'entry_is_never_deleted'").fetchone():
-                connection.executescript(f"BEGIN IMMEDIATE; {_TABLES} COMMIT;")
-            yield connection
-        except sqlite3.DatabaseError as error:
-            raise ValueError(f"the ledger {self._path.name} cannot be read or written ({error}); restore it from the backup, see "
-                             "docs/operations.md; nothing was charged") from error
-        finally:
-            connection.close()
+            with self._engine.connect() as connection:
+                for statement in _SESSION[connection.dialect.name]:
+                    connection.exec_driver_sql(statement)
+                connection.commit()
+                yield connection
+        except sa.exc.DBAPIError as error:
+            said = " ".join(str(error.orig).split())
+            raise ValueError(f"the ledger {self.place} cannot be read or written ({said}). Is the disk full, or the server down? Where the ledger "
+                             "itself is damaged, restore it from the backup (docs/operations.md). The same call again charges once") from error
 
 
-def read_entries(connection: sqlite3.Connection) -> list[Entry]:
-    rows = connection.execute(f"SELECT {_COLUMNS} FROM entry ORDER BY number")
-    names = _COLUMNS.split(", ")
-    return [Entry(**dict(zip(names, row, strict=True))) for row in rows]
+def _url(where: str | Path) -> sa.URL:
+    if "://" not in str(where):
+        return sa.URL.create("sqlite", database=str(where))
+    try:
+        url = make_url(str(where))
+    except sa.exc.ArgumentError:
+        raise ValueError("the ledger's URL cannot be read; write postgresql://USER@HOST:PORT/DATABASE") from None
+    if url.get_backend_name() != "postgresql":
+        raise ValueError(f"the ledger is a file or a PostgreSQL database, not {url.get_backend_name()}; write postgresql://USER@HOST:PORT/DATABASE")
+    return url.set(drivername="postgresql+psycopg")
+
+
+def _has_entries(connection: Connection) -> bool:
+    return bool(sa.inspect(connection).has_table(_ENTRY.name))
+
+
+def _refuse_moved(entries: list[Entry]) -> None:
+    if entries and entries[-1].kind == MOVED:
+        raise ValueError(f"this ledger was moved to {entries[-1].facts['to']} and is closed: use that one (state/ledger.url, or SYNDASERA_LEDGER)")
+
+
+def _read(connection: Connection) -> list[Entry]:
+    return [Entry(**row) for row in connection.execute(sa.select(_ENTRY).order_by(_ENTRY.c.number)).mappings()]
 
 
 def check_chain(entries: list[Entry]) -> None:

@@ -16,11 +16,13 @@ KINDS = ("simulated", "public", "confidential")
 REFUSED = "refused"     # the reason noted where a person said no; what the person thought stays with the person
 MOST_ABANDONED = 5      # of a population's releases, over its whole life: each may be a person's answer that rows influenced
 SHORTEST_PROOF = 60  # characters
-DECLARED = ("universe", "nominal_size", "epsilon", "delta", "ceiling_epsilon", "kind")  # what a dataset's declaration says of its population
+# What a dataset's declaration says of its population, and the field of the opened one; a budget raised since is the ledger's alone to say.
+DECLARED = {"universe": "universe", "nominal_size": "nominal_size", "epsilon": "opened_epsilon", "delta": "delta",
+            "ceiling_epsilon": "ceiling_epsilon", "kind": "kind", "cohorts": "cohorts"}
 
 
 def check_same(held: Reservation, state: str | None, population: str, event: dpa.DpEvent, source_label: str,
-               plan_sha256: str | None) -> None:
+               plan_sha256: str | None, cohorts: tuple[str, ...]) -> None:
     """ReservationConflict where the release id is used up, or stands for something else."""
     if state != "reserved":
         raise ReservationConflict(f"release id {held.release_id} was used before: it is {state} (entry {held.entry}, {held.at}); "
@@ -34,9 +36,16 @@ def check_same(held: Reservation, state: str | None, population: str, event: dpa
     if events.canonical_string(held.event) != events.canonical_string(event):
         raise ReservationConflict(f"release id {held.release_id} holds another mechanism (RDP({held.rdp:.4g}), epsilon {held.epsilon:.4g}): "
                                   "put the parameters back as they were, or choose a new release id")
+    if held.cohorts != cohorts:
+        raise ReservationConflict(f"release id {held.release_id} was charged to {_cohorts(held.cohorts)}, asked for {_cohorts(cohorts)}; "
+                                  "choose a new release id")
     if held.plan_sha256 != plan_sha256:
         raise ReservationConflict(f"release id {held.release_id} holds another plan, though its mechanism costs the same: put the parameters "
                                   "back as they were, or choose a new release id")
+
+
+def _cohorts(named: Sequence[str]) -> str:
+    return f"the cohorts {', '.join(named)}" if named else "everybody"
 
 
 def over_budget(release_id: str, population: Population, spent: float, cost: float, epsilon: float) -> str:
@@ -55,6 +64,9 @@ def check_declaration(name: str, declared: Mapping[str, Any], reason: str) -> No
         raise ValueError(f"population {name}: kind must be one of {', '.join(KINDS)}, got {declared['kind']!r}")
     if not (isinstance(declared["nominal_size"], int) and declared["nominal_size"] >= 1):
         raise ValueError(f"population {name}: nominal_size must be a positive whole number, got {declared['nominal_size']}")
+    cohorts = declared["cohorts"]
+    if len(cohorts) == 1 or len(set(cohorts)) < len(cohorts) or not all(cohort.strip() for cohort in cohorts):
+        raise ValueError(f"population {name}: cohorts must be none, or at least two different names, got {list(cohorts)}")
     if not declared["epsilon"] <= declared["ceiling_epsilon"]:
         raise ValueError(f"population {name}: ceiling_epsilon {declared['ceiling_epsilon']} lies below epsilon {declared['epsilon']}")
     largest = min(LARGEST_DELTA, 0.1 / declared["nominal_size"])
@@ -73,6 +85,25 @@ def check_disjoint(name: str, disjoint_from: Sequence[str], known: set[str], pro
                          f"{SHORTEST_PROOF} characters: who is in the one, who is in the other, why nobody is in both. Without one, they overlap")
 
 
+def check_raise(population: Population, epsilon: float, reason: str) -> None:
+    """ValueError where a budget may not be raised to `epsilon`."""
+    if not reason.strip():
+        raise ValueError(f"raising the budget of population {population.name} needs a reason: it weakens what was promised to its people")
+    if not epsilon > population.epsilon:
+        raise ValueError(f"population {population.name} has a budget of epsilon {population.epsilon:g}, asked for {epsilon:g}: "
+                         "a budget is only ever raised")
+    if not epsilon <= population.ceiling_epsilon:
+        raise ValueError(f"population {population.name} was opened with a ceiling of epsilon {population.ceiling_epsilon:g}, asked for {epsilon:g}: "
+                         "no entry passes the ceiling. Nothing was changed")
+
+
+def check_cohorts(population: Population, cohorts: Sequence[str]) -> None:
+    """ValueError where a charge names a cohort that the population does not have."""
+    if unknown := sorted(set(cohorts) - set(population.cohorts)):
+        raise ValueError(f"population {population.name} has no cohort {', '.join(unknown)} (it has: {', '.join(population.cohorts) or 'none'}); "
+                         "nothing was charged")
+
+
 def check_answers(population: str, release_id: str, entries: Sequence[Entry]) -> None:
     """ValueError where persons have said no so often that their answers could tell of rows (privacy_rules.md 4). Every abandonment counts."""
     said_no = sum(entry.kind == "abandoned" and entry.population == population for entry in entries)
@@ -85,8 +116,12 @@ def check_answers(population: str, release_id: str, entries: Sequence[Entry]) ->
 
 def check_as_opened(opened: Population, declared: Any) -> None:
     """ValueError where a declaration's population is not what was opened under its name. `declared` has the fields of `DECLARED`."""
-    differing = [f"{name} {getattr(opened, name)!r}, declared {getattr(declared, name)!r}" for name in DECLARED
-                 if getattr(opened, name) != getattr(declared, name)]
-    if differing:
+    if differing := differences(opened, {name: getattr(declared, name) for name in DECLARED}):
         raise ValueError(f"population {opened.name} is open in the ledger with {'; '.join(differing)}: what the ledger says binds. Put the "
                          "declaration back as it was, or open another population under a new name")
+
+
+def differences(opened: Population, declared: Mapping[str, Any]) -> list[str]:
+    """One line for each fact that is not as opened."""
+    held = {name: getattr(opened, DECLARED.get(name, name)) for name in declared}
+    return [f"{name} {held[name]!r}, asked for {value!r}" for name, value in declared.items() if held[name] != value]

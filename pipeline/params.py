@@ -22,11 +22,13 @@ class ReleaseParams:
     data_id: str | None = None
     extract_date: date | None = None
     drawn_from: str | None = None
+    cohorts: tuple[str, ...] = ()
     rows: int
 
     def __post_init__(self) -> None:
         if isinstance(self.extract_date, str):  # dvc cannot hash a YAML date, so workspaces hold it as text
             object.__setattr__(self, "extract_date", date.fromisoformat(self.extract_date))
+        object.__setattr__(self, "cohorts", tuple(sorted(set(self.cohorts))))
         if self.id is not None and not RELEASE_ID.match(self.id):
             raise ValueError(f"release.id {self.id!r}: 3 to 41 of a-z, 0-9 and -, beginning with a letter or digit")
         if self.rows < 1:

@@ -163,6 +163,14 @@ class EventLog:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Cohorts:
+    """A population in groups that are charged apart: by the value of a static column when a patient is first seen (privacy_rules.md 16)."""
+
+    column: str                          # a date or a number
+    starts: Mapping[str, date | float]   # name -> its lowest value, ascending; the first also takes what is lower or missing
+
+
+@dataclass(frozen=True, kw_only=True)
 class Population:
     """What the ledger opens for this dataset (privacy_rules.md 14-16)."""
 
@@ -173,6 +181,12 @@ class Population:
     epsilon: float
     delta: float
     ceiling_epsilon: float
+    cohorts_by: Cohorts | None = None
+
+    @property
+    def cohorts(self) -> tuple[str, ...]:
+        """Their names; none: everybody is charged together."""
+        return tuple(self.cohorts_by.starts) if self.cohorts_by else ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,12 +2,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import date
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, get_args
 
 from pipeline import declaration
 from pipeline.declaration import Path_
-from pipeline.schema import Column, Implication, Layout, Population, Schema, Table, freeze
+from pipeline.schema import Cohorts, Column, Implication, Layout, Population, Schema, Table, freeze
 from pipeline.schema_events import read_events
 from pipeline.schema_fields import FieldReader
 
@@ -94,7 +96,10 @@ class SchemaReader(FieldReader):
 
     def population(self) -> Population | None:
         path: Path_ = ("population",)
-        population = self.build(Population, path, self.section(path))
+        values = dict(self.section(path))
+        if values.pop("cohorts", None) is not None:
+            values["cohorts_by"] = self.build(Cohorts, (*path, "cohorts"), self.section((*path, "cohorts")))
+        population = self.build(Population, path, values)
         if population is None:
             return None
         self.one_of((*path, "kind"), population.kind, ("simulated", "public", "confidential"))
@@ -104,6 +109,23 @@ class SchemaReader(FieldReader):
         if not 0 < population.epsilon <= population.ceiling_epsilon:
             self.document.problem((*path, "epsilon"), "must be positive and at most ceiling_epsilon")
         return population
+
+    def check_cohorts(self, population: Population, tables: Mapping[str, Table], columns: Mapping[str, Column]) -> None:
+        """A patient must be found again at every refresh, and have a value to be sorted by."""
+        path: Path_ = ("population", "cohorts")
+        cohorts = population.cohorts_by
+        if cohorts is None:
+            return
+        if not any(table.patient for table in tables.values()):
+            self.document.problem(path, "the tables have no patient's id: nobody could be found again, so nobody's cohort could be kept (rule 16)")
+        column = columns.get(cohorts.column)
+        if column is None or column.kind == "categorical":
+            self.document.problem((*path, "column"), f"{cohorts.column!r} is no static column of dates or numbers")
+        starts: list[Any] = list(cohorts.starts.values()) if isinstance(cohorts.starts, Mapping) else []
+        if column is not None and any(isinstance(start, date) != (column.kind == "date") for start in starts):
+            self.document.problem((*path, "starts"), f"must be dates or numbers, as {cohorts.column} is")
+        elif len(starts) < 2 or any(later <= earlier for earlier, later in pairwise(starts)):
+            self.document.problem((*path, "starts"), "must name at least two cohorts, each with its lowest value, ascending")
 
     def schema(self) -> Schema | None:
         top = self.document.value
@@ -115,6 +137,8 @@ class SchemaReader(FieldReader):
         tables = self.tables()
         columns = self.patient_columns(layout, tables)
         population = self.population()
+        if population is not None:
+            self.check_cohorts(population, tables, columns)
         if population is not None and top.get("public") is not (population.kind != "confidential"):
             self.document.problem(("public",), f"{top.get('public')!r} does not fit population.kind {population.kind}")
         values: dict[str, Any] = {name: top[name] for name in ("dataset", "title", "source", "public", "citation", "licence") if name in top}

@@ -161,6 +161,15 @@ def client_of(home: Home) -> MlflowClient:
     return MlflowClient(tracking_uri=f"sqlite:///{home.mlflow_database.resolve()}")
 
 
+def tracked_heads(home: Home) -> dict[str, str]:
+    """{where: head of the ledger's chain} of every run that noted one; none where there is no database yet."""
+    if not home.mlflow_database.is_file():
+        return {}
+    client = client_of(home)
+    runs = client.search_runs([one.experiment_id for one in client.search_experiments()], "tags.ledger_head != ''", max_results=10_000)
+    return {f"the MLflow run {run.info.run_name}": run.data.tags["ledger_head"] for run in runs}
+
+
 def ensure(home: Home) -> None:
     """Makes the database and the experiment, so that no stage pays for it."""
     _experiment(client_of(home), home)

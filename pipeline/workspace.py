@@ -39,6 +39,7 @@ class Request:
     epsilon: float | None = None
     rows: int | None = None
     owner: str | None = None
+    cohorts: tuple[str, ...] = ()
 
 
 def declaration_path(dataset: str) -> Path:
@@ -124,6 +125,8 @@ def _settings(home: Home, request: Request) -> dict[str, Any]:
     }
     if request.rows is not None:
         settings["release"]["rows"] = request.rows
+    if request.cohorts:
+        settings["release"]["cohorts"] = sorted(set(request.cohorts))
     if request.epsilon is not None:
         settings["privacy"]["epsilon"] = float(request.epsilon)
     return settings
@@ -187,8 +190,6 @@ def last_charged(home: Home, population: str) -> Charged | None:
 
 
 def _ledger_entries(home: Home, population: str) -> list[Entry]:
-    if not home.ledger.is_file():
-        return []
     return [entry for entry in Chain(home.ledger).entries() if entry.population == population]
 
 

@@ -18,7 +18,7 @@ from ruamel.yaml import YAML
 
 from pipeline import params, registries, schema, tracking, workspace
 from pipeline.catalog import Home, Workspace, project_root
-from pipeline.commands.keeping import ensure_population
+from pipeline.commands.accounts import ensure_population
 from pipeline.dp.marginals import NoisyCounts
 from pipeline.dp.sgd import DpSgd
 from pipeline.simulator.simulate import simulate

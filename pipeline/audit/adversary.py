@@ -21,11 +21,14 @@ from pipeline.dp.events import DiscreteGaussianDpEvent, composed, flatten, from_
 from pipeline.ledger import BudgetExceeded, Entry, Ledger, Population
 from pipeline.ledger_chain import Chain
 
+EVERYBODY = ""       # the one cohort of a population without cohorts
 TOLERANCE = 1e-9     # of the limit: what rounding of sums may add
 MOST_STEPS = 2000    # of DP-SGD in one request: keeps the accounting of a request quick
 SMALLEST = 1e-4      # of the limit: no request costs less
-ROUNDS = 22          # per population, in the audit
-POPULATIONS = {"narrow": (3.0, 1e-6), "wide": (10.0, 1e-6), "strict": (1.5, 1e-7)}  # (epsilon, delta)
+ROUNDS = 20          # per population, in the audit
+POPULATIONS: dict[str, tuple[float, float, tuple[str, ...]]] = {  # (epsilon, delta, cohorts)
+    "narrow": (3.0, 1e-6, ()), "wide": (10.0, 1e-6, ()), "strict": (1.5, 1e-7, ()), "grouped": (4.0, 1e-6, ("early", "late"))}
+RAISED = {"narrow": 3.6}  # in the middle of the attack
 
 
 class Adversary:
@@ -46,6 +49,10 @@ class Adversary:
     def was_refused(self) -> None:
         """A refusal is an answer, too."""
         self._digits = self._digits * 6364136223846793005 % 2**63 >> 7
+
+    def names(self, cohorts: tuple[str, ...]) -> tuple[str, ...]:
+        """Whose rows the next release opens: one cohort's, or everybody's."""
+        return ((), *((cohort,) for cohort in cohorts))[self._digits // 7 % (len(cohorts) + 1)]
 
     def asks(self, left: float) -> dpa.DpEvent:
         """The next mechanism, given what is left at the fixed order: a piece of it, the whole of it, or a trifle more than it."""
@@ -103,20 +110,27 @@ def _stored(event: str, order: int) -> float:
     return divergence(from_json(json.loads(event)), order)
 
 
-def charged(entries: list[Entry], order: int) -> float:
-    """The sum over every stored mechanism, whatever is noted beside it and whatever became of its release."""
-    return math.fsum(_stored(json.dumps(entry.facts["event"]), order) for entry in entries if entry.kind == "reserved")
+def charged(entries: list[Entry], order: int, cohorts: tuple[str, ...] = ()) -> dict[str, float]:
+    """{cohort: the sum over every stored mechanism that opened its rows}, whatever is noted beside them and whatever became of the releases."""
+    sums: dict[str, list[float]] = {cohort: [] for cohort in cohorts or (EVERYBODY,)}
+    for facts in (entry.facts for entry in entries if entry.kind == "reserved"):
+        for cohort in facts.get("cohorts") or sums:
+            sums[cohort].append(_stored(json.dumps(facts["event"]), order))
+    return {cohort: math.fsum(costs) for cohort, costs in sums.items()}
 
 
 def second_opinion(entries: list[Entry], population: Population) -> float:
-    """Epsilon of the same mechanisms by dp_accounting's accountant at the population's order alone."""
-    accountant = dpa.rdp.RdpAccountant(orders=[population.order])
-    for entry in entries:
-        if entry.kind == "reserved":
-            for leaf, times in flatten(from_json(entry.facts["event"])).items():
-                gaussian = dpa.GaussianDpEvent(leaf.sigma) if isinstance(leaf, DiscreteGaussianDpEvent) else leaf  # the same bound on its divergence
-                accountant.compose(gaussian, times)
-    return float(accountant.get_epsilon(population.delta))
+    """Epsilon of the same mechanisms by dp_accounting's accountant at the population's order alone, for the cohort where it is largest."""
+    found = []
+    for cohort in population.cohorts or (EVERYBODY,):
+        accountant = dpa.rdp.RdpAccountant(orders=[population.order])
+        for facts in (entry.facts for entry in entries if entry.kind == "reserved"):
+            if cohort in (facts.get("cohorts") or (cohort,)):
+                for leaf, times in flatten(from_json(facts["event"])).items():
+                    gaussian = dpa.GaussianDpEvent(leaf.sigma) if isinstance(leaf, DiscreteGaussianDpEvent) else leaf  # the same bound
+                    accountant.compose(gaussian, times)
+        found.append(float(accountant.get_epsilon(population.delta)))
+    return max(found)
 
 
 @dataclass(kw_only=True)
@@ -133,22 +147,28 @@ class Game:
     def round(self, number: int) -> None:
         """One request, and a look at what it left in the ledger."""
         opened, before = self.ledger.population(self.population), self.ledger.entries()
-        spent = charged(self._own(before), opened.order)
-        event, name = self.adversary.asks(opened.limit_rdp - spent), f"{self.population}-{number}"
+        spent, named = self._sums(before, opened), self.adversary.names(opened.cohorts)
+        most = max(spent[cohort] for cohort in named or spent)
+        event, name = self.adversary.asks(opened.limit_rdp - most), f"{self.population}-{number}"
         cost = divergence(event, opened.order)
         try:
-            self.ledger.reserve(name, self.population, event, by="adversary", source_label=str(number))
+            self.ledger.reserve(name, self.population, event, by="adversary", source_label=str(number), cohorts=named)
         except BudgetExceeded:
-            self._refused(name, spent + cost < opened.limit_rdp * (1 - TOLERANCE), before)
+            self._refused(name, most + cost < opened.limit_rdp * (1 - TOLERANCE), before)
             return
         self.admitted += 1
         self.adversary.sees(event)
-        total = charged(self._own(self.ledger.entries()), opened.order)
+        self._admitted(name, opened, spent, dict.fromkeys(named or spent, cost))
+
+    def _admitted(self, name: str, opened: Population, spent: dict[str, float], costs: dict[str, float]) -> None:
+        sums = self._sums(self.ledger.entries(), opened)
+        total = max(sums.values())
         self.largest_share = max(self.largest_share, total / opened.limit_rdp)
         if total > opened.limit_rdp * (1 + TOLERANCE):
             self.faults.append(f"{name} brought the sum at order {opened.order} to {total:.6f}, past the limit of {opened.limit_rdp:.6f}")
-        if abs(total - spent - cost) > TOLERANCE * opened.limit_rdp:
-            self.faults.append(f"{name} costs {cost:.6f}, and the stored mechanisms grew by {total - spent:.6f}")
+        for cohort, before in spent.items():
+            if abs(sums[cohort] - before - costs.get(cohort, 0.0)) > TOLERANCE * opened.limit_rdp:
+                self.faults.append(f"{name} costs {costs.get(cohort, 0.0):.6f}, and the stored mechanisms grew by {sums[cohort] - before:.6f}")
 
     def _refused(self, name: str, would_fit: bool, before: list[Entry]) -> None:
         self.refused += 1
@@ -158,23 +178,23 @@ class Game:
         if would_fit:
             self.faults.append(f"{name} was refused though it fits")
 
-    def _own(self, entries: list[Entry]) -> list[Entry]:
-        return [entry for entry in entries if entry.population == self.population]
+    def _sums(self, entries: list[Entry], opened: Population) -> dict[str, float]:
+        return charged([entry for entry in entries if entry.population == self.population], opened.order, opened.cohorts)
 
     def ends(self) -> None:
         """The whole against the ledger's own figure, and against the second opinion."""
         opened, own = self.ledger.population(self.population), self.ledger.entries(self.population)
-        total, said = charged(own, opened.order), self.ledger.balance(self.population).spent_rdp
+        total, said = max(self._sums(own, opened).values()), self.ledger.balance(self.population).spent_rdp
         if abs(total - said) > TOLERANCE * opened.limit_rdp:
             self.faults.append(f"the ledger says that {said:.6f} is spent of {self.population}, its mechanisms add up to {total:.6f}")
         if (other := second_opinion(own, opened)) > opened.epsilon * (1 + 1e-6):
             self.faults.append(f"dp_accounting says epsilon {other:.6f} of {self.population}, whose budget is {opened.epsilon:g}")
 
 
-def game(ledger: Ledger, name: str, epsilon: float, delta: float, seed: int, greed: float) -> Game:
+def game(ledger: Ledger, name: str, epsilon: float, delta: float, cohorts: tuple[str, ...], seed: int, greed: float) -> Game:
     """A population opened for the attack, and its adversary."""
-    opened = ledger.open_population(name, universe="nobody", nominal_size=1000, epsilon=epsilon, delta=delta, ceiling_epsilon=epsilon,
-                                    kind="simulated", reason="an adaptive adversary", by="audit")
+    opened = ledger.open_population(name, universe="nobody", nominal_size=1000, epsilon=epsilon, delta=delta, ceiling_epsilon=1.5 * epsilon,
+                                    kind="simulated", reason="an adaptive adversary", by="audit", cohorts=cohorts)
     return Game(ledger=ledger, population=name, adversary=Adversary(opened, np.random.default_rng([seed, opened.order]), greed))
 
 
@@ -187,11 +207,10 @@ def note_too_little(path: Path, population: str, event: dpa.DpEvent) -> None:
 
 
 def _attack(folder: Path) -> Finding:
-    """Several populations in one ledger, in turns; some releases are abandoned, one was noted wrongly, some are asked for twice."""
+    """Several populations in one ledger, in turns; releases are abandoned or asked for twice, one was noted wrongly, a budget is raised."""
     path = folder / "ledger.db"
     ledger = Ledger(path)
-    games = [game(ledger, name, epsilon, delta, seed, greed=0.5)
-             for seed, (name, (epsilon, delta)) in enumerate(POPULATIONS.items())]
+    games = [game(ledger, name, *declared, seed=seed, greed=0.5) for seed, (name, declared) in enumerate(POPULATIONS.items())]
     note_too_little(path, "wide", DiscreteGaussianDpEvent(2.0))
     for number in range(ROUNDS):
         for one in games:
@@ -210,7 +229,9 @@ def _attack(folder: Path) -> Finding:
 
 
 def _meddle(ledger: Ledger, one: Game, number: int) -> None:
-    """An early release is abandoned; a later one is asked for a second time, which must charge nothing."""
+    """An early release is abandoned; a budget is raised; a later release is asked for a second time, which must charge nothing."""
+    if number == ROUNDS // 2 and one.population in RAISED:
+        ledger.raise_budget(one.population, epsilon=RAISED[one.population], reason="the adversary's choice", by="adversary")
     held = ledger.reservation(f"{one.population}-{number}")
     if held is None:
         return
@@ -218,7 +239,7 @@ def _meddle(ledger: Ledger, one: Game, number: int) -> None:
         ledger.abandon(held.release_id, "the adversary's choice", "adversary")
         return
     before = ledger.head()
-    ledger.reserve(held.release_id, one.population, held.event, by="adversary", source_label=held.source_label)
+    ledger.reserve(held.release_id, one.population, held.event, by="adversary", source_label=held.source_label, cohorts=held.cohorts)
     if ledger.head() != before:
         one.faults.append(f"{held.release_id} was charged twice")
 

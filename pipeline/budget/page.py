@@ -54,6 +54,7 @@ def _figures(one: Standing, declared: PrivacyParams) -> dict[str, Any]:
         "kind": population.kind, "universe": population.universe, "nominal_size": population.nominal_size, "epsilon": balance.epsilon_total,
         "delta": balance.delta, "ceiling_epsilon": population.ceiling_epsilon, "order": balance.order, "limit_rdp": balance.limit_rdp,
         "spent_rdp": balance.spent_rdp, "share_spent": balance.share_spent, "epsilon_spent": balance.epsilon_spent,
+        "spent_rdp_by_cohort": balance.spent_by_cohort,
         "pld_epsilon_for_reports_only": one.pld_epsilon, "releases": one.states, "more_like_last": balance.more_like_last,
         "runs_out": one.runs_out.date().isoformat() if one.runs_out else None, "warning": _warning(one, declared),
         "overlapping": {"populations": [other.name for other in one.overlapping], "epsilon": sum(other.epsilon for other in one.overlapping),
@@ -61,7 +62,8 @@ def _figures(one: Standing, declared: PrivacyParams) -> dict[str, Any]:
         "balance": [{"at": point.at.isoformat(), "kind": point.kind, "share_spent": point.share_spent, "epsilon_spent": point.epsilon_spent,
                      "epsilon_total": point.epsilon_total, "releases": point.n_releases} for point in one.points],
         "charges": [{"release_id": charge.release_id, "at": charge.after.at.isoformat(), "state": charge.state, "source_label": charge.source_label,
-                     "epsilon": charge.epsilon, "rdp": charge.rdp, "share_spent_after": charge.after.share_spent} for charge in one.charges],
+                     "cohorts": charge.cohorts, "epsilon": charge.epsilon, "rdp": charge.rdp, "share_spent_after": charge.after.share_spent}
+                    for charge in one.charges],
     }
 
 
@@ -83,7 +85,7 @@ def page(standings: Sequence[Standing], picture: str, head: str, at: datetime, d
 
 
 def _warning(one: Standing, declared: PrivacyParams) -> str | None:
-    return low(one.population, one.balance, one.balance.more_like_last, declared)
+    return low(one.population, 1 - one.balance.share_spent, one.balance.more_like_last, declared)
 
 
 def _warnings(standings: Sequence[Standing], declared: PrivacyParams) -> str:
@@ -103,6 +105,8 @@ def _facts(one: Standing) -> str:
         "Kind, universe": f"{population.kind}, {population.universe} (nominal size {population.nominal_size:,})",
         "Budget": f"epsilon {balance.epsilon_total:g} at delta {balance.delta:g}; it may be raised up to epsilon {population.ceiling_epsilon:g}",
         "Filter": f"Renyi order {balance.order}, {balance.spent_rdp:.4f} of {balance.limit_rdp:.4f} spent ({balance.share_spent:.1%})",
+        **({"Spent by cohort": ", ".join(f"{cohort} {spent / balance.limit_rdp:.1%}" for cohort, spent in balance.spent_by_cohort.items())}
+           if balance.spent_by_cohort else {}),
         "Epsilon spent": f"{balance.epsilon_spent:.3f} at delta {balance.delta:g}",
         "PLD epsilon": f"{one.pld_epsilon:.3f} (for reports only, admits nothing)",
         "Releases charged": ", ".join(f"{count} {state}" for state, count in one.states.items() if count) or "none",
@@ -119,7 +123,8 @@ def _charges(charges: Sequence[Charge]) -> str:
     """The charges over time, newest first."""
     if not charges:
         return "<p>Nothing was charged yet.</p>"
-    rows = [[f"{charge.after.at:%Y-%m-%d %H:%M}", charge.release_id, charge.source_label, charge.state, f"{charge.epsilon:.3f}",
+    rows = [[f"{charge.after.at:%Y-%m-%d %H:%M}", charge.release_id + (f" ({', '.join(charge.cohorts)})" if charge.cohorts else ""),
+             charge.source_label, charge.state, f"{charge.epsilon:.3f}",
              f"{charge.rdp / charge.after.limit_rdp:.2%}", f"{charge.after.share_spent:.1%}", f"{charge.after.epsilon_spent:.3f}"]
             for charge in reversed(charges)]
     header = ("charged, UTC", "release", "source label", "state", "epsilon alone", "of the budget", "spent after it", "epsilon spent")

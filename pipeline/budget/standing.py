@@ -4,10 +4,10 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from itertools import pairwise
 
-from pipeline.dp import accounting, events
+from pipeline.dp import accounting
 from pipeline.ledger import Balance, Entry, Ledger, Population
+from pipeline.ledger_values import reservation_of, spent_by
 
 PACE_OF = 5                     # releases: how fast the budget goes is read off the last ones
 SHORTEST_PACE = timedelta(days=1)   # charges closer together say nothing about a pace
@@ -20,7 +20,7 @@ class Point:
     """The balance just after an entry that moved it."""
     at: datetime           # UTC
     kind: str              # opened, raised or reserved
-    spent_rdp: float       # at the population's order, all charges so far
+    spent_rdp: float       # at the population's order, all charges so far, of the cohort that was charged most
     limit_rdp: float       # in force then
     epsilon_total: float   # of the budget in force then
     epsilon_spent: float   # what the sum converts to; 0 before the first charge
@@ -39,6 +39,7 @@ class Charge:
     state: str            # reserved, released or abandoned
     epsilon: float        # of the release alone, by PLD
     rdp: float            # at the population's order
+    cohorts: tuple[str, ...]  # whose rows it opens; none: everybody's
     after: Point
 
 
@@ -79,20 +80,20 @@ def _standing(ledger: Ledger, population: Population) -> Standing:
     entries = ledger.entries(population.name)
     points = balance_over_time(entries, population)
     return Standing(population=population, balance=ledger.balance(population.name), pld_epsilon=ledger.pld_epsilon(population.name),
-                    points=points, charges=_charges(entries, points), overlapping=tuple(ledger.overlapping(population.name)))
+                    points=points, charges=_charges(entries, points, population.order), overlapping=tuple(ledger.overlapping(population.name)))
 
 
 def balance_over_time(entries: list[Entry], population: Population) -> tuple[Point, ...]:
     """A point per entry that opened, raised or charged the budget of one population; `entries` are its own."""
     points: list[Point] = []
-    for entry in entries:
+    for place, entry in enumerate(entries):
         if entry.kind not in ("opened", "raised", "reserved"):
             continue
         facts, before = entry.facts, points[-1] if points else None
-        spent, count = (before.spent_rdp, before.n_releases) if before else (0.0, 0)
-        limit, total = (before.limit_rdp, before.epsilon_total) if before else (0.0, 0.0)
-        if entry.kind == "reserved":
-            spent, count = spent + accounting.rdp(events.from_json(facts["event"]), population.order), count + 1
+        count = (before.n_releases if before else 0) + (entry.kind == "reserved")
+        spent = spent_by(entries[:place + 1], population)
+        if before and entry.kind == "reserved":
+            limit, total = before.limit_rdp, before.epsilon_total
         else:
             limit, total = float(facts["limit_rdp"]), float(facts["epsilon"])
         odometer = accounting.epsilon_of_rdp(population.order, spent, population.delta) if count else 0.0
@@ -101,10 +102,9 @@ def balance_over_time(entries: list[Entry], population: Population) -> tuple[Poi
     return tuple(points)
 
 
-def _charges(entries: list[Entry], points: tuple[Point, ...]) -> tuple[Charge, ...]:
+def _charges(entries: list[Entry], points: tuple[Point, ...], order: int) -> tuple[Charge, ...]:
     ends = {entry.release_id: entry.kind for entry in entries if entry.kind in STATES}
-    reserved = [entry for entry in entries if entry.kind == "reserved"]
-    steps = [(before, after) for before, after in pairwise(points) if after.kind == "reserved"]
-    return tuple(Charge(release_id=str(entry.release_id), source_label=str(entry.facts["source_label"]), state=ends[entry.release_id],
-                        epsilon=float(entry.facts["epsilon"]), rdp=after.spent_rdp - before.spent_rdp, after=after)
-                 for entry, (before, after) in zip(reserved, steps, strict=True))
+    held = [reservation_of(entry) for entry in entries if entry.kind == "reserved"]
+    return tuple(Charge(release_id=one.release_id, source_label=one.source_label, state=ends[one.release_id], epsilon=one.epsilon,
+                        rdp=accounting.rdp(one.event, order), cohorts=one.cohorts, after=after)
+                 for one, after in zip(held, (point for point in points if point.kind == "reserved"), strict=True))

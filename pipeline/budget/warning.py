@@ -3,28 +3,29 @@ from __future__ import annotations
 
 from typing import Any
 
-import dp_accounting as dpa
-
-from pipeline.ledger import Balance, Ledger, Population
+from pipeline.ledger import Ledger, Population, Reservation
 from pipeline.params import PrivacyParams
 
 
-def after_charge(ledger: Ledger, population: str, event: dpa.DpEvent, declared: PrivacyParams) -> dict[str, Any]:
-    """Where a population stands once `event` is charged: {population, share_left, more_like_this, warning}; the warning is None while all is well."""
-    more = ledger.quote(population, event).how_many_fit
-    opened, balance = ledger.population(population), ledger.balance(population)
-    return {"population": population, "share_left": 1 - balance.share_spent, "more_like_this": more,
-            "warning": low(opened, balance, more, declared)}
+def after_charge(ledger: Ledger, held: Reservation, declared: PrivacyParams) -> dict[str, Any]:
+    """Where the people of a charge stand now: {population, share_left, more_like_this, warning}; the warning is None while all is well."""
+    opened, quoted = ledger.population(held.population), ledger.quote(held.population, held.event, held.cohorts)
+    left = quoted.left_rdp / opened.limit_rdp
+    return {"population": held.population, "share_left": left, "more_like_this": quoted.how_many_fit,
+            "warning": low(opened, left, quoted.how_many_fit, declared, held.cohorts)}
 
 
-def low(population: Population, balance: Balance, more: int | None, declared: PrivacyParams) -> str | None:
-    """What is low, where, and what to do; None where nothing is. `more`: releases like the last one that still fit, None before the first."""
-    left = 1 - balance.share_spent
+def low(population: Population, left: float, more: int | None, declared: PrivacyParams, cohorts: tuple[str, ...] = ()) -> str | None:
+    """What is low, where, and what to do; None where nothing is.
+
+    `left`: share of the budget, 0 to 1; `more`: releases like the last one that still fit, None before the first.
+    """
     if left >= declared.warn_below_share and (more is None or more >= declared.warn_below_releases):
         return None
     fit = "" if more is None else f", and {more or 'no'} more release{'' if more == 1 else 's'} like the last one fit{'s' if more == 1 else ''}"
-    return (f"the budget of population {population.name} runs low: {left:.1%} of epsilon {balance.epsilon_total:g} at delta {balance.delta:g} is left"
-            f"{fit}. What to do: draw further extracts from a published model (free); ask for less with --epsilon; {_raise(population)}. "
+    whose = f", cohorts {', '.join(cohorts)}," if cohorts else ""
+    return (f"the budget of population {population.name}{whose} runs low: {left:.1%} of epsilon {population.epsilon:g} at delta {population.delta:g} "
+            f"is left{fit}. What to do: draw further extracts from a published model (free); ask for less with --epsilon; {_raise(population)}. "
             "`python -m pipeline budget-report` shows how it was spent")
 
 

@@ -16,15 +16,14 @@ log = logging.getLogger(__name__)
 
 
 def tell(options: argparse.Namespace) -> None:
-    """Raises ValueError where the chain is broken or lacks a published head: no report is made of such a ledger."""
+    """Raises ValueError where the chain is broken or lacks a head that was noted elsewhere: no report is made of such a ledger."""
     from pipeline.budget import page, standing
     from pipeline.ledger import Ledger
-    from pipeline.released.privacy_facts import published_heads
+    from pipeline.restricted.reserve import noted_heads
 
     home = Home.find()
-    heads = published_heads(home)
     ledger = Ledger(home.ledger)
-    ledger.verify(*heads)
+    ledger.verify(noted_heads(home))
     if not ledger.populations():
         say("There is no ledger yet, or no population is open in it: nothing to report.")
         return

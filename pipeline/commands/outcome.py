@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from pipeline import files, registries, schema
 from pipeline.catalog import Home
-from pipeline.commands.keeping import balance_line
+from pipeline.commands.accounts import balance_line
 from pipeline.commands.say import say
 from pipeline.stages import REFUSED
 from pipeline.workspace import declaration_path
@@ -25,13 +25,11 @@ def say_outcome(home: Home, dataset: str, release_id: str, state: str) -> int:
         say(f"  tag          {release_id} in {_short(home, home.released_registry)}")
     else:
         say(f"Release {release_id} was not published: the run stopped. What it reserved stays charged; `make up` shows the log.")
-    if home.ledger.is_file():
-        from pipeline.ledger import Ledger
+    from pipeline.ledger import Ledger
 
-        population = schema.load(declaration_path(dataset)).population.name
-        ledger = Ledger(home.ledger)
-        if population in {held.name for held in ledger.populations()}:
-            say(f"  ledger       {balance_line(ledger, population)}")
+    population, ledger = schema.load(declaration_path(dataset)).population.name, Ledger(home.ledger)
+    if population in {held.name for held in ledger.populations()}:
+        say(f"  ledger       {balance_line(ledger, population)}")
     if warning := files.read_json(home.workspace(release_id).restricted.budget, {}).get("warning"):
         say(f"  LOW BUDGET   {warning}")
     return 0 if state == "success" else REFUSED

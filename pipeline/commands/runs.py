@@ -15,12 +15,13 @@ log = logging.getLogger(__name__)
 
 def _request(options: argparse.Namespace) -> workspace.Request:
     return workspace.Request(release_id=options.release_id, dataset=options.dataset, source=options.source, label=options.label,
-                             extract_date=options.extract_date, epsilon=options.epsilon, rows=options.rows, owner=options.owner)
+                             extract_date=options.extract_date, epsilon=options.epsilon, rows=options.rows, owner=options.owner,
+                             cohorts=options.cohorts)
 
 
 def prepare(options: argparse.Namespace) -> None:
     """Workspace of one run; opens the population where the declaration says simulated or public."""
-    from pipeline.commands.keeping import ensure_population
+    from pipeline.commands.accounts import ensure_population
 
     home = Home.find()
     made = workspace.make(home, _request(options))

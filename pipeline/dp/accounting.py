@@ -68,12 +68,19 @@ def rdp_bound(epsilon: float, delta: float) -> tuple[int, float]:
     _check_delta(delta)
     if not (math.isfinite(epsilon) and epsilon > 0):
         raise ValueError(f"epsilon must be positive and finite, got {epsilon}")
-    orders = np.arange(2, _LARGEST_ORDER + 1)
-    limits = epsilon - np.log1p(-1 / orders) + np.log(delta * orders) / (orders - 1)
-    best = int(np.argmax(limits / orders))
-    if limits[best] <= 0:
+    order = max(range(2, _LARGEST_ORDER + 1), key=lambda order: rdp_limit(order, epsilon, delta) / order)
+    if (limit := rdp_limit(order, epsilon, delta)) <= 0:
         raise ValueError(f"no Renyi order up to {_LARGEST_ORDER} admits anything at epsilon {epsilon}, delta {delta}: raise one of them")
-    return int(orders[best]), float(limits[best])
+    return order, limit
+
+
+def rdp_limit(order: int, epsilon: float, delta: float) -> float:
+    """The largest Renyi divergence at `order` that converts to (epsilon, delta): `epsilon_of_rdp` turned round. May be negative: nothing fits.
+
+    >>> round(rdp_limit(4, 10.0, 1e-6), 4)
+    6.1446
+    """
+    return epsilon - math.log1p(-1 / order) + math.log(delta * order) / (order - 1)
 
 
 def calibrate(make_event: Callable[[float], dpa.DpEvent], epsilon: float, delta: float, *,

@@ -81,6 +81,7 @@ def markdown(card: dict[str, Any]) -> str:
         f"| epsilon of this release | {privacy['epsilon']:.4g} |", f"| delta (of the population's whole life) | {privacy['delta']:.0e} |",
         f"| neighbours | {privacy['neighbours']} |", f"| population | {privacy['population']}: {privacy['universe']} |",
         f"| spent by all releases so far | {privacy['share_spent']:.1%} of the budget of epsilon {privacy['epsilon_total']:.4g} |",
+        f"| the budget | {_budget(privacy)} |", *_others(privacy),
         f"| ledger entry, chain head | {privacy['ledger_entry']}, `{privacy['chain_head']}` |", "",
         "### What ran", "", "| mechanism | times | noise |", "|---|---|---|",
         *[f"| {name} | {times:,} | {noise} |" for name, times, noise in _grouped(privacy["mechanisms"])], "",
@@ -95,6 +96,19 @@ def markdown(card: dict[str, Any]) -> str:
         if card[name]:
             lines += [f"{name.capitalize()}: {card[name]}", ""]
     return "\n".join(lines)
+
+
+def _budget(privacy: dict[str, Any]) -> str:
+    raised = "" if privacy["epsilon_total"] == privacy["epsilon_opened"] else f", opened at {privacy['epsilon_opened']:.4g} and raised since"
+    return f"epsilon {privacy['epsilon_total']:.4g}{raised}; it may be raised to {privacy['epsilon_ceiling']:.4g} and never above"
+
+
+def _others(privacy: dict[str, Any]) -> list[str]:
+    """Whose budgets add up with this one, and whose rows were opened, where there is something to say."""
+    others = [name for name in privacy["overlapping_populations"] if name != privacy["population"]]
+    lines = [f"| populations that may hold the same patients | {', '.join(others)}: together with this one epsilon "
+             f"{privacy['epsilon_total_of_overlapping']:.4g}, delta {privacy['delta_total_of_overlapping']:.0e} |"] if others else []
+    return lines + ([f"| cohorts whose rows were opened | {', '.join(privacy['cohorts'])} |"] if privacy["cohorts"] else [])
 
 
 def _grouped(mechanisms: list[dict[str, Any]]) -> list[tuple[str, int, str]]:

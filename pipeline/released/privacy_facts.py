@@ -24,17 +24,18 @@ def privacy_facts(ledger: Ledger, release_id: str) -> dict[str, Any]:
     return {
         "epsilon": held.epsilon, "delta": held.delta, "mechanisms": mechanisms(held.event),
         "population": population.name, "universe": population.universe, "epsilon_spent": balance.epsilon_spent, "share_spent": balance.share_spent,
-        "epsilon_total": balance.epsilon_total, "releases_charged": balance.n_releases, "renyi_order": balance.order,
+        "epsilon_total": balance.epsilon_total, "epsilon_opened": population.opened_epsilon, "epsilon_ceiling": population.ceiling_epsilon,
+        "cohorts": list(held.cohorts), "releases_charged": balance.n_releases, "renyi_order": balance.order,
         "overlapping_populations": [p.name for p in overlapping],
         "epsilon_total_of_overlapping": sum(p.epsilon for p in overlapping), "delta_total_of_overlapping": sum(p.delta for p in overlapping),
         "ledger_entry": held.entry, "chain_head": ledger.head(),
     }
 
 
-def published_heads(home: Home) -> list[str]:
-    """The heads of the chain that stand on the cards published here: where the ledger lacks one, it was rolled back."""
+def published_heads(home: Home) -> dict[str, str]:
+    """{where: head of the chain} of every card published here: where the ledger lacks one, it was cut off or rolled back."""
     cards = sorted(path for path in home.published.glob("*/card.json") if not path.parent.name.startswith("."))
-    return [str(files.read_json(path)["privacy"]["chain_head"]) for path in cards]
+    return {f"the card of {path.parent.name}": str(files.read_json(path)["privacy"]["chain_head"]) for path in cards}
 
 
 def mechanisms(event: dpa.DpEvent) -> list[dict[str, Any]]:

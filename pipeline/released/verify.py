@@ -60,7 +60,7 @@ def _tag(home: Home, folder: Path, release_id: str) -> Iterator[str]:
 
 def _ledger(home: Home, folder: Path, release_id: str) -> Iterator[str]:
     card, ledger = files.read_json(folder / "card.json"), Ledger(home.ledger)
-    ledger.verify(card["privacy"]["chain_head"])
+    ledger.verify({"this card": card["privacy"]["chain_head"]})
     charged = card["drawn_from"] or release_id
     held = ledger.reservation(charged)
     if held is None:

@@ -41,13 +41,13 @@ def permanent_key(keys: Path) -> bytes:
 def is_held_out(identities: pl.Series, key: bytes, share: float) -> pl.Series:
     """One coin per identity (a patient's id, or a row's hash), true with probability `share`. Equal identities share a coin."""
     limit = int(share * 2**64)
-    coins = {identity: int.from_bytes(_digest(key, "holdout", identity)[:8], "big") < limit for identity in identities.unique().to_list()}
+    coins = {identity: int.from_bytes(keyed(key, "holdout", identity)[:8], "big") < limit for identity in identities.unique().to_list()}
     return pl.Series("held_out", [coins[identity] for identity in identities.to_list()], pl.Boolean)
 
 
 def row_digests(texts: pl.Series, key: bytes) -> pl.Series:
     """The keyed hash of each row's text, for a table without ids. Equal rows share it."""
-    digests = {text: _digest(key, "row", text).hex()[:24] for text in texts.unique().to_list()}
+    digests = {text: keyed(key, "row", text).hex()[:24] for text in texts.unique().to_list()}
     return pl.Series([digests[text] for text in texts.to_list()], dtype=pl.String)
 
 
@@ -57,5 +57,6 @@ def identity(patient_ids: pl.Series, is_row_hash: bool) -> pl.Series:
     return text.str.split("-").list.first() if is_row_hash else text
 
 
-def _digest(key: bytes, purpose: str, text: object) -> bytes:
+def keyed(key: bytes, purpose: str, text: object) -> bytes:
+    """HMAC-SHA256, 32 bytes, apart for each purpose."""
     return hmac.digest(key, f"{purpose}\x1f{text}".encode(), "sha256")

@@ -19,7 +19,7 @@ import polars as pl
 from pipeline import files, source_paths
 from pipeline.catalog import Home, Workspace
 from pipeline.params import Params
-from pipeline.restricted import holdout, logs, owners, reading
+from pipeline.restricted import cohorts, holdout, logs, owners, reading
 from pipeline.restricted.casting import Counts, broken_rows, cast_rows
 from pipeline.restricted.owners import ID, ROW
 from pipeline.schema import Schema
@@ -34,13 +34,18 @@ def run(workspace: Workspace, params: Params, schema: Schema) -> None:
     if params.release.source is None:
         raise ValueError(f"release.source is not set: say in params.yaml where the tables of {schema.dataset} lie.")
     source_paths.claim(Home.find(), params.release.source, population=schema.population.name, kind=schema.population.kind)
+    if unknown := sorted(set(params.release.cohorts) - set(schema.population.cohorts)):
+        raise ValueError(f"release.cohorts: population {schema.population.name} has no cohort {', '.join(unknown)} (it has: "
+                         f"{', '.join(schema.population.cohorts) or 'none'})")
     found = reading.sources(schema, Path(params.release.source))
+    register = cohorts.Register(Home.find(), schema) if schema.population.cohorts else None
     key = holdout.permanent_key(Home.find().keys)
     with _new_folder(workspace.restricted.data) as folder:
-        _ingest(schema, params, found, key, folder)
+        _ingest(schema, params, found, key, folder, register)
 
 
-def _ingest(schema: Schema, params: Params, sources: dict[str, reading.Source], key: bytes, folder: Path) -> None:
+def _ingest(schema: Schema, params: Params, sources: dict[str, reading.Source], key: bytes, folder: Path,
+            register: cohorts.Register | None) -> None:
     work = folder / "work"
     report: dict[str, Any] = {"tables": {}}
     for name, source in sources.items():
@@ -55,6 +60,7 @@ def _ingest(schema: Schema, params: Params, sources: dict[str, reading.Source], 
     for number in range(owned.n_buckets):
         for tables in owners.without_shared_keys(schema, owners.kept_tables(schema, owned, number, found)):
             prepared = logs.prepare(schema, tables, params.release.extract_date, tally)
+            prepared = prepared.without(cohorts.outside(schema, params.release.cohorts, register, prepared.log.patients))
             held_out = _held_out(schema, prepared.log.patients, key, params.ingest.holdout_share)
             _write_part(work / "out", n_parts, prepared, held_out)
             patients.update(kept=prepared.log.patients.height, held_out=held_out.height)

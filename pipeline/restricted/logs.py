@@ -33,6 +33,10 @@ class Prepared:
     tables: Mapping[str, pl.DataFrame]
     log: Log
 
+    def without(self, gone: pl.DataFrame) -> Prepared:
+        """All but the patients of `gone` (patient_id)."""
+        return Prepared(_without(self.tables, gone), _log_without(self.log, gone))
+
 
 def prepare(schema: Schema, tables: Mapping[str, pl.DataFrame], extract_date: date | None, tally: Tally) -> Prepared:
     """`tables`: the typed rows of one batch, each with patient_id and ROW. No two patients of it share a key, so joins by key stay within one."""
@@ -49,7 +53,7 @@ def prepare(schema: Schema, tables: Mapping[str, pl.DataFrame], extract_date: da
     lost = left.join(log.patients, on=ID, how="anti").with_columns(pl.lit(NOT_IN_LOG).alias("reason"))
     broken = pl.concat([lost, model_form.faults(schema, log.patients, log.events)], how="vertical_relaxed")
     gone = _counted(broken, everybody, tally)
-    return Prepared(_without(tables, gone), _log_without(log, gone))
+    return Prepared(tables, log).without(gone)
 
 
 def _plain(schema: Schema, rows: pl.DataFrame, name: str) -> pl.DataFrame:

@@ -32,27 +32,36 @@ def run(workspace: Workspace, params: Params, schema: Schema) -> None:
         raise ValueError("validate has not passed in this workspace: run it before reserve, so that a broken source costs nothing")
     home = Home.find()
     ledger = Ledger(home.ledger)
-    ledger.verify(*published_heads(home))  # an old copy put back has forgotten what was spent since
+    ledger.verify(noted_heads(home))  # an old copy put back has forgotten what was spent since
     ledger.check_declared(schema.population)  # the ledger's facts bind, whatever a workspace's dataset.yaml has come to say
     made = synthesizer.plan(schema, params.privacy, params.train, params.release.extract_date)
     logger.info("reserve: planned for epsilon %g at delta %g", made.epsilon, made.delta)
     population, plan_sha256 = schema.population.name, files.json_sha256(made.to_json())
-    held = _held(ledger, release_id, population, label, plan_sha256) or ledger.reserve(
-        release_id, population, made.dp_event, by=getpass.getuser(), source_label=label, plan_sha256=plan_sha256)
+    held = _held(ledger, params, population, plan_sha256) or ledger.reserve(
+        release_id, population, made.dp_event, by=getpass.getuser(), source_label=label, plan_sha256=plan_sha256,
+        cohorts=params.release.cohorts)
     files.write_json(workspace.restricted.reservation, {
         "release_id": release_id, "population": held.population, "epsilon": held.epsilon, "delta": held.delta, "entry": held.entry,
         "at": held.at, "head": held.entry_hash, "source_label": held.source_label, "mechanisms": made.mechanisms(),
         "event": events.to_json(held.event), "plan": made.to_json()})
     logger.info("reserve: entry %d of the ledger holds epsilon %.4g for %s", held.entry, held.epsilon, held.population)
-    standing = warning.after_charge(ledger, held.population, held.event, params.privacy)
+    standing = warning.after_charge(ledger, held, params.privacy)
     files.write_json(workspace.restricted.budget, standing)
     if standing["warning"]:
         logger.warning("LOW BUDGET: %s", standing["warning"])
 
 
-def _held(ledger: Ledger, release_id: str, population: str, label: str, plan_sha256: str) -> Reservation | None:
+def noted_heads(home: Home) -> dict[str, str]:
+    """{where: head of the ledger's chain} wherever a run of this home noted one: published cards, and the reservations of runs, published or not."""
+    reservations = ((run.parent.parent.name, files.read_json(run)) for run in sorted(home.runs.glob("[!.]*/restricted/reservation.json")))
+    return published_heads(home) | {f"the reservation of {name}": str(held["head"]) for name, held in reservations if held}
+
+
+def _held(ledger: Ledger, params: Params, population: str, plan_sha256: str) -> Reservation | None:
     """The charge of a published release that is exactly this one: to say it again, as `dvc repro` does, is no conflict."""
-    held = ledger.reservation(release_id)
-    if held is None or ledger.state(release_id) != "released":
+    release = params.release
+    held = ledger.reservation(str(release.id))
+    if held is None or ledger.state(str(release.id)) != "released":
         return None
-    return held if (held.population, held.source_label, held.plan_sha256) == (population, label, plan_sha256) else None
+    asked = (population, release.source_label, plan_sha256, release.cohorts)
+    return held if (held.population, held.source_label, held.plan_sha256, held.cohorts) == asked else None

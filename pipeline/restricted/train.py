@@ -36,6 +36,7 @@ def run(workspace: Workspace, params: Params, schema: Schema) -> None:
     restricted = workspace.restricted
     ledger, release_id = Ledger(Home.find().ledger), str(params.release.id)
     made = charged_plan(workspace, ledger, release_id)
+    _refuse_other_cohorts(ledger, params)
     _refuse_second_noise(restricted.checkpoints, ledger, release_id)
     with _alone(restricted.checkpoints):
         for leftover in restricted.checkpoints.rglob("*.tmp"):
@@ -66,6 +67,14 @@ def charged_plan(workspace: Workspace, ledger: Ledger, release_id: str) -> Plan:
     if (state := ledger.state(release_id)) != "reserved":
         raise ValueError(f"{release_id} is {state} in the ledger; use a new release id")
     return made
+
+
+def _refuse_other_cohorts(ledger: Ledger, params: Params) -> None:
+    """Ingest let through the rows of the cohorts in the params; the same must be charged (privacy_rules.md 16)."""
+    held = ledger.reservation(str(params.release.id))
+    if held is not None and held.cohorts != params.release.cohorts:
+        raise ValueError(f"{params.release.id} was charged to the cohorts {', '.join(held.cohorts) or '(all)'}, and its rows are those of "
+                         f"{', '.join(params.release.cohorts) or '(all)'}; put release.cohorts back, or use a new release id")
 
 
 def _refuse_second_noise(checkpoints: Path, ledger: Ledger, release_id: str) -> None:

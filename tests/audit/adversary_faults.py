@@ -72,9 +72,20 @@ def noted_figures_count(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(pipeline.ledger, "spent_by", spent)
 
 
+def everybody_is_nobody(patch: pytest.MonkeyPatch) -> None:
+    spent_by = pipeline.ledger.spent_by
+
+    def spent(entries: list[Any], population: Any, cohorts: tuple[str, ...] = ()) -> float:
+        kept = [entry for entry in entries if entry.kind != "reserved" or not cohorts or entry.facts.get("cohorts")]
+        return spent_by(kept, population, cohorts)
+
+    patch.setattr(pipeline.ledger, "spent_by", spent)
+
+
 FAULTS = (
     Fault(name="admission by PLD sum", caught_by="adaptive adversary", patch=by_pld_sum),
     Fault(name="the order chosen afterwards", caught_by="adaptive adversary", patch=by_the_best_order),
     Fault(name="an abandoned release is not charged", caught_by="adaptive adversary", patch=abandoned_are_free),
     Fault(name="a charge counted by its noted figure and not its mechanism", caught_by="adaptive adversary", patch=noted_figures_count),
+    Fault(name="a release of everybody is not charged to the single cohorts", caught_by="adaptive adversary", patch=everybody_is_nobody),
 )

@@ -29,8 +29,7 @@ def test_an_adaptive_adversary_never_passes_the_limit(tmp_path: Path) -> None:
 def test_a_planted_fault_is_found(fault: Fault, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fault.patch(monkeypatch)
     finding = perform(BY_NAME[fault.caught_by], tmp_path).finding
-    assert not finding.held and "past the limit" in finding.said, finding.said
-    assert finding.figures["largest_share"] > 1
+    assert not finding.held and finding.figures["largest_share"] > 1 + 1e-7, finding.said
 
 
 @pytest.mark.parametrize("event", [
@@ -46,6 +45,6 @@ def test_the_sums_are_over_stored_mechanisms(tmp_path: Path) -> None:
     opened = ledger.open_population("one", universe="nobody", nominal_size=1000, epsilon=3.0, delta=1e-6, ceiling_epsilon=3.0,
                                     kind="simulated", reason="tests", by="tests")
     note_too_little(tmp_path / "ledger.db", "one", DiscreteGaussianDpEvent(4.0))
-    sum_of_one = charged(ledger.entries("one"), opened.order)
+    [sum_of_one] = charged(ledger.entries("one"), opened.order).values()
     assert sum_of_one == pytest.approx(opened.order / 32)
     assert second_opinion(ledger.entries("one"), opened) == pytest.approx(accounting.epsilon_of_rdp(opened.order, sum_of_one, 1e-6))

@@ -102,7 +102,7 @@ def test_the_picture_has_a_panel_per_population(tmp_path: Path, count: int) -> N
 def test_low_is_what_the_settings_say(ledger: Ledger, name: str, share: float, releases: int, is_low: bool) -> None:
     population, balance = ledger.population(name), ledger.balance(name)
     declared = PrivacyParams(epsilon=1.0, delta=1e-6, warn_below_share=share, warn_below_releases=releases)
-    said = low(population, balance, balance.more_like_last, declared)
+    said = low(population, 1 - balance.share_spent, balance.more_like_last, declared)
     assert (said is not None) == is_low
     if said:
         assert f"population {name}" in said and "What to do" in said and f"{1 - balance.share_spent:.1%}" in said

@@ -1,7 +1,6 @@
 """Where a population stands: the same sums as the ledger's own, states, pace, a raised budget."""
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -11,7 +10,7 @@ from budget_cases import START, WEEKLY, charge, opened, weekly
 
 from pipeline.budget.standing import Standing, balance_over_time, standings
 from pipeline.dp import accounting
-from pipeline.ledger import Entry, Ledger
+from pipeline.ledger import Ledger
 
 
 def test_the_points_end_where_the_ledger_says_the_balance_is(tmp_path: Path) -> None:
@@ -70,16 +69,28 @@ def test_releases_of_one_minute_say_nothing_about_a_pace(tmp_path: Path) -> None
 
 def test_a_raised_budget_counts_from_then_on(tmp_path: Path) -> None:
     ledger = opened(tmp_path / "ledger.db", one=3.0)
-    charge(ledger, "one", 1, 2)
-    population, entries = ledger.population("one"), ledger.entries("one")
-    facts = {"epsilon": 4.0, "limit_rdp": 2 * population.limit_rdp}
-    raised = Entry(number=3, population="one", release_id=None, kind="raised", at=entries[1].at, by="tests", content=json.dumps(facts),
-                   previous="", hash="")
-    points = balance_over_time([*entries[:2], raised, entries[2]], population)
+    charge(ledger, "one", 1)
+    raised = ledger.raise_budget("one", epsilon=4.0, reason="a test", by="tests")
+    charge(ledger, "one", 2)
+    [standing] = standings(ledger)
+    points = standing.points
     assert [point.kind for point in points] == ["opened", "reserved", "raised", "reserved"]
     assert [point.epsilon_total for point in points] == [3.0, 3.0, 4.0, 4.0]
-    assert points[2].share_spent == pytest.approx(points[1].share_spent / 2)
+    assert points[1].limit_rdp < points[2].limit_rdp == raised.limit_rdp and points[2].spent_rdp == points[1].spent_rdp
     assert points[3].spent_rdp == pytest.approx(2 * points[1].spent_rdp)
+
+
+def test_the_cohort_that_was_charged_most_is_where_a_population_stands(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "ledger.db")
+    ledger.open_population("two", universe="nobody", nominal_size=1000, epsilon=3.0, delta=1e-6, ceiling_epsilon=3.0, kind="simulated",
+                           reason="tests", by="tests", cohorts=("early", "late"))
+    for number, cohorts in enumerate((("early",), ("late",), ("late",), ())):
+        ledger.reserve(f"two-{number}", "two", WEEKLY, by="tests", source_label="1", cohorts=cohorts)
+    [standing] = standings(ledger)
+    cost = accounting.rdp(WEEKLY, standing.population.order)
+    assert [point.spent_rdp / cost for point in standing.points] == pytest.approx([0, 1, 1, 2, 3])
+    assert [charge.cohorts for charge in standing.charges] == [("early",), ("late",), ("late",), ()]
+    assert all(charge.rdp == pytest.approx(cost) for charge in standing.charges)
 
 
 def test_a_broken_chain_is_not_reported_on(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ def charged(home: Home, releases: int) -> Ledger:
 def test_without_a_ledger_it_says_so_and_writes_nothing(home, capsys):
     assert main(["budget-report", "--mlflow"]) == 0
     assert "There is no ledger yet" in capsys.readouterr().out
-    assert not home.budget_report.exists() and not home.mlflow_database.exists() and not home.ledger.exists()
+    assert not home.budget_report.exists() and not home.mlflow_database.exists() and not home.ledger_file.exists()
 
 
 def test_it_writes_the_report_where_it_is_told(home, tmp_path, capsys):

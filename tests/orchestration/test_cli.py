@@ -173,7 +173,7 @@ def test_check_source_says_so_where_there_is_nothing(home, capsys):
 
 def test_needs_approval_follows_data_and_settings(home, workspace, monkeypatch):
     from pipeline import schema
-    from pipeline.commands.keeping import ensure_population
+    from pipeline.commands.accounts import ensure_population
 
     ensure_population(home, schema.load(workspace.dataset))
     assert main(["needs-approval"]) == UNCHANGED
@@ -203,7 +203,7 @@ def test_an_unknown_stage_has_no_command():
 @pytest.mark.parametrize("became", ["reserved", "released", "abandoned"])
 def test_no_schedule_charges_one_label_twice(home, source, became):
     from pipeline import schema, sources
-    from pipeline.commands.keeping import ensure_population
+    from pipeline.commands.accounts import ensure_population
     from pipeline.dp.events import DiscreteGaussianDpEvent
     from pipeline.ledger import Ledger
 

@@ -100,7 +100,7 @@ def test_the_form_checks_what_it_is_given(parsed):
     assert form["dataset"]["enum"] == sorted(path.stem for path in (project_root() / "datasets").glob("*.yaml"))
     assert form["epsilon"]["exclusiveMinimum"] == 0 and form["rows"]["minimum"] == 1
     assert form["release_id"]["pattern"].startswith("^[a-z0-9]")
-    assert set(form) == {"dataset", "source", "epsilon", "rows", "release_id"}
+    assert set(form) == {"dataset", "source", "epsilon", "rows", "cohorts", "release_id"}
 
 
 def test_a_refusal_is_not_tried_again_and_a_crash_is(parsed):

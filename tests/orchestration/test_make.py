@@ -31,7 +31,7 @@ def test_clean_refuses_where_the_ledger_holds_confidential_people(home):
     done = make("clean", **{HOME_VARIABLE: str(home.root)})
     assert done.returncode != 0
     assert "somebody, which is neither simulated nor public" in done.stderr
-    assert home.ledger.is_file()
+    assert home.ledger_file.is_file()
 
 
 @pytest.mark.parametrize("kind", ["simulated", "public"])

@@ -7,7 +7,7 @@ import pytest
 
 from pipeline import files, params, registries, schema, workspace
 from pipeline.catalog import Home, Workspace, project_root
-from pipeline.commands.keeping import ensure_population
+from pipeline.commands.accounts import ensure_population
 from pipeline.dp.events import DiscreteGaussianDpEvent
 from pipeline.ledger import Ledger
 from pipeline.released import manifest, publish

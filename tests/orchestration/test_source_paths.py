@@ -62,7 +62,7 @@ def test_a_folder_without_truth_makes_no_run_of_invented_patients(home, source):
     asked = workspace.Request(release_id="sim-1", dataset="simulated_pathways", source=str(source), label="first")
     with pytest.raises(ValueError, match=r"no truth\.json"):
         workspace.make(home, asked)
-    assert not home.runs.exists() and not home.ledger.exists()
+    assert not home.runs.exists() and not home.ledger_file.exists()
 
 
 @pytest.mark.parametrize("order", ["declared", "prepared"])
@@ -77,7 +77,7 @@ def test_confidential_rows_make_no_run_of_public_or_invented_people(home, source
         assert main(["prepare", "--dataset", dataset, "--release-id", "second-1", "--source", str(source), "--label", "x"]) == 2
         assert main(["sources", "set", dataset, "--path", str(source), "--label", "x"]) == 2
     assert capsys.readouterr().err.count("population cancer_pathways") == 4
-    assert not (home.runs / "second-1").exists() and not home.ledger.exists()
+    assert not (home.runs / "second-1").exists() and not home.ledger_file.exists()
 
 
 def test_fit_makes_no_uncharged_model_of_registered_rows(home, registered, tmp_path, capsys):

@@ -8,7 +8,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from pipeline import files, params, registries, schema, sources, workspace
-from pipeline.commands.keeping import ensure_population
+from pipeline.commands.accounts import ensure_population
 from pipeline.ledger import Ledger
 from pipeline.workspace import Request
 
@@ -178,5 +178,5 @@ def test_a_population_opened_with_other_facts_is_refused(home):
     declared = schema.load(workspace.declaration_path("adult"))
     ensure_population(home, declared)
     ensure_population(home, declared)
-    with pytest.raises(ValueError, match="open in the ledger with nominal_size 48000, declared 50"):
+    with pytest.raises(ValueError, match="open in the ledger with nominal_size 48000, asked for 50"):
         ensure_population(home, replace(declared, population=replace(declared.population, nominal_size=50)))

@@ -11,7 +11,7 @@ from charged_cases import declared, settings
 
 from pipeline import files, tracking
 from pipeline.catalog import Home, Workspace
-from pipeline.commands import keeping
+from pipeline.commands import accounts
 from pipeline.dp.events import DiscreteGaussianDpEvent
 from pipeline.ledger import BudgetExceeded, Ledger, ReservationConflict
 from pipeline.restricted import reserve, train
@@ -71,21 +71,21 @@ def test_reserving_again_after_publishing_says_the_same(workspace: Workspace) ->
 
 def test_a_ledger_rolled_back_behind_a_published_card_charges_nothing(workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
     home = Home.find()
-    old = home.ledger.read_bytes()
+    old = home.ledger_file.read_bytes()
     ledger = Ledger(home.ledger)
     ledger.reserve("toy-0", "toy", DiscreteGaussianDpEvent(50.0), by="tests", source_label="earlier")
     card = {"privacy": {"chain_head": ledger.head()}}
     files.write_json(home.published / "toy-0" / "card.json", card)
     reserve.run(workspace, settings(), declared(workspace))
-    assert keeping.verify(argparse.Namespace()) == 0 and "1 published card" in capsys.readouterr().out
-    home.ledger.write_bytes(old)
-    for ask in (lambda: reserve.run(workspace, settings(), declared(workspace)), lambda: keeping.verify(argparse.Namespace())):
+    assert accounts.verify(argparse.Namespace()) == 0 and "noted in 2 place(s)" in capsys.readouterr().out
+    home.ledger_file.write_bytes(old)
+    for ask in (lambda: reserve.run(workspace, settings(), declared(workspace)), lambda: accounts.verify(argparse.Namespace())):
         with pytest.raises(ValueError, match="an old copy was put back"):
             ask()
     assert ledger.balance("toy").n_releases == 0
-    home.ledger.unlink()
+    home.ledger_file.unlink()
     with pytest.raises(ValueError, match="an old copy was put back"):
-        keeping.verify(argparse.Namespace())
+        accounts.verify(argparse.Namespace())
 
 
 def test_the_reservation_notes_the_ledgers_head_for_mlflow(workspace: Workspace) -> None:

@@ -175,7 +175,7 @@ def test_nothing_is_logged_about_patients(workspace: Workspace, caplog: pytest.L
     said = []
     second = workspace.root / "second"
     (second / "state").mkdir(parents=True)
-    shutil.copyfile(Home.find().ledger, second / "state" / "ledger.db")
+    shutil.copyfile(Home.find().ledger_file, second / "state" / "ledger.db")
     for rows in (80, 30):
         caplog.clear()
         with caplog.at_level("DEBUG", logger="pipeline"):

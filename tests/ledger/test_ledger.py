@@ -1,36 +1,19 @@
-"""The ledger: idempotent, refuses without a trace, never over budget with several processes, tampering found."""
-import multiprocessing
-import os
-import signal
-import sqlite3
-import time
+"""The ledger, on a file and on PostgreSQL: idempotent, refuses without a trace, changed by entries only."""
 from pathlib import Path
 
 import dp_accounting as dpa
-import numpy as np
 import pytest
+from ledger_cases import COUNTS, OPEN, RELEASE, STEP, opened, reserve
 
 from pipeline.dp import accounting
 from pipeline.dp.accounting import calibrate, epsilon_of_rdp, rdp
 from pipeline.dp.events import DiscreteGaussianDpEvent, canonical_string
 from pipeline.ledger import Balance, BudgetExceeded, Ledger, ReservationConflict
 
-OPEN = {"universe": "people who do not exist", "nominal_size": 5000, "epsilon": 3.0, "delta": 1e-6, "ceiling_epsilon": 5.0,
-        "kind": "simulated", "reason": "tests", "by": "tester"}
-COUNTS = DiscreteGaussianDpEvent(8.0)
-STEP = dpa.PoissonSampledDpEvent(0.1, dpa.GaussianDpEvent(2.0))
-RELEASE = dpa.ComposedDpEvent([COUNTS, COUNTS, dpa.SelfComposedDpEvent(STEP, 20)])
-
 
 @pytest.fixture
-def ledger(tmp_path: Path) -> Ledger:
-    ledger = Ledger(tmp_path / "state" / "ledger.db")
-    ledger.open_population("trial", **OPEN)
-    return ledger
-
-
-def reserve(ledger: Ledger, release_id: str, event: dpa.DpEvent = RELEASE, **changes: str) -> object:
-    return ledger.reserve(release_id, **({"population": "trial", "event": event, "by": "tester", "source_label": "May"} | changes))
+def ledger(where: str) -> Ledger:
+    return opened(where)
 
 
 def test_opening_twice_changes_nothing(ledger: Ledger) -> None:
@@ -214,150 +197,3 @@ def test_a_file_that_is_no_ledger_is_said_clearly(tmp_path: Path) -> None:
     (tmp_path / "ledger.db").write_bytes(b"something else entirely, long enough to be read as a page" * 100)
     with pytest.raises(ValueError, match="restore it from the backup"):
         Ledger(tmp_path / "ledger.db").open_population("trial", **OPEN)
-
-
-# -- tampering ---------------------------------------------------------------------------------------------------------------------------
-
-
-def tamper(ledger: Ledger, *statements: str) -> None:
-    """As somebody with the file and without scruples: triggers dropped first."""
-    with sqlite3.connect(ledger._chain._path) as connection:
-        connection.executescript("DROP TRIGGER entry_is_never_changed; DROP TRIGGER entry_is_never_deleted;" + "".join(statements))
-    connection.close()
-
-
-@pytest.mark.parametrize("statement", ["UPDATE entry SET by = 'nobody'", "DELETE FROM entry", "UPDATE entry SET content = '{}' WHERE number = 2"])
-def test_entries_cannot_be_changed_through_the_file(ledger: Ledger, statement: str) -> None:
-    reserve(ledger, "r1")
-    with sqlite3.connect(ledger._chain._path) as connection, pytest.raises(sqlite3.IntegrityError, match="append-only"):
-        connection.execute(statement)
-    connection.close()
-    ledger.verify()
-
-
-@pytest.mark.parametrize(("statement", "message"), [
-    ("UPDATE entry SET content = replace(content, '8.0', '80.0') WHERE number = 3;", "broken at entry 3 .*content was changed"),
-    ("UPDATE entry SET release_id = 'r9' WHERE number = 2;", "broken at entry 2"),
-    ("DELETE FROM entry WHERE number = 3;", "entry 3 is missing"), ("DELETE FROM entry WHERE number = 1;", "entry 1 is missing"),
-    ("DELETE FROM entry WHERE number = 2; UPDATE entry SET number = number - 1 WHERE number > 2;", "broken at entry 2"),
-    ("UPDATE entry SET at = '2020-01-01' WHERE number = 4;", "broken at entry 4")])
-def test_tampering_is_found_and_stops_the_ledger(ledger: Ledger, statement: str, message: str) -> None:
-    for release_id in ("r1", "r2", "r3"):
-        reserve(ledger, release_id)
-    tamper(ledger, statement)
-    with pytest.raises(ValueError, match=message):
-        ledger.verify()
-    with pytest.raises(ValueError, match=message):
-        reserve(ledger, "r4")  # fails closed
-
-
-def test_a_cut_off_end_is_found_by_a_noted_head(ledger: Ledger) -> None:
-    heads = [ledger.head()]
-    for release_id in ("r1", "r2"):
-        reserve(ledger, release_id)
-        heads.append(ledger.head())
-    ledger.verify(*heads)
-    tamper(ledger, "DELETE FROM entry WHERE number = 3;")
-    ledger.verify(*heads[:2])  # the chain alone cannot show it
-    with pytest.raises(ValueError, match="cut off"):
-        ledger.verify(*heads)
-
-
-def test_a_rewritten_history_is_found_by_a_noted_head(ledger: Ledger, tmp_path: Path) -> None:
-    reserve(ledger, "r1")
-    noted = ledger.head()
-    forged = Ledger(tmp_path / "forged.db")  # a whole new chain, well-formed in itself
-    forged.open_population("trial", **OPEN)
-    reserve(forged, "r1", DiscreteGaussianDpEvent(1000.0))
-    forged.verify()
-    with pytest.raises(ValueError, match="no longer in the ledger"):
-        forged.verify(noted)
-
-
-# -- several processes -------------------------------------------------------------------------------------------------------------------
-
-
-def _race(path: Path, name: str, start: float, queue: "multiprocessing.Queue[tuple[str, bool]]") -> None:
-    time.sleep(max(0.0, start - time.time()))
-    try:
-        reserve(Ledger(path), name)
-        queue.put((name, True))
-    except BudgetExceeded:
-        queue.put((name, False))
-
-
-def race(path: Path, names: list[str]) -> dict[str, bool]:
-    context = multiprocessing.get_context("fork")
-    queue: multiprocessing.Queue[tuple[str, bool]] = context.Queue()
-    start = time.time() + 0.5
-    processes = [context.Process(target=_race, args=(path, name, start, queue)) for name in names]
-    for process in processes:
-        process.start()
-    outcome = dict(queue.get(timeout=60) for _ in processes)
-    for process in processes:
-        process.join()
-    return outcome
-
-
-def test_two_processes_cannot_both_take_the_last_of_the_budget(ledger: Ledger) -> None:
-    path = ledger._chain._path
-    fits = ledger.quote("trial", RELEASE).how_many_fit
-    for n in range(fits - 1):
-        reserve(ledger, f"before-{n}")
-    outcome = race(path, [f"racer-{n}" for n in range(4)])
-    assert sum(outcome.values()) == 1
-    balance = ledger.balance("trial")
-    assert balance.spent_rdp <= balance.limit_rdp
-    ledger.verify()
-
-
-def test_the_same_release_from_two_processes_is_charged_once(ledger: Ledger) -> None:
-    context = multiprocessing.get_context("fork")
-    queue: multiprocessing.Queue[tuple[str, bool]] = context.Queue()
-    start = time.time() + 0.3
-    processes = [context.Process(target=_race, args=(ledger._chain._path, "same", start, queue)) for _ in range(3)]
-    for process in processes:
-        process.start()
-    assert all(queue.get(timeout=60)[1] for _ in processes)
-    for process in processes:
-        process.join()
-    assert ledger.balance("trial").n_releases == 1
-
-
-def _reserve_forever(path: Path) -> None:
-    rng = np.random.default_rng()
-    for n in range(10_000):
-        reserve(Ledger(path), f"{os.getpid()}-{n}", DiscreteGaussianDpEvent(float(rng.integers(500, 600))))
-
-
-def test_kill_9_at_any_moment_leaves_a_whole_ledger(ledger: Ledger) -> None:
-    context = multiprocessing.get_context("fork")
-    for wait in (0.12, 0.2, 0.31):
-        workers = [context.Process(target=_reserve_forever, args=(ledger._chain._path,)) for _ in range(2)]
-        for worker in workers:
-            worker.start()
-        time.sleep(wait)
-        for worker in workers:
-            os.kill(worker.pid, signal.SIGKILL)
-            worker.join()
-        ledger.verify()
-    reserve(ledger, "after")
-    assert ledger.balance("trial").n_releases == len(ledger.entries("trial")) - 1
-    assert ledger.balance("trial").n_releases > 1
-
-
-def test_an_adaptive_adversary_never_passes_the_limit(ledger: Ledger) -> None:
-    """The next release's noise depends on what came before, here at random; the sum at the fixed order holds."""
-    rng = np.random.default_rng(7)
-    population = ledger.population("trial")
-    for n in range(60):
-        sigma = float(np.exp(rng.uniform(0.5, 5)))
-        event = dpa.SelfComposedDpEvent(dpa.PoissonSampledDpEvent(0.05, dpa.GaussianDpEvent(sigma)), 10) if n % 3 else DiscreteGaussianDpEvent(sigma)
-        try:
-            reserve(ledger, f"a{n}", event)
-        except BudgetExceeded:
-            continue
-    charged = [ledger.reservation(f"a{n}") for n in range(60)]
-    spent = sum(rdp(held.event, population.order) for held in charged if held)
-    assert 0.5 * population.limit_rdp < spent <= population.limit_rdp
-    assert epsilon_of_rdp(population.order, spent, 1e-6) <= 3.0

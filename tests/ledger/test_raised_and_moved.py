@@ -1,0 +1,112 @@
+"""Budgets raised by entries, ledgers moved to PostgreSQL, URLs that cannot be used."""
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from ledger_cases import OPEN, RELEASE, opened, reserve
+
+from pipeline.catalog import HOME_VARIABLE, LEDGER_VARIABLE, Home
+from pipeline.cli import main
+from pipeline.dp import accounting
+from pipeline.ledger import BudgetExceeded, Ledger
+from pipeline.stages import REFUSED
+
+
+@pytest.fixture
+def ledger(where: str) -> Ledger:
+    return opened(where)
+
+
+def fill(ledger: Ledger, name: str) -> int:
+    for number in range(1000):
+        try:
+            reserve(ledger, f"{name}-{number}")
+        except BudgetExceeded:
+            return number
+    raise AssertionError("the budget never ended")
+
+
+def raise_to(ledger: Ledger, epsilon: float, reason: str = "agreed on 3 May") -> object:
+    return ledger.raise_budget("trial", epsilon=epsilon, reason=reason, by="custodian")
+
+
+def test_a_raised_budget_admits_more_at_the_same_order(ledger: Ledger) -> None:
+    before, n_before = ledger.population("trial"), fill(ledger, "a")
+    raised = raise_to(ledger, 5.0)
+    assert (raised.epsilon, raised.opened_epsilon, raised.order) == (5.0, 3.0, before.order)
+    assert raised.limit_rdp == pytest.approx(accounting.rdp_limit(before.order, 5.0, 1e-6))
+    assert accounting.epsilon_of_rdp(raised.order, raised.limit_rdp, raised.delta) == pytest.approx(5.0)
+    head = ledger.head()
+    assert raise_to(ledger, 5.0) == raised and ledger.head() == head  # the same again
+    assert n_before + fill(ledger, "b") == int(raised.limit_rdp / accounting.rdp(RELEASE, raised.order))
+    assert ledger.balance("trial").epsilon_spent <= 5.0
+    ledger.open_population("trial", **OPEN)  # the declaration is that of the opening, and stays so
+    assert ledger.population("trial") == raised
+    assert [entry.kind for entry in ledger.entries("trial")][n_before + 1] == "raised"
+
+
+@pytest.mark.parametrize(("epsilon", "reason", "message"), [
+    (5.1, "more", "ceiling of epsilon 5, asked for 5.1"), (3.0, "the same", "only ever raised"), (2.0, "less", "only ever raised"),
+    (4.0, " ", "needs a reason")])
+def test_what_no_entry_may_do(ledger: Ledger, epsilon: float, reason: str, message: str) -> None:
+    head = ledger.head()
+    with pytest.raises(ValueError, match=message):
+        raise_to(ledger, epsilon, reason)
+    assert ledger.head() == head
+
+
+def test_a_file_moves_to_a_database_entry_by_entry(tmp_path: Path, database: str) -> None:
+    old, new = opened(str(tmp_path / "ledger.db")), Ledger(database)
+    reserve(old, "r1")
+    entries, head = old.entries(), old.head()
+    old.move_to(new, by="custodian")
+    old.move_to(new, by="custodian")  # as after a crash
+    assert new.entries() == entries and new.head() == head
+    new.verify({"the card of r1": head})
+    for use in (lambda: reserve(old, "r2"), lambda: old.balance("trial"), old.head):
+        with pytest.raises(ValueError, match=r"was moved to .*closed"):
+            use()
+    reserve(new, "r2")
+    assert new.balance("trial").n_releases == 2
+    old.move_to(new, by="custodian")
+    assert len(new.entries()) == len(entries) + 1
+
+
+def test_a_database_in_use_takes_no_other_ledger(tmp_path: Path, database: str) -> None:
+    old, new = opened(str(tmp_path / "ledger.db")), opened(database)
+    reserve(new, "theirs")
+    reserve(old, "r1")
+    with pytest.raises(ValueError, match="holds other entries"):
+        old.move_to(new, by="custodian")
+    reserve(old, "r2")  # still open
+
+
+def test_where_the_ledger_of_a_home_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = Home(tmp_path)
+    assert home.ledger == str(tmp_path / "state" / "ledger.db")
+    home.state.mkdir()
+    home.ledger_url.write_text("postgresql://noted@host/ledger\n", encoding="utf-8")
+    assert home.ledger == "postgresql://noted@host/ledger"
+    monkeypatch.setenv(LEDGER_VARIABLE, "postgresql://said@host/ledger")
+    assert home.ledger == "postgresql://said@host/ledger"
+
+
+@pytest.mark.parametrize(("url", "message"), [("mysql://a@b/c", "not mysql"), ("postgresql://u:secret@127.0.0.1:1/x", "server down"),
+                                              ("://", "cannot be read")])
+def test_a_url_that_leads_nowhere_is_said_clearly_and_without_its_password(url: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message) as refusal:
+        Ledger(url).entries()
+    assert "secret" not in str(refusal.value)
+
+
+def test_the_command_moves_the_home_and_every_later_command_uses_the_database(tmp_path: Path, database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(HOME_VARIABLE, str(tmp_path))
+    monkeypatch.delenv(LEDGER_VARIABLE, raising=False)
+    home = Home.find()
+    reserve(opened(home.ledger), "r1")
+    assert main(["ledger", "move", database]) == 0
+    assert home.ledger == database and home.ledger_url.stat().st_mode & 0o077 == 0 and not home.ledger_file.exists()
+    reserve(Ledger(home.ledger), "r2")
+    assert main(["ledger", "verify"]) == 0 and Ledger(database).balance("trial").n_releases == 2
+    assert main(["ledger", "move", database]) == REFUSED

@@ -1,0 +1,118 @@
+"""Cohorts: at first sight by the declared column, later by the register alone (privacy_rules.md 16)."""
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from datetime import date
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from pipeline import schema
+from pipeline.audit import cohorts as audit
+from pipeline.audit.findings import perform
+from pipeline.catalog import Home
+from pipeline.declaration import DeclarationError
+from pipeline.dp.events import DiscreteGaussianDpEvent
+from pipeline.ledger import Ledger
+from pipeline.restricted import cohorts, train
+from pipeline.restricted.cohorts import Register, at_first_sight
+
+
+@pytest.fixture
+def declared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> schema.Schema:
+    monkeypatch.setenv("SYNDASERA_HOME", str(tmp_path / "home"))
+    path = tmp_path / "declared.yaml"
+    path.write_text(audit.DECLARATION)
+    return schema.load(path)
+
+
+def people(*joined: date | None) -> pl.DataFrame:
+    return pl.DataFrame({"patient_id": range(len(joined)), "joined": list(joined)}, schema={"patient_id": pl.Int64, "joined": pl.Date})
+
+
+def outside(declared: schema.Schema, named: tuple[str, ...], patients: pl.DataFrame) -> list[int]:
+    return cohorts.outside(declared, named, Register(Home.find(), declared), patients)["patient_id"].to_list()
+
+
+def test_first_sight_sorts_everybody(declared: schema.Schema) -> None:
+    assert declared.population.cohorts == ("early", "late")
+    seen = at_first_sight(declared.population.cohorts_by, people(date(2012, 5, 1), date(2013, 12, 31), date(2014, 1, 1), None, date(2000, 1, 1)))
+    assert seen.to_list() == ["early", "early", "late", "early", "early"]
+    assert at_first_sight(declared.population.cohorts_by, people()).to_list() == []
+
+
+def test_nobody_moves_whoever_asks_first(declared: schema.Schema) -> None:
+    first = people(date(2012, 5, 1), date(2015, 1, 1))
+    assert outside(declared, ("early",), first) == [1]
+    moved = people(date(2015, 5, 1), date(2012, 1, 1), date(2015, 1, 1))
+    assert outside(declared, ("early",), moved) == [1, 2]
+    assert outside(declared, ("late",), moved) == [0]
+    assert outside(declared, ("early", "late"), moved) == outside(declared, (), moved) == []
+
+
+def test_the_register_holds_hashes_and_takes_no_change(declared: schema.Schema) -> None:
+    outside(declared, (), people(date(2012, 5, 1)))
+    path = Home.find().cohorts("audit_cohorts")
+    with sqlite3.connect(path) as connection:
+        assert [len(identity) for (identity,) in connection.execute("SELECT identity FROM patient")] == [32]
+        for statement in ("UPDATE patient SET cohort = 'late'", "DELETE FROM patient"):
+            with pytest.raises(sqlite3.IntegrityError, match="nobody leaves"):
+                connection.execute(statement)
+
+
+def test_a_lost_register_or_key_or_another_dataset_stops_the_run(declared: schema.Schema, tmp_path: Path) -> None:
+    home = Home.find()
+    outside(declared, ("early",), people(date(2012, 5, 1)))
+    other = tmp_path / "other.yaml"
+    other.write_text(audit.DECLARATION.replace("dataset: audit_cohorts", "dataset: another"))
+    with pytest.raises(ValueError, match="those of dataset audit_cohorts"):
+        Register(home, schema.load(other))
+    shutil.move(home.keys, tmp_path / "keys")
+    with pytest.raises(ValueError, match="another permanent key"):
+        Register(home, declared)
+    shutil.rmtree(home.keys)
+    shutil.move(tmp_path / "keys", home.keys)
+    open_in(Ledger(home.ledger), declared).reserve("r1", "audit_cohorts", DiscreteGaussianDpEvent(9.0), by="t", source_label="l", cohorts=["early"])
+    home.cohorts("audit_cohorts").unlink()
+    with pytest.raises(ValueError, match="register of cohorts is gone"):
+        Register(home, declared)
+
+
+def open_in(ledger: Ledger, declared: schema.Schema) -> Ledger:
+    held = declared.population
+    ledger.open_population(held.name, universe=held.universe, nominal_size=held.nominal_size, epsilon=held.epsilon, delta=held.delta,
+                           ceiling_epsilon=held.ceiling_epsilon, kind=held.kind, reason="tests", by="tests", cohorts=held.cohorts)
+    return ledger
+
+
+@pytest.mark.parametrize(("old", "new", "message"), [
+    ("    patient: id\n", "", "no patient's id"), ("column: joined", "column: left", "no static column of dates"),
+    ("late: 2014-01-01", "late: 2011-01-01", "ascending"), (", late: 2014-01-01", "", "at least two"),
+    ("early: 2012-01-01", "early: 3", "dates or numbers")])
+def test_cohorts_that_cannot_be_kept_are_refused(declared: schema.Schema, tmp_path: Path, old: str, new: str, message: str) -> None:
+    path = tmp_path / "wrong.yaml"
+    path.write_text(audit.DECLARATION.replace(old, new))
+    with pytest.raises(DeclarationError, match=message):
+        schema.load(path)
+
+
+def test_the_audit_holds_and_finds_a_cohort_that_moves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    check = audit.CHECKS[0]
+    clean = perform(check, tmp_path / "clean")
+    assert clean.finding.held, clean.finding.said
+    monkeypatch.setattr(Register, "fixed", lambda self, identities, seen: seen)  # "the column says it already"
+    assert "were opened in both cohorts" in (found := perform(check, tmp_path / "moving")).finding.said and not found.finding.held
+
+
+def test_rows_of_other_cohorts_than_charged_are_not_trained_on(declared: schema.Schema) -> None:
+    from pipeline import params
+    from pipeline.catalog import project_root
+
+    ledger = Ledger(Home.find().ledger)
+    open_in(ledger, declared).reserve("r-1", "audit_cohorts", DiscreteGaussianDpEvent(9.0), by="t", source_label="l", cohorts=["early"])
+    settings = params.load(project_root() / "params.yaml")
+    object.__setattr__(settings.release, "id", "r-1")
+    with pytest.raises(ValueError, match=r"charged to the cohorts early, and its rows are those of \(all\)"):
+        train._refuse_other_cohorts(ledger, settings)
