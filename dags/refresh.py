@@ -53,7 +53,11 @@ with DAG(
     # A rejection skips what stands right behind the approval task; the stage approve must run all the same, to record it.
     answered = EmptyOperator(task_id="answered")
     approve = stage("approve", ANSWER, trigger_rule="none_failed_min_one_success")
+    reserve = stage("reserve")
+    # Green: the budget runs low, its log says what to do. Skipped: all is well. It stops nothing.
+    budget_is_low = command("budget_is_low", "python -m pipeline budget-is-low", cwd=f"{Home.find().runs}/{RELEASE_ID}")
 
-    chain(check, prepare, stage("ingest"), stage("validate"), stage("reserve"), stage("train"), stage("sample"), evaluate, approve,
+    chain(check, prepare, stage("ingest"), stage("validate"), reserve, stage("train"), stage("sample"), evaluate, approve,
           stage("publish"))
     chain(evaluate, needs_approval, approval, answered, approve)
+    chain(reserve, budget_is_low)

@@ -76,6 +76,11 @@ class Home:
         return self.state / "airflow"
 
     @property
+    def budget_report(self) -> Path:
+        """The newest report on every population's budget. Restricted."""
+        return self.state / "budget"
+
+    @property
     def mlflow_database(self) -> Path:
         return self.root / "mlruns" / "mlflow.db"
 
@@ -162,6 +167,11 @@ class Restricted:
     def reservation(self) -> Path:
         """The joint mechanism with all noise fixed, as reserved in the ledger."""
         return self.root / "reservation.json"
+
+    @property
+    def budget(self) -> Path:
+        """Where the population stands after the charge, and the warning where little is left. No DVC output: it is of the moment."""
+        return self.root / "budget.json"
 
     @property
     def checkpoints(self) -> Path:

@@ -56,6 +56,7 @@ def parser(whole: bool = True) -> argparse.ArgumentParser:
     _add_tools(commands, whole)
     _add_ledger(commands)
     _add_keeping(commands)
+    _add_budget(commands)
     _add_services(commands)
     return top
 
@@ -204,6 +205,14 @@ def _add_keeping(commands: argparse._SubParsersAction) -> None:
     _add(commands, "status", "services, sources, populations and releases at a glance", _lazy("keeping", "status"))
     _add(commands, "clean-check", "exit code 2 where the ledger holds a population that is neither simulated nor public",
          _lazy("keeping", "clean_check"))
+
+
+def _add_budget(commands: argparse._SubParsersAction) -> None:
+    told = _add(commands, "budget-report", "write how every population's budget was spent: a page, a picture and figures", _lazy("budget", "tell"))
+    told.add_argument("--out", type=Path, help="a folder for the report alone; default: state/budget")
+    told.add_argument("--mlflow", action="store_true", help="put it into MLflow as well, experiment `budget`")
+    _add(commands, "budget-is-low", "in a workspace: exit code 0 where its population's budget runs low after the charge, 99 where not",
+         _lazy("budget", "is_low"))
 
 
 def _add_services(commands: argparse._SubParsersAction) -> None:

@@ -37,14 +37,22 @@ class ReleaseParams:
 
 @dataclass(frozen=True, kw_only=True)
 class PrivacyParams:
+    """`warn_...` change nothing about a release: below them, people are told that the budget runs low."""
+
     epsilon: float
     delta: float
+    warn_below_share: float = 0.2
+    warn_below_releases: int = 3
 
     def __post_init__(self) -> None:
         if not self.epsilon > 0:
             raise ValueError(f"privacy.epsilon must be positive, is {self.epsilon}")
         if not 0 < self.delta <= 1e-6:
             raise ValueError(f"privacy.delta must be in (0, 1e-6], is {self.delta} (privacy_rules.md 15)")
+        if not 0 <= self.warn_below_share < 1:
+            raise ValueError(f"privacy.warn_below_share must be in [0, 1), is {self.warn_below_share}")
+        if self.warn_below_releases < 0:
+            raise ValueError(f"privacy.warn_below_releases must be at least 0, is {self.warn_below_releases}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,6 +111,7 @@ class PublishParams:
 @dataclass(frozen=True, kw_only=True)
 class ScheduleParams:
     refresh: str
+    budget_report: str = "0 6 * * 1"
 
 
 @dataclass(frozen=True, kw_only=True)

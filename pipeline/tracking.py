@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 EXPERIMENT = "releases"
+BUDGET_EXPERIMENT = "budget"
+MOST_METRICS = 1000  # in one call
 ALIAS = "released"
 AIRFLOW_RUN_VARIABLE = "AIRFLOW_CTX_DAG_RUN_ID"
 
@@ -61,8 +63,10 @@ def sync(home: Home, workspace: Workspace) -> str:
         if attempt not in known:
             _log_stage(client, parent, entry, attempt)
     facts = _reserved_facts(workspace)
+    low = files.read_json(workspace.restricted.budget, {}).get("warning")
     tags = {"dataset": release.dataset, "data_id": release.data_id, "source_label": release.source_label,
-            "code_version": code_version(project_root()), "drawn_from": getattr(release, "drawn_from", None), **facts.tags}
+            "code_version": code_version(project_root()), "drawn_from": getattr(release, "drawn_from", None),
+            "budget_warning": low, "mlflow.note.content": f"**Low budget:** {low}." if low else None, **facts.tags}
     tags["airflow_run"] = next((entry.airflow_run for entry in reversed(noted) if entry.airflow_run), None)
     for key, value in tags.items():
         if value is not None:
@@ -116,6 +120,28 @@ def publish_model(release_id: str, model: Path) -> str:
     return version
 
 
+def publish_budget(home: Home, folder: Path, head: str, day: str, series: Mapping[str, Sequence[tuple[int, datetime, float]]]) -> str:
+    """One run per report in the experiment `budget`: the files of `folder`, and {figure: [(step, time, value)]} as metrics; returns its id.
+
+    The same head on the same day keeps its run, unless that was cut off.
+    """
+    from mlflow.entities import Metric
+
+    client = client_of(home)
+    experiment = _experiment(client, home, BUDGET_EXPERIMENT)
+    for run in client.search_runs([experiment], f"tags.chain_head = '{head}' and tags.date = '{day}'"):
+        if run.info.status == "FINISHED":
+            return str(run.info.run_id)
+        client.delete_run(run.info.run_id)
+    made = str(client.create_run(experiment, tags={"kind": "budget_report", "chain_head": head, "date": day}, run_name=f"budget {day}").info.run_id)
+    metrics = [Metric(name, value, int(at.timestamp() * 1000), step) for name, points in series.items() for step, at, value in points]
+    for first in range(0, len(metrics), MOST_METRICS):
+        client.log_batch(made, metrics=metrics[first:first + MOST_METRICS])
+    client.log_artifacts(made, str(folder))
+    client.set_terminated(made, "FINISHED")
+    return made
+
+
 def code_version(root: Path) -> str:
     """The commit of the code, with `+changes` where the tree differs from it; `unknown` outside git."""
     git = ["git", "-C", str(root)]
@@ -149,11 +175,11 @@ def ensure(home: Home) -> None:
     _experiment(client_of(home), home)
 
 
-def _experiment(client: MlflowClient, home: Home) -> str:
-    held = client.get_experiment_by_name(EXPERIMENT)
+def _experiment(client: MlflowClient, home: Home, name: str = EXPERIMENT) -> str:
+    held = client.get_experiment_by_name(name)
     if held is not None:
         return str(held.experiment_id)
-    return str(client.create_experiment(EXPERIMENT, artifact_location=home.mlflow_artifacts.resolve().as_uri()))
+    return str(client.create_experiment(name, artifact_location=home.mlflow_artifacts.resolve().as_uri()))
 
 
 def _parent(client: MlflowClient, experiment: str, release_id: str, dataset: str) -> str:

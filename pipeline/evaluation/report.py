@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+BANNER = "Restricted: shows figures of real patients. It does not leave the restricted zone."
 STYLE = """
 :root { --ink: #1f2a33; --soft: #5c6b77; --line: #d8dee3; --warn: #8a1f2b; }
 body { font: 16px/1.5 system-ui, sans-serif; color: var(--ink); max-width: 62rem; margin: 2rem auto; padding: 0 1.2rem; }
@@ -30,13 +31,13 @@ def _cell(value: Any) -> str:
     return f"<td>{html.escape(str(value))}</td>"
 
 
-def page(title: str, subtitle: str, sections: Mapping[str, str]) -> str:
-    """The whole document. `sections`: heading -> HTML."""
+def page(title: str, subtitle: str, sections: Mapping[str, str], banner: str = BANNER) -> str:
+    """The whole document. `sections`: heading -> HTML; `banner`: why it is restricted."""
     contents = " · ".join(f'<a href="#{index}">{html.escape(name)}</a>' for index, name in enumerate(sections))
     body = "".join(f'<h2 id="{index}">{html.escape(name)}</h2>{content}' for index, (name, content) in enumerate(sections.items()))
     return (f'<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
             f"<title>{html.escape(title)}</title><style>{STYLE}</style></head><body>"
-            f'<p class="banner">Restricted: shows figures of real patients. It does not leave the restricted zone.</p>'
+            f'<p class="banner">{html.escape(banner)}</p>'
             f'<h1>{html.escape(title)}</h1><p class="soft">{html.escape(subtitle)}</p><p>{contents}</p>{body}</body></html>')
 
 

@@ -8,6 +8,7 @@ import getpass
 import logging
 
 from pipeline import files
+from pipeline.budget import warning
 from pipeline.catalog import Home, Workspace
 from pipeline.dp import events
 from pipeline.ledger import Ledger, Reservation
@@ -20,7 +21,7 @@ logger = logging.getLogger(__name__)
 
 
 def run(workspace: Workspace, params: Params, schema: Schema) -> None:
-    """Writes `restricted/reservation.json`. The same run twice charges once.
+    """Writes `restricted/reservation.json`, and `restricted/budget.json` with a warning where little is left. The same run twice charges once.
 
     Raises BudgetExceeded (nothing was charged; the message says what fits), ReservationConflict, or ValueError before validate has passed.
     """
@@ -44,6 +45,10 @@ def run(workspace: Workspace, params: Params, schema: Schema) -> None:
         "at": held.at, "head": held.entry_hash, "source_label": held.source_label, "mechanisms": made.mechanisms(),
         "event": events.to_json(held.event), "plan": made.to_json()})
     logger.info("reserve: entry %d of the ledger holds epsilon %.4g for %s", held.entry, held.epsilon, held.population)
+    standing = warning.after_charge(ledger, held, params.privacy)
+    files.write_json(workspace.restricted.budget, standing)
+    if standing["warning"]:
+        logger.warning("LOW BUDGET: %s", standing["warning"])
 
 
 def noted_heads(home: Home) -> dict[str, str]:

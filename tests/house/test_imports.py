@@ -13,7 +13,7 @@ RANKS = {
     "schema": 1, "schema_fields": 1, "schema_events": 1, "schema_reader": 1, "params": 1, "sources": 1, "source_paths": 1, "stages": 1,
     "registry_tables": 2, "registries": 2, "rules": 3, "models": 3, "simulator": 3,
     "ledger_chain": 1, "ledger_values": 2, "ledger_refusals": 3, "ledger": 4,
-    "tracking": 4, "evaluation": 4, "expectations": 4, "checks": 4, "workspace": 5, "draws": 6, "synthetic_gate": 5,
+    "tracking": 4, "evaluation": 4, "expectations": 4, "checks": 4, "workspace": 5, "draws": 6, "synthetic_gate": 5, "budget": 5,
     "released": 6, "restricted": 7, "services": 7, "airflow_api": 7, "audit": 8, "commands": 9, "cli": 10, "__main__": 11, "__init__": 0,
 }
 LAZY = {("schema", "schema_reader")}  # schema.load is the front door of its own reader

@@ -18,7 +18,7 @@ import psutil
 import pytest
 from ruamel.yaml import YAML
 
-from pipeline import files, registries, services, sources
+from pipeline import files, registries, services, sources, tracking
 from pipeline.airflow_api import AirflowApi
 from pipeline.catalog import HOME_VARIABLE, Home, project_root
 from pipeline.commands.follow import log_lines
@@ -80,14 +80,16 @@ def _tell(home: Home, api: AirflowApi) -> Walk:
     _run(walk, api, "refresh", "first-1", {"dataset": POPULATION}, _killer(walk, home))
     _run(walk, api, "refresh", "again-1", {"dataset": POPULATION})
     _declare(home, "second", date(2023, 3, 31))
-    _settings(home, self_approve=False)
+    _settings(home, self_approve=False, warn_below_share=0.99)
     _run(walk, api, "refresh", "second-1", {"dataset": POPULATION}, _approver(api))
     _run(walk, api, "draw", "drawn-1", {"model_of": "first-1", "rows": 30})
+    _run(walk, api, "budget_report", "report-1", {})
     return walk
 
 
-def _settings(home: Home, *, self_approve: bool) -> None:
+def _settings(home: Home, *, self_approve: bool, warn_below_share: float = 0.01) -> None:
     settings = YAML(typ="safe").load((project_root() / "params.yaml").read_text())
+    settings["privacy"] |= {"warn_below_share": warn_below_share, "warn_below_releases": 1}
     settings["train"] |= SMALL
     settings["release"]["rows"] = 60
     settings["approve"]["self_approve"] = self_approve
@@ -225,6 +227,24 @@ def test_a_draw_is_free(walk):
     assert walk.states["drawn-1"] == "success", _said(walk)
     assert walk.entries["drawn-1"] == walk.entries["second-1"]
     assert json.loads((walk.home.published / "drawn-1" / "manifest.json").read_text())["drawn_from"] == "first-1"
+
+
+def test_a_low_budget_is_a_green_task_and_stops_nothing(walk):
+    assert walk.tasks["first-1"]["budget_is_low"][0] == "skipped"
+    assert walk.tasks["second-1"]["budget_is_low"][0] == "success" and walk.states["second-1"] == "success"
+    assert walk.tasks["again-1"]["budget_is_low"][0] == "skipped"
+    for task in ("reserve", "budget_is_low"):
+        assert any(line.startswith(f"second-1 {task}:") and "LOW BUDGET" in line and POPULATION in line for line in walk.log)
+        assert not any(line.startswith(f"first-1 {task}:") and "LOW BUDGET" in line for line in walk.log)
+
+
+def test_the_budget_report_is_on_disk_and_in_mlflow(walk):
+    assert walk.states["report-1"] == "success", _said(walk)
+    figures = json.loads((walk.home.budget_report / "figures.json").read_text())["populations"][POPULATION]
+    assert figures["releases"] == {"reserved": 0, "released": 2, "abandoned": 0}
+    client = tracking.client_of(walk.home)
+    [run] = client.search_runs([client.get_experiment_by_name(tracking.BUDGET_EXPERIMENT).experiment_id])
+    assert run.data.tags["chain_head"] == Ledger(walk.home.ledger).head()
 
 
 def test_only_the_answer_of_a_person_went_through_xcom(walk):

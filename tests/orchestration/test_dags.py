@@ -9,10 +9,12 @@ import sys
 import pytest
 
 from pipeline.catalog import project_root
+from pipeline.params import load
 from pipeline.stages import REFUSED, STAGES
 
 REFRESH = {
-    "check_source": ["prepare"], "prepare": ["ingest"], "ingest": ["validate"], "validate": ["reserve"], "reserve": ["train"],
+    "check_source": ["prepare"], "prepare": ["ingest"], "ingest": ["validate"], "validate": ["reserve"],
+    "reserve": ["budget_is_low", "train"], "budget_is_low": [],
     "train": ["sample"], "sample": ["evaluate"], "evaluate": ["approve", "needs_approval"], "needs_approval": ["approval"],
     "approval": ["answered"], "answered": ["approve"], "approve": ["publish"], "publish": [],
 }
@@ -24,7 +26,7 @@ import json, sys, time
 import airflow.sdk, airflow.providers.standard.operators.bash, airflow.providers.standard.operators.hitl
 import airflow.providers.standard.operators.empty
 before, started = set(sys.modules), time.monotonic()
-import dags.refresh, dags.draw
+import dags.refresh, dags.draw, dags.budget_report
 seconds, new = time.monotonic() - started, set(sys.modules) - before
 from dags.stages import NotAfterRefusal
 def told(dag):
@@ -40,6 +42,7 @@ policy = NotAfterRefusal()
 def action(code):
     return policy.evaluate(Exception(f"The command returned a non-zero exit code {code}."), 1, 2).action.value
 print(json.dumps({"seconds": seconds, "new": sorted(new), "refresh": told(dags.refresh.dag), "draw": told(dags.draw.dag),
+                  "budget_report": told(dags.budget_report.dag), "schedule": str(dags.budget_report.dag.timetable.expression),
                   "after": {code: action(code) for code in (1, 2, 137)}}, default=str))
 """
 
@@ -55,6 +58,14 @@ def parsed(tmp_path_factory: pytest.TempPathFactory) -> dict:
 def test_the_arrows_are_the_expected_ones(parsed):
     assert parsed["refresh"]["edges"] == REFRESH
     assert parsed["draw"]["edges"] == DRAW
+    assert parsed["budget_report"]["edges"] == {"budget_report": []}
+
+
+def test_the_budget_report_is_weekly_and_does_what_the_command_line_does(parsed):
+    assert parsed["schedule"] == load(project_root() / "params.yaml").schedule.budget_report == "0 6 * * 1"
+    assert parsed["budget_report"]["commands"] == {"budget_report": "python -m pipeline budget-report --mlflow"}
+    assert parsed["budget_report"]["first"] == ["None", "0:00:00"] and parsed["budget_report"]["catchup"] is False
+    assert parsed["refresh"]["commands"]["budget_is_low"] == "python -m pipeline budget-is-low"
 
 
 def test_parsing_loads_nothing_heavy(parsed):
@@ -71,11 +82,11 @@ def test_every_stage_is_one_task_that_runs_it_by_dvc_without_run_cache(parsed):
 
 
 def test_nothing_of_a_command_goes_through_xcom(parsed):
-    assert parsed["refresh"]["xcom"] == parsed["draw"]["xcom"] == []
+    assert parsed["refresh"]["xcom"] == parsed["draw"]["xcom"] == parsed["budget_report"]["xcom"] == []
 
 
 def test_what_a_person_types_never_becomes_shell_text(parsed):
-    for dag in ("refresh", "draw"):
+    for dag in ("refresh", "draw", "budget_report"):
         assert not any("{{" in command for command in parsed[dag]["commands"].values())
 
 
