@@ -4,6 +4,7 @@ Budget is spent when reserved: a crash can waste it and can never overspend it. 
 population was opened (Feldman and Zrnic 2021, arxiv.org/abs/2008.11193; privacy_rules.md 14): the sum over all entries, whatever became
 of the release, stays within the limit. What happened to a release is read from its entries; no entry ever changes.
 """
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -122,6 +123,8 @@ class Ledger:
         check_cohorts(opened, named)
         cost = accounting.rdp(event, opened.order)
         epsilon = accounting.epsilon(event, opened.delta)  # before the lock: it takes a moment
+        if not math.isfinite(epsilon):
+            raise ValueError(f"{release_id}: at delta {opened.delta:g} the mechanism keeps no finite epsilon, so it was refused; add noise")
         with self._chain.writing() as writer:
             if held := reservations_in(writer.entries).get(release_id):
                 check_same(held, state_in(writer.entries, release_id), population, event, source_label, plan_sha256, named)

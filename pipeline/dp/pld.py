@@ -128,7 +128,7 @@ def _cell_masses(cuts: Array, mean: float, sigma: float) -> Array:
 
 def _split(mass: Array, other: Array, low: Array, high: Array) -> Array:
     """Cells with losses in [low, high] moved to their ends, keeping `mass` and, where possible, `other`: [n + 1]."""
-    upper = (mass - other * np.exp(low)) / -np.expm1(low - high)
+    upper = (mass - other * np.exp(low.clip(max=700.0))) / -np.expm1(low - high)  # where clipped, more goes up than must: still a bound
     upper = upper.clip(0.0, mass)
     out = np.append(mass - upper, 0.0)
     out[1:] += upper

@@ -167,7 +167,8 @@ def test_the_budget_of_ten_fits_about_fifty_releases_of_one(ledger: Ledger) -> N
 
 @pytest.mark.parametrize(("population", "event", "message"), [
     ("nobody", RELEASE, "not open.*open: trial"), ("trial", dpa.LaplaceDpEvent(1.0), "does not know"),
-    ("trial", dpa.ComposedDpEvent([]), "empty"), ("trial", dpa.NonPrivateDpEvent(), "does not know")])
+    ("trial", dpa.ComposedDpEvent([]), "empty"), ("trial", dpa.GaussianDpEvent(0.02), "no finite epsilon"),
+    ("trial", dpa.NonPrivateDpEvent(), "does not know")])
 def test_what_cannot_be_charged_is_refused(ledger: Ledger, population: str, event: dpa.DpEvent, message: str) -> None:
     head = ledger.head()
     with pytest.raises(ValueError, match=message):
