@@ -1,7 +1,7 @@
 """Our accounting beside others': dp_accounting's PLD and RDP, Opacus' PRV, and closed forms or exact sums written without either.
 
     python bench/accounting_check.py run       (bench/results/accounting.json)
-    python bench/accounting_check.py write     (docs/benchmarks.md)
+    python bench/accounting_check.py write     (docs/evidence.md)
 
 Exact: Gaussians by Balle and Wang 2018, Theorem 8, and one step of DP-SGD by the same integral over its mixture, with 40 digits; discrete
 Gaussians by convolving their probabilities, as equal blocks share one lattice of losses.
@@ -214,7 +214,7 @@ def main() -> None:
         report.keep_at(RESULTS, rows)
     else:
         rows = report.read(RESULTS)
-        report.between("accounting", "accounting_check.py", table(rows) + "\n\n" + summary(rows))
+        report.between("accounting", "accounting_check.py", table(rows) + "\n\n" + summary(rows), report.EVIDENCE)
 
 
 if __name__ == "__main__":

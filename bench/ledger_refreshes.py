@@ -2,7 +2,7 @@
 
     python bench/ledger_refreshes.py attack --seeds 3       (through the real ledger, SQLite; what is measured already is not run again)
     python bench/ledger_refreshes.py compare
-    python bench/ledger_refreshes.py write                  (docs/benchmarks.md from bench/results/)
+    python bench/ledger_refreshes.py write                  (docs/evidence.md from bench/results/)
 
 The third way, a sum of privacy loss distributions, holds for releases that were all fixed beforehand and for no others: it is here to show
 what the guarantee over adaptive releases costs, and admits nothing.
@@ -111,10 +111,10 @@ def _joint(event: dpa.DpEvent, times: int) -> float:
 
 
 def write() -> None:
-    """The part of docs/benchmarks.md that is this script's."""
+    """The part of docs/evidence.md that is this script's."""
     rows = report.read(FITS)
     picture(rows)
-    report.between("ledger", "ledger_refreshes.py", table(rows) + "\n\n" + attacked(report.read(ATTACKS)))
+    report.between("ledger", "ledger_refreshes.py", table(rows) + "\n\n" + attacked(report.read(ATTACKS)), report.EVIDENCE)
 
 
 def table(rows: list[dict[str, Any]]) -> str:
