@@ -4,7 +4,7 @@ Within a release: the privacy loss distribution (PLD) of everything together, al
 one order, the only sum by which a ledger may admit an adaptively chosen release (Feldman and Zrnic 2021, arxiv.org/abs/2008.11193).
 """
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import dp_accounting as dpa
 import numpy as np
@@ -25,18 +25,24 @@ def epsilon(event: dpa.DpEvent, delta: float) -> float:
     Discrete Gaussians by their exact probabilities, sensitivity 1, composed over blocks; DP-SGD as Poisson-sampled Gaussians, the worse
     of adding and removing. Grid: fine enough that its rounding adds less than about 0.1% (see `_interval`).
     """
-    _check_delta(delta)
+    return epsilons(event, (delta,))[0]
+
+
+def epsilons(event: dpa.DpEvent, deltas: Sequence[float]) -> list[float]:
+    """`epsilon` at each of these deltas, from one composition: the event keeps all the pairs at once."""
+    for delta in deltas:
+        _check_delta(delta)
     leaves = flatten(event)
     if not leaves:
-        return 0.0
+        return [0.0] * len(deltas)
     interval = _interval(leaves)
     both = [(pld.loss_grids(leaf, interval), times) for leaf, times in leaves.items()]
     removed = pld.compose([(grids[0], times) for grids, times in both])
-    worst = pld.epsilon_for_delta(removed, _with_slack(delta))
+    worst = [pld.epsilon_for_delta(removed, _with_slack(delta)) for delta in deltas]
     if all(grids[0] is grids[1] for grids, _ in both):
         return worst
     added = pld.compose([(grids[1], times) for grids, times in both])
-    return max(worst, pld.epsilon_for_delta(added, _with_slack(delta)))
+    return [max(one, pld.epsilon_for_delta(added, _with_slack(delta))) for one, delta in zip(worst, deltas, strict=True)]
 
 
 def rdp(event: dpa.DpEvent, order: float) -> float:
