@@ -21,7 +21,6 @@ from pipeline.audit.canary_data import EXTRACT, Invented
 from pipeline.audit.canary_evidence import Evidence, Replay, Steps, from_counts, from_gradients, own_gradients
 from pipeline.audit.findings import Check, Finding
 from pipeline.dp import accounting, one_run
-from pipeline.dp.events import composed
 from pipeline.dp.marginals import MeasurementStore
 from pipeline.dp.noise import NoiseStream
 from pipeline.dp.one_run import Guesses
@@ -109,11 +108,12 @@ def _evidence(data: Invented, made: Plan, model: Synthesizer, counts: Path, step
     critic = made.table.critic(made.table_scale)
     if critic is not None:
         network = Critic(one_hot.shape[1], made.table.settings.critic_width)
-        found["critic"] = (critic.dp_event, from_gradients(steps.of(critic), partial(_at, network, lambda: -network(one_hot), torch.arange(len(one_hot)),
-                                                                                    len(one_hot), ()), n, data.copies))
+        everybodys = partial(_at, network, lambda: -network(one_hot), torch.arange(len(one_hot)), len(one_hot), ())
+        found["critic"] = (critic.dp_event, from_gradients(steps.of(critic), everybodys, n, data.copies))
     if made.pathway is not None and model.pathway is not None:
         sgd = made.pathway.sgd(made.pathway_scale)
-        found["sequences"] = (sgd.dp_event, from_gradients(steps.of(sgd), _replayed_pathways(data, made, model, replay), n, data.copies))
+        pathways = _replayed_pathways(data, made, model, replay)
+        found["sequences"] = (sgd.dp_event, from_gradients(steps.of(sgd), pathways, n, data.copies))
     return {"counts": (made.counts_event, from_counts(replay.blocks, n, data.copies)), **found}
 
 
@@ -166,9 +166,9 @@ def audit(invent: Callable[[int, np.random.Generator], Invented], epsilon: float
         whole = [part.figures() for part in parts]
         figures |= {key: float(np.mean([figure[key] for figure in whole])) for key in whole[0]}
     figures |= {f"{path}: refuted": float(path in refuted) for path in told}
-    bounds = ", ".join(f"{path} at least {figures[f'{path}: lower bound, Gaussian']:.2f} of {figures[f'{path}: claimed epsilon']:.2f}" for path in told)
-    return Finding(held=not refuted, figures=figures, said=f"{coins} coins, epsilon by what was guessed (95%) of what is claimed: {bounds}"
-                   + (f"; refuted: {', '.join(refuted)}" if refuted else ""))
+    bounds = ", ".join(f"{figures[f'{path}: lower bound, Gaussian']:.2f} of {figures[f'{path}: claimed epsilon']:.2f} ({path})" for path in told)
+    said = f"{coins} coins: epsilon is at least (95%) this part of what is claimed: {bounds}"
+    return Finding(held=not refuted, figures=figures, said=said + (f"; refuted: {', '.join(refuted)}" if refuted else ""))
 
 
 def _check(name: str, invent: Callable[[int, np.random.Generator], Invented], epsilon: float, coins: int, runs: int, long: bool) -> Check:

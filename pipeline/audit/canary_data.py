@@ -80,9 +80,9 @@ def sequences(n_canaries: int, rng: np.random.Generator, *, kinds: int = 150, co
     declared = schema.load(project_root() / "datasets" / "simulated_pathways.yaml")
     size = kinds * copies
     declared = replace(declared if whole else _few(declared), population=replace(declared.population, nominal_size=size))
-    train = TrainParams(shares={"table": 0.2, "pathway": 0.8}, table={"codes": 60, "steps": 20, "max_bins": 8}, device="cpu", checkpoint_steps=50, pathway={
-        "steps": 4, "expected_batch_size": size // 2, "l2_clip_norm": 0.1, "width": 8, "calibration_share": 0.5, "passes": 0,
-        "calibration_patients": 200})
+    train = TrainParams(shares={"table": 0.2, "pathway": 0.8}, table={"codes": 60, "steps": 20, "max_bins": 8}, device="cpu", checkpoint_steps=50,
+                        pathway={"steps": 4, "expected_batch_size": size // 2, "l2_clip_norm": 0.1, "width": 8, "calibration_share": 0.5,
+                                 "passes": 0, "calibration_patients": 200})
     log = to_log(declared, registry_tables(view(draw_lifetimes(kinds, int(rng.integers(2**31)), lambda text: None), EXTRACT), 1))
     assert log.events is not None
     made = synthesizer.plan(declared, PrivacyParams(epsilon=1.0, delta=1e-6), train, EXTRACT)

@@ -176,7 +176,7 @@ def _variance_outside(alike: Array, told: Array, rest: Tensor) -> float:
     within = float(((directions[:, kept].T @ told) ** 2 / values[kept]).sum())
     outside = len(rest) - int(kept.sum())
     if outside < 100:
-        raise ValueError(f"{len(rest)} weights leave too little room beside {int(kept.sum())} gradients to see the noise: fewer canaries, or a wider network")
+        raise ValueError(f"{len(rest)} weights leave no room beside {int(kept.sum())} gradients to see the noise: fewer canaries, or a wider network")
     return max(float(rest.double().square().sum()) - within, 0.0) / outside
 
 
@@ -213,5 +213,5 @@ def own_gradients(network: nn.Module, row_losses: Callable[[], Tensor], owner: T
             ids = given.reshape(len(whose), -1)
             table = made[f"{name}.weight"].view(-1, gradient.shape[1])
             for slot in ids.T:
-                table.index_add_(0, whose * layer.weight.shape[0] + slot, gradient)
+                table.index_add_(0, whose * made[f"{name}.weight"].shape[1] + slot, gradient)
     return torch.cat([value.flatten(1) for value in made.values()], dim=1)
