@@ -2,6 +2,7 @@
 
 The canaries are drawn evenly over the public domains, and their pathways from an untrained network, so that they stand in cells and
 use codes where few others are. Those surely in are of few kinds, several alike: then the auditor can tell what their Poisson samples do.
+Clip norms are small, so that every gradient is clipped and a forgotten clip shows; eight steps at chance one half leave hardly a canary unsampled.
 """
 from __future__ import annotations
 
@@ -66,8 +67,8 @@ def tables(n_canaries: int, rng: np.random.Generator, *, kinds: int = 100, copie
     size = kinds * copies
     declared = replace(declared, population=replace(declared.population, kind="simulated", nominal_size=size))
     train = TrainParams(shares={"table": 1.0, "pathway": 1.0}, pathway={}, device="cpu", checkpoint_steps=50, table={
-        "codes": 60, "steps": 20, "max_bins": 32, "critic_share": 0.3, "critic_steps": 3, "critic_batch": size // 2, "critic_width": 32,
-        "critic_clip_norm": 0.01, "critic_weight_limit": 0.5})
+        "codes": 60, "steps": 20, "max_bins": 32, "critic_share": 0.3, "critic_steps": 8, "critic_batch": size // 2, "critic_width": 32,
+        "critic_clip_norm": 0.01, "critic_weight_limit": 0.5, "critic_learning_rate": 1e-4})
     rows = _numbered(_drawn(declared, n_canaries + kinds, rng))
     return Invented(declared, train, rows.tail(kinds), None, copies, rows.head(n_canaries), None)
 
@@ -81,7 +82,7 @@ def sequences(n_canaries: int, rng: np.random.Generator, *, kinds: int = 150, co
     size = kinds * copies
     declared = replace(declared if whole else _few(declared), population=replace(declared.population, nominal_size=size))
     train = TrainParams(shares={"table": 0.2, "pathway": 0.8}, table={"codes": 60, "steps": 20, "max_bins": 8}, device="cpu", checkpoint_steps=50,
-                        pathway={"steps": 4, "expected_batch_size": size // 2, "l2_clip_norm": 0.1, "width": 8, "calibration_share": 0.5,
+                        pathway={"steps": 8, "expected_batch_size": size // 2, "l2_clip_norm": 0.1, "width": 8, "calibration_share": 0.5,
                                  "passes": 0, "calibration_patients": 200})
     log = to_log(declared, registry_tables(view(draw_lifetimes(kinds, int(rng.integers(2**31)), lambda text: None), EXTRACT), 1))
     assert log.events is not None

@@ -48,10 +48,17 @@ def counts_with_a_part_of_the_noise(divisor: int) -> Callable[[pytest.MonkeyPatc
     return patched
 
 
-FAULTS = tuple(
-    Fault(f"{name} ({'tables' if check == TABLES else 'sequences'})", check, patch, path)
-    for check, gradients in ((TABLES, "critic"), (SEQUENCES, "sequences"))
-    for name, patch, path in (("counts without noise", counts_without_noise, "counts"),
-                              ("gradients without noise", gradients_without_noise, gradients),
-                              ("clip forgotten", clip_forgotten, gradients),
-                              ("a tenth of the noise on counts", counts_with_a_part_of_the_noise(10), "counts")))
+def _faults(dataset: str, epsilon: int, kinds: list[tuple[str, Callable[[pytest.MonkeyPatch], None], str]]) -> list[Fault]:
+    return [Fault(f"{name} ({dataset}, epsilon {epsilon})", f"canaries in {dataset}, epsilon {epsilon}", patch, path) for name, patch, path in kinds]
+
+
+def _of_paths(gradients: str) -> list[tuple[str, Callable[[pytest.MonkeyPatch], None], str]]:
+    """The last is caught at epsilon 1 alone; at 10 it takes three runs to catch the others."""
+    return [("counts without noise", counts_without_noise, "counts"), ("gradients without noise", gradients_without_noise, gradients),
+            ("clip forgotten", clip_forgotten, gradients)]
+
+
+_TENTH = ("a tenth of the noise on counts", counts_with_a_part_of_the_noise(10), "counts")
+FAULTS = tuple(fault for dataset, gradients in (("tables", "critic"), ("sequences", "sequences"))
+               for epsilon, kinds in ((1, [*_of_paths(gradients), _TENTH]), (10, _of_paths(gradients)[:2]))
+               for fault in _faults(dataset, epsilon, kinds))
