@@ -79,7 +79,8 @@ def picture(rows: Rows, out: Path) -> None:
         for place, coins in enumerate(sizes):
             for name, marker, label in (("lower_gaussian", "o", "at least, of Gaussian kind"), ("lower", "x", "at least, by (ε, δ) alone")):
                 points = [(paths.index(row["path"]) + 0.22 * (place - (len(sizes) - 1) / 2), row[name]) for row in mine if row["coins"] == coins]
-                axes.scatter(*zip(*points, strict=True), marker=marker, s=22, color=f"C{place}", label=f"{label}, {coins:,} coins", zorder=3)
+                axes.scatter(*zip(*points, strict=True), marker=marker, s=22, color=f"C{place}", zorder=3, clip_on=False,
+                             label=f"{label}, {coins:,} coins")
         axes.set_xticks(range(len(paths)), paths)
         axes.set(title=f"{dataset}, ε = {epsilon:g}", ylabel="ε at δ = 1e-6", ylim=(0, None))
         axes.spines[["top", "right"]].set_visible(False)
