@@ -4,7 +4,7 @@ Within a release: the privacy loss distribution (PLD) of everything together, al
 one order, the only sum by which a ledger may admit an adaptively chosen release (Feldman and Zrnic 2021, arxiv.org/abs/2008.11193).
 """
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import dp_accounting as dpa
 import numpy as np
@@ -25,12 +25,18 @@ def epsilon(event: dpa.DpEvent, delta: float) -> float:
     Discrete Gaussians by their exact probabilities, sensitivity 1, composed over blocks; DP-SGD as Poisson-sampled Gaussians, the worse
     of adding and removing. Grid: fine enough that its rounding adds less than about 0.1% (see `_interval`).
     """
-    _check_delta(delta)
+    return epsilons(event, (delta,))[0]
+
+
+def epsilons(event: dpa.DpEvent, deltas: Sequence[float]) -> list[float]:
+    """`epsilon` at each of these deltas, from one composition: the event keeps all the pairs at once."""
+    for delta in deltas:
+        _check_delta(delta)
     if not flatten(event):
-        return 0.0
+        return [0.0] * len(deltas)
     removed, added = loss_distributions(event)
-    worst = pld.epsilon_for_delta(removed, _with_slack(delta))
-    return worst if added is removed else max(worst, pld.epsilon_for_delta(added, _with_slack(delta)))
+    directions = (removed,) if added is removed else (removed, added)
+    return [max(pld.epsilon_for_delta(grid, _with_slack(delta)) for grid in directions) for delta in deltas]
 
 
 def loss_distributions(event: dpa.DpEvent) -> tuple[pld.LossGrid, pld.LossGrid]:
