@@ -22,6 +22,7 @@ from pipeline import files, params, registries, schema, tracking, workspace
 from pipeline.audit import cohort
 from pipeline.audit.answers import Answers, answering
 from pipeline.audit.findings import Check, Finding
+from pipeline.audit.hurry import hurried
 from pipeline.audit.visible import Seen, differences, listening, seen, settle_database
 from pipeline.catalog import HOME_VARIABLE, Home, Workspace, project_root
 from pipeline.dp.events import canonical_string
@@ -65,7 +66,7 @@ class Walked:
 def walk_frozen(way: Way, folder: Path, source: Path) -> Walked:
     """All stages in a home of its own, with made-up answers. Raises what a stage raises."""
     home, answers = Home(folder / f"home of {source.name}"), Answers()
-    with walking(way, home), answering(answers), listening() as said:
+    with walking(way, home), hurried(), answering(answers), listening() as said:
         walk(way, home, source)
     held = Ledger(home.ledger).reservation(RELEASE)
     assert held is not None
