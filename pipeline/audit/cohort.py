@@ -36,7 +36,8 @@ DECLARATION = dedent("""\
           sex: {kind: categorical, categories: [F, M], source: invented}
           site: {kind: categorical, categories: [breast, colon, lung], source: invented}
           stage: {kind: ordinal, categories: ["1", "2", "3"], nullable: true, repairs: [unknown_to_missing], source: invented}
-          cost: {kind: continuous, lower: 0, upper: 1000, decimals: 1, atoms: [0], nullable: true, repairs: [out_of_bounds_to_missing], source: invented}
+          cost:
+            {kind: continuous, lower: 0, upper: 1000, decimals: 1, atoms: [0], nullable: true, repairs: [out_of_bounds_to_missing], source: invented}
           relapse: {kind: categorical, categories: ["no", "yes"], nullable: true, source: invented}
           joined: {kind: date, lower: 2012-01-01, upper: 2015-12-31, source: invented}
           left: {kind: date, role: rebuilt, lower: 2012-01-01, upper: 2020-12-31, source: invented, rule: the end of the pathway}

@@ -52,7 +52,7 @@ class Fitted:
 
 def planned(schema: Schema, settings: Mapping[str, Mapping[str, Any]] = SMALL) -> Plan:
     given = params.load(project_root() / "params.yaml")
-    train = dataclasses.replace(given.train, **settings)
+    train = dataclasses.replace(given.train, table=settings["table"], pathway=settings["pathway"])
     return synthesizer.plan(schema, given.privacy, train, cohort.EXTRACT)
 
 

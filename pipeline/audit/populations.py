@@ -42,9 +42,9 @@ def _ask(home: Home, folder: Path) -> dict[str, Callable[[Path], object]]:
         sources.declare(home, OTHER, sources.Source(path=str(path), label="a label", extract_date=cohort.EXTRACT))
         return workspace.make(home, workspace.Request(release_id="second-2", dataset=OTHER))
 
-    def by_hand(path: Path) -> object:
+    def by_hand(path: Path) -> None:
         release = dataclasses.replace(given.release, dataset=OTHER, source=str(path), extract_date=cohort.EXTRACT)
-        return ingest.run(Workspace(folder / "by hand"), dataclasses.replace(given, release=release), declared)
+        ingest.run(Workspace(folder / "by hand"), dataclasses.replace(given, release=release), declared)
 
     return {"a run": by_run, "a declared source": by_declared_source, "params by hand": by_hand}
 

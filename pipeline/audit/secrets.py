@@ -74,7 +74,8 @@ def recording() -> Iterator[Secrets]:
         return drawn
 
     with patch.object(os, "urandom", urandom), patch.object(noise.algorithms.AES, "__init__", keyed), \
-            patch.object(noise.modes.CTR, "__init__", counted), patch.object(NoiseStream, "bits", stream), patch.object(NoiseStream, "normal", normals):
+            patch.object(noise.modes.CTR, "__init__", counted), patch.object(NoiseStream, "bits", stream), \
+            patch.object(NoiseStream, "normal", normals):
         yield found
 
 

@@ -160,7 +160,7 @@ def _keys_of(tables: Mapping[str, pl.DataFrame], patient: str) -> dict[str, list
 
 def _owned(tables: Mapping[str, pl.DataFrame], patient: str, rows: pl.DataFrame) -> pl.Expr:
     """Rows that are the patient's by id, or by key where a table has no id."""
-    keys = {**dict.fromkeys(OWNING, [patient]), **_keys_of(tables, patient)}
+    keys = {**{column: [patient] for column in OWNING}, **_keys_of(tables, patient)}
     column = next(name for name in (*OWNING, *KEYS) if name in rows.columns)
     return pl.col(column).is_in(keys[column])
 

@@ -85,7 +85,8 @@ def _references(home: Home) -> Seen:
 
 
 def _mlflow(home: Home) -> Seen:
-    client, found = tracking.client_of(home), {}
+    client = tracking.client_of(home)
+    found: Seen = {}
     for experiment in client.search_experiments():
         for run in client.search_runs([experiment.experiment_id]):
             name = f"MLflow {run.info.run_name} {run.data.tags.get('attempt', '')}"

@@ -64,7 +64,7 @@ class Walked:
 
 
 def walk_frozen(way: Way, folder: Path, source: Path, score: float) -> Walked:
-    """All stages in a home of its own, with made-up answers. score: what the restricted report says in all its figures. Raises what a stage raises."""
+    """All stages in a home of its own, with made-up answers. score: of all figures in the restricted report. Raises what a stage raises."""
     home, answers = Home(folder / f"home of {source.name}"), Answers()
     with walking(way, home), hurried(), answering(answers), listening() as said:
         walk(way, home, source, score)
@@ -132,8 +132,9 @@ def _say_everywhere(score: float, report: Path) -> None:
 def _open(home: Home, declared: Schema) -> None:
     facts = declared.population
     home.state.mkdir(parents=True, exist_ok=True)
-    Ledger(home.ledger).open_population(facts.name, universe=facts.universe, nominal_size=facts.nominal_size, epsilon=facts.epsilon, delta=facts.delta,
-                                        ceiling_epsilon=facts.ceiling_epsilon, kind=facts.kind, reason="an audit", by="audit")
+    Ledger(home.ledger).open_population(
+        facts.name, universe=facts.universe, nominal_size=facts.nominal_size, epsilon=facts.epsilon, delta=facts.delta,
+        ceiling_epsilon=facts.ceiling_epsilon, kind=facts.kind, reason="an audit", by="audit")
 
 
 def difference(first: Walked, other: Walked) -> str | None:
