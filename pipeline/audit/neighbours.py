@@ -15,13 +15,15 @@ from typing import Any
 from unittest.mock import patch
 
 import numpy as np
+import polars as pl
 
 from pipeline import params
 from pipeline.audit import cohort
 from pipeline.audit.answers import Answers, Asked, answering
 from pipeline.audit.findings import Check, Finding
 from pipeline.audit.hurry import hurried
-from pipeline.audit.model_rows import Rows, model_rows
+from pipeline.audit.model_rows import ID, Rows, model_rows
+from pipeline.audit.stability import ingested
 from pipeline.catalog import project_root
 from pipeline.dp.events import canonical_string
 from pipeline.dp.marginals import MeasurementStore, NoisyCounts
@@ -30,7 +32,8 @@ from pipeline.dp.sgd import DpSgd
 from pipeline.dp.tape import Tape
 from pipeline.models import synthesizer
 from pipeline.models.synthesizer import Plan
-from pipeline.schema import Schema
+from pipeline.schema import Schema, load
+from pipeline.simulator.simulate import simulate
 
 ROUNDING = 1e-4  # of a clip norm: sums of float32
 FIRST = 13_001   # id of a newcomer
@@ -133,9 +136,24 @@ def _with_few(folder: Path) -> Finding:
     return whole if not whole.held else compare(schema, planned(schema), model_rows(cohort.Extract()), newcomers(), folder / "alone")
 
 
+def _registry(folder: Path) -> Finding:
+    """Those with the fewest, some and the most events of a simulated registry, each beside the others."""
+    simulate(70, 21, folder / "source", cohort.EXTRACT, progress=lambda _: None)
+    declared = load(project_root() / "datasets" / "simulated_pathways.yaml")
+    done = ingested(declared, folder / "source", folder)
+    patients, events = pl.read_parquet(done.patients), pl.read_parquet(done.events)
+    by_length = events.group_by(ID).len().sort("len", ID)[ID].to_list()
+    chosen = {"fewest events": by_length[0], "some events": by_length[len(by_length) // 2], "most events": by_length[-1]}
+    rest = ~pl.col(ID).is_in(list(chosen.values()))
+    newcomers = {name: Rows(patients.filter(pl.col(ID) == one), events.filter(pl.col(ID) == one)) for name, one in chosen.items()}
+    return compare(declared, planned(declared), Rows(patients.filter(rest), events.filter(rest)), newcomers, folder)
+
+
 CHECKS: tuple[Check, ...] = (
     Check(name="neighbours of a cohort", family="mechanisms", run=_with_everybody_odd,
           asks="one patient more, of whatever kind, moves every count by one in one cell and every clipped sum by at most the clip norm"),
     Check(name="neighbours of nobody", family="mechanisms", run=_with_few, long=True,
           asks="the same where there was nobody before, and with a recurrent network"),
+    Check(name="neighbours of a registry", family="mechanisms", run=_registry, long=True,
+          asks="the same for all tables and models of a registry: those with the fewest and the most events of a simulated one"),
 )

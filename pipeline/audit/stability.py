@@ -124,31 +124,36 @@ def _registry(folder: Path) -> Finding:
     """A registry extract with a newcomer who copies a treated patient: with keys of her own; with all keys shared; with a cell that is invalid."""
     simulate(120, 3, folder / "base", cohort.EXTRACT, clean=True, progress=lambda _: None)
     declared = schema.load(project_root() / "datasets" / "simulated_pathways.yaml")
-    tables = {path.stem: pl.read_csv(path, infer_schema=False) for path in sorted((folder / "base").glob("*.csv"))}
+    tables = read_tables(folder / "base")
     twin = str(tables["sim_sact_regimen"]["ENCORE_PATIENT_ID"][0])
     before = ingested(declared, folder / "base", folder)
     faults = {}
     for name, own_keys, broken in (("keys of her own", KEYS, None), ("an invalid row", KEYS, "DIAGNOSISDATEBEST"), ("all keys shared", (), None)):
-        copied = _copied(tables, twin, own_keys, broken)
-        (folder / name).mkdir()
-        (folder / name / TRUTH).write_text("{}", encoding="utf-8")
-        for table, rows in tables.items():
-            pl.concat([copied[table].tail(1), rows.reverse(), copied[table].head(-1)]).write_csv(folder / name / f"{table}.csv")
-        own = partial(_of_newcomer, tables, twin, own_keys)
-        faults[name] = moved(before, ingested(declared, folder / name, folder), own=own)
+        source = with_copy(tables, twin, folder / name, own_keys, broken)
+        faults[name] = moved(before, ingested(declared, source, folder), own=partial(_of_newcomer, tables, twin, own_keys))
     return _finding(faults, f"{len(faults)} newcomers to a registry extract", tables["sim_av_patient"].height)
 
 
-def _copied(tables: Mapping[str, pl.DataFrame], twin: str, own_keys: Sequence[str], broken: str | None) -> dict[str, pl.DataFrame]:
-    """The twin's rows under the newcomer's id. Keys in own_keys are new, all others are shared."""
-    copied = {}
+def read_tables(source: Path) -> dict[str, pl.DataFrame]:
+    """A registry extract as text."""
+    return {path.stem: pl.read_csv(path, infer_schema=False) for path in sorted(source.glob("*.csv"))}
+
+
+def with_copy(tables: Mapping[str, pl.DataFrame], twin: str, out: Path, own_keys: Sequence[str] = KEYS, broken: str | None = None) -> Path:
+    """Writes the extract with the twin's rows again, under the id FIRST, before and behind all others in turned order.
+
+    Keys in own_keys are new, all others are shared with the twin. broken: a column that gets a date that there is not.
+    """
+    out.mkdir()
+    (out / TRUTH).write_text("{}", encoding="utf-8")
     for name, rows in tables.items():
         mine = rows.filter(_owned(tables, twin, rows))
         ids = [pl.lit(str(FIRST)).alias(column) for column in OWNING if column in rows.columns]
         keys = [(pl.lit("8") + pl.col(column).str.slice(-9)).alias(column) for column in own_keys if column in rows.columns]
         spoilt = [pl.lit("2016-13-45").alias(broken)] if broken in rows.columns else []
-        copied[name] = mine.with_columns(*ids, *keys, *spoilt)
-    return copied
+        copied = mine.with_columns(*ids, *keys, *spoilt)
+        pl.concat([copied.tail(1), rows.reverse(), copied.head(-1)]).write_csv(out / f"{name}.csv")
+    return out
 
 
 def _keys_of(tables: Mapping[str, pl.DataFrame], patient: str) -> dict[str, list[str]]:
