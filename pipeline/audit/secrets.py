@@ -30,13 +30,15 @@ from pipeline.dp.noise import NoiseStream
 from pipeline.restricted.holdout import KEY_NAME
 
 LEAST = 16  # bytes of a secret that is worth looking for
+CELLS = 12  # of a block's noise
 
 
 @dataclass
 class Secrets:
-    """What was drawn: keys and counters whole; of keystreams and normals every 64-bit word."""
+    """What was drawn: keys and counters whole; of keystreams and normals every 64-bit word; of the noise of counts the first cells."""
 
     keys: set[bytes] = field(default_factory=set)
+    cells: set[bytes] = field(default_factory=set)
     words: list[np.ndarray] = field(default_factory=list)
 
     @property
@@ -48,7 +50,8 @@ class Secrets:
 def recording() -> Iterator[Secrets]:
     """Records what is secret while the block runs. Nothing is made predictable."""
     found, system = Secrets(), os.urandom
-    aes, counter, bits, normal = noise.algorithms.AES.__init__, noise.modes.CTR.__init__, NoiseStream.bits, NoiseStream.normal
+    aes, counter = noise.algorithms.AES.__init__, noise.modes.CTR.__init__
+    bits, normal, discrete = NoiseStream.bits, NoiseStream.normal, NoiseStream.discrete_gaussian
 
     def urandom(size: int) -> bytes:
         drawn = system(size)
@@ -73,9 +76,16 @@ def recording() -> Iterator[Secrets]:
         found.words.append(np.ascontiguousarray(drawn, np.float64).ravel().view(np.uint64))
         return drawn
 
+    def discretes(self: NoiseStream, sigma: float, shape: Any) -> np.ndarray:
+        drawn = discrete(self, sigma, shape)
+        first = drawn.ravel()[:CELLS]
+        if len(np.unique(first)) > CELLS // 2:  # so that it is found by no chance
+            found.cells |= {first.tobytes(), ", ".join(map(str, first)).encode(), ",".join(map(str, first)).encode()}
+        return drawn
+
     with patch.object(os, "urandom", urandom), patch.object(noise.algorithms.AES, "__init__", keyed), \
             patch.object(noise.modes.CTR, "__init__", counted), patch.object(NoiseStream, "bits", stream), \
-            patch.object(NoiseStream, "normal", normals):
+            patch.object(NoiseStream, "normal", normals), patch.object(NoiseStream, "discrete_gaussian", discretes):
         yield found
 
 
@@ -97,7 +107,7 @@ def leaks(secrets: Secrets, root: Path, said: list[str]) -> list[str]:
             content = b"" if len(content) == 32 else content
         if any(form in content for form in wanted):
             found.append(f"{path.relative_to(root)} holds a key")
-        elif _holds_words(content, words):
+        elif any(cells in content for cells in secrets.cells) or _holds_words(content, words):
             found.append(f"{path.relative_to(root)} holds drawn noise")
     return found
 

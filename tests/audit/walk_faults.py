@@ -7,6 +7,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import logging
+import re
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -16,6 +17,7 @@ from typing import Any
 import polars as pl
 import pytest
 
+from pipeline.dp.marginals import MeasurementStore
 from pipeline.dp.noise import NoiseStream
 from pipeline.models import synthesizer
 from pipeline.models.pathway import refine
@@ -26,7 +28,7 @@ from pipeline.released import publish
 from pipeline.restricted import approve, ingest, validate
 
 fitting = importlib.import_module("pipeline.models.table.fit")  # the package's own `fit` is the function
-COHORT, NEIGHBOURS, STABLE = "a cohort, frozen", "neighbours of a cohort", "one more in a cohort"
+COHORT, REGISTRY, NEIGHBOURS, STABLE = "a cohort, frozen", "a registry, frozen", "neighbours of a cohort", "one more in a cohort"
 SECRETS, SECOND = "no secret is left behind", "a second population"
 SAVES = "            _save(checkpoint / CHECKPOINT, state, mechanism)\n"
 SAMPLES = "        sampled = mechanism.sample(log.n_patients, noise)\n"
@@ -50,7 +52,8 @@ def edited(patch: pytest.MonkeyPatch, owner: Any, name: str, *changes: tuple[str
     """Puts a function in the place of `owner.name` that differs by these changes of its text. known: names that the new text uses."""
     text = dedent(inspect.getsource(getattr(owner, name)))
     for old, new in changes:
-        old, new = (old, new) if inspect.ismodule(owner) else (dedent(old), dedent(new))
+        if not inspect.ismodule(owner):  # a method's text stands further left now
+            old, new = (re.sub(r"^    ", "", part, flags=re.MULTILINE) for part in (old, new))
         assert text.count(old) == 1, f"{name} has changed: plant the fault anew in place of {old!r}"
         text = text.replace(old, new)
     module = owner if inspect.ismodule(owner) else sys.modules[owner.__module__]
@@ -148,6 +151,14 @@ def stopped_by_expectations(patch: pytest.MonkeyPatch) -> None:
                                     "    shutil.rmtree(restricted.validation, ignore_errors=True)\n"))
 
 
+def stopped_by_drops(patch: pytest.MonkeyPatch) -> None:
+    """A source of which many patients are dropped is not trusted."""
+    edited(patch, validate, "run", ("    logger.info(\"validate: running",
+                                    "    found = files.read_json(restricted.ingest_report)\n"
+                                    "    if sum(found['dropped_patients_by_reason'].values()) > 0.1 * found['patients'].get('kept', 0):\n"
+                                    "        raise ValueError('too many were dropped')\n    logger.info(\"validate: running"))
+
+
 def source_hash(patch: pytest.MonkeyPatch) -> None:
     def hashed(source: str) -> str:
         return publish.manifest.sha256(publish.Path(source) / "people.csv")
@@ -225,6 +236,18 @@ def saved_noise(patch: pytest.MonkeyPatch) -> None:
     edited(patch, training, "train_weights", (SAVES, SAVES + "            np.save(checkpoint / 'last_noise.npy', noise.last)\n"))
 
 
+def saved_noise_of_counts(patch: pytest.MonkeyPatch) -> None:
+    draw = NoiseStream.discrete_gaussian
+
+    def kept(self: NoiseStream, *given: Any) -> Any:
+        self.last = draw(self, *given)
+        return self.last
+
+    patch.setattr(NoiseStream, "discrete_gaussian", kept)
+    measures = "            self._write_once(file, mechanism, mechanism.measure(counts_fn(), noise))\n"
+    edited(patch, MeasurementStore, "get_or_measure", (measures, measures + "            np.save(file.with_suffix('.noise.npy'), noise.last)\n"))
+
+
 FAULTS: tuple[Fault, ...] = (
     Fault(name="three tumours in one Gram row", caught_by=NEIGHBOURS, patch=three_tumours, found_as="with one patient more (three tumours"),
     Fault(name="realised tree depth charged", caught_by=NEIGHBOURS, patch=realised_depth, found_as="what ran is not what is charged for"),
@@ -235,7 +258,8 @@ FAULTS: tuple[Fault, ...] = (
     Fault(name="checkpoint chosen by real loss", caught_by=COHORT, patch=best_checkpoint, found_as="depend on rows", long=True),
     Fault(name="a shuffled split", caught_by=STABLE, patch=shuffled_split, found_as="move somebody else"),
     Fault(name="a run stopped by one row", caught_by=STABLE, patch=stopped_by_a_row, found_as="rows at fault"),
-    Fault(name="a run stopped by one row, in validate", caught_by=COHORT, patch=stopped_by_expectations, found_as="not as expected", long=True),
+    Fault(name="a run stopped by rows that break a rule", caught_by=REGISTRY, patch=stopped_by_expectations, found_as="not as expected", long=True),
+    Fault(name="a run stopped by dropped patients", caught_by=COHORT, patch=stopped_by_drops, found_as="too many were dropped", long=True),
     Fault(name="a source hash in a manifest", caught_by=COHORT, patch=source_hash, found_as="manifest.json", long=True),
     Fault(name="a row count in a card", caught_by=COHORT, patch=counted_rows, found_as="card.json", long=True),
     Fault(name="durations in a manifest", caught_by=COHORT, patch=durations, found_as="manifest.json", long=True),
@@ -246,4 +270,5 @@ FAULTS: tuple[Fault, ...] = (
     Fault(name="a noise key in a log", caught_by=SECRETS, patch=logged_key, found_as="a line that begins", long=True),
     Fault(name="a noise key in a checkpoint", caught_by=SECRETS, patch=saved_key, found_as="noise.json holds a key"),
     Fault(name="drawn noise in a checkpoint", caught_by=SECRETS, patch=saved_noise, found_as="last_noise.npy holds drawn noise", long=True),
+    Fault(name="drawn noise of counts in the store", caught_by=SECRETS, patch=saved_noise_of_counts, found_as="npy holds drawn noise", long=True),
 )
