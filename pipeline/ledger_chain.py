@@ -1,9 +1,13 @@
 """The ledger's paper: entries that can only be appended, each carrying the hash of the one before it. SQLite.
 
 The hash chain shows a changed or missing entry; a head noted elsewhere (cards and MLflow carry it) shows a cut-off end or an old copy put back.
+
+Heads are published, and most of an entry is public or easily guessed. So each entry holds a random salt: without it whoever tries out the moment
+at which training began, or the reason of a refusal, could tell by the head which one is right (privacy_rules.md 1).
 """
 import hashlib
 import json
+import os
 import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -14,6 +18,7 @@ from typing import Any
 
 GENESIS = hashlib.sha256(b"syndasera ledger").hexdigest()  # what the first entry points back to
 _WAIT_SECONDS = 120.0  # for another process's write
+SALT = "salt"
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS entry (
@@ -42,9 +47,9 @@ class Entry:
 
     @property
     def facts(self) -> dict[str, Any]:
-        """The content as values."""
+        """The content as values, without the salt."""
         value: dict[str, Any] = json.loads(self.content)
-        return value
+        return {name: item for name, item in value.items() if name != SALT}
 
     def expected_hash(self) -> str:
         """SHA-256 over every other field."""
@@ -63,7 +68,7 @@ class Writer:
     def append(self, *, population: str, release_id: str | None, kind: str, by: str, facts: Mapping[str, Any]) -> Entry:
         if not by.strip():
             raise ValueError(f"an entry needs a name: who writes {kind!r} for {release_id or population}?")
-        content = json.dumps(facts, sort_keys=True, separators=(",", ":"), allow_nan=False)
+        content = json.dumps({**facts, SALT: new_salt()}, sort_keys=True, separators=(",", ":"), allow_nan=False)
         previous = self.entries[-1].hash if self.entries else GENESIS
         unsigned = Entry(number=len(self.entries) + 1, population=population, release_id=release_id, kind=kind,
                          at=datetime.now(UTC).isoformat(timespec="seconds"), by=by, content=content, previous=previous, hash="")
@@ -71,6 +76,11 @@ class Writer:
         self._connection.execute(f"INSERT INTO entry ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", tuple(asdict(entry).values()))
         self.entries.append(entry)
         return entry
+
+
+def new_salt() -> str:
+    """128 random bits. They stay in the ledger, and so in the restricted zone."""
+    return os.urandom(16).hex()
 
 
 class Chain:

@@ -2,7 +2,7 @@
 
 A walk runs with real noise. Every key and counter that makes a cipher, and all randomness that this project's code asks the system for, are
 recorded on the way, and looked for below the home in every form that code would write: raw bytes, hexadecimal, base64, a list of numbers. The
-one secret that is kept is the holdout's permanent key, in its own file.
+secrets that are kept are the holdout's permanent key, in its own file, and the salts of the ledger, in the ledger.
 """
 from __future__ import annotations
 
@@ -31,13 +31,16 @@ from pipeline.restricted.holdout import KEY_NAME
 
 LEAST = 16  # bytes of a secret that is worth looking for
 CELLS = 12  # of a block's noise
+OWN_FILES = {"pipeline.restricted.holdout": KEY_NAME, "pipeline.ledger_chain": "ledger.db"}  # who keeps what it draws, and where
 
 
 @dataclass
 class Secrets:
-    """What was drawn: keys and counters whole; of keystreams and normals every 64-bit word; of the noise of counts the first cells."""
+    """What was drawn: keys and counters whole, with the name of the one file where each may stand; of keystreams and normals every 64-bit word; of
+    the noise of counts the first cells.
+    """
 
-    keys: set[bytes] = field(default_factory=set)
+    keys: dict[bytes, str | None] = field(default_factory=dict)
     cells: set[bytes] = field(default_factory=set)
     words: list[np.ndarray] = field(default_factory=list)
 
@@ -55,16 +58,17 @@ def recording() -> Iterator[Secrets]:
 
     def urandom(size: int) -> bytes:
         drawn = system(size)
-        if size >= LEAST and str(sys._getframe(1).f_globals.get("__name__")).startswith("pipeline"):  # uuid's become names, which are no secret
-            found.keys.add(drawn)
+        caller = str(sys._getframe(1).f_globals.get("__name__"))
+        if size >= LEAST and caller.startswith("pipeline"):  # uuid's become names, which are no secret
+            found.keys[drawn] = OWN_FILES.get(caller)
         return drawn
 
     def keyed(self: Any, key: bytes) -> None:
-        found.keys.add(bytes(key))
+        found.keys[bytes(key)] = None
         aes(self, key)
 
     def counted(self: Any, nonce: bytes) -> None:
-        found.keys.add(bytes(nonce))
+        found.keys[bytes(nonce)] = None
         counter(self, nonce)
 
     def stream(self: NoiseStream, n: int) -> np.ndarray:
@@ -98,14 +102,12 @@ def forms(secret: bytes) -> set[bytes]:
 
 def leaks(secrets: Secrets, root: Path, said: list[str]) -> list[str]:
     """The files below `root`, and lines, that hold one."""
-    wanted = {form for secret in secrets.keys for form in forms(secret)}
+    wanted = {form: own for secret, own in secrets.keys.items() for form in forms(secret)}
     words = secrets.all_words
     found = [f"a line that begins {line[:40]!r}" for line in said if any(form in line.encode() for form in wanted)]
     for path in sorted(path for path in root.rglob("*") if path.is_file() and not path.is_symlink()):
         content = _unpacked(path)
-        if path.name == KEY_NAME:
-            content = b"" if len(content) == 32 else content
-        if any(form in content for form in wanted):
+        if any(form in content for form, own in wanted.items() if path.name != own):
             found.append(f"{path.relative_to(root)} holds a key")
         elif any(cells in content for cells in secrets.cells) or _holds_words(content, words):
             found.append(f"{path.relative_to(root)} holds drawn noise")
@@ -144,8 +146,8 @@ def _walk(folder: Path) -> Finding:
     figures = {"keys and counters": len(secrets.keys), "words of noise": len(secrets.all_words), "files": files, "lines": len(said)}
     if found:
         return Finding(held=False, said=f"secrets are left behind: {'; '.join(found[:4])}", figures=figures)
-    return Finding(held=True, figures=figures, said=f"none of {len(secrets.keys)} keys and counters and of {len(secrets.all_words):,} words of noise "
-                                                    f"stands in {files} files or {len(said)} lines, but for the holdout's key in its own file")
+    said_of = f"none of {len(secrets.keys)} keys and of {len(secrets.all_words):,} words of noise stands in {files} files or {len(said)} lines"
+    return Finding(held=True, figures=figures, said=f"{said_of}, but for the holdout's key and the ledger's salts in their own files")
 
 
 CHECKS: tuple[Check, ...] = (

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from walk_faults import FAULTS, Fault
 
-from pipeline.audit import neighbours, populations, secrets, stability, walks
+from pipeline.audit import heads, neighbours, populations, secrets, stability, walks
 from pipeline.audit.findings import Check, perform
 
-CHECKS = {check.name: check for module in (walks, neighbours, stability, secrets, populations) for check in module.CHECKS}
+CHECKS = {check.name: check for module in (walks, heads, neighbours, stability, secrets, populations) for check in module.CHECKS}
 ELSEWHERE = {"a registry, frozen"}  # tests/test_frozen_mechanisms.py
 
 

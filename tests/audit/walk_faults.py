@@ -17,6 +17,7 @@ from typing import Any
 import polars as pl
 import pytest
 
+from pipeline import ledger_chain
 from pipeline.dp.marginals import MeasurementStore
 from pipeline.dp.noise import NoiseStream
 from pipeline.models import synthesizer
@@ -210,6 +211,10 @@ def links_not_followed(patch: pytest.MonkeyPatch) -> None:
     edited(patch, ingest.source_paths, "_places", ("inside = path.iterdir() if path.is_dir() else ()", "inside = ()"))
 
 
+def unsalted_head(patch: pytest.MonkeyPatch) -> None:
+    edited(patch, ledger_chain.Writer, "append", ("{**facts, SALT: new_salt()}", "facts"))
+
+
 KEY = ("self._cipher = Cipher(algorithms.AES(os.urandom(32))", "self._key = os.urandom(32){}; self._cipher = Cipher(algorithms.AES(self._key)")
 
 
@@ -267,6 +272,7 @@ FAULTS: tuple[Fault, ...] = (
     Fault(name="automatic approval on a raw score", caught_by=COHORT, patch=approval_by_score, found_as="NotApproved"),
     Fault(name="the same rows under a second population", caught_by=SECOND, patch=forgotten_claim, found_as="by params by hand"),
     Fault(name="the same rows under a second population, by links", caught_by=SECOND, patch=links_not_followed, found_as="a folder of links"),
+    Fault(name="moments and reasons in a published hash", caught_by="a head tells nothing", patch=unsalted_head, found_as="whoever guesses"),
     Fault(name="a noise key in a log", caught_by=SECRETS, patch=logged_key, found_as="a line that begins", long=True),
     Fault(name="a noise key in a checkpoint", caught_by=SECRETS, patch=saved_key, found_as="noise.json holds a key"),
     Fault(name="drawn noise in a checkpoint", caught_by=SECRETS, patch=saved_noise, found_as="last_noise.npy holds drawn noise", long=True),
