@@ -26,6 +26,7 @@ from pipeline.audit.visible import listening
 from pipeline.audit.walks import COHORT, walk, walking
 from pipeline.catalog import Home
 from pipeline.dp import noise
+from pipeline.dp.marginals import NoisyCounts
 from pipeline.dp.noise import NoiseStream
 from pipeline.restricted.holdout import KEY_NAME
 
@@ -37,7 +38,7 @@ OWN_FILES = {"pipeline.restricted.holdout": KEY_NAME, "pipeline.ledger_chain": "
 @dataclass
 class Secrets:
     """What was drawn: keys and counters whole, with the name of the one file where each may stand; of keystreams and normals every 64-bit word; of
-    the noise of counts the first cells.
+    the noise of counts some cells.
     """
 
     keys: dict[bytes, str | None] = field(default_factory=dict)
@@ -54,7 +55,7 @@ def recording() -> Iterator[Secrets]:
     """Records what is secret while the block runs. Nothing is made predictable."""
     found, system = Secrets(), os.urandom
     aes, counter = noise.algorithms.AES.__init__, noise.modes.CTR.__init__
-    bits, normal, discrete = NoiseStream.bits, NoiseStream.normal, NoiseStream.discrete_gaussian
+    bits, normal, measure = NoiseStream.bits, NoiseStream.normal, NoisyCounts.measure
 
     def urandom(size: int) -> bytes:
         drawn = system(size)
@@ -80,17 +81,27 @@ def recording() -> Iterator[Secrets]:
         found.words.append(np.ascontiguousarray(drawn, np.float64).ravel().view(np.uint64))
         return drawn
 
-    def discretes(self: NoiseStream, sigma: float, shape: Any) -> np.ndarray:
-        drawn = discrete(self, sigma, shape)
-        first = drawn.ravel()[:CELLS]
-        if len(np.unique(first)) > CELLS // 2:  # so that it is found by no chance
-            found.cells |= {first.tobytes(), ", ".join(map(str, first)).encode(), ",".join(map(str, first)).encode()}
-        return drawn
+    def measured(self: NoisyCounts, counts: np.ndarray, noise: NoiseStream) -> np.ndarray:
+        noisy = measure(self, counts, noise)
+        found.cells |= _cells(counts.ravel(), (noisy - counts).ravel())
+        return noisy
 
     with patch.object(os, "urandom", urandom), patch.object(noise.algorithms.AES, "__init__", keyed), \
             patch.object(noise.modes.CTR, "__init__", counted), patch.object(NoiseStream, "bits", stream), \
-            patch.object(NoiseStream, "normal", normals), patch.object(NoiseStream, "discrete_gaussian", discretes):
+            patch.object(NoiseStream, "normal", normals), patch.object(NoisyCounts, "measure", measured):
         yield found
+
+
+def _cells(counts: np.ndarray, drawn: np.ndarray) -> set[bytes]:
+    """Some of a block's noise, as bytes and as text, around a cell that somebody is in: where nobody is, what is given out is the noise itself."""
+    taken = np.flatnonzero(counts)
+    if not taken.size or drawn.size < CELLS:
+        return set()
+    first = min(max(int(taken[0]) - CELLS // 2, 0), drawn.size - CELLS)
+    chosen = drawn[first:first + CELLS].astype(np.int64)
+    if len(np.unique(chosen)) <= CELLS // 2:  # might stand somewhere by chance
+        return set()
+    return {chosen.tobytes(), ", ".join(map(str, chosen)).encode(), ",".join(map(str, chosen)).encode()}
 
 
 def forms(secret: bytes) -> set[bytes]:
