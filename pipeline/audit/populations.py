@@ -2,15 +2,14 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 from collections.abc import Callable
 from pathlib import Path
-from unittest.mock import patch
 
 from pipeline import files, params, schema, sources, workspace
 from pipeline.audit import cohort
 from pipeline.audit.findings import Check, Finding
-from pipeline.catalog import HOME_VARIABLE, Home, Workspace, project_root
+from pipeline.audit.homes import at_home
+from pipeline.catalog import Home, Workspace, project_root
 from pipeline.restricted import ingest
 from pipeline.source_paths import TRUTH
 
@@ -53,7 +52,7 @@ def _second_population(folder: Path) -> Finding:
     home, rows = Home(folder / "home"), cohort.extract(5, 1).write(folder / "sources" / "rows")
     for name in (cohort.DATASET, OTHER):
         files.write_text(home.root / "datasets" / f"{name}.yaml", cohort.DECLARATION.replace(cohort.DATASET, name))
-    with patch.dict(os.environ, {HOME_VARIABLE: str(home.root)}):
+    with at_home(home.root):
         workspace.make(home, workspace.Request(release_id="first-1", dataset=cohort.DATASET, source=str(rows), label="a label",
                                                extract_date=cohort.EXTRACT))
         taken = [f"{path} by {way}" for path, place in _paths(rows, folder).items() for way, ask in _ask(home, folder).items()

@@ -6,18 +6,17 @@ ingest wrote must be the same but for the newcomer's rows, and equal rows must h
 from __future__ import annotations
 
 import dataclasses
-import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from unittest.mock import patch
 
 import polars as pl
 
 from pipeline import params, schema
 from pipeline.audit import cohort
 from pipeline.audit.findings import Check, Finding
-from pipeline.catalog import HOME_VARIABLE, Restricted, Workspace, project_root
+from pipeline.audit.homes import at_home
+from pipeline.catalog import Restricted, Workspace, project_root
 from pipeline.restricted import ingest
 from pipeline.schema import Schema
 from pipeline.simulator.simulate import simulate
@@ -36,7 +35,7 @@ def ingested(declared: Schema, source: Path, folder: Path) -> Restricted:
     release = dataclasses.replace(given.release, dataset=declared.dataset, source=str(source), extract_date=cohort.EXTRACT)
     settings = dataclasses.replace(given, release=release, ingest=dataclasses.replace(given.ingest, holdout_share=SHARE))
     made = Workspace(folder / f"run of {source.name}")
-    with patch.dict(os.environ, {HOME_VARIABLE: str(folder / "home")}):
+    with at_home(folder / "home"):
         ingest.run(made, settings, declared)
     return made.restricted
 

@@ -4,7 +4,6 @@ bytes, references, MLflow entries and log lines. Whatever else of the rows came 
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -22,9 +21,10 @@ from pipeline import files, params, registries, schema, tracking, workspace
 from pipeline.audit import cohort
 from pipeline.audit.answers import Answers, answering
 from pipeline.audit.findings import Check, Finding
+from pipeline.audit.homes import at_home
 from pipeline.audit.hurry import hurried
 from pipeline.audit.visible import Seen, differences, listening, seen, settle_database
-from pipeline.catalog import HOME_VARIABLE, Home, Workspace, project_root
+from pipeline.catalog import Home, Workspace, project_root
 from pipeline.dp.events import canonical_string
 from pipeline.ledger import Ledger
 from pipeline.released import sample
@@ -66,11 +66,12 @@ class Walked:
 def walk_frozen(way: Way, folder: Path, source: Path, score: float) -> Walked:
     """All stages in a home of its own, with made-up answers. score: of all figures in the restricted report. Raises what a stage raises."""
     home, answers = Home(folder / f"home of {source.name}"), Answers()
-    with walking(way, home), hurried(), answering(answers), listening() as said:
-        walk(way, home, source, score)
-    held = Ledger(home.ledger).reservation(RELEASE)
-    assert held is not None
-    return Walked(seen(home, said), answers, canonical_string(held.event))
+    with walking(way, home):
+        with hurried(), answering(answers), listening() as said:
+            walk(way, home, source, score)
+        held = Ledger(home.ledger).reservation(RELEASE)
+        assert held is not None
+        return Walked(seen(home, said), answers, canonical_string(held.event))
 
 
 @contextmanager
@@ -86,7 +87,7 @@ def walking(way: Way, home: Home) -> Iterator[None]:
         settle_database(out)
 
     with ExitStack() as patches:
-        patches.enter_context(patch.dict(os.environ, {HOME_VARIABLE: str(home.root)}))
+        patches.enter_context(at_home(home.root))
         patches.enter_context(patch("pipeline.ledger_chain.datetime", SimpleNamespace(now=lambda _: MOMENT)))
         patches.enter_context(patch("pipeline.ledger_chain.new_salt", lambda: "0" * 32))
         patches.enter_context(patch.object(tracking, "code_version", lambda _: "one version"))
