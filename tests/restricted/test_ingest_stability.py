@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 from ingest_cases import CREDIT_COLUMNS, EXTRACT, Bench, Ingested, credit_row, participant, visit, write_cohort, write_csv
 
 from pipeline import files, params, schema
+from pipeline.audit.stability import FIRST, read_tables, with_copy
 from pipeline.catalog import Workspace
 from pipeline.restricted import validate
 from pipeline.simulator.simulate import simulate
 
-NEWCOMER = 77_777
+NEWCOMER = FIRST  # whom `with_copy` adds
 
 
 def without(frame: pl.DataFrame, patient: object) -> pl.DataFrame:
@@ -79,33 +80,13 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
 
 
 def twin(registry: Registry) -> int:
-    """The patient whom `with_newcomer` copies."""
+    """The patient whom `with_copy` copies."""
     return int(pl.read_csv(registry.source / "sim_sact_regimen.csv")["ENCORE_PATIENT_ID"][0])
-
-
-def with_newcomer(source: Path, out: Path, own_keys: tuple[str, ...]) -> Path:
-    """The extract with a copy of a treated patient under a new id. Keys in `own_keys` are new too; all others are shared with the patient copied."""
-    treated = pl.read_csv(source / "sim_sact_regimen.csv", infer_schema=False)["ENCORE_PATIENT_ID"][0]
-    owned = {"PATIENTID": {treated}}
-    out.mkdir()
-    (out / "truth.json").write_text("{}")
-    tables = {path.name: pl.read_csv(path, infer_schema=False) for path in sorted(source.glob("*.csv"))}
-    regimens = tables["sim_sact_regimen.csv"].filter(pl.col("ENCORE_PATIENT_ID") == treated)["MERGED_REGIMEN_ID"]
-    cycles = tables["sim_sact_cycle.csv"].filter(pl.col("MERGED_REGIMEN_ID").is_in(list(regimens)))["MERGED_CYCLE_ID"]
-    tumours = tables["sim_av_tumour.csv"].filter(pl.col("PATIENTID") == treated)["TUMOURID"]
-    owned |= {"ENCORE_PATIENT_ID": {treated}, "MERGED_REGIMEN_ID": set(regimens), "MERGED_CYCLE_ID": set(cycles), "TUMOURID": set(tumours)}
-    for name, rows in tables.items():
-        by = next(c for c in ("PATIENTID", "ENCORE_PATIENT_ID", "MERGED_REGIMEN_ID", "MERGED_CYCLE_ID", "TUMOURID") if c in rows.columns)
-        mine = rows.filter(pl.col(by).is_in(list(owned[by])))
-        new_id = [pl.lit(str(NEWCOMER)).alias(c) for c in ("PATIENTID", "ENCORE_PATIENT_ID") if c in rows.columns]
-        mine = mine.with_columns(*new_id, *((pl.lit("8") + pl.col(c).str.slice(-9)).alias(c) for c in own_keys if c in rows.columns))
-        pl.concat([mine.tail(1), rows.reverse(), mine.head(mine.height - 1)]).write_csv(out / name)
-    return out
 
 
 def test_a_newcomer_to_the_registry_with_shared_keys_changes_nobody(registry: Registry, tmp_path: Path) -> None:
     """Genes, attendances, prescriptions, drug rows and link numbers bear another's keys; keys that lead other tables to a patient are new."""
-    before, more = registry.before, with_newcomer(registry.source, tmp_path / "more", ("MERGED_REGIMEN_ID", "MERGED_CYCLE_ID", "TUMOURID"))
+    before, more = registry.before, with_copy(read_tables(registry.source), str(twin(registry)), tmp_path / "more")
     after = registry.bench.ingest("simulated_pathways", more)
     assert_others_unchanged(before, after, NEWCOMER)
     assert after.of("events", NEWCOMER).drop("patient_id").equals(before.of("events", twin(registry)).drop("patient_id"))
@@ -113,7 +94,8 @@ def test_a_newcomer_to_the_registry_with_shared_keys_changes_nobody(registry: Re
 
 def test_shared_keys_of_parents_leave_those_alone_who_do_not_share_them(registry: Registry, tmp_path: Path) -> None:
     """All keys shared: rows that are found through a key are rows of both, and nobody else's."""
-    before, after = registry.before, registry.bench.ingest("simulated_pathways", with_newcomer(registry.source, tmp_path / "more", ()))
+    more = with_copy(read_tables(registry.source), str(twin(registry)), tmp_path / "more", ())
+    before, after = registry.before, registry.bench.ingest("simulated_pathways", more)
     for name in ("patients", "events"):
         old, new = (without(without(getattr(done, name), NEWCOMER), twin(registry)) for done in (before, after))
         assert new.equals(old)
