@@ -4,6 +4,7 @@ Budget is spent when reserved: a crash can waste it and can never overspend it. 
 population was opened (Feldman and Zrnic 2021, arxiv.org/abs/2008.11193; privacy_rules.md 14): the sum over all entries, whatever became
 of the release, stays within the limit. What happened to a release is read from its entries; no entry ever changes.
 """
+import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -274,7 +275,7 @@ class Ledger:
     def export(self) -> dict[str, Any]:
         """Everything, as JSON values: restricted."""
         entries = self._chain.entries()
-        return {"head": entries[-1].hash if entries else GENESIS, "entries": [{**asdict(e), "content": e.facts} for e in entries]}
+        return {"head": entries[-1].hash if entries else GENESIS, "entries": [{**asdict(e), "content": json.loads(e.content)} for e in entries]}
 
     def _checked(self) -> list[Entry]:
         """All entries of an unbroken chain: nothing is answered from a broken one."""

@@ -2,9 +2,12 @@
 
 One code path for two databases: a file of SQLite (the default: several processes of one machine) and PostgreSQL by its URL (several hosts).
 The hash chain shows a changed or missing entry; a head noted elsewhere (cards and MLflow carry it) shows a cut-off end or an old copy put back.
+Heads are published, and most of an entry is public or easily guessed. So each entry holds a random salt: without it whoever tries out the moment
+at which training began, or the reason of a refusal, could tell by the head which one is right (privacy_rules.md 1).
 """
 import hashlib
 import json
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -18,6 +21,7 @@ from sqlalchemy.pool import NullPool
 
 GENESIS = hashlib.sha256(b"syndasera ledger").hexdigest()  # what the first entry points back to
 MOVED = "moved"
+SALT = "salt"
 _WAIT_SECONDS = 120  # for another process's write
 _LOCK = 0x5D5E7A     # the advisory lock that writers of a PostgreSQL ledger take in turn
 
@@ -59,9 +63,9 @@ class Entry:
 
     @property
     def facts(self) -> dict[str, Any]:
-        """The content as values."""
+        """The content as values, without the salt."""
         value: dict[str, Any] = json.loads(self.content)
-        return value
+        return {name: item for name, item in value.items() if name != SALT}
 
     def expected_hash(self) -> str:
         """SHA-256 over every other field."""
@@ -79,7 +83,7 @@ class Writer:
     def append(self, *, population: str, release_id: str | None, kind: str, by: str, facts: Mapping[str, Any]) -> Entry:
         if not by.strip():
             raise ValueError(f"an entry needs a name: who writes {kind!r} for {release_id or population}?")
-        content = json.dumps(facts, sort_keys=True, separators=(",", ":"), allow_nan=False)
+        content = json.dumps({**facts, SALT: new_salt()}, sort_keys=True, separators=(",", ":"), allow_nan=False)
         previous = self.entries[-1].hash if self.entries else GENESIS
         unsigned = Entry(number=len(self.entries) + 1, population=population, release_id=release_id, kind=kind,
                          at=datetime.now(UTC).isoformat(timespec="seconds"), by=by, content=content, previous=previous, hash="")
@@ -172,6 +176,11 @@ class Chain:
             said = " ".join(str(error.orig).split())
             raise ValueError(f"the ledger {self.place} cannot be read or written ({said}). Is the disk full, or the server down? Where the ledger "
                              "itself is damaged, restore it from the backup (docs/operations.md). The same call again charges once") from error
+
+
+def new_salt() -> str:
+    """128 random bits. They stay in the ledger, and so in the restricted zone."""
+    return os.urandom(16).hex()
 
 
 def _url(where: str | Path) -> sa.URL:

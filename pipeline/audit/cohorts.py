@@ -2,18 +2,17 @@
 from __future__ import annotations
 
 import csv
-import os
 import random
 from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
-from unittest.mock import patch
 
 import polars as pl
 
 from pipeline import params, schema
 from pipeline.audit.findings import Check, Finding
-from pipeline.catalog import HOME_VARIABLE, LEDGER_VARIABLE, Workspace, project_root
+from pipeline.audit.homes import at_home
+from pipeline.catalog import Workspace, project_root
 from pipeline.restricted import ingest
 from pipeline.restricted.owners import ID
 
@@ -46,8 +45,7 @@ N_PEOPLE, N_NEW = 120, 40
 
 def _check(folder: Path) -> Finding:
     """Everybody's day changes between two extracts, and some are new. One release opens the early cohort of both, one the late: nobody is in both."""
-    environment = {HOME_VARIABLE: str(folder / "home"), LEDGER_VARIABLE: ""}
-    with patch.dict(os.environ, environment):
+    with at_home(folder / "home"):
         (folder / "home").mkdir(parents=True)
         declared_at = folder / "audit_cohorts.yaml"
         declared_at.write_text(DECLARATION, encoding="utf-8")
