@@ -92,7 +92,7 @@ def picture(rows: Rows, out: Path) -> None:
 def write() -> None:
     rows = sorted(report.read(RESULTS), key=lambda row: (list(DATASETS).index(row["dataset"]), row["epsilon"], row["coins"]))
     picture(rows, PLOT)
-    report.between("canaries", "canaries.py", table(rows))
+    report.between("canaries", "canaries.py", table(rows), report.EVIDENCE)
 
 
 def main() -> None:

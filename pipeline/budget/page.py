@@ -21,7 +21,7 @@ MEANING = """<p>A population has one budget for its whole life. Each release is 
 order; the sum may never pass the limit, whatever becomes of the releases. <b>Share spent</b> is that sum over the limit: it grows evenly with
 releases and is the figure to go by. <b>Epsilon spent</b> is what the sum converts to: a true bound on everything so far, but loose while little is
 spent. <b>PLD epsilon</b> is for reports only and admits nothing: it would be true had all releases been fixed beforehand. <b>Runs out</b> goes by
-the pace of the last five releases.</p>"""
+the pace of the last five releases, and counts a release that is overdue by that pace.</p>"""
 
 
 def write(folder: Path, standings: Sequence[Standing], head: str, at: datetime, declared: PrivacyParams) -> None:
@@ -45,10 +45,10 @@ def write(folder: Path, standings: Sequence[Standing], head: str, at: datetime, 
 
 def figures(standings: Sequence[Standing], head: str, at: datetime, declared: PrivacyParams) -> dict[str, Any]:
     """Everything on the page, as JSON values."""
-    return {"chain_head": head, "at": at.isoformat(), "populations": {one.population.name: _figures(one, declared) for one in standings}}
+    return {"chain_head": head, "at": at.isoformat(), "populations": {one.population.name: _figures(one, at, declared) for one in standings}}
 
 
-def _figures(one: Standing, declared: PrivacyParams) -> dict[str, Any]:
+def _figures(one: Standing, at: datetime, declared: PrivacyParams) -> dict[str, Any]:
     balance, population = one.balance, one.population
     return {
         "kind": population.kind, "universe": population.universe, "nominal_size": population.nominal_size, "epsilon": balance.epsilon_total,
@@ -56,7 +56,7 @@ def _figures(one: Standing, declared: PrivacyParams) -> dict[str, Any]:
         "spent_rdp": balance.spent_rdp, "share_spent": balance.share_spent, "epsilon_spent": balance.epsilon_spent,
         "spent_rdp_by_cohort": balance.spent_by_cohort,
         "pld_epsilon_for_reports_only": one.pld_epsilon, "releases": one.states, "more_like_last": balance.more_like_last,
-        "runs_out": one.runs_out.date().isoformat() if one.runs_out else None, "warning": _warning(one, declared),
+        "runs_out": out.date().isoformat() if (out := one.runs_out(at)) else None, "warning": _warning(one, declared),
         "overlapping": {"populations": [other.name for other in one.overlapping], "epsilon": sum(other.epsilon for other in one.overlapping),
                         "delta": sum(other.delta for other in one.overlapping)},
         "balance": [{"at": point.at.isoformat(), "kind": point.kind, "share_spent": point.share_spent, "epsilon_spent": point.epsilon_spent,
@@ -78,8 +78,8 @@ def series(standings: Sequence[Standing]) -> dict[str, list[tuple[int, datetime,
 
 
 def page(standings: Sequence[Standing], picture: str, head: str, at: datetime, declared: PrivacyParams) -> str:
-    sections = {"At a glance": _warnings(standings, declared) + _glance(standings), "Over time": report.plots([picture])}
-    sections |= {f"Population {one.population.name}": _facts(one) + _charges(one.charges) for one in standings}
+    sections = {"At a glance": _warnings(standings, declared) + _glance(standings, at), "Over time": report.plots([picture])}
+    sections |= {f"Population {one.population.name}": _facts(one, at) + _charges(one.charges) for one in standings}
     sections["What the figures mean"] = MEANING
     return report.page("Privacy budget", f"{at:%d %B %Y, %H:%M} UTC. The ledger's chain is whole; its head is {head}.", sections, banner=BANNER)
 
@@ -93,13 +93,14 @@ def _warnings(standings: Sequence[Standing], declared: PrivacyParams) -> str:
     return "".join(f'<p class="banner">{html.escape(text[:1].upper() + text[1:])}.</p>' for text in said)
 
 
-def _glance(standings: Sequence[Standing]) -> str:
+def _glance(standings: Sequence[Standing], at: datetime) -> str:
     rows = [[one.population.name, f"{one.balance.epsilon_total:g} (ceiling {one.population.ceiling_epsilon:g})", f"{one.balance.delta:g}",
-             f"{one.balance.share_spent:.1%}", one.balance.n_releases, _known(one.balance.more_like_last), _day(one.runs_out)] for one in standings]
+             f"{one.balance.share_spent:.1%}", one.balance.n_releases, _known(one.balance.more_like_last), _day(one.runs_out(at))]
+            for one in standings]
     return report.table(("population", "budget: epsilon", "delta", "share spent", "releases", "more like the last", "runs out"), rows)
 
 
-def _facts(one: Standing) -> str:
+def _facts(one: Standing, at: datetime) -> str:
     balance, population = one.balance, one.population
     facts: Mapping[str, str] = {
         "Kind, universe": f"{population.kind}, {population.universe} (nominal size {population.nominal_size:,})",
@@ -111,7 +112,7 @@ def _facts(one: Standing) -> str:
         "PLD epsilon": f"{one.pld_epsilon:.3f} (for reports only, admits nothing)",
         "Releases charged": ", ".join(f"{count} {state}" for state, count in one.states.items() if count) or "none",
         "More like the last one": _known(balance.more_like_last),
-        "Runs out at the pace of the last releases": _day(one.runs_out),
+        "Runs out at the pace of the last releases": _day(one.runs_out(at)),
         "Populations that may share a patient": f"{', '.join(other.name for other in one.overlapping)}: together epsilon "
                                                 f"{sum(other.epsilon for other in one.overlapping):g}, delta "
                                                 f"{sum(other.delta for other in one.overlapping):g}",

@@ -59,15 +59,17 @@ class Standing:
         found = Counter(charge.state for charge in self.charges)
         return {state: found[state] for state in STATES}
 
-    @property
-    def runs_out(self) -> datetime | None:
-        """When the limit is reached if releases go on as the last few did; None where there is no pace yet, or within a century no end."""
+    def runs_out(self, now: datetime) -> datetime | None:
+        """When the limit is reached if releases go on as the last few did; None where there is no pace yet, or within a century no end.
+
+        Where the next release is overdue at `now` by that pace, the pace counts as slower.
+        """
         recent = [charge.after for charge in self.charges[-PACE_OF - 1:]]
         if len(recent) < 2 or recent[-1].at - recent[0].at < SHORTEST_PACE:
             return None
-        per_day = (recent[-1].spent_rdp - recent[0].spent_rdp) / ((recent[-1].at - recent[0].at) / timedelta(days=1))
-        days = max(0.0, self.balance.limit_rdp - self.balance.spent_rdp) / per_day
-        return recent[-1].at + timedelta(days=days) if days < FARTHEST.days else None
+        spent, until = recent[-1].spent_rdp - recent[0].spent_rdp, max(recent[-1].at, now - (recent[-1].at - recent[0].at) / (len(recent) - 1))
+        days = max(0.0, self.balance.limit_rdp - self.balance.spent_rdp) / (spent / ((until - recent[0].at) / timedelta(days=1)))
+        return until + timedelta(days=days) if days < FARTHEST.days else None
 
 
 def standings(ledger: Ledger) -> list[Standing]:

@@ -35,7 +35,7 @@ def test_the_points_end_where_the_ledger_says_the_balance_is(tmp_path: Path) -> 
 
 def test_nothing_charged_yet(tmp_path: Path) -> None:
     [standing] = standings(opened(tmp_path / "ledger.db", empty=3.0))
-    assert standing.charges == () and len(standing.points) == 1 and standing.runs_out is None
+    assert standing.charges == () and len(standing.points) == 1 and standing.runs_out(START) is None
     assert (standing.points[0].share_spent, standing.points[0].epsilon_spent) == (0.0, 0.0)
 
 
@@ -52,19 +52,23 @@ def test_it_runs_out_when_weekly_releases_reach_the_limit(tmp_path: Path) -> Non
     standing = paced(opened(tmp_path / "ledger.db", one=3.0), 6)
     cost, balance = accounting.rdp(WEEKLY, standing.population.order), standing.balance
     weeks_left = (balance.limit_rdp - balance.spent_rdp) / cost
-    assert standing.runs_out is not None
-    assert abs(standing.runs_out - (START + timedelta(weeks=6 + weeks_left))) < timedelta(minutes=1)
+    last = standing.charges[-1].after.at
+    out = standing.runs_out(last)
+    assert out is not None and abs(out - (START + timedelta(weeks=6 + weeks_left))) < timedelta(minutes=1)
+    assert standing.runs_out(last + timedelta(days=6)) == out
+    slower = standing.runs_out(last + timedelta(weeks=20))  # nothing came for long
+    assert slower is not None and slower > max(out, last + timedelta(weeks=20))
 
 
 @pytest.mark.parametrize("weeks", [0, 1])
 def test_without_two_releases_there_is_no_pace(tmp_path: Path, weeks: int) -> None:
-    assert paced(opened(tmp_path / "ledger.db", one=3.0), weeks).runs_out is None
+    assert paced(opened(tmp_path / "ledger.db", one=3.0), weeks).runs_out(START) is None
 
 
 def test_releases_of_one_minute_say_nothing_about_a_pace(tmp_path: Path) -> None:
     ledger = opened(tmp_path / "ledger.db", one=3.0)
     charge(ledger, "one", 1, 2, 3)
-    assert standings(ledger)[0].runs_out is None
+    assert standings(ledger)[0].runs_out(START) is None
 
 
 def test_a_raised_budget_counts_from_then_on(tmp_path: Path) -> None:

@@ -11,7 +11,6 @@ import pytest
 
 from pipeline import schema
 from pipeline.audit import cohorts as audit
-from pipeline.audit.findings import perform
 from pipeline.catalog import Home
 from pipeline.declaration import DeclarationError
 from pipeline.dp.events import DiscreteGaussianDpEvent
@@ -96,14 +95,6 @@ def test_cohorts_that_cannot_be_kept_are_refused(declared: schema.Schema, tmp_pa
     path.write_text(audit.DECLARATION.replace(old, new))
     with pytest.raises(DeclarationError, match=message):
         schema.load(path)
-
-
-def test_the_audit_holds_and_finds_a_cohort_that_moves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    check = audit.CHECKS[0]
-    clean = perform(check, tmp_path / "clean")
-    assert clean.finding.held, clean.finding.said
-    monkeypatch.setattr(Register, "fixed", lambda self, identities, seen: seen)  # "the column says it already"
-    assert "were opened in both cohorts" in (found := perform(check, tmp_path / "moving")).finding.said and not found.finding.held
 
 
 def test_rows_of_other_cohorts_than_charged_are_not_trained_on(declared: schema.Schema) -> None:
