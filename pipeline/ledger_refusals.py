@@ -18,7 +18,7 @@ MOST_ABANDONED = 5      # of a population's releases, over its whole life: each 
 SHORTEST_PROOF = 60  # characters
 # What a dataset's declaration says of its population, and the field of the opened one; a budget raised since is the ledger's alone to say.
 DECLARED = {"universe": "universe", "nominal_size": "nominal_size", "epsilon": "opened_epsilon", "delta": "delta",
-            "ceiling_epsilon": "ceiling_epsilon", "kind": "kind", "cohorts": "cohorts"}
+            "ceiling_epsilon": "ceiling_epsilon", "kind": "kind", "cohort_names": "cohorts"}
 
 
 def check_same(held: Reservation, state: str | None, population: str, event: dpa.DpEvent, source_label: str,

@@ -181,12 +181,12 @@ class Population:
     epsilon: float
     delta: float
     ceiling_epsilon: float
-    cohorts_by: Cohorts | None = None
+    cohorts: Cohorts | None = None
 
     @property
-    def cohorts(self) -> tuple[str, ...]:
-        """Their names; none: everybody is charged together."""
-        return tuple(self.cohorts_by.starts) if self.cohorts_by else ()
+    def cohort_names(self) -> tuple[str, ...]:
+        """None: everybody is charged together."""
+        return tuple(self.cohorts.starts) if self.cohorts else ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -97,8 +97,8 @@ class SchemaReader(FieldReader):
     def population(self) -> Population | None:
         path: Path_ = ("population",)
         values = dict(self.section(path))
-        if values.pop("cohorts", None) is not None:
-            values["cohorts_by"] = self.build(Cohorts, (*path, "cohorts"), self.section((*path, "cohorts")))
+        if values.get("cohorts") is not None:
+            values["cohorts"] = self.build(Cohorts, (*path, "cohorts"), self.section((*path, "cohorts")))
         population = self.build(Population, path, values)
         if population is None:
             return None
@@ -113,7 +113,7 @@ class SchemaReader(FieldReader):
     def check_cohorts(self, population: Population, tables: Mapping[str, Table], columns: Mapping[str, Column]) -> None:
         """A patient must be found again at every refresh, and have a value to be sorted by."""
         path: Path_ = ("population", "cohorts")
-        cohorts = population.cohorts_by
+        cohorts = population.cohorts
         if cohorts is None:
             return
         if not any(table.patient for table in tables.values()):

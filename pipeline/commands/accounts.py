@@ -51,7 +51,7 @@ def _open(ledger: Ledger, declared: Schema, reason: str, disjoint_from: Sequence
     ledger.open_population(
         population.name, universe=population.universe, nominal_size=population.nominal_size, epsilon=population.epsilon,
         delta=population.delta, ceiling_epsilon=population.ceiling_epsilon, kind=population.kind, reason=reason, by=getpass.getuser(),
-        disjoint_from=disjoint_from, cohorts=population.cohorts)
+        disjoint_from=disjoint_from, cohorts=population.cohort_names)
 
 
 def open_population(options: argparse.Namespace) -> None:

@@ -77,9 +77,9 @@ class Register:
 
 def outside(schema: Schema, named: tuple[str, ...], register: Register | None, patients: pl.DataFrame) -> pl.DataFrame:
     """patient_id [m] of those whose cohort is none of `named`; nobody where the run opens everybody's rows. Registers all of them."""
-    if register is None or schema.population.cohorts_by is None:
+    if register is None or schema.population.cohorts is None:
         return patients.select(ID).clear()
-    cohort = register.fixed(patients[ID].cast(pl.String), at_first_sight(schema.population.cohorts_by, patients))
+    cohort = register.fixed(patients[ID].cast(pl.String), at_first_sight(schema.population.cohorts, patients))
     return patients.select(ID).filter(~cohort.is_in(list(named))) if named else patients.select(ID).clear()
 
 

@@ -34,11 +34,11 @@ def run(workspace: Workspace, params: Params, schema: Schema) -> None:
     if params.release.source is None:
         raise ValueError(f"release.source is not set: say in params.yaml where the tables of {schema.dataset} lie.")
     source_paths.claim(Home.find(), params.release.source, population=schema.population.name, kind=schema.population.kind)
-    if unknown := sorted(set(params.release.cohorts) - set(schema.population.cohorts)):
+    if unknown := sorted(set(params.release.cohorts) - set(schema.population.cohort_names)):
         raise ValueError(f"release.cohorts: population {schema.population.name} has no cohort {', '.join(unknown)} (it has: "
-                         f"{', '.join(schema.population.cohorts) or 'none'})")
+                         f"{', '.join(schema.population.cohort_names) or 'none'})")
     found = reading.sources(schema, Path(params.release.source))
-    register = cohorts.Register(Home.find(), schema) if schema.population.cohorts else None
+    register = cohorts.Register(Home.find(), schema) if schema.population.cohort_names else None
     key = holdout.permanent_key(Home.find().keys)
     with _new_folder(workspace.restricted.data) as folder:
         _ingest(schema, params, found, key, folder, register)

@@ -36,10 +36,10 @@ def outside(declared: schema.Schema, named: tuple[str, ...], patients: pl.DataFr
 
 
 def test_first_sight_sorts_everybody(declared: schema.Schema) -> None:
-    assert declared.population.cohorts == ("early", "late")
-    seen = at_first_sight(declared.population.cohorts_by, people(date(2012, 5, 1), date(2013, 12, 31), date(2014, 1, 1), None, date(2000, 1, 1)))
+    assert declared.population.cohort_names == ("early", "late")
+    seen = at_first_sight(declared.population.cohorts, people(date(2012, 5, 1), date(2013, 12, 31), date(2014, 1, 1), None, date(2000, 1, 1)))
     assert seen.to_list() == ["early", "early", "late", "early", "early"]
-    assert at_first_sight(declared.population.cohorts_by, people()).to_list() == []
+    assert at_first_sight(declared.population.cohorts, people()).to_list() == []
 
 
 def test_nobody_moves_whoever_asks_first(declared: schema.Schema) -> None:
@@ -82,7 +82,7 @@ def test_a_lost_register_or_key_or_another_dataset_stops_the_run(declared: schem
 def open_in(ledger: Ledger, declared: schema.Schema) -> Ledger:
     held = declared.population
     ledger.open_population(held.name, universe=held.universe, nominal_size=held.nominal_size, epsilon=held.epsilon, delta=held.delta,
-                           ceiling_epsilon=held.ceiling_epsilon, kind=held.kind, reason="tests", by="tests", cohorts=held.cohorts)
+                           ceiling_epsilon=held.ceiling_epsilon, kind=held.kind, reason="tests", by="tests", cohorts=held.cohort_names)
     return ledger
 
 
