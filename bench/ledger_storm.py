@@ -57,11 +57,11 @@ def main() -> None:
 
 
 def table() -> str:
-    lines = ["| database | seed | killed | charged | refused | of the budget spent | lost | unasked | charged twice | chain |",
-             "|---|---|---|---|---|---|---|---|---|---|"]
-    columns = ("database", "seed", "killed", "charged", "refused", "spent_share", "lost", "unasked", "twice")
+    columns = {"database": "database", "seed": "seed", "killed": "killed", "crashed": "ended by an error", "charged": "charged", "refused": "refused",
+               "spent_share": "of the budget spent", "lost": "lost", "unasked": "unasked", "twice": "charged twice"}
+    lines = ["| " + " | ".join(columns.values()) + " | all holds |", "|---" * (len(columns) + 1) + "|"]
     lines += ["| " + " | ".join(f"{row[name]:.2%}" if name == "spent_share" else str(row[name]) for name in columns)
-              + f" | {'verifies' if row['holds'] else 'BROKEN'} |" for row in report.read(RESULTS)]
+              + f" | {'yes' if row['holds'] else 'NO'} |" for row in report.read(RESULTS)]
     return "\n".join(lines)
 
 

@@ -39,8 +39,13 @@ class Home:
     @property
     def ledger(self) -> str:
         """Where the ledger is: the URL in SYNDASERA_LEDGER, else the one in `state/ledger.url`, else the file `state/ledger.db`."""
-        noted = self.ledger_url.read_text(encoding="utf-8").strip() if self.ledger_url.is_file() else ""
-        return os.environ.get(LEDGER_VARIABLE) or noted or str(self.ledger_file)
+        if said := os.environ.get(LEDGER_VARIABLE):
+            return said
+        if not self.ledger_url.is_file():
+            return str(self.ledger_file)
+        if not (noted := self.ledger_url.read_text(encoding="utf-8").strip()):
+            raise ValueError("state/ledger.url is empty: write the URL of the ledger's database there, or restore it from the backup")
+        return noted
 
     @property
     def ledger_file(self) -> Path:

@@ -119,6 +119,7 @@ def _add_runs(commands: argparse._SubParsersAction) -> None:
     check.add_argument("--dataset", required=True, help="a declaration in datasets/")
     check.add_argument("--source", type=_given, help="a source named by hand; default: what the custodian declared")
     check.add_argument("--label", type=_given, help="its public label; default: the declared one")
+    check.add_argument("--cohorts", type=_listed, default=(), metavar="NAME,NAME", help="whose rows it would open; default: everybody's")
     check.add_argument("--release-id", type=_given, help="the release that asks: it may go on where it was charged and stopped")
     _add(commands, "gate", "in the workspace of a draw: stop where a synthetic row breaks a rule (a refresh does it in evaluate)",
          _lazy("runs", "gate"))

@@ -22,6 +22,7 @@ from pipeline.ledger_refusals import (
     check_declaration,
     check_disjoint,
     check_raise,
+    check_register,
     check_same,
     differences,
     over_budget,
@@ -36,6 +37,7 @@ from pipeline.ledger_values import (
     ReservationConflict,
     began_in,
     how_many_fit,
+    marks_in,
     population_in,
     populations_in,
     reservation_of,
@@ -108,10 +110,11 @@ class Ledger:
             return population_in(writer.entries, name)
 
     def reserve(self, release_id: str, population: str, event: dpa.DpEvent, *, by: str, source_label: str,
-                plan_sha256: str | None = None, cohorts: Sequence[str] = ()) -> Reservation:
+                plan_sha256: str | None = None, cohorts: Sequence[str] = (), register: Sequence[str] = ()) -> Reservation:
         """Charge the joint mechanism of a release before it reads a row. The same call twice charges once.
 
-        `plan_sha256` binds the charge to one plan: an event may stand for several. `cohorts`: whose rows it opens; none: everybody's.
+        `plan_sha256` binds the charge to one plan: an event may stand for several. `cohorts`: whose rows it opens; none: everybody's. `register`:
+        the marks of the register of cohorts, oldest first; one that lacks the mark noted last is an old copy, or another host's.
 
         Raises:
             BudgetExceeded, ReservationConflict: and the ledger is as it was.
@@ -131,6 +134,7 @@ class Ledger:
                 check_same(held, state_in(writer.entries, release_id), population, event, source_label, plan_sha256, named)
                 return held
             check_answers(population, release_id, writer.entries)
+            check_register(population, marks_in(writer.entries, population), register)
             opened = population_in(writer.entries, population)  # its budget may have been raised since
             spent = spent_by(writer.entries, opened, named)
             if not spent + cost <= opened.limit_rdp:
@@ -138,25 +142,31 @@ class Ledger:
             entry = writer.append(population=population, release_id=release_id, kind="reserved", by=by,
                                   facts={"event": events.to_json(event), "source_label": source_label, "order": opened.order,
                                          "rdp": cost, "epsilon": epsilon, "delta": opened.delta, "plan_sha256": plan_sha256,
-                                         **({"cohorts": named} if named else {})})
+                                         **({"cohorts": named} if named else {}), **({"register": register[-1]} if register else {})})
             return reservation_of(entry)
 
-    def begin_training(self, release_id: str, by: str) -> None:
+    def begin_training(self, release_id: str, by: str, token: str) -> None:
         """Record, before the first row is read, that the release's mechanisms run. The same call twice changes nothing.
 
-        Raises ValueError where the release is not reserved, or closed.
+        `token`, a random text, stands beside the measurements: one charge pays for one set of them, wherever else the release is started.
+
+        Raises ValueError where the release is not reserved, or closed, or its training began with another token.
         """
         with self._chain.writing() as writer:
             state = state_in(writer.entries, release_id)
             if state != "reserved":
                 raise ValueError(f"{release_id} is {state or 'not reserved'} in the ledger, so nothing is trained for it; use a new release id")
-            if not began_in(writer.entries, release_id):
+            began = began_in(writer.entries, release_id)
+            if began is not None and began != token:
+                raise ValueError(f"{release_id}: training began once, with measurements that are not here: to measure again would be another charge. "
+                                 "Use a new release id, or put restricted/checkpoints back")
+            if began is None:
                 held = reservations_in(writer.entries)[release_id]
-                writer.append(population=held.population, release_id=release_id, kind="training", by=by, facts={"said": "training began"})
+                writer.append(population=held.population, release_id=release_id, kind="training", by=by, facts={"token": token})
 
     def training_began(self, release_id: str) -> bool:
         """Whether mechanisms of this release may have run."""
-        return began_in(self._checked(), release_id)
+        return began_in(self._checked(), release_id) is not None
 
     def commit(self, release_id: str, facts: Mapping[str, Any] | None = None) -> None:
         """Record that the release left the restricted zone. `facts` (JSON) are public. The same call twice changes nothing."""
@@ -203,6 +213,9 @@ class Ledger:
     def populations(self) -> list[Population]:
         """All of them, in the order they were opened."""
         return list(populations_in(self._checked()).values())
+
+    def is_open(self, name: str) -> bool:
+        return name in populations_in(self._checked())
 
     def overlapping(self, name: str) -> list[Population]:
         """Every population that may share a patient with it, itself included: their (epsilon, delta) add up for one patient (rule 16)."""
@@ -251,7 +264,7 @@ class Ledger:
 
     def entries(self, population: str | None = None) -> list[Entry]:
         """Of one population, or all; in order."""
-        return [entry for entry in self._chain.entries() if population in (None, entry.population)]
+        return [entry for entry in self._checked() if population in (None, entry.population)]
 
     def head(self) -> str:
         """Hash of the last entry: noted on cards and in MLflow, it pins everything before it."""

@@ -112,7 +112,8 @@ class Chain:
     @property
     def place(self) -> str:
         """For messages: without a password."""
-        return Path(str(self._url.database)).name if self._file else self._url.render_as_string(hide_password=True)
+        return Path(str(self._url.database)).name if self._file else self._url.set(
+            drivername="postgresql", username=None, password=None).render_as_string()
 
     @contextmanager
     def writing(self, *, moving: bool = False) -> Iterator[Writer]:
@@ -146,19 +147,26 @@ class Chain:
         return entries
 
     def move_to(self, other: "Chain", by: str) -> None:
-        """Every entry into an empty chain elsewhere; an entry `moved` closes this one. A move that was cut off goes on where it stopped.
+        """Every entry into an empty chain elsewhere. First an entry `moved` closes this one for good; so a move that was cut off leaves nobody two
+        ledgers, and the same move again goes on where it stopped.
 
-        Raises ValueError where the other chain holds other entries.
+        Raises ValueError where the other chain holds other entries, or this one was moved elsewhere.
         """
-        with self.writing(moving=True) as old, other.writing() as new:
+        with self.writing(moving=True) as old:
             closed = bool(old.entries) and old.entries[-1].kind == MOVED
-            ours = old.entries[:-1] if closed else old.entries
-            if new.entries[:len(ours)] != ours[:len(new.entries)] or (len(new.entries) > len(ours) and not closed):
+            if closed and old.entries[-1].facts["to"] != other.place:
+                raise ValueError(f"this ledger was moved to {old.entries[-1].facts['to']}: it cannot move to {other.place} as well")
+            ours = old.entries[:-1] if closed else list(old.entries)
+            held = other.entries()
+            if held[:len(ours)] != ours[:len(held)] or (len(held) > len(ours) and not closed):
                 raise ValueError(f"{other.place} holds other entries than {self.place}: name an empty database. Nothing was moved")
-            for entry in ours[len(new.entries):]:
-                new.put(entry)
             if not closed:
                 old.append(population="", release_id=None, kind=MOVED, by=by, facts={"to": other.place})
+        with other.writing() as new:
+            if new.entries[:len(ours)] != ours[:len(new.entries)]:
+                raise ValueError(f"{other.place} was written to while {self.place} was moved there: empty it, and move again")
+            for entry in ours[len(new.entries):]:
+                new.put(entry)
 
     @property
     def _file(self) -> Path | None:
@@ -188,10 +196,12 @@ def _url(where: str | Path) -> sa.URL:
         return sa.URL.create("sqlite", database=str(where))
     try:
         url = make_url(str(where))
-    except sa.exc.ArgumentError:
+    except (sa.exc.ArgumentError, ValueError):
         raise ValueError("the ledger's URL cannot be read; write postgresql://USER@HOST:PORT/DATABASE") from None
     if url.get_backend_name() != "postgresql":
         raise ValueError(f"the ledger is a file or a PostgreSQL database, not {url.get_backend_name()}; write postgresql://USER@HOST:PORT/DATABASE")
+    if "password" in url.query:
+        raise ValueError("the ledger's URL holds a password among its options, where messages would show it: leave it to PGPASSFILE or PGPASSWORD")
     return url.set(drivername="postgresql+psycopg")
 
 

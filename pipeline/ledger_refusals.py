@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,6 +13,7 @@ from pipeline.ledger_chain import Entry
 from pipeline.ledger_values import Population, Reservation, ReservationConflict
 
 LARGEST_DELTA = 1e-6
+NAME = re.compile(r"[A-Za-z0-9_-]+")
 KINDS = ("simulated", "public", "confidential")
 REFUSED = "refused"     # the reason noted where a person said no; what the person thought stays with the person
 MOST_ABANDONED = 5      # of a population's releases, over its whole life: each may be a person's answer that rows influenced
@@ -37,15 +39,16 @@ def check_same(held: Reservation, state: str | None, population: str, event: dpa
         raise ReservationConflict(f"release id {held.release_id} holds another mechanism (RDP({held.rdp:.4g}), epsilon {held.epsilon:.4g}): "
                                   "put the parameters back as they were, or choose a new release id")
     if held.cohorts != cohorts:
-        raise ReservationConflict(f"release id {held.release_id} was charged to {_cohorts(held.cohorts)}, asked for {_cohorts(cohorts)}; "
+        raise ReservationConflict(f"release id {held.release_id} was charged to {named(held.cohorts)}, asked for {named(cohorts)}; "
                                   "choose a new release id")
     if held.plan_sha256 != plan_sha256:
         raise ReservationConflict(f"release id {held.release_id} holds another plan, though its mechanism costs the same: put the parameters "
                                   "back as they were, or choose a new release id")
 
 
-def _cohorts(named: Sequence[str]) -> str:
-    return f"the cohorts {', '.join(named)}" if named else "everybody"
+def named(cohorts: Sequence[str]) -> str:
+    """For messages."""
+    return f"the cohorts {', '.join(cohorts)}" if cohorts else "everybody"
 
 
 def over_budget(release_id: str, population: Population, spent: float, cost: float, epsilon: float) -> str:
@@ -58,6 +61,8 @@ def over_budget(release_id: str, population: Population, spent: float, cost: flo
 
 
 def check_declaration(name: str, declared: Mapping[str, Any], reason: str) -> None:
+    if name.strip() and not NAME.fullmatch(name):
+        raise ValueError(f"population {name!r}: a name is letters, digits, - and _ (files and figures are called by it)")
     if not name.strip() or not declared["universe"].strip() or not reason.strip():
         raise ValueError(f"population {name!r} needs a name, a universe of people and a reason")
     if declared["kind"] not in KINDS:
@@ -67,6 +72,9 @@ def check_declaration(name: str, declared: Mapping[str, Any], reason: str) -> No
     cohorts = declared["cohorts"]
     if len(cohorts) == 1 or len(set(cohorts)) < len(cohorts) or not all(cohort.strip() for cohort in cohorts):
         raise ValueError(f"population {name}: cohorts must be none, or at least two different names, got {list(cohorts)}")
+    if cohorts and declared["kind"] == "confidential" and len(reason.strip()) < SHORTEST_PROOF:
+        raise ValueError(f"population {name}: cohorts need a proof, in the reason, of at least {SHORTEST_PROOF} characters, that a person "
+                         "bears the same id at every refresh; where persons cannot be matched, nobody's cohort can be kept (privacy_rules.md 16)")
     if not declared["epsilon"] <= declared["ceiling_epsilon"]:
         raise ValueError(f"population {name}: ceiling_epsilon {declared['ceiling_epsilon']} lies below epsilon {declared['epsilon']}")
     largest = min(LARGEST_DELTA, 0.1 / declared["nominal_size"])
@@ -102,6 +110,14 @@ def check_cohorts(population: Population, cohorts: Sequence[str]) -> None:
     if unknown := sorted(set(cohorts) - set(population.cohorts)):
         raise ValueError(f"population {population.name} has no cohort {', '.join(unknown)} (it has: {', '.join(population.cohorts) or 'none'}); "
                          "nothing was charged")
+
+
+def check_register(population: str, noted: Sequence[str], register: Sequence[str]) -> None:
+    """ValueError where the register of cohorts is not the one that charges noted, as it was then or later."""
+    if noted and noted[-1] not in register:
+        raise ValueError(f"population {population}: the register of cohorts here is an old copy, or another one than the last charge noted; "
+                         "patients might move between cohorts. Restore the newest backup of state/restricted/cohorts; hosts must share it. "
+                         "Nothing was charged")
 
 
 def check_answers(population: str, release_id: str, entries: Sequence[Entry]) -> None:

@@ -126,8 +126,15 @@ def reservation_of(entry: Entry) -> Reservation:
                        cohorts=tuple(facts.get("cohorts", ())))
 
 
-def began_in(entries: Sequence[Entry], release_id: str) -> bool:
-    return any(entry.kind == "training" and entry.release_id == release_id for entry in entries)
+def began_in(entries: Sequence[Entry], release_id: str) -> str | None:
+    """The token with which its training began; `yes` for entries of before there were tokens, None where it has not begun."""
+    return next((str(entry.facts.get("token", "yes")) for entry in entries if entry.kind == "training" and entry.release_id == release_id), None)
+
+
+def marks_in(entries: Sequence[Entry], population: str) -> list[str]:
+    """What charges noted of the population's register of cohorts, oldest first."""
+    noted = (entry.facts.get("register") for entry in entries if entry.kind == "reserved" and entry.population == population)
+    return [str(mark) for mark in noted if mark]
 
 
 WHOLE = ""  # the one cohort of a population without cohorts

@@ -28,6 +28,8 @@ class ReleaseParams:
     def __post_init__(self) -> None:
         if isinstance(self.extract_date, str):  # dvc cannot hash a YAML date, so workspaces hold it as text
             object.__setattr__(self, "extract_date", date.fromisoformat(self.extract_date))
+        if isinstance(self.cohorts, str):
+            raise ValueError(f"release.cohorts must be a list of names, is {self.cohorts!r}")
         object.__setattr__(self, "cohorts", tuple(sorted(set(self.cohorts))))
         if self.id is not None and not RELEASE_ID.match(self.id):
             raise ValueError(f"release.id {self.id!r}: 3 to 41 of a-z, 0-9 and -, beginning with a letter or digit")

@@ -166,8 +166,9 @@ def tracked_heads(home: Home) -> dict[str, str]:
     if not home.mlflow_database.is_file():
         return {}
     client = client_of(home)
-    runs = client.search_runs([one.experiment_id for one in client.search_experiments()], "tags.ledger_head != ''", max_results=10_000)
-    return {f"the MLflow run {run.info.run_name}": run.data.tags["ledger_head"] for run in runs}
+    runs = client.search_runs([one.experiment_id for one in client.search_experiments()], max_results=10_000)
+    heads = ((run.info, run.data.tags.get("ledger_head") or run.data.tags.get("chain_head")) for run in runs)
+    return {f"the MLflow run {info.run_name} ({info.run_id[:8]})": head for info, head in heads if head}
 
 
 def ensure(home: Home) -> None:

@@ -8,8 +8,8 @@ from __future__ import annotations
 import shutil
 import subprocess
 import uuid
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from ruamel.yaml import YAML
 
 from pipeline import declaration, files, params, registries, schema, source_paths, sources
 from pipeline.catalog import Home, Workspace, project_root
-from pipeline.ledger_chain import Chain, Entry, state_in
+from pipeline.ledger_chain import Chain, Entry, check_chain, state_in
 from pipeline.stages import STAGES, repro_command
 
 IGNORED = "/restricted/\n/released/\n*.tmp\n"
@@ -179,10 +179,10 @@ class Charged:
     state: str  # reserved, released or abandoned
 
 
-def last_charged(home: Home, population: str) -> Charged | None:
-    """The population's last charged release, published or not; None where there is none."""
+def last_charged(home: Home, population: str, cohorts: Sequence[str] = ()) -> Charged | None:
+    """The population's last release that was charged to just these cohorts (none: to everybody), published or not; None where there is none."""
     entries = _ledger_entries(home, population)
-    charged = [entry for entry in entries if entry.kind == "reserved"]
+    charged = [entry for entry in entries if entry.kind == "reserved" and set(entry.facts.get("cohorts", ())) == set(cohorts)]
     if not charged:
         return None
     release_id = str(charged[-1].release_id)
@@ -190,7 +190,9 @@ def last_charged(home: Home, population: str) -> Charged | None:
 
 
 def _ledger_entries(home: Home, population: str) -> list[Entry]:
-    return [entry for entry in Chain(home.ledger).entries() if entry.population == population]
+    entries = Chain(home.ledger).entries()
+    check_chain(entries)
+    return [entry for entry in entries if entry.population == population]
 
 
 def _refuse_other_settings(workspace: Workspace, settings: Mapping[str, Any], resolved: Mapping[str, Any]) -> None:
@@ -203,10 +205,16 @@ def _refuse_other_settings(workspace: Workspace, settings: Mapping[str, Any], re
 
 
 def _differing(held: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str]:
-    """The settings that differ, as `block.key: held, asked`; the random data id never counts."""
-    keys = [(block, key) for block in asked for key in {**asked[block], **held.get(block, {})} if (block, key) != ("release", "data_id")]
-    pairs = [(f"{block}.{key}", held.get(block, {}).get(key), asked[block].get(key)) for block, key in keys]
-    return [f"{name}: {was} then, {now} now" for name, was, now in pairs if was != now]
+    """The settings that differ, as `block.key: held, asked`. The random data id never counts, nor what changes nothing about a release."""
+    was, now = (_flat(settings) for settings in (held, asked))
+    return [f"{name}: {was[name]} then, {now[name]} now" for name in now if was[name] != now[name]]
+
+
+def _flat(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """{block.key: value}, with the default where an older file lacks a key."""
+    blocks = asdict(params.from_mapping(settings))
+    return {f"{block}.{key}": value for block, values in blocks.items() if block != "schedule" for key, value in values.items()
+            if key != "data_id" and not key.startswith("warn_")}
 
 
 def _refuse_published(home: Home, request: Request, workspace: Workspace) -> None:

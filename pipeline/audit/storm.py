@@ -46,7 +46,8 @@ def storm(where: str, folder: Path, plan: Storm) -> Finding:
     killed = _kill_some(workers, plan)
     for worker in workers:
         worker.join()
-    return _judge(ledger, folder, killed)
+    crashed = sum(worker.exitcode not in (0, -signal.SIGKILL) for worker in workers)
+    return _judge(ledger, folder, killed, crashed)
 
 
 def _kill_some(workers: Sequence[BaseProcess], plan: Storm) -> int:
@@ -61,7 +62,7 @@ def _kill_some(workers: Sequence[BaseProcess], plan: Storm) -> int:
 
 
 def _work(where: str, folder: str, number: int, plan: Storm) -> None:
-    """Reserve, and now and then ask again, take another's id, commit or abandon. A line is on its way before a call, another after it returned."""
+    """Reserve, and now and then take another's id, or commit. A line is on its way before a call, another after it returned."""
     chance, ledger = random.Random(1000 * plan.seed + number), Ledger(where)
     with (Path(folder) / f"{number}.txt").open("w", buffering=1, encoding="ascii") as notes:
         for turn in range(plan.tries):
@@ -79,7 +80,7 @@ def _work(where: str, folder: str, number: int, plan: Storm) -> None:
                 notes.write(f"conflict {release_id}\n")
 
 
-def _judge(ledger: Ledger, folder: Path, killed: int) -> Finding:
+def _judge(ledger: Ledger, folder: Path, killed: int, crashed: int) -> Finding:
     """The ledger against what the processes were told."""
     notes = [line.split() for path in sorted(folder.glob("*.txt")) for line in path.read_text(encoding="ascii").splitlines()]
     tried = {note[1] for note in notes if note[0] == "tried"}
@@ -92,11 +93,12 @@ def _judge(ledger: Ledger, folder: Path, killed: int) -> Finding:
     # The sum anew, without the ledger's own functions: order / (2 sigma^2) for each discrete Gaussian.
     spent = math.fsum(times * population.order / (2 * leaf.sigma**2) for held in charged.values() for leaf, times in flatten(held.event).items())
     lost, unasked, twice = set(told) - set(charged), set(charged) - tried, len(entries) - len(set(entries))
-    held = spent <= population.limit_rdp * (1 + 1e-12) and not lost and not unasked and not twice and refused > 0
-    return Finding(held=held, said=f"{killed} processes killed; {len(charged)} releases charged, {refused} refused; {spent:.4f} of "
-                   f"{population.limit_rdp:.4f} spent; {len(lost)} lost, {len(unasked)} unasked, {twice} charged twice; the chain verifies",
-                   figures={"killed": killed, "charged": len(charged), "refused": refused, "spent_share": spent / population.limit_rdp,
-                            "lost": len(lost), "unasked": len(unasked), "twice": twice})
+    held = spent <= population.limit_rdp * (1 + 1e-12) and not lost and not unasked and not twice and not crashed and refused > 0
+    return Finding(held=held, said=f"{killed} processes killed, {crashed} ended by an error; {len(charged)} releases charged, {refused} refused; "
+                   f"{spent:.4f} of {population.limit_rdp:.4f} spent; {len(lost)} lost, {len(unasked)} unasked, {twice} charged "
+                   "twice; the chain verifies",
+                   figures={"killed": killed, "crashed": crashed, "charged": len(charged), "refused": refused,
+                            "spent_share": spent / population.limit_rdp, "lost": len(lost), "unasked": len(unasked), "twice": twice})
 
 
 def _on_a_file(plan: Storm, folder: Path) -> Finding:
@@ -105,7 +107,7 @@ def _on_a_file(plan: Storm, folder: Path) -> Finding:
     return storm(str(folder / "ledger.db"), notes, plan)
 
 
-QUICK = Storm(processes=8, killed=3, tries=25, seconds=2.0, epsilon=2.0)
+QUICK = Storm(processes=8, killed=3, tries=30, seconds=1.0, epsilon=2.0)
 WHOLE = Storm(processes=64, killed=32, tries=30, seconds=10.0)
 _ASKS = "processes that reserve at once, some killed at any moment, never overspend a budget, lose a charge or break the chain"
 

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import html
+import shutil
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -36,11 +37,14 @@ def write(folder: Path, standings: Sequence[Standing], head: str, at: datetime, 
         raise ValueError(f"{folder} holds {others[0] if others else 'a file'}: the report is written to a folder of its own")
     temporary = folder.with_name(f".{folder.name}.{uuid4().hex[:8]}.tmp")
     files.private_folder(temporary)
-    drawn = plot.drawn(standings, at, declared.warn_below_share)
-    files.write_text(temporary / PAGE, page(standings, plots.svg(drawn), head, at, declared))
-    (temporary / PICTURE).write_bytes(plot.png(drawn))
-    files.write_json(temporary / FIGURES, figures(standings, head, at, declared))
-    files.replace_folder(temporary, folder)
+    try:
+        drawn = plot.drawn(standings, at, declared.warn_below_share)
+        files.write_text(temporary / PAGE, page(standings, plots.svg(drawn), head, at, declared))
+        (temporary / PICTURE).write_bytes(plot.png(drawn))
+        files.write_json(temporary / FIGURES, figures(standings, head, at, declared))
+        files.replace_folder(temporary, folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def figures(standings: Sequence[Standing], head: str, at: datetime, declared: PrivacyParams) -> dict[str, Any]:

@@ -68,6 +68,8 @@ class Standing:
         if len(recent) < 2 or recent[-1].at - recent[0].at < SHORTEST_PACE:
             return None
         spent, until = recent[-1].spent_rdp - recent[0].spent_rdp, max(recent[-1].at, now - (recent[-1].at - recent[0].at) / (len(recent) - 1))
+        if spent <= 0:  # the last charges were of cohorts that are not the fullest one
+            return None
         days = max(0.0, self.balance.limit_rdp - self.balance.spent_rdp) / (spent / ((until - recent[0].at) / timedelta(days=1)))
         return until + timedelta(days=days) if days < FARTHEST.days else None
 

@@ -30,7 +30,7 @@ def ensure_population(home: Home, declared: Schema) -> None:
     Raises ValueError where it is open with other facts than those declared.
     """
     ledger, population = _ledger(home), declared.population
-    if population.name in {held.name for held in ledger.populations()}:
+    if ledger.is_open(population.name):
         ledger.check_declared(population)
         return
     if population.kind not in OPEN_BY_THEMSELVES:
@@ -137,7 +137,8 @@ def _with_population(home: Home, declared: Schema) -> Iterator[tuple[Ledger, boo
     from pipeline.ledger import Ledger
 
     ledger = Ledger(home.ledger)
-    if declared.population.name in {held.name for held in ledger.populations()}:
+    if ledger.is_open(declared.population.name):
+        ledger.check_declared(declared.population)
         yield ledger, True
         return
     with tempfile.TemporaryDirectory() as folder:
@@ -179,13 +180,11 @@ def move(options: argparse.Namespace) -> None:
 
     home = Home.find()
     if "://" not in options.url:
-        raise ValueError(f"{options.url} is no URL; write postgresql://USER@HOST:PORT/DATABASE")
+        raise ValueError("a ledger moves to a URL; write postgresql://USER@HOST:PORT/DATABASE")
     if home.ledger != str(home.ledger_file):
         raise ValueError("the ledger of this home is no file: it lies at a URL already (SYNDASERA_LEDGER, or state/ledger.url)")
     Ledger(home.ledger).move_to(Ledger(options.url), by=getpass.getuser())
     with files.replacing(home.ledger_url) as temporary:
         temporary.touch(mode=0o600)
         temporary.write_text(f"{options.url}\n", encoding="utf-8")
-    if home.ledger_file.is_file():
-        home.ledger_file.rename(home.ledger_file.with_suffix(".moved"))
-    say("The ledger lies in the database now; every later command of this home uses it. The file stays beside it as ledger.moved: never put it back.")
+    say("The ledger lies in the database now; every later command of this home uses it. The file stays where it was, closed by its last entry.")

@@ -28,7 +28,7 @@ def say_outcome(home: Home, dataset: str, release_id: str, state: str) -> int:
     from pipeline.ledger import Ledger
 
     population, ledger = schema.load(declaration_path(dataset)).population.name, Ledger(home.ledger)
-    if population in {held.name for held in ledger.populations()}:
+    if ledger.is_open(population):
         say(f"  ledger       {balance_line(ledger, population)}")
     if warning := files.read_json(home.workspace(release_id).restricted.budget, {}).get("warning"):
         say(f"  LOW BUDGET   {warning}")

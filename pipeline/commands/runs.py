@@ -66,7 +66,7 @@ def check_source(options: argparse.Namespace) -> int:
     if known is None:
         log.info("check-source: no source of %s is declared; nothing to do", options.dataset)
         return UNCHANGED
-    last = workspace.last_charged(home, declared.population.name)
+    last = workspace.last_charged(home, declared.population.name, options.cohorts)
     is_retry = last is not None and (last.release_id, last.state) == (options.release_id, "reserved")
     if last is not None and last.label == (options.label or known.label) and not is_retry:
         log.info("check-source: the source of %s is still %r, for which %s was charged (%s); skipped, nothing is charged. Another "

@@ -60,7 +60,7 @@ def _refuse_other_facts(home: Home, declared: Any) -> None:
     from pipeline.ledger import Ledger
 
     ledger = Ledger(home.ledger)
-    if declared.population.name in {held.name for held in ledger.populations()}:
+    if ledger.is_open(declared.population.name):
         ledger.check_declared(declared.population)
 
 

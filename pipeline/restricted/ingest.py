@@ -68,6 +68,7 @@ def _ingest(schema: Schema, params: Params, sources: dict[str, reading.Source], 
     _write_data(schema, work / "out", folder, list(sources), is_shared=found.is_shared)
     shutil.rmtree(work)
     report["patients"] = dict(patients)
+    report["cohorts"] = list(params.release.cohorts)
     files.write_json(folder / "ingest.json", _complete_report(report, found, tally))
 
 

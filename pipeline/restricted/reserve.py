@@ -15,6 +15,7 @@ from pipeline.ledger import Ledger, Reservation
 from pipeline.models import synthesizer
 from pipeline.params import Params
 from pipeline.released.privacy_facts import published_heads
+from pipeline.restricted.cohorts import Register
 from pipeline.schema import Schema
 
 logger = logging.getLogger(__name__)
@@ -39,7 +40,7 @@ def run(workspace: Workspace, params: Params, schema: Schema) -> None:
     population, plan_sha256 = schema.population.name, files.json_sha256(made.to_json())
     held = _held(ledger, params, population, plan_sha256) or ledger.reserve(
         release_id, population, made.dp_event, by=getpass.getuser(), source_label=label, plan_sha256=plan_sha256,
-        cohorts=params.release.cohorts)
+        cohorts=params.release.cohorts, register=Register(home, schema).marks() if schema.population.cohorts else ())
     files.write_json(workspace.restricted.reservation, {
         "release_id": release_id, "population": held.population, "epsilon": held.epsilon, "delta": held.delta, "entry": held.entry,
         "at": held.at, "head": held.entry_hash, "source_label": held.source_label, "mechanisms": made.mechanisms(),

@@ -5,6 +5,7 @@ import fcntl
 import getpass
 import logging
 import tempfile
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date
@@ -19,6 +20,7 @@ from pipeline.dp.marginals import MeasurementStore
 from pipeline.dp.noise import NoiseStream
 from pipeline.dp.tape import Tape
 from pipeline.ledger import Ledger
+from pipeline.ledger_refusals import named
 from pipeline.models import synthesizer
 from pipeline.models.synthesizer import Plan, Synthesizer
 from pipeline.params import Params, PrivacyParams, TrainParams
@@ -36,13 +38,11 @@ def run(workspace: Workspace, params: Params, schema: Schema) -> None:
     restricted = workspace.restricted
     ledger, release_id = Ledger(Home.find().ledger), str(params.release.id)
     made = charged_plan(workspace, ledger, release_id)
-    _refuse_other_cohorts(ledger, params)
-    _refuse_second_noise(restricted.checkpoints, ledger, release_id)
+    _refuse_other_cohorts(workspace, ledger, release_id)
     with _alone(restricted.checkpoints):
         for leftover in restricted.checkpoints.rglob("*.tmp"):
             leftover.unlink()
-        files.write_text(restricted.checkpoints / BEGUN, "yes\n")
-        ledger.begin_training(release_id, getpass.getuser())
+        ledger.begin_training(release_id, getpass.getuser(), _token(restricted.checkpoints))
         patients = pl.read_parquet(restricted.patients)
         events = pl.scan_parquet(restricted.events) if restricted.events.is_file() else None
         tape = Tape()
@@ -69,19 +69,21 @@ def charged_plan(workspace: Workspace, ledger: Ledger, release_id: str) -> Plan:
     return made
 
 
-def _refuse_other_cohorts(ledger: Ledger, params: Params) -> None:
-    """Ingest let through the rows of the cohorts in the params; the same must be charged (privacy_rules.md 16)."""
-    held = ledger.reservation(str(params.release.id))
-    if held is not None and held.cohorts != params.release.cohorts:
-        raise ValueError(f"{params.release.id} was charged to the cohorts {', '.join(held.cohorts) or '(all)'}, and its rows are those of "
-                         f"{', '.join(params.release.cohorts) or '(all)'}; put release.cohorts back, or use a new release id")
+def _refuse_other_cohorts(workspace: Workspace, ledger: Ledger, release_id: str) -> None:
+    """The rows that ingest let through must be those of the cohorts that are charged (privacy_rules.md 16)."""
+    held, report = ledger.reservation(release_id), files.read_json(workspace.restricted.ingest_report) or {}
+    opened = tuple(report.get("cohorts", ()))
+    if held is not None and held.cohorts != opened:
+        raise ValueError(f"{release_id} was charged to {named(held.cohorts)}, and ingest opened {named(opened)}: no row was read. Run all stages "
+                         "again from ingest under a new release id")
 
 
-def _refuse_second_noise(checkpoints: Path, ledger: Ledger, release_id: str) -> None:
-    """What was measured once is never measured again: nobody chooses among noises (privacy_rules.md 12)."""
-    if ledger.training_began(release_id) and not (checkpoints / BEGUN).is_file():
-        raise ValueError(f"{release_id}: training began once, and its checkpoints are gone: to measure again would be another charge. "
-                         "Use a new release id, or put restricted/checkpoints back")
+def _token(checkpoints: Path) -> str:
+    """What stands beside the measurements; made before the first. The ledger takes one token for a release: nobody chooses among noises (rule 12)."""
+    path = checkpoints / BEGUN
+    if not path.is_file():
+        files.write_text(path, f"{uuid.uuid4().hex}\n")
+    return path.read_text(encoding="utf-8").strip()
 
 
 def fit(schema: Schema, patients: pl.DataFrame, events: pl.DataFrame | pl.LazyFrame | None, made: Plan, checkpoints: Path, tape: Tape, *,

@@ -95,6 +95,8 @@ def test_the_cohort_that_was_charged_most_is_where_a_population_stands(tmp_path:
     assert [point.spent_rdp / cost for point in standing.points] == pytest.approx([0, 1, 1, 2, 3])
     assert [charge.cohorts for charge in standing.charges] == [("early",), ("late",), ("late",), ()]
     assert all(charge.rdp == pytest.approx(cost) for charge in standing.charges)
+    day_apart = tuple(replace(held, after=replace(held.after, at=START + timedelta(days=number))) for number, held in enumerate(standing.charges))
+    assert replace(standing, charges=day_apart[:2]).runs_out(START) is None  # of two cohorts: the fullest one has no pace yet
 
 
 def test_a_broken_chain_is_not_reported_on(tmp_path: Path) -> None:

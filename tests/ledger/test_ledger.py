@@ -150,6 +150,16 @@ def test_the_filter_sums_at_one_order_where_the_pld_sum_would_admit_more(ledger:
         reserve(ledger, "one-more")
 
 
+def test_one_charge_pays_for_one_set_of_measurements(ledger: Ledger) -> None:
+    reserve(ledger, "r1")
+    ledger.begin_training("r1", "here", "one token")
+    head = ledger.head()
+    ledger.begin_training("r1", "here", "one token")
+    with pytest.raises(ValueError, match="another charge"):
+        ledger.begin_training("r1", "another host", "another token")
+    assert ledger.head() == head and ledger.training_began("r1")
+
+
 def test_a_quote_records_nothing(ledger: Ledger) -> None:
     head = ledger.head()
     quote = ledger.quote("trial", RELEASE)

@@ -41,6 +41,22 @@ def test_a_charge_of_everybody_counts_for_each_cohort(ledger: Ledger) -> None:
     assert ledger.balance("trial").spent_by_cohort == {"early": pytest.approx(cost), "late": pytest.approx(2 * cost)}
 
 
+def test_an_old_or_foreign_register_charges_nothing(ledger: Ledger) -> None:
+    reserve(ledger, "r1", cohorts=["early"], register=["a", "b"])
+    reserve(ledger, "r2", cohorts=["early"], register=["a", "b", "c"])
+    head = ledger.head()
+    for marks in (["a", "b"], ["x"], []):
+        with pytest.raises(ValueError, match="an old copy, or another one"):
+            reserve(ledger, "r3", cohorts=["late"], register=marks)
+    assert ledger.head() == head
+    reserve(ledger, "r3", cohorts=["late"], register=["a", "b", "c", "d"])
+
+
+def test_cohorts_of_confidential_people_need_a_proof_of_lasting_ids(where: str) -> None:
+    with pytest.raises(ValueError, match="same id at every refresh"):
+        Ledger(where).open_population("trial", **(OPEN | {"kind": "confidential"}), cohorts=["a", "b"])
+
+
 def test_a_release_id_stands_for_its_cohorts(ledger: Ledger) -> None:
     first = reserve(ledger, "r1", cohorts=["late", "early", "late"])
     assert first.cohorts == ("early", "late") and reserve(ledger, "r1", cohorts=["early", "late"]) == first

@@ -9,8 +9,11 @@ from ledger_cases import OPEN, RELEASE, opened, reserve
 from pipeline.catalog import HOME_VARIABLE, LEDGER_VARIABLE, Home
 from pipeline.cli import main
 from pipeline.dp import accounting
-from pipeline.ledger import BudgetExceeded, Ledger
+from pipeline.ledger import BudgetExceeded, Entry, Ledger
+from pipeline.ledger_chain import MOVED, Writer
 from pipeline.stages import REFUSED
+
+PUT = Writer.put
 
 
 @pytest.fixture
@@ -71,6 +74,28 @@ def test_a_file_moves_to_a_database_entry_by_entry(tmp_path: Path, database: str
     assert new.balance("trial").n_releases == 2
     old.move_to(new, by="custodian")
     assert len(new.entries()) == len(entries) + 1
+    with pytest.raises(ValueError, match=r"cannot move to elsewhere\.db as well"):
+        old.move_to(Ledger(tmp_path / "elsewhere.db"), by="custodian")
+
+
+def test_a_move_that_was_cut_off_leaves_nobody_two_ledgers(tmp_path: Path, database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    old, new = opened(str(tmp_path / "ledger.db")), Ledger(database)
+    reserve(old, "r1")
+    entries = old.entries()
+    with monkeypatch.context() as cut, pytest.raises(RuntimeError):
+        cut.setattr(Writer, "put", _fails_elsewhere)
+        old.move_to(new, by="custodian")
+    assert new.entries() == []
+    with pytest.raises(ValueError, match="closed"):
+        reserve(old, "r2")
+    old.move_to(new, by="custodian")
+    assert new.entries() == entries
+
+
+def _fails_elsewhere(self: Writer, entry: Entry) -> None:
+    if entry.kind != MOVED:
+        raise RuntimeError("the power went")
+    PUT(self, entry)
 
 
 def test_a_database_in_use_takes_no_other_ledger(tmp_path: Path, database: str) -> None:
@@ -86,6 +111,9 @@ def test_where_the_ledger_of_a_home_is(tmp_path: Path, monkeypatch: pytest.Monke
     home = Home(tmp_path)
     assert home.ledger == str(tmp_path / "state" / "ledger.db")
     home.state.mkdir()
+    home.ledger_url.write_text("\n", encoding="utf-8")
+    with pytest.raises(ValueError, match=r"ledger\.url is empty"):
+        _ = home.ledger
     home.ledger_url.write_text("postgresql://noted@host/ledger\n", encoding="utf-8")
     assert home.ledger == "postgresql://noted@host/ledger"
     monkeypatch.setenv(LEDGER_VARIABLE, "postgresql://said@host/ledger")
@@ -93,7 +121,8 @@ def test_where_the_ledger_of_a_home_is(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 @pytest.mark.parametrize(("url", "message"), [("mysql://a@b/c", "not mysql"), ("postgresql://u:secret@127.0.0.1:1/x", "server down"),
-                                              ("://", "cannot be read")])
+                                              ("://", "cannot be read"), ("postgresql://u@h:PORT/x", "cannot be read"),
+                                              ("postgresql:///x?host=h&password=secret", "PGPASSFILE")])
 def test_a_url_that_leads_nowhere_is_said_clearly_and_without_its_password(url: str, message: str) -> None:
     with pytest.raises(ValueError, match=message) as refusal:
         Ledger(url).entries()
@@ -106,7 +135,9 @@ def test_the_command_moves_the_home_and_every_later_command_uses_the_database(tm
     home = Home.find()
     reserve(opened(home.ledger), "r1")
     assert main(["ledger", "move", database]) == 0
-    assert home.ledger == database and home.ledger_url.stat().st_mode & 0o077 == 0 and not home.ledger_file.exists()
+    assert home.ledger == database and home.ledger_url.stat().st_mode & 0o077 == 0
+    with pytest.raises(ValueError, match="was moved"):
+        Ledger(home.ledger_file).entries()
     reserve(Ledger(home.ledger), "r2")
     assert main(["ledger", "verify"]) == 0 and Ledger(database).balance("trial").n_releases == 2
     assert main(["ledger", "move", database]) == REFUSED

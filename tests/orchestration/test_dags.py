@@ -65,7 +65,7 @@ def test_the_budget_report_is_weekly_and_does_what_the_command_line_does(parsed)
     assert parsed["schedule"] == load(project_root() / "params.yaml").schedule.budget_report == "0 6 * * 1"
     assert parsed["budget_report"]["commands"] == {"budget_report": "python -m pipeline budget-report --mlflow"}
     assert parsed["budget_report"]["first"] == ["None", "0:00:00"] and parsed["budget_report"]["catchup"] is False
-    assert parsed["refresh"]["commands"]["budget_is_low"] == "python -m pipeline budget-is-low"
+    assert parsed["refresh"]["commands"]["budget_is_low"] == "python -m pipeline budget-is-low || exit 99"
 
 
 def test_parsing_loads_nothing_heavy(parsed):

@@ -160,7 +160,7 @@ def test_last_charged_is_the_last_charge_whatever_became_of_it(home, source):
     for release_id, label in (("adult-1", "first"), ("adult-2", "second")):
         ledger.reserve(release_id, "adult", DiscreteGaussianDpEvent(100.0), by="test", source_label=label)
     ledger.commit("adult-1")
-    ledger.begin_training("adult-2", "test")
+    ledger.begin_training("adult-2", "test", "token")
     assert workspace.last_charged(home, "adult") == workspace.Charged(release_id="adult-2", label="second", state="reserved")
     ledger.abandon("adult-2", "refused", "custodian")
     assert workspace.last_charged(home, "adult") == workspace.Charged(release_id="adult-2", label="second", state="abandoned")

@@ -1,6 +1,7 @@
 """Cohorts: at first sight by the declared column, later by the register alone (privacy_rules.md 16)."""
 from __future__ import annotations
 
+import random
 import shutil
 import sqlite3
 from datetime import date
@@ -9,13 +10,15 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from pipeline import schema
+from pipeline import params, schema, workspace
 from pipeline.audit import cohorts as audit
-from pipeline.catalog import Home
+from pipeline.catalog import Home, Workspace
+from pipeline.commands.accounts import ensure_population
 from pipeline.declaration import DeclarationError
 from pipeline.dp.events import DiscreteGaussianDpEvent
 from pipeline.ledger import Ledger
-from pipeline.restricted import cohorts, train
+from pipeline.released.privacy_facts import privacy_facts
+from pipeline.restricted import cohorts, ingest, reserve, train
 from pipeline.restricted.cohorts import Register, at_first_sight
 
 
@@ -73,9 +76,10 @@ def test_a_lost_register_or_key_or_another_dataset_stops_the_run(declared: schem
         Register(home, declared)
     shutil.rmtree(home.keys)
     shutil.move(tmp_path / "keys", home.keys)
-    open_in(Ledger(home.ledger), declared).reserve("r1", "audit_cohorts", DiscreteGaussianDpEvent(9.0), by="t", source_label="l", cohorts=["early"])
+    open_in(Ledger(home.ledger), declared).reserve("r1", "audit_cohorts", DiscreteGaussianDpEvent(9.0), by="t", source_label="l", cohorts=["early"],
+                                                     register=Register(home, declared).marks())
     home.cohorts("audit_cohorts").unlink()
-    with pytest.raises(ValueError, match="register of cohorts is gone"):
+    with pytest.raises(ValueError, match="the register is gone"):
         Register(home, declared)
 
 
@@ -97,13 +101,39 @@ def test_cohorts_that_cannot_be_kept_are_refused(declared: schema.Schema, tmp_pa
         schema.load(path)
 
 
-def test_rows_of_other_cohorts_than_charged_are_not_trained_on(declared: schema.Schema) -> None:
-    from pipeline import params
-    from pipeline.catalog import project_root
+def walked(home: Home, name: str, source: Path, cohort: str) -> Workspace:
+    """Ingested and charged: as `prepare --cohorts` and the stages do it."""
+    (home.root / "datasets").mkdir(parents=True, exist_ok=True)
+    (home.root / "datasets" / "audit_cohorts.yaml").write_text(audit.DECLARATION)
+    request = workspace.Request(release_id=name, dataset="audit_cohorts", source=str(source), label=f"label of {name}", cohorts=(cohort,))
+    made = workspace.make(home, request)
+    ensure_population(home, schema.load(made.dataset))
+    ingest.run(made, params.load(made.params), schema.load(made.dataset))
+    made.restricted.validation.mkdir()
+    reserve.run(made, params.load(made.params), schema.load(made.dataset))
+    return made
 
-    ledger = Ledger(Home.find().ledger)
-    open_in(ledger, declared).reserve("r-1", "audit_cohorts", DiscreteGaussianDpEvent(9.0), by="t", source_label="l", cohorts=["early"])
-    settings = params.load(project_root() / "params.yaml")
-    object.__setattr__(settings.release, "id", "r-1")
-    with pytest.raises(ValueError, match=r"charged to the cohorts early, and its rows are those of \(all\)"):
-        train._refuse_other_cohorts(ledger, settings)
+
+def test_a_release_of_a_cohort_opens_and_charges_that_cohort_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SYNDASERA_HOME", str(tmp_path / "home"))
+    home, source = Home.find(), audit._write(tmp_path / "source" / "people.csv", 60, random.Random(3))
+    early, late = (walked(home, f"{cohort}-1", source, cohort) for cohort in ("early", "late"))
+    ids = [set(pl.read_parquet(made.restricted.patients)["patient_id"]) for made in (early, late)]
+    assert all(ids) and not ids[0] & ids[1]
+    ledger = Ledger(home.ledger)
+    spent = ledger.balance("audit_cohorts").spent_by_cohort
+    assert spent["early"] == spent["late"] == ledger.balance("audit_cohorts").spent_rdp
+    assert privacy_facts(ledger, "late-1")["cohorts"] == ["late"]
+    assert workspace.last_charged(home, "audit_cohorts", ["early"]).release_id == "early-1"
+    assert workspace.last_charged(home, "audit_cohorts") is None
+
+    old = home.cohorts("audit_cohorts").read_bytes()
+    walked(home, "early-2", source, "early")
+    home.cohorts("audit_cohorts").write_bytes(old)
+    with pytest.raises(ValueError, match="an old copy"):
+        walked(home, "late-2", source, "late")
+
+    train._refuse_other_cohorts(late, ledger, "late-1")
+    shutil.copytree(early.restricted.data, late.restricted.data, dirs_exist_ok=True)  # rows of others than were charged
+    with pytest.raises(ValueError, match="charged to the cohorts late, and ingest opened the cohorts early"):
+        train.run(late, params.load(late.params), schema.load(late.dataset))

@@ -89,7 +89,7 @@ def test_a_closed_release_is_not_trained(workspace: Workspace, closed: str) -> N
     with pytest.raises(ValueError, match=f"toy-1 is {closed} in the ledger"):
         run_train(workspace)
     with pytest.raises(ValueError, match=closed):
-        ledger.begin_training("toy-1", "tests")
+        ledger.begin_training("toy-1", "tests", "token")
     assert not workspace.restricted.checkpoints.exists()
 
 
