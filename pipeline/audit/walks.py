@@ -90,6 +90,7 @@ def walking(way: Way, home: Home) -> Iterator[None]:
         patches.enter_context(at_home(home.root))
         patches.enter_context(patch("pipeline.ledger_chain.datetime", SimpleNamespace(now=lambda _: MOMENT)))
         patches.enter_context(patch("pipeline.ledger_chain.new_salt", lambda: "0" * 32))
+        patches.enter_context(patch("pipeline.restricted.train.new_token", lambda: "0" * 32))
         patches.enter_context(patch.object(tracking, "code_version", lambda _: "one version"))
         patches.enter_context(patch.object(sample, "write_database", write_settled))
         if not way.dvc:

@@ -82,8 +82,13 @@ def _token(checkpoints: Path) -> str:
     """What stands beside the measurements; made before the first. The ledger takes one token for a release: nobody chooses among noises (rule 12)."""
     path = checkpoints / BEGUN
     if not path.is_file():
-        files.write_text(path, f"{uuid.uuid4().hex}\n")
+        files.write_text(path, f"{new_token()}\n")
     return path.read_text(encoding="utf-8").strip()
+
+
+def new_token() -> str:
+    """A random text, of nobody's rows."""
+    return uuid.uuid4().hex
 
 
 def fit(schema: Schema, patients: pl.DataFrame, events: pl.DataFrame | pl.LazyFrame | None, made: Plan, checkpoints: Path, tape: Tape, *,
