@@ -106,8 +106,9 @@ def _budget(privacy: dict[str, Any]) -> str:
 def _others(privacy: dict[str, Any]) -> list[str]:
     """Whose budgets add up with this one, and whose rows were opened, where there is something to say."""
     others = [name for name in privacy["overlapping_populations"] if name != privacy["population"]]
-    lines = [f"| populations that may hold the same patients | {', '.join(others)}: together with this one epsilon "
-             f"{privacy['epsilon_total_of_overlapping']:.4g}, delta {privacy['delta_total_of_overlapping']:.0e} |"] if others else []
+    together = (f"epsilon {privacy['epsilon_total_of_overlapping']:.4g} (at most {privacy['epsilon_ceiling_of_overlapping']:.4g} if raised), "
+                f"delta {privacy['delta_total_of_overlapping']:.0e}")
+    lines = [f"| populations that may hold the same patients | {', '.join(others)}: together with this one {together} |"] if others else []
     return lines + ([f"| cohorts whose rows were opened | {', '.join(privacy['cohorts'])} |"] if privacy["cohorts"] else [])
 
 

@@ -27,7 +27,9 @@ def privacy_facts(ledger: Ledger, release_id: str) -> dict[str, Any]:
         "epsilon_total": balance.epsilon_total, "epsilon_opened": population.opened_epsilon, "epsilon_ceiling": population.ceiling_epsilon,
         "cohorts": list(held.cohorts), "releases_charged": balance.n_releases, "renyi_order": balance.order,
         "overlapping_populations": [p.name for p in overlapping],
-        "epsilon_total_of_overlapping": sum(p.epsilon for p in overlapping), "delta_total_of_overlapping": sum(p.delta for p in overlapping),
+        "epsilon_total_of_overlapping": sum(p.epsilon for p in overlapping),
+        "epsilon_ceiling_of_overlapping": sum(p.ceiling_epsilon for p in overlapping),
+        "delta_total_of_overlapping": sum(p.delta for p in overlapping),
         "ledger_entry": held.entry, "chain_head": ledger.head(),
     }
 

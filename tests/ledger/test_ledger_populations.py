@@ -30,6 +30,7 @@ def test_confidential_populations_overlap_whatever_their_universe_is_called(ledg
     ledger.reserve("r1", "first", DiscreteGaussianDpEvent(8.0), by="tester", source_label="May")
     told = privacy_facts(ledger, "r1")
     assert (told["overlapping_populations"], told["epsilon_total_of_overlapping"]) == (["first", "second"], 7.0)
+    assert told["epsilon_ceiling_of_overlapping"] == 10.0
     assert told["delta_total_of_overlapping"] == pytest.approx(2e-6)
     assert ledger.balance("second").n_releases == 0  # charges stay apart; only the statement adds up
 
