@@ -49,8 +49,7 @@ class Register:
         ids = sorted(f"{table.name}.{table.patient}" for table in schema.tables.values() if table.patient)
         facts = {"dataset": schema.dataset, "ids": ", ".join(ids), "key": keyed(self._key, "cohort key", "").hex()}
         with self._writing() as connection:
-            for name, value in facts.items():
-                connection.execute("INSERT OR IGNORE INTO fact VALUES (?, ?)", (name, value))
+            connection.executemany("INSERT OR IGNORE INTO fact VALUES (?, ?)", facts.items())
             held = dict(connection.execute("SELECT name, value FROM fact"))
         check_register(name, noted, self.marks())
         if (held["dataset"], held["ids"]) != (facts["dataset"], facts["ids"]):
