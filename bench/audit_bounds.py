@@ -20,8 +20,8 @@ import numpy as np
 import report
 from matplotlib.figure import Figure
 
-from pipeline.audit import counts, descent
-from pipeline.audit.findings import Finding
+from audit import counts, descent
+from audit.findings import Finding
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "bench" / "results" / "audit_bounds.json"

@@ -2,7 +2,7 @@
 
     python bench/canaries.py --runs 3 --coins 1000
 
-Each run trains once on invented patients with canaries (pipeline/audit/canaries.py). Runs that are in the results already are not done again.
+Each run trains once on invented patients with canaries (audit/canaries.py). Runs that are in the results already are not done again.
 """
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ import numpy as np
 import report
 from matplotlib.figure import Figure
 
-from pipeline.audit import canary_data
-from pipeline.audit.canaries import DELTA, SHARES, SHOWN, run_once
+from audit import canary_data
+from audit.canaries import DELTA, SHARES, SHOWN, run_once
 from pipeline.dp import one_run
 from pipeline.dp.one_run import Guesses
 

@@ -22,12 +22,13 @@ import dp_accounting as dpa
 import report
 from matplotlib.figure import Figure
 
-from pipeline import params, schema
-from pipeline.audit.adversary import Game, game
+from audit.adversary import Game, game
+from pipeline import params
 from pipeline.dp import accounting
 from pipeline.ledger import Ledger
 from pipeline.models import synthesizer
 from pipeline.params import PrivacyParams
+from pipeline.schema.reader import read_schema
 
 ROOT = Path(__file__).resolve().parent.parent
 ATTACKS, FITS = ROOT / "bench" / "results" / "ledger_attacks.json", ROOT / "bench" / "results" / "ledger_fits.json"
@@ -74,7 +75,7 @@ def release(name: str) -> dpa.DpEvent:
     if name == EVENTS[0]:
         return accounting.calibrate(dpa.GaussianDpEvent, 1.0, DELTA)[1]
     if name == EVENTS[1]:
-        declared = schema.load(ROOT / "datasets" / "simulated_pathways.yaml")
+        declared = read_schema(ROOT / "datasets" / "simulated_pathways.yaml")
         settings = params.load(ROOT / "params.yaml").train
         return synthesizer.plan(declared, PrivacyParams(epsilon=1.0, delta=DELTA), settings, date(2022, 12, 31)).dp_event
     return accounting.calibrate(_little_noise, 1.0, DELTA)[1]

@@ -16,7 +16,7 @@ from time import perf_counter
 
 import report
 
-from pipeline.audit.storm import WHOLE, storm
+from audit.storm import WHOLE, storm
 
 RESULTS = Path(__file__).resolve().parent / "results" / "ledger_storm.json"
 

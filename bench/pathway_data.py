@@ -8,9 +8,9 @@ from pathlib import Path
 
 import polars as pl
 
-from pipeline import schema
-from pipeline.registry_tables import to_log
-from pipeline.schema import Schema
+from pipeline.adapters import to_log
+from pipeline.schema.reader import read_schema
+from pipeline.schema.values import Schema
 from pipeline.simulator.latent import draw_lifetimes
 from pipeline.simulator.simulate import registry_tables
 from pipeline.simulator.view import view
@@ -30,7 +30,7 @@ class Sample:
 
 
 def declared() -> Schema:
-    return schema.load(ROOT / "datasets" / "simulated_pathways.yaml")
+    return read_schema(ROOT / "datasets" / "simulated_pathways.yaml")
 
 
 def simulated(told: Schema, n: int, seed: int) -> Sample:

@@ -18,7 +18,7 @@ import polars as pl
 from pathway_data import EXTRACT, ID, Sample
 
 from pipeline.evaluation.pathways import TOKEN
-from pipeline.schema import Column, EventLog, Implication, Schema
+from pipeline.schema.values import Column, EventLog, Implication, Schema
 
 SLOTS = 10  # pathways have 7.4 events on average, fewer with a run of cycles counted once
 NONE = "none"

@@ -29,7 +29,7 @@ from tables import DELTA, fitted
 from bench.peers import FOLDER, RUNS, Prepared, Task, column_domain, python_of
 from bench.peers import run as run_peer
 from pipeline import files
-from pipeline.schema import Schema
+from pipeline.schema.values import Schema
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "bench" / "results" / "pathways_flat.json"

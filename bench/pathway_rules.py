@@ -7,10 +7,10 @@ from typing import Any
 import polars as pl
 from pathway_data import EXTRACT, Sample
 
-from pipeline.expectations.table_checks import context_of, described
-from pipeline.registry_tables import Log
-from pipeline.rules import check
-from pipeline.schema import Schema
+from pipeline.adapters import Log
+from pipeline.checks.expectations.table_checks import context_of, described
+from pipeline.checks.rules import check
+from pipeline.schema.values import Schema
 
 ASKED = ("pass", "fail", "warn")
 

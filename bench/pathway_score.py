@@ -16,7 +16,7 @@ from sklearn.model_selection import StratifiedKFold, cross_val_predict
 
 from pipeline.evaluation import pathways
 from pipeline.models.grammar import Grammar, violations
-from pipeline.schema import Schema
+from pipeline.schema.values import Schema
 
 TREATMENTS = ("SURGERY", "SACT_REGIMEN", "RADIOTHERAPY")
 SITE, STAGE = "SITE_GROUP", "STAGE_GROUP"

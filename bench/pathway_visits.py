@@ -22,13 +22,14 @@ import report
 from pathway_data import ID, ROOT, Sample
 from scipy.stats import wasserstein_distance
 
-from pipeline import params, schema
-from pipeline.commands.tools import ingested
+from pipeline import params
+from pipeline.adapters import canonical
+from pipeline.cli.tools import ingested
 from pipeline.evaluation import pathways
 from pipeline.models.grammar import Grammar, violations
-from pipeline.registry_tables import canonical
 from pipeline.restricted.train import fit_public
-from pipeline.schema import Schema
+from pipeline.schema.reader import read_schema
+from pipeline.schema.values import Schema
 
 RESULTS = ROOT / "bench" / "results" / "pathway_visits.json"
 DELTA = 1e-6
@@ -79,7 +80,7 @@ def ours(told: Schema, train: Sample, epsilon: float, seed: int) -> Sample:
 
 
 def run(options: argparse.Namespace) -> None:
-    declared = schema.load(ROOT / "datasets" / "uganda_malaria.yaml")
+    declared = read_schema(ROOT / "datasets" / "uganda_malaria.yaml")
     with tempfile.TemporaryDirectory() as scratch:
         everybody = Sample(*ingested(declared, options.source, params.load(ROOT / "params.yaml"), Path(scratch)))
     for seed in options.seeds:

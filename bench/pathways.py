@@ -35,7 +35,7 @@ from pipeline.dp.tape import Tape
 from pipeline.models import synthesizer
 from pipeline.params import PrivacyParams
 from pipeline.released.sample import draw
-from pipeline.schema import Schema
+from pipeline.schema.values import Schema
 
 PARTITION = 20_000
 SCORED = 100_000   # patients, at most

@@ -24,7 +24,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from bench.table_data import DATASETS, PEERS, ROOT, load, split
-from pipeline.schema import Column
+from pipeline.schema.values import Column
 
 HERE = ROOT / "bench" / "peers"
 FOLDER = ROOT / ".peers"

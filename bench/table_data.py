@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from pipeline import params, schema
-from pipeline.commands.tools import ingested
-from pipeline.schema import Schema
+from pipeline import params
+from pipeline.cli.tools import ingested
+from pipeline.schema.reader import read_schema
+from pipeline.schema.values import Schema
 
 ROOT = Path(__file__).resolve().parent.parent
 DATASETS = ("adult", "credit_default", "hr_attrition", "uci_heart")
@@ -23,7 +24,7 @@ def load(name: str, source: Path) -> tuple[Schema, pl.DataFrame]:
 
     Ingest names people without a key of their own anew each time and orders rows by name: such rows are sorted, so that splits are the same.
     """
-    declared = schema.load(ROOT / "datasets" / f"{name}.yaml")
+    declared = read_schema(ROOT / "datasets" / f"{name}.yaml")
     with tempfile.TemporaryDirectory() as scratch:
         patients, _ = ingested(declared, source, params.load(ROOT / "params.yaml"), Path(scratch))
     rows = patients.select("patient_id", *declared.patients)

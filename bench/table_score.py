@@ -21,7 +21,7 @@ from sklearn.svm import LinearSVC
 from sklearn.tree import DecisionTreeClassifier
 
 from pipeline.evaluation import fidelity
-from pipeline.schema import Column
+from pipeline.schema.values import Column
 
 FIGURES = ("two_way_tvd", "one_way_tvd", "quality", "shapes", "trends", "auc", "detection")
 

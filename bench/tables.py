@@ -31,7 +31,7 @@ from pipeline.dp.noise import NoiseStream
 from pipeline.dp.tape import Tape
 from pipeline.models import synthesizer, table
 from pipeline.params import PrivacyParams
-from pipeline.schema import Schema
+from pipeline.schema.values import Schema
 
 DELTA = 1e-6
 EPSILONS = (1.0, 3.0, 10.0)

@@ -8,7 +8,7 @@ from airflow.sdk import DAG, CronTriggerTimetable, chain
 from dags.stages import command
 from pipeline import params
 from pipeline.catalog import Home
-from pipeline.workspace import params_path
+from pipeline.runs.workspace import params_path
 
 SETTINGS = params.load(params_path(Home.find()))
 SCHEDULE = CronTriggerTimetable(SETTINGS.schedule.budget_report, timezone="UTC", run_immediately=timedelta(0))

@@ -13,7 +13,7 @@ from airflow.sdk import DAG, CronTriggerTimetable, Param, chain
 from dags.stages import RELEASE_ID, command, datasets, release_id_param, rows_param, stage
 from pipeline import params
 from pipeline.catalog import Home
-from pipeline.workspace import params_path
+from pipeline.runs.workspace import params_path
 
 SETTINGS = params.load(params_path(Home.find()))
 # Without a start date and with no grace, a fresh Airflow waits for the next time instead of making the last one up.

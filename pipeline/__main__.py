@@ -1,7 +1,7 @@
 """`python -m pipeline`: see `python -m pipeline --help`."""
 import sys
 
-from pipeline.cli import main
+from pipeline.cli.parser import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -20,7 +20,7 @@ class Stage:
 
 
 _ALL = (
-    Stage(name="ingest", module="pipeline.restricted.ingest", reads_rows=True,
+    Stage(name="ingest", module="pipeline.restricted.ingest.stage", reads_rows=True,
           summary="read the source tables, cast and repair them patient by patient, split off the holdout"),
     Stage(name="validate", module="pipeline.restricted.validate", reads_rows=True,
           summary="run the Great Expectations suites on the source"),

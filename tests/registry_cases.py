@@ -7,9 +7,9 @@ from pathlib import Path
 
 import polars as pl
 
-from pipeline import schema as schemas
-from pipeline.rules import RuleContext
-from pipeline.schema import Column, Schema, Table
+from pipeline.checks.rules import RuleContext
+from pipeline.schema.reader import read_schema
+from pipeline.schema.values import Column, Schema, Table
 
 EXTRACT = date(2022, 12, 31)
 CONTEXT = RuleContext(extract_date=EXTRACT, is_synthetic=False)
@@ -19,7 +19,7 @@ ANN, BEA, CARL = 101, 102, 103  # breast and uterus, dead; colon with drugs and 
 
 @cache
 def schema() -> Schema:
-    return schemas.load(Path(__file__).resolve().parents[1] / "datasets" / "cancer_pathways.yaml")
+    return read_schema(Path(__file__).resolve().parents[1] / "datasets" / "cancer_pathways.yaml")
 
 
 def physical(column: Column) -> pl.DataType:

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from pipeline.evaluation import fidelity, pathways, plots, report
-from pipeline.schema import Column, EventLog, Schema
+from pipeline.schema.values import Column, EventLog, Schema
 
 YEARS = np.linspace(0, 6, 73)
 MAX_PLOTS = 24

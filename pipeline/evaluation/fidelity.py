@@ -12,7 +12,7 @@ import polars as pl
 from sdmetrics.reports import DiagnosticReport, QualityReport
 
 from pipeline.evaluation.metadata import TABLE, single_table, to_pandas
-from pipeline.schema import Column
+from pipeline.schema.values import Column
 
 BINS = 20  # quantile bins of the real rows, numeric columns
 

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 import polars as pl
 
-from pipeline.schema import Column
+from pipeline.schema.values import Column
 
 TABLE = "patients"
 CASTS: Mapping[str, pl.DataType] = {"categorical": pl.String(), "ordinal": pl.String(), "continuous": pl.Float64(), "date": pl.Datetime("ns")}

@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 from lifelines import KaplanMeierFitter
 
-from pipeline.schema import EventLog
+from pipeline.schema.values import EventLog
 
 TOKEN = pl.concat_str([pl.col("type"), pl.col("code").fill_null("")], separator=" ").str.strip_chars_end()
 MIN_STRATUM = 30  # patients: smaller strata are not plotted

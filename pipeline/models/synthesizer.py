@@ -26,11 +26,20 @@ from pipeline.dp.marginals import MeasurementStore, NoisyCounts
 from pipeline.dp.noise import NoiseStream
 from pipeline.dp.sgd import DpSgd
 from pipeline.dp.tape import Tape
-from pipeline.models import pathway, table
-from pipeline.models.declared import schema_from_plain, to_plain
-from pipeline.models.table.decode import Sampler
+from pipeline.models.declaration import schema_from_plain, to_plain
+from pipeline.models.pathway.draw.model import PathwayModel
+from pipeline.models.pathway.fit import train as pathway_fit
+from pipeline.models.pathway.plan import plan as pathway_plans
+from pipeline.models.pathway.plan import settings as pathway_settings
+from pipeline.models.pathway.plan.plan import PathwayPlan
+from pipeline.models.table.draw.decode import Sampler
+from pipeline.models.table.draw.model import TableModel
+from pipeline.models.table.fit import fit as table_fit
+from pipeline.models.table.plan import plan as table_plans
+from pipeline.models.table.plan import settings as table_settings
+from pipeline.models.table.plan.plan import TablePlan
 from pipeline.params import PrivacyParams, TrainParams
-from pipeline.schema import Schema
+from pipeline.schema.values import Schema
 
 logger = logging.getLogger(__name__)
 
@@ -50,8 +59,8 @@ class Plan:
     delta: float
     scale: float         # common to all mechanisms
     table_share: float   # of the squared noise budget
-    table: table.TablePlan
-    pathway: pathway.PathwayPlan | None  # None: the dataset has no events, and the table has everything
+    table: TablePlan
+    pathway: PathwayPlan | None  # None: the dataset has no events, and the table has everything
 
     @property
     def table_scale(self) -> float:
@@ -114,8 +123,8 @@ class Plan:
         if value.get("format") != FORMAT:
             raise ValueError(f"plan of a release: format {value.get('format')} is not {FORMAT}; use a new release id")
         rest = {key: value[key] for key in ("dataset", "epsilon", "delta", "scale", "table_share")}
-        return cls(**rest, table=table.TablePlan.from_json(value["table"]),
-                   pathway=pathway.PathwayPlan.from_json(value["pathway"]) if value["pathway"] is not None else None)
+        return cls(**rest, table=TablePlan.from_json(value["table"]),
+                   pathway=PathwayPlan.from_json(value["pathway"]) if value["pathway"] is not None else None)
 
 
 def plan(schema: Schema, privacy: PrivacyParams, train: TrainParams, observed_until: date | None = None) -> Plan:
@@ -126,9 +135,9 @@ def plan(schema: Schema, privacy: PrivacyParams, train: TrainParams, observed_un
     size, delta = schema.population.nominal_size, min(privacy.delta, schema.population.delta)
     has_events = schema.events is not None
     share = train.shares["table"] / (train.shares["table"] + train.shares["pathway"]) if has_events else 1.0
-    settings = table.from_mapping(train.table, epsilon=privacy.epsilon)
-    table_plan = table.plan(schema.patients, schema.implications, schema.targets, settings, size)
-    pathway_plan = pathway.plan(schema, pathway.from_mapping(train.pathway, size), size, observed_until) if has_events else None
+    settings = table_settings.from_mapping(train.table, epsilon=privacy.epsilon)
+    table_plan = table_plans.plan(schema.patients, schema.implications, schema.targets, settings, size)
+    pathway_plan = pathway_plans.plan(schema, pathway_settings.from_mapping(train.pathway, size), size, observed_until) if has_events else None
 
     def at(scale: float) -> Plan:
         return Plan(dataset=schema.dataset, epsilon=privacy.epsilon, delta=delta, scale=scale, table_share=share, table=table_plan,
@@ -146,14 +155,14 @@ def fit(schema: Schema, patients: pl.DataFrame, events: pl.DataFrame | pl.LazyFr
     """
     if ID in patients.columns:
         patients = patients.unique(ID, keep="first", maintain_order=True)
-    tables = table.fit(patients, made.table, made.table_scale, store=store, tape=tape, noise=noise, checkpoint=checkpoint / "table",
+    tables = table_fit.fit(patients, made.table, made.table_scale, store=store, tape=tape, noise=noise, checkpoint=checkpoint / "table",
                        progress=lambda text: progress(f"table: {text}"), device=device, checkpoint_steps=checkpoint_steps)
     if made.pathway is None:
         return Synthesizer(schema, made, tables, None)
     seed = made.pathway.settings.seed
     if events is None:
         raise ValueError(f"{schema.dataset} declares events, but there is no event log: ingest should have made one")
-    pathways = pathway.fit(schema, patients, events, made.pathway, made.pathway_scale, store=store, tape=tape, noise=noise,
+    pathways = pathway_fit.fit(schema, patients, events, made.pathway, made.pathway_scale, store=store, tape=tape, noise=noise,
                            checkpoint=checkpoint / "pathway", progress=lambda text: progress(f"pathway: {text}"), device=device,
                            checkpoint_steps=checkpoint_steps,
                            draw_patients=lambda n: _numbered(tables.sample(n, np.random.default_rng([seed, n])), 1))
@@ -166,8 +175,8 @@ class Synthesizer:
 
     schema: Schema
     plan: Plan
-    table: table.TableModel
-    pathway: pathway.PathwayModel | None
+    table: TableModel
+    pathway: PathwayModel | None
 
     def sample(self, n: int, seed: int, partition_rows: int, where: Mapping[str, Any] | None = None,
                begins: Sequence[str] = ()) -> Iterator[tuple[pl.DataFrame, pl.DataFrame | None]]:
@@ -259,8 +268,8 @@ class Synthesizer:
         if facts.get("format") != FORMAT:
             raise ValueError(f"the model in {folder.name} has format {facts.get('format')}, this version reads {FORMAT}")
         schema, made = schema_from_plain(files.read_json(folder / "schema.json")), Plan.from_json(facts["plan"])
-        pathways = pathway.PathwayModel.load(folder / "pathway", schema) if made.pathway is not None else None
-        return cls(schema, made, table.TableModel.load(folder / "table"), pathways)
+        pathways = PathwayModel.load(folder / "pathway", schema) if made.pathway is not None else None
+        return cls(schema, made, TableModel.load(folder / "table"), pathways)
 
 
 def _numbered(patients: pl.DataFrame, first: int) -> pl.DataFrame:

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pipeline.schema import Schema
+from pipeline.schema.values import Schema
 
 NOT_FOR = "Not for clinical use, not for decisions about people, not a source of official figures."
 

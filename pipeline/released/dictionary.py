@@ -5,8 +5,8 @@ import csv
 from datetime import date, timedelta
 from pathlib import Path
 
-from pipeline import codes
-from pipeline.schema import Column, Schema
+from pipeline.schema import codes
+from pipeline.schema.values import Column, Schema
 
 FIELDS = ("table", "column", "kind", "in_this_extract", "values", "unit", "missing_allowed", "lookup", "made_by", "source", "description")
 MADE = {"modelled": "learned with differential privacy", "rebuilt": "rebuilt by a public rule", "key": "fresh key, of no real record",

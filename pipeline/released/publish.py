@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from pipeline import files, registries, tracking
+from pipeline import files
 from pipeline.catalog import Home, Workspace, project_root
 from pipeline.ledger import Ledger
 from pipeline.params import Params
@@ -20,7 +20,9 @@ from pipeline.released import card, manifest
 from pipeline.released.dictionary import write_dictionary, write_lookups
 from pipeline.released.privacy_facts import privacy_facts
 from pipeline.released.small_sample import write_small_sample
-from pipeline.schema import Schema
+from pipeline.runs import version_stores
+from pipeline.schema.values import Schema
+from pipeline.services import tracking
 
 logger = logging.getLogger(__name__)
 TRACKED_BY_DVC = ("extract", "sample", "model")
@@ -80,20 +82,20 @@ def _assemble(workspace: Workspace, params: Params, schema: Schema, home: Home, 
 
 def _tag(home: Home, staged: Path, release_id: str, dataset: str) -> None:
     """One commit and tag in the released registry. The data is pushed first; nobody finds it before the tag is there."""
-    registries.ensure(home)
-    if registries.is_tagged(home.released_registry, release_id):
+    version_stores.ensure(home)
+    if version_stores.is_tagged(home.released_registry, release_id):
         return
     with tempfile.TemporaryDirectory(dir=home.state) as scratch:
         tree = Path(scratch) / "tree"
-        registries.clone(home.released_registry, tree)
+        version_stores.clone(home.released_registry, tree)
         folder = tree / dataset
         shutil.rmtree(folder, ignore_errors=True)
         shutil.copytree(staged, folder)
-        registries.dvc("add", "--quiet", *[f"{dataset}/{name}" for name in TRACKED_BY_DVC], cwd=tree)
-        registries.dvc("push", "--quiet", cwd=tree)
-        registries.commit_all(tree, f"Release {release_id}", has_clock=False)
-        registries.git("tag", "-a", release_id, "-m", f"manifest sha256 {manifest.sha256(staged / manifest.NAME)}", cwd=tree, has_clock=False)
-        registries.git("push", "-q", "--atomic", "origin", "main", release_id, cwd=tree)
+        version_stores.dvc("add", "--quiet", *[f"{dataset}/{name}" for name in TRACKED_BY_DVC], cwd=tree)
+        version_stores.dvc("push", "--quiet", cwd=tree)
+        version_stores.commit_all(tree, f"Release {release_id}", has_clock=False)
+        version_stores.git("tag", "-a", release_id, "-m", f"manifest sha256 {manifest.sha256(staged / manifest.NAME)}", cwd=tree, has_clock=False)
+        version_stores.git("push", "-q", "--atomic", "origin", "main", release_id, cwd=tree)
 
 
 def _copy(staged: Path, final: Path) -> None:
@@ -109,6 +111,6 @@ def _copy(staged: Path, final: Path) -> None:
 
 def _take_clock_away(folder: Path) -> None:
     """All files and folders bear the same moment: the times at which they were written would tell how long stages took."""
-    moment = registries.MOMENT.timestamp()
+    moment = version_stores.MOMENT.timestamp()
     for path in (*folder.rglob("*"), folder):
         os.utime(path, (moment, moment))

@@ -9,13 +9,13 @@ from datetime import date
 import polars as pl
 
 from pipeline import files
+from pipeline.adapters import canonical, to_tables
 from pipeline.catalog import Workspace
 from pipeline.models.synthesizer import Synthesizer
 from pipeline.params import Params
-from pipeline.registry_tables import canonical, to_tables
 from pipeline.released.views import views
 from pipeline.released.writers import ParquetPart, TableWriter, write_database
-from pipeline.schema import Schema
+from pipeline.schema.values import Schema
 
 logger = logging.getLogger(__name__)
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import polars as pl
 
-from pipeline.registry_tables import to_tables
+from pipeline.adapters import to_tables
 from pipeline.released.writers import TableWriter
-from pipeline.schema import Schema
+from pipeline.schema.values import Schema
 
 
 def write_small_sample(schema: Schema, synthetic: Path, out: Path, n_patients: int, extract_date: date | None) -> None:

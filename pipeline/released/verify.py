@@ -8,14 +8,15 @@ from pathlib import Path
 
 import polars as pl
 
-from pipeline import files, registries
-from pipeline import schema as declarations
+from pipeline import files
 from pipeline.catalog import Home
 from pipeline.ledger import Ledger
 from pipeline.models.synthesizer import Synthesizer
 from pipeline.released import manifest
 from pipeline.released.sample import draw
 from pipeline.released.writers import headers
+from pipeline.runs import version_stores
+from pipeline.schema.reader import read_schema
 
 
 @dataclass(frozen=True)
@@ -50,10 +51,10 @@ def _files(_: Home, folder: Path, __: str) -> Iterator[str]:
 
 
 def _tag(home: Home, folder: Path, release_id: str) -> Iterator[str]:
-    if not registries.is_tagged(home.released_registry, release_id):
+    if not version_stores.is_tagged(home.released_registry, release_id):
         yield "there is no such tag in the released registry"
         return
-    said = registries.git("tag", "--list", "--format=%(contents)", release_id, cwd=home.released_registry)
+    said = version_stores.git("tag", "--list", "--format=%(contents)", release_id, cwd=home.released_registry)
     if manifest.sha256(folder / manifest.NAME) not in said:
         yield "the tag names another manifest"
 
@@ -73,7 +74,7 @@ def _ledger(home: Home, folder: Path, release_id: str) -> Iterator[str]:
 
 
 def _columns(_: Home, folder: Path, __: str) -> Iterator[str]:
-    schema = declarations.load(folder / "dataset.yaml")
+    schema = read_schema(folder / "dataset.yaml")
     for table in schema.tables.values():
         path = folder / "extract" / "parquet" / f"{table.file}.parquet"
         if not path.exists():
@@ -85,7 +86,7 @@ def _columns(_: Home, folder: Path, __: str) -> Iterator[str]:
 
 def _redraw(_: Home, folder: Path, __: str) -> Iterator[str]:
     """The first partition, drawn again from the released model with the manifest's seed, is what the extract begins with."""
-    schema, card = declarations.load(folder / "dataset.yaml"), files.read_json(folder / "card.json")
+    schema, card = read_schema(folder / "dataset.yaml"), files.read_json(folder / "card.json")
     partition_rows = int(manifest.read(folder)["partition_rows"])
     last_day = date.fromisoformat(card["extract_date"]) if card["extract_date"] else None
     partitions = draw(schema, Synthesizer.load(folder / "model"), card["synthetic_patients"], manifest.read(folder)["seed"], partition_rows, last_day)

@@ -1,7 +1,7 @@
 """SQL views of a registry extract, for people who do not want to write the joins (domain.md section 7)."""
 from __future__ import annotations
 
-from pipeline.schema import Schema
+from pipeline.schema.values import Schema
 
 V_SURVIVAL = """
     SELECT t.PATIENTID, t.TUMOURID, t.SITE_ICD10_O2_3CHAR, t.STAGE_BEST, t.AGE, p.GENDER, t.QUINTILE_2019, t.DIAGNOSISDATEBEST,

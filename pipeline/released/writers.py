@@ -9,7 +9,7 @@ import duckdb
 import polars as pl
 import pyarrow.parquet as pq
 
-from pipeline.schema import Schema, Table
+from pipeline.schema.values import Schema, Table
 
 
 def headers(table: Table) -> dict[str, str]:

@@ -18,9 +18,9 @@ from pathlib import Path
 from pipeline import files
 from pipeline.catalog import Home, Workspace
 from pipeline.ledger import Ledger
-from pipeline.ledger_refusals import REFUSED
+from pipeline.ledger.admission import REFUSED
 from pipeline.params import Params
-from pipeline.schema import Schema
+from pipeline.schema.values import Schema
 
 log = logging.getLogger(__name__)
 

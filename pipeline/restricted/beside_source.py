@@ -6,11 +6,11 @@ from pathlib import Path
 import polars as pl
 
 from pipeline.catalog import Workspace
+from pipeline.checks.rules.extract import MISSING_TOLERANCE, copies, missing_shares
+from pipeline.checks.synthetic_gate import read_extract
 from pipeline.evaluation import report
 from pipeline.evaluation.comparison import Sample
-from pipeline.rules.extract import MISSING_TOLERANCE, copies, missing_shares
-from pipeline.schema import Schema
-from pipeline.synthetic_gate import read_extract
+from pipeline.schema.values import Schema
 
 ID, PATHWAY = "patient_id", "_pathway"
 

@@ -16,12 +16,12 @@ import polars as pl
 
 from pipeline import files
 from pipeline.catalog import Workspace
+from pipeline.checks.synthetic_gate import check_synthetic
 from pipeline.evaluation import comparison, report
 from pipeline.evaluation.comparison import Sample
 from pipeline.params import Params
 from pipeline.restricted import beside_source
-from pipeline.schema import Schema
-from pipeline.synthetic_gate import check_synthetic
+from pipeline.schema.values import Schema
 
 logger = logging.getLogger(__name__)
 

@@ -8,15 +8,14 @@ import getpass
 import logging
 
 from pipeline import files
-from pipeline.budget import warning
 from pipeline.catalog import Home, Workspace
 from pipeline.dp import events
-from pipeline.ledger import Ledger, Reservation
+from pipeline.ledger import Ledger, Reservation, warning
 from pipeline.models import synthesizer
 from pipeline.params import Params
 from pipeline.released.privacy_facts import published_heads
-from pipeline.restricted.cohorts import Register
-from pipeline.schema import Schema
+from pipeline.restricted.ingest.cohorts import Register
+from pipeline.schema.values import Schema
 
 logger = logging.getLogger(__name__)
 

@@ -20,11 +20,11 @@ from pipeline.dp.marginals import MeasurementStore
 from pipeline.dp.noise import NoiseStream
 from pipeline.dp.tape import Tape
 from pipeline.ledger import Ledger
-from pipeline.ledger_refusals import named
+from pipeline.ledger.admission import named
 from pipeline.models import synthesizer
 from pipeline.models.synthesizer import Plan, Synthesizer
 from pipeline.params import Params, PrivacyParams, TrainParams
-from pipeline.schema import Schema
+from pipeline.schema.values import Schema
 
 logger = logging.getLogger(__name__)
 BEGUN = "begun"  # in the checkpoints, written before the ledger's entry that training began

@@ -14,11 +14,11 @@ import polars as pl
 
 from pipeline import files
 from pipeline.catalog import Restricted, Workspace
-from pipeline.expectations.table_checks import TableChecks, check_tables, context_of, described, write_pages
+from pipeline.checks.expectations.table_checks import TableChecks, check_tables, context_of, described, write_pages
+from pipeline.checks.rules import Log
+from pipeline.checks.rules.shapes import shape_problems
 from pipeline.params import Params
-from pipeline.rules import Log
-from pipeline.rules.shapes import shape_problems
-from pipeline.schema import Schema
+from pipeline.schema.values import Schema
 
 logger = logging.getLogger(__name__)
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline import codes
+from pipeline.schema import codes
 from pipeline.simulator import draw
 from pipeline.simulator.draw import Bools, Floats, Ints, Texts
 from pipeline.simulator.parameters import Cell, cells, load, of_cell

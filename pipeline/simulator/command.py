@@ -1,4 +1,4 @@
-"""`python -m pipeline simulate`: arguments and call. pipeline/cli.py mounts both functions."""
+"""`python -m pipeline simulate`: arguments and call. pipeline/cli/parser.py mounts both functions."""
 
 import argparse
 import logging

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline import codes
+from pipeline.schema import codes
 from pipeline.simulator import draw
 from pipeline.simulator.clinical import Clinical
 from pipeline.simulator.draw import Bools, Ints, Texts

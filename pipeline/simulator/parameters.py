@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import yaml
 
-from pipeline import codes
+from pipeline.schema import codes
 from pipeline.simulator.draw import Floats
 
 FILE = Path(__file__).resolve().parent / "parameters.yaml"

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from scipy.stats import truncnorm
 
-from pipeline.codes import charlson_total
+from pipeline.schema.codes import charlson_total
 from pipeline.simulator import DEFAULT_EXTRACT, draw
 from pipeline.simulator.draw import Floats, Ints, Texts
 from pipeline.simulator.parameters import Cell, cells, load

@@ -3,7 +3,7 @@
 import numpy as np
 import polars as pl
 
-from pipeline import codes
+from pipeline.schema import codes
 from pipeline.simulator import draw
 from pipeline.simulator.clinical import DCO, EMERGENCY, ROUTES, SCREENED, TWW
 from pipeline.simulator.draw import MISSING, Ints, Texts

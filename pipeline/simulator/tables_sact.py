@@ -5,7 +5,7 @@ from functools import cache
 import numpy as np
 import polars as pl
 
-from pipeline import codes
+from pipeline.schema import codes
 from pipeline.simulator import draw
 from pipeline.simulator.draw import MISSING, Bools, Floats, Ints, Texts
 from pipeline.simulator.drugs import Courses

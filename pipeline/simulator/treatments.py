@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.stats import norm
 
-from pipeline import codes
+from pipeline.schema import codes
 from pipeline.simulator import draw
 from pipeline.simulator.clinical import DCO, EMERGENCY, Clinical
 from pipeline.simulator.draw import Bools, Ints, Texts

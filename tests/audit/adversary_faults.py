@@ -9,7 +9,7 @@ from typing import Any
 import dp_accounting as dpa
 import pytest
 
-import pipeline.ledger
+import pipeline.ledger.ledger
 from pipeline.dp import accounting
 from pipeline.dp.events import from_json
 from pipeline.ledger import Ledger
@@ -27,7 +27,7 @@ class Fault:
 
 def _admit_by(patch: pytest.MonkeyPatch, fits: Callable[[dpa.DpEvent, Any], bool]) -> None:
     """Admission asks `fits(everything charged and the candidate, population)` in place of the filter."""
-    reserve, spent_by, asked = Ledger.reserve, pipeline.ledger.spent_by, []
+    reserve, spent_by, asked = Ledger.reserve, pipeline.ledger.ledger.spent_by, []
 
     def remembering(self: Ledger, release_id: str, population: str, event: dpa.DpEvent, **rest: Any) -> Any:
         asked.append(event)
@@ -43,7 +43,7 @@ def _admit_by(patch: pytest.MonkeyPatch, fits: Callable[[dpa.DpEvent, Any], bool
         return -1e9 if fits(dpa.ComposedDpEvent([*held, asked[-1]]), population) else 1e9
 
     patch.setattr(Ledger, "reserve", remembering)
-    patch.setattr(pipeline.ledger, "spent_by", spent)
+    patch.setattr(pipeline.ledger.ledger, "spent_by", spent)
 
 
 def by_pld_sum(patch: pytest.MonkeyPatch) -> None:
@@ -56,30 +56,30 @@ def by_the_best_order(patch: pytest.MonkeyPatch) -> None:
 
 
 def abandoned_are_free(patch: pytest.MonkeyPatch) -> None:
-    spent_by = pipeline.ledger.spent_by
+    spent_by = pipeline.ledger.ledger.spent_by
 
     def spent(entries: list[Any], *rest: Any) -> float:
         gone = {entry.release_id for entry in entries if entry.kind == "abandoned"}
         return spent_by([entry for entry in entries if entry.release_id not in gone or entry.release_id is None], *rest)
 
-    patch.setattr(pipeline.ledger, "spent_by", spent)
+    patch.setattr(pipeline.ledger.ledger, "spent_by", spent)
 
 
 def noted_figures_count(patch: pytest.MonkeyPatch) -> None:
     def spent(entries: list[Any], population: Any, *_: Any) -> float:
         return math.fsum(entry.facts["rdp"] for entry in entries if entry.kind == "reserved" and entry.population == population.name)
 
-    patch.setattr(pipeline.ledger, "spent_by", spent)
+    patch.setattr(pipeline.ledger.ledger, "spent_by", spent)
 
 
 def everybody_is_nobody(patch: pytest.MonkeyPatch) -> None:
-    spent_by = pipeline.ledger.spent_by
+    spent_by = pipeline.ledger.ledger.spent_by
 
     def spent(entries: list[Any], population: Any, cohorts: tuple[str, ...] = ()) -> float:
         kept = [entry for entry in entries if entry.kind != "reserved" or not cohorts or entry.facts.get("cohorts")]
         return spent_by(kept, population, cohorts)
 
-    patch.setattr(pipeline.ledger, "spent_by", spent)
+    patch.setattr(pipeline.ledger.ledger, "spent_by", spent)
 
 
 FAULTS = (

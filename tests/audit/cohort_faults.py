@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from pipeline.restricted.cohorts import Register
+from pipeline.restricted.ingest.cohorts import Register
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,8 @@ from pipeline.dp.ghost import GhostClipper
 from pipeline.dp.marginals import MeasurementStore
 from pipeline.dp.noise import NoiseStream
 from pipeline.dp.sgd import DpSgd, micro_batches
-from pipeline.models.pathway import train
-from pipeline.models.table import critic
+from pipeline.models.pathway.fit import train
+from pipeline.models.table.fit import critic
 
 Patch = Callable[[pytest.MonkeyPatch], None]
 

@@ -7,8 +7,8 @@ import dp_accounting as dpa
 import pytest
 from adversary_faults import FAULTS, Fault
 
-from pipeline.audit.adversary import CHECKS, POPULATIONS, ROUNDS, charged, divergence, note_too_little, second_opinion
-from pipeline.audit.findings import perform
+from audit.adversary import CHECKS, POPULATIONS, ROUNDS, charged, divergence, note_too_little, second_opinion
+from audit.findings import perform
 from pipeline.dp import accounting
 from pipeline.dp.events import DiscreteGaussianDpEvent
 from pipeline.ledger import Ledger

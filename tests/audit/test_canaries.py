@@ -7,10 +7,10 @@ import pytest
 import torch
 from canary_faults import FAULTS, SEQUENCES, TABLES, Fault, counts_without_noise, gradients_without_noise
 
-from pipeline.audit import canary_data
-from pipeline.audit.canaries import CHECKS
-from pipeline.audit.canary_evidence import Block, Evidence, from_counts, own_gradients
-from pipeline.audit.findings import Finding, perform
+from audit import canary_data
+from audit.canaries import CHECKS
+from audit.canary_evidence import Block, Evidence, from_counts, own_gradients
+from audit.findings import Finding, perform
 
 BY_NAME = {check.name: check for check in CHECKS}
 

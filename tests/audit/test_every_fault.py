@@ -5,8 +5,8 @@ import cohort_faults
 import every_fault
 import pytest
 
-from pipeline.audit.every import CHECKS
-from pipeline.audit.findings import FAMILIES, perform
+from audit.every import CHECKS
+from audit.findings import FAMILIES, perform
 
 
 def test_every_fault_asked_for_is_planted_and_every_catcher_is_in_the_audit() -> None:

@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 from mechanism_faults import FAULTS, Fault
 
-from pipeline.audit import mechanisms, sampler
-from pipeline.audit.findings import perform
+from audit import mechanisms, sampler
+from audit.findings import perform
 
 CHECKS = {check.name: check for check in (*mechanisms.CHECKS, *sampler.CHECKS)}
 

@@ -6,12 +6,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipeline.audit import cohort, neighbours
-from pipeline.audit.cohort import Extract
-from pipeline.audit.model_rows import model_rows
-from pipeline.audit.neighbours import Fitted
+from audit import neighbours
+from audit import people as cohort
+from audit.model_rows import model_rows
+from audit.neighbours import Fitted
+from audit.people import Extract
 from pipeline.models.synthesizer import Plan
-from pipeline.schema import Schema
+from pipeline.schema.values import Schema
 
 CELLS = {"sex": ["F", "M", "", "X"], "site": ["breast", "colon", "lung", "toe", ""], "stage": ["1", "3", "", "9"],
          "cost": ["0", "12.5", "1000", "-1", "1e400", "-inf", "nan", ""], "relapse": ["no", "yes", ""],

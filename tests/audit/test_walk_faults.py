@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 from walk_faults import FAULTS, Fault
 
-from pipeline.audit import heads, neighbours, populations, secrets, stability, walks
-from pipeline.audit.findings import Check, perform
+from audit import chain_heads, frozen_runs, neighbours, populations, secrets, stability
+from audit.findings import Check, perform
 
-CHECKS = {check.name: check for module in (walks, heads, neighbours, stability, secrets, populations) for check in module.CHECKS}
-ELSEWHERE = {"a registry, frozen"}  # tests/test_frozen_mechanisms.py
+CHECKS = {check.name: check for module in (frozen_runs, chain_heads, neighbours, stability, secrets, populations) for check in module.CHECKS}
+ELSEWHERE = {"a registry, frozen"}  # tests/audit/test_frozen_mechanisms.py
 
 
 def marked(name: str, is_long: bool) -> object:

@@ -17,18 +17,19 @@ from typing import Any
 import polars as pl
 import pytest
 
-from pipeline import ledger_chain
 from pipeline.dp.marginals import MeasurementStore
 from pipeline.dp.noise import NoiseStream
+from pipeline.ledger import chain
 from pipeline.models import synthesizer
-from pipeline.models.pathway import refine
-from pipeline.models.pathway import train as training
-from pipeline.models.table import measure
-from pipeline.models.table.plan import TablePlan
+from pipeline.models.pathway.fit import refine
+from pipeline.models.pathway.fit import train as training
+from pipeline.models.table.measure import measure
+from pipeline.models.table.plan.plan import TablePlan
 from pipeline.released import publish
-from pipeline.restricted import approve, ingest, validate
+from pipeline.restricted import approve, validate
+from pipeline.restricted.ingest import stage as ingest
 
-fitting = importlib.import_module("pipeline.models.table.fit")  # the package's own `fit` is the function
+fitting = importlib.import_module("pipeline.models.table.fit.fit")  # the package's own `fit` is the function
 COHORT, REGISTRY, NEIGHBOURS, STABLE = "a cohort, frozen", "a registry, frozen", "neighbours of a cohort", "one more in a cohort"
 SECRETS, SECOND = "no secret is left behind", "a second population"
 SAVES = "            _save(checkpoint / CHECKPOINT, state, mechanism)\n"
@@ -100,7 +101,6 @@ def learned_categories(patch: pytest.MonkeyPatch) -> None:
 
     reads = "    real_codes = encode_rows("
     edited(patch, fitting, "fit", (reads, f"    plan = seen_in(plan, patients)\n{reads}"), seen_in=seen_in)
-    patch.setattr(synthesizer.table, "fit", fitting.fit)
 
 
 def counted_divisor(patch: pytest.MonkeyPatch) -> None:
@@ -212,7 +212,7 @@ def links_not_followed(patch: pytest.MonkeyPatch) -> None:
 
 
 def unsalted_head(patch: pytest.MonkeyPatch) -> None:
-    edited(patch, ledger_chain.Writer, "append", ("{**facts, SALT: new_salt()}", "facts"))
+    edited(patch, chain.Writer, "append", ("{**facts, SALT: new_salt()}", "facts"))
 
 
 KEY = ("self._cipher = Cipher(algorithms.AES(os.urandom(32))", "self._key = os.urandom(32){}; self._cipher = Cipher(algorithms.AES(self._key)")

@@ -16,7 +16,7 @@ import pathway_rules
 import pathway_visits
 from pathway_data import ID, Sample
 
-from pipeline.registry_tables import canonical, to_tables
+from pipeline.adapters import canonical, to_tables
 
 
 def test_stored_patients_are_the_simulated_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

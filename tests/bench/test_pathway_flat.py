@@ -19,7 +19,7 @@ from pathway_data import EXTRACT, ID, Sample, declared, simulated
 
 from pipeline.models import synthesizer
 from pipeline.params import PrivacyParams, load
-from pipeline.schema import Schema
+from pipeline.schema.values import Schema
 
 Event = tuple[int, str, str | None]
 

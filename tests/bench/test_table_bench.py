@@ -14,7 +14,7 @@ import table_data
 import table_score
 import table_tables
 
-from pipeline.schema import Column
+from pipeline.schema.values import Column
 
 COLUMNS = {"sex": Column(name="sex", kind="categorical", categories=("F", "M")),
            "size": Column(name="size", kind="continuous", lower=0, upper=100, decimals=0, nullable=True),

@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.evaluation import comparison, fidelity, report
 from pipeline.evaluation.comparison import Sample
-from pipeline.schema import Column
+from pipeline.schema.values import Column
 
 COLUMNS = {"sex": Column(name="sex", kind="categorical", categories=("F", "M"), nullable=True),
            "age": Column(name="age", kind="continuous", lower=0, upper=110),

@@ -4,7 +4,7 @@ import polars as pl
 import pytest
 
 from pipeline.evaluation import pathways
-from pipeline.schema import EventLog, EventType
+from pipeline.schema.values import EventLog, EventType
 
 
 def log() -> EventLog:

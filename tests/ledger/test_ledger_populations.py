@@ -5,7 +5,7 @@ import pytest
 
 from pipeline.dp.events import DiscreteGaussianDpEvent
 from pipeline.ledger import Ledger
-from pipeline.ledger_refusals import MOST_ABANDONED
+from pipeline.ledger.admission import MOST_ABANDONED
 from pipeline.released.privacy_facts import privacy_facts
 
 OPEN = {"universe": "people of England", "nominal_size": 5000, "epsilon": 3.0, "delta": 1e-6, "ceiling_epsilon": 5.0, "kind": "confidential",

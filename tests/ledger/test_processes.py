@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from ledger_cases import RELEASE, opened, reserve
 
-from pipeline.audit.storm import QUICK, WHOLE, storm
+from audit.storm import QUICK, WHOLE, storm
 from pipeline.ledger import BudgetExceeded, Ledger
 
 

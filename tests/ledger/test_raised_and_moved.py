@@ -7,10 +7,10 @@ import pytest
 from ledger_cases import OPEN, RELEASE, opened, reserve
 
 from pipeline.catalog import HOME_VARIABLE, LEDGER_VARIABLE, Home
-from pipeline.cli import main
+from pipeline.cli.parser import main
 from pipeline.dp import accounting
 from pipeline.ledger import BudgetExceeded, Entry, Ledger
-from pipeline.ledger_chain import MOVED, Writer
+from pipeline.ledger.chain import MOVED, Writer
 from pipeline.stages import REFUSED
 
 PUT = Writer.put

@@ -6,7 +6,7 @@ import datetime as dt
 import numpy as np
 import polars as pl
 
-from pipeline.schema import Column, Deadline, EventLog, EventType, LegalCodes, Population, Schema, freeze
+from pipeline.schema.values import Column, Deadline, EventLog, EventType, LegalCodes, Population, Schema, freeze
 
 
 def column(name: str, categories: tuple[str, ...] = (), **fields) -> Column:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pathway_cases import column, schema_of, toy_events, toy_log, toy_patients, toy_schema
 
 from pipeline.models.grammar import Grammar, open_tokens, options, start, step, violations
-from pipeline.schema import Deadline, EventLog, EventType, LegalCodes, freeze
+from pipeline.schema.values import Deadline, EventLog, EventType, LegalCodes, freeze
 
 
 @st.composite

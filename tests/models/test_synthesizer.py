@@ -14,19 +14,19 @@ from pathway_cases import schema_of, toy_events, toy_patients, toy_schema
 from pipeline.dp.accounting import epsilon
 from pipeline.dp.tape import Tape
 from pipeline.models import synthesizer
-from pipeline.models.declared import schema_from_plain, to_plain
+from pipeline.models.declaration import schema_from_plain, to_plain
 from pipeline.models.grammar import Grammar, violations
-from pipeline.models.pathway import train as pathway_training
-from pipeline.models.pathway.data import encode_log
+from pipeline.models.pathway.fit import train as pathway_training
+from pipeline.models.pathway.fit.data import encode_log
 from pipeline.models.synthesizer import Plan, Synthesizer, plan
-from pipeline.models.table.measure import encode_rows
+from pipeline.models.table.measure.measure import encode_rows
 from pipeline.params import PrivacyParams, TrainParams
 from pipeline.restricted.train import fit_public
 
 TRAIN = TrainParams(shares={"table": 0.4, "pathway": 0.6}, table={"steps": 20, "codes": 50, "max_bins": 6},
                     pathway={"steps": 6, "width": 8, "calibration_patients": 50, "pass_patients": 50, "pass_steps": 3},
                     device="cpu", checkpoint_steps=50)
-table_fitting = importlib.import_module("pipeline.models.table.fit")  # the package's own `fit` is the function
+table_fitting = importlib.import_module("pipeline.models.table.fit.fit")  # the package's own `fit` is the function
 PRIVACY = PrivacyParams(epsilon=1.0, delta=1e-6)
 
 

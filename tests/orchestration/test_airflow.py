@@ -18,13 +18,15 @@ import psutil
 import pytest
 from ruamel.yaml import YAML
 
-from pipeline import files, registries, services, sources, tracking
-from pipeline.airflow_api import AirflowApi
+from pipeline import files
 from pipeline.catalog import HOME_VARIABLE, Home, project_root
-from pipeline.commands.follow import log_lines
-from pipeline.commands.services import setup, wait_for_airflow
+from pipeline.cli.follow import log_lines
+from pipeline.cli.services import setup, wait_for_airflow
 from pipeline.ledger import Ledger
 from pipeline.released.verify import verify
+from pipeline.runs import sources, version_stores
+from pipeline.services import processes, tracking
+from pipeline.services.airflow_api import AirflowApi
 from pipeline.simulator import command as simulator
 
 pytestmark = pytest.mark.airflow
@@ -55,17 +57,17 @@ class Walk:
 def walk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Walk]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(HOME_VARIABLE, str(tmp_path_factory.mktemp("home")))
-        patch.setenv(services.AIRFLOW_PORT_VARIABLE, str(_free_port()))
+        patch.setenv(processes.AIRFLOW_PORT_VARIABLE, str(_free_port()))
         patch.setenv("OMP_NUM_THREADS", "1")
         home = Home.find()
         _settings(home, self_approve=True)
         setup()
-        services.start(home, services.airflow_services(home))
+        processes.start(home, processes.airflow_services(home))
         try:
-            family = [child for process in services.running_services(home).values() for child in [process, *process.children(recursive=True)]]
+            family = [child for process in processes.running_services(home).values() for child in [process, *process.children(recursive=True)]]
             done = _tell(home, wait_for_airflow(home))
         finally:
-            services.stop(home)
+            processes.stop(home)
         done.left_over = [process.name() for process in family if process.is_running() and process.status() != psutil.STATUS_ZOMBIE]
         yield done
 
@@ -134,7 +136,7 @@ def _killer(walk: Walk, home: Home) -> Callable[[str], None]:
         if "train" not in walk.killed and len(counts) > 3 and _kill_stage(workspace.root, "train"):
             walk.killed.append("train")
             walk.counts_at_kill = counts
-        begun = registries.is_tagged(home.released_registry, "first-1")
+        begun = version_stores.is_tagged(home.released_registry, "first-1")
         if "publish" not in walk.killed and begun and _kill_stage(workspace.root, "publish"):
             walk.killed.append("publish")
             walk.visible_at_kill = (home.published / "first-1").exists()
@@ -218,7 +220,7 @@ def test_the_next_extract_composes_with_the_first(walk):
 def test_a_person_approved_the_second_and_the_manifest_says_so(walk):
     assert walk.tasks["second-1"]["approval"][0] == "success"
     approval = json.loads(walk.home.workspace("second-1").restricted.approval.read_text())
-    assert approval["approved"] and not approval["self_approved"] and services.USER in approval["by"]
+    assert approval["approved"] and not approval["self_approved"] and processes.USER in approval["by"]
     told = {name: json.loads((walk.home.published / name / "manifest.json").read_text())["self_approved"] for name in ("first-1", "second-1")}
     assert told == {"first-1": True, "second-1": False}
 
@@ -257,4 +259,4 @@ def test_the_form_refuses_a_negative_epsilon(walk):
 
 def test_everything_stops(walk):
     assert walk.left_over == []
-    assert services.running_services(walk.home) == {}
+    assert processes.running_services(walk.home) == {}

@@ -9,16 +9,17 @@ from io import StringIO
 
 import pytest
 
-from pipeline import params, schema
+from pipeline import params
 from pipeline.catalog import HOME_VARIABLE, Home, Workspace, project_root
-from pipeline.cli import main
+from pipeline.cli.parser import main
 from pipeline.dp.events import DiscreteGaussianDpEvent
 from pipeline.ledger import Ledger
 from pipeline.restricted import approve
 from pipeline.restricted.approve import ANSWER_VARIABLE, ANSWERED_BY_VARIABLE, NotApproved
+from pipeline.schema.reader import read_schema
 
 SETTINGS = params.load(project_root() / "params.yaml")
-PUBLIC = schema.load(project_root() / "datasets" / "adult.yaml")
+PUBLIC = read_schema(project_root() / "datasets" / "adult.yaml")
 
 
 def settings(self_approve: bool = True):

@@ -5,12 +5,13 @@ import json
 
 import pytest
 
-from pipeline import files, tracking
+from pipeline import files
 from pipeline.catalog import Home
-from pipeline.cli import main
-from pipeline.commands import budget
+from pipeline.cli import budget
+from pipeline.cli.parser import main
 from pipeline.dp.events import DiscreteGaussianDpEvent
 from pipeline.ledger import Ledger
+from pipeline.services import tracking
 
 
 def charged(home: Home, releases: int) -> Ledger:

@@ -11,12 +11,13 @@ from types import SimpleNamespace
 
 import pytest
 
-from pipeline import files, stages, tracking
+from pipeline import files, stages
 from pipeline.catalog import Workspace, project_root
-from pipeline.cli import main
-from pipeline.commands import stage as stage_command
-from pipeline.commands.services import _next_quarter
-from pipeline.commands.tools import conditions
+from pipeline.cli import stage as stage_command
+from pipeline.cli.parser import main
+from pipeline.cli.services import _next_quarter
+from pipeline.cli.tools import conditions
+from pipeline.services import tracking
 from pipeline.stages import STAGES, UNCHANGED
 
 
@@ -31,7 +32,7 @@ def _quiet_again():
 
 @pytest.fixture
 def workspace(home, source, monkeypatch) -> Workspace:
-    from pipeline.workspace import Request, make
+    from pipeline.runs.workspace import Request, make
 
     made = make(home, Request(release_id="adult-1", dataset="adult", source=str(source), label="first"))
     monkeypatch.chdir(made.root)
@@ -47,7 +48,7 @@ def stand_in(monkeypatch: pytest.MonkeyPatch, name: str, run) -> None:
 
 
 def test_help_loads_nothing_heavy():
-    code = "import sys; from pipeline.cli import parser; parser(whole=False).format_help(); print(*sorted(sys.modules))"
+    code = "import sys; from pipeline.cli.parser import parser; parser(whole=False).format_help(); print(*sorted(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=project_root())
     loaded = {name.split(".")[0] for name in done.stdout.split()}
     assert not loaded & {"torch", "polars", "pandas", "numpy", "mlflow", "airflow", "dvc", "ruamel"}
@@ -122,7 +123,7 @@ def test_only_a_raise_of_ours_shows_its_message(workspace, monkeypatch, capsys, 
 
 
 def test_a_panic_outside_a_stage_is_told_by_type_and_place_only(monkeypatch, capsys):
-    from pipeline import cli
+    from pipeline.cli import parser as cli
 
     class Panic(BaseException):
         pass
@@ -148,7 +149,7 @@ def test_a_stages_own_refusal_is_told_in_full_and_kept_for_dvc(workspace, monkey
 
 def test_the_task_command_gives_the_refusal_on_through_dvc(workspace, monkeypatch):
     # A source that holds no file of the dataset: ingest refuses, dvc turns any failure into 255, the task must end with 2.
-    from pipeline import workspace as workspaces
+    from pipeline.runs import workspace as workspaces
 
     settings = workspace.params.read_text()
     empty = workspace.root.parent.parent / "empty"
@@ -172,10 +173,10 @@ def test_check_source_says_so_where_there_is_nothing(home, capsys):
 
 
 def test_needs_approval_follows_data_and_settings(home, workspace, monkeypatch):
-    from pipeline import schema
-    from pipeline.commands.accounts import ensure_population
+    from pipeline.cli.ledger import ensure_population
+    from pipeline.schema.reader import read_schema
 
-    ensure_population(home, schema.load(workspace.dataset))
+    ensure_population(home, read_schema(workspace.dataset))
     assert main(["needs-approval"]) == UNCHANGED
     synced = []
     monkeypatch.setattr(tracking, "sync", lambda _, there: synced.append(there.root.name))
@@ -202,12 +203,13 @@ def test_an_unknown_stage_has_no_command():
 
 @pytest.mark.parametrize("became", ["reserved", "released", "abandoned"])
 def test_no_schedule_charges_one_label_twice(home, source, became):
-    from pipeline import schema, sources
-    from pipeline.commands.accounts import ensure_population
+    from pipeline.cli.ledger import ensure_population
     from pipeline.dp.events import DiscreteGaussianDpEvent
     from pipeline.ledger import Ledger
+    from pipeline.runs import sources
+    from pipeline.schema.reader import read_schema
 
-    ensure_population(home, schema.load(project_root() / "datasets" / "adult.yaml"))
+    ensure_population(home, read_schema(project_root() / "datasets" / "adult.yaml"))
     sources.declare(home, "adult", sources.Source(path=str(source), label="first"))
     asked, ledger = ["check-source", "--dataset", "adult"], Ledger(home.ledger)
     assert main(asked) == 0

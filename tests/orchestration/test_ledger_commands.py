@@ -6,12 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import files, schema, tracking
+from pipeline import files
 from pipeline.catalog import HOME_VARIABLE, LEDGER_VARIABLE, Home, project_root
-from pipeline.cli import main
-from pipeline.commands.accounts import ensure_population
+from pipeline.cli.ledger import ensure_population
+from pipeline.cli.parser import main
 from pipeline.dp.events import DiscreteGaussianDpEvent
 from pipeline.ledger import Ledger
+from pipeline.schema.reader import read_schema
+from pipeline.services import tracking
 from pipeline.stages import REFUSED
 
 POPULATION = "cancer_pathways"
@@ -64,7 +66,7 @@ def test_no_raise_above_the_ceiling(opened: Ledger, capsys: pytest.CaptureFixtur
 @pytest.mark.parametrize("is_open", [False, True])
 def test_a_quote_says_the_cost_and_how_many_fit_and_records_nothing(home: Home, is_open: bool, capsys: pytest.CaptureFixture[str]) -> None:
     if is_open:
-        ensure_population(home, schema.load(project_root() / "datasets" / "adult.yaml"))
+        ensure_population(home, read_schema(project_root() / "datasets" / "adult.yaml"))
         Ledger(home.ledger).reserve("r1", "adult", DiscreteGaussianDpEvent(2.0), by="b", source_label="l")
     head = Ledger(home.ledger).head()
     assert main(["ledger", "quote", "adult", "--epsilon", "1"]) == 0

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import services
 from pipeline.catalog import HOME_VARIABLE, Home, project_root
 from pipeline.ledger import Ledger
+from pipeline.services import processes
 
 
 def make(*targets: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -76,16 +76,16 @@ def test_a_port_in_use_is_named_and_nothing_is_started(home, monkeypatch):
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        monkeypatch.setenv(services.AIRFLOW_PORT_VARIABLE, str(port))
+        monkeypatch.setenv(processes.AIRFLOW_PORT_VARIABLE, str(port))
         with pytest.raises(ValueError, match=f"port {port} for airflow-api-server is used by another program; choose another with AIRFLOW_PORT"):
-            services.start(home, services.airflow_services(home))
-    assert services.running_services(home) == {}
+            processes.start(home, processes.airflow_services(home))
+    assert processes.running_services(home) == {}
 
 
 def test_a_full_disk_is_said_before_anything_is_made(home, monkeypatch):
     from collections import namedtuple
 
-    from pipeline.commands import services as command
+    from pipeline.cli import services as command
 
     monkeypatch.setattr(command.shutil, "disk_usage", lambda _: namedtuple("usage", "free")(10_000_000))
     with pytest.raises(ValueError, match=r"the disk is nearly full: 0.0 GB free"):
@@ -96,25 +96,25 @@ def test_a_full_disk_is_said_before_anything_is_made(home, monkeypatch):
 def test_a_process_id_that_somebody_else_got_is_not_ours(home):
     from pipeline import files
 
-    files.write_json(home.state / "services.json", {"airflow-scheduler": {"pid": os.getpid(), "created": 1.0}})
-    assert services.running_services(home) == {}
-    assert services.stop(home) == []
+    files.write_json(home.state / "processes.json", {"airflow-scheduler": {"pid": os.getpid(), "created": 1.0}})
+    assert processes.running_services(home) == {}
+    assert processes.stop(home) == []
 
 
 def test_what_is_started_is_stopped_with_its_children(home, tmp_path):
     script = ("import subprocess, sys, time; subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'], start_new_session=True); "
               "time.sleep(600)")
-    service = services.Service(name="sleeper", command=(sys.executable, "-c", script), environment=dict(os.environ))
-    assert services.start(home, [service]) == ["sleeper"]
-    assert services.start(home, [service]) == []  # it runs already
-    process = services.running_services(home)["sleeper"]
+    service = processes.Service(name="sleeper", command=(sys.executable, "-c", script), environment=dict(os.environ))
+    assert processes.start(home, [service]) == ["sleeper"]
+    assert processes.start(home, [service]) == []  # it runs already
+    process = processes.running_services(home)["sleeper"]
     while not (children := process.children(recursive=True)):
         time.sleep(0.05)
-    assert services.stop(home) == ["sleeper"]
+    assert processes.stop(home) == ["sleeper"]
     assert not any(child.is_running() and child.status() != "zombie" for child in [process, *children])
 
 
 def test_passwords_are_drawn_once_and_readable_by_the_owner_only(home):
-    first = services.secret(home, "airflow_password")
-    assert services.secret(home, "airflow_password") == first and len(first) >= 16
+    first = processes.secret(home, "airflow_password")
+    assert processes.secret(home, "airflow_password") == first and len(first) >= 16
     assert Path(home.state / "secrets.json").stat().st_mode & 0o077 == 0

@@ -7,7 +7,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from pipeline.catalog import project_root
-from pipeline.cli import parser
+from pipeline.cli.parser import parser
 from pipeline.params import BLOCKS
 from pipeline.stages import STAGES
 

@@ -5,14 +5,16 @@ import dataclasses
 
 import pytest
 
-from pipeline import files, params, registries, schema, workspace
+from pipeline import files, params
 from pipeline.catalog import Home, Workspace, project_root
-from pipeline.commands.accounts import ensure_population
+from pipeline.cli.ledger import ensure_population
 from pipeline.dp.events import DiscreteGaussianDpEvent
 from pipeline.ledger import Ledger
 from pipeline.released import manifest, publish
+from pipeline.runs import version_stores, workspace
+from pipeline.schema.reader import read_schema
 
-PUBLIC = schema.load(project_root() / "datasets" / "adult.yaml")
+PUBLIC = read_schema(project_root() / "datasets" / "adult.yaml")
 
 
 @pytest.fixture
@@ -39,7 +41,7 @@ def test_what_the_ledger_does_not_hold_is_not_tagged(home, assembled, state):
         ledger.abandon("adult-1", "refused", "custodian")
     with pytest.raises(ValueError, match=f"adult-1 is {state} in the ledger, so nothing was published"):
         publish_it(assembled)
-    assert not registries.is_tagged(home.released_registry, "adult-1") and not home.published.exists()
+    assert not version_stores.is_tagged(home.released_registry, "adult-1") and not home.published.exists()
 
 
 @pytest.mark.parametrize("state", ["reserved", "released"])

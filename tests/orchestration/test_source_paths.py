@@ -7,10 +7,10 @@ from datetime import date
 
 import pytest
 
-from pipeline import source_paths, workspace
 from pipeline.catalog import project_root
-from pipeline.cli import main
-from pipeline.source_paths import claim
+from pipeline.cli.parser import main
+from pipeline.runs import source_claims, workspace
+from pipeline.runs.source_claims import claim
 
 
 @pytest.fixture
@@ -91,7 +91,7 @@ def test_a_crash_while_writing_leaves_the_old_register(home, registered, tmp_pat
     def fail(*_, **__):
         raise OSError("the disk is full")
     before = home.source_paths.read_bytes()
-    monkeypatch.setattr(source_paths.files.Path, "write_text", fail)
+    monkeypatch.setattr(source_claims.files.Path, "write_text", fail)
     with pytest.raises(OSError, match="disk is full"):
         claim(home, tmp_path, population="people", kind="confidential")
     assert home.source_paths.read_bytes() == before

@@ -6,8 +6,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from pipeline import files, tracking
-from pipeline.workspace import Request, make
+from pipeline import files
+from pipeline.runs.workspace import Request, make
+from pipeline.services import tracking
 
 RESERVATION = {"release_id": "adult-1", "population": "adult", "epsilon": 0.9, "delta": 1e-6, "entry": 2,
                "mechanisms": [{"name": "table_counts", "kind": "discrete Gaussian counts", "blocks": 3, "smallest_sigma": 10.0}]}

@@ -7,10 +7,12 @@ from dataclasses import replace
 import pytest
 from ruamel.yaml import YAML
 
-from pipeline import files, params, registries, schema, sources, workspace
-from pipeline.commands.accounts import ensure_population
+from pipeline import files, params
+from pipeline.cli.ledger import ensure_population
 from pipeline.ledger import Ledger
-from pipeline.workspace import Request
+from pipeline.runs import sources, version_stores, workspace
+from pipeline.runs.workspace import Request
+from pipeline.schema.reader import read_schema
 
 
 def request(source_path, **changes):
@@ -23,7 +25,7 @@ def test_a_workspace_holds_the_stages_the_settings_and_the_declaration(home, sou
     settings = params.load(made.params)
     assert (settings.release.id, settings.release.source_label, settings.release.rows) == ("adult-1", "first", 50)
     assert settings.release.source == str(source) and settings.privacy.epsilon == 1.0
-    assert schema.load(made.dataset).dataset == "adult"
+    assert read_schema(made.dataset).dataset == "adult"
     assert made.dvc_yaml.is_file()
     tracked = subprocess.run(["git", "ls-files"], cwd=made.root, capture_output=True, text=True, check=True).stdout.split()
     assert {"dvc.yaml", "params.yaml", "dataset.yaml", ".dvc/config"} <= set(tracked)
@@ -51,7 +53,7 @@ def test_another_setting_under_the_same_id_is_refused_and_named(home, source):
 def test_a_published_id_is_refused_except_to_the_run_that_published_it(home, source):
     made = workspace.make(home, request(source, owner="run 1"))
     files.write_text(made.restricted.root / "complete", "yes")
-    registries.git("tag", "adult-1", "main", cwd=home.released_registry)
+    version_stores.git("tag", "adult-1", "main", cwd=home.released_registry)
     assert workspace.make(home, request(source, owner="run 1")).root.is_dir()
     for owner in ("run 2", None):
         with pytest.raises(ValueError, match="adult-1 is published already"):
@@ -61,18 +63,18 @@ def test_a_published_id_is_refused_except_to_the_run_that_published_it(home, sou
 def test_a_crash_after_the_tag_is_finished_by_the_last_stage_alone(home, source):
     made = workspace.make(home, request(source))
     assert workspace.unfinished_stages(home, made)[0] == "ingest"
-    registries.git("tag", "adult-1", "main", cwd=home.released_registry)
+    version_stores.git("tag", "adult-1", "main", cwd=home.released_registry)
     assert workspace.unfinished_stages(home, workspace.make(home, request(source))) == ["publish"]
 
 
 def test_a_published_or_charged_id_without_workspace_is_refused(home, source):
     from pipeline.dp.events import DiscreteGaussianDpEvent
 
-    registries.ensure(home)
-    registries.git("tag", "adult-1", "main", cwd=home.released_registry)
+    version_stores.ensure(home)
+    version_stores.git("tag", "adult-1", "main", cwd=home.released_registry)
     with pytest.raises(ValueError, match="published already"):
         workspace.make(home, request(source))
-    ensure_population(home, schema.load(workspace.declaration_path("adult")))
+    ensure_population(home, read_schema(workspace.declaration_path("adult")))
     Ledger(home.ledger).reserve("adult-2", "adult", DiscreteGaussianDpEvent(100.0), by="test", source_label="first")
     with pytest.raises(ValueError, match="adult-2 is charged in the ledger already"):
         workspace.make(home, request(source, release_id="adult-2"))
@@ -114,13 +116,13 @@ def test_the_tree_of_a_draw_holds_nothing_of_the_runs_and_is_recorded_all_the_sa
     files.write_text(made.root / "dvc.lock", "schema: '2.0'\n")
     workspace.record(home, made, "ingest")
     drawn = home.workspace("drawn-1")
-    registries.begin_draw(home, drawn.root, "drawn-1")
-    assert registries.git("count-objects", cwd=drawn.root).startswith("0 objects")
+    version_stores.begin_draw(home, drawn.root, "drawn-1")
+    assert version_stores.git("count-objects", cwd=drawn.root).startswith("0 objects")
     assert "restricted" in (drawn.root / ".dvc" / "config").read_text()
     files.write_text(drawn.root / "dvc.lock", "schema: '2.0'\n")
     workspace.record(home, drawn, "sample")
-    assert registries.git("show", "drawn-1:dvc.lock", cwd=home.restricted_registry).startswith("schema")
-    assert "dvc.lock" in registries.git("ls-tree", "-r", "--name-only", "adult-1", cwd=home.restricted_registry)
+    assert version_stores.git("show", "drawn-1:dvc.lock", cwd=home.restricted_registry).startswith("schema")
+    assert "dvc.lock" in version_stores.git("ls-tree", "-r", "--name-only", "adult-1", cwd=home.restricted_registry)
 
 
 def test_the_declared_source_is_the_default(home, source):
@@ -138,14 +140,14 @@ def test_dvc_lock_goes_to_the_runs_own_branch_of_the_restricted_registry_only(ho
     made = workspace.make(home, request(source))
     files.write_text(made.root / "dvc.lock", "schema: '2.0'\n")
     workspace.record(home, made, "ingest")
-    assert registries.git("show", "adult-1:dvc.lock", cwd=home.restricted_registry).startswith("schema")
-    assert "dvc.lock" not in registries.git("ls-tree", "-r", "--name-only", "main", cwd=home.restricted_registry)
-    assert registries.branches(home.released_registry) == {"main"}
+    assert version_stores.git("show", "adult-1:dvc.lock", cwd=home.restricted_registry).startswith("schema")
+    assert "dvc.lock" not in version_stores.git("ls-tree", "-r", "--name-only", "main", cwd=home.restricted_registry)
+    assert version_stores.branches(home.released_registry) == {"main"}
 
 
 def test_each_registry_has_a_remote_of_its_own(home):
-    registries.ensure(home)
-    configs = [registries.git("show", "main:.dvc/config", cwd=registry) for registry in (home.restricted_registry, home.released_registry)]
+    version_stores.ensure(home)
+    configs = [version_stores.git("show", "main:.dvc/config", cwd=registry) for registry in (home.restricted_registry, home.released_registry)]
     assert str(home.restricted_remote) in configs[0] and str(home.released_remote) in configs[1]
     assert all("analytics = false" in config for config in configs)
 
@@ -154,7 +156,7 @@ def test_last_charged_is_the_last_charge_whatever_became_of_it(home, source):
     from pipeline.dp.events import DiscreteGaussianDpEvent
 
     assert workspace.last_charged(home, "adult") is None
-    ensure_population(home, schema.load(workspace.declaration_path("adult")))
+    ensure_population(home, read_schema(workspace.declaration_path("adult")))
     ledger = Ledger(home.ledger)
     assert workspace.last_charged(home, "adult") is None
     for release_id, label in (("adult-1", "first"), ("adult-2", "second")):
@@ -175,7 +177,7 @@ def test_sources_survive_a_second_declaration(home, source):
 
 
 def test_a_population_opened_with_other_facts_is_refused(home):
-    declared = schema.load(workspace.declaration_path("adult"))
+    declared = read_schema(workspace.declaration_path("adult"))
     ensure_population(home, declared)
     ensure_population(home, declared)
     with pytest.raises(ValueError, match="open in the ledger with nominal_size 48000, asked for 50"):

@@ -3,15 +3,15 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import schema
 from pipeline.released import card
+from pipeline.schema.reader import read_schema
 
 DATASETS = sorted((Path(__file__).resolve().parents[2] / "datasets").glob("*.yaml"))
 
 
 @pytest.mark.parametrize("path", DATASETS, ids=lambda path: path.stem)
 def test_every_card_says_what_weakens_the_unit(path: Path) -> None:
-    told = card.facts(schema.load(path), release_id="one-1", source_label="first", rows=10, extract_date=None, code_version="0", privacy={},
+    told = card.facts(read_schema(path), release_id="one-1", source_label="first", rows=10, extract_date=None, code_version="0", privacy={},
                       approval={"self_approved": True}, drawn_from=None)
     for said in ("two ids", "a key that two patients of the source share", "not independent", "refusal"):
         assert any(said in item for item in told["not_covered"]), said

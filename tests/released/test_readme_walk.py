@@ -13,12 +13,12 @@ import polars as pl
 import pytest
 from ruamel.yaml import YAML
 
-from pipeline import schema
 from pipeline.catalog import Home
-from pipeline.cli import parser
+from pipeline.cli.parser import parser
 from pipeline.ledger import Ledger
 from pipeline.released import manifest
 from pipeline.released.verify import verify
+from pipeline.schema.reader import read_schema
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -76,7 +76,7 @@ def test_dvc_repro_in_the_finished_workspace_charges_nothing_again(walked):
 
 
 def test_the_extract_holds_what_the_readme_promises(walked):
-    folder, declared = walked.published / "test1", schema.load(ROOT / "datasets" / "simulated_pathways.yaml")
+    folder, declared = walked.published / "test1", read_schema(ROOT / "datasets" / "simulated_pathways.yaml")
     for table in declared.tables.values():
         header = (folder / "extract" / "csv" / f"{table.file}.csv").read_text().splitlines()[0]
         assert header.split(",") == [column.header or name for name, column in table.columns.items()]

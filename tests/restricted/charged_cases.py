@@ -8,10 +8,11 @@ import polars as pl
 import pytest
 
 from pipeline import params as parameters
-from pipeline import schema as schemas
 from pipeline.catalog import Home, Workspace
 from pipeline.ledger import Ledger
 from pipeline.restricted import reserve, train
+from pipeline.schema.reader import read_schema
+from pipeline.schema.values import Schema
 
 DATASET = """\
 dataset: toy
@@ -69,8 +70,8 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
     return made
 
 
-def declared(workspace: Workspace) -> schemas.Schema:
-    return schemas.load(workspace.dataset)
+def declared(workspace: Workspace) -> Schema:
+    return read_schema(workspace.dataset)
 
 
 def settings(**changes) -> parameters.Params:

@@ -10,9 +10,11 @@ from typing import Any
 import polars as pl
 import pytest
 
-from pipeline import params, schema
+from pipeline import params
 from pipeline.catalog import HOME_VARIABLE, Restricted, Workspace
-from pipeline.restricted import ingest
+from pipeline.restricted.ingest import stage as ingest
+from pipeline.schema.reader import read_schema
+from pipeline.schema.values import Schema
 
 DATASETS = Path(__file__).resolve().parents[2] / "datasets"
 EXTRACT = date(2022, 12, 31)
@@ -59,8 +61,8 @@ class Bench:
         self.runs += 1
         return Workspace(self.root / f"run{self.runs}")
 
-    def ingest(self, dataset: str | schema.Schema, source: Path, *, share: float = 0.3, workspace: Workspace | None = None) -> Ingested:
-        declared = schema.load(DATASETS / f"{dataset}.yaml") if isinstance(dataset, str) else dataset
+    def ingest(self, dataset: str | Schema, source: Path, *, share: float = 0.3, workspace: Workspace | None = None) -> Ingested:
+        declared = read_schema(DATASETS / f"{dataset}.yaml") if isinstance(dataset, str) else dataset
         given = params.load(DATASETS.parent / "params.yaml")
         given = params.from_mapping({
             **{block: dict(vars(getattr(given, block))) for block in params.BLOCKS},

@@ -7,8 +7,8 @@ from types import MappingProxyType
 
 import polars as pl
 
-from pipeline.restricted import caps
-from pipeline.schema import Column, EventLog, EventType, Schema, Table
+from pipeline.restricted.ingest import caps
+from pipeline.schema.values import Column, EventLog, EventType, Schema, Table
 
 TYPES = {"A": EventType(name="A", at_most=2), "OPEN": EventType(name="OPEN", at_most=1), "IN": EventType(name="IN", inside="OPEN"),
          "END": EventType(name="END", terminal=True, at_most=1)}

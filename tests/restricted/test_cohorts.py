@@ -10,42 +10,47 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from pipeline import params, schema, workspace
-from pipeline.audit import cohorts as audit
+from audit import cohorts as audit
+from pipeline import params
 from pipeline.catalog import Home, Workspace
-from pipeline.commands.accounts import ensure_population
-from pipeline.declaration import DeclarationError
+from pipeline.cli.ledger import ensure_population
 from pipeline.dp.events import DiscreteGaussianDpEvent
 from pipeline.ledger import Ledger
 from pipeline.released.privacy_facts import privacy_facts
-from pipeline.restricted import cohorts, ingest, reserve, train
-from pipeline.restricted.cohorts import Register, at_first_sight
+from pipeline.restricted import reserve, train
+from pipeline.restricted.ingest import cohorts
+from pipeline.restricted.ingest import stage as ingest
+from pipeline.restricted.ingest.cohorts import Register, at_first_sight
+from pipeline.runs import workspace
+from pipeline.schema.document import DeclarationError
+from pipeline.schema.reader import read_schema
+from pipeline.schema.values import Schema
 
 
 @pytest.fixture
-def declared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> schema.Schema:
+def declared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Schema:
     monkeypatch.setenv("SYNDASERA_HOME", str(tmp_path / "home"))
     path = tmp_path / "declared.yaml"
     path.write_text(audit.DECLARATION)
-    return schema.load(path)
+    return read_schema(path)
 
 
 def people(*joined: date | None) -> pl.DataFrame:
     return pl.DataFrame({"patient_id": range(len(joined)), "joined": list(joined)}, schema={"patient_id": pl.Int64, "joined": pl.Date})
 
 
-def outside(declared: schema.Schema, named: tuple[str, ...], patients: pl.DataFrame) -> list[int]:
+def outside(declared: Schema, named: tuple[str, ...], patients: pl.DataFrame) -> list[int]:
     return cohorts.outside(declared, named, Register(Home.find(), declared), patients)["patient_id"].to_list()
 
 
-def test_first_sight_sorts_everybody(declared: schema.Schema) -> None:
+def test_first_sight_sorts_everybody(declared: Schema) -> None:
     assert declared.population.cohort_names == ("early", "late")
     seen = at_first_sight(declared.population.cohorts, people(date(2012, 5, 1), date(2013, 12, 31), date(2014, 1, 1), None, date(2000, 1, 1)))
     assert seen.to_list() == ["early", "early", "late", "early", "early"]
     assert at_first_sight(declared.population.cohorts, people()).to_list() == []
 
 
-def test_nobody_moves_whoever_asks_first(declared: schema.Schema) -> None:
+def test_nobody_moves_whoever_asks_first(declared: Schema) -> None:
     first = people(date(2012, 5, 1), date(2015, 1, 1))
     assert outside(declared, ("early",), first) == [1]
     moved = people(date(2015, 5, 1), date(2012, 1, 1), date(2015, 1, 1))
@@ -54,7 +59,7 @@ def test_nobody_moves_whoever_asks_first(declared: schema.Schema) -> None:
     assert outside(declared, ("early", "late"), moved) == outside(declared, (), moved) == []
 
 
-def test_the_register_holds_hashes_and_takes_no_change(declared: schema.Schema) -> None:
+def test_the_register_holds_hashes_and_takes_no_change(declared: Schema) -> None:
     outside(declared, (), people(date(2012, 5, 1)))
     path = Home.find().cohorts("audit_cohorts")
     with sqlite3.connect(path) as connection:
@@ -64,13 +69,13 @@ def test_the_register_holds_hashes_and_takes_no_change(declared: schema.Schema) 
                 connection.execute(statement)
 
 
-def test_a_lost_register_or_key_or_another_dataset_stops_the_run(declared: schema.Schema, tmp_path: Path) -> None:
+def test_a_lost_register_or_key_or_another_dataset_stops_the_run(declared: Schema, tmp_path: Path) -> None:
     home = Home.find()
     outside(declared, ("early",), people(date(2012, 5, 1)))
     other = tmp_path / "other.yaml"
     other.write_text(audit.DECLARATION.replace("dataset: audit_cohorts", "dataset: another"))
     with pytest.raises(ValueError, match="those of dataset audit_cohorts"):
-        Register(home, schema.load(other))
+        Register(home, read_schema(other))
     shutil.move(home.keys, tmp_path / "keys")
     with pytest.raises(ValueError, match="another permanent key"):
         Register(home, declared)
@@ -83,7 +88,7 @@ def test_a_lost_register_or_key_or_another_dataset_stops_the_run(declared: schem
         Register(home, declared)
 
 
-def open_in(ledger: Ledger, declared: schema.Schema) -> Ledger:
+def open_in(ledger: Ledger, declared: Schema) -> Ledger:
     held = declared.population
     ledger.open_population(held.name, universe=held.universe, nominal_size=held.nominal_size, epsilon=held.epsilon, delta=held.delta,
                            ceiling_epsilon=held.ceiling_epsilon, kind=held.kind, reason="tests", by="tests", cohorts=held.cohort_names)
@@ -94,11 +99,11 @@ def open_in(ledger: Ledger, declared: schema.Schema) -> Ledger:
     ("    patient: id\n", "", "no patient's id"), ("column: joined", "column: left", "no static column of dates"),
     ("late: 2014-01-01", "late: 2011-01-01", "ascending"), (", late: 2014-01-01", "", "at least two"),
     ("early: 2012-01-01", "early: 3", "dates or numbers")])
-def test_cohorts_that_cannot_be_kept_are_refused(declared: schema.Schema, tmp_path: Path, old: str, new: str, message: str) -> None:
+def test_cohorts_that_cannot_be_kept_are_refused(declared: Schema, tmp_path: Path, old: str, new: str, message: str) -> None:
     path = tmp_path / "wrong.yaml"
     path.write_text(audit.DECLARATION.replace(old, new))
     with pytest.raises(DeclarationError, match=message):
-        schema.load(path)
+        read_schema(path)
 
 
 def walked(home: Home, name: str, source: Path, cohort: str) -> Workspace:
@@ -107,10 +112,10 @@ def walked(home: Home, name: str, source: Path, cohort: str) -> Workspace:
     (home.root / "datasets" / "audit_cohorts.yaml").write_text(audit.DECLARATION)
     request = workspace.Request(release_id=name, dataset="audit_cohorts", source=str(source), label=f"label of {name}", cohorts=(cohort,))
     made = workspace.make(home, request)
-    ensure_population(home, schema.load(made.dataset))
-    ingest.run(made, params.load(made.params), schema.load(made.dataset))
+    ensure_population(home, read_schema(made.dataset))
+    ingest.run(made, params.load(made.params), read_schema(made.dataset))
     made.restricted.validation.mkdir()
-    reserve.run(made, params.load(made.params), schema.load(made.dataset))
+    reserve.run(made, params.load(made.params), read_schema(made.dataset))
     return made
 
 
@@ -136,4 +141,4 @@ def test_a_release_of_a_cohort_opens_and_charges_that_cohort_alone(tmp_path: Pat
     train._refuse_other_cohorts(late, ledger, "late-1")
     shutil.copytree(early.restricted.data, late.restricted.data, dirs_exist_ok=True)  # rows of others than were charged
     with pytest.raises(ValueError, match="charged to the cohorts late, and ingest opened the cohorts early"):
-        train.run(late, params.load(late.params), schema.load(late.dataset))
+        train.run(late, params.load(late.params), read_schema(late.dataset))

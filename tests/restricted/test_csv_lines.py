@@ -8,7 +8,7 @@ import polars as pl
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.restricted import csv_lines
+from pipeline.restricted.ingest import csv_lines
 
 HEADER = csv_lines.Header(("id", "a", "b"), owner=0, longest=200)
 Row = tuple[str | None, ...]

@@ -9,18 +9,20 @@ import polars as pl
 import pytest
 from ingest_cases import DATASETS, HEART, heart_row, write_csv
 
-from pipeline import params, schema
+from pipeline import params
 from pipeline.catalog import Workspace
 from pipeline.evaluation import comparison
 from pipeline.evaluation.comparison import Sample
 from pipeline.restricted import beside_source, evaluate
+from pipeline.schema.reader import read_schema
+from pipeline.schema.values import Schema
 
 
 @dataclass(frozen=True)
 class Finished:
     workspace: Workspace
     settings: params.Params
-    declared: schema.Schema
+    declared: Schema
 
     def evaluate(self) -> str:
         """The report's page."""
@@ -39,7 +41,7 @@ def finished(bench, tmp_path: Path) -> Finished:
     synthetic.mkdir(parents=True)
     shutil.copyfile(done.restricted.tables / "heart.parquet", parquet / "heart_kaggle_303.parquet")
     done.patients.write_parquet(synthetic / "patients.parquet")
-    return Finished(workspace, params.load(DATASETS.parent / "params.yaml"), schema.load(DATASETS / "uci_heart.yaml"))
+    return Finished(workspace, params.load(DATASETS.parent / "params.yaml"), read_schema(DATASETS / "uci_heart.yaml"))
 
 
 def test_no_holdout_stops_the_stage(finished: Finished, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -91,7 +93,7 @@ def test_columns_with_other_shares_of_missing_values_are_named(finished: Finishe
 
 
 def test_a_copy_is_a_whole_pathway(finished: Finished) -> None:
-    declared = schema.load(DATASETS / "uganda_malaria.yaml")
+    declared = read_schema(DATASETS / "uganda_malaria.yaml")
     columns = {name: ["x"] for name in declared.patients}
     patients = pl.DataFrame({"patient_id": [1], **columns})
     events = pl.DataFrame({"patient_id": [1, 1], "seq": [0, 1], "day": [0, 5], "type": ["A", "B"], "code": [None, "c"],

@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 from ingest_cases import CREDIT_COLUMNS, HEART, Bench, credit_row, heart_row, write_csv
 
-from pipeline.restricted import holdout
+from pipeline.restricted.ingest import holdout
 
 KEY = bytes(range(32))
 

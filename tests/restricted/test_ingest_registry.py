@@ -10,7 +10,8 @@ import polars as pl
 import pytest
 from ingest_cases import DATASETS, EXTRACT, Bench, Ingested
 
-from pipeline import registry_tables, schema
+from pipeline import adapters
+from pipeline.schema.reader import read_schema
 from pipeline.simulator.simulate import simulate
 
 N_PATIENTS = 250
@@ -38,11 +39,11 @@ def clean(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clean]:
 
 
 def test_a_clean_extract_comes_back_from_its_log_row_by_row(clean: Clean) -> None:
-    done, declared = clean.done, schema.load(DATASETS / "simulated_pathways.yaml")
+    done, declared = clean.done, read_schema(DATASETS / "simulated_pathways.yaml")
     assert done.report["patients"]["kept"] == N_PATIENTS
     assert done.report["dropped_patients_by_reason"] == {}
     carried = {path.stem: pl.read_parquet(path) for path in done.restricted.carried.glob("*.parquet")}
-    back = registry_tables.to_tables(declared, done.patients, done.events, extract_date=EXTRACT, carried=carried)
+    back = adapters.to_tables(declared, done.patients, done.events, extract_date=EXTRACT, carried=carried)
     for path in sorted(clean.source.glob("*.csv")):
         rows = done.table(path.stem)
         assert rows.height == pl.read_csv(path, infer_schema=False).height

@@ -59,7 +59,7 @@ def test_latin1_and_utf8_lines_stand_side_by_side(bench: Bench, tmp_path: Path) 
     """The encoding is decided line by line: one patient's latin-1 must not turn another's UTF-8 into nonsense."""
     cells = pl.DataFrame([[1, "Zoë"], [2, "Zoë"], [3, "Zoe"]], schema=["id", "name"], orient="row")
     lines = [f"{n},{name}".encode("utf-8" if n != 2 else "latin-1") for n, name in cells.iter_rows()]
-    from pipeline.restricted import csv_lines
+    from pipeline.restricted.ingest import csv_lines
     parsed = csv_lines.parse(b"\n".join(lines) + b"\n", csv_lines.Header(("id", "name"), 0, longest=1000))
     assert parsed.cells["c1"].to_list() == ["Zoë", "Zoë", "Zoe"]
     assert parsed.n_latin1 == 1

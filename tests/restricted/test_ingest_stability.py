@@ -11,10 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from ingest_cases import CREDIT_COLUMNS, EXTRACT, Bench, Ingested, credit_row, participant, visit, write_cohort, write_csv
 
-from pipeline import files, params, schema
-from pipeline.audit.stability import FIRST, read_tables, with_copy
+from audit.stability import FIRST, read_tables, with_copy
+from pipeline import files, params
 from pipeline.catalog import Workspace
 from pipeline.restricted import validate
+from pipeline.schema.reader import read_schema
 from pipeline.simulator.simulate import simulate
 
 NEWCOMER = FIRST  # whom `with_copy` adds
@@ -107,7 +108,7 @@ def test_shared_keys_of_parents_leave_those_alone_who_do_not_share_them(registry
 def validate_again(done: Ingested) -> None:
     """Validate on what ingest wrote: shared keys stop no run. Only the rebuilt log (rule 54) may be beyond asking."""
     root = Path(__file__).resolve().parents[2]
-    declared = schema.load(root / "datasets" / "simulated_pathways.yaml")
+    declared = read_schema(root / "datasets" / "simulated_pathways.yaml")
     validate.run(Workspace(done.restricted.root.parent), params.load(root / "params.yaml"), declared)
     results = files.read_json(done.restricted.validation / "results.json")
     assert {rule["rule"] for rule in results["rules"] if rule["status"] == "could not run"} <= {"54"}

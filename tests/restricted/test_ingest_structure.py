@@ -9,9 +9,10 @@ import polars as pl
 import pytest
 from ingest_cases import CREDIT_COLUMNS, DATASETS, HEART, Bench, credit_row, heart_row, participant, visit, write_cohort, write_csv
 
-from pipeline import params, schema
+from pipeline import params
 from pipeline.catalog import Workspace
 from pipeline.restricted import validate
+from pipeline.schema.reader import read_schema
 
 NAME = "heart_kaggle_303.csv"
 
@@ -89,7 +90,7 @@ def test_no_patient_goes_on_as_one_patient_does(bench: Bench, tmp_path: Path, n_
     workspace = bench.workspace()
     done = bench.ingest("uci_heart", write_csv(tmp_path / NAME, HEART, *[heart_row()] * n_rows), workspace=workspace)
     assert done.patients.height == done.table("heart").height == n_rows
-    declared, given = schema.load(DATASETS / "uci_heart.yaml"), params.load(DATASETS.parent / "params.yaml")
+    declared, given = read_schema(DATASETS / "uci_heart.yaml"), params.load(DATASETS.parent / "params.yaml")
     validate.run(workspace, given, declared)
     assert (done.restricted.validation / "results.json").exists()
 
@@ -99,7 +100,7 @@ def test_no_patient_of_several_tables_goes_on_too(bench: Bench, tmp_path: Path, 
     rows = [participant(1)] * n_patients, [visit(1, "2012-01-10", "Enrollment")] * n_patients
     done = bench.ingest("uganda_malaria", write_cohort(tmp_path / "source", *rows))
     assert done.patients.height == n_patients and done.events.height >= n_patients
-    declared = schema.load(DATASETS / "uganda_malaria.yaml")
+    declared = read_schema(DATASETS / "uganda_malaria.yaml")
     validate.run(Workspace(done.restricted.root.parent), params.load(DATASETS.parent / "params.yaml"), declared)
 
 
@@ -168,8 +169,9 @@ def test_what_a_killed_attempt_left_is_removed(bench: Bench, tmp_path: Path) -> 
 
 
 def test_no_source_is_said(bench: Bench, tmp_path: Path) -> None:
-    from pipeline import params, schema
-    from pipeline.restricted import ingest
+    from pipeline import params
+    from pipeline.restricted.ingest import stage as ingest
+    from pipeline.schema.reader import read_schema
     given = params.load(Path(__file__).resolve().parents[2] / "params.yaml")
     with pytest.raises(ValueError, match=r"release.source is not set"):
-        ingest.run(bench.workspace(), given, schema.load(Path(__file__).resolve().parents[2] / "datasets" / "adult.yaml"))
+        ingest.run(bench.workspace(), given, read_schema(Path(__file__).resolve().parents[2] / "datasets" / "adult.yaml"))

@@ -8,13 +8,14 @@ import logging
 import pytest
 from charged_cases import declared, settings
 
-from pipeline import stages, tracking
+from pipeline import stages
 from pipeline.catalog import Home, Workspace
-from pipeline.cli import main
+from pipeline.cli.parser import main
 from pipeline.dp.events import DiscreteGaussianDpEvent
 from pipeline.ledger import Ledger
 from pipeline.restricted import reserve
-from pipeline.workspace import dump_params
+from pipeline.runs.workspace import dump_params
+from pipeline.services import tracking
 
 
 @pytest.fixture

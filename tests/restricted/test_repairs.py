@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.restricted import casting, repairs
-from pipeline.schema import Column, Table
+from pipeline.restricted.ingest import casting, repairs
+from pipeline.schema.values import Column, Table
 
 RECEPTOR = Column(name="ER_STATUS", kind="categorical", categories=("P", "N", "B", "U", "X"), nullable=True)
 ETHNICITY = Column(name="ETHNICITY", kind="categorical", categories=("A", "B", "M", "0"))

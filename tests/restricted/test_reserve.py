@@ -9,12 +9,13 @@ import shutil
 import pytest
 from charged_cases import declared, settings
 
-from pipeline import files, tracking
+from pipeline import files
 from pipeline.catalog import Home, Workspace
-from pipeline.commands import accounts
+from pipeline.cli import ledger as accounts
 from pipeline.dp.events import DiscreteGaussianDpEvent
 from pipeline.ledger import BudgetExceeded, Ledger, ReservationConflict
 from pipeline.restricted import reserve, train
+from pipeline.services import tracking
 
 
 def test_reserving_reads_no_row_and_charges_once(workspace: Workspace) -> None:

@@ -13,7 +13,7 @@ from pipeline.catalog import Home, Workspace
 from pipeline.dp.marginals import MeasurementStore, NoisyCounts
 from pipeline.dp.noise import NoiseStream
 from pipeline.ledger import Ledger, ReservationConflict
-from pipeline.models.pathway import train as pathway_training
+from pipeline.models.pathway.fit import train as pathway_training
 from pipeline.models.synthesizer import Synthesizer
 from pipeline.restricted import reserve, train
 

@@ -8,9 +8,10 @@ import polars as pl
 import pytest
 from registry_cases import ANN, EXTRACT, Tables, change, clean, schema
 
-from pipeline import files, params, registry_tables, rules
+from pipeline import adapters, files, params
 from pipeline.catalog import Workspace
-from pipeline.expectations import table_checks
+from pipeline.checks import rules
+from pipeline.checks.expectations import table_checks
 from pipeline.restricted import validate
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -28,7 +29,7 @@ def workspace(root: Path, tables: Tables, *, with_log: bool = True) -> Workspace
     for name, rows in tables.items():
         rows.write_parquet(made.restricted.tables / f"{name}.parquet")
     if with_log:
-        log = registry_tables.to_log(schema(), clean())
+        log = adapters.to_log(schema(), clean())
         assert log.events is not None
         held_out = pl.col("patient_id") == ANN
         for frame, kept, out in ((log.patients, made.restricted.patients, made.restricted.holdout_patients),

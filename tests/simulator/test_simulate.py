@@ -7,9 +7,9 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from pipeline import schema as schemas
-from pipeline.rules import RuleContext, check, failing_patients
-from pipeline.schema import Column, Schema
+from pipeline.checks.rules import RuleContext, check, failing_patients
+from pipeline.schema.reader import read_schema
+from pipeline.schema.values import Column, Schema
 from pipeline.simulator import DEFAULT_EXTRACT, command
 from pipeline.simulator.simulate import simulate
 
@@ -36,7 +36,7 @@ def typed(schema: Schema, raw: dict[str, pl.DataFrame]) -> dict[str, pl.DataFram
 
 @pytest.fixture(scope="module")
 def schema() -> Schema:
-    return schemas.load(DECLARATION)
+    return read_schema(DECLARATION)
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import polars as pl
 
-from pipeline.schema import EventLog, Schema
+from pipeline.schema.values import EventLog, Schema
 
 BoolArray = np.ndarray  # of bool
 

@@ -8,7 +8,7 @@ import polars as pl
 
 from pipeline.models.grammar.rules import Grammar
 from pipeline.models.grammar.walk import options, start
-from pipeline.schema import Column
+from pipeline.schema.values import Column
 
 ID = "patient_id"
 

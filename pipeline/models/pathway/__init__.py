@@ -1,7 +1,4 @@
-"""The pathway model: event logs for synthetic patients, private at patient level (pathway_model.md)."""
-from pipeline.models.pathway.model import PathwayModel
-from pipeline.models.pathway.plan import PathwayPlan, plan
-from pipeline.models.pathway.settings import PathwaySettings, from_mapping
-from pipeline.models.pathway.train import fit
+"""The pathway model: event logs for synthetic patients, private at patient level (docs/pathway_model.md).
 
-__all__ = ["PathwayModel", "PathwayPlan", "PathwaySettings", "fit", "from_mapping", "plan"]
+`domain` is what a pathway is made of, `plan` fixes every mechanism from declared numbers, `fit` runs exactly those, `draw` draws pathways.
+"""

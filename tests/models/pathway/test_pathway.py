@@ -16,17 +16,16 @@ from pipeline.dp.marginals import MeasurementStore
 from pipeline.dp.noise import NoiseStream
 from pipeline.dp.sgd import DpSgd
 from pipeline.dp.tape import Tape
-from pipeline.models import pathway
 from pipeline.models.grammar import Grammar, violations
-from pipeline.models.pathway import train
-from pipeline.models.pathway.data import batch_of, encode_log
-from pipeline.models.pathway.draw import draw
-from pipeline.models.pathway.encode import codec, gaps
-from pipeline.models.pathway.model import PathwayModel, new_model
-from pipeline.models.pathway.network import PER_PATIENT, Batch
-from pipeline.models.pathway.plan import PathwayPlan, coding
-from pipeline.models.pathway.settings import PathwaySettings, for_size, from_mapping
-from pipeline.schema import Column, Schema
+from pipeline.models.pathway.domain.encode import codec, gaps
+from pipeline.models.pathway.draw.draw import draw
+from pipeline.models.pathway.draw.model import PathwayModel, new_model
+from pipeline.models.pathway.draw.network import PER_PATIENT, Batch
+from pipeline.models.pathway.fit import train
+from pipeline.models.pathway.fit.data import batch_of, encode_log
+from pipeline.models.pathway.plan.plan import PathwayPlan, coding, plan
+from pipeline.models.pathway.plan.settings import PathwaySettings, for_size, from_mapping
+from pipeline.schema.values import Column, Schema
 
 SMALL = PathwaySettings(steps=12, expected_batch_size=60, width=8, calibration_patients=60, pass_patients=60, pass_steps=5)
 CPU = torch.device("cpu")
@@ -39,14 +38,14 @@ def quiet(_: str) -> None:
 def fit(folder: Path, *, settings: PathwaySettings = SMALL, n: int = 200, scale: float = 2.0, tape: Tape | None = None,
         progress=quiet, checkpoint_steps: int = 5) -> PathwayModel:
     patients = toy_patients(n)
-    made = pathway.plan(toy_schema(), settings, 200)
-    return pathway.fit(toy_schema(), patients, toy_events(patients), made, scale, store=MeasurementStore(folder / "counts"),
+    made = plan(toy_schema(), settings, 200)
+    return train.fit(toy_schema(), patients, toy_events(patients), made, scale, store=MeasurementStore(folder / "counts"),
                        tape=tape if tape is not None else Tape(), noise=NoiseStream(), checkpoint=folder, progress=progress,
                        draw_patients=lambda size: toy_patients(size, 9), checkpoint_steps=checkpoint_steps)
 
 
 def untrained(schema: Schema, settings: PathwaySettings = SMALL, **planned) -> PathwayModel:
-    return new_model(schema, pathway.plan(schema, settings, 200, **planned))
+    return new_model(schema, plan(schema, settings, 200, **planned))
 
 
 def per_patient_gradients(network: torch.nn.Module, batches: list[Batch]) -> list[dict[str, torch.Tensor]]:
@@ -149,27 +148,27 @@ def test_no_patients_give_no_events() -> None:
 
 def test_an_empty_table_trains_on_noise_alone(tmp_path: Path) -> None:
     tape = Tape()
-    made = pathway.plan(toy_schema(), SMALL, 200)
+    made = plan(toy_schema(), SMALL, 200)
     patients = toy_patients(3)
-    pathway.fit(toy_schema(), patients.head(0), toy_events(patients).head(0), made, 2.0, store=MeasurementStore(tmp_path / "counts"), tape=tape,
+    train.fit(toy_schema(), patients.head(0), toy_events(patients).head(0), made, 2.0, store=MeasurementStore(tmp_path / "counts"), tape=tape,
                 noise=NoiseStream(), checkpoint=tmp_path, progress=quiet, draw_patients=lambda size: toy_patients(size, 9))
     assert tape.matches(made.dp_event(2.0))
 
 
 def test_the_plan_reads_declared_numbers_only_and_survives_json() -> None:
-    made = pathway.plan(toy_schema(), SMALL, 200)
+    made = plan(toy_schema(), SMALL, 200)
     assert PathwayPlan.from_json(made.to_json()) == made
     assert made.sampling_probability == 60 / 200
-    assert pathway.plan(toy_schema(), SMALL, 30).sampling_probability == 1.0
+    assert plan(toy_schema(), SMALL, 30).sampling_probability == 1.0
     assert made.sgd(2.0).expected_batch_size == 60
     sigma = next(iter(made.counts(2.0).values())).sigma
     assert sigma >= 2.0 * (len(made.tables) / SMALL.calibration_share) ** 0.5
-    off = pathway.plan(toy_schema(), dataclasses.replace(SMALL, calibration_share=0.0), 200)
+    off = plan(toy_schema(), dataclasses.replace(SMALL, calibration_share=0.0), 200)
     assert not off.counts(2.0) and off.sgd(2.0).noise_multiplier < made.sgd(2.0).noise_multiplier
 
 
 def test_what_ran_is_what_was_planned_also_after_a_resume(tmp_path: Path) -> None:
-    made = pathway.plan(toy_schema(), SMALL, 200)
+    made = plan(toy_schema(), SMALL, 200)
     tape = Tape()
     fit(tmp_path / "whole", tape=tape)
     assert tape.matches(made.dp_event(2.0))
@@ -225,10 +224,10 @@ def test_transitions_are_learned_at_epsilon_3(tmp_path: Path) -> None:
     schema, patients = toy_schema(nominal_size=2000), toy_patients(2000)
     events = toy_events(patients)
     settings = dataclasses.replace(for_size(2000), steps=60, width=16, learning_rate=0.05, calibration_patients=500, pass_patients=2000)
-    made = pathway.plan(schema, settings, 2000)
+    made = plan(schema, settings, 2000)
     scale, event = calibrate(made.dp_event, 3.0, 1e-6)
     assert epsilon(event, 1e-6) <= 3.0
-    model = pathway.fit(schema, patients, events, made, scale, store=MeasurementStore(tmp_path / "counts"), tape=Tape(), noise=NoiseStream(),
+    model = train.fit(schema, patients, events, made, scale, store=MeasurementStore(tmp_path / "counts"), tape=Tape(), noise=NoiseStream(),
                         checkpoint=tmp_path, progress=quiet, draw_patients=lambda size: toy_patients(size, 9))
     static = toy_patients(2000, 8)
     fresh, learned = bigrams(toy_events(static, 4)), model.sample(static, np.random.default_rng(2))

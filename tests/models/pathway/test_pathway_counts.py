@@ -16,16 +16,16 @@ from pipeline.dp.noise import NoiseStream
 from pipeline.dp.tape import Tape
 from pipeline.models import pathway
 from pipeline.models.grammar import Grammar, violations
-from pipeline.models.pathway import data, heads, train
-from pipeline.models.pathway.data import encode_log
-from pipeline.models.pathway.facts import fact_size, fact_values
-from pipeline.models.pathway.model import PathwayModel, new_model
-from pipeline.models.pathway.plan import coding
-from pipeline.models.pathway.refine import calibrated
-from pipeline.models.pathway.rhythm import rhythms
-from pipeline.models.pathway.settings import PathwaySettings
-from pipeline.models.pathway.tables import calibration_tables, table_cells
-from pipeline.schema import CountedTable, Schema
+from pipeline.models.pathway.domain.facts import fact_size, fact_values
+from pipeline.models.pathway.domain.rhythm import rhythms
+from pipeline.models.pathway.domain.tables import calibration_tables, table_cells
+from pipeline.models.pathway.draw.model import PathwayModel, new_model
+from pipeline.models.pathway.fit import data, heads, train
+from pipeline.models.pathway.fit.data import encode_log
+from pipeline.models.pathway.fit.refine import calibrated
+from pipeline.models.pathway.plan.plan import coding
+from pipeline.models.pathway.plan.settings import PathwaySettings
+from pipeline.schema.values import CountedTable, Schema
 
 SMALL = PathwaySettings(steps=12, expected_batch_size=60, width=8, calibration_patients=1500, pass_patients=1500, pass_steps=100, candidates=8)
 COUNTED = (("site", "stage", "combination"), ("stage", "survival", "end"), ("age", "wait"), ("length",), ("order",), ("others",), ("count CYCLE",),

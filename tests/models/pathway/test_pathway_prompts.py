@@ -10,8 +10,8 @@ from pathway_cases import toy_patients, toy_schema
 
 from pipeline.models import pathway
 from pipeline.models.grammar import Grammar, violations
-from pipeline.models.pathway.model import PathwayModel, new_model
-from pipeline.models.pathway.settings import PathwaySettings
+from pipeline.models.pathway.draw.model import PathwayModel, new_model
+from pipeline.models.pathway.plan.settings import PathwaySettings
 
 SETTINGS = PathwaySettings(width=8, candidates=4)
 

@@ -16,14 +16,14 @@ from pipeline.dp.sgd import DpSgd
 from pipeline.dp.tape import Tape
 from pipeline.models import pathway
 from pipeline.models.grammar import Grammar, violations
-from pipeline.models.pathway.data import EncodedLog, batch_of, encode_drawn, encode_log
-from pipeline.models.pathway.draw import draw
-from pipeline.models.pathway.model import PathwayModel, new_model
-from pipeline.models.pathway.network import PER_PATIENT, Batch, PathwayNetwork
-from pipeline.models.pathway.plan import PathwayPlan
-from pipeline.models.pathway.refine import learn
-from pipeline.models.pathway.settings import PathwaySettings
-from pipeline.schema import Schema
+from pipeline.models.pathway.draw.draw import draw
+from pipeline.models.pathway.draw.model import PathwayModel, new_model
+from pipeline.models.pathway.draw.network import PER_PATIENT, Batch, PathwayNetwork
+from pipeline.models.pathway.fit.data import EncodedLog, batch_of, encode_drawn, encode_log
+from pipeline.models.pathway.fit.refine import learn
+from pipeline.models.pathway.plan.plan import PathwayPlan
+from pipeline.models.pathway.plan.settings import PathwaySettings
+from pipeline.schema.values import Schema
 
 SETTINGS = PathwaySettings(steps=12, expected_batch_size=60, width=8, recurrent=True, calibration_patients=60, pass_patients=60, pass_steps=5)
 CPU = torch.device("cpu")

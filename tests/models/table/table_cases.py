@@ -12,8 +12,11 @@ import polars as pl
 from pipeline.dp.marginals import MeasurementStore
 from pipeline.dp.noise import NoiseStream
 from pipeline.dp.tape import Tape
-from pipeline.models.table import TableModel, TablePlan, TableSettings, fit, plan
-from pipeline.schema import Column, Implication
+from pipeline.models.table.draw.model import TableModel
+from pipeline.models.table.fit.fit import fit
+from pipeline.models.table.plan.plan import TablePlan, plan
+from pipeline.models.table.plan.settings import TableSettings
+from pipeline.schema.values import Column, Implication
 
 DAYS = (date(2015, 1, 1) - date(1970, 1, 1)).days
 

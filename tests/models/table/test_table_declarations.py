@@ -8,9 +8,11 @@ import polars as pl
 import pytest
 from table_cases import run_fit
 
-from pipeline import catalog, schema
-from pipeline.models.table import TablePlan, TableSettings, plan
-from pipeline.schema import Column
+from pipeline import catalog
+from pipeline.models.table.plan.plan import TablePlan, plan
+from pipeline.models.table.plan.settings import TableSettings
+from pipeline.schema.reader import read_schema
+from pipeline.schema.values import Column
 
 DECLARATIONS = sorted((catalog.project_root() / "datasets").glob("*.yaml"))
 
@@ -27,7 +29,7 @@ def nonsense(column: Column, n: int, rng: np.random.Generator) -> pl.Series:
 
 @pytest.mark.parametrize("path", DECLARATIONS, ids=lambda path: path.stem)
 def test_a_declaration_is_fitted_and_kept(path: Path, tmp_path: Path) -> None:
-    declared = schema.load(path)
+    declared = read_schema(path)
     planned = plan(declared.patients, declared.implications, declared.targets, TableSettings(codes=20, steps=2),
                    declared.population.nominal_size)
     assert TablePlan.from_json(planned.to_json()) == planned

@@ -10,14 +10,15 @@ from scipy.stats import spearmanr
 from table_cases import Fitted, run_fit
 
 from pipeline.dp.accounting import calibrate
-from pipeline.models.table import TableModel, TableSettings, plan
-from pipeline.models.table.bins import numeric_grouping
-from pipeline.models.table.edges import copula
-from pipeline.models.table.encode import Domain, domain
-from pipeline.models.table.lines import line
-from pipeline.models.table.plan import level_sizes
-from pipeline.models.table.shares import shares
-from pipeline.schema import Column
+from pipeline.models.table.domain.bins import numeric_grouping
+from pipeline.models.table.domain.encode import Domain, domain
+from pipeline.models.table.domain.lines import line
+from pipeline.models.table.draw.model import TableModel
+from pipeline.models.table.fit.edges import copula
+from pipeline.models.table.plan.plan import level_sizes, plan
+from pipeline.models.table.plan.settings import TableSettings
+from pipeline.models.table.plan.shares import shares
+from pipeline.schema.values import Column
 
 MONTHS = ("bill_1", "bill_2", "bill_3")
 N = 20_000

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.models.table.bins import Grouping, Symbols, category_grouping, numeric_grouping
-from pipeline.models.table.decode import values_of
-from pipeline.models.table.encode import Domain, domain, encode
-from pipeline.models.table.plan import level_sizes
-from pipeline.schema import Column
+from pipeline.models.table.domain.bins import Grouping, Symbols, category_grouping, numeric_grouping
+from pipeline.models.table.domain.encode import Domain, domain, encode
+from pipeline.models.table.draw.decode import values_of
+from pipeline.models.table.plan.plan import level_sizes
+from pipeline.schema.values import Column
 
 
 @st.composite

@@ -14,8 +14,9 @@ from table_cases import Fitted, run_fit, simulated_columns, simulated_implicatio
 from pipeline.dp.marginals import MeasurementStore, NoisyCounts
 from pipeline.dp.noise import NoiseStream
 from pipeline.dp.tape import Tape
-from pipeline.models.table import TablePlan, TableSettings, from_mapping, plan
-from pipeline.models.table.measure import encode_rows, measure
+from pipeline.models.table.measure.measure import encode_rows, measure
+from pipeline.models.table.plan.plan import TablePlan, plan
+from pipeline.models.table.plan.settings import TableSettings, from_mapping
 
 ROWS = simulated_rows(400, 1)
 ODD: dict[str, dict[str, object]] = {

@@ -10,7 +10,7 @@ import pytest
 from polars.testing import assert_frame_equal
 from table_cases import DAYS, Fitted, simulated_columns, simulated_implications, simulated_rows
 
-from pipeline.models.table import TableModel
+from pipeline.models.table.draw.model import TableModel
 
 
 @pytest.fixture(scope="module")

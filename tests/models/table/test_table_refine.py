@@ -10,10 +10,12 @@ import torch
 from table_cases import Fitted, run_fit, simulated_plan, simulated_rows
 
 from pipeline.dp.accounting import calibrate, epsilon
-from pipeline.models.table import TableModel, TableSettings, plan
-from pipeline.models.table import critic as critic_training
-from pipeline.models.table.shrink import shrunk_residual
-from pipeline.schema import Column
+from pipeline.models.table.draw.model import TableModel
+from pipeline.models.table.fit import critic as critic_training
+from pipeline.models.table.measure.shrink import shrunk_residual
+from pipeline.models.table.plan.plan import plan
+from pipeline.models.table.plan.settings import TableSettings
+from pipeline.schema.values import Column
 
 SMALL = {"codes": 60, "steps": 20, "critic_steps": 12, "critic_batch": 100, "critic_share": 0.3}
 

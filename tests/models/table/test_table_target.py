@@ -9,9 +9,10 @@ import polars as pl
 import pytest
 from table_cases import run_fit
 
-from pipeline.models.table import TableSettings, plan
-from pipeline.models.table.choose import closest_pairs, coarse_groups, strongest_pairs
-from pipeline.schema import Column
+from pipeline.models.table.measure.choose import closest_pairs, coarse_groups, strongest_pairs
+from pipeline.models.table.plan.plan import plan
+from pipeline.models.table.plan.settings import TableSettings
+from pipeline.schema.values import Column
 
 CAUSES = tuple(f"x{k}" for k in range(4))
 

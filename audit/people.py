@@ -1,0 +1,201 @@
+"""Invented patients for audits: a small declaration with everything that the models can be asked for, and extracts that fit it or do not."""
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from pathlib import Path
+from textwrap import dedent
+
+import numpy as np
+
+from pipeline import files
+from pipeline.runs.source_claims import TRUTH
+from pipeline.schema.reader import read_schema
+from pipeline.schema.values import Schema
+
+DATASET = "audit_cohort"
+EXTRACT = date(2022, 12, 31)
+PEOPLE = ("id", "sex", "site", "stage", "cost", "relapse", "joined", "left", "reason")
+VISITS = ("id", "date", "kind", "code", "intent", "dose")
+DECLARATION = dedent("""\
+    dataset: audit_cohort
+    title: Invented patients for audits
+    source: audit/people.py
+    public: true
+    layout: log
+    population:
+      {name: audit_cohort, universe: nobody who lives, kind: simulated, nominal_size: 200, epsilon: 10.0, delta: 1.0e-6, ceiling_epsilon: 20.0}
+    tables:
+      people:
+        file: people
+        key: [id]
+        patient: id
+        columns:
+          id: {kind: id, role: key}
+          sex: {kind: categorical, categories: [F, M], source: invented}
+          site: {kind: categorical, categories: [breast, colon, lung], source: invented}
+          stage: {kind: ordinal, categories: ["1", "2", "3"], nullable: true, repairs: [unknown_to_missing], source: invented}
+          cost:
+            {kind: continuous, lower: 0, upper: 1000, decimals: 1, atoms: [0], nullable: true, repairs: [out_of_bounds_to_missing], source: invented}
+          relapse: {kind: categorical, categories: ["no", "yes"], nullable: true, source: invented}
+          joined: {kind: date, lower: 2012-01-01, upper: 2015-12-31, source: invented}
+          left: {kind: date, role: rebuilt, lower: 2012-01-01, upper: 2020-12-31, source: invented, rule: the end of the pathway}
+          reason: {kind: categorical, role: rebuilt, categories: &reasons [closed, moved], source: invented, rule: the code of the end}
+      visits:
+        file: visits
+        patient: id
+        max_rows: 30
+        columns:
+          id: {kind: id, role: key}
+          date: {kind: date, lower: 2012-01-01, upper: 2020-12-31, source: invented}
+          kind: {kind: categorical, categories: [DIAGNOSIS, SURGERY, REGIMEN, CYCLE, REGIMEN_END], source: invented}
+          code: {kind: categorical, categories: [mastectomy, colectomy, biopsy, A, B], nullable: true, source: invented}
+          intent: &intent {kind: categorical, categories: [curative, palliative], nullable: true, source: invented}
+          dose: &dose {kind: continuous, lower: 0, upper: 10, decimals: 1, nullable: true, source: invented}
+    patients:
+      columns:
+        sex: {like: people.sex}
+        site: {like: people.site}
+        stage: {like: people.stage}
+        cost: {like: people.cost}
+        relapse: {like: people.relapse}
+        joined: {like: people.joined}
+    events:
+      origin: joined
+      anchor: DIAGNOSIS
+      max_events: 20
+      first: [DIAGNOSIS]
+      lower_day: 0
+      upper_day: 1500
+      rows: {table: visits, date: date, type: kind, code: code}
+      ending: {table: people, date: left, constant: LEFT, code: reason}
+      treatments: [SURGERY, REGIMEN]
+      types:
+        DIAGNOSIS: {at_most: 1}
+        SURGERY: {codes: [mastectomy, colectomy, biopsy], at_most: 3}
+        REGIMEN: {codes: [A, B], attributes: [intent]}
+        CYCLE: {inside: REGIMEN}
+        REGIMEN_END: {closes: REGIMEN, attributes: [dose]}
+        LEFT: {terminal: true, codes: *reasons, at_most: 1}
+      attributes: {intent: *intent, dose: *dose}
+      legal_codes:
+        - {type: SURGERY, given: site, allowed: {breast: [mastectomy, biopsy], colon: [colectomy, biopsy]}}
+      counted:
+        - {parts: [site, stage, combination]}
+        - {parts: [cost, wait]}
+        - {parts: [stage, survival, end]}
+        - {parts: [length]}
+        - {parts: [order]}
+        - {parts: [others]}
+        - {parts: [count CYCLE]}
+        - {parts: [after DIAGNOSIS]}
+        - {parts: [before LEFT]}
+        - {parts: [site, first SURGERY]}
+        - {parts: [site, first REGIMEN]}
+        - {parts: [before REGIMEN, first REGIMEN]}
+        - {parts: [first REGIMEN, second REGIMEN]}
+        - {parts: [holder intent, carrier intent, value intent]}
+        - {parts: [value intent, again intent]}
+        - {parts: [first REGIMEN, gap CYCLE]}
+        - {parts: [first REGIMEN, later gap CYCLE]}
+    targets: [relapse]
+    quasi_identifiers: [sex, site]
+    strata: [site]
+    """)
+Row = tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Extract:
+    """Rows as text, as a source's files hold them."""
+
+    people: list[Row] = field(default_factory=list)
+    visits: list[Row] = field(default_factory=list)
+
+    def __add__(self, other: Extract) -> Extract:
+        return Extract(self.people + other.people, self.visits + other.visits)
+
+    def write(self, folder: Path) -> Path:
+        """people.csv, visits.csv, and the mark of invented patients."""
+        folder.mkdir(parents=True)
+        for name, header, rows in (("people", PEOPLE, self.people), ("visits", VISITS, self.visits)):
+            with (folder / f"{name}.csv").open("w", encoding="utf-8", newline="") as file:
+                csv.writer(file, lineterminator="\n").writerows([header, *rows])
+        files.write_json(folder / TRUTH, {"invented": True})
+        return folder
+
+
+def declared(folder: Path) -> Schema:
+    """The declaration, read from a file in `folder`, which is made."""
+    path = folder / f"{DATASET}.yaml"
+    files.write_text(path, DECLARATION)
+    return read_schema(path)
+
+
+def person(patient: int | str, **changes: str) -> Row:
+    """A row of people.csv: an ordinary one, but for `changes`."""
+    row = dict(zip(PEOPLE, (str(patient), "F", "breast", "2", "12.5", "no", "2014-01-10", "2016-01-10", "closed"), strict=True))
+    return tuple({**row, **changes}.values())
+
+
+def visit(patient: int | str, day: str, kind: str, **changes: str) -> Row:
+    return tuple({**dict(zip(VISITS, (str(patient), day, kind, "", "", ""), strict=True)), **changes}.values())
+
+
+def patient_of(patient: int | str, days: Sequence[tuple[int, str, Mapping[str, str]]], joined: date = date(2014, 1, 10), **changes: str) -> Extract:
+    """A patient with visits, each (days after joining, kind, other cells)."""
+    visits = [visit(patient, str(joined + timedelta(days=at)), kind, **cells) for at, kind, cells in days]
+    return Extract([person(patient, **{"joined": str(joined), "left": str(joined + timedelta(days=900)), **changes})], visits)
+
+
+def extract(n_patients: int, seed: int, first: int = 1) -> Extract:
+    """Legal patients with dependence: surgery by site, regimens by stage, cycles in the rhythm of the regimen. Ids count from `first`."""
+    rng, made = np.random.default_rng(seed), Extract()
+    for patient in range(first, first + n_patients):
+        made += _ordinary(patient, rng)
+    return made
+
+
+def _ordinary(patient: int, rng: np.random.Generator) -> Extract:
+    site, stage = str(rng.choice(["breast", "colon", "lung"], p=[.5, .3, .2])), str(rng.choice(["1", "2", "3", ""], p=[.4, .3, .2, .1]))
+    days: list[tuple[int, str, Mapping[str, str]]] = [(0, "DIAGNOSIS", {})]
+    if site != "lung":
+        days.append((int(rng.integers(20, 40)), "SURGERY", {"code": {"breast": "mastectomy", "colon": "colectomy"}[site]}))
+    for number in range(int(rng.integers(0, 3)) if stage != "1" else 0):
+        days += _regimen(60 + 250 * number, "A" if (site == "breast") ^ (number > 0) else "B", int(rng.integers(1, 6)), rng)
+    return patient_of(patient, days, date(2012, 1, 1) + timedelta(days=int(rng.integers(0, 1400))), site=site, stage=stage,
+                      sex=str(rng.choice(["F", "M"])), relapse=str(rng.choice(["no", "yes", ""], p=[.6, .3, .1])),
+                      cost=str(rng.choice([0.0, round(float(rng.lognormal(4, 1)), 1)])), reason=str(rng.choice(["closed", "moved"])))
+
+
+def _regimen(start: int, code: str, cycles: int, rng: np.random.Generator) -> list[tuple[int, str, Mapping[str, str]]]:
+    step = {"A": 14, "B": 21}[code]
+    given: list[tuple[int, str, Mapping[str, str]]] = [(start + step * cycle, "CYCLE", {}) for cycle in range(cycles)]
+    intent = str(rng.choice(["curative", "palliative", ""]))
+    return [(start, "REGIMEN", {"code": code, "intent": intent}), *given,
+            (start + step * cycles, "REGIMEN_END", {"dose": str(rng.choice(["0", "5.5", ""]))})]
+
+
+def odd_patients(first: int) -> dict[str, Extract]:
+    """One patient of each kind that an extract should not have, under ids from `first` on. None of them may stop a run or move anybody else."""
+    regimen: list[tuple[int, str, Mapping[str, str]]] = [(0, "DIAGNOSIS", {}), (30, "REGIMEN", {"code": "A"})]
+    made = {
+        "ordinary": lambda n: patient_of(n, regimen),
+        "not a number": lambda n: patient_of(n, regimen, cost="nan"),
+        "infinite": lambda n: patient_of(n, regimen, cost="1e400"),
+        "minus infinite": lambda n: patient_of(n, regimen, cost="-inf"),
+        "unknown category": lambda n: patient_of(n, regimen, site="toe"),
+        "all missing": lambda n: Extract([person(n, **dict.fromkeys(PEOPLE[1:], ""))], []),
+        "an invalid date": lambda n: patient_of(n, regimen, left="2016-13-45"),
+        "an invalid row": lambda n: Extract([(str(n), "F")], []),
+        "a duplicate id": lambda n: Extract([person(n), person(n, site="colon", cost="1")], [visit(n, "2014-01-10", "DIAGNOSIS")]),
+        "the same row twice": lambda n: Extract([person(n), person(n)], [visit(n, "2014-01-10", "DIAGNOSIS")] * 2),
+        "no visit": lambda n: patient_of(n, []),
+        "ties": lambda n: patient_of(n, [(30, "SURGERY", {"code": "biopsy"}), (0, "DIAGNOSIS", {}), (30, "SURGERY", {"code": "mastectomy"})]),
+        "three tumours": lambda n: patient_of(n, [(0, "DIAGNOSIS", {}), (100, "DIAGNOSIS", {}), (200, "DIAGNOSIS", {})]),
+        "visits only": lambda n: Extract([], [visit(n, "2014-01-10", "DIAGNOSIS")]),
+        "10,000 events": lambda n: patient_of(n, [*regimen, *((30 + at // 8, "CYCLE", {}) for at in range(10_000))]),
+    }
+    return {name: make(first + number) for number, (name, make) in enumerate(made.items())}

@@ -1,7 +1,0 @@
-"""Audits of single mechanisms, white box: counts, DP-SGD steps, their parts, and the loops that run them."""
-from __future__ import annotations
-
-from pipeline.audit import batches, counts, descent, loops
-from pipeline.audit.findings import Check
-
-CHECKS: tuple[Check, ...] = (*counts.CHECKS, *descent.CHECKS, *batches.CHECKS, *loops.CHECKS)

@@ -1,0 +1,122 @@
+"""What a rule is and what it finds: frozen values shared by all rule files. Numbers and severities are those of docs/domain.md, section 4."""
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Literal
+
+import polars as pl
+
+from pipeline.checks.rules.registry import PATIENT_ID, Registry
+
+Severity = Literal["F", "W"]
+Scope = Literal["patient", "rate", "structure"]
+Status = Literal["pass", "fail", "warn", "not applicable", "could not run"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RuleContext:
+    """The public facts that rules depend on. Nothing here is computed from patients' rows.
+
+    `across_patients` looks for keys shared by two patients too. It is off where patients are dropped: one patient never changes another.
+    """
+
+    extract_date: date | None              # last day of observation; None: the rules that need it look at lower bounds only
+    is_synthetic: bool
+    first_diagnosis: date = date(2016, 1, 1)
+    last_diagnosis: date = date(2019, 12, 31)
+    first_event: date = date(2015, 11, 1)
+    across_patients: bool = True
+    missing_share: Mapping[str, float] | None = None              # rule 55, restricted: "table.COLUMN" -> share missing in the source
+    noisy_counts: Mapping[str, Mapping[str, float]] | None = None  # rule 57: column -> value -> charged noisy count
+    rare_below: float = 10.0                                       # rule 57
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a rule found: the failing rows (their patients, null for a row of nobody) among `checked` rows, or a bare rate."""
+
+    failing: pl.DataFrame | None  # column patient_id, one row per failing row; None for a rate
+    checked: int
+    measured: float | None = None  # the rate, where it is not failing / checked
+
+    @property
+    def n_failing(self) -> int:
+        return 0 if self.failing is None else self.failing.height
+
+    @property
+    def rate(self) -> float | None:
+        """Share of failing rows, or the measured rate; None where there was nothing to look at."""
+        if self.failing is None:
+            return self.measured
+        return self.n_failing / self.checked if self.checked else None
+
+
+Check = Callable[[Registry, RuleContext], Finding | None]  # None: there is nothing the rule could speak about
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rule:
+    """One rule, or one part of it where a rule is F in one respect and W in another.
+
+    scope patient: rows fail, and so their patients; F means no row may fail. rate: `bounds` of a share or mean. structure: the table itself.
+    """
+
+    number: int
+    part: str = ""
+    title: str
+    severity: Severity
+    scope: Scope = "patient"
+    reads: Mapping[str, Sequence[str]] = field(default_factory=dict)  # tables and columns without which the rule is not applicable
+    bounds: tuple[float | None, float | None] = (None, 0.0)            # legal rate, both ends included
+    check: Check = field(repr=False, compare=False)
+
+    @property
+    def id(self) -> str:
+        return f"{self.number:02d}{self.part}"
+
+    @property
+    def tables(self) -> tuple[str, ...]:
+        return tuple(self.reads)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(column for columns in self.reads.values() for column in columns))
+
+    @property
+    def threshold(self) -> float | None:
+        """The largest legal rate; None where only a smallest one is set."""
+        return self.bounds[1]
+
+    def is_applicable(self, registry: Registry) -> bool:
+        return all(registry.has(table, columns) for table, columns in self.reads.items())
+
+    def accepts(self, rate: float | None) -> bool:
+        low, high = self.bounds
+        return rate is None or ((low is None or rate >= low) and (high is None or rate <= high))
+
+
+def failing(*frames: pl.DataFrame | None) -> pl.DataFrame:
+    """The patients of the failing rows of several checks, one below the other."""
+    parts = [frame.select(PATIENT_ID) for frame in frames if frame is not None]
+    return pl.concat(parts, how="vertical_relaxed") if parts else pl.DataFrame({PATIENT_ID: []})
+
+
+def rows_where(rows: pl.DataFrame, is_wrong: pl.Expr) -> Finding:
+    """The rows for which `is_wrong` holds; null counts as not wrong."""
+    return Finding(rows.filter(is_wrong.fill_null(False)).select(PATIENT_ID), rows.height)
+
+
+def share(part: int, whole: int) -> Finding:
+    """A bare rate among `whole` rows."""
+    return Finding(None, whole, part / whole if whole else None)
+
+
+def mean(total: int, units: int) -> Finding:
+    return Finding(None, units, total / units if units else None)
+
+
+def together(*findings: Finding) -> Finding:
+    """Several row checks of one rule as one."""
+    return Finding(failing(*(finding.failing for finding in findings)), sum(finding.checked for finding in findings))

@@ -1,0 +1,117 @@
+"""The registry's tables as the rules see them: under their lower-case names, dates as dates, each row with its patient."""
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import polars as pl
+
+from pipeline.schema.values import Schema
+
+PATIENT_ID = "patient_id"
+PATIENT, TUMOUR, GENE = "sim_av_patient", "sim_av_tumour", "sim_av_gene"
+REGIMEN, CYCLE, DRUG, OUTCOME = "sim_sact_regimen", "sim_sact_cycle", "sim_sact_drug_detail", "sim_sact_outcome"
+EPISODE, PRESCRIPTION, EXPOSURE, COMBINED = "sim_rtds_episode", "sim_rtds_prescription", "sim_rtds_exposure", "sim_rtds_combined"
+ROUTE, WAITING = "ext_route", "ext_cwt_pathway"
+ELEVEN = (PATIENT, TUMOUR, GENE, REGIMEN, CYCLE, DRUG, OUTCOME, EPISODE, PRESCRIPTION, EXPOSURE, COMBINED)
+
+
+@dataclass(frozen=True)
+class Log:
+    """Patients and their events in the model's own form (registry_tables)."""
+
+    patients: pl.DataFrame
+    events: pl.DataFrame
+
+
+@dataclass(frozen=True)
+class Registry:
+    """`tables`: typed rows, each with `patient_id` (null: a row of nobody). `raw`: as they came, for the rules on form."""
+
+    schema: Schema
+    tables: Mapping[str, pl.DataFrame]
+    raw: Mapping[str, pl.DataFrame]
+    log: Log | None = None
+
+    def __getitem__(self, table: str) -> pl.DataFrame:
+        return self.tables[table]
+
+    def of(self, patients: pl.Series) -> Registry:
+        """The same tables with the rows of these patients alone, `raw` row by row beside `tables`; without a log."""
+        kept = {name: rows[PATIENT_ID].is_in(patients) for name, rows in self.tables.items()}
+        return Registry(self.schema, {name: rows.filter(kept[name]) for name, rows in self.tables.items()},
+                        {name: rows.filter(kept[name]) for name, rows in self.raw.items()})
+
+    def has(self, table: str, columns: Sequence[str] = ()) -> bool:
+        return table in self.tables and all(column in self.tables[table].columns for column in columns)
+
+    def declared(self, table: str) -> str:
+        """The name under which the declaration knows this table."""
+        return next(name for name, value in self.schema.tables.items() if registry_name(name, value.file) == table)
+
+    def key(self, table: str) -> tuple[str, ...]:
+        return self.schema.tables[self.declared(table)].key
+
+
+def registry_name(table: str, file: str = "") -> str:
+    """`sim_av_patient` for every spelling of that table in a declaration."""
+    for name in (table, file.split("/")[-1].split(".")[0]):
+        if name.lower() in (*ELEVEN, ROUTE, WAITING):
+            return name.lower()
+    return table.lower()
+
+
+def build(schema: Schema, tables: Mapping[str, pl.DataFrame], log: Log | None = None) -> Registry:
+    """The view of `tables`, which stand under the declaration's names. A table that the declaration does not know is left out."""
+    raw = {registry_name(name, schema.tables[name].file): rows for name, rows in tables.items() if name in schema.tables}
+    typed: dict[str, pl.DataFrame] = {}
+    declared = {registry_name(name, table.file): table for name, table in schema.tables.items()}
+    pending = [name for name in declared if name in raw]
+    while pending:  # a table that goes by its parent waits for it
+        name = pending.pop(0)
+        table, rows = declared[name], _with_dates(raw[name])
+        if PATIENT_ID not in rows.columns:
+            parent = registry_name(table.through[0], schema.tables[table.through[0]].file) if table.through else None
+            if parent in pending:
+                pending.append(name)
+                continue
+            rows = _with_patient(rows, table.patient, table.through, typed.get(parent) if parent else None)
+        typed[name] = rows
+    return Registry(schema, MappingProxyType(_same_id_type(typed)), MappingProxyType(raw), log)
+
+
+def _with_dates(rows: pl.DataFrame) -> pl.DataFrame:
+    """Datetimes lose their time here, for comparisons; rule 9 looks at the raw column."""
+    return rows.with_columns(pl.col(pl.Datetime).dt.date())
+
+
+def _with_patient(rows: pl.DataFrame, patient: str | None, through: tuple[str, str] | None, parent: pl.DataFrame | None) -> pl.DataFrame:
+    if patient is not None and patient in rows.columns:
+        return rows.with_columns(pl.col(patient).alias(PATIENT_ID))
+    if through is None or parent is None or through[1] not in rows.columns or through[1] not in parent.columns:
+        return rows.with_columns(pl.lit(None, dtype=pl.Int64).alias(PATIENT_ID))
+    owners = parent.select(through[1], PATIENT_ID).unique(through[1], keep="first", maintain_order=True)  # a key of two patients adds no row
+    return rows.join(owners, on=through[1], how="left", maintain_order="left")
+
+
+def _same_id_type(tables: dict[str, pl.DataFrame]) -> dict[str, pl.DataFrame]:
+    """One type for all patient ids, so that they join: that of the patient table."""
+    if PATIENT not in tables:
+        return tables
+    kind = tables[PATIENT].schema[PATIENT_ID]
+    return {name: rows if rows.schema[PATIENT_ID] == kind else rows.with_columns(pl.col(PATIENT_ID).cast(kind, strict=False))
+            for name, rows in tables.items()}
+
+
+def number(column: str) -> pl.Expr:
+    """A column as a number, whatever it was declared as; what is no number is null."""
+    return pl.col(column).cast(pl.Float64, strict=False)
+
+
+def text(column: str) -> pl.Expr:
+    return pl.col(column).cast(pl.String)
+
+
+def is_dead() -> pl.Expr:
+    return text("VITALSTATUS").str.starts_with("D")

@@ -1,0 +1,159 @@
+"""`setup`, `up`, `down` and `run`: what a person types to see everything work."""
+from __future__ import annotations
+
+import argparse
+import shutil
+from datetime import date, datetime
+from pathlib import Path
+
+from pipeline import params
+from pipeline.catalog import Home
+from pipeline.cli.console import say
+from pipeline.cli.follow import follow, log_lines
+from pipeline.runs import sources, version_stores
+from pipeline.runs.workspace import params_path
+from pipeline.services import processes
+from pipeline.services.airflow_api import AirflowApi
+
+NEEDED_GB = 3.0
+SIMULATED, SIMULATED_PATIENTS, SIMULATED_SEED = "simulated_pathways", 5000, 1
+
+
+def setup(options: argparse.Namespace | None = None) -> None:
+    """Makes what a first run needs. Idempotent. Raises ValueError where the disk is nearly full."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    from pipeline.services import tracking
+
+    home = Home.find()
+    home.state.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(home.state).free / 1e9
+    if free < NEEDED_GB:
+        raise ValueError(f"the disk is nearly full: {free:.1f} GB free, a run needs {NEEDED_GB:.0f}")
+    with ThreadPoolExecutor() as pool:  # each is a slow start of a tool; together they take as long as the slowest
+        work = [pool.submit(version_stores.ensure, home), pool.submit(processes.prepare_airflow, home)]
+        if not home.mlflow_database.is_file():
+            work.append(pool.submit(tracking.ensure, home))
+        for item in work:
+            item.result()
+
+
+def up(options: argparse.Namespace) -> None:
+    """Starts both, waits until they answer, prints where and with which password."""
+    from pipeline.services import tracking
+
+    home = Home.find()
+    setup()
+    tracking.catch_up(home)
+    running = processes.running_services(home)
+    if len(running) == 4:
+        say("Airflow and MLflow are running already.")
+    else:
+        processes.start(home, [*processes.airflow_services(home), *processes.mlflow_services(home)])
+        wait_for_airflow(home)
+        processes.wait_for(home, lambda: not processes.port_is_free(processes.mlflow_port()), ["mlflow-server"], 120)
+    say(f"Airflow  http://localhost:{processes.airflow_port()}  user {processes.USER}, password {processes.secret(home, 'airflow_password')}")
+    say(f"MLflow   http://localhost:{processes.mlflow_port()}  user {processes.USER}, password {processes.secret(home, 'mlflow_password')}")
+    say("Stop both with `make down`.")
+
+
+def down(options: argparse.Namespace) -> None:
+    stopped = processes.stop(Home.find())
+    say(f"Stopped {', '.join(stopped)}." if stopped else "Nothing was running.")
+
+
+def airflow_api(home: Home) -> AirflowApi:
+    return AirflowApi(f"http://localhost:{processes.airflow_port()}", processes.USER, processes.secret(home, "airflow_password"))
+
+
+def wait_for_airflow(home: Home) -> AirflowApi:
+    """Waits until Airflow is healthy and knows our DAGs."""
+    api = airflow_api(home)
+    names = [service.name for service in processes.airflow_services(home)]
+    processes.wait_for(home, api.is_healthy, names, 120)
+    processes.wait_for(home, lambda: (api.has_dag("refresh") and api.has_dag("draw")) or _no_errors(api), names, 90)
+    return api
+
+
+def _no_errors(api: AirflowApi) -> bool:
+    """False, or RuntimeError where a DAG file does not load: then there is nothing to wait for."""
+    if errors := api.errors():
+        raise RuntimeError(f"a DAG file does not load: {errors[0].strip().splitlines()[-1]}")
+    return False
+
+
+def run(options: argparse.Namespace) -> int:
+    """`make run` and `make refresh`: declares the source, runs the DAG `refresh` in Airflow, says where everything lies."""
+    from pipeline.cli.outcome import say_outcome
+
+    home = Home.find()
+    dataset = options.dataset or params.load(params_path(home)).release.dataset
+    release_id = options.release_id or f"{dataset.replace('_', '-')}-{datetime.now():%Y%m%d-%H%M%S}"
+    say("Setting up: registries, Airflow, MLflow")
+    setup()
+    declare_source(home, dataset, options)
+    names = processes.start(home, processes.airflow_services(home))
+    try:
+        say("Waiting for Airflow" if names else "Airflow is running already")
+        api = wait_for_airflow(home)
+        conf = {"dataset": dataset, "release_id": release_id, "epsilon": options.epsilon, "rows": options.rows}
+        run_id = api.trigger("refresh", {key: value for key, value in conf.items() if value is not None})
+        say(f"Release {release_id}: DAG refresh, run {run_id}")
+        state = follow(home, api, "refresh", run_id)
+        failed = [task for task in api.tasks("refresh", run_id) if task["state"] == "failed"]
+    finally:
+        if names:
+            processes.stop(home, "airflow")
+    for task in failed:
+        for line in log_lines(home, "refresh", run_id, task["task_id"], task["try_number"])[-5:]:
+            say(f"    {task['task_id']}: {line}")
+    return say_outcome(home, dataset, release_id, state)
+
+
+def declare_source(home: Home, dataset: str, options: argparse.Namespace) -> None:
+    """Simulates where nothing else is given, and declares what the run is to be made of."""
+    known = sources.get(home, dataset)
+    if options.source is not None:
+        given = str(Path(options.source).resolve())
+        if known is None or known.path != given or options.label:
+            label = options.label or f"{dataset} {date.today()}"
+            sources.declare(home, dataset, sources.Source(path=given, label=label, extract_date=options.extract_date))
+    elif dataset == SIMULATED:
+        _simulate(home, known, options)
+    elif known is None:
+        raise ValueError(f"no source is declared for {dataset}: say SOURCE=..., a folder or file of its tables")
+
+
+def _simulate(home: Home, known: sources.Source | None, options: argparse.Namespace) -> None:
+    from pipeline.simulator import command as simulator
+
+    first = known.extract_date if known and known.extract_date else simulator.DEFAULT_EXTRACT
+    when = options.extract_date or (_next_quarter(first) if options.next and known else first)
+    patients = options.patients or (_patients_of(known) if known else SIMULATED_PATIENTS)
+    out = home.state / "simulated" / f"{patients}-patients-to-{when}"
+    if not (out / "truth.json").is_file():
+        say(f"Simulating {patients} patients up to {when}")
+        arguments = argparse.ArgumentParser()
+        simulator.add_arguments(arguments)
+        simulator.run(arguments.parse_args(["--patients", str(patients), "--seed", str(SIMULATED_SEED), "--out", str(out),
+                                            "--extract-date", str(when)]))
+    label = f"simulation of {patients} up to {when}"  # the number is typed by a person, not counted
+    sources.declare(home, SIMULATED, sources.Source(path=str(out.resolve()), label=label, extract_date=when))
+
+
+def _patients_of(known: sources.Source) -> int:
+    """How many patients the declared extract was simulated with, so that the next one goes on with the same."""
+    number = Path(known.path).name.partition("-")[0]
+    return int(number) if number.isdigit() else SIMULATED_PATIENTS
+
+
+def _next_quarter(day: date) -> date:
+    """The same day three months later (the last day of the month where that month is shorter)."""
+    month = day.month + 3
+    year, month = day.year + (month - 1) // 12, (month - 1) % 12 + 1
+    for last in (day.day, 30, 29, 28):
+        try:
+            return date(year, month, last)
+        except ValueError:
+            continue
+    raise ValueError(f"{day} has no day three months later")

@@ -1,0 +1,146 @@
+"""Runs one stage in the workspace that is the current folder, and notes for MLflow how it ended."""
+from __future__ import annotations
+
+import dis
+import fcntl
+import importlib
+import logging
+import sys
+import time
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from pipeline import files
+from pipeline.catalog import Home, Workspace, project_root
+from pipeline.stages import REFUSED, STAGES, Stage
+
+log = logging.getLogger("pipeline")
+
+SYNCED_AFTER = ("publish",)  # loading MLflow takes seconds: its mirror is brought up to date here, after a failure, before a person is asked, by `up`
+_REFUSALS = ("BudgetExceeded", "ReservationConflict", "ExpectationsFailed", "NotApproved")
+_OF_THE_PROCESS = (KeyboardInterrupt, SystemExit, GeneratorExit)  # somebody ends it: nothing went wrong in a row
+_RAISE = dis.opmap["RAISE_VARARGS"]
+
+
+def run(name: str) -> int:
+    """Runs the stage; returns the exit code. A refusal is one line and exit code 2.
+
+    An unexpected error of a stage that reads rows is reported by type and place only: its message may hold a patient's value.
+    The full traceback goes to `restricted/errors/`.
+    """
+    stage = STAGES[name]
+    workspace = Workspace(Path.cwd())
+    if not workspace.params.is_file() or not workspace.dataset.is_file():
+        raise ValueError(f"this folder is no workspace of a run (no params.yaml and dataset.yaml): `python -m pipeline {stage.name}` "
+                         "runs in runs/<release_id>/")
+    with _alone(workspace):
+        return _attempt(stage, workspace)
+
+
+@contextmanager
+def _alone(workspace: Workspace) -> Iterator[None]:
+    """One stage at a time in a workspace: where an attempt lost its parent and still runs, its retry waits for it to end."""
+    path = workspace.restricted.root / "stage.lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            log.info("another stage is running in this workspace; waiting for it to end")
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _attempt(stage: Stage, workspace: Workspace) -> int:
+    name = stage.name
+    started, clock = datetime.now(UTC), time.monotonic()
+    code, status = 1, "FAILED"
+    try:
+        _run(stage, workspace)
+        code, status = 0, "FINISHED"
+    except BaseException as error:  # a panic of polars is no Exception, and its message may hold a value too
+        if isinstance(error, _OF_THE_PROCESS):
+            raise
+        if is_refusal(error):
+            code = REFUSED
+            log.error("%s: %s", name, error)
+            files.write_text(workspace.restricted.root / "refused", f"{name}: {error}\n")
+        else:
+            _report_unexpected(stage, workspace, error)
+    seconds = time.monotonic() - clock
+    if code == 0:
+        log.info("%s: done in %.1f s", name, seconds)
+    _track(workspace, name, started, seconds, status)
+    return code
+
+
+def is_refusal(error: BaseException) -> bool:
+    """A stated reason to stop: one of our own exceptions, or a ValueError of a `raise` in our own code.
+
+    A library's message may quote a value, and so may one of C code that our code called: `int("...")` has no frame of its own.
+    """
+    if type(error).__name__ in _REFUSALS:
+        return True
+    return isinstance(error, ValueError) and _raised_by_us(error)
+
+
+def _raised_by_us(error: BaseException) -> bool:
+    last = error.__traceback__
+    while last is not None and last.tb_next is not None:
+        last = last.tb_next
+    if last is None or not Path(last.tb_frame.f_code.co_filename).is_relative_to(project_root() / "pipeline"):
+        return False
+    return last.tb_frame.f_code.co_code[last.tb_lasti] == _RAISE
+
+
+def _run(stage: Stage, workspace: Workspace) -> None:
+    from pipeline import params
+    from pipeline.schema.reader import read_schema
+
+    module = importlib.import_module(stage.module)
+    module.run(workspace, params.load(workspace.params), read_schema(workspace.dataset))
+
+
+def _report_unexpected(stage: Stage, workspace: Workspace, error: BaseException) -> None:
+    errors = workspace.restricted.root / "errors"
+    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
+    files.write_text(errors / f"{stage.name}-{stamp}.txt", "".join(traceback.format_exception(error)))
+    if not stage.reads_rows:
+        log.error("%s: %s: %s", stage.name, type(error).__name__, error)
+    log.error("%s: stopped by %s at %s; the full report is restricted/errors/%s-%s.txt",
+              stage.name, type(error).__name__, place(error), stage.name, stamp)
+
+
+def place(error: BaseException) -> str:
+    """`file:line` of the last frame in our own code, without folders; the last frame at all where none is ours."""
+    frames = traceback.extract_tb(error.__traceback__)
+    ours = [frame for frame in frames if Path(frame.filename).is_relative_to(project_root() / "pipeline")]
+    frame = (ours or frames)[-1]
+    return f"{Path(frame.filename).name}:{frame.lineno}"
+
+
+def _track(workspace: Workspace, name: str, started: datetime, seconds: float, status: str) -> None:
+    """Notes the stage; MLflow being away never stops a stage, because it is a mirror and catches up."""
+    from pipeline.services import tracking
+
+    tracking.note(workspace, stage=name, started=started, seconds=seconds, status=status)
+    if status == "FINISHED" and name not in SYNCED_AFTER:
+        return
+    try:
+        tracking.sync(Home.find(), workspace)
+    except Exception as error:
+        log.warning("%s: MLflow was not brought up to date (%s at %s); `python -m pipeline track` does it later",
+                    name, type(error).__name__, place(error))
+
+
+def main_logging(quiet: bool = False) -> None:
+    """Log lines as a person reads them in a task log, on standard error."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
+    root = logging.getLogger("pipeline")
+    root.handlers[:] = [handler]
+    root.setLevel(logging.WARNING if quiet else logging.INFO)
+    root.propagate = False

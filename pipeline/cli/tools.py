@@ -1,0 +1,133 @@
+"""Tools for people: simulate a source, fit and draw for benchmarks, write the suites of expectations."""
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from pipeline.catalog import HOME_VARIABLE, Home, Workspace, project_root
+from pipeline.cli.console import say
+
+
+def simulate(options: argparse.Namespace) -> int:
+    from pipeline.simulator import command
+
+    return command.run(options)
+
+
+def expectations(options: argparse.Namespace) -> None:
+    """Writes the committed suites, or raises ValueError naming the stale ones."""
+    from pipeline.checks.expectations.suites import stale, write
+
+    datasets, folder = project_root() / "datasets", project_root() / "expectations"
+    if not options.check:
+        say(f"{write(datasets, folder)} suites are in expectations/.")
+        return
+    if old := stale(datasets, folder):
+        raise ValueError(f"stale: {', '.join(old)}; `python -m pipeline expectations` writes them anew")
+    say("The suites in expectations/ are what the declarations say.")
+
+
+def fit(options: argparse.Namespace) -> None:
+    """Ingest and train without a ledger. Raises ValueError for a dataset that is not declared public."""
+    from pipeline import params
+    from pipeline.restricted.train import fit_public
+    from pipeline.runs import source_claims
+    from pipeline.runs.workspace import params_path
+    from pipeline.schema.reader import read_schema
+
+    declared = read_schema(options.dataset)
+    if not declared.public:
+        raise ValueError(f"{declared.dataset} is not declared `public: true`: a model of it is made by a charged run (`python -m pipeline refresh`)")
+    if options.model.exists():
+        raise ValueError(f"{options.model} is there already; name a folder that is not")
+    _refuse_other_facts(Home.find(), declared)
+    source_claims.claim(Home.find(), options.source, population=declared.population.name, kind=declared.population.kind)
+    settings = params.load(params_path(Home.find()))
+    settings = replace(settings, release=replace(settings.release, extract_date=options.extract_date))
+    with tempfile.TemporaryDirectory() as folder:
+        patients, events = ingested(declared, options.source, settings, Path(folder))
+        fit_public(declared, patients, events, options.epsilon, options.delta, settings.train, options.model, options.extract_date)
+    say(f"The model is in {options.model}.")
+
+
+def _refuse_other_facts(home: Home, declared: Any) -> None:
+    """A declaration that calls itself public does not make public what the ledger holds as something else."""
+    from pipeline.ledger import Ledger
+
+    ledger = Ledger(home.ledger)
+    if ledger.is_open(declared.population.name):
+        ledger.check_declared(declared.population)
+
+
+def ingested(declared: Any, source: Path, settings: Any, scratch: Path) -> tuple[Any, Any]:
+    """(patients, events or None) of every row of a public source, as polars frames; nobody is held out. Raises ValueError for other datasets."""
+    import polars as pl
+
+    from pipeline.restricted.ingest import stage as ingest
+
+    if not declared.public:
+        raise ValueError(f"{declared.dataset} is not declared `public: true`")
+    release = replace(settings.release, id="benchmark", dataset=declared.dataset, source=str(source.resolve()), source_label="benchmark")
+    workspace = Workspace(scratch)
+    with _home_at(scratch / "home"):  # its key must not touch the project's own
+        ingest.run(workspace, replace(settings, release=release, ingest=replace(settings.ingest, holdout_share=0.0)), declared)
+    events = workspace.restricted.events
+    return pl.read_parquet(workspace.restricted.patients), pl.read_parquet(events) if events.is_file() else None
+
+
+def draw(options: argparse.Namespace) -> None:
+    """Draws `rows` patients into one CSV (a dataset of one table) or a folder of CSVs. Written whole or not at all."""
+    from pipeline.adapters import to_tables
+    from pipeline.models.synthesizer import Synthesizer
+    from pipeline.released.writers import TableWriter
+
+    model = Synthesizer.load(options.model)
+    one_file = options.out.suffix == ".csv"
+    if one_file and len(model.schema.tables) > 1:
+        raise ValueError(f"{model.schema.dataset} has {len(model.schema.tables)} tables: give --out a folder")
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=options.out.parent) as scratch:
+        with TableWriter(model.schema, Path(scratch)) as writer:
+            for patients, events in model.sample(options.rows, seed=options.seed, partition_rows=20_000, where=conditions(options.where) or None,
+                                                 begins=options.begins):
+                writer.write(to_tables(model.schema, patients, events, extract_date=options.extract_date))
+        made = Path(scratch) / "csv"
+        if one_file:
+            next(made.glob("*.csv")).replace(options.out)
+        else:
+            shutil.rmtree(options.out, ignore_errors=True)
+            made.replace(options.out)
+    say(f"{options.rows} synthetic patients are in {options.out}.")
+
+
+def conditions(given: Sequence[str]) -> dict[str, list[str] | tuple[str, str]]:
+    """`sex=Female,Male` as a list of values, `age=30..50` as a range. Raises ValueError for what is neither."""
+    found: dict[str, list[str] | tuple[str, str]] = {}
+    for text in given:
+        column, equals, values = text.partition("=")
+        if not equals or not column or not values:
+            raise ValueError(f"--where {text!r}: write COLUMN=VALUE,VALUE or COLUMN=LOW..HIGH")
+        low, dots, high = values.partition("..")
+        found[column] = (low, high) if dots else values.split(",")
+    return found
+
+
+@contextmanager
+def _home_at(root: Path) -> Iterator[None]:
+    """Another home while it lasts."""
+    before = os.environ.get(HOME_VARIABLE)
+    os.environ[HOME_VARIABLE] = str(root)
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[HOME_VARIABLE]
+        else:
+            os.environ[HOME_VARIABLE] = before

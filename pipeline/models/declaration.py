@@ -1,0 +1,53 @@
+"""A declaration as plain values and back, so that a saved model carries the one it was trained with and needs no other file."""
+from __future__ import annotations
+
+import types
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from datetime import date
+from typing import Any, Union, get_args, get_origin, get_type_hints
+
+from pipeline.schema.values import Schema, freeze
+
+
+def to_plain(value: Any) -> Any:
+    """Dataclasses and mappings as dicts, tuples as lists: what JSON holds."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return {f.name: to_plain(getattr(value, f.name)) for f in fields(value)}
+    if isinstance(value, Mapping):
+        return {key: to_plain(item) for key, item in value.items()}
+    if isinstance(value, tuple | list):
+        return [to_plain(item) for item in value]
+    return value.isoformat() if isinstance(value, date) else value
+
+
+def schema_from_plain(value: Mapping[str, Any]) -> Schema:
+    """The declaration that `to_plain` wrote. Raises ValueError for anything else."""
+    try:
+        made = _from_plain(Schema, value)
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"not a declaration of this version: {error}") from None
+    if not isinstance(made, Schema):
+        raise ValueError("not a declaration")
+    return made
+
+
+def _from_plain(hint: Any, value: Any) -> Any:
+    if value is None:
+        return None
+    origin, inner = get_origin(hint), get_args(hint)
+    if isinstance(hint, type) and is_dataclass(hint):
+        hints = get_type_hints(hint)
+        return hint(**{name: _from_plain(hints[name], item) for name, item in value.items()})
+    if origin in (Union, types.UnionType):
+        kept = [option for option in inner if option is not type(None)]
+        return _from_plain(kept[0], value) if len(kept) == 1 else value
+    if origin is tuple:
+        if len(inner) == 2 and inner[1] is Ellipsis:
+            return tuple(_from_plain(inner[0], item) for item in value)
+        return tuple(_from_plain(part, item) for part, item in zip(inner, value, strict=True))
+    if hint is date:
+        return date.fromisoformat(value)
+    if isinstance(origin, type) and issubclass(origin, Mapping):
+        return freeze({key: _from_plain(inner[1], item) for key, item in value.items()})
+    return value

@@ -1,0 +1,164 @@
+"""The critic of DP-CTGAN: trained by DP-SGD on rows, and steps of the generator against it.
+
+Wasserstein critic with clipped weights (Arjovsky et al. 2017, arxiv.org/abs/1701.07875). No packing, no gradient penalty on real rows
+(privacy_rules.md 9): a patient enters one step through one clipped gradient. The generated half of the critic's gradient comes from a
+constant number of rows of the generator, which is public by post-processing, and is added after the noise.
+"""
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+import dp_accounting as dpa
+import numpy as np
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from pipeline import files
+from pipeline.dp.noise import NoiseStream
+from pipeline.dp.sgd import DpSgd, micro_batches, set_gradients
+from pipeline.dp.tape import Tape
+from pipeline.models.table.fit.denoise import Targets
+from pipeline.models.table.fit.generator import Blocks, MarginalLoss, heads
+from pipeline.models.table.plan.settings import TableSettings
+
+Progress = Callable[[str], None]
+_MICRO_BATCH = 2048
+
+
+class Critic(nn.Module):
+    """[rows, width] (one-hot for a patient, a draw for a generated row) -> score [rows]."""
+
+    def __init__(self, width: int, hidden: int) -> None:
+        super().__init__()
+        self.first = nn.Linear(width, hidden)
+        self.second = nn.Linear(hidden, hidden)
+        self.last = nn.Linear(hidden, 1, bias=False)
+
+    def forward(self, rows: torch.Tensor) -> torch.Tensor:
+        x = nn.functional.leaky_relu(self.first(rows), 0.2)
+        return self.last(nn.functional.leaky_relu(self.second(x), 0.2))[:, 0]
+
+
+class _State:
+    """What a checkpoint holds: critic, logits, both optimisers, the step. No noise state, no coin (rule 12)."""
+
+    def __init__(self, logits: torch.Tensor, blocks: Blocks, settings: TableSettings) -> None:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(settings.seed + 4)
+            self.critic = Critic(blocks.width, settings.critic_width).to(logits.device)
+        self.logits = logits.clone().requires_grad_()
+        self.critic_optimiser = torch.optim.RMSprop(self.critic.parameters(), lr=settings.critic_learning_rate)
+        self.generator_optimiser = torch.optim.Adam([self.logits], lr=settings.learning_rate / 5)
+        self.step = 0
+
+    def save(self, path: Path, mechanism: DpSgd) -> None:
+        tensors = {f"critic.{name}": value for name, value in self.critic.state_dict().items()}
+        tensors |= {"logits": self.logits.detach(), "step": torch.tensor(self.step)}
+        for kind, optimiser in self._optimisers():
+            for place, state in optimiser.state_dict()["state"].items():
+                tensors |= {f"{kind}.{place}.{name}": torch.as_tensor(value) for name, value in state.items()}
+        with files.replacing(path) as temporary:
+            save_file({name: value.detach().cpu().contiguous() for name, value in tensors.items()}, temporary,
+                      metadata={"mechanism": _facts(mechanism)})
+
+    def load(self, path: Path, mechanism: DpSgd) -> None:
+        """Raises ValueError for a checkpoint of another mechanism."""
+        with safe_open(path, framework="pt") as stored:
+            if (stored.metadata() or {}).get("mechanism") != _facts(mechanism):
+                raise ValueError(f"{path.name} belongs to another mechanism than the one reserved: use a new release id")
+        tensors = load_file(path)
+        self.critic.load_state_dict({name.removeprefix("critic."): value for name, value in tensors.items() if name.startswith("critic.")})
+        with torch.no_grad():
+            self.logits.copy_(tensors["logits"])
+        for kind, optimiser in self._optimisers():
+            described = optimiser.state_dict()
+            state: dict[int, dict[str, torch.Tensor]] = {}
+            for name, value in tensors.items():
+                if name.startswith(f"{kind}."):
+                    _, place, field = name.split(".", 2)
+                    state.setdefault(int(place), {})[field] = value
+            optimiser.load_state_dict({"state": state, "param_groups": described["param_groups"]})
+        self.step = int(tensors["step"])
+
+    def _optimisers(self) -> tuple[tuple[str, torch.optim.Optimizer], ...]:
+        return ("discriminate", self.critic_optimiser), ("generate", self.generator_optimiser)
+
+
+def _facts(mechanism: DpSgd) -> str:
+    return json.dumps(asdict(mechanism), sort_keys=True)
+
+
+def refine(logits: torch.Tensor, wanted: Targets, blocks: Blocks, settings: TableSettings, mechanism: DpSgd, real_groups: np.ndarray, *,
+           tape: Tape, noise: NoiseStream, checkpoint: Path, checkpoint_steps: int, progress: Progress) -> torch.Tensor:
+    """Logits after mechanism.steps critic steps, with a generator step after every few. real_groups: int [patients, columns].
+
+    Goes on from the checkpoint where there is one, with fresh noise. A checkpoint falls between steps. The tape gets the checkpoint's steps
+    and then each step as it is executed; steps after the last checkpoint of a lost attempt left nothing behind.
+    """
+    state, path = _State(logits, blocks, settings), checkpoint / "critic.safetensors"
+    if path.is_file():
+        state.load(path, mechanism)
+    if state.step:
+        tape.append(dpa.SelfComposedDpEvent(mechanism.step_event, state.step))
+    loss_of = MarginalLoss(wanted, blocks, settings.divergence_weight, logits.device)
+    places = torch.from_numpy(real_groups.astype(np.int64) + np.array(blocks.offsets[:-1]))
+    while state.step < mechanism.steps:
+        _critic_step(state, blocks, settings, mechanism, places, noise)
+        tape.append(mechanism.step_event)
+        state.step += 1
+        if state.step % settings.critic_per_generator == 0:
+            _generator_step(state, blocks, settings, loss_of)
+        if state.step % checkpoint_steps == 0:
+            state.save(path, mechanism)
+            progress(f"critic step {state.step}/{mechanism.steps}")
+    state.save(path, mechanism)
+    return state.logits.detach()
+
+
+def _critic_step(state: _State, blocks: Blocks, settings: TableSettings, mechanism: DpSgd, places: torch.Tensor,
+                 noise: NoiseStream) -> None:
+    """One private step: patients' half clipped, summed and noised; generated half added; weights clipped."""
+    critic, device = state.critic, state.logits.device
+    clipper = mechanism.ghost_clipper(critic)
+
+    def clipped(part: np.ndarray) -> dict[str, torch.Tensor]:
+        rows = torch.zeros(len(part), blocks.width).scatter_(1, places[part], 1.0).to(device)
+        return clipper.clipped_sum(lambda: -critic(rows), torch.arange(len(part), device=device), len(part))
+
+    batch = mechanism.sample(len(places), noise)
+    gradients = mechanism.noisy_gradient((clipped(part) for part in micro_batches(batch, _MICRO_BATCH)),
+                                         dict(critic.named_parameters()), noise)
+    generated = _draw(state, blocks, settings)
+    score = critic(generated.detach()).mean()
+    for (name, _), gradient in zip(critic.named_parameters(), torch.autograd.grad(score, list(critic.parameters())), strict=True):
+        gradients[name] = gradients[name] + gradient
+    set_gradients(critic, gradients)
+    state.critic_optimiser.step()
+    with torch.no_grad():
+        for parameter in critic.parameters():
+            parameter.clamp_(-settings.critic_weight_limit, settings.critic_weight_limit)
+
+
+def _generator_step(state: _State, blocks: Blocks, settings: TableSettings, loss_of: MarginalLoss) -> None:
+    """One step of the logits: up the critic's score, held by the marginals. No row is read."""
+    state.generator_optimiser.zero_grad()
+    score = state.critic(_draw(state, blocks, settings)).mean()
+    (loss_of(heads(state.logits, blocks)) - settings.critic_pull * score).backward()
+    state.generator_optimiser.step()
+
+
+def _draw(state: _State, blocks: Blocks, settings: TableSettings) -> torch.Tensor:
+    """A constant number of generated rows, one-hot forward and soft backward (straight-through); coins from the public seed and step."""
+    draw = torch.Generator().manual_seed(settings.seed * 1_000_003 + state.step)
+    codes = torch.randint(len(state.logits), (settings.critic_batch,), generator=draw).to(state.logits.device)
+    soft = heads(state.logits, blocks)[codes]
+    hard = []
+    for part in soft.split(list(blocks.sizes), 1):
+        picked = torch.multinomial(part.detach().cpu() + 1e-9, 1, generator=draw).to(part.device)
+        hard.append(torch.zeros_like(part).scatter_(1, picked, 1.0))
+    return torch.cat(hard, 1) + soft - soft.detach()

@@ -1,0 +1,156 @@
+"""The declared repairs of single cells: text in, text or null (missing) out, each a function of that cell alone.
+
+A column names its repairs under `repairs:`; they run in that order, after the ones that every column gets: blanks around a value go,
+`1.0` is read as 1 where whole numbers or codes stand, and the ways in which programs write "missing" are missing.
+Repairs that look at a patient's other rows are in patient_repairs.py.
+"""
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
+import polars as pl
+
+from pipeline.schema.values import Column
+
+Repair = Callable[[pl.Series, Column], pl.Series]
+MISSING_TOKENS = ("NA", "N/A", "NaN", "nan", "None", "none", "null", "NULL", "<NA>", "NaT")
+SENTINELS = "^(1899|1900|9999)(-|$)"
+
+
+def blanks(values: pl.Series, column: Column) -> pl.Series:
+    """Blanks around a value go, a non-breaking one within it is a blank; an empty cell is missing."""
+    return values.str.replace_all("\u00a0", " ", literal=True).str.strip_chars().replace("", None)
+
+
+def whole_number(values: pl.Series, column: Column) -> pl.Series:
+    """`1.0` is 1, unless the declaration knows `1.0`."""
+    if column.kind not in ("id", "categorical", "ordinal"):
+        return values
+    is_known = values.is_in(list(column.categories))
+    return _where(~is_known, values, values.str.replace(r"^(-?\d+)\.0+$", "${1}"))
+
+
+def midnight(values: pl.Series, column: Column) -> pl.Series:
+    """A date with the time 00:00:00 is that date."""
+    return values.str.replace(r"[T ]00:00(:00(\.0+)?)?Z?$", "") if column.kind == "date" else values
+
+
+def missing_tokens(values: pl.Series, column: Column) -> pl.Series:
+    """What programs write for missing, unless the declaration knows it as a value."""
+    tokens = [token for token in MISSING_TOKENS if token not in column.categories]
+    return _where(values.is_in(tokens), values, None)
+
+
+def sentinel_to_missing(values: pl.Series, column: Column) -> pl.Series:
+    """Dates of 1899, 1900 and 9999 (and times on such a day) stand for missing."""
+    return _where(values.str.contains(SENTINELS), values, None)
+
+
+def strip_m(values: pl.Series, column: Column) -> pl.Series:
+    """`Pm` is P, `1m` is 1: the registry marks a value from a meeting by m (simulacrum_schema.md, quirks)."""
+    is_known = values.is_in(list(column.categories))
+    return _where(~is_known & values.str.contains("^.+m$"), values, values.str.strip_suffix("m"))
+
+
+def first_letter(values: pl.Series, column: Column) -> pl.Series:
+    """A local code of two characters starts with the national one."""
+    first = values.str.slice(0, 1)
+    return _where(~values.is_in(list(column.categories)) & first.is_in(list(column.categories)), values, first)
+
+
+def quintile_2015(values: pl.Series, column: Column) -> pl.Series:
+    """Deprivation by label, never by the digit alone: v1's bare digits count from 1 = least deprived, v2's labels from 1 = most (domain.md 1.1, 1.5).
+
+    A bare 2, 3 or 4 is the v2 label itself in a v2 extract and the v1 digit in a v1 extract; only the column's name tells: see `quintile_v1`.
+    """
+    labels = {category[0]: category for category in column.categories}
+    worded = values.str.to_lowercase()
+    most, least = worded.str.contains("most"), worded.str.contains("least")
+    values = _where(most & ~least, values, labels.get("1"))
+    return _where(least & ~most, values, labels.get("5"))
+
+
+def quintile_v1(values: pl.Series, column: Column) -> pl.Series:
+    """A bare digit under v1's name: 1 is least deprived, so 1 is label 5, 2 is 4, and so on."""
+    labels = {category[0]: category for category in column.categories}
+    turned = {digit: labels.get(str(6 - int(digit))) for digit in "12345"}
+    return values.replace(turned)
+
+
+def regimen_intent(values: pl.Series, column: Column) -> pl.Series:
+    """Later SACT versions write 1 curative, 2 palliative, 3 disease modification, with or without a leading zero (domain.md 1.4)."""
+    known = {"1": "C", "01": "C", "2": "P", "02": "P", "3": "D", "03": "D"}
+    return values.replace({old: new for old, new in known.items() if old not in column.categories})
+
+
+def yes_or_no(values: pl.Series, column: Column) -> pl.Series:
+    """Y, y, 1, 01, yes and N, n, 2, 02, 0, no in the spelling that the declaration has first."""
+    yes = next((c for c in column.categories if c in ("Y", "01", "1", "y")), None)
+    no = next((c for c in column.categories if c in ("N", "02", "2", "n")), None)
+    folded = values.str.to_lowercase()
+    values = _where(folded.is_in(["y", "yes", "1", "01"]), values, yes)
+    return _where(folded.is_in(["n", "no", "2", "02", "0"]), values, no)
+
+
+def unknown_to_missing(values: pl.Series, column: Column) -> pl.Series:
+    """A code that the declaration does not know is missing."""
+    return _where(~values.is_in(list(column.categories)), values, None)
+
+
+def out_of_bounds_to_missing(values: pl.Series, column: Column) -> pl.Series:
+    """A number outside the declared bounds (heights of -1 and 0) is missing."""
+    number = values.cast(pl.Float64, strict=False)
+    low = -float("inf") if column.lower is None else column.lower
+    high = float("inf") if column.upper is None else column.upper
+    return _where(number.is_not_null() & ~number.is_between(low, high), values, None)
+
+
+def trailing_dot(values: pl.Series, column: Column) -> pl.Series:
+    """The labels of adult.test end in a dot."""
+    return _where(~values.is_in(list(column.categories)), values, values.str.strip_suffix("."))
+
+
+def fill(values: pl.Series, column: Column, argument: str) -> pl.Series:
+    """`fill(value)`: a missing cell is written as that value."""
+    return values.fill_null(argument)
+
+
+def replace(values: pl.Series, column: Column, argument: str) -> pl.Series:
+    """`replace(old=new)`: one spelling for another."""
+    old, _, new = argument.partition("=")
+    return values.replace(old, new)
+
+
+ALWAYS: Mapping[str, Repair] = MappingProxyType({
+    function.__name__: function for function in (blanks, whole_number, midnight, missing_tokens)})
+DECLARED: Mapping[str, Repair] = MappingProxyType({
+    function.__name__: function for function in (
+        sentinel_to_missing, strip_m, first_letter, quintile_2015, quintile_v1, regimen_intent, yes_or_no, unknown_to_missing,
+        out_of_bounds_to_missing, trailing_dot)})
+WITH_ARGUMENT = MappingProxyType({"fill": fill, "replace": replace})
+ALIAS_REPAIRS: Mapping[str, str] = MappingProxyType({"quintile_2015": "quintile_v1"})  # what a column read under an alias gets besides
+OF_PATIENTS = ("align_to_origin", "not_before_origin", "end_after_rows")  # patient_repairs.py
+CALL = re.compile(r"^(\w+)\((.*)\)$")
+
+
+def named(name: str) -> Repair | None:
+    """The repair of one cell that a declaration names; None for one of whole patients. Raises ValueError for an unknown name."""
+    if name in OF_PATIENTS:
+        return None
+    if name in DECLARED:
+        return DECLARED[name]
+    call = CALL.match(name)
+    if call and call[1] in WITH_ARGUMENT:
+        function, argument = WITH_ARGUMENT[call[1]], call[2]
+        return lambda values, column: function(values, column, argument)
+    known = ", ".join([*DECLARED, *(f"{n}(...)" for n in WITH_ARGUMENT), *OF_PATIENTS])
+    raise ValueError(f"there is no repair named {name!r}; known are {known}. Correct `repairs:` in the declaration.")
+
+
+def _where(mask: pl.Series, values: pl.Series, then: pl.Series | str | None) -> pl.Series:
+    """`then` where the mask holds, else the value. A null in the mask counts as not."""
+    frame = pl.DataFrame({"mask": mask.fill_null(False), "value": values})
+    replacement = then if isinstance(then, pl.Series) else pl.lit(then, dtype=pl.String)
+    return frame.select(pl.when("mask").then(replacement).otherwise("value")).to_series()

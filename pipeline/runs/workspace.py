@@ -1,0 +1,230 @@
+"""Makes the workspace of a run, `runs/<release_id>/`: a clone of the restricted registry with copies of the stages, the params and the declaration.
+
+The same request again finds the workspace again, so that a retry redoes only what is missing. A release id that was used for
+something else is refused before anything is made.
+"""
+from __future__ import annotations
+
+import shutil
+import subprocess
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+
+from pipeline import files, params
+from pipeline.runs import version_stores, source_claims, sources
+from pipeline.schema import document as declaration
+from pipeline.schema.reader import read_schema
+from pipeline.catalog import Home, Workspace, project_root
+from pipeline.ledger.chain import Chain, Entry, check_chain, state_in
+from pipeline.stages import STAGES, repro_command
+
+IGNORED = "/restricted/\n/released/\n*.tmp\n"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What a person or the scheduler asks for. None takes the custodian's declaration (source, label, date) or params.yaml (the rest).
+
+    `owner` names the run that asks (Airflow's run id), so that a retry of that run is told from another run with the same id.
+    """
+
+    release_id: str
+    dataset: str
+    source: str | None = None
+    label: str | None = None
+    extract_date: date | None = None
+    epsilon: float | None = None
+    rows: int | None = None
+    owner: str | None = None
+    cohorts: tuple[str, ...] = ()
+
+
+def declaration_path(dataset: str) -> Path:
+    """The declaration of a dataset: in the home's own `datasets/` where it has one, else the project's. Raises ValueError naming those there are."""
+    own = Home.find().root / "datasets"
+    folder = own if own.is_dir() else project_root() / "datasets"
+    names = sorted(path.stem for path in folder.glob("*.yaml"))
+    if dataset not in names:
+        raise ValueError(f"there is no dataset {dataset!r} in datasets/; there are {', '.join(names) or 'none'}")
+    return folder / f"{dataset}.yaml"
+
+
+def params_path(home: Home) -> Path:
+    """The settings that new runs start from: the home's own `params.yaml`, else the project's."""
+    own = home.root / "params.yaml"
+    return own if own.is_file() else project_root() / "params.yaml"
+
+
+def make(home: Home, request: Request) -> Workspace:
+    """Makes the workspace of `request`, or finds it made. Returns it.
+
+    Raises ValueError for an unknown dataset, a missing source, a value out of range, or a release id used before;
+    DeclarationError for mistakes in the declaration. Then nothing was made.
+    """
+    path = declaration_path(request.dataset)
+    declared = read_schema(path)
+    settings = _settings(home, request)
+    checked = params.from_mapping(settings)
+    workspace = home.workspace(request.release_id)
+    version_stores.ensure(home)
+    resolved = declaration.read(path).value
+    if workspace.root.is_dir():
+        _refuse_other_settings(workspace, settings, resolved)
+        _refuse_published(home, request, workspace)
+        return workspace
+    _refuse_used(home, request.release_id, declared.population.name)
+    if not Path(str(checked.release.source)).exists():
+        raise ValueError(f"there is nothing at the source {checked.release.source}")
+    source_claims.claim(home, str(checked.release.source), population=declared.population.name, kind=declared.population.kind)
+    if declared.events is not None and declared.events.observation_end and checked.release.extract_date is None:
+        raise ValueError(f"{request.dataset} is observed up to a public last day: give it with --extract-date YYYY-MM-DD, "
+                         "or declare it with the source")
+    _build(home, workspace, settings, resolved, request.owner)
+    return workspace
+
+
+def run_stage(workspace: Workspace, stage: str) -> int:
+    """Runs one stage there as an Airflow task does; returns its exit code (0 done, 2 refused)."""
+    command = ["bash", "-c", repro_command(stage)]
+    return subprocess.run(command, cwd=workspace.root, env=version_stores.tool_environment(), check=False).returncode
+
+
+def record(home: Home, workspace: Workspace, stage: str) -> None:
+    """Commits dvc.lock to the run's branch of the restricted registry; after the last stage also pushes the data there."""
+    version_stores.commit_all(workspace.root, f"{stage} of {workspace.root.name}")
+    if stage == list(STAGES)[-1]:
+        version_stores.dvc("push", "--quiet", "--remote", "restricted", cwd=workspace.root)
+    version_stores.git("push", "-q", "--force", "origin", "HEAD", cwd=workspace.root)
+    if stage == list(STAGES)[-1]:
+        files.write_text(workspace.restricted.root / "complete", "yes\n")
+
+
+def unfinished_stages(home: Home, workspace: Workspace) -> list[str]:
+    """What a run without Airflow still has to do: everything, or only the last stage where the release became visible before a crash."""
+    names = list(STAGES)
+    return names[-1:] if version_stores.is_tagged(home.released_registry, workspace.root.name) else names
+
+
+def _settings(home: Home, request: Request) -> dict[str, Any]:
+    """params.yaml with the request filled in, plain values."""
+    settings = YAML(typ="safe").load(params_path(home).read_text(encoding="utf-8"))
+    known = sources.get(home, request.dataset)
+    if request.source is None and known is None:
+        raise ValueError(f"no source is declared for {request.dataset}: name one, or declare it with `python -m pipeline sources set`")
+    source = request.source or (known.path if known else None)
+    is_declared = known is not None and known.path == source
+    label = request.label or (known.label if known and is_declared else None) or f"{request.dataset} declared with {request.release_id}"
+    sources.Source(path=str(source), label=label)
+    extract_date = request.extract_date or (known.extract_date if known and is_declared else None)
+    settings["release"] |= {
+        "id": request.release_id, "dataset": request.dataset, "source": str(Path(str(source)).resolve()), "source_label": label,
+        "data_id": uuid.uuid4().hex, "extract_date": extract_date.isoformat() if extract_date else None,
+    }
+    if request.rows is not None:
+        settings["release"]["rows"] = request.rows
+    if request.cohorts:
+        settings["release"]["cohorts"] = sorted(set(request.cohorts))
+    if request.epsilon is not None:
+        settings["privacy"]["epsilon"] = float(request.epsilon)
+    return settings
+
+
+def _build(home: Home, workspace: Workspace, settings: Mapping[str, Any], resolved: dict[str, Any], owner: str | None) -> None:
+    """Builds under a temporary name and moves it into place: a crash leaves no half workspace."""
+    files.private_folder(home.runs)
+    temporary = Workspace(home.runs / f".{workspace.root.name}.{uuid.uuid4().hex[:8]}.tmp")
+    try:
+        version_stores.clone(home.restricted_registry, temporary.root, branch=workspace.root.name)
+        shutil.copyfile(project_root() / "dvc.yaml", temporary.dvc_yaml)
+        declaration.dump(resolved, temporary.dataset)
+        files.write_text(temporary.root / ".gitignore", IGNORED)
+        dump_params(settings, temporary.params)
+        files.write_json(temporary.restricted.root / "run.json", {"owner": owner})
+        version_stores.commit_all(temporary.root, f"{workspace.root.name} begins")
+        temporary.root.replace(workspace.root)
+    finally:
+        shutil.rmtree(temporary.root, ignore_errors=True)
+
+
+def dump_params(settings: Mapping[str, Any], path: Path) -> None:
+    with files.replacing(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+        YAML().dump(dict(settings), file)
+
+
+def _refuse_used(home: Home, release_id: str, population: str) -> None:
+    """Raises ValueError where the id has a release, a charge or a run already, but no workspace."""
+    other = "choose another id"
+    if version_stores.is_tagged(home.released_registry, release_id):
+        raise ValueError(f"release id {release_id} is published already; {other}")
+    if release_id in charged_releases(home, population):
+        raise ValueError(f"release id {release_id} is charged in the ledger already, and its workspace is gone; {other}")
+    if release_id in version_stores.branches(home.restricted_registry):
+        raise ValueError(f"release id {release_id} was used by an earlier run, whose workspace is gone; {other}")
+
+
+def charged_releases(home: Home, population: str) -> set[str]:
+    """Release ids with an entry for this population; empty where there is no ledger yet."""
+    return {entry.release_id for entry in _ledger_entries(home, population) if entry.release_id}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Charged:
+    """The last charge of a population, and what became of it."""
+
+    release_id: str
+    label: str  # public label of the source
+    state: str  # reserved, released or abandoned
+
+
+def last_charged(home: Home, population: str, cohorts: Sequence[str] = ()) -> Charged | None:
+    """The population's last release that was charged to just these cohorts (none: to everybody), published or not; None where there is none."""
+    entries = _ledger_entries(home, population)
+    charged = [entry for entry in entries if entry.kind == "reserved" and set(entry.facts.get("cohorts", ())) == set(cohorts)]
+    if not charged:
+        return None
+    release_id = str(charged[-1].release_id)
+    return Charged(release_id=release_id, label=str(charged[-1].facts["source_label"]), state=str(state_in(entries, release_id)))
+
+
+def _ledger_entries(home: Home, population: str) -> list[Entry]:
+    entries = Chain(home.ledger).entries()
+    check_chain(entries)
+    return [entry for entry in entries if entry.population == population]
+
+
+def _refuse_other_settings(workspace: Workspace, settings: Mapping[str, Any], resolved: Mapping[str, Any]) -> None:
+    name = workspace.root.name
+    held = YAML(typ="safe").load(workspace.params.read_text(encoding="utf-8"))
+    if differing := _differing(held, settings):
+        raise ValueError(f"release id {name} was used before with other settings ({'; '.join(differing)}); choose another id")
+    if declaration.read(workspace.dataset).value != resolved:
+        raise ValueError(f"release id {name} was used before with another declaration of the dataset; choose another id")
+
+
+def _differing(held: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str]:
+    """The settings that differ, as `block.key: held, asked`. The random data id never counts, nor what changes nothing about a release."""
+    was, now = (_flat(settings) for settings in (held, asked))
+    return [f"{name}: {was[name]} then, {now[name]} now" for name in now if was[name] != now[name]]
+
+
+def _flat(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """{block.key: value}, with the default where an older file lacks a key."""
+    blocks = asdict(params.from_mapping(settings))
+    return {f"{block}.{key}": value for block, values in blocks.items() if block != "schedule" for key, value in values.items()
+            if key != "data_id" and not key.startswith("warn_")}
+
+
+def _refuse_published(home: Home, request: Request, workspace: Workspace) -> None:
+    """A published id may be asked for again to finish what a crash left, or by the run that published it (a retry); else not."""
+    is_complete = (workspace.restricted.root / "complete").exists()
+    if not is_complete or not version_stores.is_tagged(home.released_registry, request.release_id):
+        return
+    owner = files.read_json(workspace.restricted.root / "run.json", {}).get("owner")
+    if owner is None or owner != request.owner:
+        raise ValueError(f"release id {request.release_id} is published already; choose another id")
