@@ -1,7 +1,10 @@
-"""Answers in the place of what mechanisms would give out: made from public seeds, so that nothing of any row is in them.
+"""Answers in the place of what mechanisms would give out: made from public seeds, so that nothing
+of any row is in them.
 
-Whoever walks with answers twice, on two extracts, gives every mechanism the same output both times. What still differs came another way.
+Whoever walks with answers twice, on two extracts, gives every mechanism the same output both times.
+What still differs came another way.
 """
+
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -26,7 +29,9 @@ Mechanism = NoisyCounts | DpSgd
 
 @dataclass(frozen=True, eq=False)
 class Asked:
-    """One run of a mechanism. `handed`: what one patient may move, before noise; empty where it was not kept."""
+    """One run of a mechanism. `handed`: what one patient may move, before noise; empty where it was
+    not kept.
+    """
 
     mechanism: Mechanism
     shape: tuple[int, ...]
@@ -34,7 +39,11 @@ class Asked:
 
     @property
     def event(self) -> dpa.DpEvent:
-        return self.mechanism.dp_event if isinstance(self.mechanism, NoisyCounts) else self.mechanism.step_event
+        return (
+            self.mechanism.dp_event
+            if isinstance(self.mechanism, NoisyCounts)
+            else self.mechanism.step_event
+        )
 
     @property
     def bound(self) -> float:
@@ -47,7 +56,9 @@ class Asked:
 
 
 class Answers:
-    """What was asked, in order, and the answers to it. keeps: hold on to what was handed in; for invented patients only."""
+    """What was asked, in order, and the answers to it. keeps: hold on to what was handed in; for
+    invented patients only.
+    """
 
     def __init__(self, *, keeps: bool = False) -> None:
         self.asked: list[Asked] = []
@@ -61,28 +72,50 @@ class Answers:
     def note(self, mechanism: Mechanism, handed: np.ndarray) -> np.random.Generator:
         """Notes one run; the public source of its answer."""
         seed = [crc32(getattr(mechanism, "name", "gradient").encode()), len(self.asked)]
-        self.asked.append(Asked(mechanism, handed.shape, handed.copy() if self._keeps else np.empty(0)))
+        self.asked.append(
+            Asked(mechanism, handed.shape, handed.copy() if self._keeps else np.empty(0))
+        )
         return np.random.default_rng(seed)
 
 
 @contextmanager
 def answering(answers: Answers) -> Iterator[None]:
-    """All mechanisms of this process run as always, their outputs are thrown away, and `answers` speaks instead."""
+    """All mechanisms of this process run as always, their outputs are thrown away, and `answers`
+    speaks instead.
+    """
     measure, gradient = NoisyCounts.measure, DpSgd.noisy_gradient
 
     def counts(mechanism: NoisyCounts, counts: np.ndarray, noise: NoiseStream) -> np.ndarray:
         measure(mechanism, counts, noise)
         source = answers.note(mechanism, counts)
         chances = source.dirichlet(np.full(max(counts.size, 1), 0.5))
-        return source.multinomial(TOLD, chances).astype(np.int64)[:counts.size].reshape(counts.shape)
+        return (
+            source.multinomial(TOLD, chances).astype(np.int64)[: counts.size].reshape(counts.shape)
+        )
 
-    def noisy(mechanism: DpSgd, sums: Iterable[Mapping[str, Tensor]], like: Mapping[str, Tensor], noise: NoiseStream) -> dict[str, Tensor]:
+    def noisy(
+        mechanism: DpSgd,
+        sums: Iterable[Mapping[str, Tensor]],
+        like: Mapping[str, Tensor],
+        noise: NoiseStream,
+    ) -> dict[str, Tensor]:
         parts = list(sums)
-        total = {name: sum((part[name] for part in parts if name in part), torch.zeros_like(weight)) for name, weight in like.items()}
+        total = {
+            name: sum((part[name] for part in parts if name in part), torch.zeros_like(weight))
+            for name, weight in like.items()
+        }
         gradient(mechanism, parts, like, noise)
-        source = answers.note(mechanism, np.concatenate([value.detach().cpu().double().numpy().ravel() for value in total.values()]))
+        source = answers.note(
+            mechanism,
+            np.concatenate(
+                [value.detach().cpu().double().numpy().ravel() for value in total.values()]
+            ),
+        )
         size = mechanism.noise_multiplier * mechanism.l2_clip_norm / mechanism.expected_batch_size
-        return {name: torch.from_numpy(source.normal(0, size, tuple(weight.shape)).astype(np.float32)) for name, weight in like.items()}
+        return {
+            name: torch.from_numpy(source.normal(0, size, tuple(weight.shape)).astype(np.float32))
+            for name, weight in like.items()
+        }
 
     with patch.object(NoisyCounts, "measure", counts), patch.object(DpSgd, "noisy_gradient", noisy):
         yield

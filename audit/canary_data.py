@@ -1,9 +1,13 @@
-"""Invented extracts with canaries: some patients that surely are in, and some of whom each is in by a coin. No real person is anywhere in them.
+"""Invented extracts with canaries: some patients that surely are in, and some of whom each is in by
+a coin. No real person is anywhere in them.
 
-The canaries are drawn evenly over the public domains, and their pathways from an untrained network, so that they stand in cells and
-use codes where few others are. Those surely in are of few kinds, several alike: then the auditor can tell what their Poisson samples do.
-Clip norms are small, so that every gradient is clipped and a forgotten clip shows; eight steps at chance one half leave hardly a canary unsampled.
+The canaries are drawn evenly over the public domains, and their pathways from an untrained network,
+so that they stand in cells and use codes where few others are. Those surely in are of few kinds,
+several alike: then the auditor can tell what their Poisson samples do. Clip norms are small, so
+that every gradient is clipped and a forgotten clip shows; eight steps at chance one half leave
+hardly a canary unsampled.
 """
+
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
@@ -26,16 +30,34 @@ from pipeline.simulator.simulate import registry_tables
 from pipeline.simulator.view import view
 
 EXTRACT = date(2022, 12, 31)
-LEAVES = 64      # cells of a numeric column that a canary may lie in
-APART = 10**12   # between the ids of two copies of a patient
-FEW_COLUMNS = ("SITE_GROUP", "SITE_ICD10_O2_3CHAR", "GENDER", "AGE", "QUINTILE_2019", "FINAL_ROUTE", "STAGE_GROUP", "DIAGNOSISDATEBEST")
-FEW_TABLES = (("SITE_GROUP", "combination"), ("STAGE_GROUP", "survival", "end"), ("SITE_GROUP", "wait"), ("AGE", "survival", "end"),
-              ("QUINTILE_2019", "length"), ("SITE_GROUP", "STAGE_GROUP", "combination"), ("SITE_GROUP", "first SACT_REGIMEN"))
+LEAVES = 64  # cells of a numeric column that a canary may lie in
+APART = 10**12  # between the ids of two copies of a patient
+FEW_COLUMNS = (
+    "SITE_GROUP",
+    "SITE_ICD10_O2_3CHAR",
+    "GENDER",
+    "AGE",
+    "QUINTILE_2019",
+    "FINAL_ROUTE",
+    "STAGE_GROUP",
+    "DIAGNOSISDATEBEST",
+)
+FEW_TABLES = (
+    ("SITE_GROUP", "combination"),
+    ("STAGE_GROUP", "survival", "end"),
+    ("SITE_GROUP", "wait"),
+    ("AGE", "survival", "end"),
+    ("QUINTILE_2019", "length"),
+    ("SITE_GROUP", "STAGE_GROUP", "combination"),
+    ("SITE_GROUP", "first SACT_REGIMEN"),
+)
 
 
 @dataclass(frozen=True, eq=False)
 class Invented:
-    """`copies` patients of each row of `kinds` are in; canary i is in by coin i. Events are None for a dataset without."""
+    """`copies` patients of each row of `kinds` are in; canary i is in by coin i. Events are None
+    for a dataset without.
+    """
 
     schema: Schema
     train: TrainParams
@@ -51,7 +73,12 @@ class Invented:
         patients = pl.concat([_copies(self.kinds, self.copies), inside])
         if self.kind_events is None or self.canary_events is None:
             return patients, None
-        return patients, pl.concat([_copies(self.kind_events, self.copies), self.canary_events.join(inside.select(ID), on=ID, how="semi")])
+        return patients, pl.concat(
+            [
+                _copies(self.kind_events, self.copies),
+                self.canary_events.join(inside.select(ID), on=ID, how="semi"),
+            ]
+        )
 
     def everybody(self) -> tuple[pl.DataFrame, pl.DataFrame | None]:
         """(patients, events) of every canary, then one of each kind: what the auditor knows."""
@@ -61,45 +88,113 @@ class Invented:
         return patients, pl.concat([self.canary_events, self.kind_events])
 
 
-def tables(n_canaries: int, rng: np.random.Generator, *, kinds: int = 100, copies: int = 100) -> Invented:
-    """Invented people in the columns of UCI Adult, with a critic; the population is declared as large as the extract."""
+def tables(
+    n_canaries: int, rng: np.random.Generator, *, kinds: int = 100, copies: int = 100
+) -> Invented:
+    """Invented people in the columns of UCI Adult, with a critic; the population is declared as
+    large as the extract.
+    """
     declared = read_schema(project_root() / "datasets" / "adult.yaml")
     size = kinds * copies
-    declared = replace(declared, population=replace(declared.population, kind="simulated", nominal_size=size))
-    train = TrainParams(shares={"table": 1.0, "pathway": 1.0}, pathway={}, device="cpu", checkpoint_steps=50, table={
-        "codes": 60, "steps": 20, "max_bins": 32, "critic_share": 0.3, "critic_steps": 8, "critic_batch": size // 2, "critic_width": 32,
-        "critic_clip_norm": 0.01, "critic_weight_limit": 0.5, "critic_learning_rate": 1e-4})
+    declared = replace(
+        declared, population=replace(declared.population, kind="simulated", nominal_size=size)
+    )
+    train = TrainParams(
+        shares={"table": 1.0, "pathway": 1.0},
+        pathway={},
+        device="cpu",
+        checkpoint_steps=50,
+        table={
+            "codes": 60,
+            "steps": 20,
+            "max_bins": 32,
+            "critic_share": 0.3,
+            "critic_steps": 8,
+            "critic_batch": size // 2,
+            "critic_width": 32,
+            "critic_clip_norm": 0.01,
+            "critic_weight_limit": 0.5,
+            "critic_learning_rate": 1e-4,
+        },
+    )
     rows = _numbered(_drawn(declared, n_canaries + kinds, rng))
     return Invented(declared, train, rows.tail(kinds), None, copies, rows.head(n_canaries), None)
 
 
-def sequences(n_canaries: int, rng: np.random.Generator, *, kinds: int = 150, copies: int = 15, whole: bool = False) -> Invented:
+def sequences(
+    n_canaries: int,
+    rng: np.random.Generator,
+    *,
+    kinds: int = 150,
+    copies: int = 15,
+    whole: bool = False,
+) -> Invented:
     """Patients of the source simulator; canaries whose rows and pathways follow no pattern.
 
-    whole: every column and every counted table of the declaration; else few of them, for a quick audit.
+    whole: every column and every counted table of the declaration; else few of them, for a quick
+        audit.
     """
     declared = read_schema(project_root() / "datasets" / "simulated_pathways.yaml")
     size = kinds * copies
-    declared = replace(declared if whole else _few(declared), population=replace(declared.population, nominal_size=size))
-    train = TrainParams(shares={"table": 0.2, "pathway": 0.8}, table={"codes": 60, "steps": 20, "max_bins": 8}, device="cpu", checkpoint_steps=50,
-                        pathway={"steps": 8, "expected_batch_size": size // 2, "l2_clip_norm": 0.1, "width": 8, "calibration_share": 0.5,
-                                 "passes": 0, "calibration_patients": 200})
-    log = to_log(declared, registry_tables(view(draw_lifetimes(kinds, int(rng.integers(2**31)), lambda text: None), EXTRACT), 1))
+    declared = replace(
+        declared if whole else _few(declared),
+        population=replace(declared.population, nominal_size=size),
+    )
+    train = TrainParams(
+        shares={"table": 0.2, "pathway": 0.8},
+        table={"codes": 60, "steps": 20, "max_bins": 8},
+        device="cpu",
+        checkpoint_steps=50,
+        pathway={
+            "steps": 8,
+            "expected_batch_size": size // 2,
+            "l2_clip_norm": 0.1,
+            "width": 8,
+            "calibration_share": 0.5,
+            "passes": 0,
+            "calibration_patients": 200,
+        },
+    )
+    log = to_log(
+        declared,
+        registry_tables(
+            view(draw_lifetimes(kinds, int(rng.integers(2**31)), lambda text: None), EXTRACT), 1
+        ),
+    )
     assert log.events is not None
     made = synthesizer.plan(declared, PrivacyParams(epsilon=1.0, delta=1e-6), train, EXTRACT)
     assert made.pathway is not None
-    canaries = log.patients.clear().select(ID, *(c.name for c in declared.patients.values() if c.is_modelled))
-    canaries = _numbered(_drawn(declared, n_canaries, rng)).select(pl.col(name).cast(kind) for name, kind in canaries.schema.items())
+    canaries = log.patients.clear().select(
+        ID, *(c.name for c in declared.patients.values() if c.is_modelled)
+    )
+    canaries = _numbered(_drawn(declared, n_canaries, rng)).select(
+        pl.col(name).cast(kind) for name, kind in canaries.schema.items()
+    )
     events = new_model(declared, made.pathway).sample(canaries, rng)
-    return Invented(declared, train, log.patients.select(canaries.columns), log.events, copies, canaries,
-                    events.select(pl.col(name).cast(kind) for name, kind in log.events.schema.items()))
+    return Invented(
+        declared,
+        train,
+        log.patients.select(canaries.columns),
+        log.events,
+        copies,
+        canaries,
+        events.select(pl.col(name).cast(kind) for name, kind in log.events.schema.items()),
+    )
 
 
 def _few(declared: Schema) -> Schema:
     assert declared.events is not None
-    columns = {name: column if name in FEW_COLUMNS else replace(column, role="carried") for name, column in declared.patients.items()}
-    return replace(declared, patients=freeze(columns),
-                   events=replace(declared.events, counted=tuple(CountedTable(parts=parts) for parts in FEW_TABLES)))
+    columns = {
+        name: column if name in FEW_COLUMNS else replace(column, role="carried")
+        for name, column in declared.patients.items()
+    }
+    return replace(
+        declared,
+        patients=freeze(columns),
+        events=replace(
+            declared.events, counted=tuple(CountedTable(parts=parts) for parts in FEW_TABLES)
+        ),
+    )
 
 
 def _copies(frame: pl.DataFrame, copies: int) -> pl.DataFrame:
@@ -108,20 +203,34 @@ def _copies(frame: pl.DataFrame, copies: int) -> pl.DataFrame:
 
 def _numbered(rows: pl.DataFrame) -> pl.DataFrame:
     """Ids that no simulated patient has."""
-    return rows.select(pl.int_range(APART // 2, APART // 2 + pl.len(), dtype=pl.Int64).alias(ID), pl.all())
+    return rows.select(
+        pl.int_range(APART // 2, APART // 2 + pl.len(), dtype=pl.Int64).alias(ID), pl.all()
+    )
 
 
 def _drawn(declared: Schema, n: int, rng: np.random.Generator) -> pl.DataFrame:
-    """n rows of the modelled columns, every column evenly over its public cells, and each by itself."""
-    return pl.DataFrame([_column(column, domain(column, LEAVES), n, rng) for column in declared.patients.values() if column.is_modelled])
+    """n rows of the modelled columns, every column evenly over its public cells, and each by
+    itself.
+    """
+    return pl.DataFrame(
+        [
+            _column(column, domain(column, LEAVES), n, rng)
+            for column in declared.patients.values()
+            if column.is_modelled
+        ]
+    )
 
 
 def _column(column: Column, cells: Domain, n: int, rng: np.random.Generator) -> pl.Series:
     cell = rng.integers(cells.size, size=n)
     if not cells.is_numeric:
-        return pl.Series(column.name, np.array(cells.labels(), dtype=object)[cell].tolist(), dtype=pl.String)
+        return pl.Series(
+            column.name, np.array(cells.labels(), dtype=object)[cell].tolist(), dtype=pl.String
+        )
     leaf = cell.clip(0, cells.leaves - 1)
-    values = cells.values(cells.starts[leaf] + np.floor(rng.random(n) * (cells.stops - cells.starts)[leaf]))
+    values = cells.values(
+        cells.starts[leaf] + np.floor(rng.random(n) * (cells.stops - cells.starts)[leaf])
+    )
     for place, atom in enumerate(cells.atoms):
         values[cell == cells.leaves + place] = atom
     series = pl.Series(column.name, values)

@@ -1,4 +1,7 @@
-"""The head of the ledger's chain stands on cards. It must tell nothing of what it is the hash of: moments, reasons (privacy_rules.md 1)."""
+"""The head of the ledger's chain stands on cards. It must tell nothing of what it is the hash of:
+moments, reasons (privacy_rules.md 1).
+"""
+
 from __future__ import annotations
 
 from datetime import UTC, datetime
@@ -13,24 +16,58 @@ MOMENT = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def _written(path: Path) -> list[Entry]:
-    """The same entries at the same moment: whoever guesses all of this knows all that is not random."""
-    with patch("pipeline.ledger.chain.datetime", SimpleNamespace(now=lambda _: MOMENT)), Chain(path).writing() as writer:
-        for kind, reason in (("opened", "first run"), ("reserved", "-"), ("training", "training began"), ("abandoned", "one patient stood out")):
-            writer.append(population="people", release_id="one-1", kind=kind, by="somebody", facts={"reason": reason})
+    """The same entries at the same moment: whoever guesses all of this knows all that is not
+    random.
+    """
+    with (
+        patch("pipeline.ledger.chain.datetime", SimpleNamespace(now=lambda _: MOMENT)),
+        Chain(path).writing() as writer,
+    ):
+        for kind, reason in (
+            ("opened", "first run"),
+            ("reserved", "-"),
+            ("training", "training began"),
+            ("abandoned", "one patient stood out"),
+        ):
+            writer.append(
+                population="people",
+                release_id="one-1",
+                kind=kind,
+                by="somebody",
+                facts={"reason": reason},
+            )
     return Chain(path).entries()
 
 
 def _hidden(folder: Path) -> Finding:
     first, second = _written(folder / "first.db"), _written(folder / "second.db")
-    guessed = [one.kind for one, other in zip(first, second, strict=True) if one.facts != other.facts]
+    guessed = [
+        one.kind for one, other in zip(first, second, strict=True) if one.facts != other.facts
+    ]
     alike = [one.kind for one, other in zip(first, second, strict=True) if one.hash == other.hash]
     if alike or guessed or first[0].previous != GENESIS:
-        return Finding(held=False, said=f"whoever guesses an entry can tell by the chain's head: {', '.join(alike) or 'facts differ'}")
-    return Finding(held=True, figures={"entries": len(first)},
-                   said=f"{len(first)} entries with the same content at the same moment have different hashes")
+        return Finding(
+            held=False,
+            said=(
+                "whoever guesses an entry can tell by the chain's head:"
+                f" {', '.join(alike) or 'facts differ'}"
+            ),
+        )
+    return Finding(
+        held=True,
+        figures={"entries": len(first)},
+        said=f"{len(first)} entries with the same content at the same moment have different hashes",
+    )
 
 
 CHECKS: tuple[Check, ...] = (
-    Check(name="a head tells nothing", family="frozen mechanisms", run=_hidden,
-          asks="the ledger's head on a card cannot be used to try out when training began, or why a release was refused"),
+    Check(
+        name="a head tells nothing",
+        family="frozen mechanisms",
+        run=_hidden,
+        asks=(
+            "the ledger's head on a card cannot be used to try out when training began, or why a"
+            " release was refused"
+        ),
+    ),
 )

@@ -1,4 +1,7 @@
-"""Cohorts compose in parallel only because nobody ever moves between them (privacy_rules.md 16): two extracts that try to move people."""
+"""Cohorts compose in parallel only because nobody ever moves between them (privacy_rules.md 16):
+two extracts that try to move people.
+"""
+
 from __future__ import annotations
 
 import csv
@@ -46,7 +49,9 @@ N_PEOPLE, N_NEW = 120, 40
 
 
 def _check(folder: Path) -> Finding:
-    """Everybody's day changes between two extracts, and some are new. One release opens the early cohort of both, one the late: nobody is in both."""
+    """Everybody's day changes between two extracts, and some are new. One release opens the early
+    cohort of both, one the late: nobody is in both.
+    """
     with at_home(folder / "home"):
         (folder / "home").mkdir(parents=True)
         declared_at = folder / "audit_cohorts.yaml"
@@ -67,9 +72,20 @@ def _judge(opened: dict[str, list[set[int]]]) -> Finding:
     missing = N_PEOPLE + N_NEW - len(everybody[EARLY] | everybody[LATE])
     sizes = [len(second) for _, second in opened.values()]
     held = not moved and not forgotten and not missing and min(sizes) > 0
-    return Finding(held=held, said=f"of {N_PEOPLE + N_NEW} people in cohorts of {sizes[0]} and {sizes[1]} whose column changed, {len(moved)} "
-                   f"were opened in both cohorts, {forgotten} left theirs, {missing} were in none",
-                   figures={"people": N_PEOPLE + N_NEW, "moved": len(moved), "left": forgotten, "missing": missing})
+    return Finding(
+        held=held,
+        said=(
+            f"of {N_PEOPLE + N_NEW} people in cohorts of {sizes[0]} and {sizes[1]} whose column"
+            f" changed, {len(moved)} were opened in both cohorts, {forgotten} left theirs,"
+            f" {missing} were in none"
+        ),
+        figures={
+            "people": N_PEOPLE + N_NEW,
+            "moved": len(moved),
+            "left": forgotten,
+            "missing": missing,
+        },
+    )
 
 
 def _write(path: Path, n_people: int, chance: random.Random) -> Path:
@@ -79,19 +95,36 @@ def _write(path: Path, n_people: int, chance: random.Random) -> Path:
         writer = csv.writer(file)
         writer.writerow(["id", "joined"])
         for number in range(n_people):
-            writer.writerow([number, "" if chance.random() < 0.1 else date(2012, 1, 1) + timedelta(days=chance.randrange(1400))])
+            writer.writerow(
+                [
+                    number,
+                    (
+                        ""
+                        if chance.random() < 0.1
+                        else date(2012, 1, 1) + timedelta(days=chance.randrange(1400))
+                    ),
+                ]
+            )
     return path.parent
 
 
 def _ids(folder: Path, source: Path, declared: Schema, cohort: str) -> set[int]:
     """Whom a release of one cohort opens, held out or not."""
     settings = params.load(project_root() / "params.yaml")
-    release = replace(settings.release, dataset=declared.dataset, source=str(source), cohorts=(cohort,))
+    release = replace(
+        settings.release, dataset=declared.dataset, source=str(source), cohorts=(cohort,)
+    )
     workspace = Workspace(folder)
     ingest.run(workspace, replace(settings, release=release), declared)
     parts = (workspace.restricted.patients, workspace.restricted.holdout_patients)
     return set(pl.concat([pl.read_parquet(part) for part in parts])[ID].to_list())
 
 
-CHECKS = (Check(name="nobody moves between cohorts", family="stability", run=_check,
-                asks="a patient's cohort is fixed at first sight, whatever later extracts say"),)
+CHECKS = (
+    Check(
+        name="nobody moves between cohorts",
+        family="stability",
+        run=_check,
+        asks="a patient's cohort is fixed at first sight, whatever later extracts say",
+    ),
+)

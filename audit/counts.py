@@ -1,8 +1,11 @@
-"""Noisy counts on worst-case neighbours: everybody else in known cells, and one patient more in one cell.
+"""Noisy counts on worst-case neighbours: everybody else in known cells, and one patient more in one
+cell.
 
-Cells get independent noise, so a block in which every cell has a patient of its own, there or not there, is as many runs as it has cells.
-Each block is read by two attempts, the second one as after a crash: what an adversary sees is the mean of both.
+Cells get independent noise, so a block in which every cell has a patient of its own, there or not
+there, is as many runs as it has cells. Each block is read by two attempts, the second one as after
+a crash: what an adversary sees is the mean of both.
 """
+
 from __future__ import annotations
 
 import multiprocessing
@@ -20,7 +23,13 @@ from audit.claims import DELTA, SURE, judged
 from audit.findings import Check, Finding
 from pipeline.dp.accounting import calibrate
 from pipeline.dp.events import canonical_string, composed
-from pipeline.dp.marginals import MeasurementStore, NoisyCounts, one_way_counts, pair_counts, tree_counts
+from pipeline.dp.marginals import (
+    MeasurementStore,
+    NoisyCounts,
+    one_way_counts,
+    pair_counts,
+    tree_counts,
+)
 from pipeline.dp.noise import NoiseStream
 
 Array = np.ndarray[Any, Any]
@@ -41,56 +50,97 @@ def codes(present: bool, cells: int = _CELLS) -> Array:
 
 def seen(folder: Path, mechanism: NoisyCounts, counts: Callable[[], Array]) -> Array:
     """What an attempt and the attempt after it read of one block: their mean, [cells]."""
-    attempts = [MeasurementStore(folder).get_or_measure(mechanism, counts, NoiseStream()) for _ in range(2)]
+    attempts = [
+        MeasurementStore(folder).get_or_measure(mechanism, counts, NoiseStream()) for _ in range(2)
+    ]
     return np.mean(attempts, axis=0).ravel()
 
 
 def block_scores(folder: Path, scale: float, present: bool, runs: int) -> Array:
     """Noisy counts less everybody else, [runs]."""
     counts = partial(one_way_counts, codes(present), _CELLS)
-    blocks = [seen(folder / f"one-way-{present}", block(scale, f"block {k}"), counts) for k in range(-(-runs // _CELLS))]
+    blocks = [
+        seen(folder / f"one-way-{present}", block(scale, f"block {k}"), counts)
+        for k in range(-(-runs // _CELLS))
+    ]
     return np.concatenate(blocks)[:runs] - OTHERS
 
 
 def tree_scores(folder: Path, scale: float, present: bool, runs: int) -> Array:
-    """Sums of the noisy counts on the patient's way down a tree, less everybody else, [runs]; a patient below each cell of the first level."""
+    """Sums of the noisy counts on the patient's way down a tree, less everybody else, [runs]; a
+    patient below each cell of the first level.
+    """
     fine = codes(present, _BRANCHING) * _BRANCHING ** (_DEPTH - 1)
     scores = []
     for k in range(-(-runs // _BRANCHING)):
         levels = tree_counts(fine, _BRANCHING, _DEPTH)
-        ways = [seen(folder / f"tree-{present}", block(scale, f"tree {k}, level {d}", level.size), partial(np.copy, level))
-                [::_BRANCHING**d] for d, level in enumerate(levels)]
+        ways = [
+            seen(
+                folder / f"tree-{present}",
+                block(scale, f"tree {k}, level {d}", level.size),
+                partial(np.copy, level),
+            )[:: _BRANCHING**d]
+            for d, level in enumerate(levels)
+        ]
         scores.append(np.sum(ways, axis=0) - _DEPTH * OTHERS)
     return np.concatenate(scores)[:runs]
 
 
 def one_way(epsilon: float, runs: int, folder: Path) -> Finding:
     scale, claim = calibrate(lambda scale: block(scale).dp_event, epsilon, DELTA)
-    return judged("one-way counts", lambda present: block_scores(folder, scale, present, runs), claim)
+    return judged(
+        "one-way counts", lambda present: block_scores(folder, scale, present, runs), claim
+    )
 
 
 def trees(epsilon: float, runs: int, folder: Path) -> Finding:
-    scale, claim = calibrate(lambda scale: dpa.SelfComposedDpEvent(block(scale).dp_event, _DEPTH), epsilon, DELTA)
-    return judged("trees of counts", lambda present: tree_scores(folder, scale, present, runs), claim)
+    scale, claim = calibrate(
+        lambda scale: dpa.SelfComposedDpEvent(block(scale).dp_event, _DEPTH), epsilon, DELTA
+    )
+    return judged(
+        "trees of counts", lambda present: tree_scores(folder, scale, present, runs), claim
+    )
 
 
 def independent(folder: Path) -> Finding:
-    """Cells beside each other, halves of a block, blocks after each other: a cell's noise tells nothing of another's, nor do their sizes."""
+    """Cells beside each other, halves of a block, blocks after each other: a cell's noise tells
+    nothing of another's, nor do their sizes.
+    """
     store, noise = MeasurementStore(folder / "counts"), NoiseStream()
     counts = partial(np.zeros, _CELLS, dtype=np.int64)
-    noises = np.array([store.get_or_measure(block(20.0, f"block {k}"), counts, noise) for k in range(64)])  # [blocks, cells]
+    # [blocks, cells]
+    noises = np.array(
+        [store.get_or_measure(block(20.0, f"block {k}"), counts, noise) for k in range(64)]
+    )
     worst = 0.0
     for values in (noises.astype(float), noises.astype(float) ** 2):
-        shapes = ((values[:, 1:], values[:, :-1]), (values[:, _CELLS // 2:], values[:, :_CELLS // 2]), (values[1:], values[:-1]))
-        worst = max(worst, *(abs(np.corrcoef(one.ravel(), other.ravel())[0, 1]) * np.sqrt(one.size) for one, other in shapes))
+        shapes = (
+            (values[:, 1:], values[:, :-1]),
+            (values[:, _CELLS // 2 :], values[:, : _CELLS // 2]),
+            (values[1:], values[:-1]),
+        )
+        worst = max(
+            worst,
+            *(
+                abs(np.corrcoef(one.ravel(), other.ravel())[0, 1]) * np.sqrt(one.size)
+                for one, other in shapes
+            ),
+        )
     p = float(min(1.0, 12 * stats.norm.sf(worst)))
     # an eighth of the room: the normal law is only near, so far out
-    return Finding(held=p > (1 - SURE) / 8, figures={"p": p},
-                   said=f"noises of {noises.size:,} cells are independent of their neighbours with p = {p:.2g}")
+    return Finding(
+        held=p > (1 - SURE) / 8,
+        figures={"p": p},
+        said=(
+            f"noises of {noises.size:,} cells are independent of their neighbours with p = {p:.2g}"
+        ),
+    )
 
 
 def measured_once(folder: Path) -> Finding:
-    """A child process measures, tells what it saw and dies; the next attempt must see the same, without reading rows."""
+    """A child process measures, tells what it saw and dies; the next attempt must see the same,
+    without reading rows.
+    """
     context = multiprocessing.get_context("fork")
     reads, differing = 0, 0
 
@@ -107,60 +157,140 @@ def measured_once(folder: Path) -> Finding:
         tell.close()
         first = told.recv()
         child.join()
-        differing += not np.array_equal(first, MeasurementStore(folder / "counts").get_or_measure(mechanism, rows_again, NoiseStream()))
-    return Finding(held=differing == reads == 0, figures={"blocks": 5, "measured_again": differing, "rows_read_again": reads},
-                   said=f"of 5 blocks whose attempt died, {differing} were measured again and {reads} read rows again")
+        differing += not np.array_equal(
+            first,
+            MeasurementStore(folder / "counts").get_or_measure(
+                mechanism, rows_again, NoiseStream()
+            ),
+        )
+    return Finding(
+        held=differing == reads == 0,
+        figures={"blocks": 5, "measured_again": differing, "rows_read_again": reads},
+        said=(
+            f"of 5 blocks whose attempt died, {differing} were measured again and {reads} read rows"
+            " again"
+        ),
+    )
 
 
 def _measure_and_die(folder: Path, mechanism: NoisyCounts, tell: Any) -> None:
-    tell.send(MeasurementStore(folder).get_or_measure(mechanism, lambda: np.zeros(8, dtype=np.int64), NoiseStream()))
+    tell.send(
+        MeasurementStore(folder).get_or_measure(
+            mechanism, lambda: np.zeros(8, dtype=np.int64), NoiseStream()
+        )
+    )
     os._exit(9)
 
 
 def same_event(folder: Path) -> Finding:
-    """Blocks of one-way, pair and tree counts of nobody, of few and of many: one event, the reserved one."""
+    """Blocks of one-way, pair and tree counts of nobody, of few and of many: one event, the
+    reserved one.
+    """
     reserved = composed([block(4.0).dp_event] * (2 + _DEPTH))
     tapes = set()
     for n in (0, 1, 300):
         store, mine = MeasurementStore(folder / f"of-{n}"), np.arange(n) % 4
-        shapes = [one_way_counts(mine, 4), pair_counts(mine, mine, 4, 4), *tree_counts(mine, 2, _DEPTH)]
+        shapes = [
+            one_way_counts(mine, 4),
+            pair_counts(mine, mine, 4, 4),
+            *tree_counts(mine, 2, _DEPTH),
+        ]
         for k, counts in enumerate(shapes):
             store.get_or_measure(block(4.0, f"block {k}"), partial(np.copy, counts), NoiseStream())
         tapes.add(canonical_string(store.tape()))
-    return Finding(held=tapes == {canonical_string(reserved)}, figures={"tapes": len(tapes)},
-                   said=f"counts of 0, 1 and 300 patients left {len(tapes)} different tapes, to be 1 and the reserved event")
+    return Finding(
+        held=tapes == {canonical_string(reserved)},
+        figures={"tapes": len(tapes)},
+        said=(
+            f"counts of 0, 1 and 300 patients left {len(tapes)} different tapes, to be 1 and the"
+            " reserved event"
+        ),
+    )
 
 
 def moved_by_one(_folder: Path) -> Finding:
-    """One patient more, at any place of the table, in every kind of block; the sum of what moves."""
+    """One patient more, at any place of the table, in every kind of block; the sum of what
+    moves.
+    """
     rng, worst = np.random.default_rng(0), 0
     for _ in range(50):
         table = rng.integers(0, (5, 3, 27), size=(int(rng.integers(1, 30)), 3))
         at = int(rng.integers(len(table)))
         for whole, less in zip(_blocks(table), _blocks(np.delete(table, at, axis=0)), strict=True):
-            worst = max(worst, int(np.abs(whole - less).sum()) if whole.shape == less.shape else 10**9)
-    return Finding(held=worst == 1, figures={"moved": worst}, said=f"one patient moved a block of counts by {worst} at most, to be 1")
+            worst = max(
+                worst, int(np.abs(whole - less).sum()) if whole.shape == less.shape else 10**9
+            )
+    return Finding(
+        held=worst == 1,
+        figures={"moved": worst},
+        said=f"one patient moved a block of counts by {worst} at most, to be 1",
+    )
 
 
 def _blocks(table: Array) -> list[Array]:
-    return [one_way_counts(table[:, 0], 5), pair_counts(table[:, 0], table[:, 1], 5, 3), *tree_counts(table[:, 2], 3, 3)]
+    return [
+        one_way_counts(table[:, 0], 5),
+        pair_counts(table[:, 0], table[:, 1], 5, 3),
+        *tree_counts(table[:, 2], 3, 3),
+    ]
 
 
 CHECKS = (
-    *(Check(name=f"one-way counts at epsilon {epsilon}", family="mechanisms", run=partial(one_way, float(epsilon), runs), long=long,
-            asks="a block of noisy counts keeps its claimed epsilon, also when an attempt dies and is run again")
-      for epsilon, runs, long in ((1, 60_000, False), (10, 30_000, False))),
-    *(Check(name=f"trees of counts at epsilon {epsilon}", family="mechanisms", run=partial(trees, float(epsilon), runs), long=long,
-            asks="a tree charged at full depth keeps its claimed epsilon")
-      for epsilon, runs, long in ((1, 60_000, True), (10, 2_000, False))),
-    Check(name="one-way counts at epsilon 1, many runs", family="mechanisms", run=partial(one_way, 1.0, 1_000_000), long=True,
-          asks="a block of noisy counts keeps its claimed epsilon, with a bound near it"),
-    Check(name="cells have noises of their own", family="mechanisms", run=independent,
-          asks="the noise of a cell is independent of that of all others: who knows their counts learns nothing about it"),
-    Check(name="counts are measured once", family="mechanisms", run=measured_once,
-          asks="a count that an attempt saw before it died is what every later attempt sees"),
-    Check(name="counts leave the same event whatever the rows", family="mechanisms", run=same_event,
-          asks="the tape of measured counts does not depend on rows"),
-    Check(name="one patient moves a block of counts by 1", family="mechanisms", run=moved_by_one,
-          asks="adding or removing one patient moves one cell of each block by 1"),
+    *(
+        Check(
+            name=f"one-way counts at epsilon {epsilon}",
+            family="mechanisms",
+            run=partial(one_way, float(epsilon), runs),
+            long=long,
+            asks=(
+                "a block of noisy counts keeps its claimed epsilon, also when an attempt dies and"
+                " is run again"
+            ),
+        )
+        for epsilon, runs, long in ((1, 60_000, False), (10, 30_000, False))
+    ),
+    *(
+        Check(
+            name=f"trees of counts at epsilon {epsilon}",
+            family="mechanisms",
+            run=partial(trees, float(epsilon), runs),
+            long=long,
+            asks="a tree charged at full depth keeps its claimed epsilon",
+        )
+        for epsilon, runs, long in ((1, 60_000, True), (10, 2_000, False))
+    ),
+    Check(
+        name="one-way counts at epsilon 1, many runs",
+        family="mechanisms",
+        run=partial(one_way, 1.0, 1_000_000),
+        long=True,
+        asks="a block of noisy counts keeps its claimed epsilon, with a bound near it",
+    ),
+    Check(
+        name="cells have noises of their own",
+        family="mechanisms",
+        run=independent,
+        asks=(
+            "the noise of a cell is independent of that of all others: who knows their counts"
+            " learns nothing about it"
+        ),
+    ),
+    Check(
+        name="counts are measured once",
+        family="mechanisms",
+        run=measured_once,
+        asks="a count that an attempt saw before it died is what every later attempt sees",
+    ),
+    Check(
+        name="counts leave the same event whatever the rows",
+        family="mechanisms",
+        run=same_event,
+        asks="the tape of measured counts does not depend on rows",
+    ),
+    Check(
+        name="one patient moves a block of counts by 1",
+        family="mechanisms",
+        run=moved_by_one,
+        asks="adding or removing one patient moves one cell of each block by 1",
+    ),
 )

@@ -1,9 +1,34 @@
 """All checks, in the order in which an audit performs them: the quick ones of each family first."""
+
 from __future__ import annotations
 
-from audit import adversary, canaries, chain_heads, cohorts, frozen_runs, mechanisms, neighbours, populations, sampler, secrets, stability, storm
+from audit import (
+    adversary,
+    canaries,
+    chain_heads,
+    cohorts,
+    frozen_runs,
+    mechanisms,
+    neighbours,
+    populations,
+    sampler,
+    secrets,
+    stability,
+    storm,
+)
 from audit.findings import Check
 
 CHECKS: tuple[Check, ...] = (
-    *sampler.CHECKS, *mechanisms.CHECKS, *neighbours.CHECKS, *canaries.CHECKS, *secrets.CHECKS, *stability.CHECKS, *cohorts.CHECKS,
-    *populations.CHECKS, *frozen_runs.CHECKS, *chain_heads.CHECKS, *adversary.CHECKS, *storm.CHECKS)
+    *sampler.CHECKS,
+    *mechanisms.CHECKS,
+    *neighbours.CHECKS,
+    *canaries.CHECKS,
+    *secrets.CHECKS,
+    *stability.CHECKS,
+    *cohorts.CHECKS,
+    *populations.CHECKS,
+    *frozen_runs.CHECKS,
+    *chain_heads.CHECKS,
+    *adversary.CHECKS,
+    *storm.CHECKS,
+)

@@ -1,4 +1,5 @@
 """What an audit asks, and what it found."""
+
 from __future__ import annotations
 
 import traceback
@@ -13,6 +14,7 @@ FAMILIES = ("mechanisms", "frozen mechanisms", "stability", "adaptive adversary"
 @dataclass(frozen=True, kw_only=True)
 class Finding:
     """The answer to one check. Audits run on simulated patients, so nothing in it is sensitive."""
+
     held: bool
     said: str  # one sentence: what was measured, beside what was claimed
     figures: Mapping[str, float] = field(default_factory=dict)
@@ -20,32 +22,47 @@ class Finding:
 
 @dataclass(frozen=True, kw_only=True)
 class Check:
-    """One question. `run` gets an empty folder of its own; whatever it raises counts as a breach found."""
+    """One question. `run` gets an empty folder of its own; whatever it raises counts as a breach
+    found.
+    """
+
     name: str
     family: str  # one of FAMILIES
-    asks: str    # the condition, in a sentence
+    asks: str  # the condition, in a sentence
     run: Callable[[Path], Finding]
     long: bool = False  # held by the long set alone
 
     def __post_init__(self) -> None:
         if self.family not in FAMILIES:
-            raise ValueError(f"check {self.name}: family must be one of {', '.join(FAMILIES)}, got {self.family!r}")
+            raise ValueError(
+                f"check {self.name}: family must be one of {', '.join(FAMILIES)}, got"
+                f" {self.family!r}"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
     """A check, what it found, and how long that took."""
+
     check: Check
     finding: Finding
     seconds: float
 
 
 def perform(check: Check, folder: Path) -> Answer:
-    """Runs one check. An exception is a finding that does not hold: the project's own guards stop many breaches by themselves."""
+    """Runs one check. An exception is a finding that does not hold: the project's own guards stop
+    many breaches by themselves.
+    """
     started = perf_counter()
     try:
         finding = check.run(folder)
     except Exception as error:
         place = traceback.extract_tb(error.__traceback__)[-1]
-        finding = Finding(held=False, said=f"stopped by {type(error).__name__} in {Path(place.filename).name}, {place.name}: {error}")
+        finding = Finding(
+            held=False,
+            said=(
+                f"stopped by {type(error).__name__} in {Path(place.filename).name}, {place.name}:"
+                f" {error}"
+            ),
+        )
     return Answer(check=check, finding=finding, seconds=perf_counter() - started)

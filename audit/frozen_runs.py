@@ -1,6 +1,8 @@
-"""Frozen mechanisms (privacy_rules.md, tests): with all mechanisms' outputs replaced by made-up answers, unrelated extracts give the same released
-bytes, references, MLflow entries and log lines. Whatever else of the rows came through would differ.
+"""Frozen mechanisms (privacy_rules.md, tests): with all mechanisms' outputs replaced by made-up
+answers, unrelated extracts give the same released bytes, references, MLflow entries and log lines.
+Whatever else of the rows came through would differ.
 """
+
 from __future__ import annotations
 
 import contextlib
@@ -38,14 +40,33 @@ from pipeline.stages import STAGES
 RELEASE = "audit-1"
 MOMENT = datetime(2026, 1, 1, tzinfo=UTC)
 SMALL: Mapping[str, Mapping[str, Any]] = {
-    "table": {"codes": 40, "steps": 15, "max_bins": 6, "critic_share": 0.1, "critic_steps": 3, "critic_batch": 50},
-    "pathway": {"steps": 4, "expected_batch_size": 60, "width": 8, "calibration_patients": 100, "passes": 1, "pass_patients": 100, "pass_steps": 2,
-                "candidates": 2, "pass_candidates": 2}}
+    "table": {
+        "codes": 40,
+        "steps": 15,
+        "max_bins": 6,
+        "critic_share": 0.1,
+        "critic_steps": 3,
+        "critic_batch": 50,
+    },
+    "pathway": {
+        "steps": 4,
+        "expected_batch_size": 60,
+        "width": 8,
+        "calibration_patients": 100,
+        "passes": 1,
+        "pass_patients": 100,
+        "pass_steps": 2,
+        "candidates": 2,
+        "pass_candidates": 2,
+    },
+}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Way:
-    """What is walked: a declared dataset; `declaration`: its text, where it is none of the project's. dvc: whether releases go through DVC."""
+    """What is walked: a declared dataset; `declaration`: its text, where it is none of the
+    project's. dvc: whether releases go through DVC.
+    """
 
     dataset: str
     declaration: str | None = None
@@ -59,7 +80,9 @@ COHORT = Way(dataset=cohort.DATASET, declaration=cohort.DECLARATION, dvc=False)
 
 @dataclass(frozen=True, eq=False)
 class Walked:
-    """One walk over all stages: what is visible of it, what was asked, and what the ledger holds for it."""
+    """One walk over all stages: what is visible of it, what was asked, and what the ledger holds
+    for it.
+    """
 
     seen: Seen
     answers: Answers
@@ -67,7 +90,9 @@ class Walked:
 
 
 def walk_frozen(way: Way, folder: Path, source: Path, score: float) -> Walked:
-    """All stages in a home of its own, with made-up answers. score: of all figures in the restricted report. Raises what a stage raises."""
+    """All stages in a home of its own, with made-up answers. score: of all figures in the
+    restricted report. Raises what a stage raises.
+    """
     home, answers = Home(folder / f"home of {source.name}"), Answers()
     with walking(way, home):
         with hurried(), answering(answers), listening() as said:
@@ -79,7 +104,9 @@ def walk_frozen(way: Way, folder: Path, source: Path, score: float) -> Walked:
 
 @contextmanager
 def walking(way: Way, home: Home) -> Iterator[None]:
-    """`home` is the state, made here; the clock of the ledger stands still; somebody may edit the code between two walks."""
+    """`home` is the state, made here; the clock of the ledger stands still; somebody may edit the
+    code between two walks.
+    """
     home.root.mkdir(parents=True)
     if way.declaration is not None:
         files.write_text(home.root / "datasets" / f"{way.dataset}.yaml", way.declaration)
@@ -91,7 +118,9 @@ def walking(way: Way, home: Home) -> Iterator[None]:
 
     with ExitStack() as patches:
         patches.enter_context(at_home(home.root))
-        patches.enter_context(patch("pipeline.ledger.chain.datetime", SimpleNamespace(now=lambda _: MOMENT)))
+        patches.enter_context(
+            patch("pipeline.ledger.chain.datetime", SimpleNamespace(now=lambda _: MOMENT))
+        )
         patches.enter_context(patch("pipeline.ledger.chain.new_salt", lambda: "0" * 32))
         patches.enter_context(patch("pipeline.restricted.train.new_token", lambda: "0" * 32))
         patches.enter_context(patch.object(tracking, "code_version", lambda _: "one version"))
@@ -102,29 +131,51 @@ def walking(way: Way, home: Home) -> Iterator[None]:
 
 
 def walk(way: Way, home: Home, source: Path, score: float | None = None) -> Workspace:
-    """All stages in this process, as `python -m pipeline <stage>` runs them, in a workspace of their own."""
+    """All stages in this process, as `python -m pipeline <stage>` runs them, in a workspace of
+    their own.
+    """
     settings = YAML(typ="safe").load((project_root() / "params.yaml").read_text(encoding="utf-8"))
     settings["train"] |= {**way.train, "device": "cpu", "checkpoint_steps": 1}
     settings["evaluate"]["max_rows"] = 100
     YAML().dump(settings, home.root / "params.yaml")
-    made = workspace.make(home, workspace.Request(release_id=RELEASE, dataset=way.dataset, source=str(source), label="one label",
-                                                  extract_date=date(2022, 12, 31), rows=60))
+    made = workspace.make(
+        home,
+        workspace.Request(
+            release_id=RELEASE,
+            dataset=way.dataset,
+            source=str(source),
+            label="one label",
+            extract_date=date(2022, 12, 31),
+            rows=60,
+        ),
+    )
     text = made.params.read_text(encoding="utf-8").splitlines()
-    made.params.write_text("\n".join("  data_id: fixed" if line.startswith("  data_id:") else line for line in text) + "\n", encoding="utf-8")
+    made.params.write_text(
+        "\n".join("  data_id: fixed" if line.startswith("  data_id:") else line for line in text)
+        + "\n",
+        encoding="utf-8",
+    )
     declared = read_schema(made.dataset)
     _open(home, declared)
     with contextlib.chdir(made.root):
         for name, stage in STAGES.items():
             clock = monotonic()
-            import_module(stage.module).run(made, params.load(made.params), read_schema(made.dataset))
-            tracking.note(made, stage=name, started=MOMENT, seconds=monotonic() - clock, status="FINISHED")
+            import_module(stage.module).run(
+                made, params.load(made.params), read_schema(made.dataset)
+            )
+            tracking.note(
+                made, stage=name, started=MOMENT, seconds=monotonic() - clock, status="FINISHED"
+            )
             if name == "evaluate" and score is not None:
                 _say_everywhere(score, made.restricted.report)
     return made
 
 
 def _say_everywhere(score: float, report: Path) -> None:
-    """Puts one number in the place of all figures of the report, so that whatever decides by them decides differently in another walk."""
+    """Puts one number in the place of all figures of the report, so that whatever decides by them
+    decides differently in another walk.
+    """
+
     def told(value: Any) -> Any:
         if isinstance(value, Mapping):
             return {key: told(item) for key, item in value.items()}
@@ -139,13 +190,25 @@ def _open(home: Home, declared: Schema) -> None:
     facts = declared.population
     home.state.mkdir(parents=True, exist_ok=True)
     Ledger(home.ledger).open_population(
-        facts.name, universe=facts.universe, nominal_size=facts.nominal_size, epsilon=facts.epsilon, delta=facts.delta,
-        ceiling_epsilon=facts.ceiling_epsilon, kind=facts.kind, reason="an audit", by="audit")
+        facts.name,
+        universe=facts.universe,
+        nominal_size=facts.nominal_size,
+        epsilon=facts.epsilon,
+        delta=facts.delta,
+        ceiling_epsilon=facts.ceiling_epsilon,
+        kind=facts.kind,
+        reason="an audit",
+        by="audit",
+    )
 
 
 def difference(first: Walked, other: Walked) -> str | None:
-    """What tells two walks apart, in words; None where nothing does and each ran exactly what was charged."""
-    if [(a.mechanism, a.shape) for a in first.answers.asked] != [(a.mechanism, a.shape) for a in other.answers.asked]:
+    """What tells two walks apart, in words; None where nothing does and each ran exactly what was
+    charged.
+    """
+    if [(a.mechanism, a.shape) for a in first.answers.asked] != [
+        (a.mechanism, a.shape) for a in other.answers.asked
+    ]:
         return "which mechanisms run, or over how many cells, depends on rows"
     if names := differences(first.seen, other.seen):
         return f"{len(names)} visible things depend on rows, such as {', '.join(names[:5])}"
@@ -162,9 +225,20 @@ def compared(walks: Iterable[Walked]) -> Finding:
         n_walks += 1
         if said := difference(first, other):
             return Finding(held=False, said=said)
-    figures = {"extracts": n_walks, "mechanisms": len(first.answers.asked), "visible": len(first.seen)}
-    return Finding(held=True, figures=figures, said=f"{n_walks} extracts, the same answers of {len(first.answers.asked)} runs of mechanisms: all "
-                                                    f"{len(first.seen)} visible things are equal, and what ran is what was charged")
+    figures = {
+        "extracts": n_walks,
+        "mechanisms": len(first.answers.asked),
+        "visible": len(first.seen),
+    }
+    return Finding(
+        held=True,
+        figures=figures,
+        said=(
+            f"{n_walks} extracts, the same answers of {len(first.answers.asked)} runs of"
+            f" mechanisms: all {len(first.seen)} visible things are equal, and what ran is what was"
+            " charged"
+        ),
+    )
 
 
 def _registry(folder: Path) -> Finding:
@@ -177,19 +251,41 @@ def _registry(folder: Path) -> Finding:
 
 
 def _cohort(folder: Path) -> Finding:
-    return compared(walk_frozen(COHORT, folder, extract.write(folder / name), score)
-                    for (name, extract), score in zip(unrelated().items(), (1.0, 0.0, 1e9), strict=True))
+    return compared(
+        walk_frozen(COHORT, folder, extract.write(folder / name), score)
+        for (name, extract), score in zip(unrelated().items(), (1.0, 0.0, 1e9), strict=True)
+    )
 
 
 def unrelated() -> dict[str, cohort.Extract]:
-    """Three extracts that have nothing in common: ordinary patients, others with every oddity, nobody."""
+    """Three extracts that have nothing in common: ordinary patients, others with every oddity,
+    nobody.
+    """
     odd = sum(cohort.odd_patients(5001).values(), cohort.extract(40, 2, first=901))
-    return {"ordinary patients": cohort.extract(80, 1), "nobody": cohort.Extract(), "odd patients": odd}
+    return {
+        "ordinary patients": cohort.extract(80, 1),
+        "nobody": cohort.Extract(),
+        "odd patients": odd,
+    }
 
 
 CHECKS: tuple[Check, ...] = (
-    Check(name="a registry, frozen", family="frozen mechanisms", run=_registry,
-          asks="with all mechanisms' outputs made up, two unrelated registry extracts give the same released bytes, MLflow entries and log lines"),
-    Check(name="a cohort, frozen", family="frozen mechanisms", run=_cohort,
-          asks="the same for ordinary patients, for patients with every oddity of rows, and for nobody: no row stops a run"),
+    Check(
+        name="a registry, frozen",
+        family="frozen mechanisms",
+        run=_registry,
+        asks=(
+            "with all mechanisms' outputs made up, two unrelated registry extracts give the same"
+            " released bytes, MLflow entries and log lines"
+        ),
+    ),
+    Check(
+        name="a cohort, frozen",
+        family="frozen mechanisms",
+        run=_cohort,
+        asks=(
+            "the same for ordinary patients, for patients with every oddity of rows, and for"
+            " nobody: no row stops a run"
+        ),
+    ),
 )

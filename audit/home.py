@@ -1,4 +1,7 @@
-"""A home of its own for an audit: nothing that the machine's environment says of the real one reaches it, its ledger least of all."""
+"""A home of its own for an audit: nothing that the machine's environment says of the real one
+reaches it, its ledger least of all.
+"""
+
 from __future__ import annotations
 
 import os
@@ -14,7 +17,9 @@ OURS = "SYNDASERA_"
 
 @contextmanager
 def at_home(root: Path) -> Iterator[None]:
-    """`root` is the home while the block runs; every other variable of this project is unset, and comes back after."""
+    """`root` is the home while the block runs; every other variable of this project is unset, and
+    comes back after.
+    """
     with patch.dict(os.environ):
         for name in [name for name in os.environ if name.startswith(OURS)]:
             del os.environ[name]

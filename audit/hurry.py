@@ -1,4 +1,7 @@
-"""Fewer steps where models are fitted to noisy counts: no row is read there, so an audit loses nothing but time."""
+"""Fewer steps where models are fitted to noisy counts: no row is read there, so an audit loses
+nothing but time.
+"""
+
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
@@ -18,7 +21,10 @@ STEPS, DRAWS = 2, 200
 @contextmanager
 def hurried() -> Iterator[None]:
     """Heads, calibration and target heads take two steps each. What reads rows stays as it is."""
-    def few(parameters: Iterable[Tensor], loss: Callable[[], Tensor], steps: int, rate: float) -> None:
+
+    def few(
+        parameters: Iterable[Tensor], loss: Callable[[], Tensor], steps: int, rate: float
+    ) -> None:
         descend(parameters, loss, min(steps, STEPS), rate)
 
     with ExitStack() as patches:

@@ -1,8 +1,11 @@
-"""The training loops themselves, watched: what each step reads, adds up, divides by and leaves behind.
+"""The training loops themselves, watched: what each step reads, adds up, divides by and leaves
+behind.
 
-A watched mechanism is the real one that keeps what passes through it. The gradients of the sampled patients are made again, one patient and
-one backward pass at a time, and clipped by definition: their sum is what a loop must hand to `noisy_gradient`.
+A watched mechanism is the real one that keeps what passes through it. The gradients of the sampled
+patients are made again, one patient and one backward pass at a time, and clipped by definition:
+their sum is what a loop must hand to `noisy_gradient`.
 """
+
 from __future__ import annotations
 
 import shutil
@@ -33,18 +36,21 @@ Sums = dict[str, Tensor]
 
 _PATIENTS = 60
 _STEPS, _CHECKPOINT = 6, 2
-_QUIET = 1e-5     # noise multiplier of a training that shows its divisor; its normals are at most 10 times that
+# noise multiplier of a training that shows its divisor; its normals are at most 10 times that
+_QUIET = 1e-5
 _ROUNDING = 1e-4  # of float32 sums, in units of the clip norm
 
 
 @dataclass(frozen=True)
 class Step:
     """What passed through the mechanism in one step."""
+
     n_patients: int  # given to the sampler
-    sampled: Array   # int64 [b]
-    weights: Sums    # at the time
-    total: Sums      # of all clipped sums
-    noise: Array     # noisy gradient x public divisor - total, in units of the accounted standard deviation, [p]
+    sampled: Array  # int64 [b]
+    weights: Sums  # at the time
+    total: Sums  # of all clipped sums
+    # noisy gradient x public divisor - total, in units of the accounted standard deviation, [p]
+    noise: Array
 
 
 def watched(mechanism: DpSgd, seen: list[Step]) -> DpSgd:
@@ -58,49 +64,104 @@ def watched(mechanism: DpSgd, seen: list[Step]) -> DpSgd:
 
         def noisy_gradient(self, clipped_sums: Any, like: Any, noise: NoiseStream) -> Sums:
             parts = list(clipped_sums)
-            total = {name: sum((part[name] for part in parts), torch.zeros_like(value)).detach().clone() for name, value in like.items()}
+            total = {
+                name: sum((part[name] for part in parts), torch.zeros_like(value)).detach().clone()
+                for name, value in like.items()
+            }
             noisy = super().noisy_gradient(parts, like, noise)
-            deviations = [((noisy[name].double() * self.expected_batch_size - total[name].double())
-                           / (self.noise_multiplier * self.l2_clip_norm)).flatten() for name in like]
-            n_patients, sampled = drawn[-1] if len(drawn) == len(seen) + 1 else (-1, np.zeros(0, dtype=np.int64))  # -1: not one sample per step
-            seen.append(Step(n_patients, sampled, {name: value.detach().clone() for name, value in like.items()}, total,
-                             torch.cat(deviations).numpy()))
+            deviations = [
+                (
+                    (noisy[name].double() * self.expected_batch_size - total[name].double())
+                    / (self.noise_multiplier * self.l2_clip_norm)
+                ).flatten()
+                for name in like
+            ]
+            # -1: not one sample per step
+            n_patients, sampled = (
+                drawn[-1] if len(drawn) == len(seen) + 1 else (-1, np.zeros(0, dtype=np.int64))
+            )
+            seen.append(
+                Step(
+                    n_patients,
+                    sampled,
+                    {name: value.detach().clone() for name, value in like.items()},
+                    total,
+                    torch.cat(deviations).numpy(),
+                )
+            )
             return noisy
 
     return Watched(**asdict(mechanism))
 
 
 def mechanism(noise_multiplier: float = 1.0) -> DpSgd:
-    return DpSgd(steps=_STEPS, sampling_probability=0.25, l2_clip_norm=0.3, noise_multiplier=noise_multiplier, expected_batch_size=15.0)
+    return DpSgd(
+        steps=_STEPS,
+        sampling_probability=0.25,
+        l2_clip_norm=0.3,
+        noise_multiplier=noise_multiplier,
+        expected_batch_size=15.0,
+    )
 
 
 def clipped(loop: Loop, step: Step, clip: float) -> Tensor:
-    """The definition: every sampled patient's gradient over all of his or her rows, scaled to the clip norm at most; their sum, [p]."""
+    """The definition: every sampled patient's gradient over all of his or her rows, scaled to the
+    clip norm at most; their sum, [p].
+    """
     total = torch.zeros(sum(value.numel() for value in step.weights.values()), dtype=torch.float64)
     for patient in step.sampled.tolist():
-        gradient = torch.cat([part.flatten() for part in loop.gradient(patient, step.weights)]).double()
+        gradient = torch.cat(
+            [part.flatten() for part in loop.gradient(patient, step.weights)]
+        ).double()
         total += gradient * min(1.0, clip / max(float(gradient.norm()), 1e-30))
     return total
 
 
 def as_claimed(name: str, folder: Path) -> Finding:
-    """Every step: a sample of all patients, the sum of the sampled ones' clipped gradients, the accounted noise, the public divisor.
+    """Every step: a sample of all patients, the sum of the sampled ones' clipped gradients, the
+    accounted noise, the public divisor.
 
     The divisor is looked at in a second training with next to no noise.
     """
     loop, seen, quiet = LOOPS[name](_PATIENTS), list[Step](), list[Step]()
     for noise_multiplier, steps in ((1.0, seen), (_QUIET, quiet)):
-        loop.run(watched(mechanism(noise_multiplier), steps), tape=Tape(), noise=NoiseStream(), checkpoint=folder / f"{noise_multiplier}",
-                 checkpoint_steps=_CHECKPOINT, progress=lambda line: None)
-    off = max(float((torch.cat([part.flatten() for part in step.total.values()]).double() - clipped(loop, step, mechanism().l2_clip_norm)).norm())
-              for step in seen)
+        loop.run(
+            watched(mechanism(noise_multiplier), steps),
+            tape=Tape(),
+            noise=NoiseStream(),
+            checkpoint=folder / f"{noise_multiplier}",
+            checkpoint_steps=_CHECKPOINT,
+            progress=lambda line: None,
+        )
+    off = max(
+        float(
+            (
+                torch.cat([part.flatten() for part in step.total.values()]).double()
+                - clipped(loop, step, mechanism().l2_clip_norm)
+            ).norm()
+        )
+        for step in seen
+    )
     of_all = all(step.n_patients == _PATIENTS for step in seen)
     p = float(stats.kstest(np.concatenate([step.noise for step in seen]), "norm").pvalue)
     divided = max(float(np.abs(step.noise).max()) for step in quiet) * _QUIET
-    held = len(seen) == _STEPS and of_all and off <= _ROUNDING and p > 1 - SURE and divided <= 10 * _QUIET
-    return Finding(held=held, figures={"steps": len(seen), "off": off, "p": p, "divided_off": divided}, said=(
-        f"{name}: {len(seen)} steps of {_STEPS}, samples of {'all' if of_all else 'not all'} patients, sums off by {off:.1e} from the clipped "
-        f"gradients of the sampled ones, noise of the accounted scale with p = {p:.2g}, quotients off by {divided:.1e} from the public divisor"))
+    held = (
+        len(seen) == _STEPS
+        and of_all
+        and off <= _ROUNDING
+        and p > 1 - SURE
+        and divided <= 10 * _QUIET
+    )
+    return Finding(
+        held=held,
+        figures={"steps": len(seen), "off": off, "p": p, "divided_off": divided},
+        said=(
+            f"{name}: {len(seen)} steps of {_STEPS}, samples of {'all' if of_all else 'not all'}"
+            f" patients, sums off by {off:.1e} from the clipped gradients of the sampled ones,"
+            f" noise of the accounted scale with p = {p:.2g}, quotients off by {divided:.1e} from"
+            " the public divisor"
+        ),
+    )
 
 
 def same_event(name: str, folder: Path) -> Finding:
@@ -108,12 +169,24 @@ def same_event(name: str, folder: Path) -> Finding:
     tapes = set()
     for n in (0, 1, _PATIENTS):
         tape = Tape()
-        LOOPS[name](n).run(mechanism(), tape=tape, noise=NoiseStream(), checkpoint=folder / f"of-{n}", checkpoint_steps=_CHECKPOINT,
-                           progress=lambda line: None)
+        LOOPS[name](n).run(
+            mechanism(),
+            tape=tape,
+            noise=NoiseStream(),
+            checkpoint=folder / f"of-{n}",
+            checkpoint_steps=_CHECKPOINT,
+            progress=lambda line: None,
+        )
         tapes.add(canonical_string(tape.event))
     held = tapes == {canonical_string(composed([mechanism().dp_event]))}
-    return Finding(held=held, figures={"tapes": len(tapes)}, said=(
-        f"{name}: trained on 0, 1 and {_PATIENTS} patients, the tape {'was the reserved event each time' if held else 'was not the reserved event'}"))
+    return Finding(
+        held=held,
+        figures={"tapes": len(tapes)},
+        said=(
+            f"{name}: trained on 0, 1 and {_PATIENTS} patients, the tape"
+            f" {'was the reserved event each time' if held else 'was not the reserved event'}"
+        ),
+    )
 
 
 class _Died(Exception):
@@ -121,7 +194,10 @@ class _Died(Exception):
 
 
 def resumed(name: str, folder: Path) -> Finding:
-    """One attempt dies after its second checkpoint; two others go on from copies of it. No step's noise is any other's."""
+    """One attempt dies after its second checkpoint; two others go on from copies of it. No step's
+    noise is any other's.
+    """
+
     def die(line: str) -> None:
         if f"step {2 * _CHECKPOINT}/" in line:
             raise _Died
@@ -134,37 +210,77 @@ def resumed(name: str, folder: Path) -> Finding:
         shutil.copytree(folder / "first", folder / f"again-{k}")
         _attempt(name, steps, folder / f"again-{k}", lambda line: None)
     noises = [step.noise for steps in seen for step in steps]
-    repeated = sum(bool(np.abs(one - other).max() < 1e-2) for one, other in combinations(noises, 2))  # float32 blurs the last digits
+    # float32 blurs the last digits
+    repeated = sum(bool(np.abs(one - other).max() < 1e-2) for one, other in combinations(noises, 2))
     done = [len(steps) for steps in seen]
     strange = sorted(held_by_checkpoint - LOOPS[name](0).kept)
-    held = repeated == 0 and done == [2 * _CHECKPOINT, *[_STEPS - 2 * _CHECKPOINT] * 2] and not strange
-    return Finding(held=held, figures={"steps": len(noises), "repeated": repeated}, said=(
-        f"{name}: of the noises of {len(noises)} steps, {repeated} pairs are equal, over an attempt that died and two that went on from its "
-        f"checkpoint; the checkpoint holds {'weights, moments and the step only' if not strange else 'also ' + ', '.join(strange)}"))
+    held = (
+        repeated == 0 and done == [2 * _CHECKPOINT, *[_STEPS - 2 * _CHECKPOINT] * 2] and not strange
+    )
+    return Finding(
+        held=held,
+        figures={"steps": len(noises), "repeated": repeated},
+        said=(
+            f"{name}: of the noises of {len(noises)} steps, {repeated} pairs are equal, over an"
+            " attempt that died and two that went on from its "
+            "checkpoint; the checkpoint holds"
+            f" {'weights, moments and the step only' if not strange else 'also ' + ', '.join(strange)}"
+        ),
+    )
 
 
 def _attempt(name: str, steps: list[Step], folder: Path, progress: Callable[[str], None]) -> None:
     folder.mkdir(exist_ok=True)
-    LOOPS[name](_PATIENTS).run(watched(mechanism(), steps), tape=Tape(), noise=NoiseStream(), checkpoint=folder, checkpoint_steps=_CHECKPOINT,
-                               progress=progress)
+    LOOPS[name](_PATIENTS).run(
+        watched(mechanism(), steps),
+        tape=Tape(),
+        noise=NoiseStream(),
+        checkpoint=folder,
+        checkpoint_steps=_CHECKPOINT,
+        progress=progress,
+    )
 
 
 def _in_checkpoint(folder: Path) -> set[str]:
-    """Kinds of what a checkpoint's folder holds: the first part of the names of tensors, keys of the metadata, other files."""
+    """Kinds of what a checkpoint's folder holds: the first part of the names of tensors, keys of
+    the metadata, other files.
+    """
     kinds = set()
     for file in folder.iterdir():
         if file.suffix != ".safetensors":
             kinds.add(file.name)
             continue
         with safe_open(file, framework="pt") as stored:
-            kinds |= {key.replace("/", ".").split(".")[0] for key in list(stored.keys())} | set(stored.metadata() or {})
+            kinds |= {key.replace("/", ".").split(".")[0] for key in list(stored.keys())} | set(
+                stored.metadata() or {}
+            )
     return kinds
 
 
-CHECKS = tuple(check for name in LOOPS for check in (
-    Check(name=f"{name} training runs its mechanism", family="mechanisms", run=partial(as_claimed, name),
-          asks="each step of the real loop is a Poisson sample, clipped sums, noise and a public divisor, and nothing else"),
-    Check(name=f"{name} training leaves the same event whatever the rows", family="mechanisms", run=partial(same_event, name),
-          asks="steps are fixed; an empty table is trained on as any other"),
-    Check(name=f"{name} training draws fresh noise after a resume", family="mechanisms", run=partial(resumed, name),
-          asks="a checkpoint holds no noise state, and a resume draws a fresh key")))
+CHECKS = tuple(
+    check
+    for name in LOOPS
+    for check in (
+        Check(
+            name=f"{name} training runs its mechanism",
+            family="mechanisms",
+            run=partial(as_claimed, name),
+            asks=(
+                "each step of the real loop is a Poisson sample, clipped sums, noise and a public"
+                " divisor, and nothing else"
+            ),
+        ),
+        Check(
+            name=f"{name} training leaves the same event whatever the rows",
+            family="mechanisms",
+            run=partial(same_event, name),
+            asks="steps are fixed; an empty table is trained on as any other",
+        ),
+        Check(
+            name=f"{name} training draws fresh noise after a resume",
+            family="mechanisms",
+            run=partial(resumed, name),
+            asks="a checkpoint holds no noise state, and a resume draws a fresh key",
+        ),
+    )
+)

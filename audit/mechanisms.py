@@ -1,4 +1,7 @@
-"""Audits of single mechanisms, white box: counts, DP-SGD steps, their parts, and the loops that run them."""
+"""Audits of single mechanisms, white box: counts, DP-SGD steps, their parts, and the loops that run
+them.
+"""
+
 from __future__ import annotations
 
 from audit import batches, counts, descent, loops

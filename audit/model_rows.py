@@ -1,4 +1,7 @@
-"""An invented extract in the form that the models read, oddities and all: what ingest would drop must not break a bound either."""
+"""An invented extract in the form that the models read, oddities and all: what ingest would drop
+must not break a bound either.
+"""
+
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -8,35 +11,66 @@ import polars as pl
 from audit.people import PEOPLE, VISITS, Extract
 
 ID = "patient_id"
-_STATIC = {"sex": pl.String, "site": pl.String, "stage": pl.String, "cost": pl.Float64, "relapse": pl.String}
+_STATIC = {
+    "sex": pl.String,
+    "site": pl.String,
+    "stage": pl.String,
+    "cost": pl.Float64,
+    "relapse": pl.String,
+}
 
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """patients: patient_id and static columns, in any order; events: an event log. Both may hold whatever an extract holds."""
+    """patients: patient_id and static columns, in any order; events: an event log. Both may hold
+    whatever an extract holds.
+    """
 
     patients: pl.DataFrame
     events: pl.DataFrame
 
     def after(self, newcomer: Rows) -> Rows:
         """The newcomer's rows first, then these: whoever goes by position is found out."""
-        return Rows(pl.concat([newcomer.patients, self.patients]), pl.concat([newcomer.events, self.events]))
+        return Rows(
+            pl.concat([newcomer.patients, self.patients]), pl.concat([newcomer.events, self.events])
+        )
 
 
 def model_rows(extract: Extract) -> Rows:
-    """No cleaning, no caps: a second row of a patient, an unknown category, a number that is none all stay."""
-    people = pl.DataFrame(_wide(extract.people, len(PEOPLE)), schema=dict.fromkeys(PEOPLE, pl.String), orient="row")
-    visits = pl.DataFrame(_wide(extract.visits, len(VISITS)), schema=dict.fromkeys(VISITS, pl.String), orient="row")
-    cells = [pl.col(name).replace("", None).cast(kind, strict=False) for name, kind in _STATIC.items()]
+    """No cleaning, no caps: a second row of a patient, an unknown category, a number that is none
+    all stay.
+    """
+    people = pl.DataFrame(
+        _wide(extract.people, len(PEOPLE)), schema=dict.fromkeys(PEOPLE, pl.String), orient="row"
+    )
+    visits = pl.DataFrame(
+        _wide(extract.visits, len(VISITS)), schema=dict.fromkeys(VISITS, pl.String), orient="row"
+    )
+    cells = [
+        pl.col(name).replace("", None).cast(kind, strict=False) for name, kind in _STATIC.items()
+    ]
     patients = people.select(pl.col("id").cast(pl.Int64).alias(ID), *cells, _day("joined"))
-    ends = people.select("id", date="left", kind=pl.lit("LEFT"), code="reason", intent=pl.lit(""), dose=pl.lit(""))
-    dated = pl.concat([visits, ends]).with_columns(pl.col("id").cast(pl.Int64).alias(ID), _day("date"))
+    ends = people.select(
+        "id", date="left", kind=pl.lit("LEFT"), code="reason", intent=pl.lit(""), dose=pl.lit("")
+    )
+    dated = pl.concat([visits, ends]).with_columns(
+        pl.col("id").cast(pl.Int64).alias(ID), _day("date")
+    )
     origin = patients.unique(ID, keep="first", maintain_order=True).select(ID, "joined")
     log = dated.join(origin, on=ID, how="left", maintain_order="left").select(
-        ID, (pl.col("date") - pl.col("joined")).dt.total_days().cast(pl.Int32).alias("day"), pl.col("kind").alias("type"),
-        *(pl.col(name).replace("", None) for name in ("code", "intent")), pl.col("dose").cast(pl.Float64, strict=False))
+        ID,
+        (pl.col("date") - pl.col("joined")).dt.total_days().cast(pl.Int32).alias("day"),
+        pl.col("kind").alias("type"),
+        *(pl.col(name).replace("", None) for name in ("code", "intent")),
+        pl.col("dose").cast(pl.Float64, strict=False),
+    )
     told = log.filter(pl.col("day").is_not_null()).sort(ID, "day", maintain_order=True)
-    return Rows(patients, told.select(ID, pl.int_range(pl.len(), dtype=pl.Int32).over(ID).alias("seq"), pl.exclude(ID)))
+    return Rows(
+        patients,
+        told.select(
+            ID, pl.int_range(pl.len(), dtype=pl.Int32).over(ID).alias("seq"), pl.exclude(ID)
+        ),
+    )
 
 
 def _day(name: str) -> pl.Expr:

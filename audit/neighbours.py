@@ -1,9 +1,12 @@
-"""Neighbouring extracts: for every function between rows and noise, one patient more moves what a mechanism is given by no more than it claims.
+"""Neighbouring extracts: for every function between rows and noise, one patient more moves what a
+mechanism is given by no more than it claims.
 
-Both neighbours go through the real `synthesizer.fit`, and all mechanisms give both the same made-up answers, so that every choice that follows
-from noisy outputs is the same. What is compared is what reaches the mechanisms. DP-SGD's samples are everybody, so that the sums are of the same
-patients, but for the one. Distance: L2; of counts one cell by one, exactly.
+Both neighbours go through the real `synthesizer.fit`, and all mechanisms give both the same made-up
+answers, so that every choice that follows from noisy outputs is the same. What is compared is what
+reaches the mechanisms. DP-SGD's samples are everybody, so that the sums are of the same patients,
+but for the one. Distance: L2; of counts one cell by one, exactly.
 """
+
 from __future__ import annotations
 
 import dataclasses
@@ -37,12 +40,29 @@ from pipeline.schema.values import Schema
 from pipeline.simulator.simulate import simulate
 
 ROUNDING = 1e-4  # of a clip norm: sums of float32
-FIRST = 13_001   # id of a newcomer
+FIRST = 13_001  # id of a newcomer
 SMALL: Mapping[str, Mapping[str, Any]] = {
-    "table": {"codes": 20, "steps": 2, "max_bins": 6, "critic_share": 0.1, "critic_steps": 2, "critic_batch": 40, "critic_width": 8,
-              "critic_clip_norm": 0.02},
-    "pathway": {"steps": 2, "expected_batch_size": 40, "width": 6, "calibration_patients": 30, "passes": 0, "candidates": 2, "micro_batch": 7,
-                "l2_clip_norm": 0.2}}  # clip norms so small that every gradient is cut
+    "table": {
+        "codes": 20,
+        "steps": 2,
+        "max_bins": 6,
+        "critic_share": 0.1,
+        "critic_steps": 2,
+        "critic_batch": 40,
+        "critic_width": 8,
+        "critic_clip_norm": 0.02,
+    },
+    "pathway": {
+        "steps": 2,
+        "expected_batch_size": 40,
+        "width": 6,
+        "calibration_patients": 30,
+        "passes": 0,
+        "candidates": 2,
+        "micro_batch": 7,
+        "l2_clip_norm": 0.2,
+    },
+}  # clip norms so small that every gradient is cut
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,37 +83,68 @@ def planned(schema: Schema, settings: Mapping[str, Mapping[str, Any]] = SMALL) -
 def fit(schema: Schema, made: Plan, rows: Rows, folder: Path) -> Fitted:
     """The real fit, with made-up answers; keeps what every mechanism was given."""
     answers, tape = Answers(keeps=True), Tape()
-    with hurried(), answering(answers), patch.object(DpSgd, "sample", lambda mechanism, n_patients, noise: np.arange(n_patients)):
-        synthesizer.fit(schema, rows.patients, rows.events.lazy(), made, store=MeasurementStore(folder / "counts"), tape=tape, noise=NoiseStream(),
-                        checkpoint=folder, progress=logging.getLogger(__name__).debug, checkpoint_steps=1)
+    with (
+        hurried(),
+        answering(answers),
+        patch.object(DpSgd, "sample", lambda mechanism, n_patients, noise: np.arange(n_patients)),
+    ):
+        synthesizer.fit(
+            schema,
+            rows.patients,
+            rows.events.lazy(),
+            made,
+            store=MeasurementStore(folder / "counts"),
+            tape=tape,
+            noise=NoiseStream(),
+            checkpoint=folder,
+            progress=logging.getLogger(__name__).debug,
+            checkpoint_steps=1,
+        )
     return Fitted(answers.asked, canonical_string(answers.event), canonical_string(tape.event))
 
 
 def faults(made: Plan, before: Fitted, after: Fitted) -> list[str]:
     """What is wrong with two neighbours' fits: sentences, none where every bound holds."""
     found = [*_of_plan(made, before), *_of_plan(made, after)]
-    if [(one.mechanism, one.shape) for one in before.asked] != [(one.mechanism, one.shape) for one in after.asked]:
+    if [(one.mechanism, one.shape) for one in before.asked] != [
+        (one.mechanism, one.shape) for one in after.asked
+    ]:
         return [*found, "which mechanisms run, or over how many cells, depends on the newcomer"]
     for old, new in zip(before.asked, after.asked, strict=True):
         moved = new.handed.astype(np.float64) - old.handed
         distance = float(np.linalg.norm(moved))
-        if not distance <= old.bound * (1 + (0 if isinstance(old.mechanism, NoisyCounts) else ROUNDING)):
+        if not distance <= old.bound * (
+            1 + (0 if isinstance(old.mechanism, NoisyCounts) else ROUNDING)
+        ):
             found.append(f"{old.name} moves by {distance:.6g}, its sensitivity is {old.bound:g}")
     return found
 
 
 def furthest(before: Fitted, after: Fitted, kind: type) -> float:
     """The largest movement of a kind of mechanism, as a part of the claimed sensitivity."""
-    return max(float(np.linalg.norm(new.handed.astype(np.float64) - old.handed)) / old.bound
-               for old, new in zip(before.asked, after.asked, strict=True) if isinstance(old.mechanism, kind))
+    return max(
+        float(np.linalg.norm(new.handed.astype(np.float64) - old.handed)) / old.bound
+        for old, new in zip(before.asked, after.asked, strict=True)
+        if isinstance(old.mechanism, kind)
+    )
 
 
 def _of_plan(made: Plan, fitted: Fitted) -> Iterable[str]:
-    """Each count of the plan once and exactly as planned, each step of DP-SGD as planned, and the tape tells what ran."""
+    """Each count of the plan once and exactly as planned, each step of DP-SGD as planned, and the
+    tape tells what ran.
+    """
     assert made.pathway is not None
-    counts = [*made.table.counts(made.table_scale).values(), *made.pathway.counts(made.pathway_scale).values()]
+    counts = [
+        *made.table.counts(made.table_scale).values(),
+        *made.pathway.counts(made.pathway_scale).values(),
+    ]
     critic = made.table.critic(made.table_scale)
-    steps = [mechanism for mechanism in (critic, made.pathway.sgd(made.pathway_scale)) if mechanism is not None for _ in range(mechanism.steps)]
+    steps = [
+        mechanism
+        for mechanism in (critic, made.pathway.sgd(made.pathway_scale))
+        if mechanism is not None
+        for _ in range(mechanism.steps)
+    ]
     if sorted(map(repr, [*counts, *steps])) != sorted(repr(one.mechanism) for one in fitted.asked):
         yield "the mechanisms that ran are not those of the plan"
     if fitted.event != canonical_string(made.dp_event):
@@ -102,25 +153,50 @@ def _of_plan(made: Plan, fitted: Fitted) -> Iterable[str]:
         yield "the tape does not tell what ran"
 
 
-def compare(schema: Schema, made: Plan, base: Rows, newcomers: Mapping[str, Rows], folder: Path) -> Finding:
+def compare(
+    schema: Schema, made: Plan, base: Rows, newcomers: Mapping[str, Rows], folder: Path
+) -> Finding:
     """The base with each newcomer in turn, beside the base alone."""
     before = fit(schema, made, base, folder / "before")
     counts, sums = 0.0, 0.0
     for number, (name, newcomer) in enumerate(newcomers.items()):
         after = fit(schema, made, base.after(newcomer), folder / str(number))
         if found := faults(made, before, after):
-            return Finding(held=False, said=f"with one patient more ({name}): {'; '.join(found[:3])}")
-        counts, sums = max(counts, furthest(before, after, NoisyCounts)), max(sums, furthest(before, after, DpSgd))
-    return Finding(held=True, figures={"newcomers": len(newcomers), "mechanisms": len(before.asked), "counts": counts, "clipped sums": sums},
-                   said=f"{len(newcomers)} newcomers, {len(before.asked)} runs of mechanisms each: counts move by {counts:.3f}, clipped sums by at "
-                        f"most {sums:.3f} of what is claimed")
+            return Finding(
+                held=False, said=f"with one patient more ({name}): {'; '.join(found[:3])}"
+            )
+        counts, sums = (
+            max(counts, furthest(before, after, NoisyCounts)),
+            max(sums, furthest(before, after, DpSgd)),
+        )
+    return Finding(
+        held=True,
+        figures={
+            "newcomers": len(newcomers),
+            "mechanisms": len(before.asked),
+            "counts": counts,
+            "clipped sums": sums,
+        },
+        said=(
+            f"{len(newcomers)} newcomers, {len(before.asked)} runs of mechanisms each: counts move"
+            f" by {counts:.3f}, clipped sums by at most {sums:.3f} of what is claimed"
+        ),
+    )
 
 
 def newcomers() -> dict[str, Rows]:
     """One of each kind, and somebody with three rows in the table of patients."""
-    three = cohort.Extract([cohort.person(FIRST, site=site) for site in ("breast", "colon", "lung")],
-                           [cohort.visit(FIRST, "2014-01-10", "DIAGNOSIS")] * 3)
-    return {name: model_rows(extract) for name, extract in {"three tumours in three rows": three, **cohort.odd_patients(FIRST)}.items()}
+    three = cohort.Extract(
+        [cohort.person(FIRST, site=site) for site in ("breast", "colon", "lung")],
+        [cohort.visit(FIRST, "2014-01-10", "DIAGNOSIS")] * 3,
+    )
+    return {
+        name: model_rows(extract)
+        for name, extract in {
+            "three tumours in three rows": three,
+            **cohort.odd_patients(FIRST),
+        }.items()
+    }
 
 
 def _with_everybody_odd(folder: Path) -> Finding:
@@ -132,29 +208,74 @@ def _with_few(folder: Path) -> Finding:
     """A recurrent network, and an extract without anybody before the newcomer."""
     schema = cohort.declared(folder / "declared")
     made = planned(schema, {**SMALL, "pathway": {**SMALL["pathway"], "recurrent": True}})
-    few = {name: rows for name, rows in newcomers().items() if name in ("three tumours in three rows", "10,000 events")}
+    few = {
+        name: rows
+        for name, rows in newcomers().items()
+        if name in ("three tumours in three rows", "10,000 events")
+    }
     whole = compare(schema, made, model_rows(cohort.extract(25, 3)), few, folder / "recurrent")
-    return whole if not whole.held else compare(schema, planned(schema), model_rows(cohort.Extract()), newcomers(), folder / "alone")
+    return (
+        whole
+        if not whole.held
+        else compare(
+            schema, planned(schema), model_rows(cohort.Extract()), newcomers(), folder / "alone"
+        )
+    )
 
 
 def _registry(folder: Path) -> Finding:
-    """Those with the fewest, some and the most events of a simulated registry, each beside the others."""
+    """Those with the fewest, some and the most events of a simulated registry, each beside the
+    others.
+    """
     simulate(70, 21, folder / "source", cohort.EXTRACT, progress=lambda _: None)
     declared = load(project_root() / "datasets" / "simulated_pathways.yaml")
     done = ingested(declared, folder / "source", folder)
     patients, events = pl.read_parquet(done.patients), pl.read_parquet(done.events)
     by_length = events.group_by(ID).len().sort("len", ID)[ID].to_list()
-    chosen = {"fewest events": by_length[0], "some events": by_length[len(by_length) // 2], "most events": by_length[-1]}
+    chosen = {
+        "fewest events": by_length[0],
+        "some events": by_length[len(by_length) // 2],
+        "most events": by_length[-1],
+    }
     rest = ~pl.col(ID).is_in(list(chosen.values()))
-    newcomers = {name: Rows(patients.filter(pl.col(ID) == one), events.filter(pl.col(ID) == one)) for name, one in chosen.items()}
-    return compare(declared, planned(declared), Rows(patients.filter(rest), events.filter(rest)), newcomers, folder)
+    newcomers = {
+        name: Rows(patients.filter(pl.col(ID) == one), events.filter(pl.col(ID) == one))
+        for name, one in chosen.items()
+    }
+    return compare(
+        declared,
+        planned(declared),
+        Rows(patients.filter(rest), events.filter(rest)),
+        newcomers,
+        folder,
+    )
 
 
 CHECKS: tuple[Check, ...] = (
-    Check(name="neighbours of a cohort", family="mechanisms", run=_with_everybody_odd,
-          asks="one patient more, of whatever kind, moves every count by one in one cell and every clipped sum by at most the clip norm"),
-    Check(name="neighbours of nobody", family="mechanisms", run=_with_few, long=True,
-          asks="the same where there was nobody before, and with a recurrent network"),
-    Check(name="neighbours of a registry", family="mechanisms", run=_registry, long=True,
-          asks="the same for all tables and models of a registry: those with the fewest and the most events of a simulated one"),
+    Check(
+        name="neighbours of a cohort",
+        family="mechanisms",
+        run=_with_everybody_odd,
+        asks=(
+            "one patient more, of whatever kind, moves every count by one in one cell and every"
+            " clipped sum by at most the clip norm"
+        ),
+    ),
+    Check(
+        name="neighbours of nobody",
+        family="mechanisms",
+        run=_with_few,
+        long=True,
+        asks="the same where there was nobody before, and with a recurrent network",
+    ),
+    Check(
+        name="neighbours of a registry",
+        family="mechanisms",
+        run=_registry,
+        long=True,
+        asks=(
+            "the same for all tables and models of a registry: those with the fewest and the most"
+            " events of a simulated one"
+        ),
+    ),
 )

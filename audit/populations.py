@@ -1,4 +1,7 @@
-"""The same rows under a second population: refused, by whatever path they are named (privacy_rules.md 4 and 16)."""
+"""The same rows under a second population: refused, by whatever path they are named
+(privacy_rules.md 4 and 16).
+"""
+
 from __future__ import annotations
 
 import dataclasses
@@ -25,27 +28,52 @@ def _paths(rows: Path, folder: Path) -> dict[str, Path]:
     links.mkdir()
     for file in rows.iterdir():
         (links / file.name).symlink_to(file)
-    (above / TRUTH).write_text("{}", encoding="utf-8")  # so that nothing but the rows' owner speaks against it
-    return {"the folder": rows, "the folder, another spelling": rows / ".." / rows.name, "a link to it": link, "a folder of links": links,
-            "the folder above": above, "a file in it": rows / "people.csv"}
+    # so that nothing but the rows' owner speaks against it
+    (above / TRUTH).write_text("{}", encoding="utf-8")
+    return {
+        "the folder": rows,
+        "the folder, another spelling": rows / ".." / rows.name,
+        "a link to it": link,
+        "a folder of links": links,
+        "the folder above": above,
+        "a file in it": rows / "people.csv",
+    }
 
 
 def _ask(home: Home, folder: Path) -> dict[str, Callable[[Path], object]]:
-    """Ways to give a source to a population: a run's workspace, and a stage in a workspace whose params somebody wrote by hand."""
+    """Ways to give a source to a population: a run's workspace, and a stage in a workspace whose
+    params somebody wrote by hand.
+    """
     declared = read_schema(home.root / "datasets" / f"{OTHER}.yaml")
     given = params.load(project_root() / "params.yaml")
 
     def by_run(path: Path) -> object:
-        return workspace.make(home, workspace.Request(release_id="second-1", dataset=OTHER, source=str(path), label="a label",
-                                                      extract_date=cohort.EXTRACT))
+        return workspace.make(
+            home,
+            workspace.Request(
+                release_id="second-1",
+                dataset=OTHER,
+                source=str(path),
+                label="a label",
+                extract_date=cohort.EXTRACT,
+            ),
+        )
 
     def by_declared_source(path: Path) -> object:
-        sources.declare(home, OTHER, sources.Source(path=str(path), label="a label", extract_date=cohort.EXTRACT))
+        sources.declare(
+            home,
+            OTHER,
+            sources.Source(path=str(path), label="a label", extract_date=cohort.EXTRACT),
+        )
         return workspace.make(home, workspace.Request(release_id="second-2", dataset=OTHER))
 
     def by_hand(path: Path) -> None:
-        release = dataclasses.replace(given.release, dataset=OTHER, source=str(path), extract_date=cohort.EXTRACT)
-        ingest.run(Workspace(folder / "by hand"), dataclasses.replace(given, release=release), declared)
+        release = dataclasses.replace(
+            given.release, dataset=OTHER, source=str(path), extract_date=cohort.EXTRACT
+        )
+        ingest.run(
+            Workspace(folder / "by hand"), dataclasses.replace(given, release=release), declared
+        )
 
     return {"a run": by_run, "a declared source": by_declared_source, "params by hand": by_hand}
 
@@ -53,19 +81,43 @@ def _ask(home: Home, folder: Path) -> dict[str, Callable[[Path], object]]:
 def _second_population(folder: Path) -> Finding:
     home, rows = Home(folder / "home"), cohort.extract(5, 1).write(folder / "sources" / "rows")
     for name in (cohort.DATASET, OTHER):
-        files.write_text(home.root / "datasets" / f"{name}.yaml", cohort.DECLARATION.replace(cohort.DATASET, name))
+        files.write_text(
+            home.root / "datasets" / f"{name}.yaml",
+            cohort.DECLARATION.replace(cohort.DATASET, name),
+        )
     with at_home(home.root):
-        workspace.make(home, workspace.Request(release_id="first-1", dataset=cohort.DATASET, source=str(rows), label="a label",
-                                               extract_date=cohort.EXTRACT))
-        taken = [f"{path} by {way}" for path, place in _paths(rows, folder).items() for way, ask in _ask(home, folder).items()
-                 if not _refused(ask, place)]
+        workspace.make(
+            home,
+            workspace.Request(
+                release_id="first-1",
+                dataset=cohort.DATASET,
+                source=str(rows),
+                label="a label",
+                extract_date=cohort.EXTRACT,
+            ),
+        )
+        taken = [
+            f"{path} by {way}"
+            for path, place in _paths(rows, folder).items()
+            for way, ask in _ask(home, folder).items()
+            if not _refused(ask, place)
+        ]
     if taken:
-        return Finding(held=False, said=f"rows of one population were taken for another: {'; '.join(taken[:4])}")
-    return Finding(held=True, said="rows of one population are refused to another by 6 paths and 3 ways of asking", figures={"tried": 18})
+        return Finding(
+            held=False,
+            said=f"rows of one population were taken for another: {'; '.join(taken[:4])}",
+        )
+    return Finding(
+        held=True,
+        said="rows of one population are refused to another by 6 paths and 3 ways of asking",
+        figures={"tried": 18},
+    )
 
 
 def _refused(ask: Callable[[Path], object], path: Path) -> bool:
-    """Whether it was refused because the rows belong to others; any other reason would hide the answer."""
+    """Whether it was refused because the rows belong to others; any other reason would hide the
+    answer.
+    """
     try:
         ask(path)
     except ValueError as error:
@@ -74,6 +126,13 @@ def _refused(ask: Callable[[Path], object], path: Path) -> bool:
 
 
 CHECKS: tuple[Check, ...] = (
-    Check(name="a second population", family="adaptive adversary", run=_second_population,
-          asks="rows that belong to one population are refused to another one, by whatever path and whatever command"),
+    Check(
+        name="a second population",
+        family="adaptive adversary",
+        run=_second_population,
+        asks=(
+            "rows that belong to one population are refused to another one, by whatever path and"
+            " whatever command"
+        ),
+    ),
 )

@@ -1,4 +1,7 @@
-"""The noise source: exact probabilities of discrete noise, the law of normals, coins by whole numbers, keys that nobody has."""
+"""The noise source: exact probabilities of discrete noise, the law of normals, coins by whole
+numbers, keys that nobody has.
+"""
+
 from __future__ import annotations
 
 import copy
@@ -23,19 +26,24 @@ from pipeline.dp.noise import NoiseStream, sigma_on_grid
 
 Array = np.ndarray[Any, Any]
 _SIGMAS = (0.5, 1.0, 3.296875, 19.0)  # multiples of 1/64, as every sigma is
-_ROUNDED_SIGMAS = (0.5, 1.0)          # where rounding a continuous normal is far from the exact probabilities
+# where rounding a continuous normal is far from the exact probabilities
+_ROUNDED_SIGMAS = (0.5, 1.0)
 _OFF = (0.97, 1.03)
 
 
 def probability(draws: Array, sigma: float) -> float:
-    """p-value of draws, int64 [n], under N_Z(0, sigma^2): twice the smaller of a chi-square over common integers and a binomial test of the rest."""
+    """p-value of draws, int64 [n], under N_Z(0, sigma^2): twice the smaller of a chi-square over
+    common integers and a binomial test of the rest.
+    """
     bound = int(max(np.abs(draws).max(), 12 * sigma)) + 2
     x = np.arange(-bound, bound + 1)
     mass = np.exp(-(x.astype(float) ** 2) / (2 * sigma**2))
     mass /= mass.sum()
     observed, common = np.bincount(draws + bound, minlength=len(x)), len(draws) * mass >= 10
     expected = mass[common] / mass[common].sum() * observed[common].sum()
-    rest = stats.binomtest(int(observed[~common].sum()), len(draws), float(mass[~common].sum())).pvalue
+    rest = stats.binomtest(
+        int(observed[~common].sum()), len(draws), float(mass[~common].sum())
+    ).pvalue
     return min(1.0, 2 * float(stats.chisquare(observed[common], expected).pvalue), 2 * float(rest))
 
 
@@ -43,27 +51,62 @@ def exact(draws: int, _folder: Path) -> Finding:
     """The discrete Gaussian fits its exact probabilities; what is nearly it would not."""
     noise = NoiseStream()
     fits = min(probability(noise.discrete_gaussian(sigma, draws), sigma) for sigma in _SIGMAS)
-    nearly = [probability(np.rint(sigma * noise.normal(draws)).astype(np.int64), sigma) for sigma in _ROUNDED_SIGMAS]
-    nearly += [probability(noise.discrete_gaussian(sigma * off, draws), sigma) for sigma in _SIGMAS[1:] for off in _OFF]
+    nearly = [
+        probability(np.rint(sigma * noise.normal(draws)).astype(np.int64), sigma)
+        for sigma in _ROUNDED_SIGMAS
+    ]
+    nearly += [
+        probability(noise.discrete_gaussian(sigma * off, draws), sigma)
+        for sigma in _SIGMAS[1:]
+        for off in _OFF
+    ]
     alarm = (1 - SURE) / len(_SIGMAS)
-    return Finding(held=fits > alarm > max(nearly), figures={"p": fits, "p_of_what_is_nearly_it": max(nearly), "draws": draws}, said=(
-        f"{draws:,} draws at {len(_SIGMAS)} sigmas fit the exact probabilities (p at least {fits:.2g}); a rounded continuous normal and "
-        f"a sigma 3% off do not (p at most {max(nearly):.2g})"))
+    return Finding(
+        held=fits > alarm > max(nearly),
+        figures={"p": fits, "p_of_what_is_nearly_it": max(nearly), "draws": draws},
+        said=(
+            f"{draws:,} draws at {len(_SIGMAS)} sigmas fit the exact probabilities (p at least"
+            f" {fits:.2g}); a rounded continuous normal and a sigma 3% off do not (p at most"
+            f" {max(nearly):.2g})"
+        ),
+    )
 
 
 def normals(draws: int, _folder: Path) -> Finding:
-    """Noise of DP-SGD, as noisy gradients hold it, against the normal law; no trace of its pairs."""
+    """Noise of DP-SGD, as noisy gradients hold it, against the normal law; no trace of its
+    pairs.
+    """
     mechanism = descent(1.7)
     like = {"weight": torch.zeros(draws), "bias": torch.zeros(7)}
-    noisy = mechanism.noisy_gradient([], like, NoiseStream())["weight"].double().numpy() * mechanism.expected_batch_size / 1.7
-    fits, wrong = float(stats.kstest(noisy, "norm").pvalue), max(float(stats.kstest(noisy * off, "norm").pvalue) for off in _OFF)
-    half = (draws + 7) // 2  # Box and Muller make the two halves of a draw together; neighbours come from neighbouring words
-    together = [np.corrcoef(one, other)[0, 1] * np.sqrt(len(one)) for power in (1, 2) for one, other in (
-        (noisy[:draws - half] ** power, noisy[half:] ** power), (noisy[1:] ** power, noisy[:-1] ** power))]
+    noisy = (
+        mechanism.noisy_gradient([], like, NoiseStream())["weight"].double().numpy()
+        * mechanism.expected_batch_size
+        / 1.7
+    )
+    fits, wrong = (
+        float(stats.kstest(noisy, "norm").pvalue),
+        max(float(stats.kstest(noisy * off, "norm").pvalue) for off in _OFF),
+    )
+    # Box and Muller make the two halves of a draw together; neighbours come from neighbouring words
+    half = (draws + 7) // 2
+    together = [
+        np.corrcoef(one, other)[0, 1] * np.sqrt(len(one))
+        for power in (1, 2)
+        for one, other in (
+            (noisy[: draws - half] ** power, noisy[half:] ** power),
+            (noisy[1:] ** power, noisy[:-1] ** power),
+        )
+    ]
     dependent = float(min(1.0, 8 * stats.norm.sf(np.abs(together).max())))
     alarm = (1 - SURE) / 2
-    return Finding(held=min(fits, dependent) > alarm > wrong, figures={"p": fits, "p_independent": dependent, "p_of_3_percent_off": wrong}, said=(
-        f"{draws:,} normals of a noisy gradient fit (p = {fits:.2g}) and are independent (p = {dependent:.2g}); 3% off would show (p = {wrong:.2g})"))
+    return Finding(
+        held=min(fits, dependent) > alarm > wrong,
+        figures={"p": fits, "p_independent": dependent, "p_of_3_percent_off": wrong},
+        said=(
+            f"{draws:,} normals of a noisy gradient fit (p = {fits:.2g}) and are independent (p ="
+            f" {dependent:.2g}); 3% off would show (p = {wrong:.2g})"
+        ),
+    )
 
 
 class _Words(NoiseStream):
@@ -78,15 +121,23 @@ class _Words(NoiseStream):
 
 
 def coins(_folder: Path) -> Finding:
-    """A coin of chance p is heads for exactly floor(p 2^64) of the 2^64 words: looked at where heads end, for large and tiny p."""
+    """A coin of chance p is heads for exactly floor(p 2^64) of the 2^64 words: looked at where
+    heads end, for large and tiny p.
+    """
     wrong = 0
     chances = (0.1, 1 / 3, 0.25, 0.999, 1e-3, 1e-9, 2.0**-60, 1 - 2.0**-53)
     for p in chances:
         heads = math.floor(Fraction(p) * 2**64)
         words = np.array([0, heads - 1, heads, 2**64 - 1], dtype=np.uint64)
         wrong += _Words(words).bernoulli(p, 4).tolist() != [True, True, False, False]
-    return Finding(held=wrong == 0, figures={"chances": len(chances), "wrong": wrong},
-                   said=f"of {len(chances)} chances, {wrong} have a coin that is not heads for exactly its share of the words")
+    return Finding(
+        held=wrong == 0,
+        figures={"chances": len(chances), "wrong": wrong},
+        said=(
+            f"of {len(chances)} chances, {wrong} have a coin that is not heads for exactly its"
+            " share of the words"
+        ),
+    )
 
 
 class _NoFloats(NoiseStream):
@@ -103,9 +154,20 @@ def whole_numbers(_folder: Path) -> Finding:
     """Discrete noise and coins are made although floats are refused."""
     noise = _NoFloats()
     drawn = [noise.discrete_gaussian(sigma, 1000) for sigma in _SIGMAS]
-    made = all(values.dtype == np.int64 for values in drawn) and noise.bernoulli(0.3, 10).dtype == bool
-    on_grid = all(sigma <= sigma_on_grid(sigma) and (sigma_on_grid(sigma) * 64).is_integer() for sigma in np.geomspace(1e-3, 1e5, 500))
-    return Finding(held=made and on_grid, said=f"discrete noise and coins took {'no' if made else 'a'} float; every sigma rounds up: {on_grid}")
+    made = (
+        all(values.dtype == np.int64 for values in drawn) and noise.bernoulli(0.3, 10).dtype == bool
+    )
+    on_grid = all(
+        sigma <= sigma_on_grid(sigma) and (sigma_on_grid(sigma) * 64).is_integer()
+        for sigma in np.geomspace(1e-3, 1e5, 500)
+    )
+    return Finding(
+        held=made and on_grid,
+        said=(
+            f"discrete noise and coins took {'no' if made else 'a'} float; every sigma rounds up:"
+            f" {on_grid}"
+        ),
+    )
 
 
 def _words(noise: NoiseStream) -> bytes:
@@ -117,7 +179,9 @@ def _tell(noise: NoiseStream, told: Any) -> None:
 
 
 def keys(_folder: Path) -> Finding:
-    """Streams after equal seeds of everything that can be seeded, of one process and of forked ones; a stream's own next words; copies."""
+    """Streams after equal seeds of everything that can be seeded, of one process and of forked
+    ones; a stream's own next words; copies.
+    """
     drawn = []
     before = random.getstate(), np.random.get_state(), torch.get_rng_state()
     try:
@@ -136,9 +200,14 @@ def keys(_folder: Path) -> Finding:
     given = list(inspect.signature(type(noise)).parameters)
     copied = [keep.__name__ for keep in (_reduced, copy.copy, copy.deepcopy) if _works(keep, noise)]
     different = len(set(drawn))
-    return Finding(held=different == len(drawn) and not given and not copied, figures={"draws": len(drawn), "different": different}, said=(
-        f"{different} of {len(drawn)} draws of streams, reseeded, resumed and forked, differ; a stream takes {len(given)} arguments, "
-        f"{len(copied)} ways to copy it work"))
+    return Finding(
+        held=different == len(drawn) and not given and not copied,
+        figures={"draws": len(drawn), "different": different},
+        said=(
+            f"{different} of {len(drawn)} draws of streams, reseeded, resumed and forked, differ; a"
+            f" stream takes {len(given)} arguments, {len(copied)} ways to copy it work"
+        ),
+    )
 
 
 def _of_children(noise: NoiseStream) -> list[bytes]:
@@ -168,14 +237,42 @@ def _works(keep: Callable[[NoiseStream], Any], noise: NoiseStream) -> bool:
 
 
 CHECKS = (
-    *(Check(name=f"discrete noise is exact{said}", family="sampler", run=partial(exact, draws), long=long,
-            asks="counts get noise with the exact probabilities of the discrete Gaussian")
-      for said, draws, long in (("", 200_000, False), (", many draws", 4_000_000, True))),
-    *(Check(name=f"normals are normal{said}", family="sampler", run=partial(normals, draws), long=long,
-            asks="noise on gradients is normal, of the accounted scale and independent")
-      for said, draws, long in (("", 600_000, False), (", many draws", 8_000_000, True))),
-    Check(name="coins are exact", family="sampler", run=coins, asks="Poisson coins compare 64-bit words with whole numbers"),
-    Check(name="discrete noise takes no float", family="sampler", run=whole_numbers, asks="counts' noise is made of whole numbers only"),
-    Check(name="keys are fresh", family="sampler", run=keys,
-          asks="no seed, copy, resume or fork gives the same noise twice"),
+    *(
+        Check(
+            name=f"discrete noise is exact{said}",
+            family="sampler",
+            run=partial(exact, draws),
+            long=long,
+            asks="counts get noise with the exact probabilities of the discrete Gaussian",
+        )
+        for said, draws, long in (("", 200_000, False), (", many draws", 4_000_000, True))
+    ),
+    *(
+        Check(
+            name=f"normals are normal{said}",
+            family="sampler",
+            run=partial(normals, draws),
+            long=long,
+            asks="noise on gradients is normal, of the accounted scale and independent",
+        )
+        for said, draws, long in (("", 600_000, False), (", many draws", 8_000_000, True))
+    ),
+    Check(
+        name="coins are exact",
+        family="sampler",
+        run=coins,
+        asks="Poisson coins compare 64-bit words with whole numbers",
+    ),
+    Check(
+        name="discrete noise takes no float",
+        family="sampler",
+        run=whole_numbers,
+        asks="counts' noise is made of whole numbers only",
+    ),
+    Check(
+        name="keys are fresh",
+        family="sampler",
+        run=keys,
+        asks="no seed, copy, resume or fork gives the same noise twice",
+    ),
 )

@@ -1,9 +1,12 @@
-"""Secrets (privacy_rules.md 12): no key, counter, keystream or drawn noise of a whole run stands in a file, a log line or MLflow afterwards.
+"""Secrets (privacy_rules.md 12): no key, counter, keystream or drawn noise of a whole run stands in
+a file, a log line or MLflow afterwards.
 
-A walk runs with real noise. Every key and counter that makes a cipher, and all randomness that this project's code asks the system for, are
-recorded on the way, and looked for below the home in every form that code would write: raw bytes, hexadecimal, base64, a list of numbers. The
-secrets that are kept are the holdout's permanent key, in its own file, and the salts of the ledger, in the ledger.
+A walk runs with real noise. Every key and counter that makes a cipher, and all randomness that this
+project's code asks the system for, are recorded on the way, and looked for below the home in every
+form that code would write: raw bytes, hexadecimal, base64, a list of numbers. The secrets that are
+kept are the holdout's permanent key, in its own file, and the salts of the ledger, in the ledger.
 """
+
 from __future__ import annotations
 
 import base64
@@ -32,13 +35,14 @@ from pipeline.restricted.ingest.holdout import KEY_NAME
 
 LEAST = 16  # bytes of a secret that is worth looking for
 CELLS = 12  # of a block's noise
-OWN_FILES = {"pipeline.restricted.ingest.holdout": KEY_NAME, "pipeline.ledger.chain": "ledger.db"}  # who keeps what it draws, and where
+# who keeps what it draws, and where
+OWN_FILES = {"pipeline.restricted.ingest.holdout": KEY_NAME, "pipeline.ledger.chain": "ledger.db"}
 
 
 @dataclass
 class Secrets:
-    """What was drawn: keys and counters whole, with the name of the one file where each may stand; of keystreams and normals every 64-bit word; of
-    the noise of counts some cells.
+    """What was drawn: keys and counters whole, with the name of the one file where each may stand;
+    of keystreams and normals every 64-bit word; of the noise of counts some cells.
     """
 
     keys: dict[bytes, str | None] = field(default_factory=dict)
@@ -60,7 +64,8 @@ def recording() -> Iterator[Secrets]:
     def urandom(size: int) -> bytes:
         drawn = system(size)
         caller = str(sys._getframe(1).f_globals.get("__name__"))
-        if size >= LEAST and caller.startswith("pipeline"):  # uuid's become names, which are no secret
+        # uuid's become names, which are no secret
+        if size >= LEAST and caller.startswith("pipeline"):
             found.keys[drawn] = OWN_FILES.get(caller)
         return drawn
 
@@ -86,37 +91,61 @@ def recording() -> Iterator[Secrets]:
         found.cells |= _cells(counts.ravel(), (noisy - counts).ravel())
         return noisy
 
-    with patch.object(os, "urandom", urandom), patch.object(noise.algorithms.AES, "__init__", keyed), \
-            patch.object(noise.modes.CTR, "__init__", counted), patch.object(NoiseStream, "bits", stream), \
-            patch.object(NoiseStream, "normal", normals), patch.object(NoisyCounts, "measure", measured):
+    with (
+        patch.object(os, "urandom", urandom),
+        patch.object(noise.algorithms.AES, "__init__", keyed),
+        patch.object(noise.modes.CTR, "__init__", counted),
+        patch.object(NoiseStream, "bits", stream),
+        patch.object(NoiseStream, "normal", normals),
+        patch.object(NoisyCounts, "measure", measured),
+    ):
         yield found
 
 
 def _cells(counts: np.ndarray, drawn: np.ndarray) -> set[bytes]:
-    """Some of a block's noise, as bytes and as text, around a cell that somebody is in: where nobody is, what is given out is the noise itself."""
+    """Some of a block's noise, as bytes and as text, around a cell that somebody is in: where
+    nobody is, what is given out is the noise itself.
+    """
     taken = np.flatnonzero(counts)
     if not taken.size or drawn.size < CELLS:
         return set()
     first = min(max(int(taken[0]) - CELLS // 2, 0), drawn.size - CELLS)
-    chosen = drawn[first:first + CELLS].astype(np.int64)
+    chosen = drawn[first : first + CELLS].astype(np.int64)
     if len(np.unique(chosen)) <= CELLS // 2:  # might stand somewhere by chance
         return set()
-    return {chosen.tobytes(), ", ".join(map(str, chosen)).encode(), ",".join(map(str, chosen)).encode()}
+    return {
+        chosen.tobytes(),
+        ", ".join(map(str, chosen)).encode(),
+        ",".join(map(str, chosen)).encode(),
+    }
 
 
 def forms(secret: bytes) -> set[bytes]:
     """How code would write it: as it is, in hexadecimal, in base64, as JSON's list of numbers."""
     listed = ", ".join(map(str, secret)).encode()
-    return {secret, secret.hex().encode(), secret.hex().upper().encode(), base64.b64encode(secret).rstrip(b"="),
-            base64.urlsafe_b64encode(secret).rstrip(b"="), listed, listed.replace(b" ", b"")}
+    return {
+        secret,
+        secret.hex().encode(),
+        secret.hex().upper().encode(),
+        base64.b64encode(secret).rstrip(b"="),
+        base64.urlsafe_b64encode(secret).rstrip(b"="),
+        listed,
+        listed.replace(b" ", b""),
+    }
 
 
 def leaks(secrets: Secrets, root: Path, said: list[str]) -> list[str]:
     """The files below `root`, and lines, that hold one."""
     wanted = {form: own for secret, own in secrets.keys.items() for form in forms(secret)}
     words = secrets.all_words
-    found = [f"a line that begins {line[:40]!r}" for line in said if any(form in line.encode() for form in wanted)]
-    for path in sorted(path for path in root.rglob("*") if path.is_file() and not path.is_symlink()):
+    found = [
+        f"a line that begins {line[:40]!r}"
+        for line in said
+        if any(form in line.encode() for form in wanted)
+    ]
+    for path in sorted(
+        path for path in root.rglob("*") if path.is_file() and not path.is_symlink()
+    ):
         content = _unpacked(path)
         if any(form in content for form, own in wanted.items() if path.name != own):
             found.append(f"{path.relative_to(root)} holds a key")
@@ -137,7 +166,9 @@ def _unpacked(path: Path) -> bytes:
 
 
 def _holds_words(content: bytes, words: np.ndarray) -> bool:
-    """Whether two of these words stand in the content, at whatever place: one alone may be chance, as zero is."""
+    """Whether two of these words stand in the content, at whatever place: one alone may be chance,
+    as zero is.
+    """
     for offset in range(min(8, len(content))):
         there = np.frombuffer(content, np.uint64, count=(len(content) - offset) // 8, offset=offset)
         hits = there[np.isin(there, words, assume_unique=False)]
@@ -154,14 +185,35 @@ def _walk(folder: Path) -> Finding:
         return Finding(held=False, said="no key and no noise was drawn: nothing was looked for")
     found = leaks(secrets, home.root, said)
     files = sum(path.is_file() for path in home.root.rglob("*"))
-    figures = {"keys and counters": len(secrets.keys), "words of noise": len(secrets.all_words), "files": files, "lines": len(said)}
+    figures = {
+        "keys and counters": len(secrets.keys),
+        "words of noise": len(secrets.all_words),
+        "files": files,
+        "lines": len(said),
+    }
     if found:
-        return Finding(held=False, said=f"secrets are left behind: {'; '.join(found[:4])}", figures=figures)
-    said_of = f"none of {len(secrets.keys)} keys and of {len(secrets.all_words):,} words of noise stands in {files} files or {len(said)} lines"
-    return Finding(held=True, figures=figures, said=f"{said_of}, but for the holdout's key and the ledger's salts in their own files")
+        return Finding(
+            held=False, said=f"secrets are left behind: {'; '.join(found[:4])}", figures=figures
+        )
+    said_of = (
+        f"none of {len(secrets.keys)} keys and of {len(secrets.all_words):,} words of noise stands"
+        f" in {files} files or {len(said)} lines"
+    )
+    return Finding(
+        held=True,
+        figures=figures,
+        said=f"{said_of}, but for the holdout's key and the ledger's salts in their own files",
+    )
 
 
 CHECKS: tuple[Check, ...] = (
-    Check(name="no secret is left behind", family="sampler", run=_walk,
-          asks="after a whole run, no key, counter, keystream or drawn noise stands in any file below the home, in MLflow or in what was said"),
+    Check(
+        name="no secret is left behind",
+        family="sampler",
+        run=_walk,
+        asks=(
+            "after a whole run, no key, counter, keystream or drawn noise stands in any file below"
+            " the home, in MLflow or in what was said"
+        ),
+    ),
 )

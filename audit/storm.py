@@ -1,4 +1,7 @@
-"""Many processes reserve from one budget at random, and some are killed (`kill -9`) at any moment: nothing is overspent, lost or broken."""
+"""Many processes reserve from one budget at random, and some are killed (`kill -9`) at any moment:
+nothing is overspent, lost or broken.
+"""
+
 from __future__ import annotations
 
 import math
@@ -19,12 +22,17 @@ from pipeline.dp.events import DiscreteGaussianDpEvent, flatten
 from pipeline.ledger import BudgetExceeded, Ledger, ReservationConflict
 
 POPULATION = "storm"
-_EVENTS: tuple[dpa.DpEvent, ...] = tuple(DiscreteGaussianDpEvent(sigma) for sigma in (15.0, 25.0, 40.0, 60.0))
+_EVENTS: tuple[dpa.DpEvent, ...] = tuple(
+    DiscreteGaussianDpEvent(sigma) for sigma in (15.0, 25.0, 40.0, 60.0)
+)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Storm:
-    """How many processes, how many of them are killed at a random moment, and how many reservations each tries."""
+    """How many processes, how many of them are killed at a random moment, and how many reservations
+    each tries.
+    """
+
     processes: int
     killed: int
     tries: int
@@ -34,13 +42,27 @@ class Storm:
 
 
 def storm(where: str, folder: Path, plan: Storm) -> Finding:
-    """Runs it against the ledger at `where` (a file or a URL; empty). Every process notes in `folder` what it tried and what it was told."""
+    """Runs it against the ledger at `where` (a file or a URL; empty). Every process notes in
+    `folder` what it tried and what it was told.
+    """
     ledger = Ledger(where)
-    ledger.open_population(POPULATION, universe="nobody", nominal_size=1000, epsilon=plan.epsilon, delta=1e-6, ceiling_epsilon=plan.epsilon,
-                           kind="simulated", reason="an audit", by="audit")
+    ledger.open_population(
+        POPULATION,
+        universe="nobody",
+        nominal_size=1000,
+        epsilon=plan.epsilon,
+        delta=1e-6,
+        ceiling_epsilon=plan.epsilon,
+        kind="simulated",
+        reason="an audit",
+        by="audit",
+    )
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["audit.storm"])
-    workers = [context.Process(target=_work, args=(where, str(folder), number, plan)) for number in range(plan.processes)]
+    workers = [
+        context.Process(target=_work, args=(where, str(folder), number, plan))
+        for number in range(plan.processes)
+    ]
     for worker in workers:
         worker.start()
     killed = _kill_some(workers, plan)
@@ -51,7 +73,9 @@ def storm(where: str, folder: Path, plan: Storm) -> Finding:
 
 
 def _kill_some(workers: Sequence[BaseProcess], plan: Storm) -> int:
-    """Kills `plan.killed` of them, one by one over `plan.seconds`; returns how many were still alive to be killed."""
+    """Kills `plan.killed` of them, one by one over `plan.seconds`; returns how many were still
+    alive to be killed.
+    """
     chance, killed = random.Random(plan.seed), 0
     for worker in chance.sample(workers, plan.killed):
         time.sleep(plan.seconds / plan.killed * 2 * chance.random())
@@ -62,7 +86,9 @@ def _kill_some(workers: Sequence[BaseProcess], plan: Storm) -> int:
 
 
 def _work(where: str, folder: str, number: int, plan: Storm) -> None:
-    """Reserve, and now and then take another's id, or commit. A line is on its way before a call, another after it returned."""
+    """Reserve, and now and then take another's id, or commit. A line is on its way before a call,
+    another after it returned.
+    """
     chance, ledger = random.Random(1000 * plan.seed + number), Ledger(where)
     with (Path(folder) / f"{number}.txt").open("w", buffering=1, encoding="ascii") as notes:
         for turn in range(plan.tries):
@@ -70,7 +96,9 @@ def _work(where: str, folder: str, number: int, plan: Storm) -> None:
             release_id, which = f"r-{owner}-{turn}", chance.randrange(len(_EVENTS))
             notes.write(f"tried {release_id}\n")
             try:
-                held = ledger.reserve(release_id, POPULATION, _EVENTS[which], by="audit", source_label="storm")
+                held = ledger.reserve(
+                    release_id, POPULATION, _EVENTS[which], by="audit", source_label="storm"
+                )
                 notes.write(f"told {release_id} {held.entry_hash}\n")
                 if chance.random() < 0.2:
                     ledger.commit(release_id)
@@ -82,23 +110,60 @@ def _work(where: str, folder: str, number: int, plan: Storm) -> None:
 
 def _judge(ledger: Ledger, folder: Path, killed: int, crashed: int) -> Finding:
     """The ledger against what the processes were told."""
-    notes = [line.split() for path in sorted(folder.glob("*.txt")) for line in path.read_text(encoding="ascii").splitlines()]
+    notes = [
+        line.split()
+        for path in sorted(folder.glob("*.txt"))
+        for line in path.read_text(encoding="ascii").splitlines()
+    ]
     tried = {note[1] for note in notes if note[0] == "tried"}
-    told = {note[1]: note[2] for note in notes if note[0] == "told" and len(note) == 3 and len(note[2]) == 64}
+    told = {
+        note[1]: note[2]
+        for note in notes
+        if note[0] == "told" and len(note) == 3 and len(note[2]) == 64
+    }
     refused = sum(note[0] == "refused" for note in notes)
     ledger.verify({f"the answer about {name}": head for name, head in told.items()})
     population = ledger.population(POPULATION)
     charged = {held.release_id: held for held in ledger.reservations(POPULATION)}
     entries = [entry.release_id for entry in ledger.entries(POPULATION) if entry.kind == "reserved"]
-    # The sum anew, without the ledger's own functions: order / (2 sigma^2) for each discrete Gaussian.
-    spent = math.fsum(times * population.order / (2 * leaf.sigma**2) for held in charged.values() for leaf, times in flatten(held.event).items())
-    lost, unasked, twice = set(told) - set(charged), set(charged) - tried, len(entries) - len(set(entries))
-    held = spent <= population.limit_rdp * (1 + 1e-12) and not lost and not unasked and not twice and not crashed and refused > 0
-    return Finding(held=held, said=f"{killed} processes killed, {crashed} ended by an error; {len(charged)} releases charged, {refused} refused; "
-                   f"{spent:.4f} of {population.limit_rdp:.4f} spent; {len(lost)} lost, {len(unasked)} unasked, {twice} charged "
-                   "twice; the chain verifies",
-                   figures={"killed": killed, "crashed": crashed, "charged": len(charged), "refused": refused,
-                            "spent_share": spent / population.limit_rdp, "lost": len(lost), "unasked": len(unasked), "twice": twice})
+    # The sum anew, without the ledger's own functions: order / (2 sigma^2) for each discrete
+    # Gaussian.
+    spent = math.fsum(
+        times * population.order / (2 * leaf.sigma**2)
+        for held in charged.values()
+        for leaf, times in flatten(held.event).items()
+    )
+    lost, unasked, twice = (
+        set(told) - set(charged),
+        set(charged) - tried,
+        len(entries) - len(set(entries)),
+    )
+    held = (
+        spent <= population.limit_rdp * (1 + 1e-12)
+        and not lost
+        and not unasked
+        and not twice
+        and not crashed
+        and refused > 0
+    )
+    return Finding(
+        held=held,
+        said=(
+            f"{killed} processes killed, {crashed} ended by an error; {len(charged)} releases"
+            f" charged, {refused} refused; {spent:.4f} of {population.limit_rdp:.4f} spent;"
+            f" {len(lost)} lost, {len(unasked)} unasked, {twice} charged twice; the chain verifies"
+        ),
+        figures={
+            "killed": killed,
+            "crashed": crashed,
+            "charged": len(charged),
+            "refused": refused,
+            "spent_share": spent / population.limit_rdp,
+            "lost": len(lost),
+            "unasked": len(unasked),
+            "twice": twice,
+        },
+    )
 
 
 def _on_a_file(plan: Storm, folder: Path) -> Finding:
@@ -109,9 +174,23 @@ def _on_a_file(plan: Storm, folder: Path) -> Finding:
 
 QUICK = Storm(processes=8, killed=3, tries=30, seconds=1.0, epsilon=2.0)
 WHOLE = Storm(processes=64, killed=32, tries=30, seconds=10.0)
-_ASKS = "processes that reserve at once, some killed at any moment, never overspend a budget, lose a charge or break the chain"
+_ASKS = (
+    "processes that reserve at once, some killed at any moment, never overspend a budget, lose a"
+    " charge or break the chain"
+)
 
 CHECKS = (
-    Check(name="racing processes", family="adaptive adversary", asks=_ASKS, run=lambda folder: _on_a_file(QUICK, folder)),
-    Check(name="64 racing processes", family="adaptive adversary", asks=_ASKS, run=lambda folder: _on_a_file(WHOLE, folder), long=True),
+    Check(
+        name="racing processes",
+        family="adaptive adversary",
+        asks=_ASKS,
+        run=lambda folder: _on_a_file(QUICK, folder),
+    ),
+    Check(
+        name="64 racing processes",
+        family="adaptive adversary",
+        asks=_ASKS,
+        run=lambda folder: _on_a_file(WHOLE, folder),
+        long=True,
+    ),
 )

@@ -1,4 +1,5 @@
 """The two training loops on toy patients: what the audits of loops run."""
+
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -30,10 +31,19 @@ Sums = dict[str, Tensor]
 
 class Loop(Protocol):
     """One training loop, and the gradient that one patient has in it."""
+
     kept: frozenset[str]  # kinds of things that its checkpoint may hold
 
-    def run(self, mechanism: DpSgd, *, tape: Tape, noise: NoiseStream, checkpoint: Path, checkpoint_steps: int,
-            progress: Callable[[str], None]) -> None:
+    def run(
+        self,
+        mechanism: DpSgd,
+        *,
+        tape: Tape,
+        noise: NoiseStream,
+        checkpoint: Path,
+        checkpoint_steps: int,
+        progress: Callable[[str], None],
+    ) -> None:
         """All steps, from the checkpoint on where there is one."""
 
     def gradient(self, patient: int, weights: Sums) -> list[Tensor]:
@@ -42,47 +52,107 @@ class Loop(Protocol):
 
 class PathwayLoop:
     """`pathway.train.train_weights`, with a memory, on pathways of 1 to 6 events."""
+
     kept = frozenset({"weights", "average", "first", "second", "step", "mechanism"})
 
     def __init__(self, n: int) -> None:
         rng = np.random.default_rng(5)
         self._schema = _schema()
-        settings = PathwaySettings(steps=1, width=8, recurrent=True, calibration_share=0.0, micro_batch=4)
+        settings = PathwaySettings(
+            steps=1, width=8, recurrent=True, calibration_share=0.0, micro_batch=4
+        )
         self._plan = plan(self._schema, settings, 1000)
         self._model = new_model(self._schema, self._plan)
-        patients = pl.DataFrame({"patient_id": np.arange(n), "site": rng.choice(["a", "b"], n), "diagnosed": [_DAY] * n},
-                                schema={"patient_id": pl.Int64, "site": pl.String, "diagnosed": pl.Date})
+        patients = pl.DataFrame(
+            {
+                "patient_id": np.arange(n),
+                "site": rng.choice(["a", "b"], n),
+                "diagnosed": [_DAY] * n,
+            },
+            schema={"patient_id": pl.Int64, "site": pl.String, "diagnosed": pl.Date},
+        )
         self._log = encode_log(self._model.coding, patients, _events(n, rng))
 
-    def run(self, mechanism: DpSgd, *, tape: Tape, noise: NoiseStream, checkpoint: Path, checkpoint_steps: int,
-            progress: Callable[[str], None]) -> None:
-        train.train_weights(new_model(self._schema, self._plan), self._log, mechanism, tape=tape, noise=noise, checkpoint=checkpoint,
-                            progress=progress, device="cpu", checkpoint_steps=checkpoint_steps)
+    def run(
+        self,
+        mechanism: DpSgd,
+        *,
+        tape: Tape,
+        noise: NoiseStream,
+        checkpoint: Path,
+        checkpoint_steps: int,
+        progress: Callable[[str], None],
+    ) -> None:
+        train.train_weights(
+            new_model(self._schema, self._plan),
+            self._log,
+            mechanism,
+            tape=tape,
+            noise=noise,
+            checkpoint=checkpoint,
+            progress=progress,
+            device="cpu",
+            checkpoint_steps=checkpoint_steps,
+        )
 
     def gradient(self, patient: int, weights: Sums) -> list[Tensor]:
         network = self._model.network
         network.load_state_dict(weights, strict=False)
-        losses = network.row_losses(batch_of(self._model.coding, self._log, np.array([patient]), torch.device("cpu")))
+        losses = network.row_losses(
+            batch_of(self._model.coding, self._log, np.array([patient]), torch.device("cpu"))
+        )
         return _gradient(losses, network)
 
 
 class CriticLoop:
     """`table.critic.refine` on rows of two columns."""
+
     kept = frozenset({"critic", "logits", "step", "discriminate", "generate", "mechanism"})
 
     def __init__(self, n: int) -> None:
         self._blocks = Blocks(("a", "b"), (3, 4))
         self._settings = TableSettings(codes=8, critic_batch=16, critic_width=8)
-        margins = {name: np.full(size, 1 / size) for name, size in zip(self._blocks.names, self._blocks.sizes, strict=True)}
-        self._targets = Targets(size=100.0, margins=margins, merged={name: np.zeros(len(value), int) for name, value in margins.items()}, coarse={},
-                                coarse_weights={}, pairs={}, pair_weights={}, margin_weights=dict.fromkeys(margins, 1.0), independent=0)
+        margins = {
+            name: np.full(size, 1 / size)
+            for name, size in zip(self._blocks.names, self._blocks.sizes, strict=True)
+        }
+        self._targets = Targets(
+            size=100.0,
+            margins=margins,
+            merged={name: np.zeros(len(value), int) for name, value in margins.items()},
+            coarse={},
+            coarse_weights={},
+            pairs={},
+            pair_weights={},
+            margin_weights=dict.fromkeys(margins, 1.0),
+            independent=0,
+        )
         self._groups = np.random.default_rng(5).integers(0, self._blocks.sizes, size=(n, 2))
 
-    def run(self, mechanism: DpSgd, *, tape: Tape, noise: NoiseStream, checkpoint: Path, checkpoint_steps: int,
-            progress: Callable[[str], None]) -> None:
+    def run(
+        self,
+        mechanism: DpSgd,
+        *,
+        tape: Tape,
+        noise: NoiseStream,
+        checkpoint: Path,
+        checkpoint_steps: int,
+        progress: Callable[[str], None],
+    ) -> None:
         checkpoint.mkdir(parents=True, exist_ok=True)
-        critic.refine(first_logits(self._targets, self._blocks, self._settings), self._targets, self._blocks, self._settings, mechanism,
-                      self._groups, tape=tape, noise=noise, checkpoint=checkpoint, checkpoint_steps=checkpoint_steps, progress=progress)
+        critic.refine(
+            first_logits(self._targets, self._blocks, self._settings),
+            self._targets,
+            self._blocks,
+            self._settings,
+            mechanism,
+            self._groups,
+            tape=tape,
+            noise=noise,
+            checkpoint=checkpoint,
+            checkpoint_steps=checkpoint_steps,
+            progress=progress,
+        )
 
     def gradient(self, patient: int, weights: Sums) -> list[Tensor]:
         network = critic.Critic(self._blocks.width, self._settings.critic_width)
@@ -101,26 +171,84 @@ _DAY = date(2015, 1, 1)
 def _gradient(losses: Tensor, network: torch.nn.Module) -> list[Tensor]:
     parameters = list(network.parameters())
     found = torch.autograd.grad(losses.sum(), parameters, allow_unused=True)
-    return [torch.zeros_like(parameter) if part is None else part for parameter, part in zip(parameters, found, strict=True)]
+    return [
+        torch.zeros_like(parameter) if part is None else part
+        for parameter, part in zip(parameters, found, strict=True)
+    ]
 
 
 def _schema() -> Schema:
-    types = (EventType(name="DIAGNOSIS"), EventType(name="VISIT", codes=("x", "y", "z")), EventType(name="DEATH", terminal=True))
-    log = EventLog(types=freeze({kind.name: kind for kind in types}), attributes=freeze({}), origin="diagnosed", anchor="DIAGNOSIS", max_events=8,
-                   first=("DIAGNOSIS",), legal_codes=(), deadlines=(), gap_edges=(0, 1, 7, 30, 365), lower_day=0, upper_day=2000)
-    columns = (Column(name="site", kind="categorical", categories=("a", "b")),
-               Column(name="diagnosed", kind="date", lower=_DAY.toordinal() - date(1970, 1, 1).toordinal() - 1,
-                      upper=(_DAY + timedelta(days=1)).toordinal() - date(1970, 1, 1).toordinal()))
-    population = Population(name="toy", universe="toy", kind="simulated", nominal_size=1000, epsilon=10, delta=1e-6, ceiling_epsilon=20)
-    return Schema(dataset="toy", title="Toy", source="audit", public=True, layout="log", population=population, tables=freeze({}),
-                  patients=freeze({column.name: column for column in columns}), events=log, implications=(), targets=(), quasi_identifiers=(),
-                  strata=("site",))
+    types = (
+        EventType(name="DIAGNOSIS"),
+        EventType(name="VISIT", codes=("x", "y", "z")),
+        EventType(name="DEATH", terminal=True),
+    )
+    log = EventLog(
+        types=freeze({kind.name: kind for kind in types}),
+        attributes=freeze({}),
+        origin="diagnosed",
+        anchor="DIAGNOSIS",
+        max_events=8,
+        first=("DIAGNOSIS",),
+        legal_codes=(),
+        deadlines=(),
+        gap_edges=(0, 1, 7, 30, 365),
+        lower_day=0,
+        upper_day=2000,
+    )
+    columns = (
+        Column(name="site", kind="categorical", categories=("a", "b")),
+        Column(
+            name="diagnosed",
+            kind="date",
+            lower=_DAY.toordinal() - date(1970, 1, 1).toordinal() - 1,
+            upper=(_DAY + timedelta(days=1)).toordinal() - date(1970, 1, 1).toordinal(),
+        ),
+    )
+    population = Population(
+        name="toy",
+        universe="toy",
+        kind="simulated",
+        nominal_size=1000,
+        epsilon=10,
+        delta=1e-6,
+        ceiling_epsilon=20,
+    )
+    return Schema(
+        dataset="toy",
+        title="Toy",
+        source="audit",
+        public=True,
+        layout="log",
+        population=population,
+        tables=freeze({}),
+        patients=freeze({column.name: column for column in columns}),
+        events=log,
+        implications=(),
+        targets=(),
+        quasi_identifiers=(),
+        strata=("site",),
+    )
 
 
 def _events(n: int, rng: np.random.Generator) -> pl.DataFrame:
     rows: list[tuple[Any, ...]] = []
     for patient in range(n):
         visits = rng.integers(0, 5)
-        log = [("DIAGNOSIS", None), *(("VISIT", str(rng.choice(["x", "y", "z"]))) for _ in range(visits)), ("DEATH", None)]
+        log = [
+            ("DIAGNOSIS", None),
+            *(("VISIT", str(rng.choice(["x", "y", "z"]))) for _ in range(visits)),
+            ("DEATH", None),
+        ]
         rows += [(patient, place, 20 * place, kind, code) for place, (kind, code) in enumerate(log)]
-    return pl.DataFrame(rows, orient="row", schema={"patient_id": pl.Int64, "seq": pl.Int32, "day": pl.Int32, "type": pl.String, "code": pl.String})
+    return pl.DataFrame(
+        rows,
+        orient="row",
+        schema={
+            "patient_id": pl.Int64,
+            "seq": pl.Int32,
+            "day": pl.Int32,
+            "type": pl.String,
+            "code": pl.String,
+        },
+    )

@@ -1,7 +1,10 @@
-"""Everything that eyes outside the restricted zone could see of a run, as names and values: two runs show the same exactly where these are equal.
+"""Everything that eyes outside the restricted zone could see of a run, as names and values: two
+runs show the same exactly where these are equal.
 
-MLflow is restricted, too; what stands there must not depend on rows either, but for durations (privacy_rules.md, tests).
+MLflow is restricted, too; what stands there must not depend on rows either, but for durations
+(privacy_rules.md, tests).
 """
+
 from __future__ import annotations
 
 import io
@@ -24,19 +27,30 @@ DURATIONS = ("seconds",)  # metrics of MLflow that may differ
 
 
 def seen(home: Home, said: list[str]) -> Seen:
-    """Of one home after its run: files of the released zone with their times, both of its registries' references, MLflow, and what was said."""
-    return {**_files(home.published), **_files(home.released_remote), **_references(home), **_mlflow(home),
-            **{f"said {number:03}": line for number, line in enumerate(said)}}
+    """Of one home after its run: files of the released zone with their times, both of its
+    registries' references, MLflow, and what was said.
+    """
+    return {
+        **_files(home.published),
+        **_files(home.released_remote),
+        **_references(home),
+        **_mlflow(home),
+        **{f"said {number:03}": line for number, line in enumerate(said)},
+    }
 
 
 def differences(first: Mapping[str, str], second: Mapping[str, str]) -> list[str]:
     """Names of what one run shows and the other does not, or shows otherwise."""
-    return sorted(name for name in first.keys() | second.keys() if first.get(name) != second.get(name))
+    return sorted(
+        name for name in first.keys() | second.keys() if first.get(name) != second.get(name)
+    )
 
 
 @contextmanager
 def listening() -> Iterator[list[str]]:
-    """What this project's code says meanwhile: log lines of all levels, warnings, and what it prints, which Airflow would take for an answer."""
+    """What this project's code says meanwhile: log lines of all levels, warnings, and what it
+    prints, which Airflow would take for an answer.
+    """
     said: list[str] = []
     handler = logging.Handler()
     handler.emit = lambda record: said.append(f"{record.levelname} {record.getMessage()}")  # type: ignore[method-assign]
@@ -52,15 +66,24 @@ def listening() -> Iterator[list[str]]:
         logger.removeHandler(handler)
         logger.setLevel(level)
         ours = str(project_root() / "pipeline")
-        said += sorted({f"warning {one.message}" for one in warned if one.filename.startswith(ours)})
+        said += sorted(
+            {f"warning {one.message}" for one in warned if one.filename.startswith(ours)}
+        )
         said += [f"printed {line}" for line in printed.getvalue().splitlines()]
 
 
 def settle_database(path: Path) -> None:
-    """DuckDB lays out its file as it likes. In its place, the same content as text: then equal content is equal bytes."""
+    """DuckDB lays out its file as it likes. In its place, the same content as text: then equal
+    content is equal bytes.
+    """
     with duckdb.connect(str(path), read_only=True) as database:
         tables = sorted(name for (name,) in database.execute("SHOW TABLES").fetchall())
-        content = repr([(name, database.execute(f'SELECT * FROM "{name}" ORDER BY ALL').fetchall()) for name in tables])
+        content = repr(
+            [
+                (name, database.execute(f'SELECT * FROM "{name}" ORDER BY ALL').fetchall())
+                for name in tables
+            ]
+        )
     path.write_text(content, encoding="utf-8")
 
 
@@ -70,19 +93,40 @@ def _files(folder: Path) -> Seen:
         name = f"{folder.name}/{path.relative_to(folder).as_posix()}"
         if path.is_file():
             found[name] = sha256(path.read_bytes()).hexdigest()
-        if folder.name == "extracts":  # the remote is served by name; its times are those of the restricted machine's copy
+        # the remote is served by name; its times are those of the restricted machine's copy
+        if folder.name == "extracts":
             found[f"time of {name}"] = str(path.stat().st_mtime)
     return found
 
 
 def _references(home: Home) -> Seen:
-    """Commits with what they changed, authors, times and words, and tags; without DVC's settings, which name where the home lies."""
+    """Commits with what they changed, authors, times and words, and tags; without DVC's settings,
+    which name where the home lies.
+    """
     if not home.released_registry.is_dir():
         return {}
-    changed = version_stores.git("log", "--all", "--raw", "--no-abbrev", "--format=%an %at %cn %ct %D %B", cwd=home.released_registry)
-    tagged = version_stores.git("for-each-ref", "--format=%(refname) %(taggername) %(taggerdate:unix) %(contents)", cwd=home.released_registry)
-    lines = [line for line in (*changed.splitlines(), *tagged.splitlines()) if not line.endswith("\t.dvc/config")]
-    return {f"registry {number:04} {line.rpartition(chr(9))[2]}": line for number, line in enumerate(lines)}
+    changed = version_stores.git(
+        "log",
+        "--all",
+        "--raw",
+        "--no-abbrev",
+        "--format=%an %at %cn %ct %D %B",
+        cwd=home.released_registry,
+    )
+    tagged = version_stores.git(
+        "for-each-ref",
+        "--format=%(refname) %(taggername) %(taggerdate:unix) %(contents)",
+        cwd=home.released_registry,
+    )
+    lines = [
+        line
+        for line in (*changed.splitlines(), *tagged.splitlines())
+        if not line.endswith("\t.dvc/config")
+    ]
+    return {
+        f"registry {number:04} {line.rpartition(chr(9))[2]}": line
+        for number, line in enumerate(lines)
+    }
 
 
 def _mlflow(home: Home) -> Seen:
@@ -94,14 +138,36 @@ def _mlflow(home: Home) -> Seen:
             found |= {f"{name} {key}": str(value) for key, value in _entries(run).items()}
     for model in client.search_registered_models():
         versions = client.search_model_versions(f"name = '{model.name}'")
-        found[f"MLflow model {model.name}"] = str([sorted(model.aliases.items()), sorted((v.version, sorted(v.tags.items())) for v in versions)])
+        found[f"MLflow model {model.name}"] = str(
+            [
+                sorted(model.aliases.items()),
+                sorted((v.version, sorted(v.tags.items())) for v in versions),
+            ]
+        )
     folder = home.mlflow_artifacts
-    places = [path for path in sorted(folder.rglob("*")) if path.is_file()] if folder.is_dir() else []
-    return found | {f"MLflow file {'/'.join(path.relative_to(folder).parts[1:])}": sha256(path.read_bytes()).hexdigest() for path in places}
+    places = (
+        [path for path in sorted(folder.rglob("*")) if path.is_file()] if folder.is_dir() else []
+    )
+    return found | {
+        f"MLflow file {'/'.join(path.relative_to(folder).parts[1:])}": (
+            sha256(path.read_bytes()).hexdigest()
+        )
+        for path in places
+    }
 
 
 def _entries(run: Any) -> dict[str, Any]:
     """Without ids, clocks, and where the home lies."""
-    metrics = {f"metric {key}": None if key in DURATIONS else value for key, value in run.data.metrics.items()}
-    tags = {f"tag {key}": value for key, value in run.data.tags.items() if not key.startswith("mlflow.")}
-    return {"status": run.info.status, **{f"parameter {key}": value for key, value in run.data.params.items()}, **tags, **metrics}
+    metrics = {
+        f"metric {key}": None if key in DURATIONS else value
+        for key, value in run.data.metrics.items()
+    }
+    tags = {
+        f"tag {key}": value for key, value in run.data.tags.items() if not key.startswith("mlflow.")
+    }
+    return {
+        "status": run.info.status,
+        **{f"parameter {key}": value for key, value in run.data.params.items()},
+        **tags,
+        **metrics,
+    }

@@ -1,11 +1,14 @@
-"""Our accounting beside others': dp_accounting's PLD and RDP, Opacus' PRV, and closed forms or exact sums written without either.
+"""Our accounting beside others': dp_accounting's PLD and RDP, Opacus' PRV, and closed forms or
+exact sums written without either.
 
     python bench/accounting_check.py run       (bench/results/accounting.json)
     python bench/accounting_check.py write     (docs/evidence.md)
 
-Exact: Gaussians by Balle and Wang 2018, Theorem 8, and one step of DP-SGD by the same integral over its mixture, with 40 digits; discrete
-Gaussians by convolving their probabilities, as equal blocks share one lattice of losses.
+Exact: Gaussians by Balle and Wang 2018, Theorem 8, and one step of DP-SGD by the same integral over
+    its mixture, with 40 digits; discrete Gaussians by convolving their probabilities, as equal
+    blocks share one lattice of losses.
 """
+
 from __future__ import annotations
 
 import argparse
@@ -33,7 +36,10 @@ DIGITS = 40
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """One kind of mechanism with noise `sigma`, `times` times; q is the chance to join a batch, 1 where everybody does."""
+    """One kind of mechanism with noise `sigma`, `times` times; q is the chance to join a batch, 1
+    where everybody does.
+    """
+
     kind: str  # gaussian or discrete
     sigma: float
     times: int
@@ -49,20 +55,43 @@ class Case:
     @property
     def name(self) -> str:
         sampled = f", q {self.q:g}" if self.kind == "gaussian" else ""
-        return f"{'Gaussian' if self.kind == 'gaussian' else 'discrete Gaussian'}, sigma {self.sigma:g}{sampled}, {self.times:,} times"
+        return (
+            f"{'Gaussian' if self.kind == 'gaussian' else 'discrete Gaussian'}, sigma"
+            f" {self.sigma:g}{sampled}, {self.times:,} times"
+        )
 
 
 CASES = (
-    *(Case(kind="discrete", sigma=sigma, times=times) for sigma, times in ((0.7, 1), (4.0, 1), (60.0, 1), (2.0, 12), (12.0, 200), (90.0, 1500))),
-    *(Case(kind="gaussian", sigma=sigma, times=times) for sigma, times in ((0.7, 1), (4.0, 1), (30.0, 1), (2.0, 12), (40.0, 1500))),
-    *(Case(kind="gaussian", q=q, sigma=sigma, times=times) for q, sigma, times in (
-        (1e-3, 0.6, 1), (1e-3, 0.6, 1000), (1e-3, 4.0, 10_000), (0.01, 0.8, 1), (0.01, 0.8, 300), (0.01, 3.0, 5000),
-        (0.1, 1.0, 1), (0.1, 1.0, 20), (0.1, 16.0, 200), (0.1, 6.0, 1000))),
+    *(
+        Case(kind="discrete", sigma=sigma, times=times)
+        for sigma, times in ((0.7, 1), (4.0, 1), (60.0, 1), (2.0, 12), (12.0, 200), (90.0, 1500))
+    ),
+    *(
+        Case(kind="gaussian", sigma=sigma, times=times)
+        for sigma, times in ((0.7, 1), (4.0, 1), (30.0, 1), (2.0, 12), (40.0, 1500))
+    ),
+    *(
+        Case(kind="gaussian", q=q, sigma=sigma, times=times)
+        for q, sigma, times in (
+            (1e-3, 0.6, 1),
+            (1e-3, 0.6, 1000),
+            (1e-3, 4.0, 10_000),
+            (0.01, 0.8, 1),
+            (0.01, 0.8, 300),
+            (0.01, 3.0, 5000),
+            (0.1, 1.0, 1),
+            (0.1, 1.0, 20),
+            (0.1, 16.0, 200),
+            (0.1, 6.0, 1000),
+        )
+    ),
 )
 
 
 def exact(case: Case, delta: float) -> float | None:
-    """The smallest epsilon at which the definition gives at most delta; None for composed DP-SGD, of which no closed form is known."""
+    """The smallest epsilon at which the definition gives at most delta; None for composed DP-SGD,
+    of which no closed form is known.
+    """
     if case.kind == "discrete":
         return _convolved(case.sigma, case.times, delta)
     if case.q == 1:
@@ -73,7 +102,10 @@ def exact(case: Case, delta: float) -> float | None:
 
 
 def _sampled_delta(epsilon: Any, mu: float, q: float) -> Any:
-    """Of (1-q) N(0, 1) + q N(mu, 1) against N(0, 1), the worse way round: the loss crosses epsilon at one point of the line."""
+    """Of (1-q) N(0, 1) + q N(mu, 1) against N(0, 1), the worse way round: the loss crosses epsilon
+    at one point of the line.
+    """
+
     def above(x: Any, mean: float = 0.0) -> Any:
         return mpmath.ncdf(mean - x)
 
@@ -90,7 +122,7 @@ def _sampled_delta(epsilon: Any, mu: float, q: float) -> Any:
 def _root(delta_at: Any, delta: float) -> float:
     with mpmath.workdps(DIGITS):
         low, high = mpmath.mpf(0), mpmath.mpf(1)
-        if delta_at(low + mpmath.mpf(10)**-30) <= delta:
+        if delta_at(low + mpmath.mpf(10) ** -30) <= delta:
             return 0.0
         while delta_at(high) > delta:
             high *= 2
@@ -101,10 +133,12 @@ def _root(delta_at: Any, delta: float) -> float:
 
 
 def _convolved(sigma: float, times: int, delta: float) -> float:
-    """The losses (times - 2 S) / (2 sigma^2), S the sum of the noises: its probabilities by repeated squaring."""
+    """The losses (times - 2 S) / (2 sigma^2), S the sum of the noises: its probabilities by
+    repeated squaring.
+    """
     bound = math.ceil(14 * sigma) + 2
     x = np.arange(-bound, bound + 1)
-    one = np.exp(-(x.astype(float)**2) / (2 * sigma**2))
+    one = np.exp(-(x.astype(float) ** 2) / (2 * sigma**2))
     one /= one.sum()
     total, width, left, square, square_width = np.ones(1), 0, times, one, bound
     while left:
@@ -118,21 +152,36 @@ def _convolved(sigma: float, times: int, delta: float) -> float:
     def delta_at(epsilon: float) -> float:
         return float((total * -np.expm1(np.minimum(0.0, epsilon - losses))).sum())
 
-    return 0.0 if delta_at(0.0) <= delta else float(optimize.brentq(lambda at: delta_at(at) - delta, 0.0, losses.max(), xtol=1e-13, rtol=1e-13))
+    return (
+        0.0
+        if delta_at(0.0) <= delta
+        else float(
+            optimize.brentq(
+                lambda at: delta_at(at) - delta, 0.0, losses.max(), xtol=1e-13, rtol=1e-13
+            )
+        )
+    )
 
 
 def by_dp_accounting(case: Case, delta: float) -> float:
     """Their PLD, connect the dots, on a grid as fine as the case needs."""
     interval = min(1e-4, accounting.epsilon(case.event, delta) * 1e-4)
     if case.kind == "gaussian":
-        return float(dpa.pld.PLDAccountant(value_discretization_interval=interval).compose(case.event).get_epsilon(delta))
+        return float(
+            dpa.pld.PLDAccountant(value_discretization_interval=interval)
+            .compose(case.event)
+            .get_epsilon(delta)
+        )
     block = dpa.pld.privacy_loss_distribution.from_discrete_gaussian_mechanism(
-        case.sigma, value_discretization_interval=interval, use_connect_dots=True)
+        case.sigma, value_discretization_interval=interval, use_connect_dots=True
+    )
     return float(block.self_compose(case.times).get_epsilon_for_delta(delta))
 
 
 def by_opacus(case: Case, delta: float, share: float = 1e-3) -> tuple[float, float] | None:
-    """(low, high): between them lies the truth by Opacus' PRV accountant (Gopi, Lee, Wutschitz 2021); for Gaussians alone."""
+    """(low, high): between them lies the truth by Opacus' PRV accountant (Gopi, Lee, Wutschitz
+    2021); for Gaussians alone.
+    """
     from opacus.accountants.prv import PRVAccountant
 
     if case.kind == "discrete":
@@ -147,9 +196,17 @@ def by_opacus(case: Case, delta: float, share: float = 1e-3) -> tuple[float, flo
 
 
 def renyi_difference(case: Case) -> float:
-    """The largest relative difference between our divergence and dp_accounting's, over whole orders. Of a discrete Gaussian both take the bound."""
-    event = case.event if case.kind == "gaussian" else dpa.SelfComposedDpEvent(dpa.GaussianDpEvent(case.sigma), case.times)
-    return max(abs(accounting.rdp(case.event, order) / _their_rdp(event, order) - 1) for order in ORDERS)
+    """The largest relative difference between our divergence and dp_accounting's, over whole
+    orders. Of a discrete Gaussian both take the bound.
+    """
+    event = (
+        case.event
+        if case.kind == "gaussian"
+        else dpa.SelfComposedDpEvent(dpa.GaussianDpEvent(case.sigma), case.times)
+    )
+    return max(
+        abs(accounting.rdp(case.event, order) / _their_rdp(event, order) - 1) for order in ORDERS
+    )
 
 
 def _their_rdp(event: dpa.DpEvent, order: int) -> float:
@@ -163,8 +220,16 @@ def measure(case: Case, delta: float, *, prv: bool = True) -> dict[str, Any]:
     ours = accounting.epsilon(case.event, delta)
     theirs = {"exact": exact(case, delta), "dp_accounting": by_dp_accounting(case, delta)}
     bounds = by_opacus(case, delta) if prv else None
-    row = {"case": case.name, "delta": delta, "ours": ours, **theirs, "prv_low": bounds[0] if bounds else None,
-           "prv_high": bounds[1] if bounds else None, "rdp": _best_order(case, delta), "renyi_difference": renyi_difference(case)}
+    row = {
+        "case": case.name,
+        "delta": delta,
+        "ours": ours,
+        **theirs,
+        "prv_low": bounds[0] if bounds else None,
+        "prv_high": bounds[1] if bounds else None,
+        "rdp": _best_order(case, delta),
+        "renyi_difference": renyi_difference(case),
+    }
     row["difference"] = max(abs(ours / value - 1) for value in theirs.values() if value)
     row["over_exact"] = ours / theirs["exact"] - 1 if theirs["exact"] else None
     row["within_prv"] = bounds is None or bounds[0] <= ours <= bounds[1]
@@ -172,28 +237,49 @@ def measure(case: Case, delta: float, *, prv: bool = True) -> dict[str, Any]:
 
 
 def _best_order(case: Case, delta: float) -> float:
-    event = case.event if case.kind == "gaussian" else dpa.SelfComposedDpEvent(dpa.GaussianDpEvent(case.sigma), case.times)
+    event = (
+        case.event
+        if case.kind == "gaussian"
+        else dpa.SelfComposedDpEvent(dpa.GaussianDpEvent(case.sigma), case.times)
+    )
     return float(dpa.rdp.RdpAccountant().compose(event).get_epsilon(delta))
 
 
 def table(rows: list[dict[str, Any]]) -> str:
-    lines = ["| mechanism | delta | ours (PLD) | exact | dp_accounting PLD | Opacus PRV, low to high | dp_accounting RDP, best order | "
-             "largest difference | Renyi at fixed orders |", "|---|---|---|---|---|---|---|---|---|"]
+    lines = [
+        (
+            "| mechanism | delta | ours (PLD) | exact | dp_accounting PLD | Opacus PRV, low to high"
+            " | dp_accounting RDP, best order | largest difference | Renyi at fixed orders |"
+        ),
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
     for row in rows:
         prv = "-" if row["prv_low"] is None else f"{row['prv_low']:.5g} to {row['prv_high']:.5g}"
         exact_one = "-" if row["exact"] is None else f"{row['exact']:.5g}"
-        lines.append(f"| {row['case']} | {row['delta']:g} | {row['ours']:.5g} | {exact_one} | {row['dp_accounting']:.5g} | {prv} | "
-                     f"{row['rdp']:.5g} | {row['difference']:.1e} | {row['renyi_difference']:.0e} |")
+        lines.append(
+            f"| {row['case']} | {row['delta']:g} | {row['ours']:.5g} | {exact_one} |"
+            f" {row['dp_accounting']:.5g} | {prv} | {row['rdp']:.5g} | {row['difference']:.1e} |"
+            f" {row['renyi_difference']:.0e} |"
+        )
     return "\n".join(lines)
 
 
 def summary(rows: list[dict[str, Any]]) -> str:
     over = [row["over_exact"] for row in rows if row["over_exact"] is not None]
-    worst, renyi = max(row["difference"] for row in rows), max(row["renyi_difference"] for row in rows)
-    within, asked = sum(row["within_prv"] for row in rows if row["prv_low"] is not None), sum(row["prv_low"] is not None for row in rows)
-    return (f"Agreement: epsilon to {worst:.1e} relative ({digits(worst)} digits) with the exact value and dp_accounting's PLD; where there is an "
-            f"exact value, ours lies {min(over):.0e} to {max(over):.0e} above it; within the bounds of Opacus' PRV in {within} of "
-            f"{asked} cases; Renyi divergences to {renyi:.0e} ({digits(renyi)} digits).")
+    worst, renyi = (
+        max(row["difference"] for row in rows),
+        max(row["renyi_difference"] for row in rows),
+    )
+    within, asked = (
+        sum(row["within_prv"] for row in rows if row["prv_low"] is not None),
+        sum(row["prv_low"] is not None for row in rows),
+    )
+    return (
+        f"Agreement: epsilon to {worst:.1e} relative ({digits(worst)} digits) with the exact value"
+        f" and dp_accounting's PLD; where there is an exact value, ours lies {min(over):.0e} to"
+        f" {max(over):.0e} above it; within the bounds of Opacus' PRV in {within} of {asked} cases;"
+        f" Renyi divergences to {renyi:.0e} ({digits(renyi)} digits)."
+    )
 
 
 def digits(difference: float) -> int:
@@ -202,7 +288,9 @@ def digits(difference: float) -> int:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("action", choices=("run", "write"))
     options = parser.parse_args()
     if options.action == "run":
@@ -214,7 +302,12 @@ def main() -> None:
         report.keep_at(RESULTS, rows)
     else:
         rows = report.read(RESULTS)
-        report.between("accounting", "accounting_check.py", table(rows) + "\n\n" + summary(rows), report.EVIDENCE)
+        report.between(
+            "accounting",
+            "accounting_check.py",
+            table(rows) + "\n\n" + summary(rows),
+            report.EVIDENCE,
+        )
 
 
 if __name__ == "__main__":

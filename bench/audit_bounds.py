@@ -1,10 +1,13 @@
-"""Lower bounds on epsilon by audits of each mechanism, against what is claimed: a table and a plot in docs/.
+"""Lower bounds on epsilon by audits of each mechanism, against what is claimed: a table and a plot
+in docs/.
 
     python bench/audit_bounds.py run [--repeats 5]     (what is measured already is not run again)
     python bench/audit_bounds.py write
 
-Noise cannot be seeded, so a repeat is another audit with noise of its own. About seven minutes of one core.
+Noise cannot be seeded, so a repeat is another audit with noise of its own. About seven minutes of
+one core.
 """
+
 from __future__ import annotations
 
 import argparse
@@ -33,23 +36,37 @@ Audit = Callable[[float, int, Path], Finding]  # epsilon, runs on either side, e
 AUDITS: dict[str, tuple[Audit, tuple[int, int]]] = {
     "Noisy counts": (counts.one_way, (200_000, 50_000)),
     "Counts of a tree, two levels": (counts.trees, (4_000, 3_000)),
-    "DP-SGD step, one gradient per patient": (partial(descent.one_step, "functional"), (300_000, 100_000)),
-    "DP-SGD step, ghost clipping, linear": (partial(descent.one_step, "linear"), (300_000, 100_000)),
-    "DP-SGD step, ghost clipping, embedding": (partial(descent.one_step, "embedding"), (300_000, 100_000)),
+    "DP-SGD step, one gradient per patient": (
+        partial(descent.one_step, "functional"),
+        (300_000, 100_000),
+    ),
+    "DP-SGD step, ghost clipping, linear": (
+        partial(descent.one_step, "linear"),
+        (300_000, 100_000),
+    ),
+    "DP-SGD step, ghost clipping, embedding": (
+        partial(descent.one_step, "embedding"),
+        (300_000, 100_000),
+    ),
     "DP-SGD step, recurrent network": (descent.recurrent, (5_000, 1_500)),
     "Six DP-SGD steps and three blocks of counts": (descent.composition, (50_000, 15_000)),
 }
 
 
 def measure(repeats: int) -> None:
-    for repeat, (name, (audit, runs)), (place, epsilon) in product(range(repeats), AUDITS.items(), enumerate(EPSILONS)):
+    for repeat, (name, (audit, runs)), (place, epsilon) in product(
+        range(repeats), AUDITS.items(), enumerate(EPSILONS)
+    ):
         key = {"mechanism": name, "epsilon": epsilon, "repeat": repeat}
         if report.holds(RESULTS, key):
             continue
         with tempfile.TemporaryDirectory() as folder:
             figures = audit(float(epsilon), runs[place], Path(folder)).figures
         report.add(RESULTS, key | {field: float(value) for field, value in figures.items()})
-        sys.stderr.write(f"{name}, epsilon {epsilon}, audit {repeat + 1}: at least {figures['epsilon_at_least']:.2f}\n")
+        sys.stderr.write(
+            f"{name}, epsilon {epsilon}, audit {repeat + 1}: at least"
+            f" {figures['epsilon_at_least']:.2f}\n"
+        )
 
 
 def spread(values: Sequence[float]) -> str:
@@ -59,15 +76,26 @@ def spread(values: Sequence[float]) -> str:
 
 def table(rows: Sequence[dict[str, Any]]) -> str:
     """Markdown: a line per mechanism and epsilon."""
-    lines = ["| mechanism | claimed ε | shown by the audit, at least | assuming nothing, at least | runs with and without the patient | audits |",
-             "|---|---|---|---|---|---|"]
+    lines = [
+        (
+            "| mechanism | claimed ε | shown by the audit, at least | assuming nothing, at least |"
+            " runs with and without the patient | audits |"
+        ),
+        "|---|---|---|---|---|---|",
+    ]
     for epsilon in EPSILONS:
         for name in AUDITS:
             mine = [row for row in rows if (row["mechanism"], row["epsilon"]) == (name, epsilon)]
             if mine:
-                shown, free = ([row[field] for row in mine] for field in ("epsilon_at_least", "epsilon_at_least_assuming_nothing"))
+                shown, free = (
+                    [row[field] for row in mine]
+                    for field in ("epsilon_at_least", "epsilon_at_least_assuming_nothing")
+                )
                 claimed, runs = mine[0]["epsilon_claimed"], mine[0]["runs"]
-                lines.append(f"| {name} | {claimed:.2f} | {spread(shown)} | {spread(free)} | {runs:,.0f} each | {len(mine)} |")
+                lines.append(
+                    f"| {name} | {claimed:.2f} | {spread(shown)} | {spread(free)} | {runs:,.0f}"
+                    f" each | {len(mine)} |"
+                )
     return "\n".join(lines)
 
 
@@ -76,17 +104,50 @@ def plot(rows: Sequence[dict[str, Any]], out: Path) -> None:
     figure = Figure(figsize=(11, 3.8), layout="constrained")
     names = list(AUDITS)[::-1]
     for axes, epsilon in zip(figure.subplots(1, 2, sharey=True), EPSILONS, strict=True):
-        for field, label, colour, marker, lift in (("epsilon_at_least", "shown by the audit, 95% confidence", "C0", "o", 0.12),
-                                                   ("epsilon_at_least_assuming_nothing", "the same, nothing assumed", "0.55", "s", -0.16)):
-            found = [[row[field] for row in rows if (row["mechanism"], row["epsilon"]) == (name, epsilon)] for name in names]
+        for field, label, colour, marker, lift in (
+            ("epsilon_at_least", "shown by the audit, 95% confidence", "C0", "o", 0.12),
+            ("epsilon_at_least_assuming_nothing", "the same, nothing assumed", "0.55", "s", -0.16),
+        ):
+            found = [
+                [
+                    row[field]
+                    for row in rows
+                    if (row["mechanism"], row["epsilon"]) == (name, epsilon)
+                ]
+                for name in names
+            ]
             means = np.array([np.mean(values) for values in found])
-            reach = np.array([[mean - min(values), max(values) - mean] for mean, values in zip(means, found, strict=True)]).T
-            axes.errorbar(means, np.arange(len(names)) + lift, xerr=reach, fmt=marker, color=colour, markersize=5, capsize=2.5, label=label)
+            reach = np.array(
+                [
+                    [mean - min(values), max(values) - mean]
+                    for mean, values in zip(means, found, strict=True)
+                ]
+            ).T
+            axes.errorbar(
+                means,
+                np.arange(len(names)) + lift,
+                xerr=reach,
+                fmt=marker,
+                color=colour,
+                markersize=5,
+                capsize=2.5,
+                label=label,
+            )
         axes.axvline(epsilon, color="C3", linewidth=1.5, label="claimed")
-        axes.set(xlim=(0, 1.1 * epsilon), ylim=(-0.6, len(names) - 0.4), xlabel="epsilon of at least", title=f"Claimed epsilon {epsilon}")
+        axes.set(
+            xlim=(0, 1.1 * epsilon),
+            ylim=(-0.6, len(names) - 0.4),
+            xlabel="epsilon of at least",
+            title=f"Claimed epsilon {epsilon}",
+        )
         axes.set_yticks(range(len(names)), names)
         axes.spines[["top", "right"]].set_visible(False)
-    figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False)
+    figure.legend(
+        *figure.axes[0].get_legend_handles_labels(),
+        loc="outside lower center",
+        ncols=3,
+        frameon=False,
+    )
     report.save(figure, out)
 
 
@@ -98,7 +159,9 @@ def write() -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("command", choices=("run", "write"))
     parser.add_argument("--repeats", type=int, default=5)
     options = parser.parse_args()

@@ -1,13 +1,18 @@
-"""Patients per second of clipped gradient sums: ghost clipping on flat events, one gradient per patient by vmap, and both modes of Opacus.
+"""Patients per second of clipped gradient sums: ghost clipping on flat events, one gradient per
+patient by vmap, and both modes of Opacus.
 
     PYTHONPATH=. python bench/clipping.py [--threads 1] [--device cpu]
 
-Two networks of one shape on the same simulated patients, a patient being one unit with all events: a bag of ids, then tanh or a GRU, then
-one layer of three heads. Ways that need rectangles get patients sorted by length and padded to the longest of their part, losses masked, which
-favours them: a Poisson batch is not sorted. Each way runs at every size of PARTS and its best counts, the fastest of --repeats passes over all
-patients. By default the largest part is the whole batch, padded to its longest patient. All sums must agree. Opacus clips the GRU in its ghost
-mode too, but not by ghost norms: its recurrent layers have none, so it makes their per-patient gradients (fast gradient clipping).
+Two networks of one shape on the same simulated patients, a patient being one unit with all events:
+a bag of ids, then tanh or a GRU, then one layer of three heads. Ways that need rectangles get
+patients sorted by length and padded to the longest of their part, losses masked, which favours
+them: a Poisson batch is not sorted. Each way runs at every size of PARTS and its best counts, the
+fastest of --repeats passes over all patients. By default the largest part is the whole batch,
+padded to its longest patient. All sums must agree. Opacus clips the GRU in its ghost mode too, but
+not by ghost norms: its recurrent layers have none, so it makes their per-patient gradients (fast
+gradient clipping).
 """
+
 from __future__ import annotations
 
 import argparse
@@ -49,29 +54,47 @@ class Patients:
     """Events of patients sorted by length, rows of a patient together."""
 
     lengths: Tensor  # int64 [p], rising
-    ids: Tensor      # int64 [r, SLOTS]
+    ids: Tensor  # int64 [r, SLOTS]
     targets: Tensor  # int64 [r, heads]
 
     @classmethod
     def drawn(cls, n: int, seed: int, device: str) -> Patients:
         """n patients: lengths geometric, everything else uniform."""
         generator = torch.Generator().manual_seed(seed)
-        lengths = torch.empty(n).geometric_(1 / MEAN_EVENTS, generator=generator).clamp(max=MOST_EVENTS).long().sort().values
+        lengths = (
+            torch.empty(n)
+            .geometric_(1 / MEAN_EVENTS, generator=generator)
+            .clamp(max=MOST_EVENTS)
+            .long()
+            .sort()
+            .values
+        )
         rows = int(lengths.sum())
-        targets = torch.stack([torch.randint(0, size, (rows,), generator=generator) for size in HEADS], dim=1)
-        return cls(lengths.to(device), torch.randint(0, IDS, (rows, SLOTS), generator=generator).to(device), targets.to(device))
+        targets = torch.stack(
+            [torch.randint(0, size, (rows,), generator=generator) for size in HEADS], dim=1
+        )
+        return cls(
+            lengths.to(device),
+            torch.randint(0, IDS, (rows, SLOTS), generator=generator).to(device),
+            targets.to(device),
+        )
 
     def parts(self, size: int) -> Iterator[Patients]:
         ends = self.lengths.cumsum(0).tolist()
         for first in range(0, len(self.lengths), size):
-            lengths = self.lengths[first:first + size]
+            lengths = self.lengths[first : first + size]
             rows = slice(ends[first - 1] if first else 0, ends[first + len(lengths) - 1])
             yield Patients(lengths, self.ids[rows], self.targets[rows])
 
     def padded(self) -> tuple[Tensor, Tensor, Tensor]:
         """Ids [p, t, SLOTS], targets [p, t, heads] and which are events [p, t]."""
-        real = torch.arange(int(self.lengths.max()), device=self.lengths.device) < self.lengths[:, None]
-        ids, targets = (values.new_zeros(*real.shape, values.shape[1]) for values in (self.ids, self.targets))
+        real = (
+            torch.arange(int(self.lengths.max()), device=self.lengths.device)
+            < self.lengths[:, None]
+        )
+        ids, targets = (
+            values.new_zeros(*real.shape, values.shape[1]) for values in (self.ids, self.targets)
+        )
         ids[real], targets[real] = self.ids, self.targets
         return ids, targets, real
 
@@ -79,7 +102,9 @@ class Patients:
 def row_losses(logits: Tensor, targets: Tensor) -> Tensor:
     """Sum of the heads' losses, [r], of logits [r, all heads] and targets [r, heads]."""
     parts = logits.split(HEADS, dim=1)
-    return torch.stack([F.cross_entropy(part, targets[:, h], reduction="none") for h, part in enumerate(parts)]).sum(0)
+    return torch.stack(
+        [F.cross_entropy(part, targets[:, h], reduction="none") for h, part in enumerate(parts)]
+    ).sum(0)
 
 
 class Flat(nn.Module):
@@ -114,25 +139,46 @@ class Padded(nn.Module):
         """Loss of each patient, [p]."""
         hidden = self.bag(ids).sum(2)
         hidden = torch.tanh(hidden) if self.gru is None else self.gru(hidden)[0]
-        return (row_losses(self.heads(hidden).flatten(0, 1), targets.flatten(0, 1)).view(real.shape) * real).sum(1)
+        return (
+            row_losses(self.heads(hidden).flatten(0, 1), targets.flatten(0, 1)).view(real.shape)
+            * real
+        ).sum(1)
 
 
 def same_names(flat: Flat) -> list[str]:
     """Parameters of Flat in the order of Padded's."""
-    gru = [] if flat.gru is None else [f"gru.{part}.{kind}" for part in ("input", "recurrent") for kind in ("weight", "bias")]
+    gru = (
+        []
+        if flat.gru is None
+        else [
+            f"gru.{part}.{kind}" for part in ("input", "recurrent") for kind in ("weight", "bias")
+        ]
+    )
     return ["bag.weight", *gru, "heads.weight", "heads.bias"]
 
 
 def mechanism() -> DpSgd:
-    return DpSgd(steps=1, sampling_probability=1.0, l2_clip_norm=CLIP, noise_multiplier=1.0, expected_batch_size=1.0)
+    return DpSgd(
+        steps=1,
+        sampling_probability=1.0,
+        l2_clip_norm=CLIP,
+        noise_multiplier=1.0,
+        expected_batch_size=1.0,
+    )
 
 
 def ghost(flat: Flat, patients: Patients, size: int) -> Sums:
     clipper = mechanism().ghost_clipper(flat)
     sums: list[Sums] = []
     for part in patients.parts(size):
-        owner = torch.repeat_interleave(torch.arange(len(part.lengths), device=part.ids.device), part.lengths)
-        sums.append(clipper.clipped_sum(lambda part=part, owner=owner: flat.losses(part, owner), owner, len(part.lengths)))
+        owner = torch.repeat_interleave(
+            torch.arange(len(part.lengths), device=part.ids.device), part.lengths
+        )
+        sums.append(
+            clipper.clipped_sum(
+                lambda part=part, owner=owner: flat.losses(part, owner), owner, len(part.lengths)
+            )
+        )
     return {name: torch.stack([one[name] for one in sums]).sum(0) for name in same_names(flat)}
 
 
@@ -141,43 +187,75 @@ def per_patient(flat: Flat, patients: Patients, size: int) -> Sums:
     weights = {name: parameter.detach() for name, parameter in network.named_parameters()}
 
     def loss(weights: Sums, patient: tuple[Tensor, ...]) -> Tensor:
-        return torch.func.functional_call(network, weights, tuple(column[None] for column in patient))[0]
+        return torch.func.functional_call(
+            network, weights, tuple(column[None] for column in patient)
+        )[0]
 
     sums = [mechanism().clipped_sum(loss, weights, part.padded()) for part in patients.parts(size)]
-    return {name: torch.stack([one[key] for one in sums]).sum(0) for name, key in zip(same_names(flat), weights, strict=True)}
+    return {
+        name: torch.stack([one[key] for one in sums]).sum(0)
+        for name, key in zip(same_names(flat), weights, strict=True)
+    }
 
 
 def opacus_hooks(flat: Flat, patients: Patients, size: int) -> Sums:
     network = GradSampleModule(Padded(flat), batch_first=True, loss_reduction="sum")
-    optimiser = DPOptimizer(torch.optim.SGD(network.parameters(), lr=0.0), noise_multiplier=0.0, max_grad_norm=CLIP, expected_batch_size=1,
-                            loss_reduction="sum")
+    optimiser = DPOptimizer(
+        torch.optim.SGD(network.parameters(), lr=0.0),
+        noise_multiplier=0.0,
+        max_grad_norm=CLIP,
+        expected_batch_size=1,
+        loss_reduction="sum",
+    )
     for part in patients.parts(size):
         network(*part.padded()).sum().backward()
         optimiser.clip_and_accumulate()
         for parameter in network.parameters():
             parameter.grad_sample = None
-    return {name: parameter.summed_grad for name, parameter in zip(same_names(flat), network.parameters(), strict=True)}
+    return {
+        name: parameter.summed_grad
+        for name, parameter in zip(same_names(flat), network.parameters(), strict=True)
+    }
 
 
 def opacus_ghost(flat: Flat, patients: Patients, size: int) -> Sums:
-    network = GradSampleModuleFastGradientClipping(Padded(flat), batch_first=True, loss_reduction="sum", max_grad_norm=CLIP)
-    optimiser = DPOptimizerFastGradientClipping(torch.optim.SGD(network.parameters(), lr=0.0), noise_multiplier=0.0, max_grad_norm=CLIP,
-                                                expected_batch_size=1, loss_reduction="sum")
+    network = GradSampleModuleFastGradientClipping(
+        Padded(flat), batch_first=True, loss_reduction="sum", max_grad_norm=CLIP
+    )
+    optimiser = DPOptimizerFastGradientClipping(
+        torch.optim.SGD(network.parameters(), lr=0.0),
+        noise_multiplier=0.0,
+        max_grad_norm=CLIP,
+        expected_batch_size=1,
+        loss_reduction="sum",
+    )
     sums: list[list[Tensor]] = []
     for part in patients.parts(size):
         network.enable_hooks()
-        DPTensorFastGradientClipping(network, optimiser, network(*part.padded()), loss_reduction="sum").backward()
+        DPTensorFastGradientClipping(
+            network, optimiser, network(*part.padded()), loss_reduction="sum"
+        ).backward()
         sums.append([parameter.grad for parameter in network.parameters()])
         for parameter in network.parameters():
             parameter.grad = None  # or the next part would be written over this one
-    return {name: torch.stack(column).sum(0) for name, *column in zip(same_names(flat), *sums, strict=True)}
+    return {
+        name: torch.stack(column).sum(0)
+        for name, *column in zip(same_names(flat), *sums, strict=True)
+    }
 
 
-WAYS: dict[str, Way] = {OURS: ghost, "ours, vmap": per_patient, OPACUS[0]: opacus_hooks, OPACUS[1]: opacus_ghost}
+WAYS: dict[str, Way] = {
+    OURS: ghost,
+    "ours, vmap": per_patient,
+    OPACUS[0]: opacus_hooks,
+    OPACUS[1]: opacus_ghost,
+}
 
 
 def measure(recurrent: bool, patients: Patients, repeats: int) -> dict[str, Any]:
-    """Patients per second of every way at its best size of part. Raises ValueError where a way's sums are not ours."""
+    """Patients per second of every way at its best size of part. Raises ValueError where a way's
+    sums are not ours.
+    """
     torch.manual_seed(0)
     flat = Flat(recurrent).to(patients.ids.device)
     wanted = torch.cat([value.flatten() for value in ghost(flat, patients, max(PARTS)).values()])
@@ -189,9 +267,18 @@ def measure(recurrent: bool, patients: Patients, repeats: int) -> dict[str, Any]
     fastest = dict.fromkeys(runs, float("inf"))
     for _ in range(repeats):  # in turn, so that a busy moment of the machine falls on all
         for name, size in runs:
-            fastest[name, size] = min(fastest[name, size], seconds(lambda name=name, size=size: WAYS[name](flat, patients, size), patients))
-    speeds = {name: {size: round(len(patients.lengths) / fastest[name, size], 1) for size in PARTS} for name in WAYS}
-    found = {name: {"patients_per_second": max(by_part.values()), "by_part": by_part} for name, by_part in speeds.items()}
+            fastest[name, size] = min(
+                fastest[name, size],
+                seconds(lambda name=name, size=size: WAYS[name](flat, patients, size), patients),
+            )
+    speeds = {
+        name: {size: round(len(patients.lengths) / fastest[name, size], 1) for size in PARTS}
+        for name in WAYS
+    }
+    found = {
+        name: {"patients_per_second": max(by_part.values()), "by_part": by_part}
+        for name, by_part in speeds.items()
+    }
     best = max(max(speeds[name].values()) for name in OPACUS)
     return {"ways": found, "ratio_to_best_opacus": round(max(speeds[OURS].values()) / best, 2)}
 
@@ -205,7 +292,9 @@ def seconds(run: Callable[[], Sums], patients: Patients) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--patients", type=int, default=1024)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--threads", type=int, default=1)
@@ -214,18 +303,40 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     warnings.simplefilter("ignore")  # Opacus on hooks of modules whose input needs no gradient
     patients = Patients.drawn(options.patients, seed=1, device=options.device)
-    networks = {"feed-forward": measure(False, patients, options.repeats), "recurrent": measure(True, patients, options.repeats)}
+    networks = {
+        "feed-forward": measure(False, patients, options.repeats),
+        "recurrent": measure(True, patients, options.repeats),
+    }
     lines = [f"{'network':14}{'way':16}{'patients/s':>11}{'ours is':>10}   by patients at once"]
     for network, told in networks.items():
         ours = told["ways"][OURS]["patients_per_second"]
         for name, figures in told["ways"].items():
-            by_part = ", ".join(f"{size}: {speed:.0f}" for size, speed in figures["by_part"].items())
-            lines.append(f"{network:14}{name:16}{figures['patients_per_second']:11.0f}{ours / figures['patients_per_second']:9.1f}x   {by_part}")
+            by_part = ", ".join(
+                f"{size}: {speed:.0f}" for size, speed in figures["by_part"].items()
+            )
+            lines.append(
+                f"{network:14}{name:16}{figures['patients_per_second']:11.0f}{ours / figures['patients_per_second']:9.1f}x"
+                f"   {by_part}"
+            )
     sys.stdout.write("\n".join(lines) + "\n")
     device = torch.cuda.get_device_name() if patients.ids.is_cuda else "cpu"
-    RESULTS.write_text(json.dumps({
-        "torch": torch.__version__, "opacus": version("opacus"), "device": device, "threads": options.threads, "patients": options.patients,
-        "events": len(patients.ids), "longest": int(patients.lengths.max()), "networks": networks}, indent=1) + "\n", encoding="utf-8")
+    RESULTS.write_text(
+        json.dumps(
+            {
+                "torch": torch.__version__,
+                "opacus": version("opacus"),
+                "device": device,
+                "threads": options.threads,
+                "patients": options.patients,
+                "events": len(patients.ids),
+                "longest": int(patients.lengths.max()),
+                "networks": networks,
+            },
+            indent=1,
+        )
+        + "\n",
+        encoding="utf-8",
+    )
 
 
 if __name__ == "__main__":

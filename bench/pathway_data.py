@@ -1,4 +1,7 @@
-"""Simulated pathways for the benchmark, as ingest would hand them to training: no dirt, any number of patients."""
+"""Simulated pathways for the benchmark, as ingest would hand them to training: no dirt, any number
+of patients.
+"""
+
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -34,9 +37,13 @@ def declared() -> Schema:
 
 
 def simulated(told: Schema, n: int, seed: int) -> Sample:
-    """n registered patients; another seed is a fresh sample of the same population. Chunks of one seed are fresh samples too."""
+    """n registered patients; another seed is a fresh sample of the same population. Chunks of one
+    seed are fresh samples too.
+    """
     parts = list(_parts(told, n, seed))
-    return Sample(pl.concat(part.patients for part in parts), pl.concat(part.events for part in parts))
+    return Sample(
+        pl.concat(part.patients for part in parts), pl.concat(part.events for part in parts)
+    )
 
 
 def stored(told: Schema, n: int, seed: int, folder: Path) -> tuple[pl.DataFrame, pl.LazyFrame]:
@@ -44,13 +51,21 @@ def stored(told: Schema, n: int, seed: int, folder: Path) -> tuple[pl.DataFrame,
     for number, part in enumerate(_parts(told, n, seed)):
         part.patients.write_parquet(folder / f"patients-{number:03}.parquet")
         part.events.write_parquet(folder / f"events-{number:03}.parquet")
-    return pl.read_parquet(folder / "patients-*.parquet"), pl.scan_parquet(folder / "events-*.parquet")
+    return pl.read_parquet(folder / "patients-*.parquet"), pl.scan_parquet(
+        folder / "events-*.parquet"
+    )
 
 
 def _parts(told: Schema, n: int, seed: int) -> Iterator[Sample]:
     for number, first in enumerate(range(0, n, CHUNK)):
         stream = seed * 1000 + number
-        log = to_log(told, registry_tables(view(draw_lifetimes(min(CHUNK, n - first), stream, lambda text: None), EXTRACT), stream))
+        log = to_log(
+            told,
+            registry_tables(
+                view(draw_lifetimes(min(CHUNK, n - first), stream, lambda text: None), EXTRACT),
+                stream,
+            ),
+        )
         assert log.events is not None
         offset = pl.col(ID) + number * 10**12
         yield Sample(log.patients.with_columns(offset), log.events.with_columns(offset))

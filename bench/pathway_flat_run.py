@@ -1,12 +1,17 @@
-"""The flattened baseline of the pathway benchmark: synthesizers of tables on pathways of fixed width, scored as pathways.
+"""The flattened baseline of the pathway benchmark: synthesizers of tables on pathways of fixed
+width, scored as pathways.
 
-    PYTHONPATH=. .venv/bin/python bench/pathway_flat_run.py --patients 20000 --models fresh format dpmm-mst table
+    PYTHONPATH=. .venv/bin/python bench/pathway_flat_run.py --patients 20000 --models fresh format
+    dpmm-mst table
 
-Figures are those of pathway_score for the columns that the flat table carries; `detection` with statics has no meaning there and is null, and
-`detection_events` does not see event attributes, which no model here draws: kinder than what the pathway model is asked. `illegal` counts patients.
-Kind too: what `unflatten` does with pathways that outlive their end (shrunk; cut off and a later end scored worse) was chosen on MST's figures for
-20,000 patients, on the same holdout. Every run replaces its own entry in bench/results/pathways_flat.json.
+Figures are those of pathway_score for the columns that the flat table carries; `detection` with
+statics has no meaning there and is null, and `detection_events` does not see event attributes,
+which no model here draws: kinder than what the pathway model is asked. `illegal` counts patients.
+Kind too: what `unflatten` does with pathways that outlive their end (shrunk; cut off and a later
+end scored worse) was chosen on MST's figures for 20,000 patients, on the same holdout. Every run
+replaces its own entry in bench/results/pathways_flat.json.
 """
+
 from __future__ import annotations
 
 import argparse
@@ -34,34 +39,64 @@ from pipeline.schema.values import Schema
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "bench" / "results" / "pathways_flat.json"
 EPSILON = 1.0
-NAMES = MappingProxyType({"fresh": "fresh sample (floor)", "format": "flattened and back, not private", "dpmm-mst": "MST (dpmm)",
-                          "dpmm-aim": "AIM (dpmm)", "table": "table model of Syndasera"})
+NAMES = MappingProxyType(
+    {
+        "fresh": "fresh sample (floor)",
+        "format": "flattened and back, not private",
+        "dpmm-mst": "MST (dpmm)",
+        "dpmm-aim": "AIM (dpmm)",
+        "table": "table model of Syndasera",
+    }
+)
 
 
-def made_by(model: str, told: Schema, rows: pd.DataFrame, options: argparse.Namespace) -> tuple[pd.DataFrame | None, dict[str, Any]]:
+def made_by(
+    model: str, told: Schema, rows: pd.DataFrame, options: argparse.Namespace
+) -> tuple[pd.DataFrame | None, dict[str, Any]]:
     """(drawn flat rows, costs); no rows and the error where the run failed."""
     if model == "format":
         return rows, {}
     if model == "table":
-        fit, seconds = fitted(declaration(told, len(rows)), pl.from_pandas(rows), EPSILON, **options.settings)
-        drawn = fit.sample(len(rows), np.random.default_rng(options.seed)).select(*columns(told)).to_pandas()
+        fit, seconds = fitted(
+            declaration(told, len(rows)), pl.from_pandas(rows), EPSILON, **options.settings
+        )
+        drawn = (
+            fit.sample(len(rows), np.random.default_rng(options.seed))
+            .select(*columns(told))
+            .to_pandas()
+        )
         return drawn, {"fit_cpu_seconds": round(seconds, 2), "version": version_of_ours()}
     with tempfile.TemporaryDirectory() as folder:
-        train, domain, out = (Path(folder) / name for name in ("train.parquet", "domain.json", "drawn.parquet"))
+        train, domain, out = (
+            Path(folder) / name for name in ("train.parquet", "domain.json", "drawn.parquet")
+        )
         rows.to_parquet(train)
-        domain.write_text(json.dumps({name: column_domain(column) for name, column in columns(told).items()}), encoding="utf-8")
-        costs = run_peer(Task(model, "pathways", EPSILON), Prepared(train, domain, len(rows), DELTA),
-                         python_of(RUNS[model].environment, options.environments), out, options.timeout)
+        domain.write_text(
+            json.dumps({name: column_domain(column) for name, column in columns(told).items()}),
+            encoding="utf-8",
+        )
+        costs = run_peer(
+            Task(model, "pathways", EPSILON),
+            Prepared(train, domain, len(rows), DELTA),
+            python_of(RUNS[model].environment, options.environments),
+            out,
+            options.timeout,
+        )
         return (pd.read_parquet(out) if out.is_file() else None), costs
 
 
 def version_of_ours() -> str:
-    return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
+    return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"][
+        "version"
+    ]
 
 
 def scored(told: Schema, holdout: Sample, other: Sample) -> dict[str, float | None]:
     found = figures(narrowed(told), narrow(holdout), narrow(other))
-    return {name: None if name == "detection" else float(f"{value:.5g}") for name, value in found.items()}
+    return {
+        name: None if name == "detection" else float(f"{value:.5g}")
+        for name, value in found.items()
+    }
 
 
 def keep(patients: int, name: str, row: dict[str, Any]) -> None:
@@ -72,16 +107,24 @@ def keep(patients: int, name: str, row: dict[str, Any]) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--patients", type=int, default=20_000)
     parser.add_argument("--models", nargs="+", choices=NAMES, default=list(NAMES))
-    parser.add_argument("--seed", type=int, default=5, help="of the training sample; the holdout's is 100 more")
+    parser.add_argument(
+        "--seed", type=int, default=5, help="of the training sample; the holdout's is 100 more"
+    )
     parser.add_argument("--settings", type=json.loads, default={}, help="of our table model, JSON")
     parser.add_argument("--environments", type=Path, default=FOLDER, help="of the peers")
-    parser.add_argument("--timeout", type=float, default=2400.0, help="seconds that one peer may take")
+    parser.add_argument(
+        "--timeout", type=float, default=2400.0, help="seconds that one peer may take"
+    )
     options = parser.parse_args()
     told = declared()
-    train, holdout = (simulated(told, options.patients, seed) for seed in (options.seed, options.seed + 100))
+    train, holdout = (
+        simulated(told, options.patients, seed) for seed in (options.seed, options.seed + 100)
+    )
     rows = flatten(told, train)
     for model in options.models:
         facts: dict[str, Any] = {"seed": options.seed, "slots": SLOTS}
@@ -89,7 +132,11 @@ def main() -> None:
             found: dict[str, Any] = scored(told, holdout, train)
         else:
             drawn, costs = made_by(model, told, rows, options)
-            found = scored(told, holdout, unflatten(told, drawn, options.seed)) if drawn is not None else {}
+            found = (
+                scored(told, holdout, unflatten(told, drawn, options.seed))
+                if drawn is not None
+                else {}
+            )
             facts |= costs if model == "format" else {"epsilon": EPSILON, "delta": DELTA, **costs}
         keep(options.patients, NAMES[model], found | facts)
         sys.stderr.write(f"{options.patients} {NAMES[model]}: {found | facts}\n")

@@ -1,4 +1,5 @@
 """The 58 rules of a registry (pipeline/rules) on synthetic tables: which were asked, which hold."""
+
 from __future__ import annotations
 
 from collections.abc import Mapping
@@ -17,18 +18,32 @@ ASKED = ("pass", "fail", "warn")
 
 def judged(told: Schema, tables: Mapping[str, pl.DataFrame], log: Sample) -> list[dict[str, Any]]:
     """Each rule's severity, status, rows and failing rows, rate and legal rates."""
-    results = check(told, tables, context_of(told, EXTRACT, is_synthetic=True), Log(log.patients, log.events))
+    results = check(
+        told, tables, context_of(told, EXTRACT, is_synthetic=True), Log(log.patients, log.events)
+    )
     return described(results, counts=True)
 
 
 def summary(rules: list[dict[str, Any]]) -> str:
     """A line per severity, and one per rule that is broken somewhere."""
-    lines = ["| severity | rules asked | hold in every row | within their rates | broken |", "|---|---|---|---|---|"]
+    lines = [
+        "| severity | rules asked | hold in every row | within their rates | broken |",
+        "|---|---|---|---|---|",
+    ]
     for severity in ("F", "W"):
         mine = [rule for rule in rules if rule["severity"] == severity and rule["status"] in ASKED]
         held = [rule for rule in mine if rule["status"] == "pass"]
         clean = [rule for rule in held if not rule["failing"]]
-        broken = ", ".join(f"{rule['rule']} {rule['title']}" for rule in mine if rule["status"] != "pass") or "none"
-        lines.append(f"| {severity} | {len(mine)} | {len(clean)} | {len(held) - len(clean)} | {broken} |")
-    left = ", ".join(f"{rule['rule']} {rule['title']}" for rule in rules if rule["status"] not in ASKED)
+        broken = (
+            ", ".join(
+                f"{rule['rule']} {rule['title']}" for rule in mine if rule["status"] != "pass"
+            )
+            or "none"
+        )
+        lines.append(
+            f"| {severity} | {len(mine)} | {len(clean)} | {len(held) - len(clean)} | {broken} |"
+        )
+    left = ", ".join(
+        f"{rule['rule']} {rule['title']}" for rule in rules if rule["status"] not in ASKED
+    )
     return "\n".join(lines) + f"\n\nNot asked of synthetic tables: {left or 'none'}."

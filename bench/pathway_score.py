@@ -1,4 +1,7 @@
-"""Figures of the pathway benchmark: what an epidemiologist would ask of a synthetic log, answered on it and on a holdout of equal size."""
+"""Figures of the pathway benchmark: what an epidemiologist would ask of a synthetic log, answered
+on it and on a holdout of equal size.
+"""
+
 from __future__ import annotations
 
 import warnings
@@ -21,21 +24,43 @@ from pipeline.schema.values import Schema
 TREATMENTS = ("SURGERY", "SACT_REGIMEN", "RADIOTHERAPY")
 SITE, STAGE = "SITE_GROUP", "STAGE_GROUP"
 MIN_STRATUM, MIN_TREATED = 200, 1000  # real patients
-DETECTION_PATIENTS = 20_000           # of each kind
-FIGURES = ("unigram_tvd", "bigram_tvd", "trigram_tvd", "combination_tvd", "survival_gap_1y", "survival_gap_5y", "cox_error", "wait_gap",
-           "mean_wait_gap", "length_distance", "gap_distance", "detection", "detection_events", "illegal")
+DETECTION_PATIENTS = 20_000  # of each kind
+FIGURES = (
+    "unigram_tvd",
+    "bigram_tvd",
+    "trigram_tvd",
+    "combination_tvd",
+    "survival_gap_1y",
+    "survival_gap_5y",
+    "cox_error",
+    "wait_gap",
+    "mean_wait_gap",
+    "length_distance",
+    "gap_distance",
+    "detection",
+    "detection_events",
+    "illegal",
+)
 
 
 def figures(told: Schema, real: Sample, other: Sample) -> dict[str, float | None]:
-    """FIGURES of `other` against `real`, a holdout. Distances are 0 and detection .5 for the same population."""
+    """FIGURES of `other` against `real`, a holdout. Distances are 0 and detection .5 for the same
+    population.
+    """
     grams = ((1, "unigram"), (2, "bigram"), (3, "trigram"))
-    found: dict[str, float | None] = {f"{name}_tvd": pathways.ngram_tvd(real.events, other.events, n) for n, name in grams}
+    found: dict[str, float | None] = {
+        f"{name}_tvd": pathways.ngram_tvd(real.events, other.events, n) for n, name in grams
+    }
     found["combination_tvd"] = combination_tvd(real, other)
     found |= survival_gaps(told, real, other)
     found["cox_error"] = float(np.abs(cox(told, real) - cox(told, other)).mean())
     waits = wait_gaps(real, other)
-    found["wait_gap"], found["mean_wait_gap"] = (float(waits.max()), float(waits.mean())) if len(waits) else (None, None)
-    found["length_distance"] = float(wasserstein_distance(pathways.lengths(real.events), pathways.lengths(other.events)))
+    found["wait_gap"], found["mean_wait_gap"] = (
+        (float(waits.max()), float(waits.mean())) if len(waits) else (None, None)
+    )
+    found["length_distance"] = float(
+        wasserstein_distance(pathways.lengths(real.events), pathways.lengths(other.events))
+    )
     found["gap_distance"] = float(wasserstein_distance(gaps(real.events), gaps(other.events)))
     found["detection"] = detection(told, real, other, with_statics=True)
     found["detection_events"] = detection(told, real, other, with_statics=False)
@@ -46,12 +71,20 @@ def figures(told: Schema, real: Sample, other: Sample) -> dict[str, float | None
 def combinations(sample: Sample) -> pl.DataFrame:
     """Each patient's site, stage and `combination` of treatments, as bits."""
     had = [pl.col("type").eq(name).any().cast(pl.Int8).alias(name) for name in TREATMENTS]
-    bits = sample.events.group_by(ID).agg(had).select(ID, combination=pl.sum_horizontal(pl.col(name) * 2**i for i, name in enumerate(TREATMENTS)))
+    bits = (
+        sample.events.group_by(ID)
+        .agg(had)
+        .select(
+            ID,
+            combination=pl.sum_horizontal(pl.col(name) * 2**i for i, name in enumerate(TREATMENTS)),
+        )
+    )
     return sample.patients.select(ID, SITE, pl.col(STAGE).fill_null("missing")).join(bits, on=ID)
 
 
 def combination_tvd(real: Sample, other: Sample) -> float | None:
-    """Mean over site x stage strata of at least MIN_STRATUM real patients of the TVD between shares of treatment combinations (domain.md A13).
+    """Mean over site x stage strata of at least MIN_STRATUM real patients of the TVD between shares
+    of treatment combinations (domain.md A13).
 
     None where no stratum is large enough.
     """
@@ -63,91 +96,184 @@ def combination_tvd(real: Sample, other: Sample) -> float | None:
     strata = shares[0].filter(pl.col("total") >= MIN_STRATUM).select(SITE, STAGE).unique()
     first, second = (s.join(strata, on=[SITE, STAGE]) for s in shares)
     both = first.join(second, on=[SITE, STAGE, "combination"], how="full", coalesce=True)
-    gap = both.with_columns(gap=(pl.col("share").fill_null(0) - pl.col("share_right").fill_null(0)).abs())
+    gap = both.with_columns(
+        gap=(pl.col("share").fill_null(0) - pl.col("share_right").fill_null(0)).abs()
+    )
     each = gap.group_by(SITE, STAGE).agg(pl.col("gap").sum() / 2)["gap"].to_numpy()
     return float(each.mean()) if len(each) else None
 
 
 def survival_gaps(told: Schema, real: Sample, other: Sample) -> dict[str, float | None]:
-    """Mean over stages of the absolute gap between Kaplan-Meier curves at 1 and 5 years (A7). None where no stage has MIN_STRATUM real patients."""
+    """Mean over stages of the absolute gap between Kaplan-Meier curves at 1 and 5 years (A7). None
+    where no stage has MIN_STRATUM real patients.
+    """
     assert told.events is not None
     grid = np.array([1.0, 5.0]) * pathways.DAYS_PER_YEAR
-    curves = [pathways.kaplan_meier(pathways.survival(s.patients, s.events, told.events, STAGE), grid) for s in (real, other)]
+    curves = [
+        pathways.kaplan_meier(pathways.survival(s.patients, s.events, told.events, STAGE), grid)
+        for s in (real, other)
+    ]
     sizes = dict(real.patients[STAGE].fill_null("missing").value_counts().iter_rows())
     shared = [name for name in curves[0] if name != "all" and sizes[name] >= MIN_STRATUM]
     missing = np.ones(2)  # a stage that the synthetic log lacks is wholly wrong
     if not shared:
         return {"survival_gap_1y": None, "survival_gap_5y": None}
-    gap = np.mean([np.abs(curves[0][name] - curves[1].get(name, missing)) for name in shared], axis=0)
+    gap = np.mean(
+        [np.abs(curves[0][name] - curves[1].get(name, missing)) for name in shared], axis=0
+    )
     return {"survival_gap_1y": float(gap[0]), "survival_gap_5y": float(gap[1])}
 
 
 def cox(told: Schema, sample: Sample) -> np.ndarray:
-    """Log hazard ratios: age per ten years, sex, stages against stage 1, deprivation per quintile (A11). Patients of known stage."""
+    """Log hazard ratios: age per ten years, sex, stages against stage 1, deprivation per quintile
+    (A11). Patients of known stage.
+    """
     assert told.events is not None
     outcomes = pathways.survival(sample.patients, sample.events, told.events, STAGE).drop("stratum")
     rows = sample.patients.join(outcomes, on=ID).filter(pl.col(STAGE).is_in(["1", "2", "3", "4"]))
-    design = rows.select(age=pl.col("AGE") / 10, male=(pl.col("GENDER") == "1").cast(pl.Float64),
-                         **{f"stage{s}": (pl.col(STAGE) == s).cast(pl.Float64) for s in "234"},
-                         deprivation=pl.col("QUINTILE_2019").str.head(1).cast(pl.Float64), days=pl.col("days").clip(0) + 0.5, died="died")
+    design = rows.select(
+        age=pl.col("AGE") / 10,
+        male=(pl.col("GENDER") == "1").cast(pl.Float64),
+        **{f"stage{s}": (pl.col(STAGE) == s).cast(pl.Float64) for s in "234"},
+        deprivation=pl.col("QUINTILE_2019").str.head(1).cast(pl.Float64),
+        days=pl.col("days").clip(0) + 0.5,
+        died="died",
+    )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return CoxPHFitter().fit(design.drop_nulls().to_pandas(), "days", "died").params_.to_numpy()
 
 
 def wait_gaps(real: Sample, other: Sample) -> np.ndarray:
-    """Days between the medians of time to first treatment, for each site of at least MIN_TREATED treated real patients (A15)."""
+    """Days between the medians of time to first treatment, for each site of at least MIN_TREATED
+    treated real patients (A15).
+    """
     medians = []
     for sample in (real, other):
-        first = sample.events.filter(pl.col("type").is_in(TREATMENTS)).group_by(ID).agg(pl.col("day").min())
-        medians.append(first.join(sample.patients.select(ID, SITE), on=ID).group_by(SITE).agg(pl.col("day").median(), pl.len()))
+        first = (
+            sample.events.filter(pl.col("type").is_in(TREATMENTS))
+            .group_by(ID)
+            .agg(pl.col("day").min())
+        )
+        medians.append(
+            first.join(sample.patients.select(ID, SITE), on=ID)
+            .group_by(SITE)
+            .agg(pl.col("day").median(), pl.len())
+        )
     both = medians[0].filter(pl.col("len") >= MIN_TREATED).join(medians[1], on=SITE, how="left")
-    return both.select((pl.col("day") - pl.col("day_right")).abs().fill_null(999.0))["day"].to_numpy()
+    return both.select((pl.col("day") - pl.col("day_right")).abs().fill_null(999.0))[
+        "day"
+    ].to_numpy()
 
 
 def gaps(events: pl.DataFrame) -> np.ndarray:
     """Days between an event and the one before it."""
-    return events.sort(ID, "seq").select(pl.col("day").diff().over(ID)).drop_nulls()["day"].to_numpy()
+    return (
+        events.sort(ID, "seq").select(pl.col("day").diff().over(ID)).drop_nulls()["day"].to_numpy()
+    )
 
 
 def detection(told: Schema, real: Sample, other: Sample, *, with_statics: bool) -> float:
-    """AUC of gradient boosting that tells synthetic patients from the holdout by facts of their pathways, five folds. with_statics: and all static
-    columns; else the strata alone (a registry's site and stage)."""
+    """AUC of gradient boosting that tells synthetic patients from the holdout by facts of their
+    pathways, five folds. with_statics: and all static columns; else the strata alone (a registry's
+    site and stage).
+    """
     n = min(DETECTION_PATIENTS, len(real.patients), len(other.patients))
     frames = []
     for sample in (real, other):
         patients = sample.patients.sample(n, seed=1)
         statics = list(told.patients) if with_statics else told.strata
-        codes = [pl.col(name).cast(pl.Int32) if column.kind == "date" else pl.col(name) if column.kind == "continuous" else
-                 pl.col(name).cast(pl.String).replace_strict({c: i for i, c in enumerate(column.categories)}, default=None, return_dtype=pl.Int32)
-                 for name, column in told.patients.items() if name in statics]
-        frames.append(patients.select(ID, *codes).join(facts(told, sample.events), on=ID, how="left").drop(ID).cast(pl.Float32).to_pandas())
+        codes = [
+            (
+                pl.col(name).cast(pl.Int32)
+                if column.kind == "date"
+                else (
+                    pl.col(name)
+                    if column.kind == "continuous"
+                    else pl.col(name)
+                    .cast(pl.String)
+                    .replace_strict(
+                        {c: i for i, c in enumerate(column.categories)},
+                        default=None,
+                        return_dtype=pl.Int32,
+                    )
+                )
+            )
+            for name, column in told.patients.items()
+            if name in statics
+        ]
+        frames.append(
+            patients.select(ID, *codes)
+            .join(facts(told, sample.events), on=ID, how="left")
+            .drop(ID)
+            .cast(pl.Float32)
+            .to_pandas()
+        )
     both, labels = pd.concat(frames).dropna(axis=1, how="all"), np.repeat([0, 1], n)
-    scores = cross_val_predict(HistGradientBoostingClassifier(random_state=0), both, labels,
-                               cv=StratifiedKFold(5, shuffle=True, random_state=0), method="predict_proba")[:, 1]
+    scores = cross_val_predict(
+        HistGradientBoostingClassifier(random_state=0),
+        both,
+        labels,
+        cv=StratifiedKFold(5, shuffle=True, random_state=0),
+        method="predict_proba",
+    )[:, 1]
     return float(roc_auc_score(labels, scores))
 
 
 def facts(told: Schema, events: pl.DataFrame) -> pl.DataFrame:
-    """One row per patient: counts, first days and waits of every type, first codes, attributes, order of treatments, gaps within regimens."""
+    """One row per patient: counts, first days and waits of every type, first codes, attributes,
+    order of treatments, gaps within regimens.
+    """
     log = told.events
     assert log is not None
     kind = pl.col("type")
-    wanted: list[Any] = [pl.len().alias("length"), pl.col("day").max().alias("last"), pl.col("day").diff().mean().alias("mean_gap"),
-                         pl.col("day").diff().max().alias("longest_gap"), (pl.col("day").diff() == 0).sum().alias("same_day")]
+    wanted: list[Any] = [
+        pl.len().alias("length"),
+        pl.col("day").max().alias("last"),
+        pl.col("day").diff().mean().alias("mean_gap"),
+        pl.col("day").diff().max().alias("longest_gap"),
+        (pl.col("day").diff() == 0).sum().alias("same_day"),
+    ]
     wanted += [kind.eq(name).sum().alias(f"n {name}") for name in log.types]
-    wanted += [pl.col("day").filter(kind == name).min().alias(f"first {name}") for name in log.types]
-    wanted += [pl.col("_code").filter(kind == name).first().alias(f"code {name}") for name, t in log.types.items() if t.codes]
-    wanted += [pl.col("_code").filter(kind == name).last().alias(f"last code {name}") for name, t in log.types.items() if t.codes]
+    wanted += [
+        pl.col("day").filter(kind == name).min().alias(f"first {name}") for name in log.types
+    ]
+    wanted += [
+        pl.col("_code").filter(kind == name).first().alias(f"code {name}")
+        for name, t in log.types.items()
+        if t.codes
+    ]
+    wanted += [
+        pl.col("_code").filter(kind == name).last().alias(f"last code {name}")
+        for name, t in log.types.items()
+        if t.codes
+    ]
     wanted += [pl.col(f"_{name}").mean().alias(f"mean {name}") for name in log.attributes]
     wanted += [pl.col("_type").slice(i, 1).first().alias(f"type {i}") for i in range(3, 8)]
     cycle = kind.eq("SACT_CYCLE") & kind.shift(1).eq("SACT_CYCLE")
-    wanted += [pl.col("day").diff().filter(cycle).mean().alias("cycle_gap"), pl.col("day").diff().filter(cycle).std().alias("cycle_jitter")]
+    wanted += [
+        pl.col("day").diff().filter(cycle).mean().alias("cycle_gap"),
+        pl.col("day").diff().filter(cycle).std().alias("cycle_jitter"),
+    ]
     order = {name: i for i, name in enumerate(log.types)}
     codes = {f"{name} {code}": i for name, t in log.types.items() for i, code in enumerate(t.codes)}
-    values = [(pl.col(name).cast(pl.String).replace_strict({c: i for i, c in enumerate(column.categories)}, default=None, return_dtype=pl.Int32)
-               if column.categories else pl.col(name)).alias(f"_{name}") for name, column in log.attributes.items()]
+    values = [
+        (
+            pl.col(name)
+            .cast(pl.String)
+            .replace_strict(
+                {c: i for i, c in enumerate(column.categories)}, default=None, return_dtype=pl.Int32
+            )
+            if column.categories
+            else pl.col(name)
+        ).alias(f"_{name}")
+        for name, column in log.attributes.items()
+    ]
     known = events.sort(ID, "seq").with_columns(
-        kind.replace_strict(order, return_dtype=pl.Int32).alias("_type"), *values,
-        pl.concat_str([kind, pl.col("code").fill_null("")], separator=" ").replace_strict(codes, default=None, return_dtype=pl.Int32).alias("_code"))
+        kind.replace_strict(order, return_dtype=pl.Int32).alias("_type"),
+        *values,
+        pl.concat_str([kind, pl.col("code").fill_null("")], separator=" ")
+        .replace_strict(codes, default=None, return_dtype=pl.Int32)
+        .alias("_code"),
+    )
     return known.group_by(ID, maintain_order=True).agg(wanted)

@@ -1,15 +1,21 @@
-"""Other people's synthesizers on our tables: every peer in an environment of its own, on the split that ours are scored on.
+"""Other people's synthesizers on our tables: every peer in an environment of its own, on the split
+that ours are scored on.
 
-    PYTHONPATH=. .venv/bin/python bench/peers.py --source adult=PATH uci_heart=PATH --peers dpmm-mst ctgan --epsilon 1 3
+    PYTHONPATH=. .venv/bin/python bench/peers.py --source adult=PATH uci_heart=PATH --peers dpmm-mst
+    ctgan --epsilon 1 3
 
-Rows are written to <out>/<dataset>/<peer>-<epsilon>.parquet, or <peer>.parquet for a peer without privacy, with a JSON of the same name
-that holds the costs, or the error where the run failed. What has a JSON is skipped: delete it to run again. Runs go one after the other,
-in the order of the options: datasets within epsilon within peer.
+Rows are written to <out>/<dataset>/<peer>-<epsilon>.parquet, or <peer>.parquet for a peer without
+privacy, with a JSON of the same name that holds the costs, or the error where the run failed. What
+has a JSON is skipped: delete it to run again. Runs go one after the other, in the order of the
+options: datasets within epsilon within peer.
 
-bench/peers/<environment>.in was compiled to its lock by `uv pip compile --python-version 3.11 --no-annotate --no-header
---no-emit-find-links`, and for mostlyai with `--no-emit-package torchvision --no-emit-package torchaudio`: it imports neither, and the
-registry's builds of the two do not load beside a CPU build of torch. So a lock is installed by `uv pip sync`, which adds nothing to it.
+bench/peers/<environment>.in was compiled to its lock by `uv pip compile --python-version 3.11
+--no-annotate --no-header
+--no-emit-find-links`, and for mostlyai with `--no-emit-package torchvision --no-emit-package
+torchaudio`: it imports neither, and the registry's builds of the two do not load beside a CPU build
+of torch. So a lock is installed by `uv pip sync`, which adds nothing to it.
 """
+
 from __future__ import annotations
 
 import argparse
@@ -37,9 +43,16 @@ class Peer:
     private: bool
 
 
-RUNS: Mapping[str, Peer] = MappingProxyType({
-    "dpmm-aim": Peer("dpmm", True), "dpmm-mst": Peer("dpmm", True), "smartnoise-dpctgan": Peer("smartnoise", True),
-    "mostlyai-dp": Peer("mostlyai", True), "mostlyai": Peer("mostlyai", False), "ctgan": Peer("ctgan", False)})
+RUNS: Mapping[str, Peer] = MappingProxyType(
+    {
+        "dpmm-aim": Peer("dpmm", True),
+        "dpmm-mst": Peer("dpmm", True),
+        "smartnoise-dpctgan": Peer("smartnoise", True),
+        "mostlyai-dp": Peer("mostlyai", True),
+        "mostlyai": Peer("mostlyai", False),
+        "ctgan": Peer("ctgan", False),
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -61,20 +74,39 @@ class Prepared:
 
     train: Path
     domain: Path
-    rows: int     # as many are drawn as were trained on
+    rows: int  # as many are drawn as were trained on
     delta: float
 
 
 def python_of(environment: str, folder: Path) -> Path:
-    """The interpreter of a peer's environment, which is made, or made again when its lock has changed."""
+    """The interpreter of a peer's environment, which is made, or made again when its lock has
+    changed.
+    """
     home, lock = folder / environment, (HERE / f"{environment}.lock").read_text(encoding="utf-8")
     python, installed = home / "bin" / "python", home / "installed.lock"
     if not installed.exists() or installed.read_text(encoding="utf-8") != lock:
-        find_links = os.environ.get("PIP_FIND_LINKS") or subprocess.run(
-            [sys.executable, "-m", "pip", "config", "get", "global.find-links"], capture_output=True, text=True, check=False).stdout.strip()
-        uv = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"} | {"UV_FIND_LINKS": find_links}
-        subprocess.run(["uv", "venv", "-q", "--allow-existing", "--python", "3.11", str(home)], env=uv, check=True)
-        subprocess.run(["uv", "pip", "sync", "-q", "--python", str(python), str(HERE / f"{environment}.lock")], env=uv, check=True)
+        find_links = (
+            os.environ.get("PIP_FIND_LINKS")
+            or subprocess.run(
+                [sys.executable, "-m", "pip", "config", "get", "global.find-links"],
+                capture_output=True,
+                text=True,
+                check=False,
+            ).stdout.strip()
+        )
+        uv = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"} | {
+            "UV_FIND_LINKS": find_links
+        }
+        subprocess.run(
+            ["uv", "venv", "-q", "--allow-existing", "--python", "3.11", str(home)],
+            env=uv,
+            check=True,
+        )
+        subprocess.run(
+            ["uv", "pip", "sync", "-q", "--python", str(python), str(HERE / f"{environment}.lock")],
+            env=uv,
+            check=True,
+        )
         installed.write_text(lock, encoding="utf-8")
     return python
 
@@ -82,7 +114,11 @@ def python_of(environment: str, folder: Path) -> Path:
 def column_domain(column: Column) -> dict[str, object]:
     """The public domain of one column, as generate.py reads it. Bounds of integers are integers."""
     if column.kind != "continuous":
-        return {"kind": column.kind, "categories": list(column.categories), "nullable": column.nullable}
+        return {
+            "kind": column.kind,
+            "categories": list(column.categories),
+            "nullable": column.nullable,
+        }
     bounds = {"lower": column.lower, "upper": column.upper}
     if column.decimals == 0:
         bounds = {side: int(value) for side, value in bounds.items() if value is not None}
@@ -90,7 +126,9 @@ def column_domain(column: Column) -> dict[str, object]:
 
 
 def prepare(dataset: str, source: Path, out: Path) -> Prepared:
-    """Training rows of split PEERS without the patient's id, and the domain, as files under `out`."""
+    """Training rows of split PEERS without the patient's id, and the domain, as files under
+    `out`.
+    """
     schema, rows = load(dataset, source)
     train, _ = split(rows, PEERS)
     modelled = [name for name, column in schema.patients.items() if column.is_modelled]
@@ -102,15 +140,41 @@ def prepare(dataset: str, source: Path, out: Path) -> Prepared:
     return Prepared(*paths, rows=len(train), delta=schema.population.delta)
 
 
-def run(task: Task, prepared: Prepared, python: Path, rows: Path, timeout: float) -> dict[str, object]:
-    """Costs of one run, or its error. The child has one thread, no path to our code, and no hub of models to ask."""
+def run(
+    task: Task, prepared: Prepared, python: Path, rows: Path, timeout: float
+) -> dict[str, object]:
+    """Costs of one run, or its error. The child has one thread, no path to our code, and no hub of
+    models to ask.
+    """
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"} | {
-        "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
-    command = [str(python), str(HERE / "generate.py"), task.peer, "--train", str(prepared.train), "--domain", str(prepared.domain),
-               "--epsilon", str(task.epsilon or 0.0), "--delta", str(prepared.delta), "--rows", str(prepared.rows), "--seed", str(SEED),
-               "--out", str(rows)]
+        "OMP_NUM_THREADS": "1",
+        "OPENBLAS_NUM_THREADS": "1",
+        "MKL_NUM_THREADS": "1",
+        "HF_HUB_OFFLINE": "1",
+    }
+    command = [
+        str(python),
+        str(HERE / "generate.py"),
+        task.peer,
+        "--train",
+        str(prepared.train),
+        "--domain",
+        str(prepared.domain),
+        "--epsilon",
+        str(task.epsilon or 0.0),
+        "--delta",
+        str(prepared.delta),
+        "--rows",
+        str(prepared.rows),
+        "--seed",
+        str(SEED),
+        "--out",
+        str(rows),
+    ]
     try:
-        said = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=timeout, check=False)
+        said = subprocess.run(
+            command, env=environment, capture_output=True, text=True, timeout=timeout, check=False
+        )
     except subprocess.TimeoutExpired:
         return {"error": f"stopped after {timeout:.0f} s"}
     if said.returncode != 0:
@@ -119,28 +183,56 @@ def run(task: Task, prepared: Prepared, python: Path, rows: Path, timeout: float
 
 
 def tasks(peers: list[str], epsilons: list[float], datasets: list[str]) -> list[Task]:
-    return [Task(peer, dataset, epsilon) for peer in peers for epsilon in (epsilons if RUNS[peer].private else [None]) for dataset in datasets]
+    return [
+        Task(peer, dataset, epsilon)
+        for peer in peers
+        for epsilon in (epsilons if RUNS[peer].private else [None])
+        for dataset in datasets
+    ]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--source", nargs="+", required=True, metavar="DATASET=PATH", help=f"folders of the datasets: {', '.join(DATASETS)}")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--source",
+        nargs="+",
+        required=True,
+        metavar="DATASET=PATH",
+        help=f"folders of the datasets: {', '.join(DATASETS)}",
+    )
     parser.add_argument("--peers", nargs="+", choices=RUNS, default=list(RUNS))
     parser.add_argument("--epsilon", nargs="+", type=float, default=[1.0, 3.0, 10.0])
     parser.add_argument("--environments", type=Path, default=FOLDER)
     parser.add_argument("--out", type=Path, default=FOLDER / "rows")
-    parser.add_argument("--timeout", type=float, default=2400.0, help="seconds that one run may take")
+    parser.add_argument(
+        "--timeout", type=float, default=2400.0, help="seconds that one run may take"
+    )
     options = parser.parse_args()
-    sources = {name: Path(path) for name, _, path in (given.partition("=") for given in options.source)}
-    waiting = [task for task in tasks(options.peers, options.epsilon, list(sources))
-               if not (options.out / task.dataset / f"{task.name}.json").exists()]
-    prepared = {name: prepare(name, sources[name], options.out / name) for name in dict.fromkeys(task.dataset for task in waiting)}
+    sources = {
+        name: Path(path) for name, _, path in (given.partition("=") for given in options.source)
+    }
+    waiting = [
+        task
+        for task in tasks(options.peers, options.epsilon, list(sources))
+        if not (options.out / task.dataset / f"{task.name}.json").exists()
+    ]
+    prepared = {
+        name: prepare(name, sources[name], options.out / name)
+        for name in dict.fromkeys(task.dataset for task in waiting)
+    }
     for task in waiting:
         python = python_of(RUNS[task.peer].environment, options.environments)
         out, started = options.out / task.dataset, time.perf_counter()
-        costs = run(task, prepared[task.dataset], python, out / f"{task.name}.parquet", options.timeout)
+        costs = run(
+            task, prepared[task.dataset], python, out / f"{task.name}.parquet", options.timeout
+        )
         (out / f"{task.name}.json").write_text(json.dumps(costs) + "\n", encoding="utf-8")
-        sys.stderr.write(f"{task.dataset:<15} {task.name:<22} {time.perf_counter() - started:6.0f} s  {str(costs)[-160:]}\n")
+        sys.stderr.write(
+            f"{task.dataset:<15} {task.name:<22} {time.perf_counter() - started:6.0f} s "
+            f" {str(costs)[-160:]}\n"
+        )
 
 
 if __name__ == "__main__":

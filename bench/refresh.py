@@ -1,11 +1,14 @@
-"""Seconds and peak memory of every stage over the number of patients, on simulated data: a table and a plot in docs/.
+"""Seconds and peak memory of every stage over the number of patients, on simulated data: a table
+and a plot in docs/.
 
     python bench/refresh.py --patients 5000 20000 100000
 
-Each stage runs as its own process, as it does in Airflow, in a home of its own; then `make run` does the same at the first size in
-a running Airflow. Peak memory is the largest sum over the process and its children, twice a second, of what each holds alone and its
-part of what it shares (proportional set size).
+Each stage runs as its own process, as it does in Airflow, in a home of its own; then `make run`
+does the same at the first size in a running Airflow. Peak memory is the largest sum over the
+process and its children, twice a second, of what each holds alone and its part of what it shares
+(proportional set size).
 """
+
 from __future__ import annotations
 
 import argparse
@@ -42,13 +45,17 @@ def measure(command: list[str], cwd: Path, environment: dict[str, str]) -> tuple
     """(seconds, peak MB) of one command and its children. Raises RuntimeError where it fails."""
     started, peak = time.perf_counter(), 0
     with tempfile.TemporaryFile() as said:
-        process = psutil.Popen(command, cwd=cwd, env=environment, stdout=said, stderr=subprocess.STDOUT)
+        process = psutil.Popen(
+            command, cwd=cwd, env=environment, stdout=said, stderr=subprocess.STDOUT
+        )
         while process.poll() is None:
             peak = max(peak, _held(process))
             time.sleep(0.5)
         if process.returncode != 0:
             said.seek(0)
-            raise RuntimeError(f"{' '.join(command[2:])} failed: {said.read()[-2000:].decode(errors='replace')}")
+            raise RuntimeError(
+                f"{' '.join(command[2:])} failed: {said.read()[-2000:].decode(errors='replace')}"
+            )
     return time.perf_counter() - started, peak / 2**20
 
 
@@ -63,11 +70,15 @@ def _held(process: psutil.Popen) -> int:
 
 
 def declare(home: Path, patients: int) -> str:
-    """Declarations of the home's own: simulated pathways with this nominal size, from which steps and sampling probability follow. Its name."""
+    """Declarations of the home's own: simulated pathways with this nominal size, from which steps
+    and sampling probability follow. Its name.
+    """
     shutil.copytree(ROOT / "datasets", home / "datasets")
     name = f"simulated_{patients}"
-    text = (f"extends: simulated_pathways\ndataset: {name}\n"
-            f"population: {{name: {name}, nominal_size: {patients}, delta: {min(1e-6, 0.1 / patients):.1e}}}\n")
+    text = (
+        f"extends: simulated_pathways\ndataset: {name}\npopulation: {{name: {name}, nominal_size:"
+        f" {patients}, delta: {min(1e-6, 0.1 / patients):.1e}}}\n"
+    )
     (home / "datasets" / f"{name}.yaml").write_text(text, encoding="utf-8")
     return name
 
@@ -79,21 +90,63 @@ def bench(patients: int, scratch: Path) -> list[Measured]:
     environment = os.environ | {"SYNDASERA_HOME": str(home), "PYTHONPATH": str(ROOT)}
     pipeline, release = [sys.executable, "-m", "pipeline"], f"bench-{patients}"
     source = scratch / f"source-{patients}"
-    rows = [Measured(patients, "simulate", *measure([*pipeline, "simulate", "--patients", str(patients), "--seed", "1", "--out", str(source)],
-                                                    ROOT, environment))]
-    prepare = [*pipeline, "prepare", "--dataset", dataset, "--release-id", release, "--source", str(source),
-               "--label", f"bench {patients}", "--extract-date", "2022-12-31", "--rows", str(patients)]
+    rows = [
+        Measured(
+            patients,
+            "simulate",
+            *measure(
+                [
+                    *pipeline,
+                    "simulate",
+                    "--patients",
+                    str(patients),
+                    "--seed",
+                    "1",
+                    "--out",
+                    str(source),
+                ],
+                ROOT,
+                environment,
+            ),
+        )
+    ]
+    prepare = [
+        *pipeline,
+        "prepare",
+        "--dataset",
+        dataset,
+        "--release-id",
+        release,
+        "--source",
+        str(source),
+        "--label",
+        f"bench {patients}",
+        "--extract-date",
+        "2022-12-31",
+        "--rows",
+        str(patients),
+    ]
     measure(prepare, ROOT, environment)
     for stage in STAGES:
-        rows.append(Measured(patients, stage, *measure([*pipeline, stage], home / "runs" / release, environment)))
-        sys.stderr.write(f"{patients:>7} {stage:<9} {rows[-1].seconds:7.1f} s {rows[-1].peak_mb:7.0f} MB\n")
+        rows.append(
+            Measured(
+                patients, stage, *measure([*pipeline, stage], home / "runs" / release, environment)
+            )
+        )
+        sys.stderr.write(
+            f"{patients:>7} {stage:<9} {rows[-1].seconds:7.1f} s {rows[-1].peak_mb:7.0f} MB\n"
+        )
     return rows
 
 
 def whole(patients: int, scratch: Path) -> Measured:
-    """`make run` from an empty home, environment in place: Airflow, all stages, MLflow's and DVC's entries."""
+    """`make run` from an empty home, environment in place: Airflow, all stages, MLflow's and DVC's
+    entries.
+    """
     environment = os.environ | {"SYNDASERA_HOME": str(scratch / "home-whole")}
-    return Measured(patients, WHOLE, *measure(["make", "run", f"PATIENTS={patients}"], ROOT, environment))
+    return Measured(
+        patients, WHOLE, *measure(["make", "run", f"PATIENTS={patients}"], ROOT, environment)
+    )
 
 
 def table(rows: list[Measured]) -> str:
@@ -101,30 +154,56 @@ def table(rows: list[Measured]) -> str:
     staged = [row for row in rows if row.stage != WHOLE]
     sizes = sorted({row.patients for row in staged})
     found = {(row.stage, row.patients): row for row in rows}
-    lines = ["| stage | " + " | ".join(f"{n:,} patients: s | peak MB" for n in sizes) + " |", "|---|" + "---|---|" * len(sizes)]
+    lines = [
+        "| stage | " + " | ".join(f"{n:,} patients: s | peak MB" for n in sizes) + " |",
+        "|---|" + "---|---|" * len(sizes),
+    ]
     for stage in ("simulate", *STAGES):
         cells = [f"{found[stage, n].seconds:.1f} | {found[stage, n].peak_mb:.0f}" for n in sizes]
         lines.append(f"| {stage} | " + " | ".join(cells) + " |")
     of_size = [[row for row in staged if row.patients == n] for n in sizes]
-    totals = [f"{sum(row.seconds for row in group):.1f} | {max(row.peak_mb for row in group):.0f}" for group in of_size]
+    totals = [
+        f"{sum(row.seconds for row in group):.1f} | {max(row.peak_mb for row in group):.0f}"
+        for group in of_size
+    ]
     lines.append("| **all (peak: the largest)** | " + " | ".join(totals) + " |")
-    said = "`make run` with {:,} patients, Airflow and all stages, from an empty home: {:.0f} s, at most {:,.0f} MB."
-    lines += ["", *(said.format(row.patients, row.seconds, row.peak_mb) for row in rows if row.stage == WHOLE)]
+    said = (
+        "`make run` with {:,} patients, Airflow and all stages, from an empty home: {:.0f} s, at"
+        " most {:,.0f} MB."
+    )
+    lines += [
+        "",
+        *(
+            said.format(row.patients, row.seconds, row.peak_mb)
+            for row in rows
+            if row.stage == WHOLE
+        ),
+    ]
     return "\n".join(lines)
 
 
 def plot(rows: list[Measured], out: Path) -> None:
     figure = Figure(figsize=(10, 3.6), layout="constrained")
     sizes = sorted({row.patients for row in rows})
-    for axes, field, label in zip(figure.subplots(1, 2), ("seconds", "peak_mb"), ("seconds", "peak memory, MB"), strict=True):
+    for axes, field, label in zip(
+        figure.subplots(1, 2), ("seconds", "peak_mb"), ("seconds", "peak memory, MB"), strict=True
+    ):
         for stage in ("simulate", *STAGES):
-            of_stage = sorted((row.patients, getattr(row, field)) for row in rows if row.stage == stage)
+            of_stage = sorted(
+                (row.patients, getattr(row, field)) for row in rows if row.stage == stage
+            )
             axes.plot(*zip(*of_stage, strict=True), marker="o", label=stage)
         axes.set(xscale="log", yscale="log", xlabel="patients", ylabel=label)
         axes.set_xticks(sizes, [f"{n:,}" for n in sizes])
         axes.minorticks_off()
         axes.yaxis.set_major_formatter("{x:g}")
-        axes.set_yticks([n for n in (2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000) if axes.get_ylim()[0] <= n <= axes.get_ylim()[1]])
+        axes.set_yticks(
+            [
+                n
+                for n in (2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
+                if axes.get_ylim()[0] <= n <= axes.get_ylim()[1]
+            ]
+        )
         axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False, fontsize="small", bbox_to_anchor=(1.02, 1), loc="upper left")
     report.save(figure, out)
@@ -137,8 +216,16 @@ def write(rows: list[Measured]) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--patients", type=int, nargs="+", default=[5000, 20000, 100000], help="sizes of the simulated extract")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--patients",
+        type=int,
+        nargs="+",
+        default=[5000, 20000, 100000],
+        help="sizes of the simulated extract",
+    )
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="bench-") as scratch:
         rows = [row for n in options.patients for row in bench(n, Path(scratch))]

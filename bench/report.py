@@ -1,4 +1,7 @@
-"""Results of benchmarks: rows in a JSON file, and the parts of docs/benchmarks.md that are written from them."""
+"""Results of benchmarks: rows in a JSON file, and the parts of docs/benchmarks.md that are written
+from them.
+"""
+
 from __future__ import annotations
 
 import json
@@ -22,9 +25,17 @@ def read(path: Path) -> list[dict[str, Any]]:
 
 def keep_at(path: Path, rows: list[dict[str, Any]]) -> None:
     """Written whole or not at all, a line per run."""
-    rounded = [{key: float(f"{value:.5g}") if isinstance(value, float) else value for key, value in row.items()} for row in rows]
+    rounded = [
+        {
+            key: float(f"{value:.5g}") if isinstance(value, float) else value
+            for key, value in row.items()
+        }
+        for row in rows
+    ]
     with files.replacing(path) as temporary:
-        temporary.write_text("[\n" + ",\n".join(json.dumps(row) for row in rounded) + "\n]\n", encoding="utf-8")
+        temporary.write_text(
+            "[\n" + ",\n".join(json.dumps(row) for row in rounded) + "\n]\n", encoding="utf-8"
+        )
 
 
 def holds(path: Path, key: dict[str, Any]) -> bool:
@@ -37,7 +48,9 @@ def add(path: Path, row: dict[str, Any]) -> None:
 
 
 def between(mark: str, script: str, text: str, doc: Path = DOC) -> None:
-    """Replaces what stands between the marks of bench/<script>; leaves the rest of the file alone."""
+    """Replaces what stands between the marks of bench/<script>; leaves the rest of the file
+    alone.
+    """
     begin, end = f"<!-- {mark}: written by bench/{script} -->", f"<!-- /{mark} -->"
     head, rest = doc.read_text(encoding="utf-8").split(begin)
     doc.write_text(f"{head}{begin}\n{text}\n{end}{rest.split(end)[1]}", encoding="utf-8")
@@ -54,4 +67,6 @@ def mean(values: Sequence[float], digits: int) -> str:
     """Mean over runs, in brackets their standard deviation; a dash for no runs."""
     if not values:
         return "-"
-    return f"{np.mean(values):,.{digits}f}" + (f" ({np.std(values, ddof=1):.{digits}f})" if len(values) > 1 and digits else "")
+    return f"{np.mean(values):,.{digits}f}" + (
+        f" ({np.std(values, ddof=1):.{digits}f})" if len(values) > 1 and digits else ""
+    )

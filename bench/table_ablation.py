@@ -1,7 +1,8 @@
 """What each part of the table model contributes: the same splits with one part left out or put in.
 
-    python bench/table_ablation.py --source adult=PATH --source credit_default=PATH
+python bench/table_ablation.py --source adult=PATH --source credit_default=PATH
 """
+
 from __future__ import annotations
 
 import argparse
@@ -32,8 +33,16 @@ PARTS: dict[str, dict[str, object]] = {
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--source", action="append", required=True, metavar="DATASET=PATH", help="a public dataset and its folder")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--source",
+        action="append",
+        required=True,
+        metavar="DATASET=PATH",
+        help="a public dataset and its folder",
+    )
     options = parser.parse_args()
     found = report.read(RESULTS)
     for dataset, source in tables.sources_of(options).items():
@@ -45,8 +54,16 @@ def main() -> None:
                     continue
                 train, holdout = table_data.split(rows, split)
                 model, seconds = tables.fitted(declared, train, EPSILON, **settings)
-                figures = tables.scored(declared, train, holdout, model.sample(len(train), np.random.default_rng(split)))
-                found.append(key | {name: round(value, 5) for name, value in (figures | {"fit_cpu_seconds": seconds}).items()})
+                figures = tables.scored(
+                    declared, train, holdout, model.sample(len(train), np.random.default_rng(split))
+                )
+                found.append(
+                    key
+                    | {
+                        name: round(value, 5)
+                        for name, value in (figures | {"fit_cpu_seconds": seconds}).items()
+                    }
+                )
                 report.keep_at(Path(RESULTS), found)
                 sys.stderr.write(f"{found[-1]}\n")
 

@@ -1,4 +1,5 @@
 """The public tables of the benchmark and their splits."""
+
 from __future__ import annotations
 
 import tempfile
@@ -16,13 +17,15 @@ ROOT = Path(__file__).resolve().parent.parent
 DATASETS = ("adult", "credit_default", "hr_attrition", "uci_heart")
 HOLDOUT = 0.2
 FRESH = (11, 12, 13, 14, 15)  # splits of the committed figures; settings were chosen on split 1
-PEERS = 11                    # the split on which peers run
+PEERS = 11  # the split on which peers run
 
 
 def load(name: str, source: Path) -> tuple[Schema, pl.DataFrame]:
-    """(declaration, every row as ingest types it, the declared columns). `source`: the folder with the dataset's file.
+    """(declaration, every row as ingest types it, the declared columns). `source`: the folder with
+    the dataset's file.
 
-    Ingest names people without a key of their own anew each time and orders rows by name: such rows are sorted, so that splits are the same.
+    Ingest names people without a key of their own anew each time and orders rows by name: such rows
+    are sorted, so that splits are the same.
     """
     declared = read_schema(ROOT / "datasets" / f"{name}.yaml")
     with tempfile.TemporaryDirectory() as scratch:

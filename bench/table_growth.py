@@ -1,7 +1,9 @@
-"""Seconds and memory of the table model over rows and over columns, on a simulated table: each size in a process of its own.
+"""Seconds and memory of the table model over rows and over columns, on a simulated table: each size
+in a process of its own.
 
     python bench/table_growth.py
 """
+
 from __future__ import annotations
 
 import argparse
@@ -22,19 +24,33 @@ from pipeline.schema.values import Column
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "bench" / "results" / "table_growth.json"
 ROWS = (10_000, 100_000, 500_000, 2_000_000)  # at 30 columns
-COLUMNS = (10, 30, 60, 100)                   # at 50,000 rows
+COLUMNS = (10, 30, 60, 100)  # at 50,000 rows
 
 
 def columns(count: int) -> dict[str, Column]:
-    """A third numbers with heavy tails and an atom, the rest categories: of 2 to 20 values, and one of 600."""
+    """A third numbers with heavy tails and an atom, the rest categories: of 2 to 20 values, and one
+    of 600.
+    """
     made = {}
     for place in range(count):
         if place % 3 == 0:
-            made[f"x{place}"] = Column(name=f"x{place}", kind="continuous", lower=0, upper=1_000_000, decimals=0, atoms=(0.0,), transform="asinh",
-                                       scale=100.0)
+            made[f"x{place}"] = Column(
+                name=f"x{place}",
+                kind="continuous",
+                lower=0,
+                upper=1_000_000,
+                decimals=0,
+                atoms=(0.0,),
+                transform="asinh",
+                scale=100.0,
+            )
         else:
             values = 600 if place == 1 else 2 + 5 * place % 19
-            made[f"x{place}"] = Column(name=f"x{place}", kind="categorical", categories=tuple(f"v{k}" for k in range(values)))
+            made[f"x{place}"] = Column(
+                name=f"x{place}",
+                kind="categorical",
+                categories=tuple(f"v{k}" for k in range(values)),
+            )
     return made
 
 
@@ -46,10 +62,14 @@ def rows(count: int, declared: dict[str, Column], seed: int) -> pl.DataFrame:
     for place, (name, column) in enumerate(declared.items()):
         score = 0.7 * factors[:, place % 3] + 0.7 * rng.normal(size=count)
         if column.kind == "continuous":
-            made[name] = pl.Series(np.where(score < -0.7, 0, np.exp(5 + 2 * score).clip(1, 1_000_000).round()))
+            made[name] = pl.Series(
+                np.where(score < -0.7, 0, np.exp(5 + 2 * score).clip(1, 1_000_000).round())
+            )
         else:
             values = len(column.categories)
-            made[name] = pl.Series([f"v{k}" for k in range(values)]).gather(pl.Series(np.floor(values / (1 + np.exp(-2 * score))).astype(np.int64)))
+            made[name] = pl.Series([f"v{k}" for k in range(values)]).gather(
+                pl.Series(np.floor(values / (1 + np.exp(-2 * score))).astype(np.int64))
+            )
     return pl.DataFrame(made)
 
 
@@ -72,31 +92,68 @@ def measure(n: int, width: int) -> dict[str, Any]:
     scale, _ = calibrate(planned.dp_event, 1.0, 1e-6)
     accounted = time.process_time() - started
     with TemporaryDirectory() as folder:
-        model = table.fit(patients, planned, scale, store=MeasurementStore(Path(folder) / "counts"), tape=Tape(), noise=NoiseStream(),
-                          checkpoint=Path(folder), progress=lambda line: None)
+        model = table.fit(
+            patients,
+            planned,
+            scale,
+            store=MeasurementStore(Path(folder) / "counts"),
+            tape=Tape(),
+            noise=NoiseStream(),
+            checkpoint=Path(folder),
+            progress=lambda line: None,
+        )
     fitted, wall = time.process_time() - started, time.perf_counter() - clock
     started = time.process_time()
     for part in range(5):
         model.sample(20_000, np.random.default_rng(part))
-    return {"rows": n, "columns": width, "fit_cpu_seconds": fitted, "of_it_accounting": accounted, "wall_seconds": wall, "rows_in_mb": before,
-            "draw_rows_per_cpu_second": 100_000 / (time.process_time() - started),
-            "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
+    return {
+        "rows": n,
+        "columns": width,
+        "fit_cpu_seconds": fitted,
+        "of_it_accounting": accounted,
+        "wall_seconds": wall,
+        "rows_in_mb": before,
+        "draw_rows_per_cpu_second": 100_000 / (time.process_time() - started),
+        "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+    }
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--one", nargs=2, type=int, metavar=("ROWS", "COLUMNS"), help="a single size, in this process")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--one",
+        nargs=2,
+        type=int,
+        metavar=("ROWS", "COLUMNS"),
+        help="a single size, in this process",
+    )
     options = parser.parse_args()
     if options.one:
         sys.stdout.write(json.dumps(measure(*options.one)) + "\n")
         return
     found = []
-    for n, width in dict.fromkeys([*((n, 30) for n in ROWS), *((50_000, width) for width in COLUMNS)]):
-        said = subprocess.run([sys.executable, __file__, "--one", str(n), str(width)], env=os.environ | {"OMP_NUM_THREADS": "1"}, check=True,
-                              capture_output=True, text=True)
-        found.append({name: round(value, 1) for name, value in json.loads(said.stdout.splitlines()[-1]).items()})
+    for n, width in dict.fromkeys(
+        [*((n, 30) for n in ROWS), *((50_000, width) for width in COLUMNS)]
+    ):
+        said = subprocess.run(
+            [sys.executable, __file__, "--one", str(n), str(width)],
+            env=os.environ | {"OMP_NUM_THREADS": "1"},
+            check=True,
+            capture_output=True,
+            text=True,
+        )
+        found.append(
+            {
+                name: round(value, 1)
+                for name, value in json.loads(said.stdout.splitlines()[-1]).items()
+            }
+        )
         sys.stderr.write(f"{found[-1]}\n")
-    RESULTS.write_text("[\n" + ",\n".join(json.dumps(row) for row in found) + "\n]\n", encoding="utf-8")
+    RESULTS.write_text(
+        "[\n" + ",\n".join(json.dumps(row) for row in found) + "\n]\n", encoding="utf-8"
+    )
 
 
 if __name__ == "__main__":

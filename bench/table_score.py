@@ -1,4 +1,7 @@
-"""Figures of the table benchmark: how far synthetic rows are from the holdout, and what models learn from them."""
+"""Figures of the table benchmark: how far synthetic rows are from the holdout, and what models
+learn from them.
+"""
+
 from __future__ import annotations
 
 import warnings
@@ -26,60 +29,110 @@ from pipeline.schema.values import Column
 FIGURES = ("two_way_tvd", "one_way_tvd", "quality", "shapes", "trends", "auc", "detection")
 
 
-def figures(train: pl.DataFrame, holdout: pl.DataFrame, synthetic: pl.DataFrame, columns: Mapping[str, Column], target: str) -> dict[str, float]:
-    """FIGURES of synthetic rows, as many as training rows. TVD: to the holdout, numeric columns in 20 quantile bins of the training rows;
-    quality, shapes, trends: SDMetrics against the training rows; auc: mean over six classifiers fitted to synthetic rows, on the holdout;
+def figures(
+    train: pl.DataFrame,
+    holdout: pl.DataFrame,
+    synthetic: pl.DataFrame,
+    columns: Mapping[str, Column],
+    target: str,
+) -> dict[str, float]:
+    """FIGURES of synthetic rows, as many as training rows. TVD: to the holdout, numeric columns in
+    20 quantile bins of the training rows; quality, shapes, trends: SDMetrics against the training
+    rows; auc: mean over six classifiers fitted to synthetic rows, on the holdout;
     detection: AUC of gradient boosting that tells synthetic rows from holdout rows, five folds."""
     one_way, two_way = distances(train, holdout, synthetic, columns)
     reports = fidelity.sdmetrics_reports(train, synthetic, columns)
-    return {"two_way_tvd": two_way, "one_way_tvd": one_way, "quality": reports["quality"], "shapes": reports["quality: Column Shapes"],
-            "trends": reports["quality: Column Pair Trends"], "auc": float(np.mean(list(aucs(synthetic, holdout, columns, target).values()))),
-            "detection": detection(holdout, synthetic, columns)}
+    return {
+        "two_way_tvd": two_way,
+        "one_way_tvd": one_way,
+        "quality": reports["quality"],
+        "shapes": reports["quality: Column Shapes"],
+        "trends": reports["quality: Column Pair Trends"],
+        "auc": float(np.mean(list(aucs(synthetic, holdout, columns, target).values()))),
+        "detection": detection(holdout, synthetic, columns),
+    }
 
 
-def distances(train: pl.DataFrame, holdout: pl.DataFrame, synthetic: pl.DataFrame, columns: Mapping[str, Column]) -> tuple[float, float]:
+def distances(
+    train: pl.DataFrame,
+    holdout: pl.DataFrame,
+    synthetic: pl.DataFrame,
+    columns: Mapping[str, Column],
+) -> tuple[float, float]:
     """(one-way, two-way) mean TVD of holdout and synthetic rows in bins of the training rows."""
-    real, made = fidelity.binned(train, holdout, columns)[1], fidelity.binned(train, synthetic, columns)[1]
+    real, made = (
+        fidelity.binned(train, holdout, columns)[1],
+        fidelity.binned(train, synthetic, columns)[1],
+    )
     one_way = [fidelity.tvd(real[name], made[name]) for name in columns]
     return float(np.mean(one_way)), float(np.mean(fidelity.two_way(real, made)))
 
 
 def classifiers() -> dict[str, Any]:
-    """Scikit-learn's defaults where nothing is said. Naive Bayes sees numbers in ten quantile bins, the others standardised."""
-    return {"tree": DecisionTreeClassifier(max_depth=8, random_state=0), "naive Bayes": BernoulliNB(),
-            "random forest": RandomForestClassifier(100, min_samples_leaf=5, random_state=0), "logistic": LogisticRegression(max_iter=200),
-            "linear SVM": LinearSVC(dual=False), "gradient boosting": HistGradientBoostingClassifier(random_state=0)}
+    """Scikit-learn's defaults where nothing is said. Naive Bayes sees numbers in ten quantile bins,
+    the others standardised.
+    """
+    return {
+        "tree": DecisionTreeClassifier(max_depth=8, random_state=0),
+        "naive Bayes": BernoulliNB(),
+        "random forest": RandomForestClassifier(100, min_samples_leaf=5, random_state=0),
+        "logistic": LogisticRegression(max_iter=200),
+        "linear SVM": LinearSVC(dual=False),
+        "gradient boosting": HistGradientBoostingClassifier(random_state=0),
+    }
 
 
-def aucs(synthetic: pl.DataFrame, holdout: pl.DataFrame, columns: Mapping[str, Column], target: str) -> dict[str, float]:
-    """AUC on the holdout of each classifier fitted to synthetic rows; .5 where these hold one class only. The last class is the positive one."""
+def aucs(
+    synthetic: pl.DataFrame, holdout: pl.DataFrame, columns: Mapping[str, Column], target: str
+) -> dict[str, float]:
+    """AUC on the holdout of each classifier fitted to synthetic rows; .5 where these hold one class
+    only. The last class is the positive one.
+    """
     positive = columns[target].categories[-1]
     wanted, truth = ((rows[target] == positive).to_numpy() for rows in (synthetic, holdout))
     if wanted.all() or not wanted.any():
         return dict.fromkeys(classifiers(), 0.5)
     rest = {name: column for name, column in columns.items() if name != target}
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # columns that are all missing, steps that end early: no fault of the figures
+        # columns that are all missing, steps that end early: no fault of the figures
+        warnings.simplefilter("ignore")
         frames = _frame(synthetic, rest), _frame(holdout, rest)
         found = {}
-        encoded = {binned: (encoder.fit_transform(frames[0]), encoder.transform(frames[1]))
-                   for binned, encoder in ((False, _encoder(rest, StandardScaler())), (True, _encoder(rest, KBinsDiscretizer(10, subsample=None))))}
+        encoded = {
+            binned: (encoder.fit_transform(frames[0]), encoder.transform(frames[1]))
+            for binned, encoder in (
+                (False, _encoder(rest, StandardScaler())),
+                (True, _encoder(rest, KBinsDiscretizer(10, subsample=None))),
+            )
+        }
         for name, model in classifiers().items():
             features, held = encoded[name == "naive Bayes"]
             model.fit(features, wanted)
-            scores = model.predict_proba(held)[:, 1] if hasattr(model, "predict_proba") else model.decision_function(held)
+            scores = (
+                model.predict_proba(held)[:, 1]
+                if hasattr(model, "predict_proba")
+                else model.decision_function(held)
+            )
             found[name] = float(roc_auc_score(truth, scores))
     return found
 
 
-def detection(holdout: pl.DataFrame, synthetic: pl.DataFrame, columns: Mapping[str, Column]) -> float:
+def detection(
+    holdout: pl.DataFrame, synthetic: pl.DataFrame, columns: Mapping[str, Column]
+) -> float:
     """.5 where nothing tells them apart. As many synthetic rows as the holdout has."""
     both = pd.concat([_frame(holdout, columns), _frame(synthetic[: len(holdout)], columns)])
     for name in (name for name, column in columns.items() if _is_category(column)):
         both[name] = both[name].astype("category").cat.codes
     labels = np.repeat([0, 1], [len(holdout), len(both) - len(holdout)])
     folds = StratifiedKFold(5, shuffle=True, random_state=0)
-    scores = cross_val_predict(HistGradientBoostingClassifier(random_state=0), both, labels, cv=folds, method="predict_proba")[:, 1]
+    scores = cross_val_predict(
+        HistGradientBoostingClassifier(random_state=0),
+        both,
+        labels,
+        cv=folds,
+        method="predict_proba",
+    )[:, 1]
     return float(roc_auc_score(labels, scores))
 
 
@@ -91,13 +144,21 @@ def _frame(rows: pl.DataFrame, columns: Mapping[str, Column]) -> pd.DataFrame:
     frame = rows.select(list(columns)).to_pandas()
     for name, column in columns.items():
         known = frame[name].notna()
-        frame[name] = frame[name].astype(str).where(known, "missing") if _is_category(column) else pd.to_numeric(frame[name]).astype(float)
+        frame[name] = (
+            frame[name].astype(str).where(known, "missing")
+            if _is_category(column)
+            else pd.to_numeric(frame[name]).astype(float)
+        )
     return frame
 
 
 def _encoder(columns: Mapping[str, Column], numeric: Any) -> ColumnTransformer:
     categories = [name for name, column in columns.items() if _is_category(column)]
     numbers = [name for name in columns if name not in categories]
-    return ColumnTransformer([("categories", OneHotEncoder(handle_unknown="ignore", sparse_output=False), categories),
-                              ("numbers", make_pipeline(SimpleImputer(strategy="median"), numeric), numbers)],
-                             sparse_threshold=0)
+    return ColumnTransformer(
+        [
+            ("categories", OneHotEncoder(handle_unknown="ignore", sparse_output=False), categories),
+            ("numbers", make_pipeline(SimpleImputer(strategy="median"), numeric), numbers),
+        ],
+        sparse_threshold=0,
+    )

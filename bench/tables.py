@@ -1,11 +1,14 @@
-"""The table model on public tables: fresh splits, beside a fresh real sample and beside peers; tables and plots in docs/.
+"""The table model on public tables: fresh splits, beside a fresh real sample and beside peers;
+tables and plots in docs/.
 
-    python bench/tables.py run --source adult=PATH --source credit_default=PATH    (what is measured already is not run again)
-    python bench/tables.py peers --source adult=PATH --rows FOLDER                 (scores what bench/peers.py made)
-    python bench/tables.py write             (docs/benchmarks.md from bench/results/, growth and ablation too)
+    python bench/tables.py run --source adult=PATH --source credit_default=PATH    (what is measured
+    already is not run again) python bench/tables.py peers --source adult=PATH --rows FOLDER
+    (scores what bench/peers.py made) python bench/tables.py write             (docs/benchmarks.md
+    from bench/results/, growth and ablation too)
 
 Settings stand in the project's defaults and were chosen on split 1; the splits here are others.
 """
+
 from __future__ import annotations
 
 import argparse
@@ -38,42 +41,74 @@ EPSILONS = (1.0, 3.0, 10.0)
 RESULTS = table_data.ROOT / "bench" / "results" / "tables.json"
 
 
-def fitted(declared: Schema, train: pl.DataFrame, epsilon: float, *, with_targets: bool = True, **settings: Any) -> tuple[table.TableModel, float]:
+def fitted(
+    declared: Schema,
+    train: pl.DataFrame,
+    epsilon: float,
+    *,
+    with_targets: bool = True,
+    **settings: Any,
+) -> tuple[table.TableModel, float]:
     """(model, CPU-seconds of planning and fitting)."""
-    train_params = dataclasses.replace(params.load(table_data.ROOT / "params.yaml").train, table=settings)
+    train_params = dataclasses.replace(
+        params.load(table_data.ROOT / "params.yaml").train, table=settings
+    )
     told = declared if with_targets else dataclasses.replace(declared, targets=())
     started = time.process_time()
     planned = synthesizer.plan(told, PrivacyParams(epsilon=epsilon, delta=DELTA), train_params)
     with tempfile.TemporaryDirectory() as folder:
-        model = table.fit(train, planned.table, planned.table_scale, store=MeasurementStore(Path(folder) / "counts"), tape=Tape(),
-                          noise=NoiseStream(), checkpoint=Path(folder), progress=lambda line: None)
+        model = table.fit(
+            train,
+            planned.table,
+            planned.table_scale,
+            store=MeasurementStore(Path(folder) / "counts"),
+            tape=Tape(),
+            noise=NoiseStream(),
+            checkpoint=Path(folder),
+            progress=lambda line: None,
+        )
     return model, time.process_time() - started
 
 
-def ours(declared: Schema, rows: pl.DataFrame, split: int, epsilon: float, *, with_targets: bool) -> dict[str, float]:
+def ours(
+    declared: Schema, rows: pl.DataFrame, split: int, epsilon: float, *, with_targets: bool
+) -> dict[str, float]:
     """Figures and costs of one fit on one split."""
     train, holdout = table_data.split(rows, split)
     model, seconds = fitted(declared, train, epsilon, with_targets=with_targets)
     started = time.process_time()
     drawn = model.sample(len(train), np.random.default_rng(split))
     drawing = time.process_time() - started
-    return scored(declared, train, holdout, drawn) | {"fit_cpu_seconds": seconds, "rows_per_cpu_second": len(train) / drawing}
+    return scored(declared, train, holdout, drawn) | {
+        "fit_cpu_seconds": seconds,
+        "rows_per_cpu_second": len(train) / drawing,
+    }
 
 
 def floor(declared: Schema, rows: pl.DataFrame, split: int) -> dict[str, float]:
     """A bootstrap of the training rows in place of synthetic ones."""
     train, holdout = table_data.split(rows, split)
-    return scored(declared, train, holdout, train[np.random.default_rng(split).integers(0, len(train), len(train))])
+    return scored(
+        declared,
+        train,
+        holdout,
+        train[np.random.default_rng(split).integers(0, len(train), len(train))],
+    )
 
 
-def scored(declared: Schema, train: pl.DataFrame, holdout: pl.DataFrame, synthetic: pl.DataFrame) -> dict[str, float]:
+def scored(
+    declared: Schema, train: pl.DataFrame, holdout: pl.DataFrame, synthetic: pl.DataFrame
+) -> dict[str, float]:
     return table_score.figures(train, holdout, synthetic, declared.patients, declared.targets[0])
 
 
 def wanted_runs(datasets: list[str]) -> Iterator[tuple[str, str, float, int]]:
     """(dataset, model, epsilon, split), the more telling first."""
-    for model, epsilons, splits in (("ours", EPSILONS, table_data.FRESH), ("real", (0.0,), table_data.FRESH),
-                                    ("ours, no target", EPSILONS, table_data.FRESH[:2])):
+    for model, epsilons, splits in (
+        ("ours", EPSILONS, table_data.FRESH),
+        ("real", (0.0,), table_data.FRESH),
+        ("ours, no target", EPSILONS, table_data.FRESH[:2]),
+    ):
         for split in splits:
             for epsilon in epsilons:
                 for dataset in datasets:
@@ -88,26 +123,46 @@ def run(options: argparse.Namespace) -> None:
         if report.holds(RESULTS, key):
             continue
         declared, rows = tables[dataset]
-        found = floor(declared, rows, split) if model == "real" else ours(declared, rows, split, epsilon, with_targets=model == "ours")
+        found = (
+            floor(declared, rows, split)
+            if model == "real"
+            else ours(declared, rows, split, epsilon, with_targets=model == "ours")
+        )
         report.add(RESULTS, key | found)
-        sys.stderr.write(f"{dataset} {model} epsilon {epsilon:g} split {split}: " + ", ".join(f"{k} {v:.4g}" for k, v in found.items()) + "\n")
+        sys.stderr.write(
+            f"{dataset} {model} epsilon {epsilon:g} split {split}: "
+            + ", ".join(f"{k} {v:.4g}" for k, v in found.items())
+            + "\n"
+        )
 
 
 def peers(options: argparse.Namespace) -> None:
-    """Rows that bench/peers.py left under `--rows`, scored on the split that they come from; `<peer>-<epsilon>.parquet` or `<peer>.parquet`."""
+    """Rows that bench/peers.py left under `--rows`, scored on the split that they come from;
+    `<peer>-<epsilon>.parquet` or `<peer>.parquet`.
+    """
     for dataset, source in sources_of(options).items():
         declared, rows = table_data.load(dataset, source)
         train, holdout = table_data.split(rows, table_data.PEERS)
         for made in sorted((options.rows / dataset).glob("*.json")):
             costs = json.loads(made.read_text(encoding="utf-8"))
             peer, _, epsilon = made.stem.rpartition("-")
-            name, budget = (peer, float(epsilon)) if epsilon.replace(".", "").isdigit() else (made.stem, 0.0)
+            name, budget = (
+                (peer, float(epsilon)) if epsilon.replace(".", "").isdigit() else (made.stem, 0.0)
+            )
             key = {"dataset": dataset, "model": name, "epsilon": budget, "split": table_data.PEERS}
             if made.stem == "domain" or report.holds(RESULTS, key):
                 continue
             synthetic = made.with_suffix(".parquet")
-            found = scored(declared, train, holdout, pl.read_parquet(synthetic)) if synthetic.is_file() else {}
-            known = {name: costs[name] for name in ("fit_cpu_seconds", "draw_cpu_seconds", "peak_mb", "version", "error") if name in costs}
+            found = (
+                scored(declared, train, holdout, pl.read_parquet(synthetic))
+                if synthetic.is_file()
+                else {}
+            )
+            known = {
+                name: costs[name]
+                for name in ("fit_cpu_seconds", "draw_cpu_seconds", "peak_mb", "version", "error")
+                if name in costs
+            }
             report.add(RESULTS, key | found | known)
             sys.stderr.write(f"{dataset} {made.stem}: {found}\n")
 
@@ -115,18 +170,31 @@ def peers(options: argparse.Namespace) -> None:
 def sources_of(options: argparse.Namespace) -> dict[str, Path]:
     found = dict(text.split("=", 1) for text in options.source)
     if unknown := set(found) - set(table_data.DATASETS):
-        raise SystemExit(f"--source {', '.join(sorted(unknown))}: the datasets are {', '.join(table_data.DATASETS)}")
+        raise SystemExit(
+            f"--source {', '.join(sorted(unknown))}: the datasets are"
+            f" {', '.join(table_data.DATASETS)}"
+        )
     return {name: Path(path) for name, path in found.items()}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     commands = parser.add_subparsers(dest="command", required=True)
     for name in ("run", "peers"):
         command = commands.add_parser(name)
-        command.add_argument("--source", action="append", required=True, metavar="DATASET=PATH", help="a public dataset and its folder")
+        command.add_argument(
+            "--source",
+            action="append",
+            required=True,
+            metavar="DATASET=PATH",
+            help="a public dataset and its folder",
+        )
         if name == "peers":
-            command.add_argument("--rows", type=Path, required=True, help="what bench/peers.py wrote")
+            command.add_argument(
+                "--rows", type=Path, required=True, help="what bench/peers.py wrote"
+            )
     commands.add_parser("write")
     options = parser.parse_args()
     if options.command == "write":

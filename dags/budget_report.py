@@ -1,4 +1,7 @@
-"""Every week: how every population's budget was spent, as a page on disk and in MLflow. It reads the ledger alone, so it is free."""
+"""Every week: how every population's budget was spent, as a page on disk and in MLflow. It reads
+the ledger alone, so it is free.
+"""
+
 from __future__ import annotations
 
 from datetime import timedelta
@@ -11,7 +14,11 @@ from pipeline.catalog import Home
 from pipeline.runs.workspace import params_path
 
 SETTINGS = params.load(params_path(Home.find()))
-SCHEDULE = CronTriggerTimetable(SETTINGS.schedule.budget_report, timezone="UTC", run_immediately=timedelta(0))
+SCHEDULE = CronTriggerTimetable(
+    SETTINGS.schedule.budget_report, timezone="UTC", run_immediately=timedelta(0)
+)
 
-with DAG("budget_report", schedule=SCHEDULE, catchup=False, max_active_runs=1, doc_md=__doc__) as dag:
+with DAG(
+    "budget_report", schedule=SCHEDULE, catchup=False, max_active_runs=1, doc_md=__doc__
+) as dag:
     chain(command("budget_report", "python -m pipeline budget-report --mlflow"))

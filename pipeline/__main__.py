@@ -1,4 +1,5 @@
 """`python -m pipeline`: see `python -m pipeline --help`."""
+
 import sys
 
 from pipeline.cli.parser import main

@@ -1,8 +1,11 @@
-"""Every path of the project, in two classes: Restricted (patients' rows may lie there) and Released (DP outputs only).
+"""Every path of the project, in two classes: Restricted (patients' rows may lie there) and Released
+(DP outputs only).
 
-A run has one workspace, `runs/<release_id>/`. A stage runs with the workspace as its working directory and finds everything
-here. The state that outlives a run (ledger, registries, keys, MLflow) hangs below the project's home.
+A run has one workspace, `runs/<release_id>/`. A stage runs with the workspace as its working
+directory and finds everything here. The state that outlives a run (ledger, registries, keys,
+MLflow) hangs below the project's home.
 """
+
 from __future__ import annotations
 
 import os
@@ -10,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 HOME_VARIABLE = "SYNDASERA_HOME"
-LEDGER_VARIABLE = "SYNDASERA_LEDGER"  # URL of a PostgreSQL database that holds the ledger, for several hosts
+# URL of a PostgreSQL database that holds the ledger, for several hosts
+LEDGER_VARIABLE = "SYNDASERA_LEDGER"
 
 
 def project_root() -> Path:
@@ -38,13 +42,18 @@ class Home:
 
     @property
     def ledger(self) -> str:
-        """Where the ledger is: the URL in SYNDASERA_LEDGER, else the one in `state/ledger.url`, else the file `state/ledger.db`."""
+        """Where the ledger is: the URL in SYNDASERA_LEDGER, else the one in `state/ledger.url`,
+        else the file `state/ledger.db`.
+        """
         if said := os.environ.get(LEDGER_VARIABLE):
             return said
         if not self.ledger_url.is_file():
             return str(self.ledger_file)
         if not (noted := self.ledger_url.read_text(encoding="utf-8").strip()):
-            raise ValueError("state/ledger.url is empty: write the URL of the ledger's database there, or restore it from the backup")
+            raise ValueError(
+                "state/ledger.url is empty: write the URL of the ledger's database there, or"
+                " restore it from the backup"
+            )
         return noted
 
     @property
@@ -64,7 +73,9 @@ class Home:
 
     @property
     def sources(self) -> Path:
-        """The custodian's declarations: for each dataset, where its source lies and its public label."""
+        """The custodian's declarations: for each dataset, where its source lies and its public
+        label.
+        """
         return self.state / "sources.yaml"
 
     @property
@@ -73,7 +84,9 @@ class Home:
         return self.state / "restricted" / "source_paths.json"
 
     def cohorts(self, population: str) -> Path:
-        """The register of who is in which cohort of a population. Restricted; backed up with the ledger."""
+        """The register of who is in which cohort of a population. Restricted; backed up with the
+        ledger.
+        """
         return self.state / "restricted" / "cohorts" / f"{population}.db"
 
     @property
@@ -104,7 +117,9 @@ class Home:
 
     @property
     def released_registry(self) -> Path:
-        """Bare git repository: one commit and tag per published release. Anybody may `dvc get` from it."""
+        """Bare git repository: one commit and tag per published release. Anybody may `dvc get` from
+        it.
+        """
         return self.state / "released" / "registry.git"
 
     @property
@@ -113,7 +128,9 @@ class Home:
 
     @property
     def published(self) -> Path:
-        """A plain copy of each published release, for people who do not use DVC: `<published>/<release_id>/`."""
+        """A plain copy of each published release, for people who do not use DVC:
+        `<published>/<release_id>/`.
+        """
         return self.state / "released" / "extracts"
 
     def workspace(self, release_id: str) -> Workspace:
@@ -143,7 +160,9 @@ class Restricted:
 
     @property
     def carried(self) -> Path:
-        """Row attributes that the model does not see, for the restricted round trip: `<table>.parquet`."""
+        """Row attributes that the model does not see, for the restricted round trip:
+        `<table>.parquet`.
+        """
         return self.root / "data" / "carried"
 
     @property
@@ -175,7 +194,9 @@ class Restricted:
 
     @property
     def budget(self) -> Path:
-        """Where the population stands after the charge, and the warning where little is left. No DVC output: it is of the moment."""
+        """Where the population stands after the charge, and the warning where little is left. No
+        DVC output: it is of the moment.
+        """
         return self.root / "budget.json"
 
     @property
@@ -211,7 +232,9 @@ class Released:
 
     @property
     def synthetic(self) -> Path:
-        """Synthetic patients and events, `patients.parquet`, `events.parquet`, in the model's own form."""
+        """Synthetic patients and events, `patients.parquet`, `events.parquet`, in the model's own
+        form.
+        """
         return self.root / "synthetic"
 
     @property

@@ -1,4 +1,5 @@
 """Writing files whole or not at all, for everybody."""
+
 from __future__ import annotations
 
 import hashlib
@@ -13,7 +14,9 @@ from typing import Any
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Gives a temporary path beside `path`; moves it there when the block ends well, removes it otherwise."""
+    """Gives a temporary path beside `path`; moves it there when the block ends well, removes it
+    otherwise.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
     try:
@@ -30,7 +33,9 @@ def private_folder(path: Path) -> None:
 
 
 def replace_folder(temporary: Path, final: Path) -> None:
-    """Makes a finished folder visible in one step; an older one of the same name gives way. Both lie on one file system."""
+    """Makes a finished folder visible in one step; an older one of the same name gives way. Both
+    lie on one file system.
+    """
     final.parent.mkdir(parents=True, exist_ok=True)
     old = final.with_name(f".{final.name}.{uuid.uuid4().hex[:8]}.tmp.old")
     if final.exists():
@@ -49,9 +54,13 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def json_sha256(value: Any) -> str:
-    """SHA-256 of a JSON value in canonical form: the same whether it was read from a file or not."""
+    """SHA-256 of a JSON value in canonical form: the same whether it was read from a file or
+    not.
+    """
     plain = json.loads(json.dumps(value))
-    return hashlib.sha256(json.dumps(plain, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+    return hashlib.sha256(
+        json.dumps(plain, sort_keys=True, separators=(",", ":")).encode()
+    ).hexdigest()
 
 
 def read_json(path: Path, default: Any = None) -> Any:

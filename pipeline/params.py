@@ -1,4 +1,7 @@
-"""params.yaml as frozen values, one block per stage, checked when loaded. Every mistake is named with its key."""
+"""params.yaml as frozen values, one block per stage, checked when loaded. Every mistake is named
+with its key.
+"""
+
 from __future__ import annotations
 
 import re
@@ -26,20 +29,26 @@ class ReleaseParams:
     rows: int
 
     def __post_init__(self) -> None:
-        if isinstance(self.extract_date, str):  # dvc cannot hash a YAML date, so workspaces hold it as text
+        # dvc cannot hash a YAML date, so workspaces hold it as text
+        if isinstance(self.extract_date, str):
             object.__setattr__(self, "extract_date", date.fromisoformat(self.extract_date))
         if isinstance(self.cohorts, str):
             raise ValueError(f"release.cohorts must be a list of names, is {self.cohorts!r}")
         object.__setattr__(self, "cohorts", tuple(sorted(set(self.cohorts))))
         if self.id is not None and not RELEASE_ID.match(self.id):
-            raise ValueError(f"release.id {self.id!r}: 3 to 41 of a-z, 0-9 and -, beginning with a letter or digit")
+            raise ValueError(
+                f"release.id {self.id!r}: 3 to 41 of a-z, 0-9 and -, beginning with a letter or"
+                " digit"
+            )
         if self.rows < 1:
             raise ValueError(f"release.rows must be at least 1, is {self.rows}")
 
 
 @dataclass(frozen=True, kw_only=True)
 class PrivacyParams:
-    """`warn_...` change nothing about a release: below them, people are told that the budget runs low."""
+    """`warn_...` change nothing about a release: below them, people are told that the budget runs
+    low.
+    """
 
     epsilon: float
     delta: float
@@ -50,11 +59,17 @@ class PrivacyParams:
         if not self.epsilon > 0:
             raise ValueError(f"privacy.epsilon must be positive, is {self.epsilon}")
         if not 0 < self.delta <= 1e-6:
-            raise ValueError(f"privacy.delta must be in (0, 1e-6], is {self.delta} (privacy_rules.md 15)")
+            raise ValueError(
+                f"privacy.delta must be in (0, 1e-6], is {self.delta} (privacy_rules.md 15)"
+            )
         if not 0 <= self.warn_below_share < 1:
-            raise ValueError(f"privacy.warn_below_share must be in [0, 1), is {self.warn_below_share}")
+            raise ValueError(
+                f"privacy.warn_below_share must be in [0, 1), is {self.warn_below_share}"
+            )
         if self.warn_below_releases < 0:
-            raise ValueError(f"privacy.warn_below_releases must be at least 0, is {self.warn_below_releases}")
+            raise ValueError(
+                f"privacy.warn_below_releases must be at least 0, is {self.warn_below_releases}"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +89,9 @@ class ValidateParams:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainParams:
-    """`table` and `pathway` are the settings of the two models, checked by their own dataclasses."""
+    """`table` and `pathway` are the settings of the two models, checked by their own
+    dataclasses.
+    """
 
     shares: Mapping[str, float]
     table: Mapping[str, Any]
@@ -84,7 +101,9 @@ class TrainParams:
 
     def __post_init__(self) -> None:
         if set(self.shares) != {"table", "pathway"} or min(self.shares.values()) <= 0:
-            raise ValueError(f"train.shares must name table and pathway, both positive, is {dict(self.shares)}")
+            raise ValueError(
+                f"train.shares must name table and pathway, both positive, is {dict(self.shares)}"
+            )
         if self.device not in ("auto", "cpu", "cuda"):
             raise ValueError(f"train.device must be auto, cpu or cuda, is {self.device!r}")
 
@@ -131,13 +150,23 @@ class Params:
 
 
 BLOCKS: Mapping[str, type] = {
-    "release": ReleaseParams, "privacy": PrivacyParams, "ingest": IngestParams, "validate": ValidateParams, "train": TrainParams,
-    "sample": SampleParams, "evaluate": EvaluateParams, "approve": ApproveParams, "publish": PublishParams, "schedule": ScheduleParams,
+    "release": ReleaseParams,
+    "privacy": PrivacyParams,
+    "ingest": IngestParams,
+    "validate": ValidateParams,
+    "train": TrainParams,
+    "sample": SampleParams,
+    "evaluate": EvaluateParams,
+    "approve": ApproveParams,
+    "publish": PublishParams,
+    "schedule": ScheduleParams,
 }
 
 
 def from_mapping(value: Mapping[str, Any], name: str = "params.yaml") -> Params:
-    """Checks a nested mapping. Raises ValueError naming every unknown or missing key at once, or the first value out of range."""
+    """Checks a nested mapping. Raises ValueError naming every unknown or missing key at once, or
+    the first value out of range.
+    """
     problems = [f"unknown block {block!r}" for block in value if block not in BLOCKS]
     blocks = {}
     for block, kind in BLOCKS.items():

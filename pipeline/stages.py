@@ -1,17 +1,24 @@
-"""The stages of a run, in order: the one list that the command line, dvc.yaml (a test compares) and the DAGs go by."""
+"""The stages of a run, in order: the one list that the command line, dvc.yaml (a test compares) and
+the DAGs go by.
+"""
+
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-REFUSED = 2      # exit code of a stage that says no for a stated reason: doing it again would say no again
-UNCHANGED = 99   # exit code of `check-source` when there is nothing new: Airflow marks the task skipped
+# exit code of a stage that says no for a stated reason: doing it again would say no again
+REFUSED = 2
+# exit code of `check-source` when there is nothing new: Airflow marks the task skipped
+UNCHANGED = 99
 
 
 @dataclass(frozen=True, kw_only=True)
 class Stage:
-    """One stage. `module` holds `run(workspace, params, schema)`; `reads_rows` stages may meet patients' rows in an error message."""
+    """One stage. `module` holds `run(workspace, params, schema)`; `reads_rows` stages may meet
+    patients' rows in an error message.
+    """
 
     name: str
     module: str
@@ -20,32 +27,70 @@ class Stage:
 
 
 _ALL = (
-    Stage(name="ingest", module="pipeline.restricted.ingest.stage", reads_rows=True,
-          summary="read the source tables, cast and repair them patient by patient, split off the holdout"),
-    Stage(name="validate", module="pipeline.restricted.validate", reads_rows=True,
-          summary="run the Great Expectations suites on the source"),
-    Stage(name="reserve", module="pipeline.restricted.reserve", reads_rows=False,
-          summary="charge the ledger for the run's joint mechanism, or refuse"),
-    Stage(name="train", module="pipeline.restricted.train", reads_rows=True,
-          summary="fit both models under the reserved mechanism; resumes from its checkpoint"),
-    Stage(name="sample", module="pipeline.released.sample", reads_rows=False,
-          summary="draw synthetic patients and write the extract's tables"),
-    Stage(name="evaluate", module="pipeline.restricted.evaluate", reads_rows=True,
-          summary="write the restricted report; stop a release whose synthetic rows break a rule"),
-    Stage(name="approve", module="pipeline.restricted.approve", reads_rows=False,
-          summary="record who let the release out"),
-    Stage(name="publish", module="pipeline.released.publish", reads_rows=False,
-          summary="make the release visible: extract, card, manifest, model, tag"),
+    Stage(
+        name="ingest",
+        module="pipeline.restricted.ingest.stage",
+        reads_rows=True,
+        summary=(
+            "read the source tables, cast and repair them patient by patient, split off the holdout"
+        ),
+    ),
+    Stage(
+        name="validate",
+        module="pipeline.restricted.validate",
+        reads_rows=True,
+        summary="run the Great Expectations suites on the source",
+    ),
+    Stage(
+        name="reserve",
+        module="pipeline.restricted.reserve",
+        reads_rows=False,
+        summary="charge the ledger for the run's joint mechanism, or refuse",
+    ),
+    Stage(
+        name="train",
+        module="pipeline.restricted.train",
+        reads_rows=True,
+        summary="fit both models under the reserved mechanism; resumes from its checkpoint",
+    ),
+    Stage(
+        name="sample",
+        module="pipeline.released.sample",
+        reads_rows=False,
+        summary="draw synthetic patients and write the extract's tables",
+    ),
+    Stage(
+        name="evaluate",
+        module="pipeline.restricted.evaluate",
+        reads_rows=True,
+        summary="write the restricted report; stop a release whose synthetic rows break a rule",
+    ),
+    Stage(
+        name="approve",
+        module="pipeline.restricted.approve",
+        reads_rows=False,
+        summary="record who let the release out",
+    ),
+    Stage(
+        name="publish",
+        module="pipeline.released.publish",
+        reads_rows=False,
+        summary="make the release visible: extract, card, manifest, model, tag",
+    ),
 )
 STAGES: Mapping[str, Stage] = MappingProxyType({stage.name: stage for stage in _ALL})
 
 
 def repro_command(stage: str) -> str:
-    """The shell line that runs one stage in a workspace: DVC runs it, then its lock goes to the restricted registry.
+    """The shell line that runs one stage in a workspace: DVC runs it, then its lock goes to the
+    restricted registry.
 
-    No run cache: it could hand back a reservation without a charge. A refusal keeps its exit code, which dvc would hide.
+    No run cache: it could hand back a reservation without a charge. A refusal keeps its exit code,
+    which dvc would hide.
     """
     if stage not in STAGES:
         raise ValueError(f"there is no stage {stage!r}; the stages are {', '.join(STAGES)}")
-    return (f"rm -f restricted/refused; dvc repro --single-item --no-run-cache {stage}"
-            f" || {{ test -e restricted/refused && exit {REFUSED}; exit 1; }}; python -m pipeline record {stage}")
+    return (
+        f"rm -f restricted/refused; dvc repro --single-item --no-run-cache {stage} || {{ test -e"
+        f" restricted/refused && exit {REFUSED}; exit 1; }}; python -m pipeline record {stage}"
+    )

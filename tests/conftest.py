@@ -1,11 +1,15 @@
-"""Puts tests/ on the path, so that test folders share the cases that lie here. Two processes run the suite, a file at a time."""
+"""Puts tests/ on the path, so that test folders share the cases that lie here. Two processes run
+the suite, a file at a time.
+"""
+
 from __future__ import annotations
 
 import os
 
 import pytest
 
-os.environ.pop("SYNDASERA_LEDGER", None)  # no test may write to a ledger that the shell around it uses
+# no test may write to a ledger that the shell around it uses
+os.environ.pop("SYNDASERA_LEDGER", None)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

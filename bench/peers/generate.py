@@ -1,11 +1,15 @@
-"""One peer, fitted and drawn from once. Runs inside the peer's own environment: nothing of ours can be imported here.
+"""One peer, fitted and drawn from once. Runs inside the peer's own environment: nothing of ours can
+be imported here.
 
-    generate.py dpmm-aim --train train.parquet --domain domain.json --epsilon 1 --delta 1e-6 --rows 1000 --seed 1 --out synthetic.parquet
+    generate.py dpmm-aim --train train.parquet --domain domain.json --epsilon 1 --delta 1e-6 --rows
+    1000 --seed 1 --out synthetic.parquet
 
-domain.json names the public domain: per column its kind, categories or bounds, decimals and whether it may be missing. A peer whose API
-takes a domain gets it and spends nothing to learn it; everything else is the peer's documented default unless its function says otherwise.
-What a peer draws is rounded to the declared decimals and never clipped. Prints one JSON line of costs.
+domain.json names the public domain: per column its kind, categories or bounds, decimals and whether
+it may be missing. A peer whose API takes a domain gets it and spends nothing to learn it;
+everything else is the peer's documented default unless its function says otherwise. What a peer
+draws is rounded to the declared decimals and never clipped. Prints one JSON line of costs.
 """
+
 from __future__ import annotations
 
 import argparse
@@ -27,11 +31,11 @@ import pyarrow.parquet as pq
 MISSING = "(missing)"  # a category of its own for the peers that take no null
 CTGAN_EPOCHS = 30
 AIM_MODEL_MB = 1
-DPMM_BINS_EPSILON = 0.1        # dpmm's default for its bins
-MOSTLYAI_MINUTES = 10          # the engine's own limit is ten days
-MOSTLYAI_NOISE = 1.5           # its default noise multiplier
-MOSTLYAI_EPOCHS = 10           # what the budget must at least last for
-SMARTNOISE_BATCH = 500         # its default
+DPMM_BINS_EPSILON = 0.1  # dpmm's default for its bins
+MOSTLYAI_MINUTES = 10  # the engine's own limit is ten days
+MOSTLYAI_NOISE = 1.5  # its default noise multiplier
+MOSTLYAI_EPOCHS = 10  # what the budget must at least last for
+SMARTNOISE_BATCH = 500  # its default
 
 Columns = Mapping[str, Mapping[str, Any]]
 Draw = Callable[[int], pd.DataFrame]  # rows -> as many synthetic rows
@@ -39,7 +43,9 @@ Draw = Callable[[int], pd.DataFrame]  # rows -> as many synthetic rows
 
 @dataclass(frozen=True)
 class Job:
-    """What a fit may know beside the rows. `epsilon` is the whole budget; peers without privacy ignore it."""
+    """What a fit may know beside the rows. `epsilon` is the whole budget; peers without privacy
+    ignore it.
+    """
 
     columns: Columns
     epsilon: float
@@ -57,7 +63,9 @@ class Job:
 
 
 def coded(train: pd.DataFrame, job: Job) -> pd.DataFrame:
-    """The rows with missing categories as `MISSING`; strings as plain objects. Raises ValueError where a number is missing."""
+    """The rows with missing categories as `MISSING`; strings as plain objects. Raises ValueError
+    where a number is missing.
+    """
     out = train.copy()
     for name in job.discrete:
         out[name] = train[name].astype(object).where(train[name].notna(), MISSING)
@@ -68,53 +76,89 @@ def coded(train: pd.DataFrame, job: Job) -> pd.DataFrame:
 
 
 def dpmm_mst(train: pd.DataFrame, job: Job) -> Draw:
-    """MST with its defaults: PrivTree bins and domain compression. Its bins' default .1 is taken out of epsilon, not added to it."""
+    """MST with its defaults: PrivTree bins and domain compression. Its bins' default .1 is taken
+    out of epsilon, not added to it.
+    """
     from dpmm.pipelines import MSTPipeline
 
     return _dpmm(MSTPipeline, train, job)
 
 
 def dpmm_aim(train: pd.DataFrame, job: Job) -> Draw:
-    """AIM, as MST, with a model of at most 1 MB: the library's own choice, no limit, runs for many hours."""
+    """AIM, as MST, with a model of at most 1 MB: the library's own choice, no limit, runs for many
+    hours.
+    """
     from dpmm.pipelines import AIMPipeline
 
     return _dpmm(AIMPipeline, train, job, max_model_size=AIM_MODEL_MB)
 
 
 def _dpmm(pipeline: Any, train: pd.DataFrame, job: Job, **settings: Any) -> Draw:
-    """Categories and bounds are passed in. One process. The library seeds its choices; its noise comes from OpenDP and has no seed.
+    """Categories and bounds are passed in. One process. The library seeds its choices; its noise
+    comes from OpenDP and has no seed.
 
     A table without numbers has no bins to learn, and the model gets all of epsilon.
     """
-    domain = {name: {"categories": job.categories(name)} if name in job.discrete else {"lower": column["lower"], "upper": column["upper"]}
-              for name, column in job.columns.items()}
+    domain = {
+        name: (
+            {"categories": job.categories(name)}
+            if name in job.discrete
+            else {"lower": column["lower"], "upper": column["upper"]}
+        )
+        for name, column in job.columns.items()
+    }
     of_bins = DPMM_BINS_EPSILON if len(job.discrete) < len(job.columns) else 0.0
-    model = pipeline(epsilon=job.epsilon - of_bins, delta=job.delta, proc_epsilon=DPMM_BINS_EPSILON, n_jobs=1, **settings)
+    model = pipeline(
+        epsilon=job.epsilon - of_bins,
+        delta=job.delta,
+        proc_epsilon=DPMM_BINS_EPSILON,
+        n_jobs=1,
+        **settings,
+    )
     model.fit(coded(train, job), domain=domain, random_state=job.seed)
     return lambda rows: model.generate(n_records=rows, random_state=job.seed)
 
 
 def smartnoise_dpctgan(train: pd.DataFrame, job: Job) -> Draw:
-    """DPCTGAN with its defaults, sigma 5 and at most 300 epochs, on CPU. Encoders are fitted to the declared domain, so none is learned.
+    """DPCTGAN with its defaults, sigma 5 and at most 300 epochs, on CPU. Encoders are fitted to the
+    declared domain, so none is learned.
 
-    Fewer rows than its batch of 500 give a sampling rate above 1, which it refuses: the batch is then a tenth of the rows, made even.
-    It stops after the epoch in which the budget was passed, so it spends more than epsilon: 1.21 for 1 on hr_attrition, by its own account.
+    Fewer rows than its batch of 500 give a sampling rate above 1, which it refuses: the batch is
+    then a tenth of the rows, made even. It stops after the epoch in which the budget was passed, so
+    it spends more than epsilon: 1.21 for 1 on hr_attrition, by its own account.
     """
     import torch
     from snsynth.pytorch.nn import DPCTGAN
-    from snsynth.transform import ChainTransformer, LabelTransformer, MinMaxTransformer, OneHotEncoder
+    from snsynth.transform import (
+        ChainTransformer,
+        LabelTransformer,
+        MinMaxTransformer,
+        OneHotEncoder,
+    )
     from snsynth.transform.table import TableTransformer
 
     def encoder(name: str) -> Any:
         if name not in job.discrete:
-            return _fitted(MinMaxTransformer(lower=job.columns[name]["lower"], upper=job.columns[name]["upper"]), [job.columns[name]["lower"]])
-        return _fitted(ChainTransformer([LabelTransformer(nullable=False), OneHotEncoder()]), job.categories(name))
+            return _fitted(
+                MinMaxTransformer(
+                    lower=job.columns[name]["lower"], upper=job.columns[name]["upper"]
+                ),
+                [job.columns[name]["lower"]],
+            )
+        return _fitted(
+            ChainTransformer([LabelTransformer(nullable=False), OneHotEncoder()]),
+            job.categories(name),
+        )
 
     np.random.seed(job.seed)
     torch.manual_seed(job.seed)
     batch = SMARTNOISE_BATCH if len(train) > SMARTNOISE_BATCH else len(train) // 20 * 2
-    model = DPCTGAN(epsilon=job.epsilon, delta=job.delta, batch_size=batch, cuda=False, verbose=False)
-    model.fit(coded(train, job), transformer=TableTransformer([encoder(name) for name in train.columns]))
+    model = DPCTGAN(
+        epsilon=job.epsilon, delta=job.delta, batch_size=batch, cuda=False, verbose=False
+    )
+    model.fit(
+        coded(train, job), transformer=TableTransformer([encoder(name) for name in train.columns])
+    )
     return model.sample
 
 
@@ -124,35 +168,62 @@ def _fitted(encoder: Any, values: list[Any]) -> Any:
 
 
 def mostlyai(train: pd.DataFrame, job: Job) -> Draw:
-    """TabularARGN (medium) without privacy: the engine's defaults, with training cut at 10 minutes. It takes no domain; nulls as they are."""
+    """TabularARGN (medium) without privacy: the engine's defaults, with training cut at 10 minutes.
+    It takes no domain; nulls as they are.
+    """
     return _mostlyai(train, job, None)
 
 
 def mostlyai_dp(train: pd.DataFrame, job: Job) -> Draw:
-    """TabularARGN with DP-SGD. It takes no domain: a tenth of epsilon protects values, the share of its defaults (1 of 10).
+    """TabularARGN with DP-SGD. It takes no domain: a tenth of epsilon protects values, the share of
+    its defaults (1 of 10).
 
-    The noise multiplier is the default 1.5, or more where ten epochs would not fit into the budget: the engine keeps weights that
-    have passed the budget when the first epoch already does. Its smallest batch is 8 rows, its largest a 64th of the training part
-    (.8 of the rows), which bounds the sampling rate.
+    The noise multiplier is the default 1.5, or more where ten epochs would not fit into the budget:
+    the engine keeps weights that have passed the budget when the first epoch already does. Its
+    smallest batch is 8 rows, its largest a 64th of the training part (.8 of the rows), which bounds
+    the sampling rate.
     """
     from mostlyai.engine.domain import DifferentialPrivacyConfig
     from opacus.accountants.utils import get_noise_multiplier
 
     of_values = job.epsilon / 10
     rate = max(8 / (0.8 * len(train)), 1 / 64)
-    enough = get_noise_multiplier(target_epsilon=job.epsilon - of_values, target_delta=job.delta, sample_rate=rate, epochs=MOSTLYAI_EPOCHS,
-                                  accountant="rdp")
-    return _mostlyai(train, job, DifferentialPrivacyConfig(max_epsilon=job.epsilon, delta=job.delta, value_protection_epsilon=of_values,
-                                                           noise_multiplier=max(MOSTLYAI_NOISE, enough)))
+    enough = get_noise_multiplier(
+        target_epsilon=job.epsilon - of_values,
+        target_delta=job.delta,
+        sample_rate=rate,
+        epochs=MOSTLYAI_EPOCHS,
+        accountant="rdp",
+    )
+    return _mostlyai(
+        train,
+        job,
+        DifferentialPrivacyConfig(
+            max_epsilon=job.epsilon,
+            delta=job.delta,
+            value_protection_epsilon=of_values,
+            noise_multiplier=max(MOSTLYAI_NOISE, enough),
+        ),
+    )
 
 
 def _mostlyai(train: pd.DataFrame, job: Job, privacy: Any) -> Draw:
-    """Columns keep their declared kind. A value that was protected as rare is drawn as one of the others, not as its `_RARE_` mark."""
+    """Columns keep their declared kind. A value that was protected as rare is drawn as one of the
+    others, not as its `_RARE_` mark.
+    """
     from mostlyai.engine import TabularARGN
 
-    kinds = {name: "TABULAR_CATEGORICAL" if name in job.discrete else "TABULAR_NUMERIC_AUTO" for name in job.columns}
-    model = TabularARGN(max_training_time=MOSTLYAI_MINUTES, differential_privacy=privacy, tgt_encoding_types=kinds, device="cpu",
-                        random_state=job.seed)
+    kinds = {
+        name: "TABULAR_CATEGORICAL" if name in job.discrete else "TABULAR_NUMERIC_AUTO"
+        for name in job.columns
+    }
+    model = TabularARGN(
+        max_training_time=MOSTLYAI_MINUTES,
+        differential_privacy=privacy,
+        tgt_encoding_types=kinds,
+        device="cpu",
+        random_state=job.seed,
+    )
     model.fit(train)
     return lambda rows: model.sample(n_samples=rows, rare_category_replacement_method="SAMPLE")
 
@@ -171,7 +242,7 @@ def ctgan(train: pd.DataFrame, job: Job) -> Draw:
 class Peer:
     fit: Callable[[pd.DataFrame, Job], Draw]
     distribution: str  # as on the registry
-    module: str        # imported before the clock starts
+    module: str  # imported before the clock starts
 
 
 PEERS: Mapping[str, Peer] = {
@@ -193,7 +264,12 @@ def typed(rows: pd.DataFrame, job: Job, like: pa.Schema) -> pa.Table:
         else:
             drawn = rows[name].astype(object)
             out[name] = drawn.where(drawn.notna() & (drawn != MISSING), None).to_numpy()
-    return pa.table({name: pa.array(out[name], from_pandas=True).cast(like.field(name).type) for name in like.names})
+    return pa.table(
+        {
+            name: pa.array(out[name], from_pandas=True).cast(like.field(name).type)
+            for name in like.names
+        }
+    )
 
 
 def cpu_seconds() -> float:
@@ -204,22 +280,40 @@ def cpu_seconds() -> float:
 
 def peak_mb() -> float:
     """Largest resident set of this process or of one child, in MB; Linux counts in kB."""
-    return max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)) / 1024
+    return (
+        max(
+            resource.getrusage(who).ru_maxrss
+            for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+        )
+        / 1024
+    )
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("peer", choices=PEERS)
     parser.add_argument("--train", type=Path, required=True)
     parser.add_argument("--domain", type=Path, required=True)
-    parser.add_argument("--epsilon", type=float, required=True, help="the whole budget; ignored by peers without privacy")
+    parser.add_argument(
+        "--epsilon",
+        type=float,
+        required=True,
+        help="the whole budget; ignored by peers without privacy",
+    )
     parser.add_argument("--delta", type=float, required=True)
     parser.add_argument("--rows", type=int, required=True)
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
     peer, table = PEERS[options.peer], pq.read_table(options.train)
-    job = Job(json.loads(options.domain.read_text(encoding="utf-8")), options.epsilon, options.delta, options.seed)
+    job = Job(
+        json.loads(options.domain.read_text(encoding="utf-8")),
+        options.epsilon,
+        options.delta,
+        options.seed,
+    )
     importlib.import_module(peer.module)
     started = cpu_seconds()
     draw = peer.fit(table.to_pandas(), job)
@@ -227,8 +321,18 @@ def main() -> None:
     rows = draw(options.rows)
     drawn = cpu_seconds()
     pq.write_table(typed(rows, job, table.schema), options.out)
-    sys.stdout.write("\n" + json.dumps({"fit_cpu_seconds": round(fitted - started, 2), "draw_cpu_seconds": round(drawn - fitted, 2),
-                                        "peak_mb": round(peak_mb(), 1), "version": version(peer.distribution)}) + "\n")
+    sys.stdout.write(
+        "\n"
+        + json.dumps(
+            {
+                "fit_cpu_seconds": round(fitted - started, 2),
+                "draw_cpu_seconds": round(drawn - fitted, 2),
+                "peak_mb": round(peak_mb(), 1),
+                "version": version(peer.distribution),
+            }
+        )
+        + "\n"
+    )
 
 
 if __name__ == "__main__":

@@ -1,7 +1,9 @@
-"""A dataset's tables <-> patients with their pathways, both ways. Pure functions without any knowledge of patients: each looks at one patient alone.
+"""A dataset's tables <-> patients with their pathways, both ways. Pure functions without any
+knowledge of patients: each looks at one patient alone.
 
 Restricted and released code use it. What a layout means: docs/declarations.md.
 """
+
 from __future__ import annotations
 
 from collections.abc import Mapping
@@ -18,21 +20,33 @@ __all__ = ["Log", "canonical", "to_log", "to_tables"]
 
 
 def to_log(schema: Schema, tables: Mapping[str, pl.DataFrame]) -> Log:
-    """`tables`: typed rows under the declaration's names, of any number of patients. A table without its own id has `patient_id`.
+    """`tables`: typed rows under the declaration's names, of any number of patients. A table
+    without its own id has `patient_id`.
 
-    The log holds declared and legal values only, within the contribution caps; what it loses is `carried`. Each patient is read alone.
+    The log holds declared and legal values only, within the contribution caps; what it loses is
+    `carried`. Each patient is read alone.
     """
     if schema.layout == "table":
         return table.to_log(schema, tables)
-    return log.to_log(schema, tables) if schema.layout == "log" else simulacrum.to_log(schema, tables)
+    return (
+        log.to_log(schema, tables) if schema.layout == "log" else simulacrum.to_log(schema, tables)
+    )
 
 
-def to_tables(schema: Schema, patients: pl.DataFrame, events: pl.DataFrame | None, *, extract_date: date | None,
-              carried: Mapping[str, pl.DataFrame] | None = None) -> dict[str, pl.DataFrame]:
-    """The tables of some patients. With `carried` they are the ones `to_log` was given; without it, rebuilt by public rules with fresh keys.
+def to_tables(
+    schema: Schema,
+    patients: pl.DataFrame,
+    events: pl.DataFrame | None,
+    *,
+    extract_date: date | None,
+    carried: Mapping[str, pl.DataFrame] | None = None,
+) -> dict[str, pl.DataFrame]:
+    """The tables of some patients. With `carried` they are the ones `to_log` was given; without it,
+    rebuilt by public rules with fresh keys.
 
-    `extract_date`: the public last day of observation, at which a pathway that is not over stands. Keys come from patient_id (a whole number for a
-    registry), so partitions of patients never share one.
+    `extract_date`: the public last day of observation, at which a pathway that is not over stands.
+    Keys come from patient_id (a whole number for a registry), so partitions of patients never share
+    one.
     """
     if schema.layout == "table":
         return table.to_tables(schema, patients, carried)
@@ -40,15 +54,23 @@ def to_tables(schema: Schema, patients: pl.DataFrame, events: pl.DataFrame | Non
         raise ValueError(f"{schema.dataset} has an event log: give `events` with `patients`.")
     if schema.layout == "log":
         return log.to_tables(schema, patients, events, carried=carried, extract_date=extract_date)
-    return simulacrum.to_tables(schema, patients, events, extract_date=extract_date, carried=carried)
+    return simulacrum.to_tables(
+        schema, patients, events, extract_date=extract_date, carried=carried
+    )
 
 
 def canonical(
-    schema: Schema, patients: pl.DataFrame, events: pl.DataFrame | None, *, extract_date: date | None
+    schema: Schema,
+    patients: pl.DataFrame,
+    events: pl.DataFrame | None,
+    *,
+    extract_date: date | None,
 ) -> tuple[pl.DataFrame, pl.DataFrame | None]:
-    """The same synthetic patients as their tables tell them. In a registry some things have no place (a course of radiotherapy that starts on a
-    Sunday, an operation beside another on the same tumour, what lies after the extract date); here they are gone, so that the log read from the
-    tables is this log (domain rule 54). In a log of rows, what lies after the last date that the declaration knows is gone.
+    """The same synthetic patients as their tables tell them. In a registry some things have no
+    place (a course of radiotherapy that starts on a Sunday, an operation beside another on the same
+    tumour, what lies after the extract date); here they are gone, so that the log read from the
+    tables is this log (domain rule 54). In a log of rows, what lies after the last date that the
+    declaration knows is gone.
     """
     if schema.layout == "log" and events is not None:
         return patients, log.within_dates(schema, patients, events)

@@ -1,8 +1,11 @@
-"""Row attributes beside the log: for every source row its place in the log, its keys, and each value that the log does not say.
+"""Row attributes beside the log: for every source row its place in the log, its keys, and each
+value that the log does not say.
 
-A column that the log does say is kept only where it differs, with a mark. So the round trip runs through patients and events, and what they lose
-(a code made coarser, an event beyond a cap) is seen as a difference. Restricted: nothing here reaches a model or an extract.
+A column that the log does say is kept only where it differs, with a mark. So the round trip runs
+through patients and events, and what they lose (a code made coarser, an event beyond a cap) is seen
+as a difference. Restricted: nothing here reaches a model or an extract.
 """
+
 from __future__ import annotations
 
 from collections.abc import Mapping
@@ -16,20 +19,52 @@ Says = Mapping[str, pl.Expr]  # table column -> what patients and events say it 
 
 
 def beside(rows: pl.DataFrame, context: pl.DataFrame, says: Says, links: list[str]) -> pl.DataFrame:
-    """`rows` without what the log says. `context` holds, row by row in the same order, patient_id, the `links` and what `says` reads."""
+    """`rows` without what the log says. `context` holds, row by row in the same order, patient_id,
+    the `links` and what `says` reads.
+    """
     said = context.select(value.alias(name) for name, value in says.items() if name in rows.columns)
-    both = rows.hstack([said[name].cast(rows.schema[name], strict=False).alias(f"_{name}") for name in said.columns])
+    both = rows.hstack(
+        [
+            said[name].cast(rows.schema[name], strict=False).alias(f"_{name}")
+            for name in said.columns
+        ]
+    )
     same = {name: pl.col(name).eq_missing(pl.col(f"_{name}")) for name in said.columns}
-    kept = both.select(*(pl.when(~same[name]).then(pl.col(name)).alias(name) if name in same else pl.col(name) for name in rows.columns),
-                       *((~expression).alias(name + DIFFERS) for name, expression in same.items()))
+    kept = both.select(
+        *(
+            pl.when(~same[name]).then(pl.col(name)).alias(name) if name in same else pl.col(name)
+            for name in rows.columns
+        ),
+        *((~expression).alias(name + DIFFERS) for name, expression in same.items()),
+    )
     return context.select(ID, *links).hstack(kept)
 
 
-def restore(carried: pl.DataFrame, context: pl.DataFrame, says: Says, links: list[str]) -> pl.DataFrame:
-    """The source rows again. `context` is the log joined to `carried` by its links, row by row in the same order."""
+def restore(
+    carried: pl.DataFrame, context: pl.DataFrame, says: Says, links: list[str]
+) -> pl.DataFrame:
+    """The source rows again. `context` is the log joined to `carried` by its links, row by row in
+    the same order.
+    """
     marks = [name for name in carried.columns if name.endswith(DIFFERS)]
     rows = carried.drop(ID, *links, *marks)
-    said = context.select(says[mark.removesuffix(DIFFERS)].alias(mark.removesuffix(DIFFERS)) for mark in marks)
-    both = rows.hstack([said[name].cast(rows.schema[name], strict=False).alias(f"_{name}") for name in said.columns]).hstack(carried.select(marks))
-    return both.select(pl.when(pl.col(name + DIFFERS)).then(pl.col(name)).otherwise(pl.col(f"_{name}")).alias(name)
-                       if name + DIFFERS in marks else pl.col(name) for name in rows.columns)
+    said = context.select(
+        says[mark.removesuffix(DIFFERS)].alias(mark.removesuffix(DIFFERS)) for mark in marks
+    )
+    both = rows.hstack(
+        [
+            said[name].cast(rows.schema[name], strict=False).alias(f"_{name}")
+            for name in said.columns
+        ]
+    ).hstack(carried.select(marks))
+    return both.select(
+        (
+            pl.when(pl.col(name + DIFFERS))
+            .then(pl.col(name))
+            .otherwise(pl.col(f"_{name}"))
+            .alias(name)
+            if name + DIFFERS in marks
+            else pl.col(name)
+        )
+        for name in rows.columns
+    )

@@ -1,4 +1,7 @@
-"""What every adapter needs: the model-level form as a value, physical types, and rows that carry only their declared columns."""
+"""What every adapter needs: the model-level form as a value, physical types, and rows that carry
+only their declared columns.
+"""
+
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
@@ -15,10 +18,12 @@ EPOCH = date(1970, 1, 1)
 
 @dataclass(frozen=True)
 class Log:
-    """Patients and their pathways as the models see them, and beside them what only the restricted round trip needs.
+    """Patients and their pathways as the models see them, and beside them what only the restricted
+    round trip needs.
 
-    patients: patient_id, then `schema.patients`, one row each. events: patient_id, seq, day, type, code, then the attributes; None for a dataset
-    that is a table. carried: by table, for every source row what cannot be said by patients and events.
+    patients: patient_id, then `schema.patients`, one row each. events: patient_id, seq, day, type,
+        code, then the attributes; None for a dataset that is a table. carried: by table, for every
+        source row what cannot be said by patients and events.
     """
 
     patients: pl.DataFrame
@@ -27,7 +32,9 @@ class Log:
 
 
 def physical(column: Column) -> pl.DataType:
-    """The type in which a column stands in a frame: ids Int64, dates Date, whole numbers Int64, other numbers Float64, the rest String."""
+    """The type in which a column stands in a frame: ids Int64, dates Date, whole numbers Int64,
+    other numbers Float64, the rest String.
+    """
     if column.kind == "id":
         return pl.Int64()
     if column.kind == "date":
@@ -39,21 +46,33 @@ def physical(column: Column) -> pl.DataType:
 
 def shaped(rows: pl.DataFrame, table: Table) -> pl.DataFrame:
     """The declared columns of `table` in order and type; those that `rows` lacks are null."""
-    return rows.select(cast(name, column) if name in rows.columns else pl.lit(None, physical(column)).alias(name)
-                       for name, column in table.columns.items())
+    return rows.select(
+        cast(name, column) if name in rows.columns else pl.lit(None, physical(column)).alias(name)
+        for name, column in table.columns.items()
+    )
 
 
 def cast(name: str, column: Column) -> pl.Expr:
     """One column in its physical type; numbers are rounded to the declared places."""
-    value = pl.col(name).cast(pl.Float64, strict=False).round(column.decimals) if column.kind == "continuous" else pl.col(name)
+    value = (
+        pl.col(name).cast(pl.Float64, strict=False).round(column.decimals)
+        if column.kind == "continuous"
+        else pl.col(name)
+    )
     return value.cast(physical(column), strict=False).alias(name)
 
 
 def in_declared_order(events: pl.DataFrame, log: EventLog) -> pl.DataFrame:
-    """Events by patient, day, type as declared and code, numbered; the frame keeps further columns at its end."""
+    """Events by patient, day, type as declared and code, numbered; the frame keeps further columns
+    at its end.
+    """
     rank = {name: position for position, name in enumerate(log.types)}
-    ordered = events.with_columns(pl.col("type").replace_strict(rank, return_dtype=pl.Int32).alias("_rank"))
-    ordered = ordered.sort(ID, "day", "_rank", "code", maintain_order=True, nulls_last=True).drop("_rank")
+    ordered = events.with_columns(
+        pl.col("type").replace_strict(rank, return_dtype=pl.Int32).alias("_rank")
+    )
+    ordered = ordered.sort(ID, "day", "_rank", "code", maintain_order=True, nulls_last=True).drop(
+        "_rank"
+    )
     ordered = ordered.with_columns(pl.int_range(pl.len(), dtype=pl.Int32).over(ID).alias("seq"))
     first = event_columns(log)
     return ordered.select(*first, *(name for name in ordered.columns if name not in first))
@@ -65,14 +84,20 @@ def event_columns(log: EventLog) -> list[str]:
 
 def complete_events(events: pl.DataFrame, log: EventLog) -> pl.DataFrame:
     """`events` with every attribute column, in its type."""
-    attributes = [cast(name, column) if name in events.columns else pl.lit(None, physical(column)).alias(name)
-                  for name, column in log.attributes.items()]
-    return events.with_columns(pl.col("day").cast(pl.Int32), pl.col("code").cast(pl.String), *attributes)
+    attributes = [
+        cast(name, column) if name in events.columns else pl.lit(None, physical(column)).alias(name)
+        for name, column in log.attributes.items()
+    ]
+    return events.with_columns(
+        pl.col("day").cast(pl.Int32), pl.col("code").cast(pl.String), *attributes
+    )
 
 
 def static_columns(schema: Schema, patients: pl.DataFrame) -> pl.DataFrame:
     """patient_id and the static columns, in order and type, by patient."""
-    return patients.select(ID, *(cast(name, column) for name, column in schema.patients.items())).sort(ID)
+    return patients.select(
+        ID, *(cast(name, column) for name, column in schema.patients.items())
+    ).sort(ID)
 
 
 def pairs(relation: Mapping[str, Iterable[str | None]], left: str, right: str) -> pl.DataFrame:

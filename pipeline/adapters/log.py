@@ -1,4 +1,7 @@
-"""Layout `log`: one table of patients, one of dated rows that are their events (`events.rows`), and an end (`events.ending`)."""
+"""Layout `log`: one table of patients, one of dated rows that are their events (`events.rows`), and
+an end (`events.ending`).
+"""
+
 from __future__ import annotations
 
 from collections.abc import Mapping
@@ -7,7 +10,14 @@ from datetime import date
 import polars as pl
 
 from pipeline.adapters.carried import beside, restore
-from pipeline.adapters.frames import ID, Log, complete_events, event_columns, in_declared_order, static_columns
+from pipeline.adapters.frames import (
+    ID,
+    Log,
+    complete_events,
+    event_columns,
+    in_declared_order,
+    static_columns,
+)
 from pipeline.adapters.table import fresh, with_patient_id
 from pipeline.schema.values import EventLog, EventSource, Schema
 
@@ -17,80 +27,157 @@ STATIC = "static:"  # before the names of static columns where they stand beside
 
 
 def to_log(schema: Schema, tables: Tables) -> Log:
-    """Static columns come from the patients' table, or from a patient's first row of events. Rows outside the bounds or after the end are carried."""
+    """Static columns come from the patients' table, or from a patient's first row of events. Rows
+    outside the bounds or after the end are carried.
+    """
     log, rows_of = _sources(schema)
     known = {name: with_patient_id(frame, schema.tables[name]) for name, frame in tables.items()}
     people, dated = known[_people(schema)], known[rows_of.table].with_row_index(ROW)
     late = [name for name in schema.patients if name not in people.columns]
-    by_first = dated.sort(ID, rows_of.date, ROW).unique(ID, keep="first", maintain_order=True).select(ID, *late)
-    patients = static_columns(schema, people.join(by_first, on=ID, how="left", maintain_order="left").filter(pl.col(log.origin).is_not_null()))
+    by_first = (
+        dated.sort(ID, rows_of.date, ROW)
+        .unique(ID, keep="first", maintain_order=True)
+        .select(ID, *late)
+    )
+    patients = static_columns(
+        schema,
+        people.join(by_first, on=ID, how="left", maintain_order="left").filter(
+            pl.col(log.origin).is_not_null()
+        ),
+    )
     told = _events(schema, dated, people, patients)
     events = told.select(event_columns(log))
     places = told.filter(pl.col(ROW).is_not_null()).select(ROW, "seq")
     ends = told.filter(pl.col("type").is_in(log.terminal)).select(ID, "seq")
-    links = {rows_of.table: dated.join(places, on=ROW, how="left", maintain_order="left").select(ID, "seq"),
-             _people(schema): people.select(ID).join(ends, on=ID, how="left", maintain_order="left")}
+    links = {
+        rows_of.table: (
+            dated.join(places, on=ROW, how="left", maintain_order="left").select(ID, "seq")
+        ),
+        _people(schema): people.select(ID).join(ends, on=ID, how="left", maintain_order="left"),
+    }
     says = _says(schema)
-    carried = {name: beside(known[name].select(list(schema.tables[name].columns)), _context(links[name], patients, events), says[name], ["seq"])
-               for name in links if name in tables}
+    carried = {
+        name: beside(
+            known[name].select(list(schema.tables[name].columns)),
+            _context(links[name], patients, events),
+            says[name],
+            ["seq"],
+        )
+        for name in links
+        if name in tables
+    }
     return Log(patients, events, carried)
 
 
 def to_tables(
-    schema: Schema, patients: pl.DataFrame, events: pl.DataFrame, *, carried: Tables | None, extract_date: date | None
+    schema: Schema,
+    patients: pl.DataFrame,
+    events: pl.DataFrame,
+    *,
+    carried: Tables | None,
+    extract_date: date | None,
 ) -> dict[str, pl.DataFrame]:
-    """Rows of events carry the static columns that stand in their table. After `extract_date` there is none, and no end."""
+    """Rows of events carry the static columns that stand in their table. After `extract_date` there
+    is none, and no end.
+    """
     log, rows_of = _sources(schema)
     if carried is not None:
         return {
-            name: restore(rows, _context(rows.select(ID, "seq"), patients, events), _says(schema)[name], ["seq"]) for name, rows in carried.items()
+            name: restore(
+                rows,
+                _context(rows.select(ID, "seq"), patients, events),
+                _says(schema)[name],
+                ["seq"],
+            )
+            for name, rows in carried.items()
         }
     context = _context(events.select(ID, "seq"), patients, events)
     observed = pl.lit(extract_date, pl.Date)
     is_end = pl.col("type").is_in(log.terminal)
     in_time = (_date(log) <= observed).fill_null(True)
-    chosen = {rows_of.table: context.filter(~is_end & in_time), _people(schema): context.filter(is_end)}
+    chosen = {
+        rows_of.table: context.filter(~is_end & in_time),
+        _people(schema): context.filter(is_end),
+    }
     built = {}
     for name, says in _says(schema).items():
         rows = chosen[name].select(ID, *(value.alias(column) for column, value in says.items()))
-        if log.ending is not None and log.ending.table == name and log.ending.date in rows.columns and name == _people(schema):
-            rows = rows.with_columns(pl.min_horizontal(log.ending.date, observed).alias(log.ending.date))
+        if (
+            log.ending is not None
+            and log.ending.table == name
+            and log.ending.date in rows.columns
+            and name == _people(schema)
+        ):
+            rows = rows.with_columns(
+                pl.min_horizontal(log.ending.date, observed).alias(log.ending.date)
+            )
         built[name] = fresh(rows, schema.tables[name])
     return built
 
 
 def within_dates(schema: Schema, patients: pl.DataFrame, events: pl.DataFrame) -> pl.DataFrame:
-    """Events after the last date that the declaration knows for them are not told; the end of a pathway stands there at the latest."""
+    """Events after the last date that the declaration knows for them are not told; the end of a
+    pathway stands there at the latest.
+    """
     log, rows_of = _sources(schema)
     last_row = schema.tables[rows_of.table].columns[rows_of.date].upper
-    last_end = schema.tables[log.ending.table].columns[log.ending.date].upper if log.ending is not None else last_row
+    last_end = (
+        schema.tables[log.ending.table].columns[log.ending.date].upper
+        if log.ending is not None
+        else last_row
+    )
     if last_row is None or last_end is None:
         return events
     origin = patients.select(ID, _origin=pl.col(log.origin).to_physical())
     placed = events.join(origin, on=ID, how="left", maintain_order="left")
     is_end = pl.col("type").is_in(log.terminal)
-    last_day = pl.when(is_end).then(int(last_end)).otherwise(int(min(last_row, last_end))) - pl.col("_origin")
-    told = placed.filter(is_end | (pl.col("day") <= last_day)).with_columns(day=pl.min_horizontal("day", last_day).cast(pl.Int32))
-    return told.with_columns(seq=pl.int_range(pl.len(), dtype=pl.Int32).over(ID)).select(events.columns)
+    last_day = pl.when(is_end).then(int(last_end)).otherwise(int(min(last_row, last_end))) - pl.col(
+        "_origin"
+    )
+    told = placed.filter(is_end | (pl.col("day") <= last_day)).with_columns(
+        day=pl.min_horizontal("day", last_day).cast(pl.Int32)
+    )
+    return told.with_columns(seq=pl.int_range(pl.len(), dtype=pl.Int32).over(ID)).select(
+        events.columns
+    )
 
 
 def _says(schema: Schema) -> dict[str, dict[str, pl.Expr]]:
     """For each table, what patients and events say its columns are."""
     log, rows_of = _sources(schema)
     people = _people(schema)
-    says: dict[str, dict[str, pl.Expr]] = {name: {column: pl.col(f"{STATIC}{column}") for column in table.columns if column in schema.patients}
-                                           for name, table in schema.tables.items() if name in (rows_of.table, people)}
-    says[rows_of.table] |= {name: pl.col(name) for name in log.attributes if name in schema.tables[rows_of.table].columns}
+    says: dict[str, dict[str, pl.Expr]] = {
+        name: {
+            column: pl.col(f"{STATIC}{column}")
+            for column in table.columns
+            if column in schema.patients
+        }
+        for name, table in schema.tables.items()
+        if name in (rows_of.table, people)
+    }
+    says[rows_of.table] |= {
+        name: pl.col(name)
+        for name in log.attributes
+        if name in schema.tables[rows_of.table].columns
+    }
     for source in (rows_of, log.ending):
         if source is not None and (source is rows_of or source.table == people):
-            named = {source.date: _date(log), source.type: pl.col("type"), source.code: pl.col("code")}
-            says[source.table] |= {column: value for column, value in named.items() if column is not None}
+            named = {
+                source.date: _date(log),
+                source.type: pl.col("type"),
+                source.code: pl.col("code"),
+            }
+            says[source.table] |= {
+                column: value for column, value in named.items() if column is not None
+            }
     return says
 
 
 def _context(links: pl.DataFrame, patients: pl.DataFrame, events: pl.DataFrame) -> pl.DataFrame:
     statics = patients.rename({name: f"{STATIC}{name}" for name in patients.columns if name != ID})
-    return links.join(statics, on=ID, how="left", maintain_order="left").join(events, on=[ID, "seq"], how="left", maintain_order="left")
+    return links.join(statics, on=ID, how="left", maintain_order="left").join(
+        events, on=[ID, "seq"], how="left", maintain_order="left"
+    )
 
 
 def _date(log: EventLog) -> pl.Expr:
@@ -99,7 +186,10 @@ def _date(log: EventLog) -> pl.Expr:
 
 def _sources(schema: Schema) -> tuple[EventLog, EventSource]:
     if schema.events is None or schema.events.rows is None:
-        raise ValueError(f"{schema.dataset}: layout log needs events.rows, the table whose dated rows are events. Add it to the declaration.")
+        raise ValueError(
+            f"{schema.dataset}: layout log needs events.rows, the table whose dated rows are"
+            " events. Add it to the declaration."
+        )
     return schema.events, schema.events.rows
 
 
@@ -109,39 +199,87 @@ def _people(schema: Schema) -> str:
     return next((name for name in schema.tables if name != rows_of.table), rows_of.table)
 
 
-def _events(schema: Schema, dated: pl.DataFrame, people: pl.DataFrame, patients: pl.DataFrame) -> pl.DataFrame:
+def _events(
+    schema: Schema, dated: pl.DataFrame, people: pl.DataFrame, patients: pl.DataFrame
+) -> pl.DataFrame:
     log, rows_of = _sources(schema)
     origin = patients.select(ID, pl.col(log.origin).alias("_origin"))
     ending = log.ending
-    ends = None if ending is None else _from(ending, people if ending.table == _people(schema) else dated, origin, log)
+    ends = (
+        None
+        if ending is None
+        else _from(ending, people if ending.table == _people(schema) else dated, origin, log)
+    )
     rows = _from(rows_of, dated, origin, log).filter(~pl.col("type").is_in(log.terminal))
     if ends is None:  # without a declared end, a pathway ends with its last row
-        ends = rows.group_by(ID).agg(pl.col("day").max()).with_columns(pl.lit(log.terminal[0]).alias("type"), pl.lit(None, pl.String).alias("code"))
-    ends = ends.filter(pl.col("type").is_in(log.terminal)).sort(ID, "day", maintain_order=True).unique(ID, keep="last", maintain_order=True)
-    ends = ends.with_columns(pl.col("day").clip(log.lower_day, log.upper_day), pl.lit(None, pl.UInt32).alias(ROW))
+        ends = (
+            rows.group_by(ID)
+            .agg(pl.col("day").max())
+            .with_columns(
+                pl.lit(log.terminal[0]).alias("type"), pl.lit(None, pl.String).alias("code")
+            )
+        )
+    ends = (
+        ends.filter(pl.col("type").is_in(log.terminal))
+        .sort(ID, "day", maintain_order=True)
+        .unique(ID, keep="last", maintain_order=True)
+    )
+    ends = ends.with_columns(
+        pl.col("day").clip(log.lower_day, log.upper_day), pl.lit(None, pl.UInt32).alias(ROW)
+    )
     rows = rows.filter(pl.col("day").is_between(log.lower_day, log.upper_day)).join(
         ends.select(ID, pl.col("day").alias("_last")), on=ID, maintain_order="left"
     )
     rows = rows.filter(pl.col("day") <= pl.col("_last"))
-    events = in_declared_order(complete_events(pl.concat([rows, ends], how="diagonal_relaxed"), log), log)
+    events = in_declared_order(
+        complete_events(pl.concat([rows, ends], how="diagonal_relaxed"), log), log
+    )
     return _capped(events, log)
 
 
-def _from(source: EventSource, rows: pl.DataFrame, origin: pl.DataFrame, log: EventLog) -> pl.DataFrame:
-    kind = pl.lit(source.constant, pl.String) if source.type is None else pl.col(source.type).cast(pl.String)
+def _from(
+    source: EventSource, rows: pl.DataFrame, origin: pl.DataFrame, log: EventLog
+) -> pl.DataFrame:
+    kind = (
+        pl.lit(source.constant, pl.String)
+        if source.type is None
+        else pl.col(source.type).cast(pl.String)
+    )
     code = pl.lit(None, pl.String) if source.code is None else pl.col(source.code).cast(pl.String)
     row = pl.col(ROW) if ROW in rows.columns else pl.lit(None, pl.UInt32).alias(ROW)
     attributes = [name for name in log.attributes if name in rows.columns]
     found = rows.join(origin, on=ID, how="inner", maintain_order="left").select(
-        ID, (pl.col(source.date) - pl.col("_origin")).dt.total_days().alias("day"), kind.alias("type"), code.alias("code"), row, *attributes)
+        ID,
+        (pl.col(source.date) - pl.col("_origin")).dt.total_days().alias("day"),
+        kind.alias("type"),
+        code.alias("code"),
+        row,
+        *attributes,
+    )
     found = found.filter(pl.col("day").is_not_null() & pl.col("type").is_in(list(log.types)))
-    owners = {attribute: [name for name, declared in log.types.items() if attribute in declared.attributes] for attribute in attributes}
-    return found.with_columns(pl.when(pl.col("type").is_in(names)).then(pl.col(attribute)).alias(attribute) for attribute, names in owners.items())
+    owners = {
+        attribute: [
+            name for name, declared in log.types.items() if attribute in declared.attributes
+        ]
+        for attribute in attributes
+    }
+    return found.with_columns(
+        pl.when(pl.col("type").is_in(names)).then(pl.col(attribute)).alias(attribute)
+        for attribute, names in owners.items()
+    )
 
 
 def _capped(events: pl.DataFrame, log: EventLog) -> pl.DataFrame:
     """At most so many events of a type, at most `max_events`, by date; the end is always kept."""
-    most = {name: log.max_events if kind.at_most is None else kind.at_most for name, kind in log.types.items()}
-    events = events.filter(pl.int_range(pl.len()).over(ID, "type") < pl.col("type").replace_strict(most, return_dtype=pl.Int64))
-    events = events.filter(pl.col("type").is_in(log.terminal) | (pl.int_range(pl.len()).over(ID) < log.max_events - 1))
+    most = {
+        name: log.max_events if kind.at_most is None else kind.at_most
+        for name, kind in log.types.items()
+    }
+    events = events.filter(
+        pl.int_range(pl.len()).over(ID, "type")
+        < pl.col("type").replace_strict(most, return_dtype=pl.Int64)
+    )
+    events = events.filter(
+        pl.col("type").is_in(log.terminal) | (pl.int_range(pl.len()).over(ID) < log.max_events - 1)
+    )
     return events.with_columns(pl.int_range(pl.len(), dtype=pl.Int32).over(ID).alias("seq"))

@@ -1,4 +1,5 @@
 """Layout `table`: one row per patient; modelled columns pass through, the rest is carried."""
+
 from __future__ import annotations
 
 from collections.abc import Mapping
@@ -12,13 +13,27 @@ from pipeline.schema.values import Schema, Table
 def to_log(schema: Schema, tables: Mapping[str, pl.DataFrame]) -> Log:
     name, declared = _only(schema)
     rows = with_patient_id(tables[name], declared)
-    beside = [column for column in declared.columns if column not in schema.patients and column in rows.columns]
-    return Log(static_columns(schema, rows), None, {name: rows.select(ID, *(pl.col(column) for column in beside))})
+    beside = [
+        column
+        for column in declared.columns
+        if column not in schema.patients and column in rows.columns
+    ]
+    return Log(
+        static_columns(schema, rows),
+        None,
+        {name: rows.select(ID, *(pl.col(column) for column in beside))},
+    )
 
 
-def to_tables(schema: Schema, patients: pl.DataFrame, carried: Mapping[str, pl.DataFrame] | None) -> dict[str, pl.DataFrame]:
+def to_tables(
+    schema: Schema, patients: pl.DataFrame, carried: Mapping[str, pl.DataFrame] | None
+) -> dict[str, pl.DataFrame]:
     name, declared = _only(schema)
-    rows = patients if carried is None else patients.join(carried[name], on=ID, how="inner", maintain_order="left")
+    rows = (
+        patients
+        if carried is None
+        else patients.join(carried[name], on=ID, how="inner", maintain_order="left")
+    )
     return {name: fresh(rows, declared)}
 
 
@@ -27,12 +42,17 @@ def with_patient_id(rows: pl.DataFrame, declared: Table) -> pl.DataFrame:
     if declared.patient is not None:
         return rows.with_columns(pl.col(declared.patient).alias(ID))
     if ID not in rows.columns:
-        raise ValueError(f"table {declared.file} has neither a column for the patient's id nor {ID}; ingest gives rows without an id one.")
+        raise ValueError(
+            f"table {declared.file} has neither a column for the patient's id nor {ID}; ingest"
+            " gives rows without an id one."
+        )
     return rows
 
 
 def fresh(rows: pl.DataFrame, declared: Table) -> pl.DataFrame:
-    """The declared columns in order. What the rows lack: the patient's id, a rebuilt column of one category (a constant), null else."""
+    """The declared columns in order. What the rows lack: the patient's id, a rebuilt column of one
+    category (a constant), null else.
+    """
     columns = []
     for name, column in declared.columns.items():
         if name in rows.columns:
@@ -40,12 +60,19 @@ def fresh(rows: pl.DataFrame, declared: Table) -> pl.DataFrame:
         elif name == declared.patient:
             columns.append(pl.col(ID).cast(physical(column), strict=False).alias(name))
         else:
-            constant = column.categories[0] if column.role == "rebuilt" and len(column.categories) == 1 else None
+            constant = (
+                column.categories[0]
+                if column.role == "rebuilt" and len(column.categories) == 1
+                else None
+            )
             columns.append(pl.lit(constant, physical(column)).alias(name))
     return rows.select(columns)
 
 
 def _only(schema: Schema) -> tuple[str, Table]:
     if len(schema.tables) != 1:
-        raise ValueError(f"{schema.dataset}: layout table has one table, the declaration has {len(schema.tables)}. Use layout log or registry.")
+        raise ValueError(
+            f"{schema.dataset}: layout table has one table, the declaration has"
+            f" {len(schema.tables)}. Use layout log or registry."
+        )
     return next(iter(schema.tables.items()))

@@ -1,7 +1,9 @@
-"""The gate on synthetic tables: F stops the release, W warns. It reads synthetic rows only, so its answer may decide (privacy_rules.md 4).
+"""The gate on synthetic tables: F stops the release, W warns. It reads synthetic rows only, so its
+answer may decide (privacy_rules.md 4).
 
 Used by the stage evaluate and by draws. All rows are checked, none is sampled.
 """
+
 from __future__ import annotations
 
 from collections.abc import Mapping
@@ -12,7 +14,13 @@ from pathlib import Path
 import polars as pl
 
 from pipeline import files
-from pipeline.checks.expectations.table_checks import TableChecks, check_tables, context_of, described, write_pages
+from pipeline.checks.expectations.table_checks import (
+    TableChecks,
+    check_tables,
+    context_of,
+    described,
+    write_pages,
+)
 from pipeline.checks.rules import Log
 from pipeline.checks.rules.shapes import shape_problems
 from pipeline.models.grammar import Grammar, violations
@@ -23,7 +31,9 @@ NoisyCounts = Mapping[str, Mapping[str, float]]
 
 @dataclass(frozen=True)
 class GateResult:
-    """`failures` stop a release, `warnings` do not. Both name a rule or an expectation, with its share of synthetic rows."""
+    """`failures` stop a release, `warnings` do not. Both name a rule or an expectation, with its
+    share of synthetic rows.
+    """
 
     failures: tuple[str, ...]
     warnings: tuple[str, ...]
@@ -33,28 +43,61 @@ class GateResult:
         return not self.failures
 
 
-def check_synthetic(schema: Schema, tables: Mapping[str, pl.DataFrame] | Path, synthetic: Log | pl.DataFrame | Path | None = None, *,
-                    extract_date: date | None = None, out: Path | None = None, noisy_counts: NoisyCounts | None = None) -> GateResult:
-    """Checks an extract. `tables`: frames under declared names, or the folder of `<file>.parquet` that researchers get.
+def check_synthetic(
+    schema: Schema,
+    tables: Mapping[str, pl.DataFrame] | Path,
+    synthetic: Log | pl.DataFrame | Path | None = None,
+    *,
+    extract_date: date | None = None,
+    out: Path | None = None,
+    noisy_counts: NoisyCounts | None = None,
+) -> GateResult:
+    """Checks an extract. `tables`: frames under declared names, or the folder of `<file>.parquet`
+    that researchers get.
 
-    `synthetic`: the model-level form, as a Log (or patients alone), or the folder of `patients.parquet` and `events.parquet`.
-    `out`: a folder for gate.json and docs/. Raises ValueError where `tables` is a folder without any declared table.
+    `synthetic`: the model-level form, as a Log (or patients alone), or the folder of
+    `patients.parquet` and `events.parquet`. `out`: a folder for gate.json and docs/. Raises
+    ValueError where `tables` is a folder without any declared table.
     """
     frames = read_extract(schema, tables) if isinstance(tables, Path) else tables
     log = _log(synthetic)
-    patients = log.patients if log is not None else synthetic if isinstance(synthetic, pl.DataFrame) else _patients(synthetic)
-    failures = [f"table {table.name} is missing" for table in schema.tables.values() if table.required and table.name not in frames]
-    failures += [f"{name}: {problem}" for name, rows in frames.items() for problem in shape_problems(schema.tables[name], rows)]
+    patients = (
+        log.patients
+        if log is not None
+        else synthetic
+        if isinstance(synthetic, pl.DataFrame)
+        else _patients(synthetic)
+    )
+    failures = [
+        f"table {table.name} is missing"
+        for table in schema.tables.values()
+        if table.required and table.name not in frames
+    ]
+    failures += [
+        f"{name}: {problem}"
+        for name, rows in frames.items()
+        for problem in shape_problems(schema.tables[name], rows)
+    ]
     if failures:  # rules and suites speak about declared columns only
         return _answer(schema, GateResult(tuple(failures), ()), None, out)
     context = context_of(schema, extract_date, is_synthetic=True, noisy_counts=noisy_counts)
     checks = check_tables(schema, frames, context, log, with_pages=out is not None)
-    failures += [_said(one.name, one.counts) for run in checks.runs for one in run.failures if one.severity == "F"]
+    failures += [
+        _said(one.name, one.counts)
+        for run in checks.runs
+        for one in run.failures
+        if one.severity == "F"
+    ]
     if patients is not None:
         failures += implication_breaches(schema, patients)
     if log is not None:
         failures += grammar_breaches(schema, log)
-    warnings = tuple(_said(one.name, one.counts) for run in checks.runs for one in run.failures if one.severity == "W")
+    warnings = tuple(
+        _said(one.name, one.counts)
+        for run in checks.runs
+        for one in run.failures
+        if one.severity == "W"
+    )
     return _answer(schema, GateResult(tuple(failures), warnings), checks, out)
 
 
@@ -63,25 +106,49 @@ def _said(name: str, counts: Mapping[str, float]) -> str:
     return name if share is None else f"{name} ({share:.2g}% of rows)"
 
 
-def _answer(schema: Schema, result: GateResult, checks: TableChecks | None, out: Path | None) -> GateResult:
+def _answer(
+    schema: Schema, result: GateResult, checks: TableChecks | None, out: Path | None
+) -> GateResult:
     if out is not None:
         rules = described(checks.results, counts=True) if checks else []
-        files.write_json(out / "gate.json", {"passed": result.passed, "failures": result.failures, "warnings": result.warnings, "rules": rules})
+        files.write_json(
+            out / "gate.json",
+            {
+                "passed": result.passed,
+                "failures": result.failures,
+                "warnings": result.warnings,
+                "rules": rules,
+            },
+        )
         if checks is not None:
             write_pages(out / "docs", checks, schema, f"{schema.title}: the synthetic tables")
     return result
 
 
 def read_extract(schema: Schema, folder: Path) -> dict[str, pl.DataFrame]:
-    """The tables of an extract's Parquet folder under declared names; headers become column names again."""
+    """The tables of an extract's Parquet folder under declared names; headers become column names
+    again.
+    """
     tables = {}
     for table in schema.tables.values():
-        path = next((path for path in (folder / f"{table.file}.parquet", folder / f"{table.name}.parquet") if path.exists()), None)
+        path = next(
+            (
+                path
+                for path in (folder / f"{table.file}.parquet", folder / f"{table.name}.parquet")
+                if path.exists()
+            ),
+            None,
+        )
         if path is not None:
-            names = {column.header: column.name for column in table.columns.values() if column.header}
+            names = {
+                column.header: column.name for column in table.columns.values() if column.header
+            }
             tables[table.name] = pl.read_parquet(path).rename(names, strict=False)
     if not tables:
-        raise ValueError(f"{folder.name} holds no Parquet file of {schema.dataset}: expected {', '.join(t.file for t in schema.tables.values())}")
+        raise ValueError(
+            f"{folder.name} holds no Parquet file of {schema.dataset}: expected"
+            f" {', '.join(t.file for t in schema.tables.values())}"
+        )
     return tables
 
 
@@ -99,13 +166,20 @@ def _patients(folder: Log | Path | None) -> pl.DataFrame | None:
 
 def implication_breaches(schema: Schema, patients: pl.DataFrame) -> list[str]:
     """The declared implications that some synthetic patient breaks."""
-    return [f"{one.then} does not fit {one.given}" for one in schema.implications if _breaches(one, patients)]
+    return [
+        f"{one.then} does not fit {one.given}"
+        for one in schema.implications
+        if _breaches(one, patients)
+    ]
 
 
 def _breaches(implication: Implication, patients: pl.DataFrame) -> int:
     pairs = [(given, then) for given, allowed in implication.allowed.items() for then in allowed]
     legal = pl.DataFrame(pairs, schema={"given": pl.String, "then": pl.String}, orient="row")
-    rows = patients.select(pl.col(implication.given).cast(pl.String).alias("given"), pl.col(implication.then).cast(pl.String).alias("then"))
+    rows = patients.select(
+        pl.col(implication.given).cast(pl.String).alias("given"),
+        pl.col(implication.then).cast(pl.String).alias("then"),
+    )
     judged = rows.filter(pl.col("given").is_in(list(implication.allowed)))
     return judged.join(legal, on=["given", "then"], how="anti", nulls_equal=True).height
 

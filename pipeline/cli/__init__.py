@@ -1,1 +1,3 @@
-"""What the command line does, one module per subject. Nothing heavy is imported before a command needs it."""
+"""What the command line does, one module per subject. Nothing heavy is imported before a command
+needs it.
+"""

@@ -1,4 +1,5 @@
 """The report on every population's budget, and the answer to whether one runs low."""
+
 from __future__ import annotations
 
 import argparse
@@ -17,7 +18,9 @@ log = logging.getLogger(__name__)
 
 
 def tell(options: argparse.Namespace) -> None:
-    """Raises ValueError where the chain is broken or lacks a head that was noted elsewhere: no report is made of such a ledger."""
+    """Raises ValueError where the chain is broken or lacks a head that was noted elsewhere: no
+    report is made of such a ledger.
+    """
     from pipeline.evaluation import budget_page
     from pipeline.ledger import Ledger, standing
     from pipeline.restricted.reserve import noted_heads
@@ -33,11 +36,16 @@ def tell(options: argparse.Namespace) -> None:
     budget_page.write(folder, found, head, now, params.load(params_path(home)).privacy)
     say(f"The budget of {len(found)} population(s) is in {folder / budget_page.PAGE}  (restricted)")
     if options.mlflow:
-        say(f"MLflow run {tracking.publish_budget(home, folder, head, now.date().isoformat(), budget_page.series(found))}")
+        say(
+            "MLflow run"
+            f" {tracking.publish_budget(home, folder, head, now.date().isoformat(), budget_page.series(found))}"
+        )
 
 
 def is_low(options: argparse.Namespace) -> int:
-    """What reserve found after its charge, said once more where the DAG shows it: the task ends well where it is low, and is skipped else."""
+    """What reserve found after its charge, said once more where the DAG shows it: the task ends
+    well where it is low, and is skipped else.
+    """
     standing = files.read_json(Workspace(Path.cwd()).restricted.budget, {})
     if said := standing.get("warning"):
         log.warning("LOW BUDGET: %s", said)

@@ -1,4 +1,5 @@
 """What a command tells the person who typed it, on standard output."""
+
 from __future__ import annotations
 
 import sys

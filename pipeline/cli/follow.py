@@ -1,4 +1,7 @@
-"""Follows a DAG run to its end: a line per task with state and seconds, and what the running stage said last."""
+"""Follows a DAG run to its end: a line per task with state and seconds, and what the running stage
+said last.
+"""
+
 from __future__ import annotations
 
 import json
@@ -51,7 +54,14 @@ def _clock(seconds: float) -> str:
 
 
 def task_log(home: Home, dag: str, run: str, task: str, attempt: int) -> Path:
-    return home.airflow / "logs" / f"dag_id={dag}" / f"run_id={run}" / f"task_id={task}" / f"attempt={attempt}.log"
+    return (
+        home.airflow
+        / "logs"
+        / f"dag_id={dag}"
+        / f"run_id={run}"
+        / f"task_id={task}"
+        / f"attempt={attempt}.log"
+    )
 
 
 def log_lines(home: Home, dag: str, run: str, task: str, attempt: int) -> list[str]:
@@ -71,5 +81,9 @@ def log_lines(home: Home, dag: str, run: str, task: str, attempt: int) -> list[s
 
 
 def last_log_line(home: Home, dag: str, run: str, task: str, attempt: int) -> str:
-    said = [line for line in log_lines(home, dag, run, task, attempt) if line and not line.startswith(("Running command", "Output:", "Tmp dir root"))]
+    said = [
+        line
+        for line in log_lines(home, dag, run, task, attempt)
+        if line and not line.startswith(("Running command", "Output:", "Tmp dir root"))
+    ]
     return said[-1][:120] if said else "running"

@@ -1,4 +1,7 @@
-"""The privacy ledger from the command line: open and raise budgets, see what was spent, what a release would cost, and whether the chain holds."""
+"""The privacy ledger from the command line: open and raise budgets, see what was spent, what a
+release would cost, and whether the chain holds.
+"""
+
 from __future__ import annotations
 
 import argparse
@@ -27,7 +30,8 @@ NO_LEDGER = "There is no ledger yet."
 
 
 def ensure_population(home: Home, declared: Schema) -> None:
-    """Opens the population of simulated or public data from its declaration. A confidential one is opened by a person.
+    """Opens the population of simulated or public data from its declaration. A confidential one is
+    opened by a person.
 
     Raises ValueError where it is open with other facts than those declared.
     """
@@ -36,8 +40,10 @@ def ensure_population(home: Home, declared: Schema) -> None:
         ledger.check_declared(population)
         return
     if population.kind not in OPEN_BY_THEMSELVES:
-        raise ValueError(f"population {population.name} is not open in the ledger: a custodian opens it with "
-                         f"`python -m pipeline ledger open {declared.dataset} --reason ...`")
+        raise ValueError(
+            f"population {population.name} is not open in the ledger: a custodian opens it with "
+            f"`python -m pipeline ledger open {declared.dataset} --reason ...`"
+        )
     _open(ledger, declared, "opened by the first run of public or simulated data")
 
 
@@ -51,26 +57,46 @@ def _ledger(home: Home) -> Ledger:
 def _open(ledger: Ledger, declared: Schema, reason: str, disjoint_from: Sequence[str] = ()) -> None:
     population = declared.population
     ledger.open_population(
-        population.name, universe=population.universe, nominal_size=population.nominal_size, epsilon=population.epsilon,
-        delta=population.delta, ceiling_epsilon=population.ceiling_epsilon, kind=population.kind, reason=reason, by=getpass.getuser(),
-        disjoint_from=disjoint_from, cohorts=population.cohort_names)
+        population.name,
+        universe=population.universe,
+        nominal_size=population.nominal_size,
+        epsilon=population.epsilon,
+        delta=population.delta,
+        ceiling_epsilon=population.ceiling_epsilon,
+        kind=population.kind,
+        reason=reason,
+        by=getpass.getuser(),
+        disjoint_from=disjoint_from,
+        cohorts=population.cohort_names,
+    )
 
 
 def open_population(options: argparse.Namespace) -> None:
     declared = read_schema(declaration_path(options.dataset))
     _open(_ledger(Home.find()), declared, options.reason, options.disjoint_from)
-    say(f"Opened population {declared.population.name} at epsilon {declared.population.epsilon:g}, delta {declared.population.delta:g}.")
+    say(
+        f"Opened population {declared.population.name} at epsilon {declared.population.epsilon:g},"
+        f" delta {declared.population.delta:g}."
+    )
 
 
 def raise_budget(options: argparse.Namespace) -> None:
-    raised = _ledger(Home.find()).raise_budget(options.population, epsilon=options.epsilon, reason=options.reason, by=getpass.getuser())
-    say(f"The budget of population {raised.name} is epsilon {raised.epsilon:g} now (opened at {raised.opened_epsilon:g}, ceiling "
-        f"{raised.ceiling_epsilon:g}): a weaker statement about its people, which every later card makes.")
+    raised = _ledger(Home.find()).raise_budget(
+        options.population, epsilon=options.epsilon, reason=options.reason, by=getpass.getuser()
+    )
+    say(
+        f"The budget of population {raised.name} is epsilon {raised.epsilon:g} now (opened at"
+        f" {raised.opened_epsilon:g}, ceiling {raised.ceiling_epsilon:g}): a weaker statement about"
+        " its people, which every later card makes."
+    )
 
 
 def abandon(options: argparse.Namespace) -> None:
     _ledger(Home.find()).abandon(options.release, options.reason, getpass.getuser())
-    say(f"{options.release} is abandoned. It stays charged, and counts as one of the few refusals that its population has.")
+    say(
+        f"{options.release} is abandoned. It stays charged, and counts as one of the few refusals"
+        " that its population has."
+    )
 
 
 def show(options: argparse.Namespace) -> None:
@@ -78,7 +104,9 @@ def show(options: argparse.Namespace) -> None:
     if not ledger.entries():
         say(NO_LEDGER)
         return
-    for name in [options.population] if options.population else [held.name for held in ledger.populations()]:
+    for name in (
+        [options.population] if options.population else [held.name for held in ledger.populations()]
+    ):
         _show_one(ledger, name)
     say(f"Head of the chain, entry {len(ledger.entries())}: {ledger.head()}")
 
@@ -88,28 +116,53 @@ def _show_one(ledger: Ledger, name: str) -> None:
     say(balance_line(ledger, name))
     for entry in ledger.entries(name):
         if entry.release_id is None:
-            say(f"  entry {entry.number}, {entry.at}: {entry.kind}, epsilon {entry.facts['epsilon']:g}, by {entry.by}: {entry.facts['reason']}")
+            say(
+                f"  entry {entry.number}, {entry.at}: {entry.kind}, epsilon"
+                f" {entry.facts['epsilon']:g}, by {entry.by}: {entry.facts['reason']}"
+            )
     for cohort, spent in balance.spent_by_cohort.items():
         say(f"  cohort {cohort}: {spent / balance.limit_rdp:.1%} of the budget spent")
     if balance.n_releases:
-        say(f"  all releases: epsilon {balance.epsilon_spent:.3f} by the filter at order {balance.order}; by PLD, had all been fixed beforehand, "
-            f"{ledger.pld_epsilon(name):.3f} (for reports only)")
+        say(
+            f"  all releases: epsilon {balance.epsilon_spent:.3f} by the filter at order"
+            f" {balance.order}; by PLD, had all been fixed beforehand,"
+            f" {ledger.pld_epsilon(name):.3f} (for reports only)"
+        )
     overlapping = [other for other in ledger.overlapping(name) if other.name != name]
     if overlapping:
-        say(f"  may share patients with {', '.join(other.name for other in overlapping)}: together epsilon "
-            f"{population.epsilon + sum(other.epsilon for other in overlapping):g}")
+        say(
+            f"  may share patients with {', '.join(other.name for other in overlapping)}: together"
+            f" epsilon {population.epsilon + sum(other.epsilon for other in overlapping):g}"
+        )
     if balance.n_releases:
-        say_table(("  release", "state", "epsilon alone", "Renyi", "source label", "charged"),
-                  [(f"  {held.release_id}", ledger.state(held.release_id), f"{held.epsilon:.3f}", f"{held.rdp:.4f}", held.source_label, held.at)
-                   for held in ledger.reservations(name)])
+        say_table(
+            ("  release", "state", "epsilon alone", "Renyi", "source label", "charged"),
+            [
+                (
+                    f"  {held.release_id}",
+                    ledger.state(held.release_id),
+                    f"{held.epsilon:.3f}",
+                    f"{held.rdp:.4f}",
+                    held.source_label,
+                    held.at,
+                )
+                for held in ledger.reservations(name)
+            ],
+        )
 
 
 def balance_line(ledger: Ledger, name: str) -> str:
     """One population in one line."""
     balance = ledger.balance(name)
-    more = "" if balance.more_like_last is None else f", {balance.more_like_last} more like the last fit"
-    return (f"{name}: {balance.share_spent:.1%} of the budget of epsilon {balance.epsilon_total:g} at delta {balance.delta:g} spent by "
-            f"{balance.n_releases} release(s){more}")
+    more = (
+        ""
+        if balance.more_like_last is None
+        else f", {balance.more_like_last} more like the last fit"
+    )
+    return (
+        f"{name}: {balance.share_spent:.1%} of the budget of epsilon {balance.epsilon_total:g} at"
+        f" delta {balance.delta:g} spent by {balance.n_releases} release(s){more}"
+    )
 
 
 def quote(options: argparse.Namespace) -> None:
@@ -119,23 +172,47 @@ def quote(options: argparse.Namespace) -> None:
 
     home, declared = Home.find(), read_schema(declaration_path(options.dataset))
     settings, known = params.load(params_path(home)), sources.get(home, options.dataset)
-    privacy = settings.privacy if options.epsilon is None else replace(settings.privacy, epsilon=options.epsilon)
-    plan = synthesizer.plan(declared, privacy, settings.train, options.extract_date or (known.extract_date if known else None))
+    privacy = (
+        settings.privacy
+        if options.epsilon is None
+        else replace(settings.privacy, epsilon=options.epsilon)
+    )
+    plan = synthesizer.plan(
+        declared,
+        privacy,
+        settings.train,
+        options.extract_date or (known.extract_date if known else None),
+    )
     with _with_population(home, declared) as (ledger, is_open):
-        population, quoted = ledger.population(declared.population.name), ledger.quote(
-            declared.population.name, plan.dp_event, options.cohorts)
-        say(f"A release of {options.dataset} at epsilon {privacy.epsilon:g} costs epsilon {quoted.epsilon:.4f} on its own (by PLD, delta "
-            f"{population.delta:g}), {quoted.rdp:.4f} of Renyi divergence at order {population.order}.")
-        say_table(("  mechanism", "kind", "epsilon alone"),
-                  [(f"  {line['name']}", line["kind"], f"{line['epsilon_alone']:.3f}") for line in plan.mechanisms()])
+        population, quoted = (
+            ledger.population(declared.population.name),
+            ledger.quote(declared.population.name, plan.dp_event, options.cohorts),
+        )
+        say(
+            f"A release of {options.dataset} at epsilon {privacy.epsilon:g} costs epsilon"
+            f" {quoted.epsilon:.4f} on its own (by PLD, delta {population.delta:g}),"
+            f" {quoted.rdp:.4f} of Renyi divergence at order {population.order}."
+        )
+        say_table(
+            ("  mechanism", "kind", "epsilon alone"),
+            [
+                (f"  {line['name']}", line["kind"], f"{line['epsilon_alone']:.3f}")
+                for line in plan.mechanisms()
+            ],
+        )
         state = "has" if is_open else "is not open yet; as declared it would have"
-        say(f"Population {population.name} {state} {quoted.left_rdp:.4f} left of {population.limit_rdp:.4f} (epsilon {population.epsilon:g}): "
-            f"{quoted.how_many_fit} such release(s) fit." + ("" if quoted.how_many_fit else " It would be refused."))
+        say(
+            f"Population {population.name} {state} {quoted.left_rdp:.4f} left of"
+            f" {population.limit_rdp:.4f} (epsilon {population.epsilon:g}): {quoted.how_many_fit}"
+            " such release(s) fit." + ("" if quoted.how_many_fit else " It would be refused.")
+        )
 
 
 @contextmanager
 def _with_population(home: Home, declared: Schema) -> Iterator[tuple[Ledger, bool]]:
-    """(ledger, whether the population is open there); where it is not, a scratch ledger in which it is."""
+    """(ledger, whether the population is open there); where it is not, a scratch ledger in which it
+    is.
+    """
     from pipeline.ledger import Ledger
 
     ledger = Ledger(home.ledger)
@@ -158,7 +235,10 @@ def export(options: argparse.Namespace) -> None:
     with files.replacing(options.out) as temporary:
         temporary.touch(mode=0o600)
         temporary.write_text(json.dumps(exported, indent=2) + "\n", encoding="utf-8")
-    say(f"{len(exported['entries'])} entries are in {options.out}, up to the head {exported['head']}.")
+    say(
+        f"{len(exported['entries'])} entries are in {options.out}, up to the head"
+        f" {exported['head']}."
+    )
 
 
 def verify(options: argparse.Namespace) -> int:
@@ -172,21 +252,32 @@ def verify(options: argparse.Namespace) -> int:
         say(NO_LEDGER)
         return 0
     ledger.verify(noted)
-    say(f"The ledger's chain of {len(ledger.entries())} entries is whole. It holds the heads noted in {len(noted)} place(s): cards, runs, MLflow.")
+    say(
+        f"The ledger's chain of {len(ledger.entries())} entries is whole. It holds the heads noted"
+        f" in {len(noted)} place(s): cards, runs, MLflow."
+    )
     return 0
 
 
 def move(options: argparse.Namespace) -> None:
-    """The ledger of this home from its file to a database of PostgreSQL, entry by entry as they were written; later runs use that."""
+    """The ledger of this home from its file to a database of PostgreSQL, entry by entry as they
+    were written; later runs use that.
+    """
     from pipeline.ledger import Ledger
 
     home = Home.find()
     if "://" not in options.url:
         raise ValueError("a ledger moves to a URL; write postgresql://USER@HOST:PORT/DATABASE")
     if home.ledger != str(home.ledger_file):
-        raise ValueError("the ledger of this home is no file: it lies at a URL already (SYNDASERA_LEDGER, or state/ledger.url)")
+        raise ValueError(
+            "the ledger of this home is no file: it lies at a URL already (SYNDASERA_LEDGER, or"
+            " state/ledger.url)"
+        )
     Ledger(home.ledger).move_to(Ledger(options.url), by=getpass.getuser())
     with files.replacing(home.ledger_url) as temporary:
         temporary.touch(mode=0o600)
         temporary.write_text(f"{options.url}\n", encoding="utf-8")
-    say("The ledger lies in the database now; every later command of this home uses it. The file stays where it was, closed by its last entry.")
+    say(
+        "The ledger lies in the database now; every later command of this home uses it. The file"
+        " stays where it was, closed by its last entry."
+    )

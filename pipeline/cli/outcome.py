@@ -1,4 +1,5 @@
 """The last words of a run: where everything lies and what is left."""
+
 from __future__ import annotations
 
 from pipeline import files
@@ -12,21 +13,32 @@ from pipeline.stages import REFUSED
 
 
 def say_outcome(home: Home, dataset: str, release_id: str, state: str) -> int:
-    """Prints where the extract, the report, the MLflow run, the tag and the balance are; returns the exit code."""
+    """Prints where the extract, the report, the MLflow run, the tag and the balance are; returns
+    the exit code.
+    """
     published = version_stores.is_tagged(home.released_registry, release_id)
     workspace = home.workspace(release_id)
     if state == "success" and not published:
-        say(f"Nothing new to release: a release of {dataset} was charged for a source of this label before. Nothing was charged now.")
+        say(
+            f"Nothing new to release: a release of {dataset} was charged for a source of this label"
+            " before. Nothing was charged now."
+        )
     elif published:
         parent = (files.read_json(workspace.tracking) or {}).get("parent_run", "not there yet")
         say(f"Release {release_id} is published.")
         say(f"  extract      {_short(home, home.published / release_id / 'extract')}")
         say(f"  card         {_short(home, home.published / release_id / 'card.md')}")
-        say(f"  report       {_short(home, workspace.restricted.report / 'index.html')}  (restricted)")
+        say(
+            f"  report       {_short(home, workspace.restricted.report / 'index.html')} "
+            " (restricted)"
+        )
         say(f"  MLflow run   {parent}  (restricted; `make up` shows it)")
         say(f"  tag          {release_id} in {_short(home, home.released_registry)}")
     else:
-        say(f"Release {release_id} was not published: the run stopped. What it reserved stays charged; `make up` shows the log.")
+        say(
+            f"Release {release_id} was not published: the run stopped. What it reserved stays"
+            " charged; `make up` shows the log."
+        )
     from pipeline.ledger import Ledger
 
     population, ledger = read_schema(declaration_path(dataset)).population.name, Ledger(home.ledger)

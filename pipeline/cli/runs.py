@@ -1,4 +1,5 @@
 """Making and running workspaces: what the DAGs call, and the same without Airflow."""
+
 from __future__ import annotations
 
 import argparse
@@ -16,9 +17,17 @@ log = logging.getLogger(__name__)
 
 
 def _request(options: argparse.Namespace) -> workspace.Request:
-    return workspace.Request(release_id=options.release_id, dataset=options.dataset, source=options.source, label=options.label,
-                             extract_date=options.extract_date, epsilon=options.epsilon, rows=options.rows, owner=options.owner,
-                             cohorts=options.cohorts)
+    return workspace.Request(
+        release_id=options.release_id,
+        dataset=options.dataset,
+        source=options.source,
+        label=options.label,
+        extract_date=options.extract_date,
+        epsilon=options.epsilon,
+        rows=options.rows,
+        owner=options.owner,
+        cohorts=options.cohorts,
+    )
 
 
 def prepare(options: argparse.Namespace) -> None:
@@ -48,8 +57,15 @@ def refresh(options: argparse.Namespace) -> int:
 def prepare_draw(options: argparse.Namespace) -> None:
     from pipeline.runs import draw_workspace
 
-    made = draw_workspace.make(Home.find(), draw_workspace.Request(model_of=options.model_of, release_id=options.release_id, rows=options.rows,
-                                                 owner=options.owner))
+    made = draw_workspace.make(
+        Home.find(),
+        draw_workspace.Request(
+            model_of=options.model_of,
+            release_id=options.release_id,
+            rows=options.rows,
+            owner=options.owner,
+        ),
+    )
     log.info("prepare-draw: the workspace is runs/%s", made.root.name)
 
 
@@ -58,25 +74,42 @@ def record(options: argparse.Namespace) -> None:
 
 
 def check_source(options: argparse.Namespace) -> int:
-    """0 where there is something to make a release of, 99 where there is not. Only public labels are compared."""
+    """0 where there is something to make a release of, 99 where there is not. Only public labels
+    are compared.
+    """
     home = Home.find()
     declared = read_schema(workspace.declaration_path(options.dataset))
     known = sources.get(home, options.dataset)
-    if options.source is not None and (known is None or Path(known.path) != Path(options.source).resolve()):
+    if options.source is not None and (
+        known is None or Path(known.path) != Path(options.source).resolve()
+    ):
         log.info("check-source: %s has a source named by hand", options.dataset)
         return 0
     if known is None:
         log.info("check-source: no source of %s is declared; nothing to do", options.dataset)
         return UNCHANGED
     last = workspace.last_charged(home, declared.population.name, options.cohorts)
-    is_retry = last is not None and (last.release_id, last.state) == (options.release_id, "reserved")
+    is_retry = last is not None and (last.release_id, last.state) == (
+        options.release_id,
+        "reserved",
+    )
     if last is not None and last.label == (options.label or known.label) and not is_retry:
-        log.info("check-source: the source of %s is still %r, for which %s was charged (%s); skipped, nothing is charged. Another "
-                 "attempt is by hand: the same release id again where it stopped, or `python -m pipeline refresh`",
-                 options.dataset, last.label, last.release_id, last.state)
+        log.info(
+            "check-source: the source of %s is still %r, for which %s was charged (%s); skipped,"
+            " nothing is charged. Another attempt is by hand: the same release id again where it"
+            " stopped, or `python -m pipeline refresh`",
+            options.dataset,
+            last.label,
+            last.release_id,
+            last.state,
+        )
         return UNCHANGED
-    log.info("check-source: the source of %s is %r, the last charge was for %s", options.dataset, known.label,
-             repr(last.label) if last else "none")
+    log.info(
+        "check-source: the source of %s is %r, the last charge was for %s",
+        options.dataset,
+        known.label,
+        repr(last.label) if last else "none",
+    )
     return 0
 
 
@@ -86,10 +119,18 @@ def gate(options: argparse.Namespace) -> None:
 
     here = _here()
     extract_date = params.load(here.params).release.extract_date
-    found = check_synthetic(read_schema(here.dataset), here.released.extract / "parquet", here.released.synthetic,
-                            extract_date=extract_date, out=here.restricted.root / "gate")
+    found = check_synthetic(
+        read_schema(here.dataset),
+        here.released.extract / "parquet",
+        here.released.synthetic,
+        extract_date=extract_date,
+        out=here.restricted.root / "gate",
+    )
     if not found.passed:
-        raise ValueError(f"the synthetic tables break {len(found.failures)} rule(s): {'; '.join(map(str, found.failures[:5]))}")
+        raise ValueError(
+            f"the synthetic tables break {len(found.failures)} rule(s):"
+            f" {'; '.join(map(str, found.failures[:5]))}"
+        )
     log.info("gate: the synthetic tables keep every rule")
 
 
@@ -99,7 +140,10 @@ def needs_approval(options: argparse.Namespace) -> int:
 
     here = _here()
     if may_approve_itself(params.load(here.params), read_schema(here.dataset)):
-        log.info("needs-approval: the run approves itself (simulated or public data, approve.self_approve)")
+        log.info(
+            "needs-approval: the run approves itself (simulated or public data,"
+            " approve.self_approve)"
+        )
         return UNCHANGED
     tracking.sync(Home.find(), here)  # a run may wait for days: its charge shows meanwhile
     log.info("needs-approval: a person must approve")
@@ -117,7 +161,10 @@ def verify(options: argparse.Namespace) -> int:
 
     checks = verify_release(Home.find(), options.release)
     for check in checks:
-        say(f"  {'yes' if check.passed else 'NO '}  {check.question}{'' if check.passed else ': ' + check.fault}")
+        say(
+            f"  {'yes' if check.passed else 'NO '} "
+            f" {check.question}{'' if check.passed else ': ' + check.fault}"
+        )
     sound = all(check.passed for check in checks)
     say(f"{options.release} is {'sound' if sound else 'NOT sound'}.")
     return 0 if sound else 1
@@ -126,5 +173,7 @@ def verify(options: argparse.Namespace) -> int:
 def _here() -> Workspace:
     here = Workspace(Path.cwd())
     if not here.params.is_file():
-        raise ValueError("this folder is no workspace of a run (no params.yaml); go to runs/<release_id>/")
+        raise ValueError(
+            "this folder is no workspace of a run (no params.yaml); go to runs/<release_id>/"
+        )
     return here

@@ -1,4 +1,5 @@
 """`setup`, `up`, `down` and `run`: what a person types to see everything work."""
+
 from __future__ import annotations
 
 import argparse
@@ -29,9 +30,15 @@ def setup(options: argparse.Namespace | None = None) -> None:
     home.state.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(home.state).free / 1e9
     if free < NEEDED_GB:
-        raise ValueError(f"the disk is nearly full: {free:.1f} GB free, a run needs {NEEDED_GB:.0f}")
-    with ThreadPoolExecutor() as pool:  # each is a slow start of a tool; together they take as long as the slowest
-        work = [pool.submit(version_stores.ensure, home), pool.submit(processes.prepare_airflow, home)]
+        raise ValueError(
+            f"the disk is nearly full: {free:.1f} GB free, a run needs {NEEDED_GB:.0f}"
+        )
+    # each is a slow start of a tool; together they take as long as the slowest
+    with ThreadPoolExecutor() as pool:
+        work = [
+            pool.submit(version_stores.ensure, home),
+            pool.submit(processes.prepare_airflow, home),
+        ]
         if not home.mlflow_database.is_file():
             work.append(pool.submit(tracking.ensure, home))
         for item in work:
@@ -51,9 +58,20 @@ def up(options: argparse.Namespace) -> None:
     else:
         processes.start(home, [*processes.airflow_services(home), *processes.mlflow_services(home)])
         wait_for_airflow(home)
-        processes.wait_for(home, lambda: not processes.port_is_free(processes.mlflow_port()), ["mlflow-server"], 120)
-    say(f"Airflow  http://localhost:{processes.airflow_port()}  user {processes.USER}, password {processes.secret(home, 'airflow_password')}")
-    say(f"MLflow   http://localhost:{processes.mlflow_port()}  user {processes.USER}, password {processes.secret(home, 'mlflow_password')}")
+        processes.wait_for(
+            home,
+            lambda: not processes.port_is_free(processes.mlflow_port()),
+            ["mlflow-server"],
+            120,
+        )
+    say(
+        f"Airflow  http://localhost:{processes.airflow_port()}  user {processes.USER}, password"
+        f" {processes.secret(home, 'airflow_password')}"
+    )
+    say(
+        f"MLflow   http://localhost:{processes.mlflow_port()}  user {processes.USER}, password"
+        f" {processes.secret(home, 'mlflow_password')}"
+    )
     say("Stop both with `make down`.")
 
 
@@ -63,7 +81,11 @@ def down(options: argparse.Namespace) -> None:
 
 
 def airflow_api(home: Home) -> AirflowApi:
-    return AirflowApi(f"http://localhost:{processes.airflow_port()}", processes.USER, processes.secret(home, "airflow_password"))
+    return AirflowApi(
+        f"http://localhost:{processes.airflow_port()}",
+        processes.USER,
+        processes.secret(home, "airflow_password"),
+    )
 
 
 def wait_for_airflow(home: Home) -> AirflowApi:
@@ -71,7 +93,9 @@ def wait_for_airflow(home: Home) -> AirflowApi:
     api = airflow_api(home)
     names = [service.name for service in processes.airflow_services(home)]
     processes.wait_for(home, api.is_healthy, names, 120)
-    processes.wait_for(home, lambda: (api.has_dag("refresh") and api.has_dag("draw")) or _no_errors(api), names, 90)
+    processes.wait_for(
+        home, lambda: (api.has_dag("refresh") and api.has_dag("draw")) or _no_errors(api), names, 90
+    )
     return api
 
 
@@ -83,7 +107,9 @@ def _no_errors(api: AirflowApi) -> bool:
 
 
 def run(options: argparse.Namespace) -> int:
-    """`make run` and `make refresh`: declares the source, runs the DAG `refresh` in Airflow, says where everything lies."""
+    """`make run` and `make refresh`: declares the source, runs the DAG `refresh` in Airflow, says
+    where everything lies.
+    """
     from pipeline.cli.outcome import say_outcome
 
     home = Home.find()
@@ -96,8 +122,15 @@ def run(options: argparse.Namespace) -> int:
     try:
         say("Waiting for Airflow" if names else "Airflow is running already")
         api = wait_for_airflow(home)
-        conf = {"dataset": dataset, "release_id": release_id, "epsilon": options.epsilon, "rows": options.rows}
-        run_id = api.trigger("refresh", {key: value for key, value in conf.items() if value is not None})
+        conf = {
+            "dataset": dataset,
+            "release_id": release_id,
+            "epsilon": options.epsilon,
+            "rows": options.rows,
+        }
+        run_id = api.trigger(
+            "refresh", {key: value for key, value in conf.items() if value is not None}
+        )
         say(f"Release {release_id}: DAG refresh, run {run_id}")
         state = follow(home, api, "refresh", run_id)
         failed = [task for task in api.tasks("refresh", run_id) if task["state"] == "failed"]
@@ -117,11 +150,17 @@ def declare_source(home: Home, dataset: str, options: argparse.Namespace) -> Non
         given = str(Path(options.source).resolve())
         if known is None or known.path != given or options.label:
             label = options.label or f"{dataset} {date.today()}"
-            sources.declare(home, dataset, sources.Source(path=given, label=label, extract_date=options.extract_date))
+            sources.declare(
+                home,
+                dataset,
+                sources.Source(path=given, label=label, extract_date=options.extract_date),
+            )
     elif dataset == SIMULATED:
         _simulate(home, known, options)
     elif known is None:
-        raise ValueError(f"no source is declared for {dataset}: say SOURCE=..., a folder or file of its tables")
+        raise ValueError(
+            f"no source is declared for {dataset}: say SOURCE=..., a folder or file of its tables"
+        )
 
 
 def _simulate(home: Home, known: sources.Source | None, options: argparse.Namespace) -> None:
@@ -135,14 +174,30 @@ def _simulate(home: Home, known: sources.Source | None, options: argparse.Namesp
         say(f"Simulating {patients} patients up to {when}")
         arguments = argparse.ArgumentParser()
         simulator.add_arguments(arguments)
-        simulator.run(arguments.parse_args(["--patients", str(patients), "--seed", str(SIMULATED_SEED), "--out", str(out),
-                                            "--extract-date", str(when)]))
+        simulator.run(
+            arguments.parse_args(
+                [
+                    "--patients",
+                    str(patients),
+                    "--seed",
+                    str(SIMULATED_SEED),
+                    "--out",
+                    str(out),
+                    "--extract-date",
+                    str(when),
+                ]
+            )
+        )
     label = f"simulation of {patients} up to {when}"  # the number is typed by a person, not counted
-    sources.declare(home, SIMULATED, sources.Source(path=str(out.resolve()), label=label, extract_date=when))
+    sources.declare(
+        home, SIMULATED, sources.Source(path=str(out.resolve()), label=label, extract_date=when)
+    )
 
 
 def _patients_of(known: sources.Source) -> int:
-    """How many patients the declared extract was simulated with, so that the next one goes on with the same."""
+    """How many patients the declared extract was simulated with, so that the next one goes on with
+    the same.
+    """
     number = Path(known.path).name.partition("-")[0]
     return int(number) if number.isdigit() else SIMULATED_PATIENTS
 

@@ -1,4 +1,5 @@
 """The custodian's sources, and where everything stands."""
+
 from __future__ import annotations
 
 import argparse
@@ -15,13 +16,22 @@ from pipeline.services import processes
 
 def show_sources(options: argparse.Namespace) -> None:
     declared = sources.load(Home.find())
-    say_table(("dataset", "label", "extract date", "path"),
-              [(name, held.label, held.extract_date or "-", held.path) for name, held in declared.items()])
+    say_table(
+        ("dataset", "label", "extract date", "path"),
+        [
+            (name, held.label, held.extract_date or "-", held.path)
+            for name, held in declared.items()
+        ],
+    )
 
 
 def set_source(options: argparse.Namespace) -> None:
     population = read_schema(declaration_path(options.dataset)).population
-    source = sources.Source(path=str(Path(options.path).resolve()), label=options.label, extract_date=options.extract_date)
+    source = sources.Source(
+        path=str(Path(options.path).resolve()),
+        label=options.label,
+        extract_date=options.extract_date,
+    )
     if not Path(source.path).exists():
         raise ValueError(f"source of {options.dataset}: there is nothing at {source.path}")
     source_claims.claim(Home.find(), source.path, population=population.name, kind=population.kind)
@@ -35,18 +45,30 @@ def status(options: argparse.Namespace) -> None:
     say(f"Running: {', '.join(running) or 'nothing'}")
     show_sources(options)
     accounts.show(argparse.Namespace(population=None))
-    tags = version_stores.git("tag", "--list", cwd=home.released_registry).split() if home.released_registry.is_dir() else []
+    tags = (
+        version_stores.git("tag", "--list", cwd=home.released_registry).split()
+        if home.released_registry.is_dir()
+        else []
+    )
     say(f"Published: {', '.join(tags) or 'nothing'}")
 
 
 def clean_check(options: argparse.Namespace) -> None:
-    """Raises ValueError where state may not be removed: a ledger of confidential data is the only record of what was spent."""
+    """Raises ValueError where state may not be removed: a ledger of confidential data is the only
+    record of what was spent.
+    """
     home = Home.find()
     if running := processes.running_services(home):
         raise ValueError(f"{', '.join(running)} still run; stop them with `make down` first")
     from pipeline.ledger import Ledger
 
-    kept = [held.name for held in Ledger(home.ledger).populations() if held.kind not in accounts.OPEN_BY_THEMSELVES]
+    kept = [
+        held.name
+        for held in Ledger(home.ledger).populations()
+        if held.kind not in accounts.OPEN_BY_THEMSELVES
+    ]
     if kept:
-        raise ValueError(f"the ledger holds {', '.join(kept)}, which is neither simulated nor public: removing it would forget what was "
-                         "spent on these people. Nothing was removed")
+        raise ValueError(
+            f"the ledger holds {', '.join(kept)}, which is neither simulated nor public: removing"
+            " it would forget what was spent on these people. Nothing was removed"
+        )

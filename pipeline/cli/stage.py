@@ -1,4 +1,5 @@
 """Runs one stage in the workspace that is the current folder, and notes for MLflow how it ended."""
+
 from __future__ import annotations
 
 import dis
@@ -19,30 +20,37 @@ from pipeline.stages import REFUSED, STAGES, Stage
 
 log = logging.getLogger("pipeline")
 
-SYNCED_AFTER = ("publish",)  # loading MLflow takes seconds: its mirror is brought up to date here, after a failure, before a person is asked, by `up`
+# loading MLflow takes seconds: its mirror is brought up to date here, after a failure, before a
+# person is asked, by `up`
+SYNCED_AFTER = ("publish",)
 _REFUSALS = ("BudgetExceeded", "ReservationConflict", "ExpectationsFailed", "NotApproved")
-_OF_THE_PROCESS = (KeyboardInterrupt, SystemExit, GeneratorExit)  # somebody ends it: nothing went wrong in a row
+# somebody ends it: nothing went wrong in a row
+_OF_THE_PROCESS = (KeyboardInterrupt, SystemExit, GeneratorExit)
 _RAISE = dis.opmap["RAISE_VARARGS"]
 
 
 def run(name: str) -> int:
     """Runs the stage; returns the exit code. A refusal is one line and exit code 2.
 
-    An unexpected error of a stage that reads rows is reported by type and place only: its message may hold a patient's value.
-    The full traceback goes to `restricted/errors/`.
+    An unexpected error of a stage that reads rows is reported by type and place only: its message
+    may hold a patient's value. The full traceback goes to `restricted/errors/`.
     """
     stage = STAGES[name]
     workspace = Workspace(Path.cwd())
     if not workspace.params.is_file() or not workspace.dataset.is_file():
-        raise ValueError(f"this folder is no workspace of a run (no params.yaml and dataset.yaml): `python -m pipeline {stage.name}` "
-                         "runs in runs/<release_id>/")
+        raise ValueError(
+            "this folder is no workspace of a run (no params.yaml and dataset.yaml): `python -m"
+            f" pipeline {stage.name}` runs in runs/<release_id>/"
+        )
     with _alone(workspace):
         return _attempt(stage, workspace)
 
 
 @contextmanager
 def _alone(workspace: Workspace) -> Iterator[None]:
-    """One stage at a time in a workspace: where an attempt lost its parent and still runs, its retry waits for it to end."""
+    """One stage at a time in a workspace: where an attempt lost its parent and still runs, its
+    retry waits for it to end.
+    """
     path = workspace.restricted.root / "stage.lock"
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a") as lock:
@@ -61,7 +69,8 @@ def _attempt(stage: Stage, workspace: Workspace) -> int:
     try:
         _run(stage, workspace)
         code, status = 0, "FINISHED"
-    except BaseException as error:  # a panic of polars is no Exception, and its message may hold a value too
+    # a panic of polars is no Exception, and its message may hold a value too
+    except BaseException as error:
         if isinstance(error, _OF_THE_PROCESS):
             raise
         if is_refusal(error):
@@ -78,9 +87,11 @@ def _attempt(stage: Stage, workspace: Workspace) -> int:
 
 
 def is_refusal(error: BaseException) -> bool:
-    """A stated reason to stop: one of our own exceptions, or a ValueError of a `raise` in our own code.
+    """A stated reason to stop: one of our own exceptions, or a ValueError of a `raise` in our own
+    code.
 
-    A library's message may quote a value, and so may one of C code that our code called: `int("...")` has no frame of its own.
+    A library's message may quote a value, and so may one of C code that our code called:
+    `int("...")` has no frame of its own.
     """
     if type(error).__name__ in _REFUSALS:
         return True
@@ -91,7 +102,9 @@ def _raised_by_us(error: BaseException) -> bool:
     last = error.__traceback__
     while last is not None and last.tb_next is not None:
         last = last.tb_next
-    if last is None or not Path(last.tb_frame.f_code.co_filename).is_relative_to(project_root() / "pipeline"):
+    if last is None or not Path(last.tb_frame.f_code.co_filename).is_relative_to(
+        project_root() / "pipeline"
+    ):
         return False
     return last.tb_frame.f_code.co_code[last.tb_lasti] == _RAISE
 
@@ -107,23 +120,39 @@ def _run(stage: Stage, workspace: Workspace) -> None:
 def _report_unexpected(stage: Stage, workspace: Workspace, error: BaseException) -> None:
     errors = workspace.restricted.root / "errors"
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
-    files.write_text(errors / f"{stage.name}-{stamp}.txt", "".join(traceback.format_exception(error)))
+    files.write_text(
+        errors / f"{stage.name}-{stamp}.txt", "".join(traceback.format_exception(error))
+    )
     if not stage.reads_rows:
         log.error("%s: %s: %s", stage.name, type(error).__name__, error)
-    log.error("%s: stopped by %s at %s; the full report is restricted/errors/%s-%s.txt",
-              stage.name, type(error).__name__, place(error), stage.name, stamp)
+    log.error(
+        "%s: stopped by %s at %s; the full report is restricted/errors/%s-%s.txt",
+        stage.name,
+        type(error).__name__,
+        place(error),
+        stage.name,
+        stamp,
+    )
 
 
 def place(error: BaseException) -> str:
-    """`file:line` of the last frame in our own code, without folders; the last frame at all where none is ours."""
+    """`file:line` of the last frame in our own code, without folders; the last frame at all where
+    none is ours.
+    """
     frames = traceback.extract_tb(error.__traceback__)
-    ours = [frame for frame in frames if Path(frame.filename).is_relative_to(project_root() / "pipeline")]
+    ours = [
+        frame
+        for frame in frames
+        if Path(frame.filename).is_relative_to(project_root() / "pipeline")
+    ]
     frame = (ours or frames)[-1]
     return f"{Path(frame.filename).name}:{frame.lineno}"
 
 
 def _track(workspace: Workspace, name: str, started: datetime, seconds: float, status: str) -> None:
-    """Notes the stage; MLflow being away never stops a stage, because it is a mirror and catches up."""
+    """Notes the stage; MLflow being away never stops a stage, because it is a mirror and catches
+    up.
+    """
     from pipeline.services import tracking
 
     tracking.note(workspace, stage=name, started=started, seconds=seconds, status=status)
@@ -132,8 +161,13 @@ def _track(workspace: Workspace, name: str, started: datetime, seconds: float, s
     try:
         tracking.sync(Home.find(), workspace)
     except Exception as error:
-        log.warning("%s: MLflow was not brought up to date (%s at %s); `python -m pipeline track` does it later",
-                    name, type(error).__name__, place(error))
+        log.warning(
+            "%s: MLflow was not brought up to date (%s at %s); `python -m pipeline track` does it"
+            " later",
+            name,
+            type(error).__name__,
+            place(error),
+        )
 
 
 def main_logging(quiet: bool = False) -> None:

@@ -1,4 +1,7 @@
-"""Tools for people: simulate a source, fit and draw for benchmarks, write the suites of expectations."""
+"""Tools for people: simulate a source, fit and draw for benchmarks, write the suites of
+expectations.
+"""
+
 from __future__ import annotations
 
 import argparse
@@ -30,12 +33,16 @@ def expectations(options: argparse.Namespace) -> None:
         say(f"{write(datasets, folder)} suites are in expectations/.")
         return
     if old := stale(datasets, folder):
-        raise ValueError(f"stale: {', '.join(old)}; `python -m pipeline expectations` writes them anew")
+        raise ValueError(
+            f"stale: {', '.join(old)}; `python -m pipeline expectations` writes them anew"
+        )
     say("The suites in expectations/ are what the declarations say.")
 
 
 def fit(options: argparse.Namespace) -> None:
-    """Ingest and train without a ledger. Raises ValueError for a dataset that is not declared public."""
+    """Ingest and train without a ledger. Raises ValueError for a dataset that is not declared
+    public.
+    """
     from pipeline import params
     from pipeline.restricted.train import fit_public
     from pipeline.runs import source_claims
@@ -44,21 +51,42 @@ def fit(options: argparse.Namespace) -> None:
 
     declared = read_schema(options.dataset)
     if not declared.public:
-        raise ValueError(f"{declared.dataset} is not declared `public: true`: a model of it is made by a charged run (`python -m pipeline refresh`)")
+        raise ValueError(
+            f"{declared.dataset} is not declared `public: true`: a model of it is made by a charged"
+            " run (`python -m pipeline refresh`)"
+        )
     if options.model.exists():
         raise ValueError(f"{options.model} is there already; name a folder that is not")
     _refuse_other_facts(Home.find(), declared)
-    source_claims.claim(Home.find(), options.source, population=declared.population.name, kind=declared.population.kind)
+    source_claims.claim(
+        Home.find(),
+        options.source,
+        population=declared.population.name,
+        kind=declared.population.kind,
+    )
     settings = params.load(params_path(Home.find()))
-    settings = replace(settings, release=replace(settings.release, extract_date=options.extract_date))
+    settings = replace(
+        settings, release=replace(settings.release, extract_date=options.extract_date)
+    )
     with tempfile.TemporaryDirectory() as folder:
         patients, events = ingested(declared, options.source, settings, Path(folder))
-        fit_public(declared, patients, events, options.epsilon, options.delta, settings.train, options.model, options.extract_date)
+        fit_public(
+            declared,
+            patients,
+            events,
+            options.epsilon,
+            options.delta,
+            settings.train,
+            options.model,
+            options.extract_date,
+        )
     say(f"The model is in {options.model}.")
 
 
 def _refuse_other_facts(home: Home, declared: Any) -> None:
-    """A declaration that calls itself public does not make public what the ledger holds as something else."""
+    """A declaration that calls itself public does not make public what the ledger holds as
+    something else.
+    """
     from pipeline.ledger import Ledger
 
     ledger = Ledger(home.ledger)
@@ -67,23 +95,39 @@ def _refuse_other_facts(home: Home, declared: Any) -> None:
 
 
 def ingested(declared: Any, source: Path, settings: Any, scratch: Path) -> tuple[Any, Any]:
-    """(patients, events or None) of every row of a public source, as polars frames; nobody is held out. Raises ValueError for other datasets."""
+    """(patients, events or None) of every row of a public source, as polars frames; nobody is held
+    out. Raises ValueError for other datasets.
+    """
     import polars as pl
 
     from pipeline.restricted.ingest import stage as ingest
 
     if not declared.public:
         raise ValueError(f"{declared.dataset} is not declared `public: true`")
-    release = replace(settings.release, id="benchmark", dataset=declared.dataset, source=str(source.resolve()), source_label="benchmark")
+    release = replace(
+        settings.release,
+        id="benchmark",
+        dataset=declared.dataset,
+        source=str(source.resolve()),
+        source_label="benchmark",
+    )
     workspace = Workspace(scratch)
     with _home_at(scratch / "home"):  # its key must not touch the project's own
-        ingest.run(workspace, replace(settings, release=release, ingest=replace(settings.ingest, holdout_share=0.0)), declared)
+        ingest.run(
+            workspace,
+            replace(settings, release=release, ingest=replace(settings.ingest, holdout_share=0.0)),
+            declared,
+        )
     events = workspace.restricted.events
-    return pl.read_parquet(workspace.restricted.patients), pl.read_parquet(events) if events.is_file() else None
+    return pl.read_parquet(workspace.restricted.patients), (
+        pl.read_parquet(events) if events.is_file() else None
+    )
 
 
 def draw(options: argparse.Namespace) -> None:
-    """Draws `rows` patients into one CSV (a dataset of one table) or a folder of CSVs. Written whole or not at all."""
+    """Draws `rows` patients into one CSV (a dataset of one table) or a folder of CSVs. Written
+    whole or not at all.
+    """
     from pipeline.adapters import to_tables
     from pipeline.models.synthesizer import Synthesizer
     from pipeline.released.writers import TableWriter
@@ -91,13 +135,22 @@ def draw(options: argparse.Namespace) -> None:
     model = Synthesizer.load(options.model)
     one_file = options.out.suffix == ".csv"
     if one_file and len(model.schema.tables) > 1:
-        raise ValueError(f"{model.schema.dataset} has {len(model.schema.tables)} tables: give --out a folder")
+        raise ValueError(
+            f"{model.schema.dataset} has {len(model.schema.tables)} tables: give --out a folder"
+        )
     options.out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=options.out.parent) as scratch:
         with TableWriter(model.schema, Path(scratch)) as writer:
-            for patients, events in model.sample(options.rows, seed=options.seed, partition_rows=20_000, where=conditions(options.where) or None,
-                                                 begins=options.begins):
-                writer.write(to_tables(model.schema, patients, events, extract_date=options.extract_date))
+            for patients, events in model.sample(
+                options.rows,
+                seed=options.seed,
+                partition_rows=20_000,
+                where=conditions(options.where) or None,
+                begins=options.begins,
+            ):
+                writer.write(
+                    to_tables(model.schema, patients, events, extract_date=options.extract_date)
+                )
         made = Path(scratch) / "csv"
         if one_file:
             next(made.glob("*.csv")).replace(options.out)
@@ -108,7 +161,9 @@ def draw(options: argparse.Namespace) -> None:
 
 
 def conditions(given: Sequence[str]) -> dict[str, list[str] | tuple[str, str]]:
-    """`sex=Female,Male` as a list of values, `age=30..50` as a range. Raises ValueError for what is neither."""
+    """`sex=Female,Male` as a list of values, `age=30..50` as a range. Raises ValueError for what is
+    neither.
+    """
     found: dict[str, list[str] | tuple[str, str]] = {}
     for text in given:
         column, equals, values = text.partition("=")

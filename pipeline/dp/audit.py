@@ -1,14 +1,18 @@
 """Empirical lower bounds on epsilon, from a mechanism's scores on two neighbours.
 
-Scores: one number for each run of the mechanism, larger where "the patient was there" is likelier; any function of the output may be the
-score. A threshold is chosen on the first half of the runs; how often scores reach it is counted on the second half, and these counts get
-exact confidence limits (Clopper and Pearson 1934). So what is said holds whatever the scores are.
+Scores: one number for each run of the mechanism, larger where "the patient was there" is likelier;
+    any function of the output may be the score. A threshold is chosen on the first half of the
+    runs; how often scores reach it is counted on the second half, and these counts get exact
+    confidence limits (Clopper and Pearson 1934). So what is said holds whatever the scores are.
 
-Two bounds. `free_epsilon` assumes nothing about the mechanism, and cannot say more than about log of the number of runs. `family_epsilon`
-takes the mechanism to be the claimed one with all noise multiplied by an unknown factor, and asks which factors the counts contradict:
-Nasr, Hayes, Steinke, Balle, Tramer, Jagielski, Carlini, Terzis 2023, "Tight auditing of differentially private machine learning"
-(arxiv.org/abs/2302.07956). To contradict the claim itself (factor 1) no assumption is needed: its trade-off bounds every test.
+Two bounds. `free_epsilon` assumes nothing about the mechanism, and cannot say more than about log
+of the number of runs. `family_epsilon` takes the mechanism to be the claimed one with all noise
+multiplied by an unknown factor, and asks which factors the counts contradict: Nasr, Hayes, Steinke,
+Balle, Tramer, Jagielski, Carlini, Terzis 2023, "Tight auditing of differentially private machine
+learning" (arxiv.org/abs/2302.07956). To contradict the claim itself (factor 1) no assumption is
+needed: its trade-off bounds every test.
 """
+
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -25,7 +29,9 @@ from pipeline.dp.tradeoff import TradeOff, tradeoff
 Array = np.ndarray[Any, Any]
 
 _MOST_THRESHOLDS = 256
-_CHOOSING = 0.9999  # confidence of limits by which a threshold is chosen: high, so that a lucky tail is not preferred to many runs
+# confidence of limits by which a threshold is chosen: high, so that a lucky tail is not preferred
+# to many runs
+_CHOOSING = 0.9999
 _NOISE_FACTORS = (2.0**-3, 2.0**8)  # of the claimed noise; powers of 2
 _FACTOR_TOLERANCE = 1e-3
 
@@ -33,6 +39,7 @@ _FACTOR_TOLERANCE = 1e-3
 @dataclass(frozen=True, kw_only=True)
 class Hits:
     """How many of the held-out runs scored at least the threshold."""
+
     threshold: float
     with_her: int
     runs_with: int
@@ -40,15 +47,22 @@ class Hits:
     runs_without: int
 
     def limits(self, confidence: float) -> tuple[float, float]:
-        """(power at least, false alarms at most): both hold together with `confidence`, each with half of what is left (Bonferroni)."""
+        """(power at least, false alarms at most): both hold together with `confidence`, each with
+        half of what is left (Bonferroni).
+        """
         each = 1 - (1 - confidence) / 2
-        return (float(at_least(self.with_her, self.runs_with, each)), float(at_most(self.without, self.runs_without, each)))
+        return (
+            float(at_least(self.with_her, self.runs_with, each)),
+            float(at_most(self.without, self.runs_without, each)),
+        )
 
 
 def at_least(hits: Array | int, runs: int, confidence: float) -> Array:
     """Lower Clopper-Pearson limit of the chance of a hit."""
     hits = np.asarray(hits)
-    return np.where(hits == 0, 0.0, special.betaincinv(np.maximum(hits, 1), runs - hits + 1, 1 - confidence))
+    return np.where(
+        hits == 0, 0.0, special.betaincinv(np.maximum(hits, 1), runs - hits + 1, 1 - confidence)
+    )
 
 
 def at_most(hits: Array | int, runs: int, confidence: float) -> Array:
@@ -57,7 +71,8 @@ def at_most(hits: Array | int, runs: int, confidence: float) -> Array:
 
 
 def hits(with_her: Array, without: Array, claim: dpa.DpEvent) -> Hits:
-    """The second half of the runs at the threshold where the first half contradicts most: the claimed event with the least noise.
+    """The second half of the runs at the threshold where the first half contradicts most: the
+    claimed event with the least noise.
 
     with_her [n], without [m]: scores of independent runs, n and m at least 4.
     """
@@ -66,30 +81,44 @@ def hits(with_her: Array, without: Array, claim: dpa.DpEvent) -> Hits:
     power = at_least(_reached(first, thresholds), len(first), _CHOOSING)
     alarms = at_most(_reached(first_without, thresholds), len(first_without), _CHOOSING)
     factor = _least_factor(lambda curve: bool((power > curve.largest_power(alarms)).any()), claim)
-    excess = power - tradeoff(with_noise(claim, min(factor, _NOISE_FACTORS[1]))).largest_power(alarms)
+    excess = power - tradeoff(with_noise(claim, min(factor, _NOISE_FACTORS[1]))).largest_power(
+        alarms
+    )
     threshold = float(thresholds[int(np.argmax(excess))])
-    return Hits(threshold=threshold, with_her=int((second >= threshold).sum()), runs_with=len(second),
-                without=int((second_without >= threshold).sum()), runs_without=len(second_without))
+    return Hits(
+        threshold=threshold,
+        with_her=int((second >= threshold).sum()),
+        runs_with=len(second),
+        without=int((second_without >= threshold).sum()),
+        runs_without=len(second_without),
+    )
 
 
 def contradicted(found: Hits, claim: TradeOff, confidence: float) -> bool:
-    """Whether no mechanism that keeps the claim gives such counts; wrong with chance at most 1 - confidence."""
+    """Whether no mechanism that keeps the claim gives such counts; wrong with chance at most 1 -
+    confidence.
+    """
     power, alarms = found.limits(confidence)
     return power > float(claim.largest_power(alarms))
 
 
 def family_epsilon(found: Hits, claim: dpa.DpEvent, delta: float, confidence: float) -> float:
-    """The smallest epsilon at `delta` of the claimed event with its noise multiplied by a factor that the counts do not contradict.
+    """The smallest epsilon at `delta` of the claimed event with its noise multiplied by a factor
+    that the counts do not contradict.
 
-    A lower bound with `confidence` where the mechanism is of that family: more noise never allows a test more. Goes from an eighth of the
-    claimed noise, whose epsilon is the most that is ever said, to 256 times.
+    A lower bound with `confidence` where the mechanism is of that family: more noise never allows a
+    test more. Goes from an eighth of the claimed noise, whose epsilon is the most that is ever
+    said, to 256 times.
     """
     factor = _least_factor(lambda curve: contradicted(found, curve, confidence), claim)
     return 0.0 if factor == math.inf else epsilon(with_noise(claim, factor), delta)
 
 
 def _least_factor(contradicts: Callable[[TradeOff], bool], claim: dpa.DpEvent) -> float:
-    """The least factor on the claim's noise, within _FACTOR_TOLERANCE, at which it is contradicted; infinity where it never is."""
+    """The least factor on the claim's noise, within _FACTOR_TOLERANCE, at which it is contradicted;
+    infinity where it never is.
+    """
+
     def at(factor: float) -> bool:
         return contradicts(tradeoff(with_noise(claim, factor)))
 
@@ -110,9 +139,11 @@ def _least_factor(contradicts: Callable[[TradeOff], bool], claim: dpa.DpEvent) -
 
 
 def free_epsilon(with_her: Array, without: Array, delta: float, confidence: float) -> float:
-    """The largest log((power - delta) / false alarms) that the runs prove, of tests for the patient's presence and for absence; at least 0.
+    """The largest log((power - delta) / false alarms) that the runs prove, of tests for the
+    patient's presence and for absence; at least 0.
 
-    A lower bound with `confidence` for every mechanism: each of its four limits gets a quarter of what is left (Bonferroni).
+    A lower bound with `confidence` for every mechanism: each of its four limits gets a quarter of
+    what is left (Bonferroni).
     """
     each = 1 - (1 - confidence) / 4
     present = _free_bound(_halves(with_her), _halves(without), delta, each)
@@ -121,12 +152,16 @@ def free_epsilon(with_her: Array, without: Array, delta: float, confidence: floa
 
 
 def with_noise(event: dpa.DpEvent, factor: float) -> dpa.DpEvent:
-    """The event with every noise scale multiplied by `factor`; sampling and the number of steps stay.
+    """The event with every noise scale multiplied by `factor`; sampling and the number of steps
+    stay.
 
     >>> with_noise(DiscreteGaussianDpEvent(2.0), 1.5).events[0].event
     DiscreteGaussianDpEvent(sigma=3.0)
     """
-    return composed(dpa.SelfComposedDpEvent(_louder(leaf, factor), times) for leaf, times in flatten(event).items())
+    return composed(
+        dpa.SelfComposedDpEvent(_louder(leaf, factor), times)
+        for leaf, times in flatten(event).items()
+    )
 
 
 def _louder(leaf: dpa.DpEvent, factor: float) -> dpa.DpEvent:
@@ -137,14 +172,20 @@ def _louder(leaf: dpa.DpEvent, factor: float) -> dpa.DpEvent:
     return dpa.GaussianDpEvent(leaf.noise_multiplier * factor)
 
 
-def _free_bound(positive: tuple[Array, Array], negative: tuple[Array, Array], delta: float, each: float) -> float:
-    """log((power - delta) / false alarms) at the threshold that is best on the first halves, from limits on the second."""
+def _free_bound(
+    positive: tuple[Array, Array], negative: tuple[Array, Array], delta: float, each: float
+) -> float:
+    """log((power - delta) / false alarms) at the threshold that is best on the first halves, from
+    limits on the second.
+    """
     thresholds = _thresholds(positive[0], negative[0])
     best = int(np.argmax(_log_ratio(positive[0], negative[0], thresholds, delta, each)))
-    return float(_log_ratio(positive[1], negative[1], thresholds[best:best + 1], delta, each)[0])
+    return float(_log_ratio(positive[1], negative[1], thresholds[best : best + 1], delta, each)[0])
 
 
-def _log_ratio(positive: Array, negative: Array, thresholds: Array, delta: float, each: float) -> Array:
+def _log_ratio(
+    positive: Array, negative: Array, thresholds: Array, delta: float, each: float
+) -> Array:
     power = at_least(_reached(positive, thresholds), len(positive), each)
     alarms = at_most(_reached(negative, thresholds), len(negative), each)
     return np.log(np.maximum(power - delta, 1e-300) / alarms)
@@ -158,7 +199,11 @@ def _reached(scores: Array, thresholds: Array) -> Array:
 def _thresholds(positive: Array, negative: Array) -> Array:
     """Candidates: quantiles of both samples, rising."""
     shares = np.linspace(0.0, 1.0, _MOST_THRESHOLDS // 2)
-    return np.unique(np.concatenate([np.quantile(scores, shares, method="nearest") for scores in (positive, negative)]))
+    return np.unique(
+        np.concatenate(
+            [np.quantile(scores, shares, method="nearest") for scores in (positive, negative)]
+        )
+    )
 
 
 def _halves(scores: Array) -> tuple[Array, Array]:

@@ -1,7 +1,10 @@
-"""What a mechanism is to the accountant: dp_accounting's events, one of our own, their JSON, and one canonical form.
+"""What a mechanism is to the accountant: dp_accounting's events, one of our own, their JSON, and
+one canonical form.
 
-An event's meaning never changes once a ledger holds it; new behaviour gets a new class (the promise of dp_accounting's own module).
+An event's meaning never changes once a ledger holds it; new behaviour gets a new class (the promise
+of dp_accounting's own module).
 """
+
 import json
 import math
 from collections import Counter
@@ -19,10 +22,13 @@ def _positive(_event: Any, field: Any, value: float) -> None:
 
 @attr.s(frozen=True, slots=True, auto_attribs=True)
 class DiscreteGaussianDpEvent(dpa.DpEvent):
-    """A vector of integer counts, of which one patient moves one cell by at most 1, plus N_Z(0, sigma^2) on each cell.
+    """A vector of integer counts, of which one patient moves one cell by at most 1, plus N_Z(0,
+    sigma^2) on each cell.
 
-    Canonne, Kamath, Steinke 2020. `sigma` is the parameter of the distribution, not its standard deviation.
+    Canonne, Kamath, Steinke 2020. `sigma` is the parameter of the distribution, not its standard
+    deviation.
     """
+
     sigma: float = attr.ib(validator=_positive)
 
 
@@ -32,7 +38,8 @@ def composed(events: Iterable[dpa.DpEvent]) -> dpa.ComposedDpEvent:
 
 
 def flatten(event: dpa.DpEvent) -> dict[dpa.DpEvent, int]:
-    """{leaf: how often}, a leaf being a (discrete) Gaussian or a Poisson-sampled Gaussian. Order of composition does not matter to us.
+    """{leaf: how often}, a leaf being a (discrete) Gaussian or a Poisson-sampled Gaussian. Order of
+    composition does not matter to us.
 
     >>> one = DiscreteGaussianDpEvent(2.0)
     >>> flatten(dpa.ComposedDpEvent([one, dpa.SelfComposedDpEvent(one, 3)]))
@@ -59,13 +66,16 @@ def flatten(event: dpa.DpEvent) -> dict[dpa.DpEvent, int]:
 
 
 def canonical(event: dpa.DpEvent) -> dpa.ComposedDpEvent:
-    """Equal leaves grouped under one SelfComposedDpEvent, sorted: two events that compose the same leaves have equal canonical forms."""
+    """Equal leaves grouped under one SelfComposedDpEvent, sorted: two events that compose the same
+    leaves have equal canonical forms.
+    """
     groups = sorted(flatten(event).items(), key=lambda group: _dumps(to_json(group[0])))
     return dpa.ComposedDpEvent([dpa.SelfComposedDpEvent(leaf, count) for leaf, count in groups])
 
 
 def canonical_string(event: dpa.DpEvent) -> str:
-    """The canonical form as JSON text: equal exactly where the events compose the same leaves equally often.
+    """The canonical form as JSON text: equal exactly where the events compose the same leaves
+    equally often.
 
     >>> canonical_string(DiscreteGaussianDpEvent(2.0))
     '{"event":"composed","events":[{"count":1,"event":"self_composed","of":{"event":"discrete_gaussian","sigma":2.0}}]}'
@@ -80,12 +90,18 @@ def to_json(event: dpa.DpEvent) -> dict[str, Any]:
     if isinstance(event, dpa.SelfComposedDpEvent):
         return {"event": "self_composed", "of": to_json(event.event), "count": int(event.count)}
     if isinstance(event, dpa.PoissonSampledDpEvent):
-        return {"event": "poisson_sampled", "sampling_probability": float(event.sampling_probability), "of": to_json(event.event)}
+        return {
+            "event": "poisson_sampled",
+            "sampling_probability": float(event.sampling_probability),
+            "of": to_json(event.event),
+        }
     if isinstance(event, dpa.GaussianDpEvent):
         return {"event": "gaussian", "noise_multiplier": float(event.noise_multiplier)}
     if isinstance(event, DiscreteGaussianDpEvent):
         return {"event": "discrete_gaussian", "sigma": float(event.sigma)}
-    raise ValueError(f"no JSON form for the event {type(event).__name__}: add one here and to the accounting")
+    raise ValueError(
+        f"no JSON form for the event {type(event).__name__}: add one here and to the accounting"
+    )
 
 
 def from_json(value: dict[str, Any]) -> dpa.DpEvent:
@@ -108,13 +124,20 @@ def _check_leaf(event: dpa.DpEvent) -> None:
     gaussian = event
     if isinstance(event, dpa.PoissonSampledDpEvent):
         if not 0 < event.sampling_probability <= 1:
-            raise ValueError(f"sampling_probability must be in (0, 1], got {event.sampling_probability}")
+            raise ValueError(
+                f"sampling_probability must be in (0, 1], got {event.sampling_probability}"
+            )
         gaussian = event.event
         if not isinstance(gaussian, dpa.GaussianDpEvent):
-            raise ValueError(f"only Gaussians are accounted under Poisson sampling, got {type(gaussian).__name__}")
+            raise ValueError(
+                "only Gaussians are accounted under Poisson sampling, got"
+                f" {type(gaussian).__name__}"
+            )
     if isinstance(gaussian, dpa.GaussianDpEvent):
         if not (math.isfinite(gaussian.noise_multiplier) and gaussian.noise_multiplier > 0):
-            raise ValueError(f"noise_multiplier must be positive and finite, got {gaussian.noise_multiplier}")
+            raise ValueError(
+                f"noise_multiplier must be positive and finite, got {gaussian.noise_multiplier}"
+            )
     elif not isinstance(gaussian, DiscreteGaussianDpEvent):
         raise ValueError(f"the accounting does not know the event {type(event).__name__}")
 

@@ -1,8 +1,11 @@
-"""Noisy integer counts: the mechanism, the counts it is given, and a store that measures each of them once.
+"""Noisy integer counts: the mechanism, the counts it is given, and a store that measures each of
+them once.
 
-Contract of every count here: one patient adds at most 1 to at most one cell, so that adding or removing the patient moves the vector by
-at most 1. Who calls keeps it by handing in exactly one code per patient (privacy_rules.md 8); tests on neighbours check it.
+Contract of every count here: one patient adds at most 1 to at most one cell, so that adding or
+removing the patient moves the vector by at most 1. Who calls keeps it by handing in exactly one
+code per patient (privacy_rules.md 8); tests on neighbours check it.
 """
+
 import json
 import os
 from collections.abc import Callable
@@ -23,13 +26,15 @@ Array = np.ndarray[Any, Any]
 
 @dataclass(frozen=True, kw_only=True)
 class NoisyCounts:
-    """Integer counts plus a discrete Gaussian on each cell. Fields are public; patients' counts arrive only as arguments.
+    """Integer counts plus a discrete Gaussian on each cell. Fields are public; patients' counts
+    arrive only as arguments.
 
     Privacy unit: one patient. Neighbours: add or remove one patient. Sensitivity: 1, in one cell.
     """
-    name: str     # unique within a release
+
+    name: str  # unique within a release
     sigma: float  # rounds up to a multiple of 1/64, for the noise and for the accountant alike
-    cells: int    # declared maximum of cells; never the number found in rows
+    cells: int  # declared maximum of cells; never the number found in rows
 
     def __post_init__(self) -> None:
         sigma_on_grid(self.sigma)
@@ -40,7 +45,9 @@ class NoisyCounts:
 
     @property
     def dp_event(self) -> dpa.DpEvent:
-        """What the accountant is told: the noise that `measure` adds. It does not depend on the number of cells."""
+        """What the accountant is told: the noise that `measure` adds. It does not depend on the
+        number of cells.
+        """
         return DiscreteGaussianDpEvent(sigma_on_grid(self.sigma))
 
     def measure(self, counts: Array, noise: NoiseStream) -> Array:
@@ -50,29 +57,39 @@ class NoisyCounts:
             ValueError: counts that are not integers, or more cells than declared.
         """
         if not np.issubdtype(counts.dtype, np.integer):
-            raise ValueError(f"{self.name}: counts must be integers until noise is on them, got {counts.dtype}")
+            raise ValueError(
+                f"{self.name}: counts must be integers until noise is on them, got {counts.dtype}"
+            )
         if counts.size > self.cells:
             raise ValueError(f"{self.name}: {counts.size} cells, but {self.cells} were declared")
         return counts.astype(np.int64) + noise.discrete_gaussian(self.sigma, counts.shape)
 
 
 def one_way_counts(codes: Array, size: int) -> Array:
-    """How many patients have each code: int64 [size]. codes [n] in [0, size), one per patient; n may be 0."""
+    """How many patients have each code: int64 [size]. codes [n] in [0, size), one per patient; n
+    may be 0.
+    """
     return np.bincount(_checked(codes, size), minlength=size).astype(np.int64, copy=False)
 
 
 def pair_counts(codes_i: Array, codes_j: Array, size_i: int, size_j: int) -> Array:
-    """How many patients have each pair of codes: int64 [size_i, size_j]. Both codes [n], row r of both the same patient."""
+    """How many patients have each pair of codes: int64 [size_i, size_j]. Both codes [n], row r of
+    both the same patient.
+    """
     if len(codes_i) != len(codes_j):
-        raise ValueError("the two columns have different lengths: row r of both must be the same patient")
+        raise ValueError(
+            "the two columns have different lengths: row r of both must be the same patient"
+        )
     joint = _checked(codes_i, size_i) * size_j + _checked(codes_j, size_j)
     return one_way_counts(joint, size_i * size_j).reshape(size_i, size_j)
 
 
 def tree_counts(codes_fine: Array, branching: int, depth: int) -> list[Array]:
-    """Counts of a column over a public grid at every level below the root: [branching], [branching^2], ... [branching^depth].
+    """Counts of a column over a public grid at every level below the root: [branching],
+    [branching^2], ... [branching^depth].
 
-    codes_fine [n] in [0, branching^depth), one per patient. Each level is one NoisyCounts of its own; charge them all (rule 10).
+    codes_fine [n] in [0, branching^depth), one per patient. Each level is one NoisyCounts of its
+    own; charge them all (rule 10).
 
     >>> [level.tolist() for level in tree_counts(np.array([0, 1, 3]), 2, 2)]
     [[2, 1], [1, 1, 0, 1]]
@@ -86,32 +103,48 @@ def tree_counts(codes_fine: Array, branching: int, depth: int) -> list[Array]:
 
 
 class MeasurementStore:
-    """A folder of noisy counts, each written whole before anybody sees it and never measured again (privacy_rules.md 12)."""
+    """A folder of noisy counts, each written whole before anybody sees it and never measured again
+    (privacy_rules.md 12).
+    """
 
     def __init__(self, path: str | Path) -> None:
         self._folder = Path(path)
         self._folder.mkdir(parents=True, exist_ok=True)
-        self._index = self._folder.with_name(f"{self._folder.name}.measured")  # beside the folder: says what must be in it
+        # beside the folder: says what must be in it
+        self._index = self._folder.with_name(f"{self._folder.name}.measured")
 
-    def get_or_measure(self, mechanism: NoisyCounts, counts_fn: Callable[[], Array], noise: NoiseStream) -> Array:
-        """The stored measurement of this mechanism, or a new one that is stored first. counts_fn() reads rows only when there is none.
+    def get_or_measure(
+        self, mechanism: NoisyCounts, counts_fn: Callable[[], Array], noise: NoiseStream
+    ) -> Array:
+        """The stored measurement of this mechanism, or a new one that is stored first. counts_fn()
+        reads rows only when there is none.
 
-        Two processes that measure at once end with the one that was stored first; the other noise is discarded unseen.
+        Two processes that measure at once end with the one that was stored first; the other noise
+        is discarded unseen.
 
         Raises:
-            ValueError: another mechanism is stored under this name, or its file was there once and is gone.
+            ValueError: another mechanism is stored under this name, or its file was there once and
+                is gone.
         """
         file = self._folder / f"{sha256(mechanism.name.encode()).hexdigest()[:32]}.npz"
-        was_measured = self._index.is_file() and file.stem in self._index.read_text(encoding="ascii").split()
-        if not file.exists():  # asked second: the file is there before its line in the index, whoever measures beside us
+        was_measured = (
+            self._index.is_file() and file.stem in self._index.read_text(encoding="ascii").split()
+        )
+        # asked second: the file is there before its line in the index, whoever measures beside us
+        if not file.exists():
             if was_measured:
-                raise ValueError(f"{mechanism.name} was measured once and {file.name} is gone: to measure again would be another charge; "
-                                 f"put {self._folder.name}/ back, or use a new release id")
+                raise ValueError(
+                    f"{mechanism.name} was measured once and {file.name} is gone: to measure again"
+                    f" would be another charge; put {self._folder.name}/ back, or use a new"
+                    " release id"
+                )
             self._write_once(file, mechanism, mechanism.measure(counts_fn(), noise))
         stored, counts = _read(file)
         if stored != mechanism:
-            raise ValueError(f"{mechanism.name} was already measured as {stored}, asked for {mechanism}: a count is never measured twice; "
-                             "use a new release id")
+            raise ValueError(
+                f"{mechanism.name} was already measured as {stored}, asked for {mechanism}: a count"
+                " is never measured twice; use a new release id"
+            )
         return counts
 
     def tape(self) -> dpa.ComposedDpEvent:
@@ -162,5 +195,7 @@ def _checked(codes: Array, size: int) -> Array:
     if codes.ndim != 1:
         raise ValueError(f"codes must be one column, got {codes.ndim} dimensions")
     if codes.size and not (int(codes.min()) >= 0 and int(codes.max()) < size):
-        raise ValueError(f"a code lies outside [0, {size}): encode the column with its declared domain first")
+        raise ValueError(
+            f"a code lies outside [0, {size}): encode the column with its declared domain first"
+        )
     return codes.astype(np.int64, copy=False)

@@ -1,9 +1,12 @@
 """Privacy loss distributions on a grid, always rounded so that they bound the true ones from above.
 
-Grid: Doroshenko, Ghazi, Kamath, Kumar, Manurangsi 2022, "Connect the Dots" (arxiv.org/abs/2207.04380): a loss l between two grid points
-is split between them so that its mass under both neighbours is kept; by convexity every hockey-stick divergence grows. Composition: one
-FFT of all parts (Koskela, Jalko, Honkela 2020), with Chernoff bounds for the mass outside its window.
+Grid: Doroshenko, Ghazi, Kamath, Kumar, Manurangsi 2022, "Connect the Dots"
+    (arxiv.org/abs/2207.04380): a loss l between two grid points is split between them so that its
+    mass under both neighbours is kept; by convexity every hockey-stick divergence grows.
+    Composition: one FFT of all parts (Koskela, Jalko, Honkela 2020), with Chernoff bounds for the
+    mass outside its window.
 """
+
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,13 +18,14 @@ from pipeline.dp.events import DiscreteGaussianDpEvent
 
 Array = np.ndarray[Any, Any]
 
-_TAIL_SIGMAS = 12.0   # noise beyond 12 sigma (mass 1e-32) counts as infinite loss
+_TAIL_SIGMAS = 12.0  # noise beyond 12 sigma (mass 1e-32) counts as infinite loss
 _WINDOW_MASS = 1e-15  # mass outside the composition's window, counted as infinite loss
 
 
 @dataclass(frozen=True)
 class LossGrid:
     """Mass of the privacy loss on the points (lowest + i) * interval, and the mass at infinity."""
+
     interval: float
     lowest: int
     mass: Array  # [n], sums to 1 - infinite up to rounding
@@ -35,7 +39,9 @@ def loss_grids(event: dpa.DpEvent, interval: float) -> tuple[LossGrid, LossGrid]
         return grid, grid  # the pair of neighbours is its own mirror image
     if isinstance(event, dpa.GaussianDpEvent):
         return _sampled_gaussian(1.0, event.noise_multiplier, interval)
-    if isinstance(event, dpa.PoissonSampledDpEvent) and isinstance(event.event, dpa.GaussianDpEvent):
+    if isinstance(event, dpa.PoissonSampledDpEvent) and isinstance(
+        event.event, dpa.GaussianDpEvent
+    ):
         return _sampled_gaussian(event.sampling_probability, event.event.noise_multiplier, interval)
     raise ValueError(f"no privacy loss distribution for the event {type(event).__name__}")
 
@@ -50,19 +56,24 @@ def compose(parts: list[tuple[LossGrid, int]]) -> LossGrid:
     for grid, times in parts:
         spectrum *= fft.rfft(grid.mass, size) ** times
         finite += times * np.log1p(-grid.infinite)
-    mass = np.roll(fft.irfft(spectrum, size), -low)[:high - low + 1].clip(min=0.0)
+    mass = np.roll(fft.irfft(spectrum, size), -low)[: high - low + 1].clip(min=0.0)
     lowest = sum(grid.lowest * times for grid, times in parts) + low
     return LossGrid(interval, lowest, mass, -float(np.expm1(finite)) + _WINDOW_MASS)
 
 
 def epsilon_for_delta(grid: LossGrid, delta: float) -> float:
-    """The smallest epsilon >= 0 whose hockey-stick divergence is at most delta; infinity where there is none."""
+    """The smallest epsilon >= 0 whose hockey-stick divergence is at most delta; infinity where
+    there is none.
+    """
     losses = (grid.lowest + np.arange(len(grid.mass))) * grid.interval
     if grid.infinite > delta or losses[-1] > 600:
         return float("inf")
-    above = grid.infinite + np.cumsum(grid.mass[::-1])[::-1]                 # mass with loss >= losses[i]
-    other = np.cumsum((grid.mass * np.exp(-losses.clip(min=-600)))[::-1])[::-1]  # the same, under the other neighbour
-    divergence = np.append(above[1:] - np.exp(losses[:-1]) * other[1:], grid.infinite)  # delta at epsilon = losses[i]
+    # mass with loss >= losses[i]
+    above = grid.infinite + np.cumsum(grid.mass[::-1])[::-1]
+    # the same, under the other neighbour
+    other = np.cumsum((grid.mass * np.exp(-losses.clip(min=-600)))[::-1])[::-1]
+    # delta at epsilon = losses[i]
+    divergence = np.append(above[1:] - np.exp(losses[:-1]) * other[1:], grid.infinite)
     i = int(np.argmax(divergence <= delta))
     if i == 0 and losses[0] > 0:
         return float(losses[0])
@@ -72,10 +83,12 @@ def epsilon_for_delta(grid: LossGrid, delta: float) -> float:
 
 
 def _discrete_gaussian(sigma: float, interval: float) -> LossGrid:
-    """Noise against noise moved by 1: at x the loss is (1 - 2x) / (2 sigma^2). The exact atoms, split onto the grid."""
+    """Noise against noise moved by 1: at x the loss is (1 - 2x) / (2 sigma^2). The exact atoms,
+    split onto the grid.
+    """
     bound = int(np.ceil(_TAIL_SIGMAS * sigma)) + 1
     x = np.arange(-bound, bound + 1)
-    weights = np.exp(-x.astype(float) ** 2 / (2 * sigma**2))
+    weights = np.exp(-(x.astype(float) ** 2) / (2 * sigma**2))
     atoms = weights / weights.sum()
     losses = (1 - 2 * x) / (2 * sigma**2)
     index = np.floor(losses / interval).astype(np.int64)
@@ -84,15 +97,18 @@ def _discrete_gaussian(sigma: float, interval: float) -> LossGrid:
     lowest = int(index.min())
     mass = np.bincount(index - lowest, atoms - upper, minlength=int(index.max()) - lowest + 2)
     mass += np.bincount(index - lowest + 1, upper, minlength=len(mass))
-    beyond = 2 * special.ndtr(-_TAIL_SIGMAS)  # of the noise outside +-bound: at most the continuous tail (CKS 2020, Prop. 25)
+    # of the noise outside +-bound: at most the continuous tail (CKS 2020, Prop. 25)
+    beyond = 2 * special.ndtr(-_TAIL_SIGMAS)
     return LossGrid(interval, lowest, mass, float(beyond))
 
 
 def _sampled_gaussian(q: float, sigma: float, interval: float) -> tuple[LossGrid, LossGrid]:
     """Mixture (1-q) N(0, s^2) + q N(1, s^2) against N(0, s^2), both ways round.
 
-    The line is cut where the loss log(1 - q + q exp((2x - 1) / (2 s^2))) crosses grid points; within a cell only the masses matter.
+    The line is cut where the loss log(1 - q + q exp((2x - 1) / (2 s^2))) crosses grid points;
+    within a cell only the masses matter.
     """
+
     def loss(x: float) -> float:
         exponent = (2 * x - 1) / (2 * sigma**2)
         return float(np.logaddexp(np.log1p(-q), np.log(q) + exponent)) if q < 1 else exponent
@@ -101,8 +117,15 @@ def _sampled_gaussian(q: float, sigma: float, interval: float) -> tuple[LossGrid
     last = int(np.ceil(loss(1 + _TAIL_SIGMAS * sigma) / interval))
     grid = np.arange(first, last + 1) * interval
     with np.errstate(divide="ignore", invalid="ignore"):
-        # log((e^l - (1-q)) / q), written so that neither small nor large l loses digits; -inf where the loss never gets that low
-        scaled = np.log(np.where(grid > 30, 1 - (1 - q) * np.exp(-grid.clip(min=0)), (np.expm1(grid.clip(max=30)) + q) / q))
+        # log((e^l - (1-q)) / q), written so that neither small nor large l loses digits; -inf where
+        # the loss never gets that low
+        scaled = np.log(
+            np.where(
+                grid > 30,
+                1 - (1 - q) * np.exp(-grid.clip(min=0)),
+                (np.expm1(grid.clip(max=30)) + q) / q,
+            )
+        )
         exponent = np.where(grid > 30, grid - np.log(q) + scaled, scaled) if q < 1 else grid
     cuts = np.where(np.isnan(exponent), -np.inf, sigma**2 * exponent + 0.5)
     without, with_her = _cell_masses(cuts, 0.0, sigma), _cell_masses(cuts, 1.0, sigma)
@@ -116,19 +139,26 @@ def _sampled_gaussian(q: float, sigma: float, interval: float) -> tuple[LossGrid
     removed[0] += (1 - q) * below + q * special.ndtr((cuts[0] - 1) / sigma)
     added = _split(without[::-1], mixture[::-1], -high[::-1], -low[::-1])
     added[0] += beyond
-    return LossGrid(interval, first, removed, float(beyond_mixture)), LossGrid(interval, -last, added, float(below))
+    return LossGrid(interval, first, removed, float(beyond_mixture)), LossGrid(
+        interval, -last, added, float(below)
+    )
 
 
 def _cell_masses(cuts: Array, mean: float, sigma: float) -> Array:
-    """Normal mass between neighbouring cuts, [n - 1]; each taken on the side of the mean where it keeps its digits."""
+    """Normal mass between neighbouring cuts, [n - 1]; each taken on the side of the mean where it
+    keeps its digits.
+    """
     z = (cuts - mean) / sigma
     left, right = np.diff(special.ndtr(z)), -np.diff(special.ndtr(-z))
     return np.where(z[1:] > 0, right, left).clip(min=0.0)
 
 
 def _split(mass: Array, other: Array, low: Array, high: Array) -> Array:
-    """Cells with losses in [low, high] moved to their ends, keeping `mass` and, where possible, `other`: [n + 1]."""
-    upper = (mass - other * np.exp(low.clip(max=700.0))) / -np.expm1(low - high)  # where clipped, more goes up than must: still a bound
+    """Cells with losses in [low, high] moved to their ends, keeping `mass` and, where possible,
+    `other`: [n + 1].
+    """
+    # where clipped, more goes up than must: still a bound
+    upper = (mass - other * np.exp(low.clip(max=700.0))) / -np.expm1(low - high)
     upper = upper.clip(0.0, mass)
     out = np.append(mass - upper, 0.0)
     out[1:] += upper
@@ -136,7 +166,9 @@ def _split(mass: Array, other: Array, low: Array, high: Array) -> Array:
 
 
 def _window(parts: list[tuple[LossGrid, int]]) -> tuple[int, int]:
-    """Indices above the sum of the lowest points outside of which at most _WINDOW_MASS lies (Chernoff)."""
+    """Indices above the sum of the lowest points outside of which at most _WINDOW_MASS lies
+    (Chernoff).
+    """
     variance = top = 0.0
     moments = []
     for grid, times in parts:
@@ -151,7 +183,9 @@ def _window(parts: list[tuple[LossGrid, int]]) -> tuple[int, int]:
     low, high = 0.0, top
     for order in orders:
         up = sum(times * _log_moment(index, log_mass, order) for index, log_mass, times in moments)
-        down = sum(times * _log_moment(index, log_mass, -order) for index, log_mass, times in moments)
+        down = sum(
+            times * _log_moment(index, log_mass, -order) for index, log_mass, times in moments
+        )
         high = min(high, (up + np.log(2 / _WINDOW_MASS)) / order)
         low = max(low, -(down + np.log(2 / _WINDOW_MASS)) / order)
     return int(np.floor(low)), int(np.ceil(high))

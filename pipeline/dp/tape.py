@@ -1,4 +1,5 @@
 """The tape: what was executed, to be compared with what was reserved (privacy_rules.md 13)."""
+
 import json
 import os
 from collections.abc import Iterable
@@ -13,8 +14,9 @@ from pipeline.dp.events import canonical, canonical_string, composed, flatten, f
 class Tape:
     """Events of executed mechanisms, in the order they ran.
 
-    DP-SGD is appended as the steps that ran: dpa.SelfComposedDpEvent(step, steps_done). A resumed run loads the tape of the attempt it
-    continues and appends to it, so that the tape covers everything that was executed.
+    DP-SGD is appended as the steps that ran: dpa.SelfComposedDpEvent(step, steps_done). A resumed
+    run loads the tape of the attempt it continues and appends to it, so that the tape covers
+    everything that was executed.
 
     >>> step = dpa.PoissonSampledDpEvent(0.1, dpa.GaussianDpEvent(2.0))
     >>> tape = Tape()
@@ -46,13 +48,20 @@ class Tape:
     def check(self, reserved: dpa.DpEvent) -> None:
         """ValueError with the difference where `matches` is false."""
         if differences := self.differences(reserved):
-            raise ValueError("the executed mechanisms are not the reserved ones: " + "; ".join(differences))
+            raise ValueError(
+                "the executed mechanisms are not the reserved ones: " + "; ".join(differences)
+            )
 
     def differences(self, reserved: dpa.DpEvent) -> list[str]:
-        """One line for each leaf that ran more or less often than reserved. Public: events hold declared numbers only."""
+        """One line for each leaf that ran more or less often than reserved. Public: events hold
+        declared numbers only.
+        """
         ran, wanted = flatten(self.event), flatten(canonical(reserved))
-        return [f"{leaf} ran {ran.get(leaf, 0)} times, reserved {wanted.get(leaf, 0)} times"
-                for leaf in sorted(ran.keys() | wanted.keys(), key=repr) if ran.get(leaf, 0) != wanted.get(leaf, 0)]
+        return [
+            f"{leaf} ran {ran.get(leaf, 0)} times, reserved {wanted.get(leaf, 0)} times"
+            for leaf in sorted(ran.keys() | wanted.keys(), key=repr)
+            if ran.get(leaf, 0) != wanted.get(leaf, 0)
+        ]
 
     def save(self, path: str | Path) -> None:
         """As JSON, whole or not at all."""

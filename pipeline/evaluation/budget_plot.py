@@ -1,4 +1,5 @@
 """The balance over time: one panel per population, a step per charge."""
+
 from __future__ import annotations
 
 import io
@@ -26,9 +27,15 @@ def drawn(standings: Sequence[Standing], until: datetime, warn_below_share: floa
     every = list(figure.subplots(lines, columns, squeeze=False).flat)
     for axes, standing in zip(every, standings, strict=False):
         _panel(axes, standing, until, warn_below_share)
-    for axes in every[len(standings):]:
+    for axes in every[len(standings) :]:
         axes.set_visible(False)
-    figure.legend(*every[0].get_legend_handles_labels(), loc="outside upper left", ncols=4, frameon=False, fontsize="small")
+    figure.legend(
+        *every[0].get_legend_handles_labels(),
+        loc="outside upper left",
+        ncols=4,
+        frameon=False,
+        fontsize="small",
+    )
     return figure
 
 
@@ -36,16 +43,41 @@ def _panel(axes: Axes, standing: Standing, until: datetime, warn_below_share: fl
     times = [_day(point.at) for point in standing.points]
     shares = [point.share_spent for point in standing.points]
     end = max(_day(until), times[-1])
-    axes.step([*times, end], [*shares, shares[-1]], where="post", color=SPENT, linewidth=1.8, label="share spent")
+    axes.step(
+        [*times, end],
+        [*shares, shares[-1]],
+        where="post",
+        color=SPENT,
+        linewidth=1.8,
+        label="share spent",
+    )
     charged = [(_day(charge.after.at), charge.after.share_spent) for charge in standing.charges]
-    axes.plot([at for at, _ in charged], [share for _, share in charged], "o", markersize=3.5, color=SPENT, label="a charge")
+    axes.plot(
+        [at for at, _ in charged],
+        [share for _, share in charged],
+        "o",
+        markersize=3.5,
+        color=SPENT,
+        label="a charge",
+    )
     axes.axhline(1.0, color=LIMIT, linewidth=1.3, label="the budget")
-    axes.axhline(1 - warn_below_share, color=LOW, linewidth=1.3, linestyle="--", label="warning above")
+    axes.axhline(
+        1 - warn_below_share, color=LOW, linewidth=1.3, linestyle="--", label="warning above"
+    )
     for at, point in zip(times, standing.points, strict=True):
         if point.kind == "raised":
             axes.axvline(at, color="0.5", linewidth=1, linestyle=":")
-            axes.annotate(f"raised to {point.epsilon_total:g}", (at, 0.96), xytext=(3, 0), textcoords="offset points", rotation=90, va="top",
-                          fontsize="small", color="0.35", bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5})
+            axes.annotate(
+                f"raised to {point.epsilon_total:g}",
+                (at, 0.96),
+                xytext=(3, 0),
+                textcoords="offset points",
+                rotation=90,
+                va="top",
+                fontsize="small",
+                color="0.35",
+                bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5},
+            )
     margin = max((end - times[0]) * 0.03, SMALLEST_MARGIN_DAYS)
     axes.set_xlim(times[0] - margin, end + margin)
     axes.set_ylim(0, 1.08)
@@ -54,8 +86,13 @@ def _panel(axes: Axes, standing: Standing, until: datetime, warn_below_share: fl
     axes.xaxis.set_major_locator(locator)
     axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
     axes.spines[["top", "right"]].set_visible(False)
-    axes.set_title(f"{standing.population.name}: {shares[-1]:.1%} of epsilon {standing.balance.epsilon_total:g} by "
-                   f"{standing.balance.n_releases} release{'' if standing.balance.n_releases == 1 else 's'}", loc="left", fontsize="medium")
+    axes.set_title(
+        f"{standing.population.name}: {shares[-1]:.1%} of epsilon"
+        f" {standing.balance.epsilon_total:g} by {standing.balance.n_releases}"
+        f" release{'' if standing.balance.n_releases == 1 else 's'}",
+        loc="left",
+        fontsize="medium",
+    )
 
 
 def _day(at: datetime) -> float:

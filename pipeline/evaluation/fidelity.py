@@ -1,4 +1,7 @@
-"""How close two static tables are: total variation distances and SDMetrics' quality and diagnostic reports."""
+"""How close two static tables are: total variation distances and SDMetrics' quality and diagnostic
+reports.
+"""
+
 from __future__ import annotations
 
 import math
@@ -17,8 +20,12 @@ from pipeline.schema.values import Column
 BINS = 20  # quantile bins of the real rows, numeric columns
 
 
-def binned(real: pl.DataFrame, other: pl.DataFrame, columns: Mapping[str, Column]) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """Integer codes [n] of each column in both tables; numeric columns in quantile bins of the real rows, missing as a code of its own."""
+def binned(
+    real: pl.DataFrame, other: pl.DataFrame, columns: Mapping[str, Column]
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Integer codes [n] of each column in both tables; numeric columns in quantile bins of the real
+    rows, missing as a code of its own.
+    """
     first, second = {}, {}
     for name, column in columns.items():
         if column.kind in ("categorical", "ordinal"):
@@ -31,13 +38,26 @@ def binned(real: pl.DataFrame, other: pl.DataFrame, columns: Mapping[str, Column
 
 
 def _codes(values: pl.Series, index: Mapping[str, int]) -> np.ndarray:
-    return values.cast(pl.String).replace_strict(index, default=len(index), return_dtype=pl.Int32).fill_null(len(index)).to_numpy()
+    return (
+        values.cast(pl.String)
+        .replace_strict(index, default=len(index), return_dtype=pl.Int32)
+        .fill_null(len(index))
+        .to_numpy()
+    )
 
 
 def _edges(values: pl.Series) -> np.ndarray:
-    known = values.drop_nulls().cast(pl.Date).cast(pl.Int32) if values.dtype == pl.Date else values.drop_nulls()
+    known = (
+        values.drop_nulls().cast(pl.Date).cast(pl.Int32)
+        if values.dtype == pl.Date
+        else values.drop_nulls()
+    )
     numbers = known.cast(pl.Float64).to_numpy()
-    return np.unique(np.quantile(numbers, np.linspace(0, 1, BINS + 1)[1:-1])) if len(numbers) else np.zeros(0)
+    return (
+        np.unique(np.quantile(numbers, np.linspace(0, 1, BINS + 1)[1:-1]))
+        if len(numbers)
+        else np.zeros(0)
+    )
 
 
 def _bins(values: pl.Series, edges: np.ndarray) -> np.ndarray:
@@ -47,18 +67,32 @@ def _bins(values: pl.Series, edges: np.ndarray) -> np.ndarray:
 
 
 def tvd(real: np.ndarray, other: np.ndarray) -> float:
-    """Total variation distance of two samples of integer codes, 0 (same shares) to 1. NaN where one is empty."""
+    """Total variation distance of two samples of integer codes, 0 (same shares) to 1. NaN where one
+    is empty.
+    """
     if len(real) == 0 or len(other) == 0:
         return math.nan
     size = int(max(real.max(), other.max())) + 1
-    return float(0.5 * np.abs(np.bincount(real, minlength=size) / len(real) - np.bincount(other, minlength=size) / len(other)).sum())
+    return float(
+        0.5
+        * np.abs(
+            np.bincount(real, minlength=size) / len(real)
+            - np.bincount(other, minlength=size) / len(other)
+        ).sum()
+    )
 
 
-def distances(real: pl.DataFrame, other: pl.DataFrame, columns: Mapping[str, Column]) -> dict[str, Any]:
+def distances(
+    real: pl.DataFrame, other: pl.DataFrame, columns: Mapping[str, Column]
+) -> dict[str, Any]:
     """Mean one-way and two-way TVD over all columns and pairs, and each column's own."""
     first, second = binned(real, other, columns)
     one_way = {name: tvd(first[name], second[name]) for name in first}
-    return {"one_way_tvd": _mean(list(one_way.values())), "two_way_tvd": _mean(two_way(first, second)), "columns": one_way}
+    return {
+        "one_way_tvd": _mean(list(one_way.values())),
+        "two_way_tvd": _mean(two_way(first, second)),
+        "columns": one_way,
+    }
 
 
 def two_way(first: Mapping[str, np.ndarray], second: Mapping[str, np.ndarray]) -> list[float]:
@@ -66,7 +100,12 @@ def two_way(first: Mapping[str, np.ndarray], second: Mapping[str, np.ndarray]) -
     pairs = []
     for left, right in combinations(first, 2):
         width = int(max(first[right].max(initial=0), second[right].max(initial=0))) + 1
-        pairs.append(tvd(first[left].astype(np.int64) * width + first[right], second[left].astype(np.int64) * width + second[right]))
+        pairs.append(
+            tvd(
+                first[left].astype(np.int64) * width + first[right],
+                second[left].astype(np.int64) * width + second[right],
+            )
+        )
     return pairs
 
 
@@ -74,8 +113,12 @@ def _mean(values: list[float]) -> float:
     return float(np.nanmean(values)) if len(values) and not np.all(np.isnan(values)) else math.nan
 
 
-def sdmetrics_reports(real: pl.DataFrame, synthetic: pl.DataFrame, columns: Mapping[str, Column]) -> dict[str, float]:
-    """Scores of SDMetrics' QualityReport and DiagnosticReport, 0 to 1. Column Pair Trends is NaN where no pair is associated."""
+def sdmetrics_reports(
+    real: pl.DataFrame, synthetic: pl.DataFrame, columns: Mapping[str, Column]
+) -> dict[str, float]:
+    """Scores of SDMetrics' QualityReport and DiagnosticReport, 0 to 1. Column Pair Trends is NaN
+    where no pair is associated.
+    """
     metadata = single_table(columns)
     frames = {TABLE: to_pandas(real, columns)}, {TABLE: to_pandas(synthetic, columns)}
     scores = {}
@@ -84,5 +127,8 @@ def sdmetrics_reports(real: pl.DataFrame, synthetic: pl.DataFrame, columns: Mapp
         for name, report in (("quality", QualityReport()), ("diagnostic", DiagnosticReport())):
             report.generate(*frames, metadata, verbose=False)
             scores[name] = float(report.get_score())
-            scores |= {f"{name}: {row.Property}": float(row.Score) for row in report.get_properties().itertuples()}
+            scores |= {
+                f"{name}: {row.Property}": float(row.Score)
+                for row in report.get_properties().itertuples()
+            }
     return scores

@@ -1,4 +1,5 @@
 """SDMetrics' metadata of the static table, from the declaration."""
+
 from __future__ import annotations
 
 from collections.abc import Mapping
@@ -10,14 +11,33 @@ import polars as pl
 from pipeline.schema.values import Column
 
 TABLE = "patients"
-CASTS: Mapping[str, pl.DataType] = {"categorical": pl.String(), "ordinal": pl.String(), "continuous": pl.Float64(), "date": pl.Datetime("ns")}
+CASTS: Mapping[str, pl.DataType] = {
+    "categorical": pl.String(),
+    "ordinal": pl.String(),
+    "continuous": pl.Float64(),
+    "date": pl.Datetime("ns"),
+}
 
 
 def single_table(columns: Mapping[str, Column]) -> dict[str, Any]:
     """{"tables": {"patients": {"columns": {name: {"sdtype": ...}}}}} for the modelled columns."""
-    return {"tables": {TABLE: {"columns": {name: {"sdtype": column.sdtype} for name, column in columns.items() if column.kind in CASTS}}}}
+    return {
+        "tables": {
+            TABLE: {
+                "columns": {
+                    name: {"sdtype": column.sdtype}
+                    for name, column in columns.items()
+                    if column.kind in CASTS
+                }
+            }
+        }
+    }
 
 
 def to_pandas(frame: pl.DataFrame, columns: Mapping[str, Column]) -> pd.DataFrame:
     """The static columns in the types that SDMetrics wants: strings, floats, timestamps."""
-    return frame.select(pl.col(name).cast(CASTS[column.kind]) for name, column in columns.items() if column.kind in CASTS).to_pandas()
+    return frame.select(
+        pl.col(name).cast(CASTS[column.kind])
+        for name, column in columns.items()
+        if column.kind in CASTS
+    ).to_pandas()

@@ -1,4 +1,7 @@
-"""How close two event logs are: n-grams, lengths, waiting times, Kaplan-Meier by stratum (field.md section 5)."""
+"""How close two event logs are: n-grams, lengths, waiting times, Kaplan-Meier by stratum (field.md
+section 5).
+"""
+
 from __future__ import annotations
 
 import math
@@ -10,7 +13,9 @@ from lifelines import KaplanMeierFitter
 
 from pipeline.schema.values import EventLog
 
-TOKEN = pl.concat_str([pl.col("type"), pl.col("code").fill_null("")], separator=" ").str.strip_chars_end()
+TOKEN = pl.concat_str(
+    [pl.col("type"), pl.col("code").fill_null("")], separator=" "
+).str.strip_chars_end()
 MIN_STRATUM = 30  # patients: smaller strata are not plotted
 DAYS_PER_YEAR = 365.25
 
@@ -25,7 +30,11 @@ def ngram_shares(events: pl.DataFrame, n: int) -> pl.DataFrame:
 
 def ngram_tvd(real: pl.DataFrame, other: pl.DataFrame, n: int) -> float:
     """Total variation distance between the n-gram shares of two logs."""
-    both = ngram_shares(real, n).join(ngram_shares(other, n), on="gram", how="full", coalesce=True).fill_null(0.0)
+    both = (
+        ngram_shares(real, n)
+        .join(ngram_shares(other, n), on="gram", how="full", coalesce=True)
+        .fill_null(0.0)
+    )
     gap = both.select((pl.col("share") - pl.col("share_right")).abs().sum()).item()
     return 0.5 * float(gap) if len(both) else math.nan
 
@@ -36,8 +45,15 @@ def lengths(events: pl.DataFrame) -> np.ndarray:
 
 
 def waiting_days(events: pl.DataFrame, log: EventLog, event_type: str) -> np.ndarray:
-    """Days from day 0 to each patient's first event of a type; patients without one are left out."""
-    return events.filter(pl.col("type") == event_type).group_by("patient_id").agg(pl.col("day").min())["day"].to_numpy()
+    """Days from day 0 to each patient's first event of a type; patients without one are left
+    out.
+    """
+    return (
+        events.filter(pl.col("type") == event_type)
+        .group_by("patient_id")
+        .agg(pl.col("day").min())["day"]
+        .to_numpy()
+    )
 
 
 def quantiles(values: np.ndarray) -> dict[str, float]:
@@ -47,16 +63,23 @@ def quantiles(values: np.ndarray) -> dict[str, float]:
     return {"n": len(values), "q25": float(low), "median": float(middle), "q75": float(high)}
 
 
-def survival(patients: pl.DataFrame, events: pl.DataFrame, log: EventLog, stratum: str | None) -> pl.DataFrame:
-    """`stratum`, `days`, `died` per patient. The first terminal type of the declaration is the event, the others censor."""
+def survival(
+    patients: pl.DataFrame, events: pl.DataFrame, log: EventLog, stratum: str | None
+) -> pl.DataFrame:
+    """`stratum`, `days`, `died` per patient. The first terminal type of the declaration is the
+    event, the others censor.
+    """
     ends = events.filter(pl.col("type").is_in(log.terminal)).select(
-        "patient_id", days=pl.col("day").clip(lower_bound=0), died=pl.col("type") == log.terminal[0])
+        "patient_id", days=pl.col("day").clip(lower_bound=0), died=pl.col("type") == log.terminal[0]
+    )
     label = pl.col(stratum).fill_null("missing") if stratum else pl.lit("all")
     return patients.select("patient_id", stratum=label).join(ends, on="patient_id")
 
 
 def kaplan_meier(outcomes: pl.DataFrame, grid: np.ndarray) -> dict[str, np.ndarray]:
-    """Survival at the days of `grid` for each stratum of at least MIN_STRATUM patients, and for all."""
+    """Survival at the days of `grid` for each stratum of at least MIN_STRATUM patients, and for
+    all.
+    """
     curves = {"all": _curve(outcomes, grid)} if len(outcomes) else {}
     for (name,), part in outcomes.group_by("stratum", maintain_order=True):
         if len(part) >= MIN_STRATUM:
@@ -69,15 +92,29 @@ def _curve(outcomes: pl.DataFrame, grid: np.ndarray) -> np.ndarray:
     return np.asarray(fitter.survival_function_at_times(grid), dtype=float)
 
 
-def figures(real: tuple[pl.DataFrame, pl.DataFrame], other: tuple[pl.DataFrame, pl.DataFrame], log: EventLog, stratum: str | None) -> dict[str, Any]:
-    """Numbers that compare two (patients, events) pairs. Survival gaps are means over strata at 1 and 5 years."""
+def figures(
+    real: tuple[pl.DataFrame, pl.DataFrame],
+    other: tuple[pl.DataFrame, pl.DataFrame],
+    log: EventLog,
+    stratum: str | None,
+) -> dict[str, Any]:
+    """Numbers that compare two (patients, events) pairs. Survival gaps are means over strata at 1
+    and 5 years.
+    """
     (real_patients, real_events), (patients, events) = real, other
     grid = np.array([1.0, 5.0]) * DAYS_PER_YEAR
     first = kaplan_meier(survival(real_patients, real_events, log, stratum), grid)
     second = kaplan_meier(survival(patients, events, log, stratum), grid)
-    shared = sorted(set(first) & set(second) - {"all"}) or (["all"] if "all" in first and "all" in second else [])
+    shared = sorted(set(first) & set(second) - {"all"}) or (
+        ["all"] if "all" in first and "all" in second else []
+    )
     gaps = np.array([np.abs(first[name] - second[name]) for name in shared]).reshape(-1, 2)
-    numbers = {f"{name}_tvd": ngram_tvd(real_events, events, n) for n, name in ((1, "unigram"), (2, "bigram"), (3, "trigram"))}
+    numbers = {
+        f"{name}_tvd": ngram_tvd(real_events, events, n)
+        for n, name in ((1, "unigram"), (2, "bigram"), (3, "trigram"))
+    }
     numbers["mean_length"] = float(np.mean(lengths(events)))
-    numbers["survival_gap_1y"], numbers["survival_gap_5y"] = (float(g) for g in gaps.mean(axis=0)) if len(gaps) else (math.nan, math.nan)
+    numbers["survival_gap_1y"], numbers["survival_gap_5y"] = (
+        (float(g) for g in gaps.mean(axis=0)) if len(gaps) else (math.nan, math.nan)
+    )
     return numbers

@@ -1,4 +1,5 @@
 """Plots of the report as inline SVG: no script, no font, no file beside it."""
+
 from __future__ import annotations
 
 import io
@@ -18,9 +19,11 @@ def svg(figure: Figure) -> str:
     """The figure as an <svg> element, the same bytes for the same figure."""
     with matplotlib.rc_context({"svg.hashsalt": "syndasera", "svg.fonttype": "path"}):
         buffer = io.StringIO()
-        figure.savefig(buffer, format="svg", bbox_inches="tight", metadata={"Date": None, "Creator": None})
+        figure.savefig(
+            buffer, format="svg", bbox_inches="tight", metadata={"Date": None, "Creator": None}
+        )
     text = buffer.getvalue()
-    return text[text.index("<svg"):]
+    return text[text.index("<svg") :]
 
 
 def _axes(width: float = 6.0, height: float = 3.2) -> tuple[Figure, Axes]:
@@ -30,7 +33,9 @@ def _axes(width: float = 6.0, height: float = 3.2) -> tuple[Figure, Axes]:
     return figure, axes
 
 
-def bars(title: str, names: Sequence[str], real: Sequence[float], synthetic: Sequence[float]) -> str:
+def bars(
+    title: str, names: Sequence[str], real: Sequence[float], synthetic: Sequence[float]
+) -> str:
     """Shares of the most frequent values, real beside synthetic."""
     order = np.argsort(real)[::-1][:MAX_BARS]
     figure, axes = _axes(height=0.9 + 0.24 * len(order))
@@ -46,7 +51,9 @@ def bars(title: str, names: Sequence[str], real: Sequence[float], synthetic: Seq
 
 
 def _bin_edges(real: np.ndarray, integer: bool) -> np.ndarray:
-    """About 40 bins from the 1st to the 99th percentile; whole numbers get bins of whole width, or the plot would show a comb."""
+    """About 40 bins from the 1st to the 99th percentile; whole numbers get bins of whole width, or
+    the plot would show a comb.
+    """
     low, high = np.quantile(real, [0.01, 0.99])
     if not integer:
         return np.linspace(low, high if high > low else low + 1, 41)
@@ -54,13 +61,23 @@ def _bin_edges(real: np.ndarray, integer: bool) -> np.ndarray:
     return np.arange(np.floor(low), high + width + 1, width) - 0.5
 
 
-def histogram(title: str, unit: str, real: np.ndarray, synthetic: np.ndarray, *, integer: bool = False) -> str:
+def histogram(
+    title: str, unit: str, real: np.ndarray, synthetic: np.ndarray, *, integer: bool = False
+) -> str:
     """Densities of a number over common bins."""
     figure, axes = _axes()
     if len(real) and len(synthetic):
         edges = _bin_edges(real, integer)
         axes.hist(real, list(edges), density=True, color=REAL, alpha=0.55, label="real (holdout)")
-        axes.hist(synthetic, list(edges), density=True, color=SYNTHETIC, histtype="step", linewidth=1.8, label="synthetic")
+        axes.hist(
+            synthetic,
+            list(edges),
+            density=True,
+            color=SYNTHETIC,
+            histtype="step",
+            linewidth=1.8,
+            label="synthetic",
+        )
         axes.legend(frameon=False)
     axes.set_xlabel(unit)
     axes.set_ylabel("density")
@@ -68,7 +85,12 @@ def histogram(title: str, unit: str, real: np.ndarray, synthetic: np.ndarray, *,
     return svg(figure)
 
 
-def survival(title: str, years: np.ndarray, real: Mapping[str, np.ndarray], synthetic: Mapping[str, np.ndarray]) -> str:
+def survival(
+    title: str,
+    years: np.ndarray,
+    real: Mapping[str, np.ndarray],
+    synthetic: Mapping[str, np.ndarray],
+) -> str:
     """Kaplan-Meier curves by stratum: solid real, dashed synthetic."""
     figure, axes = _axes(height=4.0)
     for index, name in enumerate(sorted(set(real) & set(synthetic))):

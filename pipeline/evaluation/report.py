@@ -1,4 +1,7 @@
-"""The custodian's report: one self-contained HTML page. Restricted, because it shows figures of real patients."""
+"""The custodian's report: one self-contained HTML page. Restricted, because it shows figures of
+real patients.
+"""
+
 from __future__ import annotations
 
 import html
@@ -33,12 +36,19 @@ def _cell(value: Any) -> str:
 
 def page(title: str, subtitle: str, sections: Mapping[str, str], banner: str = BANNER) -> str:
     """The whole document. `sections`: heading -> HTML; `banner`: why it is restricted."""
-    contents = " · ".join(f'<a href="#{index}">{html.escape(name)}</a>' for index, name in enumerate(sections))
-    body = "".join(f'<h2 id="{index}">{html.escape(name)}</h2>{content}' for index, (name, content) in enumerate(sections.items()))
-    return (f'<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
-            f"<title>{html.escape(title)}</title><style>{STYLE}</style></head><body>"
-            f'<p class="banner">{html.escape(banner)}</p>'
-            f'<h1>{html.escape(title)}</h1><p class="soft">{html.escape(subtitle)}</p><p>{contents}</p>{body}</body></html>')
+    contents = " · ".join(
+        f'<a href="#{index}">{html.escape(name)}</a>' for index, name in enumerate(sections)
+    )
+    body = "".join(
+        f'<h2 id="{index}">{html.escape(name)}</h2>{content}'
+        for index, (name, content) in enumerate(sections.items())
+    )
+    return (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport"'
+        f' content="width=device-width"><title>{html.escape(title)}</title><style>{STYLE}</style></head><body><p'
+        f' class="banner">{html.escape(banner)}</p><h1>{html.escape(title)}</h1><p'
+        f' class="soft">{html.escape(subtitle)}</p><p>{contents}</p>{body}</body></html>'
+    )
 
 
 def plots(drawn: Sequence[str]) -> str:

@@ -2,6 +2,25 @@
 
 Whoever needs the ledger imports its public names from here.
 """
-from pipeline.ledger.ledger import Balance, BudgetExceeded, Entry, Ledger, Population, Quote, Reservation, ReservationConflict
 
-__all__ = ["Balance", "BudgetExceeded", "Entry", "Ledger", "Population", "Quote", "Reservation", "ReservationConflict"]
+from pipeline.ledger.ledger import (
+    Balance,
+    BudgetExceeded,
+    Entry,
+    Ledger,
+    Population,
+    Quote,
+    Reservation,
+    ReservationConflict,
+)
+
+__all__ = [
+    "Balance",
+    "BudgetExceeded",
+    "Entry",
+    "Ledger",
+    "Population",
+    "Quote",
+    "Reservation",
+    "ReservationConflict",
+]

@@ -1,10 +1,14 @@
-"""The ledger's paper: entries that can only be appended, each carrying the hash of the one before it.
+"""The ledger's paper: entries that can only be appended, each carrying the hash of the one before
+it.
 
-One code path for two databases: a file of SQLite (the default: several processes of one machine) and PostgreSQL by its URL (several hosts).
-The hash chain shows a changed or missing entry; a head noted elsewhere (cards and MLflow carry it) shows a cut-off end or an old copy put back.
-Heads are published, and most of an entry is public or easily guessed. So each entry holds a random salt: without it whoever tries out the moment
-at which training began, or the reason of a refusal, could tell by the head which one is right (privacy_rules.md 1).
+One code path for two databases: a file of SQLite (the default: several processes of one machine)
+and PostgreSQL by its URL (several hosts). The hash chain shows a changed or missing entry; a head
+noted elsewhere (cards and MLflow carry it) shows a cut-off end or an old copy put back. Heads are
+published, and most of an entry is public or easily guessed. So each entry holds a random salt:
+without it whoever tries out the moment at which training began, or the reason of a refusal, could
+tell by the head which one is right (privacy_rules.md 1).
 """
+
 import hashlib
 import json
 import os
@@ -23,41 +27,71 @@ GENESIS = hashlib.sha256(b"syndasera ledger").hexdigest()  # what the first entr
 MOVED = "moved"
 SALT = "salt"
 _WAIT_SECONDS = 120  # for another process's write
-_LOCK = 0x5D5E7A     # the advisory lock that writers of a PostgreSQL ledger take in turn
+_LOCK = 0x5D5E7A  # the advisory lock that writers of a PostgreSQL ledger take in turn
 
 _ENTRY = sa.Table(
-    "entry", sa.MetaData(), sa.Column("number", sa.Integer, primary_key=True, autoincrement=False), sa.Column("population", sa.Text, nullable=False),
-    sa.Column("release_id", sa.Text), sa.Column("kind", sa.Text, nullable=False), sa.Column("at", sa.Text, nullable=False),
-    sa.Column("by", sa.Text, nullable=False), sa.Column("content", sa.Text, nullable=False),
-    sa.Column("previous", sa.Text, nullable=False, unique=True), sa.Column("hash", sa.Text, nullable=False, unique=True))
+    "entry",
+    sa.MetaData(),
+    sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("population", sa.Text, nullable=False),
+    sa.Column("release_id", sa.Text),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("at", sa.Text, nullable=False),
+    sa.Column("by", sa.Text, nullable=False),
+    sa.Column("content", sa.Text, nullable=False),
+    sa.Column("previous", sa.Text, nullable=False, unique=True),
+    sa.Column("hash", sa.Text, nullable=False, unique=True),
+)
 
 # Said when a connection opens: a committed charge survives a power cut, and nobody waits for ever.
 _SESSION = {
     "sqlite": ("PRAGMA synchronous = EXTRA", f"PRAGMA busy_timeout = {1000 * _WAIT_SECONDS}"),
-    "postgresql": ("SET synchronous_commit = on", f"SET lock_timeout = '{_WAIT_SECONDS}s'", "SET default_transaction_isolation = 'read committed'"),
+    "postgresql": (
+        "SET synchronous_commit = on",
+        f"SET lock_timeout = '{_WAIT_SECONDS}s'",
+        "SET default_transaction_isolation = 'read committed'",
+    ),
 }
-# First statement of a transaction that writes: one writer at a time, from however many processes or hosts.
+# First statement of a transaction that writes: one writer at a time, from however many processes or
+# hosts.
 _EXCLUSIVE = {"sqlite": "BEGIN IMMEDIATE", "postgresql": f"SELECT pg_advisory_xact_lock({_LOCK})"}
 _APPEND_ONLY = {
-    "sqlite": ("CREATE TRIGGER entry_is_never_changed BEFORE UPDATE ON entry BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END",
-               "CREATE TRIGGER entry_is_never_deleted BEFORE DELETE ON entry BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END"),
-    "postgresql": ("CREATE FUNCTION entry_is_append_only() RETURNS trigger LANGUAGE plpgsql AS "
-                   "$$ BEGIN RAISE EXCEPTION 'the ledger is append-only'; END $$",
-                   "CREATE TRIGGER entry_is_never_changed BEFORE UPDATE OR DELETE OR TRUNCATE ON entry "
-                   "FOR EACH STATEMENT EXECUTE FUNCTION entry_is_append_only()"),
+    "sqlite": (
+        (
+            "CREATE TRIGGER entry_is_never_changed BEFORE UPDATE ON entry BEGIN SELECT RAISE(ABORT,"
+            " 'the ledger is append-only'); END"
+        ),
+        (
+            "CREATE TRIGGER entry_is_never_deleted BEFORE DELETE ON entry BEGIN SELECT RAISE(ABORT,"
+            " 'the ledger is append-only'); END"
+        ),
+    ),
+    "postgresql": (
+        (
+            "CREATE FUNCTION entry_is_append_only() RETURNS trigger LANGUAGE plpgsql AS "
+            "$$ BEGIN RAISE EXCEPTION 'the ledger is append-only'; END $$"
+        ),
+        (
+            "CREATE TRIGGER entry_is_never_changed BEFORE UPDATE OR DELETE OR TRUNCATE ON entry "
+            "FOR EACH STATEMENT EXECUTE FUNCTION entry_is_append_only()"
+        ),
+    ),
 }
 
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
     """One line of the ledger."""
-    number: int              # 1, 2, 3, ...
+
+    number: int  # 1, 2, 3, ...
     population: str
-    release_id: str | None   # None where the entry is about the population itself
-    kind: str                # opened, raised, reserved, training, released, abandoned; moved closes a ledger that lies elsewhere now
-    at: str                  # UTC, ISO 8601
+    release_id: str | None  # None where the entry is about the population itself
+    # opened, raised, reserved, training, released, abandoned; moved closes a ledger that lies
+    # elsewhere now
+    kind: str
+    at: str  # UTC, ISO 8601
     by: str
-    content: str             # JSON object, exactly as hashed
+    content: str  # JSON object, exactly as hashed
     previous: str
     hash: str
 
@@ -70,7 +104,9 @@ class Entry:
     def expected_hash(self) -> str:
         """SHA-256 over every other field."""
         fields = {name: value for name, value in asdict(self).items() if name != "hash"}
-        return hashlib.sha256(json.dumps(fields, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+        return hashlib.sha256(
+            json.dumps(fields, sort_keys=True, separators=(",", ":")).encode()
+        ).hexdigest()
 
 
 class Writer:
@@ -80,13 +116,34 @@ class Writer:
         self._connection = connection
         self.entries = entries
 
-    def append(self, *, population: str, release_id: str | None, kind: str, by: str, facts: Mapping[str, Any]) -> Entry:
+    def append(
+        self,
+        *,
+        population: str,
+        release_id: str | None,
+        kind: str,
+        by: str,
+        facts: Mapping[str, Any],
+    ) -> Entry:
         if not by.strip():
-            raise ValueError(f"an entry needs a name: who writes {kind!r} for {release_id or population}?")
-        content = json.dumps({**facts, SALT: new_salt()}, sort_keys=True, separators=(",", ":"), allow_nan=False)
+            raise ValueError(
+                f"an entry needs a name: who writes {kind!r} for {release_id or population}?"
+            )
+        content = json.dumps(
+            {**facts, SALT: new_salt()}, sort_keys=True, separators=(",", ":"), allow_nan=False
+        )
         previous = self.entries[-1].hash if self.entries else GENESIS
-        unsigned = Entry(number=len(self.entries) + 1, population=population, release_id=release_id, kind=kind,
-                         at=datetime.now(UTC).isoformat(timespec="seconds"), by=by, content=content, previous=previous, hash="")
+        unsigned = Entry(
+            number=len(self.entries) + 1,
+            population=population,
+            release_id=release_id,
+            kind=kind,
+            at=datetime.now(UTC).isoformat(timespec="seconds"),
+            by=by,
+            content=content,
+            previous=previous,
+            hash="",
+        )
         entry = Entry(**{**asdict(unsigned), "hash": unsigned.expected_hash()})
         self.put(entry)
         return entry
@@ -98,7 +155,8 @@ class Writer:
 
 
 class Chain:
-    """Where the entries are: a file's path, or a URL of PostgreSQL. Each call opens its own connection: processes, threads and forks need no care.
+    """Where the entries are: a file's path, or a URL of PostgreSQL. Each call opens its own
+    connection: processes, threads and forks need no care.
 
     The password of a URL may be left out: libpq finds it in PGPASSFILE or PGPASSWORD.
 
@@ -112,12 +170,18 @@ class Chain:
     @property
     def place(self) -> str:
         """For messages: without a password."""
-        return Path(str(self._url.database)).name if self._file else self._url.set(
-            drivername="postgresql", username=None, password=None).render_as_string()
+        return (
+            Path(str(self._url.database)).name
+            if self._file
+            else self._url.set(
+                drivername="postgresql", username=None, password=None
+            ).render_as_string()
+        )
 
     @contextmanager
     def writing(self, *, moving: bool = False) -> Iterator[Writer]:
-        """One transaction: nobody else writes meanwhile; on any exception nothing of it stays. On disk when it returns.
+        """One transaction: nobody else writes meanwhile; on any exception nothing of it stays. On
+        disk when it returns.
 
         Raises ValueError for a broken chain, and for a ledger that was moved, unless `moving`.
         """
@@ -147,25 +211,38 @@ class Chain:
         return entries
 
     def move_to(self, other: "Chain", by: str) -> None:
-        """Every entry into an empty chain elsewhere. First an entry `moved` closes this one for good; so a move that was cut off leaves nobody two
-        ledgers, and the same move again goes on where it stopped.
+        """Every entry into an empty chain elsewhere. First an entry `moved` closes this one for
+        good; so a move that was cut off leaves nobody two ledgers, and the same move again goes on
+        where it stopped.
 
-        Raises ValueError where the other chain holds other entries, or this one was moved elsewhere.
+        Raises ValueError where the other chain holds other entries, or this one was moved
+        elsewhere.
         """
         with self.writing(moving=True) as old:
             closed = bool(old.entries) and old.entries[-1].kind == MOVED
             if closed and old.entries[-1].facts["to"] != other.place:
-                raise ValueError(f"this ledger was moved to {old.entries[-1].facts['to']}: it cannot move to {other.place} as well")
+                raise ValueError(
+                    f"this ledger was moved to {old.entries[-1].facts['to']}: it cannot move to"
+                    f" {other.place} as well"
+                )
             ours = old.entries[:-1] if closed else list(old.entries)
             held = other.entries()
-            if held[:len(ours)] != ours[:len(held)] or (len(held) > len(ours) and not closed):
-                raise ValueError(f"{other.place} holds other entries than {self.place}: name an empty database. Nothing was moved")
+            if held[: len(ours)] != ours[: len(held)] or (len(held) > len(ours) and not closed):
+                raise ValueError(
+                    f"{other.place} holds other entries than {self.place}: name an empty database."
+                    " Nothing was moved"
+                )
             if not closed:
-                old.append(population="", release_id=None, kind=MOVED, by=by, facts={"to": other.place})
+                old.append(
+                    population="", release_id=None, kind=MOVED, by=by, facts={"to": other.place}
+                )
         with other.writing() as new:
-            if new.entries[:len(ours)] != ours[:len(new.entries)]:
-                raise ValueError(f"{other.place} was written to while {self.place} was moved there: empty it, and move again")
-            for entry in ours[len(new.entries):]:
+            if new.entries[: len(ours)] != ours[: len(new.entries)]:
+                raise ValueError(
+                    f"{other.place} was written to while {self.place} was moved there: empty it,"
+                    " and move again"
+                )
+            for entry in ours[len(new.entries) :]:
                 new.put(entry)
 
     @property
@@ -182,8 +259,11 @@ class Chain:
                 yield connection
         except sa.exc.DBAPIError as error:
             said = " ".join(str(error.orig).split())
-            raise ValueError(f"the ledger {self.place} cannot be read or written ({said}). Is the disk full, or the server down? Where the ledger "
-                             "itself is damaged, restore it from the backup (docs/operations.md). The same call again charges once") from error
+            raise ValueError(
+                f"the ledger {self.place} cannot be read or written ({said}). Is the disk full, or"
+                " the server down? Where the ledger itself is damaged, restore it from the backup"
+                " (docs/operations.md). The same call again charges once"
+            ) from error
 
 
 def new_salt() -> str:
@@ -197,11 +277,19 @@ def _url(where: str | Path) -> sa.URL:
     try:
         url = make_url(str(where))
     except (sa.exc.ArgumentError, ValueError):
-        raise ValueError("the ledger's URL cannot be read; write postgresql://USER@HOST:PORT/DATABASE") from None
+        raise ValueError(
+            "the ledger's URL cannot be read; write postgresql://USER@HOST:PORT/DATABASE"
+        ) from None
     if url.get_backend_name() != "postgresql":
-        raise ValueError(f"the ledger is a file or a PostgreSQL database, not {url.get_backend_name()}; write postgresql://USER@HOST:PORT/DATABASE")
+        raise ValueError(
+            f"the ledger is a file or a PostgreSQL database, not {url.get_backend_name()}; write"
+            " postgresql://USER@HOST:PORT/DATABASE"
+        )
     if "password" in url.query:
-        raise ValueError("the ledger's URL holds a password among its options, where messages would show it: leave it to PGPASSFILE or PGPASSWORD")
+        raise ValueError(
+            "the ledger's URL holds a password among its options, where messages would show it:"
+            " leave it to PGPASSFILE or PGPASSWORD"
+        )
     return url.set(drivername="postgresql+psycopg")
 
 
@@ -211,11 +299,17 @@ def _has_entries(connection: Connection) -> bool:
 
 def _refuse_moved(entries: list[Entry]) -> None:
     if entries and entries[-1].kind == MOVED:
-        raise ValueError(f"this ledger was moved to {entries[-1].facts['to']} and is closed: use that one (state/ledger.url, or SYNDASERA_LEDGER)")
+        raise ValueError(
+            f"this ledger was moved to {entries[-1].facts['to']} and is closed: use that one"
+            " (state/ledger.url, or SYNDASERA_LEDGER)"
+        )
 
 
 def _read(connection: Connection) -> list[Entry]:
-    return [Entry(**row) for row in connection.execute(sa.select(_ENTRY).order_by(_ENTRY.c.number)).mappings()]
+    return [
+        Entry(**row)
+        for row in connection.execute(sa.select(_ENTRY).order_by(_ENTRY.c.number)).mappings()
+    ]
 
 
 def check_chain(entries: list[Entry]) -> None:
@@ -223,15 +317,31 @@ def check_chain(entries: list[Entry]) -> None:
     previous = GENESIS
     for number, entry in enumerate(entries, start=1):
         if entry.number != number:
-            raise ValueError(f"the ledger's chain is broken: entry {number} is missing (entry {entry.number} stands in its place)")
+            raise ValueError(
+                f"the ledger's chain is broken: entry {number} is missing (entry {entry.number}"
+                " stands in its place)"
+            )
         if entry.previous != previous:
-            raise ValueError(f"the ledger's chain is broken at entry {number}: it does not follow entry {number - 1}")
+            raise ValueError(
+                f"the ledger's chain is broken at entry {number}: it does not follow entry"
+                f" {number - 1}"
+            )
         if entry.hash != entry.expected_hash():
-            raise ValueError(f"the ledger's chain is broken at entry {number} ({entry.kind} {entry.release_id or entry.population}): its content "
-                             "was changed after it was written")
+            raise ValueError(
+                f"the ledger's chain is broken at entry {number} ({entry.kind}"
+                f" {entry.release_id or entry.population}): its content was changed after it was"
+                " written"
+            )
         previous = entry.hash
 
 
 def state_in(entries: list[Entry], release_id: str) -> str | None:
     """reserved, released or abandoned; None where there is no such release."""
-    return next((entry.kind for entry in reversed(entries) if entry.release_id == release_id and entry.kind != "training"), None)
+    return next(
+        (
+            entry.kind
+            for entry in reversed(entries)
+            if entry.release_id == release_id and entry.kind != "training"
+        ),
+        None,
+    )

@@ -1,4 +1,5 @@
 """What the ledger speaks of, and how its values are read from the entries: nothing here writes."""
+
 import json
 import math
 from collections.abc import Sequence
@@ -22,21 +23,27 @@ class ReservationConflict(Exception):
 @dataclass(frozen=True, kw_only=True)
 class Population:
     """A group of people with one budget, as opened and raised."""
+
     name: str
-    universe: str           # the people it draws on
-    nominal_size: int       # declared, never counted
-    epsilon: float          # as it stands; raised by entries only
+    universe: str  # the people it draws on
+    nominal_size: int  # declared, never counted
+    epsilon: float  # as it stands; raised by entries only
     opened_epsilon: float
-    delta: float            # for the population's whole life
+    delta: float  # for the population's whole life
     ceiling_epsilon: float  # no entry may raise epsilon above it
-    kind: str               # simulated, public or confidential
-    order: int              # the one Renyi order of its filter
-    limit_rdp: float        # the largest divergence at that order which converts to (epsilon, delta)
-    disjoint_from: tuple[str, ...] = ()  # populations proved to hold none of these people; the proof is the entry's reason
-    cohorts: tuple[str, ...] = ()        # its people in groups that nobody ever leaves; none: all are one group
+    kind: str  # simulated, public or confidential
+    order: int  # the one Renyi order of its filter
+    # the largest divergence at that order which converts to (epsilon, delta)
+    limit_rdp: float
+    # populations proved to hold none of these people; the proof is the entry's reason
+    disjoint_from: tuple[str, ...] = ()
+    # its people in groups that nobody ever leaves; none: all are one group
+    cohorts: tuple[str, ...] = ()
 
     def overlaps(self, other: "Population") -> bool:
-        """Whether one person may be in both: confidential ones overlap unless proved disjoint, others where the universe is the same (rule 16)."""
+        """Whether one person may be in both: confidential ones overlap unless proved disjoint,
+        others where the universe is the same (rule 16).
+        """
         if other.name == self.name:
             return True
         if other.name in self.disjoint_from or self.name in other.disjoint_from:
@@ -47,17 +54,18 @@ class Population:
 @dataclass(frozen=True, kw_only=True)
 class Reservation:
     """One release's charge."""
+
     release_id: str
     population: str
-    event: dpa.DpEvent     # the joint mechanism, canonical
+    event: dpa.DpEvent  # the joint mechanism, canonical
     source_label: str
-    rdp: float             # at the population's order
-    epsilon: float         # of the release alone, by PLD, at the population's delta
+    rdp: float  # at the population's order
+    epsilon: float  # of the release alone, by PLD, at the population's delta
     delta: float
-    entry: int             # number of the ledger's entry
+    entry: int  # number of the ledger's entry
     at: str
     by: str
-    entry_hash: str        # the ledger's head just after it
+    entry_hash: str  # the ledger's head just after it
     plan_sha256: str | None  # of the plan's canonical JSON; None where no plan was given
     cohorts: tuple[str, ...] = ()  # whose rows it opens; none: everybody's
 
@@ -65,17 +73,23 @@ class Reservation:
 @dataclass(frozen=True, kw_only=True)
 class Balance:
     """Where a population stands."""
+
     population: str
     order: int
-    spent_rdp: float             # of the cohort that was charged most
+    spent_rdp: float  # of the cohort that was charged most
     limit_rdp: float
-    epsilon_spent: float         # odometer: what the sum at the fixed order converts to; 0 before the first release. A true bound,
-                                 # but loose while little is spent: the conversion alone costs as much as many releases; see share_spent
+    # odometer: what the sum at the fixed order converts to; 0 before the first release. A true
+    # bound,
+    epsilon_spent: float
+    # but loose while little is spent: the conversion alone costs as
+    # much as many releases; see share_spent
     epsilon_total: float
     delta: float
-    n_releases: int              # charged, whatever became of them
-    more_like_last: int | None   # how many releases like the last one still fit; None before the first
-    spent_by_cohort: dict[str, float] = field(default_factory=dict)  # Renyi divergence; empty for a population without cohorts
+    n_releases: int  # charged, whatever became of them
+    # how many releases like the last one still fit; None before the first
+    more_like_last: int | None
+    # Renyi divergence; empty for a population without cohorts
+    spent_by_cohort: dict[str, float] = field(default_factory=dict)
 
     @property
     def share_spent(self) -> float:
@@ -86,6 +100,7 @@ class Balance:
 @dataclass(frozen=True, kw_only=True)
 class Quote:
     """What a release would cost. Nothing is recorded."""
+
     rdp: float
     epsilon: float
     left_rdp: float
@@ -99,9 +114,13 @@ def populations_in(entries: Sequence[Entry]) -> dict[str, Population]:
         if entry.kind == "opened":
             facts.pop("reason")
             facts |= {name: tuple(facts.get(name, ())) for name in ("disjoint_from", "cohorts")}
-            known[entry.population] = Population(name=entry.population, opened_epsilon=facts["epsilon"], **facts)
+            known[entry.population] = Population(
+                name=entry.population, opened_epsilon=facts["epsilon"], **facts
+            )
         elif entry.kind == "raised":
-            known[entry.population] = replace(known[entry.population], epsilon=facts["epsilon"], limit_rdp=facts["limit_rdp"])
+            known[entry.population] = replace(
+                known[entry.population], epsilon=facts["epsilon"], limit_rdp=facts["limit_rdp"]
+            )
     return known
 
 
@@ -109,31 +128,61 @@ def population_in(entries: Sequence[Entry], name: str) -> Population:
     """ValueError where it was never opened."""
     opened = populations_in(entries)
     if name not in opened:
-        raise ValueError(f"population {name} is not open in the ledger (open: {', '.join(sorted(opened)) or 'none'}); "
-                         "open it with `python -m pipeline ledger open`")
+        raise ValueError(
+            f"population {name} is not open in the ledger (open:"
+            f" {', '.join(sorted(opened)) or 'none'}); open it with `python -m pipeline ledger"
+            " open`"
+        )
     return opened[name]
 
 
 def reservations_in(entries: Sequence[Entry]) -> dict[str, Reservation]:
-    return {held.release_id: held for held in (reservation_of(entry) for entry in entries if entry.kind == "reserved")}
+    return {
+        held.release_id: held
+        for held in (reservation_of(entry) for entry in entries if entry.kind == "reserved")
+    }
 
 
 def reservation_of(entry: Entry) -> Reservation:
     facts = entry.facts
-    return Reservation(release_id=str(entry.release_id), population=entry.population, event=events.from_json(facts["event"]),
-                       source_label=facts["source_label"], rdp=facts["rdp"], epsilon=facts["epsilon"], delta=facts["delta"],
-                       entry=entry.number, at=entry.at, by=entry.by, entry_hash=entry.hash, plan_sha256=facts.get("plan_sha256"),
-                       cohorts=tuple(facts.get("cohorts", ())))
+    return Reservation(
+        release_id=str(entry.release_id),
+        population=entry.population,
+        event=events.from_json(facts["event"]),
+        source_label=facts["source_label"],
+        rdp=facts["rdp"],
+        epsilon=facts["epsilon"],
+        delta=facts["delta"],
+        entry=entry.number,
+        at=entry.at,
+        by=entry.by,
+        entry_hash=entry.hash,
+        plan_sha256=facts.get("plan_sha256"),
+        cohorts=tuple(facts.get("cohorts", ())),
+    )
 
 
 def began_in(entries: Sequence[Entry], release_id: str) -> str | None:
-    """The token with which its training began; `yes` for entries of before there were tokens, None where it has not begun."""
-    return next((str(entry.facts.get("token", "yes")) for entry in entries if entry.kind == "training" and entry.release_id == release_id), None)
+    """The token with which its training began; `yes` for entries of before there were tokens, None
+    where it has not begun.
+    """
+    return next(
+        (
+            str(entry.facts.get("token", "yes"))
+            for entry in entries
+            if entry.kind == "training" and entry.release_id == release_id
+        ),
+        None,
+    )
 
 
 def marks_in(entries: Sequence[Entry], population: str) -> list[str]:
     """What charges noted of the population's register of cohorts, oldest first."""
-    noted = (entry.facts.get("register") for entry in entries if entry.kind == "reserved" and entry.population == population)
+    noted = (
+        entry.facts.get("register")
+        for entry in entries
+        if entry.kind == "reserved" and entry.population == population
+    )
     return [str(mark) for mark in noted if mark]
 
 
@@ -141,7 +190,8 @@ WHOLE = ""  # the one cohort of a population without cohorts
 
 
 def spent_by_cohort(entries: Sequence[Entry], population: Population) -> dict[str, float]:
-    """Renyi divergence at the fixed order, summed over every charge of each cohort; from the mechanisms themselves, not from figures beside them.
+    """Renyi divergence at the fixed order, summed over every charge of each cohort; from the
+    mechanisms themselves, not from figures beside them.
 
     A charge that names no cohort is one of all of them.
     """
@@ -154,15 +204,21 @@ def spent_by_cohort(entries: Sequence[Entry], population: Population) -> dict[st
     return {cohort: math.fsum(listed) for cohort, listed in costs.items()}
 
 
-def spent_by(entries: Sequence[Entry], population: Population, cohorts: Sequence[str] = ()) -> float:
-    """Of the cohort that was charged most, among `cohorts` or all: a patient is in one cohort for life, so no patient's loss is larger."""
+def spent_by(
+    entries: Sequence[Entry], population: Population, cohorts: Sequence[str] = ()
+) -> float:
+    """Of the cohort that was charged most, among `cohorts` or all: a patient is in one cohort for
+    life, so no patient's loss is larger.
+    """
     spent = spent_by_cohort(entries, population)
     return max(spent[cohort] for cohort in cohorts or spent)
 
 
 @lru_cache(maxsize=4096)
 def _charge(content: str, order: int) -> tuple[float, tuple[str, ...]]:
-    """(cost, cohorts) of a charge. A pure function of the entry's words, remembered: each reservation adds up all of them anew."""
+    """(cost, cohorts) of a charge. A pure function of the entry's words, remembered: each
+    reservation adds up all of them anew.
+    """
     facts = json.loads(content)
     return accounting.rdp(events.from_json(facts["event"]), order), tuple(facts.get("cohorts", ()))
 

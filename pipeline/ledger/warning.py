@@ -1,4 +1,7 @@
-"""The warning that a population's budget runs low. It reads the ledger and the settings, never a row, and stops nothing."""
+"""The warning that a population's budget runs low. It reads the ledger and the settings, never a
+row, and stops nothing.
+"""
+
 from __future__ import annotations
 
 from typing import Any
@@ -8,29 +11,58 @@ from pipeline.params import PrivacyParams
 
 
 def after_charge(ledger: Ledger, held: Reservation, declared: PrivacyParams) -> dict[str, Any]:
-    """Where the people of a charge stand now: {population, share_left, more_like_this, warning}; the warning is None while all is well."""
-    opened, quoted = ledger.population(held.population), ledger.quote(held.population, held.event, held.cohorts)
+    """Where the people of a charge stand now: {population, share_left, more_like_this, warning};
+    the warning is None while all is well.
+    """
+    opened, quoted = (
+        ledger.population(held.population),
+        ledger.quote(held.population, held.event, held.cohorts),
+    )
     left = quoted.left_rdp / opened.limit_rdp
-    return {"population": held.population, "share_left": left, "more_like_this": quoted.how_many_fit,
-            "warning": low(opened, left, quoted.how_many_fit, declared, held.cohorts)}
+    return {
+        "population": held.population,
+        "share_left": left,
+        "more_like_this": quoted.how_many_fit,
+        "warning": low(opened, left, quoted.how_many_fit, declared, held.cohorts),
+    }
 
 
-def low(population: Population, left: float, more: int | None, declared: PrivacyParams, cohorts: tuple[str, ...] = ()) -> str | None:
+def low(
+    population: Population,
+    left: float,
+    more: int | None,
+    declared: PrivacyParams,
+    cohorts: tuple[str, ...] = (),
+) -> str | None:
     """What is low, where, and what to do; None where nothing is.
 
-    `left`: share of the budget, 0 to 1; `more`: releases like the last one that still fit, None before the first.
+    `left`: share of the budget, 0 to 1; `more`: releases like the last one that still fit, None
+    before the first.
     """
     if left >= declared.warn_below_share and (more is None or more >= declared.warn_below_releases):
         return None
-    fit = "" if more is None else f", and {more or 'no'} more release{'' if more == 1 else 's'} like the last one fit{'s' if more == 1 else ''}"
+    fit = (
+        ""
+        if more is None
+        else (
+            f", and {more or 'no'} more release{'' if more == 1 else 's'} like the last one"
+            f" fit{'s' if more == 1 else ''}"
+        )
+    )
     whose = f", cohorts {', '.join(cohorts)}," if cohorts else ""
-    return (f"the budget of population {population.name}{whose} runs low: {left:.1%} of epsilon {population.epsilon:g} at delta {population.delta:g} "
-            f"is left{fit}. What to do: draw further extracts from a published model (free); ask for less with --epsilon; {_raise(population)}. "
-            "`python -m pipeline budget-report` shows how it was spent")
+    return (
+        f"the budget of population {population.name}{whose} runs low: {left:.1%} of epsilon"
+        f" {population.epsilon:g} at delta {population.delta:g} is left{fit}. What to do: draw"
+        " further extracts from a published model (free); ask for less with --epsilon;"
+        f" {_raise(population)}. `python -m pipeline budget-report` shows how it was spent"
+    )
 
 
 def _raise(population: Population) -> str:
     if population.epsilon < population.ceiling_epsilon:
-        return (f"or have a custodian raise the budget, at most to its ceiling of {population.ceiling_epsilon:g} (`python -m pipeline ledger "
-                "raise`), which is a new and weaker statement")
+        return (
+            "or have a custodian raise the budget, at most to its ceiling of"
+            f" {population.ceiling_epsilon:g} (`python -m pipeline ledger raise`), which is a new"
+            " and weaker statement"
+        )
     return "the budget stands at its ceiling and cannot be raised"

@@ -1,4 +1,7 @@
-"""A declaration as plain values and back, so that a saved model carries the one it was trained with and needs no other file."""
+"""A declaration as plain values and back, so that a saved model carries the one it was trained with
+and needs no other file.
+"""
+
 from __future__ import annotations
 
 import types

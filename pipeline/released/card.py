@@ -1,4 +1,7 @@
-"""The data card: what an extract is, what it promises, and what it is not for. One set of facts, as JSON and in plain English."""
+"""The data card: what an extract is, what it promises, and what it is not for. One set of facts, as
+JSON and in plain English.
+"""
+
 from __future__ import annotations
 
 from typing import Any
@@ -8,54 +11,106 @@ from pipeline.schema.values import Schema
 NOT_FOR = "Not for clinical use, not for decisions about people, not a source of official figures."
 
 
-def facts(schema: Schema, *, release_id: str, source_label: str | None, rows: int, extract_date: str | None, code_version: str,
-          privacy: dict[str, Any], approval: dict[str, Any], drawn_from: str | None) -> dict[str, Any]:
-    """Everything the card says, from the declaration, the ledger and the run's params; no patient's row is looked at.
+def facts(
+    schema: Schema,
+    *,
+    release_id: str,
+    source_label: str | None,
+    rows: int,
+    extract_date: str | None,
+    code_version: str,
+    privacy: dict[str, Any],
+    approval: dict[str, Any],
+    drawn_from: str | None,
+) -> dict[str, Any]:
+    """Everything the card says, from the declaration, the ledger and the run's params; no patient's
+    row is looked at.
 
-    `privacy`: epsilon and delta of the release, mechanisms, and the population's balance and chain head, as the ledger gives them.
+    `privacy`: epsilon and delta of the release, mechanisms, and the population's balance and chain
+    head, as the ledger gives them.
     """
-    carried = [f"{table.file}.{column.name}" for table in schema.tables.values() for column in table.columns.values() if column.role == "carried"]
+    carried = [
+        f"{table.file}.{column.name}"
+        for table in schema.tables.values()
+        for column in table.columns.values()
+        if column.role == "carried"
+    ]
     return {
-        "release_id": release_id, "dataset": schema.dataset, "title": schema.title, "source": schema.source, "source_label": source_label,
-        "citation": schema.citation, "licence": schema.licence, "synthetic_patients": rows, "extract_date": extract_date,
-        "code_version": code_version, "drawn_from": drawn_from,
+        "release_id": release_id,
+        "dataset": schema.dataset,
+        "title": schema.title,
+        "source": schema.source,
+        "source_label": source_label,
+        "citation": schema.citation,
+        "licence": schema.licence,
+        "synthetic_patients": rows,
+        "extract_date": extract_date,
+        "code_version": code_version,
+        "drawn_from": drawn_from,
         "privacy": {
             "unit": "one patient with everything he or she has, in all tables",
-            "neighbours": "two populations that differ by adding or removing that patient (ADD_OR_REMOVE_ONE)",
+            "neighbours": (
+                "two populations that differ by adding or removing that patient (ADD_OR_REMOVE_ONE)"
+            ),
             **privacy,
         },
-        "public": ["the declaration: tables, columns, code lists, bounds and rules", "the source's label and extract date",
-                   "the settings of the run and every noise level", "the number of synthetic patients, which was chosen, not counted"],
+        "public": [
+            "the declaration: tables, columns, code lists, bounds and rules",
+            "the source's label and extract date",
+            "the settings of the run and every noise level",
+            "the number of synthetic patients, which was chosen, not counted",
+        ],
         "not_covered": _not_covered(schema),
         "empty_columns": carried,
         "approval": approval,
         "limits": _limits(schema),
-        "use": {"for": "code development, training, feasibility, method testing", "not_for": NOT_FOR},
+        "use": {
+            "for": "code development, training, feasibility, method testing",
+            "not_for": NOT_FOR,
+        },
     }
 
 
 def _not_covered(schema: Schema) -> list[str]:
     listed = [
-        "a custodian's refusal after reading the restricted report is a human decision outside the (epsilon, delta) statement",
+        (
+            "a custodian's refusal after reading the restricted report is a human decision outside"
+            " the (epsilon, delta) statement"
+        ),
         "floating-point and timing side channels of DP-SGD",
         "people who share data with the patient, such as relatives",
         "whoever may read the restricted zone",
         "what can be concluded about groups",
-        "a patient who stands in the source under two ids is protected as two; whether there are such was not published",
-        "rows found through a key that two patients of the source share count for both, and the rows of such patients are not independent; whether "
-        "there are such was not published",
+        (
+            "a patient who stands in the source under two ids is protected as two; whether there"
+            " are such was not published"
+        ),
+        (
+            "rows found through a key that two patients of the source share count for both, and the"
+            " rows of such patients are not independent; whether there are such was not published"
+        ),
     ]
     if schema.population.kind == "simulated":
-        listed.append("the source is simulated: no real patient is in it, and the guarantee is shown for practice")
+        listed.append(
+            "the source is simulated: no real patient is in it, and the guarantee is shown for"
+            " practice"
+        )
     return listed
 
 
 def _limits(schema: Schema) -> list[str]:
-    limits = ["noise makes small groups unreliable: read nothing from cells below 50 patients",
-              "confidence intervals computed as if these were real rows are too narrow"]
+    limits = [
+        "noise makes small groups unreliable: read nothing from cells below 50 patients",
+        "confidence intervals computed as if these were real rows are too narrow",
+    ]
     if schema.events is not None:
-        limits += [f"a pathway holds at most {schema.events.max_events} events",
-                   "details below the declared events (drug rows, radiotherapy fractions, dates of decision) are rebuilt by public rules"]
+        limits += [
+            f"a pathway holds at most {schema.events.max_events} events",
+            (
+                "details below the declared events (drug rows, radiotherapy fractions, dates of"
+                " decision) are rebuilt by public rules"
+            ),
+        ]
     return limits
 
 
@@ -63,35 +118,86 @@ def markdown(card: dict[str, Any]) -> str:
     """The card for people."""
     privacy = card["privacy"]
     lines = [
-        f"# {card['title']}: synthetic extract {card['release_id']}", "",
-        f"{card['synthetic_patients']:,} synthetic patients. **No row is a real patient.** {NOT_FOR}", "",
-        "## What it is", "",
+        f"# {card['title']}: synthetic extract {card['release_id']}",
+        "",
+        (
+            f"{card['synthetic_patients']:,} synthetic patients. **No row is a real patient.**"
+            f" {NOT_FOR}"
+        ),
+        "",
+        "## What it is",
+        "",
         f"Rows drawn from a model that was trained with differential privacy on: {card['source']}"
-        + (f" (state of the source: {card['source_label']})." if card["source_label"] else "."), "",
-        f"Made for {card['use']['for']}.", "",
+        + (f" (state of the source: {card['source_label']})." if card["source_label"] else "."),
+        "",
+        f"Made for {card['use']['for']}.",
+        "",
     ]
     if card["drawn_from"]:
-        lines += [f"This extract was drawn from the published model of release `{card['drawn_from']}`: nothing was charged for it.", ""]
+        lines += [
+            (
+                "This extract was drawn from the published model of release"
+                f" `{card['drawn_from']}`: nothing was charged for it."
+            ),
+            "",
+        ]
     lines += [
-        "## The guarantee", "",
-        f"Protected is {privacy['unit']}. Whoever sees this extract, and whatever else he or she knows, learns nearly the same as if any one "
-        f"patient had not been in the source: the chance of any conclusion changes by a factor of at most e^{privacy['epsilon']:.3g}, "
-        f"up to a probability of {privacy['delta']:.0e}.", "",
-        "| | |", "|---|---|",
-        f"| epsilon of this release | {privacy['epsilon']:.4g} |", f"| delta (of the population's whole life) | {privacy['delta']:.0e} |",
-        f"| neighbours | {privacy['neighbours']} |", f"| population | {privacy['population']}: {privacy['universe']} |",
-        f"| spent by all releases so far | {privacy['share_spent']:.1%} of the budget of epsilon {privacy['epsilon_total']:.4g} |",
-        f"| the budget | {_budget(privacy)} |", *_others(privacy),
-        f"| ledger entry, chain head | {privacy['ledger_entry']}, `{privacy['chain_head']}` |", "",
-        "### What ran", "", "| mechanism | times | noise |", "|---|---|---|",
-        *[f"| {name} | {times:,} | {noise} |" for name, times, noise in _grouped(privacy["mechanisms"])], "",
-        "### What is public", "", *[f"- {item}" for item in card["public"]], "",
-        "### What the guarantee does not cover", "", *[f"- {item}" for item in card["not_covered"]], "",
-        "## Known limits", "", *[f"- {item}" for item in card["limits"]], "",
-        "## Approval", "", _approval(card["approval"]), "",
+        "## The guarantee",
+        "",
+        (
+            f"Protected is {privacy['unit']}. Whoever sees this extract, and whatever else he or"
+            " she knows, learns nearly the same as if any one patient had not been in the source:"
+            " the chance of any conclusion changes by a factor of at most"
+            f" e^{privacy['epsilon']:.3g}, up to a probability of {privacy['delta']:.0e}."
+        ),
+        "",
+        "| | |",
+        "|---|---|",
+        f"| epsilon of this release | {privacy['epsilon']:.4g} |",
+        f"| delta (of the population's whole life) | {privacy['delta']:.0e} |",
+        f"| neighbours | {privacy['neighbours']} |",
+        f"| population | {privacy['population']}: {privacy['universe']} |",
+        (
+            f"| spent by all releases so far | {privacy['share_spent']:.1%} of the budget of"
+            f" epsilon {privacy['epsilon_total']:.4g} |"
+        ),
+        f"| the budget | {_budget(privacy)} |",
+        *_others(privacy),
+        f"| ledger entry, chain head | {privacy['ledger_entry']}, `{privacy['chain_head']}` |",
+        "",
+        "### What ran",
+        "",
+        "| mechanism | times | noise |",
+        "|---|---|---|",
+        *[
+            f"| {name} | {times:,} | {noise} |"
+            for name, times, noise in _grouped(privacy["mechanisms"])
+        ],
+        "",
+        "### What is public",
+        "",
+        *[f"- {item}" for item in card["public"]],
+        "",
+        "### What the guarantee does not cover",
+        "",
+        *[f"- {item}" for item in card["not_covered"]],
+        "",
+        "## Known limits",
+        "",
+        *[f"- {item}" for item in card["limits"]],
+        "",
+        "## Approval",
+        "",
+        _approval(card["approval"]),
+        "",
     ]
     if card["empty_columns"]:
-        lines += ["## Columns that are always empty here", "", ", ".join(f"`{name}`" for name in card["empty_columns"]), ""]
+        lines += [
+            "## Columns that are always empty here",
+            "",
+            ", ".join(f"`{name}`" for name in card["empty_columns"]),
+            "",
+        ]
     for name in ("citation", "licence"):
         if card[name]:
             lines += [f"{name.capitalize()}: {card[name]}", ""]
@@ -99,17 +205,40 @@ def markdown(card: dict[str, Any]) -> str:
 
 
 def _budget(privacy: dict[str, Any]) -> str:
-    raised = "" if privacy["epsilon_total"] == privacy["epsilon_opened"] else f", opened at {privacy['epsilon_opened']:.4g} and raised since"
-    return f"epsilon {privacy['epsilon_total']:.4g}{raised}; it may be raised to {privacy['epsilon_ceiling']:.4g} and never above"
+    raised = (
+        ""
+        if privacy["epsilon_total"] == privacy["epsilon_opened"]
+        else f", opened at {privacy['epsilon_opened']:.4g} and raised since"
+    )
+    return (
+        f"epsilon {privacy['epsilon_total']:.4g}{raised}; it may be raised to"
+        f" {privacy['epsilon_ceiling']:.4g} and never above"
+    )
 
 
 def _others(privacy: dict[str, Any]) -> list[str]:
-    """Whose budgets add up with this one, and whose rows were opened, where there is something to say."""
+    """Whose budgets add up with this one, and whose rows were opened, where there is something to
+    say.
+    """
     others = [name for name in privacy["overlapping_populations"] if name != privacy["population"]]
-    together = (f"epsilon {privacy['epsilon_total_of_overlapping']:.4g} (at most {privacy['epsilon_ceiling_of_overlapping']:.4g} if raised), "
-                f"delta {privacy['delta_total_of_overlapping']:.0e}")
-    lines = [f"| populations that may hold the same patients | {', '.join(others)}: together with this one {together} |"] if others else []
-    return lines + ([f"| cohorts whose rows were opened | {', '.join(privacy['cohorts'])} |"] if privacy["cohorts"] else [])
+    together = (
+        f"epsilon {privacy['epsilon_total_of_overlapping']:.4g} (at most"
+        f" {privacy['epsilon_ceiling_of_overlapping']:.4g} if raised), delta"
+        f" {privacy['delta_total_of_overlapping']:.0e}"
+    )
+    lines = (
+        [
+            f"| populations that may hold the same patients | {', '.join(others)}: together with"
+            f" this one {together} |"
+        ]
+        if others
+        else []
+    )
+    return lines + (
+        [f"| cohorts whose rows were opened | {', '.join(privacy['cohorts'])} |"]
+        if privacy["cohorts"]
+        else []
+    )
 
 
 def _grouped(mechanisms: list[dict[str, Any]]) -> list[tuple[str, int, str]]:
@@ -117,7 +246,9 @@ def _grouped(mechanisms: list[dict[str, Any]]) -> list[tuple[str, int, str]]:
     grouped: dict[str, list[dict[str, Any]]] = {}
     for one in mechanisms:
         grouped.setdefault(one["mechanism"], []).append(one)
-    return [(name, sum(one["times"] for one in ones), _noise(ones)) for name, ones in grouped.items()]
+    return [
+        (name, sum(one["times"] for one in ones), _noise(ones)) for name, ones in grouped.items()
+    ]
 
 
 def _noise(ones: list[dict[str, Any]]) -> str:

@@ -1,4 +1,7 @@
-"""The data dictionary and the lookups of an extract, written from the declaration and the public code lists."""
+"""The data dictionary and the lookups of an extract, written from the declaration and the public
+code lists.
+"""
+
 from __future__ import annotations
 
 import csv
@@ -8,9 +11,25 @@ from pathlib import Path
 from pipeline.schema import codes
 from pipeline.schema.values import Column, Schema
 
-FIELDS = ("table", "column", "kind", "in_this_extract", "values", "unit", "missing_allowed", "lookup", "made_by", "source", "description")
-MADE = {"modelled": "learned with differential privacy", "rebuilt": "rebuilt by a public rule", "key": "fresh key, of no real record",
-        "carried": "empty: this column never leaves the registry"}
+FIELDS = (
+    "table",
+    "column",
+    "kind",
+    "in_this_extract",
+    "values",
+    "unit",
+    "missing_allowed",
+    "lookup",
+    "made_by",
+    "source",
+    "description",
+)
+MADE = {
+    "modelled": "learned with differential privacy",
+    "rebuilt": "rebuilt by a public rule",
+    "key": "fresh key, of no real record",
+    "carried": "empty: this column never leaves the registry",
+}
 
 
 def write_dictionary(schema: Schema, out: Path) -> None:
@@ -24,9 +43,19 @@ def write_dictionary(schema: Schema, out: Path) -> None:
 
 
 def _line(table: str, column: Column) -> dict[str, str]:
-    return {"table": table, "column": column.header or column.name, "kind": column.kind, "in_this_extract": MADE[column.role],
-            "values": _values(column), "unit": column.unit or "", "missing_allowed": "yes" if column.nullable else "no",
-            "lookup": column.lookup or "", "made_by": column.rule or "", "source": column.source or "", "description": column.description or ""}
+    return {
+        "table": table,
+        "column": column.header or column.name,
+        "kind": column.kind,
+        "in_this_extract": MADE[column.role],
+        "values": _values(column),
+        "unit": column.unit or "",
+        "missing_allowed": "yes" if column.nullable else "no",
+        "lookup": column.lookup or "",
+        "made_by": column.rule or "",
+        "source": column.source or "",
+        "description": column.description or "",
+    }
 
 
 def _values(column: Column) -> str:
@@ -46,7 +75,12 @@ def _day(days: float) -> date:
 def write_lookups(schema: Schema, folder: Path) -> None:
     """`<lookup>.csv` (Code, Description) for every code list that a column names."""
     folder.mkdir(parents=True, exist_ok=True)
-    names = {column.lookup for table in schema.tables.values() for column in table.columns.values() if column.lookup}
+    names = {
+        column.lookup
+        for table in schema.tables.values()
+        for column in table.columns.values()
+        if column.lookup
+    }
     for name in sorted(names):
         with (folder / f"{name}.csv").open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file)

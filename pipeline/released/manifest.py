@@ -1,4 +1,7 @@
-"""The manifest of a release: every file with its checksum, and lineage by random ids. Nothing in it measures restricted data."""
+"""The manifest of a release: every file with its checksum, and lineage by random ids. Nothing in it
+measures restricted data.
+"""
+
 from __future__ import annotations
 
 import hashlib
@@ -18,7 +21,14 @@ def sha256(path: Path) -> str:
 def describe_files(folder: Path) -> list[dict[str, Any]]:
     """Path, bytes and SHA-256 of every file below `folder` but the manifest, sorted by path."""
     paths = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != NAME)
-    return [{"path": path.relative_to(folder).as_posix(), "bytes": path.stat().st_size, "sha256": sha256(path)} for path in paths]
+    return [
+        {
+            "path": path.relative_to(folder).as_posix(),
+            "bytes": path.stat().st_size,
+            "sha256": sha256(path),
+        }
+        for path in paths
+    ]
 
 
 def write(folder: Path, facts: dict[str, Any]) -> None:
@@ -29,16 +39,29 @@ def write(folder: Path, facts: dict[str, Any]) -> None:
 def read(folder: Path) -> dict[str, Any]:
     manifest = files.read_json(folder / NAME)
     if manifest is None:
-        raise ValueError(f"{folder.name}: there is no {NAME}; this is not a release, or an unfinished one")
+        raise ValueError(
+            f"{folder.name}: there is no {NAME}; this is not a release, or an unfinished one"
+        )
     return manifest
 
 
 def differences(folder: Path) -> list[str]:
-    """What does not fit the manifest: files missing, changed, or not listed. Empty for a sound release."""
+    """What does not fit the manifest: files missing, changed, or not listed. Empty for a sound
+    release.
+    """
     listed = {entry["path"]: entry for entry in read(folder)["files"]}
     present = {entry["path"]: entry for entry in describe_files(folder)}
-    missing = [f"{path}: is in the manifest and not in the release" for path in sorted(listed.keys() - present.keys())]
-    extra = [f"{path}: is in the release and not in the manifest" for path in sorted(present.keys() - listed.keys())]
-    changed = [f"{path}: does not have the checksum in the manifest" for path in sorted(listed.keys() & present.keys())
-               if listed[path]["sha256"] != present[path]["sha256"]]
+    missing = [
+        f"{path}: is in the manifest and not in the release"
+        for path in sorted(listed.keys() - present.keys())
+    ]
+    extra = [
+        f"{path}: is in the release and not in the manifest"
+        for path in sorted(present.keys() - listed.keys())
+    ]
+    changed = [
+        f"{path}: does not have the checksum in the manifest"
+        for path in sorted(listed.keys() & present.keys())
+        if listed[path]["sha256"] != present[path]["sha256"]
+    ]
     return missing + extra + changed

@@ -1,4 +1,7 @@
-"""What the ledger says of a release, in the words of the card. Row-free: mechanisms, noise and sums, no result."""
+"""What the ledger says of a release, in the words of the card. Row-free: mechanisms, noise and
+sums, no result.
+"""
+
 from __future__ import annotations
 
 from typing import Any
@@ -12,32 +15,52 @@ from pipeline.ledger import Ledger
 
 
 def privacy_facts(ledger: Ledger, release_id: str) -> dict[str, Any]:
-    """Epsilon and delta of the release that was charged, its mechanisms, the balance, the overlap and the chain's head.
+    """Epsilon and delta of the release that was charged, its mechanisms, the balance, the overlap
+    and the chain's head.
 
     Raises ValueError where the release was never charged.
     """
     held = ledger.reservation(release_id)
     if held is None:
-        raise ValueError(f"{release_id} is not in the ledger: nothing was charged for it, so nothing may leave")
+        raise ValueError(
+            f"{release_id} is not in the ledger: nothing was charged for it, so nothing may leave"
+        )
     population, balance = ledger.population(held.population), ledger.balance(held.population)
     overlapping = ledger.overlapping(held.population)
     return {
-        "epsilon": held.epsilon, "delta": held.delta, "mechanisms": mechanisms(held.event),
-        "population": population.name, "universe": population.universe, "epsilon_spent": balance.epsilon_spent, "share_spent": balance.share_spent,
-        "epsilon_total": balance.epsilon_total, "epsilon_opened": population.opened_epsilon, "epsilon_ceiling": population.ceiling_epsilon,
-        "cohorts": list(held.cohorts), "releases_charged": balance.n_releases, "renyi_order": balance.order,
+        "epsilon": held.epsilon,
+        "delta": held.delta,
+        "mechanisms": mechanisms(held.event),
+        "population": population.name,
+        "universe": population.universe,
+        "epsilon_spent": balance.epsilon_spent,
+        "share_spent": balance.share_spent,
+        "epsilon_total": balance.epsilon_total,
+        "epsilon_opened": population.opened_epsilon,
+        "epsilon_ceiling": population.ceiling_epsilon,
+        "cohorts": list(held.cohorts),
+        "releases_charged": balance.n_releases,
+        "renyi_order": balance.order,
         "overlapping_populations": [p.name for p in overlapping],
         "epsilon_total_of_overlapping": sum(p.epsilon for p in overlapping),
         "epsilon_ceiling_of_overlapping": sum(p.ceiling_epsilon for p in overlapping),
         "delta_total_of_overlapping": sum(p.delta for p in overlapping),
-        "ledger_entry": held.entry, "chain_head": ledger.head(),
+        "ledger_entry": held.entry,
+        "chain_head": ledger.head(),
     }
 
 
 def published_heads(home: Home) -> dict[str, str]:
-    """{where: head of the chain} of every card published here: where the ledger lacks one, it was cut off or rolled back."""
-    cards = sorted(path for path in home.published.glob("*/card.json") if not path.parent.name.startswith("."))
-    return {f"the card of {path.parent.name}": str(files.read_json(path)["privacy"]["chain_head"]) for path in cards}
+    """{where: head of the chain} of every card published here: where the ledger lacks one, it was
+    cut off or rolled back.
+    """
+    cards = sorted(
+        path for path in home.published.glob("*/card.json") if not path.parent.name.startswith(".")
+    )
+    return {
+        f"the card of {path.parent.name}": str(files.read_json(path)["privacy"]["chain_head"])
+        for path in cards
+    }
 
 
 def mechanisms(event: dpa.DpEvent) -> list[dict[str, Any]]:
@@ -47,9 +70,17 @@ def mechanisms(event: dpa.DpEvent) -> list[dict[str, Any]]:
 
 def _described(leaf: dpa.DpEvent, times: int) -> dict[str, Any]:
     if isinstance(leaf, DiscreteGaussianDpEvent):
-        return {"mechanism": "counts with discrete Gaussian noise", "times": times, "noise": f"sigma {leaf.sigma:g}", "sigma": leaf.sigma}
+        return {
+            "mechanism": "counts with discrete Gaussian noise",
+            "times": times,
+            "noise": f"sigma {leaf.sigma:g}",
+            "sigma": leaf.sigma,
+        }
     if isinstance(leaf, dpa.PoissonSampledDpEvent):
         chance, multiplier = leaf.sampling_probability, leaf.event.noise_multiplier
-        return {"mechanism": "DP-SGD step on a Poisson sample of patients", "times": times,
-                "noise": f"noise multiplier {multiplier:.4g}, sampling probability {chance:.4g}"}
+        return {
+            "mechanism": "DP-SGD step on a Poisson sample of patients",
+            "times": times,
+            "noise": f"noise multiplier {multiplier:.4g}, sampling probability {chance:.4g}",
+        }
     return {"mechanism": type(leaf).__name__, "times": times, "noise": str(leaf)}

@@ -1,4 +1,7 @@
-"""Stage sample: draws synthetic patients from the released model and writes them as the extract. Free: it reads no patient's row."""
+"""Stage sample: draws synthetic patients from the released model and writes them as the extract.
+Free: it reads no patient's row.
+"""
+
 from __future__ import annotations
 
 import logging
@@ -20,27 +23,51 @@ from pipeline.schema.values import Schema
 logger = logging.getLogger(__name__)
 
 
-def draw(schema: Schema, synthesizer: Synthesizer, n_synthetic: int, seed: int, partition_rows: int,
-         extract_date: date | None) -> Iterator[tuple[pl.DataFrame, pl.DataFrame | None, dict[str, pl.DataFrame]]]:
-    """(patients, events, tables) of each partition, the log as its tables can tell it. The same arguments give the same rows."""
-    for patients, events in synthesizer.sample(n_synthetic, seed=seed, partition_rows=partition_rows):
+def draw(
+    schema: Schema,
+    synthesizer: Synthesizer,
+    n_synthetic: int,
+    seed: int,
+    partition_rows: int,
+    extract_date: date | None,
+) -> Iterator[tuple[pl.DataFrame, pl.DataFrame | None, dict[str, pl.DataFrame]]]:
+    """(patients, events, tables) of each partition, the log as its tables can tell it. The same
+    arguments give the same rows.
+    """
+    for patients, events in synthesizer.sample(
+        n_synthetic, seed=seed, partition_rows=partition_rows
+    ):
         patients, events = canonical(schema, patients, events, extract_date=extract_date)
         yield patients, events, to_tables(schema, patients, events, extract_date=extract_date)
 
 
 def run(workspace: Workspace, params: Params, schema: Schema) -> None:
-    """Writes `released/synthetic` and `released/extract`, partition by partition, each to a temporary name first."""
+    """Writes `released/synthetic` and `released/extract`, partition by partition, each to a
+    temporary name first.
+    """
     released = workspace.released
-    synthetic, extract = released.synthetic.with_suffix(".tmp"), released.extract.with_suffix(".tmp")
+    synthetic, extract = (
+        released.synthetic.with_suffix(".tmp"),
+        released.extract.with_suffix(".tmp"),
+    )
     for folder in (synthetic, extract):
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
     synthesizer = Synthesizer.load(released.model)
     n_synthetic, done = params.release.rows, 0
-    patient_part, event_part = ParquetPart(synthetic / "patients.parquet"), ParquetPart(synthetic / "events.parquet")
+    patient_part, event_part = (
+        ParquetPart(synthetic / "patients.parquet"),
+        ParquetPart(synthetic / "events.parquet"),
+    )
     with TableWriter(schema, extract) as writer:
-        for patients, events, tables in draw(schema, synthesizer, n_synthetic, params.sample.seed, params.sample.partition_rows,
-                                             params.release.extract_date):
+        for patients, events, tables in draw(
+            schema,
+            synthesizer,
+            n_synthetic,
+            params.sample.seed,
+            params.sample.partition_rows,
+            params.release.extract_date,
+        ):
             patient_part.write(patients)
             if events is not None:
                 event_part.write(events)

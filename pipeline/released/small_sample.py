@@ -1,4 +1,7 @@
-"""A small sample beside the extract, for a first look: the first synthetic patients, whose order carries no meaning."""
+"""A small sample beside the extract, for a first look: the first synthetic patients, whose order
+carries no meaning.
+"""
+
 from __future__ import annotations
 
 from datetime import date
@@ -11,10 +14,20 @@ from pipeline.released.writers import TableWriter
 from pipeline.schema.values import Schema
 
 
-def write_small_sample(schema: Schema, synthetic: Path, out: Path, n_patients: int, extract_date: date | None) -> None:
-    """The tables of at most `n_patients` synthetic patients, below `out`, in the extract's own forms."""
+def write_small_sample(
+    schema: Schema, synthetic: Path, out: Path, n_patients: int, extract_date: date | None
+) -> None:
+    """The tables of at most `n_patients` synthetic patients, below `out`, in the extract's own
+    forms.
+    """
     patients = pl.read_parquet(synthetic / "patients.parquet").head(n_patients)
     events_path = synthetic / "events.parquet"
-    events = pl.read_parquet(events_path).join(patients.select("patient_id"), on="patient_id", how="semi") if events_path.exists() else None
+    events = (
+        pl.read_parquet(events_path).join(
+            patients.select("patient_id"), on="patient_id", how="semi"
+        )
+        if events_path.exists()
+        else None
+    )
     with TableWriter(schema, out) as writer:
         writer.write(to_tables(schema, patients, events, extract_date=extract_date))

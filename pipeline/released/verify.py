@@ -1,4 +1,7 @@
-"""Checks a published release again: its files, its tag, its entry in the ledger, and that its model gives its extract."""
+"""Checks a published release again: its files, its tag, its entry in the ledger, and that its model
+gives its extract.
+"""
+
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
@@ -32,14 +35,24 @@ class Check:
 
 
 def verify(home: Home, release_id: str) -> list[Check]:
-    """All checks, in order; none hides another. Raises ValueError where there is no such release."""
+    """All checks, in order; none hides another. Raises ValueError where there is no such
+    release.
+    """
     folder = home.published / release_id
     if not folder.is_dir():
-        raise ValueError(f"{release_id} is not published here: there is no {folder.name} among the extracts; see `python -m pipeline status`")
-    return [Check(question, _fault(ask, home, folder, release_id)) for question, ask in QUESTIONS.items()]
+        raise ValueError(
+            f"{release_id} is not published here: there is no {folder.name} among the extracts; see"
+            " `python -m pipeline status`"
+        )
+    return [
+        Check(question, _fault(ask, home, folder, release_id))
+        for question, ask in QUESTIONS.items()
+    ]
 
 
-def _fault(ask: Callable[[Home, Path, str], Iterator[str]], home: Home, folder: Path, release_id: str) -> str:
+def _fault(
+    ask: Callable[[Home, Path, str], Iterator[str]], home: Home, folder: Path, release_id: str
+) -> str:
     try:
         return "; ".join(ask(home, folder, release_id))
     except (ValueError, RuntimeError, OSError, KeyError) as error:
@@ -54,7 +67,9 @@ def _tag(home: Home, folder: Path, release_id: str) -> Iterator[str]:
     if not version_stores.is_tagged(home.released_registry, release_id):
         yield "there is no such tag in the released registry"
         return
-    said = version_stores.git("tag", "--list", "--format=%(contents)", release_id, cwd=home.released_registry)
+    said = version_stores.git(
+        "tag", "--list", "--format=%(contents)", release_id, cwd=home.released_registry
+    )
     if manifest.sha256(folder / manifest.NAME) not in said:
         yield "the tag names another manifest"
 
@@ -69,7 +84,9 @@ def _ledger(home: Home, folder: Path, release_id: str) -> Iterator[str]:
         return
     if ledger.state(charged) != "released":
         yield f"{charged} is {ledger.state(charged)} in the ledger"
-    if (held.epsilon, held.delta, held.entry) != tuple(card["privacy"][name] for name in ("epsilon", "delta", "ledger_entry")):
+    if (held.epsilon, held.delta, held.entry) != tuple(
+        card["privacy"][name] for name in ("epsilon", "delta", "ledger_entry")
+    ):
         yield "the card and the ledger differ in epsilon, delta or entry"
 
 
@@ -85,16 +102,31 @@ def _columns(_: Home, folder: Path, __: str) -> Iterator[str]:
 
 
 def _redraw(_: Home, folder: Path, __: str) -> Iterator[str]:
-    """The first partition, drawn again from the released model with the manifest's seed, is what the extract begins with."""
+    """The first partition, drawn again from the released model with the manifest's seed, is what
+    the extract begins with.
+    """
     schema, card = read_schema(folder / "dataset.yaml"), files.read_json(folder / "card.json")
     partition_rows = int(manifest.read(folder)["partition_rows"])
     last_day = date.fromisoformat(card["extract_date"]) if card["extract_date"] else None
-    partitions = draw(schema, Synthesizer.load(folder / "model"), card["synthetic_patients"], manifest.read(folder)["seed"], partition_rows, last_day)
+    partitions = draw(
+        schema,
+        Synthesizer.load(folder / "model"),
+        card["synthetic_patients"],
+        manifest.read(folder)["seed"],
+        partition_rows,
+        last_day,
+    )
     tables = next(partitions)[2]
     for name, table in tables.items():
         declared = schema.tables[name]
-        published = pl.read_parquet(folder / "extract" / "parquet" / f"{declared.file}.parquet", n_rows=len(table))
-        again = table.select(pl.col(column).alias(header) for column, header in headers(declared).items() if column in table.columns)
+        published = pl.read_parquet(
+            folder / "extract" / "parquet" / f"{declared.file}.parquet", n_rows=len(table)
+        )
+        again = table.select(
+            pl.col(column).alias(header)
+            for column, header in headers(declared).items()
+            if column in table.columns
+        )
         if not again.equals(published):
             yield f"{declared.file}: the model and the seed give other rows"
 
@@ -106,4 +138,3 @@ QUESTIONS: dict[str, Callable[[Home, Path, str], Iterator[str]]] = {
     "the tables have the declared columns": _columns,
     "the released model gives this extract": _redraw,
 }
-

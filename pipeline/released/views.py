@@ -1,4 +1,7 @@
-"""SQL views of a registry extract, for people who do not want to write the joins (domain.md section 7)."""
+"""SQL views of a registry extract, for people who do not want to write the joins (domain.md section
+7).
+"""
+
 from __future__ import annotations
 
 from pipeline.schema.values import Schema
@@ -11,7 +14,8 @@ V_SURVIVAL = """
     FROM sim_av_tumour t JOIN sim_av_patient p USING (PATIENTID)
 """
 
-# The windows in which a treatment counts are those of NDRS in outline: from 31 days before to 365 days after diagnosis.
+# The windows in which a treatment counts are those of NDRS in outline: from 31 days before to 365
+# days after diagnosis.
 V_TREATMENT_FLAGS = """
     SELECT t.PATIENTID, t.TUMOURID, t.SITE_ICD10_O2_3CHAR, t.STAGE_BEST,
            coalesce(t.DATE_FIRST_SURGERY BETWEEN t.DIAGNOSISDATEBEST - 31 AND t.DIAGNOSISDATEBEST + 365, false) AS surgery,
@@ -46,4 +50,8 @@ def views(schema: Schema) -> dict[str, str]:
     """View name -> query. Only the registry layout has the tables that they join."""
     if schema.layout != "registry":
         return {}
-    return {"v_survival": V_SURVIVAL, "v_treatment_flags": V_TREATMENT_FLAGS, "v_pathway": V_PATHWAY}
+    return {
+        "v_survival": V_SURVIVAL,
+        "v_treatment_flags": V_TREATMENT_FLAGS,
+        "v_pathway": V_PATHWAY,
+    }

@@ -1,4 +1,7 @@
-"""Writes tables partition by partition: CSV as researchers read it, Parquet with types, one DuckDB file with views."""
+"""Writes tables partition by partition: CSV as researchers read it, Parquet with types, one DuckDB
+file with views.
+"""
+
 from __future__ import annotations
 
 from collections.abc import Mapping
@@ -13,7 +16,9 @@ from pipeline.schema.values import Schema, Table
 
 
 def headers(table: Table) -> dict[str, str]:
-    """Column name -> name in the source's files, so that code written on an extract runs on the source unchanged."""
+    """Column name -> name in the source's files, so that code written on an extract runs on the
+    source unchanged.
+    """
     return {name: column.header or name for name, column in table.columns.items()}
 
 
@@ -28,7 +33,9 @@ class ParquetPart:
         table = frame.to_arrow(compat_level=pl.CompatLevel.oldest())
         if self._writer is None:
             self._writer = pq.ParquetWriter(self._path, table.schema, compression="zstd")
-        self._writer.write_table(table.cast(self._writer.schema) if table.schema != self._writer.schema else table)
+        self._writer.write_table(
+            table.cast(self._writer.schema) if table.schema != self._writer.schema else table
+        )
 
     def close(self) -> None:
         if self._writer is not None:
@@ -36,7 +43,9 @@ class ParquetPart:
 
 
 class TableWriter:
-    """The tables of an extract below `folder`: `csv/<file>.csv` and `parquet/<file>.parquet`. Use as a context manager."""
+    """The tables of an extract below `folder`: `csv/<file>.csv` and `parquet/<file>.parquet`. Use
+    as a context manager.
+    """
 
     def __init__(self, schema: Schema, folder: Path):
         self._schema, self._folder = schema, folder
@@ -47,31 +56,48 @@ class TableWriter:
     def write(self, tables: Mapping[str, pl.DataFrame]) -> None:
         for name, frame in tables.items():
             declared = self._schema.tables[name]
-            named = frame.select(pl.col(column).alias(header) for column, header in headers(declared).items() if column in frame.columns)
+            named = frame.select(
+                pl.col(column).alias(header)
+                for column, header in headers(declared).items()
+                if column in frame.columns
+            )
             first = name not in self._parts
             if first:
-                self._parts[name] = ParquetPart(self._folder / "parquet" / f"{declared.file}.parquet")
+                self._parts[name] = ParquetPart(
+                    self._folder / "parquet" / f"{declared.file}.parquet"
+                )
             self._parts[name].write(named)
-            with (self._folder / "csv" / f"{declared.file}.csv").open("wb" if first else "ab") as file:
+            with (self._folder / "csv" / f"{declared.file}.csv").open(
+                "wb" if first else "ab"
+            ) as file:
                 named.write_csv(file, include_header=first, date_format="%Y-%m-%d")
 
     def __enter__(self) -> TableWriter:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         for part in self._parts.values():
             part.close()
 
 
 def write_database(schema: Schema, parquet: Path, out: Path, views: Mapping[str, str]) -> None:
-    """One DuckDB file with a table per Parquet file below `parquet`, and the views. Written to a temporary name, then renamed."""
+    """One DuckDB file with a table per Parquet file below `parquet`, and the views. Written to a
+    temporary name, then renamed.
+    """
     temporary = out.with_suffix(".tmp")
     temporary.unlink(missing_ok=True)
     with duckdb.connect(str(temporary)) as database:
         for table in schema.tables.values():
             path = parquet / f"{table.file}.parquet"
             if path.exists():
-                database.execute(f'CREATE TABLE "{table.file}" AS SELECT * FROM read_parquet(?)', [str(path)])
+                database.execute(
+                    f'CREATE TABLE "{table.file}" AS SELECT * FROM read_parquet(?)', [str(path)]
+                )
         for name, query in views.items():
             database.execute(f"CREATE VIEW {name} AS {query}")
     temporary.replace(out)

@@ -1,8 +1,11 @@
-"""Records who let a release out: a person, by Airflow's approval task or at the terminal, or the run itself for simulated and public data.
+"""Records who let a release out: a person, by Airflow's approval task or at the terminal, or the
+run itself for simulated and public data.
 
-A custodian who has read the restricted report makes a decision that the (epsilon, delta) statement does not cover
-(privacy_rules.md 4). Reasons stay in the restricted zone; a refused attempt stays charged.
+A custodian who has read the restricted report makes a decision that the (epsilon, delta) statement
+does not cover (privacy_rules.md 4). Reasons stay in the restricted zone; a refused attempt stays
+charged.
 """
+
 from __future__ import annotations
 
 import getpass
@@ -24,18 +27,23 @@ from pipeline.schema.values import Schema
 
 log = logging.getLogger(__name__)
 
-ANSWER_VARIABLE = "SYNDASERA_ANSWER"        # what the approval task in Airflow was told: Approve or Reject
+# what the approval task in Airflow was told: Approve or Reject
+ANSWER_VARIABLE = "SYNDASERA_ANSWER"
 ANSWERED_BY_VARIABLE = "SYNDASERA_ANSWERED_BY"
 SELF_APPROVING = ("simulated", "public")
 
 
 class NotApproved(Exception):
-    """The release was refused, or nobody was there to approve it. What it was charged stays charged."""
+    """The release was refused, or nobody was there to approve it. What it was charged stays
+    charged.
+    """
 
 
 @dataclass(frozen=True, kw_only=True)
 class Approval:
-    """One answer about one release. `self_approved`: the run answered for itself, no person looked."""
+    """One answer about one release. `self_approved`: the run answered for itself, no person
+    looked.
+    """
 
     release_id: str
     approved: bool
@@ -45,23 +53,41 @@ class Approval:
 
 
 def may_approve_itself(params: Params, schema: Schema) -> bool:
-    """Whether the run needs no person: params.yaml says so, and ledger and declaration agree that the data are simulated or public."""
-    opened = {held.name: held.kind for held in Ledger(Home.find().ledger).populations()}.get(schema.population.name)
-    return params.approve.self_approve and opened in SELF_APPROVING and schema.population.kind == opened
+    """Whether the run needs no person: params.yaml says so, and ledger and declaration agree that
+    the data are simulated or public.
+    """
+    opened = {held.name: held.kind for held in Ledger(Home.find().ledger).populations()}.get(
+        schema.population.name
+    )
+    return (
+        params.approve.self_approve
+        and opened in SELF_APPROVING
+        and schema.population.kind == opened
+    )
 
 
 def run(workspace: Workspace, params: Params, schema: Schema) -> None:
-    """Writes `approval.json`. Raises NotApproved after recording a refusal. An answer once given holds for later runs."""
+    """Writes `approval.json`. Raises NotApproved after recording a refusal. An answer once given
+    holds for later runs.
+    """
     release_id = str(params.release.id)
     answers = workspace.restricted.root / "answers.jsonl"
-    approval = _last_answer(answers, release_id) or _decide(release_id, may_approve_itself(params, schema), os.environ, workspace)
+    approval = _last_answer(answers, release_id) or _decide(
+        release_id, may_approve_itself(params, schema), os.environ, workspace
+    )
     if _last_answer(answers, release_id) != approval:
         _append(answers, approval)
     if not approval.approved:
         _abandon(release_id, approval.by)
-        raise NotApproved(f"release {release_id} was refused by {approval.by}; its charge stays in the ledger, a new release needs a new id")
+        raise NotApproved(
+            f"release {release_id} was refused by {approval.by}; its charge stays in the ledger, a"
+            " new release needs a new id"
+        )
     files.write_json(workspace.restricted.approval, asdict(approval))
-    log.info("approve: %s", "the run approved itself" if approval.self_approved else f"approved by {approval.by}")
+    log.info(
+        "approve: %s",
+        "the run approved itself" if approval.self_approved else f"approved by {approval.by}",
+    )
 
 
 def _abandon(release_id: str, by: str) -> None:
@@ -71,28 +97,49 @@ def _abandon(release_id: str, by: str) -> None:
         ledger.abandon(release_id, REFUSED, by)
 
 
-def _decide(release_id: str, itself: bool, environment: Mapping[str, str], workspace: Workspace) -> Approval:
+def _decide(
+    release_id: str, itself: bool, environment: Mapping[str, str], workspace: Workspace
+) -> Approval:
     """The answer from Airflow, else the run's own where it may, else the terminal's."""
     if told := environment.get(ANSWER_VARIABLE, ""):
-        return _answer(release_id, told == "Approve", environment.get(ANSWERED_BY_VARIABLE) or "a person in Airflow")
+        return _answer(
+            release_id,
+            told == "Approve",
+            environment.get(ANSWERED_BY_VARIABLE) or "a person in Airflow",
+        )
     if itself:
         return _answer(release_id, True, "the run itself", self_approved=True)
     if not sys.stdin.isatty():
-        raise NotApproved(f"release {release_id} waits for a person: run `dvc repro approve` in its workspace at a terminal, or use Airflow")
-    sys.stderr.write(f"Restricted report: {workspace.restricted.report / 'index.html'}\nPublish release {release_id}? Type yes or no: ")
+        raise NotApproved(
+            f"release {release_id} waits for a person: run `dvc repro approve` in its workspace at"
+            " a terminal, or use Airflow"
+        )
+    sys.stderr.write(
+        f"Restricted report: {workspace.restricted.report / 'index.html'}\nPublish release"
+        f" {release_id}? Type yes or no: "
+    )
     sys.stderr.flush()
     return _answer(release_id, sys.stdin.readline().strip().lower() == "yes", getpass.getuser())
 
 
 def _answer(release_id: str, approved: bool, by: str, self_approved: bool = False) -> Approval:
-    return Approval(release_id=release_id, approved=approved, by=by, self_approved=self_approved,
-                    answered_at=datetime.now(UTC).isoformat(timespec="seconds"))
+    return Approval(
+        release_id=release_id,
+        approved=approved,
+        by=by,
+        self_approved=self_approved,
+        answered_at=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
 
 
 def _last_answer(path: Path, release_id: str) -> Approval | None:
     if not path.is_file():
         return None
-    answers = [Approval(**json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines() if line.endswith("}")]
+    answers = [
+        Approval(**json.loads(line))
+        for line in path.read_text(encoding="utf-8").splitlines()
+        if line.endswith("}")
+    ]
     return next((answer for answer in reversed(answers) if answer.release_id == release_id), None)
 
 

@@ -1,4 +1,7 @@
-"""Rules 55 and 56: synthetic rows beside the source's. Information for the custodian, never a gate (privacy_rules.md 5)."""
+"""Rules 55 and 56: synthetic rows beside the source's. Information for the custodian, never a gate
+(privacy_rules.md 5).
+"""
+
 from __future__ import annotations
 
 from pathlib import Path
@@ -16,26 +19,55 @@ ID, PATHWAY = "patient_id", "_pathway"
 
 
 def section(schema: Schema, workspace: Workspace, real: Sample, synthetic: Sample) -> str:
-    """HTML: the columns whose shares of missing values differ by more than 5 points, and whether any patient is a copy. No count of copies."""
-    source = {name: pl.read_parquet(path) for name in schema.tables if (path := _source(workspace, name)).exists()}
-    apart = missing_apart(schema, source, read_extract(schema, workspace.released.extract / "parquet"))
+    """HTML: the columns whose shares of missing values differ by more than 5 points, and whether
+    any patient is a copy. No count of copies.
+    """
+    source = {
+        name: pl.read_parquet(path)
+        for name in schema.tables
+        if (path := _source(workspace, name)).exists()
+    }
+    apart = missing_apart(
+        schema, source, read_extract(schema, workspace.released.extract / "parquet")
+    )
     rows = [[name, before, after] for name, (before, after) in apart.items()]
-    said = report.table(("column", "missing in the source", "synthetic"), rows) if rows else "<p>No modelled column is further apart.</p>"
+    said = (
+        report.table(("column", "missing in the source", "synthetic"), rows)
+        if rows
+        else "<p>No modelled column is further apart.</p>"
+    )
     found = "There are" if has_copies(schema, real, synthetic) else "There are no"
-    return (f"<p>Rule 55: columns whose shares of missing values differ by more than {MISSING_TOLERANCE:.0%} of the rows.</p>{said}"
-            f"<p>Rule 56: {found} synthetic patients who equal a real one in all static columns and the whole pathway. No row is removed for it, "
-            "and no release stopped: that would tell who is in the source. People whose few columns are common are equal by chance.</p>")
+    return (
+        "<p>Rule 55: columns whose shares of missing values differ by more than"
+        f" {MISSING_TOLERANCE:.0%} of the rows.</p>{said}<p>Rule 56: {found} synthetic patients who"
+        " equal a real one in all static columns and the whole pathway. No row is removed for it,"
+        " and no release stopped: that would tell who is in the source. People whose few columns"
+        " are common are equal by chance.</p>"
+    )
 
 
 def _source(workspace: Workspace, name: str) -> Path:
     return workspace.restricted.tables / f"{name}.parquet"
 
 
-def missing_apart(schema: Schema, source: dict[str, pl.DataFrame], synthetic: dict[str, pl.DataFrame]) -> dict[str, tuple[float, float]]:
-    """"table.COLUMN" -> shares missing in source and extract, where they lie more than 5 points apart. Carried columns are empty by design."""
-    modelled = {f"{table.name}.{column.name}" for table in schema.tables.values() for column in table.columns.values() if column.role != "carried"}
+def missing_apart(
+    schema: Schema, source: dict[str, pl.DataFrame], synthetic: dict[str, pl.DataFrame]
+) -> dict[str, tuple[float, float]]:
+    """ "table.COLUMN" -> shares missing in source and extract, where they lie more than 5 points
+    apart. Carried columns are empty by design.
+    """
+    modelled = {
+        f"{table.name}.{column.name}"
+        for table in schema.tables.values()
+        for column in table.columns.values()
+        if column.role != "carried"
+    }
     before, after = missing_shares(source), missing_shares(synthetic)
-    both = {name: (before[name], after[name]) for name in sorted(modelled) if name in before and name in after}
+    both = {
+        name: (before[name], after[name])
+        for name in sorted(modelled)
+        if name in before and name in after
+    }
     return {name: pair for name, pair in both.items() if abs(pair[0] - pair[1]) > MISSING_TOLERANCE}
 
 
@@ -49,6 +81,13 @@ def _whole(schema: Schema, sample: Sample) -> pl.DataFrame:
     """Patients with their events as one text, null for none."""
     if schema.events is None or sample.events is None:
         return sample.patients
-    said = [pl.col(name).cast(pl.String).fill_null("") for name in ("day", "type", "code", *schema.events.attributes)]
-    pathways = sample.events.sort(ID, "seq").group_by(ID).agg(pl.concat_str(said, separator=",").str.join(";").alias(PATHWAY))
+    said = [
+        pl.col(name).cast(pl.String).fill_null("")
+        for name in ("day", "type", "code", *schema.events.attributes)
+    ]
+    pathways = (
+        sample.events.sort(ID, "seq")
+        .group_by(ID)
+        .agg(pl.concat_str(said, separator=",").str.join(";").alias(PATHWAY))
+    )
     return sample.patients.join(pathways, on=ID, how="left")

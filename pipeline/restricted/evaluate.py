@@ -1,8 +1,9 @@
 """Stage evaluate: the gate on synthetic rows, and the restricted report for the custodian.
 
-The gate reads synthetic rows only and can stop a release. The figures compare with real patients; they inform a person, and
-no code acts on them (privacy_rules.md 4, 5).
+The gate reads synthetic rows only and can stop a release. The figures compare with real patients;
+they inform a person, and no code acts on them (privacy_rules.md 4, 5).
 """
+
 from __future__ import annotations
 
 import html
@@ -31,17 +32,26 @@ class ExpectationsFailed(ValueError):
 
 
 def run(workspace: Workspace, params: Params, schema: Schema) -> None:
-    """Writes `restricted/report`. Raises ExpectationsFailed where the gate on synthetic rows says no."""
+    """Writes `restricted/report`. Raises ExpectationsFailed where the gate on synthetic rows says
+    no.
+    """
     out = workspace.restricted.report
     temporary = out.with_suffix(".tmp")
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
     logger.info("evaluate: checking the synthetic tables against every rule")
-    gate = check_synthetic(schema, workspace.released.extract / "parquet", workspace.released.synthetic,
-                           extract_date=params.release.extract_date, out=temporary / "gate")
+    gate = check_synthetic(
+        schema,
+        workspace.released.extract / "parquet",
+        workspace.released.synthetic,
+        extract_date=params.release.extract_date,
+        out=temporary / "gate",
+    )
     if not gate.passed:
         said = "; ".join(map(str, gate.failures[:5]))
-        raise ExpectationsFailed(f"the synthetic tables break {len(gate.failures)} rule(s): {said}; nothing is published")
+        raise ExpectationsFailed(
+            f"the synthetic tables break {len(gate.failures)} rule(s): {said}; nothing is published"
+        )
     logger.info("evaluate: comparing with the holdout, for the custodian")
     _try_to_report(workspace, params, schema, temporary)
     files.replace_folder(temporary, out)
@@ -49,9 +59,11 @@ def run(workspace: Workspace, params: Params, schema: Schema) -> None:
 
 
 def _try_to_report(workspace: Workspace, params: Params, schema: Schema, folder: Path) -> None:
-    """The report, or a page that says it could not be made. Odd rows of a holdout stop nothing (privacy_rules.md 2, 5).
+    """The report, or a page that says it could not be made. Odd rows of a holdout stop nothing
+    (privacy_rules.md 2, 5).
 
-    Nothing is logged about it, and no library warns: a line that depends on rows would be an answer too.
+    Nothing is logged about it, and no library warns: a line that depends on rows would be an answer
+    too.
     """
     try:
         with warnings.catch_warnings():
@@ -59,26 +71,49 @@ def _try_to_report(workspace: Workspace, params: Params, schema: Schema, folder:
             write_report(workspace, params, schema, folder)
     except (Exception, pl.exceptions.PanicException) as error:
         last = traceback.extract_tb(error.__traceback__)[-1]
-        said = f"The figures could not be made: {type(error).__name__} at {Path(last.filename).name}:{last.lineno}."
+        said = (
+            f"The figures could not be made: {type(error).__name__} at"
+            f" {Path(last.filename).name}:{last.lineno}."
+        )
         files.write_json(folder / "figures.json", {"could_not_be_made": said})
-        sections = {"Figures": f"<p>{html.escape(said)} The gate on synthetic rows, in gate.json, is not concerned.</p>"}
-        files.write_text(folder / "index.html", report.page(schema.title, f"Release {params.release.id}", sections))
+        sections = {
+            "Figures": (
+                f"<p>{html.escape(said)} The gate on synthetic rows, in gate.json, is not"
+                " concerned.</p>"
+            )
+        }
+        files.write_text(
+            folder / "index.html",
+            report.page(schema.title, f"Release {params.release.id}", sections),
+        )
 
 
 def write_report(workspace: Workspace, params: Params, schema: Schema, folder: Path) -> None:
-    """`figures.json` and `index.html`: synthetic patients beside the holdout, and beside the floor."""
+    """`figures.json` and `index.html`: synthetic patients beside the holdout, and beside the
+    floor.
+    """
     restricted, synthetic_folder = workspace.restricted, workspace.released.synthetic
-    holdout, training, synthetic = (sample(patients, events).head(params.evaluate.max_rows) for patients, events in (
-        (restricted.holdout_patients, restricted.holdout_events), (restricted.patients, restricted.events),
-        (synthetic_folder / "patients.parquet", synthetic_folder / "events.parquet")))
+    holdout, training, synthetic = (
+        sample(patients, events).head(params.evaluate.max_rows)
+        for patients, events in (
+            (restricted.holdout_patients, restricted.holdout_events),
+            (restricted.patients, restricted.events),
+            (synthetic_folder / "patients.parquet", synthetic_folder / "events.parquet"),
+        )
+    )
     numbers = comparison.figures(schema, holdout, synthetic, training)
     files.write_json(folder / "figures.json", numbers)
     sections = comparison.sections(schema, numbers, holdout, synthetic)
-    everybody = [(restricted.patients, restricted.events), (restricted.holdout_patients, restricted.holdout_events)]
+    everybody = [
+        (restricted.patients, restricted.events),
+        (restricted.holdout_patients, restricted.holdout_events),
+    ]
     real = joined(*(sample(patients, events) for patients, events in everybody))
     extract = sample(synthetic_folder / "patients.parquet", synthetic_folder / "events.parquet")
     sections["Rules 55 and 56"] = beside_source.section(schema, workspace, real, extract)
-    files.write_text(folder / "index.html", report.page(schema.title, f"Release {params.release.id}", sections))
+    files.write_text(
+        folder / "index.html", report.page(schema.title, f"Release {params.release.id}", sections)
+    )
 
 
 def joined(*samples: Sample) -> Sample:

@@ -1,7 +1,10 @@
-"""Stage reserve: plans the joint mechanism from the declaration and the params alone, and charges the ledger for it.
+"""Stage reserve: plans the joint mechanism from the declaration and the params alone, and charges
+the ledger for it.
 
-No patient's row is read here (privacy_rules.md 3, 10): the stage before has passed the structure of the source, and that is all that is asked.
+No patient's row is read here (privacy_rules.md 3, 10): the stage before has passed the structure of
+the source, and that is all that is asked.
 """
+
 from __future__ import annotations
 
 import getpass
@@ -21,30 +24,63 @@ logger = logging.getLogger(__name__)
 
 
 def run(workspace: Workspace, params: Params, schema: Schema) -> None:
-    """Writes `restricted/reservation.json`, and `restricted/budget.json` with a warning where little is left. The same run twice charges once.
+    """Writes `restricted/reservation.json`, and `restricted/budget.json` with a warning where
+    little is left. The same run twice charges once.
 
-    Raises BudgetExceeded (nothing was charged; the message says what fits), ReservationConflict, or ValueError before validate has passed.
+    Raises BudgetExceeded (nothing was charged; the message says what fits), ReservationConflict, or
+    ValueError before validate has passed.
     """
     release_id, label = params.release.id, params.release.source_label
     if release_id is None or label is None:
-        raise ValueError("params.yaml: release.id and release.source_label must be filled in before a charge; `python -m pipeline prepare` does")
+        raise ValueError(
+            "params.yaml: release.id and release.source_label must be filled in before a charge;"
+            " `python -m pipeline prepare` does"
+        )
     if not workspace.restricted.validation.is_dir():
-        raise ValueError("validate has not passed in this workspace: run it before reserve, so that a broken source costs nothing")
+        raise ValueError(
+            "validate has not passed in this workspace: run it before reserve, so that a broken"
+            " source costs nothing"
+        )
     home = Home.find()
     ledger = Ledger(home.ledger)
     ledger.verify(noted_heads(home))  # an old copy put back has forgotten what was spent since
-    ledger.check_declared(schema.population)  # the ledger's facts bind, whatever a workspace's dataset.yaml has come to say
+    # the ledger's facts bind, whatever a workspace's dataset.yaml has come to say
+    ledger.check_declared(schema.population)
     made = synthesizer.plan(schema, params.privacy, params.train, params.release.extract_date)
     logger.info("reserve: planned for epsilon %g at delta %g", made.epsilon, made.delta)
     population, plan_sha256 = schema.population.name, files.json_sha256(made.to_json())
     held = _held(ledger, params, population, plan_sha256) or ledger.reserve(
-        release_id, population, made.dp_event, by=getpass.getuser(), source_label=label, plan_sha256=plan_sha256,
-        cohorts=params.release.cohorts, register=Register(home, schema).marks() if schema.population.cohorts else ())
-    files.write_json(workspace.restricted.reservation, {
-        "release_id": release_id, "population": held.population, "epsilon": held.epsilon, "delta": held.delta, "entry": held.entry,
-        "at": held.at, "head": held.entry_hash, "source_label": held.source_label, "mechanisms": made.mechanisms(),
-        "event": events.to_json(held.event), "plan": made.to_json()})
-    logger.info("reserve: entry %d of the ledger holds epsilon %.4g for %s", held.entry, held.epsilon, held.population)
+        release_id,
+        population,
+        made.dp_event,
+        by=getpass.getuser(),
+        source_label=label,
+        plan_sha256=plan_sha256,
+        cohorts=params.release.cohorts,
+        register=Register(home, schema).marks() if schema.population.cohorts else (),
+    )
+    files.write_json(
+        workspace.restricted.reservation,
+        {
+            "release_id": release_id,
+            "population": held.population,
+            "epsilon": held.epsilon,
+            "delta": held.delta,
+            "entry": held.entry,
+            "at": held.at,
+            "head": held.entry_hash,
+            "source_label": held.source_label,
+            "mechanisms": made.mechanisms(),
+            "event": events.to_json(held.event),
+            "plan": made.to_json(),
+        },
+    )
+    logger.info(
+        "reserve: entry %d of the ledger holds epsilon %.4g for %s",
+        held.entry,
+        held.epsilon,
+        held.population,
+    )
     standing = warning.after_charge(ledger, held, params.privacy)
     files.write_json(workspace.restricted.budget, standing)
     if standing["warning"]:
@@ -52,16 +88,29 @@ def run(workspace: Workspace, params: Params, schema: Schema) -> None:
 
 
 def noted_heads(home: Home) -> dict[str, str]:
-    """{where: head of the ledger's chain} wherever a run of this home noted one: published cards, and the reservations of runs, published or not."""
-    reservations = ((run.parent.parent.name, files.read_json(run)) for run in sorted(home.runs.glob("[!.]*/restricted/reservation.json")))
-    return published_heads(home) | {f"the reservation of {name}": str(held["head"]) for name, held in reservations if held}
+    """{where: head of the ledger's chain} wherever a run of this home noted one: published cards,
+    and the reservations of runs, published or not.
+    """
+    reservations = (
+        (run.parent.parent.name, files.read_json(run))
+        for run in sorted(home.runs.glob("[!.]*/restricted/reservation.json"))
+    )
+    return published_heads(home) | {
+        f"the reservation of {name}": str(held["head"]) for name, held in reservations if held
+    }
 
 
 def _held(ledger: Ledger, params: Params, population: str, plan_sha256: str) -> Reservation | None:
-    """The charge of a published release that is exactly this one: to say it again, as `dvc repro` does, is no conflict."""
+    """The charge of a published release that is exactly this one: to say it again, as `dvc repro`
+    does, is no conflict.
+    """
     release = params.release
     held = ledger.reservation(str(release.id))
     if held is None or ledger.state(str(release.id)) != "released":
         return None
     asked = (population, release.source_label, plan_sha256, release.cohorts)
-    return held if (held.population, held.source_label, held.plan_sha256, held.cohorts) == asked else None
+    return (
+        held
+        if (held.population, held.source_label, held.plan_sha256, held.cohorts) == asked
+        else None
+    )

@@ -1,4 +1,7 @@
-"""Stage train: runs the reserved mechanisms on patients' rows, and lets the model out only if they are exactly what was charged."""
+"""Stage train: runs the reserved mechanisms on patients' rows, and lets the model out only if they
+are exactly what was charged.
+"""
+
 from __future__ import annotations
 
 import fcntl
@@ -31,9 +34,11 @@ BEGUN = "begun"  # in the checkpoints, written before the ledger's entry that tr
 
 
 def run(workspace: Workspace, params: Params, schema: Schema) -> None:
-    """Writes `released/model` and `restricted/tape.json`. A retry goes on from the checkpoint, with new noise.
+    """Writes `released/model` and `restricted/tape.json`. A retry goes on from the checkpoint, with
+    new noise.
 
-    Raises ValueError where the ledger does not hold exactly this plan, or where what was executed differs: then there is no model.
+    Raises ValueError where the ledger does not hold exactly this plan, or where what was executed
+    differs: then there is no model.
     """
     restricted = workspace.restricted
     ledger, release_id = Ledger(Home.find().ledger), str(params.release.id)
@@ -46,40 +51,66 @@ def run(workspace: Workspace, params: Params, schema: Schema) -> None:
         patients = pl.read_parquet(restricted.patients)
         events = pl.scan_parquet(restricted.events) if restricted.events.is_file() else None
         tape = Tape()
-        model = fit(schema, patients, events, made, restricted.checkpoints, tape, train=params.train)
+        model = fit(
+            schema, patients, events, made, restricted.checkpoints, tape, train=params.train
+        )
         tape.save(restricted.tape)
         tape.check(made.dp_event)
-        Tape([MeasurementStore(restricted.checkpoints / "counts").tape()]).check(made.counts_event)  # nothing measured beside the tape
+        # nothing measured beside the tape
+        Tape([MeasurementStore(restricted.checkpoints / "counts").tape()]).check(made.counts_event)
         model.save(workspace.released.model)
     logger.info("train: the executed mechanisms are the reserved ones; the model is written")
 
 
 def charged_plan(workspace: Workspace, ledger: Ledger, release_id: str) -> Plan:
-    """The plan of reservation.json, if the ledger holds exactly it for this release and has not closed it. ValueError otherwise."""
+    """The plan of reservation.json, if the ledger holds exactly it for this release and has not
+    closed it. ValueError otherwise.
+    """
     reservation = files.read_json(workspace.restricted.reservation)
     if reservation is None:
-        raise ValueError("there is no reservation.json: nothing is charged for this run; run reserve first")
+        raise ValueError(
+            "there is no reservation.json: nothing is charged for this run; run reserve first"
+        )
     if reservation["release_id"] != release_id:
-        raise ValueError(f"reservation.json is of {reservation['release_id']}, this run is {release_id}; run reserve again")
+        raise ValueError(
+            f"reservation.json is of {reservation['release_id']}, this run is {release_id}; run"
+            " reserve again"
+        )
     made, held = Plan.from_json(reservation["plan"]), ledger.reservation(release_id)
-    if held is None or not Tape([held.event]).matches(made.dp_event) or files.json_sha256(reservation["plan"]) != held.plan_sha256:
-        raise ValueError(f"{release_id}: the ledger does not hold this plan; no row was read. Run reserve again, or use a new release id")
+    if (
+        held is None
+        or not Tape([held.event]).matches(made.dp_event)
+        or files.json_sha256(reservation["plan"]) != held.plan_sha256
+    ):
+        raise ValueError(
+            f"{release_id}: the ledger does not hold this plan; no row was read. Run reserve again,"
+            " or use a new release id"
+        )
     if (state := ledger.state(release_id)) != "reserved":
         raise ValueError(f"{release_id} is {state} in the ledger; use a new release id")
     return made
 
 
 def _refuse_other_cohorts(workspace: Workspace, ledger: Ledger, release_id: str) -> None:
-    """The rows that ingest let through must be those of the cohorts that are charged (privacy_rules.md 16)."""
-    held, report = ledger.reservation(release_id), files.read_json(workspace.restricted.ingest_report) or {}
+    """The rows that ingest let through must be those of the cohorts that are charged
+    (privacy_rules.md 16).
+    """
+    held, report = (
+        ledger.reservation(release_id),
+        files.read_json(workspace.restricted.ingest_report) or {},
+    )
     opened = tuple(report.get("cohorts", ()))
     if held is not None and held.cohorts != opened:
-        raise ValueError(f"{release_id} was charged to {named(held.cohorts)}, and ingest opened {named(opened)}: no row was read. Run all stages "
-                         "again from ingest under a new release id")
+        raise ValueError(
+            f"{release_id} was charged to {named(held.cohorts)}, and ingest opened {named(opened)}:"
+            " no row was read. Run all stages again from ingest under a new release id"
+        )
 
 
 def _token(checkpoints: Path) -> str:
-    """What stands beside the measurements; made before the first. The ledger takes one token for a release: nobody chooses among noises (rule 12)."""
+    """What stands beside the measurements; made before the first. The ledger takes one token for a
+    release: nobody chooses among noises (rule 12).
+    """
     path = checkpoints / BEGUN
     if not path.is_file():
         files.write_text(path, f"{new_token()}\n")
@@ -91,20 +122,55 @@ def new_token() -> str:
     return uuid.uuid4().hex
 
 
-def fit(schema: Schema, patients: pl.DataFrame, events: pl.DataFrame | pl.LazyFrame | None, made: Plan, checkpoints: Path, tape: Tape, *,
-        train: TrainParams) -> Synthesizer:
-    """Runs the plan with a fresh noise stream; measurements and steps in `checkpoints` are used, not repeated."""
-    return synthesizer.fit(schema, patients, events, made, store=MeasurementStore(checkpoints / "counts"), tape=tape, noise=NoiseStream(),
-                           checkpoint=checkpoints, progress=lambda text: logger.info("train: %s", text), device=device(train.device),
-                           checkpoint_steps=train.checkpoint_steps)
+def fit(
+    schema: Schema,
+    patients: pl.DataFrame,
+    events: pl.DataFrame | pl.LazyFrame | None,
+    made: Plan,
+    checkpoints: Path,
+    tape: Tape,
+    *,
+    train: TrainParams,
+) -> Synthesizer:
+    """Runs the plan with a fresh noise stream; measurements and steps in `checkpoints` are used,
+    not repeated.
+    """
+    return synthesizer.fit(
+        schema,
+        patients,
+        events,
+        made,
+        store=MeasurementStore(checkpoints / "counts"),
+        tape=tape,
+        noise=NoiseStream(),
+        checkpoint=checkpoints,
+        progress=lambda text: logger.info("train: %s", text),
+        device=device(train.device),
+        checkpoint_steps=train.checkpoint_steps,
+    )
 
 
-def fit_public(schema: Schema, patients: pl.DataFrame, events: pl.DataFrame | None, epsilon: float, delta: float, settings: TrainParams,
-               out: Path, extract_date: date | None = None) -> Synthesizer:
-    """For benchmarks: plan, fit and save in one go, without the ledger. Refuses a dataset that is not declared public."""
+def fit_public(
+    schema: Schema,
+    patients: pl.DataFrame,
+    events: pl.DataFrame | None,
+    epsilon: float,
+    delta: float,
+    settings: TrainParams,
+    out: Path,
+    extract_date: date | None = None,
+) -> Synthesizer:
+    """For benchmarks: plan, fit and save in one go, without the ledger. Refuses a dataset that is
+    not declared public.
+    """
     if not schema.public:
-        raise ValueError(f"{schema.dataset} is not declared `public: true`: a model of it is made by a charged run (`python -m pipeline refresh`)")
-    made = synthesizer.plan(schema, PrivacyParams(epsilon=epsilon, delta=delta), settings, extract_date)
+        raise ValueError(
+            f"{schema.dataset} is not declared `public: true`: a model of it is made by a charged"
+            " run (`python -m pipeline refresh`)"
+        )
+    made = synthesizer.plan(
+        schema, PrivacyParams(epsilon=epsilon, delta=delta), settings, extract_date
+    )
     with tempfile.TemporaryDirectory() as folder:
         tape = Tape()
         model = fit(schema, patients, events, made, Path(folder), tape, train=settings)
@@ -123,11 +189,15 @@ def device(wanted: str) -> str:
 
 @contextmanager
 def _alone(checkpoints: Path) -> Iterator[None]:
-    """Two processes never train one release at once. The lock goes with its process, however that ends."""
+    """Two processes never train one release at once. The lock goes with its process, however that
+    ends.
+    """
     checkpoints.mkdir(parents=True, exist_ok=True)
     with (checkpoints / "lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise ValueError("another process trains this release already; wait for it, or end it first") from None
+            raise ValueError(
+                "another process trains this release already; wait for it, or end it first"
+            ) from None
         yield

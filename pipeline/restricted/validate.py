@@ -1,7 +1,10 @@
-"""Stage validate: every suite and rule on the source tables. The shape of a table may stop the run; what its rows say is counted for custodians.
+"""Stage validate: every suite and rule on the source tables. The shape of a table may stop the run;
+what its rows say is counted for custodians.
 
-Nothing found here leaves the restricted zone, and nothing found in a row stops a run (privacy_rules.md 2, 3).
+Nothing found here leaves the restricted zone, and nothing found in a row stops a run
+(privacy_rules.md 2, 3).
 """
+
 from __future__ import annotations
 
 import logging
@@ -14,7 +17,13 @@ import polars as pl
 
 from pipeline import files
 from pipeline.catalog import Restricted, Workspace
-from pipeline.checks.expectations.table_checks import TableChecks, check_tables, context_of, described, write_pages
+from pipeline.checks.expectations.table_checks import (
+    TableChecks,
+    check_tables,
+    context_of,
+    described,
+    write_pages,
+)
 from pipeline.checks.rules import Log
 from pipeline.checks.rules.shapes import shape_problems
 from pipeline.params import Params
@@ -24,12 +33,16 @@ logger = logging.getLogger(__name__)
 
 
 def run(workspace: Workspace, params: Params, schema: Schema) -> None:
-    """Writes `restricted/validation`: results.json and docs/. Raises ValueError where a table is absent or its columns are not the declared ones."""
+    """Writes `restricted/validation`: results.json and docs/. Raises ValueError where a table is
+    absent or its columns are not the declared ones.
+    """
     restricted = workspace.restricted
     tables = read_tables(schema, restricted.tables)
     if problems := structure_problems(schema, tables):
-        raise ValueError(f"the source tables of {schema.dataset} are not those declared: {'; '.join(problems)}. "
-                         "Correct the source or the declaration.")
+        raise ValueError(
+            f"the source tables of {schema.dataset} are not those declared: {'; '.join(problems)}. "
+            "Correct the source or the declaration."
+        )
     logger.info("validate: running %d suites on the source tables", len(schema.tables))
     temporary = restricted.validation.with_suffix(".tmp")
     shutil.rmtree(temporary, ignore_errors=True)
@@ -37,9 +50,14 @@ def run(workspace: Workspace, params: Params, schema: Schema) -> None:
         context = context_of(schema, params.release.extract_date, is_synthetic=False)
         checks = check_tables(schema, tables, context, whole_log(schema, restricted))
         write_pages(temporary / "docs", checks, schema, f"{schema.title}: the source tables")
-        files.write_json(temporary / "results.json", summary(checks, most=params.validate.rows_in_report))
-    except (Exception, pl.exceptions.PanicException) as error:  # whatever rows make of the checks, it is for custodians and stops nothing
-        files.write_json(temporary / "results.json", {"passed": False, "could_not_run": type(error).__name__})
+        files.write_json(
+            temporary / "results.json", summary(checks, most=params.validate.rows_in_report)
+        )
+    # whatever rows make of the checks, it is for custodians and stops nothing
+    except (Exception, pl.exceptions.PanicException) as error:
+        files.write_json(
+            temporary / "results.json", {"passed": False, "could_not_run": type(error).__name__}
+        )
     shutil.rmtree(restricted.validation, ignore_errors=True)
     temporary.rename(restricted.validation)
     logger.info("validate: the results are written")
@@ -47,29 +65,75 @@ def run(workspace: Workspace, params: Params, schema: Schema) -> None:
 
 def read_tables(schema: Schema, folder: Path) -> dict[str, pl.DataFrame]:
     """The tables that ingest wrote, by declared name."""
-    return {name: pl.read_parquet(folder / f"{name}.parquet") for name in schema.tables if (folder / f"{name}.parquet").exists()}
+    return {
+        name: pl.read_parquet(folder / f"{name}.parquet")
+        for name in schema.tables
+        if (folder / f"{name}.parquet").exists()
+    }
 
 
 def structure_problems(schema: Schema, tables: Mapping[str, pl.DataFrame]) -> list[str]:
-    """Absent tables, and columns that are absent, foreign, out of order or of another type. Names only, no value of a row."""
-    absent = [f"table {table.name} is missing" for table in schema.tables.values() if table.required and table.name not in tables]
-    return absent + [f"{name}: {problem}" for name, rows in tables.items() for problem in shape_problems(schema.tables[name], rows)]
+    """Absent tables, and columns that are absent, foreign, out of order or of another type. Names
+    only, no value of a row.
+    """
+    absent = [
+        f"table {table.name} is missing"
+        for table in schema.tables.values()
+        if table.required and table.name not in tables
+    ]
+    return absent + [
+        f"{name}: {problem}"
+        for name, rows in tables.items()
+        for problem in shape_problems(schema.tables[name], rows)
+    ]
 
 
 def whole_log(schema: Schema, restricted: Restricted) -> Log | None:
     """Training and holdout patients together: the log that stands beside the tables."""
     if schema.events is None or not restricted.events.exists():
         return None
-    patients, events = [restricted.patients, restricted.holdout_patients], [restricted.events, restricted.holdout_events]
-    return Log(*(pl.concat([pl.read_parquet(part) for part in parts if part.exists()], how="vertical_relaxed") for parts in (patients, events)))
+    patients, events = (
+        [restricted.patients, restricted.holdout_patients],
+        [
+            restricted.events,
+            restricted.holdout_events,
+        ],
+    )
+    return Log(
+        *(
+            pl.concat(
+                [pl.read_parquet(part) for part in parts if part.exists()], how="vertical_relaxed"
+            )
+            for parts in (patients, events)
+        )
+    )
 
 
 def summary(checks: TableChecks, *, most: int) -> dict[str, Any]:
-    """results.json: per suite what failed with its counts, per rule its counts, and the `most` failing rules first."""
+    """results.json: per suite what failed with its counts, per rule its counts, and the `most`
+    failing rules first.
+    """
     rules = described(checks.results, counts=True)
-    broken = sorted((rule for rule in rules if rule["status"] in ("fail", "warn", "could not run")), key=lambda rule: -int(rule["failing"]))
+    broken = sorted(
+        (rule for rule in rules if rule["status"] in ("fail", "warn", "could not run")),
+        key=lambda rule: -int(rule["failing"]),
+    )
     return {
-        "passed": not any(run.failures for run in checks.runs) and not checks.results.with_status("could not run"),
-        "suites": [{"suite": run.name, "expectations": len(run.checked),
-                    "failed": [{"expectation": one.name, "severity": one.severity, **one.counts} for one in run.failures]} for run in checks.runs],
-        "most_broken": broken[:most], "rules": rules}
+        "passed": (
+            not any(run.failures for run in checks.runs)
+            and not checks.results.with_status("could not run")
+        ),
+        "suites": [
+            {
+                "suite": run.name,
+                "expectations": len(run.checked),
+                "failed": [
+                    {"expectation": one.name, "severity": one.severity, **one.counts}
+                    for one in run.failures
+                ],
+            }
+            for run in checks.runs
+        ],
+        "most_broken": broken[:most],
+        "rules": rules,
+    }

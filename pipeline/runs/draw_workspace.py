@@ -1,7 +1,10 @@
-"""Makes the workspace of a draw: a new extract from the model of a published release, fetched from the released registry.
+"""Makes the workspace of a draw: a new extract from the model of a published release, fetched from
+the released registry.
 
-Nothing of the restricted zone is opened and nothing is charged: the model was paid for when it was released.
+Nothing of the restricted zone is opened and nothing is charged: the model was paid for when it was
+released.
 """
+
 from __future__ import annotations
 
 import json
@@ -21,7 +24,9 @@ from pipeline.runs.workspace import IGNORED, dump_params, params_path
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """What is asked for: `rows` synthetic patients from the model of `model_of`, as release `release_id`."""
+    """What is asked for: `rows` synthetic patients from the model of `model_of`, as release
+    `release_id`.
+    """
 
     model_of: str
     release_id: str
@@ -30,11 +35,17 @@ class Request:
 
 
 def make(home: Home, request: Request) -> Workspace:
-    """Makes the workspace, or finds it made by the same request. Raises ValueError where there is no such release or the id was used."""
+    """Makes the workspace, or finds it made by the same request. Raises ValueError where there is
+    no such release or the id was used.
+    """
     if not version_stores.is_tagged(home.released_registry, request.model_of):
         raise ValueError(f"there is no release {request.model_of} in the released registry")
     folder, manifest = _released(home, request.model_of)
-    card = json.loads(version_stores.git("show", f"{request.model_of}:{folder}/card.json", cwd=home.released_registry))
+    card = json.loads(
+        version_stores.git(
+            "show", f"{request.model_of}:{folder}/card.json", cwd=home.released_registry
+        )
+    )
     settings = _settings(home, request, manifest, card.get("extract_date"))
     params.from_mapping(settings)
     workspace = home.workspace(request.release_id)
@@ -42,60 +53,118 @@ def make(home: Home, request: Request) -> Workspace:
         held = params.load(workspace.params).release
         asked = params.from_mapping(settings).release
         if (held.drawn_from, held.rows) != (asked.drawn_from, asked.rows):
-            raise ValueError(f"release id {request.release_id} was used before for something else; choose another id")
-        if version_stores.is_tagged(home.released_registry, request.release_id) and _owner(workspace) != request.owner:
-            raise ValueError(f"release id {request.release_id} is published already; choose another id")
+            raise ValueError(
+                f"release id {request.release_id} was used before for something else; choose"
+                " another id"
+            )
+        if (
+            version_stores.is_tagged(home.released_registry, request.release_id)
+            and _owner(workspace) != request.owner
+        ):
+            raise ValueError(
+                f"release id {request.release_id} is published already; choose another id"
+            )
         return workspace
     if version_stores.is_tagged(home.released_registry, request.release_id):
         raise ValueError(f"release id {request.release_id} is published already; choose another id")
     if request.release_id in version_stores.branches(home.restricted_registry):
-        raise ValueError(f"release id {request.release_id} was used by an earlier run, whose workspace is gone; choose another id")
+        raise ValueError(
+            f"release id {request.release_id} was used by an earlier run, whose workspace is gone;"
+            " choose another id"
+        )
     _build(home, workspace, request, folder, settings, manifest)
     return workspace
 
 
 def _released(home: Home, release_id: str) -> tuple[str, dict[str, Any]]:
-    """Folder and manifest of a release in its tag: the tree of a tag holds the last release of every dataset."""
-    tree = version_stores.git("ls-tree", "-d", "--name-only", release_id, cwd=home.released_registry).split()
+    """Folder and manifest of a release in its tag: the tree of a tag holds the last release of
+    every dataset.
+    """
+    tree = version_stores.git(
+        "ls-tree", "-d", "--name-only", release_id, cwd=home.released_registry
+    ).split()
     for folder in tree:
         if folder.startswith("."):
             continue
-        manifest = json.loads(version_stores.git("show", f"{release_id}:{folder}/manifest.json", cwd=home.released_registry))
+        manifest = json.loads(
+            version_stores.git(
+                "show", f"{release_id}:{folder}/manifest.json", cwd=home.released_registry
+            )
+        )
         if manifest["release_id"] == release_id:
             return folder, manifest
     raise ValueError(f"the tag {release_id} of the released registry holds no release of that name")
 
 
-def _settings(home: Home, request: Request, manifest: dict[str, Any], extract_date: str | None) -> dict[str, Any]:
+def _settings(
+    home: Home, request: Request, manifest: dict[str, Any], extract_date: str | None
+) -> dict[str, Any]:
     settings: dict[str, Any] = YAML(typ="safe").load(params_path(home).read_text(encoding="utf-8"))
     settings["release"] |= {
-        "id": request.release_id, "dataset": manifest["dataset"], "source": None, "source_label": manifest["source_label"],
-        "data_id": manifest["data_id"], "extract_date": extract_date,
+        "id": request.release_id,
+        "dataset": manifest["dataset"],
+        "source": None,
+        "source_label": manifest["source_label"],
+        "data_id": manifest["data_id"],
+        "extract_date": extract_date,
         "drawn_from": manifest.get("drawn_from") or request.model_of,
     }
     if request.rows is not None:
         settings["release"]["rows"] = request.rows
-    settings["sample"]["seed"] = zlib.crc32(request.release_id.encode())  # another public seed: the same would draw the same patients
+    # another public seed: the same would draw the same patients
+    settings["sample"]["seed"] = zlib.crc32(request.release_id.encode())
     return settings
 
 
-def _build(home: Home, workspace: Workspace, request: Request, folder: str, settings: dict[str, Any], manifest: dict[str, Any]) -> None:
+def _build(
+    home: Home,
+    workspace: Workspace,
+    request: Request,
+    folder: str,
+    settings: dict[str, Any],
+    manifest: dict[str, Any],
+) -> None:
     temporary = Workspace(home.runs / f".{workspace.root.name}.{uuid.uuid4().hex[:8]}.tmp")
     registry = str(home.released_registry.resolve())
     try:
         files.private_folder(home.runs)
         version_stores.begin_draw(home, temporary.root, workspace.root.name)
         temporary.released.root.mkdir()
-        version_stores.dvc("get", "--quiet", "--rev", request.model_of, "--out", "released/model", registry, f"{folder}/model", cwd=temporary.root)
-        version_stores.dvc("get", "--quiet", "--rev", request.model_of, "--out", "dataset.yaml", registry, f"{folder}/dataset.yaml",
-                       cwd=temporary.root)
+        version_stores.dvc(
+            "get",
+            "--quiet",
+            "--rev",
+            request.model_of,
+            "--out",
+            "released/model",
+            registry,
+            f"{folder}/model",
+            cwd=temporary.root,
+        )
+        version_stores.dvc(
+            "get",
+            "--quiet",
+            "--rev",
+            request.model_of,
+            "--out",
+            "dataset.yaml",
+            registry,
+            f"{folder}/dataset.yaml",
+            cwd=temporary.root,
+        )
         shutil.copyfile(project_root() / "dvc.yaml", temporary.dvc_yaml)
         files.write_text(temporary.root / ".gitignore", IGNORED)
         dump_params(settings, temporary.params)
         files.write_json(temporary.restricted.root / "run.json", {"owner": request.owner})
-        files.write_json(temporary.restricted.approval, {
-            "release_id": request.release_id, "approved": True, "by": f"the release of {request.model_of}",
-            "self_approved": manifest.get("self_approved", False)})
+        files.write_json(
+            temporary.restricted.approval,
+            {
+                "release_id": request.release_id,
+                "approved": True,
+                "by": f"the release of {request.model_of}",
+                "self_approved": manifest.get("self_approved", False),
+            },
+        )
         version_stores.commit_all(temporary.root, f"{workspace.root.name} begins")
         temporary.root.replace(workspace.root)
     finally:

@@ -1,8 +1,11 @@
-"""Which population the rows at a path belong to: one path, one population (privacy_rules.md 4 and 16).
+"""Which population the rows at a path belong to: one path, one population (privacy_rules.md 4 and
+16).
 
-The same rows under a second population would be charged to another budget, and approved by another rule. The register remembers
-paths, not rows: whoever copies the rows elsewhere gets round it (docs/privacy.md, *Not covered*).
+The same rows under a second population would be charged to another budget, and approved by another
+rule. The register remembers paths, not rows: whoever copies the rows elsewhere gets round it
+(docs/privacy.md, *Not covered*).
 """
+
 from __future__ import annotations
 
 import fcntl
@@ -19,8 +22,8 @@ TRUTH = "truth.json"  # what the simulator writes beside its tables
 def claim(home: Home, source: str | Path, *, population: str, kind: str) -> None:
     """Registers the source of a population; the same again changes nothing.
 
-    Raises ValueError where the path is equal to, inside or above one of another population, or where invented patients are
-    claimed of a folder that the simulator did not write.
+    Raises ValueError where the path is equal to, inside or above one of another population, or
+    where invented patients are claimed of a folder that the simulator did not write.
     """
     path = Path(source).resolve()
     _refuse_unsimulated(path, population, kind)
@@ -43,16 +46,22 @@ def _refuse_foreign(path: Path, known: dict[str, dict[str, str]], mine: dict[str
     for text, theirs in known.items():
         held = Path(text)
         if theirs != mine and (path.is_relative_to(held) or held.is_relative_to(path)):
-            raise ValueError(f"the source {path} is for the {mine['kind']} population {mine['population']}, but {held} is registered "
-                             f"as the source of the {theirs['kind']} population {theirs['population']}: "
-                             "rows belong to one population and are charged there; use that population's dataset, or name the right folder")
+            raise ValueError(
+                f"the source {path} is for the {mine['kind']} population {mine['population']}, but"
+                f" {held} is registered as the source of the {theirs['kind']} population"
+                f" {theirs['population']}: rows belong to one population and are charged there; use"
+                " that population's dataset, or name the right folder"
+            )
 
 
 def _refuse_unsimulated(path: Path, population: str, kind: str) -> None:
     folder = path if path.is_dir() else path.parent
     if kind == "simulated" and not (folder / TRUTH).is_file():
-        raise ValueError(f"the population {population} is declared simulated, but the source {path} has no {TRUTH} beside its tables, so "
-                         "the simulator did not write it; make it with `python -m pipeline simulate`, or use a dataset of a confidential population")
+        raise ValueError(
+            f"the population {population} is declared simulated, but the source {path} has no"
+            f" {TRUTH} beside its tables, so the simulator did not write it; make it with `python"
+            " -m pipeline simulate`, or use a dataset of a confidential population"
+        )
 
 
 @contextmanager

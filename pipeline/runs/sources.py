@@ -1,7 +1,9 @@
-"""What the custodian declared: for each dataset where its source lies, its public label and its last day of observation.
+"""What the custodian declared: for each dataset where its source lies, its public label and its
+last day of observation.
 
 The label is public and is chosen by a person, never computed from files (privacy_rules.md 1).
 """
+
 from __future__ import annotations
 
 import re
@@ -27,7 +29,10 @@ class Source:
 
     def __post_init__(self) -> None:
         if not LABEL.match(self.label):
-            raise ValueError(f"source label {self.label!r}: 1 to 64 letters, digits, blanks and . _ -, beginning with a letter or digit")
+            raise ValueError(
+                f"source label {self.label!r}: 1 to 64 letters, digits, blanks and . _ -, beginning"
+                " with a letter or digit"
+            )
 
 
 def load(home: Home) -> dict[str, Source]:
@@ -43,7 +48,9 @@ def get(home: Home, dataset: str) -> Source | None:
 
 
 def declare(home: Home, dataset: str, source: Source) -> None:
-    """Declares (or replaces) the source of a dataset. Raises ValueError where nothing lies at its path."""
+    """Declares (or replaces) the source of a dataset. Raises ValueError where nothing lies at its
+    path.
+    """
     if not Path(source.path).exists():
         raise ValueError(f"source of {dataset}: there is nothing at {source.path}")
     sources = {**load(home), dataset: source}

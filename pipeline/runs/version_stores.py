@@ -1,8 +1,10 @@
-"""The two registries: bare git repositories with DVC, one per zone, each with a DVC remote of its own.
+"""The two registries: bare git repositories with DVC, one per zone, each with a DVC remote of its
+own.
 
-The restricted one holds dvc.lock of every run (hashes and sizes of patients' tables). The released one holds one commit and
-tag per published release, and nothing else; anybody may `dvc get` from it.
+The restricted one holds dvc.lock of every run (hashes and sizes of patients' tables). The released
+one holds one commit and tag per published release, and nothing else; anybody may `dvc get` from it.
 """
+
 from __future__ import annotations
 
 import os
@@ -16,8 +18,12 @@ from pathlib import Path
 from pipeline import files
 from pipeline.catalog import Home
 
-_IDENTITY = {"GIT_AUTHOR_NAME": "Syndasera", "GIT_AUTHOR_EMAIL": "syndasera@localhost",
-             "GIT_COMMITTER_NAME": "Syndasera", "GIT_COMMITTER_EMAIL": "syndasera@localhost"}
+_IDENTITY = {
+    "GIT_AUTHOR_NAME": "Syndasera",
+    "GIT_AUTHOR_EMAIL": "syndasera@localhost",
+    "GIT_COMMITTER_NAME": "Syndasera",
+    "GIT_COMMITTER_EMAIL": "syndasera@localhost",
+}
 
 
 MOMENT = datetime(2000, 1, 1, tzinfo=UTC)
@@ -25,15 +31,23 @@ _NO_CLOCK = {"GIT_AUTHOR_DATE": MOMENT.isoformat(), "GIT_COMMITTER_DATE": MOMENT
 
 
 def git(*arguments: str, cwd: Path, has_clock: bool = True) -> str:
-    """Runs git there as Syndasera and returns what it printed. Raises RuntimeError with git's own last line.
+    """Runs git there as Syndasera and returns what it printed. Raises RuntimeError with git's own
+    last line.
 
-    Without `has_clock` what is committed or tagged bears MOMENT: in the released registry, where the time between two commits
-    would tell how long stages took that read rows (privacy_rules.md 1).
+    Without `has_clock` what is committed or tagged bears MOMENT: in the released registry, where
+    the time between two commits would tell how long stages took that read rows (privacy_rules.md
+    1).
     """
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("GIT_")} | _IDENTITY | {"GIT_TERMINAL_PROMPT": "0"}
+    environment = (
+        {k: v for k, v in os.environ.items() if not k.startswith("GIT_")}
+        | _IDENTITY
+        | {"GIT_TERMINAL_PROMPT": "0"}
+    )
     if not has_clock:
         environment |= _NO_CLOCK
-    done = subprocess.run(["git", *arguments], cwd=cwd, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        ["git", *arguments], cwd=cwd, env=environment, capture_output=True, text=True, check=False
+    )
     if done.returncode != 0:
         said = (done.stderr or done.stdout).strip().splitlines() or ["nothing said"]
         raise RuntimeError(f"git {arguments[0]} in {cwd.name}: {said[-1]}")
@@ -41,7 +55,9 @@ def git(*arguments: str, cwd: Path, has_clock: bool = True) -> str:
 
 
 def ensure(home: Home) -> None:
-    """Makes both registries and remotes where they are missing; the restricted ones for their owner only. Idempotent."""
+    """Makes both registries and remotes where they are missing; the restricted ones for their owner
+    only. Idempotent.
+    """
     files.private_folder(home.restricted_registry.parent)
     _ensure_one(home.restricted_registry, "restricted", home.restricted_remote)
     _ensure_one(home.released_registry, "released", home.released_remote)
@@ -59,7 +75,9 @@ def branches(registry: Path) -> set[str]:
 
 
 def clone(registry: Path, target: Path, branch: str | None = None) -> None:
-    """Clones into `target`, which must not exist; on a branch of its own where `branch` names one."""
+    """Clones into `target`, which must not exist; on a branch of its own where `branch` names
+    one.
+    """
     target.parent.mkdir(parents=True, exist_ok=True)
     git("clone", "-q", str(registry.resolve()), str(target), cwd=target.parent)
     if branch is not None:
@@ -67,13 +85,17 @@ def clone(registry: Path, target: Path, branch: str | None = None) -> None:
 
 
 def begin_draw(home: Home, target: Path, branch: str) -> None:
-    """An empty tree in `target`, which must not exist, that pushes to the restricted registry and holds nothing of it: no run's hashes."""
+    """An empty tree in `target`, which must not exist, that pushes to the restricted registry and
+    holds nothing of it: no run's hashes.
+    """
     _begin_tree(target, branch, "restricted", home.restricted_remote)
     git("remote", "add", "origin", str(home.restricted_registry.resolve()), cwd=target)
 
 
 def commit_all(tree: Path, message: str, *, has_clock: bool = True) -> bool:
-    """Commits everything that is not ignored. Returns False where nothing had changed. `has_clock`: as of `git`."""
+    """Commits everything that is not ignored. Returns False where nothing had changed. `has_clock`:
+    as of `git`.
+    """
     git("add", "--all", cwd=tree)
     if not git("status", "--porcelain", cwd=tree):
         return False
@@ -82,14 +104,23 @@ def commit_all(tree: Path, message: str, *, has_clock: bool = True) -> bool:
 
 
 def tool_environment() -> dict[str, str]:
-    """The environment for dvc and what it starts: our own interpreter's folder first on the path, so that `python` is this one."""
+    """The environment for dvc and what it starts: our own interpreter's folder first on the path,
+    so that `python` is this one.
+    """
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     return {**os.environ, **_IDENTITY, "PATH": path, "DVC_NO_ANALYTICS": "1"}
 
 
 def dvc(*arguments: str, cwd: Path) -> None:
     """Runs dvc there. Raises RuntimeError with its last line."""
-    done = subprocess.run(["dvc", *arguments], cwd=cwd, env=tool_environment(), capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        ["dvc", *arguments],
+        cwd=cwd,
+        env=tool_environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     if done.returncode != 0:
         said = (done.stderr or done.stdout).strip().splitlines() or ["nothing said"]
         raise RuntimeError(f"dvc {arguments[0]} in {cwd.name}: {said[-1]}")
@@ -100,7 +131,8 @@ def _ensure_one(registry: Path, zone: str, remote: Path) -> None:
     if registry.is_dir():
         return
     registry.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=registry.parent) as scratch:  # on one file system, so that the move is one step
+    # on one file system, so that the move is one step
+    with tempfile.TemporaryDirectory(dir=registry.parent) as scratch:
         tree, bare = Path(scratch) / "tree", Path(scratch) / "registry.git"
         _begin_tree(tree, "main", zone, remote)
         commit_all(tree, f"The {zone} registry begins", has_clock=zone == "restricted")
@@ -119,5 +151,7 @@ def _begin_tree(tree: Path, branch: str, zone: str, remote: Path) -> None:
 
 
 def _dvc_config(zone: str, remote: Path) -> str:
-    return (f"[core]\n    analytics = false\n    check_update = false\n    remote = {zone}\n"
-            f"['remote \"{zone}\"']\n    url = {remote.resolve()}\n")
+    return (
+        f"[core]\n    analytics = false\n    check_update = false\n    remote = {zone}\n"
+        f"['remote \"{zone}\"']\n    url = {remote.resolve()}\n"
+    )

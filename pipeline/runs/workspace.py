@@ -1,8 +1,10 @@
-"""Makes the workspace of a run, `runs/<release_id>/`: a clone of the restricted registry with copies of the stages, the params and the declaration.
+"""Makes the workspace of a run, `runs/<release_id>/`: a clone of the restricted registry with
+copies of the stages, the params and the declaration.
 
-The same request again finds the workspace again, so that a retry redoes only what is missing. A release id that was used for
-something else is refused before anything is made.
+The same request again finds the workspace again, so that a retry redoes only what is missing. A
+release id that was used for something else is refused before anything is made.
 """
+
 from __future__ import annotations
 
 import shutil
@@ -29,9 +31,11 @@ IGNORED = "/restricted/\n/released/\n*.tmp\n"
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """What a person or the scheduler asks for. None takes the custodian's declaration (source, label, date) or params.yaml (the rest).
+    """What a person or the scheduler asks for. None takes the custodian's declaration (source,
+    label, date) or params.yaml (the rest).
 
-    `owner` names the run that asks (Airflow's run id), so that a retry of that run is told from another run with the same id.
+    `owner` names the run that asks (Airflow's run id), so that a retry of that run is told from
+    another run with the same id.
     """
 
     release_id: str
@@ -46,12 +50,16 @@ class Request:
 
 
 def declaration_path(dataset: str) -> Path:
-    """The declaration of a dataset: in the home's own `datasets/` where it has one, else the project's. Raises ValueError naming those there are."""
+    """The declaration of a dataset: in the home's own `datasets/` where it has one, else the
+    project's. Raises ValueError naming those there are.
+    """
     own = Home.find().root / "datasets"
     folder = own if own.is_dir() else project_root() / "datasets"
     names = sorted(path.stem for path in folder.glob("*.yaml"))
     if dataset not in names:
-        raise ValueError(f"there is no dataset {dataset!r} in datasets/; there are {', '.join(names) or 'none'}")
+        raise ValueError(
+            f"there is no dataset {dataset!r} in datasets/; there are {', '.join(names) or 'none'}"
+        )
     return folder / f"{dataset}.yaml"
 
 
@@ -64,8 +72,8 @@ def params_path(home: Home) -> Path:
 def make(home: Home, request: Request) -> Workspace:
     """Makes the workspace of `request`, or finds it made. Returns it.
 
-    Raises ValueError for an unknown dataset, a missing source, a value out of range, or a release id used before;
-    DeclarationError for mistakes in the declaration. Then nothing was made.
+    Raises ValueError for an unknown dataset, a missing source, a value out of range, or a release
+    id used before; DeclarationError for mistakes in the declaration. Then nothing was made.
     """
     path = declaration_path(request.dataset)
     declared = read_schema(path)
@@ -81,10 +89,21 @@ def make(home: Home, request: Request) -> Workspace:
     _refuse_used(home, request.release_id, declared.population.name)
     if not Path(str(checked.release.source)).exists():
         raise ValueError(f"there is nothing at the source {checked.release.source}")
-    source_claims.claim(home, str(checked.release.source), population=declared.population.name, kind=declared.population.kind)
-    if declared.events is not None and declared.events.observation_end and checked.release.extract_date is None:
-        raise ValueError(f"{request.dataset} is observed up to a public last day: give it with --extract-date YYYY-MM-DD, "
-                         "or declare it with the source")
+    source_claims.claim(
+        home,
+        str(checked.release.source),
+        population=declared.population.name,
+        kind=declared.population.kind,
+    )
+    if (
+        declared.events is not None
+        and declared.events.observation_end
+        and checked.release.extract_date is None
+    ):
+        raise ValueError(
+            f"{request.dataset} is observed up to a public last day: give it with --extract-date"
+            " YYYY-MM-DD, or declare it with the source"
+        )
     _build(home, workspace, settings, resolved, request.owner)
     return workspace
 
@@ -92,11 +111,15 @@ def make(home: Home, request: Request) -> Workspace:
 def run_stage(workspace: Workspace, stage: str) -> int:
     """Runs one stage there as an Airflow task does; returns its exit code (0 done, 2 refused)."""
     command = ["bash", "-c", repro_command(stage)]
-    return subprocess.run(command, cwd=workspace.root, env=version_stores.tool_environment(), check=False).returncode
+    return subprocess.run(
+        command, cwd=workspace.root, env=version_stores.tool_environment(), check=False
+    ).returncode
 
 
 def record(home: Home, workspace: Workspace, stage: str) -> None:
-    """Commits dvc.lock to the run's branch of the restricted registry; after the last stage also pushes the data there."""
+    """Commits dvc.lock to the run's branch of the restricted registry; after the last stage also
+    pushes the data there.
+    """
     version_stores.commit_all(workspace.root, f"{stage} of {workspace.root.name}")
     if stage == list(STAGES)[-1]:
         version_stores.dvc("push", "--quiet", "--remote", "restricted", cwd=workspace.root)
@@ -106,9 +129,15 @@ def record(home: Home, workspace: Workspace, stage: str) -> None:
 
 
 def unfinished_stages(home: Home, workspace: Workspace) -> list[str]:
-    """What a run without Airflow still has to do: everything, or only the last stage where the release became visible before a crash."""
+    """What a run without Airflow still has to do: everything, or only the last stage where the
+    release became visible before a crash.
+    """
     names = list(STAGES)
-    return names[-1:] if version_stores.is_tagged(home.released_registry, workspace.root.name) else names
+    return (
+        names[-1:]
+        if version_stores.is_tagged(home.released_registry, workspace.root.name)
+        else names
+    )
 
 
 def _settings(home: Home, request: Request) -> dict[str, Any]:
@@ -116,15 +145,26 @@ def _settings(home: Home, request: Request) -> dict[str, Any]:
     settings = YAML(typ="safe").load(params_path(home).read_text(encoding="utf-8"))
     known = sources.get(home, request.dataset)
     if request.source is None and known is None:
-        raise ValueError(f"no source is declared for {request.dataset}: name one, or declare it with `python -m pipeline sources set`")
+        raise ValueError(
+            f"no source is declared for {request.dataset}: name one, or declare it with `python -m"
+            " pipeline sources set`"
+        )
     source = request.source or (known.path if known else None)
     is_declared = known is not None and known.path == source
-    label = request.label or (known.label if known and is_declared else None) or f"{request.dataset} declared with {request.release_id}"
+    label = (
+        request.label
+        or (known.label if known and is_declared else None)
+        or f"{request.dataset} declared with {request.release_id}"
+    )
     sources.Source(path=str(source), label=label)
     extract_date = request.extract_date or (known.extract_date if known and is_declared else None)
     settings["release"] |= {
-        "id": request.release_id, "dataset": request.dataset, "source": str(Path(str(source)).resolve()), "source_label": label,
-        "data_id": uuid.uuid4().hex, "extract_date": extract_date.isoformat() if extract_date else None,
+        "id": request.release_id,
+        "dataset": request.dataset,
+        "source": str(Path(str(source)).resolve()),
+        "source_label": label,
+        "data_id": uuid.uuid4().hex,
+        "extract_date": extract_date.isoformat() if extract_date else None,
     }
     if request.rows is not None:
         settings["release"]["rows"] = request.rows
@@ -135,7 +175,13 @@ def _settings(home: Home, request: Request) -> dict[str, Any]:
     return settings
 
 
-def _build(home: Home, workspace: Workspace, settings: Mapping[str, Any], resolved: dict[str, Any], owner: str | None) -> None:
+def _build(
+    home: Home,
+    workspace: Workspace,
+    settings: Mapping[str, Any],
+    resolved: dict[str, Any],
+    owner: str | None,
+) -> None:
     """Builds under a temporary name and moves it into place: a crash leaves no half workspace."""
     files.private_folder(home.runs)
     temporary = Workspace(home.runs / f".{workspace.root.name}.{uuid.uuid4().hex[:8]}.tmp")
@@ -163,9 +209,14 @@ def _refuse_used(home: Home, release_id: str, population: str) -> None:
     if version_stores.is_tagged(home.released_registry, release_id):
         raise ValueError(f"release id {release_id} is published already; {other}")
     if release_id in charged_releases(home, population):
-        raise ValueError(f"release id {release_id} is charged in the ledger already, and its workspace is gone; {other}")
+        raise ValueError(
+            f"release id {release_id} is charged in the ledger already, and its workspace is gone;"
+            f" {other}"
+        )
     if release_id in version_stores.branches(home.restricted_registry):
-        raise ValueError(f"release id {release_id} was used by an earlier run, whose workspace is gone; {other}")
+        raise ValueError(
+            f"release id {release_id} was used by an earlier run, whose workspace is gone; {other}"
+        )
 
 
 def charged_releases(home: Home, population: str) -> set[str]:
@@ -183,13 +234,23 @@ class Charged:
 
 
 def last_charged(home: Home, population: str, cohorts: Sequence[str] = ()) -> Charged | None:
-    """The population's last release that was charged to just these cohorts (none: to everybody), published or not; None where there is none."""
+    """The population's last release that was charged to just these cohorts (none: to everybody),
+    published or not; None where there is none.
+    """
     entries = _ledger_entries(home, population)
-    charged = [entry for entry in entries if entry.kind == "reserved" and set(entry.facts.get("cohorts", ())) == set(cohorts)]
+    charged = [
+        entry
+        for entry in entries
+        if entry.kind == "reserved" and set(entry.facts.get("cohorts", ())) == set(cohorts)
+    ]
     if not charged:
         return None
     release_id = str(charged[-1].release_id)
-    return Charged(release_id=release_id, label=str(charged[-1].facts["source_label"]), state=str(state_in(entries, release_id)))
+    return Charged(
+        release_id=release_id,
+        label=str(charged[-1].facts["source_label"]),
+        state=str(state_in(entries, release_id)),
+    )
 
 
 def _ledger_entries(home: Home, population: str) -> list[Entry]:
@@ -198,17 +259,27 @@ def _ledger_entries(home: Home, population: str) -> list[Entry]:
     return [entry for entry in entries if entry.population == population]
 
 
-def _refuse_other_settings(workspace: Workspace, settings: Mapping[str, Any], resolved: Mapping[str, Any]) -> None:
+def _refuse_other_settings(
+    workspace: Workspace, settings: Mapping[str, Any], resolved: Mapping[str, Any]
+) -> None:
     name = workspace.root.name
     held = YAML(typ="safe").load(workspace.params.read_text(encoding="utf-8"))
     if differing := _differing(held, settings):
-        raise ValueError(f"release id {name} was used before with other settings ({'; '.join(differing)}); choose another id")
+        raise ValueError(
+            f"release id {name} was used before with other settings ({'; '.join(differing)});"
+            " choose another id"
+        )
     if declaration.read(workspace.dataset).value != resolved:
-        raise ValueError(f"release id {name} was used before with another declaration of the dataset; choose another id")
+        raise ValueError(
+            f"release id {name} was used before with another declaration of the dataset; choose"
+            " another id"
+        )
 
 
 def _differing(held: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str]:
-    """The settings that differ, as `block.key: held, asked`. The random data id never counts, nor what changes nothing about a release."""
+    """The settings that differ, as `block.key: held, asked`. The random data id never counts, nor
+    what changes nothing about a release.
+    """
     was, now = (_flat(settings) for settings in (held, asked))
     return [f"{name}: {was[name]} then, {now[name]} now" for name in now if was[name] != now[name]]
 
@@ -216,12 +287,19 @@ def _differing(held: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str]:
 def _flat(settings: Mapping[str, Any]) -> dict[str, Any]:
     """{block.key: value}, with the default where an older file lacks a key."""
     blocks = asdict(params.from_mapping(settings))
-    return {f"{block}.{key}": value for block, values in blocks.items() if block != "schedule" for key, value in values.items()
-            if key != "data_id" and not key.startswith("warn_")}
+    return {
+        f"{block}.{key}": value
+        for block, values in blocks.items()
+        if block != "schedule"
+        for key, value in values.items()
+        if key != "data_id" and not key.startswith("warn_")
+    }
 
 
 def _refuse_published(home: Home, request: Request, workspace: Workspace) -> None:
-    """A published id may be asked for again to finish what a crash left, or by the run that published it (a retry); else not."""
+    """A published id may be asked for again to finish what a crash left, or by the run that
+    published it (a retry); else not.
+    """
     is_complete = (workspace.restricted.root / "complete").exists()
     if not is_complete or not version_stores.is_tagged(home.released_registry, request.release_id):
         return

@@ -1,7 +1,10 @@
-"""What the public code lists say about one another: the names that a declaration may use in `categories_from` and `allowed_from`.
+"""What the public code lists say about one another: the names that a declaration may use in
+`categories_from` and `allowed_from`.
 
-Everything here is derived from datasets/codes/ (pipeline/schema/codes.py); nothing is learned from rows.
+Everything here is derived from datasets/codes/ (pipeline/schema/codes.py); nothing is learned from
+rows.
 """
+
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
@@ -14,10 +17,17 @@ Relation = Mapping[str, tuple[str | None, ...]]
 
 STAGE_GROUPS = ("0", "1", "2", "3", "4", "binet", "unknown")
 SCREEN_ROUTE = "Screen detected"
-# What a referral can be, given the route to diagnosis (NCRAS Routes to Diagnosis; cancer waiting times referral types). DCO has none.
-REFERRALS = {"Screen detected": ("screening",), "TWW": ("TWW",), "GP referral": ("other", "consultant upgrade"),
-             "Other outpatient": ("other", "consultant upgrade"), "Inpatient elective": ("other", "consultant upgrade"),
-             "Emergency presentation": ("other", "consultant upgrade"), "Unknown": ("TWW", "screening", "consultant upgrade", "other")}
+# What a referral can be, given the route to diagnosis (NCRAS Routes to Diagnosis; cancer waiting
+# times referral types). DCO has none.
+REFERRALS = {
+    "Screen detected": ("screening",),
+    "TWW": ("TWW",),
+    "GP referral": ("other", "consultant upgrade"),
+    "Other outpatient": ("other", "consultant upgrade"),
+    "Inpatient elective": ("other", "consultant upgrade"),
+    "Emergency presentation": ("other", "consultant upgrade"),
+    "Unknown": ("TWW", "screening", "consultant upgrade", "other"),
+}
 M0, M1 = ("0", "X", None), ("1", None)
 
 
@@ -45,7 +55,9 @@ def categories(name: str) -> tuple[str, ...]:
 
 @cache
 def relation(name: str) -> Relation:
-    """For each listed value of one list, the values of another that are legal with it; None is missing. Raises KeyError for an unknown name."""
+    """For each listed value of one list, the values of another that are legal with it; None is
+    missing. Raises KeyError for an unknown name.
+    """
     return MappingProxyType(dict(_RELATIONS[name]()))
 
 
@@ -53,7 +65,9 @@ def _unique(values: Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(values))
 
 
-def _by_site(legal: Callable[[codes.Site], tuple[str | None, ...] | None]) -> dict[str, tuple[str | None, ...]]:
+def _by_site(
+    legal: Callable[[codes.Site], tuple[str | None, ...] | None],
+) -> dict[str, tuple[str | None, ...]]:
     """`legal` for every site; a site for which it answers None is not listed."""
     found = {code: legal(site) for code, site in codes.sites().items()}
     return {code: values for code, values in found.items() if values is not None}
@@ -64,30 +78,48 @@ def _stages(site: codes.Site) -> tuple[str | None, ...]:
 
 
 def _schedules(site: codes.Site) -> tuple[str, ...]:
-    legal = (s for s in codes.radiotherapy()[site.group] if s.modality != "06" or site.brachytherapy)
+    legal = (
+        s for s in codes.radiotherapy()[site.group] if s.modality != "06" or site.brachytherapy
+    )
     return _unique(schedule_name(s.dose, s.fractions) for s in legal)
 
 
 def _regimens(site: codes.Site) -> tuple[str, ...]:
-    return tuple(name for name, regimen in codes.regimens().items() if site.group in regimen.share and set(site.sexes) <= set(regimen.sexes))
+    return tuple(
+        name
+        for name, regimen in codes.regimens().items()
+        if site.group in regimen.share and set(site.sexes) <= set(regimen.sexes)
+    )
 
 
 def _genes(site: codes.Site) -> tuple[str, ...]:
-    return tuple(symbol for symbol, gene in codes.genes().items() if any(test.group == site.group for test in gene.tests))
+    return tuple(
+        symbol
+        for symbol, gene in codes.genes().items()
+        if any(test.group == site.group for test in gene.tests)
+    )
 
 
 def _routes(group: str) -> tuple[str | None, ...]:
     screened = any(site.screening for site in codes.sites().values() if site.group == group)
-    return (*(route for route in codes.lookup("final_route") if screened or route != SCREEN_ROUTE), None)
+    return (
+        *(route for route in codes.lookup("final_route") if screened or route != SCREEN_ROUTE),
+        None,
+    )
 
 
 def _all_stages() -> Iterable[str]:
-    return (stage for site in codes.sites().values() for stage in (*site.stages, *site.unknown_stages))
+    return (
+        stage for site in codes.sites().values() for stage in (*site.stages, *site.unknown_stages)
+    )
 
 
 def _stages_by_group() -> dict[str, tuple[str | None, ...]]:
     stages = (*categories("stages"), None)
-    return {group: tuple(stage for stage in stages if stage_group(stage) == group) for group in STAGE_GROUPS}
+    return {
+        group: tuple(stage for stage in stages if stage_group(stage) == group)
+        for group in STAGE_GROUPS
+    }
 
 
 _CATEGORIES: Mapping[str, Callable[[], Iterable[str]]] = {
@@ -95,9 +127,15 @@ _CATEGORIES: Mapping[str, Callable[[], Iterable[str]]] = {
     "sites": lambda: codes.sites(),
     "sites.codes4": lambda: (code for site in codes.sites().values() for code in site.codes4),
     "sites.icdo3": lambda: (site.icdo3 for site in codes.sites().values()),
-    "sites.icdo3_codes": lambda: (site.icdo3_of(code) for site in codes.sites().values() for code in site.codes4),
-    "morphologies": lambda: sorted({morphology for site in codes.sites().values() for morphology in site.morphologies}),
-    "stages": lambda: sorted(set(_all_stages()), key=lambda stage: (STAGE_GROUPS.index(stage_group(stage)), stage)),
+    "sites.icdo3_codes": lambda: (
+        site.icdo3_of(code) for site in codes.sites().values() for code in site.codes4
+    ),
+    "morphologies": lambda: sorted(
+        {morphology for site in codes.sites().values() for morphology in site.morphologies}
+    ),
+    "stages": lambda: sorted(
+        set(_all_stages()), key=lambda stage: (STAGE_GROUPS.index(stage_group(stage)), stage)
+    ),
     "stage_groups": lambda: STAGE_GROUPS,
     "regimens": lambda: codes.regimens(),
     "benchmark_groups": lambda: (regimen.benchmark_group for regimen in codes.regimens().values()),
@@ -108,17 +146,32 @@ _CATEGORIES: Mapping[str, Callable[[], Iterable[str]]] = {
 }
 
 _RELATIONS: Mapping[str, Callable[[], Mapping[str, tuple[str | None, ...]]]] = {
-    "site_groups.sites": lambda: {g: tuple(c for c, s in codes.sites().items() if s.group == g) for g in codes.site_groups()},
+    "site_groups.sites": lambda: {
+        g: tuple(c for c, s in codes.sites().items() if s.group == g) for g in codes.site_groups()
+    },
     "site_groups.routes": lambda: {group: _routes(group) for group in codes.site_groups()},
     "sites.sexes": lambda: _by_site(lambda site: site.sexes),
-    "sexes.sites": lambda: {sex: tuple(c for c, s in codes.sites().items() if sex in s.sexes) for sex in codes.BOTH_SEXES},
+    "sexes.sites": lambda: {
+        sex: tuple(c for c, s in codes.sites().items() if sex in s.sexes)
+        for sex in codes.BOTH_SEXES
+    },
     "sites.morphologies": lambda: _by_site(lambda site: site.morphologies),
     "sites.stages": lambda: _by_site(_stages),
-    "sites.stage_groups": lambda: _by_site(lambda site: _unique(stage_group(stage) for stage in _stages(site))),
+    "sites.stage_groups": lambda: _by_site(
+        lambda site: _unique(stage_group(stage) for stage in _stages(site))
+    ),
     "stage_groups.stages": _stages_by_group,
-    "sites.tnm": lambda: _by_site(lambda site: (None,) if site.staging in ("binet", "iss", "none") else None),
-    "stages.m": lambda: {stage: M1 if stage_group(stage) == "4" else M0 for stage in categories("stages") if stage_group(stage) in "01234"},
-    "sites.lateralities": lambda: _by_site(lambda site: None if site.paired else ("8", "9", "M", None)),
+    "sites.tnm": lambda: _by_site(
+        lambda site: (None,) if site.staging in ("binet", "iss", "none") else None
+    ),
+    "stages.m": lambda: {
+        stage: M1 if stage_group(stage) == "4" else M0
+        for stage in categories("stages")
+        if stage_group(stage) in "01234"
+    },
+    "sites.lateralities": lambda: _by_site(
+        lambda site: None if site.paired else ("8", "9", "M", None)
+    ),
     "sites.receptors": lambda: _by_site(lambda site: None if site.receptors else (None,)),
     "sites.gleason": lambda: _by_site(lambda site: None if site.gleason else (None,)),
     "sites.regimens": lambda: _by_site(_regimens),

@@ -1,4 +1,5 @@
 """The event log of a declaration: types, attributes, grammar."""
+
 from __future__ import annotations
 
 from collections.abc import Mapping
@@ -7,10 +8,60 @@ from datetime import date
 from pipeline.schema import code_relations
 from pipeline.schema.document import Path_
 from pipeline.schema.fields import FieldReader
-from pipeline.schema.values import Column, CountedTable, Deadline, EventLog, EventSource, EventType, LegalCodes, freeze
+from pipeline.schema.values import (
+    Column,
+    CountedTable,
+    Deadline,
+    EventLog,
+    EventSource,
+    EventType,
+    LegalCodes,
+    freeze,
+)
 
-DEFAULT_GAP_EDGES = (0, 1, 2, 3, 5, 7, 8, 10, 14, 15, 18, 21, 22, 25, 28, 29, 32, 36, 42, 49, 56, 63, 75, 90, 105, 120,
-                     150, 180, 240, 300, 365, 455, 545, 730, 910, 1095, 1460, 1825, 2190, 2920)  # days
+DEFAULT_GAP_EDGES = (
+    0,
+    1,
+    2,
+    3,
+    5,
+    7,
+    8,
+    10,
+    14,
+    15,
+    18,
+    21,
+    22,
+    25,
+    28,
+    29,
+    32,
+    36,
+    42,
+    49,
+    56,
+    63,
+    75,
+    90,
+    105,
+    120,
+    # days
+    150,
+    180,
+    240,
+    300,
+    365,
+    455,
+    545,
+    730,
+    910,
+    1095,
+    1460,
+    1825,
+    2190,
+    2920,
+)
 
 
 def read_events(reader: FieldReader, columns: Mapping[str, Column]) -> EventLog | None:
@@ -19,16 +70,22 @@ def read_events(reader: FieldReader, columns: Mapping[str, Column]) -> EventLog 
         return None
     path: Path_ = ("events",)
     values = dict(given)
-    attributes = {name: reader.column((*path, "attributes", name), name, value)
-                  for name, value in reader.section((*path, "attributes"), required=False).items()}
-    values["attributes"] = freeze({name: column for name, column in attributes.items() if column is not None})
+    attributes = {
+        name: reader.column((*path, "attributes", name), name, value)
+        for name, value in reader.section((*path, "attributes"), required=False).items()
+    }
+    values["attributes"] = freeze(
+        {name: column for name, column in attributes.items() if column is not None}
+    )
     values["types"] = freeze(_event_types(reader, values["attributes"]))
     values["first"] = reader.strings((*path, "first"), values.get("first", []))
     values["legal_codes"] = _legal_codes(reader, columns, values["types"])
     values["deadlines"] = _deadlines(reader)
     values["gap_edges"] = tuple(int(edge) for edge in values.get("gap_edges") or DEFAULT_GAP_EDGES)
     if "observation_end" in values:
-        values["observation_end"] = reader.strings((*path, "observation_end"), values["observation_end"])
+        values["observation_end"] = reader.strings(
+            (*path, "observation_end"), values["observation_end"]
+        )
     values["treatments"] = reader.strings((*path, "treatments"), values.get("treatments", []))
     values["counted"] = _counted(reader)
     for source in ("rows", "ending"):
@@ -62,7 +119,9 @@ def _counted(reader: FieldReader) -> tuple[CountedTable, ...]:
         if not (isinstance(table.weight, int | float) and table.weight > 0):
             reader.document.problem((*path, "weight"), f"must be above 0, is {table.weight!r}")
         if table.parts in [other.parts for other in made]:
-            reader.document.problem((*path, "parts"), "is counted already: give one table the weight of both")
+            reader.document.problem(
+                (*path, "parts"), "is counted already: give one table the weight of both"
+            )
         made.append(table)
     return tuple(made)
 
@@ -73,7 +132,12 @@ def _event_types(reader: FieldReader, attributes: Mapping[str, Column]) -> dict[
         path = ("events", "types", name)
         values = dict(given or {})
         if "codes_from" in values:
-            values["codes"] = tuple(reader.named((*path, "codes_from"), values.pop("codes_from"), code_relations.categories) or ())
+            values["codes"] = tuple(
+                reader.named(
+                    (*path, "codes_from"), values.pop("codes_from"), code_relations.categories
+                )
+                or ()
+            )
         for listed in ("codes", "attributes"):
             if listed in values:
                 values[listed] = reader.strings((*path, listed), values[listed])
@@ -84,12 +148,17 @@ def _event_types(reader: FieldReader, attributes: Mapping[str, Column]) -> dict[
             reader.document.problem((*path, "until"), f"must be an ISO date, is {made.until!r}")
         for attribute in made.attributes:
             if attribute not in attributes:
-                reader.document.problem((*path, "attributes"), f"no attribute named {attribute!r} under events.attributes")
+                reader.document.problem(
+                    (*path, "attributes"),
+                    f"no attribute named {attribute!r} under events.attributes",
+                )
         types[name] = made
     return types
 
 
-def _legal_codes(reader: FieldReader, columns: Mapping[str, Column], types: Mapping[str, EventType]) -> tuple[LegalCodes, ...]:
+def _legal_codes(
+    reader: FieldReader, columns: Mapping[str, Column], types: Mapping[str, EventType]
+) -> tuple[LegalCodes, ...]:
     made = []
     for index, given in enumerate(reader.document.value["events"].get("legal_codes") or []):
         path: Path_ = ("events", "legal_codes", index)
@@ -109,14 +178,23 @@ def _legal_codes(reader: FieldReader, columns: Mapping[str, Column], types: Mapp
 def _check_events(reader: FieldReader, log: EventLog, columns: Mapping[str, Column]) -> None:
     path: Path_ = ("events",)
     for name in set(log.attributes) & set(log.types):
-        reader.document.problem((*path, "attributes", name), "is the name of an event type, too: facts could not tell them apart")
+        reader.document.problem(
+            (*path, "attributes", name),
+            "is the name of an event type, too: facts could not tell them apart",
+        )
     if log.origin not in columns or columns[log.origin].kind != "date":
-        reader.document.problem((*path, "origin"), f"{log.origin!r} must be a static column of kind date")
+        reader.document.problem(
+            (*path, "origin"), f"{log.origin!r} must be a static column of kind date"
+        )
     if not log.terminal:
         reader.document.problem((*path, "types"), "no type is terminal: every pathway needs an end")
-    named = {"first": log.first, "treatments": log.treatments, "anchor": (log.anchor,) if log.anchor else (),
-             "deadlines": tuple(n for d in log.deadlines for n in (d.event, *d.after)),
-             "types": tuple(n for t in log.types.values() for n in (t.inside, t.closes) if n)}
+    named = {
+        "first": log.first,
+        "treatments": log.treatments,
+        "anchor": (log.anchor,) if log.anchor else (),
+        "deadlines": tuple(n for d in log.deadlines for n in (d.event, *d.after)),
+        "types": tuple(n for t in log.types.values() for n in (t.inside, t.closes) if n),
+    }
     for field, names in named.items():
         for name in names:
             if name not in log.types:
@@ -126,6 +204,8 @@ def _check_events(reader: FieldReader, log: EventLog, columns: Mapping[str, Colu
     if log.observation_end is not None:
         kind, code = log.observation_end if len(log.observation_end) == 2 else ("", "")
         if kind not in log.terminal or code not in log.types[kind].codes:
-            reader.document.problem((*path, "observation_end"), "must be [type, code] of a terminal type")
+            reader.document.problem(
+                (*path, "observation_end"), "must be [type, code] of a terminal type"
+            )
     if log.max_events < 2:
         reader.document.problem((*path, "max_events"), f"must be at least 2, is {log.max_events}")

@@ -1,4 +1,5 @@
 """Fields and columns of a declaration, read into values with every mistake noted at its place."""
+
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
@@ -31,14 +32,21 @@ class FieldReader:
         return value
 
     def build(self, kind: type, path: Path_, given: Mapping[str, Any], /, **ready: Any) -> Any:
-        """`kind(**given)` with unknown and missing fields noted instead of raised; None where it cannot be built."""
+        """`kind(**given)` with unknown and missing fields noted instead of raised; None where it
+        cannot be built.
+        """
         known = {field.name: field for field in fields(kind)}
         for name in given:
             if name not in known:
-                self.document.problem((*path, name), f"is not a field; known here: {', '.join(sorted(known))}")
+                self.document.problem(
+                    (*path, name), f"is not a field; known here: {', '.join(sorted(known))}"
+                )
         values = {name: value for name, value in given.items() if name in known} | ready
-        lacking = [name for name, field in known.items()
-                   if name not in values and field.default is MISSING and field.default_factory is MISSING]
+        lacking = [
+            name
+            for name, field in known.items()
+            if name not in values and field.default is MISSING and field.default_factory is MISSING
+        ]
         for name in lacking:
             self.document.problem(path, f"field {name!r} is missing")
         return None if lacking else kind(**values)
@@ -64,9 +72,13 @@ class FieldReader:
             self.document.problem(path, f"no list named {name!r} in datasets/codes")
             return None
 
-    def column(self, path: Path_, name: str, given: Any, base: Column | None = None) -> Column | None:
+    def column(
+        self, path: Path_, name: str, given: Any, base: Column | None = None
+    ) -> Column | None:
         if not isinstance(given, dict):
-            self.document.problem(path, "must be a mapping such as {kind: categorical, categories: [a, b]}")
+            self.document.problem(
+                path, "must be a mapping such as {kind: categorical, categories: [a, b]}"
+            )
             return None
         values = dict(given)
         ready: dict[str, Any] = {"name": name}
@@ -74,7 +86,9 @@ class FieldReader:
             ready = {field.name: getattr(base, field.name) for field in fields(Column)} | ready
             values.pop("like", None)
         if "categories_from" in values:
-            found = self.named((*path, "categories_from"), values.pop("categories_from"), code_relations.categories)
+            found = self.named(
+                (*path, "categories_from"), values.pop("categories_from"), code_relations.categories
+            )
             ready["categories"] = tuple(found or ())
         for listed in ("categories", "missing", "aliases", "repairs"):
             if listed in values:
@@ -107,25 +121,64 @@ class FieldReader:
     def check_column(self, path: Path_, column: Column) -> None:
         self.one_of((*path, "kind"), column.kind, get_args(Kind))
         self.one_of((*path, "role"), column.role, get_args(Role))
-        if column.kind in ("categorical", "ordinal") and column.role == "modelled" and not column.categories:
-            self.document.problem(path, "a modelled categorical column needs categories or categories_from")
+        if (
+            column.kind in ("categorical", "ordinal")
+            and column.role == "modelled"
+            and not column.categories
+        ):
+            self.document.problem(
+                path, "a modelled categorical column needs categories or categories_from"
+            )
         if len(set(column.categories)) != len(column.categories):
             twice = sorted({c for c in column.categories if column.categories.count(c) > 1})
             self.document.problem((*path, "categories"), f"listed twice: {', '.join(twice)}")
-        if column.kind in ("continuous", "date") and column.role == "modelled" and (column.lower is None or column.upper is None):
-            self.document.problem(path, "a modelled continuous or date column needs lower and upper from a public source")
-        if column.lower is not None and column.upper is not None and not column.lower < column.upper:
-            self.document.problem(path, f"lower {column.lower:g} is not below upper {column.upper:g}")
+        if (
+            column.kind in ("continuous", "date")
+            and column.role == "modelled"
+            and (column.lower is None or column.upper is None)
+        ):
+            self.document.problem(
+                path,
+                "a modelled continuous or date column needs lower and upper from a public source",
+            )
+        if (
+            column.lower is not None
+            and column.upper is not None
+            and not column.lower < column.upper
+        ):
+            self.document.problem(
+                path, f"lower {column.lower:g} is not below upper {column.upper:g}"
+            )
         if column.role == "modelled" and column.kind in ("id", "text"):
-            self.document.problem((*path, "role"), f"kind {column.kind} cannot be modelled: carry it, rebuild it or make it a key")
+            self.document.problem(
+                (*path, "role"),
+                f"kind {column.kind} cannot be modelled: carry it, rebuild it or make it a key",
+            )
         if column.role == "rebuilt" and not column.rule:
             self.document.problem(path, "a rebuilt column says by which public rule: add rule")
 
-    def relation(self, path: Path_, values: Mapping[str, Any]) -> Mapping[str, tuple[str | None, ...]]:
+    def relation(
+        self, path: Path_, values: Mapping[str, Any]
+    ) -> Mapping[str, tuple[str | None, ...]]:
         if "allowed_from" in values:
-            return freeze(dict(self.named((*path, "allowed_from"), values["allowed_from"], code_relations.relation) or {}))
+            return freeze(
+                dict(
+                    self.named(
+                        (*path, "allowed_from"), values["allowed_from"], code_relations.relation
+                    )
+                    or {}
+                )
+            )
         allowed = values.get("allowed")
         if not isinstance(allowed, Mapping):
-            self.document.problem(path, "needs allowed (a mapping of lists) or allowed_from (a relation of datasets/codes)")
+            self.document.problem(
+                path,
+                "needs allowed (a mapping of lists) or allowed_from (a relation of datasets/codes)",
+            )
             return freeze({})
-        return freeze({str(k): tuple(None if item is None else str(item) for item in v) for k, v in allowed.items()})
+        return freeze(
+            {
+                str(k): tuple(None if item is None else str(item) for item in v)
+                for k, v in allowed.items()
+            }
+        )

@@ -1,4 +1,7 @@
-"""Turns a declaration into a Schema, collecting every mistake with its place (pipeline/schema/document.py)."""
+"""Turns a declaration into a Schema, collecting every mistake with its place
+(pipeline/schema/document.py).
+"""
+
 from __future__ import annotations
 
 from collections.abc import Mapping
@@ -11,10 +14,34 @@ from pipeline.schema import document as declaration
 from pipeline.schema.document import Path_
 from pipeline.schema.events import read_events
 from pipeline.schema.fields import FieldReader
-from pipeline.schema.values import Cohorts, Column, Implication, Layout, Population, Schema, Table, freeze
+from pipeline.schema.values import (
+    Cohorts,
+    Column,
+    Implication,
+    Layout,
+    Population,
+    Schema,
+    Table,
+    freeze,
+)
 
-SCHEMA_FIELDS = {"dataset", "title", "source", "public", "layout", "population", "tables", "patients", "events", "implications",
-                 "targets", "quasi_identifiers", "strata", "citation", "licence"}
+SCHEMA_FIELDS = {
+    "dataset",
+    "title",
+    "source",
+    "public",
+    "layout",
+    "population",
+    "tables",
+    "patients",
+    "events",
+    "implications",
+    "targets",
+    "quasi_identifiers",
+    "strata",
+    "citation",
+    "licence",
+}
 
 
 def read_schema(path: Path) -> Schema:
@@ -34,24 +61,34 @@ class SchemaReader(FieldReader):
         for name in self.section(("tables",)):
             path = ("tables", name)
             values = dict(self.section(path))
-            columns = {c: self.column((*path, "columns", c), c, v) for c, v in self.section((*path, "columns")).items()}
+            columns = {
+                c: self.column((*path, "columns", c), c, v)
+                for c, v in self.section((*path, "columns")).items()
+            }
             for listed in ("key", "ignore"):
                 if listed in values:
                     values[listed] = self.strings((*path, listed), values[listed])
             if "through" in values:
                 values["through"] = self.strings((*path, "through"), values["through"])
             values["columns"] = freeze({c: v for c, v in columns.items() if v is not None})
-            table = self.build(Table, path, {k: v for k, v in values.items() if k != "name"}, name=name)
+            table = self.build(
+                Table, path, {k: v for k, v in values.items() if k != "name"}, name=name
+            )
             if table is not None:
                 self.check_table(path, table)
                 tables[name] = table
         for name, table in tables.items():
             if table.through and table.through[0] not in tables:
-                self.document.problem(("tables", name, "through"), f"no table named {table.through[0]!r}")
+                self.document.problem(
+                    ("tables", name, "through"), f"no table named {table.through[0]!r}"
+                )
         return tables
 
     def check_table(self, path: Path_, table: Table) -> None:
-        for field, names in (("key", table.key), ("patient", (table.patient,) if table.patient else ())):
+        for field, names in (
+            ("key", table.key),
+            ("patient", (table.patient,) if table.patient else ()),
+        ):
             for column in names:
                 if column not in table.columns:
                     self.document.problem((*path, field), f"{column!r} is no column of this table")
@@ -70,7 +107,12 @@ class SchemaReader(FieldReader):
                 base = tables[table].columns.get(column) if table in tables else None
                 if base is None:
                     self.document.problem((*path, "like"), f"no column {value['like']!r} in tables")
-            made = self.column(path, name, value if isinstance(value, dict) and base else _without(value, "like"), base)
+            made = self.column(
+                path,
+                name,
+                value if isinstance(value, dict) and base else _without(value, "like"),
+                base,
+            )
             if made is not None:
                 columns[name] = made
         return columns
@@ -88,9 +130,15 @@ class SchemaReader(FieldReader):
                 continue
             for field in ("given", "then"):
                 if getattr(implication, field) not in columns:
-                    self.document.problem((*path, field), f"no static column named {getattr(implication, field)!r}")
+                    self.document.problem(
+                        (*path, field), f"no static column named {getattr(implication, field)!r}"
+                    )
             if order.get(implication.given, 0) > order.get(implication.then, 0):
-                self.document.problem(path, f"{implication.given} must be declared before {implication.then}: parents are drawn first")
+                self.document.problem(
+                    path,
+                    f"{implication.given} must be declared before {implication.then}: parents are"
+                    " drawn first",
+                )
             made.append(implication)
         return tuple(made)
 
@@ -98,40 +146,67 @@ class SchemaReader(FieldReader):
         path: Path_ = ("population",)
         values = dict(self.section(path))
         if values.get("cohorts") is not None:
-            values["cohorts"] = self.build(Cohorts, (*path, "cohorts"), self.section((*path, "cohorts")))
+            values["cohorts"] = self.build(
+                Cohorts, (*path, "cohorts"), self.section((*path, "cohorts"))
+            )
         population = self.build(Population, path, values)
         if population is None:
             return None
         self.one_of((*path, "kind"), population.kind, ("simulated", "public", "confidential"))
         most = min(1e-6, 0.1 / population.nominal_size)
         if not 0 < population.delta <= most:
-            self.document.problem((*path, "delta"), f"{population.delta:g} must be at most {most:g}: 1e-6 and 0.1 / nominal_size (rule 15)")
+            self.document.problem(
+                (*path, "delta"),
+                f"{population.delta:g} must be at most {most:g}: 1e-6 and 0.1 / nominal_size"
+                " (rule 15)",
+            )
         if not 0 < population.epsilon <= population.ceiling_epsilon:
-            self.document.problem((*path, "epsilon"), "must be positive and at most ceiling_epsilon")
+            self.document.problem(
+                (*path, "epsilon"), "must be positive and at most ceiling_epsilon"
+            )
         return population
 
-    def check_cohorts(self, population: Population, tables: Mapping[str, Table], columns: Mapping[str, Column]) -> None:
+    def check_cohorts(
+        self, population: Population, tables: Mapping[str, Table], columns: Mapping[str, Column]
+    ) -> None:
         """A patient must be found again at every refresh, and have a value to be sorted by."""
         path: Path_ = ("population", "cohorts")
         cohorts = population.cohorts
         if cohorts is None:
             return
         if not any(table.patient for table in tables.values()):
-            self.document.problem(path, "the tables have no patient's id: nobody could be found again, so nobody's cohort could be kept (rule 16)")
+            self.document.problem(
+                path,
+                "the tables have no patient's id: nobody could be found again, so nobody's cohort"
+                " could be kept (rule 16)",
+            )
         column = columns.get(cohorts.column)
         if column is None or column.kind == "categorical":
-            self.document.problem((*path, "column"), f"{cohorts.column!r} is no static column of dates or numbers")
-        starts: list[Any] = list(cohorts.starts.values()) if isinstance(cohorts.starts, Mapping) else []
-        if column is not None and any(isinstance(start, date) != (column.kind == "date") for start in starts):
-            self.document.problem((*path, "starts"), f"must be dates or numbers, as {cohorts.column} is")
+            self.document.problem(
+                (*path, "column"), f"{cohorts.column!r} is no static column of dates or numbers"
+            )
+        starts: list[Any] = (
+            list(cohorts.starts.values()) if isinstance(cohorts.starts, Mapping) else []
+        )
+        if column is not None and any(
+            isinstance(start, date) != (column.kind == "date") for start in starts
+        ):
+            self.document.problem(
+                (*path, "starts"), f"must be dates or numbers, as {cohorts.column} is"
+            )
         elif len(starts) < 2 or any(later <= earlier for earlier, later in pairwise(starts)):
-            self.document.problem((*path, "starts"), "must name at least two cohorts, each with its lowest value, ascending")
+            self.document.problem(
+                (*path, "starts"),
+                "must name at least two cohorts, each with its lowest value, ascending",
+            )
 
     def schema(self) -> Schema | None:
         top = self.document.value
         for name in top:
             if name not in SCHEMA_FIELDS:
-                self.document.problem((name,), f"is not a field; known here: {', '.join(sorted(SCHEMA_FIELDS))}")
+                self.document.problem(
+                    (name,), f"is not a field; known here: {', '.join(sorted(SCHEMA_FIELDS))}"
+                )
         layout = top.get("layout", "table")
         self.one_of(("layout",), layout, get_args(Layout))
         tables = self.tables()
@@ -140,15 +215,34 @@ class SchemaReader(FieldReader):
         if population is not None:
             self.check_cohorts(population, tables, columns)
         if population is not None and top.get("public") is not (population.kind != "confidential"):
-            self.document.problem(("public",), f"{top.get('public')!r} does not fit population.kind {population.kind}")
-        values: dict[str, Any] = {name: top[name] for name in ("dataset", "title", "source", "public", "citation", "licence") if name in top}
-        lists = {name: self.strings((name,), top.get(name) or []) for name in ("targets", "quasi_identifiers", "strata")}
+            self.document.problem(
+                ("public",), f"{top.get('public')!r} does not fit population.kind {population.kind}"
+            )
+        values: dict[str, Any] = {
+            name: top[name]
+            for name in ("dataset", "title", "source", "public", "citation", "licence")
+            if name in top
+        }
+        lists = {
+            name: self.strings((name,), top.get(name) or [])
+            for name in ("targets", "quasi_identifiers", "strata")
+        }
         for name, listed in lists.items():
             for column in listed:
                 if column not in columns:
                     self.document.problem((name,), f"no static column named {column!r}")
-        return self.build(Schema, (), values, layout=layout, population=population, tables=freeze(tables), patients=freeze(columns),
-                          events=read_events(self, columns), implications=self.implications(columns), **lists)
+        return self.build(
+            Schema,
+            (),
+            values,
+            layout=layout,
+            population=population,
+            tables=freeze(tables),
+            patients=freeze(columns),
+            events=read_events(self, columns),
+            implications=self.implications(columns),
+            **lists,
+        )
 
 
 def _without(value: Any, key: str) -> Any:

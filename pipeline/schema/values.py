@@ -1,9 +1,12 @@
-"""The declaration of a dataset as immutable values: what ingest casts, expectations check, models encode and extracts contain.
+"""The declaration of a dataset as immutable values: what ingest casts, expectations check, models
+encode and extracts contain.
 
-`reader.read_schema(path)` reads `datasets/<name>.yaml` (docs/declarations.md describes the fields). Every domain in it comes from a public
-source, never from patients' rows (privacy_rules.md 6). Code lists that several declarations and rules share are named by
-`categories_from` and `allowed_from` and live in `datasets/codes/`.
+`reader.read_schema(path)` reads `datasets/<name>.yaml` (docs/declarations.md describes the fields).
+Every domain in it comes from a public source, never from patients' rows (privacy_rules.md 6). Code
+lists that several declarations and rules share are named by `categories_from` and `allowed_from`
+and live in `datasets/codes/`.
 """
+
 from __future__ import annotations
 
 from collections.abc import Mapping
@@ -17,33 +20,46 @@ Role = Literal["modelled", "rebuilt", "carried", "key"]
 Layout = Literal["table", "log", "registry"]
 
 
-_SDTYPES: Mapping[str, str] = MappingProxyType({  # SDMetrics' word for each kind
-    "date": "datetime", "continuous": "numerical", "id": "id", "categorical": "categorical", "ordinal": "categorical", "text": "text"})
+_SDTYPES: Mapping[str, str] = MappingProxyType(
+    {  # SDMetrics' word for each kind
+        "date": "datetime",
+        "continuous": "numerical",
+        "id": "id",
+        "categorical": "categorical",
+        "ordinal": "categorical",
+        "text": "text",
+    }
+)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Column:
-    """One column. `lower` and `upper` are days since 1970-01-01 for a date. Missing (null) is a value of its own where `nullable`."""
+    """One column. `lower` and `upper` are days since 1970-01-01 for a date. Missing (null) is a
+    value of its own where `nullable`.
+    """
 
     name: str
     kind: Kind
     role: Role = "modelled"
-    categories: tuple[str, ...] = ()   # legal values as strings, categorical and ordinal only; null is not listed
-    lower: float | None = None         # public bounds, continuous and date
+    # legal values as strings, categorical and ordinal only; null is not listed
+    categories: tuple[str, ...] = ()
+    lower: float | None = None  # public bounds, continuous and date
     upper: float | None = None
-    decimals: int = 0                  # places kept in an extract, continuous; 0 means integers
-    atoms: tuple[float, ...] = ()      # declared values with mass of their own, such as 0
+    decimals: int = 0  # places kept in an extract, continuous; 0 means integers
+    atoms: tuple[float, ...] = ()  # declared values with mass of their own, such as 0
     transform: Literal["linear", "asinh"] = "linear"  # grid of the public bins
-    scale: float = 1.0                 # unit of asinh: the grid is linear below and logarithmic above it
+    # unit of asinh: the grid is linear below and logarithmic above it
+    scale: float = 1.0
     unit: str | None = None
     nullable: bool = False
-    missing: tuple[str, ...] = ()      # source tokens that mean missing, beside the empty cell
-    header: str | None = None          # name in the source file where it differs
-    aliases: tuple[str, ...] = ()      # older names that ingest accepts
-    repairs: tuple[str, ...] = ()      # declared repairs of ingest, by name
-    lookup: str | None = None          # code list in datasets/codes/ that explains the categories
-    rule: str | None = None            # how a rebuilt column is made; plain words and the function's name
-    source: str | None = None          # public source of the domain
+    missing: tuple[str, ...] = ()  # source tokens that mean missing, beside the empty cell
+    header: str | None = None  # name in the source file where it differs
+    aliases: tuple[str, ...] = ()  # older names that ingest accepts
+    repairs: tuple[str, ...] = ()  # declared repairs of ingest, by name
+    lookup: str | None = None  # code list in datasets/codes/ that explains the categories
+    # how a rebuilt column is made; plain words and the function's name
+    rule: str | None = None
+    source: str | None = None  # public source of the domain
     description: str | None = None
 
     @property
@@ -58,22 +74,27 @@ class Column:
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
-    """One source table. `patient` names its column that holds the patient's id; `through` names (table, column) to go by instead."""
+    """One source table. `patient` names its column that holds the patient's id; `through` names
+    (table, column) to go by instead.
+    """
 
     name: str
     file: str
     columns: Mapping[str, Column]
     key: tuple[str, ...] = ()
     patient: str | None = None
-    through: tuple[str, str] | None = None  # (parent table, shared key column), for a table without the patient's id
+    # (parent table, shared key column), for a table without the patient's id
+    through: tuple[str, str] | None = None
     required: bool = True
-    ignore: tuple[str, ...] = ()            # headers in the file that are not read
-    max_rows: int | None = None             # contribution cap: rows per patient
+    ignore: tuple[str, ...] = ()  # headers in the file that are not read
+    max_rows: int | None = None  # contribution cap: rows per patient
 
 
 @dataclass(frozen=True, kw_only=True)
 class Implication:
-    """For each listed value of `given`, the values that `then` may take (None is missing). Unlisted values do not restrict."""
+    """For each listed value of `given`, the values that `then` may take (None is missing). Unlisted
+    values do not restrict.
+    """
 
     given: str
     then: str
@@ -82,9 +103,11 @@ class Implication:
 
 @dataclass(frozen=True, kw_only=True)
 class EventType:
-    """A kind of event. `inside` and `closes` name an event type that must be open; `at_most` caps how often a patient has it.
+    """A kind of event. `inside` and `closes` name an event type that must be open; `at_most` caps
+    how often a patient has it.
 
-    distinct_codes: a patient has each code at most once. until: the last date on which the source registers such an event.
+    distinct_codes: a patient has each code at most once. until: the last date on which the source
+        registers such an event.
     """
 
     name: str
@@ -100,7 +123,9 @@ class EventType:
 
 @dataclass(frozen=True, kw_only=True)
 class LegalCodes:
-    """For each listed value of the static column `given`, the codes that events of `type` may carry. An unlisted value forbids the type."""
+    """For each listed value of the static column `given`, the codes that events of `type` may
+    carry. An unlisted value forbids the type.
+    """
 
     type: str
     given: str
@@ -118,42 +143,54 @@ class Deadline:
 
 @dataclass(frozen=True, kw_only=True)
 class EventSource:
-    """Where a `log` layout finds events: a table, its date column, and the column (or constant) that names type and code."""
+    """Where a `log` layout finds events: a table, its date column, and the column (or constant)
+    that names type and code.
+    """
 
     table: str
     date: str
-    type: str | None = None            # column with the type; None: every row is of type `constant`
+    type: str | None = None  # column with the type; None: every row is of type `constant`
     constant: str | None = None
     code: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class CountedTable:
-    """A table of patients by static columns and facts about their pathways, which the pathway model measures. See docs/declarations.md."""
+    """A table of patients by static columns and facts about their pathways, which the pathway model
+    measures. See docs/declarations.md.
+    """
 
     parts: tuple[str, ...]
-    weight: float = 1.0                 # of the tables' squared noise budget, relative to the other tables
+    # of the tables' squared noise budget, relative to the other tables
+    weight: float = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class EventLog:
-    """The event log of one patient, with its legality. Day 0 is the date in the static column `origin`."""
+    """The event log of one patient, with its legality. Day 0 is the date in the static column
+    `origin`.
+    """
 
     origin: str
-    anchor: str | None                  # the event type that stands at day 0; None: nothing is tied to it
-    max_events: int                     # contribution cap; the terminal event is always kept
-    first: tuple[str, ...]              # event types that may open a pathway
-    types: Mapping[str, EventType]      # in the order in which events of one day stand
+    # the event type that stands at day 0; None: nothing is tied to it
+    anchor: str | None
+    max_events: int  # contribution cap; the terminal event is always kept
+    first: tuple[str, ...]  # event types that may open a pathway
+    types: Mapping[str, EventType]  # in the order in which events of one day stand
     attributes: Mapping[str, Column]
     legal_codes: tuple[LegalCodes, ...] = ()
     deadlines: tuple[Deadline, ...] = ()
-    gap_edges: tuple[int, ...] = ()     # public bin edges of days between events, ascending, first 0
+    # public bin edges of days between events, ascending, first 0
+    gap_edges: tuple[int, ...] = ()
     lower_day: int = 0
     upper_day: int = 4000
-    rows: EventSource | None = None     # layout `log` only
-    ending: EventSource | None = None   # layout `log` only
-    observation_end: tuple[str, str] | None = None  # (terminal type, code) that stands at the extract date
-    treatments: tuple[str, ...] = ()    # types whose combination, order and waiting times matter; none: the model takes the repeatable ones
+    rows: EventSource | None = None  # layout `log` only
+    ending: EventSource | None = None  # layout `log` only
+    # (terminal type, code) that stands at the extract date
+    observation_end: tuple[str, str] | None = None
+    # types whose combination, order and waiting times matter; none: the model takes the repeatable
+    # ones
+    treatments: tuple[str, ...] = ()
     counted: tuple[CountedTable, ...] = ()  # none: the model's own choice
 
     @property
@@ -163,10 +200,13 @@ class EventLog:
 
 @dataclass(frozen=True, kw_only=True)
 class Cohorts:
-    """A population in groups that are charged apart: by the value of a static column when a patient is first seen (privacy_rules.md 16)."""
+    """A population in groups that are charged apart: by the value of a static column when a patient
+    is first seen (privacy_rules.md 16).
+    """
 
-    column: str                          # a date or a number
-    starts: Mapping[str, date | float]   # name -> its lowest value, ascending; the first also takes what is lower or missing
+    column: str  # a date or a number
+    # name -> its lowest value, ascending; the first also takes what is lower or missing
+    starts: Mapping[str, date | float]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -190,7 +230,9 @@ class Population:
 
 @dataclass(frozen=True, kw_only=True)
 class Schema:
-    """One dataset. `patients` are the static columns in the order in which they are drawn: whoever implies stands before the implied."""
+    """One dataset. `patients` are the static columns in the order in which they are drawn: whoever
+    implies stands before the implied.
+    """
 
     dataset: str
     title: str
@@ -204,7 +246,7 @@ class Schema:
     implications: tuple[Implication, ...]
     targets: tuple[str, ...]
     quasi_identifiers: tuple[str, ...]
-    strata: tuple[str, ...]             # static columns by which pathways are reported
+    strata: tuple[str, ...]  # static columns by which pathways are reported
     citation: str | None = None
     licence: str | None = None
 

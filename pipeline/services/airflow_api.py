@@ -1,4 +1,7 @@
-"""A small client of Airflow's REST API v2: trigger a DAG, ask how it goes, answer an approval. Standard library only."""
+"""A small client of Airflow's REST API v2: trigger a DAG, ask how it goes, answer an approval.
+Standard library only.
+"""
+
 from __future__ import annotations
 
 import json
@@ -25,7 +28,10 @@ class AirflowApi:
             health = self.call("GET", "/api/v2/monitor/health", signed_in=False)
         except (ConnectionError, urllib.error.URLError, TimeoutError, ValueError):
             return False
-        return all((health.get(part) or {}).get("status") == "healthy" for part in ("scheduler", "dag_processor", "metadatabase"))
+        return all(
+            (health.get(part) or {}).get("status") == "healthy"
+            for part in ("scheduler", "dag_processor", "metadatabase")
+        )
 
     def has_dag(self, dag: str) -> bool:
         try:
@@ -34,33 +40,51 @@ class AirflowApi:
             return False
 
     def trigger(self, dag: str, conf: Mapping[str, Any]) -> str:
-        """Starts a run with these form values; returns its id. Raises ValueError for a value that the form does not allow."""
-        return str(self.call("POST", f"/api/v2/dags/{dag}/dagRuns", {"logical_date": None, "conf": dict(conf)})["dag_run_id"])
+        """Starts a run with these form values; returns its id. Raises ValueError for a value that
+        the form does not allow.
+        """
+        return str(
+            self.call(
+                "POST", f"/api/v2/dags/{dag}/dagRuns", {"logical_date": None, "conf": dict(conf)}
+            )["dag_run_id"]
+        )
 
     def run_state(self, dag: str, run: str) -> str:
         return str(self.call("GET", f"/api/v2/dags/{dag}/dagRuns/{_quoted(run)}")["state"])
 
     def tasks(self, dag: str, run: str) -> list[dict[str, Any]]:
         """Task instances, each with task_id, state, duration (seconds), try_number."""
-        found: list[dict[str, Any]] = self.call("GET", f"/api/v2/dags/{dag}/dagRuns/{_quoted(run)}/taskInstances")["task_instances"]
+        found: list[dict[str, Any]] = self.call(
+            "GET", f"/api/v2/dags/{dag}/dagRuns/{_quoted(run)}/taskInstances"
+        )["task_instances"]
         return found
 
     def errors(self) -> list[str]:
         """Import errors of DAG files."""
-        return [str(error["stack_trace"]) for error in self.call("GET", "/api/v2/importErrors")["import_errors"]]
+        return [
+            str(error["stack_trace"])
+            for error in self.call("GET", "/api/v2/importErrors")["import_errors"]
+        ]
 
     def answer(self, dag: str, run: str, task: str, option: str) -> None:
         """Answers an approval task that is awaiting input."""
-        self.call("PATCH", f"/api/v2/dags/{dag}/dagRuns/{_quoted(run)}/taskInstances/{task}/-1/hitlDetails",
-                   {"chosen_options": [option], "params_input": {}})
+        self.call(
+            "PATCH",
+            f"/api/v2/dags/{dag}/dagRuns/{_quoted(run)}/taskInstances/{task}/-1/hitlDetails",
+            {"chosen_options": [option], "params_input": {}},
+        )
 
     def call(self, method: str, path: str, body: Any = None, signed_in: bool = True) -> Any:
-        """Any other question: the parsed answer. Raises ValueError with what Airflow said where it refuses."""
+        """Any other question: the parsed answer. Raises ValueError with what Airflow said where it
+        refuses.
+        """
         headers = {"Content-Type": "application/json"}
         if signed_in:
             headers["Authorization"] = f"Bearer {self._sign_in()}"
         data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(self.address + path, data=data, headers=headers, method=method)
+        request = urllib.request.Request(
+            self.address + path, data=data, headers=headers, method=method
+        )
         try:
             with urllib.request.urlopen(request, timeout=30) as response:
                 return json.loads(response.read() or b"null")
@@ -70,7 +94,12 @@ class AirflowApi:
 
     def _sign_in(self) -> str:
         if self._token is None:
-            answer = self.call("POST", "/auth/token", {"username": self.user, "password": self.password}, signed_in=False)
+            answer = self.call(
+                "POST",
+                "/auth/token",
+                {"username": self.user, "password": self.password},
+                signed_in=False,
+            )
             self._token = str(answer["access_token"])
         return self._token
 

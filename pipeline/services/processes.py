@@ -1,4 +1,7 @@
-"""Starts and stops Airflow's processes and the MLflow server, each in a process group of its own, and remembers them in `state/`."""
+"""Starts and stops Airflow's processes and the MLflow server, each in a process group of its own,
+and remembers them in `state/`.
+"""
+
 from __future__ import annotations
 
 import contextlib
@@ -49,7 +52,9 @@ def _port(variable: str, default: int) -> int:
 
 
 def secret(home: Home, name: str) -> str:
-    """A password or key that is drawn once and kept in `state/secrets.json`, readable by its owner only."""
+    """A password or key that is drawn once and kept in `state/secrets.json`, readable by its owner
+    only.
+    """
     path = home.state / "secrets.json"
     held = files.read_json(path) or {}
     if name not in held:
@@ -94,56 +99,107 @@ def airflow_environment(home: Home) -> dict[str, str]:
 
 def _base_environment(home: Home) -> dict[str, str]:
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-    # SHLVL: a first-level bash whose standard input is a socket (every Airflow task's is) takes itself for a remote login and
-    # reads ~/.bashrc, which may put another python first.
-    return {**os.environ, "PATH": path, "SHLVL": "1", HOME_VARIABLE: str(home.root.resolve()), "PYTHONUNBUFFERED": "1",
-            "MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true", "DVC_NO_ANALYTICS": "1", "GX_ANALYTICS_ENABLED": "false"}
+    # SHLVL: a first-level bash whose standard input is a socket (every Airflow task's is) takes
+    # itself for a remote login and reads ~/.bashrc, which may put another python first.
+    return {
+        **os.environ,
+        "PATH": path,
+        "SHLVL": "1",
+        HOME_VARIABLE: str(home.root.resolve()),
+        "PYTHONUNBUFFERED": "1",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "DO_NOT_TRACK": "true",
+        "DVC_NO_ANALYTICS": "1",
+        "GX_ANALYTICS_ENABLED": "false",
+    }
 
 
 def airflow_services(home: Home) -> tuple[Service, ...]:
-    """Scheduler, API server, DAG processor. No triggerer: nothing here defers, and approvals wait without it since Airflow 3.3."""
+    """Scheduler, API server, DAG processor. No triggerer: nothing here defers, and approvals wait
+    without it since Airflow 3.3.
+    """
     environment, binary = airflow_environment(home), str(Path(sys.executable).parent / "airflow")
     commands: tuple[tuple[str, tuple[str, ...], int | None], ...] = (
         ("airflow-api-server", ("api-server", "--workers", "1"), airflow_port()),
         ("airflow-scheduler", ("scheduler", "--skip-serve-logs"), None),
         ("airflow-dag-processor", ("dag-processor",), None),
     )
-    return tuple(Service(name=name, command=(binary, *command), environment=environment, port=port) for name, command, port in commands)
+    return tuple(
+        Service(name=name, command=(binary, *command), environment=environment, port=port)
+        for name, command, port in commands
+    )
 
 
 def mlflow_services(home: Home) -> tuple[Service, ...]:
     """The MLflow server with basic sign-in."""
-    command = (sys.executable, "-m", "mlflow", "server", "--app-name", "basic-auth", "--host", "127.0.0.1", "--port", str(mlflow_port()),
-               "--workers", "1", "--backend-store-uri", f"sqlite:///{home.mlflow_database.resolve()}",
-               "--default-artifact-root", home.mlflow_artifacts.resolve().as_uri())
-    environment = {**_base_environment(home), "MLFLOW_FLASK_SERVER_SECRET_KEY": secret(home, "mlflow_session_key"),
-                   "MLFLOW_AUTH_ADMIN_PASSWORD": secret(home, "mlflow_password"), "MLFLOW_AUTH_ADMIN_USERNAME": USER}
-    return (Service(name="mlflow-server", command=command, environment=environment, port=mlflow_port()),)
+    command = (
+        sys.executable,
+        "-m",
+        "mlflow",
+        "server",
+        "--app-name",
+        "basic-auth",
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(mlflow_port()),
+        "--workers",
+        "1",
+        "--backend-store-uri",
+        f"sqlite:///{home.mlflow_database.resolve()}",
+        "--default-artifact-root",
+        home.mlflow_artifacts.resolve().as_uri(),
+    )
+    environment = {
+        **_base_environment(home),
+        "MLFLOW_FLASK_SERVER_SECRET_KEY": secret(home, "mlflow_session_key"),
+        "MLFLOW_AUTH_ADMIN_PASSWORD": secret(home, "mlflow_password"),
+        "MLFLOW_AUTH_ADMIN_USERNAME": USER,
+    }
+    return (
+        Service(name="mlflow-server", command=command, environment=environment, port=mlflow_port()),
+    )
 
 
 def prepare_airflow(home: Home) -> None:
-    """Makes Airflow's database and its password file. Idempotent. Raises RuntimeError with what Airflow said last."""
+    """Makes Airflow's database and its password file. Idempotent. Raises RuntimeError with what
+    Airflow said last.
+    """
     home.airflow.mkdir(parents=True, exist_ok=True)
     passwords = home.airflow / "simple_auth_manager_passwords.json.generated"
     files.write_json(passwords, {USER: secret(home, "airflow_password")})
     passwords.chmod(0o600)
     if (home.airflow / "migrated").exists():
         return
-    done = subprocess.run([str(Path(sys.executable).parent / "airflow"), "db", "migrate"], env=airflow_environment(home),
-                          capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [str(Path(sys.executable).parent / "airflow"), "db", "migrate"],
+        env=airflow_environment(home),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     if done.returncode != 0:
-        raise RuntimeError(f"airflow db migrate: {(done.stderr.strip().splitlines() or ['nothing said'])[-1]}")
+        raise RuntimeError(
+            f"airflow db migrate: {(done.stderr.strip().splitlines() or ['nothing said'])[-1]}"
+        )
     files.write_text(home.airflow / "migrated", "yes\n")
 
 
 def start(home: Home, services: Iterable[Service]) -> list[str]:
-    """Starts what does not run yet; returns the names started. Raises ValueError before starting anything where a port is taken."""
+    """Starts what does not run yet; returns the names started. Raises ValueError before starting
+    anything where a port is taken.
+    """
     running = running_services(home)
     missing = [service for service in services if service.name not in running]
     for service in missing:
         if service.port is not None and not port_is_free(service.port):
-            variable = MLFLOW_PORT_VARIABLE if service.name.startswith("mlflow") else AIRFLOW_PORT_VARIABLE
-            raise ValueError(f"port {service.port} for {service.name} is used by another program; choose another with {variable}=...")
+            variable = (
+                MLFLOW_PORT_VARIABLE if service.name.startswith("mlflow") else AIRFLOW_PORT_VARIABLE
+            )
+            raise ValueError(
+                f"port {service.port} for {service.name} is used by another program; choose another"
+                f" with {variable}=..."
+            )
     for service in missing:
         process = _spawn(home, service)
         _remember(home, service.name, process)
@@ -156,13 +212,22 @@ def _spawn(home: Home, service: Service) -> psutil.Process:
     folder = home.state / "services" / service.name  # some write beside where they start
     folder.mkdir(parents=True, exist_ok=True)
     with (logs / f"{service.name}.log").open("ab") as out:
-        child = subprocess.Popen(service.command, cwd=folder, env=dict(service.environment), stdin=subprocess.DEVNULL, stdout=out, stderr=out,
-                                 start_new_session=True)
+        child = subprocess.Popen(
+            service.command,
+            cwd=folder,
+            env=dict(service.environment),
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=out,
+            start_new_session=True,
+        )
     return psutil.Process(child.pid)
 
 
 def stop(home: Home, prefix: str = "") -> list[str]:
-    """Stops what was started (only names that begin with `prefix`), gently and then not; returns the names stopped."""
+    """Stops what was started (only names that begin with `prefix`), gently and then not; returns
+    the names stopped.
+    """
     stopped = []
     for name, process in running_services(home).items():
         if not name.startswith(prefix):
@@ -171,12 +236,15 @@ def stop(home: Home, prefix: str = "") -> list[str]:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGTERM)
         _, alive = psutil.wait_procs([process], timeout=STOP_SECONDS)
-        for member in [*alive, *family]:  # tasks run in groups of their own and may outlive their parent
+        # tasks run in groups of their own and may outlive their parent
+        for member in [*alive, *family]:
             with contextlib.suppress(psutil.NoSuchProcess):
                 member.kill()
         psutil.wait_procs(family, timeout=5)
         stopped.append(name)
-    _write_remembered(home, {name: entry for name, entry in _remembered(home).items() if name not in stopped})
+    _write_remembered(
+        home, {name: entry for name, entry in _remembered(home).items() if name not in stopped}
+    )
     return stopped
 
 
@@ -188,12 +256,17 @@ def _children(process: psutil.Process) -> list[psutil.Process]:
 
 
 def running_services(home: Home) -> dict[str, psutil.Process]:
-    """Name to process of what runs. A process id that was given to somebody else since does not count."""
+    """Name to process of what runs. A process id that was given to somebody else since does not
+    count.
+    """
     running = {}
     for name, entry in _remembered(home).items():
         try:
             process = psutil.Process(int(entry["pid"]))
-            if abs(process.create_time() - entry["created"]) < 1 and process.status() != psutil.STATUS_ZOMBIE:
+            if (
+                abs(process.create_time() - entry["created"]) < 1
+                and process.status() != psutil.STATUS_ZOMBIE
+            ):
                 running[name] = process
         except psutil.NoSuchProcess:
             continue
@@ -209,7 +282,9 @@ def _write_remembered(home: Home, entries: Mapping[str, Mapping[str, float]]) ->
 
 
 def _remember(home: Home, name: str, process: psutil.Process) -> None:
-    _write_remembered(home, {**_remembered(home), name: {"pid": process.pid, "created": process.create_time()}})
+    _write_remembered(
+        home, {**_remembered(home), name: {"pid": process.pid, "created": process.create_time()}}
+    )
 
 
 def port_is_free(port: int) -> bool:
@@ -223,7 +298,9 @@ def port_is_free(port: int) -> bool:
 
 
 def wait_for(home: Home, ready: object, names: Iterable[str], seconds: float) -> None:
-    """Waits until `ready()` is true. Raises RuntimeError where one of `names` ends before, or the time is over, naming its log."""
+    """Waits until `ready()` is true. Raises RuntimeError where one of `names` ends before, or the
+    time is over, naming its log.
+    """
     assert callable(ready)
     deadline = time.monotonic() + seconds
     while not ready():
@@ -231,5 +308,8 @@ def wait_for(home: Home, ready: object, names: Iterable[str], seconds: float) ->
         if dead:
             raise RuntimeError(f"{dead[0]} ended by itself; its log is state/logs/{dead[0]}.log")
         if time.monotonic() > deadline:
-            raise RuntimeError(f"{', '.join(names)} were not ready after {seconds:.0f} s; the logs are in state/logs/")
+            raise RuntimeError(
+                f"{', '.join(names)} were not ready after {seconds:.0f} s; the logs are in"
+                " state/logs/"
+            )
         time.sleep(0.5)

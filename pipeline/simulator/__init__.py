@@ -1,4 +1,6 @@
-"""The source simulator: a plausible confidential registry extract with known truth. Its data are public, nobody is behind them."""
+"""The source simulator: a plausible confidential registry extract with known truth. Its data are
+public, nobody is behind them.
+"""
 
 from datetime import date
 

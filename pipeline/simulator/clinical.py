@@ -1,4 +1,6 @@
-"""What the registry knows of a tumour at diagnosis: stage, route, performance (domain.md 3.2 to 3.4)."""
+"""What the registry knows of a tumour at diagnosis: stage, route, performance (domain.md 3.2 to
+3.4).
+"""
 
 from dataclasses import dataclass
 from typing import Any
@@ -13,14 +15,28 @@ from pipeline.simulator.pathology import Pathology
 from pipeline.simulator.people import People, Tumours
 
 SCREENED, TWW, GP, OUTPATIENT, ELECTIVE, EMERGENCY, UNKNOWN, DCO = range(8)
-ROUTES = ("Screen detected", "TWW", "GP referral", "Other outpatient", "Inpatient elective", "Emergency presentation", "Unknown", "DCO")
+ROUTES = (
+    "Screen detected",
+    "TWW",
+    "GP referral",
+    "Other outpatient",
+    "Inpatient elective",
+    "Emergency presentation",
+    "Unknown",
+    "DCO",
+)
 T_OF_STAGE = [
     {"1": 40, "1a": 15, "1b": 15, "1c": 15, "2": 15},
     {"2": 50, "2a": 10, "2b": 5, "3": 35},
     {"2": 10, "3": 45, "3a": 15, "3b": 10, "4": 20},
     {"2": 15, "3": 40, "4": 35, "4a": 10},
 ]
-N_OF_STAGE = [{"0": 100}, {"0": 70, "1": 30}, {"0": 15, "1": 45, "2": 30, "2a": 5, "2b": 5}, {"0": 22, "1": 33, "2": 32, "3": 13}]
+N_OF_STAGE = [
+    {"0": 100},
+    {"0": 70, "1": 30},
+    {"0": 15, "1": 45, "2": 30, "2a": 5, "2b": 5},
+    {"0": 22, "1": 33, "2": 32, "3": 13},
+]
 M_OF_STAGE = [{"0": 100}, {"0": 100}, {"0": 100}, {"1": 50, "1a": 20, "1b": 30}]
 
 
@@ -75,26 +91,46 @@ def _stage_columns(rng: np.random.Generator, people: People, tumours: Tumours) -
         late = raw["late_per_q1"] * deprived[rows]
         if cell.name == "Bladder":
             late = late + raw["late_women_bladder"] * (people.sex[tumours.patient[rows]] == "2")
-        column[rows] = draw.choose_rows(rng, draw.tilted(cell.stages, np.outer(late, [0, 0, 1, 1, 0])))
+        column[rows] = draw.choose_rows(
+            rng, draw.tilted(cell.stages, np.outer(late, [0, 0, 1, 1, 0]))
+        )
     return column
 
 
 def _routes(rng: np.random.Generator, people: People, tumours: Tumours, column: Ints) -> Ints:
-    """Routes to diagnosis: shares per cell, screening by age and early stage, emergencies by age, deprivation and stage 4."""
+    """Routes to diagnosis: shares per cell, screening by age and early stage, emergencies by age,
+    deprivation and stage 4.
+    """
     parameters = load()
     effects, route = parameters["emergency_effects"], np.zeros(len(column), dtype=np.int64)
     deprived = (5 - people.quintile[tumours.patient]) / 4
-    emergency = effects["age_over_70"] * np.clip(tumours.age - 70, 0, None) + effects["q1"] * deprived + effects["stage4"] * (column == 3)
+    emergency = (
+        effects["age_over_70"] * np.clip(tumours.age - 70, 0, None)
+        + effects["q1"] * deprived
+        + effects["stage4"] * (column == 3)
+    )
     for index, rows in draw.by_key(tumours.cell):
         cell = cells()[index]
         log = np.zeros((len(rows), 7))
         log[:, EMERGENCY] = emergency[rows]
         low, high = parameters["screening_ages"].get(cell.name, (1, 0))
-        eligible = (tumours.age[rows] >= low) & (tumours.age[rows] <= high) & ~_male_breast(cell, people.sex[tumours.patient[rows]])
-        early = np.log(parameters["stage"]["screened_early_odds"]) * ((column[rows] <= 1) | cell.in_situ)
+        eligible = (
+            (tumours.age[rows] >= low)
+            & (tumours.age[rows] <= high)
+            & ~_male_breast(cell, people.sex[tumours.patient[rows]])
+        )
+        early = np.log(parameters["stage"]["screened_early_odds"]) * (
+            (column[rows] <= 1) | cell.in_situ
+        )
         log[:, SCREENED] = np.where(eligible, early, -np.inf)
-        route[rows] = draw.choose_rows(rng, draw.tilted(np.array(of_cell(parameters["routes"], cell)), log))
-    certificate = (route == UNKNOWN) & (rng.random(len(route)) < parameters["death_certificate_only"]) & (tumours.order == 0)
+        route[rows] = draw.choose_rows(
+            rng, draw.tilted(np.array(of_cell(parameters["routes"], cell)), log)
+        )
+    certificate = (
+        (route == UNKNOWN)
+        & (rng.random(len(route)) < parameters["death_certificate_only"])
+        & (tumours.order == 0)
+    )
     return np.where(certificate, DCO, route)
 
 
@@ -114,9 +150,17 @@ def _performance(rng: np.random.Generator, people: People, tumours: Tumours, col
     answer = np.zeros(len(column), dtype=np.int64)
     for is_lung in (False, True):
         rows = np.flatnonzero(lung == is_lung)
-        high = rng.random(len(rows)) < draw.recentred(effects[rows], raw["high_lung" if is_lung else "high"])
-        low_value = (rng.random(len(rows)) >= raw["zero_of_low_lung" if is_lung else "zero_of_low"]).astype(int)
-        answer[rows] = np.where(high, 2 + draw.choose_index(rng, np.array(raw["high_split"], dtype=float), len(rows)), low_value)
+        high = rng.random(len(rows)) < draw.recentred(
+            effects[rows], raw["high_lung" if is_lung else "high"]
+        )
+        low_value = (
+            rng.random(len(rows)) >= raw["zero_of_low_lung" if is_lung else "zero_of_low"]
+        ).astype(int)
+        answer[rows] = np.where(
+            high,
+            2 + draw.choose_index(rng, np.array(raw["high_split"], dtype=float), len(rows)),
+            low_value,
+        )
     return answer
 
 
@@ -130,7 +174,9 @@ def _recorded_performance(rng: np.random.Generator, tumours: Tumours, performanc
     return text
 
 
-def _stage_text(rng: np.random.Generator, tumours: Tumours, pathology: Pathology, column: Ints) -> tuple[Texts, Texts, Floats]:
+def _stage_text(
+    rng: np.random.Generator, tumours: Tumours, pathology: Pathology, column: Ints
+) -> tuple[Texts, Texts, Floats]:
     parameters, n = load(), len(column)
     stage = draw.choose(rng, parameters["unknown_stage"], n)
     system = np.full(n, None, dtype=object)
@@ -144,18 +190,29 @@ def _stage_text(rng: np.random.Generator, tumours: Tumours, pathology: Pathology
             stage[rows], system[rows] = "0", "UICC 7"
         elif site.staging == "binet":
             stage[rows] = np.where(
-                may, np.array(["A", "B", "C"], dtype=object)[draw.choose_index(rng, np.array(parameters["binet"], dtype=float), len(rows))], "U"
+                may,
+                np.array(["A", "B", "C"], dtype=object)[
+                    draw.choose_index(rng, np.array(parameters["binet"], dtype=float), len(rows))
+                ],
+                "U",
             )
             system[rows[may]] = "Binet"
         elif site.staging == "iss":
-            value = draw.choose_index(rng, np.array(parameters["iss"]["shares"], dtype=float), len(rows)) + 1
+            value = (
+                draw.choose_index(
+                    rng, np.array(parameters["iss"]["shares"], dtype=float), len(rows)
+                )
+                + 1
+            )
             known = may & (rng.random(len(rows)) < parameters["iss"]["known"])
             stage[rows[known]], system[rows[known]] = value[known].astype(str), "ISS"
             iss[rows] = np.array([parameters["iss_hazard"][str(v)] for v in (1, 2, 3)])[value - 1]
         else:
             known_rows = rows[column[rows] < 4]
             stage[known_rows] = _substages(rng, site, column[known_rows])
-            system[known_rows] = np.array(site.stage_systems, dtype=object)[rng.integers(0, len(site.stage_systems), len(known_rows))]
+            system[known_rows] = np.array(site.stage_systems, dtype=object)[
+                rng.integers(0, len(site.stage_systems), len(known_rows))
+            ]
     return stage, system, iss
 
 
@@ -163,29 +220,44 @@ def _substages(rng: np.random.Generator, site: codes.Site, column: Ints) -> Text
     parameters = load()
     text = (column + 1).astype(str).astype(object)
     if site.group == "Head and neck":
-        text[column == 3] = draw.choose(rng, parameters["head_neck_stage4"], int((column == 3).sum()))
+        text[column == 3] = draw.choose(
+            rng, parameters["head_neck_stage4"], int((column == 3).sum())
+        )
     lettered = rng.random(len(column)) < parameters["stage"]["substage"]
     for value in range(4):
         if value == 3 and site.group not in parameters["substage4_groups"]:
             continue
         rows = np.flatnonzero((column == value) & lettered)
-        letters = {k: w for k, w in parameters["substages"][str(value + 1)].items() if f"{value + 1}{k}" in site.stages}
+        letters = {
+            k: w
+            for k, w in parameters["substages"][str(value + 1)].items()
+            if f"{value + 1}{k}" in site.stages
+        }
         text[rows] = str(value + 1) + draw.choose(rng, letters, len(rows))
     return text
 
 
-def _tnm(rng: np.random.Generator, tumours: Tumours, column: Ints, stage: Texts) -> tuple[Texts, Texts, Texts]:
-    """T, N and M of the stage, in most staged tumours of TNM sites; head and neck 4A and 4B are M0."""
+def _tnm(
+    rng: np.random.Generator, tumours: Tumours, column: Ints, stage: Texts
+) -> tuple[Texts, Texts, Texts]:
+    """T, N and M of the stage, in most staged tumours of TNM sites; head and neck 4A and 4B are
+    M0.
+    """
     n = len(column)
     values = [np.full(n, None, dtype=object) for _ in range(3)]
-    site_tnm = {code: site.staging == "tnm" and site.stages != ("0",) for code, site in codes.sites().items()}
+    site_tnm = {
+        code: site.staging == "tnm" and site.stages != ("0",)
+        for code, site in codes.sites().items()
+    }
     tnm = np.array([site_tnm[code] for code in tumours.site])
     recorded = tnm & (rng.random(n) < load()["stage"]["tnm_recorded"])
     for value in range(4):
         rows = np.flatnonzero(recorded & (column == value))
         for array, table in zip(values, (T_OF_STAGE, N_OF_STAGE, M_OF_STAGE), strict=True):
             array[rows] = draw.choose(rng, table[value], len(rows))
-    head_neck = np.array([cells()[i].group == "Head and neck" for i in range(len(cells()))])[tumours.cell]
+    head_neck = np.array([cells()[i].group == "Head and neck" for i in range(len(cells()))])[
+        tumours.cell
+    ]
     values[2][recorded & head_neck & np.isin(stage, ["4A", "4B"])] = "0"
     return values[0], values[1], values[2]
 

@@ -1,4 +1,6 @@
-"""`python -m pipeline simulate`: arguments and call. pipeline/cli/parser.py mounts both functions."""
+"""`python -m pipeline simulate`: arguments and call. pipeline/cli/parser.py mounts both
+functions.
+"""
 
 import argparse
 import logging
@@ -11,19 +13,43 @@ log = logging.getLogger(__name__)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--patients", type=int, required=True, metavar="N", help="patients registered by the default extract date, 2022-12-31")
-    parser.add_argument("--seed", type=int, default=1, metavar="S", help="the same seed and N give the same patients (default 1)")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the CSV files and truth.json; replaced whole")
+    parser.add_argument(
+        "--patients",
+        type=int,
+        required=True,
+        metavar="N",
+        help="patients registered by the default extract date, 2022-12-31",
+    )
+    parser.add_argument(
+        "--seed",
+        type=int,
+        default=1,
+        metavar="S",
+        help="the same seed and N give the same patients (default 1)",
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="folder for the CSV files and truth.json; replaced whole",
+    )
     parser.add_argument(
         "--extract-date",
         type=date.fromisoformat,
         default=DEFAULT_EXTRACT,
         metavar="D",
-        help="what an extract of that day shows; a later day continues the same patients (default 2022-12-31)",
+        help=(
+            "what an extract of that day shows; a later day continues the same patients (default"
+            " 2022-12-31)"
+        ),
     )
     parser.add_argument("--clean", action="store_true", help="no dirt: every rule holds")
     parser.add_argument(
-        "--dirt", choices=["default", "every-rule"], default="default", help="every-rule: each F rule broken once, by a patient of its own"
+        "--dirt",
+        choices=["default", "every-rule"],
+        default="default",
+        help="every-rule: each F rule broken once, by a patient of its own",
     )
 
 
@@ -32,12 +58,22 @@ def run(args: argparse.Namespace) -> int:
 
     if args.clean and args.dirt == "every-rule":
         raise ValueError("simulate: --clean and --dirt every-rule exclude each other")
-    simulate(args.patients, args.seed, args.out, args.extract_date, clean=args.clean, every_rule=args.dirt == "every-rule", progress=log.info)
+    simulate(
+        args.patients,
+        args.seed,
+        args.out,
+        args.extract_date,
+        clean=args.clean,
+        every_rule=args.dirt == "every-rule",
+        progress=log.info,
+    )
     return 0
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="simulate", description="Write a simulated Simulacrum v2.1 extract.")
+    parser = argparse.ArgumentParser(
+        prog="simulate", description="Write a simulated Simulacrum v2.1 extract."
+    )
     add_arguments(parser)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     return run(parser.parse_args(argv))

@@ -1,4 +1,5 @@
-"""The default dirt: small rates of the defects that real and v1 extracts show (domain.md 1.5, section 7).
+"""The default dirt: small rates of the defects that real and v1 extracts show (domain.md 1.5,
+section 7).
 
 Which cell is hit depends on ids and seed only, so that a later extract repeats it.
 """
@@ -24,18 +25,78 @@ CELLS: tuple[tuple[str, str, str, float, Callable[[pl.Expr], pl.Expr]], ...] = (
     ("sim_av_tumour", "TUMOURID", "QUINTILE_2019", 0.0005, lambda old: pl.lit("6")),
     ("sim_av_tumour", "TUMOURID", "AGE", 0.0003, lambda old: pl.lit("unknown")),
     ("sim_av_tumour", "TUMOURID", "DATE_FIRST_SURGERY", 0.0005, lambda old: pl.lit("1899-12-30")),
-    ("sim_av_tumour", "TUMOURID", "DIAGNOSISDATEBEST", 0.0002, lambda old: old.str.slice(0, 4) + "-13-45"),
+    (
+        "sim_av_tumour",
+        "TUMOURID",
+        "DIAGNOSISDATEBEST",
+        0.0002,
+        lambda old: old.str.slice(0, 4) + "-13-45",
+    ),
     ("sim_av_tumour", "TUMOURID", "DIAGNOSISDATEBEST", 0.002, lambda old: old + " 00:00:00"),
     ("sim_av_patient", "PATIENTID", "ETHNICITY", 0.0005, lambda old: pl.lit("Q9")),
-    ("sim_sact_regimen", "MERGED_REGIMEN_ID", "HEIGHT_AT_START_OF_REGIMEN", 0.005, lambda old: pl.lit("-1")),
-    ("sim_sact_regimen", "MERGED_REGIMEN_ID", "HEIGHT_AT_START_OF_REGIMEN", 0.005, lambda old: pl.lit("0")),
-    ("sim_sact_regimen", "MERGED_REGIMEN_ID", "HEIGHT_AT_START_OF_REGIMEN", 0.003, lambda old: (old.cast(pl.Float64) * 100).round(0).cast(pl.String)),
-    ("sim_sact_regimen", "MERGED_REGIMEN_ID", "CLINICAL_TRIAL", 0.10, lambda old: old.replace_strict({"Y": "01", "N": "02"}, default=old)),
-    ("sim_sact_regimen", "MERGED_REGIMEN_ID", "CLINICAL_TRIAL", 0.05, lambda old: old.str.to_lowercase()),
-    ("sim_sact_regimen", "MERGED_REGIMEN_ID", "MAPPED_REGIMEN", 0.005, lambda old: old.str.replace_all(" ", "\u00a0")),
-    ("sim_av_gene", "GENEID", "LAB_NAME", 0.002, lambda old: pl.lit("LABORATOIRE CURIE, SECTION GÉNÉTIQUE")),
-    ("sim_rtds_episode", "RADIOTHERAPYEPISODEID", "DECISIONTOTREATDATE", 0.004, lambda old: pl.lit("1899-12-30")),
-    ("sim_rtds_exposure", "ATTENDID", "TIMEOFEXPOSURE", 0.003, lambda old: pl.lit("1899-12-30 00:00:00")),
+    (
+        "sim_sact_regimen",
+        "MERGED_REGIMEN_ID",
+        "HEIGHT_AT_START_OF_REGIMEN",
+        0.005,
+        lambda old: pl.lit("-1"),
+    ),
+    (
+        "sim_sact_regimen",
+        "MERGED_REGIMEN_ID",
+        "HEIGHT_AT_START_OF_REGIMEN",
+        0.005,
+        lambda old: pl.lit("0"),
+    ),
+    (
+        "sim_sact_regimen",
+        "MERGED_REGIMEN_ID",
+        "HEIGHT_AT_START_OF_REGIMEN",
+        0.003,
+        lambda old: (old.cast(pl.Float64) * 100).round(0).cast(pl.String),
+    ),
+    (
+        "sim_sact_regimen",
+        "MERGED_REGIMEN_ID",
+        "CLINICAL_TRIAL",
+        0.10,
+        lambda old: old.replace_strict({"Y": "01", "N": "02"}, default=old),
+    ),
+    (
+        "sim_sact_regimen",
+        "MERGED_REGIMEN_ID",
+        "CLINICAL_TRIAL",
+        0.05,
+        lambda old: old.str.to_lowercase(),
+    ),
+    (
+        "sim_sact_regimen",
+        "MERGED_REGIMEN_ID",
+        "MAPPED_REGIMEN",
+        0.005,
+        lambda old: old.str.replace_all(" ", "\u00a0"),
+    ),
+    (
+        "sim_av_gene",
+        "GENEID",
+        "LAB_NAME",
+        0.002,
+        lambda old: pl.lit("LABORATOIRE CURIE, SECTION GÉNÉTIQUE"),
+    ),
+    (
+        "sim_rtds_episode",
+        "RADIOTHERAPYEPISODEID",
+        "DECISIONTOTREATDATE",
+        0.004,
+        lambda old: pl.lit("1899-12-30"),
+    ),
+    (
+        "sim_rtds_exposure",
+        "ATTENDID",
+        "TIMEOFEXPOSURE",
+        0.003,
+        lambda old: pl.lit("1899-12-30 00:00:00"),
+    ),
     ("sim_rtds_exposure", "ATTENDID", "TIMEOFEXPOSURE", 0.01, lambda old: pl.lit("NA")),
 )
 # table, its key, the foreign key that loses its parent, share of rows
@@ -52,31 +113,47 @@ def add_dirt(tables: Tables, seed: int) -> tuple[Tables, dict[str, int]]:
     """New tables with the defects, and how many cells or rows each kind hit."""
     dirty, hits = dict(tables), {}
     for number, (name, key, column, share, change) in enumerate(CELLS):
-        hit = pl.Series(_coins(dirty[name][key], seed, f"dirt {number}") < share) & dirty[name][column].is_not_null()
+        hit = (
+            pl.Series(_coins(dirty[name][key], seed, f"dirt {number}") < share)
+            & dirty[name][column].is_not_null()
+        )
         old = pl.col(column).cast(pl.String)
-        dirty[name] = dirty[name].with_columns(pl.when(hit).then(change(old)).otherwise(old).alias(column))
+        dirty[name] = dirty[name].with_columns(
+            pl.when(hit).then(change(old)).otherwise(old).alias(column)
+        )
         hits[f"{name}.{column} #{number}"] = int(hit.sum())
     for column in ("DECISIONTOTREATDATE", "TIMEOFEXPOSURE"):
         dirty["sim_rtds_combined"] = _copy_to_combined(dirty, column)
     patients = dirty["sim_av_patient"]
-    hit = pl.Series(_coins(patients["PATIENTID"], seed, "cause alive") < DEAD_CAUSE) & (patients["VITALSTATUS"] == "A")
+    hit = pl.Series(_coins(patients["PATIENTID"], seed, "cause alive") < DEAD_CAUSE) & (
+        patients["VITALSTATUS"] == "A"
+    )
     dirty["sim_av_patient"] = patients.with_columns(
-        pl.when(hit).then(pl.lit("C809")).otherwise(pl.col("DEATHCAUSECODE_UNDERLYING")).alias("DEATHCAUSECODE_UNDERLYING")
+        pl.when(hit)
+        .then(pl.lit("C809"))
+        .otherwise(pl.col("DEATHCAUSECODE_UNDERLYING"))
+        .alias("DEATHCAUSECODE_UNDERLYING")
     )
     hits["alive with a cause of death"] = int(hit.sum())
     for name, key, parent, share in ORPHANS:
         hit = pl.Series(_coins(dirty[name][key], seed, f"orphan {name}") < share)
-        dirty[name] = dirty[name].with_columns(pl.when(hit).then(pl.lit(99_999_999_999)).otherwise(pl.col(parent)).alias(parent))
+        dirty[name] = dirty[name].with_columns(
+            pl.when(hit).then(pl.lit(99_999_999_999)).otherwise(pl.col(parent)).alias(parent)
+        )
         hits[f"{name} orphans"] = int(hit.sum())
     for name, key, share in DUPLICATES:
-        again = dirty[name].filter(pl.Series(_coins(dirty[name][key], seed, f"again {name}") < share))
+        again = dirty[name].filter(
+            pl.Series(_coins(dirty[name][key], seed, f"again {name}") < share)
+        )
         dirty[name] = pl.concat([dirty[name], again])
         hits[f"{name} duplicates"] = again.height
     return dirty, hits
 
 
 def _copy_to_combined(tables: Tables, column: str) -> pl.DataFrame:
-    """COMBINED repeats what its source table says, defects included; rows of both are in the same order."""
+    """COMBINED repeats what its source table says, defects included; rows of both are in the same
+    order.
+    """
     source = tables["sim_rtds_episode" if column == "DECISIONTOTREATDATE" else "sim_rtds_exposure"]
     return tables["sim_rtds_combined"].with_columns(source[column])
 

@@ -41,7 +41,8 @@ def choose_rows(rng: np.random.Generator, weights: Floats) -> Ints:
 
 
 def tilted(shares: Floats, log_effects: Floats) -> Floats:
-    """Row probabilities [n, k] proportional to share x exp(effect), scaled per column so that their mean stays `shares`.
+    """Row probabilities [n, k] proportional to share x exp(effect), scaled per column so that their
+    mean stays `shares`.
 
     A column that no row may take (all effects -inf) keeps zero and the rest share its mass.
     """
@@ -52,12 +53,16 @@ def tilted(shares: Floats, log_effects: Floats) -> Floats:
         rows = effects * scale
         rows /= np.maximum(rows.sum(axis=1, keepdims=True), 1e-300)
         mean = rows.mean(axis=0)
-        scale = np.where(mean > 0, scale * np.where(mean > 0, shares / np.maximum(mean, 1e-12), 1.0), scale)
+        scale = np.where(
+            mean > 0, scale * np.where(mean > 0, shares / np.maximum(mean, 1e-12), 1.0), scale
+        )
     return rows
 
 
 def solve(value: Callable[[float], float], low: float, high: float, target: float) -> float:
-    """The x in [low, high] where the monotone `value(x)` passes `target`; the nearer end where it never does."""
+    """The x in [low, high] where the monotone `value(x)` passes `target`; the nearer end where it
+    never does.
+    """
     rising = value(high) >= value(low)
     for _ in range(50):
         middle = (low + high) / 2
@@ -78,7 +83,9 @@ def recentred(effects: Floats, target: float) -> Floats:
 
 def lognormal_days(rng: np.random.Generator, median: Any, sigma: Any, n: int) -> Ints:
     """Whole days, lognormal with the given median and sigma (numbers or arrays [n])."""
-    return np.rint(np.asarray(median) * np.exp(np.asarray(sigma) * rng.standard_normal(n))).astype(np.int64)
+    return np.rint(np.asarray(median) * np.exp(np.asarray(sigma) * rng.standard_normal(n))).astype(
+        np.int64
+    )
 
 
 def lognormal_of(rng: np.random.Generator, median_and_sigma: Sequence[float], n: int) -> Ints:
@@ -88,7 +95,9 @@ def lognormal_of(rng: np.random.Generator, median_and_sigma: Sequence[float], n:
 
 
 def coins(ids: Ints, seed: int, what: str) -> Floats:
-    """A uniform number per id that depends on id, seed and purpose only, so that a later extract tosses the same coin again (splitmix64)."""
+    """A uniform number per id that depends on id, seed and purpose only, so that a later extract
+    tosses the same coin again (splitmix64).
+    """
     start = (seed * 0x9E3779B97F4A7C15 + zlib.crc32(what.encode()) * 0x2545F4914F6CDD1D) % 2**64
     with np.errstate(over="ignore"):
         x = ids.astype(np.uint64) * GOLDEN + np.uint64(start)

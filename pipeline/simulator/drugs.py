@@ -31,20 +31,29 @@ class Courses:
     reduced: Bools
     curative: Bools
     concurrent: Bools
-    first_cycle: Ints  # number in the plan of the first cycle given here (0-based): the second half of a split plan starts later
+    # number in the plan of the first cycle given here (0-based): the second half of a split plan
+    # starts later
+    first_cycle: Ints
 
     @property
     def last_offset(self) -> Ints:
         """Days from the start to the start of the last delivered cycle plus that cycle's length."""
         rows = np.arange(len(self.cycles))
-        length = plan_days()[self.regimen, np.minimum(self.first_cycle + self.cycles - 1, MAX_CYCLES - 1)]
+        length = plan_days()[
+            self.regimen, np.minimum(self.first_cycle + self.cycles - 1, MAX_CYCLES - 1)
+        ]
         return self.offsets[rows, self.cycles - 1] + np.minimum(length, 21)
 
     def take(self, rows: Any) -> "Courses":
         return Courses(**{f.name: getattr(self, f.name)[rows] for f in fields(self)})
 
     def joined(self, other: "Courses") -> "Courses":
-        return Courses(**{f.name: np.concatenate([getattr(self, f.name), getattr(other, f.name)]) for f in fields(self)})
+        return Courses(
+            **{
+                f.name: np.concatenate([getattr(self, f.name), getattr(other, f.name)])
+                for f in fields(self)
+            }
+        )
 
 
 @cache
@@ -57,13 +66,29 @@ def plan_days() -> NDArray[np.int64]:
 
 
 def choose_regimens(
-    rng: np.random.Generator, group: Texts, sex: Texts, drug_class: Texts, intent: Texts, concurrent: Bools, wanted: Bools
+    rng: np.random.Generator,
+    group: Texts,
+    sex: Texts,
+    drug_class: Texts,
+    intent: Texts,
+    concurrent: Bools,
+    wanted: Bools,
 ) -> tuple[Ints, Texts]:
     """Regimen index and the intent that it allows for each wanted row; -1 elsewhere."""
     regimen, final = np.full(len(group), -1), intent.copy()
     rows = np.flatnonzero(wanted)
     keys = np.array(
-        [f"{g}|{s}|{d}|{i}|{int(c)}" for g, s, d, i, c in zip(group[rows], sex[rows], drug_class[rows], intent[rows], concurrent[rows], strict=True)],
+        [
+            f"{g}|{s}|{d}|{i}|{int(c)}"
+            for g, s, d, i, c in zip(
+                group[rows],
+                sex[rows],
+                drug_class[rows],
+                intent[rows],
+                concurrent[rows],
+                strict=True,
+            )
+        ],
         dtype=object,
     )
     for key, found in draw.by_key(keys.astype(str)) if len(rows) else []:
@@ -74,35 +99,69 @@ def choose_regimens(
 
 
 @cache
-def eligible(group: str, sex: str, drug_class: str, intent: str, concurrent: str) -> tuple[Ints, Floats, str]:
-    """Indices and weights of the regimens for one kind of patient, and the intent they are given with.
+def eligible(
+    group: str, sex: str, drug_class: str, intent: str, concurrent: str
+) -> tuple[Ints, Floats, str]:
+    """Indices and weights of the regimens for one kind of patient, and the intent they are given
+    with.
 
-    Where nothing fits, the intent gives way first, then the class, then the wish for concurrent radiotherapy.
+    Where nothing fits, the intent gives way first, then the class, then the wish for concurrent
+    radiotherapy.
     """
     raw, needs = load(), load()["regimen_needs"].get(group, {})
     weight_of_class = raw["regimen_class_weight"].get(drug_class)
 
     def fits(name: str, regimen: codes.Regimen, class_matters: bool, crt: bool) -> bool:
         need = needs.get(name)
-        right_class = not class_matters or (need == drug_class if need else weight_of_class is not None or drug_class not in needs.values())
-        return group in regimen.share and sex in regimen.sexes and regimen.chemo_radiation == crt and right_class
+        right_class = not class_matters or (
+            need == drug_class
+            if need
+            else weight_of_class is not None or drug_class not in needs.values()
+        )
+        return (
+            group in regimen.share
+            and sex in regimen.sexes
+            and regimen.chemo_radiation == crt
+            and right_class
+        )
 
     fallbacks = {"N": "NCAPD", "A": "ANCPD", "C": "CNDPA", "P": "PDCAN", "D": "DPCAN"}[intent]
     for crt in [True, False] if concurrent == "1" else [False]:
         for class_matters in (True, False):
             for wish in fallbacks if not crt else fallbacks[:3]:
                 found = [
-                    (i, r.share[group] * (weight_of_class if weight_of_class and needs.get(name) == drug_class else 1))
+                    (
+                        i,
+                        r.share[group]
+                        * (
+                            weight_of_class
+                            if weight_of_class and needs.get(name) == drug_class
+                            else 1
+                        ),
+                    )
                     for i, (name, r) in enumerate(codes.regimens().items())
                     if wish in r.intents and fits(name, r, class_matters, crt)
                 ]
                 if found:
-                    return np.array([i for i, _ in found]), np.array([w for _, w in found], dtype=float), wish
-    raise ValueError(f"simulator: no regimen for {group}, sex {sex}: add one to datasets/codes/regimens.yaml")
+                    return (
+                        np.array([i for i, _ in found]),
+                        np.array([w for _, w in found], dtype=float),
+                        wish,
+                    )
+    raise ValueError(
+        f"simulator: no regimen for {group}, sex {sex}: add one to datasets/codes/regimens.yaml"
+    )
 
 
 def deliver(
-    rng: np.random.Generator, tumour: Ints, regimen: Ints, intent: Texts, start: Ints, curative: Bools, half: Bools, concurrent: Bools
+    rng: np.random.Generator,
+    tumour: Ints,
+    regimen: Ints,
+    intent: Texts,
+    start: Ints,
+    curative: Bools,
+    half: Bools,
+    concurrent: Bools,
 ) -> Courses:
     """Cycles delivered and their days. `half`: only half of the plan (perioperative)."""
     raw, n = load()["drugs"], len(tumour)
@@ -121,7 +180,9 @@ def deliver(
     small = (u >= 0.5) & (u < 0.5 + raw["small_delay"])
     early = (u >= 0.7) & (u < 0.7 + raw["early"]) & ~delayed[:, None]
     gaps += 7 * week + rng.integers(1, 5, gaps.shape) * small - early
-    offsets = np.concatenate([np.zeros((n, 1), dtype=np.int64), np.cumsum(gaps, axis=1)], axis=1).astype(np.int16)
+    offsets = np.concatenate(
+        [np.zeros((n, 1), dtype=np.int64), np.cumsum(gaps, axis=1)], axis=1
+    ).astype(np.int16)
     return Courses(
         tumour=tumour,
         regimen=regimen,
@@ -140,10 +201,21 @@ def deliver(
 
 
 def cut_at_death(rng: np.random.Generator, courses: Courses, death: Ints) -> Courses:
-    """Courses without what would come after death [c]; most stop a month before it. A course that would start after death is dropped."""
+    """Courses without what would come after death [c]; most stop a month before it. A course that
+    would start after death is dropped.
+    """
     courses, death = courses.take(courses.start <= death), death[courses.start <= death]
     n, raw = len(death), load()["drugs"]
-    gap = np.where(rng.random(n) < raw["last_cycle_near_death"], rng.integers(0, 31, n), 31 + rng.exponential(25, n)).astype(np.int64)
+    gap = np.where(
+        rng.random(n) < raw["last_cycle_near_death"],
+        rng.integers(0, 31, n),
+        31 + rng.exponential(25, n),
+    ).astype(np.int64)
     last = death - gap
     fits = (courses.start[:, None] + courses.offsets <= last[:, None]).sum(axis=1)
-    return Courses(**{**{f.name: getattr(courses, f.name) for f in fields(courses)}, "cycles": np.clip(np.minimum(courses.cycles, fits), 1, None)})
+    return Courses(
+        **{
+            **{f.name: getattr(courses, f.name) for f in fields(courses)},
+            "cycles": np.clip(np.minimum(courses.cycles, fits), 1, None),
+        }
+    )

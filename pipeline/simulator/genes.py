@@ -35,7 +35,8 @@ def gene_tests(tumours: Tumours, pathology: Pathology, clinical: Clinical, seed:
     rng = draw.stream(seed, "genes")
     group = np.array([cell.group for cell in cells()])[tumours.cell]
     late = np.isin(clinical.stage_column, [2, 3])
-    willing = rng.random(len(group))  # one coin per tumour: a tumour tested for one gene tends to be tested for all
+    # one coin per tumour: a tumour tested for one gene tends to be tested for all
+    willing = rng.random(len(group))
     known = {
         ("EGFR", "Lung"): pathology.egfr,
         ("ALK", "Lung"): pathology.alk,
@@ -51,7 +52,13 @@ def gene_tests(tumours: Tumours, pathology: Pathology, clinical: Clinical, seed:
                 (group == test.group)
                 & (~np.array(test.late_only) | late)
                 & ((test.morphology is None) | (pathology.morphology == test.morphology))
-                & (own < np.quantile(0.7 * np.linspace(0, 1, 201)[:, None] + 0.3 * np.linspace(0, 1, 201), test.tested))
+                & (
+                    own
+                    < np.quantile(
+                        0.7 * np.linspace(0, 1, 201)[:, None] + 0.3 * np.linspace(0, 1, 201),
+                        test.tested,
+                    )
+                )
             )
             truth = known.get((gene.symbol, test.group))
             abnormal = truth[rows] if truth is not None else rng.random(len(rows)) < test.abnormal
@@ -61,21 +68,27 @@ def gene_tests(tumours: Tumours, pathology: Pathology, clinical: Clinical, seed:
     return _rows(rng, tumours, tumour[order], gene_index[order], abnormal[order])
 
 
-def _rows(rng: np.random.Generator, tumours: Tumours, tumour: Ints, gene: Ints, abnormal: Bools) -> GeneTests:
+def _rows(
+    rng: np.random.Generator, tumours: Tumours, tumour: Ints, gene: Ints, abnormal: Bools
+) -> GeneTests:
     raw, n = load(), len(tumour)
     base = np.zeros(len(tumours.cell), dtype=np.int64)
     base[:] = np.clip(draw.lognormal_of(rng, raw["genes_dates"], len(base)), 1, 300)
     first = tumours.day[tumour] + base[tumour] + rng.integers(0, 4, n)
     last = first + np.where(rng.random(n) < raw["genes"]["repeat"], rng.integers(7, 60, n), 0)
     failed = rng.random(n) < raw["genes"]["failed"]
-    status = np.where(failed, STATUSES[2], np.where(abnormal, STATUSES[0], STATUSES[1])).astype(object)
+    status = np.where(failed, STATUSES[2], np.where(abnormal, STATUSES[0], STATUSES[1])).astype(
+        object
+    )
     variant = np.full(n, None, dtype=object)
     method = np.empty(n, dtype=object)
     for index, rows in draw.by_key(gene) if n else []:
         one = list(codes.genes().values())[index]
         hit = rows[(status[rows] == STATUSES[0])]
         if one.variants:
-            variant[hit] = np.array(one.variants, dtype=object)[rng.integers(0, len(one.variants), len(hit))]
+            variant[hit] = np.array(one.variants, dtype=object)[
+                rng.integers(0, len(one.variants), len(hit))
+            ]
         methods = {
             "DNASEQ_GAT": {"NGS": 55, "PCR": 45},
             "METHYL_GAT": {"PCR": 60, "MLPA": 40},

@@ -1,4 +1,6 @@
-"""Everything that will ever happen to the latent patients, drawn once from the seed. An extract date only decides what is already visible."""
+"""Everything that will ever happen to the latent patients, drawn once from the seed. An extract
+date only decides what is already visible.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -63,12 +65,16 @@ def draw_lifetimes(n_patients: int, seed: int, progress: Progress) -> Latent:
         episodes=episodes,
         genes=gene_tests(tumours, path, clinic, seed),
         causes=_causes(tumours, path, alive, seed),
-        death_location=draw.choose(draw.stream(seed, "place of death"), load()["death_location"], len(alive.death)),
+        death_location=draw.choose(
+            draw.stream(seed, "place of death"), load()["death_location"], len(alive.death)
+        ),
     )
 
 
 def _causes(tumours: Tumours, path: Pathology, alive: Survival, seed: int) -> Texts:
-    """Underlying cause: the tumour's own code in most deaths, the more so the sooner; otherwise a common cause."""
+    """Underlying cause: the tumour's own code in most deaths, the more so the sooner; otherwise a
+    common cause.
+    """
     rng, raw = draw.stream(seed, "cause of death"), load()["cause_of_death"]
     m = len(alive.death)
     first_day: Ints = tumours.day[:m]
@@ -77,7 +83,11 @@ def _causes(tumours: Tumours, path: Pathology, alive: Survival, seed: int) -> Te
     answer = draw.choose(rng, raw["other"], m)
     for index, share in enumerate(raw["cancer"]):
         rows = np.flatnonzero(band == index)
-        cancer = rows[rng.random(len(rows)) < draw.recentred(4.0 * (alive.of_cancer[rows] >= 0), share)]
-        answer[cancer] = path.code4[np.where(alive.of_cancer[cancer] >= 0, alive.of_cancer[cancer], cancer)]
+        cancer = rows[
+            rng.random(len(rows)) < draw.recentred(4.0 * (alive.of_cancer[rows] >= 0), share)
+        ]
+        answer[cancer] = path.code4[
+            np.where(alive.of_cancer[cancer] >= 0, alive.of_cancer[cancer], cancer)
+        ]
     answer[rng.random(m) >= raw["underlying_recorded"]] = None
     return answer

@@ -1,4 +1,6 @@
-"""What follows the primary treatment: later lines, recurrence, and what death cuts off (domain.md 2.2, 3.5)."""
+"""What follows the primary treatment: later lines, recurrence, and what death cuts off (domain.md
+2.2, 3.5).
+"""
 
 from dataclasses import replace
 
@@ -10,15 +12,28 @@ from pipeline.simulator.drugs import Courses, choose_regimens, cut_at_death, del
 from pipeline.simulator.parameters import cells, load
 from pipeline.simulator.pathology import Pathology
 from pipeline.simulator.people import People, Tumours
-from pipeline.simulator.radiotherapy import Episodes, boosts, choose_schedules, episodes, schedule_list
+from pipeline.simulator.radiotherapy import (
+    Episodes,
+    boosts,
+    choose_schedules,
+    episodes,
+    schedule_list,
+)
 from pipeline.simulator.survival import Survival
 from pipeline.simulator.treatments import Plan
 
 
 def all_courses_and_episodes(
-    people: People, tumours: Tumours, pathology: Pathology, plan: Plan, survival: Survival, seed: int
+    people: People,
+    tumours: Tumours,
+    pathology: Pathology,
+    plan: Plan,
+    survival: Survival,
+    seed: int,
 ) -> tuple[Courses, Episodes]:
-    """Every drug course and radiotherapy episode of a latent lifetime, cut at death, tumours never diagnosed left out."""
+    """Every drug course and radiotherapy episode of a latent lifetime, cut at death, tumours never
+    diagnosed left out.
+    """
     rng = draw.stream(seed, "later")
     group = np.array([cell.group for cell in cells()])[tumours.cell]
     death = survival.death[tumours.patient]  # [t]
@@ -28,7 +43,19 @@ def all_courses_and_episodes(
     first = plan.courses.take(kept[plan.courses.tumour])
     first = cut_at_death(rng, first, death[first.tumour])
     relapse = _relapse_days(rng, tumours, plan, first, survival, kept)
-    courses = first.joined(_line(rng, people, tumours, pathology, group, np.flatnonzero(relapse[1]), relapse[0][relapse[1]], death, 1))
+    courses = first.joined(
+        _line(
+            rng,
+            people,
+            tumours,
+            pathology,
+            group,
+            np.flatnonzero(relapse[1]),
+            relapse[0][relapse[1]],
+            death,
+            1,
+        )
+    )
     line = courses.take(~courses.curative)
     for number in range(2, load()["drugs"]["max_lines"] + 1):
         line = _next_line(rng, people, tumours, pathology, group, line, death, number)
@@ -52,43 +79,88 @@ def _line(
     n = len(tumour)
     no, wanted = np.zeros(n, dtype=bool), np.ones(n, dtype=bool)
     regimen, intent = choose_regimens(
-        rng, group[tumour], people.sex[tumours.patient[tumour]], pathology.drug_class[tumour], np.full(n, "P", dtype=object), no, wanted
+        rng,
+        group[tumour],
+        people.sex[tumours.patient[tumour]],
+        pathology.drug_class[tumour],
+        np.full(n, "P", dtype=object),
+        no,
+        wanted,
     )
-    courses = replace(deliver(rng, tumour, regimen, intent, start, no, no, no), line=np.full(n, number))
+    courses = replace(
+        deliver(rng, tumour, regimen, intent, start, no, no, no), line=np.full(n, number)
+    )
     return cut_at_death(rng, courses, death[tumour])
 
 
 def _next_line(
-    rng: np.random.Generator, people: People, tumours: Tumours, pathology: Pathology, group: Texts, before: Courses, death: Ints, number: int
+    rng: np.random.Generator,
+    people: People,
+    tumours: Tumours,
+    pathology: Pathology,
+    group: Texts,
+    before: Courses,
+    death: Ints,
+    number: int,
 ) -> Courses:
     raw = load()["drugs"]
     n = len(before.tumour)
-    start = before.start + before.last_offset + draw.lognormal_days(rng, raw["next_gap"][0], raw["next_gap"][1], n)
+    start = (
+        before.start
+        + before.last_offset
+        + draw.lognormal_days(rng, raw["next_gap"][0], raw["next_gap"][1], n)
+    )
     room = np.where(rng.random(n) < raw["early_line_near_death"], 0, 45)
     goes = (rng.random(n) < raw["next_line"]) & (start + room <= death[before.tumour])
-    return _line(rng, people, tumours, pathology, group, before.tumour[goes], start[goes], death, number)
+    return _line(
+        rng, people, tumours, pathology, group, before.tumour[goes], start[goes], death, number
+    )
 
 
 def _relapse_days(
-    rng: np.random.Generator, tumours: Tumours, plan: Plan, first: Courses, survival: Survival, kept: Bools
+    rng: np.random.Generator,
+    tumours: Tumours,
+    plan: Plan,
+    first: Courses,
+    survival: Survival,
+    kept: Bools,
 ) -> tuple[Ints, Bools, Bools]:
-    """Day of relapse of those treated with curative aim who die of that tumour; who then has drugs; who has radiotherapy."""
+    """Day of relapse of those treated with curative aim who die of that tumour; who then has drugs;
+    who has radiotherapy.
+    """
     raw, n = load()["recurrence"], len(tumours.cell)
     end = np.maximum(np.maximum(plan.surgery_day, plan.rt_day + 45), tumours.day + 60)
     np.maximum.at(end, first.tumour, first.start + first.last_offset)
     death = survival.death[tumours.patient]
     killer = survival.of_cancer[tumours.patient] == np.arange(n)
     treated = plan.surgery | plan.drugs | plan.radiotherapy
-    relapses = kept & plan.curative & treated & killer & (death - end > 120) & (rng.random(n) < raw["seen"])
+    relapses = (
+        kept
+        & plan.curative
+        & treated
+        & killer
+        & (death - end > 120)
+        & (rng.random(n) < raw["seen"])
+    )
     gap = (0.3 + 0.6 * rng.random(n)) * np.minimum(death - end, 6000)
     day = end + np.floor(gap).astype(np.int64)
     young = np.clip(1.3 - (tumours.age - 55) / 60, 0.2, 1.5)
     with_drugs: Bools = relapses & (rng.random(n) < raw["drugs"] * young)
-    return np.asarray(day, dtype=np.int64), with_drugs, relapses & (rng.random(n) < raw["radiotherapy"])
+    return (
+        np.asarray(day, dtype=np.int64),
+        with_drugs,
+        relapses & (rng.random(n) < raw["radiotherapy"]),
+    )
 
 
 def _all_episodes(
-    rng: np.random.Generator, tumours: Tumours, plan: Plan, group: Texts, relapse: tuple[Ints, Bools, Bools], death: Ints, kept: Bools
+    rng: np.random.Generator,
+    tumours: Tumours,
+    plan: Plan,
+    group: Texts,
+    relapse: tuple[Ints, Bools, Bools],
+    death: Ints,
+    kept: Bools,
 ) -> Episodes:
     rows = np.flatnonzero(kept & plan.radiotherapy & (plan.rt_day <= death))
     primary = episodes(rng, rows, group[rows], plan.rt_day[rows], plan.schedule[rows])
@@ -97,7 +169,9 @@ def _all_episodes(
     later, day = later[day < death[later]], day[day < death[later]]
     no = np.zeros(len(later), dtype=bool)
     schedule = choose_schedules(rng, group[later], no, no, day, np.ones(len(later), dtype=bool))
-    everything = primary.joined(boosts(rng, primary, group[primary.tumour])).joined(episodes(rng, later, group[later], day, schedule))
+    everything = primary.joined(boosts(rng, primary, group[primary.tumour])).joined(
+        episodes(rng, later, group[later], day, schedule)
+    )
     everything = everything.joined(_second_palliative(rng, everything, group))
     everything = everything.take(everything.start <= death[everything.tumour])
     return everything.take(np.lexsort((everything.start, everything.tumour)))
@@ -106,7 +180,9 @@ def _all_episodes(
 def _second_palliative(rng: np.random.Generator, before: Episodes, group: Texts) -> Episodes:
     """A further palliative episode for some of those who had one."""
     palliative = np.array([s.kind == "palliative" for s in schedule_list()])[before.schedule]
-    rows = np.flatnonzero(palliative & (rng.random(len(palliative)) < load()["radiotherapy"]["again"]))
+    rows = np.flatnonzero(
+        palliative & (rng.random(len(palliative)) < load()["radiotherapy"]["again"])
+    )
     tumour = before.tumour[rows]
     start = before.start[rows] + 25 + draw.lognormal_days(rng, 80, 0.7, len(rows))
     no = np.zeros(len(rows), dtype=bool)

@@ -17,7 +17,9 @@ FILE = Path(__file__).resolve().parent / "parameters.yaml"
 
 @dataclass(frozen=True, kw_only=True)
 class Cell:
-    """One row of the incidence and survival tables. Stage columns are 1, 2, 3, 4, unknown (unstaged tumours are all in the last)."""
+    """One row of the incidence and survival tables. Stage columns are 1, 2, 3, 4, unknown (unstaged
+    tumours are all in the last).
+    """
 
     name: str
     group: str  # site group of the code lists

@@ -1,4 +1,6 @@
-"""The tumour itself: code, morphology, grade, receptors, Gleason, driver mutations (domain.md 3.1, 3.3, 3.7)."""
+"""The tumour itself: code, morphology, grade, receptors, Gleason, driver mutations (domain.md 3.1,
+3.3, 3.7).
+"""
 
 from dataclasses import dataclass
 from typing import Any
@@ -39,14 +41,20 @@ def pathology(people: People, tumours: Tumours, seed: int) -> Pathology:
     sites = codes.sites()
     behaviour = np.array([sites[code].behaviours[0] for code in tumours.site], dtype=object)
     paired = np.array([sites[code].paired for code in tumours.site])
-    laterality = np.where(paired, draw.choose(rng, {"R": 49, "L": 47, "9": 3, "B": 1}, len(paired)), draw.choose(rng, {"8": 92, "9": 8}, len(paired)))
+    laterality = np.where(
+        paired,
+        draw.choose(rng, {"R": 49, "L": 47, "9": 3, "B": 1}, len(paired)),
+        draw.choose(rng, {"8": 92, "9": 8}, len(paired)),
+    )
     er, pr, her2, positive, triple = _receptors(rng, tumours)
     group = np.array([cell.group for cell in cells()])[tumours.cell]
     egfr, alk, braf = _mutations(rng, people, tumours, group, morphology)
     return Pathology(
         morphology=morphology,
         code4=code4,
-        icdo3=np.array([sites[s].icdo3_of(c) for s, c in zip(tumours.site, code4, strict=True)], dtype=object),
+        icdo3=np.array(
+            [sites[s].icdo3_of(c) for s, c in zip(tumours.site, code4, strict=True)], dtype=object
+        ),
         behaviour=behaviour,
         laterality=laterality,
         er=er,
@@ -63,10 +71,16 @@ def pathology(people: People, tumours: Tumours, seed: int) -> Pathology:
 
 def grades(tumours: Tumours, triple_negative: Bools, seed: int) -> Texts:
     """GRADE: known shares per cell; triple-negative breast mostly G3."""
-    rng, raw, answer = draw.stream(seed, "grade"), load(), np.full(len(tumours.cell), "GX", dtype=object)
+    rng, raw, answer = (
+        draw.stream(seed, "grade"),
+        load(),
+        np.full(len(tumours.cell), "GX", dtype=object),
+    )
     for index, rows in draw.by_key(tumours.cell):
         shares, known = of_cell(raw["grades"], cells()[index])
-        value = np.array(["G1", "G2", "G3", "G4"], dtype=object)[draw.choose_index(rng, np.array(shares, dtype=float), len(rows))]
+        value = np.array(["G1", "G2", "G3", "G4"], dtype=object)[
+            draw.choose_index(rng, np.array(shares, dtype=float), len(rows))
+        ]
         answer[rows] = np.where(rng.random(len(rows)) < known, value, "GX")
     forced = triple_negative & (rng.random(len(answer)) < raw["subtypes"]["g3_triple_negative"])
     answer[forced] = "G3"
@@ -84,7 +98,9 @@ def gleason(tumours: Tumours, column: Ints, seed: int) -> tuple[Texts, Texts, Te
     rows = np.flatnonzero(prostate & (rng.random(n) < raw["recorded"]))
     effect = np.outer(raw["high_per_stage4"] * (column[rows] == 3), sums >= 8)
     if len(rows):
-        pick = draw.choose_rows(rng, draw.tilted(np.array([raw[pair] for pair in pairs], dtype=float), effect))
+        pick = draw.choose_rows(
+            rng, draw.tilted(np.array([raw[pair] for pair in pairs], dtype=float), effect)
+        )
         primary[rows] = np.array([pair[0] for pair in pairs], dtype=object)[pick]
         secondary[rows] = np.array([pair[2] for pair in pairs], dtype=object)[pick]
         combined[rows] = np.array([str(s) for s in sums], dtype=object)[pick]
@@ -98,8 +114,16 @@ def _morphologies(rng: np.random.Generator, tumours: Tumours) -> Texts:
     childhood = raw["childhood_morphologies"]
     for code, rows in draw.by_key(tumours.site.astype(str)):
         site = codes.sites()[code]
-        legal = [m for m in site.morphologies if m != childhood.get(code)] or list(site.morphologies)
-        known = {m: w for m, w in raw["morphologies"].get(code, raw["morphologies"].get(site.group, {})).items() if m in legal}
+        legal = [m for m in site.morphologies if m != childhood.get(code)] or list(
+            site.morphologies
+        )
+        known = {
+            m: w
+            for m, w in (
+                raw["morphologies"].get(code, raw["morphologies"].get(site.group, {})).items()
+            )
+            if m in legal
+        }
         rest = [m for m in legal if m not in known]
         spare = max(100 - sum(known.values()), raw["other_morphologies"]) if known else 100
         weights = {**known, **{m: spare / len(rest) for m in rest}}
@@ -113,7 +137,9 @@ def _morphologies(rng: np.random.Generator, tumours: Tumours) -> Texts:
 def _codes4(rng: np.random.Generator, tumours: Tumours, morphology: Texts) -> Texts:
     fixed, answer = load()["code4_of_morphology"], np.empty(len(morphology), dtype=object)
     for code, rows in draw.by_key(tumours.site.astype(str)):
-        legal = [c for c in codes.sites()[code].codes4 if c not in fixed.values()] or list(codes.sites()[code].codes4)
+        legal = [c for c in codes.sites()[code].codes4 if c not in fixed.values()] or list(
+            codes.sites()[code].codes4
+        )
         answer[rows] = np.array(legal, dtype=object)[rng.integers(0, len(legal), len(rows))]
         for value, code4 in fixed.items():
             if code4.startswith(code):
@@ -121,39 +147,57 @@ def _codes4(rng: np.random.Generator, tumours: Tumours, morphology: Texts) -> Te
     return answer
 
 
-def _receptors(rng: np.random.Generator, tumours: Tumours) -> tuple[Texts, Texts, Texts, Bools, Bools]:
+def _receptors(
+    rng: np.random.Generator, tumours: Tumours
+) -> tuple[Texts, Texts, Texts, Bools, Bools]:
     raw, n = load()["subtypes"], len(tumours.cell)
     er, pr, her2 = (np.full(n, None, dtype=object) for _ in range(3))
     breast = np.array([cell.group == "Breast" for cell in cells()])[tumours.cell]
     rows = np.flatnonzero(breast)
-    shares = np.array([raw["hr_her2neg"], raw["hr_her2pos"], raw["hrneg_her2pos"], raw["triple_negative"]])
+    shares = np.array(
+        [raw["hr_her2neg"], raw["hr_her2pos"], raw["hrneg_her2pos"], raw["triple_negative"]]
+    )
     effect = np.outer(-raw["hr_per_year"] * (tumours.age[rows] - 62), [0, 0, 1, 1])
-    subtype = draw.choose_rows(rng, draw.tilted(shares, effect)) if len(rows) else np.zeros(0, dtype=np.int64)
+    subtype = (
+        draw.choose_rows(rng, draw.tilted(shares, effect))
+        if len(rows)
+        else np.zeros(0, dtype=np.int64)
+    )
     positive, triple = np.zeros(n, dtype=bool), np.zeros(n, dtype=bool)
     positive[rows], triple[rows] = np.isin(subtype, [1, 2]), subtype == 3
     in_situ = np.array([cell.in_situ for cell in cells()])[tumours.cell[rows]]
     recorded = rng.random(len(rows)) < np.where(in_situ, 0.3, raw["recorded"])
     er_value = np.where(subtype <= 1, "P", "N")
     pr_value = np.where((subtype <= 1) & (rng.random(len(rows)) < raw["pr_given_hr"]), "P", "N")
-    her2_value = np.where(np.isin(subtype, [1, 2]), "P", draw.choose(rng, {"N": 96, "B": 4}, len(rows)))
+    her2_value = np.where(
+        np.isin(subtype, [1, 2]), "P", draw.choose(rng, {"N": 96, "B": 4}, len(rows))
+    )
     for array, value in ((er, er_value), (pr, pr_value), (her2, her2_value)):
         array[rows] = np.where(recorded, value, np.where(rng.random(len(rows)) < 0.3, "U", MISSING))
         array[rows[rng.random(len(rows)) < 0.004]] = "X"
     return er, pr, her2, positive, triple
 
 
-def _mutations(rng: np.random.Generator, people: People, tumours: Tumours, group: Any, morphology: Texts) -> tuple[Bools, Bools, Bools]:
+def _mutations(
+    rng: np.random.Generator, people: People, tumours: Tumours, group: Any, morphology: Texts
+) -> tuple[Bools, Bools, Bools]:
     raw, n = load()["mutations"], len(group)
     woman, asian = people.sex[tumours.patient] == "2", people.asian[tumours.patient]
     adeno = (group == "Lung") & (morphology == "8140")
-    chance = np.where(woman, raw["EGFR"]["female"], raw["EGFR"]["male"]) * np.where(asian, raw["EGFR"]["asian_factor"], 1)
+    chance = np.where(woman, raw["EGFR"]["female"], raw["EGFR"]["male"]) * np.where(
+        asian, raw["EGFR"]["asian_factor"], 1
+    )
     egfr = adeno & (rng.random(n) < chance)
     alk = adeno & ~egfr & (rng.random(n) < raw["ALK"])
-    braf = rng.random(n) < np.select([group == g for g in raw["BRAF"]], list(raw["BRAF"].values()), 0.0)
+    braf = rng.random(n) < np.select(
+        [group == g for g in raw["BRAF"]], list(raw["BRAF"].values()), 0.0
+    )
     return egfr, alk, braf
 
 
-def _drug_classes(group: Any, site: Texts, morphology: Texts, her2: Bools, egfr: Bools, alk: Bools, braf: Bools) -> Texts:
+def _drug_classes(
+    group: Any, site: Texts, morphology: Texts, her2: Bools, egfr: Bools, alk: Bools, braf: Bools
+) -> Texts:
     lymphoma, leukaemia = group == "Lymphoma", group == "Leukaemia"
     conditions = [
         (group == "Lung") & (morphology == "8041"),
@@ -170,5 +214,21 @@ def _drug_classes(group: Any, site: Texts, morphology: Texts, her2: Bools, egfr:
         leukaemia & np.isin(morphology, ["9835", "9836", "9837"]),
         leukaemia,
     ]
-    names = ["SCLC", "EGFR", "ALK", "HER2", "BRAF", "Hodgkin", "T-cell", "indolent", "aggressive", "CLL", "CML", "ALL", "AML"]
-    return np.select(conditions, [np.array(name, dtype=object) for name in names], np.array("", dtype=object))
+    names = [
+        "SCLC",
+        "EGFR",
+        "ALK",
+        "HER2",
+        "BRAF",
+        "Hodgkin",
+        "T-cell",
+        "indolent",
+        "aggressive",
+        "CLL",
+        "CML",
+        "ALL",
+        "AML",
+    ]
+    return np.select(
+        conditions, [np.array(name, dtype=object) for name in names], np.array("", dtype=object)
+    )

@@ -1,4 +1,6 @@
-"""Who gets which tumour when: patients and their tumours before anything clinical (domain.md 3.1 and 3.2)."""
+"""Who gets which tumour when: patients and their tumours before anything clinical (domain.md 3.1
+and 3.2).
+"""
 
 from dataclasses import dataclass
 from itertools import combinations
@@ -39,7 +41,9 @@ class People:
 
 @dataclass(frozen=True, kw_only=True)
 class Tumours:
-    """All arrays [t]. The first m are the patients' first tumours, in patient order; later ones follow by order."""
+    """All arrays [t]. The first m are the patients' first tumours, in patient order; later ones
+    follow by order.
+    """
 
     tumour_id: Ints
     patient: Ints  # index into People
@@ -70,17 +74,25 @@ def _days(rng: np.random.Generator, n: int) -> Ints:
     year = draw.choose_index(rng, np.array(list(years.values())), n) + min(years)
     start = np.array([np.datetime64(f"{y}-01-01").astype(int) for y in (*years, max(years) + 1)])
     length = np.diff(start)
-    return start[year - min(years)] + np.floor(rng.random(n) * length[year - min(years)]).astype(np.int64)
+    return start[year - min(years)] + np.floor(rng.random(n) * length[year - min(years)]).astype(
+        np.int64
+    )
 
 
 def _ages(rng: np.random.Generator, cell: Ints) -> Floats:
     """Exact ages, truncated normal per cell on [min, 101)."""
     mean, sd, low = (np.array([c.age[i] for c in cells()])[cell] for i in range(3))
     mean = mean + np.where(mean > 20, load()["age_shift"], 0)
-    return np.asarray(truncnorm.ppf(rng.random(len(cell)), (low - mean) / sd, (101 - mean) / sd, loc=mean, scale=sd))
+    return np.asarray(
+        truncnorm.ppf(
+            rng.random(len(cell)), (low - mean) / sd, (101 - mean) / sd, loc=mean, scale=sd
+        )
+    )
 
 
-def _all_tumours(rng: np.random.Generator, cell: Ints, sex: Texts, day: Ints, age: Floats) -> Tumours:
+def _all_tumours(
+    rng: np.random.Generator, cell: Ints, sex: Texts, day: Ints, age: Floats
+) -> Tumours:
     m, multiple = len(cell), load()["multiple"]
     rows = [(np.arange(m), np.zeros(m, dtype=np.int64), cell, day, age)]
     for order, chance in ((1, multiple["second"]), (2, multiple["third"])):
@@ -90,10 +102,22 @@ def _all_tumours(rng: np.random.Generator, cell: Ints, sex: Texts, day: Ints, ag
         room = (LAST_DAY - at).astype(float)
         u = rng.random(len(who))
         scale = multiple["gap_days"]
-        gap = np.clip(-scale * np.log(1 - u * (1 - np.exp(-room / scale))), 14, room).astype(np.int64)
+        gap = np.clip(-scale * np.log(1 - u * (1 - np.exp(-room / scale))), 14, room).astype(
+            np.int64
+        )
         later_age = before_age[some] + gap / 365.25
-        rows.append((who, np.full(len(who), order), _second_cells(rng, before_cell[some], sex[who], later_age), at + gap, later_age))
-    patient, order_, cell_, day_, age_ = (np.concatenate([row[i] for row in rows]) for i in range(5))
+        rows.append(
+            (
+                who,
+                np.full(len(who), order),
+                _second_cells(rng, before_cell[some], sex[who], later_age),
+                at + gap,
+                later_age,
+            )
+        )
+    patient, order_, cell_, day_, age_ = (
+        np.concatenate([row[i] for row in rows]) for i in range(5)
+    )
     return Tumours(
         tumour_id=draw.scattered_ids(len(patient), 20_000_000_000),
         patient=patient,
@@ -110,7 +134,10 @@ def _second_cells(rng: np.random.Generator, first: Ints, sex: Texts, age: Floats
     """A further tumour by incidence at that sex and age, the same organ more often."""
     mean, sd, low = (np.array([c.age[i] for c in cells()]) for i in range(3))
     at_age = np.exp(-0.5 * ((age[:, None] - mean) / sd) ** 2) / sd * (age[:, None] >= low)
-    weights = np.array([c.cases for c in cells()]).T[(sex == "2").astype(int)] * np.maximum(at_age, 1e-12)  # [n, cells]
+    # [n, cells]
+    weights = np.array([c.cases for c in cells()]).T[(sex == "2").astype(int)] * np.maximum(
+        at_age, 1e-12
+    )
     factors = load()["multiple"]["same_group_factor"]
     for index, c in enumerate(cells()):
         same = np.array([other.group == c.group for other in cells()])
@@ -126,14 +153,22 @@ def _sites(rng: np.random.Generator, cell: Ints) -> Texts:
     return site
 
 
-def _people(rng: np.random.Generator, cell: Ints, sex: Texts, age: Floats, day: Ints, n_registered: int) -> People:
+def _people(
+    rng: np.random.Generator, cell: Ints, sex: Texts, age: Floats, day: Ints, n_registered: int
+) -> People:
     parameters, m = load(), len(cell)
     quintile = _quintiles(rng, cell)
     ethnicity = _ethnicity(rng, cell, age)
     charlson = _charlson(rng, age, quintile)
     body = parameters["body"]
-    mean_h, sd_h, mean_w, sd_w = (np.where(sex == "1", body["male"][i], body["female"][i]) for i in range(4))
-    embarked = np.where(rng.random(m) < parameters["survival"]["embarked"], day + 30 + np.floor(rng.random(m) * 2000), 10**6).astype(np.int64)
+    mean_h, sd_h, mean_w, sd_w = (
+        np.where(sex == "1", body["male"][i], body["female"][i]) for i in range(4)
+    )
+    embarked = np.where(
+        rng.random(m) < parameters["survival"]["embarked"],
+        day + 30 + np.floor(rng.random(m) * 2000),
+        10**6,
+    ).astype(np.int64)
     return People(
         patient_id=draw.scattered_ids(m, 10_000_000_000),
         link_number=draw.scattered_ids(m, 50_000_000_000)[::-1].copy(),
@@ -152,13 +187,17 @@ def _people(rng: np.random.Generator, cell: Ints, sex: Texts, age: Floats, day: 
 
 
 def _registered(rng: np.random.Generator, day: Ints, n_registered: int) -> Ints:
-    """The first n are registered by the default extract date, with a lag after diagnosis; the rest over the years after it."""
+    """The first n are registered by the default extract date, with a lag after diagnosis; the rest
+    over the years after it.
+    """
     median, sigma = load()["registration_lag"]
     room = (DEFAULT_DAY - day).astype(float)
     lag = median * np.exp(sigma * rng.standard_normal(len(day)))
     in_time = day + np.where(lag <= room, lag, rng.random(len(day)) * room)
     late = DEFAULT_DAY + 1 + rng.random(len(day)) * load()["late_registration_days"]
-    return np.where(np.arange(len(day)) < n_registered, np.floor(in_time), np.floor(late)).astype(np.int64)
+    return np.where(np.arange(len(day)) < n_registered, np.floor(in_time), np.floor(late)).astype(
+        np.int64
+    )
 
 
 def _quintiles(rng: np.random.Generator, cell: Ints) -> Ints:
@@ -175,9 +214,24 @@ def _ethnicity(rng: np.random.Generator, cell: Ints, age: Floats) -> Texts:
     for index, rows in draw.by_key(cell):
         c: Cell = cells()[index]
         odds = raw["odds"].get(c.name, raw["odds"].get(c.group, {}))
-        factor = np.array([next((odds.get(family, 1) for family, members in FAMILIES.items() if letter in members), 1) for letter in letters])
+        factor = np.array(
+            [
+                next(
+                    (
+                        odds.get(family, 1)
+                        for family, members in FAMILIES.items()
+                        if letter in members
+                    ),
+                    1,
+                )
+                for letter in letters
+            ]
+        )
         weights = np.array(list(raw["known"].values())) * factor
-        effect = np.where(np.isin(letters, ["A", "B", "C"]), 0.0, 1.0) * (-raw["younger_per_year"] * (age[rows] - c.age[0]))[:, None]
+        effect = (
+            np.where(np.isin(letters, ["A", "B", "C"]), 0.0, 1.0)
+            * (-raw["younger_per_year"] * (age[rows] - c.age[0]))[:, None]
+        )
         answer[rows] = letters[draw.choose_rows(rng, draw.tilted(weights, effect))]
     unknown = rng.random(len(cell)) < sum(raw["unknown"].values()) / 100
     answer[unknown] = draw.choose(rng, raw["unknown"], int(unknown.sum()))
@@ -187,7 +241,9 @@ def _ethnicity(rng: np.random.Generator, cell: Ints, age: Floats) -> Texts:
 def _charlson(rng: np.random.Generator, age: Floats, quintile: Ints) -> Ints:
     """Totals 0..6 whose shares hold exactly, higher with age and deprivation."""
     raw = load()["charlson"]
-    score = raw["age"] * (age - 65) + raw["deprivation"] * (3 - quintile) + rng.logistic(size=len(age))
+    score = (
+        raw["age"] * (age - 65) + raw["deprivation"] * (3 - quintile) + rng.logistic(size=len(age))
+    )
     edges = np.quantile(score, np.cumsum(raw["shares"])[:-1] / np.sum(raw["shares"]))
     return np.searchsorted(edges, score)
 

@@ -1,4 +1,6 @@
-"""simulate(): a plausible confidential registry extract in the Simulacrum v2.1 tables, with known truth."""
+"""simulate(): a plausible confidential registry extract in the Simulacrum v2.1 tables, with known
+truth.
+"""
 
 import logging
 from collections.abc import Callable
@@ -11,7 +13,13 @@ from pipeline.simulator import DEFAULT_EXTRACT
 from pipeline.simulator.broken_rules import break_every_rule
 from pipeline.simulator.dirt import add_dirt
 from pipeline.simulator.latent import draw_lifetimes
-from pipeline.simulator.tables_av import cwt_table, gene_table, patient_table, route_table, tumour_table
+from pipeline.simulator.tables_av import (
+    cwt_table,
+    gene_table,
+    patient_table,
+    route_table,
+    tumour_table,
+)
 from pipeline.simulator.tables_rtds import rtds_tables
 from pipeline.simulator.tables_sact import sact_tables
 from pipeline.simulator.truth import truth
@@ -30,18 +38,24 @@ def simulate(
     every_rule: bool = False,
     progress: Callable[[str], None] | None = None,
 ) -> None:
-    """Write the 11 CSVs, ext_route.csv, ext_cwt_pathway.csv and truth.json into `out`, all or nothing.
+    """Write the 11 CSVs, ext_route.csv, ext_cwt_pathway.csv and truth.json into `out`, all or
+    nothing.
 
-    n_patients: patients registered by the default extract date 2022-12-31; an earlier date shows fewer of them, a later one up to a ninth more.
-    A later `extract_date` with the same seed and n_patients shows the same patients, ids and events, with what happened since.
+    n_patients: patients registered by the default extract date 2022-12-31; an earlier date shows
+        fewer of them, a later one up to a ninth more. A later `extract_date` with the same seed and
+        n_patients shows the same patients, ids and events, with what happened since.
     clean: no dirt at all (every rule of domain.md section 4 holds).
-    every_rule: on top of the clean tables, each F rule broken by one patient of its own (needs about 3,000 patients).
+    every_rule: on top of the clean tables, each F rule broken by one patient of its own (needs
+        about 3,000 patients).
     """
     say = progress or log.info
     if n_patients < 1:
         raise ValueError(f"simulate: n_patients must be at least 1, got {n_patients}")
     if not date(2016, 1, 1) <= extract_date <= date(2045, 12, 31):
-        raise ValueError(f"simulate: the extract date must lie between 2016-01-01 and 2045-12-31, got {extract_date}")
+        raise ValueError(
+            "simulate: the extract date must lie between 2016-01-01 and 2045-12-31, got"
+            f" {extract_date}"
+        )
     seen = view(draw_lifetimes(n_patients, seed, say), extract_date)
     tables = registry_tables(seen, seed)
     say("simulate: tables built")
@@ -52,7 +66,11 @@ def simulate(
     elif not clean:
         tables, cells_hit = add_dirt(tables, seed)
         dirt = {"kind": "default", "cells": cells_hit}
-    write_extract(tables, truth(seen, tables, n_patients=n_patients, seed=seed, extract_date=extract_date, dirt=dirt), out)
+    write_extract(
+        tables,
+        truth(seen, tables, n_patients=n_patients, seed=seed, extract_date=extract_date, dirt=dirt),
+        out,
+    )
     say("simulate: files written")
 
 
@@ -78,4 +96,7 @@ def registry_tables(seen: View, seed: int) -> dict[str, pl.DataFrame]:
         "ext_route": ["TUMOURID"],
         "ext_cwt_pathway": ["PATIENTID", "TUMOURID"],
     }
-    return {name: table.sort(keys.get(name, ["PATIENTID", "RADIOTHERAPYEPISODEID", "APPTDATE"])) for name, table in tables.items()}
+    return {
+        name: table.sort(keys.get(name, ["PATIENTID", "RADIOTHERAPYEPISODEID", "APPTDATE"]))
+        for name, table in tables.items()
+    }

@@ -1,4 +1,6 @@
-"""Death: piecewise-exponential excess hazard of the tumour beside Gompertz background mortality (domain.md 3.6)."""
+"""Death: piecewise-exponential excess hazard of the tumour beside Gompertz background mortality
+(domain.md 3.6).
+"""
 
 from dataclasses import dataclass
 
@@ -24,15 +26,27 @@ class Survival:
     of_cancer: Ints  # [m] index of the tumour that killed, -1 otherwise
 
 
-def survival(people: People, tumours: Tumours, pathology: Pathology, clinical: Clinical, grade: draw.Texts, plan: Plan, seed: int) -> Survival:
-    """Excess deaths per tumour, background deaths per patient, the earlier one counts; a tumour diagnosed after death is dropped."""
+def survival(
+    people: People,
+    tumours: Tumours,
+    pathology: Pathology,
+    clinical: Clinical,
+    grade: draw.Texts,
+    plan: Plan,
+    seed: int,
+) -> Survival:
+    """Excess deaths per tumour, background deaths per patient, the earlier one counts; a tumour
+    diagnosed after death is dropped.
+    """
     rng = draw.stream(seed, "survival")
     ratio = hazard_ratios(people, tumours, pathology, clinical, grade, plan)
     years = _excess_years(rng, tumours, clinical, ratio, plan.alive_until / YEAR)
     excess = np.where(years < 200, tumours.day + np.ceil(years * YEAR), NEVER).astype(np.int64)
     excess = np.where(clinical.route == DCO, tumours.day, excess)
     first = tumours.order == 0
-    background = tumours.day[first] + np.ceil(_background_years(rng, people, tumours) * YEAR).astype(np.int64)
+    background = tumours.day[first] + np.ceil(
+        _background_years(rng, people, tumours) * YEAR
+    ).astype(np.int64)
     death, cause = background.copy(), np.full(len(background), -1)
     kept = np.zeros(len(excess), dtype=bool)
     for order in range(3):
@@ -49,7 +63,14 @@ def survival(people: People, tumours: Tumours, pathology: Pathology, clinical: C
     return Survival(excess_death=excess, death=death, kept=np.flatnonzero(kept), of_cancer=cause)
 
 
-def hazard_ratios(people: People, tumours: Tumours, pathology: Pathology, clinical: Clinical, grade: draw.Texts, plan: Plan) -> Floats:
+def hazard_ratios(
+    people: People,
+    tumours: Tumours,
+    pathology: Pathology,
+    clinical: Clinical,
+    grade: draw.Texts,
+    plan: Plan,
+) -> Floats:
     """Multiplier of the excess hazard of each tumour, before recentring."""
     raw = load()["survival"]["hazard_ratios"]
     who, column = tumours.patient, clinical.stage_column
@@ -58,7 +79,10 @@ def hazard_ratios(people: People, tumours: Tumours, pathology: Pathology, clinic
     group = np.array([cell.group for cell in cells()])[tumours.cell]
     early = column <= 2
     log = np.log(age_hr) * (tumours.age - 68) / 10 + np.log(male_hr) * (people.sex[who] == "1")
-    log += np.log(np.array(raw["imd"]))[people.quintile[who] - 1] + np.log(np.array(raw["ps"]))[clinical.performance]
+    log += (
+        np.log(np.array(raw["imd"]))[people.quintile[who] - 1]
+        + np.log(np.array(raw["ps"]))[clinical.performance]
+    )
     log += np.log(np.array(raw["charlson"]))[np.minimum(people.charlson[who], 3)]
     flags = {
         "emergency": clinical.route == EMERGENCY,
@@ -78,12 +102,18 @@ def hazard_ratios(people: People, tumours: Tumours, pathology: Pathology, clinic
 
 
 def first_year_part(t: Floats) -> Floats:
-    """Share of the first year's cumulative hazard that has passed after t years: rate 1.6 in months 0-3, 0.8 in months 3-12."""
+    """Share of the first year's cumulative hazard that has passed after t years: rate 1.6 in months
+    0-3, 0.8 in months 3-12.
+    """
     return np.where(t < 0.25, 1.6 * t, 0.4 + 0.8 * (np.clip(t, 0.25, 1) - 0.25))
 
 
-def _excess_years(rng: np.random.Generator, tumours: Tumours, clinical: Clinical, ratio: Floats, guard: Floats) -> Floats:
-    """Years to death of the tumour. Who is `guard`ed lives at least so long; each cell x stage is recentred so that S(1y) and S(5y) hold."""
+def _excess_years(
+    rng: np.random.Generator, tumours: Tumours, clinical: Clinical, ratio: Floats, guard: Floats
+) -> Floats:
+    """Years to death of the tumour. Who is `guard`ed lives at least so long; each cell x stage is
+    recentred so that S(1y) and S(5y) hold.
+    """
     years = np.full(len(ratio), 1000.0)
     unit = rng.exponential(size=len(ratio))
     for key, rows in draw.by_key(tumours.cell * 5 + clinical.stage_column):
@@ -99,7 +129,9 @@ def _excess_years(rng: np.random.Generator, tumours: Tumours, clinical: Clinical
 
 def _scale(hazard_before: Floats, hazard: Floats, target: float) -> float:
     """The factor on `hazard` with which mean survival is `target`."""
-    return draw.solve(lambda c: float(np.mean(np.exp(-hazard_before - c * hazard))), 1e-6, 60.0, target)
+    return draw.solve(
+        lambda c: float(np.mean(np.exp(-hazard_before - c * hazard))), 1e-6, 60.0, target
+    )
 
 
 def _rates(cell: Cell, column: int) -> tuple[float, float]:
@@ -121,7 +153,10 @@ def _background_years(rng: np.random.Generator, people: People, tumours: Tumours
     """Years from the first diagnosis to death of something else; nobody passes the maximum age."""
     raw, first = load()["survival"], tumours.order == 0
     age = tumours.age_exact[first]
-    a, b = (np.where(people.sex == "1", raw["male_background"][i], raw["female_background"][i]) for i in range(2))
+    a, b = (
+        np.where(people.sex == "1", raw["male_background"][i], raw["female_background"][i])
+        for i in range(2)
+    )
     factor = np.array(raw["imd_background"])[people.quintile - 1]
     unit = rng.exponential(size=len(age))
     years = np.log1p(b * unit / (factor * np.exp(a + b * age))) / b

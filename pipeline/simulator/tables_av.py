@@ -1,4 +1,6 @@
-"""SIM_AV_PATIENT, SIM_AV_TUMOUR, SIM_AV_GENE and the two optional pathway tables (domain.md 1.3, 1.6)."""
+"""SIM_AV_PATIENT, SIM_AV_TUMOUR, SIM_AV_GENE and the two optional pathway tables (domain.md 1.3,
+1.6).
+"""
 
 import numpy as np
 import polars as pl
@@ -21,15 +23,21 @@ def patient_table(view: View, seed: int) -> pl.DataFrame:
     ids = people.patient_id[rows]
     cause = np.where(dead, latent.causes[rows], MISSING)
     more = [draw.coins(ids, seed, f"cause {part}") for part in ("1a", "1b", "1c", "2", "which")]
-    other = np.array(["J180", "A419", "I500", "C787", "C780", "C795", "N179", "J449"], dtype=object)[(more[4] * 8).astype(int)]
-    second = np.array(["I10", "E149", "J449", "I489", "F03", "E149,I10"], dtype=object)[(more[4] * 6).astype(int)]
+    other = np.array(
+        ["J180", "A419", "I500", "C787", "C780", "C795", "N179", "J449"], dtype=object
+    )[(more[4] * 8).astype(int)]
+    second = np.array(["I10", "E149", "J449", "I489", "F03", "E149,I10"], dtype=object)[
+        (more[4] * 6).astype(int)
+    ]
     left = ~dead & (people.embarked[rows] <= view.extract_day)
     return pl.DataFrame(
         {
             "PATIENTID": ids,
             "GENDER": texts(people.sex[rows]),
             "ETHNICITY": texts(people.ethnicity[rows]),
-            "DEATHCAUSECODE_1A": texts(np.where(dead & (more[0] < 0.93), np.where(more[0] < 0.55, cause, other), MISSING)),
+            "DEATHCAUSECODE_1A": texts(
+                np.where(dead & (more[0] < 0.93), np.where(more[0] < 0.55, cause, other), MISSING)
+            ),
             "DEATHCAUSECODE_1B": texts(np.where(dead & (more[1] < 0.42), cause, MISSING)),
             "DEATHCAUSECODE_1C": texts(np.where(dead & (more[2] < 0.1), cause, MISSING)),
             "DEATHCAUSECODE_2": texts(np.where(dead & (more[3] < 0.3), second, MISSING)),
@@ -99,8 +107,14 @@ def _care_plans(view: View, seed: int) -> Texts:
     plan, ids = latent.plan, latent.tumours.tumour_id[rows]
     treated = (plan.surgery | plan.drugs | plan.radiotherapy)[rows]
     known = draw.coins(ids, seed, "care plan") < load()["care_plan_recorded"]
-    aim = np.where(treated, np.where(plan.curative[rows], "C", "Z"), np.where(draw.coins(ids, seed, "no plan") < 0.6, "Z", "X"))
-    return np.where(known, np.where(draw.coins(ids, seed, "plan not known") < 0.08, "9", aim), MISSING)
+    aim = np.where(
+        treated,
+        np.where(plan.curative[rows], "C", "Z"),
+        np.where(draw.coins(ids, seed, "no plan") < 0.6, "Z", "X"),
+    )
+    return np.where(
+        known, np.where(draw.coins(ids, seed, "plan not known") < 0.08, "9", aim), MISSING
+    )
 
 
 def gene_table(view: View, seed: int) -> pl.DataFrame:
@@ -114,7 +128,8 @@ def gene_table(view: View, seed: int) -> pl.DataFrame:
     repeated = tests.last_day[rows] > tests.first_day[rows]
     result = np.where(failed, MISSING, np.where(abnormal, "a:abnormal", "b:normal"))
     gats = {
-        column: texts(np.where(kind == column, result, MISSING)) for column in ("DNASEQ_GAT", "METHYL_GAT", "EXP_GAT", "COPYNO_GAT", "FUS_TRANS_GAT")
+        column: texts(np.where(kind == column, result, MISSING))
+        for column in ("DNASEQ_GAT", "METHYL_GAT", "EXP_GAT", "COPYNO_GAT", "FUS_TRANS_GAT")
     }
     variant = tests.variant[rows]
     count = np.where(variant == None, 0, 1)  # noqa: E711  (elementwise)
@@ -141,7 +156,9 @@ def gene_table(view: View, seed: int) -> pl.DataFrame:
             "ALL_SEQ_VARS": texts(variant),
             "SEQ_VAR": texts(variant),
             "DATE_OVERALL_TS": dates(tests.overall_day[rows]),
-            "BEST_DATE_SOURCE_OVERALL_TS": texts(np.where(tests.molecular[rows], "molecular", "pathology")),
+            "BEST_DATE_SOURCE_OVERALL_TS": texts(
+                np.where(tests.molecular[rows], "molecular", "pathology")
+            ),
             "MIN_DATE": dates(tests.first_day[rows]),
             "MAX_DATE": dates(tests.last_day[rows]),
             "ALL_PRO_IMPS": texts(protein),
@@ -156,12 +173,17 @@ def gene_table(view: View, seed: int) -> pl.DataFrame:
 def route_table(view: View) -> pl.DataFrame:
     rows = view.tumours
     return pl.DataFrame(
-        {"TUMOURID": view.latent.tumours.tumour_id[rows], "FINAL_ROUTE": texts(np.array(ROUTES, dtype=object)[view.latent.clinical.route[rows]])}
+        {
+            "TUMOURID": view.latent.tumours.tumour_id[rows],
+            "FINAL_ROUTE": texts(np.array(ROUTES, dtype=object)[view.latent.clinical.route[rows]]),
+        }
     )
 
 
 def cwt_table(view: View, seed: int) -> pl.DataFrame:
-    """Waiting times of the first treatment that an extract shows; emergencies and death certificates have none."""
+    """Waiting times of the first treatment that an extract shows; emergencies and death
+    certificates have none.
+    """
     latent = view.latent
     tumours, route, raw = latent.tumours, latent.clinical.route, load()["waiting"]
     start, modality = first_treatments(view)
@@ -170,7 +192,8 @@ def cwt_table(view: View, seed: int) -> pl.DataFrame:
     rng = draw.stream(seed, "waiting times")
     normal = rng.standard_normal((3, len(tumours.day)))[:, rows]
     ahead, wait, decide = (
-        np.rint(raw[name][0] * np.exp(raw[name][1] * normal[i])).astype(np.int64) for i, name in enumerate(("referral", "first_seen", "decision"))
+        np.rint(raw[name][0] * np.exp(raw[name][1] * normal[i])).astype(np.int64)
+        for i, name in enumerate(("referral", "first_seen", "decision"))
     )
     treated = start[rows] <= view.end[tumours.patient[rows]]
     begin = start[rows]
@@ -209,5 +232,9 @@ def first_treatments(view: View) -> tuple[Ints, Texts]:
     np.minimum.at(rt, latent.episodes.tumour, latent.episodes.start)
     surgery = np.where(plan.surgery, plan.surgery_day, 10**6)
     first = np.minimum(np.minimum(surgery, drugs), rt)
-    modality = np.select([surgery == first, plan.concurrent & (drugs == first), drugs == first], ["01", "04", "02"], "05")
+    modality = np.select(
+        [surgery == first, plan.concurrent & (drugs == first), drugs == first],
+        ["01", "04", "02"],
+        "05",
+    )
     return first, modality.astype(object)

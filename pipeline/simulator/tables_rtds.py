@@ -1,4 +1,6 @@
-"""SIM_RTDS_EPISODE, _PRESCRIPTION, _EXPOSURE and their join SIM_RTDS_COMBINED (domain.md 1.3, 3.5)."""
+"""SIM_RTDS_EPISODE, _PRESCRIPTION, _EXPOSURE and their join SIM_RTDS_COMBINED (domain.md 1.3,
+3.5).
+"""
 
 import numpy as np
 import polars as pl
@@ -68,7 +70,15 @@ def rtds_tables(view: View, seed: int) -> dict[str, pl.DataFrame]:
     """The four radiotherapy tables; one row per attendance in each."""
     rows = _attendances(view, view.latent.episodes, seed)
     return {
-        "sim_rtds_episode": rows.select([*LINKS, "DECISIONTOTREATDATE", "EARLIESTCLINAPPROPDATE", "RADIOTHERAPYPRIORITY", "RADIOTHERAPYINTENT"]),
+        "sim_rtds_episode": rows.select(
+            [
+                *LINKS,
+                "DECISIONTOTREATDATE",
+                "EARLIESTCLINAPPROPDATE",
+                "RADIOTHERAPYPRIORITY",
+                "RADIOTHERAPYINTENT",
+            ]
+        ),
         "sim_rtds_prescription": rows.select(PRESCRIPTION),
         "sim_rtds_exposure": rows.select(EXPOSURE),
         "sim_rtds_combined": rows.select(COMBINED),
@@ -84,7 +94,11 @@ def _attendances(view: View, episodes: Episodes, seed: int) -> pl.DataFrame:
     seen = view.tumour_seen[episodes.tumour][index] & (day <= view.end[who][index])
     given = np.bincount(index[seen], minlength=len(dose))
     rng = draw.stream(seed, "exposures")
-    minute = np.clip(rng.integers(8 * 60, 18 * 60, len(dose))[index] + rng.integers(-20, 21, len(index)), 8 * 60, 18 * 60)
+    minute = np.clip(
+        rng.integers(8 * 60, 18 * 60, len(dose))[index] + rng.integers(-20, 21, len(index)),
+        8 * 60,
+        18 * 60,
+    )
     clock = np.array([f"{m // 60:02d}:{m % 60:02d}" for m in range(24 * 60)], dtype=object)[minute]
     frame = _episode_columns(view, episodes, seed).with_columns(
         RTPRESCRIBEDDOSE=pl.Series(dose),
@@ -93,7 +107,9 @@ def _attendances(view: View, episodes: Episodes, seed: int) -> pl.DataFrame:
         RTACTUALFRACTIONS=pl.Series(given),
     )
     rows = frame[index].with_columns(
-        ATTENDID=pl.Series(draw.scattered_ids(len(index), ATTEND_BASE)).cast(pl.String), APPTDATE=dates(day), TIMEOFEXPOSURE=texts(clock)
+        ATTENDID=pl.Series(draw.scattered_ids(len(index), ATTEND_BASE)).cast(pl.String),
+        APPTDATE=dates(day),
+        TIMEOFEXPOSURE=texts(clock),
     )
     return rows.filter(pl.Series(seen))
 
@@ -104,16 +120,23 @@ def _episode_columns(view: View, episodes: Episodes, seed: int) -> pl.DataFrame:
     schedules, people = schedule_list(), view.latent.people
     who = view.latent.tumours.patient[episodes.tumour]
     intent, modality = (
-        np.array(values, dtype=object)[episodes.schedule] for values in ([s.intent for s in schedules], [s.modality for s in schedules])
+        np.array(values, dtype=object)[episodes.schedule]
+        for values in ([s.intent for s in schedules], [s.modality for s in schedules])
     )
     palliative, sealed = intent == "01", modality == "06"
-    wait = np.where(palliative, draw.lognormal_of(rng, raw["decision_palliative"], n), draw.lognormal_of(rng, raw["decision"], n))
+    wait = np.where(
+        palliative,
+        draw.lognormal_of(rng, raw["decision_palliative"], n),
+        draw.lognormal_of(rng, raw["decision"], n),
+    )
     decision = np.maximum(episodes.start - wait, FIRST_EVENT_DAY)
     ready = decision + np.floor(rng.random(n) * (episodes.start - decision)).astype(np.int64)
     electron = ~sealed & ~palliative & (rng.random(n) < raw["electron"])
     energy = np.where(electron, 9.0, draw.choose(rng, raw["energy"], n).astype(float))
     episode_id = draw.scattered_ids(n, EPISODE_BASE)
-    anatomy: Texts = draw.choose(rng, {"Z018": 20, "Z063": 22, "Z064": 20, "Z664": 16, "Z761": 8, "Z246": 8, "Z301": 6}, n)
+    anatomy: Texts = draw.choose(
+        rng, {"Z018": 20, "Z063": 22, "Z064": 20, "Z664": 16, "Z761": 8, "Z246": 8, "Z301": 6}, n
+    )
     isotope = np.where(sealed, "IR192", MISSING)
     return pl.DataFrame(
         {

@@ -17,7 +17,9 @@ REGIMEN_BASE, CYCLE_BASE, DRUG_BASE = 30_000_000_000, 40_000_000_000, 60_000_000
 
 
 def sact_tables(view: View, seed: int) -> dict[str, pl.DataFrame]:
-    """The four drug tables. Every random number is drawn for all latent courses, so that a later extract repeats it."""
+    """The four drug tables. Every random number is drawn for all latent courses, so that a later
+    extract repeats it.
+    """
     courses = view.latent.courses
     who = view.latent.tumours.patient[courses.tumour]
     end = view.end[who]
@@ -26,7 +28,14 @@ def sact_tables(view: View, seed: int) -> dict[str, pl.DataFrame]:
     body = _bodies(view, seed)
     cycles = _cycles(view, courses, ids, end, seen, seed)
     details = _details(view, courses, cycles, body, end, seed)
-    columns = ["MERGED_REGIMEN_ID", "MERGED_CYCLE_ID", "CYCLE_NUMBER", "START_DATE_OF_CYCLE", "OPCS_PROCUREMENT_CODE", "PERF_STATUS_START_OF_CYCLE"]
+    columns = [
+        "MERGED_REGIMEN_ID",
+        "MERGED_CYCLE_ID",
+        "CYCLE_NUMBER",
+        "START_DATE_OF_CYCLE",
+        "OPCS_PROCUREMENT_CODE",
+        "PERF_STATUS_START_OF_CYCLE",
+    ]
     return {
         "sim_sact_regimen": _regimens(view, courses, who, ids, seen, body, seed),
         "sim_sact_cycle": cycles.select(columns),
@@ -35,11 +44,21 @@ def sact_tables(view: View, seed: int) -> dict[str, pl.DataFrame]:
     }
 
 
-def _regimens(view: View, courses: Courses, who: Ints, ids: Ints, seen: Bools, body: tuple[Floats, Floats], seed: int) -> pl.DataFrame:
+def _regimens(
+    view: View,
+    courses: Courses,
+    who: Ints,
+    ids: Ints,
+    seen: Bools,
+    body: tuple[Floats, Floats],
+    seed: int,
+) -> pl.DataFrame:
     raw, people = load()["drugs"], view.latent.people
     rng = draw.stream(seed, "regimen rows")
     n = len(ids)
-    decision = np.maximum(courses.start - np.minimum(draw.lognormal_of(rng, raw["decision"], n), 170), FIRST_EVENT_DAY)
+    decision = np.maximum(
+        courses.start - np.minimum(draw.lognormal_of(rng, raw["decision"], n), 170), FIRST_EVENT_DAY
+    )
     no_decision, no_height, no_weight = (
         rng.random(n) < raw["decision_missing"],
         rng.random(n) < raw["height_missing"],
@@ -47,8 +66,15 @@ def _regimens(view: View, courses: Courses, who: Ints, ids: Ints, seen: Bools, b
     )
     trial = np.where(rng.random(n) < raw["trial"], "Y", "N")
     regimens = list(codes.regimens().values())
-    name, group = (np.array(values, dtype=object)[courses.regimen] for values in ([r.name for r in regimens], [r.benchmark_group for r in regimens]))
-    chemo_rt = np.where(courses.concurrent & np.array([r.chemo_radiation for r in regimens])[courses.regimen], "Y", "N")
+    name, group = (
+        np.array(values, dtype=object)[courses.regimen]
+        for values in ([r.name for r in regimens], [r.benchmark_group for r in regimens])
+    )
+    chemo_rt = np.where(
+        courses.concurrent & np.array([r.chemo_radiation for r in regimens])[courses.regimen],
+        "Y",
+        "N",
+    )
     height, weight = (
         pl.Series(np.round(values, digits)).set(pl.Series(missing), None)
         for values, missing, digits in ((body[0], no_height, 2), (body[1], no_weight, 1))
@@ -76,7 +102,9 @@ def _bodies(view: View, seed: int) -> tuple[Floats, Floats]:
     courses, tumours, people = view.latent.courses, view.latent.tumours, view.latent.people
     rng = draw.stream(seed, "bodies")
     who, age = tumours.patient[courses.tumour], tumours.age[courses.tumour]
-    weight = people.weight[who] * np.exp(0.04 * rng.standard_normal(len(who)) - 0.02 * (courses.line - 1))
+    weight = people.weight[who] * np.exp(
+        0.04 * rng.standard_normal(len(who)) - 0.02 * (courses.line - 1)
+    )
     child = age < 17
     return (
         np.where(child, np.minimum(0.72 + 0.06 * age, people.height[who]), people.height[who]),
@@ -84,18 +112,33 @@ def _bodies(view: View, seed: int) -> tuple[Floats, Floats]:
     )
 
 
-def _cycles(view: View, courses: Courses, ids: Ints, end: Ints, seen: Bools, seed: int) -> pl.DataFrame:
-    """One row per delivered and visible cycle, with helper columns `course`, `plan_cycle` and `next_day`."""
+def _cycles(
+    view: View, courses: Courses, ids: Ints, end: Ints, seen: Bools, seed: int
+) -> pl.DataFrame:
+    """One row per delivered and visible cycle, with helper columns `course`, `plan_cycle` and
+    `next_day`.
+    """
     raw, rng = load()["drugs"], draw.stream(seed, "cycle rows")
     course = np.repeat(np.arange(len(ids)), courses.cycles)
-    number = np.arange(len(course)) - np.repeat(np.cumsum(courses.cycles) - courses.cycles, courses.cycles)
+    number = np.arange(len(course)) - np.repeat(
+        np.cumsum(courses.cycles) - courses.cycles, courses.cycles
+    )
     day = courses.start[course] + courses.offsets[course, number]
-    following = courses.start[course] + courses.offsets[course, np.minimum(number + 1, courses.offsets.shape[1] - 1)]
+    following = (
+        courses.start[course]
+        + courses.offsets[course, np.minimum(number + 1, courses.offsets.shape[1] - 1)]
+    )
     last = number == courses.cycles[course] - 1
     walk = rng.choice([-1, 0, 0, 0, 0, 1], size=len(course))
-    status = np.clip(view.latent.clinical.performance[courses.tumour[course]] + walk, 0, 4).astype(str).astype(object)
+    status = (
+        np.clip(view.latent.clinical.performance[courses.tumour[course]] + walk, 0, 4)
+        .astype(str)
+        .astype(object)
+    )
     missing = rng.random(len(course)) < raw["cycle_ps_missing"]
-    procurement = np.array(list(codes.lookup("opcs_procurement")), dtype=object)[courses.regimen[course] % 10]
+    procurement = np.array(list(codes.lookup("opcs_procurement")), dtype=object)[
+        courses.regimen[course] % 10
+    ]
     frame = pl.DataFrame(
         {
             "MERGED_REGIMEN_ID": ids[course],
@@ -122,7 +165,19 @@ def drug_rows() -> pl.DataFrame:
         for cycle in range(regimen.cycles):
             for order, drug in enumerate(regimen.drugs):
                 if drug.first_cycle <= cycle + 1 <= drug.last_cycle:
-                    rows += [(index, cycle, order * 10 + i, drug.name, drug.dose, drug.unit, drug.route, day) for i, day in enumerate(drug.days)]
+                    rows += [
+                        (
+                            index,
+                            cycle,
+                            order * 10 + i,
+                            drug.name,
+                            drug.dose,
+                            drug.unit,
+                            drug.route,
+                            day,
+                        )
+                        for i, day in enumerate(drug.days)
+                    ]
     return pl.DataFrame(
         rows,
         orient="row",
@@ -139,14 +194,31 @@ def drug_rows() -> pl.DataFrame:
     )
 
 
-def _details(view: View, courses: Courses, cycles: pl.DataFrame, body: tuple[Floats, Floats], end: Ints, seed: int) -> pl.DataFrame:
-    """One row per drug administration; ids and skipped days depend on the cycle's id and the drug's slot only."""
-    rows = cycles.join(drug_rows(), on=["regimen", "plan_cycle"], how="inner").sort("MERGED_CYCLE_ID", "slot")
+def _details(
+    view: View,
+    courses: Courses,
+    cycles: pl.DataFrame,
+    body: tuple[Floats, Floats],
+    end: Ints,
+    seed: int,
+) -> pl.DataFrame:
+    """One row per drug administration; ids and skipped days depend on the cycle's id and the drug's
+    slot only.
+    """
+    rows = cycles.join(drug_rows(), on=["regimen", "plan_cycle"], how="inner").sort(
+        "MERGED_CYCLE_ID", "slot"
+    )
     key = (rows["MERGED_CYCLE_ID"].to_numpy() - CYCLE_BASE) * 64 + rows["slot"].to_numpy()
-    rows = rows.with_columns(MERGED_DRUG_DETAIL_ID=pl.Series(DRUG_BASE + key), at=pl.col("day") + pl.col("drug_day") - 1)
+    rows = rows.with_columns(
+        MERGED_DRUG_DETAIL_ID=pl.Series(DRUG_BASE + key), at=pl.col("day") + pl.col("drug_day") - 1
+    )
     skipped = pl.Series(draw.coins(key, seed, "skipped") < load()["drugs"]["extra_day_skipped"])
     course = rows["course"].to_numpy()
-    keep = (pl.col("at") <= pl.Series(end[course])) & (pl.col("at") < pl.col("next_day")) & ~(skipped & (pl.col("drug_day") > 1))
+    keep = (
+        (pl.col("at") <= pl.Series(end[course]))
+        & (pl.col("at") < pl.col("next_day"))
+        & ~(skipped & (pl.col("drug_day") > 1))
+    )
     dose = _doses(rows, body, courses.reduced)
     return (
         rows.with_columns(
@@ -175,41 +247,69 @@ def _details(view: View, courses: Courses, cycles: pl.DataFrame, body: tuple[Flo
 
 
 def _doses(rows: pl.DataFrame, body: tuple[Floats, Floats], reduced: Bools) -> Floats:
-    """Dose per administration: reference x body surface (Mosteller) or weight, reduced by a fifth in some courses, rounded as pharmacies do."""
+    """Dose per administration: reference x body surface (Mosteller) or weight, reduced by a fifth
+    in some courses, rounded as pharmacies do.
+    """
     course, unit = rows["course"].to_numpy(), rows["unit"].to_numpy()
     height, weight = body[0][course], body[1][course]
     surface = np.sqrt(height * 100 * weight / 3600)
     factor = np.select(
-        [np.isin(unit, ["mg_m2", "iu_m2"]), unit == "mg_kg", unit == "auc"], [surface, weight, np.full(len(course), codes.auc_to_mg())], 1.0
+        [np.isin(unit, ["mg_m2", "iu_m2"]), unit == "mg_kg", unit == "auc"],
+        [surface, weight, np.full(len(course), codes.auc_to_mg())],
+        1.0,
     )
-    dose = rows["dose"].to_numpy() * factor * np.where(reduced[course] & np.isin(unit, ["mg_m2", "auc", "mg_kg"]), 0.8, 1.0)
+    dose = (
+        rows["dose"].to_numpy()
+        * factor
+        * np.where(reduced[course] & np.isin(unit, ["mg_m2", "auc", "mg_kg"]), 0.8, 1.0)
+    )
     for drug, most in codes.max_single_dose().items():
         dose = np.where(rows["DRUG_GROUP"].to_numpy() == drug, np.minimum(dose, most), dose)
     exact = np.isin(unit, ["mg", "iu"])
-    rounded = np.where(dose >= 50, np.rint(dose / 5) * 5, np.where(dose >= 10, np.rint(dose), np.round(dose, 1)))
+    rounded = np.where(
+        dose >= 50, np.rint(dose / 5) * 5, np.where(dose >= 10, np.rint(dose), np.round(dose, 1))
+    )
     return np.where(exact, dose, np.maximum(rounded, 0.1))
 
 
-def _outcomes(view: View, courses: Courses, ids: Ints, seen: Bools, details: pl.DataFrame, who: Ints, seed: int) -> pl.DataFrame:
+def _outcomes(
+    view: View,
+    courses: Courses,
+    ids: Ints,
+    seen: Bools,
+    details: pl.DataFrame,
+    who: Ints,
+    seed: int,
+) -> pl.DataFrame:
     """Outcome of the courses that have ended: a course still running at the extract has none."""
     raw, rng, n = load(), draw.stream(seed, "outcomes"), len(ids)
     end_of_course = courses.start + courses.last_offset
     last = np.zeros(n, dtype=np.int64)
-    final = details.group_by("course").agg(pl.col("ADMINISTRATION_DATE").max().to_physical().alias("day"))
+    final = details.group_by("course").agg(
+        pl.col("ADMINISTRATION_DATE").max().to_physical().alias("day")
+    )
     last[final["course"].to_numpy()] = final["day"].to_numpy()
     death = view.latent.survival.death[who]
     died = (death - last <= 30) & (rng.random(n) < raw["outcome"]["died_within_30_days"])
-    summary = np.where(courses.curative, draw.choose(rng, raw["outcome"]["curative"], n), draw.choose(rng, raw["outcome"]["palliative"], n)).astype(
-        object
-    )
+    summary = np.where(
+        courses.curative,
+        draw.choose(rng, raw["outcome"]["curative"], n),
+        draw.choose(rng, raw["outcome"]["palliative"], n),
+    ).astype(object)
     short = courses.cycles < courses.planned
     summary = np.where(short & (summary == "0"), np.where(courses.curative, "3", "2"), summary)
     summary = np.where(died, "1", np.where(~short & (rng.random(n) < 0.75), "0", summary))
-    recorded, no_summary = rng.random(n) >= raw["drugs"]["no_outcome_row"], rng.random(n) < raw["drugs"]["no_outcome_summary"]
+    recorded, no_summary = (
+        rng.random(n) >= raw["drugs"]["no_outcome_row"],
+        rng.random(n) < raw["drugs"]["no_outcome_summary"],
+    )
     settled = np.where(died, death, np.minimum(end_of_course, death))
     visible = seen & recorded & (settled <= view.end[who]) & (last > 0)
     stopped = short & (rng.random(n) < raw["drugs"]["stopped_early_recorded"])
-    flag: list[Texts] = [np.where(condition, "Y", "N").astype(object) for condition in (courses.reduced, courses.delayed, stopped)]
+    flag: list[Texts] = [
+        np.where(condition, "Y", "N").astype(object)
+        for condition in (courses.reduced, courses.delayed, stopped)
+    ]
     return pl.DataFrame(
         {
             "MERGED_REGIMEN_ID": ids,

@@ -1,4 +1,6 @@
-"""What an extract of a given date shows of the latent lifetimes: nothing is drawn here, days after the date are hidden."""
+"""What an extract of a given date shows of the latent lifetimes: nothing is drawn here, days after
+the date are hidden.
+"""
 
 from dataclasses import dataclass
 from datetime import date

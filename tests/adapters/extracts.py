@@ -1,4 +1,5 @@
 """Tables for the tests: a clean simulated extract, and the tables of random legal pathways."""
+
 from __future__ import annotations
 
 from datetime import date
@@ -28,9 +29,12 @@ def read(schema: Schema, folder: Path) -> Tables:
     """The CSV files of a clean extract in their declared types."""
     tables = {}
     for name, table in schema.tables.items():
-        cells = pl.read_csv(folder / f"{table.file}.csv", infer_schema=False).with_columns(pl.all().replace("", None))
+        cells = pl.read_csv(folder / f"{table.file}.csv", infer_schema=False).with_columns(
+            pl.all().replace("", None)
+        )
         tables[name] = cells.select(
-            pl.col(c).str.to_date("%Y-%m-%d").alias(c) if column.kind == "date" else cast(c, column) for c, column in table.columns.items()
+            pl.col(c).str.to_date("%Y-%m-%d").alias(c) if column.kind == "date" else cast(c, column)
+            for c, column in table.columns.items()
         )
     return tables
 
@@ -44,9 +48,13 @@ def random_log(seed: int, n: int = 20) -> tuple[pl.DataFrame, pl.DataFrame]:
 
 
 def random_tables(seed: int, n: int = 20) -> Tables:
-    """Tables rebuilt from a random log, and then made less regular: values of the tables' own wider lists, gaps, other dates of courses and tests."""
+    """Tables rebuilt from a random log, and then made less regular: values of the tables' own wider
+    lists, gaps, other dates of courses and tests.
+    """
     patients, events = canonical(pathways(), *random_log(seed, n), extract_date=EXTRACT)
-    return roughen(to_tables(pathways(), patients, events, extract_date=EXTRACT), np.random.default_rng(seed))
+    return roughen(
+        to_tables(pathways(), patients, events, extract_date=EXTRACT), np.random.default_rng(seed)
+    )
 
 
 def roughen(tables: Tables, rng: np.random.Generator) -> Tables:
@@ -56,15 +64,49 @@ def roughen(tables: Tables, rng: np.random.Generator) -> Tables:
         for column in pathways().tables[name].columns.values():
             hit = pl.Series(rng.random(rows.height) < 0.1, dtype=pl.Boolean)
             other: pl.Series | None = None
-            if column.categories and column.name not in ("VITALSTATUS", "SITE_ICD10_O2_3CHAR", "MAPPED_REGIMEN", "GENE_DESC", "GENDER"):
-                other = pl.Series(rng.choice(np.array(column.categories, dtype=object), rows.height).tolist(), dtype=pl.String)
+            if column.categories and column.name not in (
+                "VITALSTATUS",
+                "SITE_ICD10_O2_3CHAR",
+                "MAPPED_REGIMEN",
+                "GENE_DESC",
+                "GENDER",
+            ):
+                other = pl.Series(
+                    rng.choice(np.array(column.categories, dtype=object), rows.height).tolist(),
+                    dtype=pl.String,
+                )
             elif column.kind == "text" and column.role == "carried":
-                other = pl.Series([f"note {i}" for i in rng.integers(0, 9, rows.height)], dtype=pl.String)
-            elif column.name in ("APPTDATE", "MAX_DATE", "ADMINISTRATION_DATE", "DATE_OF_FINAL_TREATMENT", "CRTP_DATE", "START_DATE_OF_CYCLE"):
-                other = (rows[column.name].cast(pl.Int32) + pl.Series(rng.integers(0, 40, rows.height), dtype=pl.Int32)).cast(pl.Date)
+                other = pl.Series(
+                    [f"note {i}" for i in rng.integers(0, 9, rows.height)], dtype=pl.String
+                )
+            elif column.name in (
+                "APPTDATE",
+                "MAX_DATE",
+                "ADMINISTRATION_DATE",
+                "DATE_OF_FINAL_TREATMENT",
+                "CRTP_DATE",
+                "START_DATE_OF_CYCLE",
+            ):
+                other = (
+                    rows[column.name].cast(pl.Int32)
+                    + pl.Series(rng.integers(0, 40, rows.height), dtype=pl.Int32)
+                ).cast(pl.Date)
             if other is not None:
-                nothing = pl.Series(rng.random(rows.height) < 0.3, dtype=pl.Boolean) if column.nullable else pl.repeat(False, rows.height, eager=True)
-                frame = pl.DataFrame({"old": rows[column.name], "new": other, "hit": hit, "gone": nothing})
-                changed.append(frame.select(pl.when("hit").then(pl.when(~pl.col("gone")).then("new")).otherwise("old").alias(column.name)).to_series())
+                nothing = (
+                    pl.Series(rng.random(rows.height) < 0.3, dtype=pl.Boolean)
+                    if column.nullable
+                    else pl.repeat(False, rows.height, eager=True)
+                )
+                frame = pl.DataFrame(
+                    {"old": rows[column.name], "new": other, "hit": hit, "gone": nothing}
+                )
+                changed.append(
+                    frame.select(
+                        pl.when("hit")
+                        .then(pl.when(~pl.col("gone")).then("new"))
+                        .otherwise("old")
+                        .alias(column.name)
+                    ).to_series()
+                )
         rough[name] = rows.with_columns(changed)
     return rough

@@ -1,4 +1,7 @@
-"""Random patients and pathways that are legal by the declaration alone: as wild as a model could ever draw them."""
+"""Random patients and pathways that are legal by the declaration alone: as wild as a model could
+ever draw them.
+"""
+
 from __future__ import annotations
 
 from datetime import date, timedelta
@@ -24,9 +27,13 @@ def random_patients(schema: Schema, n: int, rng: np.random.Generator) -> pl.Data
     return static_columns(schema, pl.DataFrame(rows, infer_schema_length=None))
 
 
-def _draw(schema: Schema, column: Column, row: dict[str, object], rng: np.random.Generator) -> object:
+def _draw(
+    schema: Schema, column: Column, row: dict[str, object], rng: np.random.Generator
+) -> object:
     if column.kind == "date":
-        return EPOCH + timedelta(days=int(rng.integers(int(column.lower or 0), int(column.upper or 0) + 1)))
+        return EPOCH + timedelta(
+            days=int(rng.integers(int(column.lower or 0), int(column.upper or 0) + 1))
+        )
     if column.nullable and rng.random() < 0.2 and not column.categories:
         return None
     if column.kind == "continuous":
@@ -41,7 +48,9 @@ def _draw(schema: Schema, column: Column, row: dict[str, object], rng: np.random
 
 
 def random_events(schema: Schema, patients: pl.DataFrame, rng: np.random.Generator) -> pl.DataFrame:
-    """A legal pathway for each patient: any legal type and code, gaps from the same day to years."""
+    """A legal pathway for each patient: any legal type and code, gaps from the same day to
+    years.
+    """
     assert schema.events is not None
     grammar = Grammar(schema)
     walk = start(grammar, patients)
@@ -58,17 +67,28 @@ def random_events(schema: Schema, patients: pl.DataFrame, rng: np.random.Generat
         kind = weight.argmax(1)
         chosen = np.zeros_like(found.types)
         chosen[np.arange(n), kind] = True
-        token = (rng.random((n, grammar.n_tokens)) * (open_tokens(walk) & (chosen & found.types)[:, grammar.token_type])).argmax(1)
+        token = (
+            rng.random((n, grammar.n_tokens))
+            * (open_tokens(walk) & (chosen & found.types)[:, grammar.token_type])
+        ).argmax(1)
         low, high = found.lower[np.arange(n), kind], found.upper[np.arange(n), kind]
-        day = np.minimum(low + np.floor(rng.exponential(scale) * (rng.random(n) < 0.8)).astype(int), high)
+        day = np.minimum(
+            low + np.floor(rng.exponential(scale) * (rng.random(n) < 0.8)).astype(int), high
+        )
         rows = np.flatnonzero(alive)
-        told += [_event(schema, int(ids[r]), int(day[r]), *grammar.tokens[token[r]], rng) for r in rows]
+        told += [
+            _event(schema, int(ids[r]), int(day[r]), *grammar.tokens[token[r]], rng) for r in rows
+        ]
         step(grammar, walk, token, day)
         walk.done |= ~alive
-    return in_declared_order(complete_events(pl.DataFrame(told, infer_schema_length=None), schema.events), schema.events)
+    return in_declared_order(
+        complete_events(pl.DataFrame(told, infer_schema_length=None), schema.events), schema.events
+    )
 
 
-def _event(schema: Schema, patient: int, day: int, kind: str, code: str | None, rng: np.random.Generator) -> dict[str, object]:
+def _event(
+    schema: Schema, patient: int, day: int, kind: str, code: str | None, rng: np.random.Generator
+) -> dict[str, object]:
     assert schema.events is not None
     event: dict[str, object] = {"patient_id": patient, "day": day, "type": kind, "code": code}
     for name in schema.events.types[kind].attributes:

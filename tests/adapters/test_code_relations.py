@@ -1,4 +1,7 @@
-"""The relations between public code lists that the declaration leans on: no combination of parents leaves nothing to choose."""
+"""The relations between public code lists that the declaration leans on: no combination of parents
+leaves nothing to choose.
+"""
+
 import pytest
 from extracts import pathways
 
@@ -20,7 +23,9 @@ def test_every_site_is_in_its_group_and_of_some_sex():
         assert all(codes.sites()[site].group == group for site in members)
     assert set(relation("sites.sexes")["C61"]) == {"1"}
     assert "C56" not in relation("sexes.sites")["1"]
-    assert set(relation("sexes.sites")["2"]) | set(relation("sexes.sites")["1"]) == set(categories("sites"))
+    assert set(relation("sexes.sites")["2"]) | set(relation("sexes.sites")["1"]) == set(
+        categories("sites")
+    )
 
 
 def test_metastasis_follows_the_stage_where_tnm_is_used():
@@ -42,7 +47,9 @@ def test_a_regimen_suits_the_sex_of_its_sites():
 def test_a_schedule_names_one_modality_at_a_site():
     for site in codes.sites().values():
         found = [
-            (schedule_name(s.dose, s.fractions), s.modality) for s in codes.radiotherapy()[site.group] if s.modality != "06" or site.brachytherapy
+            (schedule_name(s.dose, s.fractions), s.modality)
+            for s in codes.radiotherapy()[site.group]
+            if s.modality != "06" or site.brachytherapy
         ]
         assert len({name for name, _ in found}) == len(set(found)), site.code
         assert set(relation("sites.schedules")[site.code]) == {name for name, _ in found}
@@ -54,8 +61,14 @@ def test_relations_and_lists_fit_each_other():
     for implication in pathways().implications:
         then = pathways().patients[implication.then]
         for value, allowed in implication.allowed.items():
-            assert value in pathways().patients[implication.given].categories, (implication.given, value)
-            assert {code for code in allowed if code is not None} <= set(then.categories), (implication.then, value)
+            assert value in pathways().patients[implication.given].categories, (
+                implication.given,
+                value,
+            )
+            assert {code for code in allowed if code is not None} <= set(then.categories), (
+                implication.then,
+                value,
+            )
             assert then.nullable or None not in allowed, (implication.then, value)
     for legal in pathways().events.legal_codes:
         for allowed in legal.allowed.values():

@@ -1,4 +1,5 @@
 """Layouts `table` and `log` on small declarations of their own."""
+
 from datetime import date
 from textwrap import dedent
 
@@ -17,7 +18,9 @@ HEAD = """
     public: true
     population: {name: toy, universe: nobody, kind: public, nominal_size: 1000, epsilon: 10, delta: 1.0e-6, ceiling_epsilon: 20}
 """
-TABLE = HEAD + """
+TABLE = (
+    HEAD
+    + """
     layout: table
     tables:
       staff:
@@ -30,7 +33,10 @@ TABLE = HEAD + """
           age: {kind: continuous, lower: 0, upper: 120}
           note: {kind: text, role: carried, nullable: true}
 """
-LOG = HEAD + """
+)
+LOG = (
+    HEAD
+    + """
     layout: log
     tables:
       people:
@@ -73,11 +79,19 @@ LOG = HEAD + """
       attributes:
         fever: {kind: categorical, categories: [no, yes], nullable: true}
 """
+)
 
 
 def declared(folder, text):
     path = folder / "toy.yaml"
-    path.write_text(dedent(text.replace("[no, yes]", '["no", "yes"]').replace(" on:", ' "on":').replace("date: on", 'date: "on"')), encoding="utf-8")
+    path.write_text(
+        dedent(
+            text.replace("[no, yes]", '["no", "yes"]')
+            .replace(" on:", ' "on":')
+            .replace("date: on", 'date: "on"')
+        ),
+        encoding="utf-8",
+    )
     return read_schema(path)
 
 
@@ -100,12 +114,23 @@ def visits():
         (7, "south", date(2011, 8, 1), "routine", None),
         (3, "north", date(2012, 1, 1), "routine", "no"),
     ]
-    return {"people": people, "visits": pl.DataFrame(rows, schema=["id", "place", "on", "what", "fever"], orient="row")}
+    return {
+        "people": people,
+        "visits": pl.DataFrame(rows, schema=["id", "place", "on", "what", "fever"], orient="row"),
+    }
 
 
 def test_a_table_passes_through(tmp_path):
     schema = declared(tmp_path, TABLE)
-    staff = pl.DataFrame({"id": [5, 2], "sex": ["F", None], "over18": ["Y", "Y"], "age": [30, 44], "note": ["x", None]})
+    staff = pl.DataFrame(
+        {
+            "id": [5, 2],
+            "sex": ["F", None],
+            "over18": ["Y", "Y"],
+            "age": [30, 44],
+            "note": ["x", None],
+        }
+    )
     log = to_log(schema, {"staff": staff})
     assert log.events is None
     assert log.patients.columns == ["patient_id", "sex", "age"]
@@ -119,12 +144,22 @@ def test_a_table_passes_through(tmp_path):
 
 
 def test_a_table_without_ids_needs_those_of_ingest(tmp_path):
-    schema = declared(tmp_path, TABLE.replace("        patient: id\n", "").replace("          id: {kind: id, role: key}\n", ""))
-    rows = pl.DataFrame({"sex": ["F"], "over18": ["Y"], "age": [30], "note": [None]}, schema_overrides={"note": pl.String})
+    schema = declared(
+        tmp_path,
+        TABLE.replace("        patient: id\n", "").replace(
+            "          id: {kind: id, role: key}\n", ""
+        ),
+    )
+    rows = pl.DataFrame(
+        {"sex": ["F"], "over18": ["Y"], "age": [30], "note": [None]},
+        schema_overrides={"note": pl.String},
+    )
     with pytest.raises(ValueError, match="neither a column for the patient's id nor patient_id"):
         to_log(schema, {"staff": rows})
     log = to_log(schema, {"staff": rows.with_columns(pl.lit("row-1").alias("patient_id"))})
-    assert_frame_equal(to_tables(schema, log.patients, None, extract_date=None, carried=log.carried)["staff"], rows)
+    assert_frame_equal(
+        to_tables(schema, log.patients, None, extract_date=None, carried=log.carried)["staff"], rows
+    )
 
 
 def test_a_log_of_rows_is_legal_and_comes_back_whole(tmp_path, visits):
@@ -133,9 +168,16 @@ def test_a_log_of_rows_is_legal_and_comes_back_whole(tmp_path, visits):
     assert violations(Grammar(schema), log.patients, log.events).is_empty()
     assert log.patients["place"].to_list() == ["north", "south"]
     told = log.events.select("patient_id", "day", "type", "code", "fever").rows()
-    assert told == [(3, 0, "first", None, None), (3, 184, "end", "moved", None),  # the visit after the end is not told
-                    (7, 0, "first", None, None), (7, 89, "routine", None, "yes"), (7, 89, "routine", None, "no"),  # max_events cuts the last visit
-                    (7, 365, "end", "done", None)]
+    # the visit after the end is not told
+    assert told == [
+        (3, 0, "first", None, None),
+        (3, 184, "end", "moved", None),
+        # max_events cuts the last visit
+        (7, 0, "first", None, None),
+        (7, 89, "routine", None, "yes"),
+        (7, 89, "routine", None, "no"),
+        (7, 365, "end", "done", None),
+    ]
     back = to_tables(schema, log.patients, log.events, extract_date=None, carried=log.carried)
     for name, rows in visits.items():
         assert_frame_equal(back[name], rows)
@@ -172,11 +214,19 @@ def test_a_log_needs_its_events(tmp_path, visits):
 def test_a_drawn_log_ends_within_the_declared_dates(tmp_path, visits):
     schema = declared(tmp_path, LOG)
     log = to_log(schema, visits)
-    late = log.events.with_columns(day=pl.when(pl.col("seq") > 0).then(pl.col("day") + 100_000).otherwise("day").cast(pl.Int32))
+    late = log.events.with_columns(
+        day=pl.when(pl.col("seq") > 0).then(pl.col("day") + 100_000).otherwise("day").cast(pl.Int32)
+    )
     patients, told = canonical(schema, log.patients, late, extract_date=None)
     tables = to_tables(schema, patients, told, extract_date=None)
     for name, column in (("visits", "on"), ("people", "last")):
         upper = schema.tables[name].columns[column].upper
         assert tables[name][column].to_physical().max() <= upper
-    assert told.group_by("patient_id").agg(pl.col("type").last().is_in(schema.events.terminal).alias("ends"))["ends"].all()
-    assert_frame_equal(canonical(schema, log.patients, log.events, extract_date=None)[1], log.events)
+    assert (
+        told.group_by("patient_id")
+        .agg(pl.col("type").last().is_in(schema.events.terminal).alias("ends"))["ends"]
+        .all()
+    )
+    assert_frame_equal(
+        canonical(schema, log.patients, log.events, extract_date=None)[1], log.events
+    )

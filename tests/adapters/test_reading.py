@@ -1,4 +1,7 @@
-"""What a log makes coarser, cuts or leaves out, by declared rules; and what comes back all the same."""
+"""What a log makes coarser, cuts or leaves out, by declared rules; and what comes back all the
+same.
+"""
+
 from datetime import timedelta
 
 import polars as pl
@@ -22,19 +25,43 @@ def read(found):
 
 
 def changed(found, table, **values):
-    return found | {table: found[table].with_columns(pl.lit(value, found[table].schema[name]).alias(name) for name, value in values.items())}
+    return found | {
+        table: (
+            found[table].with_columns(
+                pl.lit(value, found[table].schema[name]).alias(name)
+                for name, value in values.items()
+            )
+        )
+    }
 
 
-@pytest.mark.parametrize(("column", "source", "seen"), [
-    ("T_BEST", "1mi", "1"), ("T_BEST", "a", "a"), ("T_BEST", "4b", "4"), ("T_BEST", "is", "is"), ("N_BEST", "2a", "2"), ("CHRL_TOT_27_03", 15, "8"),
-    ("STAGE_BEST", "4C", None), ("GLEASON_PRIMARY", "3", None), ("LATERALITY", "R", "R")])
+@pytest.mark.parametrize(
+    ("column", "source", "seen"),
+    [
+        ("T_BEST", "1mi", "1"),
+        ("T_BEST", "a", "a"),
+        ("T_BEST", "4b", "4"),
+        ("T_BEST", "is", "is"),
+        ("N_BEST", "2a", "2"),
+        ("CHRL_TOT_27_03", 15, "8"),
+        ("STAGE_BEST", "4C", None),
+        ("GLEASON_PRIMARY", "3", None),
+        ("LATERALITY", "R", "R"),
+    ],
+)
 def test_a_finer_value_is_seen_as_the_declared_coarser_one(column, source, seen):
-    assert read(changed(tables(), "sim_av_tumour", **{column: source})).patients[column].to_list() == [seen]
+    assert read(changed(tables(), "sim_av_tumour", **{column: source})).patients[
+        column
+    ].to_list() == [seen]
 
 
 def test_metastases_that_do_not_fit_the_stage_are_missing():
-    assert read(changed(tables(), "sim_av_tumour", STAGE_BEST="4", M_BEST="0")).patients.select("STAGE_GROUP", "M_BEST").row(0) == ("4", None)
-    assert read(changed(tables(), "sim_av_tumour", STAGE_BEST="4", M_BEST="1b")).patients["M_BEST"].to_list() == ["1"]
+    assert read(changed(tables(), "sim_av_tumour", STAGE_BEST="4", M_BEST="0")).patients.select(
+        "STAGE_GROUP", "M_BEST"
+    ).row(0) == ("4", None)
+    assert read(changed(tables(), "sim_av_tumour", STAGE_BEST="4", M_BEST="1b")).patients[
+        "M_BEST"
+    ].to_list() == ["1"]
 
 
 def test_overlapping_regimens_are_told_one_after_the_other():
@@ -47,16 +74,35 @@ def test_overlapping_regimens_are_told_one_after_the_other():
         (90, "SACT_REGIMEN", "ERIBULIN"),
         (90, "SACT_CYCLE", None),
     )
-    moved = pl.when(pl.col("MAPPED_REGIMEN") == "ERIBULIN").then(pl.lit(DIAGNOSED + timedelta(days=50))).otherwise("START_DATE_OF_REGIMEN")
-    found["sim_sact_regimen"] = found["sim_sact_regimen"].with_columns(moved.alias("START_DATE_OF_REGIMEN"))
+    moved = (
+        pl.when(pl.col("MAPPED_REGIMEN") == "ERIBULIN")
+        .then(pl.lit(DIAGNOSED + timedelta(days=50)))
+        .otherwise("START_DATE_OF_REGIMEN")
+    )
+    found["sim_sact_regimen"] = found["sim_sact_regimen"].with_columns(
+        moved.alias("START_DATE_OF_REGIMEN")
+    )
     log = read(found)
-    told = log.events.filter(pl.col("type").str.starts_with("SACT")).select("day", "type", "code").rows()
-    assert told == [(20, "SACT_REGIMEN", "CAPECITABINE"), (20, "SACT_CYCLE", None), (41, "SACT_CYCLE", None), (49, "SACT_END", "0"),
-                    (50, "SACT_REGIMEN", "ERIBULIN"), (90, "SACT_CYCLE", None), (90, "SACT_END", "missing")]
+    told = (
+        log.events.filter(pl.col("type").str.starts_with("SACT"))
+        .select("day", "type", "code")
+        .rows()
+    )
+    assert told == [
+        (20, "SACT_REGIMEN", "CAPECITABINE"),
+        (20, "SACT_CYCLE", None),
+        (41, "SACT_CYCLE", None),
+        (49, "SACT_END", "0"),
+        (50, "SACT_REGIMEN", "ERIBULIN"),
+        (90, "SACT_CYCLE", None),
+        (90, "SACT_END", "missing"),
+    ]
 
 
 def test_a_regimen_that_the_site_does_not_have_is_not_told_with_all_that_is_in_it():
-    found = tables((20, "SACT_REGIMEN", "CAPECITABINE"), (20, "SACT_CYCLE", None), (30, "SACT_END", "0"))
+    found = tables(
+        (20, "SACT_REGIMEN", "CAPECITABINE"), (20, "SACT_CYCLE", None), (30, "SACT_END", "0")
+    )
     log = read(changed(found, "sim_sact_regimen", MAPPED_REGIMEN="ENZALUTAMIDE"))
     assert not log.events["type"].str.starts_with("SACT").any()
 
@@ -69,9 +115,15 @@ def test_treatment_long_before_the_diagnosis_belongs_to_no_tumour_here():
 
 
 def test_an_unlisted_dose_is_seen_as_the_nearest_schedule_of_the_site():
-    found = changed(tables((60, "RADIOTHERAPY", "40/15")), "sim_rtds_prescription", RTPRESCRIBEDDOSE=40.05)
-    found["sim_rtds_combined"] = found["sim_rtds_combined"].with_columns(pl.lit(40.05).alias("RTPRESCRIBEDDOSE"))
-    assert read(found).events.filter(pl.col("type") == "RADIOTHERAPY")["code"].to_list() == ["40/15"]
+    found = changed(
+        tables((60, "RADIOTHERAPY", "40/15")), "sim_rtds_prescription", RTPRESCRIBEDDOSE=40.05
+    )
+    found["sim_rtds_combined"] = found["sim_rtds_combined"].with_columns(
+        pl.lit(40.05).alias("RTPRESCRIBEDDOSE")
+    )
+    assert read(found).events.filter(pl.col("type") == "RADIOTHERAPY")["code"].to_list() == [
+        "40/15"
+    ]
 
 
 def test_contribution_caps_cut_by_date_and_keep_the_end():
@@ -84,7 +136,9 @@ def test_contribution_caps_cut_by_date_and_keep_the_end():
             (390 + 400 * n, "SACT_END", "0"),
         )
     ]
-    lines += [(5, "GENE_TEST", gene) for gene in ("ERBB2", "BRCA1", "BRCA2")] + [(2500 + 20 * n, "RADIOTHERAPY", "8/1") for n in range(5)]
+    lines += [(5, "GENE_TEST", gene) for gene in ("ERBB2", "BRCA1", "BRCA2")] + [
+        (2500 + 20 * n, "RADIOTHERAPY", "8/1") for n in range(5)
+    ]
     log = read(tables(*lines, end=(2600, "DEATH", "tumour"), extract_date=None))
     assert log.events.height == pathways().events.max_events
     assert log.events["type"][-1] == "DEATH"
@@ -101,9 +155,26 @@ def test_a_table_that_is_not_there_is_read_as_empty():
     assert set(log.carried) == {"sim_av_patient", "sim_av_tumour"}
 
 
-@pytest.mark.parametrize(("days", "band"), [(0, "0"), (1, "1-7"), (7, "1-7"), (62, "46-62"), (180, "91-180"), (181, None), (-1, None), (None, None)])
+@pytest.mark.parametrize(
+    ("days", "band"),
+    [
+        (0, "0"),
+        (1, "1-7"),
+        (7, "1-7"),
+        (62, "46-62"),
+        (180, "91-180"),
+        (181, None),
+        (-1, None),
+        (None, None),
+    ],
+)
 def test_decision_bands(days, band):
-    assert pl.DataFrame({"d": [days]}, schema={"d": pl.Int64}).select(decision_band(pl.col("d"))).item() == band
+    assert (
+        pl.DataFrame({"d": [days]}, schema={"d": pl.Int64})
+        .select(decision_band(pl.col("d")))
+        .item()
+        == band
+    )
 
 
 @pytest.mark.parametrize(
@@ -123,5 +194,7 @@ def test_decision_bands(days, band):
     ],
 )
 def test_cause_groups(cause, group):
-    frame = pl.DataFrame({"cause": [cause], "site": ["C50"]}, schema={"cause": pl.String, "site": pl.String})
+    frame = pl.DataFrame(
+        {"cause": [cause], "site": ["C50"]}, schema={"cause": pl.String, "site": pl.String}
+    )
     assert frame.select(cause_group(pl.col("cause"), pl.col("site"))).item() == group

@@ -1,4 +1,5 @@
 """Tables to a log and back is the same tables; a log to tables and back is the same log."""
+
 import polars as pl
 import pytest
 from extracts import EXTRACT, pathways, random_log, random_tables, read
@@ -56,10 +57,18 @@ def test_what_the_models_see_does_not_travel_beside_the_log(extract):
     changed = log.patients.with_columns((pl.col("AGE") + 1).alias("AGE"))
     later = log.events.with_columns((pl.col("day") + 1).alias("day"))
     back = to_tables(pathways(), changed, later, extract_date=None, carried=log.carried)
-    first = extract["sim_av_tumour"].sort("PATIENTID", "DIAGNOSISDATEBEST").unique("PATIENTID", keep="first", maintain_order=True)
-    rows = back["sim_av_tumour"].join(first.select("TUMOURID", pl.col("AGE").alias("was")), on="TUMOURID")
+    first = (
+        extract["sim_av_tumour"]
+        .sort("PATIENTID", "DIAGNOSISDATEBEST")
+        .unique("PATIENTID", keep="first", maintain_order=True)
+    )
+    rows = back["sim_av_tumour"].join(
+        first.select("TUMOURID", pl.col("AGE").alias("was")), on="TUMOURID"
+    )
     assert (rows["AGE"] == rows["was"] + 1).all()
-    moved = (back["sim_av_patient"]["VITALSTATUSDATE"] - extract["sim_av_patient"]["VITALSTATUSDATE"]).dt.total_days()
+    moved = (
+        back["sim_av_patient"]["VITALSTATUSDATE"] - extract["sim_av_patient"]["VITALSTATUSDATE"]
+    ).dt.total_days()
     assert (moved == 1).all()
 
 

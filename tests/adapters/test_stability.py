@@ -1,4 +1,5 @@
 """One more patient changes nobody else's rows (privacy_rules.md 7)."""
+
 import polars as pl
 import pytest
 from extracts import EXTRACT, pathways, random_log, random_tables
@@ -9,9 +10,15 @@ from pipeline.adapters.frames import ID
 
 
 def without(tables, patient: int):
-    """The tables as if the patient had never been there. Keys of the rebuilt tables carry the patient's number."""
-    regimens = tables["sim_sact_regimen"].filter(pl.col("ENCORE_PATIENT_ID") == patient)["MERGED_REGIMEN_ID"]
-    cycles = tables["sim_sact_cycle"].filter(pl.col("MERGED_REGIMEN_ID").is_in(regimens.implode()))["MERGED_CYCLE_ID"]
+    """The tables as if the patient had never been there. Keys of the rebuilt tables carry the
+    patient's number.
+    """
+    regimens = tables["sim_sact_regimen"].filter(pl.col("ENCORE_PATIENT_ID") == patient)[
+        "MERGED_REGIMEN_ID"
+    ]
+    cycles = tables["sim_sact_cycle"].filter(pl.col("MERGED_REGIMEN_ID").is_in(regimens.implode()))[
+        "MERGED_CYCLE_ID"
+    ]
     tumours = tables["sim_av_tumour"].filter(pl.col("PATIENTID") == patient)["TUMOURID"]
     left = {}
     for name, rows in tables.items():
@@ -44,7 +51,11 @@ def test_reading_looks_at_one_patient_alone(patient):
 def test_reading_does_not_depend_on_the_order_of_other_patients_rows():
     tables = random_tables(6)
     turned = {
-        name: rows.sort(patient, descending=True, maintain_order=True) if (patient := pathways().tables[name].patient) else rows
+        name: (
+            rows.sort(patient, descending=True, maintain_order=True)
+            if (patient := pathways().tables[name].patient)
+            else rows
+        )
         for name, rows in tables.items()
     }
     one, other = to_log(pathways(), tables), to_log(pathways(), turned)
@@ -55,7 +66,10 @@ def test_reading_does_not_depend_on_the_order_of_other_patients_rows():
 def test_writing_in_partitions_is_writing_at_once():
     patients, events = random_log(8)
     whole = to_tables(pathways(), patients, events, extract_date=EXTRACT)
-    halves = [to_tables(pathways(), patients.filter(half), events.filter(half), extract_date=EXTRACT) for half in (pl.col(ID) <= 9, pl.col(ID) > 9)]
+    halves = [
+        to_tables(pathways(), patients.filter(half), events.filter(half), extract_date=EXTRACT)
+        for half in (pl.col(ID) <= 9, pl.col(ID) > 9)
+    ]
     for name, rows in whole.items():
         assert_frame_equal(pl.concat([half[name] for half in halves]), rows, check_row_order=False)
 

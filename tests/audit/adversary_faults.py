@@ -1,4 +1,7 @@
-"""Planted faults of admission, for tests alone: each makes the ledger admit what a Renyi filter at one fixed order refuses."""
+"""Planted faults of admission, for tests alone: each makes the ledger admit what a Renyi filter at
+one fixed order refuses.
+"""
+
 from __future__ import annotations
 
 import math
@@ -19,17 +22,24 @@ ORDERS = (1.5, *range(2, 65))
 
 @dataclass(frozen=True, kw_only=True)
 class Fault:
-    """A mistake that somebody could make. `caught_by` names the check that finds it; `patch` plants it."""
+    """A mistake that somebody could make. `caught_by` names the check that finds it; `patch` plants
+    it.
+    """
+
     name: str
     caught_by: str
     patch: Callable[[pytest.MonkeyPatch], None]
 
 
 def _admit_by(patch: pytest.MonkeyPatch, fits: Callable[[dpa.DpEvent, Any], bool]) -> None:
-    """Admission asks `fits(everything charged and the candidate, population)` in place of the filter."""
+    """Admission asks `fits(everything charged and the candidate, population)` in place of the
+    filter.
+    """
     reserve, spent_by, asked = Ledger.reserve, pipeline.ledger.ledger.spent_by, []
 
-    def remembering(self: Ledger, release_id: str, population: str, event: dpa.DpEvent, **rest: Any) -> Any:
+    def remembering(
+        self: Ledger, release_id: str, population: str, event: dpa.DpEvent, **rest: Any
+    ) -> Any:
         asked.append(event)
         try:
             return reserve(self, release_id, population, event, **rest)
@@ -39,7 +49,11 @@ def _admit_by(patch: pytest.MonkeyPatch, fits: Callable[[dpa.DpEvent, Any], bool
     def spent(entries: list[Any], population: Any, *rest: Any) -> float:
         if not asked:
             return spent_by(entries, population, *rest)
-        held = [from_json(entry.facts["event"]) for entry in entries if entry.kind == "reserved" and entry.population == population.name]
+        held = [
+            from_json(entry.facts["event"])
+            for entry in entries
+            if entry.kind == "reserved" and entry.population == population.name
+        ]
         return -1e9 if fits(dpa.ComposedDpEvent([*held, asked[-1]]), population) else 1e9
 
     patch.setattr(Ledger, "reserve", remembering)
@@ -47,12 +61,23 @@ def _admit_by(patch: pytest.MonkeyPatch, fits: Callable[[dpa.DpEvent, Any], bool
 
 
 def by_pld_sum(patch: pytest.MonkeyPatch) -> None:
-    _admit_by(patch, lambda whole, population: accounting.epsilon(whole, population.delta) <= population.epsilon)
+    _admit_by(
+        patch,
+        lambda whole, population: accounting.epsilon(whole, population.delta) <= population.epsilon,
+    )
 
 
 def by_the_best_order(patch: pytest.MonkeyPatch) -> None:
-    _admit_by(patch, lambda whole, population: population.epsilon >= min(
-        accounting.epsilon_of_rdp(order, accounting.rdp(whole, order), population.delta) for order in ORDERS))
+    _admit_by(
+        patch,
+        lambda whole, population: (
+            population.epsilon
+            >= min(
+                accounting.epsilon_of_rdp(order, accounting.rdp(whole, order), population.delta)
+                for order in ORDERS
+            )
+        ),
+    )
 
 
 def abandoned_are_free(patch: pytest.MonkeyPatch) -> None:
@@ -60,14 +85,25 @@ def abandoned_are_free(patch: pytest.MonkeyPatch) -> None:
 
     def spent(entries: list[Any], *rest: Any) -> float:
         gone = {entry.release_id for entry in entries if entry.kind == "abandoned"}
-        return spent_by([entry for entry in entries if entry.release_id not in gone or entry.release_id is None], *rest)
+        return spent_by(
+            [
+                entry
+                for entry in entries
+                if entry.release_id not in gone or entry.release_id is None
+            ],
+            *rest,
+        )
 
     patch.setattr(pipeline.ledger.ledger, "spent_by", spent)
 
 
 def noted_figures_count(patch: pytest.MonkeyPatch) -> None:
     def spent(entries: list[Any], population: Any, *_: Any) -> float:
-        return math.fsum(entry.facts["rdp"] for entry in entries if entry.kind == "reserved" and entry.population == population.name)
+        return math.fsum(
+            entry.facts["rdp"]
+            for entry in entries
+            if entry.kind == "reserved" and entry.population == population.name
+        )
 
     patch.setattr(pipeline.ledger.ledger, "spent_by", spent)
 
@@ -76,7 +112,11 @@ def everybody_is_nobody(patch: pytest.MonkeyPatch) -> None:
     spent_by = pipeline.ledger.ledger.spent_by
 
     def spent(entries: list[Any], population: Any, cohorts: tuple[str, ...] = ()) -> float:
-        kept = [entry for entry in entries if entry.kind != "reserved" or not cohorts or entry.facts.get("cohorts")]
+        kept = [
+            entry
+            for entry in entries
+            if entry.kind != "reserved" or not cohorts or entry.facts.get("cohorts")
+        ]
         return spent_by(kept, population, cohorts)
 
     patch.setattr(pipeline.ledger.ledger, "spent_by", spent)
@@ -84,8 +124,22 @@ def everybody_is_nobody(patch: pytest.MonkeyPatch) -> None:
 
 FAULTS = (
     Fault(name="admission by PLD sum", caught_by="adaptive adversary", patch=by_pld_sum),
-    Fault(name="the order chosen afterwards", caught_by="adaptive adversary", patch=by_the_best_order),
-    Fault(name="an abandoned release is not charged", caught_by="adaptive adversary", patch=abandoned_are_free),
-    Fault(name="a charge counted by its noted figure and not its mechanism", caught_by="adaptive adversary", patch=noted_figures_count),
-    Fault(name="a release of everybody is not charged to the single cohorts", caught_by="adaptive adversary", patch=everybody_is_nobody),
+    Fault(
+        name="the order chosen afterwards", caught_by="adaptive adversary", patch=by_the_best_order
+    ),
+    Fault(
+        name="an abandoned release is not charged",
+        caught_by="adaptive adversary",
+        patch=abandoned_are_free,
+    ),
+    Fault(
+        name="a charge counted by its noted figure and not its mechanism",
+        caught_by="adaptive adversary",
+        patch=noted_figures_count,
+    ),
+    Fault(
+        name="a release of everybody is not charged to the single cohorts",
+        caught_by="adaptive adversary",
+        patch=everybody_is_nobody,
+    ),
 )

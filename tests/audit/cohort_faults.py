@@ -1,4 +1,5 @@
 """A planted fault in the register of cohorts."""
+
 from __future__ import annotations
 
 from collections.abc import Callable

@@ -1,4 +1,7 @@
-"""All planted faults, and the table of docs/evidence.md that says what caught each: `python tests/audit/every_fault.py` writes it."""
+"""All planted faults, and the table of docs/evidence.md that says what caught each: `python
+tests/audit/every_fault.py` writes it.
+"""
+
 from __future__ import annotations
 
 import sys
@@ -16,27 +19,61 @@ import walk_faults  # noqa: E402
 
 DOC = ROOT / "docs" / "evidence.md"
 BEGIN, END = "<!-- faults: written by tests/audit/every_fault.py -->", "<!-- /faults -->"
-FAULTS: tuple[Any, ...] = (*mechanism_faults.FAULTS, *walk_faults.FAULTS, *cohort_faults.FAULTS, *adversary_faults.FAULTS, *canary_faults.FAULTS)
+FAULTS: tuple[Any, ...] = (
+    *mechanism_faults.FAULTS,
+    *walk_faults.FAULTS,
+    *cohort_faults.FAULTS,
+    *adversary_faults.FAULTS,
+    *canary_faults.FAULTS,
+)
 
 # What privacy_rules.md, last section, asks to be planted, in its words and order.
 ASKED = (
-    "no noise", "noise halved", "clip forgotten", "batch mean as divisor", "shuffled for Poisson", "truncated batch", "row-level clipping",
-    "three tumours in one Gram row", "realised tree depth charged", "sigma from learned bins", "training-by-sampling", "a category learned from rows",
-    "n read from the table", "a count measured twice after a crash", "noise key reused on resume", "checkpoint chosen by real loss",
-    "a shuffled split", "a run stopped by one row", "a source hash in a manifest", "a cohort that moves", "the same rows under a second population",
-    "admission by PLD sum", "automatic approval on a raw score",
+    "no noise",
+    "noise halved",
+    "clip forgotten",
+    "batch mean as divisor",
+    "shuffled for Poisson",
+    "truncated batch",
+    "row-level clipping",
+    "three tumours in one Gram row",
+    "realised tree depth charged",
+    "sigma from learned bins",
+    "training-by-sampling",
+    "a category learned from rows",
+    "n read from the table",
+    "a count measured twice after a crash",
+    "noise key reused on resume",
+    "checkpoint chosen by real loss",
+    "a shuffled split",
+    "a run stopped by one row",
+    "a source hash in a manifest",
+    "a cohort that moves",
+    "the same rows under a second population",
+    "admission by PLD sum",
+    "automatic approval on a raw score",
 )
 
 
 def table() -> str:
-    """A row for each kind of fault: how often it was planted, and the checks that caught it. Those asked for first, in their order."""
+    """A row for each kind of fault: how often it was planted, and the checks that caught it. Those
+    asked for first, in their order.
+    """
     kinds: dict[str, list[Any]] = {name: [] for name in ASKED}
     for fault in FAULTS:
         kinds.setdefault(fault.name, []).append(fault)
     lines = ["| fault | planted in | caught by |", "|---|---|---|"]
     for name, planted in kinds.items():
-        places = ", ".join(dict.fromkeys(where for fault in planted if (where := getattr(fault, "where", "")))) or "-"
-        lines.append(f"| {name} | {places} | {'; '.join(dict.fromkeys(fault.caught_by for fault in planted))} |")
+        places = (
+            ", ".join(
+                dict.fromkeys(where for fault in planted if (where := getattr(fault, "where", "")))
+            )
+            or "-"
+        )
+        lines.append(
+            f"| {name} | {places} |"
+            f" {'; '.join(dict.fromkeys(fault.caught_by for fault in planted))} |"
+        )
     return "\n".join(lines)
 
 

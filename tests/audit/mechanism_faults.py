@@ -1,4 +1,7 @@
-"""Planted faults in single mechanisms: the words of the privacy rules' list, how each is patched in, and the check that must see it."""
+"""Planted faults in single mechanisms: the words of the privacy rules' list, how each is patched
+in, and the check that must see it.
+"""
+
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -22,7 +25,10 @@ Patch = Callable[[pytest.MonkeyPatch], None]
 
 @dataclass(frozen=True)
 class Fault:
-    """One fault. `name` stands in the list of planted faults of the privacy rules, or says what else went wrong."""
+    """One fault. `name` stands in the list of planted faults of the privacy rules, or says what
+    else went wrong.
+    """
+
     name: str
     where: str
     caught_by: str  # name of the check
@@ -30,31 +36,47 @@ class Fault:
 
 
 def _no_counting_noise(patched: pytest.MonkeyPatch) -> None:
-    patched.setattr(NoiseStream, "discrete_gaussian", lambda self, sigma, shape: np.zeros(shape, dtype=np.int64))
+    patched.setattr(
+        NoiseStream, "discrete_gaussian", lambda self, sigma, shape: np.zeros(shape, dtype=np.int64)
+    )
 
 
 def _less_counting_noise(patched: pytest.MonkeyPatch) -> None:
     drawn = NoiseStream.discrete_gaussian
-    patched.setattr(NoiseStream, "discrete_gaussian", lambda self, sigma, shape: drawn(self, sigma / 2, shape))
+    patched.setattr(
+        NoiseStream, "discrete_gaussian", lambda self, sigma, shape: drawn(self, sigma / 2, shape)
+    )
 
 
 def _one_noise_for_all_cells(patched: pytest.MonkeyPatch) -> None:
     drawn = NoiseStream.discrete_gaussian
-    patched.setattr(NoiseStream, "discrete_gaussian", lambda self, sigma, shape: np.broadcast_to(drawn(self, sigma, 1), shape).copy())
+    patched.setattr(
+        NoiseStream,
+        "discrete_gaussian",
+        lambda self, sigma, shape: np.broadcast_to(drawn(self, sigma, 1), shape).copy(),
+    )
 
 
 def _one_noise_for_all_weights(patched: pytest.MonkeyPatch) -> None:
     drawn = NoiseStream.normal
-    patched.setattr(NoiseStream, "normal", lambda self, shape, dtype=np.float64: np.resize(drawn(self, 1000, dtype), shape))
+    patched.setattr(
+        NoiseStream,
+        "normal",
+        lambda self, shape, dtype=np.float64: np.resize(drawn(self, 1000, dtype), shape),
+    )
 
 
 def _no_normals(patched: pytest.MonkeyPatch) -> None:
-    patched.setattr(NoiseStream, "normal", lambda self, shape, dtype=np.float64: np.zeros(shape, dtype=dtype))
+    patched.setattr(
+        NoiseStream, "normal", lambda self, shape, dtype=np.float64: np.zeros(shape, dtype=dtype)
+    )
 
 
 def _smaller_normals(patched: pytest.MonkeyPatch) -> None:
     drawn = NoiseStream.normal
-    patched.setattr(NoiseStream, "normal", lambda self, shape, dtype=np.float64: drawn(self, shape, dtype) / 2)
+    patched.setattr(
+        NoiseStream, "normal", lambda self, shape, dtype=np.float64: drawn(self, shape, dtype) / 2
+    )
 
 
 def _less_noise(patched: pytest.MonkeyPatch) -> None:
@@ -64,11 +86,21 @@ def _less_noise(patched: pytest.MonkeyPatch) -> None:
 
 def _functional_unclipped(patched: pytest.MonkeyPatch) -> None:
     clipped = DpSgd.clipped_sum
-    patched.setattr(DpSgd, "clipped_sum", lambda self, loss, weights, batch: clipped(replace(self, l2_clip_norm=1e12), loss, weights, batch))
+    patched.setattr(
+        DpSgd,
+        "clipped_sum",
+        lambda self, loss, weights, batch: clipped(
+            replace(self, l2_clip_norm=1e12), loss, weights, batch
+        ),
+    )
 
 
 def _ghost_unclipped(patched: pytest.MonkeyPatch) -> None:
-    patched.setattr(DpSgd, "ghost_clipper", lambda self, model, per_patient=(): GhostClipper(model, 1e12, per_patient))
+    patched.setattr(
+        DpSgd,
+        "ghost_clipper",
+        lambda self, model, per_patient=(): GhostClipper(model, 1e12, per_patient),
+    )
 
 
 def _recurrent_unclipped(patched: pytest.MonkeyPatch) -> None:
@@ -76,7 +108,11 @@ def _recurrent_unclipped(patched: pytest.MonkeyPatch) -> None:
     squared = ghost._Trace.squared_norms
 
     def without(self: ghost._Trace, n_patients: int) -> torch.Tensor:
-        return torch.zeros(n_patients) if self.name.endswith("recurrent") else squared(self, n_patients)
+        return (
+            torch.zeros(n_patients)
+            if self.name.endswith("recurrent")
+            else squared(self, n_patients)
+        )
 
     patched.setattr(ghost._Trace, "squared_norms", without)
 
@@ -90,7 +126,10 @@ def _mean_of_batch(patched: pytest.MonkeyPatch) -> None:
         return batch
 
     def divided(self: DpSgd, clipped_sums, like, noise: NoiseStream) -> dict[str, torch.Tensor]:
-        return {name: value * self.expected_batch_size / sizes[-1] for name, value in noisy(self, clipped_sums, like, noise).items()}
+        return {
+            name: value * self.expected_batch_size / sizes[-1]
+            for name, value in noisy(self, clipped_sums, like, noise).items()
+        }
 
     patched.setattr(DpSgd, "sample", counted)
     patched.setattr(DpSgd, "noisy_gradient", divided)
@@ -98,21 +137,27 @@ def _mean_of_batch(patched: pytest.MonkeyPatch) -> None:
 
 def _shuffled(patched: pytest.MonkeyPatch) -> None:
     """Batches of one size from a permutation of the patients."""
+
     def sample(self: DpSgd, n_patients: int, noise: NoiseStream) -> np.ndarray:
-        return np.sort(np.argsort(noise.bits(n_patients))[:round(self.sampling_probability * n_patients)])
+        return np.sort(
+            np.argsort(noise.bits(n_patients))[: round(self.sampling_probability * n_patients)]
+        )
 
     patched.setattr(DpSgd, "sample", sample)
 
 
 def _truncated_sample(patched: pytest.MonkeyPatch) -> None:
     sample = DpSgd.sample
-    patched.setattr(DpSgd, "sample", lambda self, n_patients, noise: sample(self, n_patients, noise)[:4])
+    patched.setattr(
+        DpSgd, "sample", lambda self, n_patients, noise: sample(self, n_patients, noise)[:4]
+    )
 
 
 def _truncated(patched: pytest.MonkeyPatch) -> None:
     """Only full micro-batches, and the first; in whatever module the function is known."""
+
     def faulty(patients, size):
-        return (patients[at:at + size] for at in range(0, max(len(patients) - size + 1, 1), size))
+        return (patients[at : at + size] for at in range(0, max(len(patients) - size + 1, 1), size))
 
     patched.setattr(micro_batches, "__code__", faulty.__code__)
 
@@ -120,17 +165,26 @@ def _truncated(patched: pytest.MonkeyPatch) -> None:
 class _ByRow(GhostClipper):
     """Takes each row for a patient."""
 
-    def clipped_sum(self, row_losses, patient_index: torch.Tensor, n_patients: int) -> dict[str, torch.Tensor]:
+    def clipped_sum(
+        self, row_losses, patient_index: torch.Tensor, n_patients: int
+    ) -> dict[str, torch.Tensor]:
         return super().clipped_sum(row_losses, torch.arange(len(patient_index)), len(patient_index))
 
 
 def _by_row(patched: pytest.MonkeyPatch) -> None:
-    patched.setattr(DpSgd, "ghost_clipper", lambda self, model, per_patient=(): _ByRow(model, self.l2_clip_norm, per_patient))
+    patched.setattr(
+        DpSgd,
+        "ghost_clipper",
+        lambda self, model, per_patient=(): _ByRow(model, self.l2_clip_norm, per_patient),
+    )
 
 
 def _measured_again(patched: pytest.MonkeyPatch) -> None:
     """The store neither keeps nor looks."""
-    def measure(self: MeasurementStore, mechanism: marginals.NoisyCounts, counts_fn, noise: NoiseStream) -> np.ndarray:
+
+    def measure(
+        self: MeasurementStore, mechanism: marginals.NoisyCounts, counts_fn, noise: NoiseStream
+    ) -> np.ndarray:
         return mechanism.measure(counts_fn(), noise)
 
     patched.setattr(MeasurementStore, "get_or_measure", measure)
@@ -153,13 +207,23 @@ def _seeded_key(patched: pytest.MonkeyPatch) -> None:
 
 
 def _copied_stream(patched: pytest.MonkeyPatch) -> None:
-    patched.setattr(NoiseStream, "__reduce__", lambda self: (NoiseStream, (), {"_cipher": self._cipher, "_process": self._process}))
+    patched.setattr(
+        NoiseStream,
+        "__reduce__",
+        lambda self: (NoiseStream, (), {"_cipher": self._cipher, "_process": self._process}),
+    )
     patched.setattr(NoiseStream, "__deepcopy__", lambda self, memo: self, raising=False)
 
 
 def _key_in_checkpoint(patched: pytest.MonkeyPatch) -> None:
     save = train.save_file
-    patched.setattr(train, "save_file", lambda tensors, path, metadata: save({**tensors, "noise/key": torch.zeros(32)}, path, metadata=metadata))
+    patched.setattr(
+        train,
+        "save_file",
+        lambda tensors, path, metadata: save(
+            {**tensors, "noise/key": torch.zeros(32)}, path, metadata=metadata
+        ),
+    )
 
 
 def _not_rekeyed_after_a_fork(patched: pytest.MonkeyPatch) -> None:
@@ -170,7 +234,9 @@ def _not_rekeyed_after_a_fork(patched: pytest.MonkeyPatch) -> None:
 
 
 def _batch_by_condition(patched: pytest.MonkeyPatch) -> None:
-    """As many patients as were sampled, but among those with long pathways: CTGAN's training-by-sampling."""
+    """As many patients as were sampled, but among those with long pathways: CTGAN's
+    training-by-sampling.
+    """
     made = train.batch_of
 
     def chosen(coding, log, patients: np.ndarray, device):
@@ -195,13 +261,21 @@ def _skips_empty_steps(patched: pytest.MonkeyPatch) -> None:
 
     def skipping(self: DpSgd, clipped_sums, like, noise: NoiseStream) -> dict[str, torch.Tensor]:
         parts = list(clipped_sums)
-        return noisy(self, parts, like, noise) if parts else {name: torch.zeros_like(value) for name, value in like.items()}
+        return (
+            noisy(self, parts, like, noise)
+            if parts
+            else {name: torch.zeros_like(value) for name, value in like.items()}
+        )
 
     patched.setattr(DpSgd, "noisy_gradient", skipping)
 
 
 def _rounded_normals(patched: pytest.MonkeyPatch) -> None:
-    patched.setattr(NoiseStream, "discrete_gaussian", lambda self, sigma, shape: np.rint(sigma * self.normal(shape)).astype(np.int64))
+    patched.setattr(
+        NoiseStream,
+        "discrete_gaussian",
+        lambda self, sigma, shape: np.rint(sigma * self.normal(shape)).astype(np.int64),
+    )
 
 
 def _float_coins(patched: pytest.MonkeyPatch) -> None:
@@ -213,46 +287,129 @@ FAULTS = (
     Fault("no noise", "counts", "one-way counts at epsilon 1", _no_counting_noise),
     Fault("no noise", "DP-SGD", _STEP("linear", 1), _no_normals),
     Fault("no noise", "pathway training", "pathway training runs its mechanism", _no_normals),
-    Fault("noise halved", "counts at epsilon 1", "one-way counts at epsilon 1", _less_counting_noise),
-    Fault("noise halved", "counts at epsilon 10", "one-way counts at epsilon 10", _less_counting_noise),
+    Fault(
+        "noise halved", "counts at epsilon 1", "one-way counts at epsilon 1", _less_counting_noise
+    ),
+    Fault(
+        "noise halved", "counts at epsilon 10", "one-way counts at epsilon 10", _less_counting_noise
+    ),
     Fault("noise halved", "trees", "trees of counts at epsilon 10", _less_counting_noise),
     Fault("noise halved", "DP-SGD at epsilon 1", _STEP("functional", 1), _smaller_normals),
     Fault("noise halved", "DP-SGD at epsilon 10", _STEP("embedding", 10), _smaller_normals),
     Fault("noise halved", "a release at epsilon 1", "composition at epsilon 1", _less_noise),
     Fault("noise halved", "a release at epsilon 10", "composition at epsilon 10", _less_noise),
-    Fault("noise halved", "critic training", "critic training runs its mechanism", _smaller_normals),
+    Fault(
+        "noise halved", "critic training", "critic training runs its mechanism", _smaller_normals
+    ),
     Fault("clip forgotten", "functional", _STEP("functional", 1), _functional_unclipped),
     Fault("clip forgotten", "ghost clipping, linear", _STEP("linear", 1), _ghost_unclipped),
     Fault("clip forgotten", "ghost clipping, embedding", _STEP("embedding", 1), _ghost_unclipped),
     Fault("clip forgotten", "recurrent", _STEP("recurrent", 10), _ghost_unclipped),
     Fault("clip forgotten", "recurrent weight", _STEP("recurrent", 10), _recurrent_unclipped),
-    Fault("clip forgotten", "neighbours", "one patient moves a clipped sum by the clip norm", _ghost_unclipped),
-    Fault("clip forgotten", "pathway training", "pathway training runs its mechanism", _ghost_unclipped),
+    Fault(
+        "clip forgotten",
+        "neighbours",
+        "one patient moves a clipped sum by the clip norm",
+        _ghost_unclipped,
+    ),
+    Fault(
+        "clip forgotten",
+        "pathway training",
+        "pathway training runs its mechanism",
+        _ghost_unclipped,
+    ),
     Fault("batch mean as divisor", "DP-SGD", "the divisor is public", _mean_of_batch),
-    Fault("batch mean as divisor", "critic training", "critic training runs its mechanism", _mean_of_batch),
+    Fault(
+        "batch mean as divisor",
+        "critic training",
+        "critic training runs its mechanism",
+        _mean_of_batch,
+    ),
     Fault("shuffled for Poisson", "DP-SGD", "batches are Poisson", _shuffled),
     Fault("truncated batch", "samples", "batches are Poisson", _truncated_sample),
     Fault("truncated batch", "micro-batches", "no part of a batch is left out", _truncated),
     Fault("truncated batch", "pathway training", "pathway training runs its mechanism", _truncated),
     Fault("row-level clipping", "linear", _STEP("linear", 1), _by_row),
     Fault("row-level clipping", "embedding", _STEP("embedding", 10), _by_row),
-    Fault("row-level clipping", "neighbours", "one patient moves a clipped sum by the clip norm", _by_row),
-    Fault("training-by-sampling", "pathway training", "pathway training runs its mechanism", _batch_by_condition),
-    Fault("training-by-sampling", "critic training", "critic training runs its mechanism", _rows_by_condition),
-    Fault("a count measured twice after a crash", "the store", "counts are measured once", _measured_again),
-    Fault("a count measured twice after a crash", "what an adversary sees", "one-way counts at epsilon 10", _measured_again),
+    Fault(
+        "row-level clipping",
+        "neighbours",
+        "one patient moves a clipped sum by the clip norm",
+        _by_row,
+    ),
+    Fault(
+        "training-by-sampling",
+        "pathway training",
+        "pathway training runs its mechanism",
+        _batch_by_condition,
+    ),
+    Fault(
+        "training-by-sampling",
+        "critic training",
+        "critic training runs its mechanism",
+        _rows_by_condition,
+    ),
+    Fault(
+        "a count measured twice after a crash",
+        "the store",
+        "counts are measured once",
+        _measured_again,
+    ),
+    Fault(
+        "a count measured twice after a crash",
+        "what an adversary sees",
+        "one-way counts at epsilon 10",
+        _measured_again,
+    ),
     Fault("noise key reused on resume", "a key kept", "keys are fresh", _kept_key),
     Fault("noise key reused on resume", "a key from a seed", "keys are fresh", _seeded_key),
-    Fault("noise key reused on resume", "a stream that can be copied", "keys are fresh", _copied_stream),
-    Fault("noise key reused on resume", "a key shared by a fork", "keys are fresh", _not_rekeyed_after_a_fork),
-    Fault("noise key reused on resume", "pathway training", "pathway training draws fresh noise after a resume", _kept_key),
-    Fault("noise key reused on resume", "critic training", "critic training draws fresh noise after a resume", _kept_key),
-    Fault("noise key reused on resume", "a key in a checkpoint", "pathway training draws fresh noise after a resume", _key_in_checkpoint),
+    Fault(
+        "noise key reused on resume",
+        "a stream that can be copied",
+        "keys are fresh",
+        _copied_stream,
+    ),
+    Fault(
+        "noise key reused on resume",
+        "a key shared by a fork",
+        "keys are fresh",
+        _not_rekeyed_after_a_fork,
+    ),
+    Fault(
+        "noise key reused on resume",
+        "pathway training",
+        "pathway training draws fresh noise after a resume",
+        _kept_key,
+    ),
+    Fault(
+        "noise key reused on resume",
+        "critic training",
+        "critic training draws fresh noise after a resume",
+        _kept_key,
+    ),
+    Fault(
+        "noise key reused on resume",
+        "a key in a checkpoint",
+        "pathway training draws fresh noise after a resume",
+        _key_in_checkpoint,
+    ),
     Fault("noise key reused on resume", "steps", "noise of steps is never repeated", _kept_key),
-    Fault("a step without patients skipped", "DP-SGD", "a step without patients runs", _skips_empty_steps),
+    Fault(
+        "a step without patients skipped",
+        "DP-SGD",
+        "a step without patients runs",
+        _skips_empty_steps,
+    ),
     Fault("one noise for all", "cells", "cells have noises of their own", _one_noise_for_all_cells),
     Fault("one noise for all", "weights", "normals are normal", _one_noise_for_all_weights),
-    Fault("a rounded continuous Gaussian", "probabilities", "discrete noise is exact", _rounded_normals),
-    Fault("a rounded continuous Gaussian", "floats", "discrete noise takes no float", _rounded_normals),
+    Fault(
+        "a rounded continuous Gaussian",
+        "probabilities",
+        "discrete noise is exact",
+        _rounded_normals,
+    ),
+    Fault(
+        "a rounded continuous Gaussian", "floats", "discrete noise takes no float", _rounded_normals
+    ),
     Fault("float coins", "Poisson coins", "coins are exact", _float_coins),
 )

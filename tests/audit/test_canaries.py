@@ -1,11 +1,21 @@
-"""One-run audits of the train stage: they hold as it is, and each kind of outputs tells by itself where its noise or clip is gone."""
+"""One-run audits of the train stage: they hold as it is, and each kind of outputs tells by itself
+where its noise or clip is gone.
+"""
+
 from __future__ import annotations
 
 import numpy as np
 import polars as pl
 import pytest
 import torch
-from canary_faults import FAULTS, SEQUENCES, TABLES, Fault, counts_without_noise, gradients_without_noise
+from canary_faults import (
+    FAULTS,
+    SEQUENCES,
+    TABLES,
+    Fault,
+    counts_without_noise,
+    gradients_without_noise,
+)
 
 from audit import canary_data
 from audit.canaries import CHECKS
@@ -28,13 +38,18 @@ def test_the_train_stage_tells_no_more_than_is_charged(name, tmp_path) -> None:
     assert finding.figures["all: lower bound"] <= finding.figures["all: lower bound, Gaussian"]
 
 
-@pytest.mark.parametrize(("name", "paths"), [(TABLES, ("counts", "critic", "all")), (SEQUENCES, ("counts", "sequences", "all"))])
+@pytest.mark.parametrize(
+    ("name", "paths"),
+    [(TABLES, ("counts", "critic", "all")), (SEQUENCES, ("counts", "sequences", "all"))],
+)
 def test_without_noise_every_path_is_refuted_by_itself(name, paths, tmp_path, monkeypatch) -> None:
     counts_without_noise(monkeypatch)
     gradients_without_noise(monkeypatch)
     finding = found(name, tmp_path)
     assert not finding.held
-    assert {path: finding.figures.get(f"{path}: refuted") for path in paths} == dict.fromkeys(paths, 1.0), finding.said
+    assert {path: finding.figures.get(f"{path}: refuted") for path in paths} == dict.fromkeys(
+        paths, 1.0
+    ), finding.said
 
 
 @pytest.mark.long
@@ -43,8 +58,17 @@ def test_every_planted_fault_is_caught_where_it_is(fault: Fault, tmp_path, monke
     fault.patch(monkeypatch)
     finding = found(fault.caught_by, tmp_path)
     assert not finding.held
-    other = "counts" if fault.path != "counts" else "critic" if "tables" in fault.caught_by else "sequences"
-    assert (finding.figures.get(f"{fault.path}: refuted"), finding.figures.get(f"{other}: refuted")) == (1.0, 0.0), finding.said
+    other = (
+        "counts"
+        if fault.path != "counts"
+        else "critic"
+        if "tables" in fault.caught_by
+        else "sequences"
+    )
+    assert (
+        finding.figures.get(f"{fault.path}: refuted"),
+        finding.figures.get(f"{other}: refuted"),
+    ) == (1.0, 0.0), finding.said
 
 
 @pytest.mark.long
@@ -59,8 +83,11 @@ def test_the_auditor_decodes_counts_of_shared_cells_exactly_where_there_is_no_no
     coins, copies = rng.random(60) < 0.5, 7
     blocks = []
     for _ in range(12):
-        cells = rng.integers(20, size=65)  # 60 canaries and 5 kinds in 20 of 25 cells: every cell is shared
-        truth = np.bincount(cells[:60][coins], minlength=25) + copies * np.bincount(cells[60:], minlength=25)
+        # 60 canaries and 5 kinds in 20 of 25 cells: every cell is shared
+        cells = rng.integers(20, size=65)
+        truth = np.bincount(cells[:60][coins], minlength=25) + copies * np.bincount(
+            cells[60:], minlength=25
+        )
         blocks.append(Block(5.0, truth, cells))
     scores = from_counts(blocks, 60, copies).scores()
     assert np.array_equal(scores > 0, coins) and np.abs(np.abs(scores) - 0.5).max() < 0.01
@@ -68,11 +95,15 @@ def test_the_auditor_decodes_counts_of_shared_cells_exactly_where_there_is_no_no
 
 def test_what_is_told_twice_weighs_twice() -> None:
     once = Evidence(2.0 * np.eye(3), np.array([1.0, 0.0, -1.0]))
-    assert np.allclose((once + once).scores(), [2 / 8, 0, -2 / 8]) and np.allclose(once.scores(), [1 / 6, 0, -1 / 6])
+    assert np.allclose((once + once).scores(), [2 / 8, 0, -2 / 8]) and np.allclose(
+        once.scores(), [1 / 6, 0, -1 / 6]
+    )
 
 
 class Network(torch.nn.Module):
-    """Of each kind of layer, called with several rows per patient; one layer has a row for each patient."""
+    """Of each kind of layer, called with several rows per patient; one layer has a row for each
+    patient.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -81,8 +112,12 @@ class Network(torch.nn.Module):
         self.statics = torch.nn.EmbeddingBag(6, 4, mode="sum")
         self.last = torch.nn.Linear(4, 3)
 
-    def losses(self, features: torch.Tensor, statics: torch.Tensor, owner: torch.Tensor) -> torch.Tensor:
-        hidden = torch.tanh(self.bag(features) + self.one(features[:, 0] % 5) + self.statics(statics)[owner])
+    def losses(
+        self, features: torch.Tensor, statics: torch.Tensor, owner: torch.Tensor
+    ) -> torch.Tensor:
+        hidden = torch.tanh(
+            self.bag(features) + self.one(features[:, 0] % 5) + self.statics(statics)[owner]
+        )
         return torch.logsumexp(self.last(hidden), 1)
 
 
@@ -90,13 +125,22 @@ def test_the_auditors_gradients_are_autograds() -> None:
     torch.manual_seed(0)
     network, owner = Network(), torch.tensor([0, 0, 0, 1, 3, 3])  # patient 2 has no row
     features, statics = torch.randint(9, (6, 3)), torch.randint(6, (4, 2))
-    made = own_gradients(network, lambda: network.losses(features, statics, owner), owner, 4, ("statics",))
+    made = own_gradients(
+        network, lambda: network.losses(features, statics, owner), owner, 4, ("statics",)
+    )
     for patient in range(4):
         network.zero_grad()
         mine = owner == patient
         if mine.any():
-            network.losses(features[mine], statics[[patient]], torch.zeros(int(mine.sum()), dtype=torch.long)).sum().backward()
-        wanted = torch.cat([(torch.zeros_like(p) if p.grad is None else p.grad).flatten() for p in network.parameters()])
+            network.losses(
+                features[mine], statics[[patient]], torch.zeros(int(mine.sum()), dtype=torch.long)
+            ).sum().backward()
+        wanted = torch.cat(
+            [
+                (torch.zeros_like(p) if p.grad is None else p.grad).flatten()
+                for p in network.parameters()
+            ]
+        )
         assert torch.allclose(made[patient], wanted, atol=1e-6)
 
 
@@ -104,7 +148,13 @@ def test_an_extract_holds_the_kinds_and_the_canaries_whose_coins_fell_so() -> No
     data = canary_data.sequences(20, np.random.default_rng(2), kinds=10, copies=3)
     included = np.arange(20) % 3 == 0
     patients, events = data.extract(included)
-    assert events is not None and patients["patient_id"].is_unique().all() and patients.height == 30 + 7
-    assert set(data.canaries["patient_id"].filter(pl.Series(~included))).isdisjoint(patients["patient_id"])
+    assert (
+        events is not None
+        and patients["patient_id"].is_unique().all()
+        and patients.height == 30 + 7
+    )
+    assert set(data.canaries["patient_id"].filter(pl.Series(~included))).isdisjoint(
+        patients["patient_id"]
+    )
     assert set(events["patient_id"]) <= set(patients["patient_id"])
     assert data.everybody()[0].height == 30

@@ -1,4 +1,7 @@
-"""Every fault that the privacy rules ask for is planted, by a check that `python -m pipeline audit` performs, and the page says so."""
+"""Every fault that the privacy rules ask for is planted, by a check that `python -m pipeline audit`
+performs, and the page says so.
+"""
+
 from pathlib import Path
 
 import cohort_faults
@@ -21,11 +24,15 @@ def test_checks_have_names_of_their_own_and_all_families_are_there() -> None:
 
 
 def test_the_page_lists_every_fault_and_what_caught_it() -> None:
-    assert every_fault.DOC.read_text(encoding="utf-8") == every_fault.written(), "python tests/audit/every_fault.py writes the table anew"
+    assert every_fault.DOC.read_text(encoding="utf-8") == every_fault.written(), (
+        "python tests/audit/every_fault.py writes the table anew"
+    )
 
 
 @pytest.mark.parametrize("fault", cohort_faults.FAULTS, ids=lambda fault: fault.name)
-def test_a_cohort_that_moves_is_caught(fault: cohort_faults.Fault, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cohort_that_moves_is_caught(
+    fault: cohort_faults.Fault, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     check = next(check for check in CHECKS if check.name == fault.caught_by)
     clean = perform(check, tmp_path / "clean").finding
     assert clean.held, clean.said

@@ -1,4 +1,7 @@
-"""Frozen mechanisms (privacy_rules.md, last section) on a whole registry. The audit itself is audit/frozen_runs.py."""
+"""Frozen mechanisms (privacy_rules.md, last section) on a whole registry. The audit itself is
+audit/frozen_runs.py.
+"""
+
 from __future__ import annotations
 
 from pathlib import Path

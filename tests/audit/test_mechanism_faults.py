@@ -1,4 +1,7 @@
-"""The audits of single mechanisms hold; with a fault planted, the one that is named for it does not."""
+"""The audits of single mechanisms hold; with a fault planted, the one that is named for it does
+not.
+"""
+
 from pathlib import Path
 
 import pytest
@@ -10,7 +13,13 @@ from audit.findings import perform
 CHECKS = {check.name: check for check in (*mechanisms.CHECKS, *sampler.CHECKS)}
 
 
-@pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.long if check.long else ()) for name, check in CHECKS.items()])
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.long if check.long else ())
+        for name, check in CHECKS.items()
+    ],
+)
 def test_the_check_holds(name: str, tmp_path: Path) -> None:
     finding = perform(CHECKS[name], tmp_path).finding
     assert finding.held, finding.said
@@ -25,4 +34,6 @@ def test_the_fault_is_caught(fault: Fault, tmp_path: Path, monkeypatch: pytest.M
 
 def test_checks_have_names_of_their_own() -> None:
     assert len(CHECKS) == len(mechanisms.CHECKS) + len(sampler.CHECKS)
-    assert {fault.caught_by for fault in FAULTS} <= {name for name, check in CHECKS.items() if not check.long}
+    assert {fault.caught_by for fault in FAULTS} <= {
+        name for name, check in CHECKS.items() if not check.long
+    }

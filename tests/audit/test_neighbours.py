@@ -1,4 +1,5 @@
 """Property: whoever the newcomer is, no mechanism is moved by more than it claims."""
+
 from __future__ import annotations
 
 import numpy as np
@@ -14,14 +15,26 @@ from audit.people import Extract
 from pipeline.models.synthesizer import Plan
 from pipeline.schema.values import Schema
 
-CELLS = {"sex": ["F", "M", "", "X"], "site": ["breast", "colon", "lung", "toe", ""], "stage": ["1", "3", "", "9"],
-         "cost": ["0", "12.5", "1000", "-1", "1e400", "-inf", "nan", ""], "relapse": ["no", "yes", ""],
-         "joined": ["2014-01-10", "1999-01-01", "2035-01-01", ""], "left": ["2016-01-10", "2014-01-10", "2013-01-01", ""],
-         "reason": ["closed", "moved", "", "?"]}
-people = st.fixed_dictionaries({}, optional={name: st.sampled_from(values) for name, values in CELLS.items()})
-visits = st.tuples(st.integers(-400, 4000), st.sampled_from(["DIAGNOSIS", "SURGERY", "REGIMEN", "CYCLE", "REGIMEN_END", "LEFT", "?"]),
-                   st.sampled_from(["", "A", "B", "biopsy", "mastectomy", "closed", "?"]), st.sampled_from(["", "curative", "?"]),
-                   st.sampled_from(["", "5.5", "nan", "-inf"]))
+CELLS = {
+    "sex": ["F", "M", "", "X"],
+    "site": ["breast", "colon", "lung", "toe", ""],
+    "stage": ["1", "3", "", "9"],
+    "cost": ["0", "12.5", "1000", "-1", "1e400", "-inf", "nan", ""],
+    "relapse": ["no", "yes", ""],
+    "joined": ["2014-01-10", "1999-01-01", "2035-01-01", ""],
+    "left": ["2016-01-10", "2014-01-10", "2013-01-01", ""],
+    "reason": ["closed", "moved", "", "?"],
+}
+people = st.fixed_dictionaries(
+    {}, optional={name: st.sampled_from(values) for name, values in CELLS.items()}
+)
+visits = st.tuples(
+    st.integers(-400, 4000),
+    st.sampled_from(["DIAGNOSIS", "SURGERY", "REGIMEN", "CYCLE", "REGIMEN_END", "LEFT", "?"]),
+    st.sampled_from(["", "A", "B", "biopsy", "mastectomy", "closed", "?"]),
+    st.sampled_from(["", "curative", "?"]),
+    st.sampled_from(["", "5.5", "nan", "-inf"]),
+)
 
 
 @pytest.fixture(scope="module")
@@ -30,30 +43,63 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> tuple[Schema, Plan, dict[i
     folder = tmp_path_factory.mktemp("base")
     schema = cohort.declared(folder)
     made = neighbours.planned(schema)
-    return schema, made, {n: neighbours.fit(schema, made, model_rows(cohort.extract(n, 4)), folder / str(n)) for n in (0, 12)}
+    return (
+        schema,
+        made,
+        {
+            n: neighbours.fit(schema, made, model_rows(cohort.extract(n, 4)), folder / str(n))
+            for n in (0, 12)
+        },
+    )
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(rows=st.lists(people, min_size=0, max_size=3), log=st.lists(visits, max_size=30), n=st.sampled_from([0, 12]), repeat=st.sampled_from([1, 40]))
-def test_no_newcomer_moves_a_mechanism_by_more_than_it_claims(base, tmp_path_factory, rows, log, n, repeat) -> None:
+@settings(
+    max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    rows=st.lists(people, min_size=0, max_size=3),
+    log=st.lists(visits, max_size=30),
+    n=st.sampled_from([0, 12]),
+    repeat=st.sampled_from([1, 40]),
+)
+def test_no_newcomer_moves_a_mechanism_by_more_than_it_claims(
+    base, tmp_path_factory, rows, log, n, repeat
+) -> None:
     schema, made, fits = base
     told = []
     for day, kind, code, intent, dose in log * repeat:
-        told += cohort.patient_of(neighbours.FIRST, [(day, kind, {"code": code, "intent": intent, "dose": dose})]).visits
-    newcomer = model_rows(Extract([cohort.person(neighbours.FIRST, **changes) for changes in rows], told))
-    after = neighbours.fit(schema, made, model_rows(cohort.extract(n, 4)).after(newcomer), tmp_path_factory.mktemp("after"))
+        told += cohort.patient_of(
+            neighbours.FIRST, [(day, kind, {"code": code, "intent": intent, "dose": dose})]
+        ).visits
+    newcomer = model_rows(
+        Extract([cohort.person(neighbours.FIRST, **changes) for changes in rows], told)
+    )
+    after = neighbours.fit(
+        schema,
+        made,
+        model_rows(cohort.extract(n, 4)).after(newcomer),
+        tmp_path_factory.mktemp("after"),
+    )
     assert neighbours.faults(made, fits[n], after) == []
     if rows:
         assert neighbours.furthest(fits[n], after, neighbours.NoisyCounts) == 1.0
 
 
 def test_clip_norms_are_reached(base) -> None:
-    """The bound of the clipped sums is put to the test: one patient alone moves them by nearly all of it."""
+    """The bound of the clipped sums is put to the test: one patient alone moves them by nearly all
+    of it.
+    """
     _, _, fits = base
-    sums = [float(np.linalg.norm(one.handed)) / one.bound for one in fits[12].asked if one.name == "DP-SGD"]
+    sums = [
+        float(np.linalg.norm(one.handed)) / one.bound
+        for one in fits[12].asked
+        if one.name == "DP-SGD"
+    ]
     assert max(sums) > 2
 
 
 def test_nobody_gives_nothing(base) -> None:
     _, _, fits = base
-    assert all((one.handed == 0).all() for one in fits[0].asked) and len(fits[0].asked) == len(fits[12].asked)
+    assert all((one.handed == 0).all() for one in fits[0].asked) and len(fits[0].asked) == len(
+        fits[12].asked
+    )

@@ -1,7 +1,10 @@
-"""Planted faults of stages and of what stands between rows and noise, for tests alone: what somebody careless would write.
+"""Planted faults of stages and of what stands between rows and noise, for tests alone: what
+somebody careless would write.
 
-Most are edits of a function's own text: the old lines must be there, or the fault is out of date and says so.
+Most are edits of a function's own text: the old lines must be there, or the fault is out of date
+and says so.
 """
+
 from __future__ import annotations
 
 import importlib
@@ -29,8 +32,14 @@ from pipeline.released import publish
 from pipeline.restricted import approve, validate
 from pipeline.restricted.ingest import stage as ingest
 
-fitting = importlib.import_module("pipeline.models.table.fit.fit")  # the package's own `fit` is the function
-COHORT, REGISTRY, NEIGHBOURS, STABLE = "a cohort, frozen", "a registry, frozen", "neighbours of a cohort", "one more in a cohort"
+# the package's own `fit` is the function
+fitting = importlib.import_module("pipeline.models.table.fit.fit")
+COHORT, REGISTRY, NEIGHBOURS, STABLE = (
+    "a cohort, frozen",
+    "a registry, frozen",
+    "neighbours of a cohort",
+    "one more in a cohort",
+)
 SECRETS, SECOND = "no secret is left behind", "a second population"
 SAVES = "            _save(checkpoint / CHECKPOINT, state, mechanism)\n"
 SAMPLES = "        sampled = mechanism.sample(log.n_patients, noise)\n"
@@ -38,9 +47,11 @@ SAMPLES = "        sampled = mechanism.sample(log.n_patients, noise)\n"
 
 @dataclass(frozen=True, kw_only=True)
 class Fault:
-    """A mistake that somebody could make. `caught_by` names the check that finds it; `patch` plants it. long: it takes walks.
+    """A mistake that somebody could make. `caught_by` names the check that finds it; `patch` plants
+    it. long: it takes walks.
 
-    found_as: words of the finding, so that a fault which merely breaks the program is not taken for one that was found.
+    found_as: words of the finding, so that a fault which merely breaks the program is not taken for
+        one that was found.
     """
 
     name: str
@@ -50,8 +61,12 @@ class Fault:
     long: bool = False
 
 
-def edited(patch: pytest.MonkeyPatch, owner: Any, name: str, *changes: tuple[str, str], **known: Any) -> Any:
-    """Puts a function in the place of `owner.name` that differs by these changes of its text. known: names that the new text uses."""
+def edited(
+    patch: pytest.MonkeyPatch, owner: Any, name: str, *changes: tuple[str, str], **known: Any
+) -> Any:
+    """Puts a function in the place of `owner.name` that differs by these changes of its text.
+    known: names that the new text uses.
+    """
     text = dedent(inspect.getsource(getattr(owner, name)))
     for old, new in changes:
         if not inspect.ismodule(owner):  # a method's text stands further left now
@@ -62,51 +77,123 @@ def edited(patch: pytest.MonkeyPatch, owner: Any, name: str, *changes: tuple[str
     for key, value in known.items():
         patch.setattr(module, key, value, raising=False)
     made: dict[str, Any] = {}
-    exec(compile(f"from __future__ import annotations\n{text}", f"<planted in {name}>", "exec"), vars(module), made)
+    exec(
+        compile(f"from __future__ import annotations\n{text}", f"<planted in {name}>", "exec"),
+        vars(module),
+        made,
+    )
     patch.setattr(owner, name, made[name])
     return made[name]
 
 
 def three_tumours(patch: pytest.MonkeyPatch) -> None:
-    edited(patch, synthesizer, "fit", ('patients = patients.unique(ID, keep="first", maintain_order=True)', "pass"))
-    encode = edited(patch, measure, "encode_rows", ('patients = patients.unique("patient_id", keep="first", maintain_order=True)', "pass"))
+    edited(
+        patch,
+        synthesizer,
+        "fit",
+        ('patients = patients.unique(ID, keep="first", maintain_order=True)', "pass"),
+    )
+    encode = edited(
+        patch,
+        measure,
+        "encode_rows",
+        ('patients = patients.unique("patient_id", keep="first", maintain_order=True)', "pass"),
+    )
     patch.setattr(fitting, "encode_rows", encode)
 
 
 def realised_depth(patch: pytest.MonkeyPatch) -> None:
     """Trees seldom grow down to their leaves, so the last level is neither charged nor told."""
-    def is_deepest(plan_or_reader: Any, name: str) -> bool:
-        return name.startswith("tree/") and f"{name.rpartition('/')[0]}/{int(name.rpartition('/')[2]) + 1}" not in plan_or_reader
 
-    edited(patch, TablePlan, "dp_event", ("for mechanism in self.counts(scale).values()]", "for name, mechanism in self.counts(scale).items() "
-                                          "if not is_deepest(self.counts(scale), name)]"), is_deepest=is_deepest)
-    edited(patch, measure._Reader, "__call__", ("self._tape.append(self._mechanisms[name].dp_event)",
-                                                "is_deepest(self._mechanisms, name) or self._tape.append(self._mechanisms[name].dp_event)"),
-           is_deepest=is_deepest)
+    def is_deepest(plan_or_reader: Any, name: str) -> bool:
+        return (
+            name.startswith("tree/")
+            and f"{name.rpartition('/')[0]}/{int(name.rpartition('/')[2]) + 1}"
+            not in plan_or_reader
+        )
+
+    edited(
+        patch,
+        TablePlan,
+        "dp_event",
+        (
+            "for mechanism in self.counts(scale).values()]",
+            (
+                "for name, mechanism in self.counts(scale).items() "
+                "if not is_deepest(self.counts(scale), name)]"
+            ),
+        ),
+        is_deepest=is_deepest,
+    )
+    edited(
+        patch,
+        measure._Reader,
+        "__call__",
+        (
+            "self._tape.append(self._mechanisms[name].dp_event)",
+            (
+                "is_deepest(self._mechanisms, name) or"
+                " self._tape.append(self._mechanisms[name].dp_event)"
+            ),
+        ),
+        is_deepest=is_deepest,
+    )
 
 
 def sigma_from_bins(patch: pytest.MonkeyPatch) -> None:
     """A block that has fewer cells than were declared gets less noise."""
-    edited(patch, measure._Reader, "__call__", ("self._store.get_or_measure(self._mechanisms[name], counts, self._noise)",
-                                                "self._store.get_or_measure(smaller(self._mechanisms[name], counts()), counts, self._noise)"),
-           smaller=lambda mechanism, counts: replace(mechanism, sigma=mechanism.sigma * (counts.size / mechanism.cells) ** 0.5))
+    edited(
+        patch,
+        measure._Reader,
+        "__call__",
+        (
+            "self._store.get_or_measure(self._mechanisms[name], counts, self._noise)",
+            (
+                "self._store.get_or_measure(smaller(self._mechanisms[name], counts()), counts,"
+                " self._noise)"
+            ),
+        ),
+        smaller=lambda mechanism, counts: replace(
+            mechanism, sigma=mechanism.sigma * (counts.size / mechanism.cells) ** 0.5
+        ),
+    )
 
 
 def learned_categories(patch: pytest.MonkeyPatch) -> None:
     """The categories are those that are found."""
+
     def seen_in(plan: TablePlan, patients: pl.DataFrame) -> TablePlan:
         texts = [name for name in patients.columns if patients.schema[name] == pl.String]
         seen = {name: tuple(sorted(patients[name].drop_nulls().unique())) for name in texts}
-        return replace(plan, columns=tuple(replace(one, categories=seen.get(one.name, ())) for one in plan.columns))
+        return replace(
+            plan,
+            columns=tuple(replace(one, categories=seen.get(one.name, ())) for one in plan.columns),
+        )
 
     reads = "    real_codes = encode_rows("
-    edited(patch, fitting, "fit", (reads, f"    plan = seen_in(plan, patients)\n{reads}"), seen_in=seen_in)
+    edited(
+        patch,
+        fitting,
+        "fit",
+        (reads, f"    plan = seen_in(plan, patients)\n{reads}"),
+        seen_in=seen_in,
+    )
 
 
 def counted_divisor(patch: pytest.MonkeyPatch) -> None:
-    edited(patch, training, "train_weights", ("    while state.step < mechanism.steps:\n",
-                                              "    mechanism = replace(mechanism, expected_batch_size=max(log.n_patients / 5, 1.0))\n"
-                                              "    while state.step < mechanism.steps:\n"), replace=replace)
+    edited(
+        patch,
+        training,
+        "train_weights",
+        (
+            "    while state.step < mechanism.steps:\n",
+            (
+                "    mechanism = replace(mechanism, expected_batch_size=max(log.n_patients / 5,"
+                " 1.0))\n    while state.step < mechanism.steps:\n"
+            ),
+        ),
+        replace=replace,
+    )
 
 
 def counted_size(patch: pytest.MonkeyPatch) -> None:
@@ -124,68 +211,146 @@ def counted_size(patch: pytest.MonkeyPatch) -> None:
 
 def best_checkpoint(patch: pytest.MonkeyPatch) -> None:
     """Of the checkpoints, the one with the lowest loss on the patients."""
+
     def judged(best: list[Any], model: Any, log: Any, network: Any, state: Any) -> None:
         training._load(dict(network.named_parameters()), state.weights)
-        everybody = training.batch_of(model.coding, log, training.np.arange(log.n_patients), training.torch.device("cpu"))
+        everybody = training.batch_of(
+            model.coding, log, training.np.arange(log.n_patients), training.torch.device("cpu")
+        )
         with training.torch.no_grad():
             loss = float(network.row_losses(everybody).sum())
         if not best or loss < best[0][0]:
             best[:] = [(loss, {name: value.clone() for name, value in state.weights.items()})]
 
     loop = "    while state.step < mechanism.steps:\n"
-    edited(patch, training, "train_weights", (loop, f"    best = []\n{loop}"),
-           (SAVES, SAVES + "            judged(best, model, log, network, state)\n"),
-           ("_load(parameters, state.average)", "_load(parameters, best[0][1])"), judged=judged)
+    edited(
+        patch,
+        training,
+        "train_weights",
+        (loop, f"    best = []\n{loop}"),
+        (SAVES, SAVES + "            judged(best, model, log, network, state)\n"),
+        ("_load(parameters, state.average)", "_load(parameters, best[0][1])"),
+        judged=judged,
+    )
 
 
 def shuffled_split(patch: pytest.MonkeyPatch) -> None:
-    edited(patch, ingest, "_held_out", ("patients.select(ID).filter(coins)", "patients.select(ID).sample(fraction=share, shuffle=True, seed=1)"))
+    edited(
+        patch,
+        ingest,
+        "_held_out",
+        (
+            "patients.select(ID).filter(coins)",
+            "patients.select(ID).sample(fraction=share, shuffle=True, seed=1)",
+        ),
+    )
 
 
 def stopped_by_a_row(patch: pytest.MonkeyPatch) -> None:
-    edited(patch, ingest, "_type_rows", ("    return {", "    if faults:\n        raise ValueError('there are rows at fault')\n    return {"))
+    edited(
+        patch,
+        ingest,
+        "_type_rows",
+        (
+            "    return {",
+            "    if faults:\n        raise ValueError('there are rows at fault')\n    return {",
+        ),
+    )
 
 
 def stopped_by_expectations(patch: pytest.MonkeyPatch) -> None:
-    edited(patch, validate, "run", ("    shutil.rmtree(restricted.validation, ignore_errors=True)\n",
-                                    "    if not files.read_json(temporary / 'results.json')['passed']:\n        raise ValueError('not as expected')\n"
-                                    "    shutil.rmtree(restricted.validation, ignore_errors=True)\n"))
+    edited(
+        patch,
+        validate,
+        "run",
+        (
+            "    shutil.rmtree(restricted.validation, ignore_errors=True)\n",
+            (
+                "    if not files.read_json(temporary / 'results.json')['passed']:\n        raise"
+                " ValueError('not as expected')\n    shutil.rmtree(restricted.validation,"
+                " ignore_errors=True)\n"
+            ),
+        ),
+    )
 
 
 def stopped_by_drops(patch: pytest.MonkeyPatch) -> None:
     """A source of which many patients are dropped is not trusted."""
-    edited(patch, validate, "run", ("    logger.info(\"validate: running",
-                                    "    found = files.read_json(restricted.ingest_report)\n"
-                                    "    if sum(found['dropped_patients_by_reason'].values()) > 0.1 * found['patients'].get('kept', 0):\n"
-                                    "        raise ValueError('too many were dropped')\n    logger.info(\"validate: running"))
+    edited(
+        patch,
+        validate,
+        "run",
+        (
+            '    logger.info("validate: running',
+            (
+                "    found = files.read_json(restricted.ingest_report)\n    if"
+                " sum(found['dropped_patients_by_reason'].values()) > 0.1 *"
+                " found['patients'].get('kept', 0):\n        raise ValueError('too many were"
+                " dropped')\n    logger.info(\"validate: running"
+            ),
+        ),
+    )
 
 
 def source_hash(patch: pytest.MonkeyPatch) -> None:
     def hashed(source: str) -> str:
         return publish.manifest.sha256(publish.Path(source) / "people.csv")
 
-    edited(patch, publish, "_assemble", ('"data_id": release.data_id', '"data_id": hashed(release.source)'), hashed=hashed)
+    edited(
+        patch,
+        publish,
+        "_assemble",
+        ('"data_id": release.data_id', '"data_id": hashed(release.source)'),
+        hashed=hashed,
+    )
 
 
 def counted_rows(patch: pytest.MonkeyPatch) -> None:
     def count(workspace: Any) -> int:
         return pl.read_parquet(workspace.restricted.patients).height
 
-    edited(patch, publish, "_assemble", ('    files.write_json(temporary / "card.json", told)\n',
-                                         '    files.write_json(temporary / "card.json", told | {"trained_on": count(workspace)})\n'), count=count)
+    edited(
+        patch,
+        publish,
+        "_assemble",
+        (
+            '    files.write_json(temporary / "card.json", told)\n',
+            (
+                '    files.write_json(temporary / "card.json", told | {"trained_on":'
+                " count(workspace)})\n"
+            ),
+        ),
+        count=count,
+    )
 
 
 def durations(patch: pytest.MonkeyPatch) -> None:
-    edited(patch, publish, "_assemble", ('"seed": params.sample.seed,', '"seconds": [one.seconds for one in tracking._read_notes(workspace)], '
-                                                                       '"seed": params.sample.seed,'))
+    edited(
+        patch,
+        publish,
+        "_assemble",
+        (
+            '"seed": params.sample.seed,',
+            (
+                '"seconds": [one.seconds for one in tracking._read_notes(workspace)], '
+                '"seed": params.sample.seed,'
+            ),
+        ),
+    )
 
 
 def logged_batch(patch: pytest.MonkeyPatch) -> None:
-    edited(patch, training, "train_weights", (SAMPLES, SAMPLES + "        progress(f'a batch of {len(sampled)} patients')\n"))
+    edited(
+        patch,
+        training,
+        "train_weights",
+        (SAMPLES, SAMPLES + "        progress(f'a batch of {len(sampled)} patients')\n"),
+    )
 
 
 def approval_by_score(patch: pytest.MonkeyPatch) -> None:
     """The run approves itself where the synthetic rows look well enough beside real ones."""
+
     def looks_well(workspace: Any) -> bool:
         told: list[float] = []
 
@@ -199,23 +364,47 @@ def approval_by_score(patch: pytest.MonkeyPatch) -> None:
         gather(approve.files.read_json(workspace.restricted.report / "figures.json"))
         return sum(told) / max(len(told), 1) > 0.5
 
-    edited(patch, approve, "_decide", ("    if itself:\n", "    if itself and looks_well(workspace):\n"), looks_well=looks_well)
+    edited(
+        patch,
+        approve,
+        "_decide",
+        ("    if itself:\n", "    if itself and looks_well(workspace):\n"),
+        looks_well=looks_well,
+    )
 
 
 def forgotten_claim(patch: pytest.MonkeyPatch) -> None:
-    edited(patch, ingest, "run", ("    source_paths.claim(Home.find(), params.release.source, population=schema.population.name, "
-                                  "kind=schema.population.kind)\n", ""))
+    edited(
+        patch,
+        ingest,
+        "run",
+        (
+            (
+                "    source_paths.claim(Home.find(), params.release.source,"
+                " population=schema.population.name, kind=schema.population.kind)\n"
+            ),
+            "",
+        ),
+    )
 
 
 def links_not_followed(patch: pytest.MonkeyPatch) -> None:
-    edited(patch, ingest.source_paths, "_places", ("inside = path.iterdir() if path.is_dir() else ()", "inside = ()"))
+    edited(
+        patch,
+        ingest.source_paths,
+        "_places",
+        ("inside = path.iterdir() if path.is_dir() else ()", "inside = ()"),
+    )
 
 
 def unsalted_head(patch: pytest.MonkeyPatch) -> None:
     edited(patch, chain.Writer, "append", ("{**facts, SALT: new_salt()}", "facts"))
 
 
-KEY = ("self._cipher = Cipher(algorithms.AES(os.urandom(32))", "self._key = os.urandom(32){}; self._cipher = Cipher(algorithms.AES(self._key)")
+KEY = (
+    "self._cipher = Cipher(algorithms.AES(os.urandom(32))",
+    "self._key = os.urandom(32){}; self._cipher = Cipher(algorithms.AES(self._key)",
+)
 
 
 def logged_key(patch: pytest.MonkeyPatch) -> None:
@@ -226,7 +415,16 @@ def logged_key(patch: pytest.MonkeyPatch) -> None:
 def saved_key(patch: pytest.MonkeyPatch) -> None:
     """So that a resume goes on with the same noise."""
     edited(patch, NoiseStream, "_rekey", (KEY[0], KEY[1].format("")))
-    edited(patch, training, "train_weights", (SAVES, SAVES + "            (checkpoint / 'noise.json').write_text(json.dumps(list(noise._key)))\n"))
+    edited(
+        patch,
+        training,
+        "train_weights",
+        (
+            SAVES,
+            SAVES
+            + "            (checkpoint / 'noise.json').write_text(json.dumps(list(noise._key)))\n",
+        ),
+    )
 
 
 def saved_noise(patch: pytest.MonkeyPatch) -> None:
@@ -238,7 +436,12 @@ def saved_noise(patch: pytest.MonkeyPatch) -> None:
         return self.last
 
     patch.setattr(NoiseStream, "normal", kept)
-    edited(patch, training, "train_weights", (SAVES, SAVES + "            np.save(checkpoint / 'last_noise.npy', noise.last)\n"))
+    edited(
+        patch,
+        training,
+        "train_weights",
+        (SAVES, SAVES + "            np.save(checkpoint / 'last_noise.npy', noise.last)\n"),
+    )
 
 
 def saved_noise_of_counts(patch: pytest.MonkeyPatch) -> None:
@@ -249,32 +452,161 @@ def saved_noise_of_counts(patch: pytest.MonkeyPatch) -> None:
         return self.last
 
     patch.setattr(NoiseStream, "discrete_gaussian", kept)
-    measures = "            self._write_once(file, mechanism, mechanism.measure(counts_fn(), noise))\n"
-    edited(patch, MeasurementStore, "get_or_measure", (measures, measures + "            np.save(file.with_suffix('.noise.npy'), noise.last)\n"))
+    measures = (
+        "            self._write_once(file, mechanism, mechanism.measure(counts_fn(), noise))\n"
+    )
+    edited(
+        patch,
+        MeasurementStore,
+        "get_or_measure",
+        (measures, measures + "            np.save(file.with_suffix('.noise.npy'), noise.last)\n"),
+    )
 
 
 FAULTS: tuple[Fault, ...] = (
-    Fault(name="three tumours in one Gram row", caught_by=NEIGHBOURS, patch=three_tumours, found_as="with one patient more (three tumours"),
-    Fault(name="realised tree depth charged", caught_by=NEIGHBOURS, patch=realised_depth, found_as="what ran is not what is charged for"),
-    Fault(name="sigma from learned bins", caught_by=NEIGHBOURS, patch=sigma_from_bins, found_as="not those of the plan"),
-    Fault(name="a category learned from rows", caught_by=NEIGHBOURS, patch=learned_categories, found_as="cells, but"),
-    Fault(name="n read from the table", caught_by=NEIGHBOURS, patch=counted_divisor, found_as="not those of the plan"),
-    Fault(name="n read from the table, in the calibration", caught_by=COHORT, patch=counted_size, found_as="depend on rows", long=True),
-    Fault(name="checkpoint chosen by real loss", caught_by=COHORT, patch=best_checkpoint, found_as="depend on rows", long=True),
-    Fault(name="a shuffled split", caught_by=STABLE, patch=shuffled_split, found_as="move somebody else"),
-    Fault(name="a run stopped by one row", caught_by=STABLE, patch=stopped_by_a_row, found_as="rows at fault"),
-    Fault(name="a run stopped by rows that break a rule", caught_by=REGISTRY, patch=stopped_by_expectations, found_as="not as expected", long=True),
-    Fault(name="a run stopped by dropped patients", caught_by=COHORT, patch=stopped_by_drops, found_as="too many were dropped", long=True),
-    Fault(name="a source hash in a manifest", caught_by=COHORT, patch=source_hash, found_as="manifest.json", long=True),
-    Fault(name="a row count in a card", caught_by=COHORT, patch=counted_rows, found_as="card.json", long=True),
-    Fault(name="durations in a manifest", caught_by=COHORT, patch=durations, found_as="manifest.json", long=True),
-    Fault(name="a Poisson batch size logged", caught_by=COHORT, patch=logged_batch, found_as="said"),
-    Fault(name="automatic approval on a raw score", caught_by=COHORT, patch=approval_by_score, found_as="NotApproved"),
-    Fault(name="the same rows under a second population", caught_by=SECOND, patch=forgotten_claim, found_as="by params by hand"),
-    Fault(name="the same rows under a second population, by links", caught_by=SECOND, patch=links_not_followed, found_as="a folder of links"),
-    Fault(name="moments and reasons in a published hash", caught_by="a head tells nothing", patch=unsalted_head, found_as="whoever guesses"),
-    Fault(name="a noise key in a log", caught_by=SECRETS, patch=logged_key, found_as="a line that begins", long=True),
-    Fault(name="a noise key in a checkpoint", caught_by=SECRETS, patch=saved_key, found_as="noise.json holds a key"),
-    Fault(name="drawn noise in a checkpoint", caught_by=SECRETS, patch=saved_noise, found_as="last_noise.npy holds drawn noise", long=True),
-    Fault(name="drawn noise of counts in the store", caught_by=SECRETS, patch=saved_noise_of_counts, found_as="npy holds drawn noise", long=True),
+    Fault(
+        name="three tumours in one Gram row",
+        caught_by=NEIGHBOURS,
+        patch=three_tumours,
+        found_as="with one patient more (three tumours",
+    ),
+    Fault(
+        name="realised tree depth charged",
+        caught_by=NEIGHBOURS,
+        patch=realised_depth,
+        found_as="what ran is not what is charged for",
+    ),
+    Fault(
+        name="sigma from learned bins",
+        caught_by=NEIGHBOURS,
+        patch=sigma_from_bins,
+        found_as="not those of the plan",
+    ),
+    Fault(
+        name="a category learned from rows",
+        caught_by=NEIGHBOURS,
+        patch=learned_categories,
+        found_as="cells, but",
+    ),
+    Fault(
+        name="n read from the table",
+        caught_by=NEIGHBOURS,
+        patch=counted_divisor,
+        found_as="not those of the plan",
+    ),
+    Fault(
+        name="n read from the table, in the calibration",
+        caught_by=COHORT,
+        patch=counted_size,
+        found_as="depend on rows",
+        long=True,
+    ),
+    Fault(
+        name="checkpoint chosen by real loss",
+        caught_by=COHORT,
+        patch=best_checkpoint,
+        found_as="depend on rows",
+        long=True,
+    ),
+    Fault(
+        name="a shuffled split",
+        caught_by=STABLE,
+        patch=shuffled_split,
+        found_as="move somebody else",
+    ),
+    Fault(
+        name="a run stopped by one row",
+        caught_by=STABLE,
+        patch=stopped_by_a_row,
+        found_as="rows at fault",
+    ),
+    Fault(
+        name="a run stopped by rows that break a rule",
+        caught_by=REGISTRY,
+        patch=stopped_by_expectations,
+        found_as="not as expected",
+        long=True,
+    ),
+    Fault(
+        name="a run stopped by dropped patients",
+        caught_by=COHORT,
+        patch=stopped_by_drops,
+        found_as="too many were dropped",
+        long=True,
+    ),
+    Fault(
+        name="a source hash in a manifest",
+        caught_by=COHORT,
+        patch=source_hash,
+        found_as="manifest.json",
+        long=True,
+    ),
+    Fault(
+        name="a row count in a card",
+        caught_by=COHORT,
+        patch=counted_rows,
+        found_as="card.json",
+        long=True,
+    ),
+    Fault(
+        name="durations in a manifest",
+        caught_by=COHORT,
+        patch=durations,
+        found_as="manifest.json",
+        long=True,
+    ),
+    Fault(
+        name="a Poisson batch size logged", caught_by=COHORT, patch=logged_batch, found_as="said"
+    ),
+    Fault(
+        name="automatic approval on a raw score",
+        caught_by=COHORT,
+        patch=approval_by_score,
+        found_as="NotApproved",
+    ),
+    Fault(
+        name="the same rows under a second population",
+        caught_by=SECOND,
+        patch=forgotten_claim,
+        found_as="by params by hand",
+    ),
+    Fault(
+        name="the same rows under a second population, by links",
+        caught_by=SECOND,
+        patch=links_not_followed,
+        found_as="a folder of links",
+    ),
+    Fault(
+        name="moments and reasons in a published hash",
+        caught_by="a head tells nothing",
+        patch=unsalted_head,
+        found_as="whoever guesses",
+    ),
+    Fault(
+        name="a noise key in a log",
+        caught_by=SECRETS,
+        patch=logged_key,
+        found_as="a line that begins",
+        long=True,
+    ),
+    Fault(
+        name="a noise key in a checkpoint",
+        caught_by=SECRETS,
+        patch=saved_key,
+        found_as="noise.json holds a key",
+    ),
+    Fault(
+        name="drawn noise in a checkpoint",
+        caught_by=SECRETS,
+        patch=saved_noise,
+        found_as="last_noise.npy holds drawn noise",
+        long=True,
+    ),
+    Fault(
+        name="drawn noise of counts in the store",
+        caught_by=SECRETS,
+        patch=saved_noise_of_counts,
+        found_as="npy holds drawn noise",
+        long=True,
+    ),
 )

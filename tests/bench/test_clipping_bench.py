@@ -1,4 +1,5 @@
 """The benchmark of clipping compares like with like."""
+
 import sys
 import warnings
 from pathlib import Path

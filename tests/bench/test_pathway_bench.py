@@ -1,4 +1,7 @@
-"""The pathway benchmark's own code: stored patients, rules of synthetic tables, halves and rates of the malaria cohort, plots."""
+"""The pathway benchmark's own code: stored patients, rules of synthetic tables, halves and rates of
+the malaria cohort, plots.
+"""
+
 from __future__ import annotations
 
 import sys
@@ -19,7 +22,9 @@ from pathway_data import ID, Sample
 from pipeline.adapters import canonical, to_tables
 
 
-def test_stored_patients_are_the_simulated_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stored_patients_are_the_simulated_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(pathway_data, "CHUNK", 40)  # several files
     told = pathway_data.declared()
     patients, events = pathway_data.stored(told, 100, 3, tmp_path)
@@ -35,25 +40,47 @@ def test_rules_name_what_a_table_breaks() -> None:
     sound = pathway_rules.judged(told, tables, sample)
     assert not [rule for rule in sound if rule["severity"] == "F" and rule["status"] == "fail"]
     late = pl.lit(date(2021, 5, 1)).alias("DIAGNOSISDATEBEST")
-    broken = pathway_rules.judged(told, tables | {"sim_av_tumour": tables["sim_av_tumour"].with_columns(late)}, sample)
+    broken = pathway_rules.judged(
+        told, tables | {"sim_av_tumour": tables["sim_av_tumour"].with_columns(late)}, sample
+    )
     failed = [rule for rule in broken if rule["status"] == "fail"]
     assert failed and f"{failed[0]['rule']} {failed[0]['title']}" in pathway_rules.summary(broken)
-    assert "| F |" in pathway_rules.summary(sound) and pathway_rules.summary(sound).count("none") >= 1
+    assert (
+        "| F |" in pathway_rules.summary(sound) and pathway_rules.summary(sound).count("none") >= 1
+    )
 
 
 def visits(n: int) -> Sample:
-    """n people at two sites, one year each, with a case of malaria a month where the site is kihihi."""
-    patients = pl.DataFrame({ID: range(n), "site": ["kihihi" if i % 2 else "walukuba" for i in range(n)]})
-    rows = [(i, day, "Yes" if i % 2 and day else "No") for i in range(n) for day in [0, *range(30, 361, 30), 365]]
-    return Sample(patients, pl.DataFrame(rows, orient="row", schema=[ID, "day", "malaria_diagnosis"]))
+    """n people at two sites, one year each, with a case of malaria a month where the site is
+    kihihi.
+    """
+    patients = pl.DataFrame(
+        {ID: range(n), "site": ["kihihi" if i % 2 else "walukuba" for i in range(n)]}
+    )
+    rows = [
+        (i, day, "Yes" if i % 2 and day else "No")
+        for i in range(n)
+        for day in [0, *range(30, 361, 30), 365]
+    ]
+    return Sample(
+        patients, pl.DataFrame(rows, orient="row", schema=[ID, "day", "malaria_diagnosis"])
+    )
 
 
 def test_halves_share_nobody_and_leave_nobody_out() -> None:
     everybody = visits(21)
     train, holdout = pathway_visits.halves(everybody, 5)
     ids = [set(part.patients[ID]) for part in (train, holdout)]
-    assert not ids[0] & ids[1] and ids[0] | ids[1] == set(range(21)) and abs(len(ids[0]) - len(ids[1])) == 1
-    assert set(train.events[ID]) == ids[0] and pathway_visits.halves(everybody, 6)[0].patients[ID].to_list() != train.patients[ID].to_list()
+    assert (
+        not ids[0] & ids[1]
+        and ids[0] | ids[1] == set(range(21))
+        and abs(len(ids[0]) - len(ids[1])) == 1
+    )
+    assert (
+        set(train.events[ID]) == ids[0]
+        and pathway_visits.halves(everybody, 6)[0].patients[ID].to_list()
+        != train.patients[ID].to_list()
+    )
 
 
 def test_malaria_is_counted_per_person_year() -> None:
@@ -62,8 +89,12 @@ def test_malaria_is_counted_per_person_year() -> None:
 
 
 def test_curves_are_drawn_where_a_figure_is_missing(tmp_path: Path) -> None:
-    rows = [{"patients": n, "seed": seed, **dict.fromkeys(pathway_plots.PANELS, 0.1 * seed)} for n in (5_000, 20_000) for seed in (1, 2)]
+    rows = [
+        {"patients": n, "seed": seed, **dict.fromkeys(pathway_plots.PANELS, 0.1 * seed)}
+        for n in (5_000, 20_000)
+        for seed in (1, 2)
+    ]
     rows[0]["cox_error"] = None
     pathway_plots.curves(rows, "patients", rows[2:], "patients", tmp_path / "curves.svg")
     text = (tmp_path / "curves.svg").read_text(encoding="utf-8")
-    assert text.count("<g id=\"axes_") == len(pathway_plots.PANELS)
+    assert text.count('<g id="axes_') == len(pathway_plots.PANELS)

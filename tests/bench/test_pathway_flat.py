@@ -1,4 +1,7 @@
-"""The flat table of the pathway benchmark: what comes back of a log, its domains, and a log without patients."""
+"""The flat table of the pathway benchmark: what comes back of a log, its domains, and a log without
+patients.
+"""
+
 from __future__ import annotations
 
 import sys
@@ -35,51 +38,106 @@ def sample(told: Schema) -> Sample:
 
 
 def one(told: Schema, pathway: Sequence[Event], **statics: object) -> Sample:
-    given: Mapping[str, object] = {"SITE_GROUP": "Colon", "STAGE_GROUP": "2", "GENDER": "1", "QUINTILE_2019": None, "FINAL_ROUTE": "TWW", "AGE": 71,
-                                   "DIAGNOSISDATEBEST": date(2018, 5, 20), "SITE_ICD10_O2_3CHAR": "C18"} | statics
+    given: Mapping[str, object] = {
+        "SITE_GROUP": "Colon",
+        "STAGE_GROUP": "2",
+        "GENDER": "1",
+        "QUINTILE_2019": None,
+        "FINAL_ROUTE": "TWW",
+        "AGE": 71,
+        "DIAGNOSISDATEBEST": date(2018, 5, 20),
+        "SITE_ICD10_O2_3CHAR": "C18",
+    } | statics
     days, types, codes = zip(*pathway, strict=True)
-    events = pl.DataFrame({ID: 1, "seq": range(len(pathway)), "day": days, "type": types, "code": codes},
-                          schema={ID: pl.Int64, "seq": pl.Int32, "day": pl.Int32, "type": pl.String, "code": pl.String})
-    return Sample(pl.DataFrame({ID: [1]} | {name: [value] for name, value in given.items()}), events)
+    events = pl.DataFrame(
+        {ID: 1, "seq": range(len(pathway)), "day": days, "type": types, "code": codes},
+        schema={
+            ID: pl.Int64,
+            "seq": pl.Int32,
+            "day": pl.Int32,
+            "type": pl.String,
+            "code": pl.String,
+        },
+    )
+    return Sample(
+        pl.DataFrame({ID: [1]} | {name: [value] for name, value in given.items()}), events
+    )
 
 
 def runs(told: Schema, sample: Sample) -> list[list[str]]:
-    """Each patient's tokens but the end, a run of cycles being one, patients in the sample's order."""
+    """Each patient's tokens but the end, a run of cycles being one, patients in the sample's
+    order.
+    """
     terminal = told.events.terminal if told.events else ()
-    tokens = sample.events.sort(ID, "seq").filter(~pl.col("type").is_in(terminal)).select(ID, token=pathway_flat.TOKEN)
+    tokens = (
+        sample.events.sort(ID, "seq")
+        .filter(~pl.col("type").is_in(terminal))
+        .select(ID, token=pathway_flat.TOKEN)
+    )
     listed = dict(tokens.group_by(ID).agg("token").iter_rows())
-    return [[t for token, run in groupby(listed.get(i, [])) for t in ([token] if token == "SACT_CYCLE" else run)] for i in sample.patients[ID]]
+    return [
+        [
+            t
+            for token, run in groupby(listed.get(i, []))
+            for t in ([token] if token == "SACT_CYCLE" else run)
+        ]
+        for i in sample.patients[ID]
+    ]
 
 
 def test_the_first_events_of_every_patient_come_back(told: Schema, sample: Sample) -> None:
     back = pathway_flat.unflatten(told, pathway_flat.flatten(told, sample), 1)
-    assert runs(told, back) == [tokens[:pathway_flat.SLOTS] for tokens in runs(told, sample)]
+    assert runs(told, back) == [tokens[: pathway_flat.SLOTS] for tokens in runs(told, sample)]
     assert max(map(len, runs(told, sample))) > pathway_flat.SLOTS
     for name in pathway_flat.STATICS:
         assert back.patients[name].to_list() == sample.patients[name].to_list()
     assert ((back.patients["AGE"] - sample.patients["AGE"]).abs() < 5).all()
-    assert ((back.patients["DIAGNOSISDATEBEST"] - sample.patients["DIAGNOSISDATEBEST"]).dt.total_days().abs() < 92).all()
+    assert (
+        (back.patients["DIAGNOSISDATEBEST"] - sample.patients["DIAGNOSISDATEBEST"])
+        .dt.total_days()
+        .abs()
+        < 92
+    ).all()
 
 
 def test_days_codes_and_cycles_of_one_pathway(told: Schema) -> None:
-    regimen = [(29, "SACT_REGIMEN", "CAPECITABINE"), *((29 + 21 * k, "SACT_CYCLE", None) for k in range(4)), (92, "SACT_END", "0")]
-    pathway: list[Event] = [(-3, "REFERRAL", "TWW"), (-1, "FIRST_SEEN", None), (0, "DIAGNOSIS", None), (1, "SURGERY", None), *regimen]
+    regimen = [
+        (29, "SACT_REGIMEN", "CAPECITABINE"),
+        *((29 + 21 * k, "SACT_CYCLE", None) for k in range(4)),
+        (92, "SACT_END", "0"),
+    ]
+    pathway: list[Event] = [
+        (-3, "REFERRAL", "TWW"),
+        (-1, "FIRST_SEEN", None),
+        (0, "DIAGNOSIS", None),
+        (1, "SURGERY", None),
+        *regimen,
+    ]
     alive = one(told, [*pathway, (1686, "CENSOR", "A")])
     back = pathway_flat.unflatten(told, pathway_flat.flatten(told, alive), 1)
     assert back.events.select("type", "code").equals(alive.events.select("type", "code"))
-    assert back.events["day"].to_list()[:-1] == alive.events["day"].to_list()[:-1]  # gaps of 0, 1, 2 and 28 days have bands of their own
-    assert back.events["day"].to_list()[-1] == (EXTRACT - back.patients["DIAGNOSISDATEBEST"][0]).days
+    # gaps of 0, 1, 2 and 28 days have bands of their own
+    assert back.events["day"].to_list()[:-1] == alive.events["day"].to_list()[:-1]
+    assert (
+        back.events["day"].to_list()[-1] == (EXTRACT - back.patients["DIAGNOSISDATEBEST"][0]).days
+    )
 
 
 def test_a_pathway_ends_with_its_end_and_its_site_allows_the_codes(told: Schema) -> None:
-    pathway: list[Event] = [(-1, "REFERRAL", "TWW"), (0, "DIAGNOSIS", None), (1, "SURGERY", None), (41, "RADIOTHERAPY", "40/4"),
-                            (60, "DEATH", "other")]
+    pathway: list[Event] = [
+        (-1, "REFERRAL", "TWW"),
+        (0, "DIAGNOSIS", None),
+        (1, "SURGERY", None),
+        (41, "RADIOTHERAPY", "40/4"),
+        (60, "DEATH", "other"),
+    ]
     rows = pathway_flat.flatten(told, one(told, pathway, SITE_GROUP="Other"))
     rows["survival"], rows["gap_4"] = "0", "730"  # at odds with one another
     back = pathway_flat.unflatten(told, rows, 1)
     assert back.events["type"].to_list() == [kind for _, kind, _ in pathway]
     assert back.events["day"].to_list() == [-1, 0, 0, 0, 0]
-    assert back.patients["SITE_ICD10_O2_3CHAR"].to_list() == ["C69"]  # not C17, the group's first, where 40/4 is forbidden
+    # not C17, the group's first, where 40/4 is forbidden
+    assert back.patients["SITE_ICD10_O2_3CHAR"].to_list() == ["C69"]
 
 
 def test_rows_stay_in_the_declared_domains(told: Schema, sample: Sample) -> None:
@@ -90,19 +148,33 @@ def test_rows_stay_in_the_declared_domains(told: Schema, sample: Sample) -> None
         assert column.nullable or rows[name].notna().all()
     back = pathway_flat.unflatten(told, rows, 1)
     narrowed = pathway_flat.narrowed(told)
-    assert set(back.patients.columns) == {ID, *narrowed.patients} and narrowed.events is not None and not narrowed.events.attributes
+    assert (
+        set(back.patients.columns) == {ID, *narrowed.patients}
+        and narrowed.events is not None
+        and not narrowed.events.attributes
+    )
 
 
 def test_empty_slots_anywhere_are_passed_over(told: Schema) -> None:
-    rows = pathway_flat.flatten(told, one(told, [(0, "DIAGNOSIS", None), (9, "SURGERY", None), (40, "DEATH", "tumour")]))
+    rows = pathway_flat.flatten(
+        told, one(told, [(0, "DIAGNOSIS", None), (9, "SURGERY", None), (40, "DEATH", "tumour")])
+    )
     rows[["token_1", "token_7", "gap_7"]] = [["none", "RADIOTHERAPY 40/15", "2"]]
-    assert pathway_flat.unflatten(told, rows, 1).events["type"].to_list() == ["SURGERY", "RADIOTHERAPY", "DEATH"]
+    assert pathway_flat.unflatten(told, rows, 1).events["type"].to_list() == [
+        "SURGERY",
+        "RADIOTHERAPY",
+        "DEATH",
+    ]
 
 
 def test_an_empty_sample_is_an_empty_table(told: Schema, sample: Sample) -> None:
     empty = Sample(sample.patients.clear(), sample.events.clear())
     rows = pathway_flat.flatten(told, empty)
-    assert isinstance(rows, pd.DataFrame) and rows.empty and list(rows) == list(pathway_flat.columns(told))
+    assert (
+        isinstance(rows, pd.DataFrame)
+        and rows.empty
+        and list(rows) == list(pathway_flat.columns(told))
+    )
     back = pathway_flat.unflatten(told, rows, 1)
     assert back.patients.is_empty() and back.events.is_empty()
     assert back.events.schema == pathway_flat.narrow(sample).events.schema
@@ -110,5 +182,9 @@ def test_an_empty_sample_is_an_empty_table(told: Schema, sample: Sample) -> None
 
 def test_our_table_model_can_plan_the_flat_table(told: Schema) -> None:
     params = load(Path(__file__).resolve().parents[2] / "params.yaml")
-    made = synthesizer.plan(pathway_flat.declaration(told, 20_000), PrivacyParams(epsilon=1.0, delta=1e-6), replace(params.train, table={}))
+    made = synthesizer.plan(
+        pathway_flat.declaration(told, 20_000),
+        PrivacyParams(epsilon=1.0, delta=1e-6),
+        replace(params.train, table={}),
+    )
     assert made.pathway is None

@@ -1,4 +1,7 @@
-"""The benchmark's scorer, splits and tables: what its figures say of rows that are right, wrong, or useless."""
+"""The benchmark's scorer, splits and tables: what its figures say of rows that are right, wrong, or
+useless.
+"""
+
 from __future__ import annotations
 
 import sys
@@ -16,25 +19,37 @@ import table_tables
 
 from pipeline.schema.values import Column
 
-COLUMNS = {"sex": Column(name="sex", kind="categorical", categories=("F", "M")),
-           "size": Column(name="size", kind="continuous", lower=0, upper=100, decimals=0, nullable=True),
-           "ill": Column(name="ill", kind="categorical", categories=("no", "yes"))}
+COLUMNS = {
+    "sex": Column(name="sex", kind="categorical", categories=("F", "M")),
+    "size": Column(name="size", kind="continuous", lower=0, upper=100, decimals=0, nullable=True),
+    "ill": Column(name="ill", kind="categorical", categories=("no", "yes")),
+}
 
 
 def rows(n: int, seed: int, effect: float = 1.0) -> pl.DataFrame:
     rng = np.random.default_rng(seed)
     size = rng.integers(0, 101, n)
     ill = rng.random(n) < 1 / (1 + np.exp(-effect * (size - 50) / 10))
-    return pl.DataFrame({"sex": np.where(rng.random(n) < 0.5, "F", "M"), "size": pl.Series(np.where(rng.random(n) < 0.1, -1, size)).replace(-1, None),
-                         "ill": np.where(ill, "yes", "no")})
+    return pl.DataFrame(
+        {
+            "sex": np.where(rng.random(n) < 0.5, "F", "M"),
+            "size": pl.Series(np.where(rng.random(n) < 0.1, -1, size)).replace(-1, None),
+            "ill": np.where(ill, "yes", "no"),
+        }
+    )
 
 
 def test_a_fresh_sample_scores_well_and_shuffled_columns_do_not() -> None:
     train, holdout, fresh = rows(2_000, 1), rows(1_000, 2), rows(2_000, 3)
     shuffled = fresh.with_columns(pl.col("ill").shuffle(seed=1))
-    good, bad = (table_score.figures(train, holdout, made, COLUMNS, "ill") for made in (fresh, shuffled))
+    good, bad = (
+        table_score.figures(train, holdout, made, COLUMNS, "ill") for made in (fresh, shuffled)
+    )
     assert set(good) == set(table_score.FIGURES)
-    assert good["one_way_tvd"] == pytest.approx(bad["one_way_tvd"], abs=0.01) and good["two_way_tvd"] < bad["two_way_tvd"] - 0.05
+    assert (
+        good["one_way_tvd"] == pytest.approx(bad["one_way_tvd"], abs=0.01)
+        and good["two_way_tvd"] < bad["two_way_tvd"] - 0.05
+    )
     assert good["auc"] > 0.9 and bad["auc"] < good["auc"] - 0.1
     assert good["detection"] < 0.6 < bad["detection"]
 
@@ -48,12 +63,33 @@ def test_splits_are_disjoint_and_the_same_each_time() -> None:
     numbered = pl.DataFrame({"patient_id": [str(k) for k in range(100)]})
     train, holdout = table_data.split(numbered, 11)
     assert len(holdout) == 20 and set(train["patient_id"]).isdisjoint(holdout["patient_id"])
-    assert table_data.split(numbered, 11)[1].equals(holdout) and not table_data.split(numbered, 12)[1].equals(holdout)
+    assert table_data.split(numbered, 11)[1].equals(holdout) and not table_data.split(numbered, 12)[
+        1
+    ].equals(holdout)
     assert 1 not in table_data.FRESH  # the settings were chosen on split 1
 
 
 def test_the_table_names_every_run_and_its_failures() -> None:
-    row = {"dataset": "adult", "epsilon": 1.0, "two_way_tvd": 0.04, "one_way_tvd": 0.01, "quality": 0.99, "auc": 0.88, "detection": 0.7}
-    said = table_tables.table([row | {"model": "ours", "split": 11}, row | {"model": "ours", "split": 12, "two_way_tvd": 0.02},
-                               {"dataset": "adult", "model": "dpmm-aim", "epsilon": 1.0, "split": 11, "error": "stopped after 2400 s"}])
+    row = {
+        "dataset": "adult",
+        "epsilon": 1.0,
+        "two_way_tvd": 0.04,
+        "one_way_tvd": 0.01,
+        "quality": 0.99,
+        "auc": 0.88,
+        "detection": 0.7,
+    }
+    said = table_tables.table(
+        [
+            row | {"model": "ours", "split": 11},
+            row | {"model": "ours", "split": 12, "two_way_tvd": 0.02},
+            {
+                "dataset": "adult",
+                "model": "dpmm-aim",
+                "epsilon": 1.0,
+                "split": 11,
+                "error": "stopped after 2400 s",
+            },
+        ]
+    )
     assert "| **Syndasera** | 1 | 2 | 0.0300 (0.0141) |" in said and "stopped after 2400 s" in said

@@ -1,4 +1,5 @@
 """Each F rule: clean patients pass, one planted breach costs exactly the patient who has it."""
+
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -14,7 +15,12 @@ from pipeline.checks.rules.model import Finding
 from pipeline.checks.rules.registry import Registry
 
 P, T, G = "sim_av_patient", "sim_av_tumour", "sim_av_gene"
-R, C, D, O = "sim_sact_regimen", "sim_sact_cycle", "sim_sact_drug_detail", "sim_sact_outcome"  # noqa: E741
+R, C, D, O = (  # noqa: E741
+    "sim_sact_regimen",
+    "sim_sact_cycle",
+    "sim_sact_drug_detail",
+    "sim_sact_outcome",
+)
 E, X, Y, B = "sim_rtds_episode", "sim_rtds_prescription", "sim_rtds_exposure", "sim_rtds_combined"
 ANY = pl.lit(True)
 
@@ -39,7 +45,9 @@ def attendances_on_one_day(tables: Tables) -> Tables:
 
 
 def too_old_at_death(tables: Tables) -> Tables:
-    return change(change(tables, T, person(ANN), AGE=105), P, person(ANN), VITALSTATUSDATE=date(2022, 12, 1))
+    return change(
+        change(tables, T, person(ANN), AGE=105), P, person(ANN), VITALSTATUSDATE=date(2022, 12, 1)
+    )
 
 
 Breach = Callable[[Tables], Tables]
@@ -73,7 +81,11 @@ BREACHES: list[tuple[str, int, Breach]] = [
     ("17", BEA, lambda t: change(t, T, tumour(3), DIAGNOSISDATEBEST=date(2018, 3, 20))),
     ("19", CARL, lambda t: change(t, T, person(CARL), GENDER="2")),
     ("19", CARL, lambda t: change(t, T, person(CARL), GENDER="9")),
-    ("20", CARL, lambda t: change(t, T, person(CARL), SITE_ICD10_O2_3CHAR="C53", SITE_ICD10_O2="C539")),
+    (
+        "20",
+        CARL,
+        lambda t: change(t, T, person(CARL), SITE_ICD10_O2_3CHAR="C53", SITE_ICD10_O2="C539"),
+    ),
     ("22a", CARL, lambda t: change(t, T, person(CARL), SITE_ICD10_O2="C629")),
     ("23", CARL, lambda t: change(t, T, person(CARL), AGE=106)),
     ("23", ANN, too_old_at_death),
@@ -94,12 +106,32 @@ BREACHES: list[tuple[str, int, Breach]] = [
     ("36a", BEA, lambda t: change(t, R, ANY, DATE_DECISION_TO_TREAT=date(2018, 2, 13))),
     ("37", BEA, lambda t: change(t, C, pl.col("MERGED_CYCLE_ID") == 12, CYCLE_NUMBER=3)),
     ("37", BEA, lambda t: change(t, R, ANY, START_DATE_OF_REGIMEN=date(2018, 2, 2))),
-    ("39", BEA, lambda t: change(t, D, pl.col("MERGED_DRUG_DETAIL_ID") == 1100, ADMINISTRATION_DATE=date(2018, 3, 5))),
-    ("40", BEA, lambda t: change(t, D, pl.col("MERGED_DRUG_DETAIL_ID") == 1100, DRUG_GROUP="PACLITAXEL")),
+    (
+        "39",
+        BEA,
+        lambda t: change(
+            t, D, pl.col("MERGED_DRUG_DETAIL_ID") == 1100, ADMINISTRATION_DATE=date(2018, 3, 5)
+        ),
+    ),
+    (
+        "40",
+        BEA,
+        lambda t: change(t, D, pl.col("MERGED_DRUG_DETAIL_ID") == 1100, DRUG_GROUP="PACLITAXEL"),
+    ),
     ("40", BEA, lambda t: change(t, R, ANY, BENCHMARK_GROUP="DOCETAXEL")),
     ("40", BEA, lambda t: without(t, D, pl.col("MERGED_CYCLE_ID") == 12)),
-    ("41a", BEA, lambda t: change(t, D, pl.col("DRUG_GROUP") == "CAPECITABINE", ADMINISTRATION_ROUTE="1")),
-    ("41a", BEA, lambda t: change(t, D, pl.col("MERGED_DRUG_DETAIL_ID") == 1100, ACTUAL_DOSE_PER_ADMINISTRATION=0.0)),
+    (
+        "41a",
+        BEA,
+        lambda t: change(t, D, pl.col("DRUG_GROUP") == "CAPECITABINE", ADMINISTRATION_ROUTE="1"),
+    ),
+    (
+        "41a",
+        BEA,
+        lambda t: change(
+            t, D, pl.col("MERGED_DRUG_DETAIL_ID") == 1100, ACTUAL_DOSE_PER_ADMINISTRATION=0.0
+        ),
+    ),
     ("42", BEA, lambda t: change(t, R, ANY, MAPPED_REGIMEN="ENZALUTAMIDE")),
     ("43", BEA, lambda t: change(t, O, ANY, DATE_OF_FINAL_TREATMENT=date(2018, 3, 1))),
     ("43", BEA, lambda t: change(t, O, ANY, REGIMEN_OUTCOME_SUMMARY="1")),
@@ -114,7 +146,9 @@ BREACHES: list[tuple[str, int, Breach]] = [
     ("52", BEA, lambda t: change(t, G, ANY, NO_OF_AB_GATS=2)),
     ("52", BEA, lambda t: change(t, G, ANY, DNASEQ_GAT=None, NO_OF_AB_GATS=0)),
 ]
-BROKEN_BY_TABLES = {rule.id for rule in RULES if rule.severity == "F" and rule.scope == "patient"} - {"53", "54", "57"}
+BROKEN_BY_TABLES = {
+    rule.id for rule in RULES if rule.severity == "F" and rule.scope == "patient"
+} - {"53", "54", "57"}
 
 
 def test_the_58_rules_are_all_there() -> None:
@@ -130,37 +164,63 @@ def test_clean_patients_break_no_rule() -> None:
     assert failing_patients(schema(), clean(), CONTEXT).height == 0
     results = check(schema(), clean(), CONTEXT)
     assert [o.rule.id for o in results.with_status("fail")] == []
-    assert {o.rule.id for o in results.with_status("not applicable")} == {"53", "54", "55", "56", "57"}
+    assert {o.rule.id for o in results.with_status("not applicable")} == {
+        "53",
+        "54",
+        "55",
+        "56",
+        "57",
+    }
 
 
-@pytest.mark.parametrize(("rule", "patient", "breach"), BREACHES, ids=[f"{rule}-{n}" for n, (rule, _, _) in enumerate(BREACHES)])
-def test_a_planted_breach_costs_its_patient_and_nobody_else(rule: str, patient: int, breach: Breach) -> None:
+@pytest.mark.parametrize(
+    ("rule", "patient", "breach"),
+    BREACHES,
+    ids=[f"{rule}-{n}" for n, (rule, _, _) in enumerate(BREACHES)],
+)
+def test_a_planted_breach_costs_its_patient_and_nobody_else(
+    rule: str, patient: int, breach: Breach
+) -> None:
     found = failing_patients(schema(), breach(clean()), CONTEXT)
     assert patient in found.filter(pl.col("rule") == rule)["patient_id"].to_list()
     assert set(found["patient_id"]) <= ({999, BEA} if patient == 999 else {patient})
 
 
-def test_a_rule_that_raises_costs_only_the_patient_whose_rows_do_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_rule_that_raises_costs_only_the_patient_whose_rows_do_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     def chokes_on_bea(registry: Registry, context: RuleContext) -> Finding | None:
         if registry.tables[P].filter(pl.col("PATIENTID") == BEA).height:
             raise OverflowError("a value that no rule foresaw")
         return rule.check(registry, context)
 
-    rule = next(one for one in RULES if one.severity == "F" and one.scope == "patient" and P in one.tables)
-    monkeypatch.setattr("pipeline.checks.rules.RULES", tuple(replace(one, check=chokes_on_bea) if one is rule else one for one in RULES))
+    rule = next(
+        one for one in RULES if one.severity == "F" and one.scope == "patient" and P in one.tables
+    )
+    monkeypatch.setattr(
+        "pipeline.checks.rules.RULES",
+        tuple(replace(one, check=chokes_on_bea) if one is rule else one for one in RULES),
+    )
     assert failing_patients(schema(), clean(), CONTEXT).rows() == [(BEA, rule.id)]
 
 
 def test_check_names_the_rule_that_is_broken() -> None:
     results = check(schema(), change(clean(), R, ANY, HEIGHT_AT_START_OF_REGIMEN=-1.0), CONTEXT)
-    assert [(o.rule.id, o.n_failing, o.n_rows) for o in results.with_status("fail")] == [("44a", 1, 1)]
+    assert [(o.rule.id, o.n_failing, o.n_rows) for o in results.with_status("fail")] == [
+        ("44a", 1, 1)
+    ]
 
 
 def test_a_key_shared_by_two_patients_drops_neither_but_is_seen_across_patients() -> None:
     shared = change(clean(), T, tumour(4), TUMOURID=1)
     assert failing_patients(schema(), shared, CONTEXT).height == 0
     assert check(schema(), shared, CONTEXT)["01"].n_failing == 2
-    assert check(schema(), change(clean(), P, person(CARL), LINKNUMBER=900 + ANN), CONTEXT)["02"].n_failing == 2
+    assert (
+        check(schema(), change(clean(), P, person(CARL), LINKNUMBER=900 + ANN), CONTEXT)[
+            "02"
+        ].n_failing
+        == 2
+    )
 
 
 def test_a_row_of_nobody_fails_the_table_and_no_patient() -> None:

@@ -1,4 +1,5 @@
 """The gate on synthetic tables: F stops, W warns, and it names what is broken."""
+
 from __future__ import annotations
 
 from pathlib import Path
@@ -21,14 +22,17 @@ def synthetic() -> tuple[Tables, Log]:
     """Tables as the sample stage writes them, and the model-level form they were made from."""
     log = adapters.to_log(schema(), clean())
     patients, events = adapters.canonical(schema(), log.patients, log.events, extract_date=EXTRACT)
-    return adapters.to_tables(schema(), patients, events, extract_date=EXTRACT), Log(patients, events)
+    return adapters.to_tables(schema(), patients, events, extract_date=EXTRACT), Log(
+        patients, events
+    )
 
 
 def test_legal_synthetic_tables_pass_and_rates_only_warn(synthetic, tmp_path: Path) -> None:
     tables, log = synthetic
     result = check_synthetic(schema(), tables, log, extract_date=EXTRACT, out=tmp_path)
     assert result.failures == ()
-    assert any(warning.startswith("rule 58") for warning in result.warnings)  # three patients have not the registry's rates
+    # three patients have not the registry's rates
+    assert any(warning.startswith("rule 58") for warning in result.warnings)
     assert files.read_json(tmp_path / "gate.json")["passed"] is True
     assert (tmp_path / "docs" / "index.html").exists()
 
@@ -45,32 +49,63 @@ def test_an_f_rule_and_a_foreign_value_stop_the_release(synthetic) -> None:
 def test_every_broken_implication_is_named(synthetic) -> None:
     patients = synthetic[1].patients
     assert implication_breaches(schema(), patients) == []
-    foreign = patients.with_columns(pl.when(pl.col("SITE_ICD10_O2_3CHAR") == "C61").then(pl.lit("2")).otherwise(pl.col("GENDER")).alias("GENDER"))
+    foreign = patients.with_columns(
+        pl.when(pl.col("SITE_ICD10_O2_3CHAR") == "C61")
+        .then(pl.lit("2"))
+        .otherwise(pl.col("GENDER"))
+        .alias("GENDER")
+    )
     assert implication_breaches(schema(), foreign) == ["GENDER does not fit SITE_ICD10_O2_3CHAR"]
 
 
 def test_an_illegal_pathway_is_named(synthetic) -> None:
     log = synthetic[1]
     assert grammar_breaches(schema(), log) == []
-    assert grammar_breaches(schema(), Log(log.patients, log.events.filter(~pl.col("type").is_in(["DEATH", "CENSOR"])))) != []
+    assert (
+        grammar_breaches(
+            schema(),
+            Log(log.patients, log.events.filter(~pl.col("type").is_in(["DEATH", "CENSOR"]))),
+        )
+        != []
+    )
 
 
 def test_another_structure_fails_before_any_rule(synthetic) -> None:
     tables, log = synthetic
-    result = check_synthetic(schema(), {name: rows for name, rows in tables.items() if name != T}, log, extract_date=EXTRACT)
+    result = check_synthetic(
+        schema(),
+        {name: rows for name, rows in tables.items() if name != T},
+        log,
+        extract_date=EXTRACT,
+    )
     assert result.failures == (f"table {T} is missing",)
-    result = check_synthetic(schema(), tables | {T: tables[T].drop("GRADE")}, log, extract_date=EXTRACT)
+    result = check_synthetic(
+        schema(), tables | {T: tables[T].drop("GRADE")}, log, extract_date=EXTRACT
+    )
     assert result.failures == (f"{T}: column GRADE is missing",)
 
 
 def test_a_folder_of_parquet_is_read_by_its_headers(tmp_path: Path) -> None:
     heart = read_schema(ROOT / "datasets" / "uci_heart.yaml")
     table = next(iter(heart.tables.values()))
-    row = {c.name: c.categories[0] if c.categories else int(c.lower or 0) for c in table.columns.values() if c.role != "key"}
-    types = {c.name: pl.String if c.categories else pl.Float64 if c.decimals else pl.Int64 for c in table.columns.values()}
-    rows = pl.DataFrame([row], schema_overrides={name: kind for name, kind in types.items() if name in row})
-    rows = rows.select([pl.lit(1).alias(name) if name not in row else pl.col(name) for name in table.columns])
-    rows.rename({c.name: c.header for c in table.columns.values() if c.header}).write_parquet(tmp_path / f"{table.file}.parquet")
+    row = {
+        c.name: c.categories[0] if c.categories else int(c.lower or 0)
+        for c in table.columns.values()
+        if c.role != "key"
+    }
+    types = {
+        c.name: pl.String if c.categories else pl.Float64 if c.decimals else pl.Int64
+        for c in table.columns.values()
+    }
+    rows = pl.DataFrame(
+        [row], schema_overrides={name: kind for name, kind in types.items() if name in row}
+    )
+    rows = rows.select(
+        [pl.lit(1).alias(name) if name not in row else pl.col(name) for name in table.columns]
+    )
+    rows.rename({c.name: c.header for c in table.columns.values() if c.header}).write_parquet(
+        tmp_path / f"{table.file}.parquet"
+    )
     assert check_synthetic(heart, tmp_path).failures == ()
     with pytest.raises(ValueError, match="holds no Parquet file"):
         check_synthetic(heart, tmp_path / "nothing_here")

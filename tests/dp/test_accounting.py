@@ -1,4 +1,7 @@
-"""Accounting against closed forms, direct convolution, dp_accounting and Opacus; calibration; the Renyi bound."""
+"""Accounting against closed forms, direct convolution, dp_accounting and Opacus; calibration; the
+Renyi bound.
+"""
+
 import math
 import warnings
 
@@ -8,7 +11,16 @@ import pytest
 from scipy import optimize
 
 from pipeline.dp import pld
-from pipeline.dp.accounting import calibrate, epsilon, epsilon_of_rdp, gaussian_delta, gaussian_epsilon, rdp, rdp_bound, round_sigma_up
+from pipeline.dp.accounting import (
+    calibrate,
+    epsilon,
+    epsilon_of_rdp,
+    gaussian_delta,
+    gaussian_epsilon,
+    rdp,
+    rdp_bound,
+    round_sigma_up,
+)
 from pipeline.dp.events import DiscreteGaussianDpEvent, flatten
 
 CLOSE = 2e-3  # the grid may add this much, relatively
@@ -43,13 +55,19 @@ def discrete_gaussian_delta(sigma: float, at: float) -> float:
 @pytest.mark.parametrize("sigma", [0.5, 1.0, 2.5, 12.0, 100.0])
 @pytest.mark.parametrize("delta", [1e-3, 1e-6, 1e-8])
 def test_one_discrete_gaussian_meets_the_definition_from_above(sigma: float, delta: float) -> None:
-    exact = optimize.brentq(lambda e: discrete_gaussian_delta(sigma, e) - delta, 0, 200) if discrete_gaussian_delta(sigma, 0) > delta else 0.0
+    exact = (
+        optimize.brentq(lambda e: discrete_gaussian_delta(sigma, e) - delta, 0, 200)
+        if discrete_gaussian_delta(sigma, 0) > delta
+        else 0.0
+    )
     found = epsilon(DiscreteGaussianDpEvent(sigma), delta)
     assert exact - 1e-12 <= found <= exact * (1 + CLOSE) + 1e-4
 
 
 def test_composed_discrete_gaussians_meet_direct_convolution() -> None:
-    """Exact losses (1 - 2x) / (2 sigma^2) with sigma^2 = 4: all blocks share one lattice, so plain convolution is exact."""
+    """Exact losses (1 - 2x) / (2 sigma^2) with sigma^2 = 4: all blocks share one lattice, so plain
+    convolution is exact.
+    """
     sigma, times = 2.0, 12
     x = np.arange(-60, 61)
     mass = np.exp(-(x.astype(float) ** 2) / (2 * sigma**2))
@@ -59,43 +77,75 @@ def test_composed_discrete_gaussians_meet_direct_convolution() -> None:
         total = np.convolve(total, mass)
     losses = (times - 2 * np.arange(-60 * times, 60 * times + 1)) / (2 * sigma**2)
     for delta in (1e-5, 1e-8, 1e-9):
-        exact = optimize.brentq(lambda e, d=delta: float((total * np.maximum(0, 1 - np.exp(e - losses))).sum()) - d, 0, 60)
+        exact = optimize.brentq(
+            lambda e, d=delta: float((total * np.maximum(0, 1 - np.exp(e - losses))).sum()) - d,
+            0,
+            60,
+        )
         found = epsilon(dpa.SelfComposedDpEvent(DiscreteGaussianDpEvent(sigma), times), delta)
         assert exact <= found <= exact * (1 + CLOSE)
 
 
 def test_blocks_are_composed_not_merged_into_one_gaussian() -> None:
-    """Rule 11: the discrete blocks have their own loss; at small sigma it differs from that of one Gaussian of equal variance."""
+    """Rule 11: the discrete blocks have their own loss; at small sigma it differs from that of one
+    Gaussian of equal variance.
+    """
     assert abs(epsilon(DiscreteGaussianDpEvent(0.5), 1e-6) / balle_wang(1 / 0.5, 1e-6) - 1) > 0.05
 
 
-@pytest.mark.parametrize(("q", "sigma", "steps"), [(0.02, 1.45, 400), (0.01, 0.8, 300), (0.001, 0.6, 500), (0.5, 5.0, 100), (0.9999, 3.0, 3)])
+@pytest.mark.parametrize(
+    ("q", "sigma", "steps"),
+    [(0.02, 1.45, 400), (0.01, 0.8, 300), (0.001, 0.6, 500), (0.5, 5.0, 100), (0.9999, 3.0, 3)],
+)
 @pytest.mark.parametrize("delta", [1e-6, 1e-8])
 def test_dp_sgd_agrees_with_dp_accounting(q: float, sigma: float, steps: int, delta: float) -> None:
-    theirs = dpa.pld.PLDAccountant(value_discretization_interval=2e-4).compose(sgd(q, sigma, steps)).get_epsilon(delta)
+    theirs = (
+        dpa.pld.PLDAccountant(value_discretization_interval=2e-4)
+        .compose(sgd(q, sigma, steps))
+        .get_epsilon(delta)
+    )
     assert epsilon(sgd(q, sigma, steps), delta) == pytest.approx(theirs, rel=2e-3, abs=2e-4)
 
 
 def test_the_joint_event_agrees_with_dp_accounting() -> None:
     sigmas = (9.0, 14.5, 30.0)
-    joint = dpa.ComposedDpEvent([*[dpa.SelfComposedDpEvent(DiscreteGaussianDpEvent(s), 8) for s in sigmas], sgd(0.02, 2.0, 200)])
+    joint = dpa.ComposedDpEvent(
+        [
+            *[dpa.SelfComposedDpEvent(DiscreteGaussianDpEvent(s), 8) for s in sigmas],
+            sgd(0.02, 2.0, 200),
+        ]
+    )
     h = 1e-3
-    theirs = dpa.pld.privacy_loss_distribution.from_gaussian_mechanism(2.0, value_discretization_interval=h, sampling_prob=0.02).self_compose(200)
+    theirs = dpa.pld.privacy_loss_distribution.from_gaussian_mechanism(
+        2.0, value_discretization_interval=h, sampling_prob=0.02
+    ).self_compose(200)
     for s in sigmas:
-        block = dpa.pld.privacy_loss_distribution.from_discrete_gaussian_mechanism(s, value_discretization_interval=h, use_connect_dots=True)
+        block = dpa.pld.privacy_loss_distribution.from_discrete_gaussian_mechanism(
+            s, value_discretization_interval=h, use_connect_dots=True
+        )
         theirs = theirs.compose(block.self_compose(8))
     assert epsilon(joint, 1e-6) == pytest.approx(theirs.get_epsilon_for_delta(1e-6), rel=2e-3)
 
 
 @pytest.mark.long
 def test_dp_sgd_lies_within_the_bounds_of_opacus_prv() -> None:
-    from opacus.accountants.analysis.prv import DiscretePRV, Domain, PoissonSubsampledGaussianPRV, compose_heterogeneous
+    from opacus.accountants.analysis.prv import (
+        DiscretePRV,
+        Domain,
+        PoissonSubsampledGaussianPRV,
+        compose_heterogeneous,
+    )
+
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         one = PoissonSubsampledGaussianPRV(0.02, 1.45)
         domain = Domain.create_aligned(-20, 20, 2e-3)
         from opacus.accountants.analysis.prv.prvs import TruncatedPrivacyRandomVariable, discretize
-        whole = compose_heterogeneous([discretize(TruncatedPrivacyRandomVariable(one, domain.t_min, domain.t_max), domain)], [400])
+
+        whole = compose_heterogeneous(
+            [discretize(TruncatedPrivacyRandomVariable(one, domain.t_min, domain.t_max), domain)],
+            [400],
+        )
         assert isinstance(whole, DiscretePRV)
         low, _, high = whole.compute_epsilon(1e-6, 1e-9, 0.02)
     assert low <= epsilon(sgd(0.02, 1.45, 400), 1e-6) <= high
@@ -103,11 +153,15 @@ def test_dp_sgd_lies_within_the_bounds_of_opacus_prv() -> None:
 
 def test_composition_loses_no_mass_to_rounding() -> None:
     """The FFT's error stays below the slack that `epsilon` allows for."""
-    for event, times in [(DiscreteGaussianDpEvent(20.0), 500), (dpa.PoissonSampledDpEvent(0.01, dpa.GaussianDpEvent(1.0)), 2000)]:
+    for event, times in [
+        (DiscreteGaussianDpEvent(20.0), 500),
+        (dpa.PoissonSampledDpEvent(0.01, dpa.GaussianDpEvent(1.0)), 2000),
+    ]:
         for grid in pld.loss_grids(event, 5e-4):
             whole = pld.compose([(grid, times)])
             assert abs(1 - whole.mass.sum() - whole.infinite) < 1e-11
-            tail = pld.compose([(grid, times // 2), (grid, times // 2)])  # the same by another product of spectra
+            # the same by another product of spectra
+            tail = pld.compose([(grid, times // 2), (grid, times // 2)])
             size = min(len(whole.mass), len(tail.mass))
             offset = tail.lowest - whole.lowest
             assert offset == 0
@@ -116,7 +170,11 @@ def test_composition_loses_no_mass_to_rounding() -> None:
 
 def test_groupings_of_the_same_event_cost_the_same() -> None:
     one = dpa.PoissonSampledDpEvent(0.05, dpa.GaussianDpEvent(2.0))
-    ways = [dpa.SelfComposedDpEvent(one, 6), dpa.ComposedDpEvent([one] * 6), dpa.SelfComposedDpEvent(dpa.SelfComposedDpEvent(one, 3), 2)]
+    ways = [
+        dpa.SelfComposedDpEvent(one, 6),
+        dpa.ComposedDpEvent([one] * 6),
+        dpa.SelfComposedDpEvent(dpa.SelfComposedDpEvent(one, 3), 2),
+    ]
     assert len({round(epsilon(way, 1e-6), 12) for way in ways}) == 1
     assert len({round(rdp(way, 7), 12) for way in ways}) == 1
     assert epsilon(dpa.ComposedDpEvent([]), 1e-6) == 0.0
@@ -126,7 +184,9 @@ def test_groupings_of_the_same_event_cost_the_same() -> None:
 def test_rdp_closed_forms(order: float) -> None:
     assert rdp(DiscreteGaussianDpEvent(3.0), order) == pytest.approx(order / 18)
     assert rdp(dpa.GaussianDpEvent(3.0), order) == pytest.approx(order / 18)
-    assert rdp(dpa.PoissonSampledDpEvent(1.0, dpa.GaussianDpEvent(3.0)), order) == pytest.approx(order / 18)
+    assert rdp(dpa.PoissonSampledDpEvent(1.0, dpa.GaussianDpEvent(3.0)), order) == pytest.approx(
+        order / 18
+    )
 
 
 @pytest.mark.parametrize("order", [2, 4, 9, 64])
@@ -172,11 +232,18 @@ def test_about_fifty_releases_of_epsilon_1_fit_in_epsilon_10() -> None:
 
 def joint(scale: float) -> dpa.DpEvent:
     weights = np.random.default_rng(0).uniform(0.4, 2.5, 120)
-    return dpa.ComposedDpEvent([*[DiscreteGaussianDpEvent(round_sigma_up(20 * scale * w)) for w in weights], sgd(0.02, 2 * scale, 300)])
+    return dpa.ComposedDpEvent(
+        [
+            *[DiscreteGaussianDpEvent(round_sigma_up(20 * scale * w)) for w in weights],
+            sgd(0.02, 2 * scale, 300),
+        ]
+    )
 
 
 @pytest.mark.parametrize(("target", "delta"), [(1.0, 1e-6), (8.0, 1e-8), (0.3, 1e-6)])
-def test_calibration_meets_the_target_from_below_and_wastes_little(target: float, delta: float) -> None:
+def test_calibration_meets_the_target_from_below_and_wastes_little(
+    target: float, delta: float
+) -> None:
     scale, event = calibrate(joint, target, delta)
     assert event == joint(scale)
     assert target * 0.985 <= epsilon(event, delta) <= target
@@ -184,8 +251,14 @@ def test_calibration_meets_the_target_from_below_and_wastes_little(target: float
 
 
 def test_calibration_survives_coarse_rounding_and_a_far_first_guess() -> None:
-    scale, event = calibrate(lambda s: DiscreteGaussianDpEvent(float(math.ceil(1000 * s))), 1.0, 1e-6)
-    assert epsilon(event, 1e-6) <= 1.0 < epsilon(DiscreteGaussianDpEvent(math.ceil(1000 * scale) - 1.0), 1e-6)
+    scale, event = calibrate(
+        lambda s: DiscreteGaussianDpEvent(float(math.ceil(1000 * s))), 1.0, 1e-6
+    )
+    assert (
+        epsilon(event, 1e-6)
+        <= 1.0
+        < epsilon(DiscreteGaussianDpEvent(math.ceil(1000 * scale) - 1.0), 1e-6)
+    )
     with pytest.raises(ValueError, match="no scale found"):
         calibrate(lambda s: dpa.GaussianDpEvent(0.3), 1.0, 1e-6)
 
@@ -200,7 +273,11 @@ def test_rounded_sigmas_group_and_never_fall() -> None:
 
 @pytest.mark.parametrize("delta", [0.0, -1.0, 1.0, 1e-12, float("nan")])
 def test_impossible_deltas_are_refused(delta: float) -> None:
-    for call in (lambda: epsilon(DiscreteGaussianDpEvent(1.0), delta), lambda: rdp_bound(1.0, delta), lambda: calibrate(joint, 1.0, delta)):
+    for call in (
+        lambda: epsilon(DiscreteGaussianDpEvent(1.0), delta),
+        lambda: rdp_bound(1.0, delta),
+        lambda: calibrate(joint, 1.0, delta),
+    ):
         with pytest.raises(ValueError, match="delta"):
             call()
 

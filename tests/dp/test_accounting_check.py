@@ -1,4 +1,7 @@
-"""Our epsilon beside an exact one, dp_accounting's and Opacus': what the table in docs/benchmarks.md says, held."""
+"""Our epsilon beside an exact one, dp_accounting's and Opacus': what the table in
+docs/benchmarks.md says, held.
+"""
+
 from __future__ import annotations
 
 import sys
@@ -19,7 +22,8 @@ CLOSE = 1e-3  # three digits
 def check(case: Case, delta: float, *, prv: bool) -> None:
     row = measure(case, delta, prv=prv)
     assert row["difference"] < CLOSE, row
-    assert row["over_exact"] is None or -1e-9 <= row["over_exact"] < CLOSE  # the grid rounds up, never down
+    # the grid rounds up, never down
+    assert row["over_exact"] is None or -1e-9 <= row["over_exact"] < CLOSE
     assert row["within_prv"]
     assert row["renyi_difference"] < 1e-9
     assert row["ours"] < row["rdp"]  # what the Renyi bound costs within a release
@@ -46,7 +50,9 @@ def test_every_chance_to_join_a_batch_is_asked() -> None:
 def test_the_exact_values_are_those_of_the_closed_form() -> None:
     for sigma, times in ((0.7, 1), (2.0, 12)):
         ours = accounting.gaussian_epsilon(times**0.5 / sigma, 1e-6)
-        assert exact(Case(kind="gaussian", sigma=sigma, times=times), 1e-6) == pytest.approx(ours, rel=1e-9)
+        assert exact(Case(kind="gaussian", sigma=sigma, times=times), 1e-6) == pytest.approx(
+            ours, rel=1e-9
+        )
     assert exact(Case(kind="gaussian", sigma=1.0, times=5, q=0.1), 1e-6) is None
     assert (digits(4.4e-4), digits(1e-3), digits(0.0)) == (3, 3, 16)
 
@@ -54,5 +60,8 @@ def test_the_exact_values_are_those_of_the_closed_form() -> None:
 def test_a_hundredth_less_noise_or_a_few_more_steps_would_be_seen() -> None:
     case = Case(kind="gaussian", sigma=0.8, times=300, q=0.01)
     ours = accounting.epsilon(case.event, 1e-6)
-    for other in (Case(kind="gaussian", sigma=0.79, times=300, q=0.01), Case(kind="gaussian", sigma=0.8, times=310, q=0.01)):
+    for other in (
+        Case(kind="gaussian", sigma=0.79, times=300, q=0.01),
+        Case(kind="gaussian", sigma=0.8, times=310, q=0.01),
+    ):
         assert abs(accounting.epsilon(other.event, 1e-6) / ours - 1) > 5 * CLOSE

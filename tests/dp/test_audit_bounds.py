@@ -1,4 +1,5 @@
 """Lower bounds on epsilon: closed forms, and how often they pass the truth."""
+
 import math
 
 import dp_accounting as dpa
@@ -14,8 +15,12 @@ from pipeline.dp.tradeoff import tradeoff
 DELTA = 1e-6
 
 
-def gaussians(mu: float, runs: int, rng: np.random.Generator, shares: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
-    """Scores of a Gaussian with sensitivity / sigma = mu, the patient joining with chance `shares`."""
+def gaussians(
+    mu: float, runs: int, rng: np.random.Generator, shares: float = 1.0
+) -> tuple[np.ndarray, np.ndarray]:
+    """Scores of a Gaussian with sensitivity / sigma = mu, the patient joining with chance
+    `shares`.
+    """
     joined = rng.random(runs) < shares
     return mu * joined + rng.normal(size=runs), rng.normal(size=runs)
 
@@ -30,11 +35,26 @@ def test_the_trade_off_of_a_gaussian_is_its_closed_form(mu: float) -> None:
     np.testing.assert_allclose(got, wanted, rtol=2e-3)
 
 
-@pytest.mark.parametrize("event", [
-    DiscreteGaussianDpEvent(0.5), DiscreteGaussianDpEvent(4.0), dpa.PoissonSampledDpEvent(0.2, dpa.GaussianDpEvent(0.8)),
-    composed([DiscreteGaussianDpEvent(3.0), dpa.SelfComposedDpEvent(dpa.PoissonSampledDpEvent(0.1, dpa.GaussianDpEvent(1.0)), 5)])])
+@pytest.mark.parametrize(
+    "event",
+    [
+        DiscreteGaussianDpEvent(0.5),
+        DiscreteGaussianDpEvent(4.0),
+        dpa.PoissonSampledDpEvent(0.2, dpa.GaussianDpEvent(0.8)),
+        composed(
+            [
+                DiscreteGaussianDpEvent(3.0),
+                dpa.SelfComposedDpEvent(
+                    dpa.PoissonSampledDpEvent(0.1, dpa.GaussianDpEvent(1.0)), 5
+                ),
+            ]
+        ),
+    ],
+)
 def test_the_trade_off_and_the_accounting_agree(event: dpa.DpEvent) -> None:
-    """At (epsilon, delta) of the accounting, power - e^epsilon alarm is delta at most; at a smaller epsilon some test passes delta."""
+    """At (epsilon, delta) of the accounting, power - e^epsilon alarm is delta at most; at a smaller
+    epsilon some test passes delta.
+    """
     curve, found = tradeoff(event), epsilon(event, DELTA)
     alarms = np.concatenate([[0.0], np.logspace(-12, 0, 400)])
     power = curve.largest_power(alarms)
@@ -56,7 +76,7 @@ def test_the_trade_off_of_a_sampled_gaussian_is_reached_by_its_best_test(q: floa
 
 def test_the_trade_off_of_a_discrete_gaussian_is_reached_at_whole_numbers() -> None:
     sigma, x = 0.7, np.arange(-40, 41)
-    mass = np.exp(-x**2 / (2 * sigma**2))
+    mass = np.exp(-(x**2) / (2 * sigma**2))
     tail = np.cumsum((mass / mass.sum())[::-1])[::-1]  # of noise >= x
     got = tradeoff(DiscreteGaussianDpEvent(sigma)).largest_power(tail[36:46])
     np.testing.assert_allclose(got, tail[35:45], rtol=2e-3)
@@ -71,8 +91,12 @@ def test_limits_are_those_of_clopper_and_pearson(hits: int, runs: int) -> None:
 
 def test_limits_at_the_confidence_of_a_verdict_keep_their_digits() -> None:
     """1 - 1e-6, and closed forms: no hit in n runs leaves 1 - alpha^(1/n)."""
-    assert audit.at_most(0, 1000, 1 - 1e-6) == pytest.approx(-math.expm1(math.log(1e-6) / 1000), rel=1e-6)
-    assert audit.at_least(1000, 1000, 1 - 1e-6) == pytest.approx(math.exp(math.log(1e-6) / 1000), rel=1e-9)
+    assert audit.at_most(0, 1000, 1 - 1e-6) == pytest.approx(
+        -math.expm1(math.log(1e-6) / 1000), rel=1e-6
+    )
+    assert audit.at_least(1000, 1000, 1 - 1e-6) == pytest.approx(
+        math.exp(math.log(1e-6) / 1000), rel=1e-9
+    )
 
 
 def test_a_mechanism_that_tells_all_is_told_by_the_number_of_runs() -> None:
@@ -84,10 +108,14 @@ def test_a_mechanism_that_tells_all_is_told_by_the_number_of_runs() -> None:
 
 def test_the_family_bound_in_closed_form() -> None:
     """Of a Gaussian: epsilon of mu = Phi^-1(power) - Phi^-1(alarms), with each limit at 97.5%."""
-    found = audit.Hits(threshold=0.0, with_her=8000, runs_with=10_000, without=3000, runs_without=10_000)
+    found = audit.Hits(
+        threshold=0.0, with_her=8000, runs_with=10_000, without=3000, runs_without=10_000
+    )
     power, alarms = found.limits(0.95)
     mu = float(special.ndtri(power) - special.ndtri(alarms))
-    assert audit.family_epsilon(found, dpa.GaussianDpEvent(3.0), DELTA, 0.95) == pytest.approx(gaussian_epsilon(mu, DELTA), rel=3e-3)
+    assert audit.family_epsilon(found, dpa.GaussianDpEvent(3.0), DELTA, 0.95) == pytest.approx(
+        gaussian_epsilon(mu, DELTA), rel=3e-3
+    )
 
 
 def test_scores_that_tell_nothing_prove_nothing() -> None:
@@ -97,7 +125,9 @@ def test_scores_that_tell_nothing_prove_nothing() -> None:
     assert audit.free_epsilon(*scores, DELTA, 0.95) < 0.15
 
 
-@pytest.mark.parametrize("scores", [np.zeros(3), np.zeros((4, 4)), np.array([0.0, 1.0, np.nan, 2.0])])
+@pytest.mark.parametrize(
+    "scores", [np.zeros(3), np.zeros((4, 4)), np.array([0.0, 1.0, np.nan, 2.0])]
+)
 def test_unfit_scores_are_refused(scores: np.ndarray) -> None:
     with pytest.raises(ValueError, match="score"):
         audit.free_epsilon(scores, np.zeros(8), DELTA, 0.95)
@@ -125,16 +155,29 @@ def test_bounds_pass_the_truth_in_no_more_than_their_share_of_runs(mu: float, q:
 
 @pytest.mark.long
 @pytest.mark.parametrize(("mu", "q"), CASES)
-def test_bounds_pass_the_truth_in_no_more_than_their_share_of_many_runs(mu: float, q: float) -> None:
+def test_bounds_pass_the_truth_in_no_more_than_their_share_of_many_runs(
+    mu: float, q: float
+) -> None:
     assert max(passed(mu, q, 600).values()) <= stats.binom.ppf(1 - 1e-6, 600, 0.2)
 
 
 def test_the_free_bound_holds_at_the_epsilon_of_a_pure_mechanism() -> None:
-    """Randomised response of epsilon 1, where the bound is tight: it passes 1 in no more than its share of runs, and comes close."""
+    """Randomised response of epsilon 1, where the bound is tight: it passes 1 in no more than its
+    share of runs, and comes close.
+    """
     rng, truth = np.random.default_rng(8), 1.0
     chance = math.exp(truth) / (1 + math.exp(truth))
-    found = np.array([audit.free_epsilon((rng.random(4000) < chance).astype(float), (rng.random(4000) >= chance).astype(float), 0.0, 0.8)
-                      for _ in range(300)])
+    found = np.array(
+        [
+            audit.free_epsilon(
+                (rng.random(4000) < chance).astype(float),
+                (rng.random(4000) >= chance).astype(float),
+                0.0,
+                0.8,
+            )
+            for _ in range(300)
+        ]
+    )
     assert (found > truth).sum() <= stats.binom.ppf(1 - 1e-6, 300, 0.2)
     assert found.mean() > 0.85
 

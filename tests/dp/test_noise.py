@@ -1,4 +1,5 @@
 """The keystream and the samplers: exact probabilities, secrecy of the state."""
+
 import copy
 import math
 import multiprocessing
@@ -22,18 +23,25 @@ def discrete_gaussian_pmf(x: np.ndarray, sigma: float) -> np.ndarray:
 
 
 def fit(draws: np.ndarray, sigma: float) -> float:
-    """p-value of the exact pmf: chi-square over the common integers, the Poisson law for the rare ones.
+    """p-value of the exact pmf: chi-square over the common integers, the Poisson law for the rare
+    ones.
 
-    Two tests, so twice the smaller one (Bonferroni). A chi-square over the rare ones too would be wrong: where one
-    in a hundred runs expects a single draw there, that draw alone would count as a hundred.
+    Two tests, so twice the smaller one (Bonferroni). A chi-square over the rare ones too would be
+    wrong: where one in a hundred runs expects a single draw there, that draw alone would count as a
+    hundred.
     """
     bound = int(np.abs(draws).max()) + int(6 * sigma) + 2
     expected = len(draws) * discrete_gaussian_pmf(np.arange(-bound, bound + 1), sigma)
     observed = np.bincount(draws + bound, minlength=2 * bound + 1)
     common = expected >= 10
     rare_expected, rare_observed = expected[~common].sum(), int(observed[~common].sum())
-    shape = stats.chisquare(observed[common], expected[common] * observed[common].sum() / expected[common].sum()).pvalue
-    rare = min(stats.poisson.sf(rare_observed - 1, rare_expected), stats.poisson.cdf(rare_observed, rare_expected))
+    shape = stats.chisquare(
+        observed[common], expected[common] * observed[common].sum() / expected[common].sum()
+    ).pvalue
+    rare = min(
+        stats.poisson.sf(rare_observed - 1, rare_expected),
+        stats.poisson.cdf(rare_observed, rare_expected),
+    )
     return min(1.0, 2 * float(shape), 4 * float(rare))
 
 
@@ -70,7 +78,9 @@ def test_draws_are_independent_of_their_place_in_the_batch() -> None:
     assert abs(draws.mean()) < 0.1
 
 
-@pytest.mark.parametrize("p", [Fraction(1, 3), Fraction(5, 7), Fraction(1, 2), Fraction(15, 16), Fraction(1, 1000)])
+@pytest.mark.parametrize(
+    "p", [Fraction(1, 3), Fraction(5, 7), Fraction(1, 2), Fraction(15, 16), Fraction(1, 1000)]
+)
 def test_the_exact_coin_settles_ties(p: Fraction) -> None:
     """With words of 4 bits nearly every coin meets a tie, which 64-bit words meet once in 2^64."""
     noise = NoiseStream()
@@ -91,7 +101,11 @@ def test_bernoulli_of_exp(gamma: Fraction) -> None:
 def test_coins(p: float) -> None:
     coins = NoiseStream().bernoulli(p, 100_000)
     assert coins.dtype == bool
-    assert stats.binomtest(int(coins.sum()), 100_000, p).pvalue > SURE if 0 < p < 1 else coins.mean() == p
+    assert (
+        stats.binomtest(int(coins.sum()), 100_000, p).pvalue > SURE
+        if 0 < p < 1
+        else coins.mean() == p
+    )
     assert len(NoiseStream().bernoulli(p, 0)) == 0
 
 
@@ -144,7 +158,11 @@ def test_a_stream_is_never_copied(keep: object) -> None:
 def test_nothing_of_the_state_is_shown() -> None:
     noise = NoiseStream()
     assert repr(noise) == "NoiseStream()"
-    assert not [name for name, value in vars(noise).items() if isinstance(value, bytes | bytearray | int) and name != "_process"]
+    assert not [
+        name
+        for name, value in vars(noise).items()
+        if isinstance(value, bytes | bytearray | int) and name != "_process"
+    ]
 
 
 def test_sigma_rounds_up_only() -> None:

@@ -1,4 +1,7 @@
-"""One-run bounds: exact where there is a closed form or a linear program, and on mechanisms of known privacy wrong no more often than they say."""
+"""One-run bounds: exact where there is a closed form or a linear program, and on mechanisms of
+known privacy wrong no more often than they say.
+"""
+
 from __future__ import annotations
 
 import math
@@ -9,11 +12,21 @@ from scipy import optimize, stats
 
 from pipeline.dp import one_run
 from pipeline.dp.accounting import gaussian_delta
-from pipeline.dp.one_run import Guesses, chance_of, claimed, epsilon_bound, gaussian, guess, mu_bound, refutes
+from pipeline.dp.one_run import (
+    Guesses,
+    chance_of,
+    claimed,
+    epsilon_bound,
+    gaussian,
+    guess,
+    mu_bound,
+    refutes,
+)
 
 RUNS = 300
 SIGNIFICANCE = 0.05
-MOST_WRONG = int(stats.binom.ppf(0.9999, RUNS, SIGNIFICANCE))  # honest bounds pass this once in ten thousand
+# honest bounds pass this once in ten thousand
+MOST_WRONG = int(stats.binom.ppf(0.9999, RUNS, SIGNIFICANCE))
 
 
 def largest_tail(power, guesses: Guesses) -> float:
@@ -26,7 +39,10 @@ def largest_tail(power, guesses: Guesses) -> float:
 
 
 def test_guesses_take_the_ends_and_abstain_between() -> None:
-    scores, included = np.array([3.0, -2.0, 0.5, 0.1, -5.0, 4.0]), np.array([True, False, True, False, True, True])
+    scores, included = (
+        np.array([3.0, -2.0, 0.5, 0.1, -5.0, 4.0]),
+        np.array([True, False, True, False, True, True]),
+    )
     assert guess(scores, included, 4) == Guesses(coins=6, made=4, correct=3)
     assert guess(scores, included, 1) == Guesses(coins=6, made=1, correct=0)
     assert guess(scores, included, 6).correct == 5
@@ -50,51 +66,81 @@ def test_scores_without_a_value_are_refused() -> None:
 
 def test_without_delta_the_chance_is_randomised_response() -> None:
     for epsilon, correct in ((0.0, 7), (1.0, 9), (3.0, 10)):
-        exact = sum(math.comb(10, k) * math.exp(k * epsilon) for k in range(correct, 11)) / (1 + math.exp(epsilon)) ** 10
-        assert chance_of(Guesses(coins=50, made=10, correct=correct), epsilon, 0.0) == pytest.approx(exact, rel=1e-9)
+        exact = (
+            sum(math.comb(10, k) * math.exp(k * epsilon) for k in range(correct, 11))
+            / (1 + math.exp(epsilon)) ** 10
+        )
+        assert chance_of(
+            Guesses(coins=50, made=10, correct=correct), epsilon, 0.0
+        ) == pytest.approx(exact, rel=1e-9)
 
 
 def test_delta_adds_twice_its_share_of_the_worst_mean() -> None:
     p = [math.comb(5, k) / 32 for k in range(6)]
-    worst = max(sum(p[4 - i:4]) / i for i in range(1, 5))
-    assert chance_of(Guesses(coins=20, made=5, correct=4), 0.0, 1e-3) == pytest.approx(p[4] + p[5] + 2 * 20 * 1e-3 * worst, rel=1e-9)
+    worst = max(sum(p[4 - i : 4]) / i for i in range(1, 5))
+    assert chance_of(Guesses(coins=20, made=5, correct=4), 0.0, 1e-3) == pytest.approx(
+        p[4] + p[5] + 2 * 20 * 1e-3 * worst, rel=1e-9
+    )
     assert chance_of(Guesses(coins=20, made=5, correct=0), 0.0, 1e-3) == 1.0
 
 
 def test_one_coin_is_guessed_no_better_than_its_curve_says() -> None:
     one = Guesses(coins=1, made=1, correct=1)
     for epsilon in (0.0, 0.5, 3.0):
-        assert largest_tail(claimed([(epsilon, 0.0)]), one) == pytest.approx(1 / (1 + math.exp(-epsilon)), rel=1e-6)
+        assert largest_tail(claimed([(epsilon, 0.0)]), one) == pytest.approx(
+            1 / (1 + math.exp(-epsilon)), rel=1e-6
+        )
     for mu in (0.3, 2.0):
         assert largest_tail(gaussian(mu), one) == pytest.approx(stats.norm.cdf(mu / 2), rel=1e-6)
 
 
-@pytest.mark.parametrize(("coins", "made", "correct"), [(6, 6, 5), (9, 4, 4), (12, 7, 5), (12, 7, 0), (5, 5, 3)])
+@pytest.mark.parametrize(
+    ("coins", "made", "correct"), [(6, 6, 5), (9, 4, 4), (12, 7, 5), (12, 7, 0), (5, 5, 3)]
+)
 def test_the_recursion_is_the_linear_program(coins, made, correct) -> None:
-    """The largest mass at `correct` and more among all laws that keep every inequality, those above `correct` too."""
+    """The largest mass at `correct` and more among all laws that keep every inequality, those above
+    `correct` too.
+    """
     claims = [(0.2, 0.2), (0.7, 0.05), (1.5, 1e-3)]
     rows, limits = [], []
     numbers = np.arange(made + 1)
     for c in range(1, made + 1):
-        right, wrong = (numbers >= c) * numbers / coins, (numbers >= c - 1) * (made - numbers) / coins
+        right, wrong = (
+            (numbers >= c) * numbers / coins,
+            (numbers >= c - 1) * (made - numbers) / coins,
+        )
         for epsilon, delta in claims:
             rows += [right - math.exp(epsilon) * wrong, right - math.exp(-epsilon) * wrong]
             limits += [delta, 1 - math.exp(-epsilon) * (1 - delta)]
-    solved = optimize.linprog(-(numbers >= correct).astype(float), A_ub=rows, b_ub=limits, A_eq=[np.ones(made + 1)], b_eq=[1.0])
-    assert largest_tail(claimed(claims), Guesses(coins=coins, made=made, correct=correct)) == pytest.approx(-solved.fun, rel=1e-5)
+    solved = optimize.linprog(
+        -(numbers >= correct).astype(float),
+        A_ub=rows,
+        b_ub=limits,
+        A_eq=[np.ones(made + 1)],
+        b_eq=[1.0],
+    )
+    assert largest_tail(
+        claimed(claims), Guesses(coins=coins, made=made, correct=correct)
+    ) == pytest.approx(-solved.fun, rel=1e-5)
 
 
 def test_the_curve_of_many_claims_is_the_gaussian_one() -> None:
     mu = 1.3
     many = claimed([(epsilon, gaussian_delta(epsilon, mu)) for epsilon in np.linspace(0, 12, 400)])
     for detected in (0.001, 0.1, 0.5, 0.9, 0.999):
-        assert gaussian(mu)(detected) * (1 - 2e-3) - 1e-9 <= many(detected) <= gaussian(mu)(detected) * (1 + 1e-9) + 1e-12
+        assert (
+            gaussian(mu)(detected) * (1 - 2e-3) - 1e-9
+            <= many(detected)
+            <= gaussian(mu)(detected) * (1 + 1e-9) + 1e-12
+        )
     few = claimed([(1.0, gaussian_delta(1.0, mu))])
     assert few(0.5) < many(0.5)  # a single pair claims less
 
 
 def test_a_mechanism_that_may_reveal_everybody_is_not_refuted_below_that_chance() -> None:
-    """With chance delta all coins come out: (0, delta)-DP, and the canaries are anything but independent."""
+    """With chance delta all coins come out: (0, delta)-DP, and the canaries are anything but
+    independent.
+    """
     everybody = Guesses(coins=100, made=100, correct=100)
     for delta in (0.01, 0.2):
         assert not refutes(claimed([(0.0, delta)]), everybody, 0.99 * delta)
@@ -115,14 +161,23 @@ def randomised_response(epsilon: float):
     def draw(rng, included):
         truthful = rng.random(len(included)) < 1 / (1 + math.exp(-epsilon))
         return np.where(included == truthful, 1.0, -1.0) + 1e-3 * rng.random(len(included))
+
     return draw
 
 
 @pytest.mark.parametrize("epsilon", [0.5, 2.0])
 @pytest.mark.parametrize("made", [400, 100])
 def test_bounds_of_randomised_response_are_seldom_wrong(epsilon, made) -> None:
-    coverage(randomised_response(epsilon), lambda guesses: chance_of(guesses, epsilon, 0.0) <= SIGNIFICANCE, made=made)
-    coverage(randomised_response(epsilon), lambda guesses: refutes(claimed([(epsilon, 0.0)]), guesses, SIGNIFICANCE), made=made)
+    coverage(
+        randomised_response(epsilon),
+        lambda guesses: chance_of(guesses, epsilon, 0.0) <= SIGNIFICANCE,
+        made=made,
+    )
+    coverage(
+        randomised_response(epsilon),
+        lambda guesses: refutes(claimed([(epsilon, 0.0)]), guesses, SIGNIFICANCE),
+        made=made,
+    )
 
 
 @pytest.mark.parametrize("mu", [0.3, 1.5])
@@ -130,8 +185,13 @@ def test_bounds_of_randomised_response_are_seldom_wrong(epsilon, made) -> None:
 def test_bounds_of_a_gaussian_are_seldom_wrong(mu, made) -> None:
     def draw(rng, included):
         return mu * included + rng.normal(size=len(included))
+
     coverage(draw, lambda guesses: refutes(gaussian(mu), guesses, SIGNIFICANCE), made=made)
-    coverage(draw, lambda guesses: chance_of(guesses, 4 * mu, gaussian_delta(4 * mu, mu)) <= SIGNIFICANCE, made=made)
+    coverage(
+        draw,
+        lambda guesses: chance_of(guesses, 4 * mu, gaussian_delta(4 * mu, mu)) <= SIGNIFICANCE,
+        made=made,
+    )
 
 
 def test_bounds_come_near_what_is_true_and_rise_with_it() -> None:
@@ -140,7 +200,10 @@ def test_bounds_come_near_what_is_true_and_rise_with_it() -> None:
     for epsilon in (1.0, 2.0):
         guesses = guess(randomised_response(epsilon)(rng, included), included, 4000)
         assert 0.8 * epsilon < epsilon_bound(guesses, 0.0, SIGNIFICANCE) < 1.1 * epsilon
-    bounds = [mu_bound(guess(mu * included + rng.normal(size=4000), included, 1000), SIGNIFICANCE) for mu in (0.2, 1.0, 5.0)]
+    bounds = [
+        mu_bound(guess(mu * included + rng.normal(size=4000), included, 1000), SIGNIFICANCE)
+        for mu in (0.2, 1.0, 5.0)
+    ]
     assert 0 < bounds[0] < 0.25 < bounds[1] < 1.1 and bounds[1] < bounds[2]
 
 
@@ -149,12 +212,19 @@ def test_less_noise_than_claimed_is_refuted() -> None:
     included = rng.random(1000) < 0.5
     without = guess(included + 1e-6 * rng.normal(size=1000), included, 500)
     assert refutes(gaussian(0.25), without, 1e-6)
-    assert not refutes(gaussian(0.25), guess(0.25 * included + rng.normal(size=1000), included, 500), 1e-4)
+    assert not refutes(
+        gaussian(0.25), guess(0.25 * included + rng.normal(size=1000), included, 500), 1e-4
+    )
 
 
 def test_nothing_is_bounded_by_bare_chance() -> None:
     half = Guesses(coins=1000, made=1000, correct=500)
-    assert epsilon_bound(half, 1e-6, SIGNIFICANCE) == mu_bound(half, SIGNIFICANCE) == one_run.gaussian_epsilon_bound(half, 1e-6, SIGNIFICANCE) == 0.0
+    assert (
+        epsilon_bound(half, 1e-6, SIGNIFICANCE)
+        == mu_bound(half, SIGNIFICANCE)
+        == one_run.gaussian_epsilon_bound(half, 1e-6, SIGNIFICANCE)
+        == 0.0
+    )
 
 
 def test_a_claim_that_makes_no_sense_is_refused() -> None:

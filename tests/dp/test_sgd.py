@@ -1,4 +1,5 @@
 """DP-SGD: clipped sums against brute force and Opacus, neighbours, batches, noise."""
+
 import math
 import warnings
 
@@ -17,12 +18,20 @@ N_IDS, N_CODES, HIDDEN = 12, 5, 6
 
 
 def mechanism(**changes: float) -> DpSgd:
-    fields = {"steps": 3, "sampling_probability": 0.1, "l2_clip_norm": 1.0, "noise_multiplier": 1.5, "expected_batch_size": 50.0}
+    fields = {
+        "steps": 3,
+        "sampling_probability": 0.1,
+        "l2_clip_norm": 1.0,
+        "noise_multiplier": 1.5,
+        "expected_batch_size": 50.0,
+    }
     return DpSgd(**(fields | changes))  # type: ignore[arg-type]
 
 
 class Pathway(nn.Module):
-    """Like the pathway model: a bag of state, a code table used twice, statics once per patient, a layer called twice."""
+    """Like the pathway model: a bag of state, a code table used twice, statics once per patient, a
+    layer called twice.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -32,8 +41,15 @@ class Pathway(nn.Module):
         self.inner = nn.Linear(HIDDEN, HIDDEN)
         self.head = nn.Linear(HIDDEN, N_CODES, bias=False)
 
-    def losses(self, state: Tensor, codes: Tensor, statics: Tensor, patient: Tensor, target: Tensor) -> Tensor:
-        hidden = self.state(state) + self.codes(codes).sum(1) + self.codes(codes[:, 0]) + self.static(statics)[patient]
+    def losses(
+        self, state: Tensor, codes: Tensor, statics: Tensor, patient: Tensor, target: Tensor
+    ) -> Tensor:
+        hidden = (
+            self.state(state)
+            + self.codes(codes).sum(1)
+            + self.codes(codes[:, 0])
+            + self.static(statics)[patient]
+        )
         hidden = torch.tanh(self.inner(torch.tanh(self.inner(torch.tanh(hidden)))))
         return nn.functional.cross_entropy(self.head(hidden), target, reduction="none")
 
@@ -47,14 +63,25 @@ def events(lengths: list[int], seed: int = 0) -> Events:
     patient = torch.repeat_interleave(torch.arange(len(lengths)), torch.tensor(lengths))
     patient = patient[torch.randperm(len(patient), generator=generator)]
     n = len(patient)
-    return (torch.randint(0, N_IDS, (n, 4), generator=generator), torch.randint(0, N_CODES, (n, 2), generator=generator),
-            torch.randn(len(lengths), 3, generator=generator), patient, torch.randint(0, N_CODES, (n,), generator=generator))
+    return (
+        torch.randint(0, N_IDS, (n, 4), generator=generator),
+        torch.randint(0, N_CODES, (n, 2), generator=generator),
+        torch.randn(len(lengths), 3, generator=generator),
+        patient,
+        torch.randint(0, N_CODES, (n,), generator=generator),
+    )
 
 
 def only(batch: Events, p: int) -> Events:
     state, codes, statics, patient, target = batch
     mine = patient == p
-    return state[mine], codes[mine], statics[p:p + 1], torch.zeros(int(mine.sum()), dtype=torch.int64), target[mine]
+    return (
+        state[mine],
+        codes[mine],
+        statics[p : p + 1],
+        torch.zeros(int(mine.sum()), dtype=torch.int64),
+        target[mine],
+    )
 
 
 def brute_force(model: Pathway, batch: Events, clip: float) -> dict[str, Tensor]:
@@ -88,7 +115,9 @@ def test_ghost_clipping_is_per_patient_clipping(lengths: list[int], clip: float)
     wanted, got = brute_force(model, batch, clip), ghost(model, batch, clip)
     assert got.keys() == wanted.keys()
     for name in wanted:
-        torch.testing.assert_close(got[name], wanted[name], rtol=5e-4, atol=1e-5 * max(1.0, length(wanted)))
+        torch.testing.assert_close(
+            got[name], wanted[name], rtol=5e-4, atol=1e-5 * max(1.0, length(wanted))
+        )
 
 
 def test_the_sum_does_not_depend_on_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -105,7 +134,9 @@ def test_micro_batches_of_whole_patients_sum_to_the_batch() -> None:
     whole = ghost(model, batch, 0.3)
     parts = [ghost(model, only(batch, p), 0.3) for p in range(5)]
     for name in whole:
-        torch.testing.assert_close(sum(part[name] for part in parts), whole[name], rtol=1e-4, atol=1e-6)
+        torch.testing.assert_close(
+            sum(part[name] for part in parts), whole[name], rtol=1e-4, atol=1e-6
+        )
 
 
 @pytest.mark.parametrize("poison", [1.0, 0.0, 1e4, 1e30, float("nan"), float("inf")])
@@ -127,12 +158,23 @@ def test_one_patient_moves_the_sum_by_at_most_the_clip_norm(poison: float) -> No
 @pytest.mark.parametrize("seed", range(8))
 @pytest.mark.parametrize("size", [1e2, 1e4, 1e6])
 def test_rows_that_cancel_never_pass_the_clip_norm(size: float, seed: int) -> None:
-    """Two huge rows of one patient that nearly cancel: float32 must not let through more than the clip norm."""
+    """Two huge rows of one patient that nearly cancel: float32 must not let through more than the
+    clip norm.
+    """
     model = nn.Sequential(nn.Linear(40, 1))
     generator = torch.Generator().manual_seed(seed)
-    x = torch.randn(1, 40, generator=generator).repeat(2, 1) * size + torch.randn(2, 40, generator=generator)
+    x = torch.randn(1, 40, generator=generator).repeat(2, 1) * size + torch.randn(
+        2, 40, generator=generator
+    )
     sign = torch.tensor([1.0, -1.0])
-    assert length(GhostClipper(model, 1.0).clipped_sum(lambda: model(x)[:, 0] * sign, torch.zeros(2, dtype=torch.int64), 1)) <= 1.0 + 1e-5
+    assert (
+        length(
+            GhostClipper(model, 1.0).clipped_sum(
+                lambda: model(x)[:, 0] * sign, torch.zeros(2, dtype=torch.int64), 1
+            )
+        )
+        <= 1.0 + 1e-5
+    )
 
 
 def test_a_row_of_another_patient_changes_nothing_of_mine() -> None:
@@ -147,7 +189,9 @@ def test_a_row_of_another_patient_changes_nothing_of_mine() -> None:
 def test_clipping_is_left_without_a_trace() -> None:
     model, batch = Pathway(), events([3, 4])
     ghost(model, batch, 0.5)
-    assert all(parameter.requires_grad and parameter.grad is None for parameter in model.parameters())
+    assert all(
+        parameter.requires_grad and parameter.grad is None for parameter in model.parameters()
+    )
     assert all(not layer._forward_hooks for layer in model.modules())
 
 
@@ -156,8 +200,11 @@ def test_ghost_and_functional_agree_on_a_critic() -> None:
     model = nn.Sequential(nn.Linear(7, 16), nn.LeakyReLU(0.2), nn.Linear(16, 1))
     rows = torch.randn(20, 7)
     run = mechanism(l2_clip_norm=0.7)
-    functional = run.clipped_sum(lambda weights, row: torch.func.functional_call(model, weights, (row[None],))[0, 0],
-                                 {name: p.detach() for name, p in model.named_parameters()}, rows)
+    functional = run.clipped_sum(
+        lambda weights, row: torch.func.functional_call(model, weights, (row[None],))[0, 0],
+        {name: p.detach() for name, p in model.named_parameters()},
+        rows,
+    )
     booked = run.ghost_clipper(model).clipped_sum(lambda: model(rows)[:, 0], torch.arange(20), 20)
     for name in functional:
         torch.testing.assert_close(booked[name], functional[name], rtol=1e-4, atol=1e-5)
@@ -180,14 +227,21 @@ def test_functional_neighbours(value: float) -> None:
 
 def test_agrees_with_opacus() -> None:
     from opacus import GradSampleModule
+
     torch.manual_seed(5)
-    model = nn.Sequential(nn.Embedding(9, 8), nn.Flatten(), nn.Linear(24, 8), nn.Tanh(), nn.Linear(8, 3))
+    model = nn.Sequential(
+        nn.Embedding(9, 8), nn.Flatten(), nn.Linear(24, 8), nn.Tanh(), nn.Linear(8, 3)
+    )
     ids, target = torch.randint(0, 9, (16, 3)), torch.randint(0, 3, (16,))
 
     def losses(net: nn.Module) -> Tensor:
         return nn.functional.cross_entropy(net(ids), target, reduction="none")
 
-    booked = mechanism(l2_clip_norm=0.4).ghost_clipper(model).clipped_sum(lambda: losses(model), torch.arange(16), 16)
+    booked = (
+        mechanism(l2_clip_norm=0.4)
+        .ghost_clipper(model)
+        .clipped_sum(lambda: losses(model), torch.arange(16), 16)
+    )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         wrapped = GradSampleModule(model, loss_reduction="sum")
@@ -196,12 +250,20 @@ def test_agrees_with_opacus() -> None:
     norms = torch.stack([g.flatten(1).norm(dim=1) for g in samples.values()]).norm(dim=0)
     scale = (0.4 / norms).clamp(max=1.0)
     for name, gradient in samples.items():
-        torch.testing.assert_close(booked[name], torch.einsum("b,b...->...", scale, gradient), rtol=2e-4, atol=4e-6)
+        torch.testing.assert_close(
+            booked[name], torch.einsum("b,b...->...", scale, gradient), rtol=2e-4, atol=4e-6
+        )
 
 
-@pytest.mark.parametrize(("layer", "message"), [(nn.BatchNorm1d(3), "mixes patients"), (nn.LSTM(3, 4), "knows Linear"),
-                                                (nn.EmbeddingBag(4, 2, mode="mean"), "knows Linear"),
-                                                (nn.Embedding(4, 2, max_norm=1.0), "not supported")])
+@pytest.mark.parametrize(
+    ("layer", "message"),
+    [
+        (nn.BatchNorm1d(3), "mixes patients"),
+        (nn.LSTM(3, 4), "knows Linear"),
+        (nn.EmbeddingBag(4, 2, mode="mean"), "knows Linear"),
+        (nn.Embedding(4, 2, max_norm=1.0), "not supported"),
+    ],
+)
 def test_layers_without_an_exact_norm_are_refused(layer: nn.Module, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         GhostClipper(nn.Sequential(nn.Linear(3, 3), layer), 1.0)
@@ -210,24 +272,36 @@ def test_layers_without_an_exact_norm_are_refused(layer: nn.Module, message: str
 def test_a_frozen_layer_is_left_out() -> None:
     model = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 1))
     model[0].requires_grad_(False)
-    got = GhostClipper(model, 1.0).clipped_sum(lambda: model(torch.ones(2, 3))[:, 0], torch.arange(2), 2)
+    got = GhostClipper(model, 1.0).clipped_sum(
+        lambda: model(torch.ones(2, 3))[:, 0], torch.arange(2), 2
+    )
     assert set(got) == {"1.weight", "1.bias"}
 
 
 def test_the_event_is_built_from_the_fields_that_run() -> None:
     run = mechanism()
-    assert run.dp_event == dpa.SelfComposedDpEvent(dpa.PoissonSampledDpEvent(0.1, dpa.GaussianDpEvent(1.5)), 3)
+    assert run.dp_event == dpa.SelfComposedDpEvent(
+        dpa.PoissonSampledDpEvent(0.1, dpa.GaussianDpEvent(1.5)), 3
+    )
 
 
 def test_batches_are_poisson() -> None:
-    """Independent coins: sizes are binomial, so not a constant (shuffled batches) and not correlated between patients."""
+    """Independent coins: sizes are binomial, so not a constant (shuffled batches) and not
+    correlated between patients.
+    """
     run, noise = mechanism(sampling_probability=0.3), NoiseStream()
     drawn = [run.sample(50, noise) for _ in range(4000)]
     sizes = np.array([len(batch) for batch in drawn])
     observed = np.bincount(sizes, minlength=51)
     expected = 4000 * stats.binom.pmf(np.arange(51), 50, 0.3)
     wide = expected > 5
-    assert stats.chisquare(np.append(observed[wide], observed[~wide].sum()), np.append(expected[wide], expected[~wide].sum())).pvalue > 1e-6
+    assert (
+        stats.chisquare(
+            np.append(observed[wide], observed[~wide].sum()),
+            np.append(expected[wide], expected[~wide].sum()),
+        ).pvalue
+        > 1e-6
+    )
     assert all(len(run.sample(0, noise)) == 0 for _ in range(3))
 
 
@@ -256,7 +330,10 @@ def test_noise_is_never_repeated() -> None:
     run = mechanism()
     noise = NoiseStream()
     like = {"w": torch.zeros(64)}
-    first, second = run.noisy_gradient([], like, noise)["w"], run.noisy_gradient([], like, noise)["w"]
+    first, second = (
+        run.noisy_gradient([], like, noise)["w"],
+        run.noisy_gradient([], like, noise)["w"],
+    )
     resumed = run.noisy_gradient([], like, NoiseStream())["w"]
     assert not torch.equal(first, second)
     assert not torch.equal(first, resumed)
@@ -269,7 +346,12 @@ def test_a_step_of_training_moves_the_weights() -> None:
     before = model.losses(*batch).mean().item()
     optimiser = torch.optim.Adam(model.parameters(), lr=0.02)
     for _ in range(20):
-        set_gradients(model, run.noisy_gradient([ghost(model, batch, 1.0)], dict(model.named_parameters()), NoiseStream()))
+        set_gradients(
+            model,
+            run.noisy_gradient(
+                [ghost(model, batch, 1.0)], dict(model.named_parameters()), NoiseStream()
+            ),
+        )
         optimiser.step()
     assert model.losses(*batch).mean().item() < 0.8 * before
 
@@ -280,7 +362,10 @@ def test_micro_batches_drop_nobody() -> None:
     assert list(micro_batches(np.arange(0), 10)) == []
 
 
-@pytest.mark.parametrize("field", ["steps", "sampling_probability", "l2_clip_norm", "noise_multiplier", "expected_batch_size"])
+@pytest.mark.parametrize(
+    "field",
+    ["steps", "sampling_probability", "l2_clip_norm", "noise_multiplier", "expected_batch_size"],
+)
 @pytest.mark.parametrize("value", [0, -1, float("nan")])
 def test_impossible_fields_are_refused(field: str, value: float) -> None:
     with pytest.raises(ValueError, match=field):

@@ -1,4 +1,5 @@
 """The tape against the reserved event."""
+
 from pathlib import Path
 
 import dp_accounting as dpa
@@ -9,7 +10,13 @@ from pipeline.dp.sgd import DpSgd
 from pipeline.dp.tape import Tape
 
 COUNT = DiscreteGaussianDpEvent(8.0)
-SGD = DpSgd(steps=5, sampling_probability=0.1, l2_clip_norm=1.0, noise_multiplier=1.2, expected_batch_size=10.0)
+SGD = DpSgd(
+    steps=5,
+    sampling_probability=0.1,
+    l2_clip_norm=1.0,
+    noise_multiplier=1.2,
+    expected_batch_size=10.0,
+)
 RESERVED = dpa.ComposedDpEvent([COUNT, COUNT, SGD.dp_event])
 
 
@@ -27,8 +34,15 @@ def test_what_ran_as_reserved_matches() -> None:
     run(steps=5, counts=2).check(RESERVED)
 
 
-@pytest.mark.parametrize(("steps", "counts", "told"), [(6, 2, "ran 6 times, reserved 5"), (4, 2, "ran 4 times, reserved 5"),
-                                                       (5, 3, "ran 3 times, reserved 2"), (0, 0, "ran 0 times, reserved 2")])
+@pytest.mark.parametrize(
+    ("steps", "counts", "told"),
+    [
+        (6, 2, "ran 6 times, reserved 5"),
+        (4, 2, "ran 4 times, reserved 5"),
+        (5, 3, "ran 3 times, reserved 2"),
+        (0, 0, "ran 0 times, reserved 2"),
+    ],
+)
 def test_a_difference_is_told(steps: int, counts: int, told: str) -> None:
     tape = run(steps, counts)
     assert not tape.matches(RESERVED)

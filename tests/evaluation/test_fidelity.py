@@ -1,4 +1,5 @@
 """Distances and reports on tables whose closeness is known."""
+
 import math
 from datetime import date
 
@@ -10,9 +11,11 @@ from pipeline.evaluation import comparison, fidelity, report
 from pipeline.evaluation.comparison import Sample
 from pipeline.schema.values import Column
 
-COLUMNS = {"sex": Column(name="sex", kind="categorical", categories=("F", "M"), nullable=True),
-           "age": Column(name="age", kind="continuous", lower=0, upper=110),
-           "seen": Column(name="seen", kind="date", lower=0, upper=20000)}
+COLUMNS = {
+    "sex": Column(name="sex", kind="categorical", categories=("F", "M"), nullable=True),
+    "age": Column(name="age", kind="continuous", lower=0, upper=110),
+    "seen": Column(name="seen", kind="date", lower=0, upper=20000),
+}
 
 
 def table(n: int, seed: int, dependent: bool = True) -> pl.DataFrame:
@@ -20,13 +23,22 @@ def table(n: int, seed: int, dependent: bool = True) -> pl.DataFrame:
     sex = random.integers(0, 2, n)
     age = random.normal(60, 8, n) + (15 * sex if dependent else 0)
     days = random.integers(10_000, 12_000, n)
-    return pl.DataFrame({"patient_id": np.arange(n), "sex": np.where(sex == 0, "F", "M"), "age": age.round(),
-                         "seen": days.astype("datetime64[D]")}).with_columns(sex=pl.when(pl.col("patient_id") % 50 == 0).then(None).otherwise("sex"))
+    return pl.DataFrame(
+        {
+            "patient_id": np.arange(n),
+            "sex": np.where(sex == 0, "F", "M"),
+            "age": age.round(),
+            "seen": days.astype("datetime64[D]"),
+        }
+    ).with_columns(sex=pl.when(pl.col("patient_id") % 50 == 0).then(None).otherwise("sex"))
 
 
 def test_a_fresh_sample_is_near_and_a_broken_dependence_is_seen_in_pairs():
     real = table(8000, 1)
-    near, broken = (fidelity.distances(real, other, COLUMNS) for other in (table(8000, 2), table(8000, 2, dependent=False)))
+    near, broken = (
+        fidelity.distances(real, other, COLUMNS)
+        for other in (table(8000, 2), table(8000, 2, dependent=False))
+    )
     assert near["one_way_tvd"] < 0.04 and near["two_way_tvd"] < 0.09
     assert broken["two_way_tvd"] > near["two_way_tvd"] + 0.15
     assert fidelity.distances(real, real, COLUMNS)["two_way_tvd"] == 0
@@ -34,7 +46,11 @@ def test_a_fresh_sample_is_near_and_a_broken_dependence_is_seen_in_pairs():
 
 def test_missing_is_a_value_of_its_own():
     real = table(1000, 1)
-    emptied = real.with_columns(sex=pl.lit(None, dtype=pl.String), age=pl.lit(None, dtype=pl.Float64), seen=pl.lit(None, dtype=pl.Date))
+    emptied = real.with_columns(
+        sex=pl.lit(None, dtype=pl.String),
+        age=pl.lit(None, dtype=pl.Float64),
+        seen=pl.lit(None, dtype=pl.Date),
+    )
     assert min(fidelity.distances(real, emptied, COLUMNS)["columns"].values()) > 0.9
 
 
@@ -45,7 +61,10 @@ def test_tvd_of_known_shares():
 
 def test_sdmetrics_scores_fall_with_a_broken_dependence():
     real = table(3000, 1)
-    near, broken = (fidelity.sdmetrics_reports(real, other, COLUMNS) for other in (table(3000, 2), table(3000, 2, dependent=False)))
+    near, broken = (
+        fidelity.sdmetrics_reports(real, other, COLUMNS)
+        for other in (table(3000, 2), table(3000, 2, dependent=False))
+    )
     assert near["quality"] > 0.9 > broken["quality: Column Pair Trends"]
     assert near["diagnostic: Data Validity"] > 0.99
 

@@ -15,11 +15,17 @@ def module_name(path: Path) -> str:
     return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
 
 
-MODULES = {module_name(path): path for top in ("pipeline", "audit") for path in sorted(ROOT.glob(f"{top}/**/*.py"))}
+MODULES = {
+    module_name(path): path
+    for top in ("pipeline", "audit")
+    for path in sorted(ROOT.glob(f"{top}/**/*.py"))
+}
 
 
 def room(module: str) -> str:
-    """The room of a module: `audit`, a folder or module of `pipeline/`, or a folder or module of one of the split rooms."""
+    """The room of a module: `audit`, a folder or module of `pipeline/`, or a folder or module of
+    one of the split rooms.
+    """
     parts = module.split(".")
     if parts[0] == "audit":
         return "audit"
@@ -64,7 +70,9 @@ def imports(module: str, *, top_level: bool = False) -> set[str]:
 
 
 def graph(top: str, *, top_level: bool) -> dict[str, set[str]]:
-    return {name: imports(name, top_level=top_level) for name in MODULES if name.split(".")[0] == top}
+    return {
+        name: imports(name, top_level=top_level) for name in MODULES if name.split(".")[0] == top
+    }
 
 
 def circle(edges: dict[str, set[str]]) -> list[str]:

@@ -42,7 +42,13 @@ def test_import_chains_are_short():
 
 
 def test_the_pipeline_never_imports_its_audit():
-    users = {name for name in MODULES if room(name) != "audit" for other in imports(name) if room(other) == "audit"}
+    users = {
+        name
+        for name in MODULES
+        if room(name) != "audit"
+        for other in imports(name)
+        if room(other) == "audit"
+    }
     assert users <= {"pipeline.cli.audit"}
 
 
@@ -62,7 +68,13 @@ def test_dp_is_a_library_of_its_own(module):
 
 
 def test_only_tracking_knows_mlflow_and_no_model_knows_ctgan():
-    users = {library: {name for name, path in MODULES.items() if any(one.split(".")[0] == library for one in imported_names(path))}
-             for library in ("mlflow", "ctgan", "airflow")}
+    users = {
+        library: {
+            name
+            for name, path in MODULES.items()
+            if any(one.split(".")[0] == library for one in imported_names(path))
+        }
+        for library in ("mlflow", "ctgan", "airflow")
+    }
     assert {name.rpartition(".")[0] for name in users["mlflow"]} == {"pipeline.services"}
     assert users["ctgan"] == users["airflow"] == set()

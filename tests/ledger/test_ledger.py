@@ -1,4 +1,7 @@
-"""The ledger, on a file and on PostgreSQL: idempotent, refuses without a trace, changed by entries only."""
+"""The ledger, on a file and on PostgreSQL: idempotent, refuses without a trace, changed by entries
+only.
+"""
+
 from pathlib import Path
 
 import dp_accounting as dpa
@@ -24,19 +27,43 @@ def test_opening_twice_changes_nothing(ledger: Ledger) -> None:
     assert ledger.populations() == [again] == [ledger.population("trial")]
 
 
-@pytest.mark.parametrize("change", [{"epsilon": 4.0}, {"delta": 1e-7}, {"nominal_size": 6000}, {"universe": "others"}, {"kind": "public"}])
-def test_opening_with_another_declaration_is_refused(ledger: Ledger, change: dict[str, object]) -> None:
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"epsilon": 4.0},
+        {"delta": 1e-7},
+        {"nominal_size": 6000},
+        {"universe": "others"},
+        {"kind": "public"},
+    ],
+)
+def test_opening_with_another_declaration_is_refused(
+    ledger: Ledger, change: dict[str, object]
+) -> None:
     head = ledger.head()
     with pytest.raises(ValueError, match="is open with"):
         ledger.open_population("trial", **(OPEN | change))
     assert ledger.head() == head
 
 
-@pytest.mark.parametrize(("change", "message"), [
-    ({"delta": 2e-6}, "at most 1e-06"), ({"nominal_size": 2_000_000, "delta": 1e-7}, "at most 5e-08"), ({"kind": "secret"}, "kind must be"),
-    ({"ceiling_epsilon": 2.0}, "below epsilon"), ({"nominal_size": 0}, "nominal_size"), ({"universe": " "}, "universe"), ({"by": ""}, "needs a name"),
-    ({"epsilon": 0.0}, "epsilon"), ({"delta": 0.0}, "delta"), ({"reason": ""}, "reason")])
-def test_impossible_populations_are_refused(tmp_path: Path, change: dict[str, object], message: str) -> None:
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"delta": 2e-6}, "at most 1e-06"),
+        ({"nominal_size": 2_000_000, "delta": 1e-7}, "at most 5e-08"),
+        ({"kind": "secret"}, "kind must be"),
+        ({"ceiling_epsilon": 2.0}, "below epsilon"),
+        ({"nominal_size": 0}, "nominal_size"),
+        ({"universe": " "}, "universe"),
+        ({"by": ""}, "needs a name"),
+        ({"epsilon": 0.0}, "epsilon"),
+        ({"delta": 0.0}, "delta"),
+        ({"reason": ""}, "reason"),
+    ],
+)
+def test_impossible_populations_are_refused(
+    tmp_path: Path, change: dict[str, object], message: str
+) -> None:
     ledger = Ledger(tmp_path / "ledger.db")
     with pytest.raises(ValueError, match=message):
         ledger.open_population("trial", **(OPEN | change))
@@ -46,23 +73,46 @@ def test_impossible_populations_are_refused(tmp_path: Path, change: dict[str, ob
 def test_a_release_is_charged_once(ledger: Ledger) -> None:
     first = reserve(ledger, "r1")
     balance, head = ledger.balance("trial"), ledger.head()
-    same = dpa.ComposedDpEvent([dpa.SelfComposedDpEvent(STEP, 20), dpa.SelfComposedDpEvent(COUNTS, 2)])  # the same in another order
+    # the same in another order
+    same = dpa.ComposedDpEvent(
+        [dpa.SelfComposedDpEvent(STEP, 20), dpa.SelfComposedDpEvent(COUNTS, 2)]
+    )
     assert reserve(ledger, "r1", same) == first == ledger.reservation("r1")
     assert ledger.balance("trial") == balance
     assert ledger.head() == head
     population = ledger.population("trial")
-    assert balance == Balance(population="trial", order=population.order, spent_rdp=pytest.approx(rdp(RELEASE, population.order)),
-                              limit_rdp=population.limit_rdp, epsilon_total=3.0, delta=1e-6, n_releases=1,
-                              epsilon_spent=pytest.approx(epsilon_of_rdp(population.order, rdp(RELEASE, population.order), 1e-6)),
-                              more_like_last=int((population.limit_rdp - balance.spent_rdp) / balance.spent_rdp))
+    assert balance == Balance(
+        population="trial",
+        order=population.order,
+        spent_rdp=pytest.approx(rdp(RELEASE, population.order)),
+        limit_rdp=population.limit_rdp,
+        epsilon_total=3.0,
+        delta=1e-6,
+        n_releases=1,
+        epsilon_spent=pytest.approx(
+            epsilon_of_rdp(population.order, rdp(RELEASE, population.order), 1e-6)
+        ),
+        more_like_last=int((population.limit_rdp - balance.spent_rdp) / balance.spent_rdp),
+    )
     assert ledger.reservation("r1").epsilon == pytest.approx(accounting.epsilon(RELEASE, 1e-6))
 
 
-@pytest.mark.parametrize(("event", "changes", "message"), [
-    (dpa.ComposedDpEvent([COUNTS, COUNTS, dpa.SelfComposedDpEvent(STEP, 21)]), {}, "another mechanism"),
-    (DiscreteGaussianDpEvent(7.0), {}, "another mechanism"), (RELEASE, {"source_label": "June"}, "reserved for the source 'May'"),
-    (RELEASE, {"population": "second"}, "charge of population trial")])
-def test_an_id_stands_for_one_thing(ledger: Ledger, event: dpa.DpEvent, changes: dict[str, str], message: str) -> None:
+@pytest.mark.parametrize(
+    ("event", "changes", "message"),
+    [
+        (
+            dpa.ComposedDpEvent([COUNTS, COUNTS, dpa.SelfComposedDpEvent(STEP, 21)]),
+            {},
+            "another mechanism",
+        ),
+        (DiscreteGaussianDpEvent(7.0), {}, "another mechanism"),
+        (RELEASE, {"source_label": "June"}, "reserved for the source 'May'"),
+        (RELEASE, {"population": "second"}, "charge of population trial"),
+    ],
+)
+def test_an_id_stands_for_one_thing(
+    ledger: Ledger, event: dpa.DpEvent, changes: dict[str, str], message: str
+) -> None:
     ledger.open_population("second", **OPEN)
     reserve(ledger, "r1")
     head = ledger.head()
@@ -124,7 +174,12 @@ def test_the_filter_ends_at_the_limit_and_a_refusal_leaves_no_trace(ledger: Ledg
     with pytest.raises(BudgetExceeded, match="nothing was charged") as refusal:
         reserve(ledger, "last")
     left = population.limit_rdp - ledger.balance("trial").spent_rdp
-    for told in (f"{rdp(RELEASE, population.order):.4f}", f"{left:.4f} left", "would still fit", "What to do"):
+    for told in (
+        f"{rdp(RELEASE, population.order):.4f}",
+        f"{left:.4f} left",
+        "would still fit",
+        "What to do",
+    ):
         assert told in str(refusal.value)
     assert (ledger.head(), ledger.entries(), ledger.state("last")) == (head, entries, None)
     assert ledger.balance("trial").more_like_last == 0
@@ -175,11 +230,19 @@ def test_the_budget_of_ten_fits_about_fifty_releases_of_one(ledger: Ledger) -> N
     assert 45 <= ledger.quote("usual", event).how_many_fit <= 55
 
 
-@pytest.mark.parametrize(("population", "event", "message"), [
-    ("nobody", RELEASE, "not open.*open: trial"), ("trial", dpa.LaplaceDpEvent(1.0), "does not know"),
-    ("trial", dpa.ComposedDpEvent([]), "empty"), ("trial", dpa.GaussianDpEvent(0.02), "no finite epsilon"),
-    ("trial", dpa.NonPrivateDpEvent(), "does not know")])
-def test_what_cannot_be_charged_is_refused(ledger: Ledger, population: str, event: dpa.DpEvent, message: str) -> None:
+@pytest.mark.parametrize(
+    ("population", "event", "message"),
+    [
+        ("nobody", RELEASE, "not open.*open: trial"),
+        ("trial", dpa.LaplaceDpEvent(1.0), "does not know"),
+        ("trial", dpa.ComposedDpEvent([]), "empty"),
+        ("trial", dpa.GaussianDpEvent(0.02), "no finite epsilon"),
+        ("trial", dpa.NonPrivateDpEvent(), "does not know"),
+    ],
+)
+def test_what_cannot_be_charged_is_refused(
+    ledger: Ledger, population: str, event: dpa.DpEvent, message: str
+) -> None:
     head = ledger.head()
     with pytest.raises(ValueError, match=message):
         reserve(ledger, "r1", event, population=population)
@@ -205,6 +268,8 @@ def test_reading_a_ledger_that_is_not_there_makes_no_file(tmp_path: Path) -> Non
 
 
 def test_a_file_that_is_no_ledger_is_said_clearly(tmp_path: Path) -> None:
-    (tmp_path / "ledger.db").write_bytes(b"something else entirely, long enough to be read as a page" * 100)
+    (tmp_path / "ledger.db").write_bytes(
+        b"something else entirely, long enough to be read as a page" * 100
+    )
     with pytest.raises(ValueError, match="restore it from the backup"):
         Ledger(tmp_path / "ledger.db").open_population("trial", **OPEN)

@@ -1,4 +1,7 @@
-"""Whose budgets add up for one patient: populations overlap unless proved disjoint (privacy_rules.md 16)."""
+"""Whose budgets add up for one patient: populations overlap unless proved disjoint
+(privacy_rules.md 16).
+"""
+
 from pathlib import Path
 
 import pytest
@@ -8,9 +11,20 @@ from pipeline.ledger import Ledger
 from pipeline.ledger.admission import MOST_ABANDONED
 from pipeline.released.privacy_facts import privacy_facts
 
-OPEN = {"universe": "people of England", "nominal_size": 5000, "epsilon": 3.0, "delta": 1e-6, "ceiling_epsilon": 5.0, "kind": "confidential",
-        "reason": "tests", "by": "tester"}
-PROOF = "The one holds people born before 1950 only, the other people born from 1950 on, by the registry's own date of birth."
+OPEN = {
+    "universe": "people of England",
+    "nominal_size": 5000,
+    "epsilon": 3.0,
+    "delta": 1e-6,
+    "ceiling_epsilon": 5.0,
+    "kind": "confidential",
+    "reason": "tests",
+    "by": "tester",
+}
+PROOF = (
+    "The one holds people born before 1950 only, the other people born from 1950 on, by the"
+    " registry's own date of birth."
+)
 
 
 @pytest.fixture
@@ -25,14 +39,20 @@ def overlapping(ledger: Ledger, name: str) -> list[str]:
 
 
 def test_confidential_populations_overlap_whatever_their_universe_is_called(ledger: Ledger) -> None:
-    ledger.open_population("second", **(OPEN | {"universe": "people of England, ages 20 and over", "epsilon": 4.0}))
+    ledger.open_population(
+        "second", **(OPEN | {"universe": "people of England, ages 20 and over", "epsilon": 4.0})
+    )
     assert overlapping(ledger, "first") == overlapping(ledger, "second") == ["first", "second"]
     ledger.reserve("r1", "first", DiscreteGaussianDpEvent(8.0), by="tester", source_label="May")
     told = privacy_facts(ledger, "r1")
-    assert (told["overlapping_populations"], told["epsilon_total_of_overlapping"]) == (["first", "second"], 7.0)
+    assert (told["overlapping_populations"], told["epsilon_total_of_overlapping"]) == (
+        ["first", "second"],
+        7.0,
+    )
     assert told["epsilon_ceiling_of_overlapping"] == 10.0
     assert told["delta_total_of_overlapping"] == pytest.approx(2e-6)
-    assert ledger.balance("second").n_releases == 0  # charges stay apart; only the statement adds up
+    # charges stay apart; only the statement adds up
+    assert ledger.balance("second").n_releases == 0
 
 
 def test_a_proof_takes_one_out_of_the_sum_in_both_directions(ledger: Ledger) -> None:
@@ -45,9 +65,16 @@ def test_a_proof_takes_one_out_of_the_sum_in_both_directions(ledger: Ledger) -> 
         ledger.open_population("second", **OPEN)
 
 
-@pytest.mark.parametrize(("changes", "names", "message"), [({"reason": "disjoint"}, ["first"], "needs a proof"),
-                                                           ({"reason": PROOF}, ["nobody"], "not open")])
-def test_no_proof_no_disjointness(ledger: Ledger, changes: dict[str, str], names: list[str], message: str) -> None:
+@pytest.mark.parametrize(
+    ("changes", "names", "message"),
+    [
+        ({"reason": "disjoint"}, ["first"], "needs a proof"),
+        ({"reason": PROOF}, ["nobody"], "not open"),
+    ],
+)
+def test_no_proof_no_disjointness(
+    ledger: Ledger, changes: dict[str, str], names: list[str], message: str
+) -> None:
     head = ledger.head()
     with pytest.raises(ValueError, match=message):
         ledger.open_population("second", **(OPEN | changes), disjoint_from=names)
@@ -55,21 +82,34 @@ def test_no_proof_no_disjointness(ledger: Ledger, changes: dict[str, str], names
 
 
 def test_public_and_simulated_people_are_of_their_own_universe(ledger: Ledger) -> None:
-    for name, kind, universe in (("a", "public", "census"), ("b", "simulated", "census"), ("c", "public", "others")):
+    for name, kind, universe in (
+        ("a", "public", "census"),
+        ("b", "simulated", "census"),
+        ("c", "public", "others"),
+    ):
         ledger.open_population(name, **(OPEN | {"kind": kind, "universe": universe}))
-    assert [overlapping(ledger, name) for name in ("a", "b", "c", "first")] == [["a", "b"], ["a", "b"], ["c"], ["first"]]
+    assert [overlapping(ledger, name) for name in ("a", "b", "c", "first")] == [
+        ["a", "b"],
+        ["a", "b"],
+        ["c"],
+        ["first"],
+    ]
 
 
 def test_persons_say_no_five_times_at_most(ledger: Ledger) -> None:
     def reserve(name: str, population: str = "first") -> object:
-        return ledger.reserve(name, population, DiscreteGaussianDpEvent(100.0), by="tester", source_label="May")
+        return ledger.reserve(
+            name, population, DiscreteGaussianDpEvent(100.0), by="tester", source_label="May"
+        )
 
     for number in range(MOST_ABANDONED):
         reserve(f"r{number}")
         ledger.abandon(f"r{number}", "refused", "custodian")
         ledger.abandon(f"r{number}", "refused", "custodian")
     head = ledger.head()
-    with pytest.raises(ValueError, match=r"5 releases of population first were refused.*What to do"):
+    with pytest.raises(
+        ValueError, match=r"5 releases of population first were refused.*What to do"
+    ):
         reserve("one-more")
     assert ledger.head() == head
     ledger.open_population("second", **OPEN)

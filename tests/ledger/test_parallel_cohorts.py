@@ -1,4 +1,7 @@
-"""Charges by cohort: a patient is in one for life, so the cohort that was charged most counts (privacy_rules.md 16)."""
+"""Charges by cohort: a patient is in one for life, so the cohort that was charged most counts
+(privacy_rules.md 16).
+"""
+
 from __future__ import annotations
 
 import pytest
@@ -15,7 +18,9 @@ def ledger(where: str) -> Ledger:
     return ledger
 
 
-def test_cohorts_compose_in_parallel_and_everybody_is_charged_where_none_is_named(ledger: Ledger) -> None:
+def test_cohorts_compose_in_parallel_and_everybody_is_charged_where_none_is_named(
+    ledger: Ledger,
+) -> None:
     population = ledger.population("trial")
     cost, fits = rdp(RELEASE, population.order), ledger.quote("trial", RELEASE).how_many_fit
     for number in range(fits):
@@ -28,9 +33,15 @@ def test_cohorts_compose_in_parallel_and_everybody_is_charged_where_none_is_name
         reserve(ledger, "both", cohorts=["late", "early"])
     reserve(ledger, "l0", cohorts=["late"])
     balance = ledger.balance("trial")
-    assert balance.spent_by_cohort == {"early": pytest.approx(fits * cost), "late": pytest.approx(cost)}
+    assert balance.spent_by_cohort == {
+        "early": pytest.approx(fits * cost),
+        "late": pytest.approx(cost),
+    }
     assert balance.spent_rdp == pytest.approx(fits * cost) and balance.more_like_last == fits - 1
-    assert (ledger.quote("trial", RELEASE, ["late"]).how_many_fit, ledger.quote("trial", RELEASE).how_many_fit) == (fits - 1, 0)
+    assert (
+        ledger.quote("trial", RELEASE, ["late"]).how_many_fit,
+        ledger.quote("trial", RELEASE).how_many_fit,
+    ) == (fits - 1, 0)
     assert ledger.pld_epsilon("trial") <= 3.0
 
 
@@ -38,7 +49,10 @@ def test_a_charge_of_everybody_counts_for_each_cohort(ledger: Ledger) -> None:
     cost = rdp(RELEASE, ledger.population("trial").order)
     reserve(ledger, "all")
     reserve(ledger, "l0", cohorts=["late"])
-    assert ledger.balance("trial").spent_by_cohort == {"early": pytest.approx(cost), "late": pytest.approx(2 * cost)}
+    assert ledger.balance("trial").spent_by_cohort == {
+        "early": pytest.approx(cost),
+        "late": pytest.approx(2 * cost),
+    }
 
 
 def test_an_old_or_foreign_register_charges_nothing(ledger: Ledger) -> None:
@@ -54,13 +68,20 @@ def test_an_old_or_foreign_register_charges_nothing(ledger: Ledger) -> None:
 
 def test_cohorts_of_confidential_people_need_a_proof_of_lasting_ids(where: str) -> None:
     with pytest.raises(ValueError, match="same id at every refresh"):
-        Ledger(where).open_population("trial", **(OPEN | {"kind": "confidential"}), cohorts=["a", "b"])
+        Ledger(where).open_population(
+            "trial", **(OPEN | {"kind": "confidential"}), cohorts=["a", "b"]
+        )
 
 
 def test_a_release_id_stands_for_its_cohorts(ledger: Ledger) -> None:
     first = reserve(ledger, "r1", cohorts=["late", "early", "late"])
-    assert first.cohorts == ("early", "late") and reserve(ledger, "r1", cohorts=["early", "late"]) == first
-    with pytest.raises(ReservationConflict, match="charged to the cohorts early, late, asked for everybody"):
+    assert (
+        first.cohorts == ("early", "late")
+        and reserve(ledger, "r1", cohorts=["early", "late"]) == first
+    )
+    with pytest.raises(
+        ReservationConflict, match="charged to the cohorts early, late, asked for everybody"
+    ):
         reserve(ledger, "r1")
 
 

@@ -1,4 +1,7 @@
-"""Several processes, or hosts, on one ledger: never over budget, no charge lost, whole after `kill -9`."""
+"""Several processes, or hosts, on one ledger: never over budget, no charge lost, whole after `kill
+-9`.
+"""
+
 from __future__ import annotations
 
 import multiprocessing
@@ -12,7 +15,9 @@ from audit.storm import QUICK, WHOLE, storm
 from pipeline.ledger import BudgetExceeded, Ledger
 
 
-def _race(where: str, name: str, start: float, queue: multiprocessing.Queue[tuple[str, bool]]) -> None:
+def _race(
+    where: str, name: str, start: float, queue: multiprocessing.Queue[tuple[str, bool]]
+) -> None:
     time.sleep(max(0.0, start - time.time()))
     try:
         reserve(Ledger(where), name)
@@ -51,8 +56,16 @@ def test_the_same_release_from_several_processes_is_charged_once(where: str) -> 
     assert ledger.balance("trial").n_releases == 1
 
 
-@pytest.mark.parametrize("plan", [pytest.param(QUICK, id="8 processes"), pytest.param(WHOLE, id="64 processes", marks=pytest.mark.long)])
-def test_a_storm_with_kill_9_leaves_a_whole_ledger(where: str, tmp_path: Path, plan: object) -> None:
+@pytest.mark.parametrize(
+    "plan",
+    [
+        pytest.param(QUICK, id="8 processes"),
+        pytest.param(WHOLE, id="64 processes", marks=pytest.mark.long),
+    ],
+)
+def test_a_storm_with_kill_9_leaves_a_whole_ledger(
+    where: str, tmp_path: Path, plan: object
+) -> None:
     finding = storm(where, tmp_path, plan)
     assert finding.held, finding.said
     assert finding.figures["killed"] > 0 and finding.figures["charged"] > 10

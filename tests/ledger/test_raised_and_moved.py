@@ -1,4 +1,5 @@
 """Budgets raised by entries, ledgers moved to PostgreSQL, URLs that cannot be used."""
+
 from __future__ import annotations
 
 from pathlib import Path
@@ -39,19 +40,29 @@ def test_a_raised_budget_admits_more_at_the_same_order(ledger: Ledger) -> None:
     raised = raise_to(ledger, 5.0)
     assert (raised.epsilon, raised.opened_epsilon, raised.order) == (5.0, 3.0, before.order)
     assert raised.limit_rdp == pytest.approx(accounting.rdp_limit(before.order, 5.0, 1e-6))
-    assert accounting.epsilon_of_rdp(raised.order, raised.limit_rdp, raised.delta) == pytest.approx(5.0)
+    assert accounting.epsilon_of_rdp(raised.order, raised.limit_rdp, raised.delta) == pytest.approx(
+        5.0
+    )
     head = ledger.head()
     assert raise_to(ledger, 5.0) == raised and ledger.head() == head  # the same again
-    assert n_before + fill(ledger, "b") == int(raised.limit_rdp / accounting.rdp(RELEASE, raised.order))
+    assert n_before + fill(ledger, "b") == int(
+        raised.limit_rdp / accounting.rdp(RELEASE, raised.order)
+    )
     assert ledger.balance("trial").epsilon_spent <= 5.0
     ledger.open_population("trial", **OPEN)  # the declaration is that of the opening, and stays so
     assert ledger.population("trial") == raised
     assert [entry.kind for entry in ledger.entries("trial")][n_before + 1] == "raised"
 
 
-@pytest.mark.parametrize(("epsilon", "reason", "message"), [
-    (5.1, "more", "ceiling of epsilon 5, asked for 5.1"), (3.0, "the same", "only ever raised"), (2.0, "less", "only ever raised"),
-    (4.0, " ", "needs a reason")])
+@pytest.mark.parametrize(
+    ("epsilon", "reason", "message"),
+    [
+        (5.1, "more", "ceiling of epsilon 5, asked for 5.1"),
+        (3.0, "the same", "only ever raised"),
+        (2.0, "less", "only ever raised"),
+        (4.0, " ", "needs a reason"),
+    ],
+)
 def test_what_no_entry_may_do(ledger: Ledger, epsilon: float, reason: str, message: str) -> None:
     head = ledger.head()
     with pytest.raises(ValueError, match=message):
@@ -78,7 +89,9 @@ def test_a_file_moves_to_a_database_entry_by_entry(tmp_path: Path, database: str
         old.move_to(Ledger(tmp_path / "elsewhere.db"), by="custodian")
 
 
-def test_a_move_that_was_cut_off_leaves_nobody_two_ledgers(tmp_path: Path, database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_move_that_was_cut_off_leaves_nobody_two_ledgers(
+    tmp_path: Path, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     old, new = opened(str(tmp_path / "ledger.db")), Ledger(database)
     reserve(old, "r1")
     entries = old.entries()
@@ -120,16 +133,27 @@ def test_where_the_ledger_of_a_home_is(tmp_path: Path, monkeypatch: pytest.Monke
     assert home.ledger == "postgresql://said@host/ledger"
 
 
-@pytest.mark.parametrize(("url", "message"), [("mysql://a@b/c", "not mysql"), ("postgresql://u:secret@127.0.0.1:1/x", "server down"),
-                                              ("://", "cannot be read"), ("postgresql://u@h:PORT/x", "cannot be read"),
-                                              ("postgresql:///x?host=h&password=secret", "PGPASSFILE")])
-def test_a_url_that_leads_nowhere_is_said_clearly_and_without_its_password(url: str, message: str) -> None:
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("mysql://a@b/c", "not mysql"),
+        ("postgresql://u:secret@127.0.0.1:1/x", "server down"),
+        ("://", "cannot be read"),
+        ("postgresql://u@h:PORT/x", "cannot be read"),
+        ("postgresql:///x?host=h&password=secret", "PGPASSFILE"),
+    ],
+)
+def test_a_url_that_leads_nowhere_is_said_clearly_and_without_its_password(
+    url: str, message: str
+) -> None:
     with pytest.raises(ValueError, match=message) as refusal:
         Ledger(url).entries()
     assert "secret" not in str(refusal.value)
 
 
-def test_the_command_moves_the_home_and_every_later_command_uses_the_database(tmp_path: Path, database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_command_moves_the_home_and_every_later_command_uses_the_database(
+    tmp_path: Path, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv(HOME_VARIABLE, str(tmp_path))
     monkeypatch.delenv(LEDGER_VARIABLE, raising=False)
     home = Home.find()

@@ -1,4 +1,7 @@
-"""Legality: a walk inside the masks is always legal and always ends; every kind of breach is named."""
+"""Legality: a walk inside the masks is always legal and always ends; every kind of breach is
+named.
+"""
+
 from __future__ import annotations
 
 import numpy as np
@@ -20,21 +23,55 @@ def declarations(draw: st.DrawFn) -> EventLog:
     kinds = []
     for name in middle:
         relation = draw(st.sampled_from(["inside", "closes", "none", "none"]))
-        kinds.append(EventType(name=name, codes=draw(st.sampled_from([(), ("a",), ("a", "b", "c")])), at_most=draw(st.sampled_from([None, 1, 2])),
-                               **({} if relation == "none" else {relation: draw(st.sampled_from(middle))})))
-    kinds += [EventType(name=name, terminal=True, codes=draw(st.sampled_from([(), ("x", "y")]))) for name in ends]
+        kinds.append(
+            EventType(
+                name=name,
+                codes=draw(st.sampled_from([(), ("a",), ("a", "b", "c")])),
+                at_most=draw(st.sampled_from([None, 1, 2])),
+                **({} if relation == "none" else {relation: draw(st.sampled_from(middle))}),
+            )
+        )
+    kinds += [
+        EventType(name=name, terminal=True, codes=draw(st.sampled_from([(), ("x", "y")])))
+        for name in ends
+    ]
     names = [kind.name for kind in kinds]
     subset = st.lists(st.sampled_from(names), min_size=1, max_size=3, unique=True)
     legal = []
     for kind in kinds:
         if kind.codes and draw(st.booleans()):
             codes = st.lists(st.sampled_from(kind.codes), unique=True).map(tuple)
-            legal.append(LegalCodes(type=kind.name, given="site", allowed=draw(st.dictionaries(st.sampled_from(["breast", "colon", "lung"]), codes))))
-    deadlines = draw(st.lists(st.builds(Deadline, event=st.sampled_from(names), after=subset.map(tuple), days=st.integers(0, 40)), max_size=3))
+            legal.append(
+                LegalCodes(
+                    type=kind.name,
+                    given="site",
+                    allowed=draw(
+                        st.dictionaries(st.sampled_from(["breast", "colon", "lung"]), codes)
+                    ),
+                )
+            )
+    deadlines = draw(
+        st.lists(
+            st.builds(
+                Deadline,
+                event=st.sampled_from(names),
+                after=subset.map(tuple),
+                days=st.integers(0, 40),
+            ),
+            max_size=3,
+        )
+    )
     return toy_log(
-        anchor=draw(st.sampled_from([None, *middle])), max_events=draw(st.integers(2, 9)), first=tuple(draw(st.one_of(st.just([]), subset))),
-        types=freeze({kind.name: kind for kind in kinds}), attributes=freeze({}), legal_codes=tuple(legal), deadlines=tuple(deadlines),
-        lower_day=draw(st.sampled_from([-50, -1, 0])), upper_day=draw(st.sampled_from([0, 1, 5, 400])))
+        anchor=draw(st.sampled_from([None, *middle])),
+        max_events=draw(st.integers(2, 9)),
+        first=tuple(draw(st.one_of(st.just([]), subset))),
+        types=freeze({kind.name: kind for kind in kinds}),
+        attributes=freeze({}),
+        legal_codes=tuple(legal),
+        deadlines=tuple(deadlines),
+        lower_day=draw(st.sampled_from([-50, -1, 0])),
+        upper_day=draw(st.sampled_from([0, 1, 5, 400])),
+    )
 
 
 def random_walk(grammar: Grammar, patients: pl.DataFrame, seed: int) -> pl.DataFrame:
@@ -47,15 +84,33 @@ def random_walk(grammar: Grammar, patients: pl.DataFrame, seed: int) -> pl.DataF
         assert tokens[going].any(1).all(), "a pathway that has not ended must have somewhere to go"
         assert not tokens[~going].any()
         if not going.any():
-            return pl.DataFrame(rows, orient="row", schema={"patient_id": pl.Int64, "seq": pl.Int32, "day": pl.Int32, "type": pl.String,
-                                                            "code": pl.String})
+            return pl.DataFrame(
+                rows,
+                orient="row",
+                schema={
+                    "patient_id": pl.Int64,
+                    "seq": pl.Int32,
+                    "day": pl.Int32,
+                    "type": pl.String,
+                    "code": pl.String,
+                },
+            )
         token = np.array([rng.choice(np.flatnonzero(ok)) if ok.any() else 0 for ok in tokens])
         kind, every = grammar.token_type[token], np.arange(len(token))
         lower, upper = now.lower[every, kind], now.upper[every, kind]
-        extreme = np.where(rng.random(len(token)) < .5, lower, upper)
-        day = np.where(rng.random(len(token)) < .5, extreme, rng.integers(lower, np.maximum(upper, lower) + 1))
+        extreme = np.where(rng.random(len(token)) < 0.5, lower, upper)
+        day = np.where(
+            rng.random(len(token)) < 0.5, extreme, rng.integers(lower, np.maximum(upper, lower) + 1)
+        )
         for i in np.flatnonzero(going):
-            rows.append((int(patients["patient_id"][int(i)]), int(walk.used[i]), int(day[i]), *grammar.tokens[token[i]]))
+            rows.append(
+                (
+                    int(patients["patient_id"][int(i)]),
+                    int(walk.used[i]),
+                    int(day[i]),
+                    *grammar.tokens[token[i]],
+                )
+            )
         ended = walk.done.copy()
         step(grammar, walk, token, day)
         walk.done |= ended
@@ -63,8 +118,22 @@ def random_walk(grammar: Grammar, patients: pl.DataFrame, seed: int) -> pl.DataF
 
 
 END_DUE_BEFORE_THE_ANCHOR = toy_log(
-    anchor="M1", max_events=3, first=(), attributes=freeze({}), legal_codes=(), deadlines=(Deadline(event="END", after=("M0",), days=0),),
-    lower_day=-50, upper_day=0, types=freeze({"M0": EventType(name="M0"), "M1": EventType(name="M1"), "END": EventType(name="END", terminal=True)}))
+    anchor="M1",
+    max_events=3,
+    first=(),
+    attributes=freeze({}),
+    legal_codes=(),
+    deadlines=(Deadline(event="END", after=("M0",), days=0),),
+    lower_day=-50,
+    upper_day=0,
+    types=freeze(
+        {
+            "M0": EventType(name="M0"),
+            "M1": EventType(name="M1"),
+            "END": EventType(name="END", terminal=True),
+        }
+    ),
+)
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -87,44 +156,76 @@ def test_toy_log_is_legal() -> None:
     assert violations(Grammar(toy_schema()), patients, toy_events(patients)).is_empty()
 
 
-LEGAL = [(-10, "REFERRAL", None), (0, "DIAGNOSIS", None), (5, "SURGERY", "biopsy"), (20, "REGIMEN", "A"), (20, "CYCLE", None), (41, "CYCLE", None),
-         (60, "REGIMEN_END", None), (400, "DEATH", None)]
+LEGAL = [
+    (-10, "REFERRAL", None),
+    (0, "DIAGNOSIS", None),
+    (5, "SURGERY", "biopsy"),
+    (20, "REGIMEN", "A"),
+    (20, "CYCLE", None),
+    (41, "CYCLE", None),
+    (60, "REGIMEN_END", None),
+    (400, "DEATH", None),
+]
 
 
 def broken(*changes: tuple[int, tuple | None]) -> list[tuple]:
     """LEGAL with events replaced (or removed by None)."""
     made = list(LEGAL)
     for at, event in sorted(changes, key=lambda change: -change[0]):
-        made[at:at + 1] = [] if event is None else [event]
+        made[at : at + 1] = [] if event is None else [event]
     return made
 
 
-@pytest.mark.parametrize(("rule", "pathway"), [
-    (None, LEGAL),
-    ("unknown_type", broken((2, (5, "MAGIC", None)))),
-    ("unknown_code", broken((2, (5, "SURGERY", "haircut")))),
-    ("unknown_code", broken((4, (20, "CYCLE", "1")))),
-    ("legal_codes", broken((2, (5, "SURGERY", "colectomy")))),
-    ("order", broken((2, (41, "SURGERY", "biopsy")))),
-    ("order", broken((5, (20, "SURGERY", "biopsy")))),
-    ("first", LEGAL[2:]),
-    ("anchor_missing", broken((1, None))),
-    ("anchor_day", broken((1, (1, "DIAGNOSIS", None)))),
-    ("at_most", broken((2, (0, "DIAGNOSIS", None)))),
-    ("inside", broken((3, None))),
-    ("closes", broken((5, (41, "REGIMEN_END", None)))),
-    ("terminal_missing", LEGAL[:-1]),
-    ("after_terminal", [*LEGAL, (401, "SURGERY", "biopsy")]),
-    ("max_events", broken(*[(5, (41, "CYCLE", None))]) [:5] + [(41, "CYCLE", None)] * 9 + LEGAL[-1:]),
-    ("deadline", broken((0, (-150, "REFERRAL", None)))),
-    ("day_bounds", broken((7, (2001, "DEATH", None)))),
-])
+@pytest.mark.parametrize(
+    ("rule", "pathway"),
+    [
+        (None, LEGAL),
+        ("unknown_type", broken((2, (5, "MAGIC", None)))),
+        ("unknown_code", broken((2, (5, "SURGERY", "haircut")))),
+        ("unknown_code", broken((4, (20, "CYCLE", "1")))),
+        ("legal_codes", broken((2, (5, "SURGERY", "colectomy")))),
+        ("order", broken((2, (41, "SURGERY", "biopsy")))),
+        ("order", broken((5, (20, "SURGERY", "biopsy")))),
+        ("first", LEGAL[2:]),
+        ("anchor_missing", broken((1, None))),
+        ("anchor_day", broken((1, (1, "DIAGNOSIS", None)))),
+        ("at_most", broken((2, (0, "DIAGNOSIS", None)))),
+        ("inside", broken((3, None))),
+        ("closes", broken((5, (41, "REGIMEN_END", None)))),
+        ("terminal_missing", LEGAL[:-1]),
+        ("after_terminal", [*LEGAL, (401, "SURGERY", "biopsy")]),
+        (
+            "max_events",
+            broken(*[(5, (41, "CYCLE", None))])[:5] + [(41, "CYCLE", None)] * 9 + LEGAL[-1:],
+        ),
+        ("deadline", broken((0, (-150, "REFERRAL", None)))),
+        ("day_bounds", broken((7, (2001, "DEATH", None)))),
+    ],
+)
 def test_each_breach_is_named(rule: str | None, pathway: list[tuple]) -> None:
     patients = toy_patients(1).with_columns(pl.lit("breast").alias("site"))
-    events = pl.DataFrame([(1, seq, *event, "curative" if event[1] == "REGIMEN" else None, 1.0 if event[1] == "REGIMEN_END" else None)
-                           for seq, event in enumerate(pathway)], orient="row",
-                          schema={"patient_id": pl.Int64, "seq": pl.Int32, "day": pl.Int32, "type": pl.String, "code": pl.String,
-                                  "intent": pl.String, "dose": pl.Float64})
+    events = pl.DataFrame(
+        [
+            (
+                1,
+                seq,
+                *event,
+                "curative" if event[1] == "REGIMEN" else None,
+                1.0 if event[1] == "REGIMEN_END" else None,
+            )
+            for seq, event in enumerate(pathway)
+        ],
+        orient="row",
+        schema={
+            "patient_id": pl.Int64,
+            "seq": pl.Int32,
+            "day": pl.Int32,
+            "type": pl.String,
+            "code": pl.String,
+            "intent": pl.String,
+            "dose": pl.Float64,
+        },
+    )
     found = set(violations(Grammar(toy_schema()), patients, events)["rule"])
     assert (rule in found) if rule else not found, found
 
@@ -132,22 +233,55 @@ def test_each_breach_is_named(rule: str | None, pathway: list[tuple]) -> None:
 def test_attributes_and_missing_patients_are_checked() -> None:
     grammar, patients = Grammar(toy_schema()), toy_patients(50)
     events = toy_events(patients)
-    with_dose = events.with_columns(pl.when(pl.col("type") == "CYCLE").then(1.0).otherwise("dose").alias("dose"))
+    with_dose = events.with_columns(
+        pl.when(pl.col("type") == "CYCLE").then(1.0).otherwise("dose").alias("dose")
+    )
     assert set(violations(grammar, patients, with_dose)["rule"]) == {"attribute"}
     too_much = events.with_columns(pl.col("dose") * 3)
     assert set(violations(grammar, patients, too_much)["rule"]) == {"attribute"}
-    assert set(violations(grammar, patients, events.filter(pl.col("patient_id") != 7))["rule"]) == {"no_events", "anchor_missing"}
-    assert "unknown_patient" in set(violations(grammar, patients.filter(pl.col("patient_id") != 7), events)["rule"])
+    assert set(violations(grammar, patients, events.filter(pl.col("patient_id") != 7))["rule"]) == {
+        "no_events",
+        "anchor_missing",
+    }
+    assert "unknown_patient" in set(
+        violations(grammar, patients.filter(pl.col("patient_id") != 7), events)["rule"]
+    )
 
 
-@pytest.mark.parametrize(("changes", "words"), [
-    ({"deadlines": (Deadline(event="CYCLE", after=("SURGERY",), days=3),)}, "needs an open REGIMEN"),
-    ({"deadlines": (Deadline(event="REFERRAL", after=("SURGERY",), days=0),)}, "stands before it"),
-    ({"max_events": 2}, "too small"),
-    ({"upper_day": -1}, "hold no place"),
-    ({"types": freeze({"END": EventType(name="END", terminal=True), "DIAGNOSIS": EventType(name="DIAGNOSIS")}), "first": (), "deadlines": (),
-      "legal_codes": ()}, "declared last"),
-])
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        (
+            {"deadlines": (Deadline(event="CYCLE", after=("SURGERY",), days=3),)},
+            "needs an open REGIMEN",
+        ),
+        (
+            {"deadlines": (Deadline(event="REFERRAL", after=("SURGERY",), days=0),)},
+            "stands before it",
+        ),
+        ({"max_events": 2}, "too small"),
+        ({"upper_day": -1}, "hold no place"),
+        (
+            {
+                "types": freeze(
+                    {
+                        "END": EventType(name="END", terminal=True),
+                        "DIAGNOSIS": EventType(name="DIAGNOSIS"),
+                    }
+                ),
+                "first": (),
+                "deadlines": (),
+                "legal_codes": (),
+            },
+            "declared last",
+        ),
+    ],
+)
 def test_contradictory_declarations_are_refused(changes: dict, words: str) -> None:
     with pytest.raises(ValueError, match=words):
-        Grammar(schema_of(toy_log(**changes), (column("site", ("breast",)), column("diagnosed", kind="date", lower=0, upper=9))))
+        Grammar(
+            schema_of(
+                toy_log(**changes),
+                (column("site", ("breast",)), column("diagnosed", kind="date", lower=0, upper=9)),
+            )
+        )

@@ -1,4 +1,7 @@
-"""The two models as one artefact: a plan from public numbers, one joint accounting, draws that do not depend on partitions."""
+"""The two models as one artefact: a plan from public numbers, one joint accounting, draws that do
+not depend on partitions.
+"""
+
 from __future__ import annotations
 
 import dataclasses
@@ -23,10 +26,21 @@ from pipeline.models.table.measure.measure import encode_rows
 from pipeline.params import PrivacyParams, TrainParams
 from pipeline.restricted.train import fit_public
 
-TRAIN = TrainParams(shares={"table": 0.4, "pathway": 0.6}, table={"steps": 20, "codes": 50, "max_bins": 6},
-                    pathway={"steps": 6, "width": 8, "calibration_patients": 50, "pass_patients": 50, "pass_steps": 3},
-                    device="cpu", checkpoint_steps=50)
-table_fitting = importlib.import_module("pipeline.models.table.fit.fit")  # the package's own `fit` is the function
+TRAIN = TrainParams(
+    shares={"table": 0.4, "pathway": 0.6},
+    table={"steps": 20, "codes": 50, "max_bins": 6},
+    pathway={
+        "steps": 6,
+        "width": 8,
+        "calibration_patients": 50,
+        "pass_patients": 50,
+        "pass_steps": 3,
+    },
+    device="cpu",
+    checkpoint_steps=50,
+)
+# the package's own `fit` is the function
+table_fitting = importlib.import_module("pipeline.models.table.fit.fit")
 PRIVACY = PrivacyParams(epsilon=1.0, delta=1e-6)
 
 
@@ -38,14 +52,21 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Synthesizer:
     return Synthesizer.load(folder)
 
 
-def test_two_rows_under_one_id_are_one_patient_in_both_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A second row, whatever it says, changes nothing that a mechanism reads: neither table cells nor pathways."""
+def test_two_rows_under_one_id_are_one_patient_in_both_models(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A second row, whatever it says, changes nothing that a mechanism reads: neither table cells
+    nor pathways.
+    """
     patients = toy_patients(40)
     events, read = toy_events(patients), []
 
     def read_log(coding, *frames):
         log = encode_log(coding, *frames)
-        read.append({name: np.asarray(value).tobytes() for name, value in vars(log).items()} | {"n": log.n_patients})
+        read.append(
+            {name: np.asarray(value).tobytes() for name, value in vars(log).items()}
+            | {"n": log.n_patients}
+        )
         return log
 
     def read_table(frame, domains):
@@ -63,13 +84,25 @@ def test_two_rows_under_one_id_are_one_patient_in_both_models(tmp_path: Path, mo
 def test_the_joint_event_keeps_the_target_and_uses_it() -> None:
     made = plan(toy_schema(), PRIVACY, TRAIN)
     assert 0.99 < epsilon(made.dp_event, 1e-6) <= 1.0
-    assert Tape([made.table.dp_event(made.table_scale), made.pathway.dp_event(made.pathway_scale)]).matches(made.dp_event)
+    assert Tape(
+        [made.table.dp_event(made.table_scale), made.pathway.dp_event(made.pathway_scale)]
+    ).matches(made.dp_event)
 
 
 def test_more_share_means_less_noise() -> None:
-    little, much = (plan(toy_schema(), PRIVACY, dataclasses.replace(TRAIN, shares={"table": 1 - s, "pathway": s})) for s in (0.2, 0.8))
-    assert much.pathway.sgd(much.pathway_scale).noise_multiplier < little.pathway.sgd(little.pathway_scale).noise_multiplier
-    assert min(m.sigma for m in much.table.counts(much.table_scale).values()) > min(m.sigma for m in little.table.counts(little.table_scale).values())
+    little, much = (
+        plan(
+            toy_schema(), PRIVACY, dataclasses.replace(TRAIN, shares={"table": 1 - s, "pathway": s})
+        )
+        for s in (0.2, 0.8)
+    )
+    assert (
+        much.pathway.sgd(much.pathway_scale).noise_multiplier
+        < little.pathway.sgd(little.pathway_scale).noise_multiplier
+    )
+    assert min(m.sigma for m in much.table.counts(much.table_scale).values()) > min(
+        m.sigma for m in little.table.counts(little.table_scale).values()
+    )
 
 
 def test_a_plan_survives_json_to_the_last_sigma() -> None:
@@ -88,26 +121,38 @@ def test_a_dataset_without_events_gives_everything_to_the_table() -> None:
 
 def test_delta_is_never_above_the_populations() -> None:
     schema = toy_schema()
-    strict = dataclasses.replace(schema, population=dataclasses.replace(schema.population, delta=1e-8))
+    strict = dataclasses.replace(
+        schema, population=dataclasses.replace(schema.population, delta=1e-8)
+    )
     assert plan(strict, PRIVACY, TRAIN).delta == 1e-8
     assert epsilon(plan(strict, PRIVACY, TRAIN).dp_event, 1e-8) <= 1.0
 
 
-def test_an_extract_does_not_depend_on_partitions(model: Synthesizer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_extract_does_not_depend_on_partitions(
+    model: Synthesizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(synthesizer, "BLOCK", 40)
     wholes = []
     for rows in (7, 100, 1000):
         parts = list(model.sample(100, 5, rows))
         assert all(len(patients) <= rows for patients, _ in parts)
-        assert all(set(events["patient_id"]) == set(patients["patient_id"]) for patients, events in parts)
+        assert all(
+            set(events["patient_id"]) == set(patients["patient_id"]) for patients, events in parts
+        )
         wholes.append((pl.concat([p for p, _ in parts]), pl.concat([e for _, e in parts])))
-    assert wholes[0][0].equals(wholes[1][0]) and wholes[0][1].equals(wholes[1][1]) and wholes[1][1].equals(wholes[2][1])
+    assert (
+        wholes[0][0].equals(wholes[1][0])
+        and wholes[0][1].equals(wholes[1][1])
+        and wholes[1][1].equals(wholes[2][1])
+    )
     assert wholes[0][0]["patient_id"].to_list() == list(range(1, 101))
     assert not next(model.sample(100, 6, 100))[1].equals(wholes[0][1])
 
 
 def test_prompts_hold_and_pathways_stay_legal(model: Synthesizer) -> None:
-    patients, events = next(model.sample(200, 1, 200, where={"site": ["colon", "lung"], "age": (40, 50)}))
+    patients, events = next(
+        model.sample(200, 1, 200, where={"site": ["colon", "lung"], "age": (40, 50)})
+    )
     assert set(patients["site"]) <= {"colon", "lung"} and patients["age"].is_between(40, 50).all()
     assert violations(Grammar(model.schema), patients, events).is_empty()
     assert patients.columns == ["patient_id", *model.schema.patients]
@@ -127,13 +172,18 @@ def test_a_saved_model_needs_nothing_but_its_folder(model: Synthesizer, tmp_path
     loaded = Synthesizer.load(tmp_path / "model")
     assert to_plain(loaded.schema) == to_plain(model.schema)
     assert next(loaded.sample(30, 2, 30))[1].equals(next(model.sample(30, 2, 30))[1])
-    assert not [path for path in (tmp_path / "model").rglob("*") if path.suffix in (".pkl", ".pt", ".tmp")]
+    assert not [
+        path for path in (tmp_path / "model").rglob("*") if path.suffix in (".pkl", ".pt", ".tmp")
+    ]
 
 
 def test_declarations_survive_as_plain_values() -> None:
     schema = toy_schema()
     again = schema_from_plain(json.loads(json.dumps(to_plain(schema))))
-    assert to_plain(again) == to_plain(schema) and again.events.types["CYCLE"] == schema.events.types["CYCLE"]
+    assert (
+        to_plain(again) == to_plain(schema)
+        and again.events.types["CYCLE"] == schema.events.types["CYCLE"]
+    )
     with pytest.raises(ValueError, match="declaration"):
         schema_from_plain({"dataset": "x", "colour": 3})
 
@@ -154,13 +204,31 @@ def test_rows_do_not_change_the_plan(tmp_path: Path) -> None:
 
 
 def test_a_prompt_on_the_start_holds_for_every_patient(model: Synthesizer) -> None:
-    """SURGERY is the one treatment here that lungs never have: all other sites are left, and none of the pathways starts otherwise."""
-    patients, events = (pl.concat(frames) for frames in zip(*model.sample(120, 1, 50, where={"stage": ["1", "2"]}, begins=["SURGERY"]), strict=True))
-    assert patients["patient_id"].to_list() == list(range(1, 121)) and set(patients["stage"]) <= {"1", "2"}
+    """SURGERY is the one treatment here that lungs never have: all other sites are left, and none
+    of the pathways starts otherwise.
+    """
+    patients, events = (
+        pl.concat(frames)
+        for frames in zip(
+            *model.sample(120, 1, 50, where={"stage": ["1", "2"]}, begins=["SURGERY"]), strict=True
+        )
+    )
+    assert patients["patient_id"].to_list() == list(range(1, 121)) and set(patients["stage"]) <= {
+        "1",
+        "2",
+    }
     assert events["patient_id"].unique(maintain_order=True).to_list() == list(range(1, 121))
     assert violations(Grammar(model.schema), patients, events).is_empty()
-    treated = events.filter(pl.col("type").is_in(["SURGERY", "REGIMEN"])).group_by("patient_id").agg(pl.col("type").first())
-    assert len(treated) == 120 and set(treated["type"]) == {"SURGERY"} and "lung" not in set(patients["site"])
+    treated = (
+        events.filter(pl.col("type").is_in(["SURGERY", "REGIMEN"]))
+        .group_by("patient_id")
+        .agg(pl.col("type").first())
+    )
+    assert (
+        len(treated) == 120
+        and set(treated["type"]) == {"SURGERY"}
+        and "lung" not in set(patients["site"])
+    )
     again = next(model.sample(120, 1, 120, where={"stage": ["1", "2"]}, begins=["SURGERY"]))
     assert again[1].equals(events)
 

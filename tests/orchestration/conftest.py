@@ -1,4 +1,5 @@
 """A home of its own for every test: nothing touches the project's state."""
+
 from __future__ import annotations
 
 from pathlib import Path

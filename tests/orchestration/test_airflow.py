@@ -1,7 +1,9 @@
-"""The one Airflow session of the suite: a release whose training and publishing are killed, a skip, a second release, a draw.
+"""The one Airflow session of the suite: a release whose training and publishing are killed, a skip,
+a second release, a draw.
 
 The story is told once, in the fixture `walk`; the tests look at what it left.
 """
+
 from __future__ import annotations
 
 import argparse
@@ -33,12 +35,18 @@ pytestmark = pytest.mark.airflow
 
 POPULATION, PATIENTS = "simulated_pathways", 150
 LONGEST_SECONDS = 400  # of one run; only a hang reaches it
-SMALL = {"table": {"steps": 20}, "pathway": {"steps": 12, "calibration_patients": 200, "width": 8}, "checkpoint_steps": 2}
+SMALL = {
+    "table": {"steps": 20},
+    "pathway": {"steps": 12, "calibration_patients": 200, "width": 8},
+    "checkpoint_steps": 2,
+}
 
 
 @dataclass
 class Walk:
-    """What happened. `tasks[run]`: task to (state, tries); `killed`: stages whose process was killed."""
+    """What happened. `tasks[run]`: task to (state, tries); `killed`: stages whose process was
+    killed.
+    """
 
     home: Home
     tasks: dict[str, dict[str, tuple[str, int]]] = field(default_factory=dict)
@@ -64,11 +72,19 @@ def walk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Walk]:
         setup()
         processes.start(home, processes.airflow_services(home))
         try:
-            family = [child for process in processes.running_services(home).values() for child in [process, *process.children(recursive=True)]]
+            family = [
+                child
+                for process in processes.running_services(home).values()
+                for child in [process, *process.children(recursive=True)]
+            ]
             done = _tell(home, wait_for_airflow(home))
         finally:
             processes.stop(home)
-        done.left_over = [process.name() for process in family if process.is_running() and process.status() != psutil.STATUS_ZOMBIE]
+        done.left_over = [
+            process.name()
+            for process in family
+            if process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+        ]
         yield done
 
 
@@ -104,35 +120,64 @@ def _declare(home: Home, label: str, extract_date: date) -> None:
     out = home.state / "source" / label
     arguments = argparse.ArgumentParser()
     simulator.add_arguments(arguments)
-    simulator.run(arguments.parse_args(["--patients", str(PATIENTS), "--out", str(out), "--extract-date", str(extract_date)]))
-    sources.declare(home, POPULATION, sources.Source(path=str(out), label=label, extract_date=extract_date))
+    simulator.run(
+        arguments.parse_args(
+            ["--patients", str(PATIENTS), "--out", str(out), "--extract-date", str(extract_date)]
+        )
+    )
+    sources.declare(
+        home, POPULATION, sources.Source(path=str(out), label=label, extract_date=extract_date)
+    )
 
 
-def _run(walk: Walk, api: AirflowApi, dag: str, release_id: str, conf: dict[str, Any], meanwhile: Callable[[str], None] = lambda run: None) -> None:
+def _run(
+    walk: Walk,
+    api: AirflowApi,
+    dag: str,
+    release_id: str,
+    conf: dict[str, Any],
+    meanwhile: Callable[[str], None] = lambda run: None,
+) -> None:
     """Triggers and waits for the end, doing `meanwhile` again and again; notes what happened."""
     run = api.trigger(dag, {**conf, "release_id": release_id})
     deadline = time.monotonic() + LONGEST_SECONDS
     while (state := api.run_state(dag, run)) not in ("success", "failed"):
-        assert time.monotonic() < deadline, f"{release_id} hangs: {[(t['task_id'], t['state']) for t in api.tasks(dag, run)]}"
+        assert time.monotonic() < deadline, (
+            f"{release_id} hangs: {[(t['task_id'], t['state']) for t in api.tasks(dag, run)]}"
+        )
         meanwhile(run)
         time.sleep(0.2)
     tasks = api.tasks(dag, run)
     walk.states[release_id] = state
-    walk.tasks[release_id] = {task["task_id"]: (task["state"], task["try_number"]) for task in tasks}
-    walk.entries[release_id] = [(entry.kind, entry.release_id) for entry in Ledger(walk.home.ledger).entries(POPULATION)]
+    walk.tasks[release_id] = {
+        task["task_id"]: (task["state"], task["try_number"]) for task in tasks
+    }
+    walk.entries[release_id] = [
+        (entry.kind, entry.release_id) for entry in Ledger(walk.home.ledger).entries(POPULATION)
+    ]
     for task in tasks:
         for attempt in range(1, task["try_number"] + 1):
-            walk.log += [f"{release_id} {task['task_id']}: {line}" for line in log_lines(walk.home, dag, run, task["task_id"], attempt)]
-    found = api.call("GET", f"/api/v2/dags/{dag}/dagRuns/~/taskInstances/~/xcomEntries?limit=1000")["xcom_entries"]
+            walk.log += [
+                f"{release_id} {task['task_id']}: {line}"
+                for line in log_lines(walk.home, dag, run, task["task_id"], attempt)
+            ]
+    found = api.call("GET", f"/api/v2/dags/{dag}/dagRuns/~/taskInstances/~/xcomEntries?limit=1000")[
+        "xcom_entries"
+    ]
     walk.xcoms = sorted({*walk.xcoms, *(f"{entry['task_id']} {entry['key']}" for entry in found)})
 
 
 def _killer(walk: Walk, home: Home) -> Callable[[str], None]:
-    """Kills training once it has measured counts, and publishing once the tag is there, each at its first attempt."""
+    """Kills training once it has measured counts, and publishing once the tag is there, each at its
+    first attempt.
+    """
     workspace = home.workspace("first-1")
 
     def kill(run: str) -> None:
-        counts = {path.name: path.stat().st_mtime for path in (workspace.restricted.checkpoints / "counts").glob("*.npz")}
+        counts = {
+            path.name: path.stat().st_mtime
+            for path in (workspace.restricted.checkpoints / "counts").glob("*.npz")
+        }
         if "train" not in walk.killed and len(counts) > 3 and _kill_stage(workspace.root, "train"):
             walk.killed.append("train")
             walk.counts_at_kill = counts
@@ -140,6 +185,7 @@ def _killer(walk: Walk, home: Home) -> Callable[[str], None]:
         if "publish" not in walk.killed and begun and _kill_stage(workspace.root, "publish"):
             walk.killed.append("publish")
             walk.visible_at_kill = (home.published / "first-1").exists()
+
     return kill
 
 
@@ -147,7 +193,11 @@ def _kill_stage(folder: Path, stage: str) -> bool:
     for process in psutil.process_iter(["cmdline"]):
         command = process.info["cmdline"] or []
         try:
-            if command[-3:] == ["-m", "pipeline", stage] and "python" in command[0] and process.cwd() == str(folder.resolve()):
+            if (
+                command[-3:] == ["-m", "pipeline", stage]
+                and "python" in command[0]
+                and process.cwd() == str(folder.resolve())
+            ):
                 process.kill()
                 return True
         except (psutil.NoSuchProcess, psutil.AccessDenied):
@@ -156,16 +206,23 @@ def _kill_stage(folder: Path, stage: str) -> bool:
 
 
 def _approver(api: AirflowApi) -> Callable[[str], None]:
-    """A person who approves. An answer within a second of the question can fail the task (environment.md), so it takes two."""
+    """A person who approves. An answer within a second of the question can fail the task
+    (environment.md), so it takes two.
+    """
     asked: list[float] = []
 
     def answer(run: str) -> None:
-        waiting = [task for task in api.tasks("refresh", run) if task["task_id"] == "approval" and task["state"] == "awaiting_input"]
+        waiting = [
+            task
+            for task in api.tasks("refresh", run)
+            if task["task_id"] == "approval" and task["state"] == "awaiting_input"
+        ]
         if waiting and not asked:
             asked.append(time.monotonic())
         if waiting and time.monotonic() - asked[0] > 2:
             api.answer("refresh", run, "approval", "Approve")
             asked[0] += 1e9
+
     return answer
 
 
@@ -187,13 +244,20 @@ def test_a_release_whose_training_and_publishing_were_killed_finishes(walk):
 
 
 def test_it_was_charged_once_and_released_once(walk):
-    assert walk.entries["first-1"] == [("opened", None), ("reserved", "first-1"), ("training", "first-1"), ("released", "first-1")]
+    assert walk.entries["first-1"] == [
+        ("opened", None),
+        ("reserved", "first-1"),
+        ("training", "first-1"),
+        ("released", "first-1"),
+    ]
 
 
 def test_the_retry_of_training_measured_nothing_a_second_time(walk):
     counts = walk.home.workspace("first-1").restricted.checkpoints / "counts"
     assert walk.counts_at_kill
-    assert {name: (counts / name).stat().st_mtime for name in walk.counts_at_kill} == walk.counts_at_kill
+    assert {
+        name: (counts / name).stat().st_mtime for name in walk.counts_at_kill
+    } == walk.counts_at_kill
 
 
 @pytest.mark.parametrize("release_id", ["first-1", "second-1", "drawn-1"])
@@ -212,7 +276,10 @@ def test_an_unchanged_source_is_skipped_uncharged(walk):
 
 def test_the_next_extract_composes_with_the_first(walk):
     assert walk.states["second-1"] == "success", _said(walk)
-    assert walk.entries["second-1"] == [*walk.entries["first-1"], *((kind, "second-1") for kind in ("reserved", "training", "released"))]
+    assert walk.entries["second-1"] == [
+        *walk.entries["first-1"],
+        *((kind, "second-1") for kind in ("reserved", "training", "released")),
+    ]
     balance = Ledger(walk.home.ledger).balance(POPULATION)
     assert balance.n_releases == 2 and 0 < balance.spent_rdp <= balance.limit_rdp
 
@@ -220,32 +287,54 @@ def test_the_next_extract_composes_with_the_first(walk):
 def test_a_person_approved_the_second_and_the_manifest_says_so(walk):
     assert walk.tasks["second-1"]["approval"][0] == "success"
     approval = json.loads(walk.home.workspace("second-1").restricted.approval.read_text())
-    assert approval["approved"] and not approval["self_approved"] and processes.USER in approval["by"]
-    told = {name: json.loads((walk.home.published / name / "manifest.json").read_text())["self_approved"] for name in ("first-1", "second-1")}
+    assert (
+        approval["approved"] and not approval["self_approved"] and processes.USER in approval["by"]
+    )
+    told = {
+        name: json.loads((walk.home.published / name / "manifest.json").read_text())[
+            "self_approved"
+        ]
+        for name in ("first-1", "second-1")
+    }
     assert told == {"first-1": True, "second-1": False}
 
 
 def test_a_draw_is_free(walk):
     assert walk.states["drawn-1"] == "success", _said(walk)
     assert walk.entries["drawn-1"] == walk.entries["second-1"]
-    assert json.loads((walk.home.published / "drawn-1" / "manifest.json").read_text())["drawn_from"] == "first-1"
+    assert (
+        json.loads((walk.home.published / "drawn-1" / "manifest.json").read_text())["drawn_from"]
+        == "first-1"
+    )
 
 
 def test_a_low_budget_is_a_green_task_and_stops_nothing(walk):
     assert walk.tasks["first-1"]["budget_is_low"][0] == "skipped"
-    assert walk.tasks["second-1"]["budget_is_low"][0] == "success" and walk.states["second-1"] == "success"
+    assert (
+        walk.tasks["second-1"]["budget_is_low"][0] == "success"
+        and walk.states["second-1"] == "success"
+    )
     assert walk.tasks["again-1"]["budget_is_low"][0] == "skipped"
     for task in ("reserve", "budget_is_low"):
-        assert any(line.startswith(f"second-1 {task}:") and "LOW BUDGET" in line and POPULATION in line for line in walk.log)
-        assert not any(line.startswith(f"first-1 {task}:") and "LOW BUDGET" in line for line in walk.log)
+        assert any(
+            line.startswith(f"second-1 {task}:") and "LOW BUDGET" in line and POPULATION in line
+            for line in walk.log
+        )
+        assert not any(
+            line.startswith(f"first-1 {task}:") and "LOW BUDGET" in line for line in walk.log
+        )
 
 
 def test_the_budget_report_is_on_disk_and_in_mlflow(walk):
     assert walk.states["report-1"] == "success", _said(walk)
-    figures = json.loads((walk.home.budget_report / "figures.json").read_text())["populations"][POPULATION]
+    figures = json.loads((walk.home.budget_report / "figures.json").read_text())["populations"][
+        POPULATION
+    ]
     assert figures["releases"] == {"reserved": 0, "released": 2, "abandoned": 0}
     client = tracking.client_of(walk.home)
-    [run] = client.search_runs([client.get_experiment_by_name(tracking.BUDGET_EXPERIMENT).experiment_id])
+    [run] = client.search_runs(
+        [client.get_experiment_by_name(tracking.BUDGET_EXPERIMENT).experiment_id]
+    )
     assert run.data.tags["chain_head"] == Ledger(walk.home.ledger).head()
 
 

@@ -1,4 +1,7 @@
-"""Approval: by the run itself for simulated and public data only, by a person otherwise; a refusal is recorded and holds."""
+"""Approval: by the run itself for simulated and public data only, by a person otherwise; a refusal
+is recorded and holds.
+"""
+
 from __future__ import annotations
 
 import json
@@ -23,15 +26,29 @@ PUBLIC = read_schema(project_root() / "datasets" / "adult.yaml")
 
 
 def settings(self_approve: bool = True):
-    return replace(SETTINGS, release=replace(SETTINGS.release, id="adult-1"), approve=params.ApproveParams(self_approve=self_approve))
+    return replace(
+        SETTINGS,
+        release=replace(SETTINGS.release, id="adult-1"),
+        approve=params.ApproveParams(self_approve=self_approve),
+    )
 
 
 def of_kind(kind: str, opened_as: str | None = None):
-    """A declaration of this kind; its population is opened in the ledger, as the same kind unless said otherwise."""
+    """A declaration of this kind; its population is opened in the ledger, as the same kind unless
+    said otherwise.
+    """
     population = PUBLIC.population
     Ledger(Home.find().ledger).open_population(
-        population.name, universe=population.universe, nominal_size=population.nominal_size, epsilon=population.epsilon, delta=population.delta,
-        ceiling_epsilon=population.ceiling_epsilon, kind=opened_as or kind, reason="tests", by="tests")
+        population.name,
+        universe=population.universe,
+        nominal_size=population.nominal_size,
+        epsilon=population.epsilon,
+        delta=population.delta,
+        ceiling_epsilon=population.ceiling_epsilon,
+        kind=opened_as or kind,
+        reason="tests",
+        by="tests",
+    )
     return replace(PUBLIC, population=replace(population, kind=kind))
 
 
@@ -59,7 +76,10 @@ def test_a_confidential_run_never_approves_itself(workspace):
     assert not workspace.restricted.approval.exists()
 
 
-@pytest.mark.parametrize(("declared", "opened_as"), [("public", "confidential"), ("simulated", "public"), ("confidential", "public")])
+@pytest.mark.parametrize(
+    ("declared", "opened_as"),
+    [("public", "confidential"), ("simulated", "public"), ("confidential", "public")],
+)
 def test_where_ledger_and_declaration_differ_no_run_approves_itself(workspace, declared, opened_as):
     with pytest.raises(NotApproved, match="waits for a person"):
         approve.run(workspace, settings(), of_kind(declared, opened_as))
@@ -94,19 +114,28 @@ def test_a_rejection_is_recorded_and_holds_for_every_later_run(workspace, monkey
 
 def test_a_refusal_is_abandoned_in_the_ledger_once(workspace, monkeypatch):
     declared, ledger = of_kind("public"), Ledger(Home.find().ledger)
-    ledger.reserve("adult-1", "adult", DiscreteGaussianDpEvent(100.0), by="tests", source_label="first")
+    ledger.reserve(
+        "adult-1", "adult", DiscreteGaussianDpEvent(100.0), by="tests", source_label="first"
+    )
     monkeypatch.setenv(ANSWER_VARIABLE, "Reject")
     monkeypatch.setenv(ANSWERED_BY_VARIABLE, "custodian")
     for _ in range(2):
         with pytest.raises(NotApproved, match="was refused"):
             approve.run(workspace, settings(), declared)
     last = ledger.entries()[-1]
-    assert (len(ledger.entries()), last.kind, last.by, last.facts) == (3, "abandoned", "custodian", {"reason": "refused"})
+    assert (len(ledger.entries()), last.kind, last.by, last.facts) == (
+        3,
+        "abandoned",
+        "custodian",
+        {"reason": "refused"},
+    )
 
 
 def test_a_release_is_abandoned_at_the_command_line_too(workspace, capsys):
     of_kind("public")
-    Ledger(Home.find().ledger).reserve("adult-1", "adult", DiscreteGaussianDpEvent(100.0), by="tests", source_label="first")
+    Ledger(Home.find().ledger).reserve(
+        "adult-1", "adult", DiscreteGaussianDpEvent(100.0), by="tests", source_label="first"
+    )
     assert main(["ledger", "abandon", "adult-1", "--reason", "the disk broke"]) == 0
     assert Ledger(Home.find().ledger).state("adult-1") == "abandoned"
     assert main(["ledger", "abandon", "adult-2", "--reason", "no such"]) == 2

@@ -1,4 +1,7 @@
-"""`budget-report`: clear words without a ledger, a folder with one, one MLflow run per report with a step per charge."""
+"""`budget-report`: clear words without a ledger, a folder with one, one MLflow run per report with
+a step per charge.
+"""
+
 from __future__ import annotations
 
 import json
@@ -16,32 +19,62 @@ from pipeline.services import tracking
 
 def charged(home: Home, releases: int) -> Ledger:
     ledger = Ledger(home.ledger)
-    ledger.open_population("people", universe="nobody", nominal_size=1000, epsilon=3.0, delta=1e-6, ceiling_epsilon=3.0, kind="simulated",
-                           reason="tests", by="tests")
+    ledger.open_population(
+        "people",
+        universe="nobody",
+        nominal_size=1000,
+        epsilon=3.0,
+        delta=1e-6,
+        ceiling_epsilon=3.0,
+        kind="simulated",
+        reason="tests",
+        by="tests",
+    )
     for number in range(releases):
-        ledger.reserve(f"people-{number}", "people", DiscreteGaussianDpEvent(8.0), by="tests", source_label=str(number))
+        ledger.reserve(
+            f"people-{number}",
+            "people",
+            DiscreteGaussianDpEvent(8.0),
+            by="tests",
+            source_label=str(number),
+        )
     return ledger
 
 
 def test_without_a_ledger_it_says_so_and_writes_nothing(home, capsys):
     assert main(["budget-report", "--mlflow"]) == 0
     assert "There is no ledger yet" in capsys.readouterr().out
-    assert not home.budget_report.exists() and not home.mlflow_database.exists() and not home.ledger_file.exists()
+    assert (
+        not home.budget_report.exists()
+        and not home.mlflow_database.exists()
+        and not home.ledger_file.exists()
+    )
 
 
 def test_it_writes_the_report_where_it_is_told(home, tmp_path, capsys):
     ledger = charged(home, 2)
     assert main(["budget-report"]) == main(["budget-report", "--out", str(tmp_path / "mine")]) == 0
     for folder in (home.budget_report, tmp_path / "mine"):
-        assert sorted(path.name for path in folder.iterdir()) == ["balance.png", "figures.json", "index.html"]
-        assert json.loads((folder / "figures.json").read_text())["populations"]["people"]["share_spent"] == ledger.balance("people").share_spent
+        assert sorted(path.name for path in folder.iterdir()) == [
+            "balance.png",
+            "figures.json",
+            "index.html",
+        ]
+        assert (
+            json.loads((folder / "figures.json").read_text())["populations"]["people"][
+                "share_spent"
+            ]
+            == ledger.balance("people").share_spent
+        )
     assert str(home.budget_report / "index.html") in capsys.readouterr().out
     assert not home.mlflow_database.exists()
 
 
 def test_a_ledger_that_was_put_back_is_not_reported_on(home, capsys):
     ledger = charged(home, 1)
-    files.write_json(home.published / "people-9" / "card.json", {"privacy": {"chain_head": "0" * 64}})
+    files.write_json(
+        home.published / "people-9" / "card.json", {"privacy": {"chain_head": "0" * 64}}
+    )
     assert main(["budget-report"]) == 2
     assert "an old copy was put back" in capsys.readouterr().err and not home.budget_report.exists()
     assert ledger.balance("people").n_releases == 1
@@ -59,17 +92,25 @@ def test_mlflow_gets_one_run_per_report_with_a_step_per_charge(home, monkeypatch
     assert [point.step for point in history] == [0, 1, 2, 3]
     assert history[-1].value == pytest.approx(ledger.balance("people").share_spent)
     assert run.data.metrics["people/releases"] == 3
-    assert {artifact.path for artifact in client.list_artifacts(run.info.run_id)} == {"balance.png", "figures.json", "index.html"}
+    assert {artifact.path for artifact in client.list_artifacts(run.info.run_id)} == {
+        "balance.png",
+        "figures.json",
+        "index.html",
+    }
 
 
 def test_a_report_that_was_cut_off_in_mlflow_is_made_again(home, monkeypatch):
     ledger = charged(home, 1)
     client = tracking.client_of(home)
     with monkeypatch.context() as patch:
-        patch.setattr(type(client), "log_artifacts", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
+        patch.setattr(
+            type(client), "log_artifacts", lambda *_: (_ for _ in ()).throw(OSError("disk full"))
+        )
         assert main(["budget-report", "--mlflow"]) == 1
     assert main(["budget-report", "--mlflow"]) == 0
-    runs = client.search_runs([client.get_experiment_by_name(tracking.BUDGET_EXPERIMENT).experiment_id])
+    runs = client.search_runs(
+        [client.get_experiment_by_name(tracking.BUDGET_EXPERIMENT).experiment_id]
+    )
     assert [run.info.status for run in runs] == ["FINISHED"]
     ledger.reserve("people-1", "people", DiscreteGaussianDpEvent(8.0), by="tests", source_label="1")
     budget.tell(type("Options", (), {"out": None, "mlflow": True})())

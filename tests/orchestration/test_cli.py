@@ -1,4 +1,7 @@
-"""The command line: quick to start, one line where it refuses, no patient's value where something breaks."""
+"""The command line: quick to start, one line where it refuses, no patient's value where something
+breaks.
+"""
+
 from __future__ import annotations
 
 import json
@@ -34,7 +37,9 @@ def _quiet_again():
 def workspace(home, source, monkeypatch) -> Workspace:
     from pipeline.runs.workspace import Request, make
 
-    made = make(home, Request(release_id="adult-1", dataset="adult", source=str(source), label="first"))
+    made = make(
+        home, Request(release_id="adult-1", dataset="adult", source=str(source), label="first")
+    )
     monkeypatch.chdir(made.root)
     return made
 
@@ -43,32 +48,56 @@ def stand_in(monkeypatch: pytest.MonkeyPatch, name: str, run) -> None:
     """The stage `name`, doing something else; the mirror stays away."""
     module = f"stand_in_{name}"
     monkeypatch.setitem(sys.modules, module, SimpleNamespace(run=run))
-    monkeypatch.setattr(stage_command, "STAGES", {**STAGES, name: replace(STAGES[name], module=module)})
+    monkeypatch.setattr(
+        stage_command, "STAGES", {**STAGES, name: replace(STAGES[name], module=module)}
+    )
     monkeypatch.setattr(tracking, "sync", lambda *_: "nowhere")
 
 
 def test_help_loads_nothing_heavy():
-    code = "import sys; from pipeline.cli.parser import parser; parser(whole=False).format_help(); print(*sorted(sys.modules))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=project_root())
+    code = (
+        "import sys; from pipeline.cli.parser import parser; parser(whole=False).format_help();"
+        " print(*sorted(sys.modules))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=project_root()
+    )
     loaded = {name.split(".")[0] for name in done.stdout.split()}
     assert not loaded & {"torch", "polars", "pandas", "numpy", "mlflow", "airflow", "dvc", "ruamel"}
 
 
 def test_it_runs_from_any_folder(tmp_path):
-    done = subprocess.run([sys.executable, "-m", "pipeline", "--help"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-m", "pipeline", "--help"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize(("arguments", "says"), [
-    (["prepare", "--dataset", "nope", "--release-id", "one-1"], "there is no dataset 'nope'"),
-    (["check-source", "--dataset", "nope"], "there is no dataset 'nope'"),
-    (["prepare-draw", "--model-of", "one-1", "--release-id", "two-2"], "there is no release one-1 in the released registry"),
-    (["ingest"], "this folder is no workspace of a run"),
-    (["record", "ingest"], "this folder is no workspace of a run"),
-    (["sources", "set", "adult", "--path", "/nowhere/at-all", "--label", "x"], "there is nothing at /nowhere/at-all"),
-    (["verify", "one-1"], "one-1"),
-])
-def test_a_refusal_is_one_line_and_exit_code_2(home, tmp_path, monkeypatch, capsys, arguments, says):
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["prepare", "--dataset", "nope", "--release-id", "one-1"], "there is no dataset 'nope'"),
+        (["check-source", "--dataset", "nope"], "there is no dataset 'nope'"),
+        (
+            ["prepare-draw", "--model-of", "one-1", "--release-id", "two-2"],
+            "there is no release one-1 in the released registry",
+        ),
+        (["ingest"], "this folder is no workspace of a run"),
+        (["record", "ingest"], "this folder is no workspace of a run"),
+        (
+            ["sources", "set", "adult", "--path", "/nowhere/at-all", "--label", "x"],
+            "there is nothing at /nowhere/at-all",
+        ),
+        (["verify", "one-1"], "one-1"),
+    ],
+)
+def test_a_refusal_is_one_line_and_exit_code_2(
+    home, tmp_path, monkeypatch, capsys, arguments, says
+):
     monkeypatch.chdir(tmp_path)
     assert main(arguments) == 2
     told = capsys.readouterr().err
@@ -81,9 +110,12 @@ def test_an_option_of_the_wrong_form_is_refused_by_the_parser(capsys):
     assert stopped.value.code == 2 and "--rows" in capsys.readouterr().err
 
 
-def test_a_patients_value_in_an_unexpected_error_stays_in_the_restricted_zone(workspace, monkeypatch, capsys):
+def test_a_patients_value_in_an_unexpected_error_stays_in_the_restricted_zone(
+    workspace, monkeypatch, capsys
+):
     def run(*_):
         int("Mrs Example, 12 High Street")
+
     stand_in(monkeypatch, "ingest", run)
     assert main(["ingest"]) == 1
     told = capsys.readouterr()
@@ -99,15 +131,26 @@ def test_a_chained_error_does_not_leak_either(workspace, monkeypatch, capsys):
             int("Mrs Example")
         except ValueError as error:
             raise RuntimeError(f"could not read {error}") from error
+
     stand_in(monkeypatch, "train", run)
     assert main(["train"]) == 1
     assert "Example" not in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("code", ["int(said)", "date.fromisoformat(said)", "raise Panic(said)", "[0].index(said)",
-                                  "try:\n        int(said)\n    except ValueError as error:\n        raise error"])
+@pytest.mark.parametrize(
+    "code",
+    [
+        "int(said)",
+        "date.fromisoformat(said)",
+        "raise Panic(said)",
+        "[0].index(said)",
+        "try:\n        int(said)\n    except ValueError as error:\n        raise error",
+    ],
+)
 def test_only_a_raise_of_ours_shows_its_message(workspace, monkeypatch, capsys, code):
-    """C code has no frame of its own: our frame is the last one, and the message is still not ours."""
+    """C code has no frame of its own: our frame is the last one, and the message is still not
+    ours.
+    """
     ours = str(project_root() / "pipeline" / "restricted" / "ingest.py")
     space = {"date": date, "Panic": type("Panic", (BaseException,), {}), "said": "Mrs Example"}
     exec(compile(f"def run(*_):\n    {code}\n", ours, "exec"), space)
@@ -117,7 +160,12 @@ def test_only_a_raise_of_ours_shows_its_message(workspace, monkeypatch, capsys, 
     assert "Example" not in told.err + told.out and "Traceback" not in told.err
     [report] = (workspace.restricted.root / "errors").iterdir()
     assert "Mrs Example" in report.read_text()
-    exec(compile("def run(*_):\n    raise ValueError(\n        'the source is missing')\n", ours, "exec"), space)
+    exec(
+        compile(
+            "def run(*_):\n    raise ValueError(\n        'the source is missing')\n", ours, "exec"
+        ),
+        space,
+    )
     stand_in(monkeypatch, "ingest", space["run"])
     assert main(["ingest"]) == 2 and "the source is missing" in capsys.readouterr().err
 
@@ -130,6 +178,7 @@ def test_a_panic_outside_a_stage_is_told_by_type_and_place_only(monkeypatch, cap
 
     def run(_):
         raise Panic("Mrs Example")
+
     monkeypatch.setattr(cli, "_lazy", lambda *_: run)
     assert main(["status"]) == 1
     told = capsys.readouterr().err
@@ -141,6 +190,7 @@ def test_a_stages_own_refusal_is_told_in_full_and_kept_for_dvc(workspace, monkey
 
     def run(*_):
         raise BudgetExceeded("it costs 3, 2 are left")
+
     stand_in(monkeypatch, "reserve", run)
     assert main(["reserve"]) == 2
     assert "it costs 3, 2 are left" in capsys.readouterr().err
@@ -148,13 +198,20 @@ def test_a_stages_own_refusal_is_told_in_full_and_kept_for_dvc(workspace, monkey
 
 
 def test_the_task_command_gives_the_refusal_on_through_dvc(workspace, monkeypatch):
-    # A source that holds no file of the dataset: ingest refuses, dvc turns any failure into 255, the task must end with 2.
+    # A source that holds no file of the dataset: ingest refuses, dvc turns any failure into 255,
+    # the task must end with 2.
     from pipeline.runs import workspace as workspaces
 
     settings = workspace.params.read_text()
     empty = workspace.root.parent.parent / "empty"
     empty.mkdir()
-    workspace.params.write_text("\n".join(f"  source: {empty}" if line.startswith("  source:") else line for line in settings.splitlines()) + "\n")
+    workspace.params.write_text(
+        "\n".join(
+            f"  source: {empty}" if line.startswith("  source:") else line
+            for line in settings.splitlines()
+        )
+        + "\n"
+    )
     assert workspaces.run_stage(workspace, "ingest") == 2
     assert "ingest:" in (workspace.restricted.root / "refused").read_text()
     assert not workspace.restricted.data.exists()
@@ -163,7 +220,10 @@ def test_the_task_command_gives_the_refusal_on_through_dvc(workspace, monkeypatc
 def test_every_attempt_is_noted_for_the_auditor(workspace, monkeypatch):
     stand_in(monkeypatch, "ingest", lambda *_: None)
     assert main(["ingest"]) == main(["ingest"]) == 0
-    lines = [json.loads(line) for line in (workspace.restricted.root / "stages.jsonl").read_text().splitlines()]
+    lines = [
+        json.loads(line)
+        for line in (workspace.restricted.root / "stages.jsonl").read_text().splitlines()
+    ]
     assert [(line["stage"], line["status"]) for line in lines] == [("ingest", "FINISHED")] * 2
 
 
@@ -180,20 +240,27 @@ def test_needs_approval_follows_data_and_settings(home, workspace, monkeypatch):
     assert main(["needs-approval"]) == UNCHANGED
     synced = []
     monkeypatch.setattr(tracking, "sync", lambda _, there: synced.append(there.root.name))
-    files.write_text(workspace.params, workspace.params.read_text().replace("self_approve: true", "self_approve: false"))
+    files.write_text(
+        workspace.params,
+        workspace.params.read_text().replace("self_approve: true", "self_approve: false"),
+    )
     assert main(["needs-approval"]) == 0
     assert synced == ["adult-1"]
 
 
 def test_prompts_are_lists_or_ranges():
-    assert conditions(["sex=Female,Male", "age=30..50"]) == {"sex": ["Female", "Male"], "age": ("30", "50")}
+    assert conditions(["sex=Female,Male", "age=30..50"]) == {
+        "sex": ["Female", "Male"],
+        "age": ("30", "50"),
+    }
     with pytest.raises(ValueError, match="COLUMN=VALUE"):
         conditions(["sex"])
 
 
 def test_the_next_quarter_ends_with_its_month():
-    assert [_next_quarter(day) for day in (date(2022, 12, 31), date(2022, 11, 30), date(2023, 3, 31))] == [
-        date(2023, 3, 31), date(2023, 2, 28), date(2023, 6, 30)]
+    assert [
+        _next_quarter(day) for day in (date(2022, 12, 31), date(2022, 11, 30), date(2023, 3, 31))
+    ] == [date(2023, 3, 31), date(2023, 2, 28), date(2023, 6, 30)]
 
 
 def test_an_unknown_stage_has_no_command():
@@ -213,12 +280,15 @@ def test_no_schedule_charges_one_label_twice(home, source, became):
     sources.declare(home, "adult", sources.Source(path=str(source), label="first"))
     asked, ledger = ["check-source", "--dataset", "adult"], Ledger(home.ledger)
     assert main(asked) == 0
-    ledger.reserve("adult-1", "adult", DiscreteGaussianDpEvent(100.0), by="test", source_label="first")
+    ledger.reserve(
+        "adult-1", "adult", DiscreteGaussianDpEvent(100.0), by="test", source_label="first"
+    )
     if became == "released":
         ledger.commit("adult-1")
     if became == "abandoned":
         ledger.abandon("adult-1", "refused", "custodian")
     assert main(asked) == main([*asked, "--release-id", "adult-2"]) == UNCHANGED
-    assert main([*asked, "--release-id", "adult-1"]) == (0 if became == "reserved" else UNCHANGED)  # the same run, cleared in Airflow
+    # the same run, cleared in Airflow
+    assert main([*asked, "--release-id", "adult-1"]) == (0 if became == "reserved" else UNCHANGED)
     sources.declare(home, "adult", sources.Source(path=str(source), label="second"))
     assert main(asked) == 0

@@ -1,4 +1,5 @@
 """The DAGs: their arrows, their form, and that parsing them loads nothing heavy."""
+
 from __future__ import annotations
 
 import json
@@ -13,10 +14,20 @@ from pipeline.params import load
 from pipeline.stages import REFUSED, STAGES
 
 REFRESH = {
-    "check_source": ["prepare"], "prepare": ["ingest"], "ingest": ["validate"], "validate": ["reserve"],
-    "reserve": ["budget_is_low", "train"], "budget_is_low": [],
-    "train": ["sample"], "sample": ["evaluate"], "evaluate": ["approve", "needs_approval"], "needs_approval": ["approval"],
-    "approval": ["answered"], "answered": ["approve"], "approve": ["publish"], "publish": [],
+    "check_source": ["prepare"],
+    "prepare": ["ingest"],
+    "ingest": ["validate"],
+    "validate": ["reserve"],
+    "reserve": ["budget_is_low", "train"],
+    "budget_is_low": [],
+    "train": ["sample"],
+    "sample": ["evaluate"],
+    "evaluate": ["approve", "needs_approval"],
+    "needs_approval": ["approval"],
+    "approval": ["answered"],
+    "answered": ["approve"],
+    "approve": ["publish"],
+    "publish": [],
 }
 DRAW = {"prepare": ["sample"], "sample": ["gate"], "gate": ["publish"], "publish": []}
 
@@ -49,8 +60,19 @@ print(json.dumps({"seconds": seconds, "new": sorted(new), "refresh": told(dags.r
 
 @pytest.fixture(scope="module")
 def parsed(tmp_path_factory: pytest.TempPathFactory) -> dict:
-    environment = {**os.environ, "AIRFLOW_HOME": str(tmp_path_factory.mktemp("airflow")), "AIRFLOW__CORE__LOAD_EXAMPLES": "False"}
-    done = subprocess.run([sys.executable, "-c", PARSE], cwd=project_root(), env=environment, capture_output=True, text=True, check=False)
+    environment = {
+        **os.environ,
+        "AIRFLOW_HOME": str(tmp_path_factory.mktemp("airflow")),
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", PARSE],
+        cwd=project_root(),
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr[-2000:]
     return json.loads(done.stdout.splitlines()[-1])
 
@@ -62,15 +84,37 @@ def test_the_arrows_are_the_expected_ones(parsed):
 
 
 def test_the_budget_report_is_weekly_and_does_what_the_command_line_does(parsed):
-    assert parsed["schedule"] == load(project_root() / "params.yaml").schedule.budget_report == "0 6 * * 1"
-    assert parsed["budget_report"]["commands"] == {"budget_report": "python -m pipeline budget-report --mlflow"}
-    assert parsed["budget_report"]["first"] == ["None", "0:00:00"] and parsed["budget_report"]["catchup"] is False
-    assert parsed["refresh"]["commands"]["budget_is_low"] == "python -m pipeline budget-is-low || exit 99"
+    assert (
+        parsed["schedule"]
+        == load(project_root() / "params.yaml").schedule.budget_report
+        == "0 6 * * 1"
+    )
+    assert parsed["budget_report"]["commands"] == {
+        "budget_report": "python -m pipeline budget-report --mlflow"
+    }
+    assert (
+        parsed["budget_report"]["first"] == ["None", "0:00:00"]
+        and parsed["budget_report"]["catchup"] is False
+    )
+    assert (
+        parsed["refresh"]["commands"]["budget_is_low"]
+        == "python -m pipeline budget-is-low || exit 99"
+    )
 
 
 def test_parsing_loads_nothing_heavy(parsed):
     loaded = {name.split(".")[0] for name in parsed["new"]}
-    assert not loaded & {"torch", "pandas", "polars", "numpy", "mlflow", "dvc", "great_expectations", "dp_accounting", "scipy"}
+    assert not loaded & {
+        "torch",
+        "pandas",
+        "polars",
+        "numpy",
+        "mlflow",
+        "dvc",
+        "great_expectations",
+        "dp_accounting",
+        "scipy",
+    }
     assert len(parsed["new"]) < 200
 
 
@@ -82,7 +126,9 @@ def test_every_stage_is_one_task_that_runs_it_by_dvc_without_run_cache(parsed):
 
 
 def test_nothing_of_a_command_goes_through_xcom(parsed):
-    assert parsed["refresh"]["xcom"] == parsed["draw"]["xcom"] == parsed["budget_report"]["xcom"] == []
+    assert (
+        parsed["refresh"]["xcom"] == parsed["draw"]["xcom"] == parsed["budget_report"]["xcom"] == []
+    )
 
 
 def test_what_a_person_types_never_becomes_shell_text(parsed):
@@ -97,7 +143,9 @@ def test_one_refresh_at_a_time_and_no_catch_up(parsed):
 
 def test_the_form_checks_what_it_is_given(parsed):
     form = {name: entry["schema"] for name, entry in parsed["refresh"]["form"].items()}
-    assert form["dataset"]["enum"] == sorted(path.stem for path in (project_root() / "datasets").glob("*.yaml"))
+    assert form["dataset"]["enum"] == sorted(
+        path.stem for path in (project_root() / "datasets").glob("*.yaml")
+    )
     assert form["epsilon"]["exclusiveMinimum"] == 0 and form["rows"]["minimum"] == 1
     assert form["release_id"]["pattern"].startswith("^[a-z0-9]")
     assert set(form) == {"dataset", "source", "epsilon", "rows", "cohorts", "release_id"}
@@ -109,10 +157,12 @@ def test_a_refusal_is_not_tried_again_and_a_crash_is(parsed):
 
 
 def test_a_rejection_still_reaches_the_stage_that_records_it(parsed):
-    # A rejection skips `answered`; approve must run then, and must not where everything was skipped.
+    # A rejection skips `answered`; approve must run then, and must not where everything was
+    # skipped.
     assert parsed["refresh"]["rules"]["approve"] == "none_failed_min_one_success"
 
 
 def test_a_fresh_airflow_makes_up_for_no_missed_time(parsed):
-    # With a start date, or with Airflow's usual grace, starting Airflow on a Tuesday would charge Monday's run.
+    # With a start date, or with Airflow's usual grace, starting Airflow on a Tuesday would charge
+    # Monday's run.
     assert parsed["refresh"]["first"] == ["None", "0:00:00"]

@@ -1,4 +1,5 @@
 """What `make` says where something is in the way: one clear line, nothing removed."""
+
 from __future__ import annotations
 
 import os
@@ -17,13 +18,28 @@ from pipeline.services import processes
 
 
 def make(*targets: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(["make", "--no-print-directory", *targets], cwd=project_root(), env={**os.environ, **environment},
-                          capture_output=True, text=True, check=False)
+    return subprocess.run(
+        ["make", "--no-print-directory", *targets],
+        cwd=project_root(),
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
 
 
 def open_population(home: Home, kind: str) -> None:
-    Ledger(home.ledger).open_population("somebody", universe="people", nominal_size=1000, epsilon=3.0, delta=1e-6, ceiling_epsilon=3.0,
-                                        kind=kind, reason="a test", by="test")
+    Ledger(home.ledger).open_population(
+        "somebody",
+        universe="people",
+        nominal_size=1000,
+        epsilon=3.0,
+        delta=1e-6,
+        ceiling_epsilon=3.0,
+        kind=kind,
+        reason="a test",
+        by="test",
+    )
 
 
 def test_clean_refuses_where_the_ledger_holds_confidential_people(home):
@@ -53,9 +69,19 @@ def test_a_wrong_python_is_one_line(tmp_path):
     fake = tmp_path / "python3.12"
     fake.write_text("#!/bin/sh\necho 3.12\n")
     fake.chmod(0o755)
-    done = subprocess.run(["sh", "scripts/setup.sh"], cwd=copy, env={**os.environ, "PYTHON": str(fake)}, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        ["sh", "scripts/setup.sh"],
+        cwd=copy,
+        env={**os.environ, "PYTHON": str(fake)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 2
-    assert done.stderr.startswith("Set-up stopped: Python 3.11 is needed") and len(done.stderr.splitlines()) == 1
+    assert (
+        done.stderr.startswith("Set-up stopped: Python 3.11 is needed")
+        and len(done.stderr.splitlines()) == 1
+    )
 
 
 def test_no_network_is_one_line(tmp_path):
@@ -63,9 +89,24 @@ def test_no_network_is_one_line(tmp_path):
     (copy / "scripts").mkdir(parents=True)
     shutil.copy(project_root() / "scripts" / "setup.sh", copy / "scripts")
     (copy / "requirements.lock").write_text("a-package-that-nobody-has-cached==1.0\n")
-    environment = {**os.environ, "UV_INDEX_URL": "http://127.0.0.1:9/simple", "UV_DEFAULT_INDEX": "http://127.0.0.1:9/simple", "UV_HTTP_TIMEOUT": "2",
-                   "UV_HTTP_RETRIES": "0", "UV_NO_CONFIG": "1", "UV_EXTRA_INDEX_URL": "", "PIP_FIND_LINKS": ""}
-    done = subprocess.run(["sh", "scripts/setup.sh"], cwd=copy, env=environment, capture_output=True, text=True, check=False)
+    environment = {
+        **os.environ,
+        "UV_INDEX_URL": "http://127.0.0.1:9/simple",
+        "UV_DEFAULT_INDEX": "http://127.0.0.1:9/simple",
+        "UV_HTTP_TIMEOUT": "2",
+        "UV_HTTP_RETRIES": "0",
+        "UV_NO_CONFIG": "1",
+        "UV_EXTRA_INDEX_URL": "",
+        "PIP_FIND_LINKS": "",
+    }
+    done = subprocess.run(
+        ["sh", "scripts/setup.sh"],
+        cwd=copy,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 2
     assert "Set-up stopped: no network" in done.stderr.splitlines()[-1]
     assert not (copy / ".venv" / "installed-from.lock").exists()
@@ -77,7 +118,13 @@ def test_a_port_in_use_is_named_and_nothing_is_started(home, monkeypatch):
         taken.listen()
         port = taken.getsockname()[1]
         monkeypatch.setenv(processes.AIRFLOW_PORT_VARIABLE, str(port))
-        with pytest.raises(ValueError, match=f"port {port} for airflow-api-server is used by another program; choose another with AIRFLOW_PORT"):
+        with pytest.raises(
+            ValueError,
+            match=(
+                f"port {port} for airflow-api-server is used by another program; choose another"
+                " with AIRFLOW_PORT"
+            ),
+        ):
             processes.start(home, processes.airflow_services(home))
     assert processes.running_services(home) == {}
 
@@ -87,7 +134,9 @@ def test_a_full_disk_is_said_before_anything_is_made(home, monkeypatch):
 
     from pipeline.cli import services as command
 
-    monkeypatch.setattr(command.shutil, "disk_usage", lambda _: namedtuple("usage", "free")(10_000_000))
+    monkeypatch.setattr(
+        command.shutil, "disk_usage", lambda _: namedtuple("usage", "free")(10_000_000)
+    )
     with pytest.raises(ValueError, match=r"the disk is nearly full: 0.0 GB free"):
         command.setup()
     assert not home.released_registry.exists()
@@ -96,22 +145,30 @@ def test_a_full_disk_is_said_before_anything_is_made(home, monkeypatch):
 def test_a_process_id_that_somebody_else_got_is_not_ours(home):
     from pipeline import files
 
-    files.write_json(home.state / "processes.json", {"airflow-scheduler": {"pid": os.getpid(), "created": 1.0}})
+    files.write_json(
+        home.state / "processes.json", {"airflow-scheduler": {"pid": os.getpid(), "created": 1.0}}
+    )
     assert processes.running_services(home) == {}
     assert processes.stop(home) == []
 
 
 def test_what_is_started_is_stopped_with_its_children(home, tmp_path):
-    script = ("import subprocess, sys, time; subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'], start_new_session=True); "
-              "time.sleep(600)")
-    service = processes.Service(name="sleeper", command=(sys.executable, "-c", script), environment=dict(os.environ))
+    script = (
+        "import subprocess, sys, time; subprocess.Popen([sys.executable, '-c', 'import time;"
+        " time.sleep(600)'], start_new_session=True); time.sleep(600)"
+    )
+    service = processes.Service(
+        name="sleeper", command=(sys.executable, "-c", script), environment=dict(os.environ)
+    )
     assert processes.start(home, [service]) == ["sleeper"]
     assert processes.start(home, [service]) == []  # it runs already
     process = processes.running_services(home)["sleeper"]
     while not (children := process.children(recursive=True)):
         time.sleep(0.05)
     assert processes.stop(home) == ["sleeper"]
-    assert not any(child.is_running() and child.status() != "zombie" for child in [process, *children])
+    assert not any(
+        child.is_running() and child.status() != "zombie" for child in [process, *children]
+    )
 
 
 def test_passwords_are_drawn_once_and_readable_by_the_owner_only(home):

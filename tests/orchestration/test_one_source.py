@@ -1,4 +1,5 @@
 """Stages of the command line = dvc.yaml = DAG; every setting is explained where it stands."""
+
 from __future__ import annotations
 
 import re
@@ -16,7 +17,11 @@ PARAMS = (project_root() / "params.yaml").read_text().splitlines()
 
 
 def commands() -> dict:
-    action = next(action for action in parser()._actions if action.dest == "==SUPPRESS==" or (hasattr(action, "choices") and action.choices))
+    action = next(
+        action
+        for action in parser()._actions
+        if action.dest == "==SUPPRESS==" or (hasattr(action, "choices") and action.choices)
+    )
     return dict(action.choices)
 
 
@@ -46,7 +51,11 @@ def test_restricted_stages_live_in_restricted():
         assert not (stage.reads_rows and stage.module.startswith("pipeline.released"))
 
 
-@pytest.mark.parametrize("line", [line for line in PARAMS if re.match(r"^  +[a-z_]+:", line)], ids=lambda line: line.split(":")[0].strip())
+@pytest.mark.parametrize(
+    "line",
+    [line for line in PARAMS if re.match(r"^  +[a-z_]+:", line)],
+    ids=lambda line: line.split(":")[0].strip(),
+)
 def test_every_setting_has_a_comment(line):
     assert re.search(r"# .{10,}", line), f"params.yaml: {line.strip()} says nothing about itself"
 
@@ -61,4 +70,5 @@ def test_every_command_and_option_has_help(name):
                     check(below)
             elif action.dest != "help":
                 assert action.help, f"{name} {action.dest}"
+
     check(commands()[name])

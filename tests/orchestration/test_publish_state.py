@@ -1,4 +1,5 @@
 """Nothing becomes visible that the ledger does not hold as reserved or released."""
+
 from __future__ import annotations
 
 import dataclasses
@@ -30,18 +31,31 @@ def assembled(home: Home, tmp_path) -> Workspace:
 
 def publish_it(assembled: Workspace) -> None:
     settings = params.load(workspace.params_path(Home.find()))
-    publish.run(assembled, dataclasses.replace(settings, release=dataclasses.replace(settings.release, id="adult-1", dataset="adult")), PUBLIC)
+    publish.run(
+        assembled,
+        dataclasses.replace(
+            settings, release=dataclasses.replace(settings.release, id="adult-1", dataset="adult")
+        ),
+        PUBLIC,
+    )
 
 
 @pytest.mark.parametrize("state", ["not charged", "abandoned"])
 def test_what_the_ledger_does_not_hold_is_not_tagged(home, assembled, state):
     ledger = Ledger(home.ledger)
     if state == "abandoned":
-        ledger.reserve("adult-1", "adult", DiscreteGaussianDpEvent(100.0), by="tests", source_label="first")
+        ledger.reserve(
+            "adult-1", "adult", DiscreteGaussianDpEvent(100.0), by="tests", source_label="first"
+        )
         ledger.abandon("adult-1", "refused", "custodian")
-    with pytest.raises(ValueError, match=f"adult-1 is {state} in the ledger, so nothing was published"):
+    with pytest.raises(
+        ValueError, match=f"adult-1 is {state} in the ledger, so nothing was published"
+    ):
         publish_it(assembled)
-    assert not version_stores.is_tagged(home.released_registry, "adult-1") and not home.published.exists()
+    assert (
+        not version_stores.is_tagged(home.released_registry, "adult-1")
+        and not home.published.exists()
+    )
 
 
 @pytest.mark.parametrize("state", ["reserved", "released"])
@@ -53,7 +67,9 @@ def test_what_it_holds_goes_on_to_the_tag(home, assembled, state, monkeypatch):
         raise Tagging
 
     ledger = Ledger(home.ledger)
-    ledger.reserve("adult-1", "adult", DiscreteGaussianDpEvent(100.0), by="tests", source_label="first")
+    ledger.reserve(
+        "adult-1", "adult", DiscreteGaussianDpEvent(100.0), by="tests", source_label="first"
+    )
     if state == "released":
         ledger.commit("adult-1")
     monkeypatch.setattr(publish, "_tag", tag)

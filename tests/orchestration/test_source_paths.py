@@ -1,4 +1,5 @@
 """The same rows under a second population are refused, at every door by which a source comes in."""
+
 from __future__ import annotations
 
 import json
@@ -23,10 +24,14 @@ def registered(home, source):
 
 
 @pytest.mark.parametrize("path", [".", "..", "adult.csv", "new/../."])
-@pytest.mark.parametrize(("population", "kind"), [("others", "confidential"), ("others", "public"), ("people", "public")])
+@pytest.mark.parametrize(
+    ("population", "kind"), [("others", "confidential"), ("others", "public"), ("people", "public")]
+)
 def test_equal_inside_or_above_is_refused(home, registered, path, population, kind):
     before = home.source_paths.read_bytes()
-    with pytest.raises(ValueError, match="registered as the source of the confidential population people"):
+    with pytest.raises(
+        ValueError, match="registered as the source of the confidential population people"
+    ):
         claim(home, registered / path, population=population, kind=kind)
     assert home.source_paths.read_bytes() == before
 
@@ -46,7 +51,9 @@ def test_the_same_population_and_other_folders_are_free(home, registered):
     beside = registered.with_name("tables-2")
     beside.mkdir()
     claim(home, beside, population="others", kind="public")
-    assert {entry["population"] for entry in json.loads(home.source_paths.read_text()).values()} == {"people", "others"}
+    assert {
+        entry["population"] for entry in json.loads(home.source_paths.read_text()).values()
+    } == {"people", "others"}
     assert home.source_paths.parent.stat().st_mode & 0o077 == 0
 
 
@@ -59,7 +66,9 @@ def test_simulated_patients_come_from_the_simulator_only(home, source):
 
 
 def test_a_folder_without_truth_makes_no_run_of_invented_patients(home, source):
-    asked = workspace.Request(release_id="sim-1", dataset="simulated_pathways", source=str(source), label="first")
+    asked = workspace.Request(
+        release_id="sim-1", dataset="simulated_pathways", source=str(source), label="first"
+    )
     with pytest.raises(ValueError, match=r"no truth\.json"):
         workspace.make(home, asked)
     assert not home.runs.exists() and not home.ledger_file.exists()
@@ -68,13 +77,39 @@ def test_a_folder_without_truth_makes_no_run_of_invented_patients(home, source):
 @pytest.mark.parametrize("order", ["declared", "prepared"])
 def test_confidential_rows_make_no_run_of_public_or_invented_people(home, source, order, capsys):
     if order == "declared":
-        assert main(["sources", "set", "cancer_pathways", "--path", str(source), "--label", "first"]) == 0
+        assert (
+            main(["sources", "set", "cancer_pathways", "--path", str(source), "--label", "first"])
+            == 0
+        )
     else:
-        workspace.make(home, workspace.Request(release_id="real-1", dataset="cancer_pathways", source=str(source), label="first",
-                                               extract_date=date(2022, 12, 31)))
+        workspace.make(
+            home,
+            workspace.Request(
+                release_id="real-1",
+                dataset="cancer_pathways",
+                source=str(source),
+                label="first",
+                extract_date=date(2022, 12, 31),
+            ),
+        )
     (source / "truth.json").write_text("{}")
     for dataset in ("simulated_pathways", "adult"):
-        assert main(["prepare", "--dataset", dataset, "--release-id", "second-1", "--source", str(source), "--label", "x"]) == 2
+        assert (
+            main(
+                [
+                    "prepare",
+                    "--dataset",
+                    dataset,
+                    "--release-id",
+                    "second-1",
+                    "--source",
+                    str(source),
+                    "--label",
+                    "x",
+                ]
+            )
+            == 2
+        )
         assert main(["sources", "set", dataset, "--path", str(source), "--label", "x"]) == 2
     assert capsys.readouterr().err.count("population cancer_pathways") == 4
     assert not (home.runs / "second-1").exists() and not home.ledger_file.exists()
@@ -82,7 +117,22 @@ def test_confidential_rows_make_no_run_of_public_or_invented_people(home, source
 
 def test_fit_makes_no_uncharged_model_of_registered_rows(home, registered, tmp_path, capsys):
     declared = shutil.copy(project_root() / "datasets" / "adult.yaml", tmp_path / "adult.yaml")
-    assert main(["fit", "--dataset", str(declared), "--source", str(registered / "adult.csv"), "--epsilon", "1", "--model", str(tmp_path / "m")]) == 2
+    assert (
+        main(
+            [
+                "fit",
+                "--dataset",
+                str(declared),
+                "--source",
+                str(registered / "adult.csv"),
+                "--epsilon",
+                "1",
+                "--model",
+                str(tmp_path / "m"),
+            ]
+        )
+        == 2
+    )
     assert "confidential population people" in capsys.readouterr().err
     assert not (tmp_path / "m").exists()
 
@@ -90,6 +140,7 @@ def test_fit_makes_no_uncharged_model_of_registered_rows(home, registered, tmp_p
 def test_a_crash_while_writing_leaves_the_old_register(home, registered, tmp_path, monkeypatch):
     def fail(*_, **__):
         raise OSError("the disk is full")
+
     before = home.source_paths.read_bytes()
     monkeypatch.setattr(source_claims.files.Path, "write_text", fail)
     with pytest.raises(OSError, match="disk is full"):

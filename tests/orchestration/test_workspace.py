@@ -1,4 +1,5 @@
 """Workspaces: made whole or not at all, found again by the same request, refused for another."""
+
 from __future__ import annotations
 
 import subprocess
@@ -16,24 +17,40 @@ from pipeline.schema.reader import read_schema
 
 
 def request(source_path, **changes):
-    asked = {"release_id": "adult-1", "dataset": "adult", "source": str(source_path), "label": "first", "epsilon": 1.0, "rows": 50}
+    asked = {
+        "release_id": "adult-1",
+        "dataset": "adult",
+        "source": str(source_path),
+        "label": "first",
+        "epsilon": 1.0,
+        "rows": 50,
+    }
     return Request(**asked | changes)
 
 
 def test_a_workspace_holds_the_stages_the_settings_and_the_declaration(home, source):
     made = workspace.make(home, request(source))
     settings = params.load(made.params)
-    assert (settings.release.id, settings.release.source_label, settings.release.rows) == ("adult-1", "first", 50)
+    assert (settings.release.id, settings.release.source_label, settings.release.rows) == (
+        "adult-1",
+        "first",
+        50,
+    )
     assert settings.release.source == str(source) and settings.privacy.epsilon == 1.0
     assert read_schema(made.dataset).dataset == "adult"
     assert made.dvc_yaml.is_file()
-    tracked = subprocess.run(["git", "ls-files"], cwd=made.root, capture_output=True, text=True, check=True).stdout.split()
+    tracked = subprocess.run(
+        ["git", "ls-files"], cwd=made.root, capture_output=True, text=True, check=True
+    ).stdout.split()
     assert {"dvc.yaml", "params.yaml", "dataset.yaml", ".dvc/config"} <= set(tracked)
     assert not any(path.startswith(("restricted/", "released/")) for path in tracked)
 
 
 def test_the_data_id_is_random(home, source):
-    ids = {params.load(workspace.make(home, request(source, release_id=name)).params).release.data_id for name in ("one-1", "two-2")}
+    ids = {
+        params.load(workspace.make(home, request(source, release_id=name)).params).release.data_id
+        for name in ("one-1", "two-2")
+    }
     assert len(ids) == 2
 
 
@@ -45,7 +62,10 @@ def test_the_same_request_finds_the_workspace_again(home, source):
 def test_another_setting_under_the_same_id_is_refused_and_named(home, source):
     made = workspace.make(home, request(source))
     before = made.params.read_text()
-    with pytest.raises(ValueError, match=r"adult-1 was used before with other settings \(privacy.epsilon: 1.0 then, 2.0 now\)"):
+    with pytest.raises(
+        ValueError,
+        match=r"adult-1 was used before with other settings \(privacy.epsilon: 1.0 then, 2.0 now\)",
+    ):
         workspace.make(home, request(source, epsilon=2.0))
     assert made.params.read_text() == before
 
@@ -75,20 +95,25 @@ def test_a_published_or_charged_id_without_workspace_is_refused(home, source):
     with pytest.raises(ValueError, match="published already"):
         workspace.make(home, request(source))
     ensure_population(home, read_schema(workspace.declaration_path("adult")))
-    Ledger(home.ledger).reserve("adult-2", "adult", DiscreteGaussianDpEvent(100.0), by="test", source_label="first")
+    Ledger(home.ledger).reserve(
+        "adult-2", "adult", DiscreteGaussianDpEvent(100.0), by="test", source_label="first"
+    )
     with pytest.raises(ValueError, match="adult-2 is charged in the ledger already"):
         workspace.make(home, request(source, release_id="adult-2"))
     assert not home.runs.exists() or not list(home.runs.iterdir())
 
 
-@pytest.mark.parametrize(("changes", "says"), [
-    ({"dataset": "adlut"}, "no dataset 'adlut' in datasets/; there are adult, "),
-    ({"release_id": "A!"}, "release.id 'A!'"),
-    ({"epsilon": 0.0}, "privacy.epsilon must be positive, is 0.0"),
-    ({"rows": 0}, "release.rows must be at least 1, is 0"),
-    ({"source": "/nowhere/at-all"}, "there is nothing at the source /nowhere/at-all"),
-    ({"label": "a/b"}, "source label 'a/b'"),
-])
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"dataset": "adlut"}, "no dataset 'adlut' in datasets/; there are adult, "),
+        ({"release_id": "A!"}, "release.id 'A!'"),
+        ({"epsilon": 0.0}, "privacy.epsilon must be positive, is 0.0"),
+        ({"rows": 0}, "release.rows must be at least 1, is 0"),
+        ({"source": "/nowhere/at-all"}, "there is nothing at the source /nowhere/at-all"),
+        ({"label": "a/b"}, "source label 'a/b'"),
+    ],
+)
 def test_a_mistake_is_named_and_nothing_is_made(home, source, changes, says):
     with pytest.raises(ValueError, match=says):
         workspace.make(home, request(source, **changes))
@@ -98,6 +123,7 @@ def test_a_mistake_is_named_and_nothing_is_made(home, source, changes, says):
 def test_a_crash_while_building_leaves_no_half_workspace(home, source, monkeypatch):
     def fail(*_):
         raise OSError("the disk is full")
+
     monkeypatch.setattr(workspace.declaration, "dump", fail)
     with pytest.raises(OSError, match="disk is full"):
         workspace.make(home, request(source))
@@ -121,8 +147,12 @@ def test_the_tree_of_a_draw_holds_nothing_of_the_runs_and_is_recorded_all_the_sa
     assert "restricted" in (drawn.root / ".dvc" / "config").read_text()
     files.write_text(drawn.root / "dvc.lock", "schema: '2.0'\n")
     workspace.record(home, drawn, "sample")
-    assert version_stores.git("show", "drawn-1:dvc.lock", cwd=home.restricted_registry).startswith("schema")
-    assert "dvc.lock" in version_stores.git("ls-tree", "-r", "--name-only", "adult-1", cwd=home.restricted_registry)
+    assert version_stores.git("show", "drawn-1:dvc.lock", cwd=home.restricted_registry).startswith(
+        "schema"
+    )
+    assert "dvc.lock" in version_stores.git(
+        "ls-tree", "-r", "--name-only", "adult-1", cwd=home.restricted_registry
+    )
 
 
 def test_the_declared_source_is_the_default(home, source):
@@ -140,14 +170,21 @@ def test_dvc_lock_goes_to_the_runs_own_branch_of_the_restricted_registry_only(ho
     made = workspace.make(home, request(source))
     files.write_text(made.root / "dvc.lock", "schema: '2.0'\n")
     workspace.record(home, made, "ingest")
-    assert version_stores.git("show", "adult-1:dvc.lock", cwd=home.restricted_registry).startswith("schema")
-    assert "dvc.lock" not in version_stores.git("ls-tree", "-r", "--name-only", "main", cwd=home.restricted_registry)
+    assert version_stores.git("show", "adult-1:dvc.lock", cwd=home.restricted_registry).startswith(
+        "schema"
+    )
+    assert "dvc.lock" not in version_stores.git(
+        "ls-tree", "-r", "--name-only", "main", cwd=home.restricted_registry
+    )
     assert version_stores.branches(home.released_registry) == {"main"}
 
 
 def test_each_registry_has_a_remote_of_its_own(home):
     version_stores.ensure(home)
-    configs = [version_stores.git("show", "main:.dvc/config", cwd=registry) for registry in (home.restricted_registry, home.released_registry)]
+    configs = [
+        version_stores.git("show", "main:.dvc/config", cwd=registry)
+        for registry in (home.restricted_registry, home.released_registry)
+    ]
     assert str(home.restricted_remote) in configs[0] and str(home.released_remote) in configs[1]
     assert all("analytics = false" in config for config in configs)
 
@@ -160,19 +197,28 @@ def test_last_charged_is_the_last_charge_whatever_became_of_it(home, source):
     ledger = Ledger(home.ledger)
     assert workspace.last_charged(home, "adult") is None
     for release_id, label in (("adult-1", "first"), ("adult-2", "second")):
-        ledger.reserve(release_id, "adult", DiscreteGaussianDpEvent(100.0), by="test", source_label=label)
+        ledger.reserve(
+            release_id, "adult", DiscreteGaussianDpEvent(100.0), by="test", source_label=label
+        )
     ledger.commit("adult-1")
     ledger.begin_training("adult-2", "test", "token")
-    assert workspace.last_charged(home, "adult") == workspace.Charged(release_id="adult-2", label="second", state="reserved")
+    assert workspace.last_charged(home, "adult") == workspace.Charged(
+        release_id="adult-2", label="second", state="reserved"
+    )
     ledger.abandon("adult-2", "refused", "custodian")
-    assert workspace.last_charged(home, "adult") == workspace.Charged(release_id="adult-2", label="second", state="abandoned")
+    assert workspace.last_charged(home, "adult") == workspace.Charged(
+        release_id="adult-2", label="second", state="abandoned"
+    )
 
 
 def test_sources_survive_a_second_declaration(home, source):
     sources.declare(home, "adult", sources.Source(path=str(source), label="one"))
     sources.declare(home, "uci_heart", sources.Source(path=str(source), label="two"))
     sources.declare(home, "adult", sources.Source(path=str(source), label="three"))
-    assert {name: held.label for name, held in sources.load(home).items()} == {"adult": "three", "uci_heart": "two"}
+    assert {name: held.label for name, held in sources.load(home).items()} == {
+        "adult": "three",
+        "uci_heart": "two",
+    }
     assert YAML(typ="safe").load(home.sources.read_text())["adult"]["label"] == "three"
 
 
@@ -180,5 +226,9 @@ def test_a_population_opened_with_other_facts_is_refused(home):
     declared = read_schema(workspace.declaration_path("adult"))
     ensure_population(home, declared)
     ensure_population(home, declared)
-    with pytest.raises(ValueError, match="open in the ledger with nominal_size 48000, asked for 50"):
-        ensure_population(home, replace(declared, population=replace(declared.population, nominal_size=50)))
+    with pytest.raises(
+        ValueError, match="open in the ledger with nominal_size 48000, asked for 50"
+    ):
+        ensure_population(
+            home, replace(declared, population=replace(declared.population, nominal_size=50))
+        )

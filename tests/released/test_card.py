@@ -1,4 +1,7 @@
-"""The card says what the guarantee does not cover, of every dataset alike: found or not, nothing depends on rows."""
+"""The card says what the guarantee does not cover, of every dataset alike: found or not, nothing
+depends on rows.
+"""
+
 from pathlib import Path
 
 import pytest
@@ -11,7 +14,21 @@ DATASETS = sorted((Path(__file__).resolve().parents[2] / "datasets").glob("*.yam
 
 @pytest.mark.parametrize("path", DATASETS, ids=lambda path: path.stem)
 def test_every_card_says_what_weakens_the_unit(path: Path) -> None:
-    told = card.facts(read_schema(path), release_id="one-1", source_label="first", rows=10, extract_date=None, code_version="0", privacy={},
-                      approval={"self_approved": True}, drawn_from=None)
-    for said in ("two ids", "a key that two patients of the source share", "not independent", "refusal"):
+    told = card.facts(
+        read_schema(path),
+        release_id="one-1",
+        source_label="first",
+        rows=10,
+        extract_date=None,
+        code_version="0",
+        privacy={},
+        approval={"self_approved": True},
+        drawn_from=None,
+    )
+    for said in (
+        "two ids",
+        "a key that two patients of the source share",
+        "not independent",
+        "refusal",
+    ):
         assert any(said in item for item in told["not_covered"]), said

@@ -1,4 +1,7 @@
-"""The README's walk without Airflow, command by command on a small extract, and what becomes of a release that somebody touches."""
+"""The README's walk without Airflow, command by command on a small extract, and what becomes of a
+release that somebody touches.
+"""
+
 import json
 import os
 import re
@@ -23,7 +26,10 @@ from pipeline.schema.reader import read_schema
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 COMMAND = re.compile(r"^python -m pipeline (.*?)(?:\s+#.*)?$", re.MULTILINE)
-SMALL = {"table": {"codes": 100, "steps": 30}, "pathway": {"steps": 5, "expected_batch_size": 60, "calibration_patients": 300}}
+SMALL = {
+    "table": {"codes": 100, "steps": 30},
+    "pathway": {"steps": 5, "expected_batch_size": 60, "calibration_patients": 300},
+}
 
 
 def commands(text: str) -> list[str]:
@@ -31,31 +37,50 @@ def commands(text: str) -> list[str]:
     return [line for block in blocks for line in COMMAND.findall(block)]
 
 
-@pytest.mark.parametrize(("page", "command"), [(page.name, command) for page in [ROOT / "README.md", *sorted(ROOT.glob("docs/*.md"))]
-                                               for command in commands(page.read_text(encoding="utf-8"))])
+@pytest.mark.parametrize(
+    ("page", "command"),
+    [
+        (page.name, command)
+        for page in [ROOT / "README.md", *sorted(ROOT.glob("docs/*.md"))]
+        for command in commands(page.read_text(encoding="utf-8"))
+    ],
+)
 def test_every_command_in_the_docs_is_understood(page, command):
     parser().parse_args(shlex.split(command))
 
 
 @pytest.fixture(scope="module")
 def walked(tmp_path_factory) -> Home:
-    """The section "Without Airflow" of the README, as it stands there but with 250 patients and short training."""
+    """The section "Without Airflow" of the README, as it stands there but with 250 patients and
+    short training.
+    """
     home = Home(tmp_path_factory.mktemp("home"))
     settings = YAML(typ="safe").load((ROOT / "params.yaml").read_text())
     settings["release"]["rows"], settings["train"] = 120, settings["train"] | SMALL
     YAML().dump(settings, home.root / "params.yaml")
-    section = README[README.index("## Without Airflow"):]
-    for command in commands(section[:section.index("## ", 5)]):
+    section = README[README.index("## Without Airflow") :]
+    for command in commands(section[: section.index("## ", 5)]):
         run(home, *shlex.split(command.replace("--patients 1000", "--patients 250")))
     return home
 
 
 def run(home: Home, *arguments: str, cwd: Path | None = None) -> str:
-    environment = os.environ | {"SYNDASERA_HOME": str(home.root), "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-                                "PYTHONPATH": str(ROOT)}
-    done = subprocess.run([sys.executable, "-m", "pipeline", *arguments], cwd=cwd or home.root, env=environment, capture_output=True, text=True,
-                          check=False)
-    assert done.returncode == 0, f"{' '.join(arguments)}: {done.stdout[-1500:]} {done.stderr[-1500:]}"
+    environment = os.environ | {
+        "SYNDASERA_HOME": str(home.root),
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "PYTHONPATH": str(ROOT),
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "pipeline", *arguments],
+        cwd=cwd or home.root,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, (
+        f"{' '.join(arguments)}: {done.stdout[-1500:]} {done.stderr[-1500:]}"
+    )
     return done.stdout
 
 
@@ -67,27 +92,48 @@ def test_the_walk_publishes_a_sound_release(walked):
 
 
 def test_dvc_repro_in_the_finished_workspace_charges_nothing_again(walked):
-    environment = os.environ | {"SYNDASERA_HOME": str(walked.root), "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-                                "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(["dvc", "repro", "--no-run-cache"], cwd=walked.runs / "test1", env=environment, capture_output=True, text=True, check=False)
+    environment = os.environ | {
+        "SYNDASERA_HOME": str(walked.root),
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "PYTHONPATH": str(ROOT),
+    }
+    done = subprocess.run(
+        ["dvc", "repro", "--no-run-cache"],
+        cwd=walked.runs / "test1",
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, (done.stdout + done.stderr)[-2000:]
     assert Ledger(walked.ledger).balance("simulated_pathways").n_releases == 1
     assert all(check.passed for check in verify(walked, "test1"))
 
 
 def test_the_extract_holds_what_the_readme_promises(walked):
-    folder, declared = walked.published / "test1", read_schema(ROOT / "datasets" / "simulated_pathways.yaml")
+    folder, declared = (
+        walked.published / "test1",
+        read_schema(ROOT / "datasets" / "simulated_pathways.yaml"),
+    )
     for table in declared.tables.values():
         header = (folder / "extract" / "csv" / f"{table.file}.csv").read_text().splitlines()[0]
-        assert header.split(",") == [column.header or name for name, column in table.columns.items()]
+        assert header.split(",") == [
+            column.header or name for name, column in table.columns.items()
+        ]
         carried = [name for name, column in table.columns.items() if column.role == "carried"]
         frame = pl.read_parquet(folder / "extract" / "parquet" / f"{table.file}.parquet")
-        assert all(frame[name].null_count() == len(frame) for name in carried), "carried columns leave empty"
+        assert all(frame[name].null_count() == len(frame) for name in carried), (
+            "carried columns leave empty"
+        )
     assert pl.read_parquet(folder / "extract" / "parquet" / "sim_av_patient.parquet").height == 120
     with duckdb.connect(str(folder / "extract" / "extract.duckdb"), read_only=True) as database:
-        n_patients, survival = (database.execute(f"SELECT count(DISTINCT PATIENTID) FROM {view}").fetchone()[0]
-                                for view in ("v_pathway", "v_survival"))
-        flags = database.execute("SELECT count(*) FROM v_treatment_flags WHERE surgery OR sact OR radiotherapy").fetchone()[0]
+        n_patients, survival = (
+            database.execute(f"SELECT count(DISTINCT PATIENTID) FROM {view}").fetchone()[0]
+            for view in ("v_pathway", "v_survival")
+        )
+        flags = database.execute(
+            "SELECT count(*) FROM v_treatment_flags WHERE surgery OR sact OR radiotherapy"
+        ).fetchone()[0]
     assert n_patients == survival == 120
     assert flags > 0
     assert (folder / "lookups" / "gender.csv").read_text().startswith("Code,Description")
@@ -98,36 +144,89 @@ def test_the_card_says_what_the_ledger_says_and_what_it_is_not_for(walked):
     folder = walked.published / "test1"
     card, text = json.loads((folder / "card.json").read_text()), (folder / "card.md").read_text()
     held = Ledger(walked.ledger).reservation("test1")
-    assert (card["privacy"]["epsilon"], card["privacy"]["ledger_entry"]) == (held.epsilon, held.entry)
+    assert (card["privacy"]["epsilon"], card["privacy"]["ledger_entry"]) == (
+        held.epsilon,
+        held.entry,
+    )
     assert held.epsilon <= 1.0
-    assert all(words in text for words in ("Not for clinical use", "The run approved itself", "No row is a real patient", "the source is simulated"))
+    assert all(
+        words in text
+        for words in (
+            "Not for clinical use",
+            "The run approved itself",
+            "No row is a real patient",
+            "the source is simulated",
+        )
+    )
 
 
 def test_the_lineage_names_no_restricted_path_hash_or_size(walked):
     lineage = (walked.published / "test1" / "manifest.json").read_text()
     assert "restricted" not in lineage and str(walked.root) not in lineage
-    assert set(json.loads(lineage)) == {"release_id", "dataset", "data_id", "source_label", "drawn_from", "code_version", "ledger_entry",
-                                        "chain_head", "self_approved", "seed", "partition_rows", "files"}
+    assert set(json.loads(lineage)) == {
+        "release_id",
+        "dataset",
+        "data_id",
+        "source_label",
+        "drawn_from",
+        "code_version",
+        "ledger_entry",
+        "chain_head",
+        "self_approved",
+        "seed",
+        "partition_rows",
+        "files",
+    }
 
 
 def test_a_draw_from_the_published_model_is_free_and_prompts_hold(walked, tmp_path):
     model = walked.published / "test1" / "model"
-    run(walked, "draw", "--model", str(model), "--rows", "40", "--out", str(tmp_path / "out"), "--where", "GENDER=2", "--where", "AGE=30..50")
+    run(
+        walked,
+        "draw",
+        "--model",
+        str(model),
+        "--rows",
+        "40",
+        "--out",
+        str(tmp_path / "out"),
+        "--where",
+        "GENDER=2",
+        "--where",
+        "AGE=30..50",
+    )
     tumours = next((tmp_path / "out").rglob("sim_av_tumour.csv"))
-    frame = pl.read_csv(tumours, infer_schema=False).filter(pl.col("DIAGNOSISDATEBEST").is_not_null())
+    frame = pl.read_csv(tumours, infer_schema=False).filter(
+        pl.col("DIAGNOSISDATEBEST").is_not_null()
+    )
     assert set(frame["GENDER"]) == {"2"}
     first = frame.sort("DIAGNOSISDATEBEST").group_by("PATIENTID", maintain_order=True).first()
     assert first.height == 40 and first["AGE"].cast(pl.Int64).is_between(30, 50).all()
     assert Ledger(walked.ledger).balance("simulated_pathways").n_releases == 1
 
 
-@pytest.mark.parametrize(("touch", "question"), [
-    (lambda folder: (folder / "card.md").write_text("epsilon 0"), "every file has the checksum"),
-    (lambda folder: (folder / "extract" / "csv" / "sim_av_patient.csv").unlink(), "every file has the checksum"),
-    (lambda folder: (folder / "more.txt").write_text("x"), "every file has the checksum"),
-    (lambda folder: manifest.write(folder, {**manifest.read(folder), "seed": 2}), "the tag in the released registry"),
-    (lambda folder: _edit(folder / "card.json", "privacy", "epsilon", 0.1), "the ledger's chain holds"),
-])
+@pytest.mark.parametrize(
+    ("touch", "question"),
+    [
+        (
+            lambda folder: (folder / "card.md").write_text("epsilon 0"),
+            "every file has the checksum",
+        ),
+        (
+            lambda folder: (folder / "extract" / "csv" / "sim_av_patient.csv").unlink(),
+            "every file has the checksum",
+        ),
+        (lambda folder: (folder / "more.txt").write_text("x"), "every file has the checksum"),
+        (
+            lambda folder: manifest.write(folder, {**manifest.read(folder), "seed": 2}),
+            "the tag in the released registry",
+        ),
+        (
+            lambda folder: _edit(folder / "card.json", "privacy", "epsilon", 0.1),
+            "the ledger's chain holds",
+        ),
+    ],
+)
 def test_a_touched_release_is_found(walked, tmp_path, touch, question):
     home = Home(tmp_path / "home")
     shutil.copytree(walked.root, home.root, ignore=shutil.ignore_patterns("runs", "mlruns"))

@@ -1,4 +1,7 @@
-"""A workspace with a small log of visits, ingested and validated, and what charges and trains it."""
+"""A workspace with a small log of visits, ingested and validated, and what charges and trains
+it.
+"""
+
 from __future__ import annotations
 
 import dataclasses
@@ -59,12 +62,30 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
     made.dataset.write_text(DATASET)
     Home.find().state.mkdir()
     population = declared(made).population
-    Ledger(Home.find().ledger).open_population("toy", universe="toy", nominal_size=150, epsilon=population.epsilon, delta=population.delta,
-                                               ceiling_epsilon=population.ceiling_epsilon, kind="simulated", reason="tests", by="tests")
-    patients = pl.DataFrame({"patient_id": range(80), "sex": ["F", "M"] * 40}).with_columns(pl.date(2013, 1, 1).alias("joined"))
-    visits = pl.DataFrame({"patient_id": range(80)}).join(pl.DataFrame({"day": [10, 40], "type": ["VISIT", "LEFT"]}), how="cross")
-    events = visits.select("patient_id", pl.int_range(pl.len()).over("patient_id").cast(pl.Int32).alias("seq"), pl.col("day").cast(pl.Int32),
-                           "type", pl.lit(None, pl.String).alias("code"))
+    Ledger(Home.find().ledger).open_population(
+        "toy",
+        universe="toy",
+        nominal_size=150,
+        epsilon=population.epsilon,
+        delta=population.delta,
+        ceiling_epsilon=population.ceiling_epsilon,
+        kind="simulated",
+        reason="tests",
+        by="tests",
+    )
+    patients = pl.DataFrame({"patient_id": range(80), "sex": ["F", "M"] * 40}).with_columns(
+        pl.date(2013, 1, 1).alias("joined")
+    )
+    visits = pl.DataFrame({"patient_id": range(80)}).join(
+        pl.DataFrame({"day": [10, 40], "type": ["VISIT", "LEFT"]}), how="cross"
+    )
+    events = visits.select(
+        "patient_id",
+        pl.int_range(pl.len()).over("patient_id").cast(pl.Int32).alias("seq"),
+        pl.col("day").cast(pl.Int32),
+        "type",
+        pl.lit(None, pl.String).alias("code"),
+    )
     patients.write_parquet(made.restricted.patients)
     events.write_parquet(made.restricted.events)
     return made
@@ -77,10 +98,17 @@ def declared(workspace: Workspace) -> Schema:
 def settings(**changes) -> parameters.Params:
     root = Path(parameters.__file__).resolve().parent.parent
     given = parameters.load(root / "params.yaml")
-    small = dataclasses.replace(given.train, table={"steps": 10, "codes": 20}, device="cpu", checkpoint_steps=2,
-                                pathway={"steps": 6, "width": 8, "calibration_patients": 20, "expected_batch_size": 40})
+    small = dataclasses.replace(
+        given.train,
+        table={"steps": 10, "codes": 20},
+        device="cpu",
+        checkpoint_steps=2,
+        pathway={"steps": 6, "width": 8, "calibration_patients": 20, "expected_batch_size": 40},
+    )
     release = dataclasses.replace(given.release, id="toy-1", source_label="first", dataset="toy")
-    return dataclasses.replace(given, release=release, train=small, privacy=dataclasses.replace(given.privacy, **changes))
+    return dataclasses.replace(
+        given, release=release, train=small, privacy=dataclasses.replace(given.privacy, **changes)
+    )
 
 
 def run_train(workspace: Workspace) -> None:

@@ -1,4 +1,5 @@
 """The stage evaluate: the gate decides by synthetic rows, and no row of the holdout stops it."""
+
 from __future__ import annotations
 
 import shutil
@@ -35,17 +36,27 @@ def finished(bench, tmp_path: Path) -> Finished:
     """A run whose extract stands: the heart table, its own rows taken for synthetic ones."""
     rows = [heart_row(age=str(40 + n), chol=str(200 + n)) for n in range(40)]
     workspace = bench.workspace()
-    done = bench.ingest("uci_heart", write_csv(tmp_path / "heart_kaggle_303.csv", HEART, *rows), workspace=workspace)
+    done = bench.ingest(
+        "uci_heart", write_csv(tmp_path / "heart_kaggle_303.csv", HEART, *rows), workspace=workspace
+    )
     parquet, synthetic = workspace.released.extract / "parquet", workspace.released.synthetic
     parquet.mkdir(parents=True)
     synthetic.mkdir(parents=True)
     shutil.copyfile(done.restricted.tables / "heart.parquet", parquet / "heart_kaggle_303.parquet")
     done.patients.write_parquet(synthetic / "patients.parquet")
-    return Finished(workspace, params.load(DATASETS.parent / "params.yaml"), read_schema(DATASETS / "uci_heart.yaml"))
+    return Finished(
+        workspace,
+        params.load(DATASETS.parent / "params.yaml"),
+        read_schema(DATASETS / "uci_heart.yaml"),
+    )
 
 
-def test_no_holdout_stops_the_stage(finished: Finished, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No row, a column that is not there, an error of a library: a report or a page that says why not, and the same log lines."""
+def test_no_holdout_stops_the_stage(
+    finished: Finished, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No row, a column that is not there, an error of a library: a report or a page that says why
+    not, and the same log lines.
+    """
     path = finished.workspace.restricted.holdout_patients
     whole = pl.read_parquet(path)
     said = []
@@ -59,6 +70,7 @@ def test_no_holdout_stops_the_stage(finished: Finished, caplog: pytest.LogCaptur
 
     def breaks(*_: object) -> None:
         raise RuntimeError("Mrs Example")
+
     monkeypatch.setattr(comparison, "figures", breaks)
     caplog.clear()
     with caplog.at_level("INFO", logger="pipeline"):
@@ -75,11 +87,19 @@ def test_a_synthetic_row_that_breaks_a_rule_still_stops_it(finished: Finished) -
     assert not finished.workspace.restricted.report.exists()
 
 
-def test_missing_shares_and_copies_are_told_and_stop_nothing(finished: Finished, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The extract is the source itself: everybody is a copy, and nothing is apart. Then nobody is."""
-    monkeypatch.setattr(comparison, "figures", lambda *_: {})  # they take seconds, and stand in a section of their own
+def test_missing_shares_and_copies_are_told_and_stop_nothing(
+    finished: Finished, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The extract is the source itself: everybody is a copy, and nothing is apart. Then nobody
+    is.
+    """
+    # they take seconds, and stand in a section of their own
+    monkeypatch.setattr(comparison, "figures", lambda *_: {})
     page = finished.evaluate()
-    assert "There are synthetic patients who equal a real one" in page and "No modelled column is further apart" in page
+    assert (
+        "There are synthetic patients who equal a real one" in page
+        and "No modelled column is further apart" in page
+    )
     patients = finished.workspace.released.synthetic / "patients.parquet"
     pl.read_parquet(patients).with_columns(pl.col("chol") + 300).write_parquet(patients)
     page = finished.evaluate()
@@ -88,16 +108,32 @@ def test_missing_shares_and_copies_are_told_and_stop_nothing(finished: Finished,
 
 def test_columns_with_other_shares_of_missing_values_are_named(finished: Finished) -> None:
     rows = {"heart": pl.read_parquet(finished.workspace.restricted.tables / "heart.parquet")}
-    emptied = {"heart": rows["heart"].with_columns(pl.when(pl.int_range(pl.len()) % 10 > 0).then("chol").alias("chol"))}
-    assert beside_source.missing_apart(finished.declared, rows, emptied) == {"heart.chol": (0.0, pytest.approx(0.1))}
+    emptied = {
+        "heart": (
+            rows["heart"].with_columns(
+                pl.when(pl.int_range(pl.len()) % 10 > 0).then("chol").alias("chol")
+            )
+        )
+    }
+    assert beside_source.missing_apart(finished.declared, rows, emptied) == {
+        "heart.chol": (0.0, pytest.approx(0.1))
+    }
 
 
 def test_a_copy_is_a_whole_pathway(finished: Finished) -> None:
     declared = read_schema(DATASETS / "uganda_malaria.yaml")
     columns = {name: ["x"] for name in declared.patients}
     patients = pl.DataFrame({"patient_id": [1], **columns})
-    events = pl.DataFrame({"patient_id": [1, 1], "seq": [0, 1], "day": [0, 5], "type": ["A", "B"], "code": [None, "c"],
-                           **{name: ["v", None] for name in declared.events.attributes}})
+    events = pl.DataFrame(
+        {
+            "patient_id": [1, 1],
+            "seq": [0, 1],
+            "day": [0, 5],
+            "type": ["A", "B"],
+            "code": [None, "c"],
+            **{name: ["v", None] for name in declared.events.attributes},
+        }
+    )
     other = events.with_columns(pl.col("day") * 2)
     assert beside_source.has_copies(declared, Sample(patients, events), Sample(patients, events))
     assert not beside_source.has_copies(declared, Sample(patients, events), Sample(patients, other))

@@ -1,4 +1,5 @@
 """The holdout's coin: same patient, same coin; permanent secret key; right share."""
+
 from __future__ import annotations
 
 import stat
@@ -47,20 +48,35 @@ def test_a_larger_share_only_adds() -> None:
 
 
 def test_a_refresh_with_more_patients_moves_nobody(bench: Bench, tmp_path: Path) -> None:
-    source = write_csv(tmp_path / "a" / "uci_credit_card.csv", CREDIT_COLUMNS, *(credit_row(n) for n in range(100, 200)))
+    source = write_csv(
+        tmp_path / "a" / "uci_credit_card.csv",
+        CREDIT_COLUMNS,
+        *(credit_row(n) for n in range(100, 200)),
+    )
     first = bench.ingest("credit_default", source)
-    later = [credit_row(n, AGE="60") for n in range(250, 50, -1)]  # others before and behind, other values, other order
-    second = bench.ingest("credit_default", write_csv(tmp_path / "b" / "uci_credit_card.csv", CREDIT_COLUMNS, *later))
-    before, after = (set(pl.read_parquet(done.restricted.holdout_patients)["patient_id"]) for done in (first, second))
+    # others before and behind, other values, other order
+    later = [credit_row(n, AGE="60") for n in range(250, 50, -1)]
+    second = bench.ingest(
+        "credit_default", write_csv(tmp_path / "b" / "uci_credit_card.csv", CREDIT_COLUMNS, *later)
+    )
+    before, after = (
+        set(pl.read_parquet(done.restricted.holdout_patients)["patient_id"])
+        for done in (first, second)
+    )
     assert before == {patient for patient in after if 100 <= patient < 200}
     assert before
 
 
-def test_without_ids_equal_rows_share_a_coin_wherever_they_stand(bench: Bench, tmp_path: Path) -> None:
+def test_without_ids_equal_rows_share_a_coin_wherever_they_stand(
+    bench: Bench, tmp_path: Path
+) -> None:
     rows = [heart_row(age=str(20 + n)) for n in range(40)]
     once = bench.ingest("uci_heart", write_csv(tmp_path / "a.csv", HEART, *rows))
     twice = bench.ingest("uci_heart", write_csv(tmp_path / "b.csv", HEART, *reversed(rows), *rows))
-    held, held_twice = (pl.read_parquet(done.restricted.holdout_patients)["age"].sort().to_list() for done in (once, twice))
+    held, held_twice = (
+        pl.read_parquet(done.restricted.holdout_patients)["age"].sort().to_list()
+        for done in (once, twice)
+    )
     assert held_twice == sorted(held * 2)
     assert 0 < len(held) < 40
     assert twice.patients["patient_id"].n_unique() == 80

@@ -1,4 +1,7 @@
-"""The Simulacrum's tables through ingest: lossless for clean rows, each broken rule costs its patient, older names and forms are read."""
+"""The Simulacrum's tables through ingest: lossless for clean rows, each broken rule costs its
+patient, older names and forms are read.
+"""
+
 from __future__ import annotations
 
 import json
@@ -17,8 +20,12 @@ from pipeline.simulator.simulate import simulate
 N_PATIENTS = 250
 
 
-def simulated(folder: Path, *, clean: bool, every_rule: bool = False, n_patients: int = N_PATIENTS) -> Path:
-    simulate(n_patients, 5, folder, EXTRACT, clean=clean, every_rule=every_rule, progress=lambda *_: None)
+def simulated(
+    folder: Path, *, clean: bool, every_rule: bool = False, n_patients: int = N_PATIENTS
+) -> Path:
+    simulate(
+        n_patients, 5, folder, EXTRACT, clean=clean, every_rule=every_rule, progress=lambda *_: None
+    )
     return folder
 
 
@@ -42,12 +49,18 @@ def test_a_clean_extract_comes_back_from_its_log_row_by_row(clean: Clean) -> Non
     done, declared = clean.done, read_schema(DATASETS / "simulated_pathways.yaml")
     assert done.report["patients"]["kept"] == N_PATIENTS
     assert done.report["dropped_patients_by_reason"] == {}
-    carried = {path.stem: pl.read_parquet(path) for path in done.restricted.carried.glob("*.parquet")}
-    back = adapters.to_tables(declared, done.patients, done.events, extract_date=EXTRACT, carried=carried)
+    carried = {
+        path.stem: pl.read_parquet(path) for path in done.restricted.carried.glob("*.parquet")
+    }
+    back = adapters.to_tables(
+        declared, done.patients, done.events, extract_date=EXTRACT, carried=carried
+    )
     for path in sorted(clean.source.glob("*.csv")):
         rows = done.table(path.stem)
         assert rows.height == pl.read_csv(path, infer_schema=False).height
-        assert back[path.stem].select(rows.columns).sort(rows.columns).equals(rows.sort(rows.columns)), path.stem
+        assert (
+            back[path.stem].select(rows.columns).sort(rows.columns).equals(rows.sort(rows.columns))
+        ), path.stem
 
 
 def test_every_broken_rule_costs_its_patient_and_nobody_else(bench: Bench, tmp_path: Path) -> None:
@@ -63,14 +76,21 @@ def test_every_broken_rule_costs_its_patient_and_nobody_else(bench: Bench, tmp_p
 def test_older_names_and_forms_are_read(clean: Clean, tmp_path: Path) -> None:
     (tmp_path / "old" / "Data").mkdir(parents=True)
     turned = {"1 - most deprived": "5", "2": "4", "4": "2", "5 - least deprived": "1"}
-    renamed = {"sim_av_patient": {"GENDER": "SEX", "VITALSTATUS": "NEWVITALSTATUS"},
-               "sim_av_tumour": {"GENDER": "SEX", "QUINTILE_2019": "QUINTILE_2015"}}
+    renamed = {
+        "sim_av_patient": {"GENDER": "SEX", "VITALSTATUS": "NEWVITALSTATUS"},
+        "sim_av_tumour": {"GENDER": "SEX", "QUINTILE_2019": "QUINTILE_2015"},
+    }
     for path in clean.source.glob("*.csv"):
         rows = pl.read_csv(path, infer_schema=False)
         if path.stem == "sim_av_tumour":
             rows = rows.with_columns(
-                pl.col("QUINTILE_2019").replace(turned), pl.col("PERFORMANCESTATUS") + "m", pl.col("DIAGNOSISDATEBEST") + " 00:00:00",
-                pl.col("DATE_FIRST_SURGERY").fill_null("1899-12-30"), pl.col("AGE") + ".0", pl.col("GRADE").fill_null("NA"))
+                pl.col("QUINTILE_2019").replace(turned),
+                pl.col("PERFORMANCESTATUS") + "m",
+                pl.col("DIAGNOSISDATEBEST") + " 00:00:00",
+                pl.col("DATE_FIRST_SURGERY").fill_null("1899-12-30"),
+                pl.col("AGE") + ".0",
+                pl.col("GRADE").fill_null("NA"),
+            )
         text = rows.rename(renamed.get(path.stem, {})).write_csv(line_terminator="\r\n")
         (tmp_path / "old" / "Data" / path.name).write_bytes(b"\xef\xbb\xbf" + text.encode())
     (tmp_path / "old" / "truth.json").write_text("{}")

@@ -1,4 +1,5 @@
 """Reserve: charged once and before a row is read, or refused with nothing written."""
+
 from __future__ import annotations
 
 import argparse
@@ -20,29 +21,52 @@ from pipeline.services import tracking
 
 def test_reserving_reads_no_row_and_charges_once(workspace: Workspace) -> None:
     reserve.run(workspace, settings(), declared(workspace))
-    first, spent = workspace.restricted.reservation.read_bytes(), Ledger(Home.find().ledger).balance("toy")
+    first, spent = (
+        workspace.restricted.reservation.read_bytes(),
+        Ledger(Home.find().ledger).balance("toy"),
+    )
     shutil.rmtree(workspace.restricted.data)
     workspace.restricted.reservation.unlink()
     reserve.run(workspace, settings(), declared(workspace))
-    assert workspace.restricted.reservation.read_bytes() == first and Ledger(Home.find().ledger).balance("toy") == spent
+    assert (
+        workspace.restricted.reservation.read_bytes() == first
+        and Ledger(Home.find().ledger).balance("toy") == spent
+    )
     with pytest.raises(ReservationConflict):
         reserve.run(workspace, settings(epsilon=0.5), declared(workspace))
 
 
-@pytest.mark.parametrize("change", [{"kind": "public"}, {"universe": "others"}, {"nominal_size": 100}, {"delta": 1e-7}, {"epsilon": 2.0},
-                                    {"ceiling_epsilon": 9.0}])
-def test_a_declaration_that_says_otherwise_than_the_ledger_is_refused(workspace: Workspace, change: dict[str, object]) -> None:
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"kind": "public"},
+        {"universe": "others"},
+        {"nominal_size": 100},
+        {"delta": 1e-7},
+        {"epsilon": 2.0},
+        {"ceiling_epsilon": 9.0},
+    ],
+)
+def test_a_declaration_that_says_otherwise_than_the_ledger_is_refused(
+    workspace: Workspace, change: dict[str, object]
+) -> None:
     told = declared(workspace)
     told = dataclasses.replace(told, population=dataclasses.replace(told.population, **change))
     with pytest.raises(ValueError, match=f"open in the ledger with {next(iter(change))}"):
         reserve.run(workspace, settings(), told)
-    assert Ledger(Home.find().ledger).reservation("toy-1") is None and not workspace.restricted.reservation.exists()
+    assert (
+        Ledger(Home.find().ledger).reservation("toy-1") is None
+        and not workspace.restricted.reservation.exists()
+    )
 
 
 def test_too_little_budget_is_said_and_nothing_is_written(workspace: Workspace) -> None:
     with pytest.raises(BudgetExceeded, match="toy"):
         reserve.run(workspace, settings(epsilon=5.0), declared(workspace))
-    assert not workspace.restricted.reservation.exists() and Ledger(Home.find().ledger).reservation("toy-1") is None
+    assert (
+        not workspace.restricted.reservation.exists()
+        and Ledger(Home.find().ledger).reservation("toy-1") is None
+    )
 
 
 def test_no_charge_before_validate_has_passed(workspace: Workspace) -> None:
@@ -55,7 +79,11 @@ def test_the_reservation_of_another_release_is_refused(workspace: Workspace) -> 
     reserve.run(workspace, settings(), declared(workspace))
     given = settings()
     with pytest.raises(ValueError, match=r"reservation\.json is of toy-1, this run is toy-2"):
-        train.run(workspace, dataclasses.replace(given, release=dataclasses.replace(given.release, id="toy-2")), declared(workspace))
+        train.run(
+            workspace,
+            dataclasses.replace(given, release=dataclasses.replace(given.release, id="toy-2")),
+            declared(workspace),
+        )
 
 
 def test_reserving_again_after_publishing_says_the_same(workspace: Workspace) -> None:
@@ -70,17 +98,27 @@ def test_reserving_again_after_publishing_says_the_same(workspace: Workspace) ->
         reserve.run(workspace, settings(epsilon=0.5), declared(workspace))
 
 
-def test_a_ledger_rolled_back_behind_a_published_card_charges_nothing(workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_ledger_rolled_back_behind_a_published_card_charges_nothing(
+    workspace: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
     home = Home.find()
     old = home.ledger_file.read_bytes()
     ledger = Ledger(home.ledger)
-    ledger.reserve("toy-0", "toy", DiscreteGaussianDpEvent(50.0), by="tests", source_label="earlier")
+    ledger.reserve(
+        "toy-0", "toy", DiscreteGaussianDpEvent(50.0), by="tests", source_label="earlier"
+    )
     card = {"privacy": {"chain_head": ledger.head()}}
     files.write_json(home.published / "toy-0" / "card.json", card)
     reserve.run(workspace, settings(), declared(workspace))
-    assert accounts.verify(argparse.Namespace()) == 0 and "noted in 2 place(s)" in capsys.readouterr().out
+    assert (
+        accounts.verify(argparse.Namespace()) == 0
+        and "noted in 2 place(s)" in capsys.readouterr().out
+    )
     home.ledger_file.write_bytes(old)
-    for ask in (lambda: reserve.run(workspace, settings(), declared(workspace)), lambda: accounts.verify(argparse.Namespace())):
+    for ask in (
+        lambda: reserve.run(workspace, settings(), declared(workspace)),
+        lambda: accounts.verify(argparse.Namespace()),
+    ):
         with pytest.raises(ValueError, match="an old copy was put back"):
             ask()
     assert ledger.balance("toy").n_releases == 0

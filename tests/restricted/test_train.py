@@ -1,4 +1,5 @@
 """Train: only what is charged, run exactly once whatever happens, no model where the two differ."""
+
 from __future__ import annotations
 
 import json
@@ -25,8 +26,13 @@ def test_the_walk_from_charge_to_model(workspace: Workspace) -> None:
     patients, events = next(model.sample(20, 1, 20))
     assert len(patients) == 20 and set(events["type"]) <= {"VISIT", "LEFT"}
     reservation = json.loads(workspace.restricted.reservation.read_text())
-    assert 0.9 < reservation["epsilon"] <= 1.0 and reservation["entry"] == Ledger(Home.find().ledger).reservation("toy-1").entry
-    assert {"table_counts", "pathway_counts", "pathway_sgd"} == {line["name"] for line in reservation["mechanisms"]}
+    assert (
+        0.9 < reservation["epsilon"] <= 1.0
+        and reservation["entry"] == Ledger(Home.find().ledger).reservation("toy-1").entry
+    )
+    assert {"table_counts", "pathway_counts", "pathway_sgd"} == {
+        line["name"] for line in reservation["mechanisms"]
+    }
 
 
 def test_nobody_is_a_population_too(workspace: Workspace) -> None:
@@ -51,7 +57,9 @@ def test_training_needs_the_ledgers_word(workspace: Workspace) -> None:
     assert not workspace.restricted.checkpoints.exists()
 
 
-def test_training_is_in_the_ledger_before_a_row_is_read(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_training_is_in_the_ledger_before_a_row_is_read(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
     reserve.run(workspace, settings(), declared(workspace))
     monkeypatch.setattr(pl, "read_parquet", killed)
     for _ in range(2):
@@ -96,18 +104,26 @@ def test_a_closed_release_is_not_trained(workspace: Workspace, closed: str) -> N
 def test_another_plan_of_the_same_cost_is_another_plan(workspace: Workspace) -> None:
     reserve.run(workspace, settings(), declared(workspace))
     reservation = json.loads(workspace.restricted.reservation.read_text())
-    reservation["plan"]["table_share"] = reservation["plan"]["table_share"] * 0.999  # moves no noise
+    # moves no noise
+    reservation["plan"]["table_share"] = reservation["plan"]["table_share"] * 0.999
     workspace.restricted.reservation.write_text(json.dumps(reservation))
     with pytest.raises(ValueError, match="does not hold this plan"):
         run_train(workspace)
     held = Ledger(Home.find().ledger).reservation("toy-1")
     assert held is not None and held.plan_sha256 is not None
     with pytest.raises(ReservationConflict, match="another plan"):
-        Ledger(Home.find().ledger).reserve("toy-1", "toy", held.event, by="tests", source_label="first", plan_sha256="0" * 64)
+        Ledger(Home.find().ledger).reserve(
+            "toy-1", "toy", held.event, by="tests", source_label="first", plan_sha256="0" * 64
+        )
 
 
-def test_leftovers_of_a_killed_attempt_are_removed(begun: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    leftovers = [begun.restricted.checkpoints / "step.tmp", begun.restricted.checkpoints / "counts" / "half.tmp"]
+def test_leftovers_of_a_killed_attempt_are_removed(
+    begun: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leftovers = [
+        begun.restricted.checkpoints / "step.tmp",
+        begun.restricted.checkpoints / "counts" / "half.tmp",
+    ]
     for path in leftovers:
         path.parent.mkdir(exist_ok=True)
         path.touch()
@@ -117,7 +133,9 @@ def test_leftovers_of_a_killed_attempt_are_removed(begun: Workspace, monkeypatch
     assert not any(path.exists() for path in leftovers)
 
 
-def test_a_killed_training_goes_on_and_ends_as_reserved(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_killed_training_goes_on_and_ends_as_reserved(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
     save, steps = pathway_training._save, []
 
     def killed_after_step_4(file, state, mechanism) -> None:
@@ -131,14 +149,22 @@ def test_a_killed_training_goes_on_and_ends_as_reserved(workspace: Workspace, mo
     with pytest.raises(Killed):
         run_train(workspace)
     assert not workspace.released.model.exists()
-    counts = {path.name: path.read_bytes() for path in (workspace.restricted.checkpoints / "counts").iterdir()}
+    counts = {
+        path.name: path.read_bytes()
+        for path in (workspace.restricted.checkpoints / "counts").iterdir()
+    }
     run_train(workspace)
     assert steps == [2, 4, 6] and Synthesizer.load(workspace.released.model)
-    assert counts == {path.name: path.read_bytes() for path in (workspace.restricted.checkpoints / "counts").iterdir()}
+    assert counts == {
+        path.name: path.read_bytes()
+        for path in (workspace.restricted.checkpoints / "counts").iterdir()
+    }
     assert Ledger(Home.find().ledger).balance("toy").n_releases == 1
 
 
-def test_one_step_more_than_reserved_stops_the_release(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_step_more_than_reserved_stops_the_release(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
     update = pathway_training._update
 
     def forgets_a_step(state, gradients, steps, chosen) -> None:
@@ -158,7 +184,9 @@ def test_one_step_more_than_reserved_stops_the_release(workspace: Workspace, mon
 def test_a_count_measured_beside_the_tape_stops_the_release(workspace: Workspace) -> None:
     reserve.run(workspace, settings(), declared(workspace))
     extra = NoisyCounts(name="one/beside", sigma=2.0, cells=4)
-    MeasurementStore(workspace.restricted.checkpoints / "counts").get_or_measure(extra, lambda: np.zeros(4, np.int64), NoiseStream())
+    MeasurementStore(workspace.restricted.checkpoints / "counts").get_or_measure(
+        extra, lambda: np.zeros(4, np.int64), NoiseStream()
+    )
     with pytest.raises(ValueError, match="not the reserved ones"):
         run_train(workspace)
     assert not workspace.released.model.exists()
@@ -166,11 +194,16 @@ def test_a_count_measured_beside_the_tape_stops_the_release(workspace: Workspace
 
 def test_two_trainings_at_once_are_refused(workspace: Workspace) -> None:
     reserve.run(workspace, settings(), declared(workspace))
-    with train._alone(workspace.restricted.checkpoints), pytest.raises(ValueError, match="another process"):
+    with (
+        train._alone(workspace.restricted.checkpoints),
+        pytest.raises(ValueError, match="another process"),
+    ):
         run_train(workspace)
 
 
-def test_nothing_is_logged_about_patients(workspace: Workspace, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_is_logged_about_patients(
+    workspace: Workspace, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Two extracts of different size and content, each in a home of its own: the same log lines."""
     said = []
     second = workspace.root / "second"
@@ -180,7 +213,9 @@ def test_nothing_is_logged_about_patients(workspace: Workspace, caplog: pytest.L
         caplog.clear()
         with caplog.at_level("DEBUG", logger="pipeline"):
             reserve.run(workspace, settings(), declared(workspace))
-            pl.read_parquet(workspace.restricted.patients).head(rows).write_parquet(workspace.restricted.patients)
+            pl.read_parquet(workspace.restricted.patients).head(rows).write_parquet(
+                workspace.restricted.patients
+            )
             run_train(workspace)
         said.append([record.getMessage() for record in caplog.records])
         shutil.rmtree(workspace.restricted.checkpoints)

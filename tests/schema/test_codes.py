@@ -42,9 +42,16 @@ def test_regimens_have_legal_routes_drugs_in_all_cycles_and_one_benchmark_group(
         assert all(drug.route in codes.lookup("administration_route") for drug in regimen.drugs)
         assert all(intent in codes.lookup("regimen_intent") for intent in regimen.intents)
         for cycle in range(1, regimen.cycles + 1):
-            rows = [day for drug in regimen.drugs if drug.first_cycle <= cycle <= drug.last_cycle for day in drug.days]
+            rows = [
+                day
+                for drug in regimen.drugs
+                if drug.first_cycle <= cycle <= drug.last_cycle
+                for day in drug.days
+            ]
             assert 1 <= len(rows) <= 6, f"{name}, cycle {cycle}"
-            assert max(rows) < regimen.cycle_days[cycle - 1] or max(rows) == 1, f"{name}: a day after the cycle's end"
+            assert max(rows) < regimen.cycle_days[cycle - 1] or max(rows) == 1, (
+                f"{name}: a day after the cycle's end"
+            )
 
 
 def test_each_group_has_regimens_and_schedules() -> None:
@@ -57,7 +64,10 @@ def test_each_group_has_regimens_and_schedules() -> None:
 def test_schedules_obey_the_dose_rules() -> None:
     for group, schedules in codes.radiotherapy().items():
         for schedule in schedules:
-            assert 0.5 <= schedule.dose / schedule.fractions <= 30 and schedule.dose <= codes.max_dose_gy(), group
+            assert (
+                0.5 <= schedule.dose / schedule.fractions <= 30
+                and schedule.dose <= codes.max_dose_gy()
+            ), group
             assert all(region in codes.lookup("rt_region") for region in schedule.regions)
 
 

@@ -1,4 +1,7 @@
-"""The declarations of the public datasets: complete, sourced, and wide enough for the public copies."""
+"""The declarations of the public datasets: complete, sourced, and wide enough for the public
+copies.
+"""
+
 from __future__ import annotations
 
 import json
@@ -18,8 +21,13 @@ from pipeline.schema.values import Schema
 ROOT = Path(__file__).resolve().parents[2]
 SHARED = Path(os.environ.get("SYNDASERA_SHARED") or ROOT.parent / "shared") / "data"
 # dataset, folder, documented rows, rows that may be dropped (a visit without its values)
-COPIES = [("adult", "adult", 48842, 0), ("uci_heart", "heart_uci", 303, 0), ("credit_default", "credit_default", 30000, 0),
-          ("hr_attrition", "hr_attrition", 1470, 0), ("uganda_malaria", "prism_uganda", 1421, 1)]
+COPIES = [
+    ("adult", "adult", 48842, 0),
+    ("uci_heart", "heart_uci", 303, 0),
+    ("credit_default", "credit_default", 30000, 0),
+    ("hr_attrition", "hr_attrition", 1470, 0),
+    ("uganda_malaria", "prism_uganda", 1421, 1),
+]
 OURS = [name for name, *_ in COPIES]
 
 
@@ -30,8 +38,12 @@ def declared(name: str) -> Schema:
 @pytest.mark.parametrize("name", OURS)
 def test_every_domain_names_its_public_source(name: str) -> None:
     dataset = declared(name)
-    unsourced = [f"{table.name}.{column.name}" for table in dataset.tables.values() for column in table.columns.values()
-                 if column.role != "key" and not column.source]
+    unsourced = [
+        f"{table.name}.{column.name}"
+        for table in dataset.tables.values()
+        for column in table.columns.values()
+        if column.role != "key" and not column.source
+    ]
     assert unsourced == []
     assert dataset.public and dataset.population.kind == "public" and dataset.licence
 
@@ -41,7 +53,9 @@ def test_each_is_a_population_of_its_own() -> None:
     assert len(set(names)) == len(names)
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "datasets").glob("*.yaml")), ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "datasets").glob("*.yaml")), ids=lambda path: path.stem
+)
 def test_every_repair_that_a_declaration_names_exists(path: Path) -> None:
     for table in read_schema(path).tables.values():
         for column in table.columns.values():
@@ -54,10 +68,18 @@ def test_an_unknown_repair_is_refused() -> None:
         repairs.named("guess")
 
 
-@pytest.mark.skipif(not SHARED.is_dir(), reason="the public copies are not here: set SYNDASERA_SHARED")
+@pytest.mark.skipif(
+    not SHARED.is_dir(), reason="the public copies are not here: set SYNDASERA_SHARED"
+)
 @pytest.mark.parametrize(("name", "folder", "n_patients", "n_dropped"), COPIES, ids=OURS)
-def test_the_public_copy_fits_its_declaration(name: str, folder: str, n_patients: int, n_dropped: int, tmp_path: Path,
-                                              monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_public_copy_fits_its_declaration(
+    name: str,
+    folder: str,
+    n_patients: int,
+    n_dropped: int,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setenv(HOME_VARIABLE, str(tmp_path))
     given = params.load(ROOT / "params.yaml")
     blocks = {block: dict(vars(getattr(given, block))) for block in params.BLOCKS}

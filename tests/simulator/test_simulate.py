@@ -18,7 +18,9 @@ LATER = date(2023, 6, 30)
 
 
 def read(folder: Path) -> dict[str, pl.DataFrame]:
-    return {path.stem: pl.read_csv(path, infer_schema=False) for path in sorted(folder.glob("*.csv"))}
+    return {
+        path.stem: pl.read_csv(path, infer_schema=False) for path in sorted(folder.glob("*.csv"))
+    }
 
 
 def typed(schema: Schema, raw: dict[str, pl.DataFrame]) -> dict[str, pl.DataFrame]:
@@ -31,7 +33,10 @@ def typed(schema: Schema, raw: dict[str, pl.DataFrame]) -> dict[str, pl.DataFram
             return pl.col(name).cast(pl.Float64 if column.decimals else pl.Int64, strict=False)
         return pl.col(name)
 
-    return {name: raw[name].select(cast(c, column) for c, column in table.columns.items()) for name, table in schema.tables.items()}
+    return {
+        name: raw[name].select(cast(c, column) for c, column in table.columns.items())
+        for name, table in schema.tables.items()
+    }
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +61,11 @@ def test_files_and_columns_are_those_of_the_declaration(clean: Path, schema: Sch
 
 
 def test_clean_tables_meet_every_rule(clean: Path, schema: Schema) -> None:
-    results = check(schema, typed(schema, read(clean)), RuleContext(extract_date=DEFAULT_EXTRACT, is_synthetic=False))
+    results = check(
+        schema,
+        typed(schema, read(clean)),
+        RuleContext(extract_date=DEFAULT_EXTRACT, is_synthetic=False),
+    )
     assert {outcome.rule.id: outcome.n_failing for outcome in results.with_status("fail")} == {}
     warned = {outcome.rule.id for outcome in results.with_status("warn")}
     assert warned <= {"21"}, "a share of 1% in 500 women and a few men may leave its band by chance"
@@ -67,11 +76,15 @@ def test_the_same_seed_gives_the_same_bytes_and_another_seed_other_patients(tmp_
         simulate(300, seed, tmp_path / name)
     for path in (tmp_path / "a").iterdir():
         assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes(), path.name
-    assert (tmp_path / "a" / "sim_av_tumour.csv").read_bytes() != (tmp_path / "c" / "sim_av_tumour.csv").read_bytes()
+    assert (tmp_path / "a" / "sim_av_tumour.csv").read_bytes() != (
+        tmp_path / "c" / "sim_av_tumour.csv"
+    ).read_bytes()
 
 
 def test_a_later_extract_continues_the_same_patients(tmp_path: Path) -> None:
-    """Every earlier row is there again, unless it is the follow-up of a living patient or a treatment that ran across the date."""
+    """Every earlier row is there again, unless it is the follow-up of a living patient or a
+    treatment that ran across the date.
+    """
     simulate(2500, 5, tmp_path / "first", clean=True)
     simulate(2500, 5, tmp_path / "second", LATER, clean=True)
     first, second = read(tmp_path / "first"), read(tmp_path / "second")
@@ -85,11 +98,26 @@ def test_a_later_extract_continues_the_same_patients(tmp_path: Path) -> None:
     died_since = both.filter((pl.col("VITALSTATUS") == "A") & (pl.col("VITALSTATUS_LATER") == "D"))
     assert died_since.height > 0
     assert (died_since["VITALSTATUSDATE_LATER"] > DEFAULT_EXTRACT.isoformat()).all()
-    for name in ("sim_av_gene", "sim_sact_regimen", "sim_sact_cycle", "sim_sact_drug_detail", "sim_sact_outcome", "sim_rtds_episode", "ext_route"):
-        assert first[name].join(second[name], on=first[name].columns, how="anti", nulls_equal=True).height == 0, name
+    for name in (
+        "sim_av_gene",
+        "sim_sact_regimen",
+        "sim_sact_cycle",
+        "sim_sact_drug_detail",
+        "sim_sact_outcome",
+        "sim_rtds_episode",
+        "ext_route",
+    ):
+        assert (
+            first[name]
+            .join(second[name], on=first[name].columns, how="anti", nulls_equal=True)
+            .height
+            == 0
+        ), name
         assert second[name].height > first[name].height, name
     ids = set(patients["PATIENTID"])
-    new_events = second["sim_sact_cycle"].join(first["sim_sact_cycle"], on="MERGED_CYCLE_ID", how="anti")
+    new_events = second["sim_sact_cycle"].join(
+        first["sim_sact_cycle"], on="MERGED_CYCLE_ID", how="anti"
+    )
     regimens = second["sim_sact_regimen"].filter(pl.col("ENCORE_PATIENT_ID").is_in(list(ids)))
     of_known = new_events.join(regimens, on="MERGED_REGIMEN_ID")
     assert (of_known["START_DATE_OF_CYCLE"] > DEFAULT_EXTRACT.isoformat()).all()
@@ -107,7 +135,9 @@ def test_an_earlier_extract_meets_the_rules_too(tmp_path: Path, schema: Schema) 
 def test_default_dirt_is_there_at_small_rates_and_in_latin_1(tmp_path: Path) -> None:
     simulate(6000, 3, tmp_path / "dirty")
     truth = json.loads((tmp_path / "dirty" / "truth.json").read_text())
-    assert sum(count > 0 for count in truth["dirt"]["cells"].values()) >= 0.7 * len(truth["dirt"]["cells"])
+    assert sum(count > 0 for count in truth["dirt"]["cells"].values()) >= 0.7 * len(
+        truth["dirt"]["cells"]
+    )
     raw = (tmp_path / "dirty" / "sim_sact_regimen.csv").read_bytes()
     assert b"\xa0" in raw and "\u00a0" in raw.decode("latin-1")
     with pytest.raises(UnicodeDecodeError):
@@ -126,8 +156,15 @@ def test_every_rule_is_broken_by_a_patient_of_its_own(tmp_path: Path, schema: Sc
     simulate(3000, 3, tmp_path / "broken", every_rule=True)
     broken = json.loads((tmp_path / "broken" / "truth.json").read_text())["dirt"]["broken"]
     assert len({entry["patient"] for entry in broken.values()}) == len(broken)
-    found = failing_patients(schema, typed(schema, read(tmp_path / "broken")), RuleContext(extract_date=DEFAULT_EXTRACT, is_synthetic=False))
-    rules = {str(patient): set(group["rule"].str.slice(0, 2)) for (patient,), group in found.group_by("patient_id")}
+    found = failing_patients(
+        schema,
+        typed(schema, read(tmp_path / "broken")),
+        RuleContext(extract_date=DEFAULT_EXTRACT, is_synthetic=False),
+    )
+    rules = {
+        str(patient): set(group["rule"].str.slice(0, 2))
+        for (patient,), group in found.group_by("patient_id")
+    }
     for rule, entry in broken.items():
         assert rule in rules.get(str(entry["patient"]), set()), f"rule {rule}: {entry['what']}"
     guilty = {str(entry["patient"]) for entry in broken.values()}
@@ -162,8 +199,16 @@ def test_the_command_replaces_an_extract_whole(tmp_path: Path) -> None:
     out = str(tmp_path / "extract")
     assert command.main(["--patients", "40", "--out", out, "--clean"]) == 0
     (tmp_path / "extract" / "old.csv").write_text("stale")
-    assert command.main(["--patients", "30", "--seed", "2", "--out", out, "--extract-date", "2023-01-31"]) == 0
+    assert (
+        command.main(
+            ["--patients", "30", "--seed", "2", "--out", out, "--extract-date", "2023-01-31"]
+        )
+        == 0
+    )
     assert not (tmp_path / "extract" / "old.csv").exists()
-    assert json.loads((tmp_path / "extract" / "truth.json").read_text())["extract_date"] == "2023-01-31"
+    assert (
+        json.loads((tmp_path / "extract" / "truth.json").read_text())["extract_date"]
+        == "2023-01-31"
+    )
     with pytest.raises(ValueError, match="exclude"):
         command.main(["--patients", "30", "--out", out, "--clean", "--dirt", "every-rule"])

@@ -1,4 +1,7 @@
-"""The Simulacrum's eleven tables (and ext_route, ext_cwt_pathway) as patients with a pathway, and back."""
+"""The Simulacrum's eleven tables (and ext_route, ext_cwt_pathway) as patients with a pathway, and
+back.
+"""
+
 from __future__ import annotations
 
 from collections.abc import Mapping
@@ -16,10 +19,20 @@ Tables = Mapping[str, pl.DataFrame]
 
 
 def to_log(schema: Schema, tables: Tables) -> Log:
-    """Patients with a tumour and an end of follow-up, their pathways, and what the tables hold beside. Each patient by his or her own rows alone."""
+    """Patients with a tumour and an end of follow-up, their pathways, and what the tables hold
+    beside. Each patient by his or her own rows alone.
+    """
     assert schema.events is not None
-    given = {name: _complete(tables[name], table) for name, table in schema.tables.items() if name in tables}
-    read = given | {name: _complete(pl.DataFrame(), table) for name, table in schema.tables.items() if name not in tables and table.required}
+    given = {
+        name: _complete(tables[name], table)
+        for name, table in schema.tables.items()
+        if name in tables
+    }
+    read = given | {
+        name: _complete(pl.DataFrame(), table)
+        for name, table in schema.tables.items()
+        if name not in tables and table.required
+    }
     patients = static_rows(schema, read)
     pathway = pathway_rows(schema, read, patients)
     carried = {name: rows for name, rows in carry(read, patients, pathway).items() if name in given}
@@ -27,27 +40,54 @@ def to_log(schema: Schema, tables: Tables) -> Log:
 
 
 def to_tables(
-    schema: Schema, patients: pl.DataFrame, events: pl.DataFrame, *, extract_date: date | None, carried: Tables | None
+    schema: Schema,
+    patients: pl.DataFrame,
+    events: pl.DataFrame,
+    *,
+    extract_date: date | None,
+    carried: Tables | None,
 ) -> dict[str, pl.DataFrame]:
-    """The tables again: exactly, with what was `carried`; by public rules with fresh keys, without it."""
+    """The tables again: exactly, with what was `carried`; by public rules with fresh keys, without
+    it.
+    """
     if carried is not None:
         return uncarry(carried, patients, events)
     from pipeline.adapters.simulacrum.write import rebuild
 
     built = rebuild(schema, patients, events, extract_date)
-    return {name: shaped(built[name], table).sort(_order(table)) for name, table in schema.tables.items()}
+    return {
+        name: shaped(built[name], table).sort(_order(table))
+        for name, table in schema.tables.items()
+    }
 
 
 def _order(table: Table) -> list[str]:
     """By patient and number, then by date: one order of the rows, whatever way they were joined."""
     numbers = [name for name, column in table.columns.items() if column.kind == "id"]
     first = [name for name in (table.patient, *(table.through or ())[1:]) if name is not None]
-    return list(dict.fromkeys([*first, *numbers, *(name for name, column in table.columns.items() if column.kind == "date"), *table.key]))
+    return list(
+        dict.fromkeys(
+            [
+                *first,
+                *numbers,
+                *(name for name, column in table.columns.items() if column.kind == "date"),
+                *table.key,
+            ]
+        )
+    )
 
 
 def _complete(rows: pl.DataFrame, table: Table) -> pl.DataFrame:
-    """`rows` with every declared column; one that the source lacks is null. A column of another type keeps it."""
-    lacking = [pl.lit(None, physical(column)).alias(name) for name, column in table.columns.items() if name not in rows.columns]
+    """`rows` with every declared column; one that the source lacks is null. A column of another
+    type keeps it.
+    """
+    lacking = [
+        pl.lit(None, physical(column)).alias(name)
+        for name, column in table.columns.items()
+        if name not in rows.columns
+    ]
     if not rows.width:
-        return pl.DataFrame(schema={name: physical(column) for name, column in table.columns.items()})
+        return pl.DataFrame(
+            schema={name: physical(column) for name, column in table.columns.items()}
+        )
     return rows.drop(ID, strict=False).with_columns(lacking).select(list(table.columns))

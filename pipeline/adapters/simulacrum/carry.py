@@ -1,4 +1,7 @@
-"""Where each source row of the registry stands in the log, and what the log says about it (carried.py)."""
+"""Where each source row of the registry stands in the log, and what the log says about it
+(carried.py).
+"""
+
 from __future__ import annotations
 
 from collections.abc import Mapping
@@ -28,7 +31,8 @@ from pipeline.adapters.simulacrum.names import (
 from pipeline.adapters.simulacrum.read_patients import FROM_TUMOUR
 
 Tables = Mapping[str, pl.DataFrame]
-LINKS = ["seq", "seq2"]  # the row's event; a second one for surgery of a tumour and the first appointment of a referral
+# the row's event; a second one for surgery of a tumour and the first appointment of a referral
+LINKS = ["seq", "seq2"]
 EPISODE_ID = "RADIOTHERAPYEPISODEID"
 
 
@@ -42,35 +46,74 @@ def carry(tables: Tables, patients: pl.DataFrame, pathway: pl.DataFrame) -> dict
     return carried
 
 
-def uncarry(carried: Tables, patients: pl.DataFrame, events: pl.DataFrame) -> dict[str, pl.DataFrame]:
+def uncarry(
+    carried: Tables, patients: pl.DataFrame, events: pl.DataFrame
+) -> dict[str, pl.DataFrame]:
     """The source tables again, from the log and what was carried beside it."""
-    return {name: restore(rows, _context(rows.select(ID, *LINKS), patients, events), _says()[name], LINKS) for name, rows in carried.items()}
+    return {
+        name: restore(
+            rows, _context(rows.select(ID, *LINKS), patients, events), _says()[name], LINKS
+        )
+        for name, rows in carried.items()
+    }
 
 
 def _context(links: pl.DataFrame, patients: pl.DataFrame, events: pl.DataFrame) -> pl.DataFrame:
     second = events.select(ID, pl.col("seq").alias("seq2"), pl.col("day").alias("day2"))
-    return (links.join(patients, on=ID, how="left", maintain_order="left").join(events, on=[ID, "seq"], how="left", maintain_order="left")
-            .join(second, on=[ID, "seq2"], how="left", maintain_order="left"))
+    return (
+        links.join(patients, on=ID, how="left", maintain_order="left")
+        .join(events, on=[ID, "seq"], how="left", maintain_order="left")
+        .join(second, on=[ID, "seq2"], how="left", maintain_order="left")
+    )
 
 
 def _links(name: str, tables: Tables, pathway: pl.DataFrame) -> pl.DataFrame:
     """patient_id, seq and seq2 of every row of a table, in its order."""
     rows = tables[name].with_row_index("_row").with_columns(pl.col("_row").cast(pl.UInt32))
     if name in (EPISODE, PRESCRIPTION, EXPOSURE, COMBINED):
-        episodes = _own(tables[EPISODE].with_row_index("_row"), EPISODE, pathway).filter(pl.col("seq").is_not_null())
+        episodes = _own(tables[EPISODE].with_row_index("_row"), EPISODE, pathway).filter(
+            pl.col("seq").is_not_null()
+        )
         starts = episodes.select("PATIENTID", EPISODE_ID, "seq")
-        return _as_links(rows.join(starts, on=["PATIENTID", EPISODE_ID], how="left", maintain_order="left"), "PATIENTID")
+        return _as_links(
+            rows.join(starts, on=["PATIENTID", EPISODE_ID], how="left", maintain_order="left"),
+            "PATIENTID",
+        )
     if name in (CYCLE, DRUG, OUTCOME):
-        owners = tables[REGIMEN].select("MERGED_REGIMEN_ID", "ENCORE_PATIENT_ID").unique("MERGED_REGIMEN_ID", keep="first", maintain_order=True)
+        owners = (
+            tables[REGIMEN]
+            .select("MERGED_REGIMEN_ID", "ENCORE_PATIENT_ID")
+            .unique("MERGED_REGIMEN_ID", keep="first", maintain_order=True)
+        )
         if name == DRUG:
-            cycles = _own(tables[CYCLE].with_row_index("_row"), CYCLE, pathway).unique("MERGED_CYCLE_ID", keep="first", maintain_order=True)
-            rows = rows.join(cycles.select("MERGED_CYCLE_ID", "MERGED_REGIMEN_ID", "seq"), on="MERGED_CYCLE_ID", how="left", maintain_order="left")
+            cycles = _own(tables[CYCLE].with_row_index("_row"), CYCLE, pathway).unique(
+                "MERGED_CYCLE_ID", keep="first", maintain_order=True
+            )
+            rows = rows.join(
+                cycles.select("MERGED_CYCLE_ID", "MERGED_REGIMEN_ID", "seq"),
+                on="MERGED_CYCLE_ID",
+                how="left",
+                maintain_order="left",
+            )
         else:
             rows = _own(rows, name, pathway)
-        return _as_links(rows.join(owners, on="MERGED_REGIMEN_ID", how="left", maintain_order="left"), "ENCORE_PATIENT_ID")
+        return _as_links(
+            rows.join(owners, on="MERGED_REGIMEN_ID", how="left", maintain_order="left"),
+            "ENCORE_PATIENT_ID",
+        )
     if name == ROUTE:
-        tumours = _own(tables[TUMOUR].with_row_index("_row"), TUMOUR, pathway).unique("TUMOURID", keep="first", maintain_order=True)
-        return _as_links(rows.join(tumours.select("TUMOURID", "PATIENTID", "seq"), on="TUMOURID", how="left", maintain_order="left"), "PATIENTID")
+        tumours = _own(tables[TUMOUR].with_row_index("_row"), TUMOUR, pathway).unique(
+            "TUMOURID", keep="first", maintain_order=True
+        )
+        return _as_links(
+            rows.join(
+                tumours.select("TUMOURID", "PATIENTID", "seq"),
+                on="TUMOURID",
+                how="left",
+                maintain_order="left",
+            ),
+            "PATIENTID",
+        )
     rows = _own(rows, name, pathway)
     if name in (TUMOUR, WAITING):
         rows = _own(rows, "surgery" if name == TUMOUR else "first_seen", pathway, "seq2")
@@ -78,8 +121,12 @@ def _links(name: str, tables: Tables, pathway: pl.DataFrame) -> pl.DataFrame:
 
 
 def _own(rows: pl.DataFrame, source: str, pathway: pl.DataFrame, link: str = "seq") -> pl.DataFrame:
-    places = pathway.filter((pl.col("_source") == source) & pl.col("_row").is_not_null()).select("_row", pl.col("seq").alias(link))
-    return rows.with_columns(pl.col("_row").cast(pl.UInt32)).join(places, on="_row", how="left", maintain_order="left")
+    places = pathway.filter((pl.col("_source") == source) & pl.col("_row").is_not_null()).select(
+        "_row", pl.col("seq").alias(link)
+    )
+    return rows.with_columns(pl.col("_row").cast(pl.UInt32)).join(
+        places, on="_row", how="left", maintain_order="left"
+    )
 
 
 def _as_links(rows: pl.DataFrame, patient: str) -> pl.DataFrame:
@@ -98,7 +145,11 @@ def _says() -> dict[str, Says]:
         SITE: pl.when(first).then(pl.col(SITE)).otherwise(pl.col("code")),
         "DATE_FIRST_SURGERY": _date("day2"),
     }
-    attendance: dict[str, pl.Expr] = {"APPTDATE": when, "RADIOTHERAPYINTENT": pl.col("rt_intent"), "RADIOTHERAPYPRIORITY": pl.col("rt_priority")}
+    attendance: dict[str, pl.Expr] = {
+        "APPTDATE": when,
+        "RADIOTHERAPYINTENT": pl.col("rt_intent"),
+        "RADIOTHERAPYPRIORITY": pl.col("rt_priority"),
+    }
     prescribed: dict[str, pl.Expr] = {
         "APPTDATE": when,
         "RTTREATMENTREGION": pl.col("rt_region"),
@@ -114,7 +165,13 @@ def _says() -> dict[str, Says]:
             "VITALSTATUS": pl.when(death).then(pl.lit("D")).otherwise(pl.col("code")),
         },
         TUMOUR: tumour,
-        GENE: {"GENE_DESC": pl.col("code"), "OVERALL_TS": pl.col("gene_status"), "DATE_OVERALL_TS": when, "MIN_DATE": when, "MAX_DATE": when},
+        GENE: {
+            "GENE_DESC": pl.col("code"),
+            "OVERALL_TS": pl.col("gene_status"),
+            "DATE_OVERALL_TS": when,
+            "MIN_DATE": when,
+            "MAX_DATE": when,
+        },
         REGIMEN: {
             "MAPPED_REGIMEN": pl.col("code"),
             "INTENT_OF_TREATMENT": pl.col("intent"),
@@ -123,19 +180,39 @@ def _says() -> dict[str, Says]:
             "HEIGHT_AT_START_OF_REGIMEN": pl.col("HEIGHT"),
             "WEIGHT_AT_START_OF_REGIMEN": pl.col("WEIGHT"),
         },
-        CYCLE: {"START_DATE_OF_CYCLE": when, "PERF_STATUS_START_OF_CYCLE": pl.col("cycle_performance")},
-        DRUG: {"ADMINISTRATION_DATE": when},
-        OUTCOME: {"DATE_OF_FINAL_TREATMENT": when, "REGIMEN_OUTCOME_SUMMARY": pl.when(pl.col("code") != MISSING_OUTCOME).then(pl.col("code"))}
-        | {
-            name: pl.col("modified").str.slice(at, 1)
-            for at, name in enumerate(("REGIMEN_MOD_DOSE_REDUCTION", "REGIMEN_MOD_TIME_DELAY", "REGIMEN_MOD_STOPPED_EARLY"))
+        CYCLE: {
+            "START_DATE_OF_CYCLE": when,
+            "PERF_STATUS_START_OF_CYCLE": pl.col("cycle_performance"),
         },
+        DRUG: {"ADMINISTRATION_DATE": when},
+        OUTCOME: (
+            {
+                "DATE_OF_FINAL_TREATMENT": when,
+                "REGIMEN_OUTCOME_SUMMARY": (
+                    pl.when(pl.col("code") != MISSING_OUTCOME).then(pl.col("code"))
+                ),
+            }
+            | {
+                name: pl.col("modified").str.slice(at, 1)
+                for at, name in enumerate(
+                    (
+                        "REGIMEN_MOD_DOSE_REDUCTION",
+                        "REGIMEN_MOD_TIME_DELAY",
+                        "REGIMEN_MOD_STOPPED_EARLY",
+                    )
+                )
+            }
+        ),
         EPISODE: attendance,
         PRESCRIPTION: prescribed,
         EXPOSURE: {"APPTDATE": when},
         COMBINED: attendance | prescribed,
         ROUTE: {"FINAL_ROUTE": pl.when(first).then(pl.col("FINAL_ROUTE"))},
-        WAITING: {"REFERRAL_TYPE": pl.col("code"), "CRTP_DATE": when, "DATE_FIRST_SEEN": _date("day2")},
+        WAITING: {
+            "REFERRAL_TYPE": pl.col("code"),
+            "CRTP_DATE": when,
+            "DATE_FIRST_SEEN": _date("day2"),
+        },
     }
 
 

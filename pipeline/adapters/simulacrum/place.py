@@ -1,4 +1,7 @@
-"""How a source row becomes an event: its day, its place in the source, and whether its code is legal."""
+"""How a source row becomes an event: its day, its place in the source, and whether its code is
+legal.
+"""
+
 from __future__ import annotations
 
 import polars as pl
@@ -9,15 +12,24 @@ from pipeline.schema.values import Schema
 
 
 def placed(
-    rows: pl.DataFrame, bounds: pl.DataFrame, when: str, kind: str, source: str, first_day: int | None = -BEFORE_DIAGNOSIS_DAYS
+    rows: pl.DataFrame,
+    bounds: pl.DataFrame,
+    when: str,
+    kind: str,
+    source: str,
+    first_day: int | None = -BEFORE_DIAGNOSIS_DAYS,
 ) -> pl.DataFrame:
-    """`rows` of known patients with day, type and source, where the day lies between `first_day` and the pathway's end."""
+    """`rows` of known patients with day, type and source, where the day lies between `first_day`
+    and the pathway's end.
+    """
     days = (pl.col(when) - pl.col(ORIGIN)).dt.total_days()
     known = rows.join(bounds, on=ID, how="inner", maintain_order="left").with_columns(
         days.alias("day"), pl.lit(kind).alias("type"), pl.lit(source).alias("_source")
     )
     inside = (pl.col("day") >= first_day) if first_day is not None else pl.lit(True)
-    return known.filter(pl.col("day").is_not_null() & inside & (pl.col("day") <= pl.col("_last_day")))
+    return known.filter(
+        pl.col("day").is_not_null() & inside & (pl.col("day") <= pl.col("_last_day"))
+    )
 
 
 def keep(rows: pl.DataFrame, *columns: str) -> pl.DataFrame:
@@ -31,6 +43,16 @@ def legal(schema: Schema, rows: pl.DataFrame, patients: pl.DataFrame, kind: str)
     rows = rows.filter(pl.col("code").is_in(schema.events.types[kind].codes))
     for rule in schema.events.legal_codes:
         if rule.type == kind:
-            rows = rows.join(patients.select(ID, pl.col(rule.given).alias("_given")), on=ID, how="inner", maintain_order="left")
-            rows = rows.join(pairs(rule.allowed, "_given", "code"), on=["_given", "code"], how="semi", maintain_order="left").drop("_given")
+            rows = rows.join(
+                patients.select(ID, pl.col(rule.given).alias("_given")),
+                on=ID,
+                how="inner",
+                maintain_order="left",
+            )
+            rows = rows.join(
+                pairs(rule.allowed, "_given", "code"),
+                on=["_given", "code"],
+                how="semi",
+                maintain_order="left",
+            ).drop("_given")
     return rows

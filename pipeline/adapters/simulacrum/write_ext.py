@@ -1,4 +1,7 @@
-"""ext_route and ext_cwt_pathway: the route of the first tumour, and its way from referral to the first treatment."""
+"""ext_route and ext_cwt_pathway: the route of the first tumour, and its way from referral to the
+first treatment.
+"""
+
 from __future__ import annotations
 
 import polars as pl
@@ -9,16 +12,37 @@ from pipeline.adapters.simulacrum.write_days import FIRST_DATE, days_before
 
 
 def routes(patients: pl.DataFrame) -> pl.DataFrame:
-    return patients.filter(pl.col("FINAL_ROUTE").is_not_null()).select(ID, (pl.col(ID) * 10 + 1).alias("TUMOURID"), "FINAL_ROUTE")
+    return patients.filter(pl.col("FINAL_ROUTE").is_not_null()).select(
+        ID, (pl.col(ID) * 10 + 1).alias("TUMOURID"), "FINAL_ROUTE"
+    )
 
 
-def waiting_times(patients: pl.DataFrame, dated: pl.DataFrame, tumours: pl.DataFrame, regimens: pl.DataFrame, courses: pl.DataFrame) -> pl.DataFrame:
-    """One row per patient with a referral. The first treatment: the earliest surgery, drugs or radiotherapy from 31 days before diagnosis on."""
-    referred = dated.filter(pl.col("type") == "REFERRAL").unique(ID, keep="first", maintain_order=True)
-    seen = dated.filter(pl.col("type") == "FIRST_SEEN").unique(ID, keep="first", maintain_order=True).select(ID, pl.col("date").alias("_seen"))
-    rows = referred.select(ID, pl.col("code").alias("REFERRAL_TYPE"), pl.col("date").alias("_referred"))
+def waiting_times(
+    patients: pl.DataFrame,
+    dated: pl.DataFrame,
+    tumours: pl.DataFrame,
+    regimens: pl.DataFrame,
+    courses: pl.DataFrame,
+) -> pl.DataFrame:
+    """One row per patient with a referral. The first treatment: the earliest surgery, drugs or
+    radiotherapy from 31 days before diagnosis on.
+    """
+    referred = dated.filter(pl.col("type") == "REFERRAL").unique(
+        ID, keep="first", maintain_order=True
+    )
+    seen = (
+        dated.filter(pl.col("type") == "FIRST_SEEN")
+        .unique(ID, keep="first", maintain_order=True)
+        .select(ID, pl.col("date").alias("_seen"))
+    )
+    rows = referred.select(
+        ID, pl.col("code").alias("REFERRAL_TYPE"), pl.col("date").alias("_referred")
+    )
     rows = rows.join(seen, on=ID, how="left", maintain_order="left").join(
-        _first_treatment(patients, tumours, regimens, courses), on=ID, how="left", maintain_order="left"
+        _first_treatment(patients, tumours, regimens, courses),
+        on=ID,
+        how="left",
+        maintain_order="left",
     )
     floor = pl.lit(FIRST_DATE, pl.Int32).cast(pl.Date)
     return rows.select(
@@ -27,20 +51,47 @@ def waiting_times(patients: pl.DataFrame, dated: pl.DataFrame, tumours: pl.DataF
         (pl.col(ID) * 10 + 1).alias("TUMOURID"),
         pl.max_horizontal("_referred", floor).alias("CRTP_DATE"),
         "REFERRAL_TYPE",
-        pl.when(pl.col("_seen").is_not_null()).then(pl.max_horizontal("_seen", floor)).alias("DATE_FIRST_SEEN"),
-        (pl.col("start").cast(pl.Int32) - days_before()).cast(pl.Date).alias("DECISION_TO_TREAT_DATE"),
+        pl.when(pl.col("_seen").is_not_null())
+        .then(pl.max_horizontal("_seen", floor))
+        .alias("DATE_FIRST_SEEN"),
+        (pl.col("start").cast(pl.Int32) - days_before())
+        .cast(pl.Date)
+        .alias("DECISION_TO_TREAT_DATE"),
         pl.col("start").alias("TREATMENT_START_DATE"),
         pl.col("modality").alias("TREATMENT_MODALITY"),
         pl.when(pl.col("start").is_not_null()).then(pl.lit("01")).alias("EVENT_TYPE"),
     )
 
 
-def _first_treatment(patients: pl.DataFrame, tumours: pl.DataFrame, regimens: pl.DataFrame, courses: pl.DataFrame) -> pl.DataFrame:
-    surgery = tumours.filter((pl.col("position") == 1) & pl.col("DATE_FIRST_SURGERY").is_not_null()).select(
-        ID, pl.col("DATE_FIRST_SURGERY").alias("start"), pl.lit("01").alias("modality"), pl.col("surgery_decision_days").alias("decision_days"))
-    drugs = regimens.select(ID, pl.col("START_DATE_OF_REGIMEN").alias("start"),
-                            pl.when(pl.col("CHEMO_RADIATION") == "Y").then(pl.lit("04")).otherwise(pl.lit("02")).alias("modality"), "decision_days")
-    rays = courses.unique([ID, "course"], keep="first", maintain_order=True).select(ID, "start", "modality", "decision_days")
+def _first_treatment(
+    patients: pl.DataFrame, tumours: pl.DataFrame, regimens: pl.DataFrame, courses: pl.DataFrame
+) -> pl.DataFrame:
+    surgery = tumours.filter(
+        (pl.col("position") == 1) & pl.col("DATE_FIRST_SURGERY").is_not_null()
+    ).select(
+        ID,
+        pl.col("DATE_FIRST_SURGERY").alias("start"),
+        pl.lit("01").alias("modality"),
+        pl.col("surgery_decision_days").alias("decision_days"),
+    )
+    drugs = regimens.select(
+        ID,
+        pl.col("START_DATE_OF_REGIMEN").alias("start"),
+        pl.when(pl.col("CHEMO_RADIATION") == "Y")
+        .then(pl.lit("04"))
+        .otherwise(pl.lit("02"))
+        .alias("modality"),
+        "decision_days",
+    )
+    rays = courses.unique([ID, "course"], keep="first", maintain_order=True).select(
+        ID, "start", "modality", "decision_days"
+    )
     every = pl.concat([surgery, drugs, rays]).join(patients.select(ID, ORIGIN), on=ID)
-    every = every.filter((pl.col("start") - pl.col(ORIGIN)).dt.total_days() >= -BEFORE_DIAGNOSIS_DAYS)
-    return every.sort(ID, "start", "modality", "decision_days").unique(ID, keep="first", maintain_order=True).drop(ORIGIN)
+    every = every.filter(
+        (pl.col("start") - pl.col(ORIGIN)).dt.total_days() >= -BEFORE_DIAGNOSIS_DAYS
+    )
+    return (
+        every.sort(ID, "start", "modality", "decision_days")
+        .unique(ID, keep="first", maintain_order=True)
+        .drop(ORIGIN)
+    )

@@ -1,4 +1,5 @@
 """SIM_AV_GENE: one row per gene tested on the first tumour, from its GENE_TEST event."""
+
 from __future__ import annotations
 
 import polars as pl
@@ -12,14 +13,24 @@ ABNORMAL, NORMAL = "a:abnormal", "b:normal"
 
 def genes(patients: pl.DataFrame, dated: pl.DataFrame) -> pl.DataFrame:
     """A second test of the same gene has no row: the table holds one row per tumour and gene."""
-    rows = dated.filter(pl.col("type") == "GENE_TEST").sort(ID, "seq").unique([ID, "code"], keep="first", maintain_order=True)
-    known = pl.DataFrame([(gene.symbol, gene.code, gene.kind) for gene in codes.genes().values()],
-                         schema={"code": pl.String, "GENE": pl.Int64, "kind": pl.String}, orient="row")
+    rows = (
+        dated.filter(pl.col("type") == "GENE_TEST")
+        .sort(ID, "seq")
+        .unique([ID, "code"], keep="first", maintain_order=True)
+    )
+    known = pl.DataFrame(
+        [(gene.symbol, gene.code, gene.kind) for gene in codes.genes().values()],
+        schema={"code": pl.String, "GENE": pl.Int64, "kind": pl.String},
+        orient="row",
+    )
     rows = rows.join(known, on="code", how="inner", maintain_order="left").with_columns(
         (pl.int_range(pl.len(), dtype=pl.Int64).over(ID) + 1).alias("nth")
     )
     status = pl.col("gene_status")
-    is_abnormal, has_result = (status == ABNORMAL).fill_null(False), status.is_in((ABNORMAL, NORMAL)).fill_null(False)
+    is_abnormal, has_result = (
+        (status == ABNORMAL).fill_null(False),
+        status.is_in((ABNORMAL, NORMAL)).fill_null(False),
+    )
     result = pl.when(is_abnormal).then(pl.lit("abnormal")).when(has_result).then(pl.lit("normal"))
     one = pl.lit(1, pl.Int64)
     return rows.select(

@@ -1,4 +1,7 @@
-"""The radiotherapy tables: one course per RADIOTHERAPY event, a weekday for every fraction, up to the pathway's end."""
+"""The radiotherapy tables: one course per RADIOTHERAPY event, a weekday for every fraction, up to
+the pathway's end.
+"""
+
 from __future__ import annotations
 
 import polars as pl
@@ -12,18 +15,32 @@ BRACHYTHERAPY = "06"
 
 
 def courses(patients: pl.DataFrame, dated: pl.DataFrame, ends: pl.DataFrame) -> pl.DataFrame:
-    """One row per attendance with everything the four tables say. A course without a weekday before the pathway's end has no row."""
-    events = dated.filter(pl.col("type") == "RADIOTHERAPY").sort(ID, "seq").join(patients.select(ID, SITE), on=ID, maintain_order="left")
+    """One row per attendance with everything the four tables say. A course without a weekday before
+    the pathway's end has no row.
+    """
+    events = (
+        dated.filter(pl.col("type") == "RADIOTHERAPY")
+        .sort(ID, "seq")
+        .join(patients.select(ID, SITE), on=ID, maintain_order="left")
+    )
     events = events.join(schedules(), on=[SITE, "code"], how="inner", maintain_order="left").join(
         ends.select(ID, "end_date"), on=ID, maintain_order="left"
     )
-    events = events.with_columns((pl.int_range(pl.len(), dtype=pl.Int64).over(ID) + 1).alias("course"))
+    events = events.with_columns(
+        (pl.int_range(pl.len(), dtype=pl.Int64).over(ID) + 1).alias("course")
+    )
     rows = events.with_columns(pl.int_ranges(0, "fractions").alias("nth")).explode("nth")
-    rows = rows.with_columns(pl.col("date").dt.add_business_days("nth", roll="forward").alias("APPTDATE"))
+    rows = rows.with_columns(
+        pl.col("date").dt.add_business_days("nth", roll="forward").alias("APPTDATE")
+    )
     rows = rows.filter(pl.col("APPTDATE") <= pl.col("end_date"))
     by = [ID, "course"]
-    rows = rows.with_columns(pl.len().over(by).cast(pl.Int64).alias("RTACTUALFRACTIONS"), pl.col("APPTDATE").min().over(by).alias("start"),
-                             pl.col("APPTDATE").max().over(by).alias("finish"), (pl.col(ID) * 10 + pl.col("course")).alias("RADIOTHERAPYEPISODEID"))
+    rows = rows.with_columns(
+        pl.len().over(by).cast(pl.Int64).alias("RTACTUALFRACTIONS"),
+        pl.col("APPTDATE").min().over(by).alias("start"),
+        pl.col("APPTDATE").max().over(by).alias("finish"),
+        (pl.col(ID) * 10 + pl.col("course")).alias("RADIOTHERAPYEPISODEID"),
+    )
     decided = (pl.col("start").cast(pl.Int32) - days_before()).cast(pl.Date)
     is_brachy = pl.col("modality") == BRACHYTHERAPY
     return rows.select(
@@ -35,7 +52,9 @@ def courses(patients: pl.DataFrame, dated: pl.DataFrame, ends: pl.DataFrame) -> 
         "decision_days",
         pl.col(ID).alias("PATIENTID"),
         "RADIOTHERAPYEPISODEID",
-        (pl.col("RADIOTHERAPYEPISODEID") * 1000 + pl.col("nth") + 1).cast(pl.String).alias("ATTENDID"),
+        (pl.col("RADIOTHERAPYEPISODEID") * 1000 + pl.col("nth") + 1)
+        .cast(pl.String)
+        .alias("ATTENDID"),
         "APPTDATE",
         pl.col("RADIOTHERAPYEPISODEID").cast(pl.String).alias("LINKCODE"),
         pl.col("RADIOTHERAPYEPISODEID").alias("PRESCRIPTIONID"),
@@ -46,7 +65,9 @@ def courses(patients: pl.DataFrame, dated: pl.DataFrame, ends: pl.DataFrame) -> 
         pl.col("modality").alias("RTTREATMENTMODALITY"),
         pl.col("dose").alias("RTPRESCRIBEDDOSE"),
         pl.col("fractions").alias("RTPRESCRIBEDFRACTIONS"),
-        (pl.col("dose") * pl.col("RTACTUALFRACTIONS") / pl.col("fractions")).round(2).alias("RTACTUALDOSE"),
+        (pl.col("dose") * pl.col("RTACTUALFRACTIONS") / pl.col("fractions"))
+        .round(2)
+        .alias("RTACTUALDOSE"),
         "RTACTUALFRACTIONS",
         pl.col("rt_region").alias("RTTREATMENTREGION"),
         pl.when(is_brachy).then(pl.lit("IR192")).alias("RADIOISOTOPE"),
@@ -55,6 +76,10 @@ def courses(patients: pl.DataFrame, dated: pl.DataFrame, ends: pl.DataFrame) -> 
     )
 
 
-def radiotherapy_tables(rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame, pl.DataFrame]:
-    """Episode, prescription, exposure and combined: the same attendances, each with its columns (shaped by the declaration)."""
+def radiotherapy_tables(
+    rows: pl.DataFrame,
+) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame, pl.DataFrame]:
+    """Episode, prescription, exposure and combined: the same attendances, each with its columns
+    (shaped by the declaration).
+    """
     return rows, rows, rows, rows

@@ -1,4 +1,7 @@
-"""The SACT tables: regimens, cycles, the drugs of each cycle and one outcome per regimen, from the pathway and the public regimens."""
+"""The SACT tables: regimens, cycles, the drugs of each cycle and one outcome per regimen, from the
+pathway and the public regimens.
+"""
+
 from __future__ import annotations
 
 from functools import cache
@@ -6,22 +9,36 @@ from functools import cache
 import polars as pl
 
 from pipeline.adapters.frames import ID
-from pipeline.adapters.simulacrum.names import CYCLES_PER_REGIMEN, LINK_NUMBERS_FROM, MISSING_OUTCOME
+from pipeline.adapters.simulacrum.names import (
+    CYCLES_PER_REGIMEN,
+    LINK_NUMBERS_FROM,
+    MISSING_OUTCOME,
+)
 from pipeline.adapters.simulacrum.write_days import days_before
 from pipeline.schema import codes
 
-BY = [ID, "line"]                 # a regimen: its position among the patient's regimens
-FIRST_CYCLE_WITHIN_DAYS = 7       # cycle 1 starts at most so long after the regimen (domain rule 37)
-DIED_WITHIN_DAYS = 90             # outcome 1, died, needs a death so soon after the last treatment (domain rule 43)
-REDUCED = 0.8                     # of the dose, where the regimen's dose was reduced (domain.md 3.5)
-BODIES = {"1": (1.76, 83.0), "2": (1.63, 70.0)}  # metres and kilograms that stand for missing ones, by GENDER (domain.md 3.5)
+BY = [ID, "line"]  # a regimen: its position among the patient's regimens
+# cycle 1 starts at most so long after the regimen (domain rule 37)
+FIRST_CYCLE_WITHIN_DAYS = 7
+# outcome 1, died, needs a death so soon after the last treatment (domain rule 43)
+DIED_WITHIN_DAYS = 90
+# of the dose, where the regimen's dose was reduced (domain.md 3.5)
+REDUCED = 0.8
+# metres and kilograms that stand for missing ones, by GENDER (domain.md 3.5)
+BODIES = {"1": (1.76, 83.0), "2": (1.63, 70.0)}
 Sact = tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame, pl.DataFrame]
 
 
-def sact_tables(patients: pl.DataFrame, dated: pl.DataFrame, ends: pl.DataFrame, courses: pl.DataFrame) -> Sact:
+def sact_tables(
+    patients: pl.DataFrame, dated: pl.DataFrame, ends: pl.DataFrame, courses: pl.DataFrame
+) -> Sact:
     """Regimens, cycles, drugs and outcomes."""
-    told = dated.filter(pl.col("type").is_in(["SACT_REGIMEN", "SACT_CYCLE", "SACT_END"])).sort(ID, "seq")
-    told = told.with_columns((pl.col("type") == "SACT_REGIMEN").cast(pl.Int64).cum_sum().over(ID).alias("line")).filter(pl.col("line") > 0)
+    told = dated.filter(pl.col("type").is_in(["SACT_REGIMEN", "SACT_CYCLE", "SACT_END"])).sort(
+        ID, "seq"
+    )
+    told = told.with_columns(
+        (pl.col("type") == "SACT_REGIMEN").cast(pl.Int64).cum_sum().over(ID).alias("line")
+    ).filter(pl.col("line") > 0)
     regimens = _regimens(told, patients, courses)
     closes = told.filter(pl.col("type") == "SACT_END").unique(BY, keep="first", maintain_order=True)
     cycles = _cycles(told, regimens)
@@ -31,12 +48,15 @@ def sact_tables(patients: pl.DataFrame, dated: pl.DataFrame, ends: pl.DataFrame,
 
 def _regimens(told: pl.DataFrame, patients: pl.DataFrame, courses: pl.DataFrame) -> pl.DataFrame:
     rows = told.filter(pl.col("type") == "SACT_REGIMEN").with_columns(pl.col("date").alias("start"))
-    rows = rows.join(patients.select(ID, "GENDER", "HEIGHT", "WEIGHT"), on=ID, maintain_order="left").join(
-        _public(), on="code", how="inner", maintain_order="left"
-    )
+    rows = rows.join(
+        patients.select(ID, "GENDER", "HEIGHT", "WEIGHT"), on=ID, maintain_order="left"
+    ).join(_public(), on="code", how="inner", maintain_order="left")
     last = told.group_by(BY).agg(pl.col("date").max().alias("_last"))
     rows = rows.join(last, on=BY, maintain_order="left").join(
-        _with_radiotherapy(rows.join(last, on=BY), courses), on=BY, how="left", maintain_order="left"
+        _with_radiotherapy(rows.join(last, on=BY), courses),
+        on=BY,
+        how="left",
+        maintain_order="left",
     )
     together = pl.col("chemo_radiation") & pl.col("_overlaps").fill_null(False)
     return rows.select(
@@ -51,7 +71,9 @@ def _regimens(told: pl.DataFrame, patients: pl.DataFrame, courses: pl.DataFrame)
         pl.col("HEIGHT").alias("HEIGHT_AT_START_OF_REGIMEN"),
         pl.col("WEIGHT").alias("WEIGHT_AT_START_OF_REGIMEN"),
         pl.col("intent").alias("INTENT_OF_TREATMENT"),
-        (pl.col("start").cast(pl.Int32) - days_before()).cast(pl.Date).alias("DATE_DECISION_TO_TREAT"),
+        (pl.col("start").cast(pl.Int32) - days_before())
+        .cast(pl.Date)
+        .alias("DATE_DECISION_TO_TREAT"),
         pl.col("start").alias("START_DATE_OF_REGIMEN"),
         pl.col("code").alias("MAPPED_REGIMEN"),
         pl.col("clinical_trial").alias("CLINICAL_TRIAL"),
@@ -62,28 +84,39 @@ def _regimens(told: pl.DataFrame, patients: pl.DataFrame, courses: pl.DataFrame)
 
 
 def _with_radiotherapy(regimens: pl.DataFrame, courses: pl.DataFrame) -> pl.DataFrame:
-    """Regimens with a course of radiotherapy between 14 days before their start and 14 days after their last event."""
+    """Regimens with a course of radiotherapy between 14 days before their start and 14 days after
+    their last event.
+    """
     spans = courses.select(ID, pl.col("start").alias("_rt_start"), "finish").unique()
     both = regimens.filter("chemo_radiation").join(spans, on=ID)
-    near = both.filter((pl.col("_rt_start") <= pl.col("_last") + pl.duration(days=14)) & (pl.col("finish") >= pl.col("start") - pl.duration(days=14)))
+    near = both.filter(
+        (pl.col("_rt_start") <= pl.col("_last") + pl.duration(days=14))
+        & (pl.col("finish") >= pl.col("start") - pl.duration(days=14))
+    )
     return near.select(*BY, pl.lit(True).alias("_overlaps")).unique(BY)
 
 
 def _cycles(told: pl.DataFrame, regimens: pl.DataFrame) -> pl.DataFrame:
-    """Cycles on different days, numbered from 1. Where the first comes late or not at all, one is given at the regimen's start."""
-    given = told.filter(pl.col("type") == "SACT_CYCLE").select(*BY, "seq", "date", pl.col("cycle_performance").alias("PERF_STATUS_START_OF_CYCLE"))
+    """Cycles on different days, numbered from 1. Where the first comes late or not at all, one is
+    given at the regimen's start.
+    """
+    given = told.filter(pl.col("type") == "SACT_CYCLE").select(
+        *BY, "seq", "date", pl.col("cycle_performance").alias("PERF_STATUS_START_OF_CYCLE")
+    )
     first = given.group_by(BY).agg(pl.col("date").min().alias("_first"))
     late = regimens.join(first, on=BY, how="left").filter(
-        pl.col("_first").is_null() | ((pl.col("_first") - pl.col("start")).dt.total_days() > FIRST_CYCLE_WITHIN_DAYS))
+        pl.col("_first").is_null()
+        | ((pl.col("_first") - pl.col("start")).dt.total_days() > FIRST_CYCLE_WITHIN_DAYS)
+    )
     rows = pl.concat([given, late.select(*BY, pl.col("start").alias("date"))], how="diagonal")
     rows = (
         rows.join(regimens.select(*BY, "code", "planned_cycles", "MERGED_REGIMEN_ID"), on=BY)
         .sort(*BY, "date", "seq")
         .unique([*BY, "date"], keep="first", maintain_order=True)
     )
-    rows = rows.with_columns((pl.int_range(pl.len(), dtype=pl.Int64).over(BY) + 1).alias("CYCLE_NUMBER")).filter(
-        pl.col("CYCLE_NUMBER") <= CYCLES_PER_REGIMEN
-    )
+    rows = rows.with_columns(
+        (pl.int_range(pl.len(), dtype=pl.Int64).over(BY) + 1).alias("CYCLE_NUMBER")
+    ).filter(pl.col("CYCLE_NUMBER") <= CYCLES_PER_REGIMEN)
     return rows.with_columns(
         (pl.col("MERGED_REGIMEN_ID") * 100 + pl.col("CYCLE_NUMBER")).alias("MERGED_CYCLE_ID"),
         pl.col("date").alias("START_DATE_OF_CYCLE"),
@@ -91,23 +124,49 @@ def _cycles(told: pl.DataFrame, regimens: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _drugs(cycles: pl.DataFrame, regimens: pl.DataFrame, closes: pl.DataFrame, patients: pl.DataFrame, ends: pl.DataFrame) -> pl.DataFrame:
-    """What MAPPED_REGIMEN gives in each cycle, on its days before the next cycle and the pathway's end. Cycles beyond the plan repeat its last."""
-    rows = cycles.with_columns(pl.min_horizontal("CYCLE_NUMBER", "planned_cycles").alias("_planned")).join(_administrations(), on="code")
-    rows = rows.filter(pl.col("_planned").is_between("first_cycle", "last_cycle")).join(ends.select(ID, "end_date"), on=ID)
-    rows = rows.with_columns((pl.col("date").cast(pl.Int32) + pl.col("on_day") - 1).cast(pl.Date).alias("ADMINISTRATION_DATE"))
-    rows = rows.filter(
-        (pl.col("ADMINISTRATION_DATE") <= pl.col("end_date")) & (pl.col("_next").is_null() | (pl.col("ADMINISTRATION_DATE") < pl.col("_next")))
+def _drugs(
+    cycles: pl.DataFrame,
+    regimens: pl.DataFrame,
+    closes: pl.DataFrame,
+    patients: pl.DataFrame,
+    ends: pl.DataFrame,
+) -> pl.DataFrame:
+    """What MAPPED_REGIMEN gives in each cycle, on its days before the next cycle and the pathway's
+    end. Cycles beyond the plan repeat its last.
+    """
+    rows = cycles.with_columns(
+        pl.min_horizontal("CYCLE_NUMBER", "planned_cycles").alias("_planned")
+    ).join(_administrations(), on="code")
+    rows = rows.filter(pl.col("_planned").is_between("first_cycle", "last_cycle")).join(
+        ends.select(ID, "end_date"), on=ID
     )
-    rows = rows.join(closes.select(*BY, pl.col("modified").str.starts_with("Y").alias("_reduced")), on=BY, how="left").join(_bodies(patients), on=ID)
-    rows = rows.sort("MERGED_CYCLE_ID", "entry").with_columns((pl.int_range(pl.len(), dtype=pl.Int64).over("MERGED_CYCLE_ID") + 1).alias("_nth"))
+    rows = rows.with_columns(
+        (pl.col("date").cast(pl.Int32) + pl.col("on_day") - 1)
+        .cast(pl.Date)
+        .alias("ADMINISTRATION_DATE")
+    )
+    rows = rows.filter(
+        (pl.col("ADMINISTRATION_DATE") <= pl.col("end_date"))
+        & (pl.col("_next").is_null() | (pl.col("ADMINISTRATION_DATE") < pl.col("_next")))
+    )
+    rows = rows.join(
+        closes.select(*BY, pl.col("modified").str.starts_with("Y").alias("_reduced")),
+        on=BY,
+        how="left",
+    ).join(_bodies(patients), on=ID)
+    rows = rows.sort("MERGED_CYCLE_ID", "entry").with_columns(
+        (pl.int_range(pl.len(), dtype=pl.Int64).over("MERGED_CYCLE_ID") + 1).alias("_nth")
+    )
     return rows.with_columns(
-        (pl.col("MERGED_CYCLE_ID") * 100 + pl.col("_nth")).alias("MERGED_DRUG_DETAIL_ID"), _dose().alias("ACTUAL_DOSE_PER_ADMINISTRATION")
+        (pl.col("MERGED_CYCLE_ID") * 100 + pl.col("_nth")).alias("MERGED_DRUG_DETAIL_ID"),
+        _dose().alias("ACTUAL_DOSE_PER_ADMINISTRATION"),
     )
 
 
 def _dose() -> pl.Expr:
-    """The dose for this patient, from cycle 2 on reduced where the regimen's was; in steps of 5 from 50 on, of 0.1 below."""
+    """The dose for this patient, from cycle 2 on reduced where the regimen's was; in steps of 5
+    from 50 on, of 0.1 below.
+    """
     full = (
         pl.when(pl.col("unit").is_in(["mg_m2", "iu_m2"]))
         .then(pl.col("dose") * pl.col("_surface"))
@@ -118,37 +177,72 @@ def _dose() -> pl.Expr:
         .otherwise("dose")
     )
     full = pl.min_horizontal(full, "most")
-    given = pl.when(pl.col("_reduced").fill_null(False) & (pl.col("CYCLE_NUMBER") > 1)).then(full * REDUCED).otherwise(full)
+    given = (
+        pl.when(pl.col("_reduced").fill_null(False) & (pl.col("CYCLE_NUMBER") > 1))
+        .then(full * REDUCED)
+        .otherwise(full)
+    )
     return pl.when(given >= 50).then((given / 5).round() * 5).otherwise(given.round(1).clip(0.1))
 
 
 def _bodies(patients: pl.DataFrame) -> pl.DataFrame:
     """Weight (kg) and body surface (m2, Mosteller 1987) by patient."""
     metres = pl.coalesce(
-        "HEIGHT", pl.col("GENDER").replace_strict({sex: body[0] for sex, body in BODIES.items()}, default=1.7, return_dtype=pl.Float64)
+        "HEIGHT",
+        pl.col("GENDER").replace_strict(
+            {sex: body[0] for sex, body in BODIES.items()}, default=1.7, return_dtype=pl.Float64
+        ),
     )
     kilograms = pl.coalesce(
-        "WEIGHT", pl.col("GENDER").replace_strict({sex: body[1] for sex, body in BODIES.items()}, default=75.0, return_dtype=pl.Float64)
+        "WEIGHT",
+        pl.col("GENDER").replace_strict(
+            {sex: body[1] for sex, body in BODIES.items()}, default=75.0, return_dtype=pl.Float64
+        ),
     )
-    return patients.select(ID, kilograms.alias("_kg"), (metres * 100 * kilograms / 3600).sqrt().alias("_surface"))
+    return patients.select(
+        ID, kilograms.alias("_kg"), (metres * 100 * kilograms / 3600).sqrt().alias("_surface")
+    )
 
 
-def _outcomes(regimens: pl.DataFrame, cycles: pl.DataFrame, closes: pl.DataFrame, ends: pl.DataFrame) -> pl.DataFrame:
-    """One per regimen. `Died` stays only where the patient did within 90 days, and is `not known` else."""
+def _outcomes(
+    regimens: pl.DataFrame, cycles: pl.DataFrame, closes: pl.DataFrame, ends: pl.DataFrame
+) -> pl.DataFrame:
+    """One per regimen. `Died` stays only where the patient did within 90 days, and is `not known`
+    else.
+    """
     last = cycles.group_by(BY).agg(pl.col("date").max().alias("_last_cycle"))
     rows = (
         regimens.select(*BY, "MERGED_REGIMEN_ID")
         .join(last, on=BY, maintain_order="left")
-        .join(closes.select(*BY, "code", "modified", "date"), on=BY, how="left", maintain_order="left")
+        .join(
+            closes.select(*BY, "code", "modified", "date"), on=BY, how="left", maintain_order="left"
+        )
         .join(ends.select(ID, "end_date", "status"), on=ID, maintain_order="left")
     )
     final = pl.max_horizontal("date", "_last_cycle")
-    died = (pl.col("status") == "D") & ((pl.col("end_date") - final).dt.total_days() <= DIED_WITHIN_DAYS)
-    summary = pl.when(pl.col("code") == MISSING_OUTCOME).then(None).when((pl.col("code") == "1") & ~died).then(pl.lit("9")).otherwise("code")
-    letters = {name: pl.col("modified").str.slice(at, 1)
-               for at, name in enumerate(("REGIMEN_MOD_DOSE_REDUCTION", "REGIMEN_MOD_TIME_DELAY", "REGIMEN_MOD_STOPPED_EARLY"))}
-    return rows.select(ID, "MERGED_REGIMEN_ID", final.alias("DATE_OF_FINAL_TREATMENT"), summary.alias("REGIMEN_OUTCOME_SUMMARY"),
-                       *(letter.alias(name) for name, letter in letters.items()))
+    died = (pl.col("status") == "D") & (
+        (pl.col("end_date") - final).dt.total_days() <= DIED_WITHIN_DAYS
+    )
+    summary = (
+        pl.when(pl.col("code") == MISSING_OUTCOME)
+        .then(None)
+        .when((pl.col("code") == "1") & ~died)
+        .then(pl.lit("9"))
+        .otherwise("code")
+    )
+    letters = {
+        name: pl.col("modified").str.slice(at, 1)
+        for at, name in enumerate(
+            ("REGIMEN_MOD_DOSE_REDUCTION", "REGIMEN_MOD_TIME_DELAY", "REGIMEN_MOD_STOPPED_EARLY")
+        )
+    }
+    return rows.select(
+        ID,
+        "MERGED_REGIMEN_ID",
+        final.alias("DATE_OF_FINAL_TREATMENT"),
+        summary.alias("REGIMEN_OUTCOME_SUMMARY"),
+        *(letter.alias(name) for name, letter in letters.items()),
+    )
 
 
 def regimen_id() -> pl.Expr:
@@ -157,15 +251,27 @@ def regimen_id() -> pl.Expr:
 
 @cache
 def _public() -> pl.DataFrame:
-    rows = [(name, regimen.benchmark_group, regimen.chemo_radiation, regimen.cycles) for name, regimen in codes.regimens().items()]
+    rows = [
+        (name, regimen.benchmark_group, regimen.chemo_radiation, regimen.cycles)
+        for name, regimen in codes.regimens().items()
+    ]
     return pl.DataFrame(
-        rows, schema={"code": pl.String, "BENCHMARK_GROUP": pl.String, "chemo_radiation": pl.Boolean, "planned_cycles": pl.Int64}, orient="row"
+        rows,
+        schema={
+            "code": pl.String,
+            "BENCHMARK_GROUP": pl.String,
+            "chemo_radiation": pl.Boolean,
+            "planned_cycles": pl.Int64,
+        },
+        orient="row",
     )
 
 
 @cache
 def _administrations() -> pl.DataFrame:
-    """One row per drug and day of a regimen: code, entry (its order), DRUG_GROUP, route, dose, unit, most, on_day, first and last cycle."""
+    """One row per drug and day of a regimen: code, entry (its order), DRUG_GROUP, route, dose,
+    unit, most, on_day, first and last cycle.
+    """
     rows = [
         (
             name,

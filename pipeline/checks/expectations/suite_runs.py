@@ -1,7 +1,10 @@
-"""Runs suites with Great Expectations and writes their data docs, without a single value of a row in either.
+"""Runs suites with Great Expectations and writes their data docs, without a single value of a row
+in either.
 
-Great Expectations takes seconds to import and speaks a lot: both stay in here. pandas only between polars and its engine.
+Great Expectations takes seconds to import and speaks a lot: both stay in here. pandas only between
+polars and its engine.
 """
+
 from __future__ import annotations
 
 import html
@@ -20,8 +23,16 @@ import polars as pl
 from pipeline import files
 from pipeline.checks.expectations.suites import Suite
 
-COUNTS = ("element_count", "unexpected_count", "unexpected_percent", "missing_count", "missing_percent", "unexpected_percent_total",
-          "unexpected_percent_nonmissing")  # all that is kept of a result: no observed value, no list of unexpected ones
+COUNTS = (
+    "element_count",
+    "unexpected_count",
+    "unexpected_percent",
+    "missing_count",
+    "missing_percent",
+    "unexpected_percent_total",
+    # all that is kept of a result: no observed value, no list of unexpected ones
+    "unexpected_percent_nonmissing",
+)
 NO_VALUES = {"result_format": "BASIC", "partial_unexpected_count": 0}
 STYLE = """<style>body{font:15px/1.5 system-ui,sans-serif;max-width:75em;margin:2em auto;padding:0 1em;color:#222}
 table{border-collapse:collapse}
@@ -45,7 +56,11 @@ class Checked:
     def name(self) -> str:
         """What was expected of which column, for a message: nothing of the rows."""
         where = f"{self.suite}.{self.column}" if self.column else self.suite
-        return f"rule {self.rule}" if self.rule else f"{where}: {self.kind.removeprefix('expect_').replace('_', ' ')}"
+        return (
+            f"rule {self.rule}"
+            if self.rule
+            else f"{where}: {self.kind.removeprefix('expect_').replace('_', ' ')}"
+        )
 
 
 @dataclass(frozen=True)
@@ -62,36 +77,59 @@ class SuiteRun:
 
 
 def run_suite(suite: Suite, rows: pl.DataFrame, *, with_page: bool = True) -> SuiteRun:
-    """Validates `rows` against `suite` with Great Expectations' pandas engine. A check that cannot run has failed. A page takes as long again."""
+    """Validates `rows` against `suite` with Great Expectations' pandas engine. A check that cannot
+    run has failed. A page takes as long again.
+    """
     gx = _great_expectations()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         sources = _context().data_sources
         asset = sources.add_or_update_pandas("rows").add_dataframe_asset("rows")
-        batch = asset.add_batch_definition_whole_dataframe("rows").get_batch({"dataframe": _to_pandas(rows)})
+        batch = asset.add_batch_definition_whole_dataframe("rows").get_batch(
+            {"dataframe": _to_pandas(rows)}
+        )
         result = batch.validate(gx.ExpectationSuite(**suite), result_format=NO_VALUES)
         sources.delete("rows")
         _strip(result)
-        in_order = sorted(result.results, key=lambda one: one.expectation_config.kwargs.get("column") or "")
+        in_order = sorted(
+            result.results, key=lambda one: one.expectation_config.kwargs.get("column") or ""
+        )
         page = _page(result) if with_page else ""
     return SuiteRun(suite["name"], tuple(_checked(suite["name"], one) for one in in_order), page)
 
 
 def could_not_run(suite: Suite) -> SuiteRun:
-    """What stands in for a suite that raised an exception: one failed expectation, and a page that says so. Nothing of the rows."""
-    said = Checked(suite=suite["name"], kind="could not run", column=None, rule=None, severity="F", passed=False, counts={})
-    return SuiteRun(suite["name"], (said,), f"<!DOCTYPE html><html lang='en'><body><p>{html.escape(suite['name'])}: could not run</p></body></html>")
+    """What stands in for a suite that raised an exception: one failed expectation, and a page that
+    says so. Nothing of the rows.
+    """
+    said = Checked(
+        suite=suite["name"],
+        kind="could not run",
+        column=None,
+        rule=None,
+        severity="F",
+        passed=False,
+        counts={},
+    )
+    return SuiteRun(
+        suite["name"],
+        (said,),
+        f"<!DOCTYPE html><html lang='en'><body><p>{html.escape(suite['name'])}: could not"
+        " run</p></body></html>",
+    )
 
 
 @cache
 def _great_expectations() -> Any:
     """The module, silenced and with its analytics off."""
     os.environ["GX_ANALYTICS_ENABLED"] = "false"
-    logging.getLogger("great_expectations").setLevel(logging.CRITICAL)  # it speaks while it is imported
+    # it speaks while it is imported
+    logging.getLogger("great_expectations").setLevel(logging.CRITICAL)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import great_expectations
-    for name in ["great_expectations", *logging.root.manager.loggerDict]:  # some of its loggers have a level of their own
+    # some of its loggers have a level of their own
+    for name in ["great_expectations", *logging.root.manager.loggerDict]:
         if name.split(".")[0] == "great_expectations":
             logging.getLogger(name).setLevel(logging.CRITICAL)
     return great_expectations
@@ -107,7 +145,9 @@ def _context() -> Any:
 
 def _to_pandas(rows: pl.DataFrame) -> Any:
     """Dates as nanosecond timestamps: any other unit is compared one by one."""
-    return rows.with_columns(pl.col(pl.Date).cast(pl.Datetime("ns")), pl.col(pl.Null).cast(pl.String)).to_pandas()
+    return rows.with_columns(
+        pl.col(pl.Date).cast(pl.Datetime("ns")), pl.col(pl.Null).cast(pl.String)
+    ).to_pandas()
 
 
 def _strip(result: Any) -> None:
@@ -115,12 +155,22 @@ def _strip(result: Any) -> None:
     for one in result.results:
         counts = {name: value for name, value in one.result.items() if name in COUNTS}
         declared = one.expectation_config.kwargs.get("column_list", [])
-        if isinstance(one.result.get("observed_value"), list):  # the page is built in the order of columns; a foreign name is not repeated
-            counts["observed_value"] = [name if name in declared else "(not declared)" for name in one.result["observed_value"]]
+        # the page is built in the order of columns; a foreign name is not repeated
+        if isinstance(one.result.get("observed_value"), list):
+            counts["observed_value"] = [
+                name if name in declared else "(not declared)"
+                for name in one.result["observed_value"]
+            ]
         one.result = counts
-        raised = "raised_exception" not in one.exception_info or one.exception_info["raised_exception"]
+        raised = (
+            "raised_exception" not in one.exception_info or one.exception_info["raised_exception"]
+        )
         message = "the check could not run" if raised else None
-        one.exception_info = {"raised_exception": bool(raised), "exception_traceback": message, "exception_message": message}
+        one.exception_info = {
+            "raised_exception": bool(raised),
+            "exception_traceback": message,
+            "exception_message": message,
+        }
         if raised:
             one.success = False
 
@@ -128,13 +178,25 @@ def _strip(result: Any) -> None:
 def _checked(suite: str, one: Any) -> Checked:
     config = one.expectation_config
     meta = config.meta or {}
-    return Checked(suite=suite, kind=config.type, column=config.kwargs.get("column"), rule=meta.get("rule"), severity=meta.get("severity", "F"),
-                   passed=bool(one.success), counts={name: float(value) for name, value in one.result.items()
-                                                              if name in COUNTS and value is not None})
+    return Checked(
+        suite=suite,
+        kind=config.type,
+        column=config.kwargs.get("column"),
+        rule=meta.get("rule"),
+        severity=meta.get("severity", "F"),
+        passed=bool(one.success),
+        counts={
+            name: float(value)
+            for name, value in one.result.items()
+            if name in COUNTS and value is not None
+        },
+    )
 
 
 def _page(result: Any) -> str:
-    """Great Expectations' own page of a result, without its scripts, fonts and links to other hosts: it opens offline and calls nobody."""
+    """Great Expectations' own page of a result, without its scripts, fonts and links to other
+    hosts: it opens offline and calls nobody.
+    """
     from great_expectations.render.renderer import ValidationResultsPageRenderer
 
     page = _view().render(ValidationResultsPageRenderer().render(result))
@@ -151,22 +213,38 @@ def _view() -> Any:
     return DefaultJinjaPageView()
 
 
-def write_docs(folder: Path, runs: Sequence[SuiteRun], title: str, rules: Sequence[Mapping[str, Any]] = ()) -> None:
-    """`index.html` and a page per suite below `folder`. `rules`: id, title, severity, status (and counts, where the zone allows)."""
+def write_docs(
+    folder: Path, runs: Sequence[SuiteRun], title: str, rules: Sequence[Mapping[str, Any]] = ()
+) -> None:
+    """`index.html` and a page per suite below `folder`. `rules`: id, title, severity, status (and
+    counts, where the zone allows).
+    """
     for run in runs:
         files.write_text(folder / f"{run.name}.html", run.page)
-    listed = "".join(f"<tr><td><a href='{html.escape(run.name)}.html'>{html.escape(run.name)}</a></td><td>{len(run.checked)}</td>"
-                     f"<td class='{'fail' if run.failures else 'pass'}'>{len(run.failures)}</td></tr>" for run in runs)
+    listed = "".join(
+        "<tr><td><a"
+        f" href='{html.escape(run.name)}.html'>{html.escape(run.name)}</a></td><td>{len(run.checked)}</td><td"
+        f" class='{'fail' if run.failures else 'pass'}'>{len(run.failures)}</td></tr>"
+        for run in runs
+    )
     said = "".join(_row(rule) for rule in rules)
     heads = "".join(f"<th>{html.escape(name)}</th>" for name in (rules[0] if rules else ()))
-    body = (f"<h1>{html.escape(title)}</h1><h2>Suites</h2><table><tr><th>suite</th><th>expectations</th><th>failed</th></tr>{listed}</table>"
-            + (f"<h2>Clinical rules</h2><table><tr>{heads}</tr>{said}</table>" if rules else ""))
-    page = f"<!DOCTYPE html><html lang='en'><head><meta charset='utf-8'><title>{html.escape(title)}</title>{STYLE}</head><body>{body}</body></html>"
+    body = (
+        f"<h1>{html.escape(title)}</h1><h2>Suites</h2><table><tr><th>suite</th><th>expectations</th><th>failed</th></tr>{listed}</table>"
+        + (f"<h2>Clinical rules</h2><table><tr>{heads}</tr>{said}</table>" if rules else "")
+    )
+    page = (
+        "<!DOCTYPE html><html lang='en'><head><meta"
+        f" charset='utf-8'><title>{html.escape(title)}</title>{STYLE}</head><body>{body}</body></html>"
+    )
     files.write_text(folder / "index.html", page)
 
 
 def _row(rule: Mapping[str, Any]) -> str:
-    cells = "".join(f"<td class='{html.escape(str(rule['status']))}'>{html.escape(_shown(value))}</td>" for value in rule.values())
+    cells = "".join(
+        f"<td class='{html.escape(str(rule['status']))}'>{html.escape(_shown(value))}</td>"
+        for value in rule.values()
+    )
     return f"<tr>{cells}</tr>"
 
 

@@ -1,8 +1,11 @@
-"""The suites of a dataset, written from its declaration and the clinical rules: the content of expectations/<dataset>/<table>.json.
+"""The suites of a dataset, written from its declaration and the clinical rules: the content of
+expectations/<dataset>/<table>.json.
 
-A suite is the JSON that Great Expectations reads. Nothing in it is typed by hand, so declaration = expectations = metadata:
-`python -m pipeline expectations` writes the files, `--check` says which are stale. Needs no Great Expectations.
+A suite is the JSON that Great Expectations reads. Nothing in it is typed by hand, so declaration =
+expectations = metadata: `python -m pipeline expectations` writes the files, `--check` says which
+are stale. Needs no Great Expectations.
 """
+
 from __future__ import annotations
 
 import json
@@ -18,16 +21,24 @@ from pipeline.schema.reader import read_schema as load_schema
 from pipeline.schema.values import Column, Schema, Table
 
 Suite = dict[str, Any]
-PATIENTS, EVENTS = "model.patients", "model.events"  # the model-level form of a dataset with events; no table is called so
+# the model-level form of a dataset with events; no table is called so
+PATIENTS, EVENTS = "model.patients", "model.events"
 BY_PATIENT, RATES = "rules.patients", "rules.rates"
-FORMS = {"ICD-10": ICD10_LIST}                       # source of a text column -> what its values look like
+# source of a text column -> what its values look like
+FORMS = {"ICD-10": ICD10_LIST}
 # In pandas: an integer column in which some values are missing is float64.
-TYPES = {"date": ["datetime64", "datetime64[ns]"], "continuous": ["int32", "int64", "float64"], "id": ["int64", "float64", "str"],
-         "text": ["str"]}
+TYPES = {
+    "date": ["datetime64", "datetime64[ns]"],
+    "continuous": ["int32", "int64", "float64"],
+    "id": ["int64", "float64", "str"],
+    "text": ["str"],
+}
 
 
 def suites(schema: Schema) -> dict[str, Suite]:
-    """Every suite of a dataset by name: one per table, and for a registry the model-level form and the rules."""
+    """Every suite of a dataset by name: one per table, and for a registry the model-level form and
+    the rules.
+    """
     made = {table.name: table_suite(table) for table in schema.tables.values()}
     if schema.events is not None:
         made[PATIENTS] = columns_suite(PATIENTS, patient_columns(schema), key=(schema.key,))
@@ -44,7 +55,9 @@ def table_suite(table: Table) -> Suite:
 
 def columns_suite(name: str, columns: Mapping[str, Column], key: tuple[str, ...] = ()) -> Suite:
     """Columns and their order, types, missing values, values, and the key."""
-    expectations = [_expect("expect_table_columns_to_match_ordered_list", column_list=list(columns))]
+    expectations = [
+        _expect("expect_table_columns_to_match_ordered_list", column_list=list(columns))
+    ]
     for column in columns.values():
         expectations += list(_of_column(column))
     if len(key) == 1:
@@ -56,16 +69,30 @@ def columns_suite(name: str, columns: Mapping[str, Column], key: tuple[str, ...]
 
 def _of_column(column: Column) -> Iterator[Suite]:
     if column.kind not in ("categorical", "ordinal"):  # the set says it there
-        yield _expect("expect_column_values_to_be_in_type_list", column=column.name, type_list=TYPES[column.kind])
+        yield _expect(
+            "expect_column_values_to_be_in_type_list",
+            column=column.name,
+            type_list=TYPES[column.kind],
+        )
     if not column.nullable and column.role != "carried":  # carried columns are empty in an extract
         yield _expect("expect_column_values_to_not_be_null", column=column.name)
     if column.kind in ("categorical", "ordinal"):
-        yield _expect("expect_column_values_to_be_in_set", column=column.name, value_set=list(column.categories))
-    elif column.kind in ("continuous", "date") and (column.lower is not None or column.upper is not None):
+        yield _expect(
+            "expect_column_values_to_be_in_set",
+            column=column.name,
+            value_set=list(column.categories),
+        )
+    elif column.kind in ("continuous", "date") and (
+        column.lower is not None or column.upper is not None
+    ):
         low, high = (_bound(column, bound) for bound in (column.lower, column.upper))
-        yield _expect("expect_column_values_to_be_between", column=column.name, min_value=low, max_value=high)
+        yield _expect(
+            "expect_column_values_to_be_between", column=column.name, min_value=low, max_value=high
+        )
     elif column.kind == "text" and column.source in FORMS:
-        yield _expect("expect_column_values_to_match_regex", column=column.name, regex=FORMS[column.source])
+        yield _expect(
+            "expect_column_values_to_match_regex", column=column.name, regex=FORMS[column.source]
+        )
 
 
 def _bound(column: Column, bound: float | None) -> Any:
@@ -79,7 +106,9 @@ def patient_columns(schema: Schema) -> dict[str, Column]:
 
 
 def event_columns(schema: Schema) -> dict[str, Column]:
-    """The columns of the event log; an attribute is missing wherever the event's type does not have it."""
+    """The columns of the event log; an attribute is missing wherever the event's type does not have
+    it.
+    """
     log = schema.events
     assert log is not None
     codes = tuple(dict.fromkeys(code for kind in log.types.values() for code in kind.codes))
@@ -90,13 +119,25 @@ def event_columns(schema: Schema) -> dict[str, Column]:
         Column(name="type", kind="categorical", categories=tuple(log.types)),
         Column(name="code", kind="categorical", categories=codes, nullable=True),
     ]
-    attributes = [Column(name=c.name, kind=c.kind, categories=c.categories, lower=c.lower, upper=c.upper, decimals=c.decimals, nullable=True)
-                  for c in log.attributes.values()]
+    attributes = [
+        Column(
+            name=c.name,
+            kind=c.kind,
+            categories=c.categories,
+            lower=c.lower,
+            upper=c.upper,
+            decimals=c.decimals,
+            nullable=True,
+        )
+        for c in log.attributes.values()
+    ]
     return {column.name: column for column in [*fixed, *attributes]}
 
 
 def rules_by_patient() -> tuple[Rule, ...]:
-    """Rules that patients keep or break: one column of true and false each in the table of results."""
+    """Rules that patients keep or break: one column of true and false each in the table of
+    results.
+    """
     return tuple(rule for rule in RULES if rule.severity == "F" and rule.scope == "patient")
 
 
@@ -110,36 +151,61 @@ def column_of(rule: Rule) -> str:
 
 
 def _holds(rule: Rule) -> Suite:
-    return _expect("expect_column_values_to_be_in_set", column=column_of(rule), value_set=[True], rule=rule)
+    return _expect(
+        "expect_column_values_to_be_in_set", column=column_of(rule), value_set=[True], rule=rule
+    )
 
 
 def _lies_between(rule: Rule) -> Suite:
     low, high = rule.bounds
     if low is None and high is None:  # information only: any answer is accepted
         return _expect("expect_column_to_exist", column=column_of(rule), rule=rule)
-    return _expect("expect_column_values_to_be_between", column=column_of(rule), min_value=low, max_value=high, rule=rule)
+    return _expect(
+        "expect_column_values_to_be_between",
+        column=column_of(rule),
+        min_value=low,
+        max_value=high,
+        rule=rule,
+    )
 
 
 def _expect(kind: str, *, rule: Rule | None = None, **arguments: Any) -> Suite:
     meta = {"severity": "F"}
     if rule is not None:
-        meta = {"rule": rule.id, "severity": rule.severity, "notes": f"Rule {rule.number}{rule.part}, {rule.severity}: {rule.title}"}
+        meta = {
+            "rule": rule.id,
+            "severity": rule.severity,
+            "notes": f"Rule {rule.number}{rule.part}, {rule.severity}: {rule.title}",
+        }
     return {"type": kind, "kwargs": arguments, "meta": meta}
 
 
 def _suite(name: str, expectations: list[Suite]) -> Suite:
-    return {"name": name, "expectations": expectations, "meta": {"written_by": "python -m pipeline expectations"}}
+    return {
+        "name": name,
+        "expectations": expectations,
+        "meta": {"written_by": "python -m pipeline expectations"},
+    }
 
 
 def text(suite: Suite) -> str:
     """The file of a suite: one expectation per line."""
-    lines = ",\n".join("  " + json.dumps(expectation, ensure_ascii=False) for expectation in suite["expectations"])
-    return f'{{"name": {json.dumps(suite["name"])}, "meta": {json.dumps(suite["meta"])}, "expectations": [\n{lines}\n]}}\n'
+    lines = ",\n".join(
+        "  " + json.dumps(expectation, ensure_ascii=False) for expectation in suite["expectations"]
+    )
+    return (
+        f'{{"name": {json.dumps(suite["name"])}, "meta": {json.dumps(suite["meta"])},'
+        f' "expectations": [\n{lines}\n]}}\n'
+    )
 
 
 def committed(datasets: Path) -> dict[str, str]:
     """What expectations/ should hold for all declarations in `datasets`: relative path -> text."""
-    return {f"{path.stem}/{name}.json": text(suite) for path in sorted(datasets.glob("*.yaml")) for name, suite in suites(load_schema(path)).items()}
+    return {
+        f"{path.stem}/{name}.json": text(suite)
+        for path in sorted(datasets.glob("*.yaml"))
+        for name, suite in suites(load_schema(path)).items()
+    }
 
 
 def write(datasets: Path, folder: Path) -> int:
@@ -155,15 +221,30 @@ def write(datasets: Path, folder: Path) -> int:
 
 
 def stale(datasets: Path, folder: Path) -> list[str]:
-    """The suites that differ from what the declarations and rules say, or are missing, or declared by nothing."""
+    """The suites that differ from what the declarations and rules say, or are missing, or declared
+    by nothing.
+    """
     wanted = committed(datasets)
-    found = {str(path.relative_to(folder)): path.read_text(encoding="utf-8") for path in folder.glob("*/*.json")}
-    return sorted(name for name in wanted.keys() | found.keys() if wanted.get(name) != found.get(name))
+    found = {
+        str(path.relative_to(folder)): path.read_text(encoding="utf-8")
+        for path in folder.glob("*/*.json")
+    }
+    return sorted(
+        name for name in wanted.keys() | found.keys() if wanted.get(name) != found.get(name)
+    )
 
 
 def sdmetrics_metadata(schema: Schema, table: str) -> dict[str, Any]:
-    """SDMetrics' metadata of one table (or of `model.patients`, `model.events`), from the same columns as its suite."""
-    columns = {PATIENTS: patient_columns, EVENTS: event_columns}[table](schema) if table in (PATIENTS, EVENTS) else schema.tables[table].columns
-    key = (schema.key,) if table == PATIENTS else () if table == EVENTS else schema.tables[table].key
+    """SDMetrics' metadata of one table (or of `model.patients`, `model.events`), from the same
+    columns as its suite.
+    """
+    columns = (
+        {PATIENTS: patient_columns, EVENTS: event_columns}[table](schema)
+        if table in (PATIENTS, EVENTS)
+        else schema.tables[table].columns
+    )
+    key = (
+        (schema.key,) if table == PATIENTS else () if table == EVENTS else schema.tables[table].key
+    )
     described = {name: {"sdtype": column.sdtype} for name, column in columns.items()}
     return {"columns": described, **({"primary_key": key[0]} if len(key) == 1 else {})}

@@ -1,8 +1,11 @@
-"""Everything that is expected of a set of tables, asked at once: the clinical rules by polars, then all suites by Great Expectations.
+"""Everything that is expected of a set of tables, asked at once: the clinical rules by polars, then
+all suites by Great Expectations.
 
-The rules' answers become two small tables, so that Great Expectations' results and data docs hold all 58: one row per patient with true
-or false for each F rule, and one row of rates. It is the same for patients' tables (restricted) and synthetic ones.
+The rules' answers become two small tables, so that Great Expectations' results and data docs hold
+all 58: one row per patient with true or false for each F rule, and one row of rates. It is the same
+for patients' tables (restricted) and synthetic ones.
 """
+
 from __future__ import annotations
 
 import logging
@@ -15,7 +18,17 @@ from typing import Any
 import polars as pl
 
 from pipeline.checks.expectations.suite_runs import SuiteRun, could_not_run, run_suite, write_docs
-from pipeline.checks.expectations.suites import BY_PATIENT, EVENTS, PATIENTS, RATES, Suite, column_of, rules_by_patient, rules_by_rate, suites
+from pipeline.checks.expectations.suites import (
+    BY_PATIENT,
+    EVENTS,
+    PATIENTS,
+    RATES,
+    Suite,
+    column_of,
+    rules_by_patient,
+    rules_by_rate,
+    suites,
+)
 from pipeline.checks.rules import Log, Outcome, Results, RuleContext, check
 from pipeline.schema.values import Schema
 
@@ -31,7 +44,9 @@ class TableChecks:
     absent: tuple[str, ...]  # required tables that are not there
 
 
-def context_of(schema: Schema, extract_date: date | None, *, is_synthetic: bool, **more: Any) -> RuleContext:
+def context_of(
+    schema: Schema, extract_date: date | None, *, is_synthetic: bool, **more: Any
+) -> RuleContext:
     """The rules' context of a dataset: the window of diagnoses is the declared one."""
     column = schema.patients.get(schema.events.origin) if schema.events else None
     if column is not None and column.lower is not None and column.upper is not None:
@@ -43,9 +58,16 @@ def _day(days: float) -> date:
     return date.fromordinal(date(1970, 1, 1).toordinal() + int(days))
 
 
-def check_tables(schema: Schema, tables: Mapping[str, pl.DataFrame], context: RuleContext, log: Log | None = None,
-                 with_pages: bool = True) -> TableChecks:
-    """Asks all suites and rules. `tables` stand under declared names; `log` is the model-level form beside them."""
+def check_tables(
+    schema: Schema,
+    tables: Mapping[str, pl.DataFrame],
+    context: RuleContext,
+    log: Log | None = None,
+    with_pages: bool = True,
+) -> TableChecks:
+    """Asks all suites and rules. `tables` stand under declared names; `log` is the model-level form
+    beside them.
+    """
     results = check(schema, tables, context, log)
     rows: dict[str, pl.DataFrame] = dict(tables)
     if schema.events is not None and log is not None:
@@ -57,7 +79,11 @@ def check_tables(schema: Schema, tables: Mapping[str, pl.DataFrame], context: Ru
         if name in rows:
             logger.debug("checking %s", name)
             runs.append(_run(suite, rows[name], with_pages, is_synthetic=context.is_synthetic))
-    absent = tuple(table.name for table in schema.tables.values() if table.required and table.name not in tables)
+    absent = tuple(
+        table.name
+        for table in schema.tables.values()
+        if table.required and table.name not in tables
+    )
     return TableChecks(tuple(runs), results, absent)
 
 
@@ -73,19 +99,33 @@ def _run(suite: Suite, rows: pl.DataFrame, with_page: bool, *, is_synthetic: boo
 
 def _ids(schema: Schema, tables: Mapping[str, pl.DataFrame]) -> pl.Series:
     """The ids of all patients that any table names."""
-    ids = [rows[schema.tables[name].patient or ""] for name, rows in tables.items() if (schema.tables[name].patient or "") in rows.columns]
-    return pl.concat([column.alias("patient_id") for column in ids]).drop_nulls().unique() if ids else pl.Series("patient_id", [], dtype=pl.Int64)
+    ids = [
+        rows[schema.tables[name].patient or ""]
+        for name, rows in tables.items()
+        if (schema.tables[name].patient or "") in rows.columns
+    ]
+    return (
+        pl.concat([column.alias("patient_id") for column in ids]).drop_nulls().unique()
+        if ids
+        else pl.Series("patient_id", [], dtype=pl.Int64)
+    )
 
 
 def by_patient(results: Results, ids: pl.Series) -> pl.DataFrame:
-    """One row per patient, and one for the rows of nobody where there are any: whether each F rule holds; null where it is not applicable."""
+    """One row per patient, and one for the rows of nobody where there are any: whether each F rule
+    holds; null where it is not applicable.
+    """
     kept = {column_of(rule): results[rule.id] for rule in rules_by_patient()}
-    failing = {name: outcome.finding.failing["patient_id"].unique() for name, outcome in kept.items()
-               if outcome.finding is not None and outcome.finding.failing is not None}
+    failing = {
+        name: outcome.finding.failing["patient_id"].unique()
+        for name, outcome in kept.items()
+        if outcome.finding is not None and outcome.finding.failing is not None
+    }
     nobody = any(breakers.null_count() for breakers in failing.values())
     everyone = pl.concat([ids, pl.Series("patient_id", [None], dtype=ids.dtype)]) if nobody else ids
     return pl.DataFrame({"patient_id": everyone}).select(
-        "patient_id", *(_kept(failing.get(name)).alias(name) for name in kept))
+        "patient_id", *(_kept(failing.get(name)).alias(name) for name in kept)
+    )
 
 
 def _kept(breakers: pl.Series | None) -> pl.Expr:
@@ -97,14 +137,22 @@ def _kept(breakers: pl.Series | None) -> pl.Expr:
 
 
 def rates(results: Results) -> pl.DataFrame:
-    """One row: the rate of each rule that has a legal one; null where it is not applicable or had no rows."""
+    """One row: the rate of each rule that has a legal one; null where it is not applicable or had
+    no rows.
+    """
     outcomes = [results[rule.id] for rule in rules_by_rate()]
-    return pl.DataFrame({column_of(outcome.rule): [_number(outcome)] for outcome in outcomes}, schema_overrides={
-        column_of(outcome.rule): pl.Float64 for outcome in outcomes})
+    return pl.DataFrame(
+        {column_of(outcome.rule): [_number(outcome)] for outcome in outcomes},
+        schema_overrides={column_of(outcome.rule): pl.Float64 for outcome in outcomes},
+    )
 
 
 def _number(outcome: Outcome) -> float | None:
-    return float(outcome.n_failing) if outcome.rule.scope == "structure" and outcome.finding is not None else outcome.rate
+    return (
+        float(outcome.n_failing)
+        if outcome.rule.scope == "structure" and outcome.finding is not None
+        else outcome.rate
+    )
 
 
 def described(results: Results, *, counts: bool) -> list[dict[str, Any]]:
@@ -112,7 +160,12 @@ def described(results: Results, *, counts: bool) -> list[dict[str, Any]]:
     answers = []
     for outcome in results.outcomes:
         rule = outcome.rule
-        answer: dict[str, Any] = {"rule": rule.id, "title": rule.title, "severity": rule.severity, "status": outcome.status}
+        answer: dict[str, Any] = {
+            "rule": rule.id,
+            "title": rule.title,
+            "severity": rule.severity,
+            "status": outcome.status,
+        }
         if counts:
             answer |= {"rows": outcome.n_rows, "failing": outcome.n_failing, "rate": outcome.rate}
         answers.append(answer | {"lowest": rule.bounds[0], "highest": rule.bounds[1]})
@@ -120,6 +173,8 @@ def described(results: Results, *, counts: bool) -> list[dict[str, Any]]:
 
 
 def write_pages(folder: Path, checks: TableChecks, schema: Schema, title: str) -> None:
-    """The data docs below `folder`: counts, no values. Of patients' tables they stay in the restricted zone."""
+    """The data docs below `folder`: counts, no values. Of patients' tables they stay in the
+    restricted zone.
+    """
     rules = described(checks.results, counts=True) if schema.layout == "registry" else []
     write_docs(folder, checks.runs, title, rules)

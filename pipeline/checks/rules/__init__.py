@@ -1,8 +1,10 @@
 """The 58 clinical rules of docs/domain.md, section 4, as polars queries on the registry's tables.
 
-On the source an F rule costs its patient (ingest drops him or her) and a W rule is counted; both are restricted. On synthetic tables an F
-rule stops the release and a W rule warns. A rule whose tables or columns are absent is not applicable, and says so.
+On the source an F rule costs its patient (ingest drops him or her) and a W rule is counted; both
+are restricted. On synthetic tables an F rule stops the release and a W rule warns. A rule whose
+tables or columns are absent is not applicable, and says so.
 """
+
 from __future__ import annotations
 
 from collections.abc import Mapping
@@ -10,16 +12,53 @@ from dataclasses import dataclass, replace
 
 import polars as pl
 
-from pipeline.checks.rules import dates, event_log, extract, genes, keys, radiotherapy, treatment, tumour, tumour_codes
+from pipeline.checks.rules import (
+    dates,
+    event_log,
+    extract,
+    genes,
+    keys,
+    radiotherapy,
+    treatment,
+    tumour,
+    tumour_codes,
+)
 from pipeline.checks.rules.model import Finding, Rule, RuleContext, Status
 from pipeline.checks.rules.registry import PATIENT_ID, Log, Registry, build
 from pipeline.schema.values import Schema
 
-__all__ = ["RULES", "Finding", "Log", "Outcome", "Results", "Rule", "RuleContext", "check", "failing_patients"]
+__all__ = [
+    "RULES",
+    "Finding",
+    "Log",
+    "Outcome",
+    "Results",
+    "Rule",
+    "RuleContext",
+    "check",
+    "failing_patients",
+]
 
-RULES: tuple[Rule, ...] = tuple(sorted(
-    (rule for module in (keys, dates, tumour, tumour_codes, treatment, radiotherapy, genes, event_log, extract) for rule in module.RULES),
-    key=lambda rule: rule.id))
+RULES: tuple[Rule, ...] = tuple(
+    sorted(
+        (
+            rule
+            for module in (
+                keys,
+                dates,
+                tumour,
+                tumour_codes,
+                treatment,
+                radiotherapy,
+                genes,
+                event_log,
+                extract,
+            )
+            for rule in module.RULES
+        ),
+        key=lambda rule: rule.id,
+    )
+)
 
 
 @dataclass(frozen=True)
@@ -69,11 +108,15 @@ class Results:
         return next(outcome for outcome in self.outcomes if outcome.rule.id == rule_id)
 
 
-def check(schema: Schema, tables: Mapping[str, pl.DataFrame], context: RuleContext, log: Log | None = None) -> Results:
-    """Asks every rule about `tables` (under the declaration's names, typed as declared) and, where given, the event log beside them.
+def check(
+    schema: Schema, tables: Mapping[str, pl.DataFrame], context: RuleContext, log: Log | None = None
+) -> Results:
+    """Asks every rule about `tables` (under the declaration's names, typed as declared) and, where
+    given, the event log beside them.
 
-    A dataset that is no registry has none of these rules: every outcome is then not applicable. On patients' tables a rule that raises an
-    exception could not run, and the others go on: rows never stop a run (privacy_rules.md 2). On synthetic tables it is raised.
+    A dataset that is no registry has none of these rules: every outcome is then not applicable. On
+    patients' tables a rule that raises an exception could not run, and the others go on: rows never
+    stop a run (privacy_rules.md 2). On synthetic tables it is raised.
     """
     registry = _registry(schema, tables, log)
     ask = _ask if context.is_synthetic else _try_to_ask
@@ -97,30 +140,51 @@ def _try_to_ask(rule: Rule, registry: Registry, context: RuleContext) -> Outcome
         return Outcome(rule, None, has_raised=True)
 
 
-def failing_patients(schema: Schema, tables: Mapping[str, pl.DataFrame], context: RuleContext) -> pl.DataFrame:
-    """(patient_id, rule): the patients who break an F rule by their own rows, each rule once. Nobody's answer depends on another patient.
+def failing_patients(
+    schema: Schema, tables: Mapping[str, pl.DataFrame], context: RuleContext
+) -> pl.DataFrame:
+    """(patient_id, rule): the patients who break an F rule by their own rows, each rule once.
+    Nobody's answer depends on another patient.
 
     Rows of nobody (an id that leads to no patient) are no patient's fault and are not in here.
     """
     registry, own = _registry(schema, tables, None), replace(context, across_patients=False)
     rules = [rule for rule in RULES if rule.severity == "F" and rule.scope == "patient"]
     found = [_breaking(rule, registry, own) for rule in rules]
-    return pl.concat([frame for frame in found if frame.height] or found[:1], how="vertical_relaxed").sort(PATIENT_ID, "rule")
+    return pl.concat(
+        [frame for frame in found if frame.height] or found[:1], how="vertical_relaxed"
+    ).sort(PATIENT_ID, "rule")
 
 
 def _breaking(rule: Rule, registry: Registry, context: RuleContext) -> pl.DataFrame:
-    """(patient_id, rule) of the patients who break one rule. Whose rows make the rule raise an exception breaks it, too.
+    """(patient_id, rule) of the patients who break one rule. Whose rows make the rule raise an
+    exception breaks it, too.
 
-    Where it raises, the patients are halved until such a one is alone: one patient's rows cost neither the run nor another (privacy_rules.md 2).
+    Where it raises, the patients are halved until such a one is alone: one patient's rows cost
+    neither the run nor another (privacy_rules.md 2).
     """
     outcome = _try_to_ask(rule, registry, context)
     if not outcome.has_raised:
-        failing = pl.DataFrame(schema={PATIENT_ID: pl.Int64}) if outcome.finding is None else outcome.finding.failing
+        failing = (
+            pl.DataFrame(schema={PATIENT_ID: pl.Int64})
+            if outcome.finding is None
+            else outcome.finding.failing
+        )
         assert failing is not None
         return failing.drop_nulls().unique().select(PATIENT_ID, pl.lit(rule.id).alias("rule"))
-    everybody = pl.concat([rows.select(PATIENT_ID) for rows in registry.tables.values()]).drop_nulls().unique().sort(PATIENT_ID)
+    everybody = (
+        pl.concat([rows.select(PATIENT_ID) for rows in registry.tables.values()])
+        .drop_nulls()
+        .unique()
+        .sort(PATIENT_ID)
+    )
     if everybody.height <= 1:
         return everybody.with_columns(pl.lit(rule.id).alias("rule"))
     middle = everybody.height // 2
-    return pl.concat([_breaking(rule, registry.of(half[PATIENT_ID]), context) for half in (everybody[:middle], everybody[middle:])],
-                     how="vertical_relaxed")
+    return pl.concat(
+        [
+            _breaking(rule, registry.of(half[PATIENT_ID]), context)
+            for half in (everybody[:middle], everybody[middle:])
+        ],
+        how="vertical_relaxed",
+    )

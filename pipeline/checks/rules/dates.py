@@ -1,4 +1,7 @@
-"""Rules 9 to 18: what dates look like, where they may lie, and how they stand to diagnosis and death."""
+"""Rules 9 to 18: what dates look like, where they may lie, and how they stand to diagnosis and
+death.
+"""
+
 from __future__ import annotations
 
 from datetime import timedelta
@@ -25,21 +28,40 @@ from pipeline.checks.rules.registry import (
 
 SENTINEL_YEARS = (1899, 1900, 9999)
 ISO_DATE = r"^\d{4}-\d{2}-\d{2}$"
-DAYS_BEFORE_DIAGNOSIS = 31  # treatment may precede the date of diagnosis by so much (NDRS treatment flags)
-DAYS_BEFORE_EVENT = 184        # decisions and referrals precede what they lead to by so much (declared lower bound: 2015-05-01)
-BEFORE_EVENTS = ("DATE_DECISION_TO_TREAT", "DECISIONTOTREATDATE", "EARLIESTCLINAPPROPDATE", "CRTP_DATE", "DATE_FIRST_SEEN", "DECISION_TO_TREAT_DATE")
+# treatment may precede the date of diagnosis by so much (NDRS treatment flags)
+DAYS_BEFORE_DIAGNOSIS = 31
+# decisions and referrals precede what they lead to by so much (declared lower bound: 2015-05-01)
+DAYS_BEFORE_EVENT = 184
+BEFORE_EVENTS = (
+    "DATE_DECISION_TO_TREAT",
+    "DECISIONTOTREATDATE",
+    "EARLIESTCLINAPPROPDATE",
+    "CRTP_DATE",
+    "DATE_FIRST_SEEN",
+    "DECISION_TO_TREAT_DATE",
+)
 TREATMENT_TABLES = (REGIMEN, CYCLE, DRUG, OUTCOME, EPISODE, PRESCRIPTION, EXPOSURE, GENE)
-CAUSES = ("DEATHCAUSECODE_1A", "DEATHCAUSECODE_1B", "DEATHCAUSECODE_1C", "DEATHCAUSECODE_2", "DEATHCAUSECODE_UNDERLYING")
+CAUSES = (
+    "DEATHCAUSECODE_1A",
+    "DEATHCAUSECODE_1B",
+    "DEATHCAUSECODE_1C",
+    "DEATHCAUSECODE_2",
+    "DEATHCAUSECODE_UNDERLYING",
+)
 ICD10_LIST = r"^[A-Z]\d{2}\d?(,\s*[A-Z]\d{2}\d?)*$"
 
 
 def date_forms(registry: Registry, context: RuleContext) -> Finding:
-    """Declared dates as they came: no text that is no ISO date, no time of day, no sentinel year."""
+    """Declared dates as they came: no text that is no ISO date, no time of day, no sentinel
+    year.
+    """
     found = []
     for table in registry.tables:
         declared = registry.schema.tables[registry.declared(table)].columns
         rows = registry.raw[table].with_columns(registry[table][PATIENT_ID])
-        for name in [c.name for c in declared.values() if c.kind == "date" and c.name in rows.columns]:
+        for name in [
+            c.name for c in declared.values() if c.kind == "date" and c.name in rows.columns
+        ]:
             found.append(rows_where(rows, _is_malformed(name, rows.schema[name])))
         if "TIMEOFEXPOSURE" in rows.columns:
             found.append(rows_where(rows, text("TIMEOFEXPOSURE").str.contains("1899|1900|9999")))
@@ -54,12 +76,17 @@ def _is_malformed(column: str, kind: pl.DataType) -> pl.Expr:
         return value.dt.year().is_in(SENTINEL_YEARS) | (value != value.dt.truncate("1d"))
     if kind == pl.Null:
         return pl.lit(False)
-    return ~text(column).str.contains(ISO_DATE) | text(column).str.slice(0, 4).is_in([str(year) for year in SENTINEL_YEARS])
+    return ~text(column).str.contains(ISO_DATE) | text(column).str.slice(0, 4).is_in(
+        [str(year) for year in SENTINEL_YEARS]
+    )
 
 
 def diagnosis_window(registry: Registry, context: RuleContext) -> Finding:
     day = pl.col("DIAGNOSISDATEBEST")
-    return rows_where(registry[TUMOUR], day.is_null() | ~day.is_between(context.first_diagnosis, context.last_diagnosis))
+    return rows_where(
+        registry[TUMOUR],
+        day.is_null() | ~day.is_between(context.first_diagnosis, context.last_diagnosis),
+    )
 
 
 def event_window(registry: Registry, context: RuleContext) -> Finding:
@@ -67,8 +94,12 @@ def event_window(registry: Registry, context: RuleContext) -> Finding:
     for rows in registry.tables.values():
         for column in dates_of(rows):
             if column != "DIAGNOSISDATEBEST":  # rule 10
-                first = context.first_event - timedelta(days=DAYS_BEFORE_EVENT if column in BEFORE_EVENTS else 0)
-                late = pl.col(column) > context.extract_date if context.extract_date else pl.lit(False)
+                first = context.first_event - timedelta(
+                    days=DAYS_BEFORE_EVENT if column in BEFORE_EVENTS else 0
+                )
+                late = (
+                    pl.col(column) > context.extract_date if context.extract_date else pl.lit(False)
+                )
                 found.append(rows_where(rows, (pl.col(column) < first) | late))
     return together(*found)
 
@@ -78,19 +109,29 @@ def dates_of(rows: pl.DataFrame) -> list[str]:
 
 
 def status_after_diagnosis(registry: Registry, context: RuleContext) -> Finding:
-    last = registry[TUMOUR].group_by(PATIENT_ID).agg(pl.col("DIAGNOSISDATEBEST").max().alias("last"))
+    last = (
+        registry[TUMOUR].group_by(PATIENT_ID).agg(pl.col("DIAGNOSISDATEBEST").max().alias("last"))
+    )
     rows = registry[PATIENT].join(last, on=PATIENT_ID, how="left")
-    return rows_where(rows, pl.col("VITALSTATUSDATE").is_null() | (pl.col("VITALSTATUSDATE") < pl.col("last")))
+    return rows_where(
+        rows, pl.col("VITALSTATUSDATE").is_null() | (pl.col("VITALSTATUSDATE") < pl.col("last"))
+    )
 
 
 def last_event(registry: Registry) -> pl.DataFrame:
-    """patient_id and `last`: the latest date of surgery, drugs, radiotherapy and gene tests of each patient."""
+    """patient_id and `last`: the latest date of surgery, drugs, radiotherapy and gene tests of each
+    patient.
+    """
     parts = []
     if registry.has(TUMOUR, ["DATE_FIRST_SURGERY"]):
-        parts.append(registry[TUMOUR].select(PATIENT_ID, pl.col("DATE_FIRST_SURGERY").alias("last")))
+        parts.append(
+            registry[TUMOUR].select(PATIENT_ID, pl.col("DATE_FIRST_SURGERY").alias("last"))
+        )
     for table in TREATMENT_TABLES:
         if registry.has(table) and (columns := dates_of(registry[table])):
-            parts.append(registry[table].select(PATIENT_ID, pl.max_horizontal(columns).alias("last")))
+            parts.append(
+                registry[table].select(PATIENT_ID, pl.max_horizontal(columns).alias("last"))
+            )
     return pl.concat(parts, how="vertical_relaxed").group_by(PATIENT_ID).agg(pl.col("last").max())
 
 
@@ -102,21 +143,31 @@ def nothing_after_death(registry: Registry, context: RuleContext) -> Finding:
 
 def nothing_after_follow_up(registry: Registry, context: RuleContext) -> Finding:
     rows = registry[PATIENT].join(last_event(registry), on=PATIENT_ID, how="left")
-    late = pl.col("VITALSTATUSDATE") > context.extract_date if context.extract_date else pl.lit(False)
-    return rows_where(rows, late | (text("VITALSTATUS").str.starts_with("A") & (pl.col("last") > pl.col("VITALSTATUSDATE"))))
+    late = (
+        pl.col("VITALSTATUSDATE") > context.extract_date if context.extract_date else pl.lit(False)
+    )
+    return rows_where(
+        rows,
+        late
+        | (text("VITALSTATUS").str.starts_with("A") & (pl.col("last") > pl.col("VITALSTATUSDATE"))),
+    )
 
 
 def alive_until_the_extract(registry: Registry, context: RuleContext) -> Finding | None:
     if context.extract_date is None:
         return None
     alive = registry[PATIENT].filter(text("VITALSTATUS").str.starts_with("A"))
-    return share(alive.filter(pl.col("VITALSTATUSDATE") == context.extract_date).height, alive.height)
+    return share(
+        alive.filter(pl.col("VITALSTATUSDATE") == context.extract_date).height, alive.height
+    )
 
 
 def causes_of_the_living(registry: Registry, context: RuleContext) -> Finding:
     rows = registry[PATIENT]
     told = [column for column in (*CAUSES, "DEATHLOCATIONCODE") if column in rows.columns]
-    return rows_where(rows, ~is_dead().fill_null(False) & pl.any_horizontal(pl.col(told).is_not_null()))
+    return rows_where(
+        rows, ~is_dead().fill_null(False) & pl.any_horizontal(pl.col(told).is_not_null())
+    )
 
 
 def causes_of_the_dead(registry: Registry, context: RuleContext) -> Finding:
@@ -127,24 +178,42 @@ def causes_of_the_dead(registry: Registry, context: RuleContext) -> Finding:
 def cause_codes(registry: Registry, context: RuleContext) -> Finding:
     rows = registry[PATIENT]
     told = [column for column in CAUSES if column in rows.columns]
-    return rows_where(rows, pl.any_horizontal((~text(column).str.contains(ICD10_LIST)).fill_null(False) for column in told))
+    return rows_where(
+        rows,
+        pl.any_horizontal(
+            (~text(column).str.contains(ICD10_LIST)).fill_null(False) for column in told
+        ),
+    )
 
 
 def first_diagnosis(registry: Registry) -> pl.DataFrame:
     """patient_id and `diagnosed`: each patient's first date of diagnosis."""
-    return registry[TUMOUR].group_by(PATIENT_ID).agg(pl.col("DIAGNOSISDATEBEST").min().alias("diagnosed"))
+    return (
+        registry[TUMOUR]
+        .group_by(PATIENT_ID)
+        .agg(pl.col("DIAGNOSISDATEBEST").min().alias("diagnosed"))
+    )
 
 
 def treatment_starts(registry: Registry) -> list[pl.DataFrame]:
-    """patient_id, `start`, `diagnosed` (a surgery's own tumour, else the first), one frame per source."""
+    """patient_id, `start`, `diagnosed` (a surgery's own tumour, else the first), one frame per
+    source.
+    """
     starts = []
     diagnosed = first_diagnosis(registry)
     if registry.has(TUMOUR, ["DATE_FIRST_SURGERY"]):
-        surgery, own = pl.col("DATE_FIRST_SURGERY").alias("start"), pl.col("DIAGNOSISDATEBEST").alias("diagnosed")
+        surgery, own = (
+            pl.col("DATE_FIRST_SURGERY").alias("start"),
+            pl.col("DIAGNOSISDATEBEST").alias("diagnosed"),
+        )
         starts.append(registry[TUMOUR].select(PATIENT_ID, surgery, own))
     for table, column in ((REGIMEN, "START_DATE_OF_REGIMEN"), (EPISODE, "APPTDATE")):
         if registry.has(table, [column]):
-            starts.append(registry[table].select(PATIENT_ID, pl.col(column).alias("start")).join(diagnosed, on=PATIENT_ID, how="left"))
+            starts.append(
+                registry[table]
+                .select(PATIENT_ID, pl.col(column).alias("start"))
+                .join(diagnosed, on=PATIENT_ID, how="left")
+            )
     return starts
 
 
@@ -154,31 +223,111 @@ def treatment_near_diagnosis(registry: Registry, context: RuleContext) -> Findin
 
 
 def treatment_before_diagnosis(registry: Registry, context: RuleContext) -> Finding:
-    first = pl.concat([rows.select(PATIENT_ID, "start") for rows in treatment_starts(registry)], how="vertical_relaxed")
-    first = first.group_by(PATIENT_ID).agg(pl.col("start").min()).drop_nulls("start").join(first_diagnosis(registry), on=PATIENT_ID)
+    first = pl.concat(
+        [rows.select(PATIENT_ID, "start") for rows in treatment_starts(registry)],
+        how="vertical_relaxed",
+    )
+    first = (
+        first.group_by(PATIENT_ID)
+        .agg(pl.col("start").min())
+        .drop_nulls("start")
+        .join(first_diagnosis(registry), on=PATIENT_ID)
+    )
     return share(first.filter(pl.col("start") < pl.col("diagnosed")).height, first.height)
 
 
 STATUS = ("VITALSTATUS", "VITALSTATUSDATE")
 RULES = (
-    Rule(number=9, title="Dates are ISO dates without time or sentinel", severity="F", check=date_forms),
-    Rule(number=10, title="Diagnosis lies in the registration window", severity="F", check=diagnosis_window, reads={TUMOUR: ["DIAGNOSISDATEBEST"]}),
-    Rule(number=11, title="All other dates lie between the first event date and the extract date", severity="F", check=event_window),
-    Rule(number=12, title="Vital status is dated, and not before the last diagnosis", severity="F", check=status_after_diagnosis,
-         reads={PATIENT: ["VITALSTATUSDATE"], TUMOUR: ["DIAGNOSISDATEBEST"]}),
-    Rule(number=13, title="No treatment or gene test after death", severity="F", check=nothing_after_death,
-         reads={PATIENT: STATUS, TUMOUR: ["DATE_FIRST_SURGERY"]}),
-    Rule(number=14, part="a", title="No status date after the extract, no event of the living after their status date", severity="F",
-         check=nothing_after_follow_up, reads={PATIENT: STATUS, TUMOUR: ["DATE_FIRST_SURGERY"]}),
-    Rule(number=14, part="b", title="The living are followed until the extract date", severity="F", scope="rate", bounds=(0.99, None),
-         check=alive_until_the_extract, reads={PATIENT: STATUS}),
-    Rule(number=15, part="a", title="Cause and place of death only for the dead", severity="F", check=causes_of_the_living,
-         reads={PATIENT: STATUS[:1]}),
-    Rule(number=15, part="b", title="The dead have an underlying cause", severity="W", scope="rate", bounds=(0.97, None), check=causes_of_the_dead,
-         reads={PATIENT: ["VITALSTATUS", "DEATHCAUSECODE_UNDERLYING"]}),
-    Rule(number=16, title="Causes of death are ICD-10 codes", severity="F", check=cause_codes, reads={PATIENT: ["DEATHCAUSECODE_UNDERLYING"]}),
-    Rule(number=17, title="Treatment starts at most 31 days before diagnosis", severity="F", check=treatment_near_diagnosis,
-         reads={TUMOUR: ["DIAGNOSISDATEBEST"]}),
-    Rule(number=18, title="First treatments before diagnosis", severity="W", scope="rate", bounds=(None, 0.10), check=treatment_before_diagnosis,
-         reads={TUMOUR: ["DIAGNOSISDATEBEST"], REGIMEN: ["START_DATE_OF_REGIMEN"]}),
+    Rule(
+        number=9,
+        title="Dates are ISO dates without time or sentinel",
+        severity="F",
+        check=date_forms,
+    ),
+    Rule(
+        number=10,
+        title="Diagnosis lies in the registration window",
+        severity="F",
+        check=diagnosis_window,
+        reads={TUMOUR: ["DIAGNOSISDATEBEST"]},
+    ),
+    Rule(
+        number=11,
+        title="All other dates lie between the first event date and the extract date",
+        severity="F",
+        check=event_window,
+    ),
+    Rule(
+        number=12,
+        title="Vital status is dated, and not before the last diagnosis",
+        severity="F",
+        check=status_after_diagnosis,
+        reads={PATIENT: ["VITALSTATUSDATE"], TUMOUR: ["DIAGNOSISDATEBEST"]},
+    ),
+    Rule(
+        number=13,
+        title="No treatment or gene test after death",
+        severity="F",
+        check=nothing_after_death,
+        reads={PATIENT: STATUS, TUMOUR: ["DATE_FIRST_SURGERY"]},
+    ),
+    Rule(
+        number=14,
+        part="a",
+        title="No status date after the extract, no event of the living after their status date",
+        severity="F",
+        check=nothing_after_follow_up,
+        reads={PATIENT: STATUS, TUMOUR: ["DATE_FIRST_SURGERY"]},
+    ),
+    Rule(
+        number=14,
+        part="b",
+        title="The living are followed until the extract date",
+        severity="F",
+        scope="rate",
+        bounds=(0.99, None),
+        check=alive_until_the_extract,
+        reads={PATIENT: STATUS},
+    ),
+    Rule(
+        number=15,
+        part="a",
+        title="Cause and place of death only for the dead",
+        severity="F",
+        check=causes_of_the_living,
+        reads={PATIENT: STATUS[:1]},
+    ),
+    Rule(
+        number=15,
+        part="b",
+        title="The dead have an underlying cause",
+        severity="W",
+        scope="rate",
+        bounds=(0.97, None),
+        check=causes_of_the_dead,
+        reads={PATIENT: ["VITALSTATUS", "DEATHCAUSECODE_UNDERLYING"]},
+    ),
+    Rule(
+        number=16,
+        title="Causes of death are ICD-10 codes",
+        severity="F",
+        check=cause_codes,
+        reads={PATIENT: ["DEATHCAUSECODE_UNDERLYING"]},
+    ),
+    Rule(
+        number=17,
+        title="Treatment starts at most 31 days before diagnosis",
+        severity="F",
+        check=treatment_near_diagnosis,
+        reads={TUMOUR: ["DIAGNOSISDATEBEST"]},
+    ),
+    Rule(
+        number=18,
+        title="First treatments before diagnosis",
+        severity="W",
+        scope="rate",
+        bounds=(None, 0.10),
+        check=treatment_before_diagnosis,
+        reads={TUMOUR: ["DIAGNOSISDATEBEST"], REGIMEN: ["START_DATE_OF_REGIMEN"]},
+    ),
 )

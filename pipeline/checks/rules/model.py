@@ -1,4 +1,7 @@
-"""What a rule is and what it finds: frozen values shared by all rule files. Numbers and severities are those of docs/domain.md, section 4."""
+"""What a rule is and what it finds: frozen values shared by all rule files. Numbers and severities
+are those of docs/domain.md, section 4.
+"""
+
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
@@ -19,23 +22,29 @@ Status = Literal["pass", "fail", "warn", "not applicable", "could not run"]
 class RuleContext:
     """The public facts that rules depend on. Nothing here is computed from patients' rows.
 
-    `across_patients` looks for keys shared by two patients too. It is off where patients are dropped: one patient never changes another.
+    `across_patients` looks for keys shared by two patients too. It is off where patients are
+    dropped: one patient never changes another.
     """
 
-    extract_date: date | None              # last day of observation; None: the rules that need it look at lower bounds only
+    # last day of observation; None: the rules that need it look at lower bounds only
+    extract_date: date | None
     is_synthetic: bool
     first_diagnosis: date = date(2016, 1, 1)
     last_diagnosis: date = date(2019, 12, 31)
     first_event: date = date(2015, 11, 1)
     across_patients: bool = True
-    missing_share: Mapping[str, float] | None = None              # rule 55, restricted: "table.COLUMN" -> share missing in the source
-    noisy_counts: Mapping[str, Mapping[str, float]] | None = None  # rule 57: column -> value -> charged noisy count
-    rare_below: float = 10.0                                       # rule 57
+    # rule 55, restricted: "table.COLUMN" -> share missing in the source
+    missing_share: Mapping[str, float] | None = None
+    # rule 57: column -> value -> charged noisy count
+    noisy_counts: Mapping[str, Mapping[str, float]] | None = None
+    rare_below: float = 10.0  # rule 57
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What a rule found: the failing rows (their patients, null for a row of nobody) among `checked` rows, or a bare rate."""
+    """What a rule found: the failing rows (their patients, null for a row of nobody) among
+    `checked` rows, or a bare rate.
+    """
 
     failing: pl.DataFrame | None  # column patient_id, one row per failing row; None for a rate
     checked: int
@@ -53,14 +62,16 @@ class Finding:
         return self.n_failing / self.checked if self.checked else None
 
 
-Check = Callable[[Registry, RuleContext], Finding | None]  # None: there is nothing the rule could speak about
+# None: there is nothing the rule could speak about
+Check = Callable[[Registry, RuleContext], Finding | None]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Rule:
     """One rule, or one part of it where a rule is F in one respect and W in another.
 
-    scope patient: rows fail, and so their patients; F means no row may fail. rate: `bounds` of a share or mean. structure: the table itself.
+    scope patient: rows fail, and so their patients; F means no row may fail. rate: `bounds` of a
+    share or mean. structure: the table itself.
     """
 
     number: int
@@ -68,8 +79,10 @@ class Rule:
     title: str
     severity: Severity
     scope: Scope = "patient"
-    reads: Mapping[str, Sequence[str]] = field(default_factory=dict)  # tables and columns without which the rule is not applicable
-    bounds: tuple[float | None, float | None] = (None, 0.0)            # legal rate, both ends included
+    # tables and columns without which the rule is not applicable
+    reads: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    # legal rate, both ends included
+    bounds: tuple[float | None, float | None] = (None, 0.0)
     check: Check = field(repr=False, compare=False)
 
     @property
@@ -119,4 +132,7 @@ def mean(total: int, units: int) -> Finding:
 
 def together(*findings: Finding) -> Finding:
     """Several row checks of one rule as one."""
-    return Finding(failing(*(finding.failing for finding in findings)), sum(finding.checked for finding in findings))
+    return Finding(
+        failing(*(finding.failing for finding in findings)),
+        sum(finding.checked for finding in findings),
+    )

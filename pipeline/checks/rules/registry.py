@@ -1,4 +1,7 @@
-"""The registry's tables as the rules see them: under their lower-case names, dates as dates, each row with its patient."""
+"""The registry's tables as the rules see them: under their lower-case names, dates as dates, each
+row with its patient.
+"""
+
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
@@ -11,10 +14,32 @@ from pipeline.schema.values import Schema
 
 PATIENT_ID = "patient_id"
 PATIENT, TUMOUR, GENE = "sim_av_patient", "sim_av_tumour", "sim_av_gene"
-REGIMEN, CYCLE, DRUG, OUTCOME = "sim_sact_regimen", "sim_sact_cycle", "sim_sact_drug_detail", "sim_sact_outcome"
-EPISODE, PRESCRIPTION, EXPOSURE, COMBINED = "sim_rtds_episode", "sim_rtds_prescription", "sim_rtds_exposure", "sim_rtds_combined"
+REGIMEN, CYCLE, DRUG, OUTCOME = (
+    "sim_sact_regimen",
+    "sim_sact_cycle",
+    "sim_sact_drug_detail",
+    "sim_sact_outcome",
+)
+EPISODE, PRESCRIPTION, EXPOSURE, COMBINED = (
+    "sim_rtds_episode",
+    "sim_rtds_prescription",
+    "sim_rtds_exposure",
+    "sim_rtds_combined",
+)
 ROUTE, WAITING = "ext_route", "ext_cwt_pathway"
-ELEVEN = (PATIENT, TUMOUR, GENE, REGIMEN, CYCLE, DRUG, OUTCOME, EPISODE, PRESCRIPTION, EXPOSURE, COMBINED)
+ELEVEN = (
+    PATIENT,
+    TUMOUR,
+    GENE,
+    REGIMEN,
+    CYCLE,
+    DRUG,
+    OUTCOME,
+    EPISODE,
+    PRESCRIPTION,
+    EXPOSURE,
+    COMBINED,
+)
 
 
 @dataclass(frozen=True)
@@ -27,7 +52,9 @@ class Log:
 
 @dataclass(frozen=True)
 class Registry:
-    """`tables`: typed rows, each with `patient_id` (null: a row of nobody). `raw`: as they came, for the rules on form."""
+    """`tables`: typed rows, each with `patient_id` (null: a row of nobody). `raw`: as they came,
+    for the rules on form.
+    """
 
     schema: Schema
     tables: Mapping[str, pl.DataFrame]
@@ -38,17 +65,28 @@ class Registry:
         return self.tables[table]
 
     def of(self, patients: pl.Series) -> Registry:
-        """The same tables with the rows of these patients alone, `raw` row by row beside `tables`; without a log."""
+        """The same tables with the rows of these patients alone, `raw` row by row beside `tables`;
+        without a log.
+        """
         kept = {name: rows[PATIENT_ID].is_in(patients) for name, rows in self.tables.items()}
-        return Registry(self.schema, {name: rows.filter(kept[name]) for name, rows in self.tables.items()},
-                        {name: rows.filter(kept[name]) for name, rows in self.raw.items()})
+        return Registry(
+            self.schema,
+            {name: rows.filter(kept[name]) for name, rows in self.tables.items()},
+            {name: rows.filter(kept[name]) for name, rows in self.raw.items()},
+        )
 
     def has(self, table: str, columns: Sequence[str] = ()) -> bool:
-        return table in self.tables and all(column in self.tables[table].columns for column in columns)
+        return table in self.tables and all(
+            column in self.tables[table].columns for column in columns
+        )
 
     def declared(self, table: str) -> str:
         """The name under which the declaration knows this table."""
-        return next(name for name, value in self.schema.tables.items() if registry_name(name, value.file) == table)
+        return next(
+            name
+            for name, value in self.schema.tables.items()
+            if registry_name(name, value.file) == table
+        )
 
     def key(self, table: str) -> tuple[str, ...]:
         return self.schema.tables[self.declared(table)].key
@@ -63,8 +101,14 @@ def registry_name(table: str, file: str = "") -> str:
 
 
 def build(schema: Schema, tables: Mapping[str, pl.DataFrame], log: Log | None = None) -> Registry:
-    """The view of `tables`, which stand under the declaration's names. A table that the declaration does not know is left out."""
-    raw = {registry_name(name, schema.tables[name].file): rows for name, rows in tables.items() if name in schema.tables}
+    """The view of `tables`, which stand under the declaration's names. A table that the declaration
+    does not know is left out.
+    """
+    raw = {
+        registry_name(name, schema.tables[name].file): rows
+        for name, rows in tables.items()
+        if name in schema.tables
+    }
     typed: dict[str, pl.DataFrame] = {}
     declared = {registry_name(name, table.file): table for name, table in schema.tables.items()}
     pending = [name for name in declared if name in raw]
@@ -72,11 +116,17 @@ def build(schema: Schema, tables: Mapping[str, pl.DataFrame], log: Log | None = 
         name = pending.pop(0)
         table, rows = declared[name], _with_dates(raw[name])
         if PATIENT_ID not in rows.columns:
-            parent = registry_name(table.through[0], schema.tables[table.through[0]].file) if table.through else None
+            parent = (
+                registry_name(table.through[0], schema.tables[table.through[0]].file)
+                if table.through
+                else None
+            )
             if parent in pending:
                 pending.append(name)
                 continue
-            rows = _with_patient(rows, table.patient, table.through, typed.get(parent) if parent else None)
+            rows = _with_patient(
+                rows, table.patient, table.through, typed.get(parent) if parent else None
+            )
         typed[name] = rows
     return Registry(schema, MappingProxyType(_same_id_type(typed)), MappingProxyType(raw), log)
 
@@ -86,12 +136,25 @@ def _with_dates(rows: pl.DataFrame) -> pl.DataFrame:
     return rows.with_columns(pl.col(pl.Datetime).dt.date())
 
 
-def _with_patient(rows: pl.DataFrame, patient: str | None, through: tuple[str, str] | None, parent: pl.DataFrame | None) -> pl.DataFrame:
+def _with_patient(
+    rows: pl.DataFrame,
+    patient: str | None,
+    through: tuple[str, str] | None,
+    parent: pl.DataFrame | None,
+) -> pl.DataFrame:
     if patient is not None and patient in rows.columns:
         return rows.with_columns(pl.col(patient).alias(PATIENT_ID))
-    if through is None or parent is None or through[1] not in rows.columns or through[1] not in parent.columns:
+    if (
+        through is None
+        or parent is None
+        or through[1] not in rows.columns
+        or through[1] not in parent.columns
+    ):
         return rows.with_columns(pl.lit(None, dtype=pl.Int64).alias(PATIENT_ID))
-    owners = parent.select(through[1], PATIENT_ID).unique(through[1], keep="first", maintain_order=True)  # a key of two patients adds no row
+    # a key of two patients adds no row
+    owners = parent.select(through[1], PATIENT_ID).unique(
+        through[1], keep="first", maintain_order=True
+    )
     return rows.join(owners, on=through[1], how="left", maintain_order="left")
 
 
@@ -100,8 +163,14 @@ def _same_id_type(tables: dict[str, pl.DataFrame]) -> dict[str, pl.DataFrame]:
     if PATIENT not in tables:
         return tables
     kind = tables[PATIENT].schema[PATIENT_ID]
-    return {name: rows if rows.schema[PATIENT_ID] == kind else rows.with_columns(pl.col(PATIENT_ID).cast(kind, strict=False))
-            for name, rows in tables.items()}
+    return {
+        name: (
+            rows
+            if rows.schema[PATIENT_ID] == kind
+            else rows.with_columns(pl.col(PATIENT_ID).cast(kind, strict=False))
+        )
+        for name, rows in tables.items()
+    }
 
 
 def number(column: str) -> pl.Expr:

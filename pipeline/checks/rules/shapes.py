@@ -1,4 +1,7 @@
-"""The shape of a table: its columns, their order and their types, against the declaration. The one structure that may stop a whole run."""
+"""The shape of a table: its columns, their order and their types, against the declaration. The one
+structure that may stop a whole run.
+"""
+
 from __future__ import annotations
 
 import polars as pl
@@ -9,19 +12,30 @@ PATIENT_ID = "patient_id"
 
 
 def shape_problems(declared: Table, rows: pl.DataFrame) -> list[str]:
-    """What is wrong with the columns of `rows`, by name and type only: no value of a row is in the answer. Empty: nothing."""
-    found = [column for column in rows.columns if column != PATIENT_ID or column in declared.columns]
+    """What is wrong with the columns of `rows`, by name and type only: no value of a row is in the
+    answer. Empty: nothing.
+    """
+    found = [
+        column for column in rows.columns if column != PATIENT_ID or column in declared.columns
+    ]
     missing = [name for name in declared.columns if name not in found]
     extra = [name for name in found if name not in declared.columns]
-    problems = [f"column {name} is missing" for name in missing] + [f"column {name} is not declared" for name in extra]
+    problems = [f"column {name} is missing" for name in missing] + [
+        f"column {name} is not declared" for name in extra
+    ]
     if not problems and found != list(declared.columns):
         problems.append("the columns are not in the declared order")
-    return problems + [f"column {column.name} is {rows.schema[column.name]}, expected {column.kind}" for column in declared.columns.values()
-                       if column.name in found and not has_type(rows.schema[column.name], column)]
+    return problems + [
+        f"column {column.name} is {rows.schema[column.name]}, expected {column.kind}"
+        for column in declared.columns.values()
+        if column.name in found and not has_type(rows.schema[column.name], column)
+    ]
 
 
 def has_type(found: pl.DataType, column: Column) -> bool:
-    """Whether a physical type is that of the declared kind. A column without any value may have none."""
+    """Whether a physical type is that of the declared kind. A column without any value may have
+    none.
+    """
     if found == pl.Null:
         return column.nullable
     if column.kind == "date":

@@ -1,9 +1,11 @@
 """The declared legality of a pathway, compiled once into small arrays.
 
-A token is (type, code). The declaration may ask for things that cannot all hold (a deadline whose event can never be legal);
-`Grammar` refuses those when it is made, so that a walk that follows `options` never gets stuck. A demand that `legal_codes` makes
-impossible for one patient (his or her terminal, anchor, deadline or opening) does not bind that patient.
+A token is (type, code). The declaration may ask for things that cannot all hold (a deadline whose
+event can never be legal); `Grammar` refuses those when it is made, so that a walk that follows
+`options` never gets stuck. A demand that `legal_codes` makes impossible for one patient (his or her
+terminal, anchor, deadline or opening) does not bind that patient.
 """
+
 from __future__ import annotations
 
 from dataclasses import dataclass, field
@@ -18,28 +20,34 @@ BoolArray = np.ndarray  # of bool
 
 @dataclass(frozen=True)
 class Grammar:
-    """Vocabulary and rules of `schema.events`. Types are numbered as declared, which is also their order within a day."""
+    """Vocabulary and rules of `schema.events`. Types are numbered as declared, which is also their
+    order within a day.
+    """
 
     schema: Schema
     log: EventLog = field(init=False)
     type_names: tuple[str, ...] = field(init=False)
     tokens: tuple[tuple[str, str | None], ...] = field(init=False)  # V pairs (type, code)
-    token_type: np.ndarray = field(init=False)     # [V] number of each token's type
-    terminal: BoolArray = field(init=False)        # [T]
-    at_most: np.ndarray = field(init=False)        # [T]
-    openers: tuple[int, ...] = field(init=False)   # types that something happens inside of
-    needs_open: np.ndarray = field(init=False)     # [T, O] the contexts that must be open
-    closes: np.ndarray = field(init=False)         # [T, O]
-    triggers: BoolArray = field(init=False)        # [D, T] types that start deadline d
+    token_type: np.ndarray = field(init=False)  # [V] number of each token's type
+    terminal: BoolArray = field(init=False)  # [T]
+    at_most: np.ndarray = field(init=False)  # [T]
+    openers: tuple[int, ...] = field(init=False)  # types that something happens inside of
+    needs_open: np.ndarray = field(init=False)  # [T, O] the contexts that must be open
+    closes: np.ndarray = field(init=False)  # [T, O]
+    triggers: BoolArray = field(init=False)  # [D, T] types that start deadline d
     due_type: tuple[int, ...] = field(init=False)  # [D]
     due_days: tuple[int, ...] = field(init=False)  # [D]
-    reach: BoolArray = field(init=False)           # [T, T] t brings e about, through however many deadlines
-    slack: np.ndarray = field(init=False)          # [T] days that must remain after t for what it brings about
-    earliest: np.ndarray = field(init=False)       # [T] first day of t while the anchor is still to come
+    # [T, T] t brings e about, through however many deadlines
+    reach: BoolArray = field(init=False)
+    # [T] days that must remain after t for what it brings about
+    slack: np.ndarray = field(init=False)
+    # [T] first day of t while the anchor is still to come
+    earliest: np.ndarray = field(init=False)
     anchor: int | None = field(init=False)
-    once: BoolArray = field(init=False)            # [V] a patient has this token at most once
-    last_token: int | None = field(init=False)     # the one that stands at the last day of observation
-    opens: BoolArray = field(init=False)           # [T] may stand first
+    once: BoolArray = field(init=False)  # [V] a patient has this token at most once
+    # the one that stands at the last day of observation
+    last_token: int | None = field(init=False)
+    opens: BoolArray = field(init=False)  # [T] may stand first
 
     def __post_init__(self) -> None:
         if self.schema.events is None:
@@ -47,28 +55,58 @@ class Grammar:
         log = self.schema.events
         names = tuple(log.types)
         number = {name: t for t, name in enumerate(names)}
-        tokens = tuple((kind.name, code) for kind in log.types.values() for code in (kind.codes or (None,)))
-        openers = tuple(sorted({number[name] for kind in log.types.values() for name in (kind.inside, kind.closes) if name}))
-        closes = np.array([[kind.closes == names[o] for o in openers] for kind in log.types.values()], bool).reshape(len(names), len(openers))
-        inside = np.array([[kind.inside == names[o] for o in openers] for kind in log.types.values()], bool).reshape(closes.shape)
+        tokens = tuple(
+            (kind.name, code) for kind in log.types.values() for code in kind.codes or (None,)
+        )
+        openers = tuple(
+            sorted(
+                {
+                    number[name]
+                    for kind in log.types.values()
+                    for name in (kind.inside, kind.closes)
+                    if name
+                }
+            )
+        )
+        closes = np.array(
+            [[kind.closes == names[o] for o in openers] for kind in log.types.values()], bool
+        ).reshape(len(names), len(openers))
+        inside = np.array(
+            [[kind.inside == names[o] for o in openers] for kind in log.types.values()], bool
+        ).reshape(closes.shape)
         put = lambda name, value: object.__setattr__(self, name, value)  # noqa: E731 - the way a frozen dataclass fills itself
         put("log", log)
         put("type_names", names)
         put("tokens", tokens)
         put("token_type", np.array([number[name] for name, _ in tokens]))
         put("terminal", np.array([kind.terminal for kind in log.types.values()]))
-        caps = [1 if kind.name == log.anchor or kind.terminal else kind.at_most for kind in log.types.values()]
+        caps = [
+            1 if kind.name == log.anchor or kind.terminal else kind.at_most
+            for kind in log.types.values()
+        ]
         put("at_most", np.array([log.max_events if cap is None else cap for cap in caps]))
         put("openers", openers)
         put("needs_open", inside | closes)
         put("closes", closes)
-        put("triggers", np.array([[name in d.after for name in names] for d in log.deadlines], bool).reshape(len(log.deadlines), len(names)))
+        put(
+            "triggers",
+            np.array([[name in d.after for name in names] for d in log.deadlines], bool).reshape(
+                len(log.deadlines), len(names)
+            ),
+        )
         put("due_type", tuple(number[d.event] for d in log.deadlines))
         put("due_days", tuple(d.days for d in log.deadlines))
         put("anchor", number[log.anchor] if log.anchor else None)
         put("once", np.array([log.types[name].distinct_codes for name, _ in tokens]))
-        put("last_token", tokens.index(log.observation_end) if log.observation_end is not None else None)
-        put("opens", np.array([not log.first or name in log.first for name in names]) & ~self.needs_open.any(1))
+        put(
+            "last_token",
+            tokens.index(log.observation_end) if log.observation_end is not None else None,
+        )
+        put(
+            "opens",
+            np.array([not log.first or name in log.first for name in names])
+            & ~self.needs_open.any(1),
+        )
         put("reach", _reach(self))
         put("slack", np.array([_slack(self, t, ()) for t in range(len(names))]))
         put("earliest", np.array([_earliest(self, t, ()) for t in range(len(names))]))
@@ -85,11 +123,16 @@ class Grammar:
     def token_numbers(self, events: pl.DataFrame) -> np.ndarray:
         """Number of each event's token, [rows]; -1 where (type, code) is not declared."""
         lookup = {f"{name}\x1f{code or ''}": v for v, (name, code) in enumerate(self.tokens)}
-        joined = events.select(pl.concat_str([pl.col("type"), pl.col("code").fill_null("")], separator="\x1f").alias("token"))["token"]
+        joined = events.select(
+            pl.concat_str([pl.col("type"), pl.col("code").fill_null("")], separator="\x1f").alias(
+                "token"
+            )
+        )["token"]
         return joined.replace_strict(lookup, default=-1, return_dtype=pl.Int32).to_numpy()
 
     def legal_sets(self, patients: pl.DataFrame) -> tuple[BoolArray, np.ndarray]:
-        """Tokens that the static columns allow: the different sets [u, V], and which of them each patient has, int32 [n].
+        """Tokens that the static columns allow: the different sets [u, V], and which of them each
+        patient has, int32 [n].
 
         Where the columns forbid every terminal, terminals are free.
         """
@@ -97,7 +140,9 @@ class Grammar:
         if not given:
             return np.ones((1, self.n_tokens), bool), np.zeros(patients.height, np.int32)
         kinds = patients.select(given).unique(maintain_order=True).with_row_index("_set")
-        index = patients.select(given).join(kinds, on=given, how="left", nulls_equal=True, maintain_order="left")["_set"]
+        index = patients.select(given).join(
+            kinds, on=given, how="left", nulls_equal=True, maintain_order="left"
+        )["_set"]
         return self._legal_tokens(kinds), index.to_numpy().astype(np.int32)
 
     def patient_tokens(self, patients: pl.DataFrame) -> BoolArray:
@@ -110,12 +155,20 @@ class Grammar:
         for rule in self.log.legal_codes:
             mine = [v for v, (name, _) in enumerate(self.tokens) if name == rule.type]
             values = sorted(rule.allowed)
-            legal = np.zeros((len(values) + 1, len(mine)), bool)  # the last row: a value that the rule does not list
+            # the last row: a value that the rule does not list
+            legal = np.zeros((len(values) + 1, len(mine)), bool)
             for row, value in enumerate(values):
                 codes = set(rule.allowed[value])
                 legal[row] = [self.tokens[v][1] in codes for v in mine]
-            rows = patients[rule.given].cast(pl.String).replace_strict(
-                {value: row for row, value in enumerate(values)}, default=len(values), return_dtype=pl.Int32)
+            rows = (
+                patients[rule.given]
+                .cast(pl.String)
+                .replace_strict(
+                    {value: row for row, value in enumerate(values)},
+                    default=len(values),
+                    return_dtype=pl.Int32,
+                )
+            )
             allowed[:, mine] &= legal[rows.to_numpy()]
         last = self.terminal[self.token_type]
         allowed[:, last] |= ~allowed[:, last].any(1, keepdims=True)
@@ -134,13 +187,21 @@ def _reach(grammar: Grammar) -> BoolArray:
 
 
 def _slack(grammar: Grammar, t: int, seen: tuple[int, ...]) -> int:
-    """A type that stands earlier within a day needs a later day: one per step back along the chain of deadlines."""
-    following = [e for d, e in enumerate(grammar.due_type) if grammar.triggers[d, t] and e != t and e not in seen]
+    """A type that stands earlier within a day needs a later day: one per step back along the chain
+    of deadlines.
+    """
+    following = [
+        e
+        for d, e in enumerate(grammar.due_type)
+        if grammar.triggers[d, t] and e != t and e not in seen
+    ]
     return max((int(e < t) + _slack(grammar, e, (*seen, t)) for e in following), default=0)
 
 
 def _earliest(grammar: Grammar, t: int, seen: tuple[int, ...]) -> int:
-    """The anchor stands at day 0, so that what makes it due within k days cannot stand before -k; nor what makes an end due, which is after it."""
+    """The anchor stands at day 0, so that what makes it due within k days cannot stand before -k;
+    nor what makes an end due, which is after it.
+    """
     days = [grammar.log.lower_day]
     for d, e in enumerate(grammar.due_type):
         if grammar.triggers[d, t] and e != t and e not in seen:
@@ -159,24 +220,53 @@ def _check(grammar: Grammar) -> None:
     problems = []
     if not grammar.terminal.any():
         problems.append("no type is terminal; a pathway could not end")
-    elif not grammar.terminal[int(np.argmax(grammar.terminal)):].all():
-        problems.append("terminal types must be declared last: within a day, events stand in the order of the declaration")
-    bound = {"terminal": np.flatnonzero(grammar.terminal), "a deadline's event": np.array(grammar.due_type, int),
-             "the anchor": np.array([grammar.anchor] if grammar.anchor is not None else [], int)}
-    problems += [f"{names[t]} is {what} and needs an open {names[grammar.openers[int(np.argmax(grammar.needs_open[t]))]]}; it could get stuck"
-                 for what, numbers in bound.items() for t in set(numbers.tolist()) if grammar.needs_open[t].any()]
+    elif not grammar.terminal[int(np.argmax(grammar.terminal)) :].all():
+        problems.append(
+            "terminal types must be declared last: within a day, events stand in the order of the"
+            " declaration"
+        )
+    bound = {
+        "terminal": np.flatnonzero(grammar.terminal),
+        "a deadline's event": np.array(grammar.due_type, int),
+        "the anchor": np.array([grammar.anchor] if grammar.anchor is not None else [], int),
+    }
+    problems += [
+        f"{names[t]} is {what} and needs an open"
+        f" {names[grammar.openers[int(np.argmax(grammar.needs_open[t]))]]}; it could get stuck"
+        for what, numbers in bound.items()
+        for t in set(numbers.tolist())
+        if grammar.needs_open[t].any()
+    ]
     fixed = {t for what in bound.values() for t in what.tolist()}
-    problems += [f"{names[t]} has distinct codes or a last date, and must be reachable whatever happened before"
-                 for t in sorted(fixed) if log.types[names[t]].distinct_codes or log.types[names[t]].until is not None]
+    problems += [
+        f"{names[t]} has distinct codes or a last date, and must be reachable whatever happened"
+        " before"
+        for t in sorted(fixed)
+        if log.types[names[t]].distinct_codes or log.types[names[t]].until is not None
+    ]
     if len({t for t in grammar.due_type if grammar.terminal[t]}) > 1:
         problems.append("deadlines name two different terminal types; a patient could need both")
-    problems += [f"{names[grammar.due_type[d]]} is due {grammar.due_days[d]} days after {names[t]} but stands before it within a day"
-                 for d in range(len(grammar.due_type)) for t in np.flatnonzero(grammar.triggers[d])
-                 if grammar.due_days[d] < int(grammar.due_type[d] < t) or grammar.due_days[d] < 0]
-    problems += [f"{names[t]} makes itself due through other deadlines" for t in np.flatnonzero(np.diag(grammar.reach))]
-    problems += [f"{names[t]} is terminal and starts a deadline" for t in np.flatnonzero(grammar.triggers.any(0) & grammar.terminal)]
-    last_start = log.upper_day - int(grammar.slack[slice(None) if grammar.anchor is None else grammar.anchor].max())
-    if last_start < log.lower_day or (grammar.anchor is not None and not log.lower_day <= 0 <= last_start):
+    problems += [
+        f"{names[grammar.due_type[d]]} is due {grammar.due_days[d]} days after {names[t]} but"
+        " stands before it within a day"
+        for d in range(len(grammar.due_type))
+        for t in np.flatnonzero(grammar.triggers[d])
+        if grammar.due_days[d] < int(grammar.due_type[d] < t) or grammar.due_days[d] < 0
+    ]
+    problems += [
+        f"{names[t]} makes itself due through other deadlines"
+        for t in np.flatnonzero(np.diag(grammar.reach))
+    ]
+    problems += [
+        f"{names[t]} is terminal and starts a deadline"
+        for t in np.flatnonzero(grammar.triggers.any(0) & grammar.terminal)
+    ]
+    last_start = log.upper_day - int(
+        grammar.slack[slice(None) if grammar.anchor is None else grammar.anchor].max()
+    )
+    if last_start < log.lower_day or (
+        grammar.anchor is not None and not log.lower_day <= 0 <= last_start
+    ):
         problems.append(f"days {log.lower_day} to {log.upper_day} hold no place for the pathway")
     if grammar.anchor is not None and grammar.terminal[grammar.anchor]:
         problems.append(f"the anchor {names[grammar.anchor]} is terminal")
@@ -187,6 +277,9 @@ def _check(grammar: Grammar) -> None:
         root = root | root[grammar.anchor]
     longest = int((root[:, ~grammar.terminal]).sum(1)[grammar.opens].max(initial=0)) + 1
     if longest > log.max_events:
-        problems.append(f"max_events {log.max_events} is too small: an opening with all that it makes due takes {longest}")
+        problems.append(
+            f"max_events {log.max_events} is too small: an opening with all that it makes due takes"
+            f" {longest}"
+        )
     if problems:
         raise ValueError(f"events of {grammar.schema.dataset}: " + "; ".join(problems))

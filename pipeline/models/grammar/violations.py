@@ -1,4 +1,7 @@
-"""Names every breach of the declared legality in a finished log. Written apart from the walk, so that each can catch the other's fault."""
+"""Names every breach of the declared legality in a finished log. Written apart from the walk, so
+that each can catch the other's fault.
+"""
+
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -14,14 +17,21 @@ ID = "patient_id"
 
 
 def violations(grammar: Grammar, patients: pl.DataFrame, events: pl.DataFrame) -> pl.DataFrame:
-    """One row per breach: patient_id, seq (null where the pathway as a whole is meant), rule. Empty for a legal log.
+    """One row per breach: patient_id, seq (null where the pathway as a whole is meant), rule. Empty
+    for a legal log.
 
-    `events` is taken in the order of its rows within a patient. Only its own values are named by rule, never by content.
+    `events` is taken in the order of its rows within a patient. Only its own values are named by
+    rule, never by content.
     """
     facts = _facts(grammar, patients, events)
-    found = [facts.filter(condition).select(ID, "seq", pl.lit(rule).alias("rule")) for rule, condition in _row_rules(grammar)]
-    found += [frame.select(ID, pl.lit(None, pl.Int32).alias("seq"), pl.lit(rule).alias("rule"))
-              for rule, frame in _patient_rules(grammar, patients, facts)]
+    found = [
+        facts.filter(condition).select(ID, "seq", pl.lit(rule).alias("rule"))
+        for rule, condition in _row_rules(grammar)
+    ]
+    found += [
+        frame.select(ID, pl.lit(None, pl.Int32).alias("seq"), pl.lit(rule).alias("rule"))
+        for rule, frame in _patient_rules(grammar, patients, facts)
+    ]
     return pl.concat(found).sort(ID, "seq", "rule")
 
 
@@ -29,33 +39,63 @@ def _facts(grammar: Grammar, patients: pl.DataFrame, events: pl.DataFrame) -> pl
     """The log with, for each event, what the rules ask about."""
     numbers = {name: t for t, name in enumerate(grammar.type_names)}
     position = pl.int_range(pl.len()).over(ID)
-    known = patients.select(ID, _origin=pl.col(grammar.log.origin)).with_row_index("_patient").with_columns(pl.col("_patient").cast(pl.Int64))
+    known = (
+        patients.select(ID, _origin=pl.col(grammar.log.origin))
+        .with_row_index("_patient")
+        .with_columns(pl.col("_patient").cast(pl.Int64))
+    )
     facts = events.with_columns(
-        pl.col("seq").cast(pl.Int32), pl.col("day").cast(pl.Int32),
+        pl.col("seq").cast(pl.Int32),
+        pl.col("day").cast(pl.Int32),
         pl.col("type").replace_strict(numbers, default=-1, return_dtype=pl.Int32).alias("_type"),
-        pl.Series("_token", grammar.token_numbers(events), dtype=pl.Int32), position.alias("_position"),
+        pl.Series("_token", grammar.token_numbers(events), dtype=pl.Int32),
+        position.alias("_position"),
     ).join(known, on=ID, how="left", maintain_order="left")
     facts = facts.with_columns(
-        pl.len().over(ID).alias("_length"), pl.col("_type").shift(1).over(ID).alias("_type_before"),
+        pl.len().over(ID).alias("_length"),
+        pl.col("_type").shift(1).over(ID).alias("_type_before"),
         pl.col("day").shift(1).over(ID).alias("_day_before"),
         pl.col("_type").is_in(np.flatnonzero(grammar.terminal).tolist()).alias("_terminal"),
-        (pl.int_range(pl.len()).over(ID, "_type") + 1).alias("_nth"))
-    facts = facts.with_columns(pl.col("_terminal").cast(pl.Int32).cum_sum().over(ID).sub(pl.col("_terminal").cast(pl.Int32)).alias("_ends_before"))
+        (pl.int_range(pl.len()).over(ID, "_type") + 1).alias("_nth"),
+    )
+    facts = facts.with_columns(
+        pl.col("_terminal")
+        .cast(pl.Int32)
+        .cum_sum()
+        .over(ID)
+        .sub(pl.col("_terminal").cast(pl.Int32))
+        .alias("_ends_before")
+    )
     for opener in grammar.openers:
-        closers = [t for t in range(grammar.n_types) if grammar.closes[t, grammar.openers.index(opener)]]
-        opened = pl.when(pl.col("_type") == opener).then("_position").forward_fill().shift(1).over(ID)
-        closed = pl.when(pl.col("_type").is_in(closers)).then("_position").forward_fill().shift(1).over(ID)
-        facts = facts.with_columns((opened.fill_null(-1) > closed.fill_null(-1)).alias(f"_open_{opener}"))
+        closers = [
+            t for t in range(grammar.n_types) if grammar.closes[t, grammar.openers.index(opener)]
+        ]
+        opened = (
+            pl.when(pl.col("_type") == opener).then("_position").forward_fill().shift(1).over(ID)
+        )
+        closed = (
+            pl.when(pl.col("_type").is_in(closers))
+            .then("_position")
+            .forward_fill()
+            .shift(1)
+            .over(ID)
+        )
+        facts = facts.with_columns(
+            (opened.fill_null(-1) > closed.fill_null(-1)).alias(f"_open_{opener}")
+        )
     return facts.with_columns(_legal_for_patient(grammar, patients, facts))
 
 
-def _legal_for_patient(grammar: Grammar, patients: pl.DataFrame, facts: pl.DataFrame) -> list[pl.Series]:
+def _legal_for_patient(
+    grammar: Grammar, patients: pl.DataFrame, facts: pl.DataFrame
+) -> list[pl.Series]:
     allowed = grammar.patient_tokens(patients)
     token, patient = facts["_token"].to_numpy(), facts["_patient"].fill_null(-1).to_numpy()
     known = (token >= 0) & (patient >= 0)
     legal = np.ones(len(token), bool)
     legal[known] = allowed[patient[known], token[known]]
-    opening = options(grammar, start(grammar, patients)).types  # where no declared opening is legal, `first` does not bind
+    # where no declared opening is legal, `first` does not bind
+    opening = options(grammar, start(grammar, patients)).types
     kind = facts["_type"].to_numpy()
     may_open = np.ones(len(token), bool)
     may_open[known] = opening[patient[known], kind[known]]
@@ -69,25 +109,46 @@ def _row_rules(grammar: Grammar) -> Iterator[tuple[str, pl.Expr]]:
     yield "unknown_code", (kind >= 0) & (pl.col("_token") < 0)
     yield "legal_codes", ~pl.col("_legal")
     yield "seq", pl.col("seq") != pl.col("_position")
-    yield "day_bounds", pl.col("day").is_null() | ~pl.col("day").is_between(log.lower_day, log.upper_day)
-    yield "order", ((pl.col("day") < pl.col("_day_before"))
-                    | ((pl.col("day") == pl.col("_day_before")) & (kind < pl.col("_type_before")))).fill_null(False)
+    yield (
+        "day_bounds",
+        pl.col("day").is_null() | ~pl.col("day").is_between(log.lower_day, log.upper_day),
+    )
+    yield (
+        "order",
+        (
+            (pl.col("day") < pl.col("_day_before"))
+            | ((pl.col("day") == pl.col("_day_before")) & (kind < pl.col("_type_before")))
+        ).fill_null(False),
+    )
     yield "first", (pl.col("_position") == 0) & ~pl.col("_may_open")
     yield "after_terminal", pl.col("_ends_before") > 0
     yield "terminal_missing", (pl.col("_position") == pl.col("_length") - 1) & ~pl.col("_terminal")
     yield "max_events", pl.col("_position") >= log.max_events
     for t, name in enumerate(grammar.type_names):
-        yield "at_most", (kind == t) & ~pl.col("_terminal") & (pl.col("_nth") > int(grammar.at_most[t]))
+        yield (
+            "at_most",
+            (kind == t) & ~pl.col("_terminal") & (pl.col("_nth") > int(grammar.at_most[t])),
+        )
         if log.types[name].distinct_codes:
             yield "distinct_codes", (kind == t) & (pl.int_range(pl.len()).over(ID, "_token") > 0)
         if (until := log.types[name].until) is not None:
-            yield "until", (kind == t) & (pl.col("_origin") + pl.duration(days="day") > until).fill_null(False)
+            yield (
+                "until",
+                (kind == t)
+                & (pl.col("_origin") + pl.duration(days="day") > until).fill_null(False),
+            )
         for o, opener in enumerate(grammar.openers):
             if grammar.needs_open[t, o]:
-                yield "closes" if grammar.closes[t, o] else "inside", (kind == t) & ~pl.col(f"_open_{opener}")
+                yield (
+                    "closes" if grammar.closes[t, o] else "inside",
+                    (kind == t) & ~pl.col(f"_open_{opener}"),
+                )
         for attribute, column in log.attributes.items():
             has = attribute in log.types[name].attributes
-            yield "attribute", (kind == t) & (_bad_value(column) if has else pl.col(attribute).is_not_null())
+            yield (
+                "attribute",
+                (kind == t) & (_bad_value(column) if has else pl.col(attribute).is_not_null()),
+            )
     if grammar.anchor is not None:
         yield "anchor_day", (kind == grammar.anchor) & (pl.col("day") != 0)
 
@@ -97,24 +158,48 @@ def _bad_value(column: Column) -> pl.Expr:
     if column.kind in ("categorical", "ordinal"):
         bad = value.is_not_null() & ~value.cast(pl.String).is_in(list(column.categories))
     else:
-        number = value.cast(pl.Date).cast(pl.Int32) if column.kind == "date" else value.cast(pl.Float64)
-        bad = value.is_not_null() & ~number.is_between(column.lower if column.lower is not None else -np.inf,
-                                                       column.upper if column.upper is not None else np.inf)
+        number = (
+            value.cast(pl.Date).cast(pl.Int32) if column.kind == "date" else value.cast(pl.Float64)
+        )
+        bad = value.is_not_null() & ~number.is_between(
+            column.lower if column.lower is not None else -np.inf,
+            column.upper if column.upper is not None else np.inf,
+        )
     return bad if column.nullable else bad | value.is_null()
 
 
-def _patient_rules(grammar: Grammar, patients: pl.DataFrame, facts: pl.DataFrame) -> Iterator[tuple[str, pl.DataFrame]]:
+def _patient_rules(
+    grammar: Grammar, patients: pl.DataFrame, facts: pl.DataFrame
+) -> Iterator[tuple[str, pl.DataFrame]]:
     yield "no_events", patients.join(facts.select(ID).unique(), on=ID, how="anti")
     allowed = grammar.patient_tokens(patients)
-    can = {t: patients.filter(pl.Series(allowed[:, grammar.token_type == t].any(1))) for t in {*grammar.due_type, grammar.anchor} if t is not None}
+    can = {
+        t: patients.filter(pl.Series(allowed[:, grammar.token_type == t].any(1)))
+        for t in {*grammar.due_type, grammar.anchor}
+        if t is not None
+    }
     if grammar.anchor is not None:
         having = facts.filter(pl.col("_type") == grammar.anchor).select(ID).unique()
         yield "anchor_missing", can[grammar.anchor].join(having, on=ID, how="anti")
     for d, event in enumerate(grammar.due_type):
         first = pl.col("_position").min()
-        happened = facts.filter(pl.col("_type") == event).group_by(ID).agg(first.alias("at"), pl.col("day").min().alias("day"))
-        started = facts.filter(pl.col("_type").is_in(np.flatnonzero(grammar.triggers[d]).tolist())).group_by(ID).agg(
-            first.alias("since"), (pl.col("day").min() + grammar.due_days[d]).alias("due"))
-        both = started.join(happened, on=ID, how="left").join(can[event].select(ID), on=ID, how="semi")
-        yield "deadline", both.filter((pl.col("at").is_null() | (pl.col("at") > pl.col("since")))
-                                      & (pl.col("day").is_null() | (pl.col("day") > pl.col("due"))))
+        happened = (
+            facts.filter(pl.col("_type") == event)
+            .group_by(ID)
+            .agg(first.alias("at"), pl.col("day").min().alias("day"))
+        )
+        started = (
+            facts.filter(pl.col("_type").is_in(np.flatnonzero(grammar.triggers[d]).tolist()))
+            .group_by(ID)
+            .agg(first.alias("since"), (pl.col("day").min() + grammar.due_days[d]).alias("due"))
+        )
+        both = started.join(happened, on=ID, how="left").join(
+            can[event].select(ID), on=ID, how="semi"
+        )
+        yield (
+            "deadline",
+            both.filter(
+                (pl.col("at").is_null() | (pl.col("at") > pl.col("since")))
+                & (pl.col("day").is_null() | (pl.col("day") > pl.col("due")))
+            ),
+        )

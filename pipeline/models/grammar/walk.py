@@ -1,9 +1,12 @@
-"""Where many pathways stand at once, and what may come next: the same code masks the training loss and the decoding.
+"""Where many pathways stand at once, and what may come next: the same code masks the training loss
+and the decoding.
 
-Feasibility: a pending deadline (or anchor) is always still reachable, because an event is offered only for days on which everything
-pending can still follow it: with last day L and last type p, all pending types of number >= p fit on day L in their order, the others
-on L + 1. `max_events` keeps room for all that is pending and one terminal.
+Feasibility: a pending deadline (or anchor) is always still reachable, because an event is offered
+    only for days on which everything pending can still follow it: with last day L and last type p,
+    all pending types of number >= p fit on day L in their order, the others on L + 1. `max_events`
+    keeps room for all that is pending and one terminal.
 """
+
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
@@ -19,20 +22,23 @@ NEVER = 1 << 30
 
 @dataclass
 class Walk:
-    """State of n pathways. `due` holds the last legal day of each pending deadline, NEVER when none is pending."""
+    """State of n pathways. `due` holds the last legal day of each pending deadline, NEVER when none
+    is pending.
+    """
 
-    legal_sets: np.ndarray  # [u, V] bool, sets of tokens that static columns allow; shared by all pathways
+    # [u, V] bool, sets of tokens that static columns allow; shared by all pathways
+    legal_sets: np.ndarray
     legal_set: np.ndarray  # [n] each pathway's set
-    types_ok: np.ndarray   # [n, T] bool, at least one token legal
+    types_ok: np.ndarray  # [n, T] bool, at least one token legal
     last_type: np.ndarray  # [n] -1 before the first event
-    day: np.ndarray        # [n]
-    used: np.ndarray       # [n] events so far
-    counts: np.ndarray     # [n, T]
-    open: np.ndarray       # [n, O] bool
-    due: np.ndarray        # [n, D]
-    done: np.ndarray       # [n] bool
-    last_day: np.ndarray   # [n, T] of observation, or of registration where the type has one
-    taken: np.ndarray      # [n, V] bool, tokens that may not come again
+    day: np.ndarray  # [n]
+    used: np.ndarray  # [n] events so far
+    counts: np.ndarray  # [n, T]
+    open: np.ndarray  # [n, O] bool
+    due: np.ndarray  # [n, D]
+    done: np.ndarray  # [n] bool
+    last_day: np.ndarray  # [n, T] of observation, or of registration where the type has one
+    taken: np.ndarray  # [n, V] bool, tokens that may not come again
 
     def take(self, index: np.ndarray | slice) -> Walk:
         return Walk(self.legal_sets, *(getattr(self, f.name)[index] for f in fields(self)[1:]))
@@ -48,41 +54,70 @@ class Options:
 
 
 def start(grammar: Grammar, patients: pl.DataFrame, observed_until: date | None = None) -> Walk:
-    """Before the first event, one pathway per row of `patients`. Nothing stands after `observed_until`, the public last day of observation."""
+    """Before the first event, one pathway per row of `patients`. Nothing stands after
+    `observed_until`, the public last day of observation.
+    """
     n = patients.height
     sets, index = grammar.legal_sets(patients)
     types_ok = np.zeros((len(sets), grammar.n_types), bool)
     for v, t in enumerate(grammar.token_type):
         types_ok[:, t] |= sets[:, v]
-    return Walk(legal_sets=sets, legal_set=index, types_ok=types_ok[index], last_type=np.full(n, -1, np.int16),
-                day=np.full(n, grammar.log.lower_day, np.int32),
-                used=np.zeros(n, np.int32), counts=np.zeros((n, grammar.n_types), np.int16),
-                open=np.zeros((n, len(grammar.openers)), bool), due=np.full((n, len(grammar.due_type)), NEVER, np.int32), done=np.zeros(n, bool),
-                last_day=_last_day(grammar, patients, observed_until), taken=np.zeros((n, grammar.n_tokens), bool))
+    return Walk(
+        legal_sets=sets,
+        legal_set=index,
+        types_ok=types_ok[index],
+        last_type=np.full(n, -1, np.int16),
+        day=np.full(n, grammar.log.lower_day, np.int32),
+        used=np.zeros(n, np.int32),
+        counts=np.zeros((n, grammar.n_types), np.int16),
+        open=np.zeros((n, len(grammar.openers)), bool),
+        due=np.full((n, len(grammar.due_type)), NEVER, np.int32),
+        done=np.zeros(n, bool),
+        last_day=_last_day(grammar, patients, observed_until),
+        taken=np.zeros((n, grammar.n_tokens), bool),
+    )
 
 
 def options(grammar: Grammar, walk: Walk) -> Options:
     """What may come next. At least one type is legal wherever a legal walk has not ended."""
     lower, upper = _days(grammar, walk)
-    legal = _has_token(grammar, walk) & (walk.counts < grammar.at_most) & (lower <= upper) & _room(grammar, walk) & ~walk.done[:, None]
+    legal = (
+        _has_token(grammar, walk)
+        & (walk.counts < grammar.at_most)
+        & (lower <= upper)
+        & _room(grammar, walk)
+        & ~walk.done[:, None]
+    )
     for t, contexts in enumerate(grammar.needs_open):
         if contexts.any():
             legal[:, t] &= walk.open[:, contexts].all(1)
     opening = legal & grammar.opens
-    binds = (walk.used == 0) & opening.any(1)  # no legal opening for this patient: `first` does not bind
+    # no legal opening for this patient: `first` does not bind
+    binds = (walk.used == 0) & opening.any(1)
     return Options(types=np.where(binds[:, None], opening, legal), lower=lower, upper=upper)
 
 
-def open_tokens(walk: Walk, rows: np.ndarray | slice = slice(None), tokens: np.ndarray | slice = slice(None)) -> np.ndarray:
-    """[rows, tokens] bool: tokens that the static columns allow and that were not used up; of all pathways [n] and tokens [V] unless told."""
+def open_tokens(
+    walk: Walk, rows: np.ndarray | slice = slice(None), tokens: np.ndarray | slice = slice(None)
+) -> np.ndarray:
+    """[rows, tokens] bool: tokens that the static columns allow and that were not used up; of all
+    pathways [n] and tokens [V] unless told.
+    """
     return walk.legal_sets[:, tokens][walk.legal_set[rows]] & ~walk.taken[rows][:, tokens]
 
 
 def step(grammar: Grammar, walk: Walk, token: np.ndarray, day: np.ndarray) -> None:
-    """Moves every pathway of `walk` on by one event, in place. Takes illegal events too: a source may hold some."""
+    """Moves every pathway of `walk` on by one event, in place. Takes illegal events too: a source
+    may hold some.
+    """
     rows, kind = np.arange(len(token)), grammar.token_type[token]
     for d, event in enumerate(grammar.due_type):
-        starts = grammar.triggers[d][kind] & (walk.counts[:, event] == 0) & walk.types_ok[:, event] & (walk.due[:, d] == NEVER)
+        starts = (
+            grammar.triggers[d][kind]
+            & (walk.counts[:, event] == 0)
+            & walk.types_ok[:, event]
+            & (walk.due[:, d] == NEVER)
+        )
         walk.due[:, d] = np.where(starts, day + grammar.due_days[d], walk.due[:, d])
         walk.due[kind == event, d] = NEVER
     walk.counts[rows, kind] += 1
@@ -113,7 +148,9 @@ def _has_token(grammar: Grammar, walk: Walk) -> np.ndarray:
 
 
 def _last_day(grammar: Grammar, patients: pl.DataFrame, observed_until: date | None) -> np.ndarray:
-    """[n, T]. Somebody whose origin lies behind the end of observation, or too close to it, gets the room that a legal pathway needs."""
+    """[n, T]. Somebody whose origin lies behind the end of observation, or too close to it, gets
+    the room that a legal pathway needs.
+    """
     log = grammar.log
     last = np.full((patients.height, grammar.n_types), log.upper_day, np.int32)
     if observed_until is not None:
@@ -121,30 +158,42 @@ def _last_day(grammar: Grammar, patients: pl.DataFrame, observed_until: date | N
         last = np.minimum(last, _days_until(grammar, patients, observed_until, needed)[:, None])
     for t, kind in enumerate(log.types.values()):
         if kind.until is not None:  # a type that is no longer registered has no day left
-            last[:, t] = np.minimum(last[:, t], _days_until(grammar, patients, kind.until, log.lower_day - 1))
+            last[:, t] = np.minimum(
+                last[:, t], _days_until(grammar, patients, kind.until, log.lower_day - 1)
+            )
     return last
 
 
 def _days_until(grammar: Grammar, patients: pl.DataFrame, until: date, least: int) -> np.ndarray:
     """Days from each patient's origin to a date, within [least, upper_day], int32 [n]."""
     log = grammar.log
-    days = patients.select((pl.lit(until, pl.Date) - pl.col(log.origin)).dt.total_days().fill_null(log.upper_day)).to_series()
+    days = patients.select(
+        (pl.lit(until, pl.Date) - pl.col(log.origin)).dt.total_days().fill_null(log.upper_day)
+    ).to_series()
     return days.to_numpy().clip(least, log.upper_day).astype(np.int32)
 
 
 def _days(grammar: Grammar, walk: Walk) -> tuple[np.ndarray, np.ndarray]:
     numbers = np.arange(grammar.n_types)
-    later = (numbers < walk.last_type[:, None]).astype(np.int32)  # an earlier type of the day needs the next day
+    # an earlier type of the day needs the next day
+    later = (numbers < walk.last_type[:, None]).astype(np.int32)
     lower = walk.day[:, None] + later
     upper = (walk.last_day - grammar.slack).astype(np.int32)
     for d, event in enumerate(grammar.due_type):
-        last = np.minimum(walk.due[:, d], np.where(walk.due[:, d] < NEVER, walk.last_day[:, event] - grammar.slack[event], NEVER))
+        last = np.minimum(
+            walk.due[:, d],
+            np.where(walk.due[:, d] < NEVER, walk.last_day[:, event] - grammar.slack[event], NEVER),
+        )
         upper = np.minimum(upper, last[:, None] - (numbers > event))
     if grammar.anchor is not None:
         pending = anchor_pending(grammar, walk)[:, None]
         at_anchor = numbers == grammar.anchor
-        lower = np.where(pending, np.maximum(lower, np.where(at_anchor, 0, grammar.earliest)), lower)
-        upper = np.where(pending, np.minimum(upper, -(numbers > grammar.anchor).astype(np.int32)), upper)
+        lower = np.where(
+            pending, np.maximum(lower, np.where(at_anchor, 0, grammar.earliest)), lower
+        )
+        upper = np.where(
+            pending, np.minimum(upper, -(numbers > grammar.anchor).astype(np.int32)), upper
+        )
         upper[:, grammar.anchor] = np.minimum(upper[:, grammar.anchor], 0)
     return lower.astype(np.int32), upper.astype(np.int32)
 
@@ -166,5 +215,11 @@ def _room(grammar: Grammar, walk: Walk) -> np.ndarray:
     wanted = (wanted | (wanted.astype(np.int32) @ reach > 0)) & possible & middle
     brought = (possible & middle & ~wanted).astype(np.int32) @ reach.T
     after = wanted.sum(1, keepdims=True) - wanted + brought
-    ends = (wanted.sum(1, keepdims=True) == 0) & ~other_end & (walk.used[:, None] < grammar.log.max_events)
-    return np.where(grammar.terminal, ends, walk.used[:, None] + 1 + after + 1 <= grammar.log.max_events)
+    ends = (
+        (wanted.sum(1, keepdims=True) == 0)
+        & ~other_end
+        & (walk.used[:, None] < grammar.log.max_events)
+    )
+    return np.where(
+        grammar.terminal, ends, walk.used[:, None] + 1 + after + 1 <= grammar.log.max_events
+    )

@@ -1,4 +1,7 @@
-"""Contribution caps: how much of one patient is kept, by that patient's own rows alone (privacy_rules.md 7). The shares clipped change no cap."""
+"""Contribution caps: how much of one patient is kept, by that patient's own rows alone
+(privacy_rules.md 7). The shares clipped change no cap.
+"""
+
 from __future__ import annotations
 
 from collections import Counter
@@ -10,18 +13,28 @@ from pipeline.restricted.ingest.owners import ID, ROW
 from pipeline.schema.values import EventLog, Schema, Table
 
 
-def cap_rows(schema: Schema, tables: Mapping[str, pl.DataFrame], clipped: Counter[str]) -> dict[str, pl.DataFrame]:
-    """The first `max_rows` rows of each patient by date, then by key, then by content; rows that hang on a row cut off go with it."""
+def cap_rows(
+    schema: Schema, tables: Mapping[str, pl.DataFrame], clipped: Counter[str]
+) -> dict[str, pl.DataFrame]:
+    """The first `max_rows` rows of each patient by date, then by key, then by content; rows that
+    hang on a row cut off go with it.
+    """
     tables = dict(tables)
     for name, table in schema.tables.items():
         if table.max_rows is None or name not in tables:
             continue
         before = tables[name]
-        kept = before.sort(ID, *_order(table), nulls_last=True).group_by(ID, maintain_order=True).head(table.max_rows)
+        kept = (
+            before.sort(ID, *_order(table), nulls_last=True)
+            .group_by(ID, maintain_order=True)
+            .head(table.max_rows)
+        )
         clipped[name] += before.height - kept.height
         if kept.height == before.height:
             continue
-        tables[name] = before.join(kept.select(ID, ROW), on=[ID, ROW], how="semi", maintain_order="left")
+        tables[name] = before.join(
+            kept.select(ID, ROW), on=[ID, ROW], how="semi", maintain_order="left"
+        )
         cut = before.join(kept.select(ID, ROW), on=[ID, ROW], how="anti")
         _cut_below(schema, tables, name, cut)
     return tables
@@ -32,7 +45,9 @@ def _order(table: Table) -> list[str]:
     return list(dict.fromkeys([*dates[:1], *table.key, *table.columns]))
 
 
-def _cut_below(schema: Schema, tables: dict[str, pl.DataFrame], name: str, cut: pl.DataFrame) -> None:
+def _cut_below(
+    schema: Schema, tables: dict[str, pl.DataFrame], name: str, cut: pl.DataFrame
+) -> None:
     """Cuts from every other table the patient's rows that carry the key of a row cut off."""
     table = schema.tables[name]
     key = [column for column in table.key if column != table.patient]
@@ -43,20 +58,32 @@ def _cut_below(schema: Schema, tables: dict[str, pl.DataFrame], name: str, cut: 
             continue
         gone = rows.join(cut.select(ID, *key).unique(), on=[ID, *key], how="semi")
         if gone.height:
-            tables[other] = rows.join(gone.select(ID, ROW), on=[ID, ROW], how="anti", maintain_order="left")
+            tables[other] = rows.join(
+                gone.select(ID, ROW), on=[ID, ROW], how="anti", maintain_order="left"
+            )
             _cut_below(schema, tables, other, gone)
 
 
 def cap_events(log: EventLog, events: pl.DataFrame, clipped: Counter[str]) -> pl.DataFrame:
-    """The first `at_most` events of each type, without what lies inside an opener cut off; then the first `max_events`, the end always kept."""
+    """The first `at_most` events of each type, without what lies inside an opener cut off; then the
+    first `max_events`, the end always kept.
+    """
     kind = pl.col("type")
     is_end = kind.is_in(list(log.terminal))
-    most = {name: declared.at_most for name, declared in log.types.items() if declared.at_most is not None and not declared.terminal}
+    most = {
+        name: declared.at_most
+        for name, declared in log.types.items()
+        if declared.at_most is not None and not declared.terminal
+    }
     nth = pl.int_range(1, pl.len() + 1).over(ID, "type")
     is_cut = nth > kind.replace_strict(most, default=None, return_dtype=pl.Int64)
-    for opener in {declared.inside for declared in log.types.values() if declared.inside} & set(most):
+    for opener in {declared.inside for declared in log.types.values() if declared.inside} & set(
+        most
+    ):
         inner = [name for name, declared in log.types.items() if declared.inside == opener]
-        is_cut = is_cut.fill_null(False) | (kind.is_in(inner) & ((kind == opener).cum_sum().over(ID) > most[opener]))
+        is_cut = is_cut.fill_null(False) | (
+            kind.is_in(inner) & ((kind == opener).cum_sum().over(ID) > most[opener])
+        )
     kept = events.filter(~is_cut.fill_null(False))
     clipped["events above at_most"] += events.height - kept.height
     position = pl.int_range(pl.len()).over(ID)

@@ -1,4 +1,7 @@
-"""Text cells to declared types. What cannot be repaired is named by column and reason; nothing here looks beyond one row."""
+"""Text cells to declared types. What cannot be repaired is named by column and reason; nothing here
+looks beyond one row.
+"""
+
 from __future__ import annotations
 
 from collections import Counter
@@ -11,32 +14,57 @@ from pipeline.adapters.frames import physical
 from pipeline.restricted.ingest import repairs
 from pipeline.schema.values import Column, Table
 
-OWNER, REASON, SOURCE = "_owner", "_reason", "_source"  # columns that ingest adds to a table while it works on it
-UNPARSEABLE, UNKNOWN, OUTSIDE, ABSENT, LONG = "does not parse", "unknown category", "out of bounds", "missing value", "cell too long"
+# columns that ingest adds to a table while it works on it
+OWNER, REASON, SOURCE = "_owner", "_reason", "_source"
+UNPARSEABLE, UNKNOWN, OUTSIDE, ABSENT, LONG = (
+    "does not parse",
+    "unknown category",
+    "out of bounds",
+    "missing value",
+    "cell too long",
+)
 Counts = Counter[tuple[str, str]]  # (column, repair or reason) -> cells
 
 
 @dataclass(frozen=True)
 class Typed:
-    """Typed rows with OWNER (who the row is of, null: nobody) and REASON (why its patient is dropped, null: not)."""
+    """Typed rows with OWNER (who the row is of, null: nobody) and REASON (why its patient is
+    dropped, null: not).
+    """
 
     rows: pl.DataFrame
     repaired: Counts = field(default_factory=Counter)
     faults: Counts = field(default_factory=Counter)
 
 
-def cast_rows(cells: pl.DataFrame, table: Table, aliases: frozenset[str], max_cell_bytes: int) -> Typed:
-    """`cells`: text columns under declared names. `aliases`: columns that the file has under an older name."""
+def cast_rows(
+    cells: pl.DataFrame, table: Table, aliases: frozenset[str], max_cell_bytes: int
+) -> Typed:
+    """`cells`: text columns under declared names. `aliases`: columns that the file has under an
+    older name.
+    """
     repaired: Counts = Counter()
     faults: Counts = Counter()
     columns, reason = [], pl.Series(REASON, [None], pl.String).new_from_index(0, cells.height)
     for column in table.columns.values():
-        values, fault = _cast(cells[column.name], column, column.name in aliases, max_cell_bytes, repaired)
+        values, fault = _cast(
+            cells[column.name], column, column.name in aliases, max_cell_bytes, repaired
+        )
         columns.append(values.alias(column.name))
         if fault.null_count() < cells.height:
-            faults.update({(column.name, kind): n for kind, n in fault.drop_nulls().value_counts().iter_rows()})
+            faults.update(
+                {
+                    (column.name, kind): n
+                    for kind, n in fault.drop_nulls().value_counts().iter_rows()
+                }
+            )
             fault = f"{column.name}: " + fault
-            reason = pl.DataFrame([reason, fault.alias("fault")]).select(pl.coalesce(REASON, "fault")).to_series().alias(REASON)
+            reason = (
+                pl.DataFrame([reason, fault.alias("fault")])
+                .select(pl.coalesce(REASON, "fault"))
+                .to_series()
+                .alias(REASON)
+            )
     rows = pl.DataFrame(columns)
     owner = owner_column(table)
     if owner is not None:
@@ -54,35 +82,53 @@ def broken_rows(broken: pl.DataFrame, table: Table, like: pl.DataFrame) -> Typed
     if owner is not None:
         values, _ = _cast(broken["owner"], table.columns[owner], False, 100, Counter())
         rows = rows.with_columns(values.alias(OWNER))
-    return Typed(rows, Counter(), Counter({("(row)", kind): n for kind, n in broken["reason"].value_counts().iter_rows()}))
+    return Typed(
+        rows,
+        Counter(),
+        Counter({("(row)", kind): n for kind, n in broken["reason"].value_counts().iter_rows()}),
+    )
 
 
 def owner_column(table: Table) -> str | None:
-    """The column that says whose a row is: the patient's id, or the key shared with the parent table."""
+    """The column that says whose a row is: the patient's id, or the key shared with the parent
+    table.
+    """
     return table.patient or (table.through[1] if table.through else None)
 
 
 def source_text(cells: pl.DataFrame, table: Table) -> pl.Series:
-    """A row's own text, for tables without an id: its identity for the holdout's coin, whatever its position."""
+    """A row's own text, for tables without an id: its identity for the holdout's coin, whatever its
+    position.
+    """
     parts = [pl.col(name).str.strip_chars().fill_null("") for name in sorted(table.columns)]
     return cells.select(pl.concat_str(parts, separator="\x1f")).to_series()
 
 
-def _cast(values: pl.Series, column: Column, is_alias: bool, max_cell_bytes: int, repaired: Counts) -> tuple[pl.Series, pl.Series]:
+def _cast(
+    values: pl.Series, column: Column, is_alias: bool, max_cell_bytes: int, repaired: Counts
+) -> tuple[pl.Series, pl.Series]:
     """Typed values and, for each cell, what is wrong with it (null: nothing)."""
     is_long = (values.str.len_bytes() > max_cell_bytes).fill_null(False)
     if is_long.any():
-        values = pl.DataFrame([values.alias("v"), is_long.alias("l")]).select(pl.when(~pl.col("l")).then("v")).to_series()
+        values = (
+            pl.DataFrame([values.alias("v"), is_long.alias("l")])
+            .select(pl.when(~pl.col("l")).then("v"))
+            .to_series()
+        )
     for name, repair in _repairs_of(column, is_alias).items():
         after = repair(values, column)
-        repaired[column.name, name] += int((after.ne_missing(values) & ~((values == "").fill_null(False) & after.is_null())).sum())
+        repaired[column.name, name] += int(
+            (after.ne_missing(values) & ~((values == "").fill_null(False) & after.is_null())).sum()
+        )
         values = after
         if name == "whole_number":
             values = _declared_missing(values, column)
     typed, fault = _typed(values, column, repaired)
     frame = pl.DataFrame([typed.alias("v"), fault.alias("f"), is_long.alias("l")])
     absent = pl.col("v").is_null() & pl.col("f").is_null() & pl.lit(not column.nullable)
-    fault = frame.select(pl.when("l").then(pl.lit(LONG)).when(absent).then(pl.lit(ABSENT)).otherwise("f")).to_series()
+    fault = frame.select(
+        pl.when("l").then(pl.lit(LONG)).when(absent).then(pl.lit(ABSENT)).otherwise("f")
+    ).to_series()
     return typed, fault
 
 
@@ -109,7 +155,11 @@ def _typed(values: pl.Series, column: Column, repaired: Counts) -> tuple[pl.Seri
     kind = physical(column)
     if kind == pl.String:
         typed = values
-        wrong = ~values.is_in(list(column.categories)) if column.categories else pl.repeat(False, len(values), eager=True)
+        wrong = (
+            ~values.is_in(list(column.categories))
+            if column.categories
+            else pl.repeat(False, len(values), eager=True)
+        )
         return _checked(typed, values, {UNKNOWN: wrong})
     if column.kind == "id":
         typed = values.str.to_integer(strict=False, dtype=pl.Int64)
@@ -117,13 +167,23 @@ def _typed(values: pl.Series, column: Column, repaired: Counts) -> tuple[pl.Seri
     if kind == pl.Date:
         has_form = values.str.contains(r"^\d{4}-\d{2}-\d{2}$")
         typed = values.str.to_date("%Y-%m-%d", strict=False)
-        typed = pl.DataFrame([typed.alias("v"), has_form.alias("f")]).select(pl.when("f").then("v")).to_series()
-        return _checked(typed, values, {OUTSIDE: _outside(typed.cast(pl.Int32).cast(pl.Float64), column)})
+        typed = (
+            pl.DataFrame([typed.alias("v"), has_form.alias("f")])
+            .select(pl.when("f").then("v"))
+            .to_series()
+        )
+        return _checked(
+            typed, values, {OUTSIDE: _outside(typed.cast(pl.Int32).cast(pl.Float64), column)}
+        )
     number = values.cast(pl.Float64, strict=False)
-    number = pl.DataFrame({"v": number}).select(pl.when(pl.col("v").is_finite()).then("v")).to_series()
+    number = (
+        pl.DataFrame({"v": number}).select(pl.when(pl.col("v").is_finite()).then("v")).to_series()
+    )
     rounded = number.round(column.decimals) + 0.0  # no negative zero
-    repaired[column.name, "rounded"] += int(((rounded - number).abs() > 10.0 ** -(column.decimals + 3)).sum())
-    is_whole = rounded.abs() < 2.0 ** 62
+    repaired[column.name, "rounded"] += int(
+        ((rounded - number).abs() > 10.0 ** -(column.decimals + 3)).sum()
+    )
+    is_whole = rounded.abs() < 2.0**62
     typed = rounded if kind == pl.Float64 else rounded.cast(pl.Int64, strict=False)
     return _checked(typed, values, {OUTSIDE: _outside(rounded, column) | ~is_whole})
 
@@ -134,8 +194,18 @@ def _outside(numbers: pl.Series, column: Column) -> pl.Series:
     return ~numbers.is_between(low, high)
 
 
-def _checked(typed: pl.Series, values: pl.Series, wrong: Mapping[str, pl.Series]) -> tuple[pl.Series, pl.Series]:
-    frame = pl.DataFrame([typed.alias("v"), values.alias("text"), *(mask.fill_null(False).alias(f"w{i}") for i, mask in enumerate(wrong.values()))])
-    unparseable = pl.when(pl.col("v").is_null() & pl.col("text").is_not_null()).then(pl.lit(UNPARSEABLE))
+def _checked(
+    typed: pl.Series, values: pl.Series, wrong: Mapping[str, pl.Series]
+) -> tuple[pl.Series, pl.Series]:
+    frame = pl.DataFrame(
+        [
+            typed.alias("v"),
+            values.alias("text"),
+            *(mask.fill_null(False).alias(f"w{i}") for i, mask in enumerate(wrong.values())),
+        ]
+    )
+    unparseable = pl.when(pl.col("v").is_null() & pl.col("text").is_not_null()).then(
+        pl.lit(UNPARSEABLE)
+    )
     others = [pl.when(f"w{index}").then(pl.lit(kind)) for index, kind in enumerate(wrong)]
     return frame["v"], frame.select(pl.coalesce(unparseable, *others).alias("f")).to_series()

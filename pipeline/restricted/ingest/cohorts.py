@@ -1,8 +1,11 @@
-"""Which cohort a patient is in: decided when the patient is first seen, kept in a register, the same for life (privacy_rules.md 16).
+"""Which cohort a patient is in: decided when the patient is first seen, kept in a register, the
+same for life (privacy_rules.md 16).
 
-Releases of different cohorts compose in parallel, so a patient who could move would be charged too little. The declared column decides at first
-sight only; whatever it says later, the register holds. It knows patients by a keyed hash of their ids. Restricted; backed up with the ledger.
+Releases of different cohorts compose in parallel, so a patient who could move would be charged too
+little. The declared column decides at first sight only; whatever it says later, the register holds.
+It knows patients by a keyed hash of their ids. Restricted; backed up with the ledger.
 """
+
 from __future__ import annotations
 
 import sqlite3
@@ -34,7 +37,8 @@ CREATE TRIGGER IF NOT EXISTS nobody_is_forgotten BEFORE DELETE ON patient BEGIN 
 class Register:
     """Of one population and one dataset, whose ids tell its patients apart.
 
-    Raises ValueError where charges were made by cohort and the register, or the key of its hashes, is gone: patients might move.
+    Raises ValueError where charges were made by cohort and the register, or the key of its hashes,
+    is gone: patients might move.
     """
 
     def __init__(self, home: Home, schema: Schema) -> None:
@@ -43,34 +47,60 @@ class Register:
         self._key = permanent_key(home.keys)
         noted = marks_in(Ledger(home.ledger).entries(), name)
         if noted and not self._path.is_file():
-            raise ValueError(f"population {name} was charged with a register of cohorts, and the register is gone: restore {self._path.name} from "
-                             "the backup of the ledger and keys; without it no release of the population may be made")
+            raise ValueError(
+                f"population {name} was charged with a register of cohorts, and the register is"
+                f" gone: restore {self._path.name} from the backup of the ledger and keys; without"
+                " it no release of the population may be made"
+            )
         files.private_folder(self._path.parent)
-        ids = sorted(f"{table.name}.{table.patient}" for table in schema.tables.values() if table.patient)
-        facts = {"dataset": schema.dataset, "ids": ", ".join(ids), "key": keyed(self._key, "cohort key", "").hex()}
+        ids = sorted(
+            f"{table.name}.{table.patient}" for table in schema.tables.values() if table.patient
+        )
+        facts = {
+            "dataset": schema.dataset,
+            "ids": ", ".join(ids),
+            "key": keyed(self._key, "cohort key", "").hex(),
+        }
         with self._writing() as connection:
             connection.executemany("INSERT OR IGNORE INTO fact VALUES (?, ?)", facts.items())
             held = dict(connection.execute("SELECT name, value FROM fact"))
         check_register(name, noted, self.marks())
         if (held["dataset"], held["ids"]) != (facts["dataset"], facts["ids"]):
-            raise ValueError(f"the cohorts of population {schema.population.name} are those of dataset {held['dataset']}: the ids of "
-                             f"{schema.dataset} may call the same people by other names, so nobody could be found again")
+            raise ValueError(
+                f"the cohorts of population {schema.population.name} are those of dataset"
+                f" {held['dataset']}: the ids of {schema.dataset} may call the same people by other"
+                " names, so nobody could be found again"
+            )
         if held["key"] != facts["key"]:
-            raise ValueError("the register of cohorts was written under another permanent key: restore state/keys from the backup")
+            raise ValueError(
+                "the register of cohorts was written under another permanent key: restore"
+                " state/keys from the backup"
+            )
 
     def marks(self) -> list[str]:
-        """A random text for every time that somebody may have been added, oldest first: charges note the newest, so that an old copy is found out."""
+        """A random text for every time that somebody may have been added, oldest first: charges
+        note the newest, so that an old copy is found out.
+        """
         with self._writing() as connection:
             return [mark for (mark,) in connection.execute("SELECT mark FROM mark ORDER BY number")]
 
     def fixed(self, identities: pl.Series, seen: pl.Series) -> pl.Series:
-        """The cohort of each patient: the registered one, else `seen`, which is registered. Strings [n], both given per patient."""
+        """The cohort of each patient: the registered one, else `seen`, which is registered. Strings
+        [n], both given per patient.
+        """
         digests = [keyed(self._key, "cohort", identity) for identity in identities.to_list()]
         with self._writing() as connection:
             connection.execute("INSERT INTO mark (mark) VALUES (?)", (uuid.uuid4().hex,))
-            connection.executemany("INSERT OR IGNORE INTO patient VALUES (?, ?)", zip(digests, seen.to_list(), strict=True))
+            connection.executemany(
+                "INSERT OR IGNORE INTO patient VALUES (?, ?)",
+                zip(digests, seen.to_list(), strict=True),
+            )
             find = "SELECT cohort FROM patient WHERE identity = ?"
-            return pl.Series("cohort", [connection.execute(find, (digest,)).fetchone()[0] for digest in digests], pl.String)
+            return pl.Series(
+                "cohort",
+                [connection.execute(find, (digest,)).fetchone()[0] for digest in digests],
+                pl.String,
+            )
 
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
@@ -82,21 +112,36 @@ class Register:
             yield connection
             connection.execute("COMMIT")
         except sqlite3.DatabaseError as error:
-            raise ValueError(f"the register of cohorts cannot be read or written ({error}); restore it from the backup") from None
+            raise ValueError(
+                f"the register of cohorts cannot be read or written ({error}); restore it from the"
+                " backup"
+            ) from None
         finally:
             connection.close()  # undoes what was not committed
 
 
-def outside(schema: Schema, named: tuple[str, ...], register: Register | None, patients: pl.DataFrame) -> pl.DataFrame:
-    """patient_id [m] of those whose cohort is none of `named`; nobody where the run opens everybody's rows. Registers all of them."""
+def outside(
+    schema: Schema, named: tuple[str, ...], register: Register | None, patients: pl.DataFrame
+) -> pl.DataFrame:
+    """patient_id [m] of those whose cohort is none of `named`; nobody where the run opens
+    everybody's rows. Registers all of them.
+    """
     if register is None or schema.population.cohorts is None:
         return patients.select(ID).clear()
-    cohort = register.fixed(patients[ID].cast(pl.String), at_first_sight(schema.population.cohorts, patients))
-    return patients.select(ID).filter(~cohort.is_in(list(named))) if named else patients.select(ID).clear()
+    cohort = register.fixed(
+        patients[ID].cast(pl.String), at_first_sight(schema.population.cohorts, patients)
+    )
+    return (
+        patients.select(ID).filter(~cohort.is_in(list(named)))
+        if named
+        else patients.select(ID).clear()
+    )
 
 
 def at_first_sight(cohorts: Cohorts, patients: pl.DataFrame) -> pl.Series:
-    """The cohort that the declared column says: the last whose start is not above the value; the first one for a lower or missing value."""
+    """The cohort that the declared column says: the last whose start is not above the value; the
+    first one for a lower or missing value.
+    """
     names, starts = list(cohorts.starts), list(cohorts.starts.values())
     value = pl.col(cohorts.column)
     if patients[cohorts.column].dtype.is_float():

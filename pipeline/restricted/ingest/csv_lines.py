@@ -1,11 +1,14 @@
 """CSV as independent lines: one line is one row, whatever stands in it.
 
-A general CSV parser lets one unclosed quote swallow the rows behind it, and one huge cell fill the memory: one patient's dirt would change
-another's rows (privacy_rules.md 7). Here each line is parsed for itself. An export must hold no line break inside a cell: what stands behind one
-looks like a row of its own. A line with a quote where RFC 4180 allows none is such a remainder, and a row of nobody, whatever its first cell says;
-one without any quote cannot be told from a row. Parquet has no such doubt.
-A line that does not parse for another reason keeps the text of its owner's cell where that can be read, so that its patient can be dropped whole.
+A general CSV parser lets one unclosed quote swallow the rows behind it, and one huge cell fill the
+memory: one patient's dirt would change another's rows (privacy_rules.md 7). Here each line is
+parsed for itself. An export must hold no line break inside a cell: what stands behind one looks
+like a row of its own. A line with a quote where RFC 4180 allows none is such a remainder, and a row
+of nobody, whatever its first cell says; one without any quote cannot be told from a row. Parquet
+has no such doubt. A line that does not parse for another reason keeps the text of its owner's cell
+where that can be read, so that its patient can be dropped whole.
 """
+
 from __future__ import annotations
 
 import csv
@@ -23,13 +26,16 @@ LONGEST_BLANK = 64  # bytes
 BROKEN_ROW, LONG_ROW = "row does not parse", "row too long"
 
 
-# Whole cells, quoted or plain, and then a plain cell with a quote in it. Possessive: no line is gone through twice.
+# Whole cells, quoted or plain, and then a plain cell with a quote in it. Possessive: no line is
+# gone through twice.
 _STRAY_QUOTE = re.compile(r'(?:(?:"(?:[^"]|"")*+"|[^",]*+),)*+[^",]++"')
 
 
 @dataclass(frozen=True)
 class Header:
-    """What stands where in a line. `owner`: position of the cell that says whose row it is, None for a table without such a column."""
+    """What stands where in a line. `owner`: position of the cell that says whose row it is, None
+    for a table without such a column.
+    """
 
     fields: tuple[str, ...]
     owner: int | None
@@ -38,7 +44,9 @@ class Header:
 
 @dataclass(frozen=True)
 class Parsed:
-    """One block: `cells` [rows, fields] of text (null: empty); `broken`: owner (text or null) and reason of the rows that do not parse."""
+    """One block: `cells` [rows, fields] of text (null: empty); `broken`: owner (text or null) and
+    reason of the rows that do not parse.
+    """
 
     cells: pl.DataFrame
     broken: pl.DataFrame
@@ -46,7 +54,9 @@ class Parsed:
 
 
 def blocks(stream: BinaryIO, longest: int, block_bytes: int = BLOCK_BYTES) -> Iterator[bytes]:
-    """Whole lines, about `block_bytes` at a time. Of a line longer than `longest` bytes only its two ends are kept, still too long together."""
+    """Whole lines, about `block_bytes` at a time. Of a line longer than `longest` bytes only its
+    two ends are kept, still too long together.
+    """
     rest = b""
     while chunk := stream.read(block_bytes):
         rest += chunk
@@ -75,21 +85,29 @@ def parse(block: bytes, header: Header) -> Parsed:
     lengths = ends - starts + 1  # with the line break
     n_commas = np.add.reduceat(data == COMMA, starts, dtype=np.int32)
     has_odd = b'"' in block or b"\0" in block
-    is_odd = np.add.reduceat((data == QUOTE) | (data == 0), starts, dtype=np.int32) > 0 if has_odd else np.zeros(len(ends), bool)
+    is_odd = (
+        np.add.reduceat((data == QUOTE) | (data == 0), starts, dtype=np.int32) > 0
+        if has_odd
+        else np.zeros(len(ends), bool)
+    )
     is_blank = np.zeros(len(ends), bool)
     for index in np.flatnonzero((lengths <= LONGEST_BLANK) & (n_commas == 0)):
-        is_blank[index] = not block[starts[index]:ends[index]].strip()
+        is_blank[index] = not block[starts[index] : ends[index]].strip()
     is_plain = ~is_odd & ~is_blank & (n_commas == n_fields - 1) & (lengths <= header.longest)
     plain = block if is_plain.all() else data[np.repeat(is_plain, lengths)].tobytes()
     rows, broken = [], []
     for index in np.flatnonzero(~is_plain & ~is_blank):
-        line = block[starts[index]:ends[index]]
+        line = block[starts[index] : ends[index]]
         cells, reason = _parse_line(line, header)
         if reason is None:
             rows.append(cells)
         else:
             broken.append((_owner_cell(cells, header), reason))
-    return Parsed(_frame(plain, rows, header), pl.DataFrame(broken, {"owner": pl.String, "reason": pl.String}, orient="row"), n_latin1)
+    return Parsed(
+        _frame(plain, rows, header),
+        pl.DataFrame(broken, {"owner": pl.String, "reason": pl.String}, orient="row"),
+        n_latin1,
+    )
 
 
 def _utf8(block: bytes) -> tuple[bytes, int]:
@@ -110,7 +128,9 @@ def _utf8(block: bytes) -> tuple[bytes, int]:
 
 
 def _parse_line(line: bytes, header: Header) -> tuple[list[str], str | None]:
-    """The cells of one line, as far as they can be read, and what is wrong with it (None: nothing)."""
+    """The cells of one line, as far as they can be read, and what is wrong with it (None:
+    nothing).
+    """
     too_long = len(line) >= header.longest
     text = line.decode(errors="replace").rstrip("\r")
     csv.field_size_limit(1 << 30)
@@ -128,7 +148,9 @@ def _parse_line(line: bytes, header: Header) -> tuple[list[str], str | None]:
 
 
 def _has_stray_quote(text: str) -> bool:
-    """Whether a cell that does not begin with a quote holds one: the end of another line's quoted cell may lie here (RFC 4180, 2.5)."""
+    """Whether a cell that does not begin with a quote holds one: the end of another line's quoted
+    cell may lie here (RFC 4180, 2.5).
+    """
     return '"' in text and _STRAY_QUOTE.match(text) is not None
 
 
@@ -138,14 +160,32 @@ def _leading_cells(text: str) -> list[str]:
 
 
 def _owner_cell(cells: list[str], header: Header) -> str | None:
-    return (cells[header.owner] or None) if header.owner is not None and header.owner < len(cells) else None
+    return (
+        (cells[header.owner] or None)
+        if header.owner is not None and header.owner < len(cells)
+        else None
+    )
 
 
 def _frame(plain: bytes, rows: list[list[str]], header: Header) -> pl.DataFrame:
     """Plain lines by polars, the others as parsed. Columns by position: `c0`, `c1`, ..."""
     names = [f"c{index}" for index in range(len(header.fields))]
     schema = dict.fromkeys(names, pl.String)
-    frames = [pl.DataFrame(rows, schema, orient="row").with_columns(pl.col(pl.String).replace("", None))] if rows else []
+    frames = (
+        [pl.DataFrame(rows, schema, orient="row").with_columns(pl.col(pl.String).replace("", None))]
+        if rows
+        else []
+    )
     if plain:
-        frames.insert(0, pl.read_csv(plain, has_header=False, schema=schema, quote_char=None, empty_string_is_null=True, low_memory=True))
+        frames.insert(
+            0,
+            pl.read_csv(
+                plain,
+                has_header=False,
+                schema=schema,
+                quote_char=None,
+                empty_string_is_null=True,
+                low_memory=True,
+            ),
+        )
     return pl.concat(frames) if frames else pl.DataFrame(schema=schema)

@@ -1,4 +1,7 @@
-"""Who is held out of training: a coin per patient by keyed hash, the same at every refresh (privacy_rules.md 7)."""
+"""Who is held out of training: a coin per patient by keyed hash, the same at every refresh
+(privacy_rules.md 7).
+"""
+
 from __future__ import annotations
 
 import hmac
@@ -13,9 +16,11 @@ KEY_BYTES = 32
 
 
 def permanent_key(keys: Path) -> bytes:
-    """The secret key in the folder `keys`; made from the system's randomness at the first call, never changed after. Losing it moves every coin.
+    """The secret key in the folder `keys`; made from the system's randomness at the first call,
+    never changed after. Losing it moves every coin.
 
-    Two processes that make it at once end with the same key. Raises ValueError for a key of the wrong length.
+    Two processes that make it at once end with the same key. Raises ValueError for a key of the
+    wrong length.
     """
     path = keys / KEY_NAME
     if not path.is_file():
@@ -34,14 +39,22 @@ def permanent_key(keys: Path) -> bytes:
             temporary.unlink()
     key = path.read_bytes()
     if len(key) != KEY_BYTES:
-        raise ValueError(f"{KEY_NAME} has {len(key)} bytes, not {KEY_BYTES}: restore it from the backup of the ledger and keys.")
+        raise ValueError(
+            f"{KEY_NAME} has {len(key)} bytes, not {KEY_BYTES}: restore it from the backup of the"
+            " ledger and keys."
+        )
     return key
 
 
 def is_held_out(identities: pl.Series, key: bytes, share: float) -> pl.Series:
-    """One coin per identity (a patient's id, or a row's hash), true with probability `share`. Equal identities share a coin."""
+    """One coin per identity (a patient's id, or a row's hash), true with probability `share`. Equal
+    identities share a coin.
+    """
     limit = int(share * 2**64)
-    coins = {identity: int.from_bytes(keyed(key, "holdout", identity)[:8], "big") < limit for identity in identities.unique().to_list()}
+    coins = {
+        identity: int.from_bytes(keyed(key, "holdout", identity)[:8], "big") < limit
+        for identity in identities.unique().to_list()
+    }
     return pl.Series("held_out", [coins[identity] for identity in identities.to_list()], pl.Boolean)
 
 
@@ -52,7 +65,9 @@ def row_digests(texts: pl.Series, key: bytes) -> pl.Series:
 
 
 def identity(patient_ids: pl.Series, is_row_hash: bool) -> pl.Series:
-    """What the coin is thrown for: the id; for a table without ids, the row's hash without its number among equal rows."""
+    """What the coin is thrown for: the id; for a table without ids, the row's hash without its
+    number among equal rows.
+    """
     text = patient_ids.cast(pl.String)
     return text.str.split("-").list.first() if is_row_hash else text
 

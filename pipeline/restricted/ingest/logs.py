@@ -1,4 +1,7 @@
-"""One batch of patients from typed tables to the form of the models: patient repairs, F rules, caps, adapter, last guard."""
+"""One batch of patients from typed tables to the form of the models: patient repairs, F rules,
+caps, adapter, last guard.
+"""
+
 from __future__ import annotations
 
 from collections import Counter
@@ -22,9 +25,10 @@ NOT_IN_LOG = "no pathway can be made of the tables"
 class Tally:
     """Counts for the custodian's report. Restricted."""
 
-    repaired: Counter[tuple[str, str, str]] = field(default_factory=Counter)  # (table, column, repair) -> cells
+    # (table, column, repair) -> cells
+    repaired: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     clipped: Counter[str] = field(default_factory=Counter)
-    reasons: Counter[str] = field(default_factory=Counter)                   # reason -> patients
+    reasons: Counter[str] = field(default_factory=Counter)  # reason -> patients
 
 
 @dataclass(frozen=True)
@@ -39,20 +43,37 @@ class Prepared:
         return Prepared(_without(self.tables, gone), _log_without(self.log, gone))
 
 
-def prepare(schema: Schema, tables: Mapping[str, pl.DataFrame], extract_date: date | None, tally: Tally) -> Prepared:
-    """`tables`: the typed rows of one batch, each with patient_id and ROW. No two patients of it share a key, so joins by key stay within one."""
+def prepare(
+    schema: Schema, tables: Mapping[str, pl.DataFrame], extract_date: date | None, tally: Tally
+) -> Prepared:
+    """`tables`: the typed rows of one batch, each with patient_id and ROW. No two patients of it
+    share a key, so joins by key stay within one.
+    """
     everybody = pl.concat([rows.select(ID) for rows in tables.values()]).unique()
     tables = patient_repairs.apply(schema, tables, tally.repaired)
     context = rules.RuleContext(extract_date=extract_date, is_synthetic=False)
-    failing = rules.failing_patients(schema, {name: rows.drop(ROW) for name, rows in tables.items()}, context)
-    tables = _without(tables, _counted(failing.select(ID, ("rule " + pl.col("rule")).alias("reason")), everybody, tally))
+    failing = rules.failing_patients(
+        schema, {name: rows.drop(ROW) for name, rows in tables.items()}, context
+    )
+    tables = _without(
+        tables,
+        _counted(failing.select(ID, ("rule " + pl.col("rule")).alias("reason")), everybody, tally),
+    )
     tables = caps.cap_rows(schema, tables, tally.clipped)
-    log = adapters.to_log(schema, {name: _plain(schema, rows, name) for name, rows in tables.items()})
+    log = adapters.to_log(
+        schema, {name: _plain(schema, rows, name) for name, rows in tables.items()}
+    )
     if schema.events is not None and log.events is not None:
-        log = Log(log.patients, caps.cap_events(schema.events, log.events, tally.clipped), log.carried)
+        log = Log(
+            log.patients, caps.cap_events(schema.events, log.events, tally.clipped), log.carried
+        )
     left = pl.concat([rows.select(ID) for rows in tables.values()]).unique()
-    lost = left.join(log.patients, on=ID, how="anti").with_columns(pl.lit(NOT_IN_LOG).alias("reason"))
-    broken = pl.concat([lost, model_form.faults(schema, log.patients, log.events)], how="vertical_relaxed")
+    lost = left.join(log.patients, on=ID, how="anti").with_columns(
+        pl.lit(NOT_IN_LOG).alias("reason")
+    )
+    broken = pl.concat(
+        [lost, model_form.faults(schema, log.patients, log.events)], how="vertical_relaxed"
+    )
     gone = _counted(broken, everybody, tally)
     return Prepared(tables, log).without(gone)
 
@@ -76,11 +97,22 @@ def _counted(found: pl.DataFrame, everybody: pl.DataFrame, tally: Tally) -> pl.D
 def _without(tables: Mapping[str, pl.DataFrame], gone: pl.DataFrame) -> dict[str, pl.DataFrame]:
     if not gone.height:
         return dict(tables)
-    return {name: rows.join(gone, on=ID, how="anti", maintain_order="left") for name, rows in tables.items()}
+    return {
+        name: rows.join(gone, on=ID, how="anti", maintain_order="left")
+        for name, rows in tables.items()
+    }
 
 
 def _log_without(log: Log, gone: pl.DataFrame) -> Log:
     if not gone.height:
         return log
-    events = None if log.events is None else log.events.join(gone, on=ID, how="anti", maintain_order="left")
-    return Log(log.patients.join(gone, on=ID, how="anti", maintain_order="left"), events, _without(log.carried, gone))
+    events = (
+        None
+        if log.events is None
+        else log.events.join(gone, on=ID, how="anti", maintain_order="left")
+    )
+    return Log(
+        log.patients.join(gone, on=ID, how="anti", maintain_order="left"),
+        events,
+        _without(log.carried, gone),
+    )

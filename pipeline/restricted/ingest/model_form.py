@@ -1,4 +1,7 @@
-"""The last guard before the models: patients and events hold declared, legal values only. Who does not is dropped whole."""
+"""The last guard before the models: patients and events hold declared, legal values only. Who does
+not is dropped whole.
+"""
+
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -11,11 +14,21 @@ from pipeline.schema.values import Column, Implication, Schema
 
 
 def faults(schema: Schema, patients: pl.DataFrame, events: pl.DataFrame | None) -> pl.DataFrame:
-    """patient_id and reason for each patient whose static columns, implications or pathway break the declaration."""
-    found = [patients.filter(bad).select(ID, pl.lit(f"model form: {reason}").alias("reason")) for reason, bad in _static_rules(schema)]
+    """patient_id and reason for each patient whose static columns, implications or pathway break
+    the declaration.
+    """
+    found = [
+        patients.filter(bad).select(ID, pl.lit(f"model form: {reason}").alias("reason"))
+        for reason, bad in _static_rules(schema)
+    ]
     if schema.events is not None and events is not None:
-        known = patients.join(pl.concat([frame.select(ID) for frame in found]), on=ID, how="anti")  # the grammar reads declared statics only
-        broken = violations(Grammar(schema), known, events.join(known.select(ID), on=ID, how="semi", maintain_order="left"))
+        # the grammar reads declared statics only
+        known = patients.join(pl.concat([frame.select(ID) for frame in found]), on=ID, how="anti")
+        broken = violations(
+            Grammar(schema),
+            known,
+            events.join(known.select(ID), on=ID, how="semi", maintain_order="left"),
+        )
         found.append(broken.select(ID, ("pathway: " + pl.col("rule")).alias("reason")).unique())
     return pl.concat(found).unique()
 
@@ -34,7 +47,11 @@ def bad_value(column: Column) -> pl.Expr:
     if column.categories:
         bad = ~value.is_in(list(column.categories))
     elif column.kind in ("continuous", "date"):
-        number = value.cast(pl.Int32).cast(pl.Float64) if column.kind == "date" else value.cast(pl.Float64)
+        number = (
+            value.cast(pl.Int32).cast(pl.Float64)
+            if column.kind == "date"
+            else value.cast(pl.Float64)
+        )
         low = -float("inf") if column.lower is None else column.lower
         high = float("inf") if column.upper is None else column.upper
         bad = ~number.is_between(low, high)

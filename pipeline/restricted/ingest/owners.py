@@ -1,10 +1,14 @@
-"""Whose each row is, and which patients are dropped whole. Keys are scoped by patient: two patients with one key keep their own rows each.
+"""Whose each row is, and which patients are dropped whole. Keys are scoped by patient: two patients
+with one key keep their own rows each.
 
-A table without the patient's id goes by its parent's key. If two patients of the source share that key, its rows are rows of both: nothing in
-the file tells them apart (privacy_rules.md 16: shared ids weaken the unit).
+A table without the patient's id goes by its parent's key. If two patients of the source share that
+key, its rows are rows of both: nothing in the file tells them apart (privacy_rules.md 16: shared
+ids weaken the unit).
 
-Rows are spread over buckets by a hash of the patient's id, so that all of one patient lies in one bucket and memory holds one bucket at a time.
+Rows are spread over buckets by a hash of the patient's id, so that all of one patient lies in one
+bucket and memory holds one bucket at a time.
 """
+
 from __future__ import annotations
 
 from collections import Counter
@@ -26,33 +30,48 @@ Tables = Mapping[str, pl.DataFrame]  # rows with patient_id and ROW, by table
 
 @dataclass
 class Found:
-    """What was found about patients and rows. Restricted. `dropped`: patient_id and reason, a row per fault."""
+    """What was found about patients and rows. Restricted. `dropped`: patient_id and reason, a row
+    per fault.
+    """
 
     dropped: list[pl.DataFrame] = field(default_factory=list)
-    nobody: Counter[str] = field(default_factory=Counter)      # table -> rows of nobody
-    repeated: Counter[str] = field(default_factory=Counter)    # table -> equal rows left out
-    is_shared: bool = False                                    # some rows are rows of two patients
+    nobody: Counter[str] = field(default_factory=Counter)  # table -> rows of nobody
+    repeated: Counter[str] = field(default_factory=Counter)  # table -> equal rows left out
+    is_shared: bool = False  # some rows are rows of two patients
 
     def drop(self, patients: pl.DataFrame, reason: str) -> None:
         """Notes the patients in the first column of `patients`."""
         if patients.height:
-            self.dropped.append(patients.select(pl.col(patients.columns[0]).alias(ID), pl.lit(reason).alias("reason")).unique())
+            self.dropped.append(
+                patients.select(
+                    pl.col(patients.columns[0]).alias(ID), pl.lit(reason).alias("reason")
+                ).unique()
+            )
 
     def all_dropped(self, like: pl.DataType) -> pl.DataFrame:
         empty = pl.DataFrame(schema={ID: like, "reason": pl.String})
-        return pl.concat([empty, *(frame.with_columns(pl.col(ID).cast(like)) for frame in self.dropped)]).unique()
+        return pl.concat(
+            [empty, *(frame.with_columns(pl.col(ID).cast(like)) for frame in self.dropped)]
+        ).unique()
 
 
 @dataclass(frozen=True)
 class Owned:
-    """Attributed rows on disk: `folder/<table>/*.parquet` with patient_id, ROW, REASON and BUCKET."""
+    """Attributed rows on disk: `folder/<table>/*.parquet` with patient_id, ROW, REASON and
+    BUCKET.
+    """
 
     folder: Path
     tables: tuple[str, ...]
     n_buckets: int
 
     def bucket(self, name: str, number: int) -> pl.DataFrame:
-        return pl.scan_parquet(self.folder / name / "*.parquet").filter(pl.col(BUCKET) == number).drop(BUCKET).collect()
+        return (
+            pl.scan_parquet(self.folder / name / "*.parquet")
+            .filter(pl.col(BUCKET) == number)
+            .drop(BUCKET)
+            .collect()
+        )
 
 
 def roster(schema: Schema) -> str:
@@ -62,13 +81,20 @@ def roster(schema: Schema) -> str:
     for name, table in schema.tables.items():
         if table.patient is not None and table.key == (table.patient,):
             return name
-    raise ValueError(f"{schema.dataset}: no table has the patient's id as its key. Give one `key: [id]` and `patient: id`.")
+    raise ValueError(
+        f"{schema.dataset}: no table has the patient's id as its key. Give one `key: [id]` and"
+        " `patient: id`."
+    )
 
 
-def attribute(schema: Schema, parts: Mapping[str, Path], folder: Path, key: bytes, found: Found) -> Owned:
-    """Gives each row its patient, table by table, part by part, and spreads the rows over buckets. Rows of nobody are left out and counted.
+def attribute(
+    schema: Schema, parts: Mapping[str, Path], folder: Path, key: bytes, found: Found
+) -> Owned:
+    """Gives each row its patient, table by table, part by part, and spreads the rows over buckets.
+    Rows of nobody are left out and counted.
 
-    `parts`: folders of typed parts by table (casting.py). A roster without a row is one patient away from a roster with one: it stops nothing.
+    `parts`: folders of typed parts by table (casting.py). A roster without a row is one patient
+    away from a roster with one: it stops nothing.
     """
     main = roster(schema)
     owned = Owned(folder, tuple(parts), n_buckets=1 + _n_rows(parts[main]) // BUCKET_PATIENTS)
@@ -83,10 +109,17 @@ def attribute(schema: Schema, parts: Mapping[str, Path], folder: Path, key: byte
             rows = _with_patient(typed, table, owners, key)
             found.nobody[name] += rows[ID].null_count()
             rows = rows.filter(pl.col(ID).is_not_null())
-            for (reason,), group in rows.filter(pl.col(REASON).is_not_null()).select(ID, REASON).group_by(REASON):
+            for (reason,), group in (
+                rows.filter(pl.col(REASON).is_not_null()).select(ID, REASON).group_by(REASON)
+            ):
                 found.drop(group, f"{name}.{reason}")
-            rows = rows.with_columns((pl.col(ID).hash(0) % owned.n_buckets).cast(pl.Int32).alias(BUCKET)).sort(BUCKET)
-            rows.write_parquet(folder / name / f"{index:06}.parquet", row_group_size=max(1000, rows.height // owned.n_buckets))
+            rows = rows.with_columns(
+                (pl.col(ID).hash(0) % owned.n_buckets).cast(pl.Int32).alias(BUCKET)
+            ).sort(BUCKET)
+            rows.write_parquet(
+                folder / name / f"{index:06}.parquet",
+                row_group_size=max(1000, rows.height // owned.n_buckets),
+            )
     return owned
 
 
@@ -98,47 +131,88 @@ def _parents_first(schema: Schema, parts: Mapping[str, Path]) -> list[str]:
     order: list[str] = []
     pending = list(parts)
     while pending:
-        ready = [n for n in pending if (through := schema.tables[n].through) is None or through[0] in order or through[0] not in parts]
+        ready = [
+            n
+            for n in pending
+            if (through := schema.tables[n].through) is None
+            or through[0] in order
+            or through[0] not in parts
+        ]
         if not ready:
-            raise ValueError(f"{schema.dataset}: `through` of {', '.join(pending)} goes in a circle.")
+            raise ValueError(
+                f"{schema.dataset}: `through` of {', '.join(pending)} goes in a circle."
+            )
         order += ready
         pending = [name for name in pending if name not in ready]
     return order
 
 
 def _owners_by_key(table: Table, owned: Owned, found: Found) -> pl.DataFrame | None:
-    """For a table that goes by its parent: OWNER (the parent's key) and patient_id, in every pair that the parent has."""
+    """For a table that goes by its parent: OWNER (the parent's key) and patient_id, in every pair
+    that the parent has.
+    """
     if table.patient is not None or table.through is None:
         return None
     parent, column = table.through
     if parent not in owned.tables:
         return pl.DataFrame(schema={OWNER: pl.Int64, ID: pl.Int64})
-    pairs = pl.scan_parquet(owned.folder / parent / "*.parquet").select(pl.col(column).alias(OWNER), ID).drop_nulls().unique().collect()
+    pairs = (
+        pl.scan_parquet(owned.folder / parent / "*.parquet")
+        .select(pl.col(column).alias(OWNER), ID)
+        .drop_nulls()
+        .unique()
+        .collect()
+    )
     found.is_shared |= pairs[OWNER].n_unique() < pairs.height
     return pairs
 
 
-def _with_patient(rows: pl.DataFrame, table: Table, owners: pl.DataFrame | None, key: bytes) -> pl.DataFrame:
+def _with_patient(
+    rows: pl.DataFrame, table: Table, owners: pl.DataFrame | None, key: bytes
+) -> pl.DataFrame:
     if owners is not None:
-        return rows.join(owners.with_columns(pl.col(OWNER).cast(rows.schema[OWNER])), on=OWNER, how="left").drop(OWNER)
+        return rows.join(
+            owners.with_columns(pl.col(OWNER).cast(rows.schema[OWNER])), on=OWNER, how="left"
+        ).drop(OWNER)
     if table.patient is not None:
         return rows.rename({OWNER: ID})
     return rows.with_columns(row_digests(rows[SOURCE], key).alias(ID)).drop(SOURCE)
 
 
 def kept_tables(schema: Schema, owned: Owned, number: int, found: Found) -> dict[str, pl.DataFrame]:
-    """One bucket: the rows of its patients about whom nothing speaks, in an order of their content. Adds to `found` who is dropped here and why."""
+    """One bucket: the rows of its patients about whom nothing speaks, in an order of their content.
+    Adds to `found` who is dropped here and why.
+    """
     main = roster(schema)
-    tables = {name: _scope_keys(owned.bucket(name, number), name, schema.tables[name], found) for name in owned.tables}
-    if schema.tables[main].patient is None:  # a row is a person: equal rows are different people, and a row at fault is out
-        tables[main] = tables[main].filter(pl.col(REASON).is_null()).with_columns(pl.format("{}-{}", ID, pl.int_range(pl.len()).over(ID)).alias(ID))
+    tables = {
+        name: _scope_keys(owned.bucket(name, number), name, schema.tables[name], found)
+        for name in owned.tables
+    }
+    # a row is a person: equal rows are different people, and a row at fault is out
+    if schema.tables[main].patient is None:
+        tables[main] = (
+            tables[main]
+            .filter(pl.col(REASON).is_null())
+            .with_columns(pl.format("{}-{}", ID, pl.int_range(pl.len()).over(ID)).alias(ID))
+        )
     everybody = tables[main].select(ID).unique()
     for name, rows in tables.items():
         if name != main:
-            found.drop(rows.select(pl.col(ID).cast(everybody.schema[ID])).unique().join(everybody, on=ID, how="anti"), f"{name}: {NOT_ON_ROSTER}")
+            found.drop(
+                rows.select(pl.col(ID).cast(everybody.schema[ID]))
+                .unique()
+                .join(everybody, on=ID, how="anti"),
+                f"{name}: {NOT_ON_ROSTER}",
+            )
     kept = everybody.join(found.all_dropped(everybody.schema[ID]), on=ID, how="anti")
-    return {name: rows.drop(REASON).with_columns(pl.col(ID).cast(everybody.schema[ID])).join(kept, on=ID, how="semi", maintain_order="left")
-            for name, rows in tables.items()}
+    return {
+        name: (
+            rows.drop(REASON)
+            .with_columns(pl.col(ID).cast(everybody.schema[ID]))
+            .join(kept, on=ID, how="semi", maintain_order="left")
+        )
+        for name, rows in tables.items()
+    }
 
 
 def _scope_keys(rows: pl.DataFrame, name: str, table: Table, found: Found) -> pl.DataFrame:
@@ -146,37 +220,61 @@ def _scope_keys(rows: pl.DataFrame, name: str, table: Table, found: Found) -> pl
     content = [ID, *table.key, *(column for column in table.columns if column not in table.key)]
     if not table.key:
         return rows.sort(content)
-    is_broken = pl.col(REASON).is_not_null()  # its cells are empty: it says nothing about keys, and its patient is dropped already
+    # its cells are empty: it says nothing about keys, and its patient is dropped already
+    is_broken = pl.col(REASON).is_not_null()
     whole = rows.filter(~is_broken)
     once = whole.unique(content, keep="any")
     found.repeated[name] += whole.height - once.height
     scope = list(dict.fromkeys([ID, *table.key]))
-    found.drop(once.filter(pl.struct(scope).is_duplicated()).select(ID), f"{name}.{', '.join(table.key)}: {DUPLICATE_KEY}")
+    found.drop(
+        once.filter(pl.struct(scope).is_duplicated()).select(ID),
+        f"{name}.{', '.join(table.key)}: {DUPLICATE_KEY}",
+    )
     return pl.concat([once, rows.filter(is_broken)]).sort(scope)
 
 
 def without_shared_keys(schema: Schema, tables: Tables) -> Iterator[dict[str, pl.DataFrame]]:
-    """The bucket in parts in which no two patients share a key: what reads a part may join by keys alone."""
+    """The bucket in parts in which no two patients share a key: what reads a part may join by keys
+    alone.
+    """
     colours = _colours(schema, tables)
     if not colours:
         yield dict(tables)
         return
     like = next(iter(tables.values())).schema[ID]
-    frame = pl.DataFrame({ID: list(colours), "_colour": list(colours.values())}, {ID: like, "_colour": pl.Int32})
+    frame = pl.DataFrame(
+        {ID: list(colours), "_colour": list(colours.values())}, {ID: like, "_colour": pl.Int32}
+    )
     colour = pl.col("_colour").fill_null(0)
-    coloured = {name: rows.join(frame, on=ID, how="left", maintain_order="left").with_columns(colour) for name, rows in tables.items()}
+    coloured = {
+        name: rows.join(frame, on=ID, how="left", maintain_order="left").with_columns(colour)
+        for name, rows in tables.items()
+    }
     for number in range(max(colours.values()) + 1):
-        yield {name: rows.filter(pl.col("_colour") == number).drop("_colour") for name, rows in coloured.items()}
+        yield {
+            name: rows.filter(pl.col("_colour") == number).drop("_colour")
+            for name, rows in coloured.items()
+        }
 
 
 def _colours(schema: Schema, tables: Tables) -> dict[object, int]:
-    """A number for each patient who shares a key with another, different for patients who share one."""
+    """A number for each patient who shares a key with another, different for patients who share
+    one.
+    """
     neighbours: dict[object, set[object]] = {}
     for name, rows in tables.items():
-        key = [column for column in schema.tables[name].key if column != schema.tables[name].patient]
+        key = [
+            column for column in schema.tables[name].key if column != schema.tables[name].patient
+        ]
         if not key:
             continue
-        shared = rows.select(ID, *key).unique().group_by(key).agg(pl.col(ID)).filter(pl.col(ID).list.len() > 1)
+        shared = (
+            rows.select(ID, *key)
+            .unique()
+            .group_by(key)
+            .agg(pl.col(ID))
+            .filter(pl.col(ID).list.len() > 1)
+        )
         for patients in shared[ID].to_list():
             for patient in patients:
                 neighbours.setdefault(patient, set()).update(patients)

@@ -1,8 +1,10 @@
-"""Finds the source's files, checks their structure, and hands out their rows as text, block by block.
+"""Finds the source's files, checks their structure, and hands out their rows as text, block by
+block.
 
-A fault of structure (a file, a header, a Parquet type) stops the run with one line to the custodian; a fault in a row never does
-(privacy_rules.md 2).
+A fault of structure (a file, a header, a Parquet type) stops the run with one line to the
+custodian; a fault in a row never does (privacy_rules.md 2).
 """
+
 from __future__ import annotations
 
 import csv
@@ -43,7 +45,9 @@ NOBODY = {"owner": pl.String, "reason": pl.String}
 
 @dataclass(frozen=True)
 class Source:
-    """One table's file with its header understood. `positions`: declared column -> field. `aliases`: columns found under an older name."""
+    """One table's file with its header understood. `positions`: declared column -> field.
+    `aliases`: columns found under an older name.
+    """
 
     table: Table
     path: Path
@@ -57,46 +61,101 @@ class Source:
 
 
 def sources(schema: Schema, root: Path) -> dict[str, Source]:
-    """The file of each declared table under `root` (a folder, its Data folder, or the one file of a dataset of one table), header checked.
+    """The file of each declared table under `root` (a folder, its Data folder, or the one file of a
+    dataset of one table), header checked.
 
-    Raises ValueError naming every table that is missing, or the first file whose structure is wrong.
+    Raises ValueError naming every table that is missing, or the first file whose structure is
+    wrong.
     """
     if not root.exists():
-        raise ValueError(f"source {root.name}: there is no such folder or file. Declare where the tables of {schema.dataset} lie.")
+        raise ValueError(
+            f"source {root.name}: there is no such folder or file. Declare where the tables of"
+            f" {schema.dataset} lie."
+        )
     if root.is_file():
         if len(schema.tables) > 1:
-            raise ValueError(f"source {root.name} is one file, but {schema.dataset} has {len(schema.tables)} tables: give the folder that holds "
-                             f"{', '.join(t.file for t in schema.tables.values())}.")
+            raise ValueError(
+                f"source {root.name} is one file, but {schema.dataset} has {len(schema.tables)}"
+                " tables: give the folder that holds"
+                f" {', '.join(t.file for t in schema.tables.values())}."
+            )
         if not root.name.lower().endswith(SUFFIXES):
-            raise ValueError(f"source {root.name}: expected a file ending in {', '.join(SUFFIXES)}.")
+            raise ValueError(
+                f"source {root.name}: expected a file ending in {', '.join(SUFFIXES)}."
+            )
         return {name: open_source(table, root) for name, table in schema.tables.items()}
     found = {name: _find(table, root) for name, table in schema.tables.items()}
-    missing = [schema.tables[name].file for name, path in found.items() if path is None and schema.tables[name].required]
+    missing = [
+        schema.tables[name].file
+        for name, path in found.items()
+        if path is None and schema.tables[name].required
+    ]
     if missing:
-        raise ValueError(f"missing table(s) {', '.join(missing)}: no such file ending in {', '.join(SUFFIXES)} in {root.name} or its Data folder. "
-                         "Add the file, or correct `file:` in the declaration.")
-    return {name: open_source(schema.tables[name], path) for name, path in found.items() if path is not None}
+        raise ValueError(
+            f"missing table(s) {', '.join(missing)}: no such file ending in {', '.join(SUFFIXES)}"
+            f" in {root.name} or its Data folder. Add the file, or correct `file:` in the"
+            " declaration."
+        )
+    return {
+        name: open_source(schema.tables[name], path)
+        for name, path in found.items()
+        if path is not None
+    }
 
 
 def _find(table: Table, root: Path) -> Path | None:
     wanted = {f"{table.file}{suffix}".lower() for suffix in SUFFIXES}
-    folders = [root, *(child for child in sorted(root.iterdir()) if child.is_dir() and child.name.lower() == "data")]
-    found = [path for folder in folders for path in sorted(folder.iterdir()) if path.is_file() and path.name.lower() in wanted]
+    folders = [
+        root,
+        *(
+            child
+            for child in sorted(root.iterdir())
+            if child.is_dir() and child.name.lower() == "data"
+        ),
+    ]
+    found = [
+        path
+        for folder in folders
+        for path in sorted(folder.iterdir())
+        if path.is_file() and path.name.lower() in wanted
+    ]
     if len(found) > 1:
-        raise ValueError(f"table {table.name}: found more than one file for it: {', '.join(path.name for path in found)}. Keep one.")
+        raise ValueError(
+            f"table {table.name}: found more than one file for it:"
+            f" {', '.join(path.name for path in found)}. Keep one."
+        )
     return found[0] if found else None
 
 
 def open_source(table: Table, path: Path) -> Source:
-    """Reads the header and matches it with the declaration. Raises ValueError for a file whose structure is wrong."""
+    """Reads the header and matches it with the declaration. Raises ValueError for a file whose
+    structure is wrong.
+    """
     with _structure(path):
-        fields = _parquet_fields(table, path) if path.name.lower().endswith(".parquet") else _csv_fields(path)
+        fields = (
+            _parquet_fields(table, path)
+            if path.name.lower().endswith(".parquet")
+            else _csv_fields(path)
+        )
     known = {field.casefold(): index for index, field in reversed(list(enumerate(fields)))}
     if len(known) < len(fields):
-        twice = sorted({field for field in fields if [f.casefold() for f in fields].count(field.casefold()) > 1})
-        declared = {name.casefold() for column in table.columns.values() for name in (column.header or column.name, *column.aliases)}
-        named = ", ".join(field for field in twice if field.casefold() in declared)  # of a file without a header this is a patient's row
-        raise ValueError(f"{path.name}: column(s) {named or 'that are not declared'} stand twice in the header.")
+        twice = sorted(
+            {
+                field
+                for field in fields
+                if [f.casefold() for f in fields].count(field.casefold()) > 1
+            }
+        )
+        declared = {
+            name.casefold()
+            for column in table.columns.values()
+            for name in (column.header or column.name, *column.aliases)
+        }
+        # of a file without a header this is a patient's row
+        named = ", ".join(field for field in twice if field.casefold() in declared)
+        raise ValueError(
+            f"{path.name}: column(s) {named or 'that are not declared'} stand twice in the header."
+        )
     positions, aliases, missing = {}, set(), []
     for column in table.columns.values():
         names = [name.casefold() for name in (column.header or column.name, *column.aliases)]
@@ -109,17 +168,33 @@ def open_source(table: Table, path: Path) -> Source:
             aliases.add(column.name)
     ignored = {name.casefold() for name in table.ignore}
     used = set(positions.values())
-    extra = [field for index, field in enumerate(fields) if index not in used and field.casefold() not in ignored]
+    extra = [
+        field
+        for index, field in enumerate(fields)
+        if index not in used and field.casefold() not in ignored
+    ]
     if missing:
-        hint = " The header has a single field: is the file separated by commas?" if len(fields) == 1 and len(table.columns) > 1 else ""
-        raise ValueError(f"{path.name}: missing column(s) {', '.join(missing)} of table {table.name}.{hint} Older names go under `aliases:`.")
+        hint = (
+            " The header has a single field: is the file separated by commas?"
+            if len(fields) == 1 and len(table.columns) > 1
+            else ""
+        )
+        raise ValueError(
+            f"{path.name}: missing column(s) {', '.join(missing)} of table {table.name}.{hint}"
+            " Older names go under `aliases:`."
+        )
     if extra:
-        raise ValueError(f"{path.name}: undeclared column(s) {', '.join(extra)} in table {table.name}. Declare them, or list them under `ignore:`.")
+        raise ValueError(
+            f"{path.name}: undeclared column(s) {', '.join(extra)} in table {table.name}. Declare"
+            " them, or list them under `ignore:`."
+        )
     return Source(table, path, tuple(fields), positions, frozenset(aliases))
 
 
 def blocks(source: Source, max_cell_bytes: int) -> Iterator[Block]:
-    """The rows of a source. Memory is bounded by the block, whatever a line holds. Raises ValueError for a damaged file."""
+    """The rows of a source. Memory is bounded by the block, whatever a line holds. Raises
+    ValueError for a damaged file.
+    """
     with _structure(source.path):
         if source.is_parquet:
             yield from _parquet_blocks(source)
@@ -128,12 +203,20 @@ def blocks(source: Source, max_cell_bytes: int) -> Iterator[Block]:
 
 
 def empty_block(source: Source) -> Block:
-    return Block(pl.DataFrame(schema=dict.fromkeys(source.positions, pl.String)), pl.DataFrame(schema=NOBODY), 0)
+    return Block(
+        pl.DataFrame(schema=dict.fromkeys(source.positions, pl.String)),
+        pl.DataFrame(schema=NOBODY),
+        0,
+    )
 
 
 def _csv_blocks(source: Source, max_cell_bytes: int) -> Iterator[Block]:
     owner = owner_column(source.table)
-    header = csv_lines.Header(source.fields, None if owner is None else source.positions[owner], longest=max(1 << 20, 4 * max_cell_bytes))
+    header = csv_lines.Header(
+        source.fields,
+        None if owner is None else source.positions[owner],
+        longest=max(1 << 20, 4 * max_cell_bytes),
+    )
     chosen = [pl.col(f"c{index}").alias(name) for name, index in source.positions.items()]
     with _binary(source.path) as stream:
         _header_line(stream)
@@ -147,7 +230,10 @@ def _parquet_blocks(source: Source) -> Iterator[Block]:
     columns = [source.fields[index] for index in source.positions.values()]
     for batch in pq.ParquetFile(source.path).iter_batches(batch_size=PARQUET_ROWS, columns=columns):
         rows = pl.DataFrame(pl.from_arrow(batch)).select(columns)
-        texts = [_as_text(rows[source.fields[index]]).alias(name) for name, index in source.positions.items()]
+        texts = [
+            _as_text(rows[source.fields[index]]).alias(name)
+            for name, index in source.positions.items()
+        ]
         yield Block(pl.DataFrame(texts), nobody, 0)
 
 
@@ -176,13 +262,20 @@ def _structure(path: Path) -> Iterator[None]:
     try:
         yield
     except (EOFError, zlib.error, gzip.BadGzipFile):
-        raise ValueError(f"{path.name} is a truncated or damaged gzip file. Copy it again from its origin.") from None
+        raise ValueError(
+            f"{path.name} is a truncated or damaged gzip file. Copy it again from its origin."
+        ) from None
     except PermissionError:
-        raise ValueError(f"{path.name} may not be read by this account. Correct the file's rights.") from None
+        raise ValueError(
+            f"{path.name} may not be read by this account. Correct the file's rights."
+        ) from None
     except (pa.ArrowException, OSError) as error:
         if not path.name.lower().endswith(".parquet"):
             raise
-        raise ValueError(f"{path.name} is no readable Parquet file ({type(error).__name__}). Copy it again from its origin.") from None
+        raise ValueError(
+            f"{path.name} is no readable Parquet file ({type(error).__name__}). Copy it again from"
+            " its origin."
+        ) from None
 
 
 def _csv_fields(path: Path) -> list[str]:
@@ -191,7 +284,10 @@ def _csv_fields(path: Path) -> list[str]:
     if not line.strip():
         raise ValueError(f"{path.name} is empty. Every table needs at least its header.")
     if line.startswith(WIDE_BOMS) or b"\0" in line:
-        raise ValueError(f"{path.name} is not a text file in UTF-8 or latin-1 (it looks like UTF-16 or binary). Save it as CSV in UTF-8.")
+        raise ValueError(
+            f"{path.name} is not a text file in UTF-8 or latin-1 (it looks like UTF-16 or binary)."
+            " Save it as CSV in UTF-8."
+        )
     try:
         text = line.decode("utf-8-sig")
     except UnicodeDecodeError:
@@ -210,19 +306,30 @@ def _parquet_fields(table: Table, path: Path) -> list[str]:
     if path.stat().st_size == 0:
         raise ValueError(f"{path.name} is empty. Every table needs at least its header.")
     arrow = pq.ParquetFile(path).schema_arrow
-    by_name = {name.casefold(): column for column in table.columns.values() for name in (column.header or column.name, *column.aliases)}
+    by_name = {
+        name.casefold(): column
+        for column in table.columns.values()
+        for name in (column.header or column.name, *column.aliases)
+    }
     for field in arrow:
         column = by_name.get(field.name.casefold())
         if column is not None and not _fits(field.type, column):
-            raise ValueError(f"{path.name}: column {field.name} has Parquet type {field.type}, which does not fit kind {column.kind}. "
-                             "Text, or the type of that kind, can be read.")
+            raise ValueError(
+                f"{path.name}: column {field.name} has Parquet type {field.type}, which does not"
+                f" fit kind {column.kind}. Text, or the type of that kind, can be read."
+            )
     return list(arrow.names)
 
 
 def _fits(kind: pa.DataType, column: Column) -> bool:
     if pa.types.is_dictionary(kind):
         kind = kind.value_type
-    is_text = pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind) or pa.types.is_null(kind)
+    is_text = (
+        pa.types.is_string(kind)
+        or pa.types.is_large_string(kind)
+        or pa.types.is_string_view(kind)
+        or pa.types.is_null(kind)
+    )
     is_number = pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)
     is_date = pa.types.is_date(kind) or pa.types.is_timestamp(kind)
     if column.kind == "date":

@@ -1,9 +1,12 @@
-"""The declared repairs of single cells: text in, text or null (missing) out, each a function of that cell alone.
+"""The declared repairs of single cells: text in, text or null (missing) out, each a function of
+that cell alone.
 
-A column names its repairs under `repairs:`; they run in that order, after the ones that every column gets: blanks around a value go,
-`1.0` is read as 1 where whole numbers or codes stand, and the ways in which programs write "missing" are missing.
-Repairs that look at a patient's other rows are in patient_repairs.py.
+A column names its repairs under `repairs:`; they run in that order, after the ones that every
+column gets: blanks around a value go, `1.0` is read as 1 where whole numbers or codes stand, and
+the ways in which programs write "missing" are missing. Repairs that look at a patient's other rows
+are in patient_repairs.py.
 """
+
 from __future__ import annotations
 
 import re
@@ -20,7 +23,9 @@ SENTINELS = "^(1899|1900|9999)(-|$)"
 
 
 def blanks(values: pl.Series, column: Column) -> pl.Series:
-    """Blanks around a value go, a non-breaking one within it is a blank; an empty cell is missing."""
+    """Blanks around a value go, a non-breaking one within it is a blank; an empty cell is
+    missing.
+    """
     return values.str.replace_all("\u00a0", " ", literal=True).str.strip_chars().replace("", None)
 
 
@@ -49,7 +54,9 @@ def sentinel_to_missing(values: pl.Series, column: Column) -> pl.Series:
 
 
 def strip_m(values: pl.Series, column: Column) -> pl.Series:
-    """`Pm` is P, `1m` is 1: the registry marks a value from a meeting by m (simulacrum_schema.md, quirks)."""
+    """`Pm` is P, `1m` is 1: the registry marks a value from a meeting by m (simulacrum_schema.md,
+    quirks).
+    """
     is_known = values.is_in(list(column.categories))
     return _where(~is_known & values.str.contains("^.+m$"), values, values.str.strip_suffix("m"))
 
@@ -57,13 +64,17 @@ def strip_m(values: pl.Series, column: Column) -> pl.Series:
 def first_letter(values: pl.Series, column: Column) -> pl.Series:
     """A local code of two characters starts with the national one."""
     first = values.str.slice(0, 1)
-    return _where(~values.is_in(list(column.categories)) & first.is_in(list(column.categories)), values, first)
+    return _where(
+        ~values.is_in(list(column.categories)) & first.is_in(list(column.categories)), values, first
+    )
 
 
 def quintile_2015(values: pl.Series, column: Column) -> pl.Series:
-    """Deprivation by label, never by the digit alone: v1's bare digits count from 1 = least deprived, v2's labels from 1 = most (domain.md 1.1, 1.5).
+    """Deprivation by label, never by the digit alone: v1's bare digits count from 1 = least
+    deprived, v2's labels from 1 = most (domain.md 1.1, 1.5).
 
-    A bare 2, 3 or 4 is the v2 label itself in a v2 extract and the v1 digit in a v1 extract; only the column's name tells: see `quintile_v1`.
+    A bare 2, 3 or 4 is the v2 label itself in a v2 extract and the v1 digit in a v1 extract; only
+    the column's name tells: see `quintile_v1`.
     """
     labels = {category[0]: category for category in column.categories}
     worded = values.str.to_lowercase()
@@ -80,7 +91,9 @@ def quintile_v1(values: pl.Series, column: Column) -> pl.Series:
 
 
 def regimen_intent(values: pl.Series, column: Column) -> pl.Series:
-    """Later SACT versions write 1 curative, 2 palliative, 3 disease modification, with or without a leading zero (domain.md 1.4)."""
+    """Later SACT versions write 1 curative, 2 palliative, 3 disease modification, with or without a
+    leading zero (domain.md 1.4).
+    """
     known = {"1": "C", "01": "C", "2": "P", "02": "P", "3": "D", "03": "D"}
     return values.replace({old: new for old, new in known.items() if old not in column.categories})
 
@@ -123,20 +136,37 @@ def replace(values: pl.Series, column: Column, argument: str) -> pl.Series:
     return values.replace(old, new)
 
 
-ALWAYS: Mapping[str, Repair] = MappingProxyType({
-    function.__name__: function for function in (blanks, whole_number, midnight, missing_tokens)})
-DECLARED: Mapping[str, Repair] = MappingProxyType({
-    function.__name__: function for function in (
-        sentinel_to_missing, strip_m, first_letter, quintile_2015, quintile_v1, regimen_intent, yes_or_no, unknown_to_missing,
-        out_of_bounds_to_missing, trailing_dot)})
+ALWAYS: Mapping[str, Repair] = MappingProxyType(
+    {function.__name__: function for function in (blanks, whole_number, midnight, missing_tokens)}
+)
+DECLARED: Mapping[str, Repair] = MappingProxyType(
+    {
+        function.__name__: function
+        for function in (
+            sentinel_to_missing,
+            strip_m,
+            first_letter,
+            quintile_2015,
+            quintile_v1,
+            regimen_intent,
+            yes_or_no,
+            unknown_to_missing,
+            out_of_bounds_to_missing,
+            trailing_dot,
+        )
+    }
+)
 WITH_ARGUMENT = MappingProxyType({"fill": fill, "replace": replace})
-ALIAS_REPAIRS: Mapping[str, str] = MappingProxyType({"quintile_2015": "quintile_v1"})  # what a column read under an alias gets besides
+# what a column read under an alias gets besides
+ALIAS_REPAIRS: Mapping[str, str] = MappingProxyType({"quintile_2015": "quintile_v1"})
 OF_PATIENTS = ("align_to_origin", "not_before_origin", "end_after_rows")  # patient_repairs.py
 CALL = re.compile(r"^(\w+)\((.*)\)$")
 
 
 def named(name: str) -> Repair | None:
-    """The repair of one cell that a declaration names; None for one of whole patients. Raises ValueError for an unknown name."""
+    """The repair of one cell that a declaration names; None for one of whole patients. Raises
+    ValueError for an unknown name.
+    """
     if name in OF_PATIENTS:
         return None
     if name in DECLARED:
@@ -146,7 +176,10 @@ def named(name: str) -> Repair | None:
         function, argument = WITH_ARGUMENT[call[1]], call[2]
         return lambda values, column: function(values, column, argument)
     known = ", ".join([*DECLARED, *(f"{n}(...)" for n in WITH_ARGUMENT), *OF_PATIENTS])
-    raise ValueError(f"there is no repair named {name!r}; known are {known}. Correct `repairs:` in the declaration.")
+    raise ValueError(
+        f"there is no repair named {name!r}; known are {known}. Correct `repairs:` in the"
+        " declaration."
+    )
 
 
 def _where(mask: pl.Series, values: pl.Series, then: pl.Series | str | None) -> pl.Series:

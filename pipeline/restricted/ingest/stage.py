@@ -1,8 +1,11 @@
-"""Stage ingest: the source's files to typed tables and to patients with their events, one patient at a time, each repair and drop counted.
+"""Stage ingest: the source's files to typed tables and to patients with their events, one patient
+at a time, each repair and drop counted.
 
-What this stage finds stays in the restricted zone (privacy_rules.md 3). Everything about a patient follows from his or her own rows and the
-permanent key. The folder `restricted/data` appears whole or not at all.
+What this stage finds stays in the restricted zone (privacy_rules.md 3). Everything about a patient
+follows from his or her own rows and the permanent key. The folder `restricted/data` appears whole
+or not at all.
 """
+
 from __future__ import annotations
 
 import logging
@@ -31,13 +34,25 @@ log = logging.getLogger(__name__)
 
 
 def run(workspace: Workspace, params: Params, schema: Schema) -> None:
-    """Reads `params.release.source` into `restricted/data`. Raises ValueError for a source whose structure is wrong, and then leaves nothing."""
+    """Reads `params.release.source` into `restricted/data`. Raises ValueError for a source whose
+    structure is wrong, and then leaves nothing.
+    """
     if params.release.source is None:
-        raise ValueError(f"release.source is not set: say in params.yaml where the tables of {schema.dataset} lie.")
-    source_claims.claim(Home.find(), params.release.source, population=schema.population.name, kind=schema.population.kind)
+        raise ValueError(
+            f"release.source is not set: say in params.yaml where the tables of {schema.dataset}"
+            " lie."
+        )
+    source_claims.claim(
+        Home.find(),
+        params.release.source,
+        population=schema.population.name,
+        kind=schema.population.kind,
+    )
     if unknown := sorted(set(params.release.cohorts) - set(schema.population.cohort_names)):
-        raise ValueError(f"release.cohorts: population {schema.population.name} has no cohort {', '.join(unknown)} (it has: "
-                         f"{', '.join(schema.population.cohort_names) or 'none'})")
+        raise ValueError(
+            f"release.cohorts: population {schema.population.name} has no cohort"
+            f" {', '.join(unknown)} (it has: {', '.join(schema.population.cohort_names) or 'none'})"
+        )
     found = reading.sources(schema, Path(params.release.source))
     register = cohorts.Register(Home.find(), schema) if schema.population.cohort_names else None
     key = holdout.permanent_key(Home.find().keys)
@@ -45,23 +60,37 @@ def run(workspace: Workspace, params: Params, schema: Schema) -> None:
         _ingest(schema, params, found, key, folder, register)
 
 
-def _ingest(schema: Schema, params: Params, sources: dict[str, reading.Source], key: bytes, folder: Path,
-            register: cohorts.Register | None) -> None:
+def _ingest(
+    schema: Schema,
+    params: Params,
+    sources: dict[str, reading.Source],
+    key: bytes,
+    folder: Path,
+    register: cohorts.Register | None,
+) -> None:
     work = folder / "work"
     report: dict[str, Any] = {"tables": {}}
     for name, source in sources.items():
         log.info("ingest: table %s", name)
-        report["tables"][name] = _type_rows(source, params.ingest.max_cell_bytes, work / "typed" / name)
+        report["tables"][name] = _type_rows(
+            source, params.ingest.max_cell_bytes, work / "typed" / name
+        )
     log.info("ingest: rows to patients")
     found, tally = owners.Found(), logs.Tally()
-    owned = owners.attribute(schema, {name: work / "typed" / name for name in sources}, work / "owned", key, found)
+    owned = owners.attribute(
+        schema, {name: work / "typed" / name for name in sources}, work / "owned", key, found
+    )
     log.info("ingest: patients to pathways")
     patients: Counter[str] = Counter()
     n_parts = 0
     for number in range(owned.n_buckets):
-        for tables in owners.without_shared_keys(schema, owners.kept_tables(schema, owned, number, found)):
+        for tables in owners.without_shared_keys(
+            schema, owners.kept_tables(schema, owned, number, found)
+        ):
             prepared = logs.prepare(schema, tables, params.release.extract_date, tally)
-            prepared = prepared.without(cohorts.outside(schema, params.release.cohorts, register, prepared.log.patients))
+            prepared = prepared.without(
+                cohorts.outside(schema, params.release.cohorts, register, prepared.log.patients)
+            )
             held_out = _held_out(schema, prepared.log.patients, key, params.ingest.holdout_share)
             _write_part(work / "out", n_parts, prepared, held_out)
             patients.update(kept=prepared.log.patients.height, held_out=held_out.height)
@@ -74,7 +103,9 @@ def _ingest(schema: Schema, params: Params, sources: dict[str, reading.Source], 
 
 
 def _type_rows(source: reading.Source, max_cell_bytes: int, folder: Path) -> dict[str, Any]:
-    """Writes the typed parts of one table and counts what was repaired and what fails, by column."""
+    """Writes the typed parts of one table and counts what was repaired and what fails, by
+    column.
+    """
     folder.mkdir(parents=True)
     repaired: Counts = Counter()
     faults: Counts = Counter()
@@ -89,7 +120,12 @@ def _type_rows(source: reading.Source, max_cell_bytes: int, folder: Path) -> dic
         faults += typed.faults + broken.faults
         repaired["(row)", reading.LATIN1] += block.n_latin1
         n_rows += rows.height
-    return {"file": source.path.name, "rows": n_rows, "repaired": _nested(+repaired), "faults": _nested(faults)}
+    return {
+        "file": source.path.name,
+        "rows": n_rows,
+        "repaired": _nested(+repaired),
+        "faults": _nested(faults),
+    }
 
 
 def _at_least_one(blocks: Iterator[reading.Block], empty: reading.Block) -> Iterator[reading.Block]:
@@ -99,23 +135,31 @@ def _at_least_one(blocks: Iterator[reading.Block], empty: reading.Block) -> Iter
 
 def _held_out(schema: Schema, patients: pl.DataFrame, key: bytes, share: float) -> pl.DataFrame:
     main = schema.tables[owners.roster(schema)]
-    coins = holdout.is_held_out(holdout.identity(patients[ID], is_row_hash=main.patient is None), key, share)
+    coins = holdout.is_held_out(
+        holdout.identity(patients[ID], is_row_hash=main.patient is None), key, share
+    )
     return patients.select(ID).filter(coins)
 
 
 def _write_part(out: Path, index: int, prepared: logs.Prepared, held_out: pl.DataFrame) -> None:
-    frames: dict[str, pl.DataFrame] = {f"{TABLES}/{name}": rows for name, rows in prepared.tables.items()}
+    frames: dict[str, pl.DataFrame] = {
+        f"{TABLES}/{name}": rows for name, rows in prepared.tables.items()
+    }
     frames |= {f"{CARRIED}/{name}": rows for name, rows in prepared.log.carried.items()}
     for name, rows in ((PATIENTS, prepared.log.patients), (EVENTS, prepared.log.events)):
         if rows is not None:
             frames[name] = rows.join(held_out, on=ID, how="anti", maintain_order="left")
-            frames[f"holdout_{name}"] = rows.join(held_out, on=ID, how="semi", maintain_order="left")
+            frames[f"holdout_{name}"] = rows.join(
+                held_out, on=ID, how="semi", maintain_order="left"
+            )
     for name, rows in frames.items():
         (out / name).mkdir(parents=True, exist_ok=True)
         rows.write_parquet(out / name / f"{index:06}.parquet")
 
 
-def _write_data(schema: Schema, out: Path, folder: Path, tables: list[str], *, is_shared: bool) -> None:
+def _write_data(
+    schema: Schema, out: Path, folder: Path, tables: list[str], *, is_shared: bool
+) -> None:
     """Puts the parts together, by patient."""
     for name in tables:
         path = folder / TABLES / f"{name}.parquet"
@@ -131,10 +175,14 @@ def _write_data(schema: Schema, out: Path, folder: Path, tables: list[str], *, i
     for name in (PATIENTS, EVENTS, f"holdout_{PATIENTS}", f"holdout_{EVENTS}"):
         if (out / name).is_dir():
             by = [ID, "seq"] if name.endswith(EVENTS) else [ID]
-            pl.scan_parquet(out / name / "*.parquet").sort(by).sink_parquet(folder / f"{name}.parquet")
+            pl.scan_parquet(out / name / "*.parquet").sort(by).sink_parquet(
+                folder / f"{name}.parquet"
+            )
 
 
-def _complete_report(report: dict[str, Any], found: owners.Found, tally: logs.Tally) -> dict[str, Any]:
+def _complete_report(
+    report: dict[str, Any], found: owners.Found, tally: logs.Tally
+) -> dict[str, Any]:
     for name, counts in report["tables"].items():
         counts["rows_of_nobody"] = found.nobody[name]
         counts["equal_rows_left_out"] = found.repeated[name]
@@ -155,7 +203,8 @@ def _nested(counts: Counter[tuple[str, str]]) -> dict[str, dict[str, int]]:
 
 @contextmanager
 def _new_folder(path: Path) -> Iterator[Path]:
-    """A temporary folder beside `path` that takes its place when the block ends well, and vanishes otherwise.
+    """A temporary folder beside `path` that takes its place when the block ends well, and vanishes
+    otherwise.
 
     What a killed attempt left is removed first: one stage at a time runs in a workspace.
     """

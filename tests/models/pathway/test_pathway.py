@@ -1,4 +1,5 @@
 """The pathway model: exact gradients, bounded contributions, resume, legal and useful samples."""
+
 from __future__ import annotations
 
 import dataclasses
@@ -27,7 +28,14 @@ from pipeline.models.pathway.plan.plan import PathwayPlan, coding, plan
 from pipeline.models.pathway.plan.settings import PathwaySettings, for_size, from_mapping
 from pipeline.schema.values import Column, Schema
 
-SMALL = PathwaySettings(steps=12, expected_batch_size=60, width=8, calibration_patients=60, pass_patients=60, pass_steps=5)
+SMALL = PathwaySettings(
+    steps=12,
+    expected_batch_size=60,
+    width=8,
+    calibration_patients=60,
+    pass_patients=60,
+    pass_steps=5,
+)
 CPU = torch.device("cpu")
 
 
@@ -35,26 +43,49 @@ def quiet(_: str) -> None:
     pass
 
 
-def fit(folder: Path, *, settings: PathwaySettings = SMALL, n: int = 200, scale: float = 2.0, tape: Tape | None = None,
-        progress=quiet, checkpoint_steps: int = 5) -> PathwayModel:
+def fit(
+    folder: Path,
+    *,
+    settings: PathwaySettings = SMALL,
+    n: int = 200,
+    scale: float = 2.0,
+    tape: Tape | None = None,
+    progress=quiet,
+    checkpoint_steps: int = 5,
+) -> PathwayModel:
     patients = toy_patients(n)
     made = plan(toy_schema(), settings, 200)
-    return train.fit(toy_schema(), patients, toy_events(patients), made, scale, store=MeasurementStore(folder / "counts"),
-                       tape=tape if tape is not None else Tape(), noise=NoiseStream(), checkpoint=folder, progress=progress,
-                       draw_patients=lambda size: toy_patients(size, 9), checkpoint_steps=checkpoint_steps)
+    return train.fit(
+        toy_schema(),
+        patients,
+        toy_events(patients),
+        made,
+        scale,
+        store=MeasurementStore(folder / "counts"),
+        tape=tape if tape is not None else Tape(),
+        noise=NoiseStream(),
+        checkpoint=folder,
+        progress=progress,
+        draw_patients=lambda size: toy_patients(size, 9),
+        checkpoint_steps=checkpoint_steps,
+    )
 
 
 def untrained(schema: Schema, settings: PathwaySettings = SMALL, **planned) -> PathwayModel:
     return new_model(schema, plan(schema, settings, 200, **planned))
 
 
-def per_patient_gradients(network: torch.nn.Module, batches: list[Batch]) -> list[dict[str, torch.Tensor]]:
+def per_patient_gradients(
+    network: torch.nn.Module, batches: list[Batch]
+) -> list[dict[str, torch.Tensor]]:
     """The slow way: one backward pass per patient."""
     found = []
     for batch in batches:
         network.zero_grad()
         network.row_losses(batch).sum().backward()
-        found.append({name: parameter.grad.clone() for name, parameter in network.named_parameters()})
+        found.append(
+            {name: parameter.grad.clone() for name, parameter in network.named_parameters()}
+        )
     return found
 
 
@@ -63,33 +94,69 @@ def test_ghost_clipped_sum_is_the_sum_of_clipped_patient_gradients() -> None:
     network, made = untrained(schema).network, coding(schema, SMALL, None)
     with torch.no_grad():
         network.follows.weight.normal_(std=0.3)
-    log = encode_log(made, patients, toy_events(patients).filter(pl.col("patient_id") != 4))  # one patient without events
-    mechanism = DpSgd(steps=1, sampling_probability=1.0, l2_clip_norm=3.2, noise_multiplier=1.0, expected_batch_size=15.0)
+    # one patient without events
+    log = encode_log(made, patients, toy_events(patients).filter(pl.col("patient_id") != 4))
+    mechanism = DpSgd(
+        steps=1,
+        sampling_probability=1.0,
+        l2_clip_norm=3.2,
+        noise_multiplier=1.0,
+        expected_batch_size=15.0,
+    )
     batch = batch_of(made, log, np.arange(15), CPU)
-    found = mechanism.ghost_clipper(network, PER_PATIENT).clipped_sum(lambda: network.row_losses(batch), batch.owner, 15)
-    slow = per_patient_gradients(network, [batch_of(made, log, np.array([i]), CPU) for i in range(15)])
+    found = mechanism.ghost_clipper(network, PER_PATIENT).clipped_sum(
+        lambda: network.row_losses(batch), batch.owner, 15
+    )
+    slow = per_patient_gradients(
+        network, [batch_of(made, log, np.array([i]), CPU) for i in range(15)]
+    )
     norms = [float(torch.cat([g.flatten() for g in grads.values()]).norm()) for grads in slow]
-    assert min(norms) == 0 and sum(norm > 3.2 for norm in norms) > 3 and sum(0 < norm < 3.2 for norm in norms) > 0, norms
+    assert (
+        min(norms) == 0
+        and sum(norm > 3.2 for norm in norms) > 3
+        and sum(0 < norm < 3.2 for norm in norms) > 0
+    ), norms
     for name in found:
-        expected = sum(grads[name] * min(1.0, 3.2 / max(norm, 1e-9)) for grads, norm in zip(slow, norms, strict=True))
+        expected = sum(
+            grads[name] * min(1.0, 3.2 / max(norm, 1e-9))
+            for grads, norm in zip(slow, norms, strict=True)
+        )
         torch.testing.assert_close(found[name], expected, rtol=1e-4, atol=1e-4)
 
 
-def test_one_patient_with_ten_thousand_events_moves_the_clipped_sum_by_at_most_the_clip_norm() -> None:
+def test_one_patient_with_ten_thousand_events_moves_the_clipped_sum_by_at_most_the_clip_norm() -> (
+    None
+):
     schema, patients = toy_schema(), toy_patients(6)
     network, made = untrained(schema).network, coding(schema, SMALL, None)
     events = toy_events(patients.head(5))
-    heavy = pl.DataFrame({"patient_id": [6] * 10_000, "seq": list(range(10_000)), "day": np.arange(10_000) // 6,
-                          "type": ["DIAGNOSIS"] + ["CYCLE"] * 9_999},
-                         schema_overrides={"seq": pl.Int32, "day": pl.Int32})
+    heavy = pl.DataFrame(
+        {
+            "patient_id": [6] * 10_000,
+            "seq": list(range(10_000)),
+            "day": np.arange(10_000) // 6,
+            "type": ["DIAGNOSIS"] + ["CYCLE"] * 9_999,
+        },
+        schema_overrides={"seq": pl.Int32, "day": pl.Int32},
+    )
     log = encode_log(made, patients, pl.concat([events, heavy], how="diagonal"))
     assert log.lengths[5] == schema.events.max_events
-    mechanism = DpSgd(steps=1, sampling_probability=1.0, l2_clip_norm=0.5, noise_multiplier=1.0, expected_batch_size=6.0)
+    mechanism = DpSgd(
+        steps=1,
+        sampling_probability=1.0,
+        l2_clip_norm=0.5,
+        noise_multiplier=1.0,
+        expected_batch_size=6.0,
+    )
     clipper = mechanism.ghost_clipper(network, PER_PATIENT)
     sums = []
     for who in (np.arange(5), np.arange(6)):
         batch = batch_of(made, log, who, CPU)
-        sums.append(clipper.clipped_sum(lambda batch=batch: network.row_losses(batch), batch.owner, len(who)))
+        sums.append(
+            clipper.clipped_sum(
+                lambda batch=batch: network.row_losses(batch), batch.owner, len(who)
+            )
+        )
     moved = torch.cat([(sums[1][name] - sums[0][name]).flatten() for name in sums[0]]).norm()
     assert 0.4 < moved <= 0.5 + 1e-4
 
@@ -99,10 +166,15 @@ def test_a_later_event_weighs_less_and_weights_come_from_the_past_alone() -> Non
     log = encode_log(coding(schema, SMALL, None), patients, toy_events(patients))
     first = log.weight[log.starts]
     assert (first == 1).all() and (log.weight[log.starts + log.lengths - 1] < 1).all()
-    cut = encode_log(coding(schema, SMALL, None), patients, toy_events(patients).filter(pl.col("seq") < 3))
+    cut = encode_log(
+        coding(schema, SMALL, None), patients, toy_events(patients).filter(pl.col("seq") < 3)
+    )
     for i in range(30):
         kept = cut.lengths[i]
-        assert (cut.weight[cut.starts[i]:cut.starts[i] + kept] == log.weight[log.starts[i]:log.starts[i] + kept]).all()
+        assert (
+            cut.weight[cut.starts[i] : cut.starts[i] + kept]
+            == log.weight[log.starts[i] : log.starts[i] + kept]
+        ).all()
 
 
 def test_encoding_of_a_patient_does_not_depend_on_the_others() -> None:
@@ -112,14 +184,31 @@ def test_encoding_of_a_patient_does_not_depend_on_the_others() -> None:
     mine = events.filter(pl.col("patient_id") == 17)
     alone = encode_log(made, patients.filter(pl.col("patient_id") == 17), mine)
     rows = slice(int(everybody.starts[16]), int(everybody.starts[16] + everybody.lengths[16]))
-    for name in ("features", "token", "gap", "attributes", "types_legal", "gap_lower", "gap_upper", "before", "day", "rhythm", "taken", "weight"):
+    for name in (
+        "features",
+        "token",
+        "gap",
+        "attributes",
+        "types_legal",
+        "gap_lower",
+        "gap_upper",
+        "before",
+        "day",
+        "rhythm",
+        "taken",
+        "weight",
+    ):
         assert (getattr(alone, name) == getattr(everybody, name)[rows]).all(), name
     assert (alone.statics[0] == everybody.statics[16]).all()
-    assert (alone.legal_sets[alone.legal_set[0]] == everybody.legal_sets[everybody.legal_set[16]]).all()
+    assert (
+        alone.legal_sets[alone.legal_set[0]] == everybody.legal_sets[everybody.legal_set[16]]
+    ).all()
 
 
 def test_training_sees_the_states_that_sampling_sees() -> None:
-    """A drawn log, encoded as a source is, gives back the draws' own states: every choice was legal and none is masked out."""
+    """A drawn log, encoded as a source is, gives back the draws' own states: every choice was legal
+    and none is masked out.
+    """
     schema, patients = toy_schema(), toy_patients(120)
     model = untrained(schema)
     events = model.sample(patients, np.random.default_rng(3))
@@ -150,8 +239,19 @@ def test_an_empty_table_trains_on_noise_alone(tmp_path: Path) -> None:
     tape = Tape()
     made = plan(toy_schema(), SMALL, 200)
     patients = toy_patients(3)
-    train.fit(toy_schema(), patients.head(0), toy_events(patients).head(0), made, 2.0, store=MeasurementStore(tmp_path / "counts"), tape=tape,
-                noise=NoiseStream(), checkpoint=tmp_path, progress=quiet, draw_patients=lambda size: toy_patients(size, 9))
+    train.fit(
+        toy_schema(),
+        patients.head(0),
+        toy_events(patients).head(0),
+        made,
+        2.0,
+        store=MeasurementStore(tmp_path / "counts"),
+        tape=tape,
+        noise=NoiseStream(),
+        checkpoint=tmp_path,
+        progress=quiet,
+        draw_patients=lambda size: toy_patients(size, 9),
+    )
     assert tape.matches(made.dp_event(2.0))
 
 
@@ -194,7 +294,12 @@ def test_what_ran_is_what_was_planned_also_after_a_resume(tmp_path: Path) -> Non
 def test_a_checkpoint_of_another_mechanism_is_refused_and_holds_no_noise(tmp_path: Path) -> None:
     fit(tmp_path)
     with train.safe_open(tmp_path / train.CHECKPOINT, framework="pt") as stored:
-        assert {name.split("/")[0] for name in stored.keys()} == {"weights", "average", "first", "second"}  # noqa: SIM118
+        assert {name.split("/")[0] for name in list(stored.keys())} == {
+            "weights",
+            "average",
+            "first",
+            "second",
+        }
         assert set(stored.metadata()) == {"step", "mechanism"}
     with pytest.raises(ValueError, match=r"another mechanism|already measured"):
         fit(tmp_path, scale=2.5)
@@ -205,12 +310,16 @@ def test_saved_and_loaded_models_draw_the_same(tmp_path: Path) -> None:
     model.save(tmp_path / "model")
     loaded = PathwayModel.load(tmp_path / "model", toy_schema())
     patients = toy_patients(50, 3)
-    assert loaded.tilt and loaded.sample(patients, np.random.default_rng(1)).equals(model.sample(patients, np.random.default_rng(1)))
+    assert loaded.tilt and loaded.sample(patients, np.random.default_rng(1)).equals(
+        model.sample(patients, np.random.default_rng(1))
+    )
 
 
 def bigrams(events: pl.DataFrame) -> dict[str, float]:
     token = pl.concat_str([pl.col("type"), pl.col("code").fill_null("")], separator=":")
-    pair = pl.concat_str([token, token.shift(-1).over("patient_id").fill_null("END")], separator=">")
+    pair = pl.concat_str(
+        [token, token.shift(-1).over("patient_id").fill_null("END")], separator=">"
+    )
     counted = events.select(pair.alias("pair"))["pair"].value_counts(normalize=True)
     return dict(counted.iter_rows())
 
@@ -223,12 +332,30 @@ def test_transitions_are_learned_at_epsilon_3(tmp_path: Path) -> None:
     """Against legal walks of the untrained network: what the grammar alone knows."""
     schema, patients = toy_schema(nominal_size=2000), toy_patients(2000)
     events = toy_events(patients)
-    settings = dataclasses.replace(for_size(2000), steps=60, width=16, learning_rate=0.05, calibration_patients=500, pass_patients=2000)
+    settings = dataclasses.replace(
+        for_size(2000),
+        steps=60,
+        width=16,
+        learning_rate=0.05,
+        calibration_patients=500,
+        pass_patients=2000,
+    )
     made = plan(schema, settings, 2000)
     scale, event = calibrate(made.dp_event, 3.0, 1e-6)
     assert epsilon(event, 1e-6) <= 3.0
-    model = train.fit(schema, patients, events, made, scale, store=MeasurementStore(tmp_path / "counts"), tape=Tape(), noise=NoiseStream(),
-                        checkpoint=tmp_path, progress=quiet, draw_patients=lambda size: toy_patients(size, 9))
+    model = train.fit(
+        schema,
+        patients,
+        events,
+        made,
+        scale,
+        store=MeasurementStore(tmp_path / "counts"),
+        tape=Tape(),
+        noise=NoiseStream(),
+        checkpoint=tmp_path,
+        progress=quiet,
+        draw_patients=lambda size: toy_patients(size, 9),
+    )
     static = toy_patients(2000, 8)
     fresh, learned = bigrams(toy_events(static, 4)), model.sample(static, np.random.default_rng(2))
     legal_only = untrained(schema, settings).sample(static, np.random.default_rng(2))
@@ -239,19 +366,39 @@ def test_transitions_are_learned_at_epsilon_3(tmp_path: Path) -> None:
 
 def test_candidates_share_their_patients_static_row() -> None:
     schema, patients = toy_schema(), toy_patients(40)
-    drawn, weight = draw(coding(schema, SMALL, None), untrained(schema).network, (), patients, 3, np.random.default_rng(0))
+    drawn, weight = draw(
+        coding(schema, SMALL, None),
+        untrained(schema).network,
+        (),
+        patients,
+        3,
+        np.random.default_rng(0),
+    )
     assert drawn.n == 120 and set(drawn.owner) == set(range(120)) and (weight == 0).all()
     surgery = [v for v, (name, _) in enumerate(Grammar(schema).tokens) if name == "SURGERY"]
     owners = drawn.owner[np.isin(drawn.token, surgery)] // 3
     assert "lung" not in set(patients["site"].gather(owners))
 
 
-@pytest.mark.parametrize("column", [
-    Column(name="x", kind="continuous", lower=0, upper=10, decimals=1, atoms=(0.0,), nullable=True),
-    Column(name="x", kind="continuous", lower=0, upper=5_000_000, transform="asinh", scale=100, atoms=(0.0,)),
-    Column(name="x", kind="date", lower=15000, upper=15400),
-    Column(name="x", kind="categorical", categories=("a", "b"), nullable=True),
-])
+@pytest.mark.parametrize(
+    "column",
+    [
+        Column(
+            name="x", kind="continuous", lower=0, upper=10, decimals=1, atoms=(0.0,), nullable=True
+        ),
+        Column(
+            name="x",
+            kind="continuous",
+            lower=0,
+            upper=5_000_000,
+            transform="asinh",
+            scale=100,
+            atoms=(0.0,),
+        ),
+        Column(name="x", kind="date", lower=15000, upper=15400),
+        Column(name="x", kind="categorical", categories=("a", "b"), nullable=True),
+    ],
+)
 def test_decoded_values_fall_into_their_own_cell(column: Column) -> None:
     cells = codec(column, 12)
     codes = np.flatnonzero(cells.legal).repeat(50)
@@ -280,6 +427,12 @@ def test_unknown_settings_are_named() -> None:
 
 
 def test_the_tape_counts_single_steps() -> None:
-    step = DpSgd(steps=3, sampling_probability=0.5, l2_clip_norm=1.0, noise_multiplier=1.0, expected_batch_size=1.0)
+    step = DpSgd(
+        steps=3,
+        sampling_probability=0.5,
+        l2_clip_norm=1.0,
+        noise_multiplier=1.0,
+        expected_batch_size=1.0,
+    )
     tape = Tape([step.step_event, dpa.SelfComposedDpEvent(step.step_event, 2)])
     assert tape.matches(step.dp_event)

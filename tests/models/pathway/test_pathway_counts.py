@@ -1,4 +1,7 @@
-"""What the pathway model learns from counts: facts and their cells, heads, calibration in passes."""
+"""What the pathway model learns from counts: facts and their cells, heads, calibration in
+passes.
+"""
+
 from __future__ import annotations
 
 import dataclasses
@@ -27,12 +30,43 @@ from pipeline.models.pathway.plan.plan import coding
 from pipeline.models.pathway.plan.settings import PathwaySettings
 from pipeline.schema.values import CountedTable, Schema
 
-SMALL = PathwaySettings(steps=12, expected_batch_size=60, width=8, calibration_patients=1500, pass_patients=1500, pass_steps=100, candidates=8)
-COUNTED = (("site", "stage", "combination"), ("stage", "survival", "end"), ("age", "wait"), ("length",), ("order",), ("others",), ("count CYCLE",),
-           ("after DIAGNOSIS",), ("before DEATH",), ("site", "first SURGERY"), ("site", "first REGIMEN"), ("first REGIMEN", "second REGIMEN"),
-           ("before REGIMEN", "first REGIMEN"), ("stage", "value intent"), ("holder intent", "value intent"), ("carrier intent", "value intent"),
-           ("value intent", "again intent"), ("first REGIMEN", "gap CYCLE"), ("first REGIMEN", "later gap CYCLE"), ("site", "wait"),
-           ("site", "second SURGERY"), ("after CYCLE",), ("count REGIMEN",), ("before DIAGNOSIS",), ("before CYCLE",), ("after SURGERY",))
+SMALL = PathwaySettings(
+    steps=12,
+    expected_batch_size=60,
+    width=8,
+    calibration_patients=1500,
+    pass_patients=1500,
+    pass_steps=100,
+    candidates=8,
+)
+COUNTED = (
+    ("site", "stage", "combination"),
+    ("stage", "survival", "end"),
+    ("age", "wait"),
+    ("length",),
+    ("order",),
+    ("others",),
+    ("count CYCLE",),
+    ("after DIAGNOSIS",),
+    ("before DEATH",),
+    ("site", "first SURGERY"),
+    ("site", "first REGIMEN"),
+    ("first REGIMEN", "second REGIMEN"),
+    ("before REGIMEN", "first REGIMEN"),
+    ("stage", "value intent"),
+    ("holder intent", "value intent"),
+    ("carrier intent", "value intent"),
+    ("value intent", "again intent"),
+    ("first REGIMEN", "gap CYCLE"),
+    ("first REGIMEN", "later gap CYCLE"),
+    ("site", "wait"),
+    ("site", "second SURGERY"),
+    ("after CYCLE",),
+    ("count REGIMEN",),
+    ("before DIAGNOSIS",),
+    ("before CYCLE",),
+    ("after SURGERY",),
+)
 
 
 def counted_schema(*parts: tuple[str, ...], **changes) -> Schema:
@@ -40,11 +74,26 @@ def counted_schema(*parts: tuple[str, ...], **changes) -> Schema:
     return toy_schema(counted=tables, treatments=("SURGERY", "REGIMEN"), **changes)
 
 
-def measured(schema: Schema, settings: PathwaySettings, patients: pl.DataFrame, events: pl.DataFrame, folder: Path, scale: float = 0.02):
+def measured(
+    schema: Schema,
+    settings: PathwaySettings,
+    patients: pl.DataFrame,
+    events: pl.DataFrame,
+    folder: Path,
+    scale: float = 0.02,
+):
     """An untrained model, and tables measured with almost no noise."""
     model = new_model(schema, pathway.plan(schema, settings, 1500))
     log = encode_log(model.coding, patients, events)
-    noisy = train.measure_tables(model, log, patients, scale, store=MeasurementStore(folder), tape=Tape(), noise=NoiseStream())
+    noisy = train.measure_tables(
+        model,
+        log,
+        patients,
+        scale,
+        store=MeasurementStore(folder),
+        tape=Tape(),
+        noise=NoiseStream(),
+    )
     return model, noisy, [mechanism.sigma for mechanism in model.plan.counts(scale).values()]
 
 
@@ -65,11 +114,31 @@ def test_facts_of_a_pathway_written_out() -> None:
     made = coding(schema, SMALL, None)
     patients = toy_patients(3).with_columns(site=pl.lit("breast"))
     day = [-20, 0, 30, 40, 40, 61, 82, 100, 0, 500]
-    types = ["REFERRAL", "DIAGNOSIS", "SURGERY", "REGIMEN", "CYCLE", "CYCLE", "REGIMEN_END", "DEATH", "DIAGNOSIS", "CENSOR"]
+    types = [
+        "REFERRAL",
+        "DIAGNOSIS",
+        "SURGERY",
+        "REGIMEN",
+        "CYCLE",
+        "CYCLE",
+        "REGIMEN_END",
+        "DEATH",
+        "DIAGNOSIS",
+        "CENSOR",
+    ]
     codes = [None, None, "biopsy", "B", None, None, None, None, None, "X"]
-    events = pl.DataFrame({"patient_id": [1] * 8 + [2] * 2, "seq": [*range(8), 0, 1], "day": day, "type": types, "code": codes,
-                           "intent": [None] * 3 + ["palliative"] + [None] * 6, "dose": [None] * 10},
-                          schema_overrides={"seq": pl.Int32, "day": pl.Int32, "dose": pl.Float64})
+    events = pl.DataFrame(
+        {
+            "patient_id": [1] * 8 + [2] * 2,
+            "seq": [*range(8), 0, 1],
+            "day": day,
+            "type": types,
+            "code": codes,
+            "intent": [None] * 3 + ["palliative"] + [None] * 6,
+            "dose": [None] * 10,
+        },
+        schema_overrides={"seq": pl.Int32, "day": pl.Int32, "dose": pl.Float64},
+    )
     pathways = encode_log(made, patients, events).pathways
 
     def told(fact: str) -> list[int]:
@@ -81,26 +150,54 @@ def test_facts_of_a_pathway_written_out() -> None:
     assert told("combination") == [3, 0, 0] and told("order") == [1 + 2 * 3, 0, 0]
     assert told("count CYCLE") == [2, 0, 0] and told("length") == [6, 2, 0]
     assert told("after DIAGNOSIS") == [1 + names.index("SURGERY"), 1 + names.index("CENSOR"), 0]
-    assert told("before DEATH") == [1 + names.index("REGIMEN_END"), 0, 0] and told("before REFERRAL") == [0, 0, 0]
-    assert told("first REGIMEN") == [2, 0, 0] and told("second REGIMEN") == [0, 0, 0] and told("first SURGERY") == [3, 0, 0]
+    assert told("before DEATH") == [1 + names.index("REGIMEN_END"), 0, 0] and told(
+        "before REFERRAL"
+    ) == [0, 0, 0]
+    assert (
+        told("first REGIMEN") == [2, 0, 0]
+        and told("second REGIMEN") == [0, 0, 0]
+        and told("first SURGERY") == [3, 0, 0]
+    )
     assert told("value intent") == [1 + 2, 0, 0] and told("holder intent") == [2, 0, 0]
-    assert told("carrier intent") == [1 + names.index("REGIMEN"), 0, 0] and told("again intent") == [0, 0, 0]
-    assert told("gap CYCLE") == [1 + 8, 0, 0] and told("later gap CYCLE") == [0, 0, 0]  # 21 days: the ninth bin
-    assert told("end") == [1, 2, 0] and told("survival") == [1, 3, 0] and told("wait")[1:] == [16, 16]
+    assert told("carrier intent") == [1 + names.index("REGIMEN"), 0, 0] and told(
+        "again intent"
+    ) == [0, 0, 0]
+    # 21 days: the ninth bin
+    assert told("gap CYCLE") == [1 + 8, 0, 0] and told("later gap CYCLE") == [0, 0, 0]
+    assert (
+        told("end") == [1, 2, 0] and told("survival") == [1, 3, 0] and told("wait")[1:] == [16, 16]
+    )
 
 
 def with_cycles(n: int) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Regimen A every 14 days, at last every 7; B every 21 days. Afterwards the other regimen, out of step, with the other intent."""
+    """Regimen A every 14 days, at last every 7; B every 21 days. Afterwards the other regimen, out
+    of step, with the other intent.
+    """
     patients = toy_patients(n).with_columns(site=pl.lit("breast"))
     rows = []
     for i in patients["patient_id"]:
         regimen, other, step, late = ("A", "B", 14, 7) if i % 2 else ("B", "A", 21, 21)
         days = np.cumsum([10, step, step, step, step, late])
-        rows += [(i, 0, "DIAGNOSIS", None, None), (i, 10, "REGIMEN", regimen, "curative"), *((i, int(day), "CYCLE", None, None) for day in days),
-                 (i, 200, "REGIMEN", other, "palliative"), (i, 200, "CYCLE", None, None), (i, 203, "CYCLE", None, None),
-                 (i, 900, "CENSOR", "X", None)]
-    events = pl.DataFrame(rows, orient="row", schema={"patient_id": pl.Int64, "day": pl.Int32, "type": pl.String, "code": pl.String,
-                                                     "intent": pl.String})
+        rows += [
+            (i, 0, "DIAGNOSIS", None, None),
+            (i, 10, "REGIMEN", regimen, "curative"),
+            *((i, int(day), "CYCLE", None, None) for day in days),
+            (i, 200, "REGIMEN", other, "palliative"),
+            (i, 200, "CYCLE", None, None),
+            (i, 203, "CYCLE", None, None),
+            (i, 900, "CENSOR", "X", None),
+        ]
+    events = pl.DataFrame(
+        rows,
+        orient="row",
+        schema={
+            "patient_id": pl.Int64,
+            "day": pl.Int32,
+            "type": pl.String,
+            "code": pl.String,
+            "intent": pl.String,
+        },
+    )
     seq = pl.int_range(pl.len(), dtype=pl.Int32).over("patient_id")
     return patients, events.with_columns(seq=seq, dose=pl.lit(None, pl.Float64))
 
@@ -109,26 +206,45 @@ def test_gaps_are_counted_within_the_first_context() -> None:
     patients, events = with_cycles(2)
     made = coding(counted_schema(), SMALL, None)
     pathways = encode_log(made, patients, events).pathways
-    first, later = (made.gaps.edges[v - 1] for v in fact_values(made, "gap CYCLE", pathways)), fact_values(made, "later gap CYCLE", pathways)
+    first, later = (
+        (made.gaps.edges[v - 1] for v in fact_values(made, "gap CYCLE", pathways)),
+        fact_values(made, "later gap CYCLE", pathways),
+    )
     assert list(first) == [14, 21] and [made.gaps.edges[v - 1] for v in later] == [7, 21]
     assert fact_values(made, "again intent", pathways).tolist() == [1 + 2, 1 + 2]
 
 
 def test_counted_rhythms_are_drawn_before_anything_is_learned(tmp_path: Path) -> None:
     """And the states of training name the same row of rhythms that drawing used."""
-    schema = counted_schema(("first REGIMEN", "gap CYCLE"), ("first REGIMEN", "later gap CYCLE"), ("length",), upper_day=50_000, max_events=20)
+    schema = counted_schema(
+        ("first REGIMEN", "gap CYCLE"),
+        ("first REGIMEN", "later gap CYCLE"),
+        ("length",),
+        upper_day=50_000,
+        max_events=20,
+    )
     patients, events = with_cycles(1500)
     model, noisy, sigmas = measured(schema, SMALL, patients, events, tmp_path)
-    model.network.rhythms.copy_(torch.from_numpy(rhythms(model.coding, model.tables, noisy, sigmas)))
+    model.network.rhythms.copy_(
+        torch.from_numpy(rhythms(model.coding, model.tables, noisy, sigmas))
+    )
     with torch.no_grad():  # a network that has seen nothing rarely gives six cycles
         model.network.choice.bias[model.coding.grammar.type_names.index("CYCLE")] += 4.0
     log = model.draw_log(toy_patients(3000, 5), np.random.default_rng(1))
     usual = {1: 14, 2: 21, 3: 7, 4: 21}  # rows: A and B, later A and B
     for row, days in usual.items():
         mine = (log.rhythm == row) & (log.gap >= 0) & (log.gap_upper >= 30)
-        assert mine.sum() > 20 and np.mean(np.array(model.coding.gaps.edges)[log.gap[mine]] == days) > 0.9
-    kind, first = model.coding.grammar.token_type[log.token], np.isin(np.arange(len(log.token)), log.starts)
-    again = np.append(False, (kind[1:] == kind[:-1]) & ~first[1:]) & (kind == model.coding.grammar.type_names.index("CYCLE"))
+        assert (
+            mine.sum() > 20
+            and np.mean(np.array(model.coding.gaps.edges)[log.gap[mine]] == days) > 0.9
+        )
+    kind, first = (
+        model.coding.grammar.token_type[log.token],
+        np.isin(np.arange(len(log.token)), log.starts),
+    )
+    again = np.append(False, (kind[1:] == kind[:-1]) & ~first[1:]) & (
+        kind == model.coding.grammar.type_names.index("CYCLE")
+    )
     assert np.array_equal(log.rhythm > 0, again)
 
 
@@ -145,8 +261,20 @@ def test_rhythms_are_trained_with_kept_over_a_resume_and_saved(tmp_path: Path) -
             raise Killed
 
     def fit(progress) -> PathwayModel:
-        return train.fit(schema, patients, events, plan, 0.02, store=MeasurementStore(tmp_path), tape=Tape(), noise=NoiseStream(),
-                         checkpoint=tmp_path, progress=progress, draw_patients=lambda n: toy_patients(n, 9), checkpoint_steps=6)
+        return train.fit(
+            schema,
+            patients,
+            events,
+            plan,
+            0.02,
+            store=MeasurementStore(tmp_path),
+            tape=Tape(),
+            noise=NoiseStream(),
+            checkpoint=tmp_path,
+            progress=progress,
+            draw_patients=lambda n: toy_patients(n, 9),
+            checkpoint_steps=6,
+        )
 
     with pytest.raises(Killed):
         fit(kill)
@@ -154,11 +282,21 @@ def test_rhythms_are_trained_with_kept_over_a_resume_and_saved(tmp_path: Path) -
     model = fit(said.append)
     assert "pathway step 6/12, resumed" in said
     counted = MeasurementStore(tmp_path)
-    noisy = [counted.get_or_measure(mechanism, lambda: np.zeros(0, np.int64), NoiseStream()) for mechanism in plan.counts(0.02).values()]
-    expected = rhythms(model.coding, model.tables, noisy, [mechanism.sigma for mechanism in plan.counts(0.02).values()])
+    noisy = [
+        counted.get_or_measure(mechanism, lambda: np.zeros(0, np.int64), NoiseStream())
+        for mechanism in plan.counts(0.02).values()
+    ]
+    expected = rhythms(
+        model.coding,
+        model.tables,
+        noisy,
+        [mechanism.sigma for mechanism in plan.counts(0.02).values()],
+    )
     assert np.array_equal(model.network.rhythms.numpy(), expected) and expected[1].max() > -0.1
     model.save(tmp_path / "model")
-    assert np.array_equal(PathwayModel.load(tmp_path / "model", schema).network.rhythms.numpy(), expected)
+    assert np.array_equal(
+        PathwayModel.load(tmp_path / "model", schema).network.rhythms.numpy(), expected
+    )
 
 
 @pytest.mark.parametrize("lazy", [False, True])
@@ -173,17 +311,27 @@ def test_a_log_encoded_in_chunks_is_the_same(lazy: bool, monkeypatch: pytest.Mon
         assert np.array_equal(getattr(whole, field.name), getattr(parts, field.name)), field.name
 
 
-def test_heads_see_the_same_in_fitting_and_in_drawing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The parts that a head is asked with while drawing are those that its tables are fitted with: of first and second events alike."""
-    tables = (("before REGIMEN", "first REGIMEN"), ("first REGIMEN", "second REGIMEN"), ("carrier intent", "holder intent", "value intent"),
-              ("value intent", "again intent"))
+def test_heads_see_the_same_in_fitting_and_in_drawing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The parts that a head is asked with while drawing are those that its tables are fitted with:
+    of first and second events alike.
+    """
+    tables = (
+        ("before REGIMEN", "first REGIMEN"),
+        ("first REGIMEN", "second REGIMEN"),
+        ("carrier intent", "holder intent", "value intent"),
+        ("value intent", "again intent"),
+    )
     schema, patients = counted_schema(*tables, max_events=20), toy_patients(400)
     model = new_model(schema, pathway.plan(schema, SMALL, 400))
     asked: dict[str, list] = {}
 
     def remember(head, parts, repeated):
         own = {part: parts[part] for table, _ in head.tables for part in table.parts[:-1]}
-        asked.setdefault(head.choice, []).extend(zip(repeated.tolist(), *(own[part].tolist() for part in sorted(own)), strict=True))
+        asked.setdefault(head.choice, []).extend(
+            zip(repeated.tolist(), *(own[part].tolist() for part in sorted(own)), strict=True)
+        )
         return real(head, parts, repeated)
 
     real = heads.Head.logits
@@ -193,20 +341,33 @@ def test_heads_see_the_same_in_fitting_and_in_drawing(tmp_path: Path, monkeypatc
         found = heads._choices(model.coding, choice, mine, patients, log)
         fitted = Counter()
         for row, count in enumerate(found.count):
-            fitted[(bool(found.number[row] > 0), *(int(found.parts[part][row]) for part in sorted(found.parts)))] += int(count)
+            fitted[
+                (
+                    bool(found.number[row] > 0),
+                    *(int(found.parts[part][row]) for part in sorted(found.parts)),
+                )
+            ] += int(count)
         firsts = Counter(key for key in asked[choice] if not key[0])
         assert firsts == Counter({key: count for key, count in fitted.items() if not key[0]})
         seconds = {key: count for key, count in fitted.items() if key[0]}
-        assert seconds and all(Counter(asked[choice])[key] >= count for key, count in seconds.items())  # drawing asks of third ones, too
+        # drawing asks of third ones, too
+        assert seconds and all(
+            Counter(asked[choice])[key] >= count for key, count in seconds.items()
+        )
 
 
 def test_a_second_value_follows_from_the_first(tmp_path: Path) -> None:
     schema = counted_schema(("value intent",), ("value intent", "again intent"), ("length",))
     patients, events = with_cycles(1500)
-    model, noisy, sigmas = measured(schema, dataclasses.replace(SMALL, passes=0), patients, events, tmp_path)
+    model, noisy, sigmas = measured(
+        schema, dataclasses.replace(SMALL, passes=0), patients, events, tmp_path
+    )
     ready = calibrated(model, noisy, sigmas, lambda n: toy_patients(n, 9), quiet, "cpu")
-    drawn = ready.sample(toy_patients(2000, 8), np.random.default_rng(2)).filter(pl.col("type") == "REGIMEN").with_columns(
-        number=pl.int_range(pl.len()).over("patient_id"))
+    drawn = (
+        ready.sample(toy_patients(2000, 8), np.random.default_rng(2))
+        .filter(pl.col("type") == "REGIMEN")
+        .with_columns(number=pl.int_range(pl.len()).over("patient_id"))
+    )
     assert drawn.filter(pl.col("number") == 0)["intent"].eq("curative").mean() > 0.95
     assert drawn.filter(pl.col("number") == 1)["intent"].eq("palliative").mean() > 0.9
 
@@ -217,18 +378,51 @@ def test_a_patient_is_in_one_cell_of_each_table() -> None:
         made = coding(schema, SMALL, None)
         tables = calibration_tables(made, schema.strata)
         log = encode_log(made, patients, toy_events(patients).filter(pl.col("patient_id") > 3))
-        for table, cell in zip(tables, table_cells(made, tables, patients, log.pathways), strict=True):
+        for table, cell in zip(
+            tables, table_cells(made, tables, patients, log.pathways), strict=True
+        ):
             assert cell.shape == (300,) and cell.min() >= 0 and cell.max() < table.cells
 
 
 def odd_cases() -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Thirty people of all kinds in one log: two regimens with rhythms, ordinary ones, rows in orders that none should have, no event at all."""
+    """Thirty people of all kinds in one log: two regimens with rhythms, ordinary ones, rows in
+    orders that none should have, no event at all.
+    """
     patients, cycles = with_cycles(30)
-    several, ordinary = cycles.filter(pl.col("patient_id") <= 8), toy_events(patients).filter(pl.col("patient_id").is_between(9, 16))
-    dirty = [[("CYCLE", 900), ("CYCLE", 5), ("REGIMEN_END", 30), ("REGIMEN", 20), ("CYCLE", 10), ("DEATH", 50), ("SURGERY", 60), ("DIAGNOSIS", 0)],
-             [("CYCLE", 3), ("REGIMEN", 4), ("CYCLE", 5), ("CYCLE", 4), ("DIAGNOSIS", 7), ("CYCLE", 9)], [("REGIMEN", 1), ("SURGERY", 2)]]
-    rows = [(i, at, day, kind, {"REGIMEN": "A", "SURGERY": "biopsy"}.get(kind)) for i in range(17, 28) for at, (kind, day) in enumerate(dirty[i % 3])]
-    wrong = pl.DataFrame(rows, orient="row", schema={"patient_id": pl.Int64, "seq": pl.Int32, "day": pl.Int32, "type": pl.String, "code": pl.String})
+    several, ordinary = (
+        cycles.filter(pl.col("patient_id") <= 8),
+        toy_events(patients).filter(pl.col("patient_id").is_between(9, 16)),
+    )
+    dirty = [
+        [
+            ("CYCLE", 900),
+            ("CYCLE", 5),
+            ("REGIMEN_END", 30),
+            ("REGIMEN", 20),
+            ("CYCLE", 10),
+            ("DEATH", 50),
+            ("SURGERY", 60),
+            ("DIAGNOSIS", 0),
+        ],
+        [("CYCLE", 3), ("REGIMEN", 4), ("CYCLE", 5), ("CYCLE", 4), ("DIAGNOSIS", 7), ("CYCLE", 9)],
+        [("REGIMEN", 1), ("SURGERY", 2)],
+    ]
+    rows = [
+        (i, at, day, kind, {"REGIMEN": "A", "SURGERY": "biopsy"}.get(kind))
+        for i in range(17, 28)
+        for at, (kind, day) in enumerate(dirty[i % 3])
+    ]
+    wrong = pl.DataFrame(
+        rows,
+        orient="row",
+        schema={
+            "patient_id": pl.Int64,
+            "seq": pl.Int32,
+            "day": pl.Int32,
+            "type": pl.String,
+            "code": pl.String,
+        },
+    )
     wrong = wrong.with_columns(intent=pl.lit(None, pl.String), dose=pl.lit(None, pl.Float64))
     parts = [part.select(ordinary.columns) for part in (ordinary, several, wrong)]
     return patients, pl.concat(parts, how="vertical_relaxed").sort("patient_id", "seq")
@@ -242,86 +436,165 @@ def test_one_more_patient_moves_every_table_by_one_in_one_cell() -> None:
     tables = calibration_tables(made, schema.strata)
 
     def counted(some: pl.DataFrame) -> list[np.ndarray]:
-        log = encode_log(made, some, events.join(some.select("patient_id"), on="patient_id", how="semi", maintain_order="left"))
-        return [np.bincount(cell, minlength=table.cells) for table, cell in zip(tables, table_cells(made, tables, some, log.pathways), strict=True)]
+        log = encode_log(
+            made,
+            some,
+            events.join(
+                some.select("patient_id"), on="patient_id", how="semi", maintain_order="left"
+            ),
+        )
+        return [
+            np.bincount(cell, minlength=table.cells)
+            for table, cell in zip(
+                tables, table_cells(made, tables, some, log.pathways), strict=True
+            )
+        ]
 
     everybody = counted(patients)
     for left_out in patients["patient_id"]:
-        for table, whole, rest in zip(tables, everybody, counted(patients.filter(pl.col("patient_id") != left_out)), strict=True):
+        for table, whole, rest in zip(
+            tables,
+            everybody,
+            counted(patients.filter(pl.col("patient_id") != left_out)),
+            strict=True,
+        ):
             assert np.abs(whole - rest).sum() == 1, f"patient {left_out} in {table.name}"
 
 
-@pytest.mark.parametrize("parts", [("combinations",), ("first SURGEON",), ("value colour",), ("length", "first SURGERY"), ("again intent",),
-                                   ("second REGIMEN",), ("second REGIMEN", "first REGIMEN"), ("before REGIMEN", "second REGIMEN")])
-def test_a_part_that_cannot_be_counted_is_named_before_anything_is_charged(parts: tuple[str, ...]) -> None:
+@pytest.mark.parametrize(
+    "parts",
+    [
+        ("combinations",),
+        ("first SURGEON",),
+        ("value colour",),
+        ("length", "first SURGERY"),
+        ("again intent",),
+        ("second REGIMEN",),
+        ("second REGIMEN", "first REGIMEN"),
+        ("before REGIMEN", "second REGIMEN"),
+    ],
+)
+def test_a_part_that_cannot_be_counted_is_named_before_anything_is_charged(
+    parts: tuple[str, ...],
+) -> None:
     with pytest.raises(ValueError, match=r"events\.counted: "):
         pathway.plan(counted_schema(parts), SMALL, 200)
 
 
 def test_tables_of_values_alone_leave_nothing_to_calibrate(tmp_path: Path) -> None:
     schema, patients = counted_schema(("value intent",)), toy_patients(60)
-    model, noisy, sigmas = measured(schema, dataclasses.replace(SMALL, pass_steps=2), patients, toy_events(patients), tmp_path)
+    model, noisy, sigmas = measured(
+        schema, dataclasses.replace(SMALL, pass_steps=2), patients, toy_events(patients), tmp_path
+    )
     ready = calibrated(model, noisy, sigmas, lambda n: toy_patients(60, 9), quiet, "cpu")
-    assert ready.tilt == () and ready.sample(patients, np.random.default_rng(1))["patient_id"].n_unique() == 60
+    assert (
+        ready.tilt == ()
+        and ready.sample(patients, np.random.default_rng(1))["patient_id"].n_unique() == 60
+    )
 
 
 def test_weights_divide_the_budget_of_the_tables() -> None:
-    schema = toy_schema(counted=(CountedTable(parts=("length",), weight=4.0), CountedTable(parts=("others",))))
+    schema = toy_schema(
+        counted=(CountedTable(parts=("length",), weight=4.0), CountedTable(parts=("others",)))
+    )
     made = pathway.plan(schema, SMALL, 200)
     heavy, light = made.counts(3.0).values()
     assert light.sigma == pytest.approx(2 * heavy.sigma, rel=0.01)
-    assert 1 / heavy.sigma**2 + 1 / light.sigma**2 == pytest.approx(SMALL.calibration_share / 9, rel=0.01)
+    assert 1 / heavy.sigma**2 + 1 / light.sigma**2 == pytest.approx(
+        SMALL.calibration_share / 9, rel=0.01
+    )
 
 
 def test_counted_choices_are_not_learned_from_gradients() -> None:
     model = new_model(counted_schema(), pathway.plan(counted_schema(), SMALL, 200))
     learned = {model.coding.grammar.tokens[v][0] for v in model.coding.learned_tokens}
-    assert learned == {"CENSOR"} and [model.coding.attributes[a].column.name for a in model.coding.learned_attributes] == ["dose"]
+    assert learned == {"CENSOR"} and [
+        model.coding.attributes[a].column.name for a in model.coding.learned_attributes
+    ] == ["dose"]
     assert {head.choice for head in model.heads} == {"SURGERY", "REGIMEN", "intent"}
 
 
 def test_heads_and_passes_bring_an_untrained_network_to_its_counts(tmp_path: Path) -> None:
     schema, patients = counted_schema(), toy_patients(1500)
     events = toy_events(patients)
-    model, noisy, sigmas = measured(schema, dataclasses.replace(SMALL, passes=3), patients, events, tmp_path)
+    model, noisy, sigmas = measured(
+        schema, dataclasses.replace(SMALL, passes=3), patients, events, tmp_path
+    )
     ready = calibrated(model, noisy, sigmas, lambda n: toy_patients(n, 9), quiet, "cpu")
     static = toy_patients(1500, 8)
-    fresh, before, after = toy_events(static, 4), *(m.sample(static, np.random.default_rng(2)) for m in (model, ready))
+    fresh, before, after = (
+        toy_events(static, 4),
+        *(m.sample(static, np.random.default_rng(2)) for m in (model, ready)),
+    )
     assert violations(Grammar(schema), static, after).is_empty()
 
     def combination(log: pl.DataFrame) -> dict:
-        seen = pl.concat_str([(pl.col("type") == kind).any().cast(pl.Int8).cast(pl.String) for kind in ("SURGERY", "REGIMEN")])
+        seen = pl.concat_str(
+            [
+                (pl.col("type") == kind).any().cast(pl.Int8).cast(pl.String)
+                for kind in ("SURGERY", "REGIMEN")
+            ]
+        )
         return shares(log.group_by("patient_id").agg(seen.alias("seen"))["seen"])
 
     def coded(kind: str, column: str = "code"):
         return lambda log: shares(log.filter(pl.col("type") == kind)[column].fill_null("none"))
 
     def of_site(site: str):
-        return lambda log: shares(log.filter(pl.col("type") == "REGIMEN").join(static, on="patient_id").filter(pl.col("site") == site)["code"])
+        return lambda log: shares(
+            log.filter(pl.col("type") == "REGIMEN")
+            .join(static, on="patient_id")
+            .filter(pl.col("site") == site)["code"]
+        )
 
-    for told in (combination, coded("SURGERY"), of_site("breast"), of_site("lung"), coded("REGIMEN", "intent")):
-        assert distance(told(fresh), told(after)) < max(0.06, 0.6 * distance(told(fresh), told(before)))
-    assert max(distance(told(fresh), told(before)) for told in (coded("SURGERY"), of_site("breast"))) > 0.15, "there was something to learn"
+    for told in (
+        combination,
+        coded("SURGERY"),
+        of_site("breast"),
+        of_site("lung"),
+        coded("REGIMEN", "intent"),
+    ):
+        assert distance(told(fresh), told(after)) < max(
+            0.06, 0.6 * distance(told(fresh), told(before))
+        )
+    assert (
+        max(distance(told(fresh), told(before)) for told in (coded("SURGERY"), of_site("breast")))
+        > 0.15
+    ), "there was something to learn"
 
 
 def test_a_pass_teaches_the_network_itself(tmp_path: Path) -> None:
     """Single draws, without the choice among candidates, come nearer to the counts."""
     schema, patients = counted_schema(("length",), ("stage", "survival", "end")), toy_patients(1500)
     events = toy_events(patients)
-    model, noisy, sigmas = measured(schema, dataclasses.replace(SMALL, passes=3), patients, events, tmp_path)
-    static, ends = toy_patients(1500, 8), lambda log: shares(log.group_by("patient_id").agg(pl.len())["len"])
+    model, noisy, sigmas = measured(
+        schema, dataclasses.replace(SMALL, passes=3), patients, events, tmp_path
+    )
+    static, ends = (
+        toy_patients(1500, 8),
+        lambda log: shares(log.group_by("patient_id").agg(pl.len())["len"]),
+    )
     before = distance(ends(events), ends(model.sample(static, np.random.default_rng(2))))
     ready = calibrated(model, noisy, sigmas, lambda n: toy_patients(n, 9), quiet, "cpu")
     single = dataclasses.replace(ready, tilt=())
-    assert distance(ends(events), ends(single.sample(static, np.random.default_rng(2)))) < 0.7 * before
+    assert (
+        distance(ends(events), ends(single.sample(static, np.random.default_rng(2)))) < 0.7 * before
+    )
 
 
 def test_a_model_with_heads_survives_saving(tmp_path: Path) -> None:
     schema, patients = counted_schema(), toy_patients(300)
-    model, noisy, sigmas = measured(schema, dataclasses.replace(SMALL, pass_patients=200, calibration_patients=200, pass_steps=3), patients,
-                                    toy_events(patients), tmp_path / "counts")
+    model, noisy, sigmas = measured(
+        schema,
+        dataclasses.replace(SMALL, pass_patients=200, calibration_patients=200, pass_steps=3),
+        patients,
+        toy_events(patients),
+        tmp_path / "counts",
+    )
     ready = calibrated(model, noisy, sigmas, lambda n: toy_patients(n, 9), quiet, "cpu")
     ready.save(tmp_path / "model")
     loaded = PathwayModel.load(tmp_path / "model", schema)
     assert loaded.heads and loaded.tilt
-    assert loaded.sample(patients, np.random.default_rng(1)).equals(ready.sample(patients, np.random.default_rng(1)))
+    assert loaded.sample(patients, np.random.default_rng(1)).equals(
+        ready.sample(patients, np.random.default_rng(1))
+    )

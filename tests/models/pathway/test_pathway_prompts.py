@@ -1,4 +1,7 @@
-"""Prompts on how pathways begin: they hold, they stay legal, and they give what an unprompted extract would keep."""
+"""Prompts on how pathways begin: they hold, they stay legal, and they give what an unprompted
+extract would keep.
+"""
+
 from __future__ import annotations
 
 import dataclasses
@@ -43,17 +46,31 @@ def test_prompted_patients_are_those_that_an_unprompted_extract_would_keep(tilte
     assert chance.mean() == pytest.approx(len(wanted) / 20_000, rel=0.12)
     kept = patients.filter(pl.Series(chance > 0))
     assert set(kept["site"]) == {"breast", "colon"}  # no surgery for the lung in this grammar
-    found = starts(events.join(kept.select("patient_id"), on="patient_id", how="semi", maintain_order="left"))
+    found = starts(
+        events.join(kept.select("patient_id"), on="patient_id", how="semi", maintain_order="left")
+    )
     assert len(found) == len(kept)
-    assert found.select(first.str.starts_with("REGIMEN").all() & (second == "SURGERY=biopsy").all()).item()
-    share = patients.with_columns(chance=chance).group_by("site").agg(pl.col("chance").sum() / chance.sum())
+    assert found.select(
+        first.str.starts_with("REGIMEN").all() & (second == "SURGERY=biopsy").all()
+    ).item()
+    share = (
+        patients.with_columns(chance=chance)
+        .group_by("site")
+        .agg(pl.col("chance").sum() / chance.sum())
+    )
     real = patients.join(wanted, on="patient_id", how="semi")["site"].value_counts(normalize=True)
     both = share.join(real, on="site")
     assert (both["chance"] - both["proportion"]).abs().max() < 0.06
 
 
-@pytest.mark.parametrize(("begins", "said"), [(["SURGEON"], "no event type"), (["SURGERY=haircut"], "no code 'haircut'; it has mastectomy"),
-                                              (["DEATH", "SURGERY"], "ends a pathway")])
+@pytest.mark.parametrize(
+    ("begins", "said"),
+    [
+        (["SURGEON"], "no event type"),
+        (["SURGERY=haircut"], "no code 'haircut'; it has mastectomy"),
+        (["DEATH", "SURGERY"], "ends a pathway"),
+    ],
+)
 def test_a_prompt_that_cannot_be_met_says_why(begins: list[str], said: str) -> None:
     with pytest.raises(ValueError, match=said):
         model_of(False).sample_begun(toy_patients(5), begins, np.random.default_rng(1))

@@ -1,4 +1,7 @@
-"""The recurrent variant of the pathway network: exact clipping, causality, and the same function in training and in drawing."""
+"""The recurrent variant of the pathway network: exact clipping, causality, and the same function in
+training and in drawing.
+"""
+
 from __future__ import annotations
 
 import dataclasses
@@ -25,7 +28,15 @@ from pipeline.models.pathway.plan.plan import PathwayPlan
 from pipeline.models.pathway.plan.settings import PathwaySettings
 from pipeline.schema.values import Schema
 
-SETTINGS = PathwaySettings(steps=12, expected_batch_size=60, width=8, recurrent=True, calibration_patients=60, pass_patients=60, pass_steps=5)
+SETTINGS = PathwaySettings(
+    steps=12,
+    expected_batch_size=60,
+    width=8,
+    recurrent=True,
+    calibration_patients=60,
+    pass_patients=60,
+    pass_steps=5,
+)
 CPU = torch.device("cpu")
 EVERYTHING = ("choice", "values")  # the layers that all logits come from
 
@@ -50,18 +61,29 @@ def hidden_of(network: PathwayNetwork, batch: Batch) -> torch.Tensor:
 
 
 def mechanism(clip: float, n: int) -> DpSgd:
-    return DpSgd(steps=1, sampling_probability=1.0, l2_clip_norm=clip, noise_multiplier=1.0, expected_batch_size=float(n))
+    return DpSgd(
+        steps=1,
+        sampling_probability=1.0,
+        l2_clip_norm=clip,
+        noise_multiplier=1.0,
+        expected_batch_size=float(n),
+    )
 
 
 def clipped_sum(network: PathwayNetwork, batch: Batch, clip: float) -> dict[str, torch.Tensor]:
     n = len(batch.statics)
-    return mechanism(clip, n).ghost_clipper(network, PER_PATIENT).clipped_sum(lambda: network.row_losses(batch), batch.owner, n)
+    return (
+        mechanism(clip, n)
+        .ghost_clipper(network, PER_PATIENT)
+        .clipped_sum(lambda: network.row_losses(batch), batch.owner, n)
+    )
 
 
 def test_ghost_clipped_sum_is_the_sum_of_clipped_patient_gradients() -> None:
     schema, patients, clip = toy_schema(), toy_patients(15), 4.0
     model = remembering(schema)
-    log = encode_log(model.coding, patients, toy_events(patients).filter(pl.col("patient_id") != 4))  # one patient without events
+    # one patient without events
+    log = encode_log(model.coding, patients, toy_events(patients).filter(pl.col("patient_id") != 4))
     found = clipped_sum(model.network, whole(model, log), clip)
     expected, norms = {name: torch.zeros_like(value) for name, value in found.items()}, []
     for i in range(15):
@@ -71,39 +93,64 @@ def test_ghost_clipped_sum_is_the_sum_of_clipped_patient_gradients() -> None:
         norms.append(float(torch.cat([g.flatten() for g in gradients.values()]).norm()))
         for name, gradient in gradients.items():
             expected[name] += gradient * min(1.0, clip / max(norms[-1], 1e-9))
-    assert min(norms) == 0 and sum(norm > clip for norm in norms) > 3 and sum(0 < norm < clip for norm in norms) > 0, norms
+    assert (
+        min(norms) == 0
+        and sum(norm > clip for norm in norms) > 3
+        and sum(0 < norm < clip for norm in norms) > 0
+    ), norms
     for name in ("memory.input.weight", "memory.recurrent.weight", "memory.recurrent.bias"):
         assert expected[name].norm() > 0.01, name
     for name in found:
         torch.testing.assert_close(found[name], expected[name], rtol=1e-4, atol=1e-4)
 
 
-def test_one_patient_with_ten_thousand_events_moves_the_clipped_sum_by_at_most_the_clip_norm() -> None:
+def test_one_patient_with_ten_thousand_events_moves_the_clipped_sum_by_at_most_the_clip_norm() -> (
+    None
+):
     """All of the events are in the batch: no cap helps."""
     schema, patients = toy_schema(max_events=10_000), toy_patients(6)
     model = remembering(schema)
-    heavy = pl.DataFrame({"patient_id": [6] * 10_000, "seq": list(range(10_000)), "day": np.arange(10_000) // 6,
-                          "type": ["DIAGNOSIS"] + ["CYCLE"] * 9_999}, schema_overrides={"seq": pl.Int32, "day": pl.Int32})
-    log = encode_log(model.coding, patients, pl.concat([toy_events(patients.head(5)), heavy], how="diagonal"))
+    heavy = pl.DataFrame(
+        {
+            "patient_id": [6] * 10_000,
+            "seq": list(range(10_000)),
+            "day": np.arange(10_000) // 6,
+            "type": ["DIAGNOSIS"] + ["CYCLE"] * 9_999,
+        },
+        schema_overrides={"seq": pl.Int32, "day": pl.Int32},
+    )
+    log = encode_log(
+        model.coding, patients, pl.concat([toy_events(patients.head(5)), heavy], how="diagonal")
+    )
     assert log.lengths[5] == 10_000
-    without, with_her = (clipped_sum(model.network, batch_of(model.coding, log, np.arange(n), CPU), 0.5) for n in (5, 6))
+    without, with_her = (
+        clipped_sum(model.network, batch_of(model.coding, log, np.arange(n), CPU), 0.5)
+        for n in (5, 6)
+    )
     moved = torch.cat([(with_her[name] - without[name]).flatten() for name in with_her]).norm()
     assert 0.4 < moved <= 0.5 + 1e-4
 
 
 @pytest.mark.parametrize("statics", [True, False])
 def test_logits_while_drawing_are_those_of_training(statics: bool) -> None:
-    """State for state, for pathways of all lengths: a memory that is lost, late or another pathway's gives others."""
+    """State for state, for pathways of all lengths: a memory that is lost, late or another
+    pathway's gives others.
+    """
     schema, patients = toy_schema(), toy_patients(60, 2)
     model = remembering(schema)
     coding = model.coding if statics else dataclasses.replace(model.coding, statics=())
     seen: dict[str, list[torch.Tensor]] = {name: [] for name in EVERYTHING}
-    hooks = [getattr(model.network, name).register_forward_hook(lambda _layer, _given, out, name=name: seen[name].append(out.detach()))
-             for name in EVERYTHING]
+    hooks = [
+        getattr(model.network, name).register_forward_hook(
+            lambda _layer, _given, out, name=name: seen[name].append(out.detach())
+        )
+        for name in EVERYTHING
+    ]
     drawn, _ = draw(coding, model.network, model.heads, patients, 3, np.random.default_rng(0))
     log = encode_drawn(coding, patients[np.repeat(np.arange(60), 3).tolist()], drawn)
     assert len(set(log.lengths.tolist())) > 5 and log.n_patients == 180
-    # Each call in drawing held the event at one position of all pathways that have one, in the order of the pathways.
+    # Each call in drawing held the event at one position of all pathways that have one, in the
+    # order of the pathways.
     rows = np.concatenate([log.starts[log.lengths > at] + at for at in range(log.lengths.max())])
     while_drawing = {name: torch.cat(seen[name]) for name in EVERYTHING}
     for calls in seen.values():
@@ -116,19 +163,26 @@ def test_logits_while_drawing_are_those_of_training(statics: bool) -> None:
 
 
 def test_what_comes_later_changes_nothing_before_it() -> None:
-    """Neither the event to be predicted nor those after it: other events from the third on leave the first three rows as they were."""
+    """Neither the event to be predicted nor those after it: other events from the third on leave
+    the first three rows as they were.
+    """
     schema, patients = toy_schema(), toy_patients(40)
     model, events = remembering(schema), toy_events(patients)
     other = events.filter(pl.col("seq") <= 2).with_columns(
         day=pl.when(pl.col("seq") == 2).then(1999).otherwise(pl.col("day")).cast(pl.Int32),
         type=pl.when(pl.col("seq") == 2).then(pl.lit("CENSOR")).otherwise(pl.col("type")),
-        code=pl.when(pl.col("seq") == 2).then(pl.lit("X")).otherwise(pl.col("code")))
+        code=pl.when(pl.col("seq") == 2).then(pl.lit("X")).otherwise(pl.col("code")),
+    )
     told, changed = (encode_log(model.coding, patients, log) for log in (events, other))
-    hidden, hidden_changed = (hidden_of(model.network, whole(model, log)) for log in (told, changed))
+    hidden, hidden_changed = (
+        hidden_of(model.network, whole(model, log)) for log in (told, changed)
+    )
     for i in range(40):
         kept = int(min(changed.lengths[i], told.lengths[i]))
         assert kept > 1
-        torch.testing.assert_close(hidden_changed[changed.starts[i]:][:kept], hidden[told.starts[i]:][:kept])
+        torch.testing.assert_close(
+            hidden_changed[changed.starts[i] :][:kept], hidden[told.starts[i] :][:kept]
+        )
 
 
 def test_a_row_reaches_all_later_rows_of_its_patient_and_no_others() -> None:
@@ -138,7 +192,10 @@ def test_a_row_reaches_all_later_rows_of_its_patient_and_no_others() -> None:
     row = int((batch.owner < 4).sum()) + 1  # the second row of patient 4
     features = batch.features.clone()
     features[row] = batch.features[row + 1]
-    moved = (hidden_of(model.network, batch) - hidden_of(model.network, dataclasses.replace(batch, features=features))).abs().amax(1) > 1e-6
+    moved = (
+        hidden_of(model.network, batch)
+        - hidden_of(model.network, dataclasses.replace(batch, features=features))
+    ).abs().amax(1) > 1e-6
     later = (batch.owner == 4) & (torch.arange(len(batch.owner)) >= row)
     assert int(later.sum()) > 2 and torch.equal(moved, later)
 
@@ -149,7 +206,10 @@ def test_samples_are_legal_and_no_patients_give_no_events() -> None:
     free = model.sample(patients, np.random.default_rng(0))
     begun, _ = model.sample_begun(patients, ["REGIMEN"], np.random.default_rng(0))
     for events in (free, begun):
-        assert violations(Grammar(schema), patients, events).is_empty() and events["patient_id"].n_unique() == 2000
+        assert (
+            violations(Grammar(schema), patients, events).is_empty()
+            and events["patient_id"].n_unique() == 2000
+        )
     assert model.sample(patients.head(0), np.random.default_rng(0)).is_empty()
 
 
@@ -157,42 +217,77 @@ def test_a_fitted_model_is_as_planned_and_draws_the_same_when_loaded(tmp_path: P
     schema, patients, tape = toy_schema(), toy_patients(200), Tape()
     made = pathway.plan(schema, SETTINGS, 200)
     assert PathwayPlan.from_json(made.to_json()) == made
-    model = pathway.fit(schema, patients, toy_events(patients), made, 2.0, store=MeasurementStore(tmp_path / "counts"), tape=tape,
-                        noise=NoiseStream(), checkpoint=tmp_path, progress=lambda text: None, draw_patients=lambda size: toy_patients(size, 9))
+    model = pathway.fit(
+        schema,
+        patients,
+        toy_events(patients),
+        made,
+        2.0,
+        store=MeasurementStore(tmp_path / "counts"),
+        tape=tape,
+        noise=NoiseStream(),
+        checkpoint=tmp_path,
+        progress=lambda text: None,
+        draw_patients=lambda size: toy_patients(size, 9),
+    )
     assert tape.matches(made.dp_event(2.0))
     start = new_model(schema, made).network.memory.state_dict()
-    assert all(not torch.equal(value, start[name]) for name, value in model.network.memory.state_dict().items())
+    assert all(
+        not torch.equal(value, start[name])
+        for name, value in model.network.memory.state_dict().items()
+    )
     model.save(tmp_path / "model")
     loaded, static = PathwayModel.load(tmp_path / "model", schema), toy_patients(300, 3)
     drawn = model.sample(static, np.random.default_rng(1))
     assert loaded.sample(static, np.random.default_rng(1)).equals(drawn)
     torch.nn.init.zeros_(loaded.network.memory.recurrent.weight)
-    assert not loaded.sample(static, np.random.default_rng(1)).equals(drawn)  # the memory that was stored has a say
+    # the memory that was stored has a say
+    assert not loaded.sample(static, np.random.default_rng(1)).equals(drawn)
 
 
 def test_a_plan_from_before_the_setting_is_feed_forward() -> None:
     told = pathway.plan(toy_schema(), dataclasses.replace(SETTINGS, recurrent=False), 200).to_json()
     del told["settings"]["recurrent"]
     model = new_model(toy_schema(), PathwayPlan.from_json(told))
-    assert model.network.memory is None and not any(name.startswith("memory") for name in model.network.state_dict())
+    assert model.network.memory is None and not any(
+        name.startswith("memory") for name in model.network.state_dict()
+    )
 
 
 def test_memory_learns_what_the_state_forgets() -> None:
-    """The last event's code follows that of a surgery with a regimen in between: of the event before the last one, features tell the type alone."""
-    schema, patients = toy_schema(), toy_patients(600).with_columns(site=pl.lit("breast"), stage=pl.lit("2"))
+    """The last event's code follows that of a surgery with a regimen in between: of the event
+    before the last one, features tell the type alone.
+    """
+    schema, patients = (
+        toy_schema(),
+        toy_patients(600).with_columns(site=pl.lit("breast"), stage=pl.lit("2")),
+    )
     follows = {"SURGERY": ("biopsy", "mastectomy"), "CENSOR": ("X", "A")}
     code = pl.col("code")
     for kind, (even, odd) in follows.items():
-        code = pl.when(pl.col("type") == kind).then(pl.when(pl.col("patient_id") % 2 == 0).then(pl.lit(even)).otherwise(pl.lit(odd))).otherwise(code)
-    events = toy_events(patients).filter(~pl.col("type").is_in(["REFERRAL", "CYCLE", "REGIMEN_END"])).with_columns(code=code)
+        code = (
+            pl.when(pl.col("type") == kind)
+            .then(pl.when(pl.col("patient_id") % 2 == 0).then(pl.lit(even)).otherwise(pl.lit(odd)))
+            .otherwise(code)
+        )
+    events = (
+        toy_events(patients)
+        .filter(~pl.col("type").is_in(["REFERRAL", "CYCLE", "REGIMEN_END"]))
+        .with_columns(code=code)
+    )
     log, losses = encode_log(remembering(schema).coding, patients, events), []
-    log = dataclasses.replace(log, gap=np.full_like(log.gap, -1))  # nothing to learn but types and codes
+    # nothing to learn but types and codes
+    log = dataclasses.replace(log, gap=np.full_like(log.gap, -1))
     for recurrent in (False, True):
-        settings = dataclasses.replace(SETTINGS, width=32, recurrent=recurrent, pass_steps=150, pass_rate=0.02)
+        settings = dataclasses.replace(
+            SETTINGS, width=32, recurrent=recurrent, pass_steps=150, pass_rate=0.02
+        )
         model = new_model(schema, pathway.plan(schema, settings, 200))
         learn(model, log, np.random.default_rng(0), "cpu")
         with torch.no_grad():
             batch = dataclasses.replace(whole(model, log), weight=torch.ones(len(log.token)))
-            losses.append(float(model.network.row_losses(batch)[log.starts + log.lengths - 1].mean()))
+            losses.append(
+                float(model.network.row_losses(batch)[log.starts + log.lengths - 1].mean())
+            )
     feed_forward, remembered = losses
     assert feed_forward > 0.6 and remembered < 0.2, losses  # log 2 is what a coin's toss costs

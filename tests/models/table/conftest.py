@@ -1,4 +1,5 @@
 """One fit that several tests look at."""
+
 from __future__ import annotations
 
 import pytest

@@ -1,4 +1,7 @@
-"""The project's own declarations: each can be planned, fitted to nonsense, and drawn from, legal by construction."""
+"""The project's own declarations: each can be planned, fitted to nonsense, and drawn from, legal by
+construction.
+"""
+
 from __future__ import annotations
 
 from pathlib import Path
@@ -18,20 +21,31 @@ DECLARATIONS = sorted((catalog.project_root() / "datasets").glob("*.yaml"))
 
 
 def nonsense(column: Column, n: int, rng: np.random.Generator) -> pl.Series:
-    """Declared values without any dependence: most rows break the implications, which the model must keep all the same."""
+    """Declared values without any dependence: most rows break the implications, which the model
+    must keep all the same.
+    """
     if column.categories:
         return pl.Series(column.name, rng.choice(list(column.categories), n), dtype=pl.String)
     assert column.lower is not None and column.upper is not None
     if column.kind == "date":
-        return pl.Series(column.name, rng.integers(int(column.lower), int(column.upper), n)).cast(pl.Int32).cast(pl.Date)
+        return (
+            pl.Series(column.name, rng.integers(int(column.lower), int(column.upper), n))
+            .cast(pl.Int32)
+            .cast(pl.Date)
+        )
     return pl.Series(column.name, rng.uniform(column.lower, column.upper, n))
 
 
 @pytest.mark.parametrize("path", DECLARATIONS, ids=lambda path: path.stem)
 def test_a_declaration_is_fitted_and_kept(path: Path, tmp_path: Path) -> None:
     declared = read_schema(path)
-    planned = plan(declared.patients, declared.implications, declared.targets, TableSettings(codes=20, steps=2),
-                   declared.population.nominal_size)
+    planned = plan(
+        declared.patients,
+        declared.implications,
+        declared.targets,
+        TableSettings(codes=20, steps=2),
+        declared.population.nominal_size,
+    )
     assert TablePlan.from_json(planned.to_json()) == planned
     rng = np.random.default_rng(0)
     rows = pl.DataFrame([nonsense(column, 300, rng) for column in planned.columns])
@@ -45,4 +59,6 @@ def test_a_declaration_is_fitted_and_kept(path: Path, tmp_path: Path) -> None:
     for rule in planned.implications:
         for given, allowed in rule.allowed.items():
             then = drawn.filter(pl.col(rule.given) == given)[rule.then]
-            assert set(then.cast(pl.String).to_list()) <= set(allowed), f"{rule.given}={given} -> {rule.then}"
+            assert set(then.cast(pl.String).to_list()) <= set(allowed), (
+                f"{rule.given}={given} -> {rule.then}"
+            )

@@ -1,4 +1,7 @@
-"""Strongly dependent numeric columns, round numbers, and prompts through the edges between columns."""
+"""Strongly dependent numeric columns, round numbers, and prompts through the edges between
+columns.
+"""
+
 from __future__ import annotations
 
 from pathlib import Path
@@ -25,14 +28,39 @@ N = 20_000
 
 
 def ledger_columns() -> dict[str, Column]:
-    bill = {name: Column(name=name, kind="continuous", lower=-10_000, upper=1_000_000, decimals=0, atoms=(0.0,), transform="asinh", scale=1000.0,
-                         nullable=name == "bill_3") for name in MONTHS}
-    return {"segment": Column(name="segment", kind="categorical", categories=("private", "trade")), **bill,
-            "limit": Column(name="limit", kind="continuous", lower=0, upper=1_000_000, decimals=0, transform="asinh", scale=1000.0)}
+    bill = {
+        name: Column(
+            name=name,
+            kind="continuous",
+            lower=-10_000,
+            upper=1_000_000,
+            decimals=0,
+            atoms=(0.0,),
+            transform="asinh",
+            scale=1000.0,
+            nullable=name == "bill_3",
+        )
+        for name in MONTHS
+    }
+    return {
+        "segment": Column(name="segment", kind="categorical", categories=("private", "trade")),
+        **bill,
+        "limit": Column(
+            name="limit",
+            kind="continuous",
+            lower=0,
+            upper=1_000_000,
+            decimals=0,
+            transform="asinh",
+            scale=1000.0,
+        ),
+    }
 
 
 def ledger_rows(n: int, seed: int) -> pl.DataFrame:
-    """Heavy-tailed bills that follow the month before (rank correlation about .93), a third of them 0; limits granted in ten thousands."""
+    """Heavy-tailed bills that follow the month before (rank correlation about .93), a third of them
+    0; limits granted in ten thousands.
+    """
     rng = np.random.default_rng(seed)
     trade = rng.random(n) < 0.3
     level = rng.normal(0, 1, n)
@@ -43,7 +71,12 @@ def ledger_rows(n: int, seed: int) -> pl.DataFrame:
         bill = np.rint(np.exp(9 + 1.2 * level + 0.8 * trade)).clip(1, 1_000_000)
         rows[name] = np.where(none, 0, bill)
     rows["limit"] = 10_000 * rng.integers(1, 30, n)
-    return pl.DataFrame(rows).with_columns(pl.when(pl.Series(rng.random(n) < 0.05)).then(None).otherwise(pl.col("bill_3")).alias("bill_3"))
+    return pl.DataFrame(rows).with_columns(
+        pl.when(pl.Series(rng.random(n) < 0.05))
+        .then(None)
+        .otherwise(pl.col("bill_3"))
+        .alias("bill_3")
+    )
 
 
 @pytest.fixture(scope="module")
@@ -55,32 +88,59 @@ def ledger(tmp_path_factory: pytest.TempPathFactory) -> Fitted:
 
 
 def test_ledger_columns_come_back(ledger: Fitted) -> None:
-    """Correlations within .05, shares at the atom within a point, quantiles within a tenth: at epsilon 3."""
+    """Correlations within .05, shares at the atom within a point, quantiles within a tenth: at
+    epsilon 3.
+    """
     drawn, fresh = ledger.model.sample(40_000, np.random.default_rng(2)), ledger_rows(40_000, 3)
     for a, b in (("bill_1", "bill_2"), ("bill_2", "bill_3")):
-        pairs = [rows.filter(pl.col(a).is_not_null() & pl.col(b).is_not_null()) for rows in (drawn, fresh)]
+        pairs = [
+            rows.filter(pl.col(a).is_not_null() & pl.col(b).is_not_null())
+            for rows in (drawn, fresh)
+        ]
         ranks = [spearmanr(rows[a], rows[b]).statistic for rows in pairs]
         positive = [rows.filter((pl.col(a) > 0) & (pl.col(b) > 0)) for rows in pairs]
-        logs = [np.corrcoef(np.log(rows[a].to_numpy()), np.log(rows[b].to_numpy()))[0, 1] for rows in positive]
-        assert ranks[0] == pytest.approx(ranks[1], abs=0.05) and logs[0] == pytest.approx(logs[1], abs=0.06), (a, b)
+        logs = [
+            np.corrcoef(np.log(rows[a].to_numpy()), np.log(rows[b].to_numpy()))[0, 1]
+            for rows in positive
+        ]
+        assert ranks[0] == pytest.approx(ranks[1], abs=0.05) and logs[0] == pytest.approx(
+            logs[1], abs=0.06
+        ), (a, b)
     for name in MONTHS:
         zero = [float((rows[name] == 0).mean()) for rows in (drawn, fresh)]  # type: ignore[arg-type]
         assert zero[0] == pytest.approx(zero[1], abs=0.01), name
-        quantiles = [np.quantile(rows.filter(pl.col(name) > 0)[name].to_numpy(), [0.1, 0.25, 0.5, 0.75, 0.9, 0.97]) for rows in (drawn, fresh)]
+        quantiles = [
+            np.quantile(
+                rows.filter(pl.col(name) > 0)[name].to_numpy(), [0.1, 0.25, 0.5, 0.75, 0.9, 0.97]
+            )
+            for rows in (drawn, fresh)
+        ]
         assert np.log(quantiles[0] / quantiles[1]) == pytest.approx(np.zeros(6), abs=0.12), name
     assert drawn["bill_3"].is_null().mean() == pytest.approx(0.05, abs=0.01)
 
 
 def test_round_numbers_stay_round(ledger: Fitted) -> None:
-    """The grid's leaves are narrower than ten thousand, so a heap on a multiple of it is found and put there exactly."""
+    """The grid's leaves are narrower than ten thousand, so a heap on a multiple of it is found and
+    put there exactly.
+    """
     limits = ledger.model.sample(20_000, np.random.default_rng(2))["limit"]
     assert float((limits % 10_000 == 0).mean()) > 0.85  # type: ignore[arg-type]
-    bills = ledger.model.sample(20_000, np.random.default_rng(2)).filter(pl.col("bill_1") != 0)["bill_1"]
+    bills = ledger.model.sample(20_000, np.random.default_rng(2)).filter(pl.col("bill_1") != 0)[
+        "bill_1"
+    ]
     assert float((bills % 1_000 == 0).mean()) < 0.02  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("where", [{"bill_3": (5_000, 60_000)}, {"bill_1": (20_000, 400_000), "segment": ["trade"]}, {"bill_3": [None]},
-                                   {"bill_2": [0, 7_000]}, {"bill_3": (0, 0), "bill_1": (0, 3_000)}])
+@pytest.mark.parametrize(
+    "where",
+    [
+        {"bill_3": (5_000, 60_000)},
+        {"bill_1": (20_000, 400_000), "segment": ["trade"]},
+        {"bill_3": [None]},
+        {"bill_2": [0, 7_000]},
+        {"bill_3": (0, 0), "bill_1": (0, 3_000)},
+    ],
+)
 def test_a_prompt_goes_along_the_edges(ledger: Fitted, where: dict[str, object]) -> None:
     """Every row complies, and the other columns are what filtering a large draw leaves of them."""
     prompted = ledger.model.sample(30_000, np.random.default_rng(5), where)
@@ -107,13 +167,19 @@ def _binned(values: pl.Series, real: pl.Series) -> np.ndarray:
     if values.dtype == pl.String:
         return np.array([float((values == name).mean()) for name in ("private", "trade")])  # type: ignore[arg-type]
     edges = np.unique(np.quantile(real.drop_nulls().to_numpy(), np.linspace(0, 1, 9)[1:-1]))
-    counts = np.bincount(np.searchsorted(edges, values.drop_nulls().to_numpy(), side="right"), minlength=len(edges) + 1)
+    counts = np.bincount(
+        np.searchsorted(edges, values.drop_nulls().to_numpy(), side="right"),
+        minlength=len(edges) + 1,
+    )
     return np.asarray(np.append(counts, values.null_count()) / len(values))
 
 
 def test_edges_are_saved_and_drawn_the_same(ledger: Fitted, tmp_path: Path) -> None:
     assert {(edge.parent, edge.child) for edge in ledger.model.edges} >= {("bill_1", "bill_2")}
-    assert "limit" not in {name for edge in ledger.model.edges for name in (edge.parent, edge.child)}  # it depends on nothing
+    # it depends on nothing
+    assert "limit" not in {
+        name for edge in ledger.model.edges for name in (edge.parent, edge.child)
+    }
     ledger.model.save(tmp_path)
     again = TableModel.load(tmp_path).sample(500, np.random.default_rng(4))
     assert again.equals(ledger.model.sample(500, np.random.default_rng(4)))
@@ -123,45 +189,76 @@ def test_the_copula_has_its_margins_and_its_order() -> None:
     rows, columns = np.array([0.5, 0.3, 0.2]), np.array([0.1, 0.6, 0.3])
     for correlation in (-0.9, 0.0, 0.6):
         table = copula(rows, columns, correlation)
-        assert table.sum(1) == pytest.approx(rows, abs=1e-6) and table.sum(0) == pytest.approx(columns, abs=1e-3)
+        assert table.sum(1) == pytest.approx(rows, abs=1e-6) and table.sum(0) == pytest.approx(
+            columns, abs=1e-3
+        )
     assert copula(rows, columns, 0.0) == pytest.approx(np.outer(rows, columns), abs=1e-9)
     # P(both above their medians) of a normal pair: 1/4 + asin(r) / (2 pi), Sheppard 1899
-    assert copula(np.full(2, 0.5), np.full(2, 0.5), 0.8)[1, 1] == pytest.approx(0.25 + np.arcsin(0.8) / (2 * np.pi), abs=1e-3)
+    assert copula(np.full(2, 0.5), np.full(2, 0.5), 0.8)[1, 1] == pytest.approx(
+        0.25 + np.arcsin(0.8) / (2 * np.pi), abs=1e-3
+    )
 
 
 def _grouped(cells: Domain, counts: np.ndarray, sigma: float) -> list[np.ndarray]:
     rng = np.random.default_rng(1)
-    return [np.add.reduceat(counts, np.arange(0, len(counts), 4 ** (cells.depth - level)))[:nodes] + rng.normal(0, sigma, nodes)
-            for level, nodes in enumerate(level_sizes(cells), start=1)]
+    return [
+        np.add.reduceat(counts, np.arange(0, len(counts), 4 ** (cells.depth - level)))[:nodes]
+        + rng.normal(0, sigma, nodes)
+        for level, nodes in enumerate(level_sizes(cells), start=1)
+    ]
 
 
 def test_a_heap_stands_on_the_roundest_number_of_its_leaf_alone() -> None:
-    cells = domain(Column(name="x", kind="continuous", lower=0, upper=1_000_000, decimals=0, transform="asinh", scale=1000.0), 1024)
+    cells = domain(
+        Column(
+            name="x",
+            kind="continuous",
+            lower=0,
+            upper=1_000_000,
+            decimals=0,
+            transform="asinh",
+            scale=1000.0,
+        ),
+        1024,
+    )
     smooth = np.full(cells.leaves, 20.0)
     place = int(np.searchsorted(cells.starts, 50_000, side="right")) - 1
     heaped = smooth.copy()
     heaped[place] += 3_000
     for counts, expected in ((smooth, 0.0), (heaped, 3_000 / heaped.sum())):
-        symbols = numeric_grouping(cells, _grouped(cells, counts, 5.0), [5.0] * cells.depth, 20).symbols
+        symbols = numeric_grouping(
+            cells, _grouped(cells, counts, 5.0), [5.0] * cells.depth, 20
+        ).symbols
         points = np.flatnonzero((symbols.stop - symbols.start == 1) & (symbols.start == 50_000))
         group = np.bincount(symbols.group, minlength=symbols.groups)
         assert (len(points) == 0) == (expected == 0) and len(group) <= 20
         if expected:
             assert symbols.share[points].sum() > 0.9
         covered = np.sort(np.stack([symbols.start, symbols.stop], 1), 0)
-        assert (covered[1:, 0] == covered[:-1, 1]).all() and covered[0, 0] == 0  # still a partition of the lattice
+        # still a partition of the lattice
+        assert (covered[1:, 0] == covered[:-1, 1]).all() and covered[0, 0] == 0
 
 
 def test_places_follow_the_parent_inside_the_group() -> None:
     cells = domain(Column(name="x", kind="continuous", lower=0, upper=999, decimals=0), 16)
-    symbols = numeric_grouping(cells, _grouped(cells, np.full(16, 100.0), 0.1), [0.1] * cells.depth, 4).symbols
-    ruler = line(cells, symbols, symbols, np.arange(len(symbols.group)), np.full(symbols.groups, 1 / symbols.groups))
+    symbols = numeric_grouping(
+        cells, _grouped(cells, np.full(16, 100.0), 0.1), [0.1] * cells.depth, 4
+    ).symbols
+    ruler = line(
+        cells,
+        symbols,
+        symbols,
+        np.arange(len(symbols.group)),
+        np.full(symbols.groups, 1 / symbols.groups),
+    )
     rng = np.random.default_rng(2)
     given = rng.normal(size=20_000)
     groups = np.full(20_000, symbols.groups - 1)
     for correlation in (0.9, 0.0, -0.9):
         picked, places = ruler.place(groups, rng.random(20_000), given, correlation)
-        assert (symbols.group[picked] == groups).all() and (places >= 0).all() and (places < 1).all()
+        assert (
+            (symbols.group[picked] == groups).all() and (places >= 0).all() and (places < 1).all()
+        )
         followed = np.corrcoef(ruler.scores(picked, places), given)[0, 1]
         assert np.sign(np.round(followed, 1)) == np.sign(correlation)
     unknown, _ = ruler.place(groups, rng.random(20_000), np.full(20_000, np.nan), 0.9)
@@ -169,7 +266,10 @@ def test_places_follow_the_parent_inside_the_group() -> None:
 
 
 def test_shares_follow_declared_sizes_unless_they_are_given() -> None:
-    roomy, crowded, thin = (shares(TableSettings(epsilon=1.0), pairs, n) for pairs, n in ((105, 500_000), (276, 27_000), (91, 300)))
+    roomy, crowded, thin = (
+        shares(TableSettings(epsilon=1.0), pairs, n)
+        for pairs, n in ((105, 500_000), (276, 27_000), (91, 300))
+    )
     assert roomy.coarse < crowded.coarse and roomy.again_part > crowded.again_part
     assert thin.one_ways > 0.25 and thin.again < 0.02 and thin.pivot < 0.01
     assert shares(TableSettings(epsilon=1.0, again_share=0.11), 91, 300).again == 0.11

@@ -1,4 +1,5 @@
 """Codes of public cells: total, inside the declaration, and back."""
+
 from __future__ import annotations
 
 from datetime import date, timedelta
@@ -21,15 +22,32 @@ def numeric_columns(draw: st.DrawFn) -> Column:
     lower = draw(st.integers(-1000, 1000))
     upper = lower + draw(st.integers(3, 5000))
     atoms = draw(st.lists(st.integers(lower, upper), max_size=2, unique=True))
-    return Column(name="x", kind="continuous", lower=lower, upper=upper, decimals=draw(st.integers(0, 3)), nullable=draw(st.booleans()),
-                  atoms=tuple(float(a) for a in atoms), transform=draw(st.sampled_from(["linear", "asinh"])),
-                  scale=draw(st.sampled_from([1.0, 50.0])))
+    return Column(
+        name="x",
+        kind="continuous",
+        lower=lower,
+        upper=upper,
+        decimals=draw(st.integers(0, 3)),
+        nullable=draw(st.booleans()),
+        atoms=tuple(float(a) for a in atoms),
+        transform=draw(st.sampled_from(["linear", "asinh"])),
+        scale=draw(st.sampled_from([1.0, 50.0])),
+    )
 
 
 def grouping_of(cells: Domain, codes: np.ndarray) -> Grouping:
     """Bins from exact counts, as if noise were tiny."""
-    counts = [np.bincount(np.where(codes < cells.leaves, codes // 4 ** (cells.depth - level), codes - cells.leaves + nodes),
-                          minlength=nodes + cells.size - cells.leaves) for level, nodes in enumerate(level_sizes(cells), start=1)]
+    counts = [
+        np.bincount(
+            np.where(
+                codes < cells.leaves,
+                codes // 4 ** (cells.depth - level),
+                codes - cells.leaves + nodes,
+            ),
+            minlength=nodes + cells.size - cells.leaves,
+        )
+        for level, nodes in enumerate(level_sizes(cells), start=1)
+    ]
     return numeric_grouping(cells, counts, [0.01] * cells.depth, 8)
 
 
@@ -47,7 +65,8 @@ def test_a_numeric_value_comes_back_in_its_own_bin(column: Column, seed: int) ->
     grouping = grouping_of(cells, codes)
     groups, symbols = grouping.of_cell[codes], grouping.symbols
     assert grouping.groups <= 8 + cells.size - cells.leaves
-    for place in range(len(symbols.group)):  # whatever a symbol is drawn as lies in the cell's own group again
+    # whatever a symbol is drawn as lies in the cell's own group again
+    for place in range(len(symbols.group)):
         drawn = values_of(cells, symbols, np.full(20, place), rng.random(20))
         again = encode(cells, pl.Series(drawn).fill_nan(None))
         assert (grouping.of_cell[again] == symbols.group[place]).all()
@@ -64,13 +83,22 @@ def test_a_numeric_value_comes_back_in_its_own_bin(column: Column, seed: int) ->
 
 
 def test_values_that_ingest_should_have_repaired_still_land_in_one_cell() -> None:
-    strict = domain(Column(name="x", kind="continuous", lower=0, upper=10, decimals=1, atoms=(0.0,)), 64)
-    codes = encode(strict, pl.Series([None, float("nan"), float("inf"), float("-inf"), -5.0, 99.0, 0.0]))
-    assert codes.tolist() == [0, 0, strict.leaves - 1, 0, 0, strict.leaves - 1, strict.leaves] or codes[2] == codes[5] == strict.leaves - 1
+    strict = domain(
+        Column(name="x", kind="continuous", lower=0, upper=10, decimals=1, atoms=(0.0,)), 64
+    )
+    codes = encode(
+        strict, pl.Series([None, float("nan"), float("inf"), float("-inf"), -5.0, 99.0, 0.0])
+    )
+    assert (
+        codes.tolist() == [0, 0, strict.leaves - 1, 0, 0, strict.leaves - 1, strict.leaves]
+        or codes[2] == codes[5] == strict.leaves - 1
+    )
     assert ((codes >= 0) & (codes < strict.size)).all()
     names = domain(Column(name="c", kind="categorical", categories=("a", "b")), 64)
     assert encode(names, pl.Series(["a", "b", "never declared", None])).tolist() == [0, 1, 0, 0]
-    nullable = domain(Column(name="c", kind="categorical", categories=("a", "b"), nullable=True), 64)
+    nullable = domain(
+        Column(name="c", kind="categorical", categories=("a", "b"), nullable=True), 64
+    )
     assert encode(nullable, pl.Series(["a", "b", "never declared", None])).tolist() == [0, 1, 2, 2]
 
 
@@ -78,14 +106,34 @@ def test_dates_come_back_as_days_inside_the_bounds() -> None:
     first = date(2020, 1, 1)
     lower = (first - date(1970, 1, 1)).days
     cells = domain(Column(name="d", kind="date", lower=lower, upper=lower + 3), 64)
-    assert encode(cells, pl.Series([first + timedelta(days=k) for k in range(4)])).tolist() == [0, 1, 2, 3]
+    assert encode(cells, pl.Series([first + timedelta(days=k) for k in range(4)])).tolist() == [
+        0,
+        1,
+        2,
+        3,
+    ]
 
 
 def test_the_asinh_grid_is_fine_where_values_are_small() -> None:
-    cells = domain(Column(name="x", kind="continuous", lower=0, upper=1e6, decimals=2, transform="asinh", scale=10.0), 256)
+    cells = domain(
+        Column(
+            name="x",
+            kind="continuous",
+            lower=0,
+            upper=1e6,
+            decimals=2,
+            transform="asinh",
+            scale=10.0,
+        ),
+        256,
+    )
     widths = cells.stops - cells.starts
     assert widths[0] < 100 < 100_000 < widths[-1]
-    assert cells.starts[0] == 0 and cells.stops[-1] == 100_000_001 and (cells.starts[1:] == cells.stops[:-1]).all()
+    assert (
+        cells.starts[0] == 0
+        and cells.stops[-1] == 100_000_001
+        and (cells.starts[1:] == cells.stops[:-1]).all()
+    )
 
 
 def test_rare_categories_share_a_group_and_common_ones_stand_alone() -> None:
@@ -98,11 +146,14 @@ def test_rare_categories_share_a_group_and_common_ones_stand_alone() -> None:
     assert category_grouping(cells, np.full(6, 5000), 20.0, 4).groups == 4
 
 
-@pytest.mark.parametrize(("column", "said"), [
-    (Column(name="x", kind="continuous", lower=3, upper=3), "lower < upper"),
-    (Column(name="x", kind="categorical"), "categories"),
-    (Column(name="x", kind="text"), "cannot be modelled"),
-])
+@pytest.mark.parametrize(
+    ("column", "said"),
+    [
+        (Column(name="x", kind="continuous", lower=3, upper=3), "lower < upper"),
+        (Column(name="x", kind="categorical"), "categories"),
+        (Column(name="x", kind="text"), "cannot be modelled"),
+    ],
+)
 def test_a_column_without_a_public_domain_is_refused(column: Column, said: str) -> None:
     with pytest.raises(ValueError, match=said):
         domain(column, 64)
@@ -110,4 +161,14 @@ def test_a_column_without_a_public_domain_is_refused(column: Column, said: str) 
 
 def test_symbols_count_groups() -> None:
     none = np.zeros(3, np.int64)
-    assert Symbols(group=np.array([0, 2, 1]), share=np.ones(3), start=none, stop=none, atom=none - 1, missing=none > 0).groups == 3
+    assert (
+        Symbols(
+            group=np.array([0, 2, 1]),
+            share=np.ones(3),
+            start=none,
+            stop=none,
+            atom=none - 1,
+            missing=none > 0,
+        ).groups
+        == 3
+    )

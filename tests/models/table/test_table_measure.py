@@ -1,4 +1,7 @@
-"""What reads rows: one patient moves one cell of each block by one; nothing is measured twice; the tape is what was accounted."""
+"""What reads rows: one patient moves one cell of each block by one; nothing is measured twice; the
+tape is what was accounted.
+"""
+
 from __future__ import annotations
 
 import json
@@ -9,7 +12,14 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from table_cases import Fitted, run_fit, simulated_columns, simulated_implications, simulated_plan, simulated_rows
+from table_cases import (
+    Fitted,
+    run_fit,
+    simulated_columns,
+    simulated_implications,
+    simulated_plan,
+    simulated_rows,
+)
 
 from pipeline.dp.marginals import MeasurementStore, NoisyCounts
 from pipeline.dp.noise import NoiseStream
@@ -39,14 +49,26 @@ class Recorder(MeasurementStore):
         self.seen: dict[str, np.ndarray] = {}
         self.frozen = frozen
 
-    def get_or_measure(self, mechanism: NoisyCounts, counts_fn: Callable[[], np.ndarray], noise: NoiseStream) -> np.ndarray:
+    def get_or_measure(
+        self, mechanism: NoisyCounts, counts_fn: Callable[[], np.ndarray], noise: NoiseStream
+    ) -> np.ndarray:
         self.seen[mechanism.name] = counts_fn()
         return self.seen[mechanism.name] if self.frozen is None else self.frozen[mechanism.name]
 
 
-def counts_of(rows: pl.DataFrame, planned: TablePlan, folder: Path, frozen: dict[str, np.ndarray] | None) -> dict[str, np.ndarray]:
+def counts_of(
+    rows: pl.DataFrame, planned: TablePlan, folder: Path, frozen: dict[str, np.ndarray] | None
+) -> dict[str, np.ndarray]:
     recorder = Recorder(folder, frozen)
-    measure(encode_rows(rows, planned.domains()), planned, 1.0, store=recorder, tape=Tape(), noise=NoiseStream(), progress=lambda line: None)
+    measure(
+        encode_rows(rows, planned.domains()),
+        planned,
+        1.0,
+        store=recorder,
+        tape=Tape(),
+        noise=NoiseStream(),
+        progress=lambda line: None,
+    )
     return recorder.seen
 
 
@@ -55,7 +77,8 @@ def test_one_more_row_moves_one_cell_of_each_block_by_one(kind: str, tmp_path: P
     planned = simulated_plan(nominal_size=400)
     her = pl.DataFrame([{**ROWS.row(3, named=True), **ODD[kind]}], schema=ROWS.schema, strict=False)
     without = counts_of(ROWS, planned, tmp_path, None)
-    frozen = without  # the bins come from what was measured before: the same recording for both neighbours
+    # the bins come from what was measured before: the same recording for both neighbours
+    frozen = without
     before = counts_of(ROWS, planned, tmp_path, frozen)
     after = counts_of(pl.concat([ROWS, her]), planned, tmp_path, frozen)
     assert before.keys() == after.keys() == {block.name for block in planned.blocks}
@@ -68,7 +91,9 @@ def test_one_more_row_moves_one_cell_of_each_block_by_one(kind: str, tmp_path: P
 def test_a_second_row_of_a_patient_is_not_read(tmp_path: Path) -> None:
     planned = simulated_plan(nominal_size=400)
     named = ROWS.with_row_index("patient_id")
-    twice = pl.concat([named, named.reverse().head(30).with_columns(sex=pl.lit("F"), age=pl.lit(99, pl.Int64))])
+    twice = pl.concat(
+        [named, named.reverse().head(30).with_columns(sex=pl.lit("F"), age=pl.lit(99, pl.Int64))]
+    )
     once = counts_of(named, planned, tmp_path, None)
     again = counts_of(twice, planned, tmp_path, None)
     assert all((once[name] == again[name]).all() for name in once)
@@ -76,7 +101,9 @@ def test_a_second_row_of_a_patient_is_not_read(tmp_path: Path) -> None:
 
 def test_counts_of_no_rows_at_all_are_zero(tmp_path: Path) -> None:
     planned = simulated_plan(nominal_size=400)
-    assert all((counts == 0).all() for counts in counts_of(ROWS.clear(), planned, tmp_path, None).values())
+    assert all(
+        (counts == 0).all() for counts in counts_of(ROWS.clear(), planned, tmp_path, None).values()
+    )
 
 
 def test_the_plan_is_a_function_of_the_declaration_alone() -> None:
@@ -88,9 +115,16 @@ def test_the_plan_is_a_function_of_the_declaration_alone() -> None:
     assert used == pytest.approx(1.0, rel=0.05)  # weights stand on a grid of tenths
     names = [block.name for block in planned.blocks]
     assert len(names) == len(set(names)) and sum(name.startswith("pair/") for name in names) == 36
-    assert sum(name.startswith("again/") for name in names) == 15 and sum(name.startswith("coarse/") for name in names) == 36
-    assert planned.targets == ("relapse",)  # sex stands in implications: it is drawn in declared order
-    assert sum(name.startswith("target/relapse/") for name in names) == 8 and sum(name.startswith("pivot/relapse/") for name in names) == 10
+    assert (
+        sum(name.startswith("again/") for name in names) == 15
+        and sum(name.startswith("coarse/") for name in names) == 36
+    )
+    # sex stands in implications: it is drawn in declared order
+    assert planned.targets == ("relapse",)
+    assert (
+        sum(name.startswith("target/relapse/") for name in names) == 8
+        and sum(name.startswith("pivot/relapse/") for name in names) == 10
+    )
 
 
 def test_the_tape_is_the_reserved_event(fitted: Fitted) -> None:
@@ -100,7 +134,9 @@ def test_the_tape_is_the_reserved_event(fitted: Fitted) -> None:
 
 
 def test_noise_is_on_the_counts(fitted: Fitted, tmp_path: Path) -> None:
-    """Blocks of one-ways, whose cells do not depend on noise, differ from the truth by about sigma."""
+    """Blocks of one-ways, whose cells do not depend on noise, differ from the truth by about
+    sigma.
+    """
     exact = counts_of(simulated_rows(12_000, 7), fitted.plan, tmp_path, None)
     store = MeasurementStore(fitted.folder / "counts")
     scores = []
@@ -133,10 +169,15 @@ def test_a_crash_midway_measures_nothing_twice(tmp_path: Path) -> None:
     assert 0 < len(first) < len(planned.blocks)
     done = run_fit(rows, tmp_path, planned, 3.0)
     second = {path.name: path.read_bytes() for path in (tmp_path / "counts").iterdir()}
-    assert len(second) == len(planned.blocks) and all(second[name] == content for name, content in first.items())
+    assert len(second) == len(planned.blocks) and all(
+        second[name] == content for name, content in first.items()
+    )
     assert done.tape.matches(planned.dp_event(3.0))
-    other = run_fit(rows.reverse().head(5), tmp_path, planned, 3.0)  # everything is stored: rows do not matter any more
-    assert other.model.sample(50, np.random.default_rng(0)).equals(done.model.sample(50, np.random.default_rng(0)))
+    # everything is stored: rows do not matter any more
+    other = run_fit(rows.reverse().head(5), tmp_path, planned, 3.0)
+    assert other.model.sample(50, np.random.default_rng(0)).equals(
+        done.model.sample(50, np.random.default_rng(0))
+    )
 
 
 def test_settings_are_checked() -> None:
@@ -152,7 +193,13 @@ def test_settings_are_checked() -> None:
 
 
 def test_implications_that_cannot_hold_are_refused_all_at_once() -> None:
-    wrong = tuple(replace(rule, given="age", then="cost", allowed={"3": ("7",)}) for rule in simulated_implications()[:1])
-    back = tuple(replace(rule, given="site", then="sex", allowed={"breast": ("F",)}) for rule in simulated_implications()[:1])
+    wrong = tuple(
+        replace(rule, given="age", then="cost", allowed={"3": ("7",)})
+        for rule in simulated_implications()[:1]
+    )
+    back = tuple(
+        replace(rule, given="site", then="sex", allowed={"breast": ("F",)})
+        for rule in simulated_implications()[:1]
+    )
     with pytest.raises(ValueError, match=r"numeric.*allows nothing.*declared before"):
         plan(simulated_columns(), wrong + back, (), TableSettings(), 1000)

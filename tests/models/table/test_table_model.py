@@ -1,4 +1,5 @@
 """Drawn rows: legal, close to the truth, deterministic, and as the prompts say."""
+
 from __future__ import annotations
 
 from datetime import date, timedelta
@@ -28,14 +29,20 @@ def violations(rows: pl.DataFrame) -> int:
 
 
 def shares(rows: pl.DataFrame, columns: list[str]) -> dict[tuple[object, ...], float]:
-    coarse = rows.with_columns(pl.col("age") // 10, pl.col("cost").add(1).log().floor(), pl.col("diagnosed").dt.year())
-    return {tuple(row[:-1]): row[-1] / len(rows) for row in coarse.group_by(columns).len().iter_rows()}
+    coarse = rows.with_columns(
+        pl.col("age") // 10, pl.col("cost").add(1).log().floor(), pl.col("diagnosed").dt.year()
+    )
+    return {
+        tuple(row[:-1]): row[-1] / len(rows) for row in coarse.group_by(columns).len().iter_rows()
+    }
 
 
 def distance(a: pl.DataFrame, b: pl.DataFrame, columns: list[str]) -> float:
     """Total variation distance between the joint distributions of these columns."""
     left, right = shares(a, columns), shares(b, columns)
-    return 0.5 * sum(abs(left.get(key, 0) - right.get(key, 0)) for key in left.keys() | right.keys())
+    return 0.5 * sum(
+        abs(left.get(key, 0) - right.get(key, 0)) for key in left.keys() | right.keys()
+    )
 
 
 def test_implications_hold_in_every_row(drawn: pl.DataFrame) -> None:
@@ -46,8 +53,17 @@ def test_implications_hold_in_every_row(drawn: pl.DataFrame) -> None:
 def test_columns_are_as_declared(drawn: pl.DataFrame) -> None:
     columns = simulated_columns()
     assert drawn.columns == list(columns)
-    assert drawn.schema == {"sex": pl.String, "site": pl.String, "stage": pl.String, "spread": pl.String, "age": pl.Int64, "cost": pl.Float64,
-                            "gleason": pl.Int64, "diagnosed": pl.Date, "relapse": pl.String}
+    assert drawn.schema == {
+        "sex": pl.String,
+        "site": pl.String,
+        "stage": pl.String,
+        "spread": pl.String,
+        "age": pl.Int64,
+        "cost": pl.Float64,
+        "gleason": pl.Int64,
+        "diagnosed": pl.Date,
+        "relapse": pl.String,
+    }
     for name, column in columns.items():
         if column.categories:
             assert set(drawn[name].drop_nulls()) <= set(column.categories)
@@ -59,19 +75,30 @@ def test_columns_are_as_declared(drawn: pl.DataFrame) -> None:
 
 
 def test_marginals_at_epsilon_3_are_close_to_fresh_rows(drawn: pl.DataFrame) -> None:
-    """Stated: 1-way below .05, 2-way of dependent columns below .09, where a fresh sample of the truth has about .01 and .02."""
+    """Stated: 1-way below .05, 2-way of dependent columns below .09, where a fresh sample of the
+    truth has about .01 and .02.
+    """
     fresh = simulated_rows(20_000, 99)
     for name in fresh.columns:
         assert distance(drawn, fresh, [name]) < 0.05, name
-    for pair in (["sex", "site"], ["site", "stage"], ["stage", "spread"], ["site", "age"], ["stage", "cost"], ["site", "gleason"],
-                 ["stage", "relapse"]):
+    for pair in (
+        ["sex", "site"],
+        ["site", "stage"],
+        ["stage", "spread"],
+        ["site", "age"],
+        ["stage", "cost"],
+        ["site", "gleason"],
+        ["stage", "relapse"],
+    ):
         independent = fresh.with_columns(fresh[pair[1]].shuffle(seed=1))
         assert distance(independent, fresh, pair) > 0.1, "these columns depend on each other"
         assert distance(drawn, fresh, pair) < 0.09, pair
     assert abs((drawn["cost"] == 0).mean() - (fresh["cost"] == 0).mean()) < 0.02  # type: ignore[operator]
 
 
-def test_equal_seeds_draw_equal_rows_also_after_a_round_trip(fitted: Fitted, tmp_path: Path) -> None:
+def test_equal_seeds_draw_equal_rows_also_after_a_round_trip(
+    fitted: Fitted, tmp_path: Path
+) -> None:
     first = fitted.model.sample(500, np.random.default_rng(11))
     assert_frame_equal(first, fitted.model.sample(500, np.random.default_rng(11)))
     assert not first.equals(fitted.model.sample(500, np.random.default_rng(12)))
@@ -90,15 +117,18 @@ def test_no_rows_are_a_valid_draw(fitted: Fitted) -> None:
     assert fitted.model.sample(0, np.random.default_rng(0)).shape == (0, 9)
 
 
-@pytest.mark.parametrize("where", [
-    {"sex": ["F"], "age": (30, 50)},
-    {"cost": (0, 0)},
-    {"cost": (100.5, 1e9), "stage": ["4", None]},
-    {"gleason": [7, 9]},
-    {"spread": ["M1"]},
-    {"diagnosed": (date(2016, 1, 1), "2016-12-31")},
-    {"site": ["brain"], "sex": ["M"]},
-])
+@pytest.mark.parametrize(
+    "where",
+    [
+        {"sex": ["F"], "age": (30, 50)},
+        {"cost": (0, 0)},
+        {"cost": (100.5, 1e9), "stage": ["4", None]},
+        {"gleason": [7, 9]},
+        {"spread": ["M1"]},
+        {"diagnosed": (date(2016, 1, 1), "2016-12-31")},
+        {"site": ["brain"], "sex": ["M"]},
+    ],
+)
 def test_every_row_complies_with_a_prompt(fitted: Fitted, where: dict[str, object]) -> None:
     rows = fitted.model.sample(3000, np.random.default_rng(2), where)
     assert len(rows) == 3000 and violations(rows) == 0
@@ -110,27 +140,45 @@ def test_every_row_complies_with_a_prompt(fitted: Fitted, where: dict[str, objec
             assert set(rows[name].to_list()) <= set(wanted)  # type: ignore[call-overload]
 
 
-@pytest.mark.parametrize("where", [{"site": ["lung"]}, {"age": (60, 70)}, {"stage": ["4"]}, {"sex": ["F"], "cost": (1000, 5000)},
-                                   {"relapse": ["yes"]}, {"relapse": ["yes"], "age": (60, 80)}])
+@pytest.mark.parametrize(
+    "where",
+    [
+        {"site": ["lung"]},
+        {"age": (60, 70)},
+        {"stage": ["4"]},
+        {"sex": ["F"], "cost": (1000, 5000)},
+        {"relapse": ["yes"]},
+        {"relapse": ["yes"], "age": (60, 80)},
+    ],
+)
 def test_a_prompt_is_the_filtered_draw(fitted: Fitted, where: dict[str, object]) -> None:
     """Stated: within .05 in 1-way distance of each column, with some 4,000 filtered rows."""
     whole = fitted.model.sample(60_000, np.random.default_rng(3))
     for name, wanted in where.items():
-        whole = whole.filter(pl.col(name).is_between(*wanted) if isinstance(wanted, tuple) else pl.col(name).is_in(wanted))
+        whole = whole.filter(
+            pl.col(name).is_between(*wanted)
+            if isinstance(wanted, tuple)
+            else pl.col(name).is_in(wanted)
+        )
     prompted = fitted.model.sample(20_000, np.random.default_rng(4), where)
     assert len(whole) > 1500
     for name in whole.columns:
         assert distance(prompted, whole, [name]) < 0.05, name
 
 
-@pytest.mark.parametrize(("where", "said"), [
-    ({"six": ["F"]}, "does not have"),
-    ({"sex": ["X"]}, "not among its declared values"),
-    ({"sex": "F"}, "give a list"),
-    ({"age": (200, 300)}, "no declared value"),
-    ({"sex": ["F"], "site": ["prostate"]}, "no value of"),
-    ({"site": ["brain"], "spread": ["M1"]}, "no value of"),
-])
-def test_prompts_that_cannot_be_met_are_refused(fitted: Fitted, where: dict[str, object], said: str) -> None:
+@pytest.mark.parametrize(
+    ("where", "said"),
+    [
+        ({"six": ["F"]}, "does not have"),
+        ({"sex": ["X"]}, "not among its declared values"),
+        ({"sex": "F"}, "give a list"),
+        ({"age": (200, 300)}, "no declared value"),
+        ({"sex": ["F"], "site": ["prostate"]}, "no value of"),
+        ({"site": ["brain"], "spread": ["M1"]}, "no value of"),
+    ],
+)
+def test_prompts_that_cannot_be_met_are_refused(
+    fitted: Fitted, where: dict[str, object], said: str
+) -> None:
     with pytest.raises(ValueError, match=said):
         fitted.model.sample(10, np.random.default_rng(0), where)

@@ -1,4 +1,7 @@
-"""The critic and the network: selectable, accounted, resumable; and what is left of thin and wide tables."""
+"""The critic and the network: selectable, accounted, resumable; and what is left of thin and wide
+tables.
+"""
+
 from __future__ import annotations
 
 from pathlib import Path
@@ -26,10 +29,15 @@ def test_the_critic_runs_is_accounted_and_moves_the_generator(tmp_path: Path) ->
     rows = simulated_rows(2000, 3)
     done = run_fit(rows, tmp_path, planned, scale)
     assert done.tape.matches(event) and epsilon(done.tape.event, 1e-6) <= 3.0
-    alone = run_fit(rows, tmp_path, simulated_plan(nominal_size=2000, **SMALL), scale)  # stored counts, finished checkpoint: the same
+    # stored counts, finished checkpoint: the same
+    alone = run_fit(rows, tmp_path, simulated_plan(nominal_size=2000, **SMALL), scale)
     assert alone.model.table["site"].tobytes() == done.model.table["site"].tobytes()
     critic = planned.critic(scale)
-    assert critic is not None and critic.sampling_probability == 0.05 and critic.expected_batch_size == 100
+    assert (
+        critic is not None
+        and critic.sampling_probability == 0.05
+        and critic.expected_batch_size == 100
+    )
 
 
 def test_the_critic_resumes_from_its_checkpoint(tmp_path: Path) -> None:
@@ -51,9 +59,15 @@ def test_the_critic_resumes_from_its_checkpoint(tmp_path: Path) -> None:
     assert done.tape.matches(planned.dp_event(3.0))
 
 
-def test_one_critic_step_more_than_reserved_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_critic_step_more_than_reserved_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The tape counts steps that ran, not a counter: a counter that forgets one hides nothing."""
-    planned, generate, forgotten = simulated_plan(nominal_size=2000, **SMALL), critic_training._generator_step, []
+    planned, generate, forgotten = (
+        simulated_plan(nominal_size=2000, **SMALL),
+        critic_training._generator_step,
+        [],
+    )
 
     def forgets_a_step(state, *rest) -> None:
         generate(state, *rest)
@@ -71,8 +85,11 @@ def test_one_critic_step_more_than_reserved_is_found(tmp_path: Path, monkeypatch
 def test_a_checkpoint_of_another_mechanism_is_refused(tmp_path: Path) -> None:
     rows = simulated_rows(200, 3)
     run_fit(rows, tmp_path, simulated_plan(nominal_size=2000, **SMALL), 3.0)
-    with pytest.raises(ValueError, match="belongs to another mechanism"):  # counts are as they were, the critic's steps are not
-        run_fit(rows, tmp_path, simulated_plan(nominal_size=2000, **{**SMALL, "critic_steps": 10}), 3.0)
+    # counts are as they were, the critic's steps are not
+    with pytest.raises(ValueError, match="belongs to another mechanism"):
+        run_fit(
+            rows, tmp_path, simulated_plan(nominal_size=2000, **{**SMALL, "critic_steps": 10}), 3.0
+        )
 
 
 def test_an_empty_batch_and_an_empty_table_are_valid(tmp_path: Path) -> None:
@@ -85,11 +102,15 @@ def test_the_distilled_network_draws_like_the_table(tmp_path: Path) -> None:
     rows = simulated_rows(4000, 5)
     settings = {"codes": 200, "steps": 100, "network_steps": 60}
     table = run_fit(rows, tmp_path, simulated_plan(nominal_size=4000, **settings), 2.0).model
-    network = run_fit(rows, tmp_path, simulated_plan(nominal_size=4000, network=True, **settings), 2.0).model
+    network = run_fit(
+        rows, tmp_path, simulated_plan(nominal_size=4000, network=True, **settings), 2.0
+    ).model
     assert network.network and not table.network
     for name in ("site", "stage", "age"):
         assert np.abs(network.table[name].mean(0) - table.table[name].mean(0)).max() < 0.03
-    joint = [np.einsum("ka,kb->ab", m.table["sex"], m.table["site"]) / 200 for m in (table, network)]
+    joint = [
+        np.einsum("ka,kb->ab", m.table["sex"], m.table["site"]) / 200 for m in (table, network)
+    ]
     assert np.abs(joint[0] - joint[1]).sum() < 0.1
     network.save(tmp_path / "model")
     assert TableModel.load(tmp_path / "model").network.keys() == network.network.keys()
@@ -108,7 +129,9 @@ def test_shrinking_keeps_signal_and_drops_noise() -> None:
 
 
 def test_three_hundred_rows_give_honest_one_ways(tmp_path: Path) -> None:
-    """At epsilon 1 and 300 rows pairs drown; the shares of a common value and an atom still come back within 20 points."""
+    """At epsilon 1 and 300 rows pairs drown; the shares of a common value and an atom still come
+    back within 20 points.
+    """
     planned = simulated_plan(nominal_size=300, epsilon=1.0, codes=200, steps=200)
     scale, _ = calibrate(planned.dp_event, 1.0, 1e-6)
     rows = simulated_rows(300, 8)
@@ -120,31 +143,52 @@ def test_three_hundred_rows_give_honest_one_ways(tmp_path: Path) -> None:
 
 def test_a_wide_table_with_long_code_lists(tmp_path: Path) -> None:
     rng = np.random.default_rng(4)
-    columns = {f"c{k}": Column(name=f"c{k}", kind="categorical", categories=("a", "b", "c")) for k in range(28)}
+    columns = {
+        f"c{k}": Column(name=f"c{k}", kind="categorical", categories=("a", "b", "c"))
+        for k in range(28)
+    }
     codes = tuple(f"C{k:03d}" for k in range(600))
     columns["icd"] = Column(name="icd", kind="categorical", categories=codes)
     columns["site"] = Column(name="site", kind="categorical", categories=codes[:100], nullable=True)
     places = np.minimum(rng.geometric(0.02, 3000) - 1, 599)
-    rows = pl.DataFrame({**{name: rng.choice(["a", "b", "c"], 3000, p=[0.6, 0.3, 0.1]) for name in list(columns)[:28]},
-                         "icd": [codes[p] for p in places], "site": [codes[p] if p < 100 else None for p in places]})
+    rows = pl.DataFrame(
+        {
+            **{
+                name: rng.choice(["a", "b", "c"], 3000, p=[0.6, 0.3, 0.1])
+                for name in list(columns)[:28]
+            },
+            "icd": [codes[p] for p in places],
+            "site": [codes[p] if p < 100 else None for p in places],
+        }
+    )
     planned = plan(columns, (), (), TableSettings(codes=100, steps=20), 3000)
     done = run_fit(rows, tmp_path, planned, 4.0)
     drawn = done.model.sample(3000, np.random.default_rng(1))
-    assert set(drawn["icd"]) <= set(codes) and done.model.notes["categories_too_rare_to_tell_apart"]["icd"] > 500
+    assert (
+        set(drawn["icd"]) <= set(codes)
+        and done.model.notes["categories_too_rare_to_tell_apart"]["icd"] > 500
+    )
     assert abs((drawn["c0"] == "a").mean() - 0.6) < 0.1  # type: ignore[operator]
-    # 86% of the rows lie in the first 100 codes, a sixth would by chance: what noisy counts can tell about a long code list
+    # 86% of the rows lie in the first 100 codes, a sixth would by chance: what noisy counts can
+    # tell about a long code list
     assert drawn["icd"].is_in(codes[:100]).mean() > 0.22  # type: ignore[operator]
 
 
 def test_one_column_is_a_table_too(tmp_path: Path) -> None:
     column = Column(name="c", kind="categorical", categories=("a", "b"))
     planned = plan({"c": column}, (), ("c",), TableSettings(codes=20, steps=30), 1000)
-    assert [block.name for block in planned.blocks] == ["one/c"] and planned.blocks[0].base_sigma == pytest.approx(1.0)
-    drawn = run_fit(pl.DataFrame({"c": ["a"] * 900 + ["b"] * 100}), tmp_path, planned, 2.0).model.sample(4000, np.random.default_rng(0))
+    assert [block.name for block in planned.blocks] == ["one/c"] and planned.blocks[
+        0
+    ].base_sigma == pytest.approx(1.0)
+    drawn = run_fit(
+        pl.DataFrame({"c": ["a"] * 900 + ["b"] * 100}), tmp_path, planned, 2.0
+    ).model.sample(4000, np.random.default_rng(0))
     assert (drawn["c"] == "a").mean() == pytest.approx(0.9, abs=0.05)
 
 
 def test_the_frozen_model_has_no_exact_count_in_it(fitted: Fitted) -> None:
-    """Notes are public: nothing of type array. That the size is the noisy one, and not the rows', the walks of pipeline/audit show."""
+    """Notes are public: nothing of type array. That the size is the noisy one, and not the rows',
+    the walks of pipeline/audit show.
+    """
     assert abs(fitted.model.notes["size_estimate"] - 12_000) < 200
     assert all(torch.is_tensor(v) is False for v in fitted.model.notes.values())

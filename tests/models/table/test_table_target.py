@@ -1,4 +1,7 @@
-"""Targets drawn from all other columns at once, and what is measured next: chosen from noisy counts, worth what it costs."""
+"""Targets drawn from all other columns at once, and what is measured next: chosen from noisy
+counts, worth what it costs.
+"""
+
 from __future__ import annotations
 
 from itertools import combinations
@@ -18,17 +21,24 @@ CAUSES = tuple(f"x{k}" for k in range(4))
 
 
 def relapse_rows(n: int, seed: int) -> pl.DataFrame:
-    """Four coins; a relapse where exactly one of the first two is up mostly, more often where the others are."""
+    """Four coins; a relapse where exactly one of the first two is up mostly, more often where the
+    others are.
+    """
     rng = np.random.default_rng(seed)
     coins = rng.random((n, len(CAUSES))) < 0.5
     chance = np.where(coins[:, 0] ^ coins[:, 1], 0.7, 0.1) + 0.1 * coins[:, 2] + 0.1 * coins[:, 3]
-    return pl.DataFrame({**{name: np.where(coins[:, k], "up", "down") for k, name in enumerate(CAUSES)},
-                         "relapse": np.where(rng.random(n) < chance, "yes", "no")})
+    return pl.DataFrame(
+        {
+            **{name: np.where(coins[:, k], "up", "down") for k, name in enumerate(CAUSES)},
+            "relapse": np.where(rng.random(n) < chance, "yes", "no"),
+        }
+    )
 
 
 def relapse_columns() -> dict[str, Column]:
-    return {name: Column(name=name, kind="categorical", categories=("down", "up")) for name in CAUSES} | {
-        "relapse": Column(name="relapse", kind="categorical", categories=("no", "yes"))}
+    return {
+        name: Column(name=name, kind="categorical", categories=("down", "up")) for name in CAUSES
+    } | {"relapse": Column(name="relapse", kind="categorical", categories=("no", "yes"))}
 
 
 def by_causes(rows: pl.DataFrame) -> dict[object, float]:
@@ -37,37 +47,65 @@ def by_causes(rows: pl.DataFrame) -> dict[object, float]:
 
 
 @pytest.mark.parametrize(("targets", "most"), [(("relapse",), 0.15), ((), 1.0)])
-def test_a_target_keeps_what_several_columns_say_together(targets: tuple[str, ...], most: float, tmp_path: Path) -> None:
-    """Neither of the first two coins says anything alone, so no pair of columns can tell: without a target it is lost."""
-    planned = plan(relapse_columns(), (), targets, TableSettings(epsilon=3.0, codes=100, steps=200), 10_000)
+def test_a_target_keeps_what_several_columns_say_together(
+    targets: tuple[str, ...], most: float, tmp_path: Path
+) -> None:
+    """Neither of the first two coins says anything alone, so no pair of columns can tell: without a
+    target it is lost.
+    """
+    planned = plan(
+        relapse_columns(), (), targets, TableSettings(epsilon=3.0, codes=100, steps=200), 10_000
+    )
     model = run_fit(relapse_rows(10_000, 1), tmp_path, planned, 4.0).model
-    drawn, truth = by_causes(model.sample(40_000, np.random.default_rng(2))), by_causes(relapse_rows(200_000, 3))
+    drawn, truth = (
+        by_causes(model.sample(40_000, np.random.default_rng(2))),
+        by_causes(relapse_rows(200_000, 3)),
+    )
     worst = max(abs(drawn[key] - truth[key]) for key in truth)
     assert worst < most and (targets or worst > 0.2)
 
 
 def test_a_prompt_on_a_target_is_the_filtered_draw(tmp_path: Path) -> None:
-    planned = plan(relapse_columns(), (), ("relapse",), TableSettings(epsilon=3.0, codes=100, steps=200), 10_000)
+    planned = plan(
+        relapse_columns(),
+        (),
+        ("relapse",),
+        TableSettings(epsilon=3.0, codes=100, steps=200),
+        10_000,
+    )
     model = run_fit(relapse_rows(10_000, 1), tmp_path, planned, 4.0).model
     filtered = model.sample(80_000, np.random.default_rng(2)).filter(pl.col("relapse") == "yes")
     prompted = model.sample(20_000, np.random.default_rng(3), {"relapse": ["yes"]})
     assert len(prompted) == 20_000 and set(prompted["relapse"]) == {"yes"}
     for a, b in combinations(CAUSES, 2):
-        both = [float(((rows[a] == "up") & (rows[b] == "up")).mean()) for rows in (filtered, prompted)]  # type: ignore[arg-type]
+        both = [
+            float(((rows[a] == "up") & (rows[b] == "up")).mean()) for rows in (filtered, prompted)
+        ]  # type: ignore[arg-type]
         assert both[0] == pytest.approx(both[1], abs=0.02), (a, b)
 
 
 def noisy_pair(dependence: float, seed: int, size: int = 6) -> np.ndarray:
     rng = np.random.default_rng(seed)
-    return 10_000 * (dependence * np.eye(size) / size + (1 - dependence) / size**2) + rng.normal(0, 20, (size, size))
+    return 10_000 * (dependence * np.eye(size) / size + (1 - dependence) / size**2) + rng.normal(
+        0, 20, (size, size)
+    )
 
 
 def test_the_second_look_goes_to_dependent_pairs() -> None:
-    pairs = {("a", "b"): noisy_pair(0.0, 1), ("a", "c"): noisy_pair(0.5, 2), ("b", "c"): noisy_pair(0.1, 3), ("c", "d"): noisy_pair(0.0, 4)}
+    pairs = {
+        ("a", "b"): noisy_pair(0.0, 1),
+        ("a", "c"): noisy_pair(0.5, 2),
+        ("b", "c"): noisy_pair(0.1, 3),
+        ("c", "d"): noisy_pair(0.0, 4),
+    }
     noise = dict.fromkeys(pairs, 20.0)
     assert strongest_pairs([(pairs, noise)], 2) == [("a", "c"), ("b", "c")]
-    blind = {pair: noisy_pair(0.0, 9 + place) for place, pair in enumerate(pairs)}  # a look under heavy noise changes nothing
-    assert strongest_pairs([(blind, dict.fromkeys(pairs, 2_000.0)), (pairs, noise)], 2) == [("a", "c"), ("b", "c")]
+    # a look under heavy noise changes nothing
+    blind = {pair: noisy_pair(0.0, 9 + place) for place, pair in enumerate(pairs)}
+    assert strongest_pairs([(blind, dict.fromkeys(pairs, 2_000.0)), (pairs, noise)], 2) == [
+        ("a", "c"),
+        ("b", "c"),
+    ]
 
 
 def test_a_twin_of_a_close_column_is_not_close() -> None:
@@ -75,7 +113,14 @@ def test_a_twin_of_a_close_column_is_not_close() -> None:
     strong = np.array([[4000.0, 1000.0], [1000.0, 4000.0]])
     weak = np.array([[3000.0, 2000.0], [2000.0, 3000.0]])
     none = np.full((2, 2), 2500.0)
-    pairs = {("a", "b"): np.diag([5000.0, 5000.0]), ("a", "c"): none, ("a", "t"): strong, ("b", "c"): none, ("b", "t"): strong, ("c", "t"): weak}
+    pairs = {
+        ("a", "b"): np.diag([5000.0, 5000.0]),
+        ("a", "c"): none,
+        ("a", "t"): strong,
+        ("b", "c"): none,
+        ("b", "t"): strong,
+        ("c", "t"): weak,
+    }
     assert closest_pairs("t", pairs, dict.fromkeys(pairs, 10.0), 2) == [("a", "c")]
     assert len(closest_pairs("t", pairs, dict.fromkeys(pairs, 10.0), 9)) == 3
 

@@ -1,4 +1,5 @@
 """Columns and waiting times as small integers over public bins, and back."""
+
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -11,7 +12,9 @@ from pipeline.schema.values import Column
 
 @dataclass(frozen=True)
 class Codec:
-    """One column's public cells. Code 0 is missing (or outside the declared domain), then categories, or atoms and bins."""
+    """One column's public cells. Code 0 is missing (or outside the declared domain), then
+    categories, or atoms and bins.
+    """
 
     column: Column
     edges: tuple[float, ...]  # of bins, ascending; empty for categories
@@ -22,7 +25,11 @@ class Codec:
 
     @property
     def size(self) -> int:
-        return 1 + (len(self.column.atoms) + len(self.edges) - 1 if self.is_numeric else len(self.column.categories))
+        return 1 + (
+            len(self.column.atoms) + len(self.edges) - 1
+            if self.is_numeric
+            else len(self.column.categories)
+        )
 
     @property
     def legal(self) -> np.ndarray:
@@ -33,9 +40,19 @@ class Codec:
         """int16 [n]."""
         if not self.is_numeric:
             numbered = {value: i + 1 for i, value in enumerate(self.column.categories)}
-            return values.cast(pl.String).replace_strict(numbered, default=0, return_dtype=pl.Int16).to_numpy()
-        numbers = (values.cast(pl.Date).cast(pl.Int32) if self.column.kind == "date" else values).cast(pl.Float64).to_numpy()
-        inside = np.clip(np.searchsorted(np.array(self.edges), numbers, side="right") - 1, 0, len(self.edges) - 2)
+            return (
+                values.cast(pl.String)
+                .replace_strict(numbered, default=0, return_dtype=pl.Int16)
+                .to_numpy()
+            )
+        numbers = (
+            (values.cast(pl.Date).cast(pl.Int32) if self.column.kind == "date" else values)
+            .cast(pl.Float64)
+            .to_numpy()
+        )
+        inside = np.clip(
+            np.searchsorted(np.array(self.edges), numbers, side="right") - 1, 0, len(self.edges) - 2
+        )
         codes = 1 + len(self.column.atoms) + inside
         for i, atom in enumerate(self.column.atoms):
             codes = np.where(numbers == atom, 1 + i, codes)
@@ -45,16 +62,26 @@ class Codec:
         """Values for codes [n], uniform within a bin, at the declared number of decimals."""
         name, column = self.column.name, self.column
         if not self.is_numeric:
-            return pl.Series(name, np.array([None, *column.categories], dtype=object)[codes].tolist(), dtype=pl.String)
-        grain = 10.0 ** -column.decimals
+            return pl.Series(
+                name,
+                np.array([None, *column.categories], dtype=object)[codes].tolist(),
+                dtype=pl.String,
+            )
+        grain = 10.0**-column.decimals
         atoms, edges = np.array(column.atoms, float), np.array(self.edges)
         bins = np.clip(codes - 1 - len(atoms), 0, len(edges) - 2)
         first = np.round(edges[bins] / grain)
-        steps = np.maximum(np.round(edges[bins + 1] / grain) - first + (bins == len(edges) - 2), 1)  # the last bin holds its upper edge
-        numbers = np.round((first + np.floor(rng.random(len(codes)) * steps)) * grain, column.decimals)
-        for atom in atoms:  # a bin does not hold the atom within it: its neighbour in the bin stands in
+        # the last bin holds its upper edge
+        steps = np.maximum(np.round(edges[bins + 1] / grain) - first + (bins == len(edges) - 2), 1)
+        numbers = np.round(
+            (first + np.floor(rng.random(len(codes)) * steps)) * grain, column.decimals
+        )
+        # a bin does not hold the atom within it: its neighbour in the bin stands in
+        for atom in atoms:
             neighbour = np.where(atom + grain < edges[bins + 1], atom + grain, atom - grain)
-            numbers = np.where((numbers == atom) & (steps > 1), np.round(neighbour, column.decimals), numbers)
+            numbers = np.where(
+                (numbers == atom) & (steps > 1), np.round(neighbour, column.decimals), numbers
+            )
         for i, atom in enumerate(atoms):
             numbers = np.where(codes == 1 + i, atom, numbers)
         series = pl.Series(name, numbers).set(pl.Series(codes == 0), None)
@@ -69,19 +96,28 @@ def codec(column: Column, bins: int) -> Codec:
         return Codec(column, ())
     if column.lower is None or column.upper is None:
         raise ValueError(f"{column.name}: a {column.kind} column needs public bounds")
-    grain = 10.0 ** -column.decimals if column.kind == "continuous" else 1.0
+    grain = 10.0**-column.decimals if column.kind == "continuous" else 1.0
     if column.transform == "asinh":
         low, high = np.arcsinh(column.lower / column.scale), np.arcsinh(column.upper / column.scale)
         edges = np.sinh(np.linspace(low, high, bins + 1)) * column.scale
     else:
         edges = np.linspace(column.lower, column.upper, bins + 1)
     edges = np.unique(np.round(np.round(edges / grain) * grain, 9))
-    return Codec(column, tuple(float(e) for e in edges) if len(edges) > 1 else (float(edges[0]), float(edges[0]) + grain))
+    return Codec(
+        column,
+        (
+            tuple(float(e) for e in edges)
+            if len(edges) > 1
+            else (float(edges[0]), float(edges[0]) + grain)
+        ),
+    )
 
 
 @dataclass(frozen=True)
 class Gaps:
-    """Public bins of whole days between events: bin b holds days edges[b] .. edges[b + 1] - 1, the last one up to `longest`."""
+    """Public bins of whole days between events: bin b holds days edges[b] .. edges[b + 1] - 1, the
+    last one up to `longest`.
+    """
 
     edges: tuple[int, ...]
     longest: int
@@ -102,13 +138,19 @@ class Gaps:
         """[n, bins] bool: bins that hold a day within [lower, upper], each [n]."""
         return (self.first <= upper[:, None]) & (self.last >= lower[:, None])
 
-    def decode(self, bins: np.ndarray, lower: np.ndarray, upper: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Whole days [n] within bin and bounds; log-uniform in bins that more than span half their start, else uniform."""
+    def decode(
+        self, bins: np.ndarray, lower: np.ndarray, upper: np.ndarray, rng: np.random.Generator
+    ) -> np.ndarray:
+        """Whole days [n] within bin and bounds; log-uniform in bins that more than span half their
+        start, else uniform.
+        """
         low = np.maximum(self.first[bins], lower).astype(float)
         high = np.maximum(np.minimum(self.last[bins], upper), low) + 1.0  # exclusive
         u = rng.random(len(bins))
         wide = (low > 0) & (high > 1.5 * low)
-        days = np.where(wide, np.maximum(low, 1) * (high / np.maximum(low, 1)) ** u, low + u * (high - low))
+        days = np.where(
+            wide, np.maximum(low, 1) * (high / np.maximum(low, 1)) ** u, low + u * (high - low)
+        )
         return np.clip(np.floor(days), low, high - 1).astype(np.int32)
 
 

@@ -1,8 +1,11 @@
-"""The network: state and static row, one hidden layer, heads for type, code, waiting time and attributes; a memory where it is recurrent.
+"""The network: state and static row, one hidden layer, heads for type, code, waiting time and
+attributes; a memory where it is recurrent.
 
-Only Linear, Embedding, EmbeddingBag and GhostGru layers hold weights, so that gradients are clipped per patient without being made
-(pipeline/dp/ghost.py). Illegal choices get -15 in training (a source may hold one) and are impossible in sampling.
+Only Linear, Embedding, EmbeddingBag and GhostGru layers hold weights, so that gradients are clipped
+per patient without being made (pipeline/dp/ghost.py). Illegal choices get -15 in training (a source
+may hold one) and are impossible in sampling.
 """
+
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -22,28 +25,32 @@ PER_PATIENT = ("statics",)  # layers whose rows are patients
 
 @dataclass(frozen=True)
 class Batch:
-    """Events of some patients, r rows, each patient's in time order; the masks are True where legal. Sensitive."""
+    """Events of some patients, r rows, each patient's in time order; the masks are True where
+    legal. Sensitive.
+    """
 
     features: Tensor  # int64 [r, F]
-    statics: Tensor   # int64 [p, S]
-    owner: Tensor     # int64 [r], patient in [0, p)
-    before: Tensor    # int64 [r] token before, V for none
-    token: Tensor     # int64 [r]
-    gap: Tensor       # int64 [r], -1: not drawn (the anchor's day is fixed), or not legal
+    statics: Tensor  # int64 [p, S]
+    owner: Tensor  # int64 [r], patient in [0, p)
+    before: Tensor  # int64 [r] token before, V for none
+    token: Tensor  # int64 [r]
+    gap: Tensor  # int64 [r], -1: not drawn (the anchor's day is fixed), or not legal
     attributes: Tensor  # int64 [r, A], -1: none
-    types_legal: Tensor   # bool [r, T]
+    types_legal: Tensor  # bool [r, T]
     tokens_legal: Tensor  # bool [p, V] by static columns
-    weight: Tensor        # float32 [r] in training
-    taken: Tensor         # bool [r, D] of the tokens that a patient has once
-    gaps_legal: Tensor    # bool [r, G]
-    rhythm: Tensor        # int64 [r] row of the counted rhythms, 0 for none
+    weight: Tensor  # float32 [r] in training
+    taken: Tensor  # bool [r, D] of the tokens that a patient has once
+    gaps_legal: Tensor  # bool [r, G]
+    rhythm: Tensor  # int64 [r] row of the counted rhythms, 0 for none
 
 
 class PathwayNetwork(nn.Module):
-    """Logits of the next event, but for codes and attributes that counted heads give. About 90k weights on the cancer registry's vocabulary.
+    """Logits of the next event, but for codes and attributes that counted heads give. About 90k
+    weights on the cancer registry's vocabulary.
 
-    recurrent: a GRU over the states so far joins the hidden layer. It reads what the hidden layer reads, so that a row's memory holds the
-    patient's events before the row's own, which is to be predicted, and no others.
+    recurrent: a GRU over the states so far joins the hidden layer. It reads what the hidden layer
+        reads, so that a row's memory holds the patient's events before the row's own, which is to
+        be predicted, and no others.
     """
 
     def __init__(self, coding: Coding, width: int, recurrent: bool) -> None:
@@ -53,7 +60,9 @@ class PathwayNetwork(nn.Module):
         self.learned_attributes = coding.learned_attributes
         self.sizes = [coding.attributes[a].size for a in self.learned_attributes]
         self.events = nn.EmbeddingBag(sum(coding.ranges), width, mode="sum")
-        self.statics = nn.EmbeddingBag(max(sum(c.size for c in coding.statics), 1), width, mode="sum")
+        self.statics = nn.EmbeddingBag(
+            max(sum(c.size for c in coding.statics), 1), width, mode="sum"
+        )
         self.choice = nn.Linear(width, g.n_types + len(coding.learned_tokens))
         self.follows = nn.Embedding(g.n_tokens + 1, g.n_types)
         self.detail = nn.Linear(width, width)
@@ -62,12 +71,16 @@ class PathwayNetwork(nn.Module):
         self.token_type: Tensor
         self.register_buffer("token_type", torch.from_numpy(g.token_type).long(), persistent=False)
         self.learned_tokens: Tensor
-        self.register_buffer("learned_tokens", torch.from_numpy(coding.learned_tokens), persistent=False)
+        self.register_buffer(
+            "learned_tokens", torch.from_numpy(coding.learned_tokens), persistent=False
+        )
         self.rhythms: Tensor  # log chances of waiting times from noisy counts: given, not learned
         self.register_buffer("rhythms", torch.zeros(coding.n_rhythm_rows, self.n_gaps))
         self.once: Tensor
         self.register_buffer("once", torch.from_numpy(np.flatnonzero(g.once)), persistent=False)
-        legal = np.concatenate([np.ones(0, bool), *(coding.attributes[a].legal for a in self.learned_attributes)])
+        legal = np.concatenate(
+            [np.ones(0, bool), *(coding.attributes[a].legal for a in self.learned_attributes)]
+        )
         self.values_legal: Tensor
         self.register_buffer("values_legal", torch.from_numpy(legal), persistent=False)
         for layer in (self.events, self.statics, self.chosen):
@@ -87,13 +100,23 @@ class PathwayNetwork(nn.Module):
         return torch.tanh(state if self.memory is None else state + self.memory(state, owner))
 
     def blank_memory(self, n: int) -> Tensor:
-        """The memory of n pathways before their first event, [n, M]; M is 0 where the network is not recurrent."""
-        return torch.zeros(n, self.memory.hidden_features if self.memory is not None else 0, device=self.choice.weight.device)
+        """The memory of n pathways before their first event, [n, M]; M is 0 where the network is
+        not recurrent.
+        """
+        return torch.zeros(
+            n,
+            self.memory.hidden_features if self.memory is not None else 0,
+            device=self.choice.weight.device,
+        )
 
-    def next_hidden(self, features: Tensor, condition: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
-        """(`hidden` of one more row of each of n pathways [n, width], the memory after it [n, M]), in drawing.
+    def next_hidden(
+        self, features: Tensor, condition: Tensor, memory: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """(`hidden` of one more row of each of n pathways [n, width], the memory after it [n, M]),
+        in drawing.
 
-        features [n, F]; condition [n, width]: the embedded static rows, or zeros [n, 1]; memory [n, M] after the pathways' rows before.
+        features [n, F]; condition [n, width]: the embedded static rows, or zeros [n, 1]; memory [n,
+        M] after the pathways' rows before.
         """
         state = self.events(features) + condition
         if self.memory is None:
@@ -107,23 +130,42 @@ class PathwayNetwork(nn.Module):
         return types + self.follows(before), tokens
 
     def details(self, hidden: Tensor, token: Tensor, rhythm: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """Logits of waiting times [r, G] and of each learned attribute, [r, its size]. rhythm [r]: rows of the counted rhythms."""
-        gaps, values = self.values(torch.tanh(self.detail(hidden) + self.chosen(token))).split([self.n_gaps, sum(self.sizes)], dim=1)
-        return gaps + self.rhythms[rhythm], list((values + ILLEGAL * ~self.values_legal).split(self.sizes, dim=1)) if self.sizes else []
+        """Logits of waiting times [r, G] and of each learned attribute, [r, its size]. rhythm [r]:
+        rows of the counted rhythms.
+        """
+        gaps, values = self.values(torch.tanh(self.detail(hidden) + self.chosen(token))).split(
+            [self.n_gaps, sum(self.sizes)], dim=1
+        )
+        return gaps + self.rhythms[rhythm], (
+            list((values + ILLEGAL * ~self.values_legal).split(self.sizes, dim=1))
+            if self.sizes
+            else []
+        )
 
     def row_losses(self, batch: Batch) -> Tensor:
-        """Negative log-likelihood of each event times its weight, [r]; parts that are -1, or illegal in this row, count nothing."""
+        """Negative log-likelihood of each event times its weight, [r]; parts that are -1, or
+        illegal in this row, count nothing.
+        """
         hidden = self.hidden(batch.features, batch.statics, batch.owner)
         types, tokens = self.choices(hidden, batch.before)
         kind = self.token_type[batch.token]
         legal_here = batch.types_legal.gather(1, kind[:, None])[:, 0]
-        loss = F.cross_entropy(types + ILLEGAL * ~batch.types_legal, torch.where(legal_here, kind, -100), ignore_index=-100, reduction="none")
+        loss = F.cross_entropy(
+            types + ILLEGAL * ~batch.types_legal,
+            torch.where(legal_here, kind, -100),
+            ignore_index=-100,
+            reduction="none",
+        )
         if len(self.learned_tokens):
             loss = loss + self._code_losses(tokens, batch)
         gaps, values = self.details(hidden, batch.token, batch.rhythm)
-        loss = loss + F.cross_entropy(gaps + ILLEGAL * ~batch.gaps_legal, batch.gap, ignore_index=-1, reduction="none")
+        loss = loss + F.cross_entropy(
+            gaps + ILLEGAL * ~batch.gaps_legal, batch.gap, ignore_index=-1, reduction="none"
+        )
         for a, logits in zip(self.learned_attributes, values, strict=True):
-            loss = loss + F.cross_entropy(logits, batch.attributes[:, a], ignore_index=-1, reduction="none")
+            loss = loss + F.cross_entropy(
+                logits, batch.attributes[:, a], ignore_index=-1, reduction="none"
+            )
         return loss * batch.weight
 
     def _code_losses(self, tokens: Tensor, batch: Batch) -> Tensor:
@@ -131,8 +173,16 @@ class PathwayNetwork(nn.Module):
         legal = batch.tokens_legal[batch.owner]
         if batch.taken.shape[1]:
             legal[:, self.once] &= ~batch.taken
-        place = torch.searchsorted(self.learned_tokens, batch.token).clamp(max=len(self.learned_tokens) - 1)
-        learned = (self.learned_tokens[place] == batch.token) & legal.gather(1, batch.token[:, None])[:, 0]
+        place = torch.searchsorted(self.learned_tokens, batch.token).clamp(
+            max=len(self.learned_tokens) - 1
+        )
+        learned = (self.learned_tokens[place] == batch.token) & legal.gather(
+            1, batch.token[:, None]
+        )[:, 0]
         other_type = self.token_type[self.learned_tokens] != self.token_type[batch.token][:, None]
-        logits = (tokens + ILLEGAL * ~legal[:, self.learned_tokens]).masked_fill(other_type, IMPOSSIBLE)
-        return F.cross_entropy(logits, torch.where(learned, place, -100), ignore_index=-100, reduction="none")
+        logits = (tokens + ILLEGAL * ~legal[:, self.learned_tokens]).masked_fill(
+            other_type, IMPOSSIBLE
+        )
+        return F.cross_entropy(
+            logits, torch.where(learned, place, -100), ignore_index=-100, reduction="none"
+        )

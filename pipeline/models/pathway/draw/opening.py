@@ -1,8 +1,10 @@
 """Prompts on the start of pathways: "surgery first, then FOLFOX".
 
-Choices that the prompt forbids are masked while a pathway is drawn, and its weight takes what they had of the chances, so that weighted
-pathways are distributed as unprompted ones that happen to begin so (sequential importance sampling; Liu and Chen 1998).
+Choices that the prompt forbids are masked while a pathway is drawn, and its weight takes what they
+had of the chances, so that weighted pathways are distributed as unprompted ones that happen to
+begin so (sequential importance sampling; Liu and Chen 1998).
 """
+
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -16,30 +18,45 @@ from pipeline.models.pathway.domain.state import Coding
 
 @dataclass(frozen=True)
 class Opening:
-    """Events in order: of the treatments, and of the types named here, a pathway's first are these."""
+    """Events in order: of the treatments, and of the types named here, a pathway's first are
+    these.
+    """
 
     types: tuple[int, ...]
-    codes: tuple[int, ...]    # place among the type's codes, -1: any
+    codes: tuple[int, ...]  # place among the type's codes, -1: any
     watched: tuple[int, ...]  # types that may not come before their turn
-    ends: tuple[int, ...]     # nor may these, before the last one has come
+    ends: tuple[int, ...]  # nor may these, before the last one has come
 
 
 def opening(coding: Coding, events: Sequence[str]) -> Opening:
-    """From `TYPE` or `TYPE=CODE` each. Raises ValueError for a type or code that is not declared, or one that ends a pathway too early."""
+    """From `TYPE` or `TYPE=CODE` each. Raises ValueError for a type or code that is not declared,
+    or one that ends a pathway too early.
+    """
     g, types, codes = coding.grammar, [], []
     for at, given in enumerate(events):
         name, _, code = given.partition("=")
         if name not in g.type_names:
-            raise ValueError(f"begins names {name!r}, which is no event type; there are {', '.join(g.type_names)}")
+            raise ValueError(
+                f"begins names {name!r}, which is no event type; there are"
+                f" {', '.join(g.type_names)}"
+            )
         t = g.type_names.index(name)
         known = [str(g.tokens[v][1]) for v in codes_of(coding, t)]
         if code and code not in known:
-            raise ValueError(f"begins: {name} has no code {code!r}; it has {', '.join(known[:20])}{' ...' if len(known) > 20 else ''}")
+            raise ValueError(
+                f"begins: {name} has no code {code!r}; it has"
+                f" {', '.join(known[:20])}{' ...' if len(known) > 20 else ''}"
+            )
         if g.terminal[t] and at < len(events) - 1:
             raise ValueError(f"begins: {name} ends a pathway, nothing can follow it")
         types.append(t)
         codes.append(known.index(code) if code else -1)
-    return Opening(tuple(types), tuple(codes), tuple(sorted({*treatments(coding), *types})), tuple(int(t) for t in np.flatnonzero(g.terminal)))
+    return Opening(
+        tuple(types),
+        tuple(codes),
+        tuple(sorted({*treatments(coding), *types})),
+        tuple(int(t) for t in np.flatnonzero(g.terminal)),
+    )
 
 
 class Steering:
@@ -48,7 +65,7 @@ class Steering:
     def __init__(self, begins: Opening, n: int) -> None:
         self._begins = begins
         self._at = np.zeros(n, np.int64)  # events of the opening that have come
-        self._log_weight = np.zeros(n)    # -inf where it cannot be met any more
+        self._log_weight = np.zeros(n)  # -inf where it cannot be met any more
 
     def take(self, index: np.ndarray) -> Steering:
         taken = Steering(self._begins, 0)
@@ -72,7 +89,9 @@ class Steering:
         return self._kept(mine, chances, allowed)
 
     def advance(self, kind: np.ndarray) -> np.ndarray:
-        """After events of these types [n]: the log weight of each pathway so far, -inf while the opening is not complete."""
+        """After events of these types [n]: the log weight of each pathway so far, -inf while the
+        opening is not complete.
+        """
         self._at += kind == np.append(self._begins.types, -1)[self._at]
         return np.where(self._at < len(self._begins.types), -np.inf, self._log_weight)
 

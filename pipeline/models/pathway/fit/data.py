@@ -1,4 +1,7 @@
-"""An event log as flat arrays: for each event the state before it and the choice made. Everything in it is one patient's own (rule 9)."""
+"""An event log as flat arrays: for each event the state before it and the choice made. Everything
+in it is one patient's own (rule 9).
+"""
+
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -10,7 +13,16 @@ import torch
 from pipeline.models.grammar import options
 from pipeline.models.pathway.domain.facts import Pathways
 from pipeline.models.pathway.domain.rhythm import rhythm_rows
-from pipeline.models.pathway.domain.state import Coding, State, advance, begin, features, gap_bounds, gap_of, weight
+from pipeline.models.pathway.domain.state import (
+    Coding,
+    State,
+    advance,
+    begin,
+    features,
+    gap_bounds,
+    gap_of,
+    weight,
+)
 from pipeline.models.pathway.draw.network import Batch
 
 ID = "patient_id"
@@ -19,25 +31,27 @@ CHUNK = 100_000  # patients encoded at a time: bounds memory
 
 @dataclass(frozen=True)
 class EncodedLog:
-    """n patients with `lengths[i]` events from `starts[i]` on; a patient without events is one of them. Sensitive."""
+    """n patients with `lengths[i]` events from `starts[i]` on; a patient without events is one of
+    them. Sensitive.
+    """
 
-    starts: np.ndarray       # int64 [n]
-    lengths: np.ndarray      # int64 [n]
-    statics: np.ndarray      # [n, S]
-    legal_set: np.ndarray    # int32 [n] row of `legal_sets`
-    legal_sets: np.ndarray   # bool [sets, V]
-    features: np.ndarray     # [r, F]
-    before: np.ndarray       # [r]
-    token: np.ndarray        # [r]
-    day: np.ndarray          # int32 [r]
-    gap: np.ndarray          # [r], -1 where it was not free
-    attributes: np.ndarray   # [r, A]
+    starts: np.ndarray  # int64 [n]
+    lengths: np.ndarray  # int64 [n]
+    statics: np.ndarray  # [n, S]
+    legal_set: np.ndarray  # int32 [n] row of `legal_sets`
+    legal_sets: np.ndarray  # bool [sets, V]
+    features: np.ndarray  # [r, F]
+    before: np.ndarray  # [r]
+    token: np.ndarray  # [r]
+    day: np.ndarray  # int32 [r]
+    gap: np.ndarray  # [r], -1 where it was not free
+    attributes: np.ndarray  # [r, A]
     types_legal: np.ndarray  # bool [r, T]
-    gap_lower: np.ndarray    # [r]
-    gap_upper: np.ndarray    # [r]
-    weight: np.ndarray       # float32 [r] in training
-    rhythm: np.ndarray       # int16 [r] row of the counted rhythms, 0 for none
-    taken: np.ndarray        # bool [r, D] of the tokens that a patient has once, those used up
+    gap_lower: np.ndarray  # [r]
+    gap_upper: np.ndarray  # [r]
+    weight: np.ndarray  # float32 [r] in training
+    rhythm: np.ndarray  # int16 [r] row of the counted rhythms, 0 for none
+    taken: np.ndarray  # bool [r, D] of the tokens that a patient has once, those used up
 
     @property
     def n_patients(self) -> int:
@@ -45,19 +59,34 @@ class EncodedLog:
 
     @property
     def pathways(self) -> Pathways:
-        return Pathways(self.n_patients, np.repeat(np.arange(self.n_patients), self.lengths), self.token, self.day, self.attributes)
+        return Pathways(
+            self.n_patients,
+            np.repeat(np.arange(self.n_patients), self.lengths),
+            self.token,
+            self.day,
+            self.attributes,
+        )
 
 
-def encode_log(coding: Coding, patients: pl.DataFrame, events: pl.DataFrame | pl.LazyFrame) -> EncodedLog:
-    """All patients and their events, at most max_events each (the last one is kept). Events that are not declared are left out.
+def encode_log(
+    coding: Coding, patients: pl.DataFrame, events: pl.DataFrame | pl.LazyFrame
+) -> EncodedLog:
+    """All patients and their events, at most max_events each (the last one is kept). Events that
+    are not declared are left out.
 
-    Events as a lazy frame are read anew for each chunk of patients, so that the whole log never is in memory.
+    Events as a lazy frame are read anew for each chunk of patients, so that the whole log never is
+    in memory.
     """
     parts = []
     for chunk in patients.iter_slices(CHUNK) if patients.height else [patients]:
-        mine = events.lazy().join(chunk.lazy().select(ID), on=ID, how="semi", maintain_order="left").collect()
+        mine = (
+            events.lazy()
+            .join(chunk.lazy().select(ID), on=ID, how="semi", maintain_order="left")
+            .collect()
+        )
         parts.append(_encode_chunk(coding, chunk, mine))
-    joined = {name: np.concatenate([part.pop(name) for part in parts]) for name in list(parts[0])}  # column by column: bounds memory
+    # column by column: bounds memory
+    joined = {name: np.concatenate([part.pop(name) for part in parts]) for name in list(parts[0])}
     return _log_of(coding, patients, joined.pop("lengths"), joined)
 
 
@@ -65,55 +94,105 @@ def _truncated(coding: Coding, patients: pl.DataFrame, events: pl.DataFrame) -> 
     """Declared events with `_patient` (row of `patients`) and `_at` (position), sorted by both."""
     cap = coding.grammar.log.max_events
     index = patients.select(ID).with_row_index("_patient")
-    known = events.with_columns(pl.Series("_token", coding.grammar.token_numbers(events), dtype=pl.Int32)).filter(pl.col("_token") >= 0)
-    known = known.join(index, on=ID, how="inner", maintain_order="left").sort("_patient", maintain_order=True)
+    known = events.with_columns(
+        pl.Series("_token", coding.grammar.token_numbers(events), dtype=pl.Int32)
+    ).filter(pl.col("_token") >= 0)
+    known = known.join(index, on=ID, how="inner", maintain_order="left").sort(
+        "_patient", maintain_order=True
+    )
     place = pl.int_range(pl.len()).over("_patient")
     kept = known.filter((place < cap - 1) | (place == pl.len().over("_patient") - 1))
     return kept.with_columns(place.alias("_at"))
 
 
-def _encode_chunk(coding: Coding, patients: pl.DataFrame, events: pl.DataFrame) -> dict[str, np.ndarray]:
+def _encode_chunk(
+    coding: Coding, patients: pl.DataFrame, events: pl.DataFrame
+) -> dict[str, np.ndarray]:
     kept = _truncated(coding, patients, events)
     token = kept["_token"].to_numpy()
     has = coding.carries()[coding.grammar.token_type[token]]  # [r, A]
-    values = [np.where(has[:, a], c.encode(kept[c.column.name]), -1) for a, c in enumerate(coding.attributes)]
-    attributes = np.stack(values, axis=1).astype(np.int16) if values else np.zeros((len(token), 0), np.int16)
-    return _states(coding, patients, kept["_patient"].to_numpy(), token, kept["day"].to_numpy().astype(np.int32), attributes)
+    values = [
+        np.where(has[:, a], c.encode(kept[c.column.name]), -1)
+        for a, c in enumerate(coding.attributes)
+    ]
+    attributes = (
+        np.stack(values, axis=1).astype(np.int16) if values else np.zeros((len(token), 0), np.int16)
+    )
+    return _states(
+        coding,
+        patients,
+        kept["_patient"].to_numpy(),
+        token,
+        kept["day"].to_numpy().astype(np.int32),
+        attributes,
+    )
 
 
 def encode_drawn(coding: Coding, patients: pl.DataFrame, drawn: Pathways) -> EncodedLog:
-    """Pathways that were drawn, one for each row of `patients`, with the states that they went through."""
+    """Pathways that were drawn, one for each row of `patients`, with the states that they went
+    through.
+    """
     made = _states(coding, patients, drawn.owner, drawn.token, drawn.day, drawn.attributes)
     return _log_of(coding, patients, made.pop("lengths"), made)
 
 
-def _log_of(coding: Coding, patients: pl.DataFrame, lengths: np.ndarray, states: dict[str, np.ndarray]) -> EncodedLog:
+def _log_of(
+    coding: Coding, patients: pl.DataFrame, lengths: np.ndarray, states: dict[str, np.ndarray]
+) -> EncodedLog:
     sets, legal_set = coding.grammar.legal_sets(patients)
-    return EncodedLog(starts=np.cumsum(lengths) - lengths, lengths=lengths, statics=coding.static_codes(patients).astype(np.int32),
-                      legal_set=legal_set, legal_sets=sets, **states)
+    return EncodedLog(
+        starts=np.cumsum(lengths) - lengths,
+        lengths=lengths,
+        statics=coding.static_codes(patients).astype(np.int32),
+        legal_set=legal_set,
+        legal_sets=sets,
+        **states,
+    )
 
 
-def _states(coding: Coding, patients: pl.DataFrame, owner: np.ndarray, token: np.ndarray, day: np.ndarray,
-            attributes: np.ndarray) -> dict[str, np.ndarray]:
+def _states(
+    coding: Coding,
+    patients: pl.DataFrame,
+    owner: np.ndarray,
+    token: np.ndarray,
+    day: np.ndarray,
+    attributes: np.ndarray,
+) -> dict[str, np.ndarray]:
     lengths = np.bincount(owner, minlength=patients.height).astype(np.int64)
     starts = np.cumsum(lengths) - lengths
     r, g = len(token), coding.grammar
     wide = np.int16 if sum(coding.ranges) < 2**15 else np.int32
     out: dict[str, np.ndarray] = {
-        "features": np.zeros((r, len(coding.ranges)), wide), "before": np.zeros(r, np.int16), "token": token.astype(np.int16), "day": day,
-        "gap": np.full(r, -1, np.int16), "attributes": attributes.astype(np.int16), "types_legal": np.zeros((r, g.n_types), bool),
-        "gap_lower": np.zeros(r, np.int32), "gap_upper": np.zeros(r, np.int32), "weight": np.zeros(r, np.float32), "rhythm": np.zeros(r, np.int16),
-        "taken": np.zeros((r, int(g.once.sum())), bool)}
+        "features": np.zeros((r, len(coding.ranges)), wide),
+        "before": np.zeros(r, np.int16),
+        "token": token.astype(np.int16),
+        "day": day,
+        "gap": np.full(r, -1, np.int16),
+        "attributes": attributes.astype(np.int16),
+        "types_legal": np.zeros((r, g.n_types), bool),
+        "gap_lower": np.zeros(r, np.int32),
+        "gap_upper": np.zeros(r, np.int32),
+        "weight": np.zeros(r, np.float32),
+        "rhythm": np.zeros(r, np.int16),
+        "taken": np.zeros((r, int(g.once.sum())), bool),
+    }
     longest_first = np.argsort(-lengths, kind="stable")
     state = begin(coding, patients).take(longest_first)
     for at in range(int(lengths.max(initial=0))):
-        active = longest_first[:int((lengths > at).sum())]
+        active = longest_first[: int((lengths > at).sum())]
         state = state.take(slice(0, len(active)))
         _encode_position(coding, state, starts[active] + at, token, day, out)
     return {"lengths": lengths, **out}
 
 
-def _encode_position(coding: Coding, state: State, rows: np.ndarray, token: np.ndarray, day: np.ndarray, out: dict[str, np.ndarray]) -> None:
+def _encode_position(
+    coding: Coding,
+    state: State,
+    rows: np.ndarray,
+    token: np.ndarray,
+    day: np.ndarray,
+    out: dict[str, np.ndarray],
+) -> None:
     """Writes one position of every active pathway, and moves `state` past it."""
     now, mine = options(coding.grammar, state.walk), token[rows]
     kind, every = coding.grammar.token_type[mine], np.arange(len(rows))
@@ -127,7 +206,8 @@ def _encode_position(coding: Coding, state: State, rows: np.ndarray, token: np.n
     out["gap_lower"][rows], out["gap_upper"][rows] = lower, upper
     waited = gap_of(coding, state, day[rows])
     gap = coding.gaps.encode(waited)
-    drawn = (waited >= lower) & (waited <= upper) & (lower < upper)  # a fixed or illegal day teaches nothing
+    # a fixed or illegal day teaches nothing
+    drawn = (waited >= lower) & (waited <= upper) & (lower < upper)
     out["gap"][rows] = np.where(drawn, gap, -1)
     advance(coding, state, mine, day[rows], gap, out["attributes"][rows])
 
@@ -136,14 +216,27 @@ def batch_of(coding: Coding, log: EncodedLog, patients: np.ndarray, device: torc
     """The events of some patients, [p] indices, each whole."""
     lengths = log.lengths[patients]
     owner = np.repeat(np.arange(len(patients)), lengths)
-    rows = np.arange(len(owner)) - np.repeat(np.cumsum(lengths) - lengths, lengths) + np.repeat(log.starts[patients], lengths)
+    rows = (
+        np.arange(len(owner))
+        - np.repeat(np.cumsum(lengths) - lengths, lengths)
+        + np.repeat(log.starts[patients], lengths)
+    )
 
     def tensor(values: np.ndarray, kind: torch.dtype = torch.int64) -> torch.Tensor:
         return torch.from_numpy(np.ascontiguousarray(values)).to(device=device, dtype=kind)
 
-    return Batch(features=tensor(log.features[rows]), statics=tensor(log.statics[patients]), owner=tensor(owner),
-                 before=tensor(log.before[rows]), token=tensor(log.token[rows]), gap=tensor(log.gap[rows]),
-                 attributes=tensor(log.attributes[rows]), types_legal=tensor(log.types_legal[rows], torch.bool),
-                 tokens_legal=tensor(log.legal_sets[log.legal_set[patients]], torch.bool), taken=tensor(log.taken[rows], torch.bool),
-                 weight=tensor(log.weight[rows], torch.float32), rhythm=tensor(log.rhythm[rows]),
-                 gaps_legal=tensor(coding.gaps.legal(log.gap_lower[rows], log.gap_upper[rows]), torch.bool))
+    return Batch(
+        features=tensor(log.features[rows]),
+        statics=tensor(log.statics[patients]),
+        owner=tensor(owner),
+        before=tensor(log.before[rows]),
+        token=tensor(log.token[rows]),
+        gap=tensor(log.gap[rows]),
+        attributes=tensor(log.attributes[rows]),
+        types_legal=tensor(log.types_legal[rows], torch.bool),
+        tokens_legal=tensor(log.legal_sets[log.legal_set[patients]], torch.bool),
+        taken=tensor(log.taken[rows], torch.bool),
+        weight=tensor(log.weight[rows], torch.float32),
+        rhythm=tensor(log.rhythm[rows]),
+        gaps_legal=tensor(coding.gaps.legal(log.gap_lower[rows], log.gap_upper[rows]), torch.bool),
+    )

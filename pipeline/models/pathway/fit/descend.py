@@ -1,4 +1,7 @@
-"""One way down: Adam with a rate that falls linearly to zero, for losses on noisy counts and synthetic pathways. Reads no patient's row."""
+"""One way down: Adam with a rate that falls linearly to zero, for losses on noisy counts and
+synthetic pathways. Reads no patient's row.
+"""
+
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
@@ -7,7 +10,9 @@ import torch
 from torch import Tensor
 
 
-def descend(parameters: Iterable[Tensor], loss: Callable[[], Tensor], steps: int, rate: float) -> None:
+def descend(
+    parameters: Iterable[Tensor], loss: Callable[[], Tensor], steps: int, rate: float
+) -> None:
     """Moves the parameters, in place. loss() is made anew for each step, a scalar."""
     optimiser = torch.optim.Adam(parameters, lr=rate)
     for step in range(steps):

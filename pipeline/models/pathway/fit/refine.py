@@ -1,8 +1,11 @@
-"""What the model learns from its noisy tables, without budget: heads, passes of calibration, weights of cells. Reads no patient's row.
+"""What the model learns from its noisy tables, without budget: heads, passes of calibration,
+weights of cells. Reads no patient's row.
 
-A pass draws candidates for synthetic patients, picks by the tables, and teaches the network what was picked (the cross-entropy method;
-Rubinstein 1999): what one choice among few candidates cannot correct, several passes can.
+A pass draws candidates for synthetic patients, picks by the tables, and teaches the network what
+was picked (the cross-entropy method; Rubinstein 1999): what one choice among few candidates cannot
+correct, several passes can.
 """
+
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
@@ -22,14 +25,25 @@ from pipeline.models.pathway.fit.heads import fit_heads
 BATCH = 1024  # synthetic patients a step
 
 
-def calibrated(model: PathwayModel, noisy: Sequence[np.ndarray], sigmas: Sequence[float], draw_patients: Callable[[int], pl.DataFrame],
-               progress: Callable[[str], None], device: str) -> PathwayModel:
-    """The model with heads and tilt. noisy, sigmas: of each table; draw_patients(n): synthetic static rows with patient_id."""
+def calibrated(
+    model: PathwayModel,
+    noisy: Sequence[np.ndarray],
+    sigmas: Sequence[float],
+    draw_patients: Callable[[int], pl.DataFrame],
+    progress: Callable[[str], None],
+    device: str,
+) -> PathwayModel:
+    """The model with heads and tilt. noisy, sigmas: of each table; draw_patients(n): synthetic
+    static rows with patient_id.
+    """
     settings, rng = model.settings, np.random.default_rng(model.settings.seed)
     told = _Told(noisy, sigmas, population(noisy, sigmas))
-    patients = draw_patients(max(settings.calibration_patients, settings.pass_patients if settings.passes else 0))
+    patients = draw_patients(
+        max(settings.calibration_patients, settings.pass_patients if settings.passes else 0)
+    )
     few, many = patients.head(settings.calibration_patients), patients.head(settings.pass_patients)
-    for _ in range(2 if model.heads else 0):  # twice, because who has a second event depends on the heads
+    # twice, because who has a second event depends on the heads
+    for _ in range(2 if model.heads else 0):
         model = with_heads(model, told, few, model.draw_log(few, rng))
     progress("codes fitted to the tables")
     for number in range(settings.passes):
@@ -53,13 +67,29 @@ class _Told:
     size: float
 
 
-def with_heads(model: PathwayModel, told: _Told, patients: pl.DataFrame, log: EncodedLog) -> PathwayModel:
-    return replace(model, heads=fit_heads(model.coding, model.tables, told.noisy, told.sigmas, patients, log, told.size))
+def with_heads(
+    model: PathwayModel, told: _Told, patients: pl.DataFrame, log: EncodedLog
+) -> PathwayModel:
+    return replace(
+        model,
+        heads=fit_heads(
+            model.coding, model.tables, told.noisy, told.sigmas, patients, log, told.size
+        ),
+    )
 
 
-def tilt_of(model: PathwayModel, told: _Told, patients: pl.DataFrame, candidates: int, rng: np.random.Generator) -> tuple[np.ndarray, ...]:
-    targets = [target_of(model.coding, table, counts, sigma) for table, counts, sigma in zip(model.tables, told.noisy, told.sigmas, strict=True)
-               if calibrated_size(model.coding, table)]
+def tilt_of(
+    model: PathwayModel,
+    told: _Told,
+    patients: pl.DataFrame,
+    candidates: int,
+    rng: np.random.Generator,
+) -> tuple[np.ndarray, ...]:
+    targets = [
+        target_of(model.coding, table, counts, sigma)
+        for table, counts, sigma in zip(model.tables, told.noisy, told.sigmas, strict=True)
+        if calibrated_size(model.coding, table)
+    ]
     return find_tilt(targets, model.candidate_cells(patients, rng, candidates), told.size)
 
 
@@ -69,7 +99,12 @@ def learn(model: PathwayModel, log: EncodedLog, rng: np.random.Generator, device
     network = model.network.to(where).train()
 
     def loss() -> Tensor:
-        batch = batch_of(model.coding, log, rng.choice(log.n_patients, min(BATCH, log.n_patients), replace=False), where)
+        batch = batch_of(
+            model.coding,
+            log,
+            rng.choice(log.n_patients, min(BATCH, log.n_patients), replace=False),
+            where,
+        )
         batch = replace(batch, weight=torch.ones_like(batch.weight))
         return network.row_losses(batch).sum() / BATCH
 

@@ -1,7 +1,10 @@
-"""Training: the calibration tables, then DP-SGD with one clipped gradient per patient over all of his or her events.
+"""Training: the calibration tables, then DP-SGD with one clipped gradient per patient over all of
+his or her events.
 
-What reads rows: the DpSgd and the NoisyCounts of the plan, nothing else. Steps are fixed; checkpoints fall between steps and hold no noise.
+What reads rows: the DpSgd and the NoisyCounts of the plan, nothing else. Steps are fixed;
+checkpoints fall between steps and hold no noise.
 """
+
 from __future__ import annotations
 
 import json
@@ -41,7 +44,9 @@ ADAM_BETAS, ADAM_TINY = (0.9, 0.999), 1e-8
 
 @dataclass
 class Training:
-    """Weights, their moving average and Adam's moments (Kingma and Ba 2015), all by parameter name, after `step` updates."""
+    """Weights, their moving average and Adam's moments (Kingma and Ba 2015), all by parameter name,
+    after `step` updates.
+    """
 
     step: int
     weights: dict[str, Tensor]
@@ -50,13 +55,27 @@ class Training:
     second: dict[str, Tensor]
 
 
-def fit(schema: Schema, patients: pl.DataFrame, events: pl.DataFrame | pl.LazyFrame, plan: PathwayPlan, scale: float, *,
-        store: MeasurementStore, tape: Tape, noise: NoiseStream, checkpoint: Path, progress: Progress, draw_patients: DrawPatients,
-        device: str = "cpu", checkpoint_steps: int = 50) -> PathwayModel:
+def fit(
+    schema: Schema,
+    patients: pl.DataFrame,
+    events: pl.DataFrame | pl.LazyFrame,
+    plan: PathwayPlan,
+    scale: float,
+    *,
+    store: MeasurementStore,
+    tape: Tape,
+    noise: NoiseStream,
+    checkpoint: Path,
+    progress: Progress,
+    draw_patients: DrawPatients,
+    device: str = "cpu",
+    checkpoint_steps: int = 50,
+) -> PathwayModel:
     """The pathway model, (epsilon, delta) as its plan's event at `scale`.
 
-    Resumes from `checkpoint` where there is one: then the tape gets the steps of the earlier attempt too, and the noise is new.
-    draw_patients(n) gives synthetic static rows with patient_id, on which the calibration is found.
+    Resumes from `checkpoint` where there is one: then the tape gets the steps of the earlier
+    attempt too, and the noise is new. draw_patients(n) gives synthetic static rows with patient_id,
+    on which the calibration is found.
     """
     model = new_model(schema, plan)
     log = encode_log(model.coding, patients, events)
@@ -64,28 +83,63 @@ def fit(schema: Schema, patients: pl.DataFrame, events: pl.DataFrame | pl.LazyFr
     noisy = measure_tables(model, log, patients, scale, store=store, tape=tape, noise=noise)
     progress("pathways measured")
     sigmas = [mechanism.sigma for mechanism in plan.counts(scale).values()]
-    model.network.rhythms.copy_(torch.from_numpy(rhythms(model.coding, model.tables, noisy, sigmas)))
-    train_weights(model, log, plan.sgd(scale), tape=tape, noise=noise, checkpoint=checkpoint, progress=progress, device=device,
-                  checkpoint_steps=checkpoint_steps)
+    model.network.rhythms.copy_(
+        torch.from_numpy(rhythms(model.coding, model.tables, noisy, sigmas))
+    )
+    train_weights(
+        model,
+        log,
+        plan.sgd(scale),
+        tape=tape,
+        noise=noise,
+        checkpoint=checkpoint,
+        progress=progress,
+        device=device,
+        checkpoint_steps=checkpoint_steps,
+    )
     if not noisy:
         return model
     return calibrated(model, noisy, sigmas, draw_patients, progress, device)
 
 
-def measure_tables(model: PathwayModel, log: EncodedLog, patients: pl.DataFrame, scale: float, *, store: MeasurementStore, tape: Tape,
-                   noise: NoiseStream) -> list[np.ndarray]:
-    """Noisy counts of the calibration tables, int64 [cells] each: one cell per patient and table."""
+def measure_tables(
+    model: PathwayModel,
+    log: EncodedLog,
+    patients: pl.DataFrame,
+    scale: float,
+    *,
+    store: MeasurementStore,
+    tape: Tape,
+    noise: NoiseStream,
+) -> list[np.ndarray]:
+    """Noisy counts of the calibration tables, int64 [cells] each: one cell per patient and
+    table.
+    """
     cells = table_cells(model.coding, model.tables, patients, log.pathways)
     noisy = []
     for mechanism, cell in zip(model.plan.counts(scale).values(), cells, strict=True):
-        noisy.append(store.get_or_measure(mechanism, partial(one_way_counts, cell, mechanism.cells), noise))
+        noisy.append(
+            store.get_or_measure(mechanism, partial(one_way_counts, cell, mechanism.cells), noise)
+        )
         tape.append(mechanism.dp_event)
     return noisy
 
 
-def train_weights(model: PathwayModel, log: EncodedLog, mechanism: DpSgd, *, tape: Tape, noise: NoiseStream, checkpoint: Path,
-                  progress: Progress, device: str, checkpoint_steps: int) -> None:
-    """All steps of the mechanism; leaves the averaged weights in the model's network, on the CPU. Steps done go on the tape."""
+def train_weights(
+    model: PathwayModel,
+    log: EncodedLog,
+    mechanism: DpSgd,
+    *,
+    tape: Tape,
+    noise: NoiseStream,
+    checkpoint: Path,
+    progress: Progress,
+    device: str,
+    checkpoint_steps: int,
+) -> None:
+    """All steps of the mechanism; leaves the averaged weights in the model's network, on the CPU.
+    Steps done go on the tape.
+    """
     network, settings, where = model.network, model.settings, torch.device(device)
     network.to(where).train()
     parameters = dict(network.named_parameters())
@@ -93,12 +147,20 @@ def train_weights(model: PathwayModel, log: EncodedLog, mechanism: DpSgd, *, tap
     if state.step:
         tape.append(dpa.SelfComposedDpEvent(mechanism.step_event, state.step))
         progress(f"pathway step {state.step}/{mechanism.steps}, resumed")
-    clipper = mechanism.ghost_clipper(network, per_patient=PER_PATIENT if log.statics.shape[1] else ())
+    clipper = mechanism.ghost_clipper(
+        network, per_patient=PER_PATIENT if log.statics.shape[1] else ()
+    )
     while state.step < mechanism.steps:
         _load(parameters, state.weights)
         sampled = mechanism.sample(log.n_patients, noise)
-        batches = (batch_of(model.coding, log, part, where) for part in micro_batches(sampled, settings.micro_batch))
-        sums = (clipper.clipped_sum(partial(network.row_losses, batch), batch.owner, len(batch.statics)) for batch in batches)
+        batches = (
+            batch_of(model.coding, log, part, where)
+            for part in micro_batches(sampled, settings.micro_batch)
+        )
+        sums = (
+            clipper.clipped_sum(partial(network.row_losses, batch), batch.owner, len(batch.statics))
+            for batch in batches
+        )
         _update(state, mechanism.noisy_gradient(sums, parameters, noise), mechanism.steps, settings)
         tape.append(mechanism.step_event)
         if state.step % checkpoint_steps == 0 or state.step == mechanism.steps:
@@ -108,16 +170,29 @@ def train_weights(model: PathwayModel, log: EncodedLog, mechanism: DpSgd, *, tap
     network.to("cpu").eval()
 
 
-def _update(state: Training, gradients: dict[str, Tensor], steps: int, settings: PathwaySettings) -> None:
+def _update(
+    state: Training, gradients: dict[str, Tensor], steps: int, settings: PathwaySettings
+) -> None:
     """Adam with warm-up and linear decay; the average follows. Reads noisy gradients only."""
     state.step += 1
-    rate = settings.learning_rate * min(1.0, state.step / max(settings.warm_up_steps, 1)) * (1 - (state.step - 1) / steps)
-    decay = min(settings.average_decay, state.step / (state.step + 10))  # young averages forget the start faster
+    rate = (
+        settings.learning_rate
+        * min(1.0, state.step / max(settings.warm_up_steps, 1))
+        * (1 - (state.step - 1) / steps)
+    )
+    # young averages forget the start faster
+    decay = min(settings.average_decay, state.step / (state.step + 10))
     for name, gradient in gradients.items():
         first = state.first[name].mul_(ADAM_BETAS[0]).add_(gradient, alpha=1 - ADAM_BETAS[0])
-        second = state.second[name].mul_(ADAM_BETAS[1]).addcmul_(gradient, gradient, value=1 - ADAM_BETAS[1])
+        second = (
+            state.second[name]
+            .mul_(ADAM_BETAS[1])
+            .addcmul_(gradient, gradient, value=1 - ADAM_BETAS[1])
+        )
         size = (second / (1 - ADAM_BETAS[1] ** state.step)).sqrt_().add_(ADAM_TINY)
-        state.weights[name].mul_(1 - rate * settings.weight_decay).addcdiv_(first / (1 - ADAM_BETAS[0] ** state.step), size, value=-rate)
+        state.weights[name].mul_(1 - rate * settings.weight_decay).addcdiv_(
+            first / (1 - ADAM_BETAS[0] ** state.step), size, value=-rate
+        )
         state.average[name].mul_(decay).add_(state.weights[name], alpha=1 - decay)
 
 
@@ -127,8 +202,12 @@ def _load(parameters: dict[str, torch.nn.Parameter], values: dict[str, Tensor]) 
         parameter.copy_(values[name])
 
 
-def _resume(file: Path, parameters: dict[str, torch.nn.Parameter], mechanism: DpSgd, where: torch.device) -> Training:
-    """The last checkpoint, or the start. Raises ValueError for a checkpoint of another mechanism."""
+def _resume(
+    file: Path, parameters: dict[str, torch.nn.Parameter], mechanism: DpSgd, where: torch.device
+) -> Training:
+    """The last checkpoint, or the start. Raises ValueError for a checkpoint of another
+    mechanism.
+    """
     if not file.exists():
         start = {name: parameter.detach().clone() for name, parameter in parameters.items()}
         zeros = [{name: torch.zeros_like(value) for name, value in start.items()} for _ in range(2)]
@@ -136,17 +215,29 @@ def _resume(file: Path, parameters: dict[str, torch.nn.Parameter], mechanism: Dp
     with safe_open(file, framework="pt", device=str(where)) as stored:
         facts = stored.metadata()
         if facts["mechanism"] != _facts(mechanism):
-            raise ValueError(f"{file.name} belongs to another mechanism than the one reserved: use a new release id")
-        parts = [{name: stored.get_tensor(f"{part}/{name}") for name in parameters} for part in ("weights", "average", "first", "second")]
+            raise ValueError(
+                f"{file.name} belongs to another mechanism than the one reserved: use a new"
+                " release id"
+            )
+        parts = [
+            {name: stored.get_tensor(f"{part}/{name}") for name in parameters}
+            for part in ("weights", "average", "first", "second")
+        ]
     return Training(int(facts["step"]), *parts)
 
 
 def _save(file: Path, state: Training, mechanism: DpSgd) -> None:
     """Whole or not at all."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    tensors = {f"{part}/{name}": value.cpu() for part in ("weights", "average", "first", "second") for name, value in getattr(state, part).items()}
+    tensors = {
+        f"{part}/{name}": value.cpu()
+        for part in ("weights", "average", "first", "second")
+        for name, value in getattr(state, part).items()
+    }
     temporary = file.with_suffix(".tmp")
-    save_file(tensors, temporary, metadata={"step": str(state.step), "mechanism": _facts(mechanism)})
+    save_file(
+        tensors, temporary, metadata={"step": str(state.step), "mechanism": _facts(mechanism)}
+    )
     with temporary.open("rb") as written:
         os.fsync(written.fileno())
     temporary.replace(file)

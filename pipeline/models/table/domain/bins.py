@@ -1,8 +1,11 @@
-"""From noisy counts over public cells to the groups that the model works on. Free: no row is read here.
+"""From noisy counts over public cells to the groups that the model works on. Free: no row is read
+here.
 
-A numeric column's tree is made consistent (Hay, Rastogi, Miklau, Suciu 2010, arxiv.org/abs/0904.0942), split where its noisy counts
-are large enough to be believed, and its cells are merged into at most `bins` groups. Categories too rare to tell from noise share one.
+A numeric column's tree is made consistent (Hay, Rastogi, Miklau, Suciu 2010,
+arxiv.org/abs/0904.0942), split where its noisy counts are large enough to be believed, and its
+cells are merged into at most `bins` groups. Categories too rare to tell from noise share one.
 """
+
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -15,16 +18,18 @@ from pipeline.models.table.domain.encode import BRANCHING, Domain
 
 @dataclass(frozen=True, eq=False)
 class Symbols:
-    """What a column can be drawn as. Symbol v belongs to `group[v]` and makes `share[v]` of it; a numeric one is a lattice range.
+    """What a column can be drawn as. Symbol v belongs to `group[v]` and makes `share[v]` of it; a
+    numeric one is a lattice range.
 
-    `atom[v]` is the place of a declared atom, -1 otherwise; `missing[v]` marks null. For categories symbol v is category v.
+    `atom[v]` is the place of a declared atom, -1 otherwise; `missing[v]` marks null. For categories
+    symbol v is category v.
     """
 
-    group: np.ndarray    # int64 [symbols]
-    share: np.ndarray    # float64 [symbols], sums to 1 within a group
-    start: np.ndarray    # int64 [symbols], first lattice point; 0 where it has none
-    stop: np.ndarray     # int64 [symbols], one past the last
-    atom: np.ndarray     # int64 [symbols]
+    group: np.ndarray  # int64 [symbols]
+    share: np.ndarray  # float64 [symbols], sums to 1 within a group
+    start: np.ndarray  # int64 [symbols], first lattice point; 0 where it has none
+    stop: np.ndarray  # int64 [symbols], one past the last
+    atom: np.ndarray  # int64 [symbols]
     missing: np.ndarray  # bool [symbols]
 
     @property
@@ -34,7 +39,9 @@ class Symbols:
 
 @dataclass(frozen=True, eq=False)
 class Grouping:
-    """`of_cell[c]`: group of the public cell c, so that a row's code becomes the model's code; `merged`: categories that share a group."""
+    """`of_cell[c]`: group of the public cell c, so that a row's code becomes the model's code;
+    `merged`: categories that share a group.
+    """
 
     of_cell: np.ndarray  # int32 [cells]
     symbols: Symbols
@@ -46,16 +53,20 @@ class Grouping:
 
 
 def consistent_tree(levels: Sequence[np.ndarray], sigmas: Sequence[float]) -> list[np.ndarray]:
-    """Noisy counts of nodes, level by level to the leaves, made so that children sum to their parent; float64 levels."""
+    """Noisy counts of nodes, level by level to the leaves, made so that children sum to their
+    parent; float64 levels.
+    """
     values = [level.astype(float) for level in levels]
     variances = [sigma**2 for sigma in sigmas]
-    for depth in range(len(values) - 2, -1, -1):  # up: each node and the sum of its children tell the same number
+    # up: each node and the sum of its children tell the same number
+    for depth in range(len(values) - 2, -1, -1):
         children = _sums(values[depth + 1], len(values[depth]))
         spread = BRANCHING * variances[depth + 1]
         weight = spread / (spread + variances[depth])
         values[depth] = weight * values[depth] + (1 - weight) * children
         variances[depth] = weight * variances[depth]
-    for depth in range(1, len(values)):           # down: what the parent has too much or too little goes to the children evenly
+    # down: what the parent has too much or too little goes to the children evenly
+    for depth in range(1, len(values)):
         fan = _sums(np.ones_like(values[depth]), len(values[depth - 1]))
         missing = (values[depth - 1] - _sums(values[depth], len(values[depth - 1]))) / fan
         values[depth] = values[depth] + np.repeat(missing, BRANCHING)[: len(values[depth])]
@@ -69,7 +80,9 @@ def _sums(children: np.ndarray, parents: int) -> np.ndarray:
 
 
 def split_cells(levels: Sequence[np.ndarray], threshold: float) -> list[tuple[int, int, float]]:
-    """Terminal cells of the tree in order, as (first leaf, one past the last, count >= 0): a node above the threshold is split."""
+    """Terminal cells of the tree in order, as (first leaf, one past the last, count >= 0): a node
+    above the threshold is split.
+    """
     cells: list[tuple[int, int, float]] = []
     leaves, depth = len(levels[-1]), len(levels)
 
@@ -87,7 +100,9 @@ def split_cells(levels: Sequence[np.ndarray], threshold: float) -> list[tuple[in
 
 
 def merge_cells(counts: np.ndarray, most: int) -> np.ndarray:
-    """Bin of each cell, int64: neighbours up to a target mass, a heavy cell alone, at most `most` bins."""
+    """Bin of each cell, int64: neighbours up to a target mass, a heavy cell alone, at most `most`
+    bins.
+    """
     target = max(counts.sum(), 1e-9) / most
     while True:
         bins, filled, current = np.zeros(len(counts), np.int64), 0.0, 0
@@ -100,10 +115,17 @@ def merge_cells(counts: np.ndarray, most: int) -> np.ndarray:
         target *= 1.1
 
 
-def numeric_grouping(cells: Domain, levels: Sequence[np.ndarray], sigmas: Sequence[float], most: int, heaps: bool = True) -> Grouping:
+def numeric_grouping(
+    cells: Domain,
+    levels: Sequence[np.ndarray],
+    sigmas: Sequence[float],
+    most: int,
+    heaps: bool = True,
+) -> Grouping:
     """At most `most` bins of a numeric column, and its specials.
 
-    levels: noisy counts of each level, nodes first, then atoms and missing (the same at every level). heaps: look for round numbers.
+    levels: noisy counts of each level, nodes first, then atoms and missing (the same at every
+        level). heaps: look for round numbers.
     """
     specials = cells.size - cells.leaves
     tree = consistent_tree([level[: len(level) - specials] for level in levels], sigmas)
@@ -122,19 +144,28 @@ def numeric_grouping(cells: Domain, levels: Sequence[np.ndarray], sigmas: Sequen
             start.append(low)
             stop.append(high)
     base = int(bins[-1]) + 1
-    of_cell[cells.leaves:] = base + np.arange(specials)
-    atoms = np.concatenate([np.full(len(group), -1), np.arange(len(cells.atoms)), [-1] * int(cells.column.nullable)]).astype(np.int64)
+    of_cell[cells.leaves :] = base + np.arange(specials)
+    atoms = np.concatenate(
+        [np.full(len(group), -1), np.arange(len(cells.atoms)), [-1] * int(cells.column.nullable)]
+    ).astype(np.int64)
     missing = np.zeros(len(group) + specials, bool)
-    missing[len(missing) - int(cells.column.nullable):] = cells.column.nullable
+    missing[len(missing) - int(cells.column.nullable) :] = cells.column.nullable
     none = [0] * specials
-    symbols = Symbols(group=np.array([*group, *range(base, base + specials)], np.int64),
-                      share=np.array([*share, *[1.0] * specials]), start=np.array([*start, *none], np.int64),
-                      stop=np.array([*stop, *none], np.int64), atom=atoms, missing=missing)
+    symbols = Symbols(
+        group=np.array([*group, *range(base, base + specials)], np.int64),
+        share=np.array([*share, *[1.0] * specials]),
+        start=np.array([*start, *none], np.int64),
+        stop=np.array([*stop, *none], np.int64),
+        atom=atoms,
+        missing=missing,
+    )
     return Grouping(of_cell, _normalised(symbols), merged=0)
 
 
 def _segments(cells: Domain, first: int, last: int) -> list[tuple[int, int, float]]:
-    """Lattice ranges of leaves [first, last) without the atoms between them: (start, stop, part of the points)."""
+    """Lattice ranges of leaves [first, last) without the atoms between them: (start, stop, part of
+    the points).
+    """
     starts, stops = cells.starts[first:last], cells.stops[first:last]
     breaks = np.flatnonzero(starts[1:] != stops[:-1]) + 1
     lows, highs = starts[[0, *breaks]], stops[[*(breaks - 1), -1]]
@@ -142,28 +173,41 @@ def _segments(cells: Domain, first: int, last: int) -> list[tuple[int, int, floa
     return list(zip(lows.tolist(), highs.tolist(), (points / points.sum()).tolist(), strict=True))
 
 
-def _heaped(cells: Domain, first: int, last: int, count: float, leaves: np.ndarray, sigma: float) -> list[tuple[int, int, float]]:
-    """A single leaf much heavier than its neighbours, with what it holds beyond their density on the roundest number within it; [] for others.
+def _heaped(
+    cells: Domain, first: int, last: int, count: float, leaves: np.ndarray, sigma: float
+) -> list[tuple[int, int, float]]:
+    """A single leaf much heavier than its neighbours, with what it holds beyond their density on
+    the roundest number within it; [] for others.
 
-    People round amounts (heaping, Heitjan and Rubin 1990). Which number that is follows from the public grid, how much from noisy counts.
+    People round amounts (heaping, Heitjan and Rubin 1990). Which number that is follows from the
+    public grid, how much from noisy counts.
     """
     start, stop = int(cells.starts[first]), int(cells.stops[first])
     width = stop - start
     beside = [place for place in (first - 1, last) if 0 <= place < len(leaves)]
     if last - first != 1 or width < 2 or not beside or cells.column.kind != "continuous":
         return []
-    density = sum(max(float(leaves[place]), 0.0) for place in beside) / sum(int(cells.stops[place] - cells.starts[place]) for place in beside)
+    density = sum(max(float(leaves[place]), 0.0) for place in beside) / sum(
+        int(cells.stops[place] - cells.starts[place]) for place in beside
+    )
     beyond = count - density * width
     point, step = _roundest(cells, start, stop)
-    if beyond < max(4 * sigma, 0.5 * count) or 2 * width > step:  # in a wide leaf a round number stands by chance
+    # in a wide leaf a round number stands by chance
+    if beyond < max(4 * sigma, 0.5 * count) or 2 * width > step:
         return []
     even = (1 - beyond / count) / width
-    ranges = [(start, point, even * (point - start)), (point, point + 1, beyond / count + even), (point + 1, stop, even * (stop - point - 1))]
+    ranges = [
+        (start, point, even * (point - start)),
+        (point, point + 1, beyond / count + even),
+        (point + 1, stop, even * (stop - point - 1)),
+    ]
     return [(low, high, part) for low, high, part in ranges if high > low]
 
 
 def _roundest(cells: Domain, start: int, stop: int) -> tuple[int, int]:
-    """(lattice point in [start, stop), its step): its value is a multiple of the largest possible of 1, 2, 5, 10, 20, 50, ... lattice steps."""
+    """(lattice point in [start, stop), its step): its value is a multiple of the largest possible
+    of 1, 2, 5, 10, 20, 50, ... lattice steps.
+    """
     assert cells.column.lower is not None
     origin = round(cells.column.lower * 10.0**cells.column.decimals)
     power = 10 ** len(str(max(abs(origin + start), abs(origin + stop))))
@@ -176,27 +220,41 @@ def _roundest(cells: Domain, start: int, stop: int) -> tuple[int, int]:
 
 
 def category_grouping(cells: Domain, noisy: np.ndarray, sigma: float, most: int) -> Grouping:
-    """Groups of a categorical column: those above max(3 sigma, .002 n) alone, at most `most` groups, the rest together."""
+    """Groups of a categorical column: those above max(3 sigma, .002 n) alone, at most `most`
+    groups, the rest together.
+    """
     total = max(float(noisy.sum()), 1.0)
     order = np.argsort(-noisy, kind="stable")
     alone = [int(c) for c in order if noisy[c] >= max(3 * sigma, 0.002 * total)]
     if len(alone) < cells.size or len(alone) > most:
         alone = alone[: most - 1]
     if len(alone) == cells.size - 1:
-        alone = [int(c) for c in order]  # a group of one rare category loses nothing by standing alone
+        # a group of one rare category loses nothing by standing alone
+        alone = [int(c) for c in order]
     group = np.full(cells.size, len(alone), np.int64)
     group[alone] = np.arange(len(alone))
     merged = cells.size - len(alone)
     share = on_simplex(noisy.astype(float), total)
     rest = group == len(alone)
     if merged:
-        # noise hides which of the rare ones are there: their proportions come from the group's own simplex
-        share[rest] = on_simplex(noisy[rest].astype(float), max(float(noisy[rest].sum()), sigma)) + 1e-3 * sigma / merged
+        # noise hides which of the rare ones are there: their proportions come from the group's own
+        # simplex
+        share[rest] = (
+            on_simplex(noisy[rest].astype(float), max(float(noisy[rest].sum()), sigma))
+            + 1e-3 * sigma / merged
+        )
     share[~rest] = 1.0
     none = np.zeros(cells.size, np.int64)
     missing = np.zeros(cells.size, bool)
-    missing[cells.size - int(cells.column.nullable):] = cells.column.nullable
-    symbols = Symbols(group=group, share=share, start=none, stop=none, atom=np.full(cells.size, -1), missing=missing)
+    missing[cells.size - int(cells.column.nullable) :] = cells.column.nullable
+    symbols = Symbols(
+        group=group,
+        share=share,
+        start=none,
+        stop=none,
+        atom=np.full(cells.size, -1),
+        missing=missing,
+    )
     return Grouping(group.astype(np.int32), _normalised(symbols), merged=merged)
 
 
@@ -210,5 +268,11 @@ def on_simplex(counts: np.ndarray, total: float) -> np.ndarray:
 
 def _normalised(symbols: Symbols) -> Symbols:
     sums = np.bincount(symbols.group, symbols.share)
-    return Symbols(group=symbols.group, share=symbols.share / sums[symbols.group], start=symbols.start, stop=symbols.stop,
-                   atom=symbols.atom, missing=symbols.missing)
+    return Symbols(
+        group=symbols.group,
+        share=symbols.share / sums[symbols.group],
+        start=symbols.start,
+        stop=symbols.stop,
+        atom=symbols.atom,
+        missing=symbols.missing,
+    )

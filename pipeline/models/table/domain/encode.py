@@ -1,8 +1,11 @@
-"""Columns as integer codes over public cells: categories, or the leaves of a grid between declared bounds.
+"""Columns as integer codes over public cells: categories, or the leaves of a grid between declared
+bounds.
 
-Cells come from the declaration alone (privacy_rules.md 6). A numeric value lives on a lattice, `lower + k * 10**-decimals`; a leaf
-is a range of k. Declared atoms and missing are cells of their own behind the leaves.
+Cells come from the declaration alone (privacy_rules.md 6). A numeric value lives on a lattice,
+`lower + k * 10**-decimals`; a leaf is a range of k. Declared atoms and missing are cells of their
+own behind the leaves.
 """
+
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -17,12 +20,14 @@ BRANCHING = 4
 
 @dataclass(frozen=True, eq=False)
 class Domain:
-    """The public cells of one column: [0, leaves) ordinary ones, then the atoms, then missing where nullable."""
+    """The public cells of one column: [0, leaves) ordinary ones, then the atoms, then missing where
+    nullable.
+    """
 
     column: Column
     leaves: int
     starts: np.ndarray  # int64 [leaves], first lattice point of a leaf; empty for categories
-    stops: np.ndarray   # int64 [leaves], one past the last
+    stops: np.ndarray  # int64 [leaves], one past the last
 
     @property
     def is_numeric(self) -> bool:
@@ -55,12 +60,16 @@ class Domain:
     def values(self, lattice: np.ndarray) -> np.ndarray:
         """Lattice points as float64 values, rounded to the declared decimals."""
         assert self.column.lower is not None
-        return np.round(self.column.lower + lattice * 10.0**-self.column.decimals, self.column.decimals)
+        return np.round(
+            self.column.lower + lattice * 10.0**-self.column.decimals, self.column.decimals
+        )
 
     def lattice(self, values: np.ndarray) -> np.ndarray:
         """Nearest lattice points, int64, clipped into the bounds; NaN goes to the lower bound."""
         assert self.column.lower is not None and self.column.upper is not None
-        values = np.nan_to_num(values, nan=self.column.lower, posinf=self.column.upper, neginf=self.column.lower)
+        values = np.nan_to_num(
+            values, nan=self.column.lower, posinf=self.column.upper, neginf=self.column.lower
+        )
         clipped = np.clip(values, self.column.lower, self.column.upper)
         return np.rint((clipped - self.column.lower) * 10.0**self.column.decimals).astype(np.int64)
 
@@ -71,25 +80,38 @@ class Domain:
 
 
 def domain(column: Column, max_leaves: int) -> Domain:
-    """The public cells of a modelled column. Raises ValueError where the declaration does not bound it."""
+    """The public cells of a modelled column. Raises ValueError where the declaration does not bound
+    it.
+    """
     nothing = np.empty(0, np.int64)
     if column.kind in ("categorical", "ordinal"):
         if not column.categories:
-            raise ValueError(f"column {column.name}: a {column.kind} column needs its categories declared")
+            raise ValueError(
+                f"column {column.name}: a {column.kind} column needs its categories declared"
+            )
         return Domain(column, len(column.categories), nothing, nothing)
     if column.kind not in ("continuous", "date"):
-        raise ValueError(f"column {column.name}: kind {column.kind} cannot be modelled; declare it rebuilt or carried")
+        raise ValueError(
+            f"column {column.name}: kind {column.kind} cannot be modelled; declare it rebuilt or"
+            " carried"
+        )
     if column.lower is None or column.upper is None or not column.lower < column.upper:
-        raise ValueError(f"column {column.name}: needs lower < upper, got {column.lower} and {column.upper}")
+        raise ValueError(
+            f"column {column.name}: needs lower < upper, got {column.lower} and {column.upper}"
+        )
     edges = _edges(column, max(max_leaves - 2 * len(column.atoms), 1))
     whole = Domain(column, 0, nothing, nothing)
     inside = [a for a in column.atoms if column.lower <= a <= column.upper]
     atom_points = np.unique(whole.lattice(np.array(inside))) if inside else nothing
     edges = np.unique(np.concatenate([edges, atom_points, atom_points + 1]))
     starts, stops = edges[:-1], edges[1:]
-    ordinary = ~np.isin(starts, atom_points)  # the edges isolate each atom, so its range is exactly [atom, atom + 1)
+    # the edges isolate each atom, so its range is exactly [atom, atom + 1)
+    ordinary = ~np.isin(starts, atom_points)
     if not ordinary.any():
-        raise ValueError(f"column {column.name}: every value between the bounds is an atom; declare it as categories")
+        raise ValueError(
+            f"column {column.name}: every value between the bounds is an atom; declare it as"
+            " categories"
+        )
     return Domain(column, int(ordinary.sum()), starts[ordinary], stops[ordinary])
 
 
@@ -98,9 +120,16 @@ def _edges(column: Column, leaves: int) -> np.ndarray:
     assert column.lower is not None and column.upper is not None
     points = round((column.upper - column.lower) * 10.0**column.decimals) + 1
     if points > 2**52:
-        raise ValueError(f"column {column.name}: {column.decimals} decimals over its bounds pass what a float holds; declare fewer")
+        raise ValueError(
+            f"column {column.name}: {column.decimals} decimals over its bounds pass what a float"
+            " holds; declare fewer"
+        )
     if column.transform == "linear":
-        edges = np.arange(points + 1) if points <= leaves else np.rint(np.linspace(0, points, leaves + 1))
+        edges = (
+            np.arange(points + 1)
+            if points <= leaves
+            else np.rint(np.linspace(0, points, leaves + 1))
+        )
     else:
         ends = np.arcsinh(np.array([column.lower, column.upper]) / column.scale)
         values = np.sinh(np.linspace(ends[0], ends[1], leaves + 1)) * column.scale
@@ -110,16 +139,19 @@ def _edges(column: Column, leaves: int) -> np.ndarray:
 
 
 def encode(cells: Domain, column_values: pl.Series) -> np.ndarray:
-    """Cell of each row, int32 [n]. Total: a value that ingest should have repaired still lands in exactly one declared cell.
+    """Cell of each row, int32 [n]. Total: a value that ingest should have repaired still lands in
+    exactly one declared cell.
 
-    Null goes to missing where declared; out of bounds is clipped; what is left (null, NaN or an unknown category in a column that
-    does not declare missing) goes to the first cell.
+    Null goes to missing where declared; out of bounds is clipped; what is left (null, NaN or an
+    unknown category in a column that does not declare missing) goes to the first cell.
     """
     fallback = 0 if cells.missing is None else cells.missing
     if not cells.is_numeric:
         names = column_values.cast(pl.String)
         places = pl.Series(range(cells.leaves), dtype=pl.Int32)
-        found = names.replace_strict(list(cells.column.categories), places, default=None, return_dtype=pl.Int32)
+        found = names.replace_strict(
+            list(cells.column.categories), places, default=None, return_dtype=pl.Int32
+        )
         return found.fill_null(fallback).to_numpy().astype(np.int32)
     if column_values.dtype == pl.Date:
         column_values = column_values.cast(pl.Int32)

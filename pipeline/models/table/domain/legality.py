@@ -1,4 +1,7 @@
-"""Declared implications as relations between what two columns may be drawn as; closed so that drawing in order meets no dead end."""
+"""Declared implications as relations between what two columns may be drawn as; closed so that
+drawing in order meets no dead end.
+"""
+
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
@@ -9,11 +12,14 @@ from pipeline.models.table.domain.bins import Symbols
 from pipeline.models.table.domain.encode import Domain
 from pipeline.schema.values import Implication
 
-Relations = dict[tuple[str, str], np.ndarray]  # (earlier, later) -> bool [symbols of earlier, symbols of later]
+# (earlier, later) -> bool [symbols of earlier, symbols of later]
+Relations = dict[tuple[str, str], np.ndarray]
 
 
 def check_implications(domains: Mapping[str, Domain], implications: Sequence[Implication]) -> None:
-    """Raises ValueError for an implication that cannot hold by construction: all of them at once."""
+    """Raises ValueError for an implication that cannot hold by construction: all of them at
+    once.
+    """
     problems = []
     order = {name: place for place, name in enumerate(domains)}
     for rule in implications:
@@ -21,7 +27,9 @@ def check_implications(domains: Mapping[str, Domain], implications: Sequence[Imp
         if order[rule.given] >= order[rule.then]:
             problems.append(f"{where}: {rule.given} must be declared before {rule.then}")
         if domains[rule.given].is_numeric:
-            problems.append(f"{where}: {rule.given} is numeric; an implication starts from categories")
+            problems.append(
+                f"{where}: {rule.given} is numeric; an implication starts from categories"
+            )
         for value, allowed in rule.allowed.items():
             known = [token for token in allowed if _is_known(domains[rule.then], token)]
             if not known:
@@ -38,15 +46,23 @@ def _is_known(cells: Domain, token: str | None) -> bool:
     return token in cells.column.categories
 
 
-def relations(domains: Mapping[str, Domain], symbols: Mapping[str, Symbols], implications: Sequence[Implication]) -> Relations:
-    """Which pairs of symbols the implications allow; several implications between two columns are intersected."""
+def relations(
+    domains: Mapping[str, Domain],
+    symbols: Mapping[str, Symbols],
+    implications: Sequence[Implication],
+) -> Relations:
+    """Which pairs of symbols the implications allow; several implications between two columns are
+    intersected.
+    """
     found: Relations = {}
     for rule in implications:
         labels = domains[rule.given].labels()
         matrix = np.ones((len(labels), len(symbols[rule.then].group)), bool)
         for place, label in enumerate(labels):
             if label is not None and label in rule.allowed:
-                matrix[place] = _admitted(domains[rule.then], symbols[rule.then], rule.allowed[label])
+                matrix[place] = _admitted(
+                    domains[rule.then], symbols[rule.then], rule.allowed[label]
+                )
         key = (rule.given, rule.then)
         found[key] = found[key] & matrix if key in found else matrix
     return found
@@ -56,19 +72,29 @@ def _admitted(cells: Domain, symbols: Symbols, allowed: Sequence[str | None]) ->
     if not cells.is_numeric:
         wanted = set(allowed)
         return np.array([label in wanted for label in cells.labels()])
-    atoms = {place for place, atom in enumerate(cells.atoms) if any(t is not None and float(t) == atom for t in allowed)}
+    atoms = {
+        place
+        for place, atom in enumerate(cells.atoms)
+        if any(t is not None and float(t) == atom for t in allowed)
+    }
     return np.isin(symbols.atom, list(atoms)) | (symbols.missing & (None in allowed))
 
 
-def close(order: Sequence[str], alive: Mapping[str, np.ndarray], found: Relations) -> tuple[dict[str, np.ndarray], Relations]:
-    """(alive, relations) after constraint propagation: a value stays only if every related column has a partner for it, and two
-    parents of one child are related to each other (path consistency, Mackworth 1977). alive[name]: bool [symbols].
+def close(
+    order: Sequence[str], alive: Mapping[str, np.ndarray], found: Relations
+) -> tuple[dict[str, np.ndarray], Relations]:
+    """(alive, relations) after constraint propagation: a value stays only if every related column
+    has a partner for it, and two parents of one child are related to each other (path consistency,
+    Mackworth 1977). alive[name]: bool [symbols].
 
     Raises ValueError where nothing is left: the conditions contradict the declaration.
     """
     place = {name: index for index, name in enumerate(order)}
     alive = {name: mask.copy() for name, mask in alive.items()}
-    linked = {key: matrix & alive[key[0]][:, None] & alive[key[1]][None, :] for key, matrix in found.items()}
+    linked = {
+        key: matrix & alive[key[0]][:, None] & alive[key[1]][None, :]
+        for key, matrix in found.items()
+    }
     changed = True
     while changed:
         changed = _prune(alive, linked)
@@ -76,7 +102,9 @@ def close(order: Sequence[str], alive: Mapping[str, np.ndarray], found: Relation
             changed |= _relate_neighbours(name, place, alive, linked)
     for name, mask in alive.items():
         if not mask.any():
-            raise ValueError(f"no value of {name} is left under these conditions and the declared implications")
+            raise ValueError(
+                f"no value of {name} is left under these conditions and the declared implications"
+            )
     return alive, linked
 
 
@@ -92,18 +120,28 @@ def _prune(alive: dict[str, np.ndarray], linked: Relations) -> bool:
     return changed
 
 
-def _relate_neighbours(name: str, place: Mapping[str, int], alive: Mapping[str, np.ndarray], linked: Relations) -> bool:
-    """Relates the columns that share `name`: values without a common partner in it cannot stand together."""
-    sides = {a if b == name else b: (matrix if b == name else matrix.T) for (a, b), matrix in linked.items() if name in (a, b)}
+def _relate_neighbours(
+    name: str, place: Mapping[str, int], alive: Mapping[str, np.ndarray], linked: Relations
+) -> bool:
+    """Relates the columns that share `name`: values without a common partner in it cannot stand
+    together.
+    """
+    sides = {
+        a if b == name else b: matrix if b == name else matrix.T
+        for (a, b), matrix in linked.items()
+        if name in (a, b)
+    }
     others = sorted(sides, key=place.__getitem__)
     changed = False
     for index, earlier in enumerate(others):
-        for later in others[index + 1:]:
+        for later in others[index + 1 :]:
             together = (sides[earlier].astype(np.float32) @ sides[later].T.astype(np.float32)) > 0
             full = alive[earlier][:, None] & alive[later][None, :]
             before = linked.get((earlier, later), full)
             after = before & together
-            if (after != before).any() or ((earlier, later) in linked and (after != linked[(earlier, later)]).any()):
+            if (after != before).any() or (
+                (earlier, later) in linked and (after != linked[(earlier, later)]).any()
+            ):
                 linked[(earlier, later)] = after
                 changed = True
     return changed

@@ -1,9 +1,12 @@
-"""A sampler under conditions, "women of 30 to 50": what each column may still be, and how likely each code makes the conditions.
+"""A sampler under conditions, "women of 30 to 50": what each column may still be, and how likely
+each code makes the conditions.
 
-Given a code the columns are a forest, so the chance of the conditions under it is a product of sums over trees, from the leaves to the
-roots (message passing, Pearl 1988). Rows are then drawn from exactly what a filter on unconditioned rows would keep, within bins up to
-the place in the bin; nothing is rejected.
+Given a code the columns are a forest, so the chance of the conditions under it is a product of sums
+over trees, from the leaves to the roots (message passing, Pearl 1988). Rows are then drawn from
+exactly what a filter on unconditioned rows would keep, within bins up to the place in the bin;
+nothing is rejected.
 """
+
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
@@ -23,26 +26,45 @@ from pipeline.models.table.fit.target import TargetHead
 _EMPTY = 1e-12
 
 
-def sampler(names: Sequence[str], domains: Mapping[str, Domain], symbols: Mapping[str, Symbols], table: Mapping[str, np.ndarray],
-            found: Relations, where: Mapping[str, Any] | None = None, targets: Sequence[TargetHead] = (), edges: Sequence[Edge] = ()) -> Sampler:
-    """Heads for these conditions. table[name]: float [codes, groups]. `found`: relations between whole columns, not yet closed.
+def sampler(
+    names: Sequence[str],
+    domains: Mapping[str, Domain],
+    symbols: Mapping[str, Symbols],
+    table: Mapping[str, np.ndarray],
+    found: Relations,
+    where: Mapping[str, Any] | None = None,
+    targets: Sequence[TargetHead] = (),
+    edges: Sequence[Edge] = (),
+) -> Sampler:
+    """Heads for these conditions. table[name]: float [codes, groups]. `found`: relations between
+    whole columns, not yet closed.
 
     Raises ValueError for an unknown column, or conditions that no legal row can meet.
     """
     where = dict(where or {})
     unknown = sorted(set(where) - set(names))
     if unknown:
-        raise ValueError(f"where names {', '.join(unknown)}, which the model does not have; it has {', '.join(names)}")
+        raise ValueError(
+            f"where names {', '.join(unknown)}, which the model does not have; it has"
+            f" {', '.join(names)}"
+        )
     kept, origin = {}, {}
     for name in names:
         whole = np.arange(len(symbols[name].group))
-        kept[name], origin[name] = restrict(domains[name], symbols[name], where[name]) if name in where else (symbols[name], whole)
+        kept[name], origin[name] = (
+            restrict(domains[name], symbols[name], where[name])
+            if name in where
+            else (symbols[name], whole)
+        )
     seen = {(a, b): matrix[np.ix_(origin[a], origin[b])] for (a, b), matrix in found.items()}
-    alive, linked = close(names, {name: np.ones(len(kept[name].group), bool) for name in names}, seen)
+    alive, linked = close(
+        names, {name: np.ones(len(kept[name].group), bool) for name in names}, seen
+    )
     into = {edge.child: edge for edge in edges}
     codes = len(next(iter(table.values())))
     weights = np.ones(codes)
-    messages: dict[str, np.ndarray] = {}  # what the conditions below say about a column's groups, [codes, groups]
+    # what the conditions below say about a column's groups, [codes, groups]
+    messages: dict[str, np.ndarray] = {}
     made: dict[str, Head | Child] = {}
     conditioned: dict[str, np.ndarray] = {}
     last = {head.target for head in targets}
@@ -65,10 +87,19 @@ def sampler(names: Sequence[str], domains: Mapping[str, Domain], symbols: Mappin
             weights = weights * mass / np.maximum(_head(kept[name], q, alive[name])[1], _EMPTY)
     total = weights.sum()
     code_chances = weights / total if total > 1e-300 else np.full(codes, 1 / codes)
-    binding = {key: matrix for key, matrix in linked.items() if not matrix[np.ix_(alive[key[0]], alive[key[1]])].all()}
+    binding = {
+        key: matrix
+        for key, matrix in linked.items()
+        if not matrix[np.ix_(alive[key[0]], alive[key[1]])].all()
+    }
     joined = {name for edge in edges for name in (edge.parent, edge.child)}
-    lines = {name: line(domains[name], symbols[name], kept[name], origin[name], table[name].mean(0)) for name in joined}
-    return Sampler(tuple(names), made, code_chances, binding, origin, lines, tuple(targets), conditioned)
+    lines = {
+        name: line(domains[name], symbols[name], kept[name], origin[name], table[name].mean(0))
+        for name in joined
+    }
+    return Sampler(
+        tuple(names), made, code_chances, binding, origin, lines, tuple(targets), conditioned
+    )
 
 
 def _head(kept: Symbols, q: np.ndarray, alive: np.ndarray) -> tuple[Head, np.ndarray]:
@@ -83,9 +114,12 @@ def _head(kept: Symbols, q: np.ndarray, alive: np.ndarray) -> tuple[Head, np.nda
 
 
 def _child(edge: Edge, kept: Symbols, q: np.ndarray, told: np.ndarray) -> tuple[Child, np.ndarray]:
-    """(the child ready to draw, message to its parent [codes, groups parent]: chance of the conditions given code and group)."""
+    """(the child ready to draw, message to its parent [codes, groups parent]: chance of the
+    conditions given code and group).
+    """
     ratio = edge.ratio.astype(np.float64)
     allowed = np.bincount(kept.group, kept.share, minlength=q.shape[1])
-    chances = np.maximum(told * allowed, 1e-30 * (allowed > 0))  # a code without mass on what is allowed still draws from it
+    # a code without mass on what is allowed still draws from it
+    chances = np.maximum(told * allowed, 1e-30 * (allowed > 0))
     message = (told * allowed) @ ratio.T / np.maximum(q @ ratio.T, 1e-300)
     return Child(edge, kept, chances, np.maximum(ratio, 1e-30) * (allowed > 0)), message

@@ -1,4 +1,5 @@
 """Conditions on columns, "women of 30 to 50", as restrictions of what a column may be drawn as."""
+
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -14,14 +15,19 @@ _EPOCH = date(1970, 1, 1)
 
 
 def restrict(cells: Domain, symbols: Symbols, condition: Any) -> tuple[Symbols, np.ndarray]:
-    """(symbols that meet the condition, which symbol each came from). Shares keep their part of the group, so they no longer sum to 1.
+    """(symbols that meet the condition, which symbol each came from). Shares keep their part of the
+    group, so they no longer sum to 1.
 
-    condition: a tuple (low, high), both ends included, on a numeric column; else a sequence of values, None for missing. Raises
-    ValueError for a value that the declaration does not know, or a range that holds no declared value.
+    condition: a tuple (low, high), both ends included, on a numeric column; else a sequence of
+        values, None for missing. Raises ValueError for a value that the declaration does not know,
+        or a range that holds no declared value.
     """
     name = cells.column.name
     if isinstance(condition, str) or not isinstance(condition, Sequence):
-        raise ValueError(f"where {name}: give a list of values or, for numbers and dates, a tuple (low, high); got {condition!r}")
+        raise ValueError(
+            f"where {name}: give a list of values or, for numbers and dates, a tuple (low, high);"
+            f" got {condition!r}"
+        )
     if not cells.is_numeric:
         return _categories(cells, symbols, list(condition))
     if isinstance(condition, tuple):
@@ -35,8 +41,13 @@ def _categories(cells: Domain, symbols: Symbols, wanted: list[Any]) -> tuple[Sym
     labels = cells.labels()
     unknown = [value for value in wanted if value not in labels]
     if unknown or not wanted:
-        raise ValueError(f"where {cells.column.name}: {unknown or 'nothing'} is not among its declared values {labels}")
-    kept = np.flatnonzero(np.isin(np.arange(len(labels)), [labels.index(value) for value in wanted]))
+        raise ValueError(
+            f"where {cells.column.name}: {unknown or 'nothing'} is not among its declared values"
+            f" {labels}"
+        )
+    kept = np.flatnonzero(
+        np.isin(np.arange(len(labels)), [labels.index(value) for value in wanted])
+    )
     return _take(symbols, kept), kept
 
 
@@ -48,14 +59,29 @@ def _range(cells: Domain, symbols: Symbols, low: float, high: float) -> tuple[Sy
     last = np.floor((high - column.lower) / step + 1e-6)
     start = np.maximum(symbols.start, first)
     stop = np.minimum(symbols.stop, last + 1)
-    atoms = np.array([*(low <= atom <= high for atom in cells.atoms), False])  # the last entry answers for place -1
+    # the last entry answers for place -1
+    atoms = np.array([*(low <= atom <= high for atom in cells.atoms), False])
     inside = np.where(symbols.atom >= 0, atoms[symbols.atom], (stop > start) & ~symbols.missing)
     kept = np.flatnonzero(inside)
     if not len(kept):
-        raise ValueError(f"where {column.name}: no declared value lies from {low} to {high}; bounds are {column.lower} and {column.upper}")
-    part = np.where(symbols.atom >= 0, 1.0, (stop - start) / np.maximum(symbols.stop - symbols.start, 1))
-    return Symbols(group=symbols.group[kept], share=symbols.share[kept] * part[kept], start=start[kept].astype(np.int64),
-                   stop=stop[kept].astype(np.int64), atom=symbols.atom[kept], missing=symbols.missing[kept]), kept
+        raise ValueError(
+            f"where {column.name}: no declared value lies from {low} to {high}; bounds are"
+            f" {column.lower} and {column.upper}"
+        )
+    part = np.where(
+        symbols.atom >= 0, 1.0, (stop - start) / np.maximum(symbols.stop - symbols.start, 1)
+    )
+    return (
+        Symbols(
+            group=symbols.group[kept],
+            share=symbols.share[kept] * part[kept],
+            start=start[kept].astype(np.int64),
+            stop=stop[kept].astype(np.int64),
+            atom=symbols.atom[kept],
+            missing=symbols.missing[kept],
+        ),
+        kept,
+    )
 
 
 def _values(cells: Domain, symbols: Symbols, wanted: list[Any]) -> tuple[Symbols, np.ndarray]:
@@ -65,7 +91,10 @@ def _values(cells: Domain, symbols: Symbols, wanted: list[Any]) -> tuple[Symbols
         if value is None:
             if cells.missing is None:
                 raise ValueError(f"where {cells.column.name}: it is never missing")
-            found, origin = _take(symbols, np.flatnonzero(symbols.missing)), np.flatnonzero(symbols.missing)
+            found, origin = (
+                _take(symbols, np.flatnonzero(symbols.missing)),
+                np.flatnonzero(symbols.missing),
+            )
         else:
             number = _number(cells.column.name, value)
             found, origin = _range(cells, symbols, number, number)
@@ -73,8 +102,10 @@ def _values(cells: Domain, symbols: Symbols, wanted: list[Any]) -> tuple[Symbols
         origins.append(origin)
     if not parts:
         raise ValueError(f"where {cells.column.name}: an empty list admits nothing")
-    fields = {field: np.concatenate([getattr(part, field) for part in parts])
-              for field in ("group", "share", "start", "stop", "atom", "missing")}
+    fields = {
+        field: np.concatenate([getattr(part, field) for part in parts])
+        for field in ("group", "share", "start", "stop", "atom", "missing")
+    }
     return Symbols(**fields), np.concatenate(origins)
 
 
@@ -91,5 +122,11 @@ def _number(name: str, value: Any) -> float:
 
 
 def _take(symbols: Symbols, kept: np.ndarray) -> Symbols:
-    return Symbols(group=symbols.group[kept], share=symbols.share[kept], start=symbols.start[kept], stop=symbols.stop[kept],
-                   atom=symbols.atom[kept], missing=symbols.missing[kept])
+    return Symbols(
+        group=symbols.group[kept],
+        share=symbols.share[kept],
+        start=symbols.start[kept],
+        stop=symbols.stop[kept],
+        atom=symbols.atom[kept],
+        missing=symbols.missing[kept],
+    )

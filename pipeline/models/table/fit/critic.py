@@ -1,9 +1,11 @@
 """The critic of DP-CTGAN: trained by DP-SGD on rows, and steps of the generator against it.
 
-Wasserstein critic with clipped weights (Arjovsky et al. 2017, arxiv.org/abs/1701.07875). No packing, no gradient penalty on real rows
-(privacy_rules.md 9): a patient enters one step through one clipped gradient. The generated half of the critic's gradient comes from a
-constant number of rows of the generator, which is public by post-processing, and is added after the noise.
+Wasserstein critic with clipped weights (Arjovsky et al. 2017, arxiv.org/abs/1701.07875). No
+packing, no gradient penalty on real rows (privacy_rules.md 9): a patient enters one step through
+one clipped gradient. The generated half of the critic's gradient comes from a constant number of
+rows of the generator, which is public by post-processing, and is added after the noise.
 """
+
 from __future__ import annotations
 
 import json
@@ -45,14 +47,18 @@ class Critic(nn.Module):
 
 
 class _State:
-    """What a checkpoint holds: critic, logits, both optimisers, the step. No noise state, no coin (rule 12)."""
+    """What a checkpoint holds: critic, logits, both optimisers, the step. No noise state, no coin
+    (rule 12).
+    """
 
     def __init__(self, logits: torch.Tensor, blocks: Blocks, settings: TableSettings) -> None:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(settings.seed + 4)
             self.critic = Critic(blocks.width, settings.critic_width).to(logits.device)
         self.logits = logits.clone().requires_grad_()
-        self.critic_optimiser = torch.optim.RMSprop(self.critic.parameters(), lr=settings.critic_learning_rate)
+        self.critic_optimiser = torch.optim.RMSprop(
+            self.critic.parameters(), lr=settings.critic_learning_rate
+        )
         self.generator_optimiser = torch.optim.Adam([self.logits], lr=settings.learning_rate / 5)
         self.step = 0
 
@@ -61,18 +67,33 @@ class _State:
         tensors |= {"logits": self.logits.detach(), "step": torch.tensor(self.step)}
         for kind, optimiser in self._optimisers():
             for place, state in optimiser.state_dict()["state"].items():
-                tensors |= {f"{kind}.{place}.{name}": torch.as_tensor(value) for name, value in state.items()}
+                tensors |= {
+                    f"{kind}.{place}.{name}": torch.as_tensor(value)
+                    for name, value in state.items()
+                }
         with files.replacing(path) as temporary:
-            save_file({name: value.detach().cpu().contiguous() for name, value in tensors.items()}, temporary,
-                      metadata={"mechanism": _facts(mechanism)})
+            save_file(
+                {name: value.detach().cpu().contiguous() for name, value in tensors.items()},
+                temporary,
+                metadata={"mechanism": _facts(mechanism)},
+            )
 
     def load(self, path: Path, mechanism: DpSgd) -> None:
         """Raises ValueError for a checkpoint of another mechanism."""
         with safe_open(path, framework="pt") as stored:
             if (stored.metadata() or {}).get("mechanism") != _facts(mechanism):
-                raise ValueError(f"{path.name} belongs to another mechanism than the one reserved: use a new release id")
+                raise ValueError(
+                    f"{path.name} belongs to another mechanism than the one reserved: use a new"
+                    " release id"
+                )
         tensors = load_file(path)
-        self.critic.load_state_dict({name.removeprefix("critic."): value for name, value in tensors.items() if name.startswith("critic.")})
+        self.critic.load_state_dict(
+            {
+                name.removeprefix("critic."): value
+                for name, value in tensors.items()
+                if name.startswith("critic.")
+            }
+        )
         with torch.no_grad():
             self.logits.copy_(tensors["logits"])
         for kind, optimiser in self._optimisers():
@@ -93,12 +114,26 @@ def _facts(mechanism: DpSgd) -> str:
     return json.dumps(asdict(mechanism), sort_keys=True)
 
 
-def refine(logits: torch.Tensor, wanted: Targets, blocks: Blocks, settings: TableSettings, mechanism: DpSgd, real_groups: np.ndarray, *,
-           tape: Tape, noise: NoiseStream, checkpoint: Path, checkpoint_steps: int, progress: Progress) -> torch.Tensor:
-    """Logits after mechanism.steps critic steps, with a generator step after every few. real_groups: int [patients, columns].
+def refine(
+    logits: torch.Tensor,
+    wanted: Targets,
+    blocks: Blocks,
+    settings: TableSettings,
+    mechanism: DpSgd,
+    real_groups: np.ndarray,
+    *,
+    tape: Tape,
+    noise: NoiseStream,
+    checkpoint: Path,
+    checkpoint_steps: int,
+    progress: Progress,
+) -> torch.Tensor:
+    """Logits after mechanism.steps critic steps, with a generator step after every few.
+    real_groups: int [patients, columns].
 
-    Goes on from the checkpoint where there is one, with fresh noise. A checkpoint falls between steps. The tape gets the checkpoint's steps
-    and then each step as it is executed; steps after the last checkpoint of a lost attempt left nothing behind.
+    Goes on from the checkpoint where there is one, with fresh noise. A checkpoint falls between
+    steps. The tape gets the checkpoint's steps and then each step as it is executed; steps after
+    the last checkpoint of a lost attempt left nothing behind.
     """
     state, path = _State(logits, blocks, settings), checkpoint / "critic.safetensors"
     if path.is_file():
@@ -120,22 +155,39 @@ def refine(logits: torch.Tensor, wanted: Targets, blocks: Blocks, settings: Tabl
     return state.logits.detach()
 
 
-def _critic_step(state: _State, blocks: Blocks, settings: TableSettings, mechanism: DpSgd, places: torch.Tensor,
-                 noise: NoiseStream) -> None:
-    """One private step: patients' half clipped, summed and noised; generated half added; weights clipped."""
+def _critic_step(
+    state: _State,
+    blocks: Blocks,
+    settings: TableSettings,
+    mechanism: DpSgd,
+    places: torch.Tensor,
+    noise: NoiseStream,
+) -> None:
+    """One private step: patients' half clipped, summed and noised; generated half added; weights
+    clipped.
+    """
     critic, device = state.critic, state.logits.device
     clipper = mechanism.ghost_clipper(critic)
 
     def clipped(part: np.ndarray) -> dict[str, torch.Tensor]:
         rows = torch.zeros(len(part), blocks.width).scatter_(1, places[part], 1.0).to(device)
-        return clipper.clipped_sum(lambda: -critic(rows), torch.arange(len(part), device=device), len(part))
+        return clipper.clipped_sum(
+            lambda: -critic(rows), torch.arange(len(part), device=device), len(part)
+        )
 
     batch = mechanism.sample(len(places), noise)
-    gradients = mechanism.noisy_gradient((clipped(part) for part in micro_batches(batch, _MICRO_BATCH)),
-                                         dict(critic.named_parameters()), noise)
+    gradients = mechanism.noisy_gradient(
+        (clipped(part) for part in micro_batches(batch, _MICRO_BATCH)),
+        dict(critic.named_parameters()),
+        noise,
+    )
     generated = _draw(state, blocks, settings)
     score = critic(generated.detach()).mean()
-    for (name, _), gradient in zip(critic.named_parameters(), torch.autograd.grad(score, list(critic.parameters())), strict=True):
+    for (name, _), gradient in zip(
+        critic.named_parameters(),
+        torch.autograd.grad(score, list(critic.parameters())),
+        strict=True,
+    ):
         gradients[name] = gradients[name] + gradient
     set_gradients(critic, gradients)
     state.critic_optimiser.step()
@@ -144,7 +196,9 @@ def _critic_step(state: _State, blocks: Blocks, settings: TableSettings, mechani
             parameter.clamp_(-settings.critic_weight_limit, settings.critic_weight_limit)
 
 
-def _generator_step(state: _State, blocks: Blocks, settings: TableSettings, loss_of: MarginalLoss) -> None:
+def _generator_step(
+    state: _State, blocks: Blocks, settings: TableSettings, loss_of: MarginalLoss
+) -> None:
     """One step of the logits: up the critic's score, held by the marginals. No row is read."""
     state.generator_optimiser.zero_grad()
     score = state.critic(_draw(state, blocks, settings)).mean()
@@ -153,9 +207,13 @@ def _generator_step(state: _State, blocks: Blocks, settings: TableSettings, loss
 
 
 def _draw(state: _State, blocks: Blocks, settings: TableSettings) -> torch.Tensor:
-    """A constant number of generated rows, one-hot forward and soft backward (straight-through); coins from the public seed and step."""
+    """A constant number of generated rows, one-hot forward and soft backward (straight-through);
+    coins from the public seed and step.
+    """
     draw = torch.Generator().manual_seed(settings.seed * 1_000_003 + state.step)
-    codes = torch.randint(len(state.logits), (settings.critic_batch,), generator=draw).to(state.logits.device)
+    codes = torch.randint(len(state.logits), (settings.critic_batch,), generator=draw).to(
+        state.logits.device
+    )
     soft = heads(state.logits, blocks)[codes]
     hard = []
     for part in soft.split(list(blocks.sizes), 1):

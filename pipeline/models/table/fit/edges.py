@@ -1,10 +1,14 @@
-"""Edges between columns: what two strongly dependent columns have in common beyond the latent codes. Post-processing: no row is read.
+"""Edges between columns: what two strongly dependent columns have in common beyond the latent
+codes. Post-processing: no row is read.
 
-Given a code, the mixture draws columns independently, which blurs a narrow diagonal: six monthly bills, a tumour's size and stage. An edge
-ties a column (the child) to one drawn before it (the parent): the child's chances under a code are multiplied by ratio[parent's group],
-so that the two have their measured joint distribution. Each child has one parent at most, so given a code the columns are a forest and
-all of its sums are exact (message passing, Pearl 1988). Mixtures of trees: Meila and Jordan 2000, section 3.
+Given a code, the mixture draws columns independently, which blurs a narrow diagonal: six monthly
+bills, a tumour's size and stage. An edge ties a column (the child) to one drawn before it (the
+parent): the child's chances under a code are multiplied by ratio[parent's group], so that the two
+have their measured joint distribution. Each child has one parent at most, so given a code the
+columns are a forest and all of its sums are exact (message passing, Pearl 1988). Mixtures of trees:
+Meila and Jordan 2000, section 3.
 """
+
 from __future__ import annotations
 
 import math
@@ -23,7 +27,8 @@ from pipeline.models.table.measure.measure import Measured
 from pipeline.models.table.measure.shrink import shrunk_residual
 
 _ROUNDS = 50
-_MOST = 4.0  # times the codes' word that a cell may become: far from the diagonal what looks like more is noise
+# times the codes' word that a cell may become: far from the diagonal what looks like more is noise
+_MOST = 4.0
 _MISFIT = 0.05  # by which a pair's mean product may miss that of the copula with its coarse groups
 _COARSE = 0.2  # variance of a column's normal scores below which its groups tell no correlation
 _STRONG = 0.5  # correlation of normal scores from which on codes blur a pair
@@ -32,7 +37,9 @@ _CLEAR = 4.0  # standard deviations of its noise that a correlation must have
 
 @dataclass(frozen=True, eq=False)
 class Edge:
-    """ratio: float32 [groups parent, groups child], above 0. correlation: of the two columns' normal scores, for positions inside bins."""
+    """ratio: float32 [groups parent, groups child], above 0. correlation: of the two columns'
+    normal scores, for positions inside bins.
+    """
 
     parent: str
     child: str
@@ -44,23 +51,50 @@ class Edge:
         return {"parent": self.parent, "child": self.child, "correlation": self.correlation}
 
 
-def fit_edges(measured: Measured, wanted: Targets, table: Mapping[str, np.ndarray], domains: Mapping[str, Domain], symbols: Mapping[str, Symbols],
-              children: Collection[str]) -> tuple[Edge, ...]:
-    """At most one edge into each of `children`, from an earlier numeric column. table[name]: float [codes, groups], codes weigh the same."""
-    orders = {name: groups_by_value(domains[name], symbols[name]) for name in table if domains[name].is_numeric}
+def fit_edges(
+    measured: Measured,
+    wanted: Targets,
+    table: Mapping[str, np.ndarray],
+    domains: Mapping[str, Domain],
+    symbols: Mapping[str, Symbols],
+    children: Collection[str],
+) -> tuple[Edge, ...]:
+    """At most one edge into each of `children`, from an earlier numeric column. table[name]: float
+    [codes, groups], codes weigh the same.
+    """
+    orders = {
+        name: groups_by_value(domains[name], symbols[name])
+        for name in table
+        if domains[name].is_numeric
+    }
     names = [name for name, order in orders.items() if len(order) > 2]
     q = {name: table[name].astype(np.float64) for name in names}
-    joint = {name: heads / len(heads) for name, heads in q.items()}  # P(code, group), edges so far included
+    # P(code, group), edges so far included
+    joint = {name: heads / len(heads) for name, heads in q.items()}
     made = []
     for place, child in enumerate(names):
         if child not in children:
             continue
-        told = {parent: _correlation(measured, wanted, (parent, child), orders) for parent in names[:place]}
-        clear = [parent for parent, found in told.items() if abs(found.correlation) > max(_STRONG, _CLEAR * found.noise)]
+        told = {
+            parent: _correlation(measured, wanted, (parent, child), orders)
+            for parent in names[:place]
+        }
+        clear = [
+            parent
+            for parent, found in told.items()
+            if abs(found.correlation) > max(_STRONG, _CLEAR * found.noise)
+        ]
         if not clear:
             continue
         parent = max(clear, key=lambda name: abs(told[name].correlation))
-        target = _target(measured, wanted, (parent, child), np.asarray(q[parent].T @ q[child] / len(q[child])), orders, told[parent])
+        target = _target(
+            measured,
+            wanted,
+            (parent, child),
+            np.asarray(q[parent].T @ q[child] / len(q[child])),
+            orders,
+            told[parent],
+        )
         ratio = _ratio(joint[parent], q[child], target)
         made.append(Edge(parent, child, ratio.astype(np.float32), told[parent].correlation))
         normaliser = np.maximum(q[child] @ ratio.T, 1e-300)
@@ -70,23 +104,30 @@ def fit_edges(measured: Measured, wanted: Targets, table: Mapping[str, np.ndarra
 
 @dataclass(frozen=True)
 class _Told:
-    """What the looks at a pair say: correlation of normal scores, its noise (standard deviation), mean product of the fine groups' scores."""
+    """What the looks at a pair say: correlation of normal scores, its noise (standard deviation),
+    mean product of the fine groups' scores.
+    """
 
     correlation: float
     noise: float
     mean_product: float
 
 
-def _correlation(measured: Measured, wanted: Targets, pair: tuple[str, str], orders: Mapping[str, np.ndarray]) -> _Told:
+def _correlation(
+    measured: Measured, wanted: Targets, pair: tuple[str, str], orders: Mapping[str, np.ndarray]
+) -> _Told:
     """From the coarse and the fine look by inverse variance. orders[name]: groups by value.
 
-    The coarse look tells about fine groups through the normal copula (Sklar 1959) that has its mean product, and only as well as that fits.
+    The coarse look tells about fine groups through the normal copula (Sklar 1959) that has its mean
+    product, and only as well as that fits.
     """
     fine = [_ordered(wanted.margins[name], orders[name], None) for name in pair]
     rough = [_ordered(wanted.margins[name], orders[name], measured.merged[name]) for name in pair]
     if min(_spread(shares) for _, shares in (*fine, *rough)) < _COARSE:
         return _Told(0.0, math.inf, 0.0)  # nearly all patients stand in one group
-    mean, noise, product = _mean_product(measured.coarse[pair], measured.sigmas[f"coarse/{pair[0]}/{pair[1]}"], rough)
+    mean, noise, product = _mean_product(
+        measured.coarse[pair], measured.sigmas[f"coarse/{pair[0]}/{pair[1]}"], rough
+    )
     means = [_copula_mean(fine, _solved(mean, rough, product))]
     variances = [noise**2 + _MISFIT**2]
     product = np.outer(_scores(fine[0][1]), _scores(fine[1][1]))
@@ -107,13 +148,21 @@ def _spread(share: np.ndarray) -> float:
 Side = tuple[np.ndarray, np.ndarray]  # groups by value, their shares
 
 
-def _mean_product(noisy: np.ndarray, sigma: float, sides: Sequence[Side]) -> tuple[float, float, np.ndarray]:
-    """(mean product of normal scores over rows that miss neither, standard deviation of its noise, the products)."""
+def _mean_product(
+    noisy: np.ndarray, sigma: float, sides: Sequence[Side]
+) -> tuple[float, float, np.ndarray]:
+    """(mean product of normal scores over rows that miss neither, standard deviation of its noise,
+    the products).
+    """
     (left, rows), (right, columns) = sides
     product = np.outer(_scores(rows), _scores(columns))
     inner = noisy[np.ix_(left, right)]
     known = max(float(inner.sum()), sigma)
-    return float((inner * product).sum()) / known, sigma * float((product**2).sum()) ** 0.5 / known, product
+    return (
+        float((inner * product).sum()) / known,
+        sigma * float((product**2).sum()) ** 0.5 / known,
+        product,
+    )
 
 
 def _ordered(margin: np.ndarray, order: np.ndarray, merged: np.ndarray | None) -> Side:
@@ -133,37 +182,68 @@ def _solved(mean_product: float, sides: Sequence[Side], product: np.ndarray) -> 
     low, high = -0.99, 0.99
     for _ in range(12):
         middle = (low + high) / 2
-        low, high = (middle, high) if (copula(sides[0][1], sides[1][1], middle) * product).sum() < mean_product else (low, middle)
+        low, high = (
+            (middle, high)
+            if (copula(sides[0][1], sides[1][1], middle) * product).sum() < mean_product
+            else (low, middle)
+        )
     return (low + high) / 2
 
 
 def _copula_mean(sides: Sequence[Side], correlation: float) -> float:
-    return float((copula(sides[0][1], sides[1][1], correlation) * np.outer(_scores(sides[0][1]), _scores(sides[1][1]))).sum())
+    return float(
+        (
+            copula(sides[0][1], sides[1][1], correlation)
+            * np.outer(_scores(sides[0][1]), _scores(sides[1][1]))
+        ).sum()
+    )
 
 
 def copula(rows: np.ndarray, columns: np.ndarray, correlation: float) -> np.ndarray:
-    """Chances of each pair of groups under a normal copula, [rows, columns], by the midpoint rule over 200 quantiles of the rows' column."""
+    """Chances of each pair of groups under a normal copula, [rows, columns], by the midpoint rule
+    over 200 quantiles of the rows' column.
+    """
     quantiles = (np.arange(200) + 0.5) / 200
-    ends = [np.concatenate([[0.0], np.cumsum(side) / max(float(side.sum()), 1e-12)]).clip(0, 1) for side in (rows, columns)]
-    given = ndtr((ndtri(ends[1])[None] - correlation * ndtri(quantiles)[:, None]) / np.sqrt(1 - correlation**2))
+    ends = [
+        np.concatenate([[0.0], np.cumsum(side) / max(float(side.sum()), 1e-12)]).clip(0, 1)
+        for side in (rows, columns)
+    ]
+    given = ndtr(
+        (ndtri(ends[1])[None] - correlation * ndtri(quantiles)[:, None])
+        / np.sqrt(1 - correlation**2)
+    )
     edges = np.arange(201) / 200
-    overlap = np.clip(np.minimum(ends[0][1:, None], edges[None, 1:]) - np.maximum(ends[0][:-1, None], edges[None, :-1]), 0, None)
+    overlap = np.clip(
+        np.minimum(ends[0][1:, None], edges[None, 1:])
+        - np.maximum(ends[0][:-1, None], edges[None, :-1]),
+        0,
+        None,
+    )
     return np.asarray(overlap @ np.diff(given, axis=1))
 
 
 def _scores(share: np.ndarray) -> np.ndarray:
     """Mean normal score of each group, given the groups' shares in order."""
-    ends = np.concatenate([[0.0], np.cumsum(share) / max(float(share.sum()), 1e-12)]).clip(1e-12, 1 - 1e-12)
-    density = np.exp(-ndtri(ends) ** 2 / 2) / np.sqrt(2 * np.pi)
+    ends = np.concatenate([[0.0], np.cumsum(share) / max(float(share.sum()), 1e-12)]).clip(
+        1e-12, 1 - 1e-12
+    )
+    density = np.exp(-(ndtri(ends) ** 2) / 2) / np.sqrt(2 * np.pi)
     return np.asarray((density[:-1] - density[1:]) / np.maximum(np.diff(ends), 1e-12))
 
 
-def _target(measured: Measured, wanted: Targets, pair: tuple[str, str], said: np.ndarray, orders: Mapping[str, np.ndarray],
-            told: _Told) -> np.ndarray:
+def _target(
+    measured: Measured,
+    wanted: Targets,
+    pair: tuple[str, str],
+    said: np.ndarray,
+    orders: Mapping[str, np.ndarray],
+    told: _Told,
+) -> np.ndarray:
     """Joint that the edge shall have. `said`: the codes' word for it.
 
-    The codes' word is tilted by exp(theta s s') until it has the measured mean product of scores; what a fine look adds is shrunk for known
-    noise. What noise is left lies off the diagonal, so the tilt comes once more.
+    The codes' word is tilted by exp(theta s s') until it has the measured mean product of scores;
+    what a fine look adds is shrunk for known noise. What noise is left lies off the diagonal, so
+    the tilt comes once more.
     """
     rows, columns = wanted.margins[pair[0]], wanted.margins[pair[1]]
     product = np.zeros(said.shape)
@@ -179,8 +259,17 @@ def _target(measured: Measured, wanted: Targets, pair: tuple[str, str], said: np
     return _tilted(seen, product, mean, rows, columns, 1.0)
 
 
-def _tilted(joint: np.ndarray, product: np.ndarray, wanted: float, rows: np.ndarray, columns: np.ndarray, most: float) -> np.ndarray:
-    """The joint times exp(theta * product) with these margins and this mean product; theta by bisection."""
+def _tilted(
+    joint: np.ndarray,
+    product: np.ndarray,
+    wanted: float,
+    rows: np.ndarray,
+    columns: np.ndarray,
+    most: float,
+) -> np.ndarray:
+    """The joint times exp(theta * product) with these margins and this mean product; theta by
+    bisection.
+    """
     low, high = -most, most
     tilted = joint
     for _ in range(16):
@@ -199,7 +288,9 @@ def _fitted(joint: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndar
 
 
 def _ratio(parent: np.ndarray, q: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """Ratio under which parent and child have the target's conditional distribution. parent: P(code, group); q: the child's heads."""
+    """Ratio under which parent and child have the target's conditional distribution. parent:
+    P(code, group); q: the child's heads.
+    """
     wanted = target / np.maximum(target.sum(1, keepdims=True), 1e-300)
     mass = np.maximum(parent.sum(0), 1e-300)
     ratio = np.ones(target.shape)
@@ -209,4 +300,3 @@ def _ratio(parent: np.ndarray, q: np.ndarray, target: np.ndarray) -> np.ndarray:
         ratio *= np.clip((wanted + 1e-9) / (got + 1e-9), 0.1, 10)
         ratio /= ratio.mean(1, keepdims=True)
     return ratio
-

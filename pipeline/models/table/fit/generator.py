@@ -1,8 +1,10 @@
-"""The generator's latent table: 1,000 codes, each a distribution over every column's groups, fitted to noisy marginals. No row is read.
+"""The generator's latent table: 1,000 codes, each a distribution over every column's groups, fitted
+to noisy marginals. No row is read.
 
-Given a code, columns are independent; mixing over codes makes them dependent. All pair marginals of the model are one matrix product,
-Q'Q / codes (docs/design: table_model.md, "How", 5).
+Given a code, columns are independent; mixing over codes makes them dependent. All pair marginals of
+the model are one matrix product, Q'Q / codes (docs/design: table_model.md, "How", 5).
 """
+
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -43,24 +45,46 @@ def heads(logits: torch.Tensor, blocks: Blocks) -> torch.Tensor:
 
 
 class MarginalLoss:
-    """Squared error of the model's marginals against the targets, each in units of its noise, per cell; plus a small KL on one-ways."""
+    """Squared error of the model's marginals against the targets, each in units of its noise, per
+    cell; plus a small KL on one-ways.
+    """
 
-    def __init__(self, wanted: Targets, blocks: Blocks, divergence_weight: float, device: torch.device) -> None:
+    def __init__(
+        self, wanted: Targets, blocks: Blocks, divergence_weight: float, device: torch.device
+    ) -> None:
         self.blocks, self.divergence_weight = blocks, divergence_weight
         names = list(blocks.names)
-        self.margins = torch.tensor(np.concatenate([wanted.margins[n] for n in names]), dtype=torch.float32, device=device)
-        margin_weights = np.concatenate([np.full(s, wanted.margin_weights[n]) for n, s in zip(names, blocks.sizes, strict=True)])
+        self.margins = torch.tensor(
+            np.concatenate([wanted.margins[n] for n in names]), dtype=torch.float32, device=device
+        )
+        margin_weights = np.concatenate(
+            [np.full(s, wanted.margin_weights[n]) for n, s in zip(names, blocks.sizes, strict=True)]
+        )
         self.cells = len(margin_weights)
         self.margin_weights = torch.tensor(margin_weights, dtype=torch.float32, device=device)
         self.pairs, self.weights = self._square(wanted.pairs, wanted.pair_weights, blocks, device)
         rough = Blocks(blocks.names, tuple(int(wanted.merged[n].max()) + 1 for n in names))
-        merge = np.concatenate([wanted.merged[n] + first for n, first in zip(names, rough.offsets, strict=False)])
-        self.merge = torch.nn.functional.one_hot(torch.from_numpy(merge), rough.width).float().to(device)  # [width, coarse width]
-        self.coarse, self.coarse_weights = self._square(wanted.coarse, wanted.coarse_weights, rough, device)
+        merge = np.concatenate(
+            [wanted.merged[n] + first for n, first in zip(names, rough.offsets, strict=False)]
+        )
+        # [width, coarse width]
+        self.merge = (
+            torch.nn.functional.one_hot(torch.from_numpy(merge), rough.width).float().to(device)
+        )
+        self.coarse, self.coarse_weights = self._square(
+            wanted.coarse, wanted.coarse_weights, rough, device
+        )
 
-    def _square(self, pairs: dict[tuple[str, str], np.ndarray], weights: dict[tuple[str, str], float], blocks: Blocks,
-                device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
-        """Targets and weights as [width, width], zero outside the measured blocks (those with a < b)."""
+    def _square(
+        self,
+        pairs: dict[tuple[str, str], np.ndarray],
+        weights: dict[tuple[str, str], float],
+        blocks: Blocks,
+        device: torch.device,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Targets and weights as [width, width], zero outside the measured blocks (those with a <
+        b).
+        """
         goal = np.zeros((blocks.width,) * 2, np.float32)
         weight = np.zeros_like(goal)
         for (a, b), joint in pairs.items():
@@ -77,18 +101,31 @@ class MarginalLoss:
         loss = loss + (self.coarse_weights * (rough.T @ rough / codes - self.coarse).square()).sum()
         mean = q.mean(0)
         loss = loss + (self.margin_weights * (mean - self.margins).square()).sum()
-        divergence = (self.margins * (self.margins.clamp_min(1e-9).log() - mean.clamp_min(1e-9).log())).sum()
+        divergence = (
+            self.margins * (self.margins.clamp_min(1e-9).log() - mean.clamp_min(1e-9).log())
+        ).sum()
         return loss / self.cells + self.divergence_weight * divergence
 
 
 def first_logits(wanted: Targets, blocks: Blocks, settings: TableSettings) -> torch.Tensor:
-    """[codes, width]: the log of the margins plus normal spread, so that codes differ from the start. Public seed."""
+    """[codes, width]: the log of the margins plus normal spread, so that codes differ from the
+    start. Public seed.
+    """
     draw = torch.Generator().manual_seed(settings.seed)
     base = np.concatenate([np.log(np.maximum(wanted.margins[n], 1e-4)) for n in blocks.names])
-    return torch.tensor(base, dtype=torch.float32) + torch.randn(settings.codes, blocks.width, generator=draw)
+    return torch.tensor(base, dtype=torch.float32) + torch.randn(
+        settings.codes, blocks.width, generator=draw
+    )
 
 
-def fit_table(wanted: Targets, blocks: Blocks, settings: TableSettings, *, device: torch.device, progress: Progress) -> torch.Tensor:
+def fit_table(
+    wanted: Targets,
+    blocks: Blocks,
+    settings: TableSettings,
+    *,
+    device: torch.device,
+    progress: Progress,
+) -> torch.Tensor:
     """Logits [codes, width] of the fitted latent table. Deterministic given the targets."""
     loss_of = MarginalLoss(wanted, blocks, settings.divergence_weight, device)
     logits = first_logits(wanted, blocks, settings).to(device).requires_grad_()
@@ -102,4 +139,3 @@ def fit_table(wanted: Targets, blocks: Blocks, settings: TableSettings, *, devic
         if (step + 1) % 100 == 0:
             progress(f"generator step {step + 1}/{settings.steps}")
     return logits.detach()
-

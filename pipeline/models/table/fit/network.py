@@ -1,8 +1,11 @@
-"""DP-CTGAN's conditional generator as a network: residual (Xu et al. 2019, arxiv.org/abs/1907.00503), distilled from the latent table.
+"""DP-CTGAN's conditional generator as a network: residual (Xu et al. 2019,
+arxiv.org/abs/1907.00503), distilled from the latent table.
 
-Input: a latent vector per code and a conditional vector, one-hot over all groups, zero for no condition. Output: softmax heads. Batch
-norm is left out: it would make one generated row depend on the others. Trained on the table and the noisy marginals; no row is read.
+Input: a latent vector per code and a conditional vector, one-hot over all groups, zero for no
+    condition. Output: softmax heads. Batch norm is left out: it would make one generated row depend
+    on the others. Trained on the table and the noisy marginals; no row is read.
 """
+
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -21,7 +24,9 @@ HIDDEN = 256
 
 
 class ConditionalGenerator(nn.Module):
-    """[codes, LATENT] and [codes, width] -> probabilities [codes, width]. Each residual layer is concatenated to what came before."""
+    """[codes, LATENT] and [codes, width] -> probabilities [codes, width]. Each residual layer is
+    concatenated to what came before.
+    """
 
     def __init__(self, blocks: Blocks) -> None:
         super().__init__()
@@ -40,12 +45,17 @@ class ConditionalGenerator(nn.Module):
 
 def latent_codes(settings: TableSettings, device: torch.device) -> torch.Tensor:
     """The generator's latent vectors, [codes, LATENT], from the public seed."""
-    return torch.randn(settings.codes, LATENT, generator=torch.Generator().manual_seed(settings.seed + 1)).to(device)
+    return torch.randn(
+        settings.codes, LATENT, generator=torch.Generator().manual_seed(settings.seed + 1)
+    ).to(device)
 
 
-def distil(q: torch.Tensor, wanted: Targets, blocks: Blocks, settings: TableSettings, *,
-           progress: Progress) -> tuple[torch.Tensor, dict[str, np.ndarray]]:
-    """(the network's table [codes, width] without condition, its weights): cross-entropy to the table, then the marginal loss."""
+def distil(
+    q: torch.Tensor, wanted: Targets, blocks: Blocks, settings: TableSettings, *, progress: Progress
+) -> tuple[torch.Tensor, dict[str, np.ndarray]]:
+    """(the network's table [codes, width] without condition, its weights): cross-entropy to the
+    table, then the marginal loss.
+    """
     device = q.device
     latent = latent_codes(settings, device)
     with torch.random.fork_rng(devices=[]):
@@ -72,11 +82,17 @@ def distil(q: torch.Tensor, wanted: Targets, blocks: Blocks, settings: TableSett
             progress(f"network step {step + 1}/{2 * settings.network_steps}")
     with torch.no_grad():
         table = network(latent, free)
-    return table, {name: value.detach().cpu().numpy() for name, value in network.state_dict().items()}
+    return table, {
+        name: value.detach().cpu().numpy() for name, value in network.state_dict().items()
+    }
 
 
-def _conditions(q: torch.Tensor, blocks: Blocks, draw: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
-    """A conditional vector per code, one column's group drawn from the code itself, and the table with that head fixed to it."""
+def _conditions(
+    q: torch.Tensor, blocks: Blocks, draw: torch.Generator
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """A conditional vector per code, one column's group drawn from the code itself, and the table
+    with that head fixed to it.
+    """
     condition, goal = torch.zeros_like(q), q.clone()
     columns = torch.randint(len(blocks.names), (len(q),), generator=draw)
     for place in range(len(blocks.names)):

@@ -1,14 +1,19 @@
-"""Dependence of two columns out of noisy counts: residuals from independence, with the known noise shrunk out of them."""
+"""Dependence of two columns out of noisy counts: residuals from independence, with the known noise
+shrunk out of them.
+"""
+
 from __future__ import annotations
 
 import numpy as np
 
 
 def shrunk_residual(residual: np.ndarray, sigma: float) -> tuple[np.ndarray, int]:
-    """(dependence, rank): counts less those of independent columns, double-centred, with singular values shrunk for known noise.
+    """(dependence, rank): counts less those of independent columns, double-centred, with singular
+    values shrunk for known noise.
 
-    Gavish and Donoho 2017 (arxiv.org/abs/1405.7511), equation 7, Frobenius loss; the noise of double-centred counts has
-    (rows - 1) x (columns - 1) free dimensions. Rank 0: nothing rises above the noise.
+    Gavish and Donoho 2017 (arxiv.org/abs/1405.7511), equation 7, Frobenius loss; the noise of
+    double-centred counts has (rows - 1) x (columns - 1) free dimensions. Rank 0: nothing rises
+    above the noise.
     """
     rows, columns = residual.shape
     if rows < 2 or columns < 2:
@@ -18,25 +23,41 @@ def shrunk_residual(residual: np.ndarray, sigma: float) -> tuple[np.ndarray, int
     small, large = sorted((rows - 1, columns - 1))
     unit, beta = sigma * np.sqrt(large), small / large
     scaled = values / unit
-    kept = np.where(scaled > 1 + np.sqrt(beta), np.sqrt(np.maximum((scaled**2 - beta - 1) ** 2 - 4 * beta, 0)) / np.maximum(scaled, 1e-9), 0)
+    kept = np.where(
+        scaled > 1 + np.sqrt(beta),
+        np.sqrt(np.maximum((scaled**2 - beta - 1) ** 2 - 4 * beta, 0)) / np.maximum(scaled, 1e-9),
+        0,
+    )
     return (left * (kept * unit)) @ right, int((kept > 0).sum())
 
 
 def residual(noisy: np.ndarray) -> np.ndarray:
     """Counts [a, b] less what independent columns with the same noisy margins would give."""
-    rows, columns, total = np.maximum(noisy.sum(1), 0.0), np.maximum(noisy.sum(0), 0.0), max(float(noisy.sum()), 1.0)
+    rows, columns, total = (
+        np.maximum(noisy.sum(1), 0.0),
+        np.maximum(noisy.sum(0), 0.0),
+        max(float(noisy.sum()), 1.0),
+    )
     return noisy - np.outer(rows, columns) / total
 
 
 def excess_energy(noisy: np.ndarray, sigma: float) -> float:
-    """Squared residual above what noise alone would give, in patients squared: how much there is to learn about the pair."""
+    """Squared residual above what noise alone would give, in patients squared: how much there is to
+    learn about the pair.
+    """
     free = max((noisy.shape[0] - 1) * (noisy.shape[1] - 1), 0)
     return float((residual(noisy) ** 2).sum()) - free * sigma**2
 
 
 def association(noisy: np.ndarray, sigma: float) -> float:
-    """Chi-square over patients of the shrunk dependence: how much the rows' column tells about the columns' one. At least 0."""
-    rows, columns, total = np.maximum(noisy.sum(1), 0.0), np.maximum(noisy.sum(0), 0.0), max(float(noisy.sum()), 1.0)
+    """Chi-square over patients of the shrunk dependence: how much the rows' column tells about the
+    columns' one. At least 0.
+    """
+    rows, columns, total = (
+        np.maximum(noisy.sum(1), 0.0),
+        np.maximum(noisy.sum(0), 0.0),
+        max(float(noisy.sum()), 1.0),
+    )
     kept, rank = shrunk_residual(residual(noisy), sigma)
     if rank == 0:
         return 0.0

@@ -1,4 +1,5 @@
 """Settings of the table model: public numbers from params.yaml, fixed before a row is read."""
+
 from __future__ import annotations
 
 from collections.abc import Mapping
@@ -8,65 +9,103 @@ from typing import Any
 
 @dataclass(frozen=True, kw_only=True)
 class TableSettings:
-    """Shares are of the squared noise budget, the sum of 1/sigma^2 over all mechanisms: the critic's of the whole, the others' of what the
-    critic leaves; the first fine look at every pair takes the rest. A share of None follows from declared sizes (shares.py).
+    """Shares are of the squared noise budget, the sum of 1/sigma^2 over all mechanisms: the
+    critic's of the whole, the others' of what the critic leaves; the first fine look at every pair
+    takes the rest. A share of None follows from declared sizes (shares.py).
 
-    `epsilon` is the release's, as a hint only: it picks the number of bins and the shares. The noise itself comes from the joint
-    accounting (`scale` in TablePlan), so a wrong hint costs utility, never privacy.
+    `epsilon` is the release's, as a hint only: it picks the number of bins and the shares. The
+    noise itself comes from the joint accounting (`scale` in TablePlan), so a wrong hint costs
+    utility, never privacy.
     """
 
     epsilon: float = 1.0
-    max_bins: int | None = None         # bins of a numeric column; None: 20, 32 from epsilon 0, 3 on
-    max_groups: int = 64                # groups of a categorical column; rarer categories share one group
-    max_leaves: int = 1024              # leaves of the public grid under the bins, at most
-    bins_share: float | None = None     # trees over the public grids
+    # bins of a numeric column; None: 20, 32 from epsilon 0, 3 on
+    max_bins: int | None = None
+    # groups of a categorical column; rarer categories share one group
+    max_groups: int = 64
+    max_leaves: int = 1024  # leaves of the public grid under the bins, at most
+    bins_share: float | None = None  # trees over the public grids
     one_ways_share: float | None = None  # one block of counts per column
-    coarse_share: float | None = None   # every pair of columns over coarse groups; the same pairs over all groups take the rest
-    coarse_groups: int = 6              # of a column at the coarse look
-    again_share: float | None = None    # the most dependent pairs over all groups once more
-    again_part: float | None = None     # of all pairs
-    target_share: float | None = None   # every column with a declared target once more; 0 = the target is drawn as any column
-    pivot_share: float | None = None    # coarse pairs of the columns closest to a target, per class of it; 0 = off
-    pivot_columns: int = 5              # how many columns are close
-    pivot_groups: int = 6               # coarse groups of each
-    target_classes: int = 4             # a target with more classes is drawn as any column
-    pair_exponent: float = 0.4          # weight of a pair at its first fine look = (declared cells) ** exponent
-    shrink: bool = True                 # shrink the known noise out of pairs before the fit
-    heaps: bool = True                  # a leaf much heavier than its neighbours stands at its roundest number
-    edges: bool = True                  # tie strongly dependent numeric columns beyond the codes
-    critic_share: float = 0.0           # DP-SGD critic; 0 = no critic
-    network: bool = False               # distil the latent table into the residual network
-    codes: int = 500                    # latent codes
-    steps: int = 1000                   # steps of the fit to the noisy marginals: free, no row is read
+    # every pair of columns over coarse groups; the same pairs over all groups take the rest
+    coarse_share: float | None = None
+    coarse_groups: int = 6  # of a column at the coarse look
+    again_share: float | None = None  # the most dependent pairs over all groups once more
+    again_part: float | None = None  # of all pairs
+    # every column with a declared target once more; 0 = the target is drawn as any column
+    target_share: float | None = None
+    # coarse pairs of the columns closest to a target, per class of it; 0 = off
+    pivot_share: float | None = None
+    pivot_columns: int = 5  # how many columns are close
+    pivot_groups: int = 6  # coarse groups of each
+    target_classes: int = 4  # a target with more classes is drawn as any column
+    # weight of a pair at its first fine look = (declared cells) ** exponent
+    pair_exponent: float = 0.4
+    shrink: bool = True  # shrink the known noise out of pairs before the fit
+    # a leaf much heavier than its neighbours stands at its roundest number
+    heaps: bool = True
+    edges: bool = True  # tie strongly dependent numeric columns beyond the codes
+    critic_share: float = 0.0  # DP-SGD critic; 0 = no critic
+    network: bool = False  # distil the latent table into the residual network
+    codes: int = 500  # latent codes
+    # steps of the fit to the noisy marginals: free, no row is read
+    steps: int = 1000
     learning_rate: float = 0.4
-    divergence_weight: float = 0.02     # KL from the one-way targets, keeps rare values alive
+    divergence_weight: float = 0.02  # KL from the one-way targets, keeps rare values alive
     network_steps: int = 300
     critic_steps: int = 300
-    critic_batch: int = 500             # expected rows per critic step, a public constant
+    critic_batch: int = 500  # expected rows per critic step, a public constant
     critic_per_generator: int = 5
-    critic_clip_norm: float = 1.0       # l2_clip_norm of one row's gradient
-    critic_weight_limit: float = 0.05   # weights are clipped to [-limit, limit] (Arjovsky et al. 2017)
+    critic_clip_norm: float = 1.0  # l2_clip_norm of one row's gradient
+    # weights are clipped to [-limit, limit] (Arjovsky et al. 2017)
+    critic_weight_limit: float = 0.05
     critic_width: int = 64
     critic_learning_rate: float = 2e-3
-    critic_pull: float = 1.0            # weight of the critic in the generator's loss
-    seed: int = 1                       # public seed of initial weights and generated rows, never of noise
+    critic_pull: float = 1.0  # weight of the critic in the generator's loss
+    # public seed of initial weights and generated rows, never of noise
+    seed: int = 1
 
     def __post_init__(self) -> None:
-        shares = {name: getattr(self, f"{name}_share") for name in ("bins", "one_ways", "coarse", "again", "target", "pivot", "critic")}
-        for name, share in {name: share for name, share in shares.items() if share is not None}.items():
+        shares = {
+            name: getattr(self, f"{name}_share")
+            for name in ("bins", "one_ways", "coarse", "again", "target", "pivot", "critic")
+        }
+        for name, share in {
+            name: share for name, share in shares.items() if share is not None
+        }.items():
             if not 0 <= share < 1:
                 raise ValueError(f"train.table.{name}_share must be in [0, 1), got {share}")
         if 0 in (self.bins_share, self.one_ways_share, self.coarse_share):
-            raise ValueError("train.table: bins_share, one_ways_share and coarse_share must be above 0, the model cannot do without them")
+            raise ValueError(
+                "train.table: bins_share, one_ways_share and coarse_share must be above 0, the"
+                " model cannot do without them"
+            )
         if self.again_part is not None and not 0 < self.again_part <= 1:
             raise ValueError(f"train.table.again_part must be in (0, 1], got {self.again_part}")
-        for name in ("epsilon", "learning_rate", "critic_clip_norm", "critic_weight_limit", "critic_learning_rate"):
+        for name in (
+            "epsilon",
+            "learning_rate",
+            "critic_clip_norm",
+            "critic_weight_limit",
+            "critic_learning_rate",
+        ):
             if not getattr(self, name) > 0:
                 raise ValueError(f"train.table.{name} must be above 0, got {getattr(self, name)}")
-        for name in ("max_groups", "max_leaves", "codes", "steps", "coarse_groups", "pivot_columns", "pivot_groups", "critic_steps", "critic_batch",
-                     "critic_per_generator"):
+        for name in (
+            "max_groups",
+            "max_leaves",
+            "codes",
+            "steps",
+            "coarse_groups",
+            "pivot_columns",
+            "pivot_groups",
+            "critic_steps",
+            "critic_batch",
+            "critic_per_generator",
+        ):
             if getattr(self, name) < 1:
-                raise ValueError(f"train.table.{name} must be at least 1, got {getattr(self, name)}")
+                raise ValueError(
+                    f"train.table.{name} must be at least 1, got {getattr(self, name)}"
+                )
 
     @property
     def bins(self) -> int:
@@ -81,5 +120,7 @@ def from_mapping(given: Mapping[str, Any], *, epsilon: float) -> TableSettings:
     known = {field.name for field in fields(TableSettings)}
     unknown = sorted(set(given) - known)
     if unknown:
-        raise ValueError(f"train.table has no setting {', '.join(unknown)}; there are {', '.join(sorted(known))}")
+        raise ValueError(
+            f"train.table has no setting {', '.join(unknown)}; there are {', '.join(sorted(known))}"
+        )
     return replace(TableSettings(epsilon=epsilon), **dict(given))
