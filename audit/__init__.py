@@ -1,3 +1,3 @@
 """Evidence that the guarantee holds: checks that fail when a condition of it is broken
-(privacy_rules.md, last section).
+(privacy_rules.md, *Tests*).
 """

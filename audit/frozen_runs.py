@@ -1,4 +1,4 @@
-"""Frozen mechanisms (privacy_rules.md, tests): with all mechanisms' outputs replaced by made-up
+"""Frozen mechanisms (privacy_rules.md, *Tests*): with all mechanisms' outputs replaced by made-up
 answers, unrelated extracts give the same released bytes, references, MLflow entries and log lines.
 Whatever else of the rows came through would differ.
 """

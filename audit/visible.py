@@ -2,7 +2,7 @@
 runs show the same exactly where these are equal.
 
 MLflow is restricted, too; what stands there must not depend on rows either, but for durations
-(privacy_rules.md, tests).
+(privacy_rules.md, *Tests*).
 """
 
 from __future__ import annotations

@@ -84,7 +84,7 @@ def combinations(sample: Sample) -> pl.DataFrame:
 
 def combination_tvd(real: Sample, other: Sample) -> float | None:
     """Mean over site x stage strata of at least MIN_STRATUM real patients of the TVD between shares
-    of treatment combinations (domain.md A13).
+    of treatment combinations (registry_tables.md 3.2).
 
     None where no stratum is large enough.
     """
@@ -104,7 +104,7 @@ def combination_tvd(real: Sample, other: Sample) -> float | None:
 
 
 def survival_gaps(told: Schema, real: Sample, other: Sample) -> dict[str, float | None]:
-    """Mean over stages of the absolute gap between Kaplan-Meier curves at 1 and 5 years (A7). None
+    """Mean over stages of the absolute gap between Kaplan-Meier curves at 1 and 5 years. None
     where no stage has MIN_STRATUM real patients.
     """
     assert told.events is not None
@@ -126,7 +126,7 @@ def survival_gaps(told: Schema, real: Sample, other: Sample) -> dict[str, float 
 
 def cox(told: Schema, sample: Sample) -> np.ndarray:
     """Log hazard ratios: age per ten years, sex, stages against stage 1, deprivation per quintile
-    (A11). Patients of known stage.
+    . Patients of known stage.
     """
     assert told.events is not None
     outcomes = pathways.survival(sample.patients, sample.events, told.events, STAGE).drop("stratum")
@@ -146,7 +146,7 @@ def cox(told: Schema, sample: Sample) -> np.ndarray:
 
 def wait_gaps(real: Sample, other: Sample) -> np.ndarray:
     """Days between the medians of time to first treatment, for each site of at least MIN_TREATED
-    treated real patients (A15).
+    treated real patients.
     """
     medians = []
     for sample in (real, other):

@@ -69,7 +69,7 @@ def canonical(
     """The same synthetic patients as their tables tell them. In a registry some things have no
     place (a course of radiotherapy that starts on a Sunday, an operation beside another on the same
     tumour, what lies after the extract date); here they are gone, so that the log read from the
-    tables is this log (domain rule 54). In a log of rows, what lies after the last date that the
+    tables is this log (clinical rule 54). In a log of rows, what lies after the last date that the
     declaration knows is gone.
     """
     if schema.layout == "log" and events is not None:

@@ -89,7 +89,7 @@ def tree_counts(codes_fine: Array, branching: int, depth: int) -> list[Array]:
     [branching^2], ... [branching^depth].
 
     codes_fine [n] in [0, branching^depth), one per patient. Each level is one NoisyCounts of its
-    own; charge them all (rule 10).
+    own; charge them all (privacy rule 10).
 
     >>> [level.tolist() for level in tree_counts(np.array([0, 1, 3]), 2, 2)]
     [[2, 1], [1, 1, 0, 1]]

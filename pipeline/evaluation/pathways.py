@@ -1,5 +1,5 @@
-"""How close two event logs are: n-grams, lengths, waiting times, Kaplan-Meier by stratum (field.md
-section 5).
+"""How close two event logs are: n-grams, lengths, waiting times, Kaplan-Meier by stratum
+(registry_tables.md 3.1).
 """
 
 from __future__ import annotations

@@ -346,7 +346,7 @@ class Ledger:
 
     def overlapping(self, name: str) -> list[Population]:
         """Every population that may share a patient with it, itself included: their (epsilon,
-        delta) add up for one patient (rule 16).
+        delta) add up for one patient (privacy rule 16).
         """
         asked = self.population(name)
         return [population for population in self.populations() if population.overlaps(asked)]

@@ -42,7 +42,7 @@ class Population:
 
     def overlaps(self, other: "Population") -> bool:
         """Whether one person may be in both: confidential ones overlap unless proved disjoint,
-        others where the universe is the same (rule 16).
+        others where the universe is the same (privacy rule 16).
         """
         if other.name == self.name:
             return True

@@ -1,5 +1,5 @@
-"""SQL views of a registry extract, for people who do not want to write the joins (domain.md section
-7).
+"""SQL views of a registry extract, for people who do not want to write the joins
+(registry_tables.md 3.3).
 """
 
 from __future__ import annotations

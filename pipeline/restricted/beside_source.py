@@ -1,5 +1,5 @@
-"""Rules 55 and 56: synthetic rows beside the source's. Information for the custodian, never a gate
-(privacy_rules.md 5).
+"""Clinical rules 55 and 56: synthetic rows beside the source's. Information for the custodian,
+never a gate (privacy_rules.md 5).
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ def section(schema: Schema, workspace: Workspace, real: Sample, synthetic: Sampl
     )
     found = "There are" if has_copies(schema, real, synthetic) else "There are no"
     return (
-        "<p>Rule 55: columns whose shares of missing values differ by more than"
-        f" {MISSING_TOLERANCE:.0%} of the rows.</p>{said}<p>Rule 56: {found} synthetic patients who"
-        " equal a real one in all static columns and the whole pathway. No row is removed for it,"
-        " and no release stopped: that would tell who is in the source. People whose few columns"
-        " are common are equal by chance.</p>"
+        "<p>Clinical rule 55: columns whose shares of missing values differ by more than"
+        f" {MISSING_TOLERANCE:.0%} of the rows.</p>{said}<p>Clinical rule 56: {found} synthetic"
+        " patients who equal a real one in all static columns and the whole pathway. No row is"
+        " removed for it, and no release stopped: that would tell who is in the source. People"
+        " whose few columns are common are equal by chance.</p>"
     )
 
 

@@ -110,7 +110,7 @@ def write_report(workspace: Workspace, params: Params, schema: Schema, folder: P
     ]
     real = joined(*(sample(patients, events) for patients, events in everybody))
     extract = sample(synthetic_folder / "patients.parquet", synthetic_folder / "events.parquet")
-    sections["Rules 55 and 56"] = beside_source.section(schema, workspace, real, extract)
+    sections["Clinical rules 55 and 56"] = beside_source.section(schema, workspace, real, extract)
     files.write_text(
         folder / "index.html", report.page(schema.title, f"Release {params.release.id}", sections)
     )

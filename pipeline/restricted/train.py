@@ -109,7 +109,7 @@ def _refuse_other_cohorts(workspace: Workspace, ledger: Ledger, release_id: str)
 
 def _token(checkpoints: Path) -> str:
     """What stands beside the measurements; made before the first. The ledger takes one token for a
-    release: nobody chooses among noises (rule 12).
+    release: nobody chooses among noises (privacy rule 12).
     """
     path = checkpoints / BEGUN
     if not path.is_file():

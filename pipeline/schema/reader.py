@@ -158,7 +158,7 @@ class SchemaReader(FieldReader):
             self.document.problem(
                 (*path, "delta"),
                 f"{population.delta:g} must be at most {most:g}: 1e-6 and 0.1 / nominal_size"
-                " (rule 15)",
+                " (privacy rule 15)",
             )
         if not 0 < population.epsilon <= population.ceiling_epsilon:
             self.document.problem(
@@ -178,7 +178,7 @@ class SchemaReader(FieldReader):
             self.document.problem(
                 path,
                 "the tables have no patient's id: nobody could be found again, so nobody's cohort"
-                " could be kept (rule 16)",
+                " could be kept (privacy rule 16)",
             )
         column = columns.get(cohorts.column)
         if column is None or column.kind == "categorical":

@@ -1,4 +1,4 @@
-"""`--dirt every-rule`: each F rule of domain.md section 4 broken once, each by a patient of its
+"""`--dirt every-rule`: each F rule of clinical_rules.md broken once, each by a patient of its
 own.
 
 Left out: 8 (the files' structure, which stops a run), 53 and 54 (the event log is derived, no

@@ -1,4 +1,4 @@
-"""What the registry knows of a tumour at diagnosis: stage, route, performance (domain.md 3.2 to
+"""What the registry knows of a tumour at diagnosis: stage, route, performance (simulator.md 3.2 to
 3.4).
 """
 

@@ -1,5 +1,5 @@
-"""The default dirt: small rates of the defects that real and v1 extracts show (domain.md 1.5,
-section 7).
+"""The default dirt: small rates of the defects that real and v1 extracts show (registry_tables.md
+1.5).
 
 Which cell is hit depends on ids and seed only, so that a later extract repeats it.
 """

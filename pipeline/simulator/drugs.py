@@ -1,4 +1,4 @@
-"""Drug courses: which regimen, how many of its cycles, on which days (domain.md 3.5)."""
+"""Drug courses: which regimen, how many of its cycles, on which days (simulator.md 3.5)."""
 
 from dataclasses import dataclass, fields
 from functools import cache

@@ -1,4 +1,4 @@
-"""Gene tests: one row per tested gene and tumour (domain.md 3.7)."""
+"""Gene tests: one row per tested gene and tumour (simulator.md 3.7)."""
 
 from dataclasses import dataclass
 

@@ -1,5 +1,5 @@
-"""What follows the primary treatment: later lines, recurrence, and what death cuts off (domain.md
-2.2, 3.5).
+"""What follows the primary treatment: later lines, recurrence, and what death cuts off
+(registry_tables.md 2.2; simulator.md 3.5).
 """
 
 from dataclasses import replace

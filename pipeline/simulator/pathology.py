@@ -1,5 +1,5 @@
-"""The tumour itself: code, morphology, grade, receptors, Gleason, driver mutations (domain.md 3.1,
-3.3, 3.7).
+"""The tumour itself: code, morphology, grade, receptors, Gleason, driver mutations (simulator.md
+3.1, 3.3, 3.7).
 """
 
 from dataclasses import dataclass

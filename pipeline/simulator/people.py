@@ -1,4 +1,4 @@
-"""Who gets which tumour when: patients and their tumours before anything clinical (domain.md 3.1
+"""Who gets which tumour when: patients and their tumours before anything clinical (simulator.md 3.1
 and 3.2).
 """
 

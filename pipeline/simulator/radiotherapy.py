@@ -1,5 +1,5 @@
-"""Radiotherapy episodes: schedule, region, one attendance per fraction on working days (domain.md
-3.5).
+"""Radiotherapy episodes: schedule, region, one attendance per fraction on working days
+(simulator.md 3.5).
 """
 
 from dataclasses import dataclass, fields

@@ -44,7 +44,7 @@ def simulate(
     n_patients: patients registered by the default extract date 2022-12-31; an earlier date shows
         fewer of them, a later one up to a ninth more. A later `extract_date` with the same seed and
         n_patients shows the same patients, ids and events, with what happened since.
-    clean: no dirt at all (every rule of domain.md section 4 holds).
+    clean: no dirt at all (every rule of clinical_rules.md holds).
     every_rule: on top of the clean tables, each F rule broken by one patient of its own (needs
         about 3,000 patients).
     """

@@ -1,5 +1,5 @@
 """Death: piecewise-exponential excess hazard of the tumour beside Gompertz background mortality
-(domain.md 3.6).
+(simulator.md 3.6).
 """
 
 from dataclasses import dataclass

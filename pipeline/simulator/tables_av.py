@@ -1,5 +1,5 @@
-"""SIM_AV_PATIENT, SIM_AV_TUMOUR, SIM_AV_GENE and the two optional pathway tables (domain.md 1.3,
-1.6).
+"""SIM_AV_PATIENT, SIM_AV_TUMOUR, SIM_AV_GENE and the two optional pathway tables
+(registry_tables.md 1.3, 1.6).
 """
 
 import numpy as np
@@ -13,7 +13,7 @@ from pipeline.simulator.genes import STATUSES
 from pipeline.simulator.parameters import load
 from pipeline.simulator.view import View, dates, texts
 
-FIRST_EVENT_DAY = int(np.datetime64("2015-11-01").astype(int))  # rule 11
+FIRST_EVENT_DAY = int(np.datetime64("2015-11-01").astype(int))  # clinical rule 11
 QUINTILES = list(codes.lookup("quintile_2019"))
 
 

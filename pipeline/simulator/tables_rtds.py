@@ -1,5 +1,5 @@
-"""SIM_RTDS_EPISODE, _PRESCRIPTION, _EXPOSURE and their join SIM_RTDS_COMBINED (domain.md 1.3,
-3.5).
+"""SIM_RTDS_EPISODE, _PRESCRIPTION, _EXPOSURE and their join SIM_RTDS_COMBINED
+(registry_tables.md 1.3; simulator.md 3.5).
 """
 
 import numpy as np

@@ -1,4 +1,4 @@
-"""SIM_SACT_REGIMEN, _CYCLE, _DRUG_DETAIL and _OUTCOME (domain.md 1.3, 3.5)."""
+"""SIM_SACT_REGIMEN, _CYCLE, _DRUG_DETAIL, _OUTCOME (registry_tables.md 1.3; simulator.md 3.5)."""
 
 from functools import cache
 

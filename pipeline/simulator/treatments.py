@@ -1,5 +1,5 @@
 """The primary treatment plan of each tumour: which of surgery, drugs and radiotherapy, with what
-aim, in what order (domain.md 3.5).
+aim, in what order (simulator.md 3.5).
 """
 
 from dataclasses import dataclass, replace

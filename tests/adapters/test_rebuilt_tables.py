@@ -1,4 +1,4 @@
-"""Synthetic pathways become tables that keep every F rule of domain.md section 4, whatever a model
+"""Synthetic pathways become tables that keep every F rule of clinical_rules.md, whatever a model
 draws.
 """
 

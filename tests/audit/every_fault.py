@@ -27,7 +27,7 @@ FAULTS: tuple[Any, ...] = (
     *canary_faults.FAULTS,
 )
 
-# What privacy_rules.md, last section, asks to be planted, in its words and order.
+# What privacy_rules.md, *Tests*, asks to be planted, in its words and order.
 ASKED = (
     "no noise",
     "noise halved",

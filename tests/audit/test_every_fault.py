@@ -18,6 +18,12 @@ def test_every_fault_asked_for_is_planted_and_every_catcher_is_in_the_audit() ->
     assert {fault.caught_by for fault in every_fault.FAULTS} <= {check.name for check in CHECKS}
 
 
+def test_the_privacy_rules_name_every_fault_that_is_asked_for() -> None:
+    rules = (every_fault.DOC.parent / "privacy_rules.md").read_text(encoding="utf-8")
+    faults = " ".join(rules.split("**Planted faults.**")[1].split())
+    assert not [name for name in every_fault.ASKED if name not in faults]
+
+
 def test_checks_have_names_of_their_own_and_all_families_are_there() -> None:
     assert len({check.name for check in CHECKS}) == len(CHECKS)
     assert {check.family for check in CHECKS if not check.long} == set(FAMILIES)

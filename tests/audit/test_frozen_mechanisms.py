@@ -1,4 +1,4 @@
-"""Frozen mechanisms (privacy_rules.md, last section) on a whole registry. The audit itself is
+"""Frozen mechanisms (privacy_rules.md, *Tests*) on a whole registry. The audit itself is
 audit/frozen_runs.py.
 """
 

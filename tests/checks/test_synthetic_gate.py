@@ -1,4 +1,6 @@
-"""The gate on synthetic tables: F stops, W warns, and it names what is broken."""
+"""The gate on synthetic tables: F stops, W warns, and it names the rule of clinical_rules.md that
+is broken.
+"""
 
 from __future__ import annotations
 

@@ -87,8 +87,8 @@ def test_composed_discrete_gaussians_meet_direct_convolution() -> None:
 
 
 def test_blocks_are_composed_not_merged_into_one_gaussian() -> None:
-    """Rule 11: the discrete blocks have their own loss; at small sigma it differs from that of one
-    Gaussian of equal variance.
+    """Privacy rule 11: the discrete blocks have their own loss; at small sigma it differs from that
+    of one Gaussian of equal variance.
     """
     assert abs(epsilon(DiscreteGaussianDpEvent(0.5), 1e-6) / balle_wang(1 / 0.5, 1e-6) - 1) > 0.05
 

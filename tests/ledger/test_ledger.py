@@ -198,7 +198,7 @@ def test_what_the_refusal_advises_does_fit(ledger: Ledger) -> None:
 
 
 def test_the_filter_sums_at_one_order_where_the_pld_sum_would_admit_more(ledger: Ledger) -> None:
-    """Rule 14: a PLD over all releases is smaller than the odometer, and must not admit."""
+    """Privacy rule 14: a PLD over all releases is smaller than the odometer, and must not admit."""
     fill(ledger)
     assert ledger.pld_epsilon("trial") < 3.0
     with pytest.raises(BudgetExceeded):

@@ -206,8 +206,8 @@ def _kill_stage(folder: Path, stage: str) -> bool:
 
 
 def _approver(api: AirflowApi) -> Callable[[str], None]:
-    """A person who approves. An answer within a second of the question can fail the task
-    (environment.md), so it takes two.
+    """A person who approves. An answer within a second of the question can fail the task,
+    so it takes two.
     """
     asked: list[float] = []
 

@@ -183,8 +183,8 @@ def test_shared_keys_of_parents_leave_those_alone_who_do_not_share_them(
 
 
 def validate_again(done: Ingested) -> None:
-    """Validate on what ingest wrote: shared keys stop no run. Only the rebuilt log (rule 54) may be
-    beyond asking.
+    """Validate on what ingest wrote: shared keys stop no run. Only the rebuilt log (clinical rule
+    54) may be beyond asking.
     """
     root = Path(__file__).resolve().parents[2]
     declared = read_schema(root / "datasets" / "simulated_pathways.yaml")

@@ -1,5 +1,5 @@
 """The stage validate: rows never stop it, structure does, and no value of a row is in what it
-writes.
+writes. Rules are those of clinical_rules.md.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The simulator's marginals against the published anchors of domain.md section 3, at 20,000
+"""The simulator's marginals against the published anchors of simulator.md section 3, at 20,000
 patients.
 
 Tolerances cover sampling error at that size, and where two sources disagree the gap between them.
@@ -19,7 +19,7 @@ from pipeline.simulator.view import view
 N, SEED = 20_000, 11
 # shares of malignant tumours without C44, England 2016 (S14), %
 CENSUS = {"C50": 15.2, "C61": 13.4, "C34": 12.7}
-# 1- and 5-year net survival, model column of domain.md 3.6, %
+# 1- and 5-year net survival, of the simulator's model (simulator.md 3.6), %
 SURVIVAL = {
     "C50": (96, 86),
     "C61": (97, 88),
@@ -162,7 +162,7 @@ def flags(latent: Latent) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 def test_treatments(latent: Latent) -> None:
     surgery, drugs, rt = flags(latent)
-    # 46 published 2013-16, 42.1 from the table of domain.md 3.5
+    # 46 published 2013-16, 42.1 from the shares by site and stage (simulator.md 3.5)
     assert 100 * surgery.mean() == pytest.approx(44, abs=3)
     assert 100 * drugs.mean() == pytest.approx(27, abs=2)
     assert 100 * rt.mean() == pytest.approx(29.5, abs=3)  # 31 published, 29.1 from the table
@@ -237,7 +237,7 @@ def test_drug_courses(tables: Tables) -> None:
     regimens, cycles, drugs, outcomes = (
         tables[f"sim_sact_{name}"] for name in ("regimen", "cycle", "drug_detail", "outcome")
     )
-    assert 3.3 <= cycles.height / regimens.height <= 5.5  # 3.34 (v1.2), rule 58: 2.5 to 6
+    assert 3.3 <= cycles.height / regimens.height <= 5.5  # 3.34 (v1.2), clinical rule 58: 2.5 to 6
     assert 2.0 <= drugs.height / cycles.height <= 3.0  # 2.61 (v1.2)
     assert share(regimens["CLINICAL_TRIAL"] == "Y") == pytest.approx(5.6, abs=1.0)  # (S10)
     assert share(outcomes["REGIMEN_MOD_DOSE_REDUCTION"] == "Y") == pytest.approx(24, abs=3)

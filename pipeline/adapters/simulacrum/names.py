@@ -27,8 +27,8 @@ ROUTE, WAITING = "ext_route", "ext_cwt_pathway"
 SITE = "SITE_ICD10_O2_3CHAR"
 ORIGIN = "DIAGNOSISDATEBEST"
 BEFORE_DIAGNOSIS_DAYS = 31  # NDRS: a treatment counts from 31 days before the diagnosis on
-CYCLES_PER_REGIMEN = 30  # contribution cap, domain.md 6.4
-TUMOURS_PER_PATIENT = 3  # contribution cap, domain.md 6.4
+CYCLES_PER_REGIMEN = 30  # contribution cap, registry_tables.md 2.3
+TUMOURS_PER_PATIENT = 3  # contribution cap, registry_tables.md 2.3
 # LINKNUMBER is another number than PATIENTID, as in the registry
 LINK_NUMBERS_FROM = 900_000_000_000
 MISSING_OUTCOME = "missing"  # code of a SACT_END without a summary

@@ -9,7 +9,7 @@ import polars as pl
 from pipeline.adapters.frames import EPOCH, ID
 from pipeline.adapters.simulacrum.names import DECISION_BANDS
 
-# no date of an extract lies before it (domain rule 11)
+# no date of an extract lies before it (clinical rule 11)
 FIRST_DATE = (date(2015, 11, 1) - EPOCH).days
 
 

@@ -18,13 +18,13 @@ from pipeline.adapters.simulacrum.write_days import days_before
 from pipeline.schema import codes
 
 BY = [ID, "line"]  # a regimen: its position among the patient's regimens
-# cycle 1 starts at most so long after the regimen (domain rule 37)
+# cycle 1 starts at most so long after the regimen (clinical rule 37)
 FIRST_CYCLE_WITHIN_DAYS = 7
-# outcome 1, died, needs a death so soon after the last treatment (domain rule 43)
+# outcome 1, died, needs a death so soon after the last treatment (clinical rule 43)
 DIED_WITHIN_DAYS = 90
-# of the dose, where the regimen's dose was reduced (domain.md 3.5)
+# of the dose, where the regimen's dose was reduced (simulator.md 3.5)
 REDUCED = 0.8
-# metres and kilograms that stand for missing ones, by GENDER (domain.md 3.5)
+# metres and kilograms that stand for missing ones, by GENDER (simulator.md 3.5)
 BODIES = {"1": (1.76, 83.0), "2": (1.63, 70.0)}
 Sact = tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame, pl.DataFrame]
 

@@ -104,7 +104,7 @@ def _new(dated: pl.DataFrame, last_diagnosis: float | None) -> pl.DataFrame:
 
 def _not_too_old(patients: pl.DataFrame, new: pl.DataFrame, ends: pl.DataFrame) -> pl.DataFrame:
     """AGE at most so high that the last diagnosis and the end of follow-up stay within the oldest
-    legal ages (domain rules 23 and 24).
+    legal ages (clinical rules 23 and 24).
     """
     last = new.group_by(ID).agg(pl.col("_at").max())
     rows = patients.join(last, on=ID, how="left", maintain_order="left").join(

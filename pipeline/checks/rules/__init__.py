@@ -1,4 +1,4 @@
-"""The 58 clinical rules of docs/domain.md, section 4, as polars queries on the registry's tables.
+"""The 58 clinical rules of docs/clinical_rules.md, as polars queries on the registry's tables.
 
 On the source an F rule costs its patient (ingest drops him or her) and a W rule is counted; both
 are restricted. On synthetic tables an F rule stops the release and a W rule warns. A rule whose

@@ -1,5 +1,5 @@
-"""Rules 9 to 18: what dates look like, where they may lie, and how they stand to diagnosis and
-death.
+"""Clinical rules 9 to 18: what dates look like, where they may lie, and how they stand to diagnosis
+and death.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ def event_window(registry: Registry, context: RuleContext) -> Finding:
     found = []
     for rows in registry.tables.values():
         for column in dates_of(rows):
-            if column != "DIAGNOSISDATEBEST":  # rule 10
+            if column != "DIAGNOSISDATEBEST":  # clinical rule 10
                 first = context.first_event - timedelta(
                     days=DAYS_BEFORE_EVENT if column in BEFORE_EVENTS else 0
                 )

@@ -1,4 +1,4 @@
-"""Rules 53 and 54: the event log that stands beside the tables."""
+"""Clinical rules 53 and 54: the event log that stands beside the tables."""
 
 from __future__ import annotations
 

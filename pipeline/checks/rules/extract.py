@@ -1,5 +1,5 @@
-"""Rules 55 to 58: the extract as a whole. 55 and 56 compare with patients' rows: restricted
-information that no code acts on.
+"""Clinical rules 55 to 58: the extract as a whole. 55 and 56 compare with patients' rows:
+restricted information that no code acts on.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def missingness(registry: Registry, context: RuleContext) -> Finding | None:
 
 
 def copies(synthetic: pl.DataFrame, real_rows: pl.DataFrame, columns: list[str]) -> int:
-    """Rule 56: how many synthetic rows equal a real one on all of `columns`. Restricted
+    """Clinical rule 56: how many synthetic rows equal a real one on all of `columns`. Restricted
     information: no gate, no deletion, no release.
     """
     shared = real_rows.select(

@@ -1,4 +1,4 @@
-"""Rule 52: gene tests."""
+"""Clinical rule 52: gene tests."""
 
 from __future__ import annotations
 

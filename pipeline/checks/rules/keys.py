@@ -1,4 +1,4 @@
-"""Rules 1 to 8: keys, references between tables, and the shape of the tables."""
+"""Clinical rules 1 to 8: keys, references between tables, and the shape of the tables."""
 
 from __future__ import annotations
 

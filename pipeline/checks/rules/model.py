@@ -1,5 +1,5 @@
 """What a rule is and what it finds: frozen values shared by all rule files. Numbers and severities
-are those of docs/domain.md, section 4.
+are those of docs/clinical_rules.md.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ class RuleContext:
     last_diagnosis: date = date(2019, 12, 31)
     first_event: date = date(2015, 11, 1)
     across_patients: bool = True
-    # rule 55, restricted: "table.COLUMN" -> share missing in the source
+    # clinical rule 55, restricted: "table.COLUMN" -> share missing in the source
     missing_share: Mapping[str, float] | None = None
-    # rule 57: column -> value -> charged noisy count
+    # clinical rule 57: column -> value -> charged noisy count
     noisy_counts: Mapping[str, Mapping[str, float]] | None = None
-    rare_below: float = 10.0  # rule 57
+    rare_below: float = 10.0  # clinical rule 57
 
 
 @dataclass(frozen=True)

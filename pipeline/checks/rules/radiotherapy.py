@@ -1,4 +1,4 @@
-"""Rules 46 to 51: radiotherapy episodes, prescriptions and exposures."""
+"""Clinical rules 46 to 51: radiotherapy episodes, prescriptions and exposures."""
 
 from __future__ import annotations
 

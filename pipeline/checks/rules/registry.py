@@ -132,7 +132,7 @@ def build(schema: Schema, tables: Mapping[str, pl.DataFrame], log: Log | None = 
 
 
 def _with_dates(rows: pl.DataFrame) -> pl.DataFrame:
-    """Datetimes lose their time here, for comparisons; rule 9 looks at the raw column."""
+    """Datetimes lose their time here, for comparisons; clinical rule 9 looks at the raw column."""
     return rows.with_columns(pl.col(pl.Datetime).dt.date())
 
 

@@ -1,4 +1,4 @@
-"""Rules 36 to 45: drug treatment, its cycles, doses and outcomes."""
+"""Clinical rules 36 to 45: drug treatment, its cycles, doses and outcomes."""
 
 from __future__ import annotations
 

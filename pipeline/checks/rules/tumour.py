@@ -1,4 +1,4 @@
-"""Rules 19 to 29: sex, site, age and stage of tumours."""
+"""Clinical rules 19 to 29: sex, site, age and stage of tumours."""
 
 from __future__ import annotations
 

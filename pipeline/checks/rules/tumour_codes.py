@@ -1,4 +1,4 @@
-"""Rules 30 to 35: what a tumour's coded columns may say, given its site."""
+"""Clinical rules 30 to 35: what a tumour's coded columns may say, given its site."""
 
 from __future__ import annotations
 

@@ -54,8 +54,8 @@ def sentinel_to_missing(values: pl.Series, column: Column) -> pl.Series:
 
 
 def strip_m(values: pl.Series, column: Column) -> pl.Series:
-    """`Pm` is P, `1m` is 1: the registry marks a value from a meeting by m (simulacrum_schema.md,
-    quirks).
+    """`Pm` is P, `1m` is 1: the registry marks a value from a meeting by m
+    (registry_tables.md 1.5).
     """
     is_known = values.is_in(list(column.categories))
     return _where(~is_known & values.str.contains("^.+m$"), values, values.str.strip_suffix("m"))
@@ -71,7 +71,7 @@ def first_letter(values: pl.Series, column: Column) -> pl.Series:
 
 def quintile_2015(values: pl.Series, column: Column) -> pl.Series:
     """Deprivation by label, never by the digit alone: v1's bare digits count from 1 = least
-    deprived, v2's labels from 1 = most (domain.md 1.1, 1.5).
+    deprived, v2's labels from 1 = most (registry_tables.md 1.1).
 
     A bare 2, 3 or 4 is the v2 label itself in a v2 extract and the v1 digit in a v1 extract; only
     the column's name tells: see `quintile_v1`.
@@ -92,7 +92,7 @@ def quintile_v1(values: pl.Series, column: Column) -> pl.Series:
 
 def regimen_intent(values: pl.Series, column: Column) -> pl.Series:
     """Later SACT versions write 1 curative, 2 palliative, 3 disease modification, with or without a
-    leading zero (domain.md 1.4).
+    leading zero (registry_tables.md 1.4).
     """
     known = {"1": "C", "01": "C", "2": "P", "02": "P", "3": "D", "03": "D"}
     return values.replace({old: new for old, new in known.items() if old not in column.categories})

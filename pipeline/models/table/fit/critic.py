@@ -48,7 +48,7 @@ class Critic(nn.Module):
 
 class _State:
     """What a checkpoint holds: critic, logits, both optimisers, the step. No noise state, no coin
-    (rule 12).
+    (privacy rule 12).
     """
 
     def __init__(self, logits: torch.Tensor, blocks: Blocks, settings: TableSettings) -> None:

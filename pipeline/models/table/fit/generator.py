@@ -2,7 +2,7 @@
 to noisy marginals. No row is read.
 
 Given a code, columns are independent; mixing over codes makes them dependent. All pair marginals of
-the model are one matrix product, Q'Q / codes (docs/design: table_model.md, "How", 5).
+the model are one matrix product, Q'Q / codes (docs/table_model.md, step 5).
 """
 
 from __future__ import annotations

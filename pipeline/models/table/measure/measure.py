@@ -3,7 +3,7 @@ anything else sees it.
 
 Every patient is one row, and a row is one code per column: it adds 1 to one cell of each block
 (privacy_rules.md 8). No un-noised count outlives the call that noises it; a count that the store
-holds already is not read from rows again (rule 12).
+holds already is not read from rows again (privacy rule 12).
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 
 Base sigmas are written for scale 1, where the sum of 1/sigma^2 over the counts is 1 less the
 critic's share. The joint calibration picks `scale`; `mechanisms(scale)` are then both what
-`dp_event` accounts and what `fit` runs (rule 13).
+`dp_event` accounts and what `fit` runs (privacy rule 13).
 """
 
 from __future__ import annotations
