@@ -20,9 +20,9 @@ from pipeline.adapters import to_log
 from pipeline.catalog import project_root
 from pipeline.models import synthesizer
 from pipeline.models.pathway.draw.model import new_model
-from pipeline.models.synthesizer import ID
 from pipeline.models.table.domain.encode import Domain, domain
 from pipeline.params import PrivacyParams, TrainParams
+from pipeline.schema.patient_log import ID
 from pipeline.schema.reader import read_schema
 from pipeline.schema.values import Column, CountedTable, Schema, freeze
 from pipeline.simulator.latent import draw_lifetimes

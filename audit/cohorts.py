@@ -17,7 +17,7 @@ from audit.home import at_home
 from pipeline import params
 from pipeline.catalog import Workspace, project_root
 from pipeline.restricted.ingest import stage as ingest
-from pipeline.restricted.ingest.owners import ID
+from pipeline.schema.patient_log import ID
 from pipeline.schema.reader import read_schema
 from pipeline.schema.values import Schema
 

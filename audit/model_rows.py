@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import polars as pl
 
 from audit.people import PEOPLE, VISITS, Extract
+from pipeline.schema.patient_log import ID
 
-ID = "patient_id"
 _STATIC = {
     "sex": pl.String,
     "site": pl.String,

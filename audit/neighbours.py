@@ -24,7 +24,7 @@ from audit import people as cohort
 from audit.answers import Answers, Asked, answering
 from audit.findings import Check, Finding
 from audit.hurry import hurried
-from audit.model_rows import ID, Rows, model_rows
+from audit.model_rows import Rows, model_rows
 from audit.stability import ingested
 from pipeline import params
 from pipeline.catalog import project_root
@@ -35,6 +35,7 @@ from pipeline.dp.sgd import DpSgd
 from pipeline.dp.tape import Tape
 from pipeline.models import synthesizer
 from pipeline.models.synthesizer import Plan
+from pipeline.schema.patient_log import ID
 from pipeline.schema.reader import read_schema as load
 from pipeline.schema.values import Schema
 from pipeline.simulator.simulate import simulate

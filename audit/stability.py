@@ -22,11 +22,11 @@ from pipeline import params
 from pipeline.catalog import Restricted, Workspace, project_root
 from pipeline.restricted.ingest import stage as ingest
 from pipeline.runs.source_claims import TRUTH
+from pipeline.schema.patient_log import ID
 from pipeline.schema.reader import read_schema
 from pipeline.schema.values import Schema
 from pipeline.simulator.simulate import simulate
 
-ID = "patient_id"
 FIRST = 13_001
 SHARE = 0.3  # held out: enough of them among few patients
 OWNING = ("PATIENTID", "ENCORE_PATIENT_ID")

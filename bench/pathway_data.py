@@ -12,6 +12,7 @@ from pathlib import Path
 import polars as pl
 
 from pipeline.adapters import to_log
+from pipeline.schema.patient_log import ID
 from pipeline.schema.reader import read_schema
 from pipeline.schema.values import Schema
 from pipeline.simulator.latent import draw_lifetimes
@@ -21,7 +22,6 @@ from pipeline.simulator.view import view
 ROOT = Path(__file__).resolve().parent.parent
 EXTRACT = date(2022, 12, 31)
 CHUNK = 100_000  # patients simulated at once: bounds memory
-ID = "patient_id"
 
 
 @dataclass(frozen=True)

@@ -19,9 +19,10 @@ from types import MappingProxyType
 import numpy as np
 import pandas as pd
 import polars as pl
-from pathway_data import EXTRACT, ID, Sample
+from pathway_data import EXTRACT, Sample
 
 from pipeline.evaluation.pathways import TOKEN
+from pipeline.schema.patient_log import ID
 from pipeline.schema.values import Column, EventLog, Implication, Schema
 
 SLOTS = 10  # pathways have 7.4 events on average, fewer with a run of cycles counted once

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import polars as pl
 from lifelines import CoxPHFitter
-from pathway_data import ID, Sample
+from pathway_data import Sample
 from scipy.stats import wasserstein_distance
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.metrics import roc_auc_score
@@ -19,6 +19,7 @@ from sklearn.model_selection import StratifiedKFold, cross_val_predict
 
 from pipeline.evaluation import pathways
 from pipeline.models.grammar import Grammar, violations
+from pipeline.schema.patient_log import ID
 from pipeline.schema.values import Schema
 
 TREATMENTS = ("SURGERY", "SACT_REGIMEN", "RADIOTHERAPY")

@@ -23,7 +23,7 @@ import numpy as np
 import pathway_score
 import polars as pl
 import report
-from pathway_data import ID, ROOT, Sample
+from pathway_data import ROOT, Sample
 from scipy.stats import wasserstein_distance
 
 from pipeline import params
@@ -32,6 +32,7 @@ from pipeline.cli.tools import ingested
 from pipeline.evaluation import pathways
 from pipeline.models.grammar import Grammar, violations
 from pipeline.restricted.train import fit_public
+from pipeline.schema.patient_log import ID
 from pipeline.schema.reader import read_schema
 from pipeline.schema.values import Schema
 

@@ -12,6 +12,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipeline.refusal import Refusal
+
 HOME_VARIABLE = "SYNDASERA_HOME"
 # URL of a PostgreSQL database that holds the ledger, for several hosts
 LEDGER_VARIABLE = "SYNDASERA_LEDGER"
@@ -50,7 +52,7 @@ class Home:
         if not self.ledger_url.is_file():
             return str(self.ledger_file)
         if not (noted := self.ledger_url.read_text(encoding="utf-8").strip()):
-            raise ValueError(
+            raise Refusal(
                 "state/ledger.url is empty: write the URL of the ledger's database there, or"
                 " restore it from the backup"
             )

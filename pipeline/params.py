@@ -13,6 +13,8 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
+from pipeline.refusal import Refusal
+
 RELEASE_ID = re.compile(r"^[a-z0-9][a-z0-9-]{2,40}$")
 
 
@@ -33,15 +35,15 @@ class ReleaseParams:
         if isinstance(self.extract_date, str):
             object.__setattr__(self, "extract_date", date.fromisoformat(self.extract_date))
         if isinstance(self.cohorts, str):
-            raise ValueError(f"release.cohorts must be a list of names, is {self.cohorts!r}")
+            raise Refusal(f"release.cohorts must be a list of names, is {self.cohorts!r}")
         object.__setattr__(self, "cohorts", tuple(sorted(set(self.cohorts))))
         if self.id is not None and not RELEASE_ID.match(self.id):
-            raise ValueError(
+            raise Refusal(
                 f"release.id {self.id!r}: 3 to 41 of a-z, 0-9 and -, beginning with a letter or"
                 " digit"
             )
         if self.rows < 1:
-            raise ValueError(f"release.rows must be at least 1, is {self.rows}")
+            raise Refusal(f"release.rows must be at least 1, is {self.rows}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,17 +59,15 @@ class PrivacyParams:
 
     def __post_init__(self) -> None:
         if not self.epsilon > 0:
-            raise ValueError(f"privacy.epsilon must be positive, is {self.epsilon}")
+            raise Refusal(f"privacy.epsilon must be positive, is {self.epsilon}")
         if not 0 < self.delta <= 1e-6:
-            raise ValueError(
+            raise Refusal(
                 f"privacy.delta must be in (0, 1e-6], is {self.delta} (privacy_rules.md 15)"
             )
         if not 0 <= self.warn_below_share < 1:
-            raise ValueError(
-                f"privacy.warn_below_share must be in [0, 1), is {self.warn_below_share}"
-            )
+            raise Refusal(f"privacy.warn_below_share must be in [0, 1), is {self.warn_below_share}")
         if self.warn_below_releases < 0:
-            raise ValueError(
+            raise Refusal(
                 f"privacy.warn_below_releases must be at least 0, is {self.warn_below_releases}"
             )
 
@@ -79,7 +79,7 @@ class IngestParams:
 
     def __post_init__(self) -> None:
         if not 0 <= self.holdout_share < 1:
-            raise ValueError(f"ingest.holdout_share must be in [0, 1), is {self.holdout_share}")
+            raise Refusal(f"ingest.holdout_share must be in [0, 1), is {self.holdout_share}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,11 +101,11 @@ class TrainParams:
 
     def __post_init__(self) -> None:
         if set(self.shares) != {"table", "pathway"} or min(self.shares.values()) <= 0:
-            raise ValueError(
+            raise Refusal(
                 f"train.shares must name table and pathway, both positive, is {dict(self.shares)}"
             )
         if self.device not in ("auto", "cpu", "cuda"):
-            raise ValueError(f"train.device must be auto, cpu or cuda, is {self.device!r}")
+            raise Refusal(f"train.device must be auto, cpu or cuda, is {self.device!r}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -178,16 +178,16 @@ def from_mapping(value: Mapping[str, Any], name: str = "params.yaml") -> Params:
         problems += [f"unknown key {block}.{key}" for key in given if key not in known]
         blocks[block] = (kind, {key: item for key, item in given.items() if key in known})
     if problems:
-        raise ValueError(f"{name}: " + "; ".join(problems))
+        raise Refusal(f"{name}: " + "; ".join(problems))
     try:
         return Params(**{block: kind(**given) for block, (kind, given) in blocks.items()})
     except (TypeError, ValueError) as error:
-        raise ValueError(f"{name}: {error}") from None
+        raise Refusal(f"{name}: {error}") from None
 
 
 def load(path: Path) -> Params:
     """The checked params of a workspace or of the project."""
     value = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
     if not isinstance(value, Mapping):
-        raise ValueError(f"{path.name} must hold one mapping of blocks: {', '.join(BLOCKS)}")
+        raise Refusal(f"{path.name} must hold one mapping of blocks: {', '.join(BLOCKS)}")
     return from_mapping(value, path.name)

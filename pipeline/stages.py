@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from pipeline.refusal import Refusal
+
 # exit code of a stage that says no for a stated reason: doing it again would say no again
 REFUSED = 2
 # exit code of `check-source` when there is nothing new: Airflow marks the task skipped
@@ -89,7 +91,7 @@ def repro_command(stage: str) -> str:
     which dvc would hide.
     """
     if stage not in STAGES:
-        raise ValueError(f"there is no stage {stage!r}; the stages are {', '.join(STAGES)}")
+        raise Refusal(f"there is no stage {stage!r}; the stages are {', '.join(STAGES)}")
     return (
         f"rm -f restricted/refused; dvc repro --single-item --no-run-cache {stage} || {{ test -e"
         f" restricted/refused && exit {REFUSED}; exit 1; }}; python -m pipeline record {stage}"

@@ -14,6 +14,7 @@ import polars as pl
 from pipeline.adapters import log, table
 from pipeline.adapters.frames import Log
 from pipeline.adapters.simulacrum import adapter as simulacrum
+from pipeline.refusal import Refusal
 from pipeline.schema.values import Schema
 
 __all__ = ["Log", "canonical", "to_log", "to_tables"]
@@ -51,7 +52,7 @@ def to_tables(
     if schema.layout == "table":
         return table.to_tables(schema, patients, carried)
     if events is None:
-        raise ValueError(f"{schema.dataset} has an event log: give `events` with `patients`.")
+        raise Refusal(f"{schema.dataset} has an event log: give `events` with `patients`.")
     if schema.layout == "log":
         return log.to_tables(schema, patients, events, carried=carried, extract_date=extract_date)
     return simulacrum.to_tables(

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 
 import polars as pl
 
-from pipeline.adapters.frames import ID
+from pipeline.schema.patient_log import ID
 
 DIFFERS = "__differs"
 Says = Mapping[str, pl.Expr]  # table column -> what patients and events say it is

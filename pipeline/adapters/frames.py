@@ -10,9 +10,9 @@ from datetime import date
 
 import polars as pl
 
+from pipeline.schema.patient_log import ID
 from pipeline.schema.values import Column, EventLog, Schema, Table
 
-ID = "patient_id"
 EPOCH = date(1970, 1, 1)
 
 

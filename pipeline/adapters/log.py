@@ -11,7 +11,6 @@ import polars as pl
 
 from pipeline.adapters.carried import beside, restore
 from pipeline.adapters.frames import (
-    ID,
     Log,
     complete_events,
     event_columns,
@@ -19,6 +18,8 @@ from pipeline.adapters.frames import (
     static_columns,
 )
 from pipeline.adapters.table import fresh, with_patient_id
+from pipeline.refusal import Refusal
+from pipeline.schema.patient_log import ID
 from pipeline.schema.values import EventLog, EventSource, Schema
 
 Tables = Mapping[str, pl.DataFrame]
@@ -186,7 +187,7 @@ def _date(log: EventLog) -> pl.Expr:
 
 def _sources(schema: Schema) -> tuple[EventLog, EventSource]:
     if schema.events is None or schema.events.rows is None:
-        raise ValueError(
+        raise Refusal(
             f"{schema.dataset}: layout log needs events.rows, the table whose dated rows are"
             " events. Add it to the declaration."
         )

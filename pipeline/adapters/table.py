@@ -6,7 +6,9 @@ from collections.abc import Mapping
 
 import polars as pl
 
-from pipeline.adapters.frames import ID, Log, cast, physical, static_columns
+from pipeline.adapters.frames import Log, cast, physical, static_columns
+from pipeline.refusal import Refusal
+from pipeline.schema.patient_log import ID
 from pipeline.schema.values import Schema, Table
 
 
@@ -42,7 +44,7 @@ def with_patient_id(rows: pl.DataFrame, declared: Table) -> pl.DataFrame:
     if declared.patient is not None:
         return rows.with_columns(pl.col(declared.patient).alias(ID))
     if ID not in rows.columns:
-        raise ValueError(
+        raise Refusal(
             f"table {declared.file} has neither a column for the patient's id nor {ID}; ingest"
             " gives rows without an id one."
         )
@@ -71,7 +73,7 @@ def fresh(rows: pl.DataFrame, declared: Table) -> pl.DataFrame:
 
 def _only(schema: Schema) -> tuple[str, Table]:
     if len(schema.tables) != 1:
-        raise ValueError(
+        raise Refusal(
             f"{schema.dataset}: layout table has one table, the declaration has"
             f" {len(schema.tables)}. Use layout log or registry."
         )

@@ -24,6 +24,7 @@ from pipeline.checks.expectations.table_checks import (
 from pipeline.checks.rules import Log
 from pipeline.checks.rules.shapes import shape_problems
 from pipeline.models.grammar import Grammar, violations
+from pipeline.refusal import Refusal
 from pipeline.schema.values import Implication, Schema
 
 NoisyCounts = Mapping[str, Mapping[str, float]]
@@ -145,7 +146,7 @@ def read_extract(schema: Schema, folder: Path) -> dict[str, pl.DataFrame]:
             }
             tables[table.name] = pl.read_parquet(path).rename(names, strict=False)
     if not tables:
-        raise ValueError(
+        raise Refusal(
             f"{folder.name} holds no Parquet file of {schema.dataset}: expected"
             f" {', '.join(t.file for t in schema.tables.values())}"
         )

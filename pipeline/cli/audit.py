@@ -12,6 +12,7 @@ from pathlib import Path
 
 from pipeline import files
 from pipeline.cli.console import say
+from pipeline.refusal import Refusal
 
 FAILED = 1
 
@@ -26,7 +27,7 @@ def run(options: argparse.Namespace) -> int:
     from pipeline.services.tracking import code_version
 
     if unknown := sorted(set(options.only) - {check.name for check in CHECKS}):
-        raise ValueError(
+        raise Refusal(
             f"there is no check {', '.join(unknown)}; there are:"
             f" {', '.join(check.name for check in CHECKS)}"
         )

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from pipeline import files
 from pipeline.catalog import Home
 from pipeline.cli.console import say, say_table
+from pipeline.refusal import Refusal
 from pipeline.runs import sources
 from pipeline.runs.workspace import declaration_path, params_path
 from pipeline.schema.reader import read_schema
@@ -40,7 +41,7 @@ def ensure_population(home: Home, declared: Schema) -> None:
         ledger.check_declared(population)
         return
     if population.kind not in OPEN_BY_THEMSELVES:
-        raise ValueError(
+        raise Refusal(
             f"population {population.name} is not open in the ledger: a custodian opens it with "
             f"`python -m pipeline ledger open {declared.dataset} --reason ...`"
         )
@@ -267,9 +268,9 @@ def move(options: argparse.Namespace) -> None:
 
     home = Home.find()
     if "://" not in options.url:
-        raise ValueError("a ledger moves to a URL; write postgresql://USER@HOST:PORT/DATABASE")
+        raise Refusal("a ledger moves to a URL; write postgresql://USER@HOST:PORT/DATABASE")
     if home.ledger != str(home.ledger_file):
-        raise ValueError(
+        raise Refusal(
             "the ledger of this home is no file: it lies at a URL already (SYNDASERA_LEDGER, or"
             " state/ledger.url)"
         )

@@ -9,6 +9,7 @@ from pathlib import Path
 from pipeline import params
 from pipeline.catalog import Home, Workspace
 from pipeline.cli.console import say
+from pipeline.refusal import Refusal
 from pipeline.runs import sources, workspace
 from pipeline.schema.reader import read_schema
 from pipeline.stages import UNCHANGED
@@ -127,7 +128,7 @@ def gate(options: argparse.Namespace) -> None:
         out=here.restricted.root / "gate",
     )
     if not found.passed:
-        raise ValueError(
+        raise Refusal(
             f"the synthetic tables break {len(found.failures)} rule(s):"
             f" {'; '.join(map(str, found.failures[:5]))}"
         )
@@ -173,7 +174,7 @@ def verify(options: argparse.Namespace) -> int:
 def _here() -> Workspace:
     here = Workspace(Path.cwd())
     if not here.params.is_file():
-        raise ValueError(
+        raise Refusal(
             "this folder is no workspace of a run (no params.yaml); go to runs/<release_id>/"
         )
     return here

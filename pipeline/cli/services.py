@@ -11,6 +11,7 @@ from pipeline import params
 from pipeline.catalog import Home
 from pipeline.cli.console import say
 from pipeline.cli.follow import follow, log_lines
+from pipeline.refusal import Refusal
 from pipeline.runs import sources, version_stores
 from pipeline.runs.workspace import params_path
 from pipeline.services import processes
@@ -30,9 +31,7 @@ def setup(options: argparse.Namespace | None = None) -> None:
     home.state.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(home.state).free / 1e9
     if free < NEEDED_GB:
-        raise ValueError(
-            f"the disk is nearly full: {free:.1f} GB free, a run needs {NEEDED_GB:.0f}"
-        )
+        raise Refusal(f"the disk is nearly full: {free:.1f} GB free, a run needs {NEEDED_GB:.0f}")
     # each is a slow start of a tool; together they take as long as the slowest
     with ThreadPoolExecutor() as pool:
         work = [
@@ -158,7 +157,7 @@ def declare_source(home: Home, dataset: str, options: argparse.Namespace) -> Non
     elif dataset == SIMULATED:
         _simulate(home, known, options)
     elif known is None:
-        raise ValueError(
+        raise Refusal(
             f"no source is declared for {dataset}: say SOURCE=..., a folder or file of its tables"
         )
 
@@ -211,4 +210,4 @@ def _next_quarter(day: date) -> date:
             return date(year, month, last)
         except ValueError:
             continue
-    raise ValueError(f"{day} has no day three months later")
+    raise Refusal(f"{day} has no day three months later")

@@ -8,6 +8,7 @@ from pathlib import Path
 from pipeline.catalog import Home
 from pipeline.cli import ledger as accounts
 from pipeline.cli.console import say, say_table
+from pipeline.refusal import Refusal
 from pipeline.runs import source_claims, sources, version_stores
 from pipeline.runs.workspace import declaration_path
 from pipeline.schema.reader import read_schema
@@ -33,7 +34,7 @@ def set_source(options: argparse.Namespace) -> None:
         extract_date=options.extract_date,
     )
     if not Path(source.path).exists():
-        raise ValueError(f"source of {options.dataset}: there is nothing at {source.path}")
+        raise Refusal(f"source of {options.dataset}: there is nothing at {source.path}")
     source_claims.claim(Home.find(), source.path, population=population.name, kind=population.kind)
     sources.declare(Home.find(), options.dataset, source)
     say(f"The source of {options.dataset} is {source.label!r} now.")
@@ -59,7 +60,7 @@ def clean_check(options: argparse.Namespace) -> None:
     """
     home = Home.find()
     if running := processes.running_services(home):
-        raise ValueError(f"{', '.join(running)} still run; stop them with `make down` first")
+        raise Refusal(f"{', '.join(running)} still run; stop them with `make down` first")
     from pipeline.ledger import Ledger
 
     kept = [
@@ -68,7 +69,7 @@ def clean_check(options: argparse.Namespace) -> None:
         if held.kind not in accounts.OPEN_BY_THEMSELVES
     ]
     if kept:
-        raise ValueError(
+        raise Refusal(
             f"the ledger holds {', '.join(kept)}, which is neither simulated nor public: removing"
             " it would forget what was spent on these people. Nothing was removed"
         )

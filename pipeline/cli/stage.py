@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dis
 import fcntl
 import importlib
 import logging
@@ -16,6 +15,8 @@ from pathlib import Path
 
 from pipeline import files
 from pipeline.catalog import Home, Workspace, project_root
+from pipeline.dp.errors import MechanismError
+from pipeline.refusal import Refusal
 from pipeline.stages import REFUSED, STAGES, Stage
 
 log = logging.getLogger("pipeline")
@@ -23,10 +24,8 @@ log = logging.getLogger("pipeline")
 # loading MLflow takes seconds: its mirror is brought up to date here, after a failure, before a
 # person is asked, by `up`
 SYNCED_AFTER = ("publish",)
-_REFUSALS = ("BudgetExceeded", "ReservationConflict", "ExpectationsFailed", "NotApproved")
 # somebody ends it: nothing went wrong in a row
 _OF_THE_PROCESS = (KeyboardInterrupt, SystemExit, GeneratorExit)
-_RAISE = dis.opmap["RAISE_VARARGS"]
 
 
 def run(name: str) -> int:
@@ -38,7 +37,7 @@ def run(name: str) -> int:
     stage = STAGES[name]
     workspace = Workspace(Path.cwd())
     if not workspace.params.is_file() or not workspace.dataset.is_file():
-        raise ValueError(
+        raise Refusal(
             "this folder is no workspace of a run (no params.yaml and dataset.yaml): `python -m"
             f" pipeline {stage.name}` runs in runs/<release_id>/"
         )
@@ -87,26 +86,8 @@ def _attempt(stage: Stage, workspace: Workspace) -> int:
 
 
 def is_refusal(error: BaseException) -> bool:
-    """A stated reason to stop: one of our own exceptions, or a ValueError of a `raise` in our own
-    code.
-
-    A library's message may quote a value, and so may one of C code that our code called:
-    `int("...")` has no frame of its own.
-    """
-    if type(error).__name__ in _REFUSALS:
-        return True
-    return isinstance(error, ValueError) and _raised_by_us(error)
-
-
-def _raised_by_us(error: BaseException) -> bool:
-    last = error.__traceback__
-    while last is not None and last.tb_next is not None:
-        last = last.tb_next
-    if last is None or not Path(last.tb_frame.f_code.co_filename).is_relative_to(
-        project_root() / "pipeline"
-    ):
-        return False
-    return last.tb_frame.f_code.co_code[last.tb_lasti] == _RAISE
+    """A stated reason to stop, which may be shown. A library's message may quote a value."""
+    return isinstance(error, Refusal | MechanismError)
 
 
 def _run(stage: Stage, workspace: Workspace) -> None:

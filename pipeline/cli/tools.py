@@ -16,6 +16,7 @@ from typing import Any
 
 from pipeline.catalog import HOME_VARIABLE, Home, Workspace, project_root
 from pipeline.cli.console import say
+from pipeline.refusal import Refusal
 
 
 def simulate(options: argparse.Namespace) -> int:
@@ -33,7 +34,7 @@ def expectations(options: argparse.Namespace) -> None:
         say(f"{write(datasets, folder)} suites are in expectations/.")
         return
     if old := stale(datasets, folder):
-        raise ValueError(
+        raise Refusal(
             f"stale: {', '.join(old)}; `python -m pipeline expectations` writes them anew"
         )
     say("The suites in expectations/ are what the declarations say.")
@@ -51,12 +52,12 @@ def fit(options: argparse.Namespace) -> None:
 
     declared = read_schema(options.dataset)
     if not declared.public:
-        raise ValueError(
+        raise Refusal(
             f"{declared.dataset} is not declared `public: true`: a model of it is made by a charged"
             " run (`python -m pipeline refresh`)"
         )
     if options.model.exists():
-        raise ValueError(f"{options.model} is there already; name a folder that is not")
+        raise Refusal(f"{options.model} is there already; name a folder that is not")
     _refuse_other_facts(Home.find(), declared)
     source_claims.claim(
         Home.find(),
@@ -103,7 +104,7 @@ def ingested(declared: Any, source: Path, settings: Any, scratch: Path) -> tuple
     from pipeline.restricted.ingest import stage as ingest
 
     if not declared.public:
-        raise ValueError(f"{declared.dataset} is not declared `public: true`")
+        raise Refusal(f"{declared.dataset} is not declared `public: true`")
     release = replace(
         settings.release,
         id="benchmark",
@@ -135,7 +136,7 @@ def draw(options: argparse.Namespace) -> None:
     model = Synthesizer.load(options.model)
     one_file = options.out.suffix == ".csv"
     if one_file and len(model.schema.tables) > 1:
-        raise ValueError(
+        raise Refusal(
             f"{model.schema.dataset} has {len(model.schema.tables)} tables: give --out a folder"
         )
     options.out.parent.mkdir(parents=True, exist_ok=True)
@@ -168,7 +169,7 @@ def conditions(given: Sequence[str]) -> dict[str, list[str] | tuple[str, str]]:
     for text in given:
         column, equals, values = text.partition("=")
         if not equals or not column or not values:
-            raise ValueError(f"--where {text!r}: write COLUMN=VALUE,VALUE or COLUMN=LOW..HIGH")
+            raise Refusal(f"--where {text!r}: write COLUMN=VALUE,VALUE or COLUMN=LOW..HIGH")
         low, dots, high = values.partition("..")
         found[column] = (low, high) if dots else values.split(",")
     return found

@@ -14,6 +14,7 @@ import numpy as np
 from scipy import optimize, special
 
 from pipeline.dp import pld
+from pipeline.dp.errors import MechanismError
 from pipeline.dp.events import DiscreteGaussianDpEvent, canonical_string, flatten
 from pipeline.dp.noise import sigma_on_grid
 
@@ -57,7 +58,7 @@ def loss_distributions(event: dpa.DpEvent) -> tuple[pld.LossGrid, pld.LossGrid]:
     """
     leaves = flatten(event)
     if not leaves:
-        raise ValueError("an event of nothing has no privacy loss")
+        raise MechanismError("an event of nothing has no privacy loss")
     interval = _interval(leaves)
     both = [(pld.loss_grids(leaf, interval), times) for leaf, times in leaves.items()]
     removed = pld.compose([(grids[0], times) for grids, times in both])
@@ -74,7 +75,7 @@ def rdp(event: dpa.DpEvent, order: float) -> float:
     convex, so the chord is a bound.
     """
     if not (order > 1 and math.isfinite(order)):
-        raise ValueError(f"order must be finite and above 1, got {order}")
+        raise MechanismError(f"order must be finite and above 1, got {order}")
     return math.fsum(times * _leaf_rdp(leaf, order) for leaf, times in flatten(event).items())
 
 
@@ -99,12 +100,12 @@ def rdp_bound(epsilon: float, delta: float) -> tuple[int, float]:
     """
     _check_delta(delta)
     if not (math.isfinite(epsilon) and epsilon > 0):
-        raise ValueError(f"epsilon must be positive and finite, got {epsilon}")
+        raise MechanismError(f"epsilon must be positive and finite, got {epsilon}")
     order = max(
         range(2, _LARGEST_ORDER + 1), key=lambda order: rdp_limit(order, epsilon, delta) / order
     )
     if (limit := rdp_limit(order, epsilon, delta)) <= 0:
-        raise ValueError(
+        raise MechanismError(
             f"no Renyi order up to {_LARGEST_ORDER} admits anything at epsilon {epsilon}, delta"
             f" {delta}: raise one of them"
         )
@@ -166,7 +167,7 @@ class _Calibration:
     ) -> None:
         _check_delta(delta)
         if not (math.isfinite(target) and target > 0):
-            raise ValueError(f"epsilon must be positive and finite, got {target}")
+            raise MechanismError(f"epsilon must be positive and finite, got {target}")
         self._make_event, self._target, self._delta, self._tolerance = (
             make_event,
             target,
@@ -190,7 +191,7 @@ class _Calibration:
             ):
                 return enough[0], self._make_event(enough[0])
             scale = self._next(too_small, enough)
-        raise ValueError(
+        raise MechanismError(
             f"no scale found for epsilon {self._target}, delta {self._delta}: does make_event get"
             " more private with scale?"
         )
@@ -346,4 +347,4 @@ def _with_slack(delta: float) -> float:
 
 def _check_delta(delta: float) -> None:
     if not SMALLEST_DELTA <= delta < 1:
-        raise ValueError(f"delta must be in [{SMALLEST_DELTA}, 1), got {delta}")
+        raise MechanismError(f"delta must be in [{SMALLEST_DELTA}, 1), got {delta}")

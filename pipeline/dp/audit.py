@@ -23,6 +23,7 @@ import numpy as np
 from scipy import special
 
 from pipeline.dp.accounting import epsilon
+from pipeline.dp.errors import MechanismError
 from pipeline.dp.events import DiscreteGaussianDpEvent, composed, flatten
 from pipeline.dp.tradeoff import TradeOff, tradeoff
 
@@ -208,8 +209,8 @@ def _thresholds(positive: Array, negative: Array) -> Array:
 
 def _halves(scores: Array) -> tuple[Array, Array]:
     if scores.ndim != 1 or len(scores) < 4:
-        raise ValueError(f"scores must be a column of at least 4 runs, got shape {scores.shape}")
+        raise MechanismError(f"scores must be a column of 4 or more runs, got shape {scores.shape}")
     if np.isnan(scores).any():
-        raise ValueError("a score is not a number")
+        raise MechanismError("a score is not a number")
     middle = len(scores) // 2
     return scores[:middle], scores[middle:]

@@ -14,10 +14,12 @@ from typing import Any
 import attr
 import dp_accounting as dpa
 
+from pipeline.dp.errors import MechanismError
+
 
 def _positive(_event: Any, field: Any, value: float) -> None:
     if not (math.isfinite(value) and value > 0):
-        raise ValueError(f"{field.name} must be positive and finite, got {value}")
+        raise MechanismError(f"{field.name} must be positive and finite, got {value}")
 
 
 @attr.s(frozen=True, slots=True, auto_attribs=True)
@@ -56,7 +58,9 @@ def flatten(event: dpa.DpEvent) -> dict[dpa.DpEvent, int]:
             stack.extend((inner, times) for inner in reversed(part.events))
         elif isinstance(part, dpa.SelfComposedDpEvent):
             if part.count < 0 or int(part.count) != part.count:
-                raise ValueError(f"an event is composed a whole number of times, got {part.count}")
+                raise MechanismError(
+                    f"an event is composed a whole number of times, got {part.count}"
+                )
             if part.count:
                 stack.append((part.event, times * int(part.count)))
         elif not isinstance(part, dpa.NoOpDpEvent):
@@ -99,7 +103,7 @@ def to_json(event: dpa.DpEvent) -> dict[str, Any]:
         return {"event": "gaussian", "noise_multiplier": float(event.noise_multiplier)}
     if isinstance(event, DiscreteGaussianDpEvent):
         return {"event": "discrete_gaussian", "sigma": float(event.sigma)}
-    raise ValueError(
+    raise MechanismError(
         f"no JSON form for the event {type(event).__name__}: add one here and to the accounting"
     )
 
@@ -117,29 +121,29 @@ def from_json(value: dict[str, Any]) -> dpa.DpEvent:
         return dpa.GaussianDpEvent(value["noise_multiplier"])
     if kind == "discrete_gaussian":
         return DiscreteGaussianDpEvent(value["sigma"])
-    raise ValueError(f"not the JSON of an event: {kind!r}")
+    raise MechanismError(f"not the JSON of an event: {kind!r}")
 
 
 def _check_leaf(event: dpa.DpEvent) -> None:
     gaussian = event
     if isinstance(event, dpa.PoissonSampledDpEvent):
         if not 0 < event.sampling_probability <= 1:
-            raise ValueError(
+            raise MechanismError(
                 f"sampling_probability must be in (0, 1], got {event.sampling_probability}"
             )
         gaussian = event.event
         if not isinstance(gaussian, dpa.GaussianDpEvent):
-            raise ValueError(
+            raise MechanismError(
                 "only Gaussians are accounted under Poisson sampling, got"
                 f" {type(gaussian).__name__}"
             )
     if isinstance(gaussian, dpa.GaussianDpEvent):
         if not (math.isfinite(gaussian.noise_multiplier) and gaussian.noise_multiplier > 0):
-            raise ValueError(
+            raise MechanismError(
                 f"noise_multiplier must be positive and finite, got {gaussian.noise_multiplier}"
             )
     elif not isinstance(gaussian, DiscreteGaussianDpEvent):
-        raise ValueError(f"the accounting does not know the event {type(event).__name__}")
+        raise MechanismError(f"the accounting does not know the event {type(event).__name__}")
 
 
 def _dumps(value: dict[str, Any]) -> str:

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from pipeline.dp.errors import MechanismError
 from pipeline.dp.recurrent import GhostGru
 
 # Added to each squared norm, times (sum of the rows' own norms)^2: float32 cancellation between a
@@ -55,11 +56,11 @@ class GhostClipper:
         self, model: nn.Module, l2_clip_norm: float, per_patient: Sequence[str] = ()
     ) -> None:
         if not l2_clip_norm > 0:
-            raise ValueError(f"l2_clip_norm must be positive, got {l2_clip_norm}")
+            raise MechanismError(f"l2_clip_norm must be positive, got {l2_clip_norm}")
         self._model, self._l2_clip_norm = model, l2_clip_norm
         self._layers = _supported_layers(model)
         if unknown := set(per_patient) - self._layers.keys():
-            raise ValueError(
+            raise MechanismError(
                 f"per_patient names no trainable layer of the model: {sorted(unknown)}"
             )
         self._per_patient = frozenset(per_patient)
@@ -114,7 +115,7 @@ class GhostClipper:
         def hook_for(name: str) -> Callable[[nn.Module, tuple[Any, ...], Tensor], Tensor]:
             def hook(_layer: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> Tensor:
                 if len(inputs) != 1:
-                    raise ValueError(
+                    raise MechanismError(
                         f"{name}: give the layer one tensor [rows, ...] only (no offsets, no sample"
                         " weights)"
                     )
@@ -127,7 +128,7 @@ class GhostClipper:
         def same_patients(_layer: nn.Module, inputs: tuple[Any, ...]) -> None:
             # else a state could pass from one patient to another
             if not torch.equal(inputs[1], patient_index):
-                raise ValueError(
+                raise MechanismError(
                     "GhostGru: the owner of its rows must be the patient_index given to"
                     " clipped_sum, row by row"
                 )
@@ -149,7 +150,7 @@ class GhostClipper:
         try:
             losses = row_losses()
             if losses.shape != patient_index.shape:
-                raise ValueError(
+                raise MechanismError(
                     f"row_losses gave {tuple(losses.shape)}, patient_index has"
                     f" {tuple(patient_index.shape)}"
                 )
@@ -184,7 +185,7 @@ class GhostClipper:
                 else patient_index
             )
             if len(given) != len(owner) or len(gradient) != len(owner):
-                raise ValueError(
+                raise MechanismError(
                     f"{name}: the first dimension must be the {len(owner)} rows of the batch, got"
                     f" {len(given)}"
                 )
@@ -394,7 +395,7 @@ def _supported_layers(model: nn.Module) -> dict[str, nn.Module]:
             parameter for parameter in layer.parameters(recurse=False) if parameter.requires_grad
         ]
         if isinstance(layer, nn.modules.batchnorm._NormBase):
-            raise ValueError(
+            raise MechanismError(
                 f"{name} ({type(layer).__name__}) mixes patients: use no normalisation over the"
                 " batch"
             )
@@ -402,16 +403,18 @@ def _supported_layers(model: nn.Module) -> dict[str, nn.Module]:
             continue
         plain_bag = isinstance(layer, nn.EmbeddingBag) and layer.mode == "sum"
         if not (isinstance(layer, nn.Linear | nn.Embedding) or plain_bag):
-            raise ValueError(
+            raise MechanismError(
                 f"{name} ({type(layer).__name__}): ghost clipping knows Linear, Embedding,"
                 " EmbeddingBag(mode='sum') and GhostGru only"
             )
         if not isinstance(layer, nn.Linear) and (
             layer.max_norm is not None or layer.scale_grad_by_freq or layer.sparse
         ):
-            raise ValueError(f"{name}: max_norm, scale_grad_by_freq and sparse are not supported")
+            raise MechanismError(
+                f"{name}: max_norm, scale_grad_by_freq and sparse are not supported"
+            )
         layers[name] = layer
     shared = [id(p) for layer in layers.values() for p in layer.parameters(recurse=False)]
     if len(shared) != len(set(shared)):
-        raise ValueError("two layers share a parameter: use one layer twice instead")
+        raise MechanismError("two layers share a parameter: use one layer twice instead")
     return layers

@@ -18,6 +18,7 @@ from typing import Any
 import dp_accounting as dpa
 import numpy as np
 
+from pipeline.dp.errors import MechanismError
 from pipeline.dp.events import DiscreteGaussianDpEvent, composed
 from pipeline.dp.noise import NoiseStream, sigma_on_grid
 
@@ -39,9 +40,9 @@ class NoisyCounts:
     def __post_init__(self) -> None:
         sigma_on_grid(self.sigma)
         if not self.name:
-            raise ValueError("a NoisyCounts needs a name: it is stored under it")
+            raise MechanismError("a NoisyCounts needs a name: it is stored under it")
         if self.cells < 1:
-            raise ValueError(f"{self.name}: cells must be at least 1, got {self.cells}")
+            raise MechanismError(f"{self.name}: cells must be at least 1, got {self.cells}")
 
     @property
     def dp_event(self) -> dpa.DpEvent:
@@ -57,11 +58,13 @@ class NoisyCounts:
             ValueError: counts that are not integers, or more cells than declared.
         """
         if not np.issubdtype(counts.dtype, np.integer):
-            raise ValueError(
+            raise MechanismError(
                 f"{self.name}: counts must be integers until noise is on them, got {counts.dtype}"
             )
         if counts.size > self.cells:
-            raise ValueError(f"{self.name}: {counts.size} cells, but {self.cells} were declared")
+            raise MechanismError(
+                f"{self.name}: {counts.size} cells, but {self.cells} were declared"
+            )
         return counts.astype(np.int64) + noise.discrete_gaussian(self.sigma, counts.shape)
 
 
@@ -77,7 +80,7 @@ def pair_counts(codes_i: Array, codes_j: Array, size_i: int, size_j: int) -> Arr
     both the same patient.
     """
     if len(codes_i) != len(codes_j):
-        raise ValueError(
+        raise MechanismError(
             "the two columns have different lengths: row r of both must be the same patient"
         )
     joint = _checked(codes_i, size_i) * size_j + _checked(codes_j, size_j)
@@ -133,7 +136,7 @@ class MeasurementStore:
         # asked second: the file is there before its line in the index, whoever measures beside us
         if not file.exists():
             if was_measured:
-                raise ValueError(
+                raise MechanismError(
                     f"{mechanism.name} was measured once and {file.name} is gone: to measure again"
                     f" would be another charge; put {self._folder.name}/ back, or use a new"
                     " release id"
@@ -141,7 +144,7 @@ class MeasurementStore:
             self._write_once(file, mechanism, mechanism.measure(counts_fn(), noise))
         stored, counts = _read(file)
         if stored != mechanism:
-            raise ValueError(
+            raise MechanismError(
                 f"{mechanism.name} was already measured as {stored}, asked for {mechanism}: a count"
                 " is never measured twice; use a new release id"
             )
@@ -189,13 +192,13 @@ def _read(file: Path) -> tuple[NoisyCounts, Array]:
 def _checked(codes: Array, size: int) -> Array:
     """The codes as int64. The message names no value: a code is a patient's."""
     if size < 1:
-        raise ValueError(f"size must be at least 1, got {size}")
+        raise MechanismError(f"size must be at least 1, got {size}")
     if not np.issubdtype(codes.dtype, np.integer):
-        raise ValueError(f"codes must be integers, got {codes.dtype}")
+        raise MechanismError(f"codes must be integers, got {codes.dtype}")
     if codes.ndim != 1:
-        raise ValueError(f"codes must be one column, got {codes.ndim} dimensions")
+        raise MechanismError(f"codes must be one column, got {codes.ndim} dimensions")
     if codes.size and not (int(codes.min()) >= 0 and int(codes.max()) < size):
-        raise ValueError(
+        raise MechanismError(
             f"a code lies outside [0, {size}): encode the column with its declared domain first"
         )
     return codes.astype(np.int64, copy=False)

@@ -16,6 +16,8 @@ from typing import Any, NoReturn
 import numpy as np
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
+from pipeline.dp.errors import MechanismError
+
 SIGMA_GRID = 64  # every sigma of a discrete Gaussian is a multiple of 1/64
 _LARGEST_SIGMA = 2**20  # keeps integers of the sampler below within 63 bits
 _BATCH = 1 << 18  # candidates per round of rejection: bounds memory
@@ -31,7 +33,7 @@ def sigma_on_grid(sigma: float) -> float:
     (1.0, 1.015625)
     """
     if not (math.isfinite(sigma) and 0 < sigma <= _LARGEST_SIGMA):
-        raise ValueError(f"sigma must be in (0, {_LARGEST_SIGMA}], got {sigma}")
+        raise MechanismError(f"sigma must be in (0, {_LARGEST_SIGMA}], got {sigma}")
     return float(Fraction(math.ceil(Fraction(sigma) * SIGMA_GRID), SIGMA_GRID))
 
 
@@ -90,7 +92,7 @@ class NoiseStream:
         than 2^-64 below it where p < 2^-11.
         """
         if not 0 <= p <= 1:
-            raise ValueError(f"p must be in [0, 1], got {p}")
+            raise MechanismError(f"p must be in [0, 1], got {p}")
         threshold = math.floor(Fraction(p) * 2**64)
         if threshold == 2**64:
             return np.ones(n, dtype=bool)

@@ -20,6 +20,7 @@ import numpy as np
 from scipy import stats
 
 from pipeline.dp.accounting import gaussian_epsilon
+from pipeline.dp.errors import MechanismError
 
 Array = np.ndarray[Any, Any]
 # h -> least chance of a false alarm, for a test that detects with chance h
@@ -41,7 +42,7 @@ class Guesses:
 
     def __post_init__(self) -> None:
         if not 0 <= self.correct <= self.made <= self.coins or self.made < 1:
-            raise ValueError(
+            raise MechanismError(
                 f"guesses: need 0 <= correct <= made <= coins and one guess, got {self}"
             )
 
@@ -57,7 +58,7 @@ def guess(scores: Array, included: Array, made: int) -> Guesses:
     which no coin may have moved.
     """
     if scores.shape != included.shape or not np.isfinite(scores).all():
-        raise ValueError(
+        raise MechanismError(
             f"guess: one finite score per coin, got {scores.shape} and {included.shape}"
         )
     order = np.argsort(scores, kind="stable")
@@ -76,7 +77,7 @@ def chance_of(guesses: Guesses, epsilon: float, delta: float) -> float:
     wrong guess right.
     """
     if epsilon < 0 or not 0 <= delta <= 1:
-        raise ValueError(
+        raise MechanismError(
             f"chance_of: epsilon must be at least 0 and delta in [0, 1], got {epsilon} and {delta}"
         )
     accuracy = 1 / (1 + math.exp(-epsilon))

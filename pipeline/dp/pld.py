@@ -14,6 +14,7 @@ import dp_accounting as dpa
 import numpy as np
 from scipy import fft, special
 
+from pipeline.dp.errors import MechanismError
 from pipeline.dp.events import DiscreteGaussianDpEvent
 
 Array = np.ndarray[Any, Any]
@@ -43,7 +44,7 @@ def loss_grids(event: dpa.DpEvent, interval: float) -> tuple[LossGrid, LossGrid]
         event.event, dpa.GaussianDpEvent
     ):
         return _sampled_gaussian(event.sampling_probability, event.event.noise_multiplier, interval)
-    raise ValueError(f"no privacy loss distribution for the event {type(event).__name__}")
+    raise MechanismError(f"no privacy loss distribution for the event {type(event).__name__}")
 
 
 def compose(parts: list[tuple[LossGrid, int]]) -> LossGrid:

@@ -18,6 +18,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from pipeline.dp.errors import MechanismError
+
 
 class GhostGru(nn.Module):
     """torch.nn.GRU of one layer, on events of patients of any length, without padding. Ordinary
@@ -30,7 +32,7 @@ class GhostGru(nn.Module):
     def __init__(self, in_features: int, hidden_features: int) -> None:
         super().__init__()
         if min(in_features, hidden_features) < 1:
-            raise ValueError(
+            raise MechanismError(
                 f"a GRU needs at least one feature and one state, got {in_features} and"
                 f" {hidden_features}"
             )
@@ -52,7 +54,7 @@ class GhostGru(nn.Module):
             owner: int64 [r], the row's patient, at least 0.
         """
         if rows.ndim != 2 or owner.shape != rows.shape[:1]:
-            raise ValueError(
+            raise MechanismError(
                 f"rows must be [r, in] and owner [r], got {tuple(rows.shape)} and"
                 f" {tuple(owner.shape)}"
             )

@@ -23,6 +23,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
+from pipeline.dp.errors import MechanismError
 from pipeline.dp.ghost import GhostClipper, full_float32
 from pipeline.dp.noise import NoiseStream
 
@@ -45,15 +46,15 @@ class DpSgd:
 
     def __post_init__(self) -> None:
         if not (isinstance(self.steps, int) and self.steps >= 1):
-            raise ValueError(f"steps must be a positive integer, got {self.steps}")
+            raise MechanismError(f"steps must be a positive integer, got {self.steps}")
         if not 0 < self.sampling_probability <= 1:
-            raise ValueError(
+            raise MechanismError(
                 f"sampling_probability must be in (0, 1], got {self.sampling_probability}"
             )
         for name in ("l2_clip_norm", "noise_multiplier", "expected_batch_size"):
             value = getattr(self, name)
             if not (math.isfinite(value) and value > 0):
-                raise ValueError(f"{name} must be positive and finite, got {value}")
+                raise MechanismError(f"{name} must be positive and finite, got {value}")
 
     @property
     def step_event(self) -> dpa.DpEvent:
@@ -148,7 +149,7 @@ def micro_batches(patients: np.ndarray[Any, Any], size: int) -> Iterator[np.ndar
     [[0, 1], [2, 3], [4]]
     """
     if size < 1:
-        raise ValueError(f"size must be at least 1, got {size}")
+        raise MechanismError(f"size must be at least 1, got {size}")
     return (patients[at : at + size] for at in range(0, len(patients), size))
 
 

@@ -8,6 +8,7 @@ from tempfile import NamedTemporaryFile
 
 import dp_accounting as dpa
 
+from pipeline.dp.errors import MechanismError
 from pipeline.dp.events import canonical, canonical_string, composed, flatten, from_json, to_json
 
 
@@ -48,7 +49,7 @@ class Tape:
     def check(self, reserved: dpa.DpEvent) -> None:
         """ValueError with the difference where `matches` is false."""
         if differences := self.differences(reserved):
-            raise ValueError(
+            raise MechanismError(
                 "the executed mechanisms are not the reserved ones: " + "; ".join(differences)
             )
 

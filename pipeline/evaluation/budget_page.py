@@ -15,6 +15,7 @@ from pipeline.evaluation import budget_plot, plots, report
 from pipeline.ledger.standing import Charge, Standing
 from pipeline.ledger.warning import low
 from pipeline.params import PrivacyParams
+from pipeline.refusal import Refusal
 
 PAGE, PICTURE, FIGURES = "index.html", "balance.png", "figures.json"
 BANNER = (
@@ -37,16 +38,14 @@ def write(
     or where no population is open.
     """
     if not standings:
-        raise ValueError(
-            "no population is open in the ledger yet, so there is no budget to report on"
-        )
+        raise Refusal("no population is open in the ledger yet, so there is no budget to report on")
     others = (
         sorted(path.name for path in folder.iterdir() if path.name not in (PAGE, PICTURE, FIGURES))
         if folder.is_dir()
         else []
     )
     if others or folder.is_file():
-        raise ValueError(
+        raise Refusal(
             f"{folder} holds {others[0] if others else 'a file'}: the report is written to a folder"
             " of its own"
         )

@@ -12,6 +12,7 @@ import dp_accounting as dpa
 from pipeline.dp import accounting, events
 from pipeline.ledger.chain import Entry
 from pipeline.ledger.values import Population, Reservation, ReservationConflict
+from pipeline.refusal import Refusal
 
 LARGEST_DELTA = 1e-6
 NAME = re.compile(r"[A-Za-z0-9_-]+")
@@ -108,18 +109,18 @@ def over_budget(
 
 def check_declaration(name: str, declared: Mapping[str, Any], reason: str) -> None:
     if name.strip() and not NAME.fullmatch(name):
-        raise ValueError(
+        raise Refusal(
             f"population {name!r}: a name is letters, digits, - and _ (files and figures are called"
             " by it)"
         )
     if not name.strip() or not declared["universe"].strip() or not reason.strip():
-        raise ValueError(f"population {name!r} needs a name, a universe of people and a reason")
+        raise Refusal(f"population {name!r} needs a name, a universe of people and a reason")
     if declared["kind"] not in KINDS:
-        raise ValueError(
+        raise Refusal(
             f"population {name}: kind must be one of {', '.join(KINDS)}, got {declared['kind']!r}"
         )
     if not (isinstance(declared["nominal_size"], int) and declared["nominal_size"] >= 1):
-        raise ValueError(
+        raise Refusal(
             f"population {name}: nominal_size must be a positive whole number, got"
             f" {declared['nominal_size']}"
         )
@@ -129,24 +130,24 @@ def check_declaration(name: str, declared: Mapping[str, Any], reason: str) -> No
         or len(set(cohorts)) < len(cohorts)
         or not all(cohort.strip() for cohort in cohorts)
     ):
-        raise ValueError(
+        raise Refusal(
             f"population {name}: cohorts must be none, or at least two different names, got"
             f" {list(cohorts)}"
         )
     if cohorts and declared["kind"] == "confidential" and len(reason.strip()) < SHORTEST_PROOF:
-        raise ValueError(
+        raise Refusal(
             f"population {name}: cohorts need a proof, in the reason, of at least {SHORTEST_PROOF}"
             " characters, that a person bears the same id at every refresh; where persons cannot"
             " be matched, nobody's cohort can be kept (privacy_rules.md 16)"
         )
     if not declared["epsilon"] <= declared["ceiling_epsilon"]:
-        raise ValueError(
+        raise Refusal(
             f"population {name}: ceiling_epsilon {declared['ceiling_epsilon']} lies below epsilon"
             f" {declared['epsilon']}"
         )
     largest = min(LARGEST_DELTA, 0.1 / declared["nominal_size"])
     if not declared["delta"] <= largest:
-        raise ValueError(
+        raise Refusal(
             f"population {name}: delta {declared['delta']:g} is too large for"
             f" {declared['nominal_size']} people; at most {largest:g} (1e-6, and 0.1 / nominal"
             " size)"
@@ -158,12 +159,12 @@ def check_disjoint(name: str, disjoint_from: Sequence[str], known: set[str], pro
     proof that can be read later.
     """
     if missing := sorted(set(disjoint_from) - known):
-        raise ValueError(
+        raise Refusal(
             f"population {name} cannot be disjoint from {', '.join(missing)}: not open in the"
             f" ledger (open: {', '.join(sorted(known)) or 'none'})"
         )
     if disjoint_from and len(proof.strip()) < SHORTEST_PROOF:
-        raise ValueError(
+        raise Refusal(
             f"population {name}: that nobody in it is in {', '.join(disjoint_from)} needs a proof,"
             f" in the reason, of at least {SHORTEST_PROOF} characters: who is in the one, who is in"
             " the other, why nobody is in both. Without one, they overlap"
@@ -173,17 +174,17 @@ def check_disjoint(name: str, disjoint_from: Sequence[str], known: set[str], pro
 def check_raise(population: Population, epsilon: float, reason: str) -> None:
     """ValueError where a budget may not be raised to `epsilon`."""
     if not reason.strip():
-        raise ValueError(
+        raise Refusal(
             f"raising the budget of population {population.name} needs a reason: it weakens what"
             " was promised to its people"
         )
     if not epsilon > population.epsilon:
-        raise ValueError(
+        raise Refusal(
             f"population {population.name} has a budget of epsilon {population.epsilon:g}, asked"
             f" for {epsilon:g}: a budget is only ever raised"
         )
     if not epsilon <= population.ceiling_epsilon:
-        raise ValueError(
+        raise Refusal(
             f"population {population.name} was opened with a ceiling of epsilon"
             f" {population.ceiling_epsilon:g}, asked for {epsilon:g}: no entry passes the ceiling."
             " Nothing was changed"
@@ -193,7 +194,7 @@ def check_raise(population: Population, epsilon: float, reason: str) -> None:
 def check_cohorts(population: Population, cohorts: Sequence[str]) -> None:
     """ValueError where a charge names a cohort that the population does not have."""
     if unknown := sorted(set(cohorts) - set(population.cohorts)):
-        raise ValueError(
+        raise Refusal(
             f"population {population.name} has no cohort {', '.join(unknown)} (it has:"
             f" {', '.join(population.cohorts) or 'none'}); nothing was charged"
         )
@@ -204,7 +205,7 @@ def check_register(population: str, noted: Sequence[str], register: Sequence[str
     later.
     """
     if noted and noted[-1] not in register:
-        raise ValueError(
+        raise Refusal(
             f"population {population}: the register of cohorts here is an old copy, or another one"
             " than the last charge noted; patients might move between cohorts. Restore the newest"
             " backup of state/restricted/cohorts; hosts must share it. Nothing was charged"
@@ -217,7 +218,7 @@ def check_answers(population: str, release_id: str, entries: Sequence[Entry]) ->
     """
     said_no = sum(entry.kind == "abandoned" and entry.population == population for entry in entries)
     if said_no >= MOST_ABANDONED:
-        raise ValueError(
+        raise Refusal(
             f"{release_id} was refused and nothing was charged: {said_no} releases of population"
             f" {population} were refused or abandoned since it was opened, and {MOST_ABANDONED} is"
             " the most there may be, as each is an answer by somebody who may have seen rows. What"
@@ -231,7 +232,7 @@ def check_as_opened(opened: Population, declared: Any) -> None:
     has the fields of `DECLARED`.
     """
     if differing := differences(opened, {name: getattr(declared, name) for name in DECLARED}):
-        raise ValueError(
+        raise Refusal(
             f"population {opened.name} is open in the ledger with {'; '.join(differing)}: what the"
             " ledger says binds. Put the declaration back as it was, or open another population"
             " under a new name"

@@ -23,6 +23,8 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine, make_url
 from sqlalchemy.pool import NullPool
 
+from pipeline.refusal import Refusal
+
 GENESIS = hashlib.sha256(b"syndasera ledger").hexdigest()  # what the first entry points back to
 MOVED = "moved"
 SALT = "salt"
@@ -126,7 +128,7 @@ class Writer:
         facts: Mapping[str, Any],
     ) -> Entry:
         if not by.strip():
-            raise ValueError(
+            raise Refusal(
                 f"an entry needs a name: who writes {kind!r} for {release_id or population}?"
             )
         content = json.dumps(
@@ -221,14 +223,14 @@ class Chain:
         with self.writing(moving=True) as old:
             closed = bool(old.entries) and old.entries[-1].kind == MOVED
             if closed and old.entries[-1].facts["to"] != other.place:
-                raise ValueError(
+                raise Refusal(
                     f"this ledger was moved to {old.entries[-1].facts['to']}: it cannot move to"
                     f" {other.place} as well"
                 )
             ours = old.entries[:-1] if closed else list(old.entries)
             held = other.entries()
             if held[: len(ours)] != ours[: len(held)] or (len(held) > len(ours) and not closed):
-                raise ValueError(
+                raise Refusal(
                     f"{other.place} holds other entries than {self.place}: name an empty database."
                     " Nothing was moved"
                 )
@@ -238,7 +240,7 @@ class Chain:
                 )
         with other.writing() as new:
             if new.entries[: len(ours)] != ours[: len(new.entries)]:
-                raise ValueError(
+                raise Refusal(
                     f"{other.place} was written to while {self.place} was moved there: empty it,"
                     " and move again"
                 )
@@ -259,7 +261,7 @@ class Chain:
                 yield connection
         except sa.exc.DBAPIError as error:
             said = " ".join(str(error.orig).split())
-            raise ValueError(
+            raise Refusal(
                 f"the ledger {self.place} cannot be read or written ({said}). Is the disk full, or"
                 " the server down? Where the ledger itself is damaged, restore it from the backup"
                 " (docs/operations.md). The same call again charges once"
@@ -277,16 +279,16 @@ def _url(where: str | Path) -> sa.URL:
     try:
         url = make_url(str(where))
     except (sa.exc.ArgumentError, ValueError):
-        raise ValueError(
+        raise Refusal(
             "the ledger's URL cannot be read; write postgresql://USER@HOST:PORT/DATABASE"
         ) from None
     if url.get_backend_name() != "postgresql":
-        raise ValueError(
+        raise Refusal(
             f"the ledger is a file or a PostgreSQL database, not {url.get_backend_name()}; write"
             " postgresql://USER@HOST:PORT/DATABASE"
         )
     if "password" in url.query:
-        raise ValueError(
+        raise Refusal(
             "the ledger's URL holds a password among its options, where messages would show it:"
             " leave it to PGPASSFILE or PGPASSWORD"
         )
@@ -299,7 +301,7 @@ def _has_entries(connection: Connection) -> bool:
 
 def _refuse_moved(entries: list[Entry]) -> None:
     if entries and entries[-1].kind == MOVED:
-        raise ValueError(
+        raise Refusal(
             f"this ledger was moved to {entries[-1].facts['to']} and is closed: use that one"
             " (state/ledger.url, or SYNDASERA_LEDGER)"
         )
@@ -317,17 +319,17 @@ def check_chain(entries: list[Entry]) -> None:
     previous = GENESIS
     for number, entry in enumerate(entries, start=1):
         if entry.number != number:
-            raise ValueError(
+            raise Refusal(
                 f"the ledger's chain is broken: entry {number} is missing (entry {entry.number}"
                 " stands in its place)"
             )
         if entry.previous != previous:
-            raise ValueError(
+            raise Refusal(
                 f"the ledger's chain is broken at entry {number}: it does not follow entry"
                 f" {number - 1}"
             )
         if entry.hash != entry.expected_hash():
-            raise ValueError(
+            raise Refusal(
                 f"the ledger's chain is broken at entry {number} ({entry.kind}"
                 f" {entry.release_id or entry.population}): its content was changed after it was"
                 " written"

@@ -48,6 +48,7 @@ from pipeline.ledger.values import (
     spent_by,
     spent_by_cohort,
 )
+from pipeline.refusal import Refusal
 
 __all__ = [
     "Balance",
@@ -123,7 +124,7 @@ class Ledger:
         with self._chain.writing() as writer:
             if opened := populations_in(writer.entries).get(name):
                 if differing := differences(opened, declared):
-                    raise ValueError(
+                    raise Refusal(
                         f"population {name} is open with {'; '.join(differing)}: a budget is not"
                         " changed by opening it again; use another population name, or raise the"
                         " budget (`python -m pipeline ledger raise`)"
@@ -190,7 +191,7 @@ class Ledger:
         """
         event = events.canonical(event)
         if not event.events:
-            raise ValueError(
+            raise Refusal(
                 f"{release_id}: the mechanism is empty; a release that reads rows must charge"
                 " something"
             )
@@ -199,7 +200,7 @@ class Ledger:
         cost = accounting.rdp(event, opened.order)
         epsilon = accounting.epsilon(event, opened.delta)  # before the lock: it takes a moment
         if not math.isfinite(epsilon):
-            raise ValueError(
+            raise Refusal(
                 f"{release_id}: at delta {opened.delta:g} the mechanism keeps no finite epsilon, so"
                 " it was refused; add noise"
             )
@@ -254,13 +255,13 @@ class Ledger:
         with self._chain.writing() as writer:
             state = state_in(writer.entries, release_id)
             if state != "reserved":
-                raise ValueError(
+                raise Refusal(
                     f"{release_id} is {state or 'not reserved'} in the ledger, so nothing is"
                     " trained for it; use a new release id"
                 )
             began = began_in(writer.entries, release_id)
             if began is not None and began != token:
-                raise ValueError(
+                raise Refusal(
                     f"{release_id}: training began once, with measurements that are not here: to"
                     " measure again would be another charge. Use a new release id, or put"
                     " restricted/checkpoints back"
@@ -288,14 +289,14 @@ class Ledger:
     def abandon(self, release_id: str, reason: str, by: str) -> None:
         """Record that the release will not appear. It stays charged: its mechanism may have run."""
         if not reason.strip():
-            raise ValueError(f"abandoning {release_id} needs a reason")
+            raise Refusal(f"abandoning {release_id} needs a reason")
         self._close(release_id, "abandoned", {"reason": reason}, by=by)
 
     def _close(self, release_id: str, kind: str, facts: dict[str, Any], by: str | None) -> None:
         with self._chain.writing() as writer:
             held = reservations_in(writer.entries).get(release_id)
             if held is None:
-                raise ValueError(f"{release_id} was never reserved, so it cannot be {kind}")
+                raise Refusal(f"{release_id} was never reserved, so it cannot be {kind}")
             state = state_in(writer.entries, release_id)
             if state == "reserved":
                 writer.append(
@@ -447,7 +448,7 @@ class Ledger:
         if gone := {place: head for place, head in (noted or {}).items() if head not in known}:
             place, head = next(iter(gone.items()))
             more = f" (and {len(gone) - 1} more)" if len(gone) > 1 else ""
-            raise ValueError(
+            raise Refusal(
                 f"the head {head[:12]}… noted on {place}{more} is not in the ledger of"
                 f" {len(entries)} entries: its end was cut off, an old copy was put back, or it is"
                 " another ledger. Restore the newest backup, and reserve nothing until it verifies"

@@ -10,13 +10,14 @@ import dp_accounting as dpa
 
 from pipeline.dp import accounting, events
 from pipeline.ledger.chain import Entry
+from pipeline.refusal import Refusal
 
 
-class BudgetExceeded(Exception):
+class BudgetExceeded(Refusal):
     """The release would pass the budget. Nothing was recorded."""
 
 
-class ReservationConflict(Exception):
+class ReservationConflict(Refusal):
     """This release id already holds something else. Nothing was recorded."""
 
 
@@ -128,7 +129,7 @@ def population_in(entries: Sequence[Entry], name: str) -> Population:
     """ValueError where it was never opened."""
     opened = populations_in(entries)
     if name not in opened:
-        raise ValueError(
+        raise Refusal(
             f"population {name} is not open in the ledger (open:"
             f" {', '.join(sorted(opened)) or 'none'}); open it with `python -m pipeline ledger"
             " open`"

@@ -10,6 +10,7 @@ from dataclasses import fields, is_dataclass
 from datetime import date
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
+from pipeline.refusal import Refusal
 from pipeline.schema.values import Schema, freeze
 
 
@@ -29,9 +30,9 @@ def schema_from_plain(value: Mapping[str, Any]) -> Schema:
     try:
         made = _from_plain(Schema, value)
     except (KeyError, TypeError) as error:
-        raise ValueError(f"not a declaration of this version: {error}") from None
+        raise Refusal(f"not a declaration of this version: {error}") from None
     if not isinstance(made, Schema):
-        raise ValueError("not a declaration")
+        raise Refusal("not a declaration")
     return made
 
 

@@ -42,12 +42,13 @@ from pipeline.models.table.plan import plan as table_plans
 from pipeline.models.table.plan import settings as table_settings
 from pipeline.models.table.plan.plan import TablePlan
 from pipeline.params import PrivacyParams, TrainParams
+from pipeline.refusal import Refusal
+from pipeline.schema.patient_log import ID
 from pipeline.schema.values import Schema
 
 logger = logging.getLogger(__name__)
 
 FORMAT = 1
-ID = "patient_id"
 # patients drawn from one random stream: an extract does not depend on the size of partitions
 BLOCK = 5000
 ATTEMPTS = 50  # blocks drawn for one block of prompted patients
@@ -165,7 +166,7 @@ class Plan:
     def from_json(cls, value: Mapping[str, Any]) -> Plan:
         """The plan as it was written. Raises ValueError for another format."""
         if value.get("format") != FORMAT:
-            raise ValueError(
+            raise Refusal(
                 f"plan of a release: format {value.get('format')} is not {FORMAT}; use a new"
                 " release id"
             )
@@ -259,7 +260,7 @@ def fit(
         return Synthesizer(schema, made, tables, None)
     seed = made.pathway.settings.seed
     if events is None:
-        raise ValueError(
+        raise Refusal(
             f"{schema.dataset} declares events, but there is no event log: ingest should have"
             " made one"
         )
@@ -308,12 +309,12 @@ class Synthesizer:
             that cannot be met.
         """
         if begins and self.pathway is None:
-            raise ValueError(
+            raise Refusal(
                 f"{self.schema.dataset} has no pathways: a prompt on how they begin needs a dataset"
                 " with events"
             )
         if n < 0 or partition_rows < 1:
-            raise ValueError(
+            raise Refusal(
                 f"sample: n must be at least 0 and partition_rows at least 1, got {n} and"
                 f" {partition_rows}"
             )
@@ -348,7 +349,7 @@ class Synthesizer:
             self._prompted(prepared, begins, np.random.default_rng([seed, 0, 1]))[2].max()
         )
         if highest == 0:
-            raise ValueError(
+            raise Refusal(
                 f"no pathway of {BLOCK:,} synthetic patients begins with {', '.join(begins)}: ask"
                 " for a start that the conditions allow"
             )
@@ -393,7 +394,7 @@ class Synthesizer:
             found += len(mine)
             if found == n:
                 return pl.concat([part[0] for part in kept]), pl.concat([part[1] for part in kept])
-        raise ValueError(
+        raise Refusal(
             f"of {ATTEMPTS * BLOCK:,} synthetic patients only {found} of {n} have pathways that"
             f" begin with {', '.join(begins)}: ask for fewer rows, or for a start that the"
             " conditions allow"
@@ -435,9 +436,9 @@ class Synthesizer:
         """What `save` wrote. Raises ValueError where it is no model."""
         facts = files.read_json(folder / "model.json")
         if facts is None:
-            raise ValueError(f"no model in {folder.name}: model.json is not there")
+            raise Refusal(f"no model in {folder.name}: model.json is not there")
         if facts.get("format") != FORMAT:
-            raise ValueError(
+            raise Refusal(
                 f"the model in {folder.name} has format {facts.get('format')}, this version reads"
                 f" {FORMAT}"
             )

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import files
+from pipeline.refusal import Refusal
 
 NAME = "manifest.json"
 
@@ -39,7 +40,7 @@ def write(folder: Path, facts: dict[str, Any]) -> None:
 def read(folder: Path) -> dict[str, Any]:
     manifest = files.read_json(folder / NAME)
     if manifest is None:
-        raise ValueError(
+        raise Refusal(
             f"{folder.name}: there is no {NAME}; this is not a release, or an unfinished one"
         )
     return manifest

@@ -12,6 +12,7 @@ from pipeline import files
 from pipeline.catalog import Home
 from pipeline.dp.events import DiscreteGaussianDpEvent, flatten
 from pipeline.ledger import Ledger
+from pipeline.refusal import Refusal
 
 
 def privacy_facts(ledger: Ledger, release_id: str) -> dict[str, Any]:
@@ -22,7 +23,7 @@ def privacy_facts(ledger: Ledger, release_id: str) -> dict[str, Any]:
     """
     held = ledger.reservation(release_id)
     if held is None:
-        raise ValueError(
+        raise Refusal(
             f"{release_id} is not in the ledger: nothing was charged for it, so nothing may leave"
         )
     population, balance = ledger.population(held.population), ledger.balance(held.population)

@@ -17,6 +17,7 @@ from pipeline import files
 from pipeline.catalog import Home, Workspace, project_root
 from pipeline.ledger import Ledger
 from pipeline.params import Params
+from pipeline.refusal import Refusal
 from pipeline.released import card, manifest
 from pipeline.released.dictionary import write_dictionary, write_lookups
 from pipeline.released.privacy_facts import privacy_facts
@@ -36,7 +37,7 @@ def run(workspace: Workspace, params: Params, schema: Schema) -> None:
     home, release_id = Home.find(), str(params.release.id)
     approval = files.read_json(workspace.restricted.approval) or {}
     if not approval.get("approved"):
-        raise ValueError(
+        raise Refusal(
             f"{release_id} is not approved: run the stage approve first; nothing was published"
         )
     staged = workspace.released.release
@@ -45,14 +46,14 @@ def run(workspace: Workspace, params: Params, schema: Schema) -> None:
         _assemble(workspace, params, schema, home, approval)
     faults = manifest.differences(staged)
     if faults:
-        raise ValueError(
+        raise Refusal(
             f"{release_id}: the assembled release does not fit its manifest: {faults[0]}; delete"
             f" {staged.name}/ and publish again"
         )
     if params.release.drawn_from is None and (
         state := Ledger(home.ledger).state(release_id)
     ) not in ("reserved", "released"):
-        raise ValueError(
+        raise Refusal(
             f"{release_id} is {state or 'not charged'} in the ledger, so nothing was published; use"
             " a new release id"
         )

@@ -15,6 +15,7 @@ from pipeline import files
 from pipeline.catalog import Home
 from pipeline.ledger import Ledger
 from pipeline.models.synthesizer import Synthesizer
+from pipeline.refusal import Refusal
 from pipeline.released import manifest
 from pipeline.released.sample import draw
 from pipeline.released.writers import headers
@@ -40,7 +41,7 @@ def verify(home: Home, release_id: str) -> list[Check]:
     """
     folder = home.published / release_id
     if not folder.is_dir():
-        raise ValueError(
+        raise Refusal(
             f"{release_id} is not published here: there is no {folder.name} among the extracts; see"
             " `python -m pipeline status`"
         )

@@ -23,6 +23,7 @@ from pipeline.catalog import Home, Workspace
 from pipeline.ledger import Ledger
 from pipeline.ledger.admission import REFUSED
 from pipeline.params import Params
+from pipeline.refusal import Refusal
 from pipeline.schema.values import Schema
 
 log = logging.getLogger(__name__)
@@ -33,7 +34,7 @@ ANSWERED_BY_VARIABLE = "SYNDASERA_ANSWERED_BY"
 SELF_APPROVING = ("simulated", "public")
 
 
-class NotApproved(Exception):
+class NotApproved(Refusal):
     """The release was refused, or nobody was there to approve it. What it was charged stays
     charged.
     """

@@ -13,9 +13,10 @@ from pipeline.checks.rules.extract import MISSING_TOLERANCE, copies, missing_sha
 from pipeline.checks.synthetic_gate import read_extract
 from pipeline.evaluation import report
 from pipeline.evaluation.comparison import Sample
+from pipeline.schema.patient_log import ID
 from pipeline.schema.values import Schema
 
-ID, PATHWAY = "patient_id", "_pathway"
+PATHWAY = "_pathway"
 
 
 def section(schema: Schema, workspace: Workspace, real: Sample, synthetic: Sample) -> str:

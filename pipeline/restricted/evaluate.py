@@ -21,13 +21,14 @@ from pipeline.checks.synthetic_gate import check_synthetic
 from pipeline.evaluation import comparison, report
 from pipeline.evaluation.comparison import Sample
 from pipeline.params import Params
+from pipeline.refusal import Refusal
 from pipeline.restricted import beside_source
 from pipeline.schema.values import Schema
 
 logger = logging.getLogger(__name__)
 
 
-class ExpectationsFailed(ValueError):
+class ExpectationsFailed(Refusal):
     """Synthetic rows break a rule that stops a release. Nothing is published; the charge stays."""
 
 

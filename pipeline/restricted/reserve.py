@@ -16,6 +16,7 @@ from pipeline.dp import events
 from pipeline.ledger import Ledger, Reservation, warning
 from pipeline.models import synthesizer
 from pipeline.params import Params
+from pipeline.refusal import Refusal
 from pipeline.released.privacy_facts import published_heads
 from pipeline.restricted.ingest.cohorts import Register
 from pipeline.schema.values import Schema
@@ -32,12 +33,12 @@ def run(workspace: Workspace, params: Params, schema: Schema) -> None:
     """
     release_id, label = params.release.id, params.release.source_label
     if release_id is None or label is None:
-        raise ValueError(
+        raise Refusal(
             "params.yaml: release.id and release.source_label must be filled in before a charge;"
             " `python -m pipeline prepare` does"
         )
     if not workspace.restricted.validation.is_dir():
-        raise ValueError(
+        raise Refusal(
             "validate has not passed in this workspace: run it before reserve, so that a broken"
             " source costs nothing"
         )

@@ -27,6 +27,7 @@ from pipeline.ledger.admission import named
 from pipeline.models import synthesizer
 from pipeline.models.synthesizer import Plan, Synthesizer
 from pipeline.params import Params, PrivacyParams, TrainParams
+from pipeline.refusal import Refusal
 from pipeline.schema.values import Schema
 
 logger = logging.getLogger(__name__)
@@ -68,11 +69,11 @@ def charged_plan(workspace: Workspace, ledger: Ledger, release_id: str) -> Plan:
     """
     reservation = files.read_json(workspace.restricted.reservation)
     if reservation is None:
-        raise ValueError(
+        raise Refusal(
             "there is no reservation.json: nothing is charged for this run; run reserve first"
         )
     if reservation["release_id"] != release_id:
-        raise ValueError(
+        raise Refusal(
             f"reservation.json is of {reservation['release_id']}, this run is {release_id}; run"
             " reserve again"
         )
@@ -82,12 +83,12 @@ def charged_plan(workspace: Workspace, ledger: Ledger, release_id: str) -> Plan:
         or not Tape([held.event]).matches(made.dp_event)
         or files.json_sha256(reservation["plan"]) != held.plan_sha256
     ):
-        raise ValueError(
+        raise Refusal(
             f"{release_id}: the ledger does not hold this plan; no row was read. Run reserve again,"
             " or use a new release id"
         )
     if (state := ledger.state(release_id)) != "reserved":
-        raise ValueError(f"{release_id} is {state} in the ledger; use a new release id")
+        raise Refusal(f"{release_id} is {state} in the ledger; use a new release id")
     return made
 
 
@@ -101,7 +102,7 @@ def _refuse_other_cohorts(workspace: Workspace, ledger: Ledger, release_id: str)
     )
     opened = tuple(report.get("cohorts", ()))
     if held is not None and held.cohorts != opened:
-        raise ValueError(
+        raise Refusal(
             f"{release_id} was charged to {named(held.cohorts)}, and ingest opened {named(opened)}:"
             " no row was read. Run all stages again from ingest under a new release id"
         )
@@ -164,7 +165,7 @@ def fit_public(
     not declared public.
     """
     if not schema.public:
-        raise ValueError(
+        raise Refusal(
             f"{schema.dataset} is not declared `public: true`: a model of it is made by a charged"
             " run (`python -m pipeline refresh`)"
         )
@@ -197,7 +198,7 @@ def _alone(checkpoints: Path) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise ValueError(
+            raise Refusal(
                 "another process trains this release already; wait for it, or end it first"
             ) from None
         yield

@@ -27,6 +27,7 @@ from pipeline.checks.expectations.table_checks import (
 from pipeline.checks.rules import Log
 from pipeline.checks.rules.shapes import shape_problems
 from pipeline.params import Params
+from pipeline.refusal import Refusal
 from pipeline.schema.values import Schema
 
 logger = logging.getLogger(__name__)
@@ -39,7 +40,7 @@ def run(workspace: Workspace, params: Params, schema: Schema) -> None:
     restricted = workspace.restricted
     tables = read_tables(schema, restricted.tables)
     if problems := structure_problems(schema, tables):
-        raise ValueError(
+        raise Refusal(
             f"the source tables of {schema.dataset} are not those declared: {'; '.join(problems)}. "
             "Correct the source or the declaration."
         )

@@ -20,6 +20,7 @@ from pipeline import files, params
 from pipeline.runs import version_stores
 from pipeline.catalog import Home, Workspace, project_root
 from pipeline.runs.workspace import IGNORED, dump_params, params_path
+from pipeline.refusal import Refusal
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +40,7 @@ def make(home: Home, request: Request) -> Workspace:
     no such release or the id was used.
     """
     if not version_stores.is_tagged(home.released_registry, request.model_of):
-        raise ValueError(f"there is no release {request.model_of} in the released registry")
+        raise Refusal(f"there is no release {request.model_of} in the released registry")
     folder, manifest = _released(home, request.model_of)
     card = json.loads(
         version_stores.git(
@@ -53,7 +54,7 @@ def make(home: Home, request: Request) -> Workspace:
         held = params.load(workspace.params).release
         asked = params.from_mapping(settings).release
         if (held.drawn_from, held.rows) != (asked.drawn_from, asked.rows):
-            raise ValueError(
+            raise Refusal(
                 f"release id {request.release_id} was used before for something else; choose"
                 " another id"
             )
@@ -61,14 +62,14 @@ def make(home: Home, request: Request) -> Workspace:
             version_stores.is_tagged(home.released_registry, request.release_id)
             and _owner(workspace) != request.owner
         ):
-            raise ValueError(
+            raise Refusal(
                 f"release id {request.release_id} is published already; choose another id"
             )
         return workspace
     if version_stores.is_tagged(home.released_registry, request.release_id):
-        raise ValueError(f"release id {request.release_id} is published already; choose another id")
+        raise Refusal(f"release id {request.release_id} is published already; choose another id")
     if request.release_id in version_stores.branches(home.restricted_registry):
-        raise ValueError(
+        raise Refusal(
             f"release id {request.release_id} was used by an earlier run, whose workspace is gone;"
             " choose another id"
         )
@@ -93,7 +94,7 @@ def _released(home: Home, release_id: str) -> tuple[str, dict[str, Any]]:
         )
         if manifest["release_id"] == release_id:
             return folder, manifest
-    raise ValueError(f"the tag {release_id} of the released registry holds no release of that name")
+    raise Refusal(f"the tag {release_id} of the released registry holds no release of that name")
 
 
 def _settings(

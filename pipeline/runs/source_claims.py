@@ -15,6 +15,7 @@ from pathlib import Path
 
 from pipeline import files
 from pipeline.catalog import Home
+from pipeline.refusal import Refusal
 
 TRUTH = "truth.json"  # what the simulator writes beside its tables
 
@@ -46,7 +47,7 @@ def _refuse_foreign(path: Path, known: dict[str, dict[str, str]], mine: dict[str
     for text, theirs in known.items():
         held = Path(text)
         if theirs != mine and (path.is_relative_to(held) or held.is_relative_to(path)):
-            raise ValueError(
+            raise Refusal(
                 f"the source {path} is for the {mine['kind']} population {mine['population']}, but"
                 f" {held} is registered as the source of the {theirs['kind']} population"
                 f" {theirs['population']}: rows belong to one population and are charged there; use"
@@ -57,7 +58,7 @@ def _refuse_foreign(path: Path, known: dict[str, dict[str, str]], mine: dict[str
 def _refuse_unsimulated(path: Path, population: str, kind: str) -> None:
     folder = path if path.is_dir() else path.parent
     if kind == "simulated" and not (folder / TRUTH).is_file():
-        raise ValueError(
+        raise Refusal(
             f"the population {population} is declared simulated, but the source {path} has no"
             f" {TRUTH} beside its tables, so the simulator did not write it; make it with `python"
             " -m pipeline simulate`, or use a dataset of a confidential population"

@@ -15,6 +15,7 @@ from ruamel.yaml import YAML
 
 from pipeline import files
 from pipeline.catalog import Home
+from pipeline.refusal import Refusal
 
 LABEL = re.compile(r"^[A-Za-z0-9][A-Za-z0-9 ._-]{0,63}$")
 
@@ -29,7 +30,7 @@ class Source:
 
     def __post_init__(self) -> None:
         if not LABEL.match(self.label):
-            raise ValueError(
+            raise Refusal(
                 f"source label {self.label!r}: 1 to 64 letters, digits, blanks and . _ -, beginning"
                 " with a letter or digit"
             )
@@ -52,7 +53,7 @@ def declare(home: Home, dataset: str, source: Source) -> None:
     path.
     """
     if not Path(source.path).exists():
-        raise ValueError(f"source of {dataset}: there is nothing at {source.path}")
+        raise Refusal(f"source of {dataset}: there is nothing at {source.path}")
     sources = {**load(home), dataset: source}
     yaml = YAML()
     with files.replacing(home.sources) as temporary, temporary.open("w", encoding="utf-8") as file:

@@ -25,6 +25,7 @@ from pipeline.schema.reader import read_schema
 from pipeline.catalog import Home, Workspace, project_root
 from pipeline.ledger.chain import Chain, Entry, check_chain, state_in
 from pipeline.stages import STAGES, repro_command
+from pipeline.refusal import Refusal
 
 IGNORED = "/restricted/\n/released/\n*.tmp\n"
 
@@ -57,7 +58,7 @@ def declaration_path(dataset: str) -> Path:
     folder = own if own.is_dir() else project_root() / "datasets"
     names = sorted(path.stem for path in folder.glob("*.yaml"))
     if dataset not in names:
-        raise ValueError(
+        raise Refusal(
             f"there is no dataset {dataset!r} in datasets/; there are {', '.join(names) or 'none'}"
         )
     return folder / f"{dataset}.yaml"
@@ -88,7 +89,7 @@ def make(home: Home, request: Request) -> Workspace:
         return workspace
     _refuse_used(home, request.release_id, declared.population.name)
     if not Path(str(checked.release.source)).exists():
-        raise ValueError(f"there is nothing at the source {checked.release.source}")
+        raise Refusal(f"there is nothing at the source {checked.release.source}")
     source_claims.claim(
         home,
         str(checked.release.source),
@@ -100,7 +101,7 @@ def make(home: Home, request: Request) -> Workspace:
         and declared.events.observation_end
         and checked.release.extract_date is None
     ):
-        raise ValueError(
+        raise Refusal(
             f"{request.dataset} is observed up to a public last day: give it with --extract-date"
             " YYYY-MM-DD, or declare it with the source"
         )
@@ -145,7 +146,7 @@ def _settings(home: Home, request: Request) -> dict[str, Any]:
     settings = YAML(typ="safe").load(params_path(home).read_text(encoding="utf-8"))
     known = sources.get(home, request.dataset)
     if request.source is None and known is None:
-        raise ValueError(
+        raise Refusal(
             f"no source is declared for {request.dataset}: name one, or declare it with `python -m"
             " pipeline sources set`"
         )
@@ -207,14 +208,14 @@ def _refuse_used(home: Home, release_id: str, population: str) -> None:
     """Raises ValueError where the id has a release, a charge or a run already, but no workspace."""
     other = "choose another id"
     if version_stores.is_tagged(home.released_registry, release_id):
-        raise ValueError(f"release id {release_id} is published already; {other}")
+        raise Refusal(f"release id {release_id} is published already; {other}")
     if release_id in charged_releases(home, population):
-        raise ValueError(
+        raise Refusal(
             f"release id {release_id} is charged in the ledger already, and its workspace is gone;"
             f" {other}"
         )
     if release_id in version_stores.branches(home.restricted_registry):
-        raise ValueError(
+        raise Refusal(
             f"release id {release_id} was used by an earlier run, whose workspace is gone; {other}"
         )
 
@@ -265,12 +266,12 @@ def _refuse_other_settings(
     name = workspace.root.name
     held = YAML(typ="safe").load(workspace.params.read_text(encoding="utf-8"))
     if differing := _differing(held, settings):
-        raise ValueError(
+        raise Refusal(
             f"release id {name} was used before with other settings ({'; '.join(differing)});"
             " choose another id"
         )
     if declaration.read(workspace.dataset).value != resolved:
-        raise ValueError(
+        raise Refusal(
             f"release id {name} was used before with another declaration of the dataset; choose"
             " another id"
         )
@@ -305,4 +306,4 @@ def _refuse_published(home: Home, request: Request, workspace: Workspace) -> Non
         return
     owner = files.read_json(workspace.restricted.root / "run.json", {}).get("owner")
     if owner is None or owner != request.owner:
-        raise ValueError(f"release id {request.release_id} is published already; choose another id")
+        raise Refusal(f"release id {request.release_id} is published already; choose another id")

@@ -15,6 +15,8 @@ from typing import Any
 
 import yaml
 
+from pipeline.refusal import Refusal
+
 CODES = Path(__file__).resolve().parents[2] / "datasets" / "codes"
 BOTH_SEXES = ("1", "2")
 
@@ -135,7 +137,7 @@ def lookups() -> Mapping[str, Mapping[str, str]]:
 def lookup(name: str) -> Mapping[str, str]:
     """One small list, {code: description}."""
     if name not in lookups():
-        raise ValueError(
+        raise Refusal(
             f"datasets/codes/lookups.yaml has no list {name!r}; it has {', '.join(lookups())}"
         )
     return lookups()[name]
@@ -215,7 +217,7 @@ def genes() -> Mapping[str, Gene]:
     answer = {}
     for symbol, entry in raw["genes"].items():
         if entry["kind"] not in raw["kinds"]:
-            raise ValueError(
+            raise Refusal(
                 f"datasets/codes/genes.yaml, {symbol}: kind {entry['kind']!r} is not one of"
                 f" {raw['kinds']}"
             )
@@ -234,13 +236,13 @@ def genes() -> Mapping[str, Gene]:
 def _read(file: str) -> dict[str, Any]:
     raw = yaml.safe_load((CODES / file).read_text(encoding="utf-8"))
     if "source" not in raw:
-        raise ValueError(f"datasets/codes/{file} has no `source:`")
+        raise Refusal(f"datasets/codes/{file} has no `source:`")
     return dict(raw)
 
 
 def _site(code: str, entry: dict[str, Any], raw: dict[str, Any]) -> Site:
     if entry["group"] not in raw["groups"]:
-        raise ValueError(f"datasets/codes/sites.yaml, {code}: unknown group {entry['group']!r}")
+        raise Refusal(f"datasets/codes/sites.yaml, {code}: unknown group {entry['group']!r}")
     both = {**raw["groups"][entry["group"]], **entry}
     staging = raw["staging"][both.get("staging", "tnm")]
     codes4 = tuple(code + fourth for fourth in entry["fourth"]) or (code,)
@@ -274,7 +276,7 @@ def _site(code: str, entry: dict[str, Any], raw: dict[str, Any]) -> Site:
 def _regimen(name: str, entry: dict[str, Any]) -> Regimen:
     for group in entry["share"]:
         if group not in site_groups():
-            raise ValueError(f"datasets/codes/regimens.yaml, {name}: unknown site group {group!r}")
+            raise Refusal(f"datasets/codes/regimens.yaml, {name}: unknown site group {group!r}")
     total = sum(n for n, _ in entry["plan"])
     return Regimen(
         name=name,

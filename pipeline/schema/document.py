@@ -12,10 +12,12 @@ from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import MarkedYAMLError
 
+from pipeline.refusal import Refusal
+
 Path_ = tuple[Any, ...]
 
 
-class DeclarationError(ValueError):
+class DeclarationError(Refusal):
     """A declaration has mistakes. The message lists all of them, each as `file:line: field: what is
     wrong`.
     """

@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from pipeline.refusal import Refusal
+
 
 @dataclass
 class AirflowApi:
@@ -90,7 +92,7 @@ class AirflowApi:
                 return json.loads(response.read() or b"null")
         except urllib.error.HTTPError as error:
             detail = error.read().decode(errors="replace")[:500]
-            raise ValueError(f"Airflow said {error.code} to {method} {path}: {detail}") from None
+            raise Refusal(f"Airflow said {error.code} to {method} {path}: {detail}") from None
 
     def _sign_in(self) -> str:
         if self._token is None:

@@ -20,6 +20,7 @@ import psutil
 
 from pipeline import files
 from pipeline.catalog import HOME_VARIABLE, Home, project_root
+from pipeline.refusal import Refusal
 
 AIRFLOW_PORT_VARIABLE, MLFLOW_PORT_VARIABLE = "AIRFLOW_PORT", "MLFLOW_PORT"
 USER = "admin"
@@ -47,7 +48,7 @@ def mlflow_port() -> int:
 def _port(variable: str, default: int) -> int:
     text = os.environ.get(variable) or str(default)
     if not text.isdigit() or not 1 <= int(text) <= 65535:
-        raise ValueError(f"{variable} must be a port from 1 to 65535, is {text!r}")
+        raise Refusal(f"{variable} must be a port from 1 to 65535, is {text!r}")
     return int(text)
 
 
@@ -196,7 +197,7 @@ def start(home: Home, services: Iterable[Service]) -> list[str]:
             variable = (
                 MLFLOW_PORT_VARIABLE if service.name.startswith("mlflow") else AIRFLOW_PORT_VARIABLE
             )
-            raise ValueError(
+            raise Refusal(
                 f"port {service.port} for {service.name} is used by another program; choose another"
                 f" with {variable}=..."
             )

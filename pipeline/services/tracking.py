@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline import files
 from pipeline.catalog import Home, Workspace, project_root
+from pipeline.refusal import Refusal
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -134,7 +135,7 @@ def publish_model(release_id: str, model: Path) -> str:
     home = Home.find()
     workspace = home.workspace(release_id)
     if not workspace.params.is_file():
-        raise ValueError(f"release {release_id} has no workspace to register its model from")
+        raise Refusal(f"release {release_id} has no workspace to register its model from")
     parent, client = sync(home, workspace), client_of(home)
     name = params.load(workspace.params).release.dataset
     if not client.search_registered_models(filter_string=f"name = '{name}'"):

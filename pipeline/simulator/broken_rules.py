@@ -11,6 +11,8 @@ from datetime import date, timedelta
 
 import polars as pl
 
+from pipeline.refusal import Refusal
+
 Tables = dict[str, pl.DataFrame]
 Edit = Callable[[Tables, int, date], Tables]
 
@@ -49,7 +51,7 @@ def break_every_rule(
             OWNER
         ]
         if not len(free):
-            raise ValueError(
+            raise Refusal(
                 f"simulate: no patient left to break rule {breach.rule} ({breach.what}); simulate"
                 " more patients, about 3,000"
             )

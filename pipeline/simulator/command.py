@@ -7,6 +7,7 @@ import logging
 from datetime import date
 from pathlib import Path
 
+from pipeline.refusal import Refusal
 from pipeline.simulator import DEFAULT_EXTRACT
 
 log = logging.getLogger(__name__)
@@ -57,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
     from pipeline.simulator.simulate import simulate
 
     if args.clean and args.dirt == "every-rule":
-        raise ValueError("simulate: --clean and --dirt every-rule exclude each other")
+        raise Refusal("simulate: --clean and --dirt every-rule exclude each other")
     simulate(
         args.patients,
         args.seed,

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.refusal import Refusal
 from pipeline.schema import codes
 from pipeline.simulator import draw
 from pipeline.simulator.draw import Bools, Floats, Ints, Texts
@@ -148,7 +149,7 @@ def eligible(
                         np.array([w for _, w in found], dtype=float),
                         wish,
                     )
-    raise ValueError(
+    raise Refusal(
         f"simulator: no regimen for {group}, sex {sex}: add one to datasets/codes/regimens.yaml"
     )
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import yaml
 
+from pipeline.refusal import Refusal
 from pipeline.schema import codes
 from pipeline.simulator.draw import Floats
 
@@ -49,13 +50,13 @@ def of_cell(table: Mapping[str, Any], cell: Cell) -> Any:
     for key in (cell.name, cell.group, "default", "Other"):
         if key in table:
             return table[key]
-    raise ValueError(f"simulator parameters: no entry for {cell.name} and no default")
+    raise Refusal(f"simulator parameters: no entry for {cell.name} and no default")
 
 
 def _cell(name: str, raw: dict[str, Any]) -> Cell:
     group = raw.get("group", name)
     if group not in codes.site_groups():
-        raise ValueError(f"simulator parameters, cell {name}: {group!r} is not a site group")
+        raise Refusal(f"simulator parameters, cell {name}: {group!r} is not a site group")
     lone = raw.get("unstaged") or raw.get("in_situ")
     stages = np.array([0, 0, 0, 0, 100] if lone else raw["stages"], dtype=float)
     return Cell(

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import polars as pl
 
+from pipeline.refusal import Refusal
 from pipeline.simulator import DEFAULT_EXTRACT
 from pipeline.simulator.broken_rules import break_every_rule
 from pipeline.simulator.dirt import add_dirt
@@ -50,9 +51,9 @@ def simulate(
     """
     say = progress or log.info
     if n_patients < 1:
-        raise ValueError(f"simulate: n_patients must be at least 1, got {n_patients}")
+        raise Refusal(f"simulate: n_patients must be at least 1, got {n_patients}")
     if not date(2016, 1, 1) <= extract_date <= date(2045, 12, 31):
-        raise ValueError(
+        raise Refusal(
             "simulate: the extract date must lie between 2016-01-01 and 2045-12-31, got"
             f" {extract_date}"
         )

@@ -10,6 +10,7 @@ from typing import Any
 import polars as pl
 
 from pipeline import files
+from pipeline.refusal import Refusal
 
 
 def write_extract(tables: Mapping[str, pl.DataFrame], truth: Mapping[str, Any], out: Path) -> None:
@@ -20,7 +21,7 @@ def write_extract(tables: Mapping[str, pl.DataFrame], truth: Mapping[str, Any], 
     """
     out = Path(out)
     if out.exists() and any(out.iterdir()) and not (out / "truth.json").exists():
-        raise ValueError(
+        raise Refusal(
             f"simulate: {out} holds files that the simulator did not write; give an empty or new"
             " folder"
         )

@@ -6,7 +6,7 @@ from extracts import EXTRACT, pathways, random_log, random_tables
 from polars.testing import assert_frame_equal
 
 from pipeline.adapters import to_log, to_tables
-from pipeline.adapters.frames import ID
+from pipeline.schema.patient_log import ID
 
 
 def without(tables, patient: int):

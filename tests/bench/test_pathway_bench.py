@@ -17,9 +17,10 @@ import pathway_data
 import pathway_plots
 import pathway_rules
 import pathway_visits
-from pathway_data import ID, Sample
+from pathway_data import Sample
 
 from pipeline.adapters import canonical, to_tables
+from pipeline.schema.patient_log import ID
 
 
 def test_stored_patients_are_the_simulated_ones(

@@ -18,10 +18,11 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "bench"))
 
 import pathway_flat
-from pathway_data import EXTRACT, ID, Sample, declared, simulated
+from pathway_data import EXTRACT, Sample, declared, simulated
 
 from pipeline.models import synthesizer
 from pipeline.params import PrivacyParams, load
+from pipeline.schema.patient_log import ID
 from pipeline.schema.values import Schema
 
 Event = tuple[int, str, str | None]

@@ -89,3 +89,13 @@ def test_every_package_has_a_line_in_the_architecture():
     } - {"__init__", "__main__"}
     missing = sorted(name for name in packages if name not in text)
     assert not missing, f"docs/architecture.md does not name {missing}"
+
+
+def test_we_refuse_by_one_type():
+    """A plain ValueError is a fault, whose message is not shown; a person is told by a Refusal."""
+    plain = [
+        str(path.relative_to(ROOT))
+        for path in CODE
+        if path.is_relative_to(ROOT / "pipeline") and "raise ValueError(" in path.read_text("utf-8")
+    ]
+    assert not plain, plain

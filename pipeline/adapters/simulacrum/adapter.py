@@ -9,10 +9,11 @@ from datetime import date
 
 import polars as pl
 
-from pipeline.adapters.frames import ID, Log, event_columns, physical, shaped
+from pipeline.adapters.frames import Log, event_columns, physical, shaped
 from pipeline.adapters.simulacrum.carry import carry, uncarry
 from pipeline.adapters.simulacrum.read_events import pathway_rows
 from pipeline.adapters.simulacrum.read_patients import static_rows
+from pipeline.schema.patient_log import ID
 from pipeline.schema.values import Schema, Table
 
 Tables = Mapping[str, pl.DataFrame]

@@ -9,7 +9,6 @@ from collections.abc import Mapping
 import polars as pl
 
 from pipeline.adapters.carried import Says, beside, restore
-from pipeline.adapters.frames import ID
 from pipeline.adapters.simulacrum.names import (
     COMBINED,
     CYCLE,
@@ -29,6 +28,7 @@ from pipeline.adapters.simulacrum.names import (
     WAITING,
 )
 from pipeline.adapters.simulacrum.read_patients import FROM_TUMOUR
+from pipeline.schema.patient_log import ID
 
 Tables = Mapping[str, pl.DataFrame]
 # the row's event; a second one for surgery of a tumour and the first appointment of a referral

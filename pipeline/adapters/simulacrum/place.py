@@ -6,8 +6,9 @@ from __future__ import annotations
 
 import polars as pl
 
-from pipeline.adapters.frames import ID, pairs
+from pipeline.adapters.frames import pairs
 from pipeline.adapters.simulacrum.names import BEFORE_DIAGNOSIS_DAYS, ORIGIN
+from pipeline.schema.patient_log import ID
 from pipeline.schema.values import Schema
 
 

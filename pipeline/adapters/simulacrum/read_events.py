@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 import polars as pl
 
-from pipeline.adapters.frames import ID, complete_events, in_declared_order
+from pipeline.adapters.frames import complete_events, in_declared_order
 from pipeline.adapters.simulacrum.names import (
     EPISODE,
     GENE,
@@ -27,6 +27,7 @@ from pipeline.adapters.simulacrum.place import keep, legal, placed
 from pipeline.adapters.simulacrum.read_patients import ranked_tumours
 from pipeline.adapters.simulacrum.read_sact import sact_events
 from pipeline.schema.code_relations import stage_group
+from pipeline.schema.patient_log import ID
 from pipeline.schema.values import Schema
 
 Tables = Mapping[str, pl.DataFrame]

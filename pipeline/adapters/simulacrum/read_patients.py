@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 import polars as pl
 
-from pipeline.adapters.frames import ID, pairs, static_columns
+from pipeline.adapters.frames import pairs, static_columns
 from pipeline.adapters.simulacrum.names import (
     CHARLSON_MOST,
     ORIGIN,
@@ -19,6 +19,7 @@ from pipeline.adapters.simulacrum.names import (
     TUMOUR,
 )
 from pipeline.schema.code_relations import categories, stage_group
+from pipeline.schema.patient_log import ID
 from pipeline.schema.values import Implication, Schema
 
 FROM_TUMOUR = (

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 
 import polars as pl
 
-from pipeline.adapters.frames import ID
 from pipeline.adapters.simulacrum.names import (
     CYCLE,
     CYCLES_PER_REGIMEN,
@@ -19,6 +18,7 @@ from pipeline.adapters.simulacrum.names import (
     decision_band,
 )
 from pipeline.adapters.simulacrum.place import keep, legal, placed
+from pipeline.schema.patient_log import ID
 from pipeline.schema.values import Schema
 
 REGIMEN_ID = "MERGED_REGIMEN_ID"

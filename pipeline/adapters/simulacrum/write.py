@@ -11,7 +11,7 @@ from datetime import date
 
 import polars as pl
 
-from pipeline.adapters.frames import ID, static_columns
+from pipeline.adapters.frames import static_columns
 from pipeline.adapters.simulacrum.names import (
     CAUSE_CODES,
     COMBINED,
@@ -35,6 +35,8 @@ from pipeline.adapters.simulacrum.write_genes import genes
 from pipeline.adapters.simulacrum.write_radiotherapy import courses, radiotherapy_tables
 from pipeline.adapters.simulacrum.write_sact import sact_tables
 from pipeline.adapters.simulacrum.write_tumours import tumours
+from pipeline.refusal import Refusal
+from pipeline.schema.patient_log import ID
 from pipeline.schema.values import Schema
 
 
@@ -46,7 +48,7 @@ def rebuild(
     """
     assert schema.events is not None
     if patients[ID].null_count() or not patients.schema[ID].is_integer():
-        raise ValueError(
+        raise Refusal(
             f"{ID} of patients to rebuild must be a whole number, is {patients.schema[ID]}. Number"
             " the patients from 1."
         )

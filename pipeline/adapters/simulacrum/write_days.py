@@ -6,8 +6,9 @@ from datetime import date
 
 import polars as pl
 
-from pipeline.adapters.frames import EPOCH, ID
+from pipeline.adapters.frames import EPOCH
 from pipeline.adapters.simulacrum.names import DECISION_BANDS
+from pipeline.schema.patient_log import ID
 
 # no date of an extract lies before it (clinical rule 11)
 FIRST_DATE = (date(2015, 11, 1) - EPOCH).days

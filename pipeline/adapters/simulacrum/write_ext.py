@@ -6,9 +6,9 @@ from __future__ import annotations
 
 import polars as pl
 
-from pipeline.adapters.frames import ID
 from pipeline.adapters.simulacrum.names import BEFORE_DIAGNOSIS_DAYS, ORIGIN
 from pipeline.adapters.simulacrum.write_days import FIRST_DATE, days_before
+from pipeline.schema.patient_log import ID
 
 
 def routes(patients: pl.DataFrame) -> pl.DataFrame:

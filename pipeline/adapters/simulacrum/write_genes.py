@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import polars as pl
 
-from pipeline.adapters.frames import ID
 from pipeline.schema import codes
+from pipeline.schema.patient_log import ID
 
 KINDS = ("DNASEQ_GAT", "METHYL_GAT", "EXP_GAT", "COPYNO_GAT", "FUS_TRANS_GAT")
 ABNORMAL, NORMAL = "a:abnormal", "b:normal"

@@ -6,9 +6,9 @@ from __future__ import annotations
 
 import polars as pl
 
-from pipeline.adapters.frames import ID
 from pipeline.adapters.simulacrum.names import SITE, schedules
 from pipeline.adapters.simulacrum.write_days import days_before
+from pipeline.schema.patient_log import ID
 
 KEYS = ("PATIENTID", "RADIOTHERAPYEPISODEID", "ATTENDID", "APPTDATE", "LINKCODE")
 BRACHYTHERAPY = "06"

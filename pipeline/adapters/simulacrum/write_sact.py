@@ -8,7 +8,6 @@ from functools import cache
 
 import polars as pl
 
-from pipeline.adapters.frames import ID
 from pipeline.adapters.simulacrum.names import (
     CYCLES_PER_REGIMEN,
     LINK_NUMBERS_FROM,
@@ -16,6 +15,7 @@ from pipeline.adapters.simulacrum.names import (
 )
 from pipeline.adapters.simulacrum.write_days import days_before
 from pipeline.schema import codes
+from pipeline.schema.patient_log import ID
 
 BY = [ID, "line"]  # a regimen: its position among the patient's regimens
 # cycle 1 starts at most so long after the regimen (clinical rule 37)

@@ -8,7 +8,6 @@ from datetime import date
 
 import polars as pl
 
-from pipeline.adapters.frames import ID
 from pipeline.adapters.simulacrum.names import (
     BEFORE_DIAGNOSIS_DAYS,
     CHARLSON_GROUPS,
@@ -19,6 +18,7 @@ from pipeline.adapters.simulacrum.names import (
     main_stages,
     sites,
 )
+from pipeline.schema.patient_log import ID
 
 OLDEST_AT_DIAGNOSIS, OLDEST_AT_END = 105, 110  # years
 UNKNOWN_STAGES = ("6", "?", "U", "X")

@@ -24,7 +24,8 @@ from pipeline.checks.rules import (
     tumour_codes,
 )
 from pipeline.checks.rules.model import Finding, Rule, RuleContext, Status
-from pipeline.checks.rules.registry import PATIENT_ID, Log, Registry, build
+from pipeline.checks.rules.registry import Log, Registry, build
+from pipeline.schema.patient_log import ID
 from pipeline.schema.values import Schema
 
 __all__ = [
@@ -153,7 +154,7 @@ def failing_patients(
     found = [_breaking(rule, registry, own) for rule in rules]
     return pl.concat(
         [frame for frame in found if frame.height] or found[:1], how="vertical_relaxed"
-    ).sort(PATIENT_ID, "rule")
+    ).sort(ID, "rule")
 
 
 def _breaking(rule: Rule, registry: Registry, context: RuleContext) -> pl.DataFrame:
@@ -166,24 +167,24 @@ def _breaking(rule: Rule, registry: Registry, context: RuleContext) -> pl.DataFr
     outcome = _try_to_ask(rule, registry, context)
     if not outcome.has_raised:
         failing = (
-            pl.DataFrame(schema={PATIENT_ID: pl.Int64})
+            pl.DataFrame(schema={ID: pl.Int64})
             if outcome.finding is None
             else outcome.finding.failing
         )
         assert failing is not None
-        return failing.drop_nulls().unique().select(PATIENT_ID, pl.lit(rule.id).alias("rule"))
+        return failing.drop_nulls().unique().select(ID, pl.lit(rule.id).alias("rule"))
     everybody = (
-        pl.concat([rows.select(PATIENT_ID) for rows in registry.tables.values()])
+        pl.concat([rows.select(ID) for rows in registry.tables.values()])
         .drop_nulls()
         .unique()
-        .sort(PATIENT_ID)
+        .sort(ID)
     )
     if everybody.height <= 1:
         return everybody.with_columns(pl.lit(rule.id).alias("rule"))
     middle = everybody.height // 2
     return pl.concat(
         [
-            _breaking(rule, registry.of(half[PATIENT_ID]), context)
+            _breaking(rule, registry.of(half[ID]), context)
             for half in (everybody[:middle], everybody[middle:])
         ],
         how="vertical_relaxed",

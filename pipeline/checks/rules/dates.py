@@ -17,7 +17,6 @@ from pipeline.checks.rules.registry import (
     GENE,
     OUTCOME,
     PATIENT,
-    PATIENT_ID,
     PRESCRIPTION,
     REGIMEN,
     TUMOUR,
@@ -25,6 +24,7 @@ from pipeline.checks.rules.registry import (
     is_dead,
     text,
 )
+from pipeline.schema.patient_log import ID
 
 SENTINEL_YEARS = (1899, 1900, 9999)
 ISO_DATE = r"^\d{4}-\d{2}-\d{2}$"
@@ -58,7 +58,7 @@ def date_forms(registry: Registry, context: RuleContext) -> Finding:
     found = []
     for table in registry.tables:
         declared = registry.schema.tables[registry.declared(table)].columns
-        rows = registry.raw[table].with_columns(registry[table][PATIENT_ID])
+        rows = registry.raw[table].with_columns(registry[table][ID])
         for name in [
             c.name for c in declared.values() if c.kind == "date" and c.name in rows.columns
         ]:
@@ -109,10 +109,8 @@ def dates_of(rows: pl.DataFrame) -> list[str]:
 
 
 def status_after_diagnosis(registry: Registry, context: RuleContext) -> Finding:
-    last = (
-        registry[TUMOUR].group_by(PATIENT_ID).agg(pl.col("DIAGNOSISDATEBEST").max().alias("last"))
-    )
-    rows = registry[PATIENT].join(last, on=PATIENT_ID, how="left")
+    last = registry[TUMOUR].group_by(ID).agg(pl.col("DIAGNOSISDATEBEST").max().alias("last"))
+    rows = registry[PATIENT].join(last, on=ID, how="left")
     return rows_where(
         rows, pl.col("VITALSTATUSDATE").is_null() | (pl.col("VITALSTATUSDATE") < pl.col("last"))
     )
@@ -124,25 +122,21 @@ def last_event(registry: Registry) -> pl.DataFrame:
     """
     parts = []
     if registry.has(TUMOUR, ["DATE_FIRST_SURGERY"]):
-        parts.append(
-            registry[TUMOUR].select(PATIENT_ID, pl.col("DATE_FIRST_SURGERY").alias("last"))
-        )
+        parts.append(registry[TUMOUR].select(ID, pl.col("DATE_FIRST_SURGERY").alias("last")))
     for table in TREATMENT_TABLES:
         if registry.has(table) and (columns := dates_of(registry[table])):
-            parts.append(
-                registry[table].select(PATIENT_ID, pl.max_horizontal(columns).alias("last"))
-            )
-    return pl.concat(parts, how="vertical_relaxed").group_by(PATIENT_ID).agg(pl.col("last").max())
+            parts.append(registry[table].select(ID, pl.max_horizontal(columns).alias("last")))
+    return pl.concat(parts, how="vertical_relaxed").group_by(ID).agg(pl.col("last").max())
 
 
 def nothing_after_death(registry: Registry, context: RuleContext) -> Finding:
     tolerance = pl.duration(days=0 if context.is_synthetic else 1)
-    rows = registry[PATIENT].join(last_event(registry), on=PATIENT_ID, how="left")
+    rows = registry[PATIENT].join(last_event(registry), on=ID, how="left")
     return rows_where(rows, is_dead() & (pl.col("last") > pl.col("VITALSTATUSDATE") + tolerance))
 
 
 def nothing_after_follow_up(registry: Registry, context: RuleContext) -> Finding:
-    rows = registry[PATIENT].join(last_event(registry), on=PATIENT_ID, how="left")
+    rows = registry[PATIENT].join(last_event(registry), on=ID, how="left")
     late = (
         pl.col("VITALSTATUSDATE") > context.extract_date if context.extract_date else pl.lit(False)
     )
@@ -188,11 +182,7 @@ def cause_codes(registry: Registry, context: RuleContext) -> Finding:
 
 def first_diagnosis(registry: Registry) -> pl.DataFrame:
     """patient_id and `diagnosed`: each patient's first date of diagnosis."""
-    return (
-        registry[TUMOUR]
-        .group_by(PATIENT_ID)
-        .agg(pl.col("DIAGNOSISDATEBEST").min().alias("diagnosed"))
-    )
+    return registry[TUMOUR].group_by(ID).agg(pl.col("DIAGNOSISDATEBEST").min().alias("diagnosed"))
 
 
 def treatment_starts(registry: Registry) -> list[pl.DataFrame]:
@@ -206,13 +196,13 @@ def treatment_starts(registry: Registry) -> list[pl.DataFrame]:
             pl.col("DATE_FIRST_SURGERY").alias("start"),
             pl.col("DIAGNOSISDATEBEST").alias("diagnosed"),
         )
-        starts.append(registry[TUMOUR].select(PATIENT_ID, surgery, own))
+        starts.append(registry[TUMOUR].select(ID, surgery, own))
     for table, column in ((REGIMEN, "START_DATE_OF_REGIMEN"), (EPISODE, "APPTDATE")):
         if registry.has(table, [column]):
             starts.append(
                 registry[table]
-                .select(PATIENT_ID, pl.col(column).alias("start"))
-                .join(diagnosed, on=PATIENT_ID, how="left")
+                .select(ID, pl.col(column).alias("start"))
+                .join(diagnosed, on=ID, how="left")
             )
     return starts
 
@@ -224,14 +214,14 @@ def treatment_near_diagnosis(registry: Registry, context: RuleContext) -> Findin
 
 def treatment_before_diagnosis(registry: Registry, context: RuleContext) -> Finding:
     first = pl.concat(
-        [rows.select(PATIENT_ID, "start") for rows in treatment_starts(registry)],
+        [rows.select(ID, "start") for rows in treatment_starts(registry)],
         how="vertical_relaxed",
     )
     first = (
-        first.group_by(PATIENT_ID)
+        first.group_by(ID)
         .agg(pl.col("start").min())
         .drop_nulls("start")
-        .join(first_diagnosis(registry), on=PATIENT_ID)
+        .join(first_diagnosis(registry), on=ID)
     )
     return share(first.filter(pl.col("start") < pl.col("diagnosed")).height, first.height)
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import polars as pl
 
 from pipeline.checks.rules.model import Finding, Rule, RuleContext, rows_where
-from pipeline.checks.rules.registry import PATIENT_ID, TUMOUR, Log, Registry
+from pipeline.checks.rules.registry import TUMOUR, Log, Registry
+from pipeline.schema.patient_log import ID
 
 
 def log_is_well_formed(registry: Registry, context: RuleContext) -> Finding | None:
@@ -16,13 +17,13 @@ def log_is_well_formed(registry: Registry, context: RuleContext) -> Finding | No
         return None
     terminal = list(registry.schema.events.terminal)
     is_terminal = pl.col("type").is_in(terminal)
-    events = registry.log.events.select(
-        PATIENT_ID, pl.col("seq").cast(pl.Int64), "day", "type"
-    ).sort(PATIENT_ID, "seq", maintain_order=True)
-    backwards = (pl.col("day").diff().over(PATIENT_ID) < 0).fill_null(False)
+    events = registry.log.events.select(ID, pl.col("seq").cast(pl.Int64), "day", "type").sort(
+        ID, "seq", maintain_order=True
+    )
+    backwards = (pl.col("day").diff().over(ID) < 0).fill_null(False)
     per_patient = (
         events.with_columns(backwards.alias("back"))
-        .group_by(PATIENT_ID)
+        .group_by(ID)
         .agg(
             pl.len().cast(pl.Int64).alias("n"),
             pl.col("seq").min().alias("low"),
@@ -35,9 +36,9 @@ def log_is_well_formed(registry: Registry, context: RuleContext) -> Finding | No
             (pl.col("type") == "NEW_TUMOUR").sum().cast(pl.Int64).alias("others"),
         )
     )
-    tumours = registry[TUMOUR].group_by(PATIENT_ID).agg(pl.len().cast(pl.Int64).alias("tumours"))
-    rows = registry.log.patients.select(PATIENT_ID).join(per_patient, on=PATIENT_ID, how="left")
-    rows = rows.join(_same_type(tumours, registry.log), on=PATIENT_ID, how="left")
+    tumours = registry[TUMOUR].group_by(ID).agg(pl.len().cast(pl.Int64).alias("tumours"))
+    rows = registry.log.patients.select(ID).join(per_patient, on=ID, how="left")
+    rows = rows.join(_same_type(tumours, registry.log), on=ID, how="left")
     numbered = (
         (pl.col("low") == 0)
         & (pl.col("high") == pl.col("n") - 1)
@@ -52,7 +53,7 @@ def log_is_well_formed(registry: Registry, context: RuleContext) -> Finding | No
 
 
 def _same_type(rows: pl.DataFrame, log: Log) -> pl.DataFrame:
-    return rows.with_columns(pl.col(PATIENT_ID).cast(log.patients.schema[PATIENT_ID], strict=False))
+    return rows.with_columns(pl.col(ID).cast(log.patients.schema[ID], strict=False))
 
 
 def log_rebuilds(registry: Registry, context: RuleContext) -> Finding | None:
@@ -72,9 +73,7 @@ def log_rebuilds(registry: Registry, context: RuleContext) -> Finding | None:
     assert rebuilt is not None  # a registry dataset has a log
     columns = ["seq", "day", "type", "code", *registry.schema.events.attributes]
     stored = _sums(registry.log.events, columns, rebuilt)
-    both = stored.join(
-        _sums(rebuilt, columns, rebuilt), on=PATIENT_ID, how="left", suffix="_rebuilt"
-    )
+    both = stored.join(_sums(rebuilt, columns, rebuilt), on=ID, how="left", suffix="_rebuilt")
     return rows_where(
         both,
         pl.col("sum").ne_missing(pl.col("sum_rebuilt"))
@@ -84,12 +83,10 @@ def log_rebuilds(registry: Registry, context: RuleContext) -> Finding | None:
 
 def _sums(events: pl.DataFrame, columns: list[str], like: pl.DataFrame) -> pl.DataFrame:
     rows = events.select(
-        pl.col(column).cast(like.schema[column], strict=False) for column in (PATIENT_ID, *columns)
+        pl.col(column).cast(like.schema[column], strict=False) for column in (ID, *columns)
     )
-    hashed = rows.select(
-        PATIENT_ID, (rows.hash_rows(seed=0) % (2**40)).cast(pl.Int64).alias("hash")
-    )
-    return hashed.group_by(PATIENT_ID).agg(pl.col("hash").sum().alias("sum"), pl.len().alias("n"))
+    hashed = rows.select(ID, (rows.hash_rows(seed=0) % (2**40)).cast(pl.Int64).alias("hash"))
+    return hashed.group_by(ID).agg(pl.col("hash").sum().alias("sum"), pl.len().alias("n"))
 
 
 RULES = (

@@ -15,7 +15,6 @@ from pipeline.checks.rules.registry import (
     GENE,
     OUTCOME,
     PATIENT,
-    PATIENT_ID,
     PRESCRIPTION,
     REGIMEN,
     TUMOUR,
@@ -23,6 +22,8 @@ from pipeline.checks.rules.registry import (
     text,
 )
 from pipeline.checks.rules.shapes import shape_problems
+from pipeline.refusal import Refusal
+from pipeline.schema.patient_log import ID
 
 ATTENDANCE = ("RADIOTHERAPYEPISODEID", "ATTENDID")
 UNKEYED = (EXPOSURE, COMBINED)  # several exposures may belong to one prescription at one attendance
@@ -39,16 +40,16 @@ def primary_keys(registry: Registry, context: RuleContext) -> Finding:
 
 def _repeated(rows: pl.DataFrame, key: tuple[str, ...], context: RuleContext) -> Finding:
     """Rows whose key is missing or not the only one: among all rows, or among the patient's own."""
-    scope = list(key) if context.across_patients else list(dict.fromkeys([PATIENT_ID, *key]))
+    scope = list(key) if context.across_patients else list(dict.fromkeys([ID, *key]))
     wrong = (
         rows.select(scope).is_duplicated()
         | rows.select(pl.any_horizontal(pl.col(key).is_null())).to_series()
     )
-    return Finding(rows.filter(wrong).select(PATIENT_ID), rows.height)
+    return Finding(rows.filter(wrong).select(ID), rows.height)
 
 
 def link_numbers(registry: Registry, context: RuleContext) -> Finding:
-    patients = registry[PATIENT].select(PATIENT_ID, text("LINKNUMBER").alias("link"))
+    patients = registry[PATIENT].select(ID, text("LINKNUMBER").alias("link"))
     found = [rows_where(patients, pl.col("link").is_null())]
     if context.across_patients:
         found.append(
@@ -57,7 +58,7 @@ def link_numbers(registry: Registry, context: RuleContext) -> Finding:
             )
         )
     if registry.has(REGIMEN, ["LINK_NUMBER"]):
-        regimens = registry[REGIMEN].join(patients.unique(PATIENT_ID), on=PATIENT_ID, how="left")
+        regimens = registry[REGIMEN].join(patients.unique(ID), on=ID, how="left")
         found.append(
             rows_where(
                 regimens,
@@ -113,12 +114,12 @@ def _orphans(child: pl.DataFrame, parent: pl.DataFrame, key: tuple[str, ...]) ->
     """Rows of `child` for which the same patient has no row of `parent` with the same key. A
     missing key is an orphan.
     """
-    on = [PATIENT_ID, *key]
+    on = [ID, *key]
     parents = parent.select(on).with_columns(
         pl.col(column).cast(child.schema[column], strict=False) for column in key
     )
     return Finding(
-        child.select(on).join(parents.unique(), on=on, how="anti").select(PATIENT_ID), child.height
+        child.select(on).join(parents.unique(), on=on, how="anti").select(ID), child.height
     )
 
 
@@ -132,7 +133,7 @@ def combined_is_the_join(registry: Registry, context: RuleContext) -> Finding:
         for column in ("APPTDATE", "LINKCODE")
         if all(registry.has(t, [column]) for t in (EPISODE, PRESCRIPTION, EXPOSURE))
     ]
-    on = [PATIENT_ID, *ATTENDANCE, *shared]
+    on = [ID, *ATTENDANCE, *shared]
     joined = _keep(registry[EPISODE], on, combined).join(
         _keep(registry[PRESCRIPTION], [*on, "PRESCRIPTIONID"], combined), on=on, nulls_equal=True
     )
@@ -143,7 +144,7 @@ def combined_is_the_join(registry: Registry, context: RuleContext) -> Finding:
     )
     columns = [column for column in combined.columns if column != "PATIENTID"]
     if missing := [column for column in columns if column not in joined.columns]:
-        raise ValueError(
+        raise Refusal(
             f"{COMBINED} has columns that no radiotherapy table has: {', '.join(missing)}. Check"
             " the declaration."
         )
@@ -152,7 +153,7 @@ def combined_is_the_join(registry: Registry, context: RuleContext) -> Finding:
     )
     sums = _row_sums(combined.select(columns)).join(
         _row_sums(alike),
-        on=PATIENT_ID,
+        on=ID,
         how="full",
         coalesce=True,
         nulls_equal=True,
@@ -164,7 +165,7 @@ def combined_is_the_join(registry: Registry, context: RuleContext) -> Finding:
             & pl.col("n").eq_missing(pl.col("n_joined"))
         )
     )
-    return Finding(wrong.select(PATIENT_ID), sums.height)
+    return Finding(wrong.select(ID), sums.height)
 
 
 def _keep(rows: pl.DataFrame, on: list[str], combined: pl.DataFrame) -> pl.DataFrame:
@@ -179,10 +180,8 @@ def _keep(rows: pl.DataFrame, on: list[str], combined: pl.DataFrame) -> pl.DataF
 
 
 def _row_sums(rows: pl.DataFrame) -> pl.DataFrame:
-    hashed = rows.select(
-        PATIENT_ID, (rows.hash_rows(seed=0) % (2**40)).cast(pl.Int64).alias("hash")
-    )
-    return hashed.group_by(PATIENT_ID).agg(
+    hashed = rows.select(ID, (rows.hash_rows(seed=0) % (2**40)).cast(pl.Int64).alias("hash"))
+    return hashed.group_by(ID).agg(
         pl.col("hash").sum().alias("sum"), pl.len().cast(pl.Int64).alias("n")
     )
 
@@ -196,7 +195,7 @@ def table_shapes(registry: Registry, context: RuleContext) -> Finding:
         for table in ELEVEN
         if _is_declared(registry, table) and not _has_shape(registry, table)
     ]
-    return Finding(pl.DataFrame({PATIENT_ID: [None] * len(wrong)}), len(ELEVEN))
+    return Finding(pl.DataFrame({ID: [None] * len(wrong)}), len(ELEVEN))
 
 
 def _is_declared(registry: Registry, table: str) -> bool:
@@ -247,7 +246,7 @@ RULES = (
         title="Regimens, cycles, drugs and outcomes have their parents; one outcome per regimen",
         severity="F",
         check=systemic_references,
-        reads={REGIMEN: ["ENCORE_PATIENT_ID", "MERGED_REGIMEN_ID"], PATIENT: ["PATIENTID"]},
+        reads={REGIMEN: ["ENCORE_ID", "MERGED_REGIMEN_ID"], PATIENT: ["PATIENTID"]},
     ),
     Rule(
         number=5,

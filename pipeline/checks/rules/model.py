@@ -11,7 +11,8 @@ from typing import Literal
 
 import polars as pl
 
-from pipeline.checks.rules.registry import PATIENT_ID, Registry
+from pipeline.checks.rules.registry import Registry
+from pipeline.schema.patient_log import ID
 
 Severity = Literal["F", "W"]
 Scope = Literal["patient", "rate", "structure"]
@@ -112,13 +113,13 @@ class Rule:
 
 def failing(*frames: pl.DataFrame | None) -> pl.DataFrame:
     """The patients of the failing rows of several checks, one below the other."""
-    parts = [frame.select(PATIENT_ID) for frame in frames if frame is not None]
-    return pl.concat(parts, how="vertical_relaxed") if parts else pl.DataFrame({PATIENT_ID: []})
+    parts = [frame.select(ID) for frame in frames if frame is not None]
+    return pl.concat(parts, how="vertical_relaxed") if parts else pl.DataFrame({ID: []})
 
 
 def rows_where(rows: pl.DataFrame, is_wrong: pl.Expr) -> Finding:
     """The rows for which `is_wrong` holds; null counts as not wrong."""
-    return Finding(rows.filter(is_wrong.fill_null(False)).select(PATIENT_ID), rows.height)
+    return Finding(rows.filter(is_wrong.fill_null(False)).select(ID), rows.height)
 
 
 def share(part: int, whole: int) -> Finding:

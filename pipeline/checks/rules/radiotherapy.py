@@ -19,7 +19,6 @@ from pipeline.checks.rules.registry import (
     CYCLE,
     EPISODE,
     EXPOSURE,
-    PATIENT_ID,
     PRESCRIPTION,
     REGIMEN,
     TUMOUR,
@@ -28,8 +27,9 @@ from pipeline.checks.rules.registry import (
     text,
 )
 from pipeline.schema import codes
+from pipeline.schema.patient_log import ID
 
-ID = "RADIOTHERAPYEPISODEID"
+EPISODE_ID = "RADIOTHERAPYEPISODEID"
 PRESCRIBED = ("RTPRESCRIBEDDOSE", "RTPRESCRIBEDFRACTIONS", "RTACTUALDOSE", "RTACTUALFRACTIONS")
 # Gy around a schedule of datasets/codes/radiotherapy.yaml, whose bands are that wide
 DOSE_TOLERANCE = 1.0
@@ -37,7 +37,7 @@ PHOTON, BRACHYTHERAPY = "1", "06"
 
 
 def decided_before_first_attendance(registry: Registry, context: RuleContext) -> Finding:
-    first = pl.col("APPTDATE").min().over(PATIENT_ID, ID)
+    first = pl.col("APPTDATE").min().over(ID, EPISODE_ID)
     late = [
         (pl.col(column) > first).fill_null(False)
         for column in ("DECISIONTOTREATDATE", "EARLIESTCLINAPPROPDATE")
@@ -51,7 +51,7 @@ def attendances_are_fractions(registry: Registry, context: RuleContext) -> Findi
     """
     episodes = (
         registry[EPISODE]
-        .group_by(PATIENT_ID, ID)
+        .group_by(ID, EPISODE_ID)
         .agg(
             pl.len().alias("n"),
             pl.col("APPTDATE").n_unique().alias("days"),
@@ -59,16 +59,16 @@ def attendances_are_fractions(registry: Registry, context: RuleContext) -> Findi
         )
     )
     found = [rows_where(episodes, pl.col("days") < pl.col("n"))]
-    if registry.has(PRESCRIPTION, [ID, "PRESCRIPTIONID", "RTACTUALFRACTIONS"]):
+    if registry.has(PRESCRIPTION, [EPISODE_ID, "PRESCRIPTIONID", "RTACTUALFRACTIONS"]):
         planned = (
             registry[PRESCRIPTION]
-            .group_by(PATIENT_ID, ID)
+            .group_by(ID, EPISODE_ID)
             .agg(
                 pl.col("PRESCRIPTIONID").n_unique().alias("prescriptions"),
                 number("RTACTUALFRACTIONS").max().alias("fractions"),
             )
         )
-        single = episodes.join(planned.filter(pl.col("prescriptions") == 1), on=[PATIENT_ID, ID])
+        single = episodes.join(planned.filter(pl.col("prescriptions") == 1), on=[ID, EPISODE_ID])
         found.append(rows_where(single, (pl.col("attendances") - pl.col("fractions")).abs() > 1))
     return together(*found)
 
@@ -94,17 +94,17 @@ def _prescriptions(registry: Registry) -> pl.DataFrame:
     """One row per episode and prescription: intent, region, modality, dose, fractions."""
     intents = (
         registry[EPISODE]
-        .select(PATIENT_ID, ID, text("RADIOTHERAPYINTENT").alias("intent"))
-        .unique([PATIENT_ID, ID])
+        .select(ID, EPISODE_ID, text("RADIOTHERAPYINTENT").alias("intent"))
+        .unique([ID, EPISODE_ID])
     )
     rows = (
         registry[PRESCRIPTION]
-        .unique([PATIENT_ID, ID, "PRESCRIPTIONID"])
-        .join(intents, on=[PATIENT_ID, ID], how="left")
+        .unique([ID, EPISODE_ID, "PRESCRIPTIONID"])
+        .join(intents, on=[ID, EPISODE_ID], how="left")
     )
     return rows.select(
-        PATIENT_ID,
         ID,
+        EPISODE_ID,
         "intent",
         text("RTTREATMENTREGION").alias("region"),
         text("RTTREATMENTMODALITY").alias("modality"),
@@ -133,10 +133,8 @@ def schedules_in_bands(registry: Registry, context: RuleContext) -> Finding:
     patient's sites.
     """
     curative = _prescriptions(registry).filter(pl.col("intent") == "02").with_row_index("row")
-    sites = registry[TUMOUR].select(PATIENT_ID, text("SITE_ICD10_O2_3CHAR").alias("site")).unique()
-    legal = curative.join(sites, on=PATIENT_ID).join(
-        _curative_schedules(), on=["site", "fractions"]
-    )
+    sites = registry[TUMOUR].select(ID, text("SITE_ICD10_O2_3CHAR").alias("site")).unique()
+    legal = curative.join(sites, on=ID).join(_curative_schedules(), on=["site", "fractions"])
     inside = legal.filter((pl.col("dose") - pl.col("legal_dose")).abs() <= DOSE_TOLERANCE)[
         "row"
     ].n_unique()
@@ -173,13 +171,8 @@ def modalities_and_isotopes(registry: Registry, context: RuleContext) -> Finding
 def brachytherapy_at_its_sites(registry: Registry, context: RuleContext) -> Finding:
     sealed = registry[PRESCRIPTION].filter(text("RTTREATMENTMODALITY") == BRACHYTHERAPY)
     legal = [site.code for site in codes.sites().values() if site.brachytherapy]
-    patients = (
-        registry[TUMOUR]
-        .filter(text("SITE_ICD10_O2_3CHAR").is_in(legal))
-        .select(PATIENT_ID)
-        .unique()
-    )
-    return Finding(failing(sealed.join(patients, on=PATIENT_ID, how="anti")), sealed.height)
+    patients = registry[TUMOUR].filter(text("SITE_ICD10_O2_3CHAR").is_in(legal)).select(ID).unique()
+    return Finding(failing(sealed.join(patients, on=ID, how="anti")), sealed.height)
 
 
 def chemoradiation_has_radiotherapy(registry: Registry, context: RuleContext) -> Finding:
@@ -188,16 +181,16 @@ def chemoradiation_has_radiotherapy(registry: Registry, context: RuleContext) ->
     """
     ends = (
         registry[CYCLE]
-        .group_by(PATIENT_ID, "MERGED_REGIMEN_ID")
+        .group_by(ID, "MERGED_REGIMEN_ID")
         .agg(pl.col("START_DATE_OF_CYCLE").max().alias("end"))
     )
     flagged = (
         registry[REGIMEN]
         .filter(text("CHEMO_RADIATION") == "Y")
-        .join(ends, on=[PATIENT_ID, "MERGED_REGIMEN_ID"], how="left")
+        .join(ends, on=[ID, "MERGED_REGIMEN_ID"], how="left")
     )
     flagged = flagged.with_row_index("row")
-    both = flagged.join(registry[EPISODE].select(PATIENT_ID, "APPTDATE"), on=PATIENT_ID)
+    both = flagged.join(registry[EPISODE].select(ID, "APPTDATE"), on=ID)
     margin = pl.duration(days=14)
     start, end = (
         pl.col("START_DATE_OF_REGIMEN") - margin,
@@ -208,10 +201,16 @@ def chemoradiation_has_radiotherapy(registry: Registry, context: RuleContext) ->
     )
 
 
-EPISODES = {EPISODE: [ID, "ATTENDID", "APPTDATE", "RADIOTHERAPYINTENT"]}
+EPISODES = {EPISODE: [EPISODE_ID, "ATTENDID", "APPTDATE", "RADIOTHERAPYINTENT"]}
 DOSES = {
     **EPISODES,
-    PRESCRIPTION: [ID, "PRESCRIPTIONID", "RTTREATMENTREGION", "RTTREATMENTMODALITY", *PRESCRIBED],
+    PRESCRIPTION: [
+        EPISODE_ID,
+        "PRESCRIPTIONID",
+        "RTTREATMENTREGION",
+        "RTTREATMENTMODALITY",
+        *PRESCRIBED,
+    ],
 }
 RULES = (
     Rule(
@@ -219,7 +218,7 @@ RULES = (
         title="Radiotherapy is decided on, and appropriate, by the first attendance",
         severity="F",
         check=decided_before_first_attendance,
-        reads={EPISODE: [ID, "APPTDATE", "DECISIONTOTREATDATE", "EARLIESTCLINAPPROPDATE"]},
+        reads={EPISODE: [EPISODE_ID, "APPTDATE", "DECISIONTOTREATDATE", "EARLIESTCLINAPPROPDATE"]},
     ),
     Rule(
         number=47,

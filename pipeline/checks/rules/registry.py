@@ -10,9 +10,9 @@ from types import MappingProxyType
 
 import polars as pl
 
+from pipeline.schema.patient_log import ID
 from pipeline.schema.values import Schema
 
-PATIENT_ID = "patient_id"
 PATIENT, TUMOUR, GENE = "sim_av_patient", "sim_av_tumour", "sim_av_gene"
 REGIMEN, CYCLE, DRUG, OUTCOME = (
     "sim_sact_regimen",
@@ -68,7 +68,7 @@ class Registry:
         """The same tables with the rows of these patients alone, `raw` row by row beside `tables`;
         without a log.
         """
-        kept = {name: rows[PATIENT_ID].is_in(patients) for name, rows in self.tables.items()}
+        kept = {name: rows[ID].is_in(patients) for name, rows in self.tables.items()}
         return Registry(
             self.schema,
             {name: rows.filter(kept[name]) for name, rows in self.tables.items()},
@@ -115,7 +115,7 @@ def build(schema: Schema, tables: Mapping[str, pl.DataFrame], log: Log | None = 
     while pending:  # a table that goes by its parent waits for it
         name = pending.pop(0)
         table, rows = declared[name], _with_dates(raw[name])
-        if PATIENT_ID not in rows.columns:
+        if ID not in rows.columns:
             parent = (
                 registry_name(table.through[0], schema.tables[table.through[0]].file)
                 if table.through
@@ -143,18 +143,16 @@ def _with_patient(
     parent: pl.DataFrame | None,
 ) -> pl.DataFrame:
     if patient is not None and patient in rows.columns:
-        return rows.with_columns(pl.col(patient).alias(PATIENT_ID))
+        return rows.with_columns(pl.col(patient).alias(ID))
     if (
         through is None
         or parent is None
         or through[1] not in rows.columns
         or through[1] not in parent.columns
     ):
-        return rows.with_columns(pl.lit(None, dtype=pl.Int64).alias(PATIENT_ID))
+        return rows.with_columns(pl.lit(None, dtype=pl.Int64).alias(ID))
     # a key of two patients adds no row
-    owners = parent.select(through[1], PATIENT_ID).unique(
-        through[1], keep="first", maintain_order=True
-    )
+    owners = parent.select(through[1], ID).unique(through[1], keep="first", maintain_order=True)
     return rows.join(owners, on=through[1], how="left", maintain_order="left")
 
 
@@ -162,12 +160,12 @@ def _same_id_type(tables: dict[str, pl.DataFrame]) -> dict[str, pl.DataFrame]:
     """One type for all patient ids, so that they join: that of the patient table."""
     if PATIENT not in tables:
         return tables
-    kind = tables[PATIENT].schema[PATIENT_ID]
+    kind = tables[PATIENT].schema[ID]
     return {
         name: (
             rows
-            if rows.schema[PATIENT_ID] == kind
-            else rows.with_columns(pl.col(PATIENT_ID).cast(kind, strict=False))
+            if rows.schema[ID] == kind
+            else rows.with_columns(pl.col(ID).cast(kind, strict=False))
         )
         for name, rows in tables.items()
     }

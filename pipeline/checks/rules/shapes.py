@@ -6,18 +6,15 @@ from __future__ import annotations
 
 import polars as pl
 
+from pipeline.schema.patient_log import ID
 from pipeline.schema.values import Column, Table
-
-PATIENT_ID = "patient_id"
 
 
 def shape_problems(declared: Table, rows: pl.DataFrame) -> list[str]:
     """What is wrong with the columns of `rows`, by name and type only: no value of a row is in the
     answer. Empty: nothing.
     """
-    found = [
-        column for column in rows.columns if column != PATIENT_ID or column in declared.columns
-    ]
+    found = [column for column in rows.columns if column != ID or column in declared.columns]
     missing = [name for name in declared.columns if name not in found]
     extra = [name for name in found if name not in declared.columns]
     problems = [f"column {name} is missing" for name in missing] + [

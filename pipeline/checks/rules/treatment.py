@@ -12,7 +12,6 @@ from pipeline.checks.rules.registry import (
     DRUG,
     OUTCOME,
     PATIENT,
-    PATIENT_ID,
     REGIMEN,
     TUMOUR,
     Registry,
@@ -21,12 +20,13 @@ from pipeline.checks.rules.registry import (
     text,
 )
 from pipeline.schema import codes
+from pipeline.schema.patient_log import ID
 
 INTRAVESICAL_SITES = r"^(C67|D09|D41)"
 BODY_SURFACE, BODY_WEIGHT = 1.8, 75.0  # m2 and kg, for a reference dose without the patient's own
 LARGEST_GAP = 120  # days between two cycles
 PLANNED = (-2, 14)  # days around the planned gap
-ID = "MERGED_REGIMEN_ID"
+REGIMEN_ID = "MERGED_REGIMEN_ID"
 START = "START_DATE_OF_REGIMEN"
 
 
@@ -46,12 +46,14 @@ def cycles_count_up(registry: Registry, context: RuleContext) -> Finding:
     """
     nth, day = number("CYCLE_NUMBER"), pl.col("START_DATE_OF_CYCLE")
     cycles = (
-        registry[CYCLE].select(PATIENT_ID, ID, nth.alias("nth"), day.alias("day")).sort(ID, "nth")
+        registry[CYCLE]
+        .select(ID, REGIMEN_ID, nth.alias("nth"), day.alias("day"))
+        .sort(REGIMEN_ID, "nth")
     )
     cycles = cycles.with_columns(
-        pl.col("day").diff().over(PATIENT_ID, ID).dt.total_days().alias("gap")
+        pl.col("day").diff().over(ID, REGIMEN_ID).dt.total_days().alias("gap")
     )
-    of_regimen = cycles.group_by(PATIENT_ID, ID).agg(
+    of_regimen = cycles.group_by(ID, REGIMEN_ID).agg(
         pl.len().alias("n"),
         pl.col("nth").n_unique().alias("distinct"),
         pl.col("nth").min().alias("lowest"),
@@ -60,8 +62,8 @@ def cycles_count_up(registry: Registry, context: RuleContext) -> Finding:
         (pl.col("gap") <= 0).any().alias("back"),
         pl.col("day").first().alias("first_day"),
     )
-    starts = registry[REGIMEN].select(PATIENT_ID, ID, START).unique([PATIENT_ID, ID])
-    of_regimen = of_regimen.join(starts, on=[PATIENT_ID, ID], how="left")
+    starts = registry[REGIMEN].select(ID, REGIMEN_ID, START).unique([ID, REGIMEN_ID])
+    of_regimen = of_regimen.join(starts, on=[ID, REGIMEN_ID], how="left")
     counted = (
         (pl.col("lowest") == 1)
         & (pl.col("highest") == pl.col("n"))
@@ -79,16 +81,16 @@ def _gaps(registry: Registry) -> pl.DataFrame:
     cycles = (
         registry[CYCLE]
         .select(
-            PATIENT_ID,
             ID,
+            REGIMEN_ID,
             number("CYCLE_NUMBER").cast(pl.Int64).alias("nth"),
             "START_DATE_OF_CYCLE",
         )
-        .sort(ID, "nth")
+        .sort(REGIMEN_ID, "nth")
     )
     gap = (
         (pl.col("START_DATE_OF_CYCLE").shift(-1) - pl.col("START_DATE_OF_CYCLE"))
-        .over(PATIENT_ID, ID)
+        .over(ID, REGIMEN_ID)
         .dt.total_days()
     )
     return cycles.with_columns(gap.alias("gap")).drop_nulls("gap")
@@ -101,12 +103,12 @@ def gaps_of_cycles(registry: Registry, context: RuleContext) -> Finding:
 def gaps_as_planned(registry: Registry, context: RuleContext) -> Finding:
     regimens = (
         registry[REGIMEN]
-        .select(PATIENT_ID, ID, text("MAPPED_REGIMEN").alias("regimen"))
-        .unique([PATIENT_ID, ID])
+        .select(ID, REGIMEN_ID, text("MAPPED_REGIMEN").alias("regimen"))
+        .unique([ID, REGIMEN_ID])
     )
     gaps = (
         _gaps(registry)
-        .join(regimens, on=[PATIENT_ID, ID])
+        .join(regimens, on=[ID, REGIMEN_ID])
         .join(_planned_gaps(), on=["regimen", "nth"])
     )
     late = pl.col("gap") - pl.col("planned")
@@ -129,11 +131,11 @@ def drugs_in_their_cycle(registry: Registry, context: RuleContext) -> Finding:
     """From the day before the cycle until the day before the next."""
     cycles = (
         registry[CYCLE]
-        .select(PATIENT_ID, ID, "MERGED_CYCLE_ID", "START_DATE_OF_CYCLE")
-        .sort(ID, "START_DATE_OF_CYCLE")
+        .select(ID, REGIMEN_ID, "MERGED_CYCLE_ID", "START_DATE_OF_CYCLE")
+        .sort(REGIMEN_ID, "START_DATE_OF_CYCLE")
     )
     cycles = cycles.with_columns(
-        pl.col("START_DATE_OF_CYCLE").shift(-1).over(PATIENT_ID, ID).alias("next")
+        pl.col("START_DATE_OF_CYCLE").shift(-1).over(ID, REGIMEN_ID).alias("next")
     )
     rows = _join_cycles(registry, cycles)
     day = pl.col("ADMINISTRATION_DATE")
@@ -144,8 +146,8 @@ def drugs_in_their_cycle(registry: Registry, context: RuleContext) -> Finding:
 def _join_cycles(registry: Registry, cycles: pl.DataFrame) -> pl.DataFrame:
     """Each drug row with its cycle's columns."""
     return registry[DRUG].join(
-        cycles.unique([PATIENT_ID, "MERGED_CYCLE_ID"]),
-        on=[PATIENT_ID, "MERGED_CYCLE_ID"],
+        cycles.unique([ID, "MERGED_CYCLE_ID"]),
+        on=[ID, "MERGED_CYCLE_ID"],
         how="left",
     )
 
@@ -153,13 +155,13 @@ def _join_cycles(registry: Registry, cycles: pl.DataFrame) -> pl.DataFrame:
 def _drugs_with_regimen(registry: Registry) -> pl.DataFrame:
     regimens = (
         registry[REGIMEN]
-        .select(PATIENT_ID, ID, text("MAPPED_REGIMEN").alias("regimen"))
-        .unique([PATIENT_ID, ID])
+        .select(ID, REGIMEN_ID, text("MAPPED_REGIMEN").alias("regimen"))
+        .unique([ID, REGIMEN_ID])
     )
     cycles = (
         registry[CYCLE]
-        .select(PATIENT_ID, ID, "MERGED_CYCLE_ID")
-        .join(regimens, on=[PATIENT_ID, ID], how="left")
+        .select(ID, REGIMEN_ID, "MERGED_CYCLE_ID")
+        .join(regimens, on=[ID, REGIMEN_ID], how="left")
     )
     return _join_cycles(registry, cycles)
 
@@ -230,10 +232,10 @@ def drugs_of_the_regimen(registry: Registry, context: RuleContext) -> Finding:
         .with_columns(text("MAPPED_REGIMEN").alias("regimen"))
         .join(groups, on="regimen")
     )
-    cycles = registry[CYCLE].join(regimens.select(PATIENT_ID, ID).unique(), on=[PATIENT_ID, ID])
+    cycles = registry[CYCLE].join(regimens.select(ID, REGIMEN_ID).unique(), on=[ID, REGIMEN_ID])
     bare = cycles.join(
-        registry[DRUG].select(PATIENT_ID, "MERGED_CYCLE_ID").unique(),
-        on=[PATIENT_ID, "MERGED_CYCLE_ID"],
+        registry[DRUG].select(ID, "MERGED_CYCLE_ID").unique(),
+        on=[ID, "MERGED_CYCLE_ID"],
         how="anti",
     )
     other_group = rows_where(regimens, text("BENCHMARK_GROUP").ne_missing(pl.col("group")))
@@ -274,18 +276,18 @@ def regimen_fits_patient(registry: Registry, context: RuleContext) -> Finding:
             "bladder": [any(drug.route == "9" for drug in r.drugs) for r in known],
         }
     )
-    sexes = registry[PATIENT].select(PATIENT_ID, text("GENDER").alias("sex")).unique(PATIENT_ID)
+    sexes = registry[PATIENT].select(ID, text("GENDER").alias("sex")).unique(ID)
     at_bladder = registry[TUMOUR].filter(
         text("SITE_ICD10_O2_3CHAR").str.contains(INTRAVESICAL_SITES)
     )
-    at_bladder = at_bladder.select(PATIENT_ID, pl.lit(True).alias("at_bladder"))
+    at_bladder = at_bladder.select(ID, pl.lit(True).alias("at_bladder"))
     rows = (
         registry[REGIMEN]
         .with_columns(text("MAPPED_REGIMEN"))
         .join(legal, on="MAPPED_REGIMEN")
-        .join(sexes, on=PATIENT_ID, how="left")
+        .join(sexes, on=ID, how="left")
     )
-    rows = rows.join(at_bladder.unique(), on=PATIENT_ID, how="left")
+    rows = rows.join(at_bladder.unique(), on=ID, how="left")
     other_sex = pl.col("sex").is_not_null() & ~pl.col("sexes").list.contains(pl.col("sex"))
     return rows_where(rows, other_sex | (pl.col("bladder") & pl.col("at_bladder").is_null()))
 
@@ -294,16 +296,12 @@ def outcomes_fit(registry: Registry, context: RuleContext) -> Finding:
     """Final treatment between the last cycle and death; who died of it died within 90 days."""
     last = (
         registry[CYCLE]
-        .group_by(PATIENT_ID, ID)
+        .group_by(ID, REGIMEN_ID)
         .agg(pl.col("START_DATE_OF_CYCLE").max().alias("last_cycle"))
     )
-    vital = (
-        registry[PATIENT].select(PATIENT_ID, "VITALSTATUS", "VITALSTATUSDATE").unique(PATIENT_ID)
-    )
+    vital = registry[PATIENT].select(ID, "VITALSTATUS", "VITALSTATUSDATE").unique(ID)
     rows = (
-        registry[OUTCOME]
-        .join(last, on=[PATIENT_ID, ID], how="left")
-        .join(vital, on=PATIENT_ID, how="left")
+        registry[OUTCOME].join(last, on=[ID, REGIMEN_ID], how="left").join(vital, on=ID, how="left")
     )
     final = pl.col("DATE_OF_FINAL_TREATMENT")
     survived = (pl.col("VITALSTATUSDATE") - pl.coalesce(final, "last_cycle")).dt.total_days()
@@ -339,27 +337,27 @@ def regimens_overlap(registry: Registry, context: RuleContext) -> Finding:
     flagged = [r.name for r in codes.regimens().values() if r.maintenance or r.chemo_radiation]
     ends = (
         registry[CYCLE]
-        .group_by(PATIENT_ID, ID)
+        .group_by(ID, REGIMEN_ID)
         .agg(pl.col("START_DATE_OF_CYCLE").max().alias("end"))
     )
     hormones = text("BENCHMARK_GROUP").is_in(list(codes.not_chemotherapy())).fill_null(False)
     rows = registry[REGIMEN].filter(~text("MAPPED_REGIMEN").is_in(flagged) & ~hormones)
     rows = (
         rows.filter(text("CHEMO_RADIATION").ne_missing(pl.lit("Y")))
-        .join(ends, on=[PATIENT_ID, ID], how="left")
-        .sort(PATIENT_ID, START)
+        .join(ends, on=[ID, REGIMEN_ID], how="left")
+        .sort(ID, START)
     )
-    earlier = pl.col("end").cum_max().shift(1).over(PATIENT_ID)
+    earlier = pl.col("end").cum_max().shift(1).over(ID)
     return share(
         rows.filter(pl.col(START) < earlier).height if rows.height else 0, registry[REGIMEN].height
     )
 
 
-REGIMENS = {REGIMEN: [ID, START]}
+REGIMENS = {REGIMEN: [REGIMEN_ID, START]}
 DRUGS = {
     DRUG: ["MERGED_CYCLE_ID", "DRUG_GROUP"],
-    CYCLE: [ID, "MERGED_CYCLE_ID"],
-    REGIMEN: [ID, "MAPPED_REGIMEN", "BENCHMARK_GROUP"],
+    CYCLE: [REGIMEN_ID, "MERGED_CYCLE_ID"],
+    REGIMEN: [REGIMEN_ID, "MAPPED_REGIMEN", "BENCHMARK_GROUP"],
 }
 DOSES = {
     **DRUGS,
@@ -371,8 +369,8 @@ DOSES = {
     ],
 }
 CYCLES = {
-    CYCLE: [ID, "CYCLE_NUMBER", "START_DATE_OF_CYCLE"],
-    REGIMEN: [ID, START, "MAPPED_REGIMEN"],
+    CYCLE: [REGIMEN_ID, "CYCLE_NUMBER", "START_DATE_OF_CYCLE"],
+    REGIMEN: [REGIMEN_ID, START, "MAPPED_REGIMEN"],
 }
 BODY = {REGIMEN: ["HEIGHT_AT_START_OF_REGIMEN", "WEIGHT_AT_START_OF_REGIMEN"]}
 RULES = (
@@ -429,7 +427,7 @@ RULES = (
         check=drugs_in_their_cycle,
         reads={
             DRUG: ["MERGED_CYCLE_ID", "ADMINISTRATION_DATE"],
-            CYCLE: [ID, "MERGED_CYCLE_ID", "START_DATE_OF_CYCLE"],
+            CYCLE: [REGIMEN_ID, "MERGED_CYCLE_ID", "START_DATE_OF_CYCLE"],
         },
     ),
     Rule(
@@ -472,8 +470,8 @@ RULES = (
         severity="F",
         check=outcomes_fit,
         reads={
-            OUTCOME: [ID, "DATE_OF_FINAL_TREATMENT", "REGIMEN_OUTCOME_SUMMARY"],
-            CYCLE: [ID, "START_DATE_OF_CYCLE"],
+            OUTCOME: [REGIMEN_ID, "DATE_OF_FINAL_TREATMENT", "REGIMEN_OUTCOME_SUMMARY"],
+            CYCLE: [REGIMEN_ID, "START_DATE_OF_CYCLE"],
             PATIENT: ["VITALSTATUS", "VITALSTATUSDATE"],
         },
     ),
@@ -502,6 +500,6 @@ RULES = (
         scope="rate",
         bounds=(None, 0.03),
         check=regimens_overlap,
-        reads={**REGIMENS, CYCLE: [ID, "START_DATE_OF_CYCLE"]},
+        reads={**REGIMENS, CYCLE: [REGIMEN_ID, "START_DATE_OF_CYCLE"]},
     ),
 )

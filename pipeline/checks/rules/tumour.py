@@ -7,16 +7,9 @@ from functools import cache
 import polars as pl
 
 from pipeline.checks.rules.model import Finding, Rule, RuleContext, rows_where, share
-from pipeline.checks.rules.registry import (
-    PATIENT,
-    PATIENT_ID,
-    TUMOUR,
-    Registry,
-    is_dead,
-    number,
-    text,
-)
+from pipeline.checks.rules.registry import PATIENT, TUMOUR, Registry, is_dead, number, text
 from pipeline.schema import codes
+from pipeline.schema.patient_log import ID
 
 DAYS_PER_YEAR = 365.25
 SITE, SITE4 = "SITE_ICD10_O2_3CHAR", "SITE_ICD10_O2"
@@ -31,8 +24,8 @@ IMPLAUSIBLE = {"C61": (35, None), "C54": (20, None), "C62": (None, 85), "C34": (
 
 
 def same_sex(registry: Registry, context: RuleContext) -> Finding:
-    sexes = registry[PATIENT].select(PATIENT_ID, text("GENDER").alias("sex")).unique(PATIENT_ID)
-    rows = registry[TUMOUR].join(sexes, on=PATIENT_ID, how="left")
+    sexes = registry[PATIENT].select(ID, text("GENDER").alias("sex")).unique(ID)
+    rows = registry[TUMOUR].join(sexes, on=ID, how="left")
     known = text("GENDER").is_in(codes.BOTH_SEXES).fill_null(False)
     return rows_where(
         rows, ~known | (pl.col("sex").is_not_null() & (text("GENDER") != pl.col("sex")))
@@ -88,10 +81,8 @@ def _site_frame() -> pl.DataFrame:
 
 
 def ages(registry: Registry, context: RuleContext) -> Finding:
-    vital = (
-        registry[PATIENT].select(PATIENT_ID, "VITALSTATUS", "VITALSTATUSDATE").unique(PATIENT_ID)
-    )
-    rows = registry[TUMOUR].join(vital, on=PATIENT_ID, how="left")
+    vital = registry[PATIENT].select(ID, "VITALSTATUS", "VITALSTATUSDATE").unique(ID)
+    rows = registry[TUMOUR].join(vital, on=ID, how="left")
     age = number("AGE")
     elapsed = (
         pl.col("VITALSTATUSDATE") - pl.col("DIAGNOSISDATEBEST")
@@ -107,10 +98,10 @@ def ages_move_with_time(registry: Registry, context: RuleContext) -> Finding:
     first = pl.col("DIAGNOSISDATEBEST").arg_min()
     rows = (
         registry[TUMOUR]
-        .select(PATIENT_ID, "DIAGNOSISDATEBEST", number("AGE").alias("age"))
+        .select(ID, "DIAGNOSISDATEBEST", number("AGE").alias("age"))
         .with_columns(
-            pl.col("age").get(first).over(PATIENT_ID).alias("first_age"),
-            pl.col("DIAGNOSISDATEBEST").min().over(PATIENT_ID).alias("first_day"),
+            pl.col("age").get(first).over(ID).alias("first_age"),
+            pl.col("DIAGNOSISDATEBEST").min().over(ID).alias("first_day"),
         )
     )
     years = (pl.col("DIAGNOSISDATEBEST") - pl.col("first_day")).dt.total_days() / DAYS_PER_YEAR

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import polars as pl
 
+from pipeline.refusal import Refusal
 from pipeline.schema.values import EventLog, Schema
 
 BoolArray = np.ndarray  # of bool
@@ -51,7 +52,7 @@ class Grammar:
 
     def __post_init__(self) -> None:
         if self.schema.events is None:
-            raise ValueError(f"{self.schema.dataset} declares no events: it has no grammar")
+            raise Refusal(f"{self.schema.dataset} declares no events: it has no grammar")
         log = self.schema.events
         names = tuple(log.types)
         number = {name: t for t, name in enumerate(names)}
@@ -282,4 +283,4 @@ def _check(grammar: Grammar) -> None:
             f" {longest}"
         )
     if problems:
-        raise ValueError(f"events of {grammar.schema.dataset}: " + "; ".join(problems))
+        raise Refusal(f"events of {grammar.schema.dataset}: " + "; ".join(problems))

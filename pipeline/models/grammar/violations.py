@@ -11,9 +11,8 @@ import polars as pl
 
 from pipeline.models.grammar.rules import Grammar
 from pipeline.models.grammar.walk import options, start
+from pipeline.schema.patient_log import ID
 from pipeline.schema.values import Column
-
-ID = "patient_id"
 
 
 def violations(grammar: Grammar, patients: pl.DataFrame, events: pl.DataFrame) -> pl.DataFrame:

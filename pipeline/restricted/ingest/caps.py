@@ -9,7 +9,8 @@ from collections.abc import Mapping
 
 import polars as pl
 
-from pipeline.restricted.ingest.owners import ID, ROW
+from pipeline.restricted.ingest.owners import ROW
+from pipeline.schema.patient_log import ID
 from pipeline.schema.values import EventLog, Schema, Table
 
 

@@ -20,8 +20,9 @@ from pipeline.catalog import Home
 from pipeline.ledger import Ledger
 from pipeline.ledger.admission import check_register
 from pipeline.ledger.values import marks_in
+from pipeline.refusal import Refusal
 from pipeline.restricted.ingest.holdout import keyed, permanent_key
-from pipeline.restricted.ingest.owners import ID
+from pipeline.schema.patient_log import ID
 from pipeline.schema.values import Cohorts, Schema
 
 _WAIT_SECONDS = 120.0
@@ -47,7 +48,7 @@ class Register:
         self._key = permanent_key(home.keys)
         noted = marks_in(Ledger(home.ledger).entries(), name)
         if noted and not self._path.is_file():
-            raise ValueError(
+            raise Refusal(
                 f"population {name} was charged with a register of cohorts, and the register is"
                 f" gone: restore {self._path.name} from the backup of the ledger and keys; without"
                 " it no release of the population may be made"
@@ -66,13 +67,13 @@ class Register:
             held = dict(connection.execute("SELECT name, value FROM fact"))
         check_register(name, noted, self.marks())
         if (held["dataset"], held["ids"]) != (facts["dataset"], facts["ids"]):
-            raise ValueError(
+            raise Refusal(
                 f"the cohorts of population {schema.population.name} are those of dataset"
                 f" {held['dataset']}: the ids of {schema.dataset} may call the same people by other"
                 " names, so nobody could be found again"
             )
         if held["key"] != facts["key"]:
-            raise ValueError(
+            raise Refusal(
                 "the register of cohorts was written under another permanent key: restore"
                 " state/keys from the backup"
             )
@@ -112,7 +113,7 @@ class Register:
             yield connection
             connection.execute("COMMIT")
         except sqlite3.DatabaseError as error:
-            raise ValueError(
+            raise Refusal(
                 f"the register of cohorts cannot be read or written ({error}); restore it from the"
                 " backup"
             ) from None

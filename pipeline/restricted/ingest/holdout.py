@@ -11,6 +11,8 @@ from pathlib import Path
 
 import polars as pl
 
+from pipeline.refusal import Refusal
+
 KEY_NAME = "holdout.key"
 KEY_BYTES = 32
 
@@ -39,7 +41,7 @@ def permanent_key(keys: Path) -> bytes:
             temporary.unlink()
     key = path.read_bytes()
     if len(key) != KEY_BYTES:
-        raise ValueError(
+        raise Refusal(
             f"{KEY_NAME} has {len(key)} bytes, not {KEY_BYTES}: restore it from the backup of the"
             " ledger and keys."
         )

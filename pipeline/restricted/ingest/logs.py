@@ -15,7 +15,8 @@ from pipeline import adapters
 from pipeline.adapters import Log
 from pipeline.checks import rules
 from pipeline.restricted.ingest import caps, model_form, patient_repairs
-from pipeline.restricted.ingest.owners import ID, ROW
+from pipeline.restricted.ingest.owners import ROW
+from pipeline.schema.patient_log import ID
 from pipeline.schema.values import Schema
 
 NOT_IN_LOG = "no pathway can be made of the tables"

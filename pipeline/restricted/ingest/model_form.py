@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import polars as pl
 
 from pipeline.models.grammar import Grammar, violations
-from pipeline.restricted.ingest.owners import ID
+from pipeline.schema.patient_log import ID
 from pipeline.schema.values import Column, Implication, Schema
 
 

@@ -18,11 +18,13 @@ from pathlib import Path
 
 import polars as pl
 
+from pipeline.refusal import Refusal
 from pipeline.restricted.ingest.casting import OWNER, REASON, SOURCE
 from pipeline.restricted.ingest.holdout import row_digests
+from pipeline.schema.patient_log import ID
 from pipeline.schema.values import Schema, Table
 
-ID, ROW, BUCKET = "patient_id", "_row", "_bucket"
+ROW, BUCKET = "_row", "_bucket"
 DUPLICATE_KEY, NOT_ON_ROSTER = "key used twice", "patient not in the patient table"
 BUCKET_PATIENTS = 20_000
 Tables = Mapping[str, pl.DataFrame]  # rows with patient_id and ROW, by table
@@ -81,7 +83,7 @@ def roster(schema: Schema) -> str:
     for name, table in schema.tables.items():
         if table.patient is not None and table.key == (table.patient,):
             return name
-    raise ValueError(
+    raise Refusal(
         f"{schema.dataset}: no table has the patient's id as its key. Give one `key: [id]` and"
         " `patient: id`."
     )
@@ -139,9 +141,7 @@ def _parents_first(schema: Schema, parts: Mapping[str, Path]) -> list[str]:
             or through[0] not in parts
         ]
         if not ready:
-            raise ValueError(
-                f"{schema.dataset}: `through` of {', '.join(pending)} goes in a circle."
-            )
+            raise Refusal(f"{schema.dataset}: `through` of {', '.join(pending)} goes in a circle.")
         order += ready
         pending = [name for name in pending if name not in ready]
     return order

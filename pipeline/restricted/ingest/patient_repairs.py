@@ -9,7 +9,8 @@ from collections.abc import Callable, Mapping
 
 import polars as pl
 
-from pipeline.restricted.ingest.owners import ID, roster
+from pipeline.restricted.ingest.owners import roster
+from pipeline.schema.patient_log import ID
 from pipeline.schema.values import EventLog, Schema
 
 Tables = Mapping[str, pl.DataFrame]  # rows with patient_id, by table

@@ -20,6 +20,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipeline.refusal import Refusal
 from pipeline.restricted.ingest import csv_lines
 from pipeline.restricted.ingest.casting import owner_column
 from pipeline.schema.values import Column, Schema, Table
@@ -68,21 +69,19 @@ def sources(schema: Schema, root: Path) -> dict[str, Source]:
     wrong.
     """
     if not root.exists():
-        raise ValueError(
+        raise Refusal(
             f"source {root.name}: there is no such folder or file. Declare where the tables of"
             f" {schema.dataset} lie."
         )
     if root.is_file():
         if len(schema.tables) > 1:
-            raise ValueError(
+            raise Refusal(
                 f"source {root.name} is one file, but {schema.dataset} has {len(schema.tables)}"
                 " tables: give the folder that holds"
                 f" {', '.join(t.file for t in schema.tables.values())}."
             )
         if not root.name.lower().endswith(SUFFIXES):
-            raise ValueError(
-                f"source {root.name}: expected a file ending in {', '.join(SUFFIXES)}."
-            )
+            raise Refusal(f"source {root.name}: expected a file ending in {', '.join(SUFFIXES)}.")
         return {name: open_source(table, root) for name, table in schema.tables.items()}
     found = {name: _find(table, root) for name, table in schema.tables.items()}
     missing = [
@@ -91,7 +90,7 @@ def sources(schema: Schema, root: Path) -> dict[str, Source]:
         if path is None and schema.tables[name].required
     ]
     if missing:
-        raise ValueError(
+        raise Refusal(
             f"missing table(s) {', '.join(missing)}: no such file ending in {', '.join(SUFFIXES)}"
             f" in {root.name} or its Data folder. Add the file, or correct `file:` in the"
             " declaration."
@@ -120,7 +119,7 @@ def _find(table: Table, root: Path) -> Path | None:
         if path.is_file() and path.name.lower() in wanted
     ]
     if len(found) > 1:
-        raise ValueError(
+        raise Refusal(
             f"table {table.name}: found more than one file for it:"
             f" {', '.join(path.name for path in found)}. Keep one."
         )
@@ -153,7 +152,7 @@ def open_source(table: Table, path: Path) -> Source:
         }
         # of a file without a header this is a patient's row
         named = ", ".join(field for field in twice if field.casefold() in declared)
-        raise ValueError(
+        raise Refusal(
             f"{path.name}: column(s) {named or 'that are not declared'} stand twice in the header."
         )
     positions, aliases, missing = {}, set(), []
@@ -179,12 +178,12 @@ def open_source(table: Table, path: Path) -> Source:
             if len(fields) == 1 and len(table.columns) > 1
             else ""
         )
-        raise ValueError(
+        raise Refusal(
             f"{path.name}: missing column(s) {', '.join(missing)} of table {table.name}.{hint}"
             " Older names go under `aliases:`."
         )
     if extra:
-        raise ValueError(
+        raise Refusal(
             f"{path.name}: undeclared column(s) {', '.join(extra)} in table {table.name}. Declare"
             " them, or list them under `ignore:`."
         )
@@ -262,17 +261,17 @@ def _structure(path: Path) -> Iterator[None]:
     try:
         yield
     except (EOFError, zlib.error, gzip.BadGzipFile):
-        raise ValueError(
+        raise Refusal(
             f"{path.name} is a truncated or damaged gzip file. Copy it again from its origin."
         ) from None
     except PermissionError:
-        raise ValueError(
+        raise Refusal(
             f"{path.name} may not be read by this account. Correct the file's rights."
         ) from None
     except (pa.ArrowException, OSError) as error:
         if not path.name.lower().endswith(".parquet"):
             raise
-        raise ValueError(
+        raise Refusal(
             f"{path.name} is no readable Parquet file ({type(error).__name__}). Copy it again from"
             " its origin."
         ) from None
@@ -282,9 +281,9 @@ def _csv_fields(path: Path) -> list[str]:
     with _binary(path) as stream:
         line = _header_line(stream)
     if not line.strip():
-        raise ValueError(f"{path.name} is empty. Every table needs at least its header.")
+        raise Refusal(f"{path.name} is empty. Every table needs at least its header.")
     if line.startswith(WIDE_BOMS) or b"\0" in line:
-        raise ValueError(
+        raise Refusal(
             f"{path.name} is not a text file in UTF-8 or latin-1 (it looks like UTF-16 or binary)."
             " Save it as CSV in UTF-8."
         )
@@ -298,13 +297,13 @@ def _csv_fields(path: Path) -> list[str]:
 def _header_line(stream: BinaryIO) -> bytes:
     line = stream.readline(HEADER_BYTES)
     if len(line) == HEADER_BYTES:
-        raise ValueError("the header is longer than a megabyte: this is no CSV file.")
+        raise Refusal("the header is longer than a megabyte: this is no CSV file.")
     return line
 
 
 def _parquet_fields(table: Table, path: Path) -> list[str]:
     if path.stat().st_size == 0:
-        raise ValueError(f"{path.name} is empty. Every table needs at least its header.")
+        raise Refusal(f"{path.name} is empty. Every table needs at least its header.")
     arrow = pq.ParquetFile(path).schema_arrow
     by_name = {
         name.casefold(): column
@@ -314,7 +313,7 @@ def _parquet_fields(table: Table, path: Path) -> list[str]:
     for field in arrow:
         column = by_name.get(field.name.casefold())
         if column is not None and not _fits(field.type, column):
-            raise ValueError(
+            raise Refusal(
                 f"{path.name}: column {field.name} has Parquet type {field.type}, which does not"
                 f" fit kind {column.kind}. Text, or the type of that kind, can be read."
             )

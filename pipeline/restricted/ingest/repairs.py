@@ -15,6 +15,7 @@ from types import MappingProxyType
 
 import polars as pl
 
+from pipeline.refusal import Refusal
 from pipeline.schema.values import Column
 
 Repair = Callable[[pl.Series, Column], pl.Series]
@@ -176,7 +177,7 @@ def named(name: str) -> Repair | None:
         function, argument = WITH_ARGUMENT[call[1]], call[2]
         return lambda values, column: function(values, column, argument)
     known = ", ".join([*DECLARED, *(f"{n}(...)" for n in WITH_ARGUMENT), *OF_PATIENTS])
-    raise ValueError(
+    raise Refusal(
         f"there is no repair named {name!r}; known are {known}. Correct `repairs:` in the"
         " declaration."
     )

@@ -22,10 +22,12 @@ import polars as pl
 from pipeline import files
 from pipeline.catalog import Home, Workspace
 from pipeline.params import Params
+from pipeline.refusal import Refusal
 from pipeline.restricted.ingest import cohorts, holdout, logs, owners, reading
 from pipeline.restricted.ingest.casting import Counts, broken_rows, cast_rows
-from pipeline.restricted.ingest.owners import ID, ROW
+from pipeline.restricted.ingest.owners import ROW
 from pipeline.runs import source_claims
+from pipeline.schema.patient_log import ID
 from pipeline.schema.values import Schema
 
 TABLES, PATIENTS, EVENTS, CARRIED = "tables", "patients", "events", "carried"
@@ -38,7 +40,7 @@ def run(workspace: Workspace, params: Params, schema: Schema) -> None:
     structure is wrong, and then leaves nothing.
     """
     if params.release.source is None:
-        raise ValueError(
+        raise Refusal(
             f"release.source is not set: say in params.yaml where the tables of {schema.dataset}"
             " lie."
         )
@@ -49,7 +51,7 @@ def run(workspace: Workspace, params: Params, schema: Schema) -> None:
         kind=schema.population.kind,
     )
     if unknown := sorted(set(params.release.cohorts) - set(schema.population.cohort_names)):
-        raise ValueError(
+        raise Refusal(
             f"release.cohorts: population {schema.population.name} has no cohort"
             f" {', '.join(unknown)} (it has: {', '.join(schema.population.cohort_names) or 'none'})"
         )

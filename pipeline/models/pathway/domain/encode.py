@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
+from pipeline.refusal import Refusal
 from pipeline.schema.values import Column
 
 
@@ -95,7 +96,7 @@ def codec(column: Column, bins: int) -> Codec:
     if column.kind not in ("continuous", "date"):
         return Codec(column, ())
     if column.lower is None or column.upper is None:
-        raise ValueError(f"{column.name}: a {column.kind} column needs public bounds")
+        raise Refusal(f"{column.name}: a {column.kind} column needs public bounds")
     grain = 10.0**-column.decimals if column.kind == "continuous" else 1.0
     if column.transform == "asinh":
         low, high = np.arcsinh(column.lower / column.scale), np.arcsinh(column.upper / column.scale)

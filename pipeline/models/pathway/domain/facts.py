@@ -18,6 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline.models.pathway.domain.state import Coding
+from pipeline.refusal import Refusal
 from pipeline.schema.values import CountedTable
 
 LENGTH_EDGES = np.array([0, 1, 2, 3, 4, 5, 7, 9, 12, 16, 22, 30, 45, 70])  # events
@@ -105,7 +106,7 @@ def parsed(coding: Coding, fact: str) -> tuple[str, str]:
         else []
     )
     if found is None or found[2] not in known:
-        raise ValueError(
+        raise Refusal(
             f"events.counted: {fact!r} is neither a static column nor a fact about pathways (see"
             " docs/declarations.md)"
         )

@@ -28,6 +28,7 @@ from pipeline.models.pathway.draw.network import PathwayNetwork
 from pipeline.models.pathway.draw.opening import Opening, Steering
 from pipeline.models.pathway.fit.heads import Head
 from pipeline.models.sampling import pick
+from pipeline.refusal import Refusal
 
 
 @torch.no_grad()
@@ -134,7 +135,7 @@ def _next_events(
     """
     g, now = coding.grammar, options(coding.grammar, state.walk)
     if not now.types.any(1).all():
-        raise ValueError(
+        raise Refusal(
             f"the grammar of {g.schema.dataset} offers no legal event to a pathway: check its"
             " events in the declaration"
         )

@@ -25,9 +25,9 @@ from pipeline.models.pathway.fit.data import EncodedLog, encode_drawn
 from pipeline.models.pathway.fit.heads import Head, tables_by_choice, uniform_heads
 from pipeline.models.pathway.plan.plan import PathwayPlan, coding
 from pipeline.models.pathway.plan.settings import PathwaySettings
+from pipeline.schema.patient_log import ID
 from pipeline.schema.values import Schema
 
-ID = "patient_id"
 WEIGHTS, FACTS = "pathway.safetensors", "pathway.json"
 CHUNK = 60_000  # pathways drawn at once: bounds memory
 

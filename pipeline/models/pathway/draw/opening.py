@@ -14,6 +14,7 @@ import numpy as np
 
 from pipeline.models.pathway.domain.facts import codes_of, treatments
 from pipeline.models.pathway.domain.state import Coding
+from pipeline.refusal import Refusal
 
 
 @dataclass(frozen=True)
@@ -36,19 +37,19 @@ def opening(coding: Coding, events: Sequence[str]) -> Opening:
     for at, given in enumerate(events):
         name, _, code = given.partition("=")
         if name not in g.type_names:
-            raise ValueError(
+            raise Refusal(
                 f"begins names {name!r}, which is no event type; there are"
                 f" {', '.join(g.type_names)}"
             )
         t = g.type_names.index(name)
         known = [str(g.tokens[v][1]) for v in codes_of(coding, t)]
         if code and code not in known:
-            raise ValueError(
+            raise Refusal(
                 f"begins: {name} has no code {code!r}; it has"
                 f" {', '.join(known[:20])}{' ...' if len(known) > 20 else ''}"
             )
         if g.terminal[t] and at < len(events) - 1:
-            raise ValueError(f"begins: {name} ends a pathway, nothing can follow it")
+            raise Refusal(f"begins: {name} ends a pathway, nothing can follow it")
         types.append(t)
         codes.append(known.index(code) if code else -1)
     return Opening(

@@ -24,8 +24,8 @@ from pipeline.models.pathway.domain.state import (
     weight,
 )
 from pipeline.models.pathway.draw.network import Batch
+from pipeline.schema.patient_log import ID
 
-ID = "patient_id"
 CHUNK = 100_000  # patients encoded at a time: bounds memory
 
 

@@ -39,6 +39,7 @@ from pipeline.models.pathway.domain.tables import (
 )
 from pipeline.models.pathway.fit.data import EncodedLog
 from pipeline.models.pathway.fit.descend import descend
+from pipeline.refusal import Refusal
 
 # priors: Gaussian; Student's t, because most rows say little and some all
 BASE_DEVIATION, ROW_SCALE, ROW_FREEDOM = 3.0, 0.7, 3
@@ -108,7 +109,7 @@ def choice_of(coding: Coding, table: CalibrationTable) -> str | None:
     }
     known_here = known[kind] | set(coding.grammar.schema.patients)
     if wrong := [part for part in table.parts[:-1] if part not in known_here]:
-        raise ValueError(
+        raise Refusal(
             f"events.counted: {wrong[0]!r} is not known when {last!r} is chosen: put it last in a"
             " table of its own"
         )
@@ -128,7 +129,7 @@ def tables_by_choice(
     for choice, mine in found.items():
         if all(is_later(table) for table in mine):
             first = "first" if choice in coding.grammar.type_names else "value"
-            raise ValueError(
+            raise Refusal(
                 f"events.counted: {mine[0].parts[-1]!r} counts second events; count '{first}"
                 f" {choice}' in a table, too"
             )

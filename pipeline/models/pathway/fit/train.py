@@ -34,6 +34,7 @@ from pipeline.models.pathway.fit.data import EncodedLog, batch_of, encode_log
 from pipeline.models.pathway.fit.refine import calibrated
 from pipeline.models.pathway.plan.plan import PathwayPlan
 from pipeline.models.pathway.plan.settings import PathwaySettings
+from pipeline.refusal import Refusal
 from pipeline.schema.values import Schema
 
 Progress = Callable[[str], None]
@@ -215,7 +216,7 @@ def _resume(
     with safe_open(file, framework="pt", device=str(where)) as stored:
         facts = stored.metadata()
         if facts["mechanism"] != _facts(mechanism):
-            raise ValueError(
+            raise Refusal(
                 f"{file.name} belongs to another mechanism than the one reserved: use a new"
                 " release id"
             )

@@ -27,6 +27,7 @@ from pipeline.models.pathway.domain.state import Coding
 from pipeline.models.pathway.domain.tables import CalibrationTable, calibration_tables
 from pipeline.models.pathway.fit.heads import tables_by_choice
 from pipeline.models.pathway.plan.settings import PathwaySettings
+from pipeline.refusal import Refusal
 from pipeline.schema.values import Schema
 
 FORMAT = 4
@@ -98,7 +99,7 @@ class PathwayPlan:
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> PathwayPlan:
         if value.get("format") != FORMAT:
-            raise ValueError(
+            raise Refusal(
                 f"plan of the pathway model: format {value.get('format')} is not {FORMAT}; plan the"
                 " release again"
             )

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
+from pipeline.refusal import Refusal
+
 
 @dataclass(frozen=True, kw_only=True)
 class PathwaySettings:
@@ -66,14 +68,12 @@ class PathwaySettings:
             "micro_batch",
         ):
             if not getattr(self, name) > 0:
-                raise ValueError(f"train.pathway.{name} must be above 0, got {getattr(self, name)}")
+                raise Refusal(f"train.pathway.{name} must be above 0, got {getattr(self, name)}")
         for name in ("average_decay", "calibration_share"):
             if not 0 <= getattr(self, name) < 1:
-                raise ValueError(
-                    f"train.pathway.{name} must be in [0, 1), got {getattr(self, name)}"
-                )
+                raise Refusal(f"train.pathway.{name} must be in [0, 1), got {getattr(self, name)}")
         if self.warm_up_steps < 0 or self.weight_decay < 0 or self.passes < 0:
-            raise ValueError(
+            raise Refusal(
                 "train.pathway: warm_up_steps, weight_decay and passes must not be negative"
             )
 
@@ -119,7 +119,7 @@ def from_mapping(given: Mapping[str, Any], nominal_size: int) -> PathwaySettings
     """
     known = {field.name for field in fields(PathwaySettings)}
     if unknown := sorted(set(given) - known):
-        raise ValueError(
+        raise Refusal(
             f"train.pathway has no setting {', '.join(unknown)}; there are"
             f" {', '.join(sorted(known))}"
         )

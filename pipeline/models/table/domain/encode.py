@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
+from pipeline.refusal import Refusal
 from pipeline.schema.values import Column
 
 BRANCHING = 4
@@ -86,17 +87,17 @@ def domain(column: Column, max_leaves: int) -> Domain:
     nothing = np.empty(0, np.int64)
     if column.kind in ("categorical", "ordinal"):
         if not column.categories:
-            raise ValueError(
+            raise Refusal(
                 f"column {column.name}: a {column.kind} column needs its categories declared"
             )
         return Domain(column, len(column.categories), nothing, nothing)
     if column.kind not in ("continuous", "date"):
-        raise ValueError(
+        raise Refusal(
             f"column {column.name}: kind {column.kind} cannot be modelled; declare it rebuilt or"
             " carried"
         )
     if column.lower is None or column.upper is None or not column.lower < column.upper:
-        raise ValueError(
+        raise Refusal(
             f"column {column.name}: needs lower < upper, got {column.lower} and {column.upper}"
         )
     edges = _edges(column, max(max_leaves - 2 * len(column.atoms), 1))
@@ -108,7 +109,7 @@ def domain(column: Column, max_leaves: int) -> Domain:
     # the edges isolate each atom, so its range is exactly [atom, atom + 1)
     ordinary = ~np.isin(starts, atom_points)
     if not ordinary.any():
-        raise ValueError(
+        raise Refusal(
             f"column {column.name}: every value between the bounds is an atom; declare it as"
             " categories"
         )
@@ -120,7 +121,7 @@ def _edges(column: Column, leaves: int) -> np.ndarray:
     assert column.lower is not None and column.upper is not None
     points = round((column.upper - column.lower) * 10.0**column.decimals) + 1
     if points > 2**52:
-        raise ValueError(
+        raise Refusal(
             f"column {column.name}: {column.decimals} decimals over its bounds pass what a float"
             " holds; declare fewer"
         )

@@ -10,6 +10,7 @@ import numpy as np
 
 from pipeline.models.table.domain.bins import Symbols
 from pipeline.models.table.domain.encode import Domain
+from pipeline.refusal import Refusal
 from pipeline.schema.values import Implication
 
 # (earlier, later) -> bool [symbols of earlier, symbols of later]
@@ -35,7 +36,7 @@ def check_implications(domains: Mapping[str, Domain], implications: Sequence[Imp
             if not known:
                 problems.append(f"{where}: {value} allows nothing that {rule.then} can be")
     if problems:
-        raise ValueError("; ".join(problems))
+        raise Refusal("; ".join(problems))
 
 
 def _is_known(cells: Domain, token: str | None) -> bool:
@@ -102,7 +103,7 @@ def close(
             changed |= _relate_neighbours(name, place, alive, linked)
     for name, mask in alive.items():
         if not mask.any():
-            raise ValueError(
+            raise Refusal(
                 f"no value of {name} is left under these conditions and the declared implications"
             )
     return alive, linked

@@ -22,6 +22,7 @@ from pipeline.models.table.draw.decode import Child, Head, Sampler
 from pipeline.models.table.draw.prompts import restrict
 from pipeline.models.table.fit.edges import Edge
 from pipeline.models.table.fit.target import TargetHead
+from pipeline.refusal import Refusal
 
 _EMPTY = 1e-12
 
@@ -44,7 +45,7 @@ def sampler(
     where = dict(where or {})
     unknown = sorted(set(where) - set(names))
     if unknown:
-        raise ValueError(
+        raise Refusal(
             f"where names {', '.join(unknown)}, which the model does not have; it has"
             f" {', '.join(names)}"
         )

@@ -28,6 +28,7 @@ from pipeline.models.table.domain.legality import Relations
 from pipeline.models.table.domain.lines import Line
 from pipeline.models.table.fit.edges import Edge
 from pipeline.models.table.fit.target import TargetHead
+from pipeline.refusal import Refusal
 
 _BELOW_ONE = 1 - 1e-9  # keeps code + uniform below the next code in floats
 _CHUNK = 16384  # rows whose masked chances are held at once
@@ -220,7 +221,7 @@ def _legal(
         chances[empty] = allowed[empty]
         picked[rows] = np.where(dead, -1, pick(chances, rng.random(len(rows))))
     if (picked < 0).any():
-        raise ValueError(
+        raise Refusal(
             "the declared implications leave no value of a column for some combination of three or"
             " more parents: add the implication that rules the combination out"
         )

@@ -22,6 +22,7 @@ from pipeline.models.table.draw.decode import Sampler, values_of
 from pipeline.models.table.fit.edges import Edge
 from pipeline.models.table.fit.target import TargetHead
 from pipeline.models.table.plan.plan import TablePlan
+from pipeline.refusal import Refusal
 
 _SYMBOL_FIELDS = ("group", "share", "start", "stop", "atom", "missing")
 
@@ -55,7 +56,7 @@ class TableModel:
             condition that the declaration or its implications cannot meet.
         """
         if n < 0:
-            raise ValueError(f"sample: n must be at least 0, got {n}")
+            raise Refusal(f"sample: n must be at least 0, got {n}")
         prepared = self.prepare(where)
         return self.sample_prepared(prepared, n, rng)
 
@@ -128,7 +129,7 @@ class TableModel:
         """The model that `save` wrote. Raises ValueError where a file is absent."""
         described = files.read_json(folder / "table.json")
         if described is None or not (folder / "table.safetensors").is_file():
-            raise ValueError(
+            raise Refusal(
                 f"no table model in {folder.name}: table.json and table.safetensors belong together"
             )
         arrays = load_file(folder / "table.safetensors")

@@ -10,6 +10,7 @@ import numpy as np
 
 from pipeline.models.table.domain.bins import Symbols
 from pipeline.models.table.domain.encode import Domain
+from pipeline.refusal import Refusal
 
 _EPOCH = date(1970, 1, 1)
 
@@ -24,7 +25,7 @@ def restrict(cells: Domain, symbols: Symbols, condition: Any) -> tuple[Symbols, 
     """
     name = cells.column.name
     if isinstance(condition, str) or not isinstance(condition, Sequence):
-        raise ValueError(
+        raise Refusal(
             f"where {name}: give a list of values or, for numbers and dates, a tuple (low, high);"
             f" got {condition!r}"
         )
@@ -32,7 +33,7 @@ def restrict(cells: Domain, symbols: Symbols, condition: Any) -> tuple[Symbols, 
         return _categories(cells, symbols, list(condition))
     if isinstance(condition, tuple):
         if len(condition) != 2:
-            raise ValueError(f"where {name}: a range is (low, high), got {condition!r}")
+            raise Refusal(f"where {name}: a range is (low, high), got {condition!r}")
         return _range(cells, symbols, _number(name, condition[0]), _number(name, condition[1]))
     return _values(cells, symbols, list(condition))
 
@@ -41,7 +42,7 @@ def _categories(cells: Domain, symbols: Symbols, wanted: list[Any]) -> tuple[Sym
     labels = cells.labels()
     unknown = [value for value in wanted if value not in labels]
     if unknown or not wanted:
-        raise ValueError(
+        raise Refusal(
             f"where {cells.column.name}: {unknown or 'nothing'} is not among its declared values"
             f" {labels}"
         )
@@ -64,7 +65,7 @@ def _range(cells: Domain, symbols: Symbols, low: float, high: float) -> tuple[Sy
     inside = np.where(symbols.atom >= 0, atoms[symbols.atom], (stop > start) & ~symbols.missing)
     kept = np.flatnonzero(inside)
     if not len(kept):
-        raise ValueError(
+        raise Refusal(
             f"where {column.name}: no declared value lies from {low} to {high}; bounds are"
             f" {column.lower} and {column.upper}"
         )
@@ -90,7 +91,7 @@ def _values(cells: Domain, symbols: Symbols, wanted: list[Any]) -> tuple[Symbols
     for value in wanted:
         if value is None:
             if cells.missing is None:
-                raise ValueError(f"where {cells.column.name}: it is never missing")
+                raise Refusal(f"where {cells.column.name}: it is never missing")
             found, origin = (
                 _take(symbols, np.flatnonzero(symbols.missing)),
                 np.flatnonzero(symbols.missing),
@@ -101,7 +102,7 @@ def _values(cells: Domain, symbols: Symbols, wanted: list[Any]) -> tuple[Symbols
         parts.append(found)
         origins.append(origin)
     if not parts:
-        raise ValueError(f"where {cells.column.name}: an empty list admits nothing")
+        raise Refusal(f"where {cells.column.name}: an empty list admits nothing")
     fields = {
         field: np.concatenate([getattr(part, field) for part in parts])
         for field in ("group", "share", "start", "stop", "atom", "missing")
@@ -118,7 +119,7 @@ def _number(name: str, value: Any) -> float:
     try:
         return float(value)
     except (TypeError, ValueError):
-        raise ValueError(f"where {name}: {value!r} is neither a number nor a date") from None
+        raise Refusal(f"where {name}: {value!r} is neither a number nor a date") from None
 
 
 def _take(symbols: Symbols, kept: np.ndarray) -> Symbols:

@@ -27,6 +27,7 @@ from pipeline.dp.tape import Tape
 from pipeline.models.table.fit.denoise import Targets
 from pipeline.models.table.fit.generator import Blocks, MarginalLoss, heads
 from pipeline.models.table.plan.settings import TableSettings
+from pipeline.refusal import Refusal
 
 Progress = Callable[[str], None]
 _MICRO_BATCH = 2048
@@ -82,7 +83,7 @@ class _State:
         """Raises ValueError for a checkpoint of another mechanism."""
         with safe_open(path, framework="pt") as stored:
             if (stored.metadata() or {}).get("mechanism") != _facts(mechanism):
-                raise ValueError(
+                raise Refusal(
                     f"{path.name} belongs to another mechanism than the one reserved: use a new"
                     " release id"
                 )

@@ -30,6 +30,7 @@ from pipeline.models.table.measure.choose import (
     strongest_pairs,
 )
 from pipeline.models.table.plan.plan import TablePlan, level_sizes
+from pipeline.refusal import Refusal
 
 Progress = Callable[[str], None]
 
@@ -93,7 +94,7 @@ def encode_rows(patients: pl.DataFrame, domains: dict[str, Domain]) -> dict[str,
         patients = patients.unique("patient_id", keep="first", maintain_order=True)
     absent = [name for name in domains if name not in patients.columns]
     if absent:
-        raise ValueError(
+        raise Refusal(
             f"patients: no column {', '.join(absent)}; ingest should have made every modelled"
             " column"
         )

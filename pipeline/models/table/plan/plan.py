@@ -22,6 +22,7 @@ from pipeline.models.table.domain.encode import BRANCHING, Domain, domain
 from pipeline.models.table.domain.legality import check_implications
 from pipeline.models.table.plan.settings import TableSettings
 from pipeline.models.table.plan.shares import shares
+from pipeline.refusal import Refusal
 from pipeline.schema.values import Column, Implication
 
 FORMAT = 2
@@ -109,7 +110,7 @@ class TablePlan:
     def from_json(cls, value: Mapping[str, Any]) -> TablePlan:
         """The plan as it was written. Raises ValueError for another format."""
         if value.get("format") != FORMAT:
-            raise ValueError(
+            raise Refusal(
                 f"plan of the table model: format {value.get('format')} is not {FORMAT}; plan the"
                 " release again"
             )
@@ -145,7 +146,7 @@ def plan(
     """
     columns = tuple(column for column in schema_columns.values() if column.is_modelled)
     if not columns:
-        raise ValueError("the table model needs at least one modelled column")
+        raise Refusal("the table model needs at least one modelled column")
     leaves = _leaves(nominal_size, settings)
     domains = {column.name: domain(column, leaves) for column in columns}
     kept = tuple(i for i in implications if i.given in domains and i.then in domains)
@@ -257,7 +258,7 @@ def _blocks(
     ]
     rest = 1 - sum(share for blocks, share, _ in kinds if blocks)
     if pairs and rest < 0.03:
-        raise ValueError(
+        raise Refusal(
             f"train.table: shares sum to {1 - rest:.3f}; leave at least 0.03 for the first fine"
             " look at every pair"
         )

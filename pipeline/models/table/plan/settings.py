@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
+from pipeline.refusal import Refusal
+
 
 @dataclass(frozen=True, kw_only=True)
 class TableSettings:
@@ -73,14 +75,14 @@ class TableSettings:
             name: share for name, share in shares.items() if share is not None
         }.items():
             if not 0 <= share < 1:
-                raise ValueError(f"train.table.{name}_share must be in [0, 1), got {share}")
+                raise Refusal(f"train.table.{name}_share must be in [0, 1), got {share}")
         if 0 in (self.bins_share, self.one_ways_share, self.coarse_share):
-            raise ValueError(
+            raise Refusal(
                 "train.table: bins_share, one_ways_share and coarse_share must be above 0, the"
                 " model cannot do without them"
             )
         if self.again_part is not None and not 0 < self.again_part <= 1:
-            raise ValueError(f"train.table.again_part must be in (0, 1], got {self.again_part}")
+            raise Refusal(f"train.table.again_part must be in (0, 1], got {self.again_part}")
         for name in (
             "epsilon",
             "learning_rate",
@@ -89,7 +91,7 @@ class TableSettings:
             "critic_learning_rate",
         ):
             if not getattr(self, name) > 0:
-                raise ValueError(f"train.table.{name} must be above 0, got {getattr(self, name)}")
+                raise Refusal(f"train.table.{name} must be above 0, got {getattr(self, name)}")
         for name in (
             "max_groups",
             "max_leaves",
@@ -103,9 +105,7 @@ class TableSettings:
             "critic_per_generator",
         ):
             if getattr(self, name) < 1:
-                raise ValueError(
-                    f"train.table.{name} must be at least 1, got {getattr(self, name)}"
-                )
+                raise Refusal(f"train.table.{name} must be at least 1, got {getattr(self, name)}")
 
     @property
     def bins(self) -> int:
@@ -120,7 +120,7 @@ def from_mapping(given: Mapping[str, Any], *, epsilon: float) -> TableSettings:
     known = {field.name for field in fields(TableSettings)}
     unknown = sorted(set(given) - known)
     if unknown:
-        raise ValueError(
+        raise Refusal(
             f"train.table has no setting {', '.join(unknown)}; there are {', '.join(sorted(known))}"
         )
     return replace(TableSettings(epsilon=epsilon), **dict(given))

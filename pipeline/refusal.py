@@ -1,0 +1,12 @@
+"""A refusal: the stated reason why a command stops."""
+
+from __future__ import annotations
+
+
+class Refusal(ValueError):
+    """Raised where we refuse: bad input, no budget, not approved. Once more would be refused, too.
+
+    The message is shown to the person who asked and stands in task logs, so it says what is wrong,
+    where, and what to do, and never quotes a value of a patient's row. Whoever raises it vouches
+    for that; a library's exception, whatever its type, is never a refusal.
+    """
