@@ -246,7 +246,7 @@ RULES = (
         title="Regimens, cycles, drugs and outcomes have their parents; one outcome per regimen",
         severity="F",
         check=systemic_references,
-        reads={REGIMEN: ["ENCORE_ID", "MERGED_REGIMEN_ID"], PATIENT: ["PATIENTID"]},
+        reads={REGIMEN: ["ENCORE_PATIENT_ID", "MERGED_REGIMEN_ID"], PATIENT: ["PATIENTID"]},
     ),
     Rule(
         number=5,
