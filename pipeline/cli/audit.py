@@ -1,4 +1,4 @@
-"""`python -m pipeline audit`: the checks of pipeline/audit, one after the other, with what each
+"""`python -m pipeline audit`: the checks of audit/, one after the other, with what each
 found.
 """
 
@@ -7,12 +7,17 @@ from __future__ import annotations
 import argparse
 import logging
 import tempfile
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pipeline import files
 from pipeline.cli.console import say
 from pipeline.refusal import Refusal
+
+if TYPE_CHECKING:
+    from audit.findings import Answer, Check
 
 FAILED = 1
 
@@ -22,30 +27,47 @@ def run(options: argparse.Namespace) -> int:
     the checks make their own people.
     """
     from audit.every import CHECKS
-    from audit.findings import perform
-    from pipeline.catalog import project_root
-    from pipeline.services.tracking import code_version
 
     if unknown := sorted(set(options.only) - {check.name for check in CHECKS}):
         raise Refusal(
             f"there is no check {', '.join(unknown)}; there are:"
             f" {', '.join(check.name for check in CHECKS)}"
         )
-    chosen = [
-        check
-        for check in CHECKS
-        if (check.name in options.only if options.only else options.long or not check.long)
-    ]
     if options.list:
         for check in CHECKS:
             say(f"{check.name}{' (long)' if check.long else ''}, {check.family}: {check.asks}")
         return 0
+    answers = _perform(
+        [
+            check
+            for check in CHECKS
+            if (check.name in options.only if options.only else options.long or not check.long)
+        ]
+    )
+    failures = [answer.check.name for answer in answers if not answer.finding.held]
+    if options.out is not None:
+        _write(options.out, answers)
+        say(f"The findings are in {options.out}.")
+    if failures:
+        say(
+            f"{len(failures)} of {len(answers)} checks do not hold: {', '.join(failures)}. Publish"
+            " nothing made by this code until they do."
+        )
+        return FAILED
+    say(f"All {len(answers)} checks hold.")
+    return 0
+
+
+def _perform(checks: Sequence[Check]) -> list[Answer]:
+    """The answers of the checks, each said as soon as it is there."""
+    from audit.findings import perform
+
     answers = []
     # what the stages say of made-up people is of no use here
     logging.getLogger("pipeline").setLevel(logging.ERROR)
     with tempfile.TemporaryDirectory(prefix="audit-") as scratch:
-        for number, check in enumerate(chosen, start=1):
-            say(f"[{number}/{len(chosen)}] {check.name} ({check.family}): {check.asks}")
+        for number, check in enumerate(checks, start=1):
+            say(f"[{number}/{len(checks)}] {check.name} ({check.family}): {check.asks}")
             folder = Path(scratch) / str(number)
             folder.mkdir()
             answer = perform(check, folder)
@@ -54,35 +76,31 @@ def run(options: argparse.Namespace) -> int:
                 f"    {'holds' if answer.finding.held else 'DOES NOT HOLD'} in {answer.seconds:.1f}"
                 f" s: {answer.finding.said}"
             )
-    broken = [answer.check.name for answer in answers if not answer.finding.held]
-    if options.out is not None:
-        files.write_json(
-            options.out,
-            {
-                "at": datetime.now(UTC).isoformat(timespec="seconds"),
-                "code_version": code_version(project_root()),
-                "holds": not broken,
-                "checks": [
-                    {
-                        "name": a.check.name,
-                        "family": a.check.family,
-                        "asks": a.check.asks,
-                        "long": a.check.long,
-                        "holds": a.finding.held,
-                        "said": a.finding.said,
-                        "figures": dict(a.finding.figures),
-                        "seconds": round(a.seconds, 1),
-                    }
-                    for a in answers
-                ],
-            },
-        )
-        say(f"What was found is in {options.out}.")
-    if broken:
-        say(
-            f"{len(broken)} of {len(answers)} checks do not hold: {', '.join(broken)}. Publish"
-            " nothing made by this code until they do."
-        )
-        return FAILED
-    say(f"All {len(answers)} checks hold.")
-    return 0
+    return answers
+
+
+def _write(path: Path, answers: Sequence[Answer]) -> None:
+    from pipeline.catalog import project_root
+    from pipeline.services.tracking import code_version
+
+    files.write_json(
+        path,
+        {
+            "at": datetime.now(UTC).isoformat(timespec="seconds"),
+            "code_version": code_version(project_root()),
+            "holds": all(answer.finding.held for answer in answers),
+            "checks": [
+                {
+                    "name": answer.check.name,
+                    "family": answer.check.family,
+                    "asks": answer.check.asks,
+                    "long": answer.check.long,
+                    "holds": answer.finding.held,
+                    "said": answer.finding.said,
+                    "figures": dict(answer.finding.figures),
+                    "seconds": round(answer.seconds, 1),
+                }
+                for answer in answers
+            ],
+        },
+    )

@@ -14,11 +14,11 @@ from pipeline.runs.workspace import params_path
 from pipeline.services import tracking
 from pipeline.stages import UNCHANGED
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
-def tell(options: argparse.Namespace) -> None:
-    """Raises ValueError where the chain is broken or lacks a head that was noted elsewhere: no
+def write_report(options: argparse.Namespace) -> None:
+    """Raises Refusal where the chain is broken or lacks a chain head that was noted elsewhere: no
     report is made of such a ledger.
     """
     from pipeline.evaluation import budget_page
@@ -31,15 +31,16 @@ def tell(options: argparse.Namespace) -> None:
     if not ledger.populations():
         say("There is no ledger yet, or no population is open in it: nothing to report.")
         return
-    found, head, now = standing.standings(ledger), ledger.head(), datetime.now(UTC)
+    standings, chain_head, now = standing.standings(ledger), ledger.head(), datetime.now(UTC)
     folder: Path = options.out or home.budget_report
-    budget_page.write(folder, found, head, now, params.load(params_path(home)).privacy)
-    say(f"The budget of {len(found)} population(s) is in {folder / budget_page.PAGE}  (restricted)")
+    budget_page.write(folder, standings, chain_head, now, params.load(params_path(home)).privacy)
+    page = folder / budget_page.PAGE
+    say(f"The budget of {len(standings)} population(s) is in {page}  (restricted)")
     if options.mlflow:
-        say(
-            "MLflow run"
-            f" {tracking.publish_budget(home, folder, head, now.date().isoformat(), budget_page.series(found))}"
+        run = tracking.publish_budget(
+            home, folder, chain_head, now.date().isoformat(), budget_page.series(standings)
         )
+        say(f"MLflow run {run}")
 
 
 def is_low(options: argparse.Namespace) -> int:
@@ -47,8 +48,8 @@ def is_low(options: argparse.Namespace) -> int:
     well where it is low, and is skipped else.
     """
     standing = files.read_json(Workspace(Path.cwd()).restricted.budget, {})
-    if said := standing.get("warning"):
-        log.warning("LOW BUDGET: %s", said)
+    if warning := standing.get("warning"):
+        logger.warning("LOW BUDGET: %s", warning)
         return 0
-    log.info("budget-is-low: no")
+    logger.info("budget-is-low: no")
     return UNCHANGED

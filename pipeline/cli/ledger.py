@@ -30,22 +30,22 @@ OPEN_BY_THEMSELVES = ("simulated", "public")
 NO_LEDGER = "There is no ledger yet."
 
 
-def ensure_population(home: Home, declared: Schema) -> None:
+def ensure_population(home: Home, schema: Schema) -> None:
     """Opens the population of simulated or public data from its declaration. A confidential one is
     opened by a person.
 
-    Raises ValueError where it is open with other facts than those declared.
+    Raises Refusal where it is open with other facts than those declared.
     """
-    ledger, population = _ledger(home), declared.population
+    ledger, population = _ledger(home), schema.population
     if ledger.is_open(population.name):
         ledger.check_declared(population)
         return
     if population.kind not in OPEN_BY_THEMSELVES:
         raise Refusal(
             f"population {population.name} is not open in the ledger: a custodian opens it with "
-            f"`python -m pipeline ledger open {declared.dataset} --reason ...`"
+            f"`python -m pipeline ledger open {schema.dataset} --reason ...`"
         )
-    _open(ledger, declared, "opened by the first run of public or simulated data")
+    _open(ledger, schema, "opened by the first run of public or simulated data")
 
 
 def _ledger(home: Home) -> Ledger:
@@ -55,8 +55,8 @@ def _ledger(home: Home) -> Ledger:
     return Ledger(home.ledger)
 
 
-def _open(ledger: Ledger, declared: Schema, reason: str, disjoint_from: Sequence[str] = ()) -> None:
-    population = declared.population
+def _open(ledger: Ledger, schema: Schema, reason: str, disjoint_from: Sequence[str] = ()) -> None:
+    population = schema.population
     ledger.open_population(
         population.name,
         universe=population.universe,
@@ -73,22 +73,23 @@ def _open(ledger: Ledger, declared: Schema, reason: str, disjoint_from: Sequence
 
 
 def open_population(options: argparse.Namespace) -> None:
-    declared = read_schema(declaration_path(options.dataset))
-    _open(_ledger(Home.find()), declared, options.reason, options.disjoint_from)
+    schema = read_schema(declaration_path(options.dataset))
+    _open(_ledger(Home.find()), schema, options.reason, options.disjoint_from)
+    population = schema.population
     say(
-        f"Opened population {declared.population.name} at epsilon {declared.population.epsilon:g},"
-        f" delta {declared.population.delta:g}."
+        f"Opened population {population.name} at epsilon {population.epsilon:g}, delta"
+        f" {population.delta:g}."
     )
 
 
 def raise_budget(options: argparse.Namespace) -> None:
-    raised = _ledger(Home.find()).raise_budget(
+    population = _ledger(Home.find()).raise_budget(
         options.population, epsilon=options.epsilon, reason=options.reason, by=getpass.getuser()
     )
     say(
-        f"The budget of population {raised.name} is epsilon {raised.epsilon:g} now (opened at"
-        f" {raised.opened_epsilon:g}, ceiling {raised.ceiling_epsilon:g}): a weaker statement about"
-        " its people, which every later card makes."
+        f"The budget of population {population.name} is epsilon {population.epsilon:g} now (opened"
+        f" at {population.opened_epsilon:g}, ceiling {population.ceiling_epsilon:g}): a weaker"
+        " statement about its people, which every later card makes."
     )
 
 
@@ -105,11 +106,10 @@ def show(options: argparse.Namespace) -> None:
     if not ledger.entries():
         say(NO_LEDGER)
         return
-    for name in (
-        [options.population] if options.population else [held.name for held in ledger.populations()]
-    ):
+    everybody = [population.name for population in ledger.populations()]
+    for name in [options.population] if options.population else everybody:
         _show_one(ledger, name)
-    say(f"Head of the chain, entry {len(ledger.entries())}: {ledger.head()}")
+    say(f"Chain head, entry {len(ledger.entries())}: {ledger.head()}")
 
 
 def _show_one(ledger: Ledger, name: str) -> None:
@@ -140,14 +140,14 @@ def _show_one(ledger: Ledger, name: str) -> None:
             ("  release", "state", "epsilon alone", "Renyi", "source label", "charged"),
             [
                 (
-                    f"  {held.release_id}",
-                    ledger.state(held.release_id),
-                    f"{held.epsilon:.3f}",
-                    f"{held.rdp:.4f}",
-                    held.source_label,
-                    held.at,
+                    f"  {reservation.release_id}",
+                    ledger.state(reservation.release_id),
+                    f"{reservation.epsilon:.3f}",
+                    f"{reservation.rdp:.4f}",
+                    reservation.source_label,
+                    reservation.at,
                 )
-                for held in ledger.reservations(name)
+                for reservation in ledger.reservations(name)
             ],
         )
 
@@ -171,28 +171,26 @@ def quote(options: argparse.Namespace) -> None:
     from pipeline import params
     from pipeline.models import synthesizer
 
-    home, declared = Home.find(), read_schema(declaration_path(options.dataset))
-    settings, known = params.load(params_path(home)), sources.get(home, options.dataset)
+    home, schema = Home.find(), read_schema(declaration_path(options.dataset))
+    settings, source = params.load(params_path(home)), sources.get(home, options.dataset)
     privacy = (
         settings.privacy
         if options.epsilon is None
         else replace(settings.privacy, epsilon=options.epsilon)
     )
     plan = synthesizer.plan(
-        declared,
+        schema,
         privacy,
         settings.train,
-        options.extract_date or (known.extract_date if known else None),
+        options.extract_date or (source.extract_date if source else None),
     )
-    with _with_population(home, declared) as (ledger, is_open):
-        population, quoted = (
-            ledger.population(declared.population.name),
-            ledger.quote(declared.population.name, plan.dp_event, options.cohorts),
-        )
+    with _with_population(home, schema) as (ledger, is_open):
+        population = ledger.population(schema.population.name)
+        price = ledger.quote(population.name, plan.dp_event, options.cohorts)
         say(
             f"A release of {options.dataset} at epsilon {privacy.epsilon:g} costs epsilon"
-            f" {quoted.epsilon:.4f} on its own (by PLD, delta {population.delta:g}),"
-            f" {quoted.rdp:.4f} of Renyi divergence at order {population.order}."
+            f" {price.epsilon:.4f} on its own (by PLD, delta {population.delta:g}),"
+            f" {price.rdp:.4f} of Renyi divergence at order {population.order}."
         )
         say_table(
             ("  mechanism", "kind", "epsilon alone"),
@@ -203,42 +201,42 @@ def quote(options: argparse.Namespace) -> None:
         )
         state = "has" if is_open else "is not open yet; as declared it would have"
         say(
-            f"Population {population.name} {state} {quoted.left_rdp:.4f} left of"
-            f" {population.limit_rdp:.4f} (epsilon {population.epsilon:g}): {quoted.how_many_fit}"
-            " such release(s) fit." + ("" if quoted.how_many_fit else " It would be refused.")
+            f"Population {population.name} {state} {price.left_rdp:.4f} left of"
+            f" {population.limit_rdp:.4f} (epsilon {population.epsilon:g}): {price.how_many_fit}"
+            " such release(s) fit." + ("" if price.how_many_fit else " It would be refused.")
         )
 
 
 @contextmanager
-def _with_population(home: Home, declared: Schema) -> Iterator[tuple[Ledger, bool]]:
+def _with_population(home: Home, schema: Schema) -> Iterator[tuple[Ledger, bool]]:
     """(ledger, whether the population is open there); where it is not, a scratch ledger in which it
     is.
     """
     from pipeline.ledger import Ledger
 
     ledger = Ledger(home.ledger)
-    if ledger.is_open(declared.population.name):
-        ledger.check_declared(declared.population)
+    if ledger.is_open(schema.population.name):
+        ledger.check_declared(schema.population)
         yield ledger, True
         return
     with tempfile.TemporaryDirectory() as folder:
         scratch = Ledger(Path(folder) / "ledger.db")
-        _open(scratch, declared, "a quote")
+        _open(scratch, schema, "a quote")
         yield scratch, False
 
 
 def export(options: argparse.Namespace) -> None:
     """Everything, as JSON: restricted, so a file is readable by its owner only."""
-    exported = _ledger(Home.find()).export()
+    document = _ledger(Home.find()).export()
     if options.out is None:
-        say(json.dumps(exported, indent=2))
+        say(json.dumps(document, indent=2))
         return
     with files.replacing(options.out) as temporary:
         temporary.touch(mode=0o600)
-        temporary.write_text(json.dumps(exported, indent=2) + "\n", encoding="utf-8")
+        temporary.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
     say(
-        f"{len(exported['entries'])} entries are in {options.out}, up to the head"
-        f" {exported['head']}."
+        f"{len(document['entries'])} entries are in {options.out}, up to the chain head"
+        f" {document['head']}."
     )
 
 
@@ -248,14 +246,14 @@ def verify(options: argparse.Namespace) -> int:
     from pipeline.services.tracking import tracked_heads
 
     home = Home.find()
-    ledger, noted = Ledger(home.ledger), noted_heads(home) | tracked_heads(home)
-    if not ledger.entries() and not noted:
+    ledger, chain_heads = Ledger(home.ledger), noted_heads(home) | tracked_heads(home)
+    if not ledger.entries() and not chain_heads:
         say(NO_LEDGER)
         return 0
-    ledger.verify(noted)
+    ledger.verify(chain_heads)
     say(
-        f"The ledger's chain of {len(ledger.entries())} entries is whole. It holds the heads noted"
-        f" in {len(noted)} place(s): cards, runs, MLflow."
+        f"The ledger's chain of {len(ledger.entries())} entries is whole. It holds the chain"
+        f" heads noted in {len(chain_heads)} place(s): cards, runs, MLflow."
     )
     return 0
 

@@ -16,14 +16,14 @@ def say_outcome(home: Home, dataset: str, release_id: str, state: str) -> int:
     """Prints where the extract, the report, the MLflow run, the tag and the balance are; returns
     the exit code.
     """
-    published = version_stores.is_tagged(home.released_registry, release_id)
+    is_published = version_stores.is_tagged(home.released_registry, release_id)
     workspace = home.workspace(release_id)
-    if state == "success" and not published:
+    if state == "success" and not is_published:
         say(
             f"Nothing new to release: a release of {dataset} was charged for a source of this label"
             " before. Nothing was charged now."
         )
-    elif published:
+    elif is_published:
         parent = (files.read_json(workspace.tracking) or {}).get("parent_run", "not there yet")
         say(f"Release {release_id} is published.")
         say(f"  extract      {_short(home, home.published / release_id / 'extract')}")

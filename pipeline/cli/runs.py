@@ -14,7 +14,7 @@ from pipeline.runs import sources, workspace
 from pipeline.schema.reader import read_schema
 from pipeline.stages import UNCHANGED
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 def _request(options: argparse.Namespace) -> workspace.Request:
@@ -36,21 +36,21 @@ def prepare(options: argparse.Namespace) -> None:
     from pipeline.cli.ledger import ensure_population
 
     home = Home.find()
-    made = workspace.make(home, _request(options))
-    ensure_population(home, read_schema(made.dataset))
-    log.info("prepare: the workspace is runs/%s", made.root.name)
+    run = workspace.make(home, _request(options))
+    ensure_population(home, read_schema(run.dataset))
+    logger.info("prepare: the workspace is runs/%s", run.root.name)
 
 
 def refresh(options: argparse.Namespace) -> int:
-    """The whole walk without Airflow. Stops at the first stage that fails, with its exit code."""
+    """All stages without Airflow. Stops at the first stage that fails, with its exit code."""
     from pipeline.cli.outcome import say_outcome
 
     home = Home.find()
     prepare(options)
-    made = home.workspace(options.release_id)
-    for stage in workspace.unfinished_stages(home, made):
-        if code := workspace.run_stage(made, stage):
-            log.error("refresh: %s stopped; the same command again goes on from there", stage)
+    run = home.workspace(options.release_id)
+    for stage in workspace.unfinished_stages(home, run):
+        if code := workspace.run_stage(run, stage):
+            logger.error("refresh: %s stopped; the same command again goes on from there", stage)
             return code
     return say_outcome(home, options.dataset, options.release_id, "success")
 
@@ -58,7 +58,7 @@ def refresh(options: argparse.Namespace) -> int:
 def prepare_draw(options: argparse.Namespace) -> None:
     from pipeline.runs import draw_workspace
 
-    made = draw_workspace.make(
+    draw = draw_workspace.make(
         Home.find(),
         draw_workspace.Request(
             model_of=options.model_of,
@@ -67,7 +67,7 @@ def prepare_draw(options: argparse.Namespace) -> None:
             owner=options.owner,
         ),
     )
-    log.info("prepare-draw: the workspace is runs/%s", made.root.name)
+    logger.info("prepare-draw: the workspace is runs/%s", draw.root.name)
 
 
 def record(options: argparse.Namespace) -> None:
@@ -79,23 +79,23 @@ def check_source(options: argparse.Namespace) -> int:
     are compared.
     """
     home = Home.find()
-    declared = read_schema(workspace.declaration_path(options.dataset))
-    known = sources.get(home, options.dataset)
+    schema = read_schema(workspace.declaration_path(options.dataset))
+    source = sources.get(home, options.dataset)
     if options.source is not None and (
-        known is None or Path(known.path) != Path(options.source).resolve()
+        source is None or Path(source.path) != Path(options.source).resolve()
     ):
-        log.info("check-source: %s has a source named by hand", options.dataset)
+        logger.info("check-source: %s has a source named by hand", options.dataset)
         return 0
-    if known is None:
-        log.info("check-source: no source of %s is declared; nothing to do", options.dataset)
+    if source is None:
+        logger.info("check-source: no source of %s is declared; nothing to do", options.dataset)
         return UNCHANGED
-    last = workspace.last_charged(home, declared.population.name, options.cohorts)
+    last = workspace.last_charged(home, schema.population.name, options.cohorts)
     is_retry = last is not None and (last.release_id, last.state) == (
         options.release_id,
         "reserved",
     )
-    if last is not None and last.label == (options.label or known.label) and not is_retry:
-        log.info(
+    if last is not None and last.label == (options.label or source.label) and not is_retry:
+        logger.info(
             "check-source: the source of %s is still %r, for which %s was charged (%s); skipped,"
             " nothing is charged. Another attempt is by hand: the same release id again where it"
             " stopped, or `python -m pipeline refresh`",
@@ -105,34 +105,34 @@ def check_source(options: argparse.Namespace) -> int:
             last.state,
         )
         return UNCHANGED
-    log.info(
+    logger.info(
         "check-source: the source of %s is %r, the last charge was for %s",
         options.dataset,
-        known.label,
+        source.label,
         repr(last.label) if last else "none",
     )
     return 0
 
 
 def gate(options: argparse.Namespace) -> None:
-    """Raises ValueError where the synthetic tables break a rule. It reads synthetic rows only."""
+    """Raises Refusal where the synthetic tables break a rule. It reads synthetic rows only."""
     from pipeline.checks.synthetic_gate import check_synthetic
 
     here = _here()
     extract_date = params.load(here.params).release.extract_date
-    found = check_synthetic(
+    result = check_synthetic(
         read_schema(here.dataset),
         here.released.extract / "parquet",
         here.released.synthetic,
         extract_date=extract_date,
         out=here.restricted.root / "gate",
     )
-    if not found.passed:
+    if not result.passed:
         raise Refusal(
-            f"the synthetic tables break {len(found.failures)} rule(s):"
-            f" {'; '.join(map(str, found.failures[:5]))}"
+            f"the synthetic tables break {len(result.failures)} rule(s):"
+            f" {'; '.join(map(str, result.failures[:5]))}"
         )
-    log.info("gate: the synthetic tables keep every rule")
+    logger.info("gate: the synthetic tables keep every rule")
 
 
 def needs_approval(options: argparse.Namespace) -> int:
@@ -141,13 +141,13 @@ def needs_approval(options: argparse.Namespace) -> int:
 
     here = _here()
     if may_approve_itself(params.load(here.params), read_schema(here.dataset)):
-        log.info(
+        logger.info(
             "needs-approval: the run approves itself (simulated or public data,"
             " approve.self_approve)"
         )
         return UNCHANGED
     tracking.sync(Home.find(), here)  # a run may wait for days: its charge shows meanwhile
-    log.info("needs-approval: a person must approve")
+    logger.info("needs-approval: a person must approve")
     return 0
 
 

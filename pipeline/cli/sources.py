@@ -16,12 +16,11 @@ from pipeline.services import processes
 
 
 def show_sources(options: argparse.Namespace) -> None:
-    declared = sources.load(Home.find())
     say_table(
         ("dataset", "label", "extract date", "path"),
         [
-            (name, held.label, held.extract_date or "-", held.path)
-            for name, held in declared.items()
+            (name, source.label, source.extract_date or "-", source.path)
+            for name, source in sources.load(Home.find()).items()
         ],
     )
 
@@ -55,7 +54,7 @@ def status(options: argparse.Namespace) -> None:
 
 
 def clean_check(options: argparse.Namespace) -> None:
-    """Raises ValueError where state may not be removed: a ledger of confidential data is the only
+    """Raises Refusal where state may not be removed: a ledger of confidential data is the only
     record of what was spent.
     """
     home = Home.find()
@@ -63,13 +62,13 @@ def clean_check(options: argparse.Namespace) -> None:
         raise Refusal(f"{', '.join(running)} still run; stop them with `make down` first")
     from pipeline.ledger import Ledger
 
-    kept = [
-        held.name
-        for held in Ledger(home.ledger).populations()
-        if held.kind not in accounts.OPEN_BY_THEMSELVES
+    confidential = [
+        population.name
+        for population in Ledger(home.ledger).populations()
+        if population.kind not in accounts.OPEN_BY_THEMSELVES
     ]
-    if kept:
+    if confidential:
         raise Refusal(
-            f"the ledger holds {', '.join(kept)}, which is neither simulated nor public: removing"
-            " it would forget what was spent on these people. Nothing was removed"
+            f"the ledger holds {', '.join(confidential)}, which is neither simulated nor"
+            " public: removing it would forget what was spent on these people. Nothing was removed"
         )

@@ -19,7 +19,7 @@ from pipeline.dp.errors import MechanismError
 from pipeline.refusal import Refusal
 from pipeline.stages import REFUSED, STAGES, Stage
 
-log = logging.getLogger("pipeline")
+logger = logging.getLogger("pipeline")
 
 # loading MLflow takes seconds: its mirror is brought up to date here, after a failure, before a
 # person is asked, by `up`
@@ -56,7 +56,7 @@ def _alone(workspace: Workspace) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            log.info("another stage is running in this workspace; waiting for it to end")
+            logger.info("another stage is running in this workspace; waiting for it to end")
             fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
@@ -74,13 +74,13 @@ def _attempt(stage: Stage, workspace: Workspace) -> int:
             raise
         if is_refusal(error):
             code = REFUSED
-            log.error("%s: %s", name, error)
+            logger.error("%s: %s", name, error)
             files.write_text(workspace.restricted.root / "refused", f"{name}: {error}\n")
         else:
             _report_unexpected(stage, workspace, error)
     seconds = time.monotonic() - clock
     if code == 0:
-        log.info("%s: done in %.1f s", name, seconds)
+        logger.info("%s: done in %.1f s", name, seconds)
     _track(workspace, name, started, seconds, status)
     return code
 
@@ -105,8 +105,8 @@ def _report_unexpected(stage: Stage, workspace: Workspace, error: BaseException)
         errors / f"{stage.name}-{stamp}.txt", "".join(traceback.format_exception(error))
     )
     if not stage.reads_rows:
-        log.error("%s: %s: %s", stage.name, type(error).__name__, error)
-    log.error(
+        logger.error("%s: %s: %s", stage.name, type(error).__name__, error)
+    logger.error(
         "%s: stopped by %s at %s; the full report is restricted/errors/%s-%s.txt",
         stage.name,
         type(error).__name__,
@@ -142,7 +142,7 @@ def _track(workspace: Workspace, name: str, started: datetime, seconds: float, s
     try:
         tracking.sync(Home.find(), workspace)
     except Exception as error:
-        log.warning(
+        logger.warning(
             "%s: MLflow was not brought up to date (%s at %s); `python -m pipeline track` does it"
             " later",
             name,

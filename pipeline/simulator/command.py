@@ -1,5 +1,5 @@
-"""`python -m pipeline simulate`: arguments and call. pipeline/cli/parser.py mounts both
-functions.
+"""`python -m pipeline simulate`: its arguments, which pipeline/cli/arguments/tools.py adds to the
+command, and its call, which pipeline/cli/tools.py makes.
 """
 
 import argparse

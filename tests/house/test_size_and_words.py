@@ -21,7 +21,6 @@ TO_SPLIT = {
     "pipeline/checks/rules/dates.py",
     "pipeline/checks/rules/radiotherapy.py",
     "pipeline/checks/rules/treatment.py",
-    "pipeline/cli/parser.py",
     "pipeline/dp/accounting.py",
     "pipeline/dp/ghost.py",
     "pipeline/ledger/chain.py",

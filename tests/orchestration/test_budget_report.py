@@ -113,5 +113,5 @@ def test_a_report_that_was_cut_off_in_mlflow_is_made_again(home, monkeypatch):
     )
     assert [run.info.status for run in runs] == ["FINISHED"]
     ledger.reserve("people-1", "people", DiscreteGaussianDpEvent(8.0), by="tests", source_label="1")
-    budget.tell(type("Options", (), {"out": None, "mlflow": True})())
+    budget.write_report(type("Options", (), {"out": None, "mlflow": True})())
     assert len(client.search_runs([runs[0].info.experiment_id])) == 2

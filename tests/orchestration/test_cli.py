@@ -4,6 +4,7 @@ breaks.
 
 from __future__ import annotations
 
+import argparse
 import json
 import logging
 import subprocess
@@ -17,7 +18,8 @@ import pytest
 from pipeline import files, stages
 from pipeline.catalog import Workspace, project_root
 from pipeline.cli import stage as stage_command
-from pipeline.cli.parser import main
+from pipeline.cli.arguments.command import Later
+from pipeline.cli.parser import main, parser
 from pipeline.cli.services import _next_quarter
 from pipeline.cli.tools import conditions
 from pipeline.dp.errors import MechanismError
@@ -60,14 +62,30 @@ def stand_in(monkeypatch: pytest.MonkeyPatch, name: str, run) -> None:
 
 def test_help_loads_nothing_heavy():
     code = (
-        "import sys; from pipeline.cli.parser import parser; parser(whole=False).format_help();"
-        " print(*sorted(sys.modules))"
+        "import sys; from pipeline.cli.parser import parser;"
+        " parser(with_simulator=False).format_help(); print(*sorted(sys.modules))"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=project_root()
     )
     loaded = {name.split(".")[0] for name in done.stdout.split()}
     assert not loaded & {"torch", "polars", "pandas", "numpy", "mlflow", "airflow", "dvc", "ruamel"}
+
+
+def runners(command: argparse.ArgumentParser) -> list[object]:
+    """What the command and its actions run."""
+    actions = [
+        choice
+        for action in command._actions
+        if isinstance(action, argparse._SubParsersAction)
+        for choice in action.choices.values()
+    ]
+    return [command.get_default("run"), *(one for action in actions for one in runners(action))]
+
+
+def test_every_command_names_a_function_that_is_there():
+    names = [runner for runner in runners(parser()) if isinstance(runner, Later)]
+    assert len(names) > 25 and all(callable(name.load()) for name in names)
 
 
 def test_it_runs_from_any_folder(tmp_path):
@@ -104,8 +122,8 @@ def test_a_refusal_is_one_line_and_exit_code_2(
 ):
     monkeypatch.chdir(tmp_path)
     assert main(arguments) == 2
-    told = capsys.readouterr().err
-    assert says in told and len(told.splitlines()) == 1
+    output = capsys.readouterr().err
+    assert says in output and len(output.splitlines()) == 1
 
 
 def test_an_option_of_the_wrong_form_is_refused_by_the_parser(capsys):
@@ -122,9 +140,9 @@ def test_a_patients_value_in_an_unexpected_error_stays_in_the_restricted_zone(
 
     stand_in(monkeypatch, "ingest", run)
     assert main(["ingest"]) == 1
-    told = capsys.readouterr()
-    assert "Example" not in told.err + told.out
-    assert "ValueError" in told.err and "restricted/errors/ingest-" in told.err
+    output = capsys.readouterr()
+    assert "Example" not in output.err + output.out
+    assert "ValueError" in output.err and "restricted/errors/ingest-" in output.err
     [report] = (workspace.restricted.root / "errors").iterdir()
     assert "Mrs Example" in report.read_text()
 
@@ -174,7 +192,7 @@ def test_a_refusal_shows_its_message(workspace, monkeypatch, capsys, kind):
 
 
 def test_a_panic_outside_a_stage_is_told_by_type_and_place_only(monkeypatch, capsys):
-    from pipeline.cli import parser as cli
+    from pipeline.cli import sources
 
     class Panic(BaseException):
         pass
@@ -182,10 +200,10 @@ def test_a_panic_outside_a_stage_is_told_by_type_and_place_only(monkeypatch, cap
     def run(_):
         raise Panic("Mrs Example")
 
-    monkeypatch.setattr(cli, "_lazy", lambda *_: run)
+    monkeypatch.setattr(sources, "status", run)
     assert main(["status"]) == 1
-    told = capsys.readouterr().err
-    assert "Panic at" in told and "Example" not in told
+    output = capsys.readouterr().err
+    assert "Panic at" in output and "Example" not in output
 
 
 def test_a_stages_own_refusal_is_told_in_full_and_kept_for_dvc(workspace, monkeypatch, capsys):
@@ -241,14 +259,14 @@ def test_needs_approval_follows_data_and_settings(home, workspace, monkeypatch):
 
     ensure_population(home, read_schema(workspace.dataset))
     assert main(["needs-approval"]) == UNCHANGED
-    synced = []
-    monkeypatch.setattr(tracking, "sync", lambda _, there: synced.append(there.root.name))
+    mirror = []
+    monkeypatch.setattr(tracking, "sync", lambda _, there: mirror.append(there.root.name))
     files.write_text(
         workspace.params,
         workspace.params.read_text().replace("self_approve: true", "self_approve: false"),
     )
     assert main(["needs-approval"]) == 0
-    assert synced == ["adult-1"]
+    assert mirror == ["adult-1"]
 
 
 def test_prompts_are_lists_or_ranges():

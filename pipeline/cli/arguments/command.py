@@ -1,0 +1,114 @@
+"""What the groups of commands share: how a command is added, and the types of its arguments."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+Runner = Callable[[argparse.Namespace], int | None]
+Commands = Any  # argparse's own type for this, _SubParsersAction, is private to it
+
+
+@dataclass(frozen=True)
+class Later:
+    """A function of `pipeline/cli/`, called with the parsed options; its module is loaded then and
+    not before.
+    """
+
+    module: str
+    function: str
+
+    def load(self) -> Runner:
+        runner: Runner = getattr(
+            importlib.import_module(f"pipeline.cli.{self.module}"), self.function
+        )
+        return runner
+
+    def __call__(self, options: argparse.Namespace) -> int | None:
+        return self.load()(options)
+
+
+def add_command(
+    commands: Commands, name: str, summary: str, runner: Runner
+) -> argparse.ArgumentParser:
+    """The parser of a new command, to which its arguments are added. `summary` is its help."""
+    command: argparse.ArgumentParser = commands.add_parser(
+        name, help=summary, description=summary[:1].upper() + summary[1:] + "."
+    )
+    command.set_defaults(run=runner)
+    return command
+
+
+def add_actions(command: argparse.ArgumentParser) -> Commands:
+    """Where the actions of a command are added: `ledger show`, `ledger quote`."""
+    return command.add_subparsers(title="actions", metavar="ACTION")
+
+
+def text_or_none(text: str) -> str | None:
+    """An option that a form leaves empty counts as not set."""
+    return text or None
+
+
+def date_or_none(text: str) -> date | None:
+    try:
+        return date.fromisoformat(text) if text else None
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no date, write YYYY-MM-DD") from None
+
+
+def number_or_none(text: str) -> float | None:
+    try:
+        return float(text) if text else None
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number") from None
+
+
+def count_or_none(text: str) -> int | None:
+    if not text:
+        return None
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number of at least 1")
+    return int(text)
+
+
+def names(text: str) -> tuple[str, ...]:
+    """`a,b` as two names."""
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def add_extract_date(command: argparse.ArgumentParser, note: str = "") -> None:
+    command.add_argument(
+        "--extract-date",
+        type=date_or_none,
+        help=f"public last day of observation, YYYY-MM-DD{note}",
+    )
+
+
+def add_cohorts(command: argparse.ArgumentParser, explanation: str) -> None:
+    command.add_argument(
+        "--cohorts",
+        type=names,
+        default=(),
+        metavar="NAME,NAME",
+        help=f"{explanation}; default: everybody's",
+    )
+
+
+def add_dataset(command: argparse.ArgumentParser, name: str = "dataset") -> None:
+    """`name` is `dataset` or `--dataset`; either is required."""
+    argument = command.add_argument(name, help="a declaration in datasets/")
+    argument.required = True
+
+
+def add_rows(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--rows", type=count_or_none, help="synthetic patients to draw; default: params.yaml"
+    )
+
+
+def add_reason(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--reason", required=True, help="why; kept in the ledger")

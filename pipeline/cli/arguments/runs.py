@@ -1,0 +1,152 @@
+"""Commands that make and run workspaces (`pipeline/cli/runs.py`): the DAGs call them, and so does a
+person without Airflow.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from pipeline.cli.arguments.command import (
+    Commands,
+    Later,
+    add_cohorts,
+    add_command,
+    add_dataset,
+    add_extract_date,
+    add_rows,
+    number_or_none,
+    text_or_none,
+)
+from pipeline.stages import STAGES
+
+
+def add(commands: Commands) -> None:
+    _add_refresh(commands)
+    _add_draw(commands)
+    _add_check_source(commands)
+    _add_inside_a_workspace(commands)
+    verify = add_command(
+        commands,
+        "verify",
+        "check a published release: files, tag, ledger",
+        Later("runs", "verify"),
+    )
+    verify.add_argument("release", help="release id")
+
+
+def _add_refresh(commands: Commands) -> None:
+    refresh = add_command(
+        commands,
+        "refresh",
+        "make a release without Airflow: workspace and all stages",
+        Later("runs", "refresh"),
+    )
+    add_dataset(refresh)
+    _add_request(refresh)
+    prepare = add_command(
+        commands,
+        "prepare",
+        "make the workspace of a run and open the population of simulated or public data",
+        Later("runs", "prepare"),
+    )
+    add_dataset(prepare, "--dataset")
+    _add_request(prepare)
+
+
+def _add_request(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--release-id", required=True, help="name of the release: 3 to 41 of a-z, 0-9 and -"
+    )
+    command.add_argument(
+        "--source",
+        type=text_or_none,
+        help="folder or file of the source tables; default: what the custodian declared",
+    )
+    command.add_argument(
+        "--label",
+        type=text_or_none,
+        help="public name of this state of the source; default: the declared one",
+    )
+    add_extract_date(command)
+    command.add_argument(
+        "--epsilon", type=number_or_none, help="privacy loss of this release; default: params.yaml"
+    )
+    add_rows(command)
+    add_cohorts(
+        command,
+        "whose rows the release opens and is charged to, where the population has cohorts",
+    )
+    command.add_argument(
+        "--owner",
+        type=text_or_none,
+        help="the run that asks (Airflow's run id), so that its retries are known",
+    )
+
+
+def _add_draw(commands: Commands) -> None:
+    draw = add_command(
+        commands,
+        "prepare-draw",
+        "make the workspace of a draw: a new extract from a published model, free",
+        Later("runs", "prepare_draw"),
+    )
+    draw.add_argument(
+        "--model-of", required=True, help="the published release whose model is drawn from"
+    )
+    draw.add_argument("--release-id", required=True, help="name of the new release")
+    add_rows(draw)
+    draw.add_argument("--owner", type=text_or_none, help="the run that asks (Airflow's run id)")
+
+
+def _add_check_source(commands: Commands) -> None:
+    check = add_command(
+        commands,
+        "check-source",
+        "say whether a dataset has a source that no release was charged for yet; exit code 99"
+        " if not",
+        Later("runs", "check_source"),
+    )
+    add_dataset(check, "--dataset")
+    check.add_argument(
+        "--source",
+        type=text_or_none,
+        help="a source named by hand; default: what the custodian declared",
+    )
+    check.add_argument(
+        "--label", type=text_or_none, help="its public label; default: the declared one"
+    )
+    add_cohorts(check, "whose rows it would open")
+    check.add_argument(
+        "--release-id",
+        type=text_or_none,
+        help="the release that asks: it may go on where it was charged and stopped",
+    )
+
+
+def _add_inside_a_workspace(commands: Commands) -> None:
+    record = add_command(
+        commands,
+        "record",
+        "commit dvc.lock of the current workspace to the restricted version store",
+        Later("runs", "record"),
+    )
+    record.add_argument("stage", choices=list(STAGES), help="the stage that has just run")
+    add_command(
+        commands,
+        "gate",
+        "in the workspace of a draw: stop where a synthetic row breaks a rule (a refresh does it in"
+        " evaluate)",
+        Later("runs", "gate"),
+    )
+    add_command(
+        commands,
+        "needs-approval",
+        "in a workspace: exit code 0 where a person must approve, 99 where the run may itself",
+        Later("runs", "needs_approval"),
+    )
+    add_command(
+        commands,
+        "track",
+        "in a workspace: bring MLflow up to date with its stages",
+        Later("runs", "track"),
+    )
