@@ -11,9 +11,8 @@ from airflow.sdk import DAG, CronTriggerTimetable, chain
 from dags.stages import command
 from pipeline import params
 from pipeline.catalog import Home
-from pipeline.runs.workspace import params_path
 
-SETTINGS = params.load(params_path(Home.find()))
+SETTINGS = params.load(Home.find().params)
 SCHEDULE = CronTriggerTimetable(
     SETTINGS.schedule.budget_report, timezone="UTC", run_immediately=timedelta(0)
 )
@@ -21,4 +20,13 @@ SCHEDULE = CronTriggerTimetable(
 with DAG(
     "budget_report", schedule=SCHEDULE, catchup=False, max_active_runs=1, doc_md=__doc__
 ) as dag:
-    chain(command("budget_report", "python -m pipeline budget-report --mlflow"))
+    chain(
+        command(
+            "budget_report",
+            "python -m pipeline budget-report --mlflow",
+            doc=(
+                "Writes `state/budget/` and puts it into MLflow, experiment `budget`. Reads the"
+                " ledger only."
+            ),
+        )
+    )

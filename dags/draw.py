@@ -6,8 +6,16 @@ from __future__ import annotations
 
 from airflow.sdk import DAG, Param, chain
 
-from dags.stages import RELEASE_ID, command, release_id_param, rows_param, stage
-from pipeline.catalog import Home
+from dags.stages import (
+    EXTRACT,
+    MACROS,
+    RELEASE_ID,
+    WORKSPACE,
+    command,
+    release_id_param,
+    rows_param,
+    stage,
+)
 
 REQUEST = {
     "RELEASE_ID": RELEASE_ID,
@@ -22,12 +30,15 @@ with DAG(
     catchup=False,
     max_active_runs=2,
     doc_md=__doc__,
+    user_defined_macros=MACROS,
     params={
         "model_of": Param(
             type="string",
             pattern=r"^[a-z0-9][a-z0-9-]{2,40}$",
             title="Model of",
-            description="the published release whose model is drawn from",
+            description=(
+                "id of the published release whose model is drawn from: 3 to 41 of a-z, 0-9 and -"
+            ),
         ),
         "rows": rows_param(),
         "release_id": release_id_param(),
@@ -38,6 +49,19 @@ with DAG(
         'python -m pipeline prepare-draw --model-of "$MODEL_OF" --release-id "$RELEASE_ID" --rows'
         ' "$ROWS" --owner "$OWNER"',
         REQUEST,
+        doc=(
+            "Makes the workspace of the draw, `runs/<release id>/`, with the published model in it."
+        ),
     )
-    gate = command("gate", "python -m pipeline gate", cwd=f"{Home.find().runs}/{RELEASE_ID}")
-    chain(prepare, stage("sample"), gate, stage("publish"))
+    gate = command(
+        "gate",
+        "python -m pipeline gate",
+        cwd=WORKSPACE,
+        doc="Stops a draw whose synthetic rows break a clinical rule.",
+    )
+    publish = stage(
+        "publish",
+        outlets=[EXTRACT],
+        event={"model_of": "{{ params.model_of }}", "release_id": RELEASE_ID},
+    )
+    chain(prepare, stage("sample"), gate, publish)

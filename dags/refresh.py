@@ -1,36 +1,56 @@
 """Make one synthetic release of a dataset: a new model, a charge in the ledger, a published
 extract.
 
-A source whose public label is that of the last charged release is skipped, uncharged. Scheduled, or
-by hand with this form.
+It runs by the clock (`schedule.refresh` in params.yaml), when a custodian declares a source (DAG
+`declare_source`), or by hand with this form. A source whose public label is that of the last
+charged release is skipped, and nothing is charged: that is the only run with skipped (pink) tasks,
+but for `enough_budget`, which is pink where a budget runs low.
 """
 
 from __future__ import annotations
 
 from datetime import timedelta
 
-from airflow.providers.standard.operators.empty import EmptyOperator
-from airflow.providers.standard.operators.hitl import ApprovalOperator
-from airflow.sdk import DAG, CronTriggerTimetable, Param, chain
+from airflow.sdk import DAG, AssetOrTimeSchedule, CronTriggerTimetable, Param, chain
 
-from dags.stages import RELEASE_ID, command, datasets, release_id_param, rows_param, stage
+from dags.stages import (
+    DATASET,
+    EXTRACT,
+    MACROS,
+    RELEASE_ID,
+    SOURCE,
+    WORKSPACE,
+    Approval,
+    command,
+    datasets,
+    extract_date_param,
+    group,
+    release_id_param,
+    rows_param,
+    stage,
+)
 from pipeline import params
 from pipeline.catalog import Home
-from pipeline.runs.workspace import params_path
+from pipeline.runs.sources import LABEL
+from pipeline.stages import APPROVALS, AS_DECLARED
 
-SETTINGS = params.load(params_path(Home.find()))
+SETTINGS = params.load(Home.find().params)
 # Without a start date and with no grace, a fresh Airflow waits for the next time instead of making
 # the last one up.
-SCHEDULE = CronTriggerTimetable(
+CLOCK = CronTriggerTimetable(
     SETTINGS.schedule.refresh, timezone="UTC", run_immediately=timedelta(0)
 )
 REQUEST = {
     "RELEASE_ID": RELEASE_ID,
-    "DATASET": "{{ params.dataset }}",
+    "DATASET": DATASET,
     "SOURCE": "{{ params.source or '' }}",
+    "LABEL": "{{ params.label or '' }}",
+    "EXTRACT_DATE": "{{ params.extract_date or '' }}",
     "EPSILON": "{{ params.epsilon or '' }}",
     "ROWS": "{{ params.rows or '' }}",
     "COHORTS": "{{ params.cohorts or '' }}",
+    "APPROVAL": "{{ params.approval }}",
+    "OTHER_DATASETS": "{{ other_datasets(triggering_asset_events) }}",
     "OWNER": "{{ run_id }}",
 }
 ANSWER = {  # empty where nobody was asked
@@ -45,26 +65,54 @@ ANSWER = {  # empty where nobody was asked
 
 with DAG(
     "refresh",
-    schedule=SCHEDULE,
+    schedule=AssetOrTimeSchedule(timetable=CLOCK, assets=SOURCE),
     catchup=False,
     max_active_runs=1,
     doc_md=__doc__,
+    user_defined_macros=MACROS,
     params={
-        "dataset": Param(SETTINGS.release.dataset, type="string", enum=datasets(), title="Dataset"),
+        "dataset": Param(
+            SETTINGS.release.dataset,
+            type="string",
+            enum=datasets(),
+            title="Dataset",
+            description=(
+                "a declaration in datasets/; a run that a declared source started takes that"
+                " source's dataset"
+            ),
+        ),
         "source": Param(
             None,
             type=["null", "string"],
+            pattern="^/",
             maxLength=1000,
             title="Source",
-            description="folder or file of the source tables; empty: what the custodian declared",
+            description=(
+                "absolute path of the folder or file of the source tables; empty: what the"
+                " custodian declared"
+            ),
         ),
+        "label": Param(
+            None,
+            type=["null", "string"],
+            pattern=LABEL.pattern,
+            title="Label",
+            description=(
+                "public name of this state of the source, chosen by a person: 1 to 64 letters,"
+                " digits, blanks and . _ -, beginning with a letter or digit; empty: the declared"
+                " label"
+            ),
+        ),
+        "extract_date": extract_date_param("the declared one"),
         "epsilon": Param(
             None,
             type=["null", "number"],
             exclusiveMinimum=0,
             maximum=10,
             title="Epsilon",
-            description="privacy loss of this release; empty: as in params.yaml",
+            description=(
+                "privacy loss of this release: more than 0, at most 10; empty: as in params.yaml"
+            ),
         ),
         "rows": rows_param(),
         "cohorts": Param(
@@ -73,7 +121,19 @@ with DAG(
             maxLength=1000,
             title="Cohorts",
             description=(
-                "whose rows are opened and charged, with commas between; empty: everybody's"
+                "whose rows are opened and charged: names of the population's cohorts, with commas"
+                " between; empty: everybody's"
+            ),
+        ),
+        "approval": Param(
+            AS_DECLARED,
+            type="string",
+            enum=list(APPROVALS),
+            title="Approval",
+            description=(
+                "who lets this release out. As declared: a person, except for simulated and public"
+                " data where params.yaml lets the run approve itself. It can be made stricter here,"
+                " never looser"
             ),
         ),
         "release_id": release_id_param(),
@@ -81,54 +141,74 @@ with DAG(
 ) as dag:
     check = command(
         "check_source",
-        'python -m pipeline check-source --dataset "$DATASET" --source "$SOURCE" --cohorts'
-        ' "$COHORTS" --release-id "$RELEASE_ID"',
+        'python -m pipeline check-source --dataset "$DATASET" --source "$SOURCE" --label "$LABEL"'
+        ' --cohorts "$COHORTS" --release-id "$RELEASE_ID" --other-datasets "$OTHER_DATASETS"',
         REQUEST,
+        doc=(
+            "Is there a source, and one that no release was charged for? Only public labels are"
+            " compared. Fails where nothing lies at the source; skips the run, uncharged, where its"
+            " label is that of the last charged release."
+        ),
     )
     prepare = command(
         "prepare",
-        'python -m pipeline prepare --dataset "$DATASET" --source "$SOURCE" --release-id'
-        ' "$RELEASE_ID" --epsilon "$EPSILON" --rows "$ROWS" --cohorts "$COHORTS" --owner "$OWNER"',
+        'python -m pipeline prepare --dataset "$DATASET" --source "$SOURCE" --label "$LABEL"'
+        ' --extract-date "$EXTRACT_DATE" --release-id "$RELEASE_ID" --epsilon "$EPSILON" --rows'
+        ' "$ROWS" --cohorts "$COHORTS" --approval "$APPROVAL" --owner "$OWNER"',
         REQUEST,
-    )
-    evaluate = stage("evaluate")
-    needs_approval = command(
-        "needs_approval",
-        "python -m pipeline needs-approval",
-        cwd=f"{Home.find().runs}/{RELEASE_ID}",
-    )
-    approval = ApprovalOperator(
-        task_id="approval",
-        subject=f"Publish release {RELEASE_ID}?",
-        response_timeout=timedelta(days=14),
-        body=(
-            "The restricted report lies in the run's workspace, restricted/report/index.html. A"
-            " refusal is recorded; the charge stays."
+        doc=(
+            "Makes the run's workspace, `runs/<release id>/`. Refuses a release id that was used"
+            " before."
         ),
     )
-    # A rejection skips what stands right behind the approval task; the stage approve must run all
-    # the same, to record it.
-    answered = EmptyOperator(task_id="answered")
-    approve = stage("approve", ANSWER, trigger_rule="none_failed_min_one_success")
-    reserve = stage("reserve")
-    # Green: the budget runs low, its log says what to do. Skipped: all is well. It stops nothing.
-    budget_is_low = command(
-        "budget_is_low",
-        "python -m pipeline budget-is-low || exit 99",
-        cwd=f"{Home.find().runs}/{RELEASE_ID}",
-    )
-
-    chain(
-        check,
-        prepare,
-        stage("ingest"),
-        stage("validate"),
-        reserve,
-        stage("train"),
-        stage("sample"),
-        evaluate,
-        approve,
-        stage("publish"),
-    )
-    chain(evaluate, needs_approval, approval, answered, approve)
-    chain(reserve, budget_is_low)
+    with group(
+        "model",
+        "reads patients' rows under the charge; everything here is restricted except the model",
+    ):
+        reserve, train = stage("reserve"), stage("train")
+        enough_budget = command(
+            "enough_budget",
+            "python -m pipeline enough-budget || exit 99",
+            cwd=WORKSPACE,
+            doc=(
+                "Green: the population has budget left for more releases. Skipped (pink): it runs"
+                " low, and the log says what to do. It stops nothing."
+            ),
+        )
+        chain(stage("ingest"), stage("validate"), reserve, [train, enough_budget])
+    with group("extract", "synthetic patients, and the restricted report on them"):
+        sample = stage("sample")
+        evaluate = stage("evaluate")
+        chain(sample, evaluate)
+    with group("release", "who lets it out, and the release itself"):
+        needs_approval = command(
+            "needs_approval",
+            "python -m pipeline needs-approval",
+            cwd=WORKSPACE,
+            do_xcom_push=True,
+            doc=(
+                "Says by its last line who must approve: a person, or the run itself (simulated and"
+                " public data only)."
+            ),
+        )
+        approval = Approval(
+            task_id="approval",
+            asked_by="needs_approval",
+            subject=f"Publish release {RELEASE_ID}?",
+            response_timeout=timedelta(days=14),
+            body=(
+                "The restricted report lies in the run's workspace, restricted/report/index.html. A"
+                " refusal is recorded; the charge stays."
+            ),
+            doc_md=(
+                "Waits up to 14 days for the answer of a person, under *Required Actions*; green at"
+                " once where the run approves itself."
+            ),
+        )
+        publish = stage(
+            "publish", outlets=[EXTRACT], event={"dataset": DATASET, "release_id": RELEASE_ID}
+        )
+        chain(needs_approval, approval, stage("approve", ANSWER), publish)
+    chain(check, prepare, dag.get_task("ingest"))
+    chain(train, sample)
+    chain(evaluate, needs_approval)

@@ -1,44 +1,131 @@
-"""One stage of the pipeline is one task. The command is the one that a laptop runs; only the
-release id passes through Airflow.
+"""One stage of the pipeline is one task. The command is the one that a laptop runs.
+
+Through Airflow pass the release id, the dataset's name, the source's public label and the answer of
+a person: nothing that was read from a patient's row.
 """
 
 from __future__ import annotations
 
+import logging
+import re
 from collections.abc import Mapping
 from datetime import timedelta
+from functools import cached_property
 from typing import Any
 
+from airflow.providers.standard.hooks.subprocess import SubprocessHook, SubprocessResult
 from airflow.providers.standard.operators.bash import BashOperator
-from airflow.sdk import Param, RetryDecision, RetryPolicy
+from airflow.providers.standard.operators.hitl import HITLOperator
+from airflow.sdk import Asset, Param, TaskGroup
+from airflow.sdk.exceptions import AirflowFailException
 
 from pipeline.catalog import Home, project_root
-from pipeline.stages import REFUSED, repro_command
+from pipeline.stages import BY_ITSELF, REFUSED, STAGES, repro_command
 
-RELEASE_ID = (
-    "{{ params.release_id or (params.dataset | default('draw')) | replace('_', '-') ~ '-' ~ "
-    "dag_run.run_after.strftime('%Y%m%d-%H%M%S') }}"
+SOURCE = Asset(
+    "source",
+    uri="syndasera://source",
+    group="syndasera",
+    extra={
+        "about": (
+            "what a custodian declared; each event carries the dataset and the source's public"
+            " label"
+        )
+    },
 )
+EXTRACT = Asset(
+    "extract",
+    uri="syndasera://extract",
+    group="syndasera",
+    extra={"about": "a published extract; each event carries the release id"},
+)
+
+DATASET = "{{ dataset_of(params, triggering_asset_events) }}"
+RELEASE_ID = (
+    "{{ params.release_id or dataset_of(params, triggering_asset_events) | replace('_', '-') ~ '-'"
+    " ~ dag_run.run_after.strftime('%Y%m%d-%H%M%S') }}"
+)
+WORKSPACE = f"{Home.find().runs}/{RELEASE_ID}"
 RETRIES = 2
+CLOCK = re.compile(r"^\d\d:\d\d:\d\d ")  # what our log lines begin with
 
 
-class NotAfterRefusal(RetryPolicy):
-    """A stage that refused (exit code 2: bad source, no budget, not approved) would refuse again;
-    anything else may be retried.
+def dataset_of(form: Mapping[str, Any], events: Mapping[Asset, Any]) -> str:
+    """The dataset of the last declaration that started a run, else the form's, else "draw"."""
+    return (_datasets_of(events) or [form.get("dataset", "draw")])[-1]
+
+
+def other_datasets(events: Mapping[Asset, Any]) -> str:
+    """Datasets, with commas between, that were declared too but are not released by this run."""
+    names = _datasets_of(events)
+    return ",".join(sorted(set(names) - set(names[-1:])))
+
+
+def _datasets_of(events: Mapping[Asset, Any]) -> list[str]:
+    """Datasets of the events that started a run, in order. Raises ValueError for an unknown one."""
+    names = [
+        event.extra["dataset"] for event in events.get(SOURCE, ()) if event.extra.get("dataset")
+    ]
+    if unknown := sorted({str(name) for name in names} - set(datasets())):
+        raise ValueError(
+            f"an event of the asset {SOURCE.name} names {', '.join(unknown)}; the datasets are"
+            f" {', '.join(datasets())}"
+        )
+    return names
+
+
+MACROS = {"dataset_of": dataset_of, "other_datasets": other_datasets}
+
+
+class Subprocess(SubprocessHook):
+    """Runs a command. A refusal (exit code 2) is an ERROR line with its reason, and not retried."""
+
+    def run_command(self, *arguments: Any, **options: Any) -> SubprocessResult:
+        result = super().run_command(*arguments, **options)
+        if result.exit_code == REFUSED:
+            reason = CLOCK.sub("", result.output)
+            logging.getLogger("airflow.task").error("refused: %s", reason)
+            raise AirflowFailException(f"refused: {reason}")
+        return result
+
+
+class Command(BashOperator):
+    """One command of the pipeline. `event`: public facts for the events of the task's outlets."""
+
+    template_fields = (*BashOperator.template_fields, "event")
+
+    def __init__(self, *, event: Mapping[str, str] | None = None, **options: Any) -> None:
+        super().__init__(**options)
+        self.event = dict(event or {})
+
+    @cached_property
+    def subprocess_hook(self) -> Subprocess:
+        return Subprocess()
+
+    def execute(self, context: Any) -> Any:
+        output = super().execute(context)
+        for asset in self.outlets:
+            context["outlet_events"][asset].extra.update(self.event)
+        return output
+
+
+class Approval(HITLOperator):
+    """Asks a person to approve or reject. Goes on at once where the task before found that the run
+    may approve itself.
+
+    It decides nothing: the stage `approve` checks again who may approve, records the answer, and
+    stops a rejected release.
     """
 
-    def evaluate(
-        self, exception: BaseException, try_number: int, max_tries: int, context: Any = None
-    ) -> RetryDecision:
-        if f"exit code {REFUSED}." in str(exception):
-            return RetryDecision.fail(reason="the stage refused and said why in its log")
-        return RetryDecision.default()
+    def __init__(self, *, asked_by: str, **options: Any) -> None:
+        super().__init__(options=["Approve", "Reject"], **options)
+        self.asked_by = asked_by
 
-    def serialize(self) -> dict[str, Any]:
-        return {}
-
-    @classmethod
-    def deserialize(cls, data: dict[str, Any]) -> NotAfterRefusal:
-        return cls()
+    def execute(self, context: Any) -> Any:
+        if context["ti"].xcom_pull(task_ids=self.asked_by) == BY_ITSELF:
+            self.log.info("Nobody is asked: the run may approve itself.")
+            return None
+        return super().execute(context)
 
 
 def datasets() -> list[str]:
@@ -51,7 +138,10 @@ def release_id_param() -> Param:
         type=["null", "string"],
         pattern=r"^[a-z0-9][a-z0-9-]{2,40}$",
         title="Release id",
-        description="3 to 41 of a-z, 0-9 and -; empty: the dataset's name and the time",
+        description=(
+            "3 to 41 of a-z, 0-9 and -, beginning with a letter or digit; empty: the dataset's name"
+            " and the time"
+        ),
     )
 
 
@@ -62,33 +152,57 @@ def rows_param() -> Param:
         minimum=1,
         maximum=5_000_000,
         title="Rows",
-        description="synthetic patients to draw; empty: as in params.yaml",
+        description="synthetic patients to draw, 1 to 5,000,000; empty: as in params.yaml",
     )
 
 
+def extract_date_param(otherwise: str) -> Param:
+    return Param(
+        None,
+        type=["null", "string"],
+        format="date",
+        title="Extract date",
+        description=(
+            "public last day of observation, YYYY-MM-DD; datasets of pathways need it; empty:"
+            f" {otherwise}"
+        ),
+    )
+
+
+def group(name: str, tooltip: str) -> TaskGroup:
+    """Tasks shown together; their names stay as they are on the command line."""
+    return TaskGroup(name, prefix_group_id=False, tooltip=tooltip)
+
+
 def command(
-    task_id: str, bash_command: str, env: Mapping[str, str] | None = None, **options: Any
-) -> BashOperator:
+    task_id: str,
+    bash_command: str,
+    env: Mapping[str, str] | None = None,
+    *,
+    doc: str,
+    **options: Any,
+) -> Command:
     """A task that runs one command of the pipeline. What a person typed reaches it by environment,
     never as shell text.
     """
-    return BashOperator(
+    return Command(
         task_id=task_id,
         bash_command=bash_command,
         env=dict(env or {}),
         append_env=True,
-        do_xcom_push=False,
-        retries=RETRIES,
-        retry_delay=timedelta(seconds=10),
-        retry_policy=NotAfterRefusal(),
-        **options,
+        doc_md=doc,
+        **{
+            "do_xcom_push": False,
+            "retries": RETRIES,
+            "retry_delay": timedelta(seconds=10),
+            **options,
+        },
     )
 
 
-def stage(name: str, env: Mapping[str, str] | None = None, **options: Any) -> BashOperator:
+def stage(name: str, env: Mapping[str, str] | None = None, **options: Any) -> Command:
     """One stage in the run's workspace, by DVC. A retry is safe for each: reserve charges an id
     once, train resumes, publish finishes.
     """
-    return command(
-        name, repro_command(name), env, cwd=f"{Home.find().runs}/{RELEASE_ID}", **options
-    )
+    doc = f"Stage `{name}`: {STAGES[name].summary}. {STAGES[name].on_retry}"
+    return command(name, repro_command(name), env, cwd=WORKSPACE, doc=doc, **options)

@@ -35,6 +35,12 @@ class Home:
         return cls(Path(os.environ.get(HOME_VARIABLE) or project_root()))
 
     @property
+    def params(self) -> Path:
+        """Settings that new runs start from: the home's own `params.yaml`, else the project's."""
+        own = self.root / "params.yaml"
+        return own if own.is_file() else project_root() / "params.yaml"
+
+    @property
     def state(self) -> Path:
         return self.root / "state"
 

@@ -14,20 +14,30 @@ from pipeline.refusal import Refusal
 REFUSED = 2
 # exit code of `check-source` when there is nothing new: Airflow marks the task skipped
 UNCHANGED = 99
+# last line of `needs-approval`
+BY_ITSELF, BY_A_PERSON = "approved by the run itself", "approved by a person"
+# Who is asked to let one run out. A run may only be made stricter than params.yaml, never looser
+# (privacy_rules.md 4).
+AS_DECLARED, A_PERSON = "as declared", "a person approves"
+APPROVALS = (AS_DECLARED, A_PERSON)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Stage:
     """One stage. `module` holds `run(workspace, params, schema)`; `reads_rows` stages may meet
     patients' rows in an error message.
+
+    `on_retry` tells people what happens where the stage is run again.
     """
 
     name: str
     module: str
     reads_rows: bool
     summary: str
+    on_retry: str
 
 
+_AFRESH = "A retry begins again from the start."
 _ALL = (
     Stage(
         name="ingest",
@@ -36,48 +46,56 @@ _ALL = (
         summary=(
             "read the source tables, cast and repair them patient by patient, split off the holdout"
         ),
+        on_retry=_AFRESH,
     ),
     Stage(
         name="validate",
         module="pipeline.restricted.validate",
         reads_rows=True,
         summary="run the Great Expectations suites on the source",
+        on_retry=_AFRESH,
     ),
     Stage(
         name="reserve",
         module="pipeline.restricted.reserve",
         reads_rows=False,
         summary="charge the ledger for the run's joint mechanism, or refuse",
+        on_retry="A retry charges nothing more: a release id is charged once.",
     ),
     Stage(
         name="train",
         module="pipeline.restricted.train",
         reads_rows=True,
         summary="fit both models under the reserved mechanism; resumes from its checkpoint",
+        on_retry="A retry goes on from the checkpoint; no noisy count is measured twice.",
     ),
     Stage(
         name="sample",
         module="pipeline.released.sample",
         reads_rows=False,
         summary="draw synthetic patients and write the extract's tables",
+        on_retry=_AFRESH,
     ),
     Stage(
         name="evaluate",
         module="pipeline.restricted.evaluate",
         reads_rows=True,
         summary="write the restricted report; stop a release whose synthetic rows break a rule",
+        on_retry=_AFRESH,
     ),
     Stage(
         name="approve",
         module="pipeline.restricted.approve",
         reads_rows=False,
         summary="record who let the release out",
+        on_retry="A retry keeps the answer that was given.",
     ),
     Stage(
         name="publish",
         module="pipeline.released.publish",
         reads_rows=False,
         summary="make the release visible: extract, card, manifest, model, tag",
+        on_retry="A retry finishes what was begun.",
     ),
 )
 STAGES: Mapping[str, Stage] = MappingProxyType({stage.name: stage for stage in _ALL})
@@ -88,11 +106,12 @@ def repro_command(stage: str) -> str:
     restricted registry.
 
     No run cache: it could hand back a reservation without a charge. A refusal keeps its exit code,
-    which dvc would hide.
+    which dvc would hide, and says its reason again in the last line.
     """
     if stage not in STAGES:
         raise Refusal(f"there is no stage {stage!r}; the stages are {', '.join(STAGES)}")
     return (
-        f"rm -f restricted/refused; dvc repro --single-item --no-run-cache {stage} || {{ test -e"
-        f" restricted/refused && exit {REFUSED}; exit 1; }}; python -m pipeline record {stage}"
+        f"rm -f restricted/refused; dvc repro --single-item --no-run-cache {stage}"
+        f" || {{ cat restricted/refused 2>/dev/null && exit {REFUSED}; exit 1; }}"
+        f"; python -m pipeline record {stage}"
     )

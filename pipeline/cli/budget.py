@@ -10,7 +10,6 @@ from pathlib import Path
 from pipeline import files, params
 from pipeline.catalog import Home, Workspace
 from pipeline.cli.console import say
-from pipeline.runs.workspace import params_path
 from pipeline.services import tracking
 from pipeline.stages import UNCHANGED
 
@@ -33,7 +32,7 @@ def write_report(options: argparse.Namespace) -> None:
         return
     standings, chain_head, now = standing.standings(ledger), ledger.head(), datetime.now(UTC)
     folder: Path = options.out or home.budget_report
-    budget_page.write(folder, standings, chain_head, now, params.load(params_path(home)).privacy)
+    budget_page.write(folder, standings, chain_head, now, params.load(home.params).privacy)
     page = folder / budget_page.PAGE
     say(f"The budget of {len(standings)} population(s) is in {page}  (restricted)")
     if options.mlflow:
@@ -43,13 +42,13 @@ def write_report(options: argparse.Namespace) -> None:
         say(f"MLflow run {run}")
 
 
-def is_low(options: argparse.Namespace) -> int:
-    """What reserve found after its charge, said once more where the DAG shows it: the task ends
-    well where it is low, and is skipped else.
+def is_enough(options: argparse.Namespace) -> int:
+    """Says once more, where the DAG shows it, what reserve saw after its charge: the task is green,
+    and skipped (pink) if the budget runs low.
     """
     standing = files.read_json(Workspace(Path.cwd()).restricted.budget, {})
     if warning := standing.get("warning"):
         logger.warning("LOW BUDGET: %s", warning)
-        return 0
-    logger.info("budget-is-low: no")
-    return UNCHANGED
+        return UNCHANGED
+    logger.info("enough-budget: yes")
+    return 0

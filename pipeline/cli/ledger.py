@@ -19,7 +19,7 @@ from pipeline.catalog import Home
 from pipeline.cli.console import say, say_table
 from pipeline.refusal import Refusal
 from pipeline.runs import sources
-from pipeline.runs.workspace import declaration_path, params_path
+from pipeline.runs.workspace import declaration_path
 from pipeline.schema.reader import read_schema
 from pipeline.schema.values import Schema
 
@@ -172,7 +172,7 @@ def quote(options: argparse.Namespace) -> None:
     from pipeline.models import synthesizer
 
     home, schema = Home.find(), read_schema(declaration_path(options.dataset))
-    settings, source = params.load(params_path(home)), sources.get(home, options.dataset)
+    settings, source = params.load(home.params), sources.get(home, options.dataset)
     privacy = (
         settings.privacy
         if options.epsilon is None

@@ -12,7 +12,7 @@ from pipeline.cli.console import say
 from pipeline.refusal import Refusal
 from pipeline.runs import sources, workspace
 from pipeline.schema.reader import read_schema
-from pipeline.stages import UNCHANGED
+from pipeline.stages import BY_A_PERSON, BY_ITSELF, UNCHANGED
 
 logger = logging.getLogger(__name__)
 
@@ -28,6 +28,7 @@ def _request(options: argparse.Namespace) -> workspace.Request:
         rows=options.rows,
         owner=options.owner,
         cohorts=options.cohorts,
+        approval=options.approval,
     )
 
 
@@ -77,24 +78,41 @@ def record(options: argparse.Namespace) -> None:
 def check_source(options: argparse.Namespace) -> int:
     """0 where there is something to make a release of, 99 where there is not. Only public labels
     are compared.
+
+    Raises Refusal if nothing lies at the source.
     """
     home = Home.find()
     schema = read_schema(workspace.declaration_path(options.dataset))
+    if options.other_datasets:
+        logger.warning(
+            "check-source: sources of %s were declared too while another run was going; this run"
+            " releases %s only. Start the others by hand: DAG refresh, with their dataset",
+            ", ".join(options.other_datasets),
+            options.dataset,
+        )
     source = sources.get(home, options.dataset)
-    if options.source is not None and (
-        source is None or Path(source.path) != Path(options.source).resolve()
-    ):
-        logger.info("check-source: %s has a source named by hand", options.dataset)
-        return 0
-    if source is None:
+    place = options.source or (source.path if source is not None else None)
+    if place is None:
         logger.info("check-source: no source of %s is declared; nothing to do", options.dataset)
         return UNCHANGED
+    path = Path(place).resolve()
+    if not path.exists():
+        raise Refusal(
+            f"there is nothing at {path}, the source of {options.dataset}: put the files there, or"
+            " declare where they are with `python -m pipeline sources set` or the DAG"
+            " declare_source"
+        )
+    is_declared = source is not None and Path(source.path) == path
+    label = options.label or (source.label if source is not None and is_declared else None)
+    if label is None:
+        logger.info("check-source: %s has a source named by hand", options.dataset)
+        return 0
     last = workspace.last_charged(home, schema.population.name, options.cohorts)
     is_retry = last is not None and (last.release_id, last.state) == (
         options.release_id,
         "reserved",
     )
-    if last is not None and last.label == (options.label or source.label) and not is_retry:
+    if last is not None and last.label == label and not is_retry:
         logger.info(
             "check-source: the source of %s is still %r, for which %s was charged (%s); skipped,"
             " nothing is charged. Another attempt is by hand: the same release id again where it"
@@ -108,7 +126,7 @@ def check_source(options: argparse.Namespace) -> int:
     logger.info(
         "check-source: the source of %s is %r, the last charge was for %s",
         options.dataset,
-        source.label,
+        label,
         repr(last.label) if last else "none",
     )
     return 0
@@ -135,7 +153,8 @@ def gate(options: argparse.Namespace) -> None:
     logger.info("gate: the synthetic tables keep every rule")
 
 
-def needs_approval(options: argparse.Namespace) -> int:
+def needs_approval(options: argparse.Namespace) -> None:
+    """Says who must approve; the last line is BY_ITSELF or BY_A_PERSON."""
     from pipeline.restricted.approve import may_approve_itself
     from pipeline.services import tracking
 
@@ -145,10 +164,11 @@ def needs_approval(options: argparse.Namespace) -> int:
             "needs-approval: the run approves itself (simulated or public data,"
             " approve.self_approve)"
         )
-        return UNCHANGED
+        say(BY_ITSELF)
+        return
     tracking.sync(Home.find(), here)  # a run may wait for days: its charge shows meanwhile
     logger.info("needs-approval: a person must approve")
-    return 0
+    say(BY_A_PERSON)
 
 
 def track(options: argparse.Namespace) -> None:

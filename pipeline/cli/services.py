@@ -13,11 +13,11 @@ from pipeline.cli.console import say
 from pipeline.cli.follow import follow, log_lines
 from pipeline.refusal import Refusal
 from pipeline.runs import sources, version_stores
-from pipeline.runs.workspace import params_path
 from pipeline.services import processes
 from pipeline.services.airflow_api import AirflowApi
 
 NEEDED_GB = 3.0
+DAGS = ("refresh", "draw", "declare_source", "budget_report")
 SIMULATED, SIMULATED_PATIENTS, SIMULATED_SEED = "simulated_pathways", 5000, 1
 
 
@@ -51,18 +51,17 @@ def up(options: argparse.Namespace) -> None:
     home = Home.find()
     setup()
     tracking.catch_up(home)
-    running = processes.running_services(home)
-    if len(running) == 4:
-        say("Airflow and MLflow are running already.")
-    else:
-        processes.start(home, [*processes.airflow_services(home), *processes.mlflow_services(home)])
+    wanted = [*processes.airflow_services(home), *processes.mlflow_services(home)]
+    if processes.start(home, wanted):
         wait_for_airflow(home)
         processes.wait_for(
             home,
             lambda: not processes.port_is_free(processes.mlflow_port()),
             ["mlflow-server"],
-            120,
+            lambda: processes.log_size(home, "mlflow-server"),
         )
+    else:
+        say("Airflow and MLflow are running already.")
     say(
         f"Airflow  http://localhost:{processes.airflow_port()}  user {processes.USER}, password"
         f" {processes.secret(home, 'airflow_password')}"
@@ -91,11 +90,21 @@ def wait_for_airflow(home: Home) -> AirflowApi:
     """Waits until Airflow is healthy and knows our DAGs."""
     api = airflow_api(home)
     names = [service.name for service in processes.airflow_services(home)]
-    processes.wait_for(home, api.is_healthy, names, 120)
     processes.wait_for(
-        home, lambda: (api.has_dag("refresh") and api.has_dag("draw")) or _no_errors(api), names, 90
+        home,
+        api.is_healthy,
+        names,
+        lambda: api.health() or processes.log_size(home, "airflow-api-server"),
+    )
+    processes.wait_for(
+        home, lambda: all(_dag_presence(api)) or _no_errors(api), names, lambda: _dag_presence(api)
     )
     return api
+
+
+def _dag_presence(api: AirflowApi) -> list[bool]:
+    """Which of our DAGs Airflow has read."""
+    return [api.has_dag(dag) for dag in DAGS]
 
 
 def _no_errors(api: AirflowApi) -> bool:
@@ -112,7 +121,7 @@ def run(options: argparse.Namespace) -> int:
     from pipeline.cli.outcome import say_outcome
 
     home = Home.find()
-    dataset = options.dataset or params.load(params_path(home)).release.dataset
+    dataset = options.dataset or params.load(home.params).release.dataset
     release_id = options.release_id or f"{dataset.replace('_', '-')}-{datetime.now():%Y%m%d-%H%M%S}"
     say("Setting up: registries, Airflow, MLflow")
     setup()

@@ -47,7 +47,6 @@ def fit(options: argparse.Namespace) -> None:
     from pipeline import params
     from pipeline.restricted.train import fit_public
     from pipeline.runs import source_claims
-    from pipeline.runs.workspace import params_path
     from pipeline.schema.reader import read_schema
 
     declared = read_schema(options.dataset)
@@ -65,7 +64,7 @@ def fit(options: argparse.Namespace) -> None:
         population=declared.population.name,
         kind=declared.population.kind,
     )
-    settings = params.load(params_path(Home.find()))
+    settings = params.load(Home.find().params)
     settings = replace(
         settings, release=replace(settings.release, extract_date=options.extract_date)
     )

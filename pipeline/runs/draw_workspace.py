@@ -19,7 +19,7 @@ from ruamel.yaml import YAML
 from pipeline import files, params
 from pipeline.runs import version_stores
 from pipeline.catalog import Home, Workspace, project_root
-from pipeline.runs.workspace import IGNORED, dump_params, params_path
+from pipeline.runs.workspace import IGNORED, dump_params
 from pipeline.refusal import Refusal
 
 
@@ -100,7 +100,7 @@ def _released(home: Home, release_id: str) -> tuple[str, dict[str, Any]]:
 def _settings(
     home: Home, request: Request, manifest: dict[str, Any], extract_date: str | None
 ) -> dict[str, Any]:
-    settings: dict[str, Any] = YAML(typ="safe").load(params_path(home).read_text(encoding="utf-8"))
+    settings: dict[str, Any] = YAML(typ="safe").load(home.params.read_text(encoding="utf-8"))
     settings["release"] |= {
         "id": request.release_id,
         "dataset": manifest["dataset"],

@@ -24,7 +24,7 @@ from pipeline.schema import document as declaration
 from pipeline.schema.reader import read_schema
 from pipeline.catalog import Home, Workspace, project_root
 from pipeline.ledger.chain import Chain, Entry, check_chain, state_in
-from pipeline.stages import STAGES, repro_command
+from pipeline.stages import A_PERSON, AS_DECLARED, STAGES, repro_command
 from pipeline.refusal import Refusal
 
 IGNORED = "/restricted/\n/released/\n*.tmp\n"
@@ -48,6 +48,7 @@ class Request:
     rows: int | None = None
     owner: str | None = None
     cohorts: tuple[str, ...] = ()
+    approval: str = AS_DECLARED
 
 
 def declaration_path(dataset: str) -> Path:
@@ -62,12 +63,6 @@ def declaration_path(dataset: str) -> Path:
             f"there is no dataset {dataset!r} in datasets/; there are {', '.join(names) or 'none'}"
         )
     return folder / f"{dataset}.yaml"
-
-
-def params_path(home: Home) -> Path:
-    """The settings that new runs start from: the home's own `params.yaml`, else the project's."""
-    own = home.root / "params.yaml"
-    return own if own.is_file() else project_root() / "params.yaml"
 
 
 def make(home: Home, request: Request) -> Workspace:
@@ -143,7 +138,7 @@ def unfinished_stages(home: Home, workspace: Workspace) -> list[str]:
 
 def _settings(home: Home, request: Request) -> dict[str, Any]:
     """params.yaml with the request filled in, plain values."""
-    settings = YAML(typ="safe").load(params_path(home).read_text(encoding="utf-8"))
+    settings = YAML(typ="safe").load(home.params.read_text(encoding="utf-8"))
     known = sources.get(home, request.dataset)
     if request.source is None and known is None:
         raise Refusal(
@@ -171,6 +166,8 @@ def _settings(home: Home, request: Request) -> dict[str, Any]:
         settings["release"]["rows"] = request.rows
     if request.cohorts:
         settings["release"]["cohorts"] = sorted(set(request.cohorts))
+    if request.approval == A_PERSON:
+        settings["approve"]["self_approve"] = False
     if request.epsilon is not None:
         settings["privacy"]["epsilon"] = float(request.epsilon)
     return settings

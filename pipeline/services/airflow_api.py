@@ -14,6 +14,10 @@ from typing import Any
 
 from pipeline.refusal import Refusal
 
+PARTS = ("metadatabase", "scheduler", "dag_processor", "triggerer")
+# for one answer: on a machine whose cores are busy the server may take minutes
+ANSWER_SECONDS = 300
+
 
 @dataclass
 class AirflowApi:
@@ -24,16 +28,19 @@ class AirflowApi:
     password: str
     _token: str | None = field(default=None, repr=False)
 
-    def is_healthy(self) -> bool:
-        """Whether scheduler and DAG processor report to a running API server."""
+    def health(self) -> dict[str, str | None]:
+        """Part of Airflow to its status, "healthy" or not; empty while the API server does not
+        answer.
+        """
         try:
-            health = self.call("GET", "/api/v2/monitor/health", signed_in=False)
+            parts = self.call("GET", "/api/v2/monitor/health", signed_in=False)
         except (ConnectionError, urllib.error.URLError, TimeoutError, ValueError):
-            return False
-        return all(
-            (health.get(part) or {}).get("status") == "healthy"
-            for part in ("scheduler", "dag_processor", "metadatabase")
-        )
+            return {}
+        return {part: (parts.get(part) or {}).get("status") for part in PARTS}
+
+    def is_healthy(self) -> bool:
+        """Whether every part reports to a running API server."""
+        return set(self.health().values()) == {"healthy"}
 
     def has_dag(self, dag: str) -> bool:
         try:
@@ -42,14 +49,12 @@ class AirflowApi:
             return False
 
     def trigger(self, dag: str, conf: Mapping[str, Any]) -> str:
-        """Starts a run with these form values; returns its id. Raises ValueError for a value that
-        the form does not allow.
+        """Starts a run with these form values, its release id as its note; returns the run's id.
+
+        Raises Refusal for a value that the form does not allow.
         """
-        return str(
-            self.call(
-                "POST", f"/api/v2/dags/{dag}/dagRuns", {"logical_date": None, "conf": dict(conf)}
-            )["dag_run_id"]
-        )
+        run = {"logical_date": None, "conf": dict(conf), "note": conf.get("release_id")}
+        return str(self.call("POST", f"/api/v2/dags/{dag}/dagRuns", run)["dag_run_id"])
 
     def run_state(self, dag: str, run: str) -> str:
         return str(self.call("GET", f"/api/v2/dags/{dag}/dagRuns/{_quoted(run)}")["state"])
@@ -88,7 +93,7 @@ class AirflowApi:
             self.address + path, data=data, headers=headers, method=method
         )
         try:
-            with urllib.request.urlopen(request, timeout=30) as response:
+            with urllib.request.urlopen(request, timeout=ANSWER_SECONDS) as response:
                 return json.loads(response.read() or b"null")
         except urllib.error.HTTPError as error:
             detail = error.read().decode(errors="replace")[:500]

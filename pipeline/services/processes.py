@@ -12,7 +12,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +25,9 @@ from pipeline.refusal import Refusal
 AIRFLOW_PORT_VARIABLE, MLFLOW_PORT_VARIABLE = "AIRFLOW_PORT", "MLFLOW_PORT"
 USER = "admin"
 STOP_SECONDS = 20
+# without any progress: a machine whose cores are busy takes minutes for what a free one does in
+# seconds
+STALL_SECONDS = 900
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,7 +96,15 @@ def airflow_environment(home: Home) -> dict[str, str]:
         "AIRFLOW__API_AUTH__JWT_SECRET": secret(home, "airflow_jwt_key"),
         "AIRFLOW__DAG_PROCESSOR__PARSING_PROCESSES": "1",
         "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "60",
-        "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "60",
+        # Clocks that would fail a task or a DAG file on a machine whose cores are busy.
+        "AIRFLOW__CORE__DAGBAG_IMPORT_TIMEOUT": "300",
+        "AIRFLOW__DAG_PROCESSOR__DAG_FILE_PROCESSOR_TIMEOUT": "300",
+        "AIRFLOW__DAG_PROCESSOR__HEALTH_CHECK_THRESHOLD": "120",
+        "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": "120",
+        "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "120",
+        "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "60",
+        # the scheduler may be up minutes before the API server answers
+        "AIRFLOW__WORKERS__EXECUTION_API_RETRIES": "12",
         "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
     }
 
@@ -116,14 +127,15 @@ def _base_environment(home: Home) -> dict[str, str]:
 
 
 def airflow_services(home: Home) -> tuple[Service, ...]:
-    """Scheduler, API server, DAG processor. No triggerer: nothing here defers, and approvals wait
-    without it since Airflow 3.3.
+    """Scheduler, API server, DAG processor and triggerer. Nothing here defers; without a triggerer
+    the home page shows a red cross.
     """
     environment, binary = airflow_environment(home), str(Path(sys.executable).parent / "airflow")
     commands: tuple[tuple[str, tuple[str, ...], int | None], ...] = (
         ("airflow-api-server", ("api-server", "--workers", "1"), airflow_port()),
         ("airflow-scheduler", ("scheduler", "--skip-serve-logs"), None),
         ("airflow-dag-processor", ("dag-processor",), None),
+        ("airflow-triggerer", ("triggerer", "--skip-serve-logs", "--capacity", "10"), None),
     )
     return tuple(
         Service(name=name, command=(binary, *command), environment=environment, port=port)
@@ -298,19 +310,29 @@ def port_is_free(port: int) -> bool:
     return True
 
 
-def wait_for(home: Home, ready: object, names: Iterable[str], seconds: float) -> None:
-    """Waits until `ready()` is true. Raises RuntimeError where one of `names` ends before, or the
-    time is over, naming its log.
+def wait_for(
+    home: Home, ready: Callable[[], bool], names: Iterable[str], progress: Callable[[], object]
+) -> None:
+    """Waits until `ready()` is true, for as long as `progress()` goes on changing.
+
+    Raises RuntimeError, naming the log, where one of `names` ends before, or `progress()` stays the
+    same for STALL_SECONDS.
     """
-    assert callable(ready)
-    deadline = time.monotonic() + seconds
+    names, last, since = list(names), progress(), time.monotonic()
     while not ready():
-        dead = [name for name in names if name not in running_services(home)]
-        if dead:
+        if dead := [name for name in names if name not in running_services(home)]:
             raise RuntimeError(f"{dead[0]} ended by itself; its log is state/logs/{dead[0]}.log")
-        if time.monotonic() > deadline:
+        if (now := progress()) != last:
+            last, since = now, time.monotonic()
+        if time.monotonic() - since > STALL_SECONDS:
             raise RuntimeError(
-                f"{', '.join(names)} were not ready after {seconds:.0f} s; the logs are in"
-                " state/logs/"
+                f"{', '.join(names)}: not ready, and nothing has moved for {STALL_SECONDS} s; the"
+                " logs are in state/logs/"
             )
         time.sleep(0.5)
+
+
+def log_size(home: Home, name: str) -> int:
+    """Bytes that a service has written to its log."""
+    path = home.state / "logs" / f"{name}.log"
+    return path.stat().st_size if path.is_file() else 0

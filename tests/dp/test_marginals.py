@@ -171,7 +171,7 @@ def test_processes_that_measure_at_once_end_with_one_measurement(tmp_path: Path)
     processes = [context.Process(target=_measure, args=(tmp_path, queue)) for _ in range(6)]
     for process in processes:
         process.start()
-    seen = [queue.get(timeout=60) for _ in processes]
+    seen = [queue.get(timeout=900) for _ in processes]
     for process in processes:
         process.join()
     assert all(values == seen[0] for values in seen)

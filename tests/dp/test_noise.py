@@ -143,7 +143,7 @@ def test_a_forked_child_does_not_repeat_the_parents_noise() -> None:
     children = [context.Process(target=_draw_in_child, args=(noise, queue)) for _ in range(2)]
     for child in children:
         child.start()
-    drawn = {queue.get(timeout=30) for _ in children} | {bytes(noise.bits(8))}
+    drawn = {queue.get(timeout=900) for _ in children} | {bytes(noise.bits(8))}
     for child in children:
         child.join()
     assert len(drawn) == 3

@@ -1,5 +1,6 @@
-"""The one Airflow session of the suite: a release whose training and publishing are killed, a skip,
-a second release, a draw.
+"""The one Airflow session of the suite: a release whose training and publishing are killed, a
+source declared again under its old label, a source that is not there, a second release that a
+person approves, a draw.
 
 The story is told once, in the fixture `walk`; the tests look at what it left.
 """
@@ -9,8 +10,11 @@ from __future__ import annotations
 import argparse
 import json
 import socket
+import threading
 import time
+import urllib.parse
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
@@ -22,7 +26,7 @@ from ruamel.yaml import YAML
 
 from pipeline import files
 from pipeline.catalog import HOME_VARIABLE, Home, project_root
-from pipeline.cli.follow import log_lines
+from pipeline.cli.follow import log_lines, task_log
 from pipeline.cli.services import setup, wait_for_airflow
 from pipeline.ledger import Ledger
 from pipeline.released.verify import verify
@@ -30,11 +34,11 @@ from pipeline.runs import sources, version_stores
 from pipeline.services import processes, tracking
 from pipeline.services.airflow_api import AirflowApi
 from pipeline.simulator import command as simulator
+from pipeline.stages import A_PERSON, BY_A_PERSON, BY_ITSELF
 
 pytestmark = pytest.mark.airflow
 
 POPULATION, PATIENTS = "simulated_pathways", 150
-LONGEST_SECONDS = 400  # of one run; only a hang reaches it
 SMALL = {
     "table": {"steps": 20},
     "pathway": {"steps": 12, "calibration_patients": 200, "width": 8},
@@ -49,6 +53,7 @@ class Walk:
     """
 
     home: Home
+    runs: dict[str, str] = field(default_factory=dict)
     tasks: dict[str, dict[str, tuple[str, int]]] = field(default_factory=dict)
     states: dict[str, str] = field(default_factory=dict)
     entries: dict[str, list[tuple[str, str | None]]] = field(default_factory=dict)
@@ -56,6 +61,9 @@ class Walk:
     counts_at_kill: dict[str, float] = field(default_factory=dict)
     visible_at_kill: bool | None = None
     xcoms: list[str] = field(default_factory=list)
+    who_approves: dict[str, str] = field(default_factory=dict)
+    events: list[tuple[str, dict[str, str]]] = field(default_factory=list)
+    error_lines: list[str] = field(default_factory=list)
     refused_form: str = ""
     left_over: list[str] = field(default_factory=list)
     log: list[str] = field(default_factory=list)
@@ -68,7 +76,7 @@ def walk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Walk]:
         patch.setenv(processes.AIRFLOW_PORT_VARIABLE, str(_free_port()))
         patch.setenv("OMP_NUM_THREADS", "1")
         home = Home.find()
-        _settings(home, self_approve=True)
+        _settings(home)
         setup()
         processes.start(home, processes.airflow_services(home))
         try:
@@ -95,22 +103,42 @@ def _tell(home: Home, api: AirflowApi) -> Walk:
         api.trigger("refresh", {"dataset": POPULATION, "epsilon": -1})
     walk.refused_form = str(refused.value)
 
-    _run(walk, api, "refresh", "first-1", {"dataset": POPULATION}, _killer(walk, home))
-    _run(walk, api, "refresh", "again-1", {"dataset": POPULATION})
+    with _killer(walk, home):
+        _run(walk, api, "refresh", "first-1", {"dataset": POPULATION})
+    _declare_again(walk, api, "first", date(2022, 12, 31))
+    _run(
+        walk,
+        api,
+        "refresh",
+        "nowhere-1",
+        {"dataset": POPULATION, "source": str(home.state / "nowhere")},
+    )
+    walk.error_lines = _error_lines(walk, api, "nowhere-1")
     _declare(home, "second", date(2023, 3, 31))
-    _settings(home, self_approve=False, warn_below_share=0.99)
-    _run(walk, api, "refresh", "second-1", {"dataset": POPULATION}, _approver(api))
+    _settings(home, warn_below_share=0.99)
+    _run(
+        walk,
+        api,
+        "refresh",
+        "second-1",
+        {"dataset": POPULATION, "approval": A_PERSON},
+        _approver(api),
+    )
     _run(walk, api, "draw", "drawn-1", {"model_of": "first-1", "rows": 30})
     _run(walk, api, "budget_report", "report-1", {})
+    walk.events = [
+        (event["name"], event["extra"])
+        for event in api.call("GET", "/api/v2/assets/events?order_by=timestamp")["asset_events"]
+    ]
     return walk
 
 
-def _settings(home: Home, *, self_approve: bool, warn_below_share: float = 0.01) -> None:
+def _settings(home: Home, *, warn_below_share: float = 0.01) -> None:
     settings = YAML(typ="safe").load((project_root() / "params.yaml").read_text())
     settings["privacy"] |= {"warn_below_share": warn_below_share, "warn_below_releases": 1}
     settings["train"] |= SMALL
     settings["release"]["rows"] = 60
-    settings["approve"]["self_approve"] = self_approve
+    assert settings["approve"]["self_approve"]
     home.root.mkdir(parents=True, exist_ok=True)
     with files.replacing(home.root / "params.yaml") as path, path.open("w") as file:
         YAML().dump(settings, file)
@@ -130,6 +158,37 @@ def _declare(home: Home, label: str, extract_date: date) -> None:
     )
 
 
+def _declare_again(walk: Walk, api: AirflowApi, label: str, extract_date: date) -> None:
+    """By the DAG for custodians: the event of its asset starts the next run of `refresh`, here
+    called `again`.
+    """
+    before = _runs(api, "refresh")
+    path = str(walk.home.state / "source" / label)
+    run = api.trigger(
+        "declare_source",
+        {"dataset": POPULATION, "path": path, "label": label, "extract_date": str(extract_date)},
+    )
+    _finish(walk, api, "declare_source", "declared", run)
+    since = time.monotonic()
+    while not (new := _runs(api, "refresh") - before):
+        assert time.monotonic() - since < processes.STALL_SECONDS, (
+            "the declared source started no run of refresh"
+        )
+        time.sleep(0.2)
+    _finish(walk, api, "refresh", "again", *new)
+
+
+def _runs(api: AirflowApi, dag: str) -> set[str]:
+    return {run["dag_run_id"] for run in api.call("GET", f"/api/v2/dags/{dag}/dagRuns")["dag_runs"]}
+
+
+def _error_lines(walk: Walk, api: AirflowApi, name: str) -> list[str]:
+    """What the log of `check_source` says at the level of an error."""
+    path = task_log(walk.home, "refresh", walk.runs[name], "check_source", 1)
+    entries = [json.loads(line) for line in path.read_text().splitlines() if line.startswith("{")]
+    return [json.dumps(entry) for entry in entries if entry.get("level") == "error"]
+
+
 def _run(
     walk: Walk,
     api: AirflowApi,
@@ -138,15 +197,31 @@ def _run(
     conf: dict[str, Any],
     meanwhile: Callable[[str], None] = lambda run: None,
 ) -> None:
-    """Triggers and waits for the end, doing `meanwhile` again and again; notes what happened."""
-    run = api.trigger(dag, {**conf, "release_id": release_id})
-    deadline = time.monotonic() + LONGEST_SECONDS
+    """Triggers a run with this release id and waits for its end."""
+    _finish(
+        walk, api, dag, release_id, api.trigger(dag, {**conf, "release_id": release_id}), meanwhile
+    )
+
+
+def _finish(
+    walk: Walk,
+    api: AirflowApi,
+    dag: str,
+    release_id: str,
+    run: str,
+    meanwhile: Callable[[str], None] = lambda run: None,
+) -> None:
+    """Waits for the end, doing `meanwhile` again and again, as long as a state or a log changes;
+    notes what happened.
+    """
+    last, since = _progress(walk.home, api, dag, run), time.monotonic()
     while (state := api.run_state(dag, run)) not in ("success", "failed"):
-        assert time.monotonic() < deadline, (
-            f"{release_id} hangs: {[(t['task_id'], t['state']) for t in api.tasks(dag, run)]}"
-        )
+        if (now := _progress(walk.home, api, dag, run)) != last:
+            last, since = now, time.monotonic()
+        assert time.monotonic() - since < processes.STALL_SECONDS, f"{release_id} hangs: {last}"
         meanwhile(run)
         time.sleep(0.2)
+    walk.runs[release_id] = run
     tasks = api.tasks(dag, run)
     walk.states[release_id] = state
     walk.tasks[release_id] = {
@@ -165,15 +240,32 @@ def _run(
         "xcom_entries"
     ]
     walk.xcoms = sorted({*walk.xcoms, *(f"{entry['task_id']} {entry['key']}" for entry in found)})
+    if walk.tasks[release_id].get("needs_approval", ("", 0))[0] == "success":
+        of_run = f"/api/v2/dags/{dag}/dagRuns/{urllib.parse.quote(run)}"
+        place = f"{of_run}/taskInstances/needs_approval/xcomEntries/return_value"
+        walk.who_approves[release_id] = api.call("GET", place)["value"]
 
 
-def _killer(walk: Walk, home: Home) -> Callable[[str], None]:
+def _progress(
+    home: Home, api: AirflowApi, dag: str, run: str
+) -> tuple[list[tuple[str, str, int]], int]:
+    """Every task's state and tries, and the size of the run's logs."""
+    logs = (home.airflow / "logs" / f"dag_id={dag}" / f"run_id={run}").rglob("*.log")
+    return [
+        (task["task_id"], task["state"], task["try_number"]) for task in api.tasks(dag, run)
+    ], sum(path.stat().st_size for path in logs)
+
+
+@contextmanager
+def _killer(walk: Walk, home: Home) -> Iterator[None]:
     """Kills training once it has measured counts, and publishing once the tag is there, each at its
     first attempt.
-    """
-    workspace = home.workspace("first-1")
 
-    def kill(run: str) -> None:
+    In a thread of its own, so that a slow answer of Airflow does not let the moment pass.
+    """
+    workspace, ended = home.workspace("first-1"), threading.Event()
+
+    def kill() -> None:
         counts = {
             path.name: path.stat().st_mtime
             for path in (workspace.restricted.checkpoints / "counts").glob("*.npz")
@@ -181,12 +273,24 @@ def _killer(walk: Walk, home: Home) -> Callable[[str], None]:
         if "train" not in walk.killed and len(counts) > 3 and _kill_stage(workspace.root, "train"):
             walk.killed.append("train")
             walk.counts_at_kill = counts
-        begun = version_stores.is_tagged(home.released_registry, "first-1")
-        if "publish" not in walk.killed and begun and _kill_stage(workspace.root, "publish"):
+        is_begun = "train" in walk.killed and version_stores.is_tagged(
+            home.released_registry, "first-1"
+        )
+        if is_begun and _kill_stage(workspace.root, "publish"):
             walk.killed.append("publish")
             walk.visible_at_kill = (home.published / "first-1").exists()
 
-    return kill
+    def watch() -> None:
+        while not ended.wait(0.1) and len(walk.killed) < 2:
+            kill()
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
 
 
 def _kill_stage(folder: Path, stage: str) -> bool:
@@ -207,7 +311,7 @@ def _kill_stage(folder: Path, stage: str) -> bool:
 
 def _approver(api: AirflowApi) -> Callable[[str], None]:
     """A person who approves. An answer within a second of the question can fail the task,
-    so it takes two.
+    so it takes five.
     """
     asked: list[float] = []
 
@@ -219,7 +323,7 @@ def _approver(api: AirflowApi) -> Callable[[str], None]:
         ]
         if waiting and not asked:
             asked.append(time.monotonic())
-        if waiting and time.monotonic() - asked[0] > 2:
+        if waiting and time.monotonic() - asked[0] > 5:
             api.answer("refresh", run, "approval", "Approve")
             asked[0] += 1e9
 
@@ -266,12 +370,37 @@ def test_a_published_release_is_sound(walk, release_id, monkeypatch):
     assert [check for check in verify(walk.home, release_id) if not check.passed] == []
 
 
-def test_an_unchanged_source_is_skipped_uncharged(walk):
-    assert walk.states["again-1"] == "success"
-    assert walk.tasks["again-1"]["check_source"][0] == "skipped"
-    assert {state for state, _ in walk.tasks["again-1"].values()} == {"skipped"}
-    assert walk.entries["again-1"] == walk.entries["first-1"]
-    assert not walk.home.workspace("again-1").root.exists()
+@pytest.mark.parametrize("release_id", ["first-1", "drawn-1", "report-1", "declared"])
+def test_a_healthy_run_is_green_from_end_to_end(walk, release_id):
+    assert {state for state, _ in walk.tasks[release_id].values()} == {"success"}
+
+
+def test_a_declared_source_starts_a_run_and_the_charged_label_decides(walk):
+    assert walk.tasks["declared"] == {"declare": ("success", 1)}
+    assert walk.runs["again"].startswith("asset_triggered__") and walk.states["again"] == "success"
+    assert {state for state, _ in walk.tasks["again"].values()} == {"skipped"}
+    assert walk.entries["again"] == walk.entries["first-1"]
+    assert {path.name for path in walk.home.runs.iterdir()} == {"first-1", "second-1", "drawn-1"}
+
+
+def test_events_of_assets_carry_public_names_only(walk):
+    assert walk.events == [
+        ("extract", {"dataset": POPULATION, "release_id": "first-1"}),
+        ("source", {"dataset": POPULATION, "label": "first"}),
+        ("extract", {"dataset": POPULATION, "release_id": "second-1"}),
+        ("extract", {"model_of": "first-1", "release_id": "drawn-1"}),
+    ]
+
+
+def test_a_source_that_is_not_there_stops_the_first_task_with_an_error_line(walk):
+    assert walk.states["nowhere-1"] == "failed" and walk.tasks["nowhere-1"]["check_source"] == (
+        "failed",
+        1,
+    )
+    assert any("there is nothing at" in line and "nowhere" in line for line in walk.error_lines), (
+        walk.error_lines
+    )
+    assert walk.entries["nowhere-1"] == walk.entries["first-1"]
 
 
 def test_the_next_extract_composes_with_the_first(walk):
@@ -284,7 +413,8 @@ def test_the_next_extract_composes_with_the_first(walk):
     assert balance.n_releases == 2 and 0 < balance.spent_rdp <= balance.limit_rdp
 
 
-def test_a_person_approved_the_second_and_the_manifest_says_so(walk):
+def test_a_person_approved_the_second_though_it_could_approve_itself_and_the_manifest_says_so(walk):
+    assert walk.who_approves == {"first-1": BY_ITSELF, "second-1": BY_A_PERSON}
     assert walk.tasks["second-1"]["approval"][0] == "success"
     approval = json.loads(walk.home.workspace("second-1").restricted.approval.read_text())
     assert (
@@ -308,14 +438,12 @@ def test_a_draw_is_free(walk):
     )
 
 
-def test_a_low_budget_is_a_green_task_and_stops_nothing(walk):
-    assert walk.tasks["first-1"]["budget_is_low"][0] == "skipped"
-    assert (
-        walk.tasks["second-1"]["budget_is_low"][0] == "success"
-        and walk.states["second-1"] == "success"
-    )
-    assert walk.tasks["again-1"]["budget_is_low"][0] == "skipped"
-    for task in ("reserve", "budget_is_low"):
+def test_a_low_budget_is_the_one_pink_task_and_stops_nothing(walk):
+    assert walk.states["second-1"] == "success"
+    assert {
+        task: state for task, (state, _) in walk.tasks["second-1"].items() if state != "success"
+    } == {"enough_budget": "skipped"}
+    for task in ("reserve", "enough_budget"):
         assert any(
             line.startswith(f"second-1 {task}:") and "LOW BUDGET" in line and POPULATION in line
             for line in walk.log

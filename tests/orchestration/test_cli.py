@@ -253,12 +253,13 @@ def test_check_source_says_so_where_there_is_nothing(home, capsys):
     assert "no source of adult is declared" in capsys.readouterr().err
 
 
-def test_needs_approval_follows_data_and_settings(home, workspace, monkeypatch):
+def test_needs_approval_follows_data_and_settings(home, workspace, monkeypatch, capsys):
     from pipeline.cli.ledger import ensure_population
     from pipeline.schema.reader import read_schema
 
     ensure_population(home, read_schema(workspace.dataset))
-    assert main(["needs-approval"]) == UNCHANGED
+    assert main(["needs-approval"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == stages.BY_ITSELF
     mirror = []
     monkeypatch.setattr(tracking, "sync", lambda _, there: mirror.append(there.root.name))
     files.write_text(
@@ -266,6 +267,7 @@ def test_needs_approval_follows_data_and_settings(home, workspace, monkeypatch):
         workspace.params.read_text().replace("self_approve: true", "self_approve: false"),
     )
     assert main(["needs-approval"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == stages.BY_A_PERSON
     assert mirror == ["adult-1"]
 
 
@@ -311,5 +313,57 @@ def test_no_schedule_charges_one_label_twice(home, source, became):
     assert main(asked) == main([*asked, "--release-id", "adult-2"]) == UNCHANGED
     # the same run, cleared in Airflow
     assert main([*asked, "--release-id", "adult-1"]) == (0 if became == "reserved" else UNCHANGED)
+    assert main([*asked, "--source", str(source), "--label", "first"]) == UNCHANGED
+    assert main([*asked, "--source", str(source), "--label", "second"]) == 0
     sources.declare(home, "adult", sources.Source(path=str(source), label="second"))
     assert main(asked) == 0
+    elsewhere = [*asked, "--source", str(source / "adult.csv")]
+    assert main(elsewhere) == 0  # named by hand, with a label of its own
+    assert main([*elsewhere, "--label", "first"]) == UNCHANGED
+
+
+def test_check_source_refuses_where_nothing_lies_at_the_source(home, source, capsys):
+    from pipeline.runs import sources
+
+    assert main(["check-source", "--dataset", "adult", "--source", str(source / "nowhere")]) == 2
+    assert "there is nothing at" in capsys.readouterr().err.splitlines()[-1]
+    sources.declare(home, "adult", sources.Source(path=str(source), label="first"))
+    source.rename(source.with_name("moved"))
+    assert main(["check-source", "--dataset", "adult"]) == 2
+    assert f"there is nothing at {source}, the source of adult" in capsys.readouterr().err
+
+
+def test_check_source_names_the_declarations_that_a_run_leaves_out(home, source, capsys):
+    assert (
+        main(
+            [
+                "check-source",
+                "--dataset",
+                "adult",
+                "--source",
+                str(source),
+                "--other-datasets",
+                "uci_heart,hr_attrition",
+            ]
+        )
+        == 0
+    )
+    assert "uci_heart, hr_attrition were declared too" in capsys.readouterr().err
+
+
+def test_a_run_asks_for_a_person_but_never_for_less(home, source, capsys):
+    from pipeline import params
+
+    asked = ["prepare", "--dataset", "adult", "--source", str(source), "--label", "first"]
+    assert main([*asked, "--release-id", "adult-1", "--approval", stages.A_PERSON]) == 0
+    assert not params.load(home.workspace("adult-1").params).approve.self_approve
+    assert main([*asked, "--release-id", "adult-1", "--approval", stages.AS_DECLARED]) == 2
+    assert "approve.self_approve: False then, True now" in capsys.readouterr().err
+    (home.root / "params.yaml").write_text(
+        (project_root() / "params.yaml")
+        .read_text()
+        .replace("self_approve: true", "self_approve: false")
+    )
+    for number, approval in enumerate(stages.APPROVALS, 2):
+        assert main([*asked, "--release-id", f"adult-{number}", "--approval", approval]) == 0
+        assert not params.load(home.workspace(f"adult-{number}").params).approve.self_approve

@@ -175,3 +175,24 @@ def test_passwords_are_drawn_once_and_readable_by_the_owner_only(home):
     first = processes.secret(home, "airflow_password")
     assert processes.secret(home, "airflow_password") == first and len(first) >= 16
     assert Path(home.state / "secrets.json").stat().st_mode & 0o077 == 0
+
+
+def test_waiting_ends_with_readiness_or_a_process_that_ended_or_nothing_that_moves(
+    home, monkeypatch
+):
+    service = processes.Service(
+        name="sleeper",
+        command=(sys.executable, "-c", "import time; time.sleep(600)"),
+        environment=dict(os.environ),
+    )
+    processes.start(home, [service])
+    monkeypatch.setattr(processes, "STALL_SECONDS", 1.2)
+    steps = iter(range(5))
+    processes.wait_for(
+        home, lambda: next(steps, None) is None, ["sleeper"], lambda: time.monotonic()
+    )  # longer than the limit, but it moves
+    with pytest.raises(RuntimeError, match=r"sleeper: not ready, and nothing has moved for 1.2 s"):
+        processes.wait_for(home, lambda: False, ["sleeper"], lambda: 0)
+    processes.stop(home)
+    with pytest.raises(RuntimeError, match="sleeper ended by itself"):
+        processes.wait_for(home, lambda: False, ["sleeper"], lambda: time.monotonic())

@@ -12,7 +12,7 @@ from pipeline.cli.ledger import ensure_population
 from pipeline.dp.events import DiscreteGaussianDpEvent
 from pipeline.ledger import Ledger
 from pipeline.released import manifest, publish
-from pipeline.runs import version_stores, workspace
+from pipeline.runs import version_stores
 from pipeline.schema.reader import read_schema
 
 PUBLIC = read_schema(project_root() / "datasets" / "adult.yaml")
@@ -30,7 +30,7 @@ def assembled(home: Home, tmp_path) -> Workspace:
 
 
 def publish_it(assembled: Workspace) -> None:
-    settings = params.load(workspace.params_path(Home.find()))
+    settings = params.load(Home.find().params)
     publish.run(
         assembled,
         dataclasses.replace(

@@ -54,7 +54,7 @@ def test_plenty_is_not_warned_about(
         and standing["more_like_this"] == balance.more_like_last
     )
     monkeypatch.chdir(workspace.root)
-    assert main(["budget-is-low"]) == stages.UNCHANGED  # Airflow marks the task skipped
+    assert main(["enough-budget"]) == 0
 
 
 def test_little_left_is_warned_about_and_the_release_goes_on(
@@ -78,7 +78,9 @@ def test_little_left_is_warned_about_and_the_release_goes_on(
         and workspace.restricted.reservation.is_file()
     )
     monkeypatch.chdir(workspace.root)
-    assert main(["budget-is-low"]) == 0 and "LOW BUDGET" in capsys.readouterr().err
+    assert (
+        main(["enough-budget"]) == stages.UNCHANGED and "LOW BUDGET" in capsys.readouterr().err
+    )  # Airflow marks the task skipped
 
 
 def test_few_releases_left_are_warned_about(
@@ -109,7 +111,7 @@ def test_saying_it_again_charges_nothing_and_changes_no_output(workspace: Worksp
 
 def test_a_folder_without_a_charge_is_not_low(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    assert main(["budget-is-low"]) == stages.UNCHANGED
+    assert main(["enough-budget"]) == 0
 
 
 def test_the_warning_stands_on_the_mlflow_run(workspace: Workspace) -> None:

@@ -22,8 +22,8 @@ def add(commands: Commands) -> None:
     )
     add_command(
         commands,
-        "budget-is-low",
-        "in a workspace: exit code 0 where its population's budget runs low after the charge, 99"
-        " where not",
-        Later("budget", "is_low"),
+        "enough-budget",
+        "in a workspace: exit code 0 where its population has budget left for more releases, 99"
+        " where it runs low",
+        Later("budget", "is_enough"),
     )

@@ -14,10 +14,11 @@ from pipeline.cli.arguments.command import (
     add_dataset,
     add_extract_date,
     add_rows,
+    names,
     number_or_none,
     text_or_none,
 )
-from pipeline.stages import STAGES
+from pipeline.stages import APPROVALS, AS_DECLARED, STAGES
 
 
 def add(commands: Commands) -> None:
@@ -81,6 +82,15 @@ def _add_request(command: argparse.ArgumentParser) -> None:
         type=text_or_none,
         help="the run that asks (Airflow's run id), so that its retries are known",
     )
+    command.add_argument(
+        "--approval",
+        choices=APPROVALS,
+        default=AS_DECLARED,
+        help=(
+            "whether a person must let this run out though params.yaml lets it approve itself;"
+            " default: as declared"
+        ),
+    )
 
 
 def _add_draw(commands: Commands) -> None:
@@ -121,6 +131,16 @@ def _add_check_source(commands: Commands) -> None:
         type=text_or_none,
         help="the release that asks: it may go on where it was charged and stopped",
     )
+    check.add_argument(
+        "--other-datasets",
+        type=names,
+        default=(),
+        metavar="NAME,NAME",
+        help=(
+            "other datasets whose sources were declared meanwhile: the log says that this run"
+            " leaves them out"
+        ),
+    )
 
 
 def _add_inside_a_workspace(commands: Commands) -> None:
@@ -141,7 +161,7 @@ def _add_inside_a_workspace(commands: Commands) -> None:
     add_command(
         commands,
         "needs-approval",
-        "in a workspace: exit code 0 where a person must approve, 99 where the run may itself",
+        "in a workspace: say in the last line whether a person must approve, or the run may itself",
         Later("runs", "needs_approval"),
     )
     add_command(
