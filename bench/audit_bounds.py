@@ -1,8 +1,9 @@
 """Lower bounds on epsilon by audits of each mechanism, against what is claimed: a table and a plot
 in docs/.
 
-    python bench/audit_bounds.py run [--repeats 5]     (what is measured already is not run again)
-    python bench/audit_bounds.py write
+    python -m bench.audit_bounds run [--repeats 5]
+        an audit whose figures are there already is not done again
+    python -m bench.audit_bounds write
 
 Noise cannot be seeded, so a repeat is another audit with noise of its own. About seven minutes of
 one core.
@@ -20,11 +21,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import report
 from matplotlib.figure import Figure
 
 from audit import counts, descent
 from audit.findings import Finding
+from bench import report
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "bench" / "results" / "audit_bounds.json"
@@ -85,16 +86,16 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
     ]
     for epsilon in EPSILONS:
         for name in AUDITS:
-            mine = [row for row in rows if (row["mechanism"], row["epsilon"]) == (name, epsilon)]
-            if mine:
+            group = [row for row in rows if (row["mechanism"], row["epsilon"]) == (name, epsilon)]
+            if group:
                 shown, free = (
-                    [row[field] for row in mine]
+                    [row[field] for row in group]
                     for field in ("epsilon_at_least", "epsilon_at_least_assuming_nothing")
                 )
-                claimed, runs = mine[0]["epsilon_claimed"], mine[0]["runs"]
+                claimed, runs = group[0]["epsilon_claimed"], group[0]["runs"]
                 lines.append(
                     f"| {name} | {claimed:.2f} | {spread(shown)} | {spread(free)} | {runs:,.0f}"
-                    f" each | {len(mine)} |"
+                    f" each | {len(group)} |"
                 )
     return "\n".join(lines)
 
@@ -108,7 +109,7 @@ def plot(rows: Sequence[dict[str, Any]], out: Path) -> None:
             ("epsilon_at_least", "shown by the audit, 95% confidence", "C0", "o", 0.12),
             ("epsilon_at_least_assuming_nothing", "the same, nothing assumed", "0.55", "s", -0.16),
         ):
-            found = [
+            bounds = [
                 [
                     row[field]
                     for row in rows
@@ -116,11 +117,11 @@ def plot(rows: Sequence[dict[str, Any]], out: Path) -> None:
                 ]
                 for name in names
             ]
-            means = np.array([np.mean(values) for values in found])
+            means = np.array([np.mean(values) for values in bounds])
             reach = np.array(
                 [
                     [mean - min(values), max(values) - mean]
-                    for mean, values in zip(means, found, strict=True)
+                    for mean, values in zip(means, bounds, strict=True)
                 ]
             ).T
             axes.errorbar(

@@ -1,7 +1,7 @@
 """One-run lower bounds of epsilon beside what is claimed, by kind of outputs: a table and a plot in
 docs/.
 
-    python bench/canaries.py --runs 3 --coins 1000
+    python -m bench.canaries --runs 3 --coins 1000
 
 Each run trains once on invented patients with canaries (audit/canaries.py). Runs that are in the
 results already are not done again.
@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import report
 from matplotlib.figure import Figure
 
 from audit import canary_data
 from audit.canaries import DELTA, SHARES, SHOWN, run_once
+from bench import report
 from pipeline.dp import one_run
 from pipeline.dp.one_run import Guesses
 
@@ -40,9 +40,11 @@ def measure(dataset: str, epsilon: float, coins: int, run: int) -> None:
         return
     started = time.process_time()
     with tempfile.TemporaryDirectory() as folder:
-        told = run_once(DATASETS[dataset](coins, np.random.default_rng(run)), epsilon, Path(folder))
+        results = run_once(
+            DATASETS[dataset](coins, np.random.default_rng(run)), epsilon, Path(folder)
+        )
     seconds = time.process_time() - started
-    for one in told:
+    for one in results:
         report.add(
             RESULTS,
             {
@@ -85,18 +87,18 @@ def table(rows: Rows) -> str:
         (row["dataset"], row["epsilon"], row["coins"], row["path"]) for row in rows
     )
     for dataset, epsilon, coins, path in keys:
-        mine = [
+        group = [
             row
             for row in rows
             if (row["dataset"], row["epsilon"], row["coins"], row["path"])
             == (dataset, epsilon, coins, path)
         ]
         figures = [
-            report.mean([row[name] for row in mine], 2)
+            report.mean([row[name] for row in group], 2)
             for name in ("claimed", "lower_gaussian", "lower", f"accuracy_{coins // 4}")
         ]
         lines.append(
-            f"| {dataset} | {epsilon:g} | {coins:,} | {len(mine)} | {path} | "
+            f"| {dataset} | {epsilon:g} | {coins:,} | {len(group)} | {path} | "
             + " | ".join(figures)
             + " |"
         )
@@ -117,17 +119,17 @@ def picture(rows: Rows, out: Path) -> None:
     for axes, (epsilon, dataset) in zip(
         figure.subplots(2, 2).flat, ((e, d) for e in EPSILONS for d in DATASETS), strict=True
     ):
-        mine = [row for row in rows if row["dataset"] == dataset and row["epsilon"] == epsilon]
-        paths = list(dict.fromkeys(row["path"] for row in mine))
+        group = [row for row in rows if row["dataset"] == dataset and row["epsilon"] == epsilon]
+        paths = list(dict.fromkeys(row["path"] for row in group))
         axes.bar(
             range(len(paths)),
-            [np.mean([row["claimed"] for row in mine if row["path"] == path]) for path in paths],
+            [np.mean([row["claimed"] for row in group if row["path"] == path]) for path in paths],
             width=0.7,
             color="0.88",
             edgecolor="0.4",
             label="claimed",
         )
-        sizes = sorted({row["coins"] for row in mine})
+        sizes = sorted({row["coins"] for row in group})
         for place, coins in enumerate(sizes):
             for name, marker, label in (
                 ("lower_gaussian", "o", "at least, of Gaussian kind"),
@@ -135,7 +137,7 @@ def picture(rows: Rows, out: Path) -> None:
             ):
                 points = [
                     (paths.index(row["path"]) + 0.22 * (place - (len(sizes) - 1) / 2), row[name])
-                    for row in mine
+                    for row in group
                     if row["coins"] == coins
                 ]
                 axes.scatter(

@@ -1,16 +1,11 @@
 """Patients per second of clipped gradient sums: ghost clipping on flat events, one gradient per
 patient by vmap, and both modes of Opacus.
 
-    PYTHONPATH=. python bench/clipping.py [--threads 1] [--device cpu]
+    python -m bench.clipping [--threads 1] [--device cpu]
 
-Two networks of one shape on the same simulated patients, a patient being one unit with all events:
-a bag of ids, then tanh or a GRU, then one layer of three heads. Ways that need rectangles get
-patients sorted by length and padded to the longest of their part, losses masked, which favours
-them: a Poisson batch is not sorted. Each way runs at every size of PARTS and its best counts, the
-fastest of --repeats passes over all patients. By default the largest part is the whole batch,
-padded to its longest patient. All sums must agree. Opacus clips the GRU in its ghost mode too, but
-not by ghost norms: its recurrent layers have none, so it makes their per-patient gradients (fast
-gradient clipping).
+The networks and the ways to clip are those of bench/clipping_ways.py. Each way runs at every size
+of PARTS and its best counts, the fastest of --repeats passes over all patients. By default the
+largest part is the whole batch, padded to its longest patient. All sums must agree.
 """
 
 from __future__ import annotations
@@ -20,236 +15,18 @@ import json
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
-from opacus import GradSampleModule
-from opacus.grad_sample import GradSampleModuleFastGradientClipping
-from opacus.layers import DPGRU
-from opacus.optimizers import DPOptimizer, DPOptimizerFastGradientClipping
-from opacus.utils.fast_gradient_clipping_utils import DPTensorFastGradientClipping
-from torch import Tensor, nn
-from torch.nn import functional as F
 
-from pipeline.dp.recurrent import GhostGru
-from pipeline.dp.sgd import DpSgd
+from bench.clipping_ways import OPACUS, OURS, WAYS, Flat, Patients, Sums, ghost
 
 RESULTS = Path(__file__).resolve().parent / "results" / "clipping.json"
-IDS, SLOTS, WIDTH, HEADS = 900, 8, 64, (16, 290, 40)
-MEAN_EVENTS, MOST_EVENTS = 7.4, 90
 PARTS = (16, 64, 256, 1024)  # patients clipped at once
-CLIP = 1.0
-OURS, OPACUS = "ours, ghost", ("opacus, hooks", "opacus, ghost")
-
-Sums = dict[str, Tensor]
-Way = Callable[[nn.Module, "Patients", int], Sums]  # network, patients, size of a part
-
-
-@dataclass(frozen=True)
-class Patients:
-    """Events of patients sorted by length, rows of a patient together."""
-
-    lengths: Tensor  # int64 [p], rising
-    ids: Tensor  # int64 [r, SLOTS]
-    targets: Tensor  # int64 [r, heads]
-
-    @classmethod
-    def drawn(cls, n: int, seed: int, device: str) -> Patients:
-        """n patients: lengths geometric, everything else uniform."""
-        generator = torch.Generator().manual_seed(seed)
-        lengths = (
-            torch.empty(n)
-            .geometric_(1 / MEAN_EVENTS, generator=generator)
-            .clamp(max=MOST_EVENTS)
-            .long()
-            .sort()
-            .values
-        )
-        rows = int(lengths.sum())
-        targets = torch.stack(
-            [torch.randint(0, size, (rows,), generator=generator) for size in HEADS], dim=1
-        )
-        return cls(
-            lengths.to(device),
-            torch.randint(0, IDS, (rows, SLOTS), generator=generator).to(device),
-            targets.to(device),
-        )
-
-    def parts(self, size: int) -> Iterator[Patients]:
-        ends = self.lengths.cumsum(0).tolist()
-        for first in range(0, len(self.lengths), size):
-            lengths = self.lengths[first : first + size]
-            rows = slice(ends[first - 1] if first else 0, ends[first + len(lengths) - 1])
-            yield Patients(lengths, self.ids[rows], self.targets[rows])
-
-    def padded(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Ids [p, t, SLOTS], targets [p, t, heads] and which are events [p, t]."""
-        real = (
-            torch.arange(int(self.lengths.max()), device=self.lengths.device)
-            < self.lengths[:, None]
-        )
-        ids, targets = (
-            values.new_zeros(*real.shape, values.shape[1]) for values in (self.ids, self.targets)
-        )
-        ids[real], targets[real] = self.ids, self.targets
-        return ids, targets, real
-
-
-def row_losses(logits: Tensor, targets: Tensor) -> Tensor:
-    """Sum of the heads' losses, [r], of logits [r, all heads] and targets [r, heads]."""
-    parts = logits.split(HEADS, dim=1)
-    return torch.stack(
-        [F.cross_entropy(part, targets[:, h], reduction="none") for h, part in enumerate(parts)]
-    ).sum(0)
-
-
-class Flat(nn.Module):
-    """Ours: events one below the other."""
-
-    def __init__(self, recurrent: bool) -> None:
-        super().__init__()
-        self.bag = nn.EmbeddingBag(IDS, WIDTH, mode="sum")
-        self.gru = GhostGru(WIDTH, WIDTH) if recurrent else None
-        self.heads = nn.Linear(WIDTH, sum(HEADS))
-
-    def losses(self, patients: Patients, owner: Tensor) -> Tensor:
-        """[r]."""
-        hidden = self.bag(patients.ids)
-        hidden = torch.tanh(hidden) if self.gru is None else self.gru(hidden, owner)
-        return row_losses(self.heads(hidden), patients.targets)
-
-
-class Padded(nn.Module):
-    """The same function for Opacus and vmap: patients x time."""
-
-    def __init__(self, flat: Flat) -> None:
-        super().__init__()
-        self.bag = nn.Embedding(IDS, WIDTH)
-        self.gru = None if flat.gru is None else DPGRU(WIDTH, WIDTH, batch_first=True)
-        self.heads = nn.Linear(WIDTH, sum(HEADS))
-        with torch.no_grad():
-            for mine, name in zip(self.parameters(), same_names(flat), strict=True):
-                mine.copy_(flat.get_parameter(name))
-
-    def forward(self, ids: Tensor, targets: Tensor, real: Tensor) -> Tensor:
-        """Loss of each patient, [p]."""
-        hidden = self.bag(ids).sum(2)
-        hidden = torch.tanh(hidden) if self.gru is None else self.gru(hidden)[0]
-        return (
-            row_losses(self.heads(hidden).flatten(0, 1), targets.flatten(0, 1)).view(real.shape)
-            * real
-        ).sum(1)
-
-
-def same_names(flat: Flat) -> list[str]:
-    """Parameters of Flat in the order of Padded's."""
-    gru = (
-        []
-        if flat.gru is None
-        else [
-            f"gru.{part}.{kind}" for part in ("input", "recurrent") for kind in ("weight", "bias")
-        ]
-    )
-    return ["bag.weight", *gru, "heads.weight", "heads.bias"]
-
-
-def mechanism() -> DpSgd:
-    return DpSgd(
-        steps=1,
-        sampling_probability=1.0,
-        l2_clip_norm=CLIP,
-        noise_multiplier=1.0,
-        expected_batch_size=1.0,
-    )
-
-
-def ghost(flat: Flat, patients: Patients, size: int) -> Sums:
-    clipper = mechanism().ghost_clipper(flat)
-    sums: list[Sums] = []
-    for part in patients.parts(size):
-        owner = torch.repeat_interleave(
-            torch.arange(len(part.lengths), device=part.ids.device), part.lengths
-        )
-        sums.append(
-            clipper.clipped_sum(
-                lambda part=part, owner=owner: flat.losses(part, owner), owner, len(part.lengths)
-            )
-        )
-    return {name: torch.stack([one[name] for one in sums]).sum(0) for name in same_names(flat)}
-
-
-def per_patient(flat: Flat, patients: Patients, size: int) -> Sums:
-    network = Padded(flat)
-    weights = {name: parameter.detach() for name, parameter in network.named_parameters()}
-
-    def loss(weights: Sums, patient: tuple[Tensor, ...]) -> Tensor:
-        return torch.func.functional_call(
-            network, weights, tuple(column[None] for column in patient)
-        )[0]
-
-    sums = [mechanism().clipped_sum(loss, weights, part.padded()) for part in patients.parts(size)]
-    return {
-        name: torch.stack([one[key] for one in sums]).sum(0)
-        for name, key in zip(same_names(flat), weights, strict=True)
-    }
-
-
-def opacus_hooks(flat: Flat, patients: Patients, size: int) -> Sums:
-    network = GradSampleModule(Padded(flat), batch_first=True, loss_reduction="sum")
-    optimiser = DPOptimizer(
-        torch.optim.SGD(network.parameters(), lr=0.0),
-        noise_multiplier=0.0,
-        max_grad_norm=CLIP,
-        expected_batch_size=1,
-        loss_reduction="sum",
-    )
-    for part in patients.parts(size):
-        network(*part.padded()).sum().backward()
-        optimiser.clip_and_accumulate()
-        for parameter in network.parameters():
-            parameter.grad_sample = None
-    return {
-        name: parameter.summed_grad
-        for name, parameter in zip(same_names(flat), network.parameters(), strict=True)
-    }
-
-
-def opacus_ghost(flat: Flat, patients: Patients, size: int) -> Sums:
-    network = GradSampleModuleFastGradientClipping(
-        Padded(flat), batch_first=True, loss_reduction="sum", max_grad_norm=CLIP
-    )
-    optimiser = DPOptimizerFastGradientClipping(
-        torch.optim.SGD(network.parameters(), lr=0.0),
-        noise_multiplier=0.0,
-        max_grad_norm=CLIP,
-        expected_batch_size=1,
-        loss_reduction="sum",
-    )
-    sums: list[list[Tensor]] = []
-    for part in patients.parts(size):
-        network.enable_hooks()
-        DPTensorFastGradientClipping(
-            network, optimiser, network(*part.padded()), loss_reduction="sum"
-        ).backward()
-        sums.append([parameter.grad for parameter in network.parameters()])
-        for parameter in network.parameters():
-            parameter.grad = None  # or the next part would be written over this one
-    return {
-        name: torch.stack(column).sum(0)
-        for name, *column in zip(same_names(flat), *sums, strict=True)
-    }
-
-
-WAYS: dict[str, Way] = {
-    OURS: ghost,
-    "ours, vmap": per_patient,
-    OPACUS[0]: opacus_hooks,
-    OPACUS[1]: opacus_ghost,
-}
 
 
 def measure(recurrent: bool, patients: Patients, repeats: int) -> dict[str, Any]:
@@ -258,29 +35,33 @@ def measure(recurrent: bool, patients: Patients, repeats: int) -> dict[str, Any]
     """
     torch.manual_seed(0)
     flat = Flat(recurrent).to(patients.ids.device)
-    wanted = torch.cat([value.flatten() for value in ghost(flat, patients, max(PARTS)).values()])
+    expected = _flat_sum(ghost(flat, patients, max(PARTS)))
     runs = [(name, size) for name in WAYS for size in PARTS]
     for name, size in runs:  # and warm
-        got = torch.cat([value.flatten() for value in WAYS[name](flat, patients, size).values()])
-        if (gap := float((got - wanted).norm() / wanted.norm())) > 1e-3:
+        total = _flat_sum(WAYS[name](flat, patients, size))
+        if (gap := float((total - expected).norm() / expected.norm())) > 1e-3:
             raise ValueError(f"{name} by {size}: its sums are {gap:.1e} off ours")
     fastest = dict.fromkeys(runs, float("inf"))
     for _ in range(repeats):  # in turn, so that a busy moment of the machine falls on all
         for name, size in runs:
             fastest[name, size] = min(
                 fastest[name, size],
-                seconds(lambda name=name, size=size: WAYS[name](flat, patients, size), patients),
+                seconds(partial(WAYS[name], flat, patients, size), patients),
             )
     speeds = {
         name: {size: round(len(patients.lengths) / fastest[name, size], 1) for size in PARTS}
         for name in WAYS
     }
-    found = {
+    ways = {
         name: {"patients_per_second": max(by_part.values()), "by_part": by_part}
         for name, by_part in speeds.items()
     }
     best = max(max(speeds[name].values()) for name in OPACUS)
-    return {"ways": found, "ratio_to_best_opacus": round(max(speeds[OURS].values()) / best, 2)}
+    return {"ways": ways, "ratio_to_best_opacus": round(max(speeds[OURS].values()) / best, 2)}
+
+
+def _flat_sum(sums: Sums) -> torch.Tensor:
+    return torch.cat([value.flatten() for value in sums.values()])
 
 
 def seconds(run: Callable[[], Sums], patients: Patients) -> float:
@@ -289,6 +70,18 @@ def seconds(run: Callable[[], Sums], patients: Patients) -> float:
     if patients.ids.is_cuda:
         torch.cuda.synchronize()
     return time.perf_counter() - started
+
+
+def table(networks: dict[str, dict[str, Any]]) -> str:
+    """A line per network and way."""
+    lines = [f"{'network':14}{'way':16}{'patients/s':>11}{'ours is':>10}   by patients at once"]
+    for network, result in networks.items():
+        ours = result["ways"][OURS]["patients_per_second"]
+        for name, figures in result["ways"].items():
+            speed = figures["patients_per_second"]
+            by_part = ", ".join(f"{size}: {part:.0f}" for size, part in figures["by_part"].items())
+            lines.append(f"{network:14}{name:16}{speed:11.0f}{ours / speed:9.1f}x   {by_part}")
+    return "\n".join(lines) + "\n"
 
 
 def main() -> None:
@@ -302,23 +95,12 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     warnings.simplefilter("ignore")  # Opacus on hooks of modules whose input needs no gradient
-    patients = Patients.drawn(options.patients, seed=1, device=options.device)
+    patients = Patients.draw(options.patients, seed=1, device=options.device)
     networks = {
         "feed-forward": measure(False, patients, options.repeats),
         "recurrent": measure(True, patients, options.repeats),
     }
-    lines = [f"{'network':14}{'way':16}{'patients/s':>11}{'ours is':>10}   by patients at once"]
-    for network, told in networks.items():
-        ours = told["ways"][OURS]["patients_per_second"]
-        for name, figures in told["ways"].items():
-            by_part = ", ".join(
-                f"{size}: {speed:.0f}" for size, speed in figures["by_part"].items()
-            )
-            lines.append(
-                f"{network:14}{name:16}{figures['patients_per_second']:11.0f}{ours / figures['patients_per_second']:9.1f}x"
-                f"   {by_part}"
-            )
-    sys.stdout.write("\n".join(lines) + "\n")
+    sys.stdout.write(table(networks))
     device = torch.cuda.get_device_name() if patients.ids.is_cuda else "cpu"
     RESULTS.write_text(
         json.dumps(

@@ -1,9 +1,11 @@
 """1,000 refreshes asked for by an adaptive adversary, and how many releases fit into a budget by
 three ways of adding up.
 
-    python bench/ledger_refreshes.py attack --seeds 3       (through the real ledger, SQLite; what
-    is measured already is not run again) python bench/ledger_refreshes.py compare python
-    bench/ledger_refreshes.py write                  (docs/evidence.md from bench/results/)
+    python -m bench.ledger_refreshes attack --seeds 3
+        through the real ledger, SQLite; a seed whose figures are there already is not run again
+    python -m bench.ledger_refreshes compare
+    python -m bench.ledger_refreshes write
+        writes docs/evidence.md from bench/results/
 
 The third way, a sum of privacy loss distributions, holds for releases that were all fixed
 beforehand and for no others: it is here to show what the guarantee over adaptive releases costs,
@@ -22,10 +24,10 @@ from pathlib import Path
 from typing import Any
 
 import dp_accounting as dpa
-import report
 from matplotlib.figure import Figure
 
 from audit.adversary import Game, game
+from bench import report
 from pipeline import params
 from pipeline.dp import accounting
 from pipeline.ledger import Ledger
@@ -104,10 +106,10 @@ def release(name: str) -> dpa.DpEvent:
     if name == EVENTS[0]:
         return accounting.calibrate(dpa.GaussianDpEvent, 1.0, DELTA)[1]
     if name == EVENTS[1]:
-        declared = read_schema(ROOT / "datasets" / "simulated_pathways.yaml")
+        schema = read_schema(ROOT / "datasets" / "simulated_pathways.yaml")
         settings = params.load(ROOT / "params.yaml").train
         return synthesizer.plan(
-            declared, PrivacyParams(epsilon=1.0, delta=DELTA), settings, date(2022, 12, 31)
+            schema, PrivacyParams(epsilon=1.0, delta=DELTA), settings, date(2022, 12, 31)
         ).dp_event
     return accounting.calibrate(_little_noise, 1.0, DELTA)[1]
 
@@ -133,16 +135,16 @@ def fits(name: str, event: dpa.DpEvent, budget: float) -> dict[str, Any]:
             reason="a benchmark",
             by="bench",
         )
-        quoted = ledger.quote("asked", event)
+        quote = ledger.quote("asked", event)
     return {
         "event": name,
         "budget": budget,
-        "epsilon": quoted.epsilon,
+        "epsilon": quote.epsilon,
         "order": opened.order,
         "limit_rdp": opened.limit_rdp,
-        "rdp": quoted.rdp,
-        "filter": quoted.how_many_fit,
-        "naive": math.floor(budget / quoted.epsilon),
+        "rdp": quote.rdp,
+        "filter": quote.how_many_fit,
+        "naive": math.floor(budget / quote.epsilon),
         "pld": _by_pld(event, budget),
     }
 
@@ -184,12 +186,12 @@ def table(rows: list[dict[str, Any]]) -> str:
         "|---|---|" + "---|" * len(BUDGETS),
     ]
     for name in EVENTS:
-        mine = {row["budget"]: row for row in rows if row["event"] == name}
+        group = {row["budget"]: row for row in rows if row["event"] == name}
         lines += [
-            f"| {name} | {said} | "
-            + " | ".join(str(mine[budget][way]) for budget in BUDGETS)
+            f"| {name} | {label} | "
+            + " | ".join(str(group[budget][way]) for budget in BUDGETS)
             + " |"
-            for way, said in WAYS.items()
+            for way, label in WAYS.items()
         ]
     return "\n".join(lines)
 
@@ -217,18 +219,18 @@ def picture(rows: list[dict[str, Any]]) -> None:
     """A panel per kind of release: bars by budget and way. What may not be used is hatched."""
     figure = Figure(figsize=(12, 3.9), layout="constrained")
     for axes, name in zip(figure.subplots(1, len(EVENTS)), EVENTS, strict=True):
-        mine = {row["budget"]: row for row in rows if row["event"] == name}
-        for place, (way, said) in enumerate(WAYS.items()):
-            drawn = axes.bar(
+        group = {row["budget"]: row for row in rows if row["event"] == name}
+        for place, (way, label) in enumerate(WAYS.items()):
+            bars = axes.bar(
                 [at + 0.27 * (place - 1) for at in range(len(BUDGETS))],
-                [mine[budget][way] for budget in BUDGETS],
+                [group[budget][way] for budget in BUDGETS],
                 0.25,
-                label=said,
+                label=label,
                 color="white" if way == "pld" else COLOURS[way],
                 edgecolor=COLOURS[way],
                 hatch="////" if way == "pld" else None,
             )
-            axes.bar_label(drawn, fontsize="small", padding=2)
+            axes.bar_label(bars, fontsize="small", padding=2)
         axes.set_xticks(range(len(BUDGETS)), [f"{budget:g}" for budget in BUDGETS])
         axes.set(title=name, xlabel="budget of the population (epsilon, delta 1e-6)")
         axes.spines[["top", "right"]].set_visible(False)
@@ -255,14 +257,14 @@ def main() -> None:
                 report.add(ATTACKS, attack(seed))
                 sys.stderr.write(f"{report.read(ATTACKS)[-1]}\n")
     if options.action == "compare":
-        found = [
+        rows_of_fits = [
             fits(name, event, budget)
             for name in EVENTS
             for event in [release(name)]
             for budget in BUDGETS
         ]
-        report.keep_at(FITS, found)
-        sys.stdout.write(table(found) + "\n")
+        report.keep_at(FITS, rows_of_fits)
+        sys.stdout.write(table(rows_of_fits) + "\n")
     if options.action == "write":
         write()
 

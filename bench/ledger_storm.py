@@ -1,8 +1,8 @@
 """64 processes on one ledger, half of them killed with `kill -9`, on a file of SQLite and on a
 PostgreSQL of its own.
 
-    python bench/ledger_storm.py [--seeds 3]    results to bench/results/ledger_storm.json and the
-    table of docs/evidence.md
+    python -m bench.ledger_storm [--seeds 3]
+        writes bench/results/ledger_storm.json and the table of docs/evidence.md
 """
 
 from __future__ import annotations
@@ -17,9 +17,8 @@ from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
 
-import report
-
 from audit.storm import WHOLE, storm
+from bench import report
 
 RESULTS = Path(__file__).resolve().parent / "results" / "ledger_storm.json"
 

@@ -5,14 +5,13 @@ of patients.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
 import polars as pl
 
 from pipeline.adapters import to_log
-from pipeline.schema.patient_log import ID
+from pipeline.schema.patient_log import ID, PatientLog
 from pipeline.schema.reader import read_schema
 from pipeline.schema.values import Schema
 from pipeline.simulator.latent import draw_lifetimes
@@ -24,43 +23,35 @@ EXTRACT = date(2022, 12, 31)
 CHUNK = 100_000  # patients simulated at once: bounds memory
 
 
-@dataclass(frozen=True)
-class Sample:
-    """Patients and their events, as `registry_tables.to_log` gives them."""
-
-    patients: pl.DataFrame
-    events: pl.DataFrame
-
-
-def declared() -> Schema:
+def read_declaration() -> Schema:
     return read_schema(ROOT / "datasets" / "simulated_pathways.yaml")
 
 
-def simulated(told: Schema, n: int, seed: int) -> Sample:
+def simulated(schema: Schema, n: int, seed: int) -> PatientLog:
     """n registered patients; another seed is a fresh sample of the same population. Chunks of one
     seed are fresh samples too.
     """
-    parts = list(_parts(told, n, seed))
-    return Sample(
-        pl.concat(part.patients for part in parts), pl.concat(part.events for part in parts)
+    parts = list(_parts(schema, n, seed))
+    return PatientLog(
+        pl.concat(part.patients for part in parts), pl.concat(part.pathways for part in parts)
     )
 
 
-def stored(told: Schema, n: int, seed: int, folder: Path) -> tuple[pl.DataFrame, pl.LazyFrame]:
+def stored(schema: Schema, n: int, seed: int, folder: Path) -> tuple[pl.DataFrame, pl.LazyFrame]:
     """The same patients with their events in Parquet files, as the stage that trains finds them."""
-    for number, part in enumerate(_parts(told, n, seed)):
+    for number, part in enumerate(_parts(schema, n, seed)):
         part.patients.write_parquet(folder / f"patients-{number:03}.parquet")
-        part.events.write_parquet(folder / f"events-{number:03}.parquet")
+        part.pathways.write_parquet(folder / f"events-{number:03}.parquet")
     return pl.read_parquet(folder / "patients-*.parquet"), pl.scan_parquet(
         folder / "events-*.parquet"
     )
 
 
-def _parts(told: Schema, n: int, seed: int) -> Iterator[Sample]:
+def _parts(schema: Schema, n: int, seed: int) -> Iterator[PatientLog]:
     for number, first in enumerate(range(0, n, CHUNK)):
         stream = seed * 1000 + number
         log = to_log(
-            told,
+            schema,
             registry_tables(
                 view(draw_lifetimes(min(CHUNK, n - first), stream, lambda text: None), EXTRACT),
                 stream,
@@ -68,4 +59,4 @@ def _parts(told: Schema, n: int, seed: int) -> Iterator[Sample]:
         )
         assert log.events is not None
         offset = pl.col(ID) + number * 10**12
-        yield Sample(log.patients.with_columns(offset), log.events.with_columns(offset))
+        yield PatientLog(log.patients.with_columns(offset), log.events.with_columns(offset))

@@ -1,15 +1,14 @@
 """The flattened baseline of the pathway benchmark: synthesizers of tables on pathways of fixed
 width, scored as pathways.
 
-    PYTHONPATH=. .venv/bin/python bench/pathway_flat_run.py --patients 20000 --models fresh format
-    dpmm-mst table
+    python -m bench.pathway_flat_run --patients 20000 --models fresh format dpmm-mst table
 
-Figures are those of pathway_score for the columns that the flat table carries; `detection` with
-statics has no meaning there and is null, and `detection_events` does not see event attributes,
-which no model here draws: kinder than what the pathway model is asked. `illegal` counts patients.
-Kind too: what `unflatten` does with pathways that outlive their end (shrunk; cut off and a later
-end scored worse) was chosen on MST's figures for 20,000 patients, on the same holdout. Every run
-replaces its own entry in bench/results/pathways_flat.json.
+Figures are those of pipeline/evaluation/pathway_score.py for the columns that the flat table
+carries; `detection` with statics has no meaning there and is null, and `detection_events` does not
+see event attributes, which no model here draws: kinder than what the pathway model is asked.
+`illegal` counts patients. Kind too: what `unflatten` does with pathways that outlive their end
+(shrunk; cut off and a later end scored worse) was chosen on MST's figures for 20,000 patients, on
+the same holdout. Every run replaces its own entry in bench/results/pathways_flat.json.
 """
 
 from __future__ import annotations
@@ -26,14 +25,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import polars as pl
-from pathway_data import Sample, declared, simulated
-from pathway_flat import SLOTS, columns, declaration, flatten, narrow, narrowed, unflatten
-from pathway_score import figures
-from tables import DELTA, fitted
 
-from bench.peers import FOLDER, RUNS, Prepared, Task, column_domain, python_of
-from bench.peers import run as run_peer
+from bench.pathway_data import read_declaration, simulated
+from bench.pathway_flat import SLOTS, columns, flat_declaration, flatten, narrow, narrowed
+from bench.pathway_unflatten import unflatten
+from bench.peer_runs import FOLDER, RUNS, Prepared, Task, column_domain, python_of
+from bench.peer_runs import run as run_peer
+from bench.tables import DELTA
+from bench.tables import fit as fit_table
 from pipeline import files
+from pipeline.evaluation.pathway_score import figures
+from pipeline.schema.patient_log import PatientLog
 from pipeline.schema.values import Schema
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -50,29 +52,29 @@ NAMES = MappingProxyType(
 )
 
 
-def made_by(
-    model: str, told: Schema, rows: pd.DataFrame, options: argparse.Namespace
+def draw_rows(
+    model: str, schema: Schema, rows: pd.DataFrame, options: argparse.Namespace
 ) -> tuple[pd.DataFrame | None, dict[str, Any]]:
     """(drawn flat rows, costs); no rows and the error where the run failed."""
     if model == "format":
         return rows, {}
     if model == "table":
-        fit, seconds = fitted(
-            declaration(told, len(rows)), pl.from_pandas(rows), EPSILON, **options.settings
+        fit, seconds = fit_table(
+            flat_declaration(schema, len(rows)), pl.from_pandas(rows), EPSILON, **options.settings
         )
-        drawn = (
+        synthetic = (
             fit.sample(len(rows), np.random.default_rng(options.seed))
-            .select(*columns(told))
+            .select(*columns(schema))
             .to_pandas()
         )
-        return drawn, {"fit_cpu_seconds": round(seconds, 2), "version": version_of_ours()}
+        return synthetic, {"fit_cpu_seconds": round(seconds, 2), "version": version_of_ours()}
     with tempfile.TemporaryDirectory() as folder:
         train, domain, out = (
             Path(folder) / name for name in ("train.parquet", "domain.json", "drawn.parquet")
         )
         rows.to_parquet(train)
         domain.write_text(
-            json.dumps({name: column_domain(column) for name, column in columns(told).items()}),
+            json.dumps({name: column_domain(column) for name, column in columns(schema).items()}),
             encoding="utf-8",
         )
         costs = run_peer(
@@ -91,11 +93,11 @@ def version_of_ours() -> str:
     ]
 
 
-def scored(told: Schema, holdout: Sample, other: Sample) -> dict[str, float | None]:
-    found = figures(narrowed(told), narrow(holdout), narrow(other))
+def score(schema: Schema, holdout: PatientLog, other: PatientLog) -> dict[str, float | None]:
+    scores = figures(narrowed(schema), narrow(holdout), narrow(other))
     return {
         name: None if name == "detection" else float(f"{value:.5g}")
-        for name, value in found.items()
+        for name, value in scores.items()
     }
 
 
@@ -121,25 +123,25 @@ def main() -> None:
         "--timeout", type=float, default=2400.0, help="seconds that one peer may take"
     )
     options = parser.parse_args()
-    told = declared()
+    schema = read_declaration()
     train, holdout = (
-        simulated(told, options.patients, seed) for seed in (options.seed, options.seed + 100)
+        simulated(schema, options.patients, seed) for seed in (options.seed, options.seed + 100)
     )
-    rows = flatten(told, train)
+    rows = flatten(schema, train)
     for model in options.models:
         facts: dict[str, Any] = {"seed": options.seed, "slots": SLOTS}
         if model == "fresh":
-            found: dict[str, Any] = scored(told, holdout, train)
+            scores: dict[str, Any] = score(schema, holdout, train)
         else:
-            drawn, costs = made_by(model, told, rows, options)
-            found = (
-                scored(told, holdout, unflatten(told, drawn, options.seed))
-                if drawn is not None
+            synthetic, costs = draw_rows(model, schema, rows, options)
+            scores = (
+                score(schema, holdout, unflatten(schema, synthetic, options.seed))
+                if synthetic is not None
                 else {}
             )
             facts |= costs if model == "format" else {"epsilon": EPSILON, "delta": DELTA, **costs}
-        keep(options.patients, NAMES[model], found | facts)
-        sys.stderr.write(f"{options.patients} {NAMES[model]}: {found | facts}\n")
+        keep(options.patients, NAMES[model], scores | facts)
+        sys.stderr.write(f"{options.patients} {NAMES[model]}: {scores | facts}\n")
 
 
 if __name__ == "__main__":

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import report
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+
+from bench import report
 
 PANELS = {
     "bigram_tvd": "bigram TVD",
@@ -85,10 +86,10 @@ def _line(
         [row[name] for row in rows if row[over] == point and row.get(name) is not None]
         for point in points
     ]
-    spread = [np.std(found, ddof=1) if len(found) > 1 else 0.0 for found in values]
+    spread = [np.std(runs, ddof=1) if len(runs) > 1 else 0.0 for runs in values]
     axes.errorbar(
         points,
-        [np.mean(found) for found in values],
+        [np.mean(runs) for runs in values],
         yerr=spread,
         marker="o",
         markersize=4,

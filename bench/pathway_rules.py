@@ -6,20 +6,25 @@ from collections.abc import Mapping
 from typing import Any
 
 import polars as pl
-from pathway_data import EXTRACT, Sample
 
-from pipeline.adapters import Log
+from bench.pathway_data import EXTRACT
 from pipeline.checks.expectations.table_checks import context_of, described
-from pipeline.checks.rules import check
+from pipeline.checks.rules import Log, check
+from pipeline.schema.patient_log import PatientLog
 from pipeline.schema.values import Schema
 
 ASKED = ("pass", "fail", "warn")
 
 
-def judged(told: Schema, tables: Mapping[str, pl.DataFrame], log: Sample) -> list[dict[str, Any]]:
+def judge(
+    schema: Schema, tables: Mapping[str, pl.DataFrame], log: PatientLog
+) -> list[dict[str, Any]]:
     """Each rule's severity, status, rows and failing rows, rate and legal rates."""
     results = check(
-        told, tables, context_of(told, EXTRACT, is_synthetic=True), Log(log.patients, log.events)
+        schema,
+        tables,
+        context_of(schema, EXTRACT, is_synthetic=True),
+        Log(log.patients, log.pathways),
     )
     return described(results, counts=True)
 
@@ -31,17 +36,17 @@ def summary(rules: list[dict[str, Any]]) -> str:
         "|---|---|---|---|---|",
     ]
     for severity in ("F", "W"):
-        mine = [rule for rule in rules if rule["severity"] == severity and rule["status"] in ASKED]
-        held = [rule for rule in mine if rule["status"] == "pass"]
-        clean = [rule for rule in held if not rule["failing"]]
+        group = [rule for rule in rules if rule["severity"] == severity and rule["status"] in ASKED]
+        passes = [rule for rule in group if rule["status"] == "pass"]
+        clean = [rule for rule in passes if not rule["failing"]]
         broken = (
             ", ".join(
-                f"{rule['rule']} {rule['title']}" for rule in mine if rule["status"] != "pass"
+                f"{rule['rule']} {rule['title']}" for rule in group if rule["status"] != "pass"
             )
             or "none"
         )
         lines.append(
-            f"| {severity} | {len(mine)} | {len(clean)} | {len(held) - len(clean)} | {broken} |"
+            f"| {severity} | {len(group)} | {len(clean)} | {len(passes) - len(clean)} | {broken} |"
         )
     left = ", ".join(
         f"{rule['rule']} {rule['title']}" for rule in rules if rule["status"] not in ASKED

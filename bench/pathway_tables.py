@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import pathway_plots
-import pathway_rules
-from pathway_data import ROOT
-from report import between, mean
+
+from bench import pathway_plots, pathway_rules
+from bench.pathway_data import ROOT
+from bench.report import between, mean
 
 SCRIPT = "pathways.py"
 PLOTS = ROOT / "docs" / "benchmarks"
@@ -50,9 +50,9 @@ Rows = Sequence[dict[str, Any]]
 
 def write(rows: Rows) -> None:
     """The parts of docs/benchmarks.md that are this script's."""
-    mine = [row for row in rows if row["model"] == "ours"]
+    group = [row for row in rows if row["model"] == "ours"]
     default, real = (
-        [row for row in mine if not row["settings"]],
+        [row for row in group if not row["settings"]],
         [row for row in rows if row["model"] == "real"],
     )
     flat = json.loads(FLAT.read_text(encoding="utf-8"))
@@ -60,7 +60,7 @@ def write(rows: Rows) -> None:
         "pathways",
         SCRIPT,
         "\n\n".join(
-            f"### {n:,} patients, epsilon 1\n{table(mine, real, n, flat.get(str(n), {}))}"
+            f"### {n:,} patients, epsilon 1\n{table(group, real, n, flat.get(str(n), {}))}"
             for n in ASKED
         ),
     )
@@ -69,7 +69,7 @@ def write(rows: Rows) -> None:
         SCRIPT,
         larger([row for row in default if row["patients"] not in ASKED or row["epsilon"] != 1]),
     )
-    between("costs", SCRIPT, costs(mine))
+    between("costs", SCRIPT, costs(group))
     between("rules", SCRIPT, rules(default))
     small = min(ASKED)
     pathway_plots.curves(
@@ -91,20 +91,20 @@ def write(rows: Rows) -> None:
 
 def table(rows: Rows, real: Rows, n: int, flat: dict[str, dict[str, Any]]) -> str:
     """A line per model: mean over seeds, in brackets the standard deviation."""
-    mine = [row for row in rows if row["patients"] == n and row["epsilon"] == 1]
+    group = [row for row in rows if row["patients"] == n and row["epsilon"] == 1]
     real = [row for row in real if row["patients"] == n]
-    asked = dict(ASKED[n])
+    targets = dict(ASKED[n])
     for name in DOUBLED if real else ():
-        asked[name] = max(asked[name], 2 * float(np.mean([row[name] for row in real])))
+        targets[name] = max(targets[name], 2 * float(np.mean([row[name] for row in real])))
     lines = [
         "| | seeds | " + " | ".join(COLUMNS.values()) + " |",
         "|---|---|" + "---|" * len(COLUMNS),
     ]
     lines += [
-        _line(_label(settings), [row for row in mine if row["settings"] == settings])
-        for settings in _settings(mine)
+        _line(_label(settings), [row for row in group if row["settings"] == settings])
+        for settings in _settings(group)
     ]
-    lines += [_line("asked, at most", [asked]), _line("fresh sample (floor)", real)]
+    lines += [_line("asked, at most", [targets]), _line("fresh sample (floor)", real)]
     baseline = [
         name
         for name in flat
@@ -122,26 +122,28 @@ def larger(rows: Rows) -> str:
     for n, epsilon, delta in sorted(
         {(row["patients"], row["epsilon"], row["delta"]) for row in rows}
     ):
-        mine = [
+        group = [
             row
             for row in rows
             if (row["patients"], row["epsilon"], row["delta"]) == (n, epsilon, delta)
         ]
         lines.append(
             f"| {n:,} | {epsilon:g} | {delta:g} | "
-            + " | ".join(_cell(mine, name) for name in COLUMNS)
+            + " | ".join(_cell(group, name) for name in COLUMNS)
             + " |"
         )
     return "\n".join(lines)
 
 
 def rules(rows: Rows) -> str:
-    found = [
+    results = [
         row
         for row in rows
         if row["patients"] == max(ASKED) and row["epsilon"] == 1 and row["rules"]
     ]
-    return pathway_rules.summary(min(found, key=lambda row: row["seed"])["rules"]) if found else ""
+    return (
+        pathway_rules.summary(min(results, key=lambda row: row["seed"])["rules"]) if results else ""
+    )
 
 
 def _settings(rows: Rows) -> list[dict[str, Any]]:
@@ -199,24 +201,24 @@ def costs(rows: Rows) -> str:
         for n in sorted(
             {row["patients"] for row in rows if row["settings"] == settings and row["epsilon"] == 1}
         ):
-            mine = [
+            group = [
                 row
                 for row in rows
                 if (row["patients"], row["epsilon"], row["settings"]) == (n, 1, settings)
             ]
-            cells = [f"{np.mean([row[name] for row in mine]):,.0f}" for name in names]
+            cells = [f"{np.mean([row[name] for row in group]):,.0f}" for name in names]
             lines.append(f"| {_label(settings)} | {n:,} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
-def clipping(found: dict[str, Any]) -> str:
+def clipping(results: dict[str, Any]) -> str:
     """Patients per second of each way of clipping, at its best micro-batch."""
-    ways = list(found["networks"]["recurrent"]["ways"])
+    ways = list(results["networks"]["recurrent"]["ways"])
     lines = [
         "| patients per second | " + " | ".join(ways) + " | ours over the best of Opacus |",
         "|---|" + "---|" * (len(ways) + 1),
     ]
-    for name, network in found["networks"].items():
+    for name, network in results["networks"].items():
         cells = [f"{network['ways'][way]['patients_per_second']:,.0f}" for way in ways]
         lines.append(
             f"| {name} | " + " | ".join(cells) + f" | {network['ratio_to_best_opacus']:.1f} |"

@@ -1,9 +1,10 @@
 """The pathway model on real sequences: clinic visits of the PRISM malaria cohort (uganda_malaria),
 half to train on, half held out.
 
-    python bench/pathway_visits.py run --source PATH    (the folder with the dataset's files; seeds
-    11 to 13, epsilon 1, 3 and 10) python bench/pathway_visits.py write
-    (docs/benchmarks.md from bench/results/)
+    python -m bench.pathway_visits run --source PATH
+        PATH is the folder with the dataset's files; seeds 11 to 13, epsilon 1, 3 and 10
+    python -m bench.pathway_visits write
+        writes docs/benchmarks.md from bench/results/
 
 Some 710 people a half: nothing was chosen on this dataset, the settings are the defaults of the
 declared size. `real` is the training half itself against the holdout: what a fresh sample of this
@@ -20,19 +21,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pathway_score
 import polars as pl
-import report
-from pathway_data import ROOT, Sample
 from scipy.stats import wasserstein_distance
 
+from bench import report
+from bench.pathway_data import ROOT
 from pipeline import params
 from pipeline.adapters import canonical
 from pipeline.cli.tools import ingested
-from pipeline.evaluation import pathways
+from pipeline.evaluation import pathway_score, pathways
 from pipeline.models.grammar import Grammar, violations
 from pipeline.restricted.train import fit_public
-from pipeline.schema.patient_log import ID
+from pipeline.schema.patient_log import ID, PatientLog
 from pipeline.schema.reader import read_schema
 from pipeline.schema.values import Schema
 
@@ -50,37 +50,39 @@ COLUMNS = {
 }
 
 
-def figures(told: Schema, real: Sample, other: Sample) -> dict[str, float]:
+def figures(schema: Schema, real: PatientLog, other: PatientLog) -> dict[str, float]:
     """COLUMNS of `other` against `real`. Distances are Wasserstein's."""
-    found = {
-        f"{name}_tvd": pathways.ngram_tvd(real.events, other.events, n)
+    scores = {
+        f"{name}_tvd": pathways.ngram_tvd(real.pathways, other.pathways, n)
         for n, name in ((2, "bigram"), (3, "trigram"))
     }
-    found["length_distance"] = float(
-        wasserstein_distance(pathways.lengths(real.events), pathways.lengths(other.events))
+    scores["length_distance"] = float(
+        wasserstein_distance(pathways.lengths(real.pathways), pathways.lengths(other.pathways))
     )
-    found["gap_distance"] = float(
-        wasserstein_distance(pathway_score.gaps(real.events), pathway_score.gaps(other.events))
+    scores["gap_distance"] = float(
+        wasserstein_distance(pathway_score.gaps(real.pathways), pathway_score.gaps(other.pathways))
     )
     rates = (
         malaria(real)
         .join(malaria(other), on="site", how="left")
         .select((pl.col("rate") - pl.col("rate_right").fill_null(0)).abs())["rate"]
     )
-    found["malaria_gap"], found["mean_malaria_gap"] = (
+    scores["malaria_gap"], scores["mean_malaria_gap"] = (
         float(rates.to_numpy().max()),
         float(rates.to_numpy().mean()),
     )
-    found["detection"] = pathway_score.detection(told, real, other, with_statics=True)
-    found["illegal"] = float(violations(Grammar(told), other.patients, other.events)[ID].n_unique())
-    return found
+    scores["detection"] = pathway_score.detection(schema, real, other, with_statics=True)
+    scores["illegal"] = float(
+        violations(Grammar(schema), other.patients, other.pathways)[ID].n_unique()
+    )
+    return scores
 
 
-def malaria(sample: Sample) -> pl.DataFrame:
+def malaria(sample: PatientLog) -> pl.DataFrame:
     """`site`, `rate`: malaria diagnoses per person-year of follow-up, as the cohort reports it
     (Kamya et al. 2015).
     """
-    each = sample.events.group_by(ID).agg(
+    each = sample.pathways.group_by(ID).agg(
         cases=(pl.col("malaria_diagnosis") == "Yes").sum(), days=pl.col("day").max()
     )
     totals = (
@@ -92,60 +94,60 @@ def malaria(sample: Sample) -> pl.DataFrame:
     return totals.select("site", rate=pl.col("cases") / (pl.col("days") / pathways.DAYS_PER_YEAR))
 
 
-def halves(everybody: Sample, seed: int) -> tuple[Sample, Sample]:
+def halves(everybody: PatientLog, seed: int) -> tuple[PatientLog, PatientLog]:
     """(training half, holdout)."""
     ids = everybody.patients[ID].sort()
     order = np.random.default_rng(seed).permutation(len(ids))
 
-    def of(places: np.ndarray) -> Sample:
-        mine = ids.gather(places).to_frame()
-        return Sample(
+    def of(places: np.ndarray) -> PatientLog:
+        half = ids.gather(places).to_frame()
+        return PatientLog(
             *(
-                frame.join(mine, on=ID, how="semi", maintain_order="left")
-                for frame in (everybody.patients, everybody.events)
+                frame.join(half, on=ID, how="semi", maintain_order="left")
+                for frame in (everybody.patients, everybody.pathways)
             )
         )
 
     return of(order[: len(ids) // 2]), of(order[len(ids) // 2 :])
 
 
-def ours(told: Schema, train: Sample, epsilon: float, seed: int) -> Sample:
+def ours(schema: Schema, train: PatientLog, epsilon: float, seed: int) -> PatientLog:
     """As many synthetic people as were trained on."""
     settings = params.load(ROOT / "params.yaml").train
     with tempfile.TemporaryDirectory() as folder:
         model = fit_public(
-            told, train.patients, train.events, epsilon, DELTA, settings, Path(folder) / "model"
+            schema, train.patients, train.pathways, epsilon, DELTA, settings, Path(folder) / "model"
         )
     parts = [
-        canonical(told, patients, events, extract_date=None)
+        canonical(schema, patients, events, extract_date=None)
         for patients, events in model.sample(
             train.patients.height, seed=seed, partition_rows=train.patients.height
         )
     ]
-    return Sample(*(pl.concat(frames) for frames in zip(*parts, strict=True)))
+    return PatientLog(*(pl.concat(frames) for frames in zip(*parts, strict=True)))
 
 
 def run(options: argparse.Namespace) -> None:
-    declared = read_schema(ROOT / "datasets" / "uganda_malaria.yaml")
+    declaration = read_schema(ROOT / "datasets" / "uganda_malaria.yaml")
     with tempfile.TemporaryDirectory() as scratch:
-        everybody = Sample(
-            *ingested(declared, options.source, params.load(ROOT / "params.yaml"), Path(scratch))
+        everybody = PatientLog(
+            *ingested(declaration, options.source, params.load(ROOT / "params.yaml"), Path(scratch))
         )
     for seed in options.seeds:
         train, holdout = halves(everybody, seed)
         population = dataclasses.replace(
-            declared.population, nominal_size=round(train.patients.height, -2), delta=DELTA
+            declaration.population, nominal_size=round(train.patients.height, -2), delta=DELTA
         )
-        told = dataclasses.replace(declared, population=population)
+        schema = dataclasses.replace(declaration, population=population)
         for model, epsilon in [("real", None), *(("ours", epsilon) for epsilon in options.epsilon)]:
             key: dict[str, Any] = {"model": model, "epsilon": epsilon, "seed": seed}
             if report.holds(RESULTS, key):
                 continue
             sys.stderr.write(f"{key}\n")
-            found = figures(
-                told, holdout, train if epsilon is None else ours(told, train, epsilon, seed)
+            scores = figures(
+                schema, holdout, train if epsilon is None else ours(schema, train, epsilon, seed)
             )
-            report.add(RESULTS, key | found)
+            report.add(RESULTS, key | scores)
 
 
 def table(rows: list[dict[str, Any]]) -> str:
@@ -155,17 +157,17 @@ def table(rows: list[dict[str, Any]]) -> str:
         "|---|---|---|" + "---|" * len(COLUMNS),
     ]
     for epsilon in sorted({row["epsilon"] for row in rows}, key=lambda value: value or np.inf):
-        mine = [row for row in rows if row["epsilon"] == epsilon]
+        group = [row for row in rows if row["epsilon"] == epsilon]
         cells = [
             report.mean(
-                [row[name] for row in mine],
+                [row[name] for row in group],
                 0 if name == "illegal" else 1 if name in ("length_distance", "gap_distance") else 3,
             )
             for name in COLUMNS
         ]
         lines.append(
             f"| {'**Syndasera**' if epsilon else 'the other half (floor)'} | {epsilon or '-'} |"
-            f" {len(mine)} | {' | '.join(cells)} |"
+            f" {len(group)} | {' | '.join(cells)} |"
         )
     return "\n".join(lines)
 

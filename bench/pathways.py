@@ -1,12 +1,14 @@
 """The pathway model end to end on simulated patients, beside a fresh real sample and the flattened
 baseline.
 
-    python bench/pathways.py run --patients 20000 100000 --epsilon 1 --seeds 11 12 13    (what is
-    measured already is not run again) python bench/pathways.py run --patients 2000000 --delta 1e-8
-    --seeds 11              (scored on the first 100,000 synthetic patients) python
-    bench/pathways.py run --seeds 11 --settings '{"recurrent": true}'             (another model
-    than the default) python bench/pathways.py write
-    (docs/benchmarks.md from bench/results/)
+    python -m bench.pathways run --patients 20000 100000 --epsilon 1 --seeds 11 12 13
+        a run whose figures are there already is not done again
+    python -m bench.pathways run --patients 2000000 --delta 1e-8 --seeds 11
+        scored on the first 100,000 synthetic patients
+    python -m bench.pathways run --seeds 11 --settings '{"recurrent": true}'
+        another model than the default
+    python -m bench.pathways write
+        writes docs/benchmarks.md from bench/results/
 
 Static rows are synthetic, too; what is scored are canonical pathways, as an extract holds them.
 Settings are the project's defaults, chosen with seed 1; a run's patients have its seed, its holdout
@@ -26,20 +28,18 @@ import time
 from pathlib import Path
 from typing import Any
 
-import pathway_data
-import pathway_rules
-import pathway_score
-import pathway_tables
 import polars as pl
-import report
 
+from bench import pathway_data, pathway_rules, pathway_tables, report
 from pipeline import params
 from pipeline.dp.marginals import MeasurementStore
 from pipeline.dp.noise import NoiseStream
 from pipeline.dp.tape import Tape
+from pipeline.evaluation import pathway_score
 from pipeline.models import synthesizer
 from pipeline.params import PrivacyParams
 from pipeline.released.sample import draw
+from pipeline.schema.patient_log import PatientLog
 from pipeline.schema.values import Schema
 
 PARTITION = 20_000
@@ -47,11 +47,11 @@ SCORED = 100_000  # patients, at most
 RESULTS = pathway_data.ROOT / "bench" / "results" / "pathways.json"
 
 
-def told(n: int, delta: float) -> Schema:
+def schema_for(n: int, delta: float) -> Schema:
     """The declaration for a population of n."""
-    declared = pathway_data.declared()
+    schema = pathway_data.read_declaration()
     return dataclasses.replace(
-        declared, population=dataclasses.replace(declared.population, nominal_size=n, delta=delta)
+        schema, population=dataclasses.replace(schema.population, nominal_size=n, delta=delta)
     )
 
 
@@ -59,62 +59,62 @@ def ours(
     n: int, epsilon: float, delta: float, seed: int, settings: dict[str, Any]
 ) -> dict[str, Any]:
     """Figures and costs of one fit and of as many synthetic patients."""
-    declared = told(n, delta)
+    schema = schema_for(n, delta)
     train_params = dataclasses.replace(
         params.load(pathway_data.ROOT / "params.yaml").train, pathway=settings
     )
     with tempfile.TemporaryDirectory() as folder:
-        patients, events = pathway_data.stored(declared, n, seed, Path(folder))
+        patients, events = pathway_data.stored(schema, n, seed, Path(folder))
         costs, wall, cpu = {"simulated_mb": peak_mb()}, time.perf_counter(), time.process_time()
-        made = synthesizer.plan(
-            declared,
+        plan = synthesizer.plan(
+            schema,
             PrivacyParams(epsilon=epsilon, delta=delta),
             train_params,
             pathway_data.EXTRACT,
         )
         tape = Tape()
         model = synthesizer.fit(
-            declared,
+            schema,
             patients,
             events,
-            made,
+            plan,
             store=MeasurementStore(Path(folder) / "counts"),
             tape=tape,
             noise=NoiseStream(),
             checkpoint=Path(folder),
-            progress=lambda line: sys.stderr.write(f"  {line}\n"),
+            progress=_say,
         )
-    tape.check(made.dp_event)
+    tape.check(plan.dp_event)
     costs |= {
         "fit_seconds": time.perf_counter() - wall,
         "fit_cpu_seconds": time.process_time() - cpu,
         "fit_mb": peak_mb(),
     }
-    wall, cpu, kept = time.perf_counter(), time.process_time(), []
-    for done, part in enumerate(draw(declared, model, n, seed, PARTITION, pathway_data.EXTRACT)):
-        if done * PARTITION < SCORED:
-            kept.append(part)
+    wall, cpu, parts = time.perf_counter(), time.process_time(), []
+    for number, part in enumerate(draw(schema, model, n, seed, PARTITION, pathway_data.EXTRACT)):
+        if number * PARTITION < SCORED:
+            parts.append(part)
     costs |= {
         "draw_seconds": time.perf_counter() - wall,
         "patients_per_cpu_second": n / (time.process_time() - cpu),
         "peak_mb": peak_mb(),
     }
-    drawn = pathway_data.Sample(
-        pl.concat(patients for patients, _, _ in kept),
-        pl.concat(events for _, events, _ in kept if events is not None),
+    synthetic = PatientLog(
+        pl.concat(patients for patients, _, _ in parts),
+        pl.concat(events for _, events, _ in parts if events is not None),
     )
     figures = pathway_score.figures(
-        declared, pathway_data.simulated(declared, min(n, SCORED), seed + 100), drawn
+        schema, pathway_data.simulated(schema, min(n, SCORED), seed + 100), synthetic
     )
     tables = {
-        name: pl.concat(tables[name] for _, _, tables in kept)
-        for name in declared.tables
-        if name in kept[0][2]
+        name: pl.concat(tables[name] for _, _, tables in parts)
+        for name in schema.tables
+        if name in parts[0][2]
     }
     return (
         figures
         | costs
-        | {"rules": pathway_rules.judged(declared, tables, drawn) if n >= SCORED else []}
+        | {"rules": pathway_rules.judge(schema, tables, synthetic) if n >= SCORED else []}
     )
 
 
@@ -122,19 +122,23 @@ def peak_mb() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-def floor(n: int, seed: int) -> dict[str, float]:
+def _say(line: str) -> None:
+    sys.stderr.write(f"  {line}\n")
+
+
+def floor(n: int, seed: int) -> dict[str, float | None]:
     """A fresh sample of the population in place of synthetic patients."""
-    declared = told(n, 1e-6)
+    schema = schema_for(n, 1e-6)
     return pathway_score.figures(
-        declared,
-        *(pathway_data.simulated(declared, min(n, SCORED), seed + offset) for offset in (100, 200)),
+        schema,
+        *(pathway_data.simulated(schema, min(n, SCORED), seed + offset) for offset in (100, 200)),
     )
 
 
 def run(options: argparse.Namespace) -> None:
     for seed in options.seeds:
         for n in options.patients:
-            mine = [
+            ours_keys = [
                 {
                     "patients": n,
                     "model": "ours",
@@ -145,7 +149,7 @@ def run(options: argparse.Namespace) -> None:
                 }
                 for epsilon in options.epsilon
             ]
-            for key in [*mine, {"patients": min(n, SCORED), "model": "real", "seed": seed}]:
+            for key in [*ours_keys, {"patients": min(n, SCORED), "model": "real", "seed": seed}]:
                 measure(key)
 
 
@@ -153,20 +157,23 @@ def measure(key: dict[str, Any]) -> None:
     if report.holds(RESULTS, key):
         return
     sys.stderr.write(f"{key}\n")
-    done = subprocess.run(
-        [sys.executable, __file__, "one", json.dumps(key)], stdout=subprocess.PIPE, check=True
+    process = subprocess.run(
+        [sys.executable, "-m", "bench.pathways", "one", json.dumps(key)],
+        cwd=pathway_data.ROOT,
+        stdout=subprocess.PIPE,
+        check=True,
     )
-    report.add(RESULTS, key | json.loads(done.stdout))
+    report.add(RESULTS, key | json.loads(process.stdout))
 
 
 def one(options: argparse.Namespace) -> None:
     key = options.key
-    found = (
+    scores = (
         floor(key["patients"], key["seed"])
         if key["model"] == "real"
         else ours(key["patients"], key["epsilon"], key["delta"], key["seed"], key["settings"])
     )
-    sys.stdout.write(json.dumps(found))
+    sys.stdout.write(json.dumps(scores))
 
 
 def main() -> None:

@@ -1,7 +1,7 @@
 """Seconds and peak memory of every stage over the number of patients, on simulated data: a table
 and a plot in docs/.
 
-    python bench/refresh.py --patients 5000 20000 100000
+    python -m bench.refresh --patients 5000 20000 100000
 
 Each stage runs as its own process, as it does in Airflow, in a home of its own; then `make run`
 does the same at the first size in a running Airflow. Peak memory is the largest sum over the
@@ -22,9 +22,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import psutil
-import report
 from matplotlib.figure import Figure
 
+from bench import report
 from pipeline.stages import STAGES
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -153,13 +153,13 @@ def table(rows: list[Measured]) -> str:
     """Markdown: a line per stage, two columns per size."""
     staged = [row for row in rows if row.stage != WHOLE]
     sizes = sorted({row.patients for row in staged})
-    found = {(row.stage, row.patients): row for row in rows}
+    cost = {(row.stage, row.patients): row for row in rows}
     lines = [
         "| stage | " + " | ".join(f"{n:,} patients: s | peak MB" for n in sizes) + " |",
         "|---|" + "---|---|" * len(sizes),
     ]
     for stage in ("simulate", *STAGES):
-        cells = [f"{found[stage, n].seconds:.1f} | {found[stage, n].peak_mb:.0f}" for n in sizes]
+        cells = [f"{cost[stage, n].seconds:.1f} | {cost[stage, n].peak_mb:.0f}" for n in sizes]
         lines.append(f"| {stage} | " + " | ".join(cells) + " |")
     of_size = [[row for row in staged if row.patients == n] for n in sizes]
     totals = [

@@ -1,6 +1,6 @@
 """What each part of the table model contributes: the same splits with one part left out or put in.
 
-python bench/table_ablation.py --source adult=PATH --source credit_default=PATH
+python -m bench.table_ablation --source adult=PATH --source credit_default=PATH
 """
 
 from __future__ import annotations
@@ -8,16 +8,16 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import report
-import table_data
-import tables
+
+from bench import report, table_data, tables
 
 RESULTS = table_data.ROOT / "bench" / "results" / "table_ablation.json"
 SPLITS = table_data.FRESH[:1]
 EPSILON = 1.0
-PARTS: dict[str, dict[str, object]] = {
+PARTS: dict[str, dict[str, Any]] = {
     "as it is": {},
     "no round numbers": {"heaps": False},
     "no edges": {"edges": False},
@@ -44,28 +44,28 @@ def main() -> None:
         help="a public dataset and its folder",
     )
     options = parser.parse_args()
-    found = report.read(RESULTS)
+    rows_so_far = report.read(RESULTS)
     for dataset, source in tables.sources_of(options).items():
-        declared, rows = table_data.load(dataset, source)
+        schema, rows = table_data.load(dataset, source)
         for part, settings in PARTS.items():
             for split in SPLITS:
                 key = {"dataset": dataset, "part": part, "split": split}
-                if any(key.items() <= row.items() for row in found):
+                if any(key.items() <= row.items() for row in rows_so_far):
                     continue
                 train, holdout = table_data.split(rows, split)
-                model, seconds = tables.fitted(declared, train, EPSILON, **settings)
-                figures = tables.scored(
-                    declared, train, holdout, model.sample(len(train), np.random.default_rng(split))
+                model, seconds = tables.fit(schema, train, EPSILON, **settings)
+                figures = tables.score(
+                    schema, train, holdout, model.sample(len(train), np.random.default_rng(split))
                 )
-                found.append(
+                rows_so_far.append(
                     key
                     | {
                         name: round(value, 5)
                         for name, value in (figures | {"fit_cpu_seconds": seconds}).items()
                     }
                 )
-                report.keep_at(Path(RESULTS), found)
-                sys.stderr.write(f"{found[-1]}\n")
+                report.keep_at(Path(RESULTS), rows_so_far)
+                sys.stderr.write(f"{rows_so_far[-1]}\n")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Seconds and memory of the table model over rows and over columns, on a simulated table: each size
 in a process of its own.
 
-    python bench/table_growth.py
+    python -m bench.table_growth
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ def columns(count: int) -> dict[str, Column]:
     """A third numbers with heavy tails and an atom, the rest categories: of 2 to 20 values, and one
     of 600.
     """
-    made = {}
+    columns = {}
     for place in range(count):
         if place % 3 == 0:
-            made[f"x{place}"] = Column(
+            columns[f"x{place}"] = Column(
                 name=f"x{place}",
                 kind="continuous",
                 lower=0,
@@ -46,31 +46,31 @@ def columns(count: int) -> dict[str, Column]:
             )
         else:
             values = 600 if place == 1 else 2 + 5 * place % 19
-            made[f"x{place}"] = Column(
+            columns[f"x{place}"] = Column(
                 name=f"x{place}",
                 kind="categorical",
                 categories=tuple(f"v{k}" for k in range(values)),
             )
-    return made
+    return columns
 
 
-def rows(count: int, declared: dict[str, Column], seed: int) -> pl.DataFrame:
+def rows(count: int, domains: dict[str, Column], seed: int) -> pl.DataFrame:
     """Columns that share three factors."""
     rng = np.random.default_rng(seed)
     factors = rng.normal(size=(count, 3))
-    made = {}
-    for place, (name, column) in enumerate(declared.items()):
+    columns = {}
+    for place, (name, column) in enumerate(domains.items()):
         score = 0.7 * factors[:, place % 3] + 0.7 * rng.normal(size=count)
         if column.kind == "continuous":
-            made[name] = pl.Series(
+            columns[name] = pl.Series(
                 np.where(score < -0.7, 0, np.exp(5 + 2 * score).clip(1, 1_000_000).round())
             )
         else:
             values = len(column.categories)
-            made[name] = pl.Series([f"v{k}" for k in range(values)]).gather(
+            columns[name] = pl.Series([f"v{k}" for k in range(values)]).gather(
                 pl.Series(np.floor(values / (1 + np.exp(-2 * score))).astype(np.int64))
             )
-    return pl.DataFrame(made)
+    return pl.DataFrame(columns)
 
 
 def measure(n: int, width: int) -> dict[str, Any]:
@@ -82,19 +82,21 @@ def measure(n: int, width: int) -> dict[str, Any]:
     from pipeline.dp.marginals import MeasurementStore
     from pipeline.dp.noise import NoiseStream
     from pipeline.dp.tape import Tape
-    from pipeline.models import table
+    from pipeline.models.table.fit.fit import fit
+    from pipeline.models.table.plan.plan import plan as plan_table
+    from pipeline.models.table.plan.settings import TableSettings
 
-    declared = columns(width)
-    patients = rows(n, declared, 1)
+    domains = columns(width)
+    patients = rows(n, domains, 1)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     started, clock = time.process_time(), time.perf_counter()
-    planned = table.plan(declared, (), ("x2",), table.TableSettings(epsilon=1.0), n)
-    scale, _ = calibrate(planned.dp_event, 1.0, 1e-6)
-    accounted = time.process_time() - started
+    plan = plan_table(domains, (), ("x2",), TableSettings(epsilon=1.0), n)
+    scale, _ = calibrate(plan.dp_event, 1.0, 1e-6)
+    plan_seconds = time.process_time() - started
     with TemporaryDirectory() as folder:
-        model = table.fit(
+        model = fit(
             patients,
-            planned,
+            plan,
             scale,
             store=MeasurementStore(Path(folder) / "counts"),
             tape=Tape(),
@@ -102,15 +104,15 @@ def measure(n: int, width: int) -> dict[str, Any]:
             checkpoint=Path(folder),
             progress=lambda line: None,
         )
-    fitted, wall = time.process_time() - started, time.perf_counter() - clock
+    fit_seconds, wall = time.process_time() - started, time.perf_counter() - clock
     started = time.process_time()
     for part in range(5):
         model.sample(20_000, np.random.default_rng(part))
     return {
         "rows": n,
         "columns": width,
-        "fit_cpu_seconds": fitted,
-        "of_it_accounting": accounted,
+        "fit_cpu_seconds": fit_seconds,
+        "of_it_accounting": plan_seconds,
         "wall_seconds": wall,
         "rows_in_mb": before,
         "draw_rows_per_cpu_second": 100_000 / (time.process_time() - started),
@@ -133,26 +135,26 @@ def main() -> None:
     if options.one:
         sys.stdout.write(json.dumps(measure(*options.one)) + "\n")
         return
-    found = []
+    results = []
     for n, width in dict.fromkeys(
         [*((n, 30) for n in ROWS), *((50_000, width) for width in COLUMNS)]
     ):
-        said = subprocess.run(
-            [sys.executable, __file__, "--one", str(n), str(width)],
+        process = subprocess.run(
+            [sys.executable, "-m", "bench.table_growth", "--one", str(n), str(width)],
             env=os.environ | {"OMP_NUM_THREADS": "1"},
             check=True,
             capture_output=True,
             text=True,
         )
-        found.append(
+        results.append(
             {
                 name: round(value, 1)
-                for name, value in json.loads(said.stdout.splitlines()[-1]).items()
+                for name, value in json.loads(process.stdout.splitlines()[-1]).items()
             }
         )
-        sys.stderr.write(f"{found[-1]}\n")
+        sys.stderr.write(f"{results[-1]}\n")
     RESULTS.write_text(
-        "[\n" + ",\n".join(json.dumps(row) for row in found) + "\n]\n", encoding="utf-8"
+        "[\n" + ",\n".join(json.dumps(row) for row in results) + "\n]\n", encoding="utf-8"
     )
 
 

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import table_data
 from matplotlib.figure import Figure
-from report import between, save
+
+from bench import table_data
+from bench.report import between, save
 
 SCRIPT = "tables.py"
 PLOTS = table_data.ROOT / "docs" / "benchmarks"
@@ -70,17 +71,17 @@ def table(rows: Rows) -> str:
     ]
     for model in NAMES:
         for epsilon in sorted({row["epsilon"] for row in rows if row["model"] == model}):
-            mine = [row for row in rows if row["model"] == model and row["epsilon"] == epsilon]
+            group = [row for row in rows if row["model"] == model and row["epsilon"] == epsilon]
             said = f"| {NAMES[model]} | {f'{epsilon:g}' if epsilon else '-'} | "
-            if "error" in mine[0]:
+            if "error" in group[0]:
                 lines.append(
-                    f"{said}0 | {mine[0]['error'].splitlines()[-1][:80]} |"
+                    f"{said}0 | {group[0]['error'].splitlines()[-1][:80]} |"
                     + " |" * (len(COLUMNS) - 1)
                 )
             else:
                 lines.append(
-                    f"{said}{len(mine)} | "
-                    + " | ".join(_cell(mine, name) for name in COLUMNS)
+                    f"{said}{len(group)} | "
+                    + " | ".join(_cell(group, name) for name in COLUMNS)
                     + " |"
                 )
     return "\n".join(lines)
@@ -108,11 +109,11 @@ def picture(rows: Rows, out: Path) -> None:
         ((n, d) for n in ("two_way_tvd", "auc") for d in table_data.DATASETS),
         strict=True,
     ):
-        mine = [row for row in rows if row["dataset"] == dataset and name in row]
+        group = [row for row in rows if row["dataset"] == dataset and name in row]
         for model in (model for model in NAMES if model not in (REAL, "mostlyai", "ctgan")):
-            points = sorted({row["epsilon"] for row in mine if row["model"] == model})
+            points = sorted({row["epsilon"] for row in group if row["model"] == model})
             values = [
-                [row[name] for row in mine if row["model"] == model and row["epsilon"] == epsilon]
+                [row[name] for row in group if row["model"] == model and row["epsilon"] == epsilon]
                 for epsilon in points
             ]
             if points:
@@ -128,7 +129,7 @@ def picture(rows: Rows, out: Path) -> None:
                     linewidth=2.4 if model == OURS else 1.0,
                 )
         for model, style in ((REAL, "--"), ("mostlyai", ":")):
-            if level := [row[name] for row in mine if row["model"] == model]:
+            if level := [row[name] for row in group if row["model"] == model]:
                 axes.axhline(
                     float(np.mean(level)),
                     linestyle=style,
@@ -178,15 +179,15 @@ def ablation(rows: Rows) -> str:
     for part in dict.fromkeys(row["part"] for row in rows):
         cells = []
         for dataset in datasets:
-            mine = [row for row in rows if row["part"] == part and row["dataset"] == dataset]
+            group = [row for row in rows if row["part"] == part and row["dataset"] == dataset]
             cells += [
                 (
                     (
-                        f"{np.mean([row[name] for row in mine]):.0f}"
+                        f"{np.mean([row[name] for row in group]):.0f}"
                         if name == "fit_cpu_seconds"
-                        else f"{np.mean([row[name] for row in mine]):.3f}"
+                        else f"{np.mean([row[name] for row in group]):.3f}"
                     )
-                    if mine
+                    if group
                     else "-"
                 )
                 for name in names
@@ -225,21 +226,23 @@ def grown(rows: Rows, out: Path) -> None:
         ),
         strict=True,
     ):
-        mine = sorted((row for row in rows if row[fixed[0]] == fixed[1]), key=lambda row: row[name])
+        group = sorted(
+            (row for row in rows if row[fixed[0]] == fixed[1]), key=lambda row: row[name]
+        )
         axes.plot(
-            [row[name] for row in mine],
-            [row["wall_seconds"] for row in mine],
+            [row[name] for row in group],
+            [row["wall_seconds"] for row in group],
             marker="o",
             label="seconds of the fit",
         )
         axes.plot(
-            [row[name] for row in mine],
-            [row["peak_mb"] for row in mine],
+            [row[name] for row in group],
+            [row["peak_mb"] for row in group],
             marker="s",
             label="peak MB",
         )
         axes.set(xscale="log", yscale="log", xlabel=label)
-        ticks = [row[name] for row in mine if row[name] != fixed_rows]
+        ticks = [row[name] for row in group if row[name] != fixed_rows]
         axes.set_xticks(ticks, [f"{tick:,.0f}" for tick in ticks])
         axes.set_yticks(
             [10, 30, 100, 300, 1000, 3000], ["10", "30", "100", "300", "1,000", "3,000"]

@@ -1,12 +1,14 @@
 """The table model on public tables: fresh splits, beside a fresh real sample and beside peers;
 tables and plots in docs/.
 
-    python bench/tables.py run --source adult=PATH --source credit_default=PATH    (what is measured
-    already is not run again) python bench/tables.py peers --source adult=PATH --rows FOLDER
-    (scores what bench/peers.py made) python bench/tables.py write             (docs/benchmarks.md
-    from bench/results/, growth and ablation too)
+    python -m bench.tables run --source adult=PATH --source credit_default=PATH
+        a run whose figures are there already is not done again
+    python -m bench.tables peers --source adult=PATH --rows FOLDER
+        scores the rows that bench/peer_runs.py wrote
+    python -m bench.tables write
+        writes docs/benchmarks.md from bench/results/, growth and ablation too
 
-Settings stand in the project's defaults and were chosen on split 1; the splits here are others.
+Settings are the project's defaults. They were chosen on split 1; the splits here are others.
 """
 
 from __future__ import annotations
@@ -23,16 +25,16 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-import report
-import table_data
-import table_score
-import table_tables
 
+from bench import report, table_data, table_tables
 from pipeline import params
 from pipeline.dp.marginals import MeasurementStore
 from pipeline.dp.noise import NoiseStream
 from pipeline.dp.tape import Tape
-from pipeline.models import synthesizer, table
+from pipeline.evaluation import table_score
+from pipeline.models import synthesizer
+from pipeline.models.table.draw.model import TableModel
+from pipeline.models.table.fit.fit import fit as fit_table_model
 from pipeline.params import PrivacyParams
 from pipeline.schema.values import Schema
 
@@ -41,26 +43,28 @@ EPSILONS = (1.0, 3.0, 10.0)
 RESULTS = table_data.ROOT / "bench" / "results" / "tables.json"
 
 
-def fitted(
-    declared: Schema,
+def fit(
+    schema: Schema,
     train: pl.DataFrame,
     epsilon: float,
     *,
     with_targets: bool = True,
     **settings: Any,
-) -> tuple[table.TableModel, float]:
+) -> tuple[TableModel, float]:
     """(model, CPU-seconds of planning and fitting)."""
     train_params = dataclasses.replace(
         params.load(table_data.ROOT / "params.yaml").train, table=settings
     )
-    told = declared if with_targets else dataclasses.replace(declared, targets=())
+    target_schema = schema if with_targets else dataclasses.replace(schema, targets=())
     started = time.process_time()
-    planned = synthesizer.plan(told, PrivacyParams(epsilon=epsilon, delta=DELTA), train_params)
+    plan = synthesizer.plan(
+        target_schema, PrivacyParams(epsilon=epsilon, delta=DELTA), train_params
+    )
     with tempfile.TemporaryDirectory() as folder:
-        model = table.fit(
+        model = fit_table_model(
             train,
-            planned.table,
-            planned.table_scale,
+            plan.table,
+            plan.table_scale,
             store=MeasurementStore(Path(folder) / "counts"),
             tape=Tape(),
             noise=NoiseStream(),
@@ -71,35 +75,35 @@ def fitted(
 
 
 def ours(
-    declared: Schema, rows: pl.DataFrame, split: int, epsilon: float, *, with_targets: bool
+    schema: Schema, rows: pl.DataFrame, split: int, epsilon: float, *, with_targets: bool
 ) -> dict[str, float]:
     """Figures and costs of one fit on one split."""
     train, holdout = table_data.split(rows, split)
-    model, seconds = fitted(declared, train, epsilon, with_targets=with_targets)
+    model, seconds = fit(schema, train, epsilon, with_targets=with_targets)
     started = time.process_time()
-    drawn = model.sample(len(train), np.random.default_rng(split))
+    synthetic = model.sample(len(train), np.random.default_rng(split))
     drawing = time.process_time() - started
-    return scored(declared, train, holdout, drawn) | {
+    return score(schema, train, holdout, synthetic) | {
         "fit_cpu_seconds": seconds,
         "rows_per_cpu_second": len(train) / drawing,
     }
 
 
-def floor(declared: Schema, rows: pl.DataFrame, split: int) -> dict[str, float]:
+def floor(schema: Schema, rows: pl.DataFrame, split: int) -> dict[str, float]:
     """A bootstrap of the training rows in place of synthetic ones."""
     train, holdout = table_data.split(rows, split)
-    return scored(
-        declared,
+    return score(
+        schema,
         train,
         holdout,
         train[np.random.default_rng(split).integers(0, len(train), len(train))],
     )
 
 
-def scored(
-    declared: Schema, train: pl.DataFrame, holdout: pl.DataFrame, synthetic: pl.DataFrame
+def score(
+    schema: Schema, train: pl.DataFrame, holdout: pl.DataFrame, synthetic: pl.DataFrame
 ) -> dict[str, float]:
-    return table_score.figures(train, holdout, synthetic, declared.patients, declared.targets[0])
+    return table_score.figures(train, holdout, synthetic, schema.patients, schema.targets[0])
 
 
 def wanted_runs(datasets: list[str]) -> Iterator[tuple[str, str, float, int]]:
@@ -122,59 +126,61 @@ def run(options: argparse.Namespace) -> None:
         key = {"dataset": dataset, "model": model, "epsilon": epsilon, "split": split}
         if report.holds(RESULTS, key):
             continue
-        declared, rows = tables[dataset]
-        found = (
-            floor(declared, rows, split)
+        schema, rows = tables[dataset]
+        scores = (
+            floor(schema, rows, split)
             if model == "real"
-            else ours(declared, rows, split, epsilon, with_targets=model == "ours")
+            else ours(schema, rows, split, epsilon, with_targets=model == "ours")
         )
-        report.add(RESULTS, key | found)
+        report.add(RESULTS, key | scores)
         sys.stderr.write(
             f"{dataset} {model} epsilon {epsilon:g} split {split}: "
-            + ", ".join(f"{k} {v:.4g}" for k, v in found.items())
+            + ", ".join(f"{k} {v:.4g}" for k, v in scores.items())
             + "\n"
         )
 
 
 def peers(options: argparse.Namespace) -> None:
-    """Rows that bench/peers.py left under `--rows`, scored on the split that they come from;
+    """Rows that bench/peer_runs.py left under `--rows`, scored on the split that they come from;
     `<peer>-<epsilon>.parquet` or `<peer>.parquet`.
     """
     for dataset, source in sources_of(options).items():
-        declared, rows = table_data.load(dataset, source)
+        schema, rows = table_data.load(dataset, source)
         train, holdout = table_data.split(rows, table_data.PEERS)
-        for made in sorted((options.rows / dataset).glob("*.json")):
-            costs = json.loads(made.read_text(encoding="utf-8"))
-            peer, _, epsilon = made.stem.rpartition("-")
+        for costs_file in sorted((options.rows / dataset).glob("*.json")):
+            costs = json.loads(costs_file.read_text(encoding="utf-8"))
+            peer, _, epsilon = costs_file.stem.rpartition("-")
             name, budget = (
-                (peer, float(epsilon)) if epsilon.replace(".", "").isdigit() else (made.stem, 0.0)
+                (peer, float(epsilon))
+                if epsilon.replace(".", "").isdigit()
+                else (costs_file.stem, 0.0)
             )
             key = {"dataset": dataset, "model": name, "epsilon": budget, "split": table_data.PEERS}
-            if made.stem == "domain" or report.holds(RESULTS, key):
+            if costs_file.stem == "domain" or report.holds(RESULTS, key):
                 continue
-            synthetic = made.with_suffix(".parquet")
-            found = (
-                scored(declared, train, holdout, pl.read_parquet(synthetic))
+            synthetic = costs_file.with_suffix(".parquet")
+            scores = (
+                score(schema, train, holdout, pl.read_parquet(synthetic))
                 if synthetic.is_file()
                 else {}
             )
-            known = {
+            listed_costs = {
                 name: costs[name]
                 for name in ("fit_cpu_seconds", "draw_cpu_seconds", "peak_mb", "version", "error")
                 if name in costs
             }
-            report.add(RESULTS, key | found | known)
-            sys.stderr.write(f"{dataset} {made.stem}: {found}\n")
+            report.add(RESULTS, key | scores | listed_costs)
+            sys.stderr.write(f"{dataset} {costs_file.stem}: {scores}\n")
 
 
 def sources_of(options: argparse.Namespace) -> dict[str, Path]:
-    found = dict(text.split("=", 1) for text in options.source)
-    if unknown := set(found) - set(table_data.DATASETS):
+    folders = dict(text.split("=", 1) for text in options.source)
+    if unknown := set(folders) - set(table_data.DATASETS):
         raise SystemExit(
             f"--source {', '.join(sorted(unknown))}: the datasets are"
             f" {', '.join(table_data.DATASETS)}"
         )
-    return {name: Path(path) for name, path in found.items()}
+    return {name: Path(path) for name, path in folders.items()}
 
 
 def main() -> None:
@@ -193,7 +199,7 @@ def main() -> None:
         )
         if name == "peers":
             command.add_argument(
-                "--rows", type=Path, required=True, help="what bench/peers.py wrote"
+                "--rows", type=Path, required=True, help="what bench/peer_runs.py wrote"
             )
     commands.add_parser("write")
     options = parser.parse_args()

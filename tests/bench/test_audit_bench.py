@@ -2,15 +2,11 @@
 them.
 """
 
-import sys
 from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "bench"))
-
-import audit_bounds
-import report
+from bench import audit_bounds, report
 
 
 @pytest.mark.parametrize("name", ["Noisy counts", "DP-SGD step, ghost clipping, linear"])

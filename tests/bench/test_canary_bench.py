@@ -4,14 +4,9 @@ could show.
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import pytest
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "bench"))
-
-import canaries
+from bench import canaries
 
 
 def test_the_table_has_a_line_for_each_kind_of_outputs_and_the_most_that_can_be_seen() -> None:

@@ -4,16 +4,10 @@ are what they claim to be.
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import dp_accounting as dpa
 import pytest
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "bench"))
-
-import ledger_refreshes
-
+from bench import ledger_refreshes
 from pipeline.dp import accounting
 
 

@@ -4,45 +4,39 @@ the malaria cohort, plots.
 
 from __future__ import annotations
 
-import sys
 from datetime import date
 from pathlib import Path
 
 import polars as pl
 import pytest
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "bench"))
-
-import pathway_data
-import pathway_plots
-import pathway_rules
-import pathway_visits
-from pathway_data import Sample
-
+from bench import pathway_data, pathway_plots, pathway_rules, pathway_visits
 from pipeline.adapters import canonical, to_tables
-from pipeline.schema.patient_log import ID
+from pipeline.schema.patient_log import ID, PatientLog
 
 
 def test_stored_patients_are_the_simulated_ones(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pathway_data, "CHUNK", 40)  # several files
-    told = pathway_data.declared()
-    patients, events = pathway_data.stored(told, 100, 3, tmp_path)
-    sample = pathway_data.simulated(told, 100, 3)
-    assert patients.equals(sample.patients) and events.collect().equals(sample.events)
+    schema = pathway_data.read_declaration()
+    patients, events = pathway_data.stored(schema, 100, 3, tmp_path)
+    sample = pathway_data.simulated(schema, 100, 3)
+    assert patients.equals(sample.patients) and events.collect().equals(sample.pathways)
 
 
 def test_rules_name_what_a_table_breaks() -> None:
-    told = pathway_data.declared()
-    real = pathway_data.simulated(told, 60, 3)
-    sample = Sample(*canonical(told, real.patients, real.events, extract_date=pathway_data.EXTRACT))
-    tables = to_tables(told, sample.patients, sample.events, extract_date=pathway_data.EXTRACT)
-    sound = pathway_rules.judged(told, tables, sample)
+    schema = pathway_data.read_declaration()
+    real = pathway_data.simulated(schema, 60, 3)
+    sample = PatientLog(
+        *canonical(schema, real.patients, real.pathways, extract_date=pathway_data.EXTRACT)
+    )
+    tables = to_tables(schema, sample.patients, sample.pathways, extract_date=pathway_data.EXTRACT)
+    sound = pathway_rules.judge(schema, tables, sample)
     assert not [rule for rule in sound if rule["severity"] == "F" and rule["status"] == "fail"]
     late = pl.lit(date(2021, 5, 1)).alias("DIAGNOSISDATEBEST")
-    broken = pathway_rules.judged(
-        told, tables | {"sim_av_tumour": tables["sim_av_tumour"].with_columns(late)}, sample
+    broken = pathway_rules.judge(
+        schema, tables | {"sim_av_tumour": tables["sim_av_tumour"].with_columns(late)}, sample
     )
     failed = [rule for rule in broken if rule["status"] == "fail"]
     assert failed and f"{failed[0]['rule']} {failed[0]['title']}" in pathway_rules.summary(broken)
@@ -51,7 +45,7 @@ def test_rules_name_what_a_table_breaks() -> None:
     )
 
 
-def visits(n: int) -> Sample:
+def visits(n: int) -> PatientLog:
     """n people at two sites, one year each, with a case of malaria a month where the site is
     kihihi.
     """
@@ -63,7 +57,7 @@ def visits(n: int) -> Sample:
         for i in range(n)
         for day in [0, *range(30, 361, 30), 365]
     ]
-    return Sample(
+    return PatientLog(
         patients, pl.DataFrame(rows, orient="row", schema=[ID, "day", "malaria_diagnosis"])
     )
 
@@ -78,7 +72,7 @@ def test_halves_share_nobody_and_leave_nobody_out() -> None:
         and abs(len(ids[0]) - len(ids[1])) == 1
     )
     assert (
-        set(train.events[ID]) == ids[0]
+        set(train.pathways[ID]) == ids[0]
         and pathway_visits.halves(everybody, 6)[0].patients[ID].to_list()
         != train.patients[ID].to_list()
     )

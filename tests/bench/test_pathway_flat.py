@@ -4,7 +4,6 @@ patients.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import date
@@ -15,31 +14,28 @@ import pandas as pd
 import polars as pl
 import pytest
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "bench"))
-
-import pathway_flat
-from pathway_data import EXTRACT, Sample, declared, simulated
-
+from bench import pathway_flat, pathway_unflatten
+from bench.pathway_data import EXTRACT, read_declaration, simulated
 from pipeline.models import synthesizer
 from pipeline.params import PrivacyParams, load
-from pipeline.schema.patient_log import ID
+from pipeline.schema.patient_log import ID, PatientLog
 from pipeline.schema.values import Schema
 
 Event = tuple[int, str, str | None]
 
 
 @pytest.fixture(scope="module")
-def told() -> Schema:
-    return declared()
+def schema() -> Schema:
+    return read_declaration()
 
 
 @pytest.fixture(scope="module")
-def sample(told: Schema) -> Sample:
-    return simulated(told, 400, 3)
+def sample(schema: Schema) -> PatientLog:
+    return simulated(schema, 400, 3)
 
 
-def one(told: Schema, pathway: Sequence[Event], **statics: object) -> Sample:
-    given: Mapping[str, object] = {
+def one(schema: Schema, pathway: Sequence[Event], **statics: object) -> PatientLog:
+    values: Mapping[str, object] = {
         "SITE_GROUP": "Colon",
         "STAGE_GROUP": "2",
         "GENDER": "1",
@@ -60,18 +56,18 @@ def one(told: Schema, pathway: Sequence[Event], **statics: object) -> Sample:
             "code": pl.String,
         },
     )
-    return Sample(
-        pl.DataFrame({ID: [1]} | {name: [value] for name, value in given.items()}), events
+    return PatientLog(
+        pl.DataFrame({ID: [1]} | {name: [value] for name, value in values.items()}), events
     )
 
 
-def runs(told: Schema, sample: Sample) -> list[list[str]]:
+def runs(schema: Schema, sample: PatientLog) -> list[list[str]]:
     """Each patient's tokens but the end, a run of cycles being one, patients in the sample's
     order.
     """
-    terminal = told.events.terminal if told.events else ()
+    terminal = schema.events.terminal if schema.events else ()
     tokens = (
-        sample.events.sort(ID, "seq")
+        sample.pathways.sort(ID, "seq")
         .filter(~pl.col("type").is_in(terminal))
         .select(ID, token=pathway_flat.TOKEN)
     )
@@ -86,10 +82,10 @@ def runs(told: Schema, sample: Sample) -> list[list[str]]:
     ]
 
 
-def test_the_first_events_of_every_patient_come_back(told: Schema, sample: Sample) -> None:
-    back = pathway_flat.unflatten(told, pathway_flat.flatten(told, sample), 1)
-    assert runs(told, back) == [tokens[: pathway_flat.SLOTS] for tokens in runs(told, sample)]
-    assert max(map(len, runs(told, sample))) > pathway_flat.SLOTS
+def test_the_first_events_of_every_patient_come_back(schema: Schema, sample: PatientLog) -> None:
+    back = pathway_unflatten.unflatten(schema, pathway_flat.flatten(schema, sample), 1)
+    assert runs(schema, back) == [tokens[: pathway_flat.SLOTS] for tokens in runs(schema, sample)]
+    assert max(map(len, runs(schema, sample))) > pathway_flat.SLOTS
     for name in pathway_flat.STATICS:
         assert back.patients[name].to_list() == sample.patients[name].to_list()
     assert ((back.patients["AGE"] - sample.patients["AGE"]).abs() < 5).all()
@@ -101,7 +97,7 @@ def test_the_first_events_of_every_patient_come_back(told: Schema, sample: Sampl
     ).all()
 
 
-def test_days_codes_and_cycles_of_one_pathway(told: Schema) -> None:
+def test_days_codes_and_cycles_of_one_pathway(schema: Schema) -> None:
     regimen = [
         (29, "SACT_REGIMEN", "CAPECITABINE"),
         *((29 + 21 * k, "SACT_CYCLE", None) for k in range(4)),
@@ -114,17 +110,17 @@ def test_days_codes_and_cycles_of_one_pathway(told: Schema) -> None:
         (1, "SURGERY", None),
         *regimen,
     ]
-    alive = one(told, [*pathway, (1686, "CENSOR", "A")])
-    back = pathway_flat.unflatten(told, pathway_flat.flatten(told, alive), 1)
-    assert back.events.select("type", "code").equals(alive.events.select("type", "code"))
+    alive = one(schema, [*pathway, (1686, "CENSOR", "A")])
+    back = pathway_unflatten.unflatten(schema, pathway_flat.flatten(schema, alive), 1)
+    assert back.pathways.select("type", "code").equals(alive.pathways.select("type", "code"))
     # gaps of 0, 1, 2 and 28 days have bands of their own
-    assert back.events["day"].to_list()[:-1] == alive.events["day"].to_list()[:-1]
+    assert back.pathways["day"].to_list()[:-1] == alive.pathways["day"].to_list()[:-1]
     assert (
-        back.events["day"].to_list()[-1] == (EXTRACT - back.patients["DIAGNOSISDATEBEST"][0]).days
+        back.pathways["day"].to_list()[-1] == (EXTRACT - back.patients["DIAGNOSISDATEBEST"][0]).days
     )
 
 
-def test_a_pathway_ends_with_its_end_and_its_site_allows_the_codes(told: Schema) -> None:
+def test_a_pathway_ends_with_its_end_and_its_site_allows_the_codes(schema: Schema) -> None:
     pathway: list[Event] = [
         (-1, "REFERRAL", "TWW"),
         (0, "DIAGNOSIS", None),
@@ -132,23 +128,23 @@ def test_a_pathway_ends_with_its_end_and_its_site_allows_the_codes(told: Schema)
         (41, "RADIOTHERAPY", "40/4"),
         (60, "DEATH", "other"),
     ]
-    rows = pathway_flat.flatten(told, one(told, pathway, SITE_GROUP="Other"))
+    rows = pathway_flat.flatten(schema, one(schema, pathway, SITE_GROUP="Other"))
     rows["survival"], rows["gap_4"] = "0", "730"  # at odds with one another
-    back = pathway_flat.unflatten(told, rows, 1)
-    assert back.events["type"].to_list() == [kind for _, kind, _ in pathway]
-    assert back.events["day"].to_list() == [-1, 0, 0, 0, 0]
+    back = pathway_unflatten.unflatten(schema, rows, 1)
+    assert back.pathways["type"].to_list() == [kind for _, kind, _ in pathway]
+    assert back.pathways["day"].to_list() == [-1, 0, 0, 0, 0]
     # not C17, the group's first, where 40/4 is forbidden
     assert back.patients["SITE_ICD10_O2_3CHAR"].to_list() == ["C69"]
 
 
-def test_rows_stay_in_the_declared_domains(told: Schema, sample: Sample) -> None:
-    rows, columns = pathway_flat.flatten(told, sample), pathway_flat.columns(told)
+def test_rows_stay_in_the_declared_domains(schema: Schema, sample: PatientLog) -> None:
+    rows, columns = pathway_flat.flatten(schema, sample), pathway_flat.columns(schema)
     assert list(rows) == list(columns) and len(rows) == 400
     for name, column in columns.items():
         assert set(rows[name].dropna()) <= set(column.categories)
         assert column.nullable or rows[name].notna().all()
-    back = pathway_flat.unflatten(told, rows, 1)
-    narrowed = pathway_flat.narrowed(told)
+    back = pathway_unflatten.unflatten(schema, rows, 1)
+    narrowed = pathway_flat.narrowed(schema)
     assert (
         set(back.patients.columns) == {ID, *narrowed.patients}
         and narrowed.events is not None
@@ -156,36 +152,36 @@ def test_rows_stay_in_the_declared_domains(told: Schema, sample: Sample) -> None
     )
 
 
-def test_empty_slots_anywhere_are_passed_over(told: Schema) -> None:
+def test_empty_slots_anywhere_are_passed_over(schema: Schema) -> None:
     rows = pathway_flat.flatten(
-        told, one(told, [(0, "DIAGNOSIS", None), (9, "SURGERY", None), (40, "DEATH", "tumour")])
+        schema, one(schema, [(0, "DIAGNOSIS", None), (9, "SURGERY", None), (40, "DEATH", "tumour")])
     )
     rows[["token_1", "token_7", "gap_7"]] = [["none", "RADIOTHERAPY 40/15", "2"]]
-    assert pathway_flat.unflatten(told, rows, 1).events["type"].to_list() == [
+    assert pathway_unflatten.unflatten(schema, rows, 1).events["type"].to_list() == [
         "SURGERY",
         "RADIOTHERAPY",
         "DEATH",
     ]
 
 
-def test_an_empty_sample_is_an_empty_table(told: Schema, sample: Sample) -> None:
-    empty = Sample(sample.patients.clear(), sample.events.clear())
-    rows = pathway_flat.flatten(told, empty)
+def test_an_empty_sample_is_an_empty_table(schema: Schema, sample: PatientLog) -> None:
+    empty = PatientLog(sample.patients.clear(), sample.pathways.clear())
+    rows = pathway_flat.flatten(schema, empty)
     assert (
         isinstance(rows, pd.DataFrame)
         and rows.empty
-        and list(rows) == list(pathway_flat.columns(told))
+        and list(rows) == list(pathway_flat.columns(schema))
     )
-    back = pathway_flat.unflatten(told, rows, 1)
-    assert back.patients.is_empty() and back.events.is_empty()
-    assert back.events.schema == pathway_flat.narrow(sample).events.schema
+    back = pathway_unflatten.unflatten(schema, rows, 1)
+    assert back.patients.is_empty() and back.pathways.is_empty()
+    assert back.pathways.schema == pathway_flat.narrow(sample).events.schema
 
 
-def test_our_table_model_can_plan_the_flat_table(told: Schema) -> None:
+def test_our_table_model_can_plan_the_flat_table(schema: Schema) -> None:
     params = load(Path(__file__).resolve().parents[2] / "params.yaml")
-    made = synthesizer.plan(
-        pathway_flat.declaration(told, 20_000),
+    plan = synthesizer.plan(
+        pathway_flat.flat_declaration(schema, 20_000),
         PrivacyParams(epsilon=1.0, delta=1e-6),
         replace(params.train, table={}),
     )
-    assert made.pathway is None
+    assert plan.pathway is None

@@ -4,19 +4,12 @@ useless.
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import numpy as np
 import polars as pl
 import pytest
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "bench"))
-
-import table_data
-import table_score
-import table_tables
-
+from bench import table_data, table_tables
+from pipeline.evaluation import table_score
 from pipeline.schema.values import Column
 
 COLUMNS = {

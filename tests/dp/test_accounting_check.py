@@ -4,15 +4,10 @@ docs/benchmarks.md says, held.
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import pytest
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "bench"))
-
-from accounting_check import CASES, DELTAS, Case, digits, exact, measure
-
+from bench.accounting_cases import CASES, Case, exact
+from bench.accounting_check import DELTAS, digits, measure
 from pipeline.dp import accounting
 
 QUICK = [case for case in CASES if case.times <= 20 or (case.q < 1 and case.times <= 300)]

@@ -13,10 +13,6 @@ TO_SPLIT = {
     "audit/canaries.py",
     "audit/descent.py",
     "audit/stability.py",
-    "bench/accounting_check.py",
-    "bench/clipping.py",
-    "bench/pathway_flat.py",
-    "bench/peers/generate.py",
     "pipeline/adapters/simulacrum/write_sact.py",
     "pipeline/checks/rules/dates.py",
     "pipeline/checks/rules/radiotherapy.py",
@@ -41,7 +37,7 @@ CODE = sorted(
         *ROOT.glob("pipeline/**/*.py"),
         *ROOT.glob("audit/*.py"),
         *ROOT.glob("dags/*.py"),
-        *ROOT.glob("bench/*.py"),
+        *ROOT.glob("bench/**/*.py"),
     ]
 )
 MACHINE_PATH = re.compile(r"(?<![\w.])/(?:work|root|home|opt/wheels)/")

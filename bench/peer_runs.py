@@ -1,8 +1,8 @@
 """Other people's synthesizers on our tables: every peer in an environment of its own, on the split
 that ours are scored on.
 
-    PYTHONPATH=. .venv/bin/python bench/peers.py --source adult=PATH uci_heart=PATH --peers dpmm-mst
-    ctgan --epsilon 1 3
+    python -m bench.peer_runs --source adult=PATH uci_heart=PATH --peers dpmm-mst ctgan
+        --epsilon 1 3
 
 Rows are written to <out>/<dataset>/<peer>-<epsilon>.parquet, or <peer>.parquet for a peer without
 privacy, with a JSON of the same name that holds the costs, or the error where the run failed. What
@@ -10,10 +10,10 @@ has a JSON is skipped: delete it to run again. Runs go one after the other, in t
 options: datasets within epsilon within peer.
 
 bench/peers/<environment>.in was compiled to its lock by `uv pip compile --python-version 3.11
---no-annotate --no-header
---no-emit-find-links`, and for mostlyai with `--no-emit-package torchvision --no-emit-package
-torchaudio`: it imports neither, and the registry's builds of the two do not load beside a CPU build
-of torch. So a lock is installed by `uv pip sync`, which adds nothing to it.
+--no-annotate --no-header --no-emit-find-links`, and for mostlyai with `--no-emit-package
+torchvision --no-emit-package torchaudio`: it imports neither, and the package index's builds of the
+two do not load beside a CPU build of torch. So a lock is installed by `uv pip sync`, which adds
+nothing to it.
 """
 
 from __future__ import annotations

@@ -60,12 +60,12 @@ def distances(
     columns: Mapping[str, Column],
 ) -> tuple[float, float]:
     """(one-way, two-way) mean TVD of holdout and synthetic rows in bins of the training rows."""
-    real, made = (
+    holdout_bins, synthetic_bins = (
         fidelity.binned(train, holdout, columns)[1],
         fidelity.binned(train, synthetic, columns)[1],
     )
-    one_way = [fidelity.tvd(real[name], made[name]) for name in columns]
-    return float(np.mean(one_way)), float(np.mean(fidelity.two_way(real, made)))
+    one_way = [fidelity.tvd(holdout_bins[name], synthetic_bins[name]) for name in columns]
+    return float(np.mean(one_way)), float(np.mean(fidelity.two_way(holdout_bins, synthetic_bins)))
 
 
 def classifiers() -> dict[str, Any]:
@@ -89,15 +89,15 @@ def aucs(
     only. The last class is the positive one.
     """
     positive = columns[target].categories[-1]
-    wanted, truth = ((rows[target] == positive).to_numpy() for rows in (synthetic, holdout))
-    if wanted.all() or not wanted.any():
+    labels, truth = ((rows[target] == positive).to_numpy() for rows in (synthetic, holdout))
+    if labels.all() or not labels.any():
         return dict.fromkeys(classifiers(), 0.5)
     rest = {name: column for name, column in columns.items() if name != target}
     with warnings.catch_warnings():
         # columns that are all missing, steps that end early: no fault of the figures
         warnings.simplefilter("ignore")
         frames = _frame(synthetic, rest), _frame(holdout, rest)
-        found = {}
+        scores_by_name = {}
         encoded = {
             binned: (encoder.fit_transform(frames[0]), encoder.transform(frames[1]))
             for binned, encoder in (
@@ -106,15 +106,15 @@ def aucs(
             )
         }
         for name, model in classifiers().items():
-            features, held = encoded[name == "naive Bayes"]
-            model.fit(features, wanted)
+            features, holdout_features = encoded[name == "naive Bayes"]
+            model.fit(features, labels)
             scores = (
-                model.predict_proba(held)[:, 1]
+                model.predict_proba(holdout_features)[:, 1]
                 if hasattr(model, "predict_proba")
-                else model.decision_function(held)
+                else model.decision_function(holdout_features)
             )
-            found[name] = float(roc_auc_score(truth, scores))
-    return found
+            scores_by_name[name] = float(roc_auc_score(truth, scores))
+    return scores_by_name
 
 
 def detection(
@@ -143,9 +143,9 @@ def _is_category(column: Column) -> bool:
 def _frame(rows: pl.DataFrame, columns: Mapping[str, Column]) -> pd.DataFrame:
     frame = rows.select(list(columns)).to_pandas()
     for name, column in columns.items():
-        known = frame[name].notna()
+        present = frame[name].notna()
         frame[name] = (
-            frame[name].astype(str).where(known, "missing")
+            frame[name].astype(str).where(present, "missing")
             if _is_category(column)
             else pd.to_numeric(frame[name]).astype(float)
         )

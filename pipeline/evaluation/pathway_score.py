@@ -11,7 +11,6 @@ import numpy as np
 import pandas as pd
 import polars as pl
 from lifelines import CoxPHFitter
-from pathway_data import Sample
 from scipy.stats import wasserstein_distance
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.metrics import roc_auc_score
@@ -19,7 +18,7 @@ from sklearn.model_selection import StratifiedKFold, cross_val_predict
 
 from pipeline.evaluation import pathways
 from pipeline.models.grammar import Grammar, violations
-from pipeline.schema.patient_log import ID
+from pipeline.schema.patient_log import ID, PatientLog
 from pipeline.schema.values import Schema
 
 TREATMENTS = ("SURGERY", "SACT_REGIMEN", "RADIOTHERAPY")
@@ -44,46 +43,50 @@ FIGURES = (
 )
 
 
-def figures(told: Schema, real: Sample, other: Sample) -> dict[str, float | None]:
+def figures(schema: Schema, real: PatientLog, other: PatientLog) -> dict[str, float | None]:
     """FIGURES of `other` against `real`, a holdout. Distances are 0 and detection .5 for the same
     population.
     """
     grams = ((1, "unigram"), (2, "bigram"), (3, "trigram"))
-    found: dict[str, float | None] = {
-        f"{name}_tvd": pathways.ngram_tvd(real.events, other.events, n) for n, name in grams
+    scores: dict[str, float | None] = {
+        f"{name}_tvd": pathways.ngram_tvd(real.pathways, other.pathways, n) for n, name in grams
     }
-    found["combination_tvd"] = combination_tvd(real, other)
-    found |= survival_gaps(told, real, other)
-    found["cox_error"] = float(np.abs(cox(told, real) - cox(told, other)).mean())
+    scores["combination_tvd"] = combination_tvd(real, other)
+    scores |= survival_gaps(schema, real, other)
+    scores["cox_error"] = float(np.abs(cox(schema, real) - cox(schema, other)).mean())
     waits = wait_gaps(real, other)
-    found["wait_gap"], found["mean_wait_gap"] = (
+    scores["wait_gap"], scores["mean_wait_gap"] = (
         (float(waits.max()), float(waits.mean())) if len(waits) else (None, None)
     )
-    found["length_distance"] = float(
-        wasserstein_distance(pathways.lengths(real.events), pathways.lengths(other.events))
+    scores["length_distance"] = float(
+        wasserstein_distance(pathways.lengths(real.pathways), pathways.lengths(other.pathways))
     )
-    found["gap_distance"] = float(wasserstein_distance(gaps(real.events), gaps(other.events)))
-    found["detection"] = detection(told, real, other, with_statics=True)
-    found["detection_events"] = detection(told, real, other, with_statics=False)
-    found["illegal"] = float(violations(Grammar(told), other.patients, other.events)[ID].n_unique())
-    return found
+    scores["gap_distance"] = float(wasserstein_distance(gaps(real.pathways), gaps(other.pathways)))
+    scores["detection"] = detection(schema, real, other, with_statics=True)
+    scores["detection_events"] = detection(schema, real, other, with_statics=False)
+    scores["illegal"] = float(
+        violations(Grammar(schema), other.patients, other.pathways)[ID].n_unique()
+    )
+    return scores
 
 
-def combinations(sample: Sample) -> pl.DataFrame:
+def combinations(sample: PatientLog) -> pl.DataFrame:
     """Each patient's site, stage and `combination` of treatments, as bits."""
-    had = [pl.col("type").eq(name).any().cast(pl.Int8).alias(name) for name in TREATMENTS]
-    bits = (
-        sample.events.group_by(ID)
-        .agg(had)
+    bits = [pl.col("type").eq(name).any().cast(pl.Int8).alias(name) for name in TREATMENTS]
+    combination = (
+        sample.pathways.group_by(ID)
+        .agg(bits)
         .select(
             ID,
             combination=pl.sum_horizontal(pl.col(name) * 2**i for i, name in enumerate(TREATMENTS)),
         )
     )
-    return sample.patients.select(ID, SITE, pl.col(STAGE).fill_null("missing")).join(bits, on=ID)
+    return sample.patients.select(ID, SITE, pl.col(STAGE).fill_null("missing")).join(
+        combination, on=ID
+    )
 
 
-def combination_tvd(real: Sample, other: Sample) -> float | None:
+def combination_tvd(real: PatientLog, other: PatientLog) -> float | None:
     """Mean over site x stage strata of at least MIN_STRATUM real patients of the TVD between shares
     of treatment combinations (registry_tables.md 3.2).
 
@@ -104,14 +107,14 @@ def combination_tvd(real: Sample, other: Sample) -> float | None:
     return float(each.mean()) if len(each) else None
 
 
-def survival_gaps(told: Schema, real: Sample, other: Sample) -> dict[str, float | None]:
+def survival_gaps(schema: Schema, real: PatientLog, other: PatientLog) -> dict[str, float | None]:
     """Mean over stages of the absolute gap between Kaplan-Meier curves at 1 and 5 years. None
     where no stage has MIN_STRATUM real patients.
     """
-    assert told.events is not None
+    assert schema.events is not None
     grid = np.array([1.0, 5.0]) * pathways.DAYS_PER_YEAR
     curves = [
-        pathways.kaplan_meier(pathways.survival(s.patients, s.events, told.events, STAGE), grid)
+        pathways.kaplan_meier(pathways.survival(s.patients, s.pathways, schema.events, STAGE), grid)
         for s in (real, other)
     ]
     sizes = dict(real.patients[STAGE].fill_null("missing").value_counts().iter_rows())
@@ -125,12 +128,14 @@ def survival_gaps(told: Schema, real: Sample, other: Sample) -> dict[str, float 
     return {"survival_gap_1y": float(gap[0]), "survival_gap_5y": float(gap[1])}
 
 
-def cox(told: Schema, sample: Sample) -> np.ndarray:
-    """Log hazard ratios: age per ten years, sex, stages against stage 1, deprivation per quintile
-    . Patients of known stage.
+def cox(schema: Schema, sample: PatientLog) -> np.ndarray:
+    """Log hazard ratios: age per ten years, sex, stages against stage 1, deprivation per
+    quintile. Patients of known stage.
     """
-    assert told.events is not None
-    outcomes = pathways.survival(sample.patients, sample.events, told.events, STAGE).drop("stratum")
+    assert schema.events is not None
+    outcomes = pathways.survival(sample.patients, sample.pathways, schema.events, STAGE).drop(
+        "stratum"
+    )
     rows = sample.patients.join(outcomes, on=ID).filter(pl.col(STAGE).is_in(["1", "2", "3", "4"]))
     design = rows.select(
         age=pl.col("AGE") / 10,
@@ -145,14 +150,14 @@ def cox(told: Schema, sample: Sample) -> np.ndarray:
         return CoxPHFitter().fit(design.drop_nulls().to_pandas(), "days", "died").params_.to_numpy()
 
 
-def wait_gaps(real: Sample, other: Sample) -> np.ndarray:
+def wait_gaps(real: PatientLog, other: PatientLog) -> np.ndarray:
     """Days between the medians of time to first treatment, for each site of at least MIN_TREATED
     treated real patients.
     """
     medians = []
     for sample in (real, other):
         first = (
-            sample.events.filter(pl.col("type").is_in(TREATMENTS))
+            sample.pathways.filter(pl.col("type").is_in(TREATMENTS))
             .group_by(ID)
             .agg(pl.col("day").min())
         )
@@ -174,7 +179,7 @@ def gaps(events: pl.DataFrame) -> np.ndarray:
     )
 
 
-def detection(told: Schema, real: Sample, other: Sample, *, with_statics: bool) -> float:
+def detection(schema: Schema, real: PatientLog, other: PatientLog, *, with_statics: bool) -> float:
     """AUC of gradient boosting that tells synthetic patients from the holdout by facts of their
     pathways, five folds. with_statics: and all static columns; else the strata alone (a registry's
     site and stage).
@@ -183,7 +188,7 @@ def detection(told: Schema, real: Sample, other: Sample, *, with_statics: bool) 
     frames = []
     for sample in (real, other):
         patients = sample.patients.sample(n, seed=1)
-        statics = list(told.patients) if with_statics else told.strata
+        statics = list(schema.patients) if with_statics else schema.strata
         codes = [
             (
                 pl.col(name).cast(pl.Int32)
@@ -200,12 +205,12 @@ def detection(told: Schema, real: Sample, other: Sample, *, with_statics: bool) 
                     )
                 )
             )
-            for name, column in told.patients.items()
+            for name, column in schema.patients.items()
             if name in statics
         ]
         frames.append(
             patients.select(ID, *codes)
-            .join(facts(told, sample.events), on=ID, how="left")
+            .join(facts(schema, sample.pathways), on=ID, how="left")
             .drop(ID)
             .cast(pl.Float32)
             .to_pandas()
@@ -221,38 +226,38 @@ def detection(told: Schema, real: Sample, other: Sample, *, with_statics: bool) 
     return float(roc_auc_score(labels, scores))
 
 
-def facts(told: Schema, events: pl.DataFrame) -> pl.DataFrame:
+def facts(schema: Schema, events: pl.DataFrame) -> pl.DataFrame:
     """One row per patient: counts, first days and waits of every type, first codes, attributes,
     order of treatments, gaps within regimens.
     """
-    log = told.events
+    log = schema.events
     assert log is not None
     kind = pl.col("type")
-    wanted: list[Any] = [
+    columns: list[Any] = [
         pl.len().alias("length"),
         pl.col("day").max().alias("last"),
         pl.col("day").diff().mean().alias("mean_gap"),
         pl.col("day").diff().max().alias("longest_gap"),
         (pl.col("day").diff() == 0).sum().alias("same_day"),
     ]
-    wanted += [kind.eq(name).sum().alias(f"n {name}") for name in log.types]
-    wanted += [
+    columns += [kind.eq(name).sum().alias(f"n {name}") for name in log.types]
+    columns += [
         pl.col("day").filter(kind == name).min().alias(f"first {name}") for name in log.types
     ]
-    wanted += [
+    columns += [
         pl.col("_code").filter(kind == name).first().alias(f"code {name}")
         for name, t in log.types.items()
         if t.codes
     ]
-    wanted += [
+    columns += [
         pl.col("_code").filter(kind == name).last().alias(f"last code {name}")
         for name, t in log.types.items()
         if t.codes
     ]
-    wanted += [pl.col(f"_{name}").mean().alias(f"mean {name}") for name in log.attributes]
-    wanted += [pl.col("_type").slice(i, 1).first().alias(f"type {i}") for i in range(3, 8)]
+    columns += [pl.col(f"_{name}").mean().alias(f"mean {name}") for name in log.attributes]
+    columns += [pl.col("_type").slice(i, 1).first().alias(f"type {i}") for i in range(3, 8)]
     cycle = kind.eq("SACT_CYCLE") & kind.shift(1).eq("SACT_CYCLE")
-    wanted += [
+    columns += [
         pl.col("day").diff().filter(cycle).mean().alias("cycle_gap"),
         pl.col("day").diff().filter(cycle).std().alias("cycle_jitter"),
     ]
@@ -270,11 +275,11 @@ def facts(told: Schema, events: pl.DataFrame) -> pl.DataFrame:
         ).alias(f"_{name}")
         for name, column in log.attributes.items()
     ]
-    known = events.sort(ID, "seq").with_columns(
+    coded = events.sort(ID, "seq").with_columns(
         kind.replace_strict(order, return_dtype=pl.Int32).alias("_type"),
         *values,
         pl.concat_str([kind, pl.col("code").fill_null("")], separator=" ")
         .replace_strict(codes, default=None, return_dtype=pl.Int32)
         .alias("_code"),
     )
-    return known.group_by(ID, maintain_order=True).agg(wanted)
+    return coded.group_by(ID, maintain_order=True).agg(columns)
