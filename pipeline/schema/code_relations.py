@@ -69,8 +69,8 @@ def _by_site(
     legal: Callable[[codes.Site], tuple[str | None, ...] | None],
 ) -> dict[str, tuple[str | None, ...]]:
     """`legal` for every site; a site for which it answers None is not listed."""
-    found = {code: legal(site) for code, site in codes.sites().items()}
-    return {code: values for code, values in found.items() if values is not None}
+    values_by_site = {code: legal(site) for code, site in codes.sites().items()}
+    return {code: values for code, values in values_by_site.items() if values is not None}
 
 
 def _stages(site: codes.Site) -> tuple[str | None, ...]:

@@ -198,11 +198,11 @@ def radiotherapy() -> Mapping[str, tuple[Schedule, ...]]:
     raw = _read("radiotherapy.yaml")
     answer = {}
     for group in site_groups():
-        found: list[Schedule] = []
+        schedules: list[Schedule] = []
         for kind in ("curative", "brachytherapy", "palliative"):
             rows = raw[kind].get(group, raw[kind].get("any", []))
-            found += [_schedule(kind, row, raw["regions"][kind]) for row in rows]
-        answer[group] = tuple(found)
+            schedules += [_schedule(kind, row, raw["regions"][kind]) for row in rows]
+        answer[group] = tuple(schedules)
     return MappingProxyType(answer)
 
 

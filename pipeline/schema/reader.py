@@ -10,7 +10,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, get_args
 
-from pipeline.schema import document as declaration
+from pipeline.schema import document
 from pipeline.schema.document import Path_
 from pipeline.schema.events import read_events
 from pipeline.schema.fields import FieldReader
@@ -46,9 +46,9 @@ SCHEMA_FIELDS = {
 
 def read_schema(path: Path) -> Schema:
     """The checked declaration at `path`. Raises DeclarationError with all mistakes at once."""
-    document = declaration.read(path)
-    schema = SchemaReader(document).schema()
-    document.raise_problems()
+    declaration = document.read(path)
+    schema = SchemaReader(declaration).schema()
+    declaration.raise_problems()
     assert schema is not None
     return schema
 
@@ -65,9 +65,9 @@ class SchemaReader(FieldReader):
                 c: self.column((*path, "columns", c), c, v)
                 for c, v in self.section((*path, "columns")).items()
             }
-            for listed in ("key", "ignore"):
-                if listed in values:
-                    values[listed] = self.strings((*path, listed), values[listed])
+            for field_name in ("key", "ignore"):
+                if field_name in values:
+                    values[field_name] = self.strings((*path, field_name), values[field_name])
             if "through" in values:
                 values["through"] = self.strings((*path, "through"), values["through"])
             values["columns"] = freeze({c: v for c, v in columns.items() if v is not None})
@@ -94,12 +94,12 @@ class SchemaReader(FieldReader):
                     self.document.problem((*path, field), f"{column!r} is no column of this table")
 
     def patient_columns(self, layout: str, tables: Mapping[str, Table]) -> dict[str, Column]:
-        given = self.section(("patients", "columns"), required=layout == "registry")
-        if not given:
+        section = self.section(("patients", "columns"), required=layout == "registry")
+        if not section:
             first = next(iter(tables.values()), None)
             return {c.name: c for c in first.columns.values() if c.is_modelled} if first else {}
         columns = {}
-        for name, value in given.items():
+        for name, value in section.items():
             path = ("patients", "columns", name)
             base = None
             if isinstance(value, dict) and "like" in value:
@@ -107,22 +107,22 @@ class SchemaReader(FieldReader):
                 base = tables[table].columns.get(column) if table in tables else None
                 if base is None:
                     self.document.problem((*path, "like"), f"no column {value['like']!r} in tables")
-            made = self.column(
+            patient_column = self.column(
                 path,
                 name,
                 value if isinstance(value, dict) and base else _without(value, "like"),
                 base,
             )
-            if made is not None:
-                columns[name] = made
+            if patient_column is not None:
+                columns[name] = patient_column
         return columns
 
     def implications(self, columns: Mapping[str, Column]) -> tuple[Implication, ...]:
-        made = []
+        implications = []
         order = {name: index for index, name in enumerate(columns)}
-        for index, given in enumerate(self.document.value.get("implications") or []):
+        for index, entry in enumerate(self.document.value.get("implications") or []):
             path: Path_ = ("implications", index)
-            values = dict(given) if isinstance(given, dict) else {}
+            values = dict(entry) if isinstance(entry, dict) else {}
             values["allowed"] = self.relation(path, values)
             values.pop("allowed_from", None)
             implication = self.build(Implication, path, values)
@@ -139,8 +139,8 @@ class SchemaReader(FieldReader):
                     f"{implication.given} must be declared before {implication.then}: parents are"
                     " drawn first",
                 )
-            made.append(implication)
-        return tuple(made)
+            implications.append(implication)
+        return tuple(implications)
 
     def population(self) -> Population | None:
         path: Path_ = ("population",)
@@ -227,8 +227,8 @@ class SchemaReader(FieldReader):
             name: self.strings((name,), top.get(name) or [])
             for name in ("targets", "quasi_identifiers", "strata")
         }
-        for name, listed in lists.items():
-            for column in listed:
+        for name, names in lists.items():
+            for column in names:
                 if column not in columns:
                     self.document.problem((name,), f"no static column named {column!r}")
         return self.build(

@@ -98,7 +98,7 @@ def put(*names: str, rows: pl.Expr | None = None, **values: str | pl.Expr) -> Ed
     """
 
     def edit(tables: Tables, patient: int, extract_date: date) -> Tables:
-        mine = (pl.col(OWNER) == patient) & (pl.col(NUMBER) == 0 if rows is None else rows)
+        own_rows = (pl.col(OWNER) == patient) & (pl.col(NUMBER) == 0 if rows is None else rows)
         changed = dict(tables)
         for name in names:
             columns = {
@@ -107,7 +107,7 @@ def put(*names: str, rows: pl.Expr | None = None, **values: str | pl.Expr) -> Ed
                 if c in changed[name].columns
             }
             changed[name] = changed[name].with_columns(
-                **{c: pl.when(mine).then(v).otherwise(pl.col(c)) for c, v in columns.items()}
+                **{c: pl.when(own_rows).then(v).otherwise(pl.col(c)) for c, v in columns.items()}
             )
         return changed
 
@@ -222,7 +222,7 @@ def _of_drugs() -> tuple[Breach, ...]:
 
 def _of_radiotherapy_and_genes() -> tuple[Breach, ...]:
     anyone, first = pl.lit(True), pl.col(NUMBER) == 0
-    mine = pl.lit(True)
+    own_rows = pl.lit(True)
     return (
         Breach(
             rule="04",
@@ -257,28 +257,28 @@ def _of_radiotherapy_and_genes() -> tuple[Breach, ...]:
             what="decision after the first attendance",
             table=E,
             where=first,
-            edit=put(E, B, rows=mine, DECISIONTOTREATDATE=days("APPTDATE", 45)),
+            edit=put(E, B, rows=own_rows, DECISIONTOTREATDATE=days("APPTDATE", 45)),
         ),
         Breach(
             rule="47",
             what="all attendances on one day",
             table=E,
             where=pl.col(NUMBER) == 9,
-            edit=put(E, X, Y, B, rows=mine, APPTDATE=pl.col("APPTDATE").min().over(OWNER)),
+            edit=put(E, X, Y, B, rows=own_rows, APPTDATE=pl.col("APPTDATE").min().over(OWNER)),
         ),
         Breach(
             rule="48",
             what="150 Gy",
             table=X,
             where=anyone,
-            edit=put(X, B, rows=mine, RTACTUALDOSE="150.0"),
+            edit=put(X, B, rows=own_rows, RTACTUALDOSE="150.0"),
         ),
         Breach(
             rule="50",
             what="an isotope in a photon beam",
             table=Y,
             where=first & (pl.col("RADIOTHERAPYBEAMTYPE") == "1"),
-            edit=put(Y, B, rows=mine, RADIOISOTOPE="IR192"),
+            edit=put(Y, B, rows=own_rows, RADIOISOTOPE="IR192"),
         ),
     )
 

@@ -167,10 +167,12 @@ def _performance(rng: np.random.Generator, people: People, tumours: Tumours, col
 def _recorded_performance(rng: np.random.Generator, tumours: Tumours, performance: Ints) -> Texts:
     raw = load()["performance"]
     lung = np.array([cell.group == "Lung" for cell in cells()])[tumours.cell]
-    known = rng.random(len(performance)) < np.where(lung, raw["recorded_lung"], raw["recorded"])
+    is_recorded = rng.random(len(performance)) < np.where(
+        lung, raw["recorded_lung"], raw["recorded"]
+    )
     text = performance.astype(str).astype(object)
-    text[~known] = None
-    text[~known & (rng.random(len(performance)) < raw["not_recorded_code"])] = "9"
+    text[~is_recorded] = None
+    text[~is_recorded & (rng.random(len(performance)) < raw["not_recorded_code"])] = "9"
     return text
 
 
@@ -204,8 +206,11 @@ def _stage_text(
                 )
                 + 1
             )
-            known = may & (rng.random(len(rows)) < parameters["iss"]["known"])
-            stage[rows[known]], system[rows[known]] = value[known].astype(str), "ISS"
+            is_recorded = may & (rng.random(len(rows)) < parameters["iss"]["known"])
+            stage[rows[is_recorded]], system[rows[is_recorded]] = (
+                value[is_recorded].astype(str),
+                "ISS",
+            )
             iss[rows] = np.array([parameters["iss_hazard"][str(v)] for v in (1, 2, 3)])[value - 1]
         else:
             known_rows = rows[column[rows] < 4]

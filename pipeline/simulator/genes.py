@@ -37,14 +37,14 @@ def gene_tests(tumours: Tumours, pathology: Pathology, clinical: Clinical, seed:
     late = np.isin(clinical.stage_column, [2, 3])
     # one coin per tumour: a tumour tested for one gene tends to be tested for all
     willing = rng.random(len(group))
-    known = {
+    truths = {
         ("EGFR", "Lung"): pathology.egfr,
         ("ALK", "Lung"): pathology.alk,
         ("BRAF", "Colon"): pathology.braf,
         ("BRAF", "Rectum"): pathology.braf,
         ("BRAF", "Melanoma"): pathology.braf,
     }
-    found = []
+    results = []
     for index, gene in enumerate(codes.genes().values()):
         for test in gene.tests:
             own = 0.7 * willing + 0.3 * rng.random(len(group))
@@ -60,10 +60,10 @@ def gene_tests(tumours: Tumours, pathology: Pathology, clinical: Clinical, seed:
                     )
                 )
             )
-            truth = known.get((gene.symbol, test.group))
+            truth = truths.get((gene.symbol, test.group))
             abnormal = truth[rows] if truth is not None else rng.random(len(rows)) < test.abnormal
-            found.append((rows, np.full(len(rows), index), abnormal))
-    tumour, gene_index, abnormal = (np.concatenate([f[i] for f in found]) for i in range(3))
+            results.append((rows, np.full(len(rows), index), abnormal))
+    tumour, gene_index, abnormal = (np.concatenate([f[i] for f in results]) for i in range(3))
     order = np.lexsort((gene_index, tumour))
     return _rows(rng, tumours, tumour[order], gene_index[order], abnormal[order])
 

@@ -77,11 +77,11 @@ def grades(tumours: Tumours, triple_negative: Bools, seed: int) -> Texts:
         np.full(len(tumours.cell), "GX", dtype=object),
     )
     for index, rows in draw.by_key(tumours.cell):
-        shares, known = of_cell(raw["grades"], cells()[index])
+        shares, recorded = of_cell(raw["grades"], cells()[index])
         value = np.array(["G1", "G2", "G3", "G4"], dtype=object)[
             draw.choose_index(rng, np.array(shares, dtype=float), len(rows))
         ]
-        answer[rows] = np.where(rng.random(len(rows)) < known, value, "GX")
+        answer[rows] = np.where(rng.random(len(rows)) < recorded, value, "GX")
     forced = triple_negative & (rng.random(len(answer)) < raw["subtypes"]["g3_triple_negative"])
     answer[forced] = "G3"
     answer[rng.random(len(answer)) < 0.03] = None
@@ -117,16 +117,16 @@ def _morphologies(rng: np.random.Generator, tumours: Tumours) -> Texts:
         legal = [m for m in site.morphologies if m != childhood.get(code)] or list(
             site.morphologies
         )
-        known = {
+        recorded = {
             m: w
             for m, w in (
                 raw["morphologies"].get(code, raw["morphologies"].get(site.group, {})).items()
             )
             if m in legal
         }
-        rest = [m for m in legal if m not in known]
-        spare = max(100 - sum(known.values()), raw["other_morphologies"]) if known else 100
-        weights = {**known, **{m: spare / len(rest) for m in rest}}
+        rest = [m for m in legal if m not in recorded]
+        spare = max(100 - sum(recorded.values()), raw["other_morphologies"]) if recorded else 100
+        weights = {**recorded, **{m: spare / len(rest) for m in rest}}
         answer[rows] = draw.choose(rng, weights, len(rows))
         if code in childhood:
             young = rows[tumours.age[rows] < raw["childhood_age"]]

@@ -57,8 +57,8 @@ def simulate(
             "simulate: the extract date must lie between 2016-01-01 and 2045-12-31, got"
             f" {extract_date}"
         )
-    seen = view(draw_lifetimes(n_patients, seed, say), extract_date)
-    tables = registry_tables(seen, seed)
+    extract = view(draw_lifetimes(n_patients, seed, say), extract_date)
+    tables = registry_tables(extract, seed)
     say("simulate: tables built")
     dirt: dict[str, object] = {"kind": "none"}
     if every_rule:
@@ -69,22 +69,24 @@ def simulate(
         dirt = {"kind": "default", "cells": cells_hit}
     write_extract(
         tables,
-        truth(seen, tables, n_patients=n_patients, seed=seed, extract_date=extract_date, dirt=dirt),
+        truth(
+            extract, tables, n_patients=n_patients, seed=seed, extract_date=extract_date, dirt=dirt
+        ),
         out,
     )
     say("simulate: files written")
 
 
-def registry_tables(seen: View, seed: int) -> dict[str, pl.DataFrame]:
+def registry_tables(extract: View, seed: int) -> dict[str, pl.DataFrame]:
     """The clean tables of one view, by file name without ending; rows in order of their keys."""
     tables = {
-        "sim_av_patient": patient_table(seen, seed),
-        "sim_av_tumour": tumour_table(seen, seed),
-        "sim_av_gene": gene_table(seen, seed),
-        **sact_tables(seen, seed),
-        **rtds_tables(seen, seed),
-        "ext_route": route_table(seen),
-        "ext_cwt_pathway": cwt_table(seen, seed),
+        "sim_av_patient": patient_table(extract, seed),
+        "sim_av_tumour": tumour_table(extract, seed),
+        "sim_av_gene": gene_table(extract, seed),
+        **sact_tables(extract, seed),
+        **rtds_tables(extract, seed),
+        "ext_route": route_table(extract),
+        "ext_cwt_pathway": cwt_table(extract, seed),
     }
     keys = {
         "sim_av_patient": ["PATIENTID"],

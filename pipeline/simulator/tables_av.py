@@ -106,14 +106,14 @@ def _care_plans(view: View, seed: int) -> Texts:
     latent, rows = view.latent, view.tumours
     plan, ids = latent.plan, latent.tumours.tumour_id[rows]
     treated = (plan.surgery | plan.drugs | plan.radiotherapy)[rows]
-    known = draw.coins(ids, seed, "care plan") < load()["care_plan_recorded"]
+    is_recorded = draw.coins(ids, seed, "care plan") < load()["care_plan_recorded"]
     aim = np.where(
         treated,
         np.where(plan.curative[rows], "C", "Z"),
         np.where(draw.coins(ids, seed, "no plan") < 0.6, "Z", "X"),
     )
     return np.where(
-        known, np.where(draw.coins(ids, seed, "plan not known") < 0.08, "9", aim), MISSING
+        is_recorded, np.where(draw.coins(ids, seed, "plan not known") < 0.08, "9", aim), MISSING
     )
 
 
@@ -199,21 +199,21 @@ def cwt_table(view: View, seed: int) -> pl.DataFrame:
     begin = start[rows]
     latest = np.where(treated, np.minimum(begin, day), day)
     referral = np.clip(day - ahead, FIRST_EVENT_DAY, latest)
-    seen = np.clip(referral + wait, referral, latest)
-    decision = np.clip(begin - decide, seen, begin)
+    first_seen = np.clip(referral + wait, referral, latest)
+    decision = np.clip(begin - decide, first_seen, begin)
     kind = np.select(
         [route[rows] == TWW, route[rows] == SCREENED],
         ["TWW", "screening"],
         np.where(draw.coins(ids, seed, "upgrade") < 0.15, "consultant upgrade", "other"),
     )
-    unseen = seen > view.extract_day
+    unseen = first_seen > view.extract_day
     return pl.DataFrame(
         {
             "PATIENTID": latent.people.patient_id[tumours.patient[rows]],
             "TUMOURID": ids,
             "CRTP_DATE": dates(referral),
             "REFERRAL_TYPE": texts(kind),
-            "DATE_FIRST_SEEN": dates(seen, unseen),
+            "DATE_FIRST_SEEN": dates(first_seen, unseen),
             "DECISION_TO_TREAT_DATE": dates(decision, ~treated),
             "TREATMENT_START_DATE": dates(begin, ~treated),
             "TREATMENT_MODALITY": texts(np.where(treated, modality[rows], MISSING)),

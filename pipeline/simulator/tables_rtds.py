@@ -91,8 +91,8 @@ def _attendances(view: View, episodes: Episodes, seed: int) -> pl.DataFrame:
     fractions = np.array([s.fractions for s in schedules])[episodes.schedule]
     index, day = attendance_days(episodes.start, episodes.delivered, dose / fractions)
     who = view.latent.tumours.patient[episodes.tumour]
-    seen = view.tumour_seen[episodes.tumour][index] & (day <= view.end[who][index])
-    given = np.bincount(index[seen], minlength=len(dose))
+    is_visible = view.tumour_seen[episodes.tumour][index] & (day <= view.end[who][index])
+    delivered = np.bincount(index[is_visible], minlength=len(dose))
     rng = draw.stream(seed, "exposures")
     minute = np.clip(
         rng.integers(8 * 60, 18 * 60, len(dose))[index] + rng.integers(-20, 21, len(index)),
@@ -103,15 +103,15 @@ def _attendances(view: View, episodes: Episodes, seed: int) -> pl.DataFrame:
     frame = _episode_columns(view, episodes, seed).with_columns(
         RTPRESCRIBEDDOSE=pl.Series(dose),
         RTPRESCRIBEDFRACTIONS=pl.Series(fractions),
-        RTACTUALDOSE=pl.Series(np.round(dose * given / fractions, 2)),
-        RTACTUALFRACTIONS=pl.Series(given),
+        RTACTUALDOSE=pl.Series(np.round(dose * delivered / fractions, 2)),
+        RTACTUALFRACTIONS=pl.Series(delivered),
     )
     rows = frame[index].with_columns(
         ATTENDID=pl.Series(draw.scattered_ids(len(index), ATTEND_BASE)).cast(pl.String),
         APPTDATE=dates(day),
         TIMEOFEXPOSURE=texts(clock),
     )
-    return rows.filter(pl.Series(seen))
+    return rows.filter(pl.Series(is_visible))
 
 
 def _episode_columns(view: View, episodes: Episodes, seed: int) -> pl.DataFrame:

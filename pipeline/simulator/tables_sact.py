@@ -24,9 +24,9 @@ def sact_tables(view: View, seed: int) -> dict[str, pl.DataFrame]:
     who = view.latent.tumours.patient[courses.tumour]
     end = view.end[who]
     ids = draw.scattered_ids(len(courses.tumour), REGIMEN_BASE)
-    seen = view.tumour_seen[courses.tumour] & (courses.start <= end)
+    is_visible = view.tumour_seen[courses.tumour] & (courses.start <= end)
     body = _bodies(view, seed)
-    cycles = _cycles(view, courses, ids, end, seen, seed)
+    cycles = _cycles(view, courses, ids, end, is_visible, seed)
     details = _details(view, courses, cycles, body, end, seed)
     columns = [
         "MERGED_REGIMEN_ID",
@@ -37,10 +37,10 @@ def sact_tables(view: View, seed: int) -> dict[str, pl.DataFrame]:
         "PERF_STATUS_START_OF_CYCLE",
     ]
     return {
-        "sim_sact_regimen": _regimens(view, courses, who, ids, seen, body, seed),
+        "sim_sact_regimen": _regimens(view, courses, who, ids, is_visible, body, seed),
         "sim_sact_cycle": cycles.select(columns),
         "sim_sact_drug_detail": details.drop("course"),
-        "sim_sact_outcome": _outcomes(view, courses, ids, seen, details, who, seed),
+        "sim_sact_outcome": _outcomes(view, courses, ids, is_visible, details, who, seed),
     }
 
 
@@ -49,7 +49,7 @@ def _regimens(
     courses: Courses,
     who: Ints,
     ids: Ints,
-    seen: Bools,
+    is_visible: Bools,
     body: tuple[Floats, Floats],
     seed: int,
 ) -> pl.DataFrame:
@@ -94,7 +94,7 @@ def _regimens(
             "BENCHMARK_GROUP": texts(group),
             "LINK_NUMBER": people.link_number[who],
         }
-    ).filter(pl.Series(seen))
+    ).filter(pl.Series(is_visible))
 
 
 def _bodies(view: View, seed: int) -> tuple[Floats, Floats]:
@@ -113,7 +113,7 @@ def _bodies(view: View, seed: int) -> tuple[Floats, Floats]:
 
 
 def _cycles(
-    view: View, courses: Courses, ids: Ints, end: Ints, seen: Bools, seed: int
+    view: View, courses: Courses, ids: Ints, end: Ints, is_visible: Bools, seed: int
 ) -> pl.DataFrame:
     """One row per delivered and visible cycle, with helper columns `course`, `plan_cycle` and
     `next_day`.
@@ -154,7 +154,7 @@ def _cycles(
             "regimen": courses.regimen[course],
         }
     )
-    return frame.filter(pl.Series(seen[course] & (day <= end[course])))
+    return frame.filter(pl.Series(is_visible[course] & (day <= end[course])))
 
 
 @cache
@@ -276,7 +276,7 @@ def _outcomes(
     view: View,
     courses: Courses,
     ids: Ints,
-    seen: Bools,
+    is_visible: Bools,
     details: pl.DataFrame,
     who: Ints,
     seed: int,
@@ -304,7 +304,7 @@ def _outcomes(
         rng.random(n) < raw["drugs"]["no_outcome_summary"],
     )
     settled = np.where(died, death, np.minimum(end_of_course, death))
-    visible = seen & recorded & (settled <= view.end[who]) & (last > 0)
+    visible = is_visible & recorded & (settled <= view.end[who]) & (last > 0)
     stopped = short & (rng.random(n) < raw["drugs"]["stopped_early_recorded"])
     flag: list[Texts] = [
         np.where(condition, "Y", "N").astype(object)
