@@ -56,7 +56,7 @@ PARTICIPLES = frozenset(
 )
 FIELDS = {"pipeline/schema/values.py": {"given"}}  # as declarations spell them
 # How many such names there are today. Lower a number when you have renamed some; it never rises.
-PARTICIPLE_NAMES = {"pipeline": 358, "audit": 99}
+PARTICIPLE_NAMES = {"pipeline": 342, "audit": 99}
 
 
 def modules(folder: str) -> list[Path]:
