@@ -377,7 +377,7 @@ def _meddle(ledger: Ledger, one: Game, number: int) -> None:
     if number < 4:
         ledger.abandon(held.release_id, "the adversary's choice", "adversary")
         return
-    before = ledger.head()
+    before = ledger.chain_head()
     ledger.reserve(
         held.release_id,
         one.population,
@@ -386,7 +386,7 @@ def _meddle(ledger: Ledger, one: Game, number: int) -> None:
         source_label=held.source_label,
         cohorts=held.cohorts,
     )
-    if ledger.head() != before:
+    if ledger.chain_head() != before:
         one.faults.append(f"{held.release_id} was charged twice")
 
 

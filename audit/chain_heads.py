@@ -1,5 +1,5 @@
-"""The head of the ledger's chain stands on cards. It must tell nothing of what it is the hash of:
-moments, reasons (privacy_rules.md 1).
+"""The chain head stands on cards. It must tell nothing of what it is the hash of: moments, reasons
+(privacy_rules.md 1).
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ from types import SimpleNamespace
 from unittest.mock import patch
 
 from audit.findings import Check, Finding
-from pipeline.ledger.chain import GENESIS, Chain, Entry
+from pipeline.ledger.chain import Chain
+from pipeline.ledger.entries import GENESIS, Entry
 
 MOMENT = datetime(2026, 1, 1, tzinfo=UTC)
 

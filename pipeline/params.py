@@ -13,6 +13,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
+from pipeline.population_limits import LARGEST_DELTA
 from pipeline.refusal import Refusal
 
 RELEASE_ID = re.compile(r"^[a-z0-9][a-z0-9-]{2,40}$")
@@ -60,9 +61,10 @@ class PrivacyParams:
     def __post_init__(self) -> None:
         if not self.epsilon > 0:
             raise Refusal(f"privacy.epsilon must be positive, is {self.epsilon}")
-        if not 0 < self.delta <= 1e-6:
+        if not 0 < self.delta <= LARGEST_DELTA:
             raise Refusal(
-                f"privacy.delta must be in (0, 1e-6], is {self.delta} (privacy_rules.md 15)"
+                f"privacy.delta must be in (0, {LARGEST_DELTA:g}], is {self.delta}"
+                " (privacy_rules.md 15)"
             )
         if not 0 <= self.warn_below_share < 1:
             raise Refusal(f"privacy.warn_below_share must be in [0, 1), is {self.warn_below_share}")

@@ -21,7 +21,7 @@ def write_report(options: argparse.Namespace) -> None:
     report is made of such a ledger.
     """
     from pipeline.evaluation import budget_page
-    from pipeline.ledger import Ledger, standing
+    from pipeline.ledger import Ledger, standings
     from pipeline.restricted.reserve import noted_heads
 
     home = Home.find()
@@ -30,14 +30,14 @@ def write_report(options: argparse.Namespace) -> None:
     if not ledger.populations():
         say("There is no ledger yet, or no population is open in it: nothing to report.")
         return
-    standings, chain_head, now = standing.standings(ledger), ledger.head(), datetime.now(UTC)
+    spending, chain_head, now = standings(ledger), ledger.chain_head(), datetime.now(UTC)
     folder: Path = options.out or home.budget_report
-    budget_page.write(folder, standings, chain_head, now, params.load(home.params).privacy)
+    budget_page.write(folder, spending, chain_head, now, params.load(home.params).privacy)
     page = folder / budget_page.PAGE
-    say(f"The budget of {len(standings)} population(s) is in {page}  (restricted)")
+    say(f"The budget of {len(spending)} population(s) is in {page}  (restricted)")
     if options.mlflow:
         run = tracking.publish_budget(
-            home, folder, chain_head, now.date().isoformat(), budget_page.series(standings)
+            home, folder, chain_head, now.date().isoformat(), budget_page.series(spending)
         )
         say(f"MLflow run {run}")
 

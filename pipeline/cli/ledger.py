@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from pipeline import files
 from pipeline.catalog import Home
 from pipeline.cli.console import say, say_table
+from pipeline.population_limits import SELF_APPROVING_KINDS
 from pipeline.refusal import Refusal
 from pipeline.runs import sources
 from pipeline.runs.workspace import declaration_path
@@ -26,7 +27,6 @@ from pipeline.schema.values import Schema
 if TYPE_CHECKING:
     from pipeline.ledger import Ledger
 
-OPEN_BY_THEMSELVES = ("simulated", "public")
 NO_LEDGER = "There is no ledger yet."
 
 
@@ -40,7 +40,7 @@ def ensure_population(home: Home, schema: Schema) -> None:
     if ledger.is_open(population.name):
         ledger.check_declared(population)
         return
-    if population.kind not in OPEN_BY_THEMSELVES:
+    if population.kind not in SELF_APPROVING_KINDS:
         raise Refusal(
             f"population {population.name} is not open in the ledger: a custodian opens it with "
             f"`python -m pipeline ledger open {schema.dataset} --reason ...`"
@@ -109,7 +109,7 @@ def show(options: argparse.Namespace) -> None:
     everybody = [population.name for population in ledger.populations()]
     for name in [options.population] if options.population else everybody:
         _show_one(ledger, name)
-    say(f"Chain head, entry {len(ledger.entries())}: {ledger.head()}")
+    say(f"Chain head, entry {len(ledger.entries())}: {ledger.chain_head()}")
 
 
 def _show_one(ledger: Ledger, name: str) -> None:

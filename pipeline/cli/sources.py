@@ -8,6 +8,7 @@ from pathlib import Path
 from pipeline.catalog import Home
 from pipeline.cli import ledger as accounts
 from pipeline.cli.console import say, say_table
+from pipeline.population_limits import SELF_APPROVING_KINDS
 from pipeline.refusal import Refusal
 from pipeline.runs import source_claims, sources, version_stores
 from pipeline.runs.workspace import declaration_path
@@ -65,7 +66,7 @@ def clean_check(options: argparse.Namespace) -> None:
     confidential = [
         population.name
         for population in Ledger(home.ledger).populations()
-        if population.kind not in accounts.OPEN_BY_THEMSELVES
+        if population.kind not in SELF_APPROVING_KINDS
     ]
     if confidential:
         raise Refusal(

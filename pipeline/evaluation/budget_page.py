@@ -12,8 +12,7 @@ from uuid import uuid4
 
 from pipeline import files
 from pipeline.evaluation import budget_plot, plots, report
-from pipeline.ledger.standing import Charge, Standing
-from pipeline.ledger.warning import low
+from pipeline.ledger import Charge, Standing, low_budget_warning
 from pipeline.params import PrivacyParams
 from pipeline.refusal import Refusal
 
@@ -159,7 +158,9 @@ def page(
 
 
 def _warning(one: Standing, declared: PrivacyParams) -> str | None:
-    return low(one.population, 1 - one.balance.share_spent, one.balance.more_like_last, declared)
+    return low_budget_warning(
+        one.population, 1 - one.balance.share_spent, one.balance.more_like_last, declared
+    )
 
 
 def _warnings(standings: Sequence[Standing], declared: PrivacyParams) -> str:

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from pipeline.evaluation.plots import STRATA
-from pipeline.ledger.standing import Standing
+from pipeline.ledger import Standing
 
 COLUMNS = 2
 SMALLEST_MARGIN_DAYS = 1 / 1440

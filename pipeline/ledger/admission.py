@@ -4,28 +4,31 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-import dp_accounting as dpa
-
 from pipeline.dp import accounting, events
-from pipeline.ledger.chain import Entry
-from pipeline.ledger.values import Population, Reservation, ReservationConflict
+from pipeline.ledger.entries import Entry
+from pipeline.ledger.values import (
+    ChargeRequest,
+    Population,
+    Reservation,
+    ReservationConflict,
+)
+from pipeline.population_limits import KINDS, largest_delta
 from pipeline.refusal import Refusal
 
-LARGEST_DELTA = 1e-6
 NAME = re.compile(r"[A-Za-z0-9_-]+")
-KINDS = ("simulated", "public", "confidential")
-# the reason noted where a person said no; what the person thought stays with the person
-REFUSED = "refused"
-# of a population's releases, over its whole life: each may be a person's answer that rows
-# influenced
+# The reason in the ledger where a person refused a release; what the person thought stays with the
+# person.
+REFUSAL_REASON = "refused"
+# Of a population's releases, over its whole life: each may be a person's answer that rows
+# influenced.
 MOST_ABANDONED = 5
 SHORTEST_PROOF = 60  # characters
-# What a dataset's declaration says of its population, and the field of the opened one; a budget
-# raised since is the ledger's alone to say.
-DECLARED = {
+# {what a dataset's declaration says of its population: the field of the population in the ledger};
+# a budget raised since is the ledger's alone to say.
+FIELD_OF_FACT = {
     "universe": "universe",
     "nominal_size": "nominal_size",
     "epsilon": "opened_epsilon",
@@ -36,50 +39,44 @@ DECLARED = {
 }
 
 
-def check_same(
-    held: Reservation,
-    state: str | None,
-    population: str,
-    event: dpa.DpEvent,
-    source_label: str,
-    plan_sha256: str | None,
-    cohorts: tuple[str, ...],
-) -> None:
-    """ReservationConflict where the release id is used up, or stands for something else."""
+def check_same(reservation: Reservation, state: str | None, request: ChargeRequest) -> None:
+    """Raises ReservationConflict where the release id is used up, or stands for something else."""
     if state != "reserved":
         raise ReservationConflict(
-            f"release id {held.release_id} was used before: it is {state} (entry {held.entry},"
-            f" {held.at}); choose a new release id"
+            f"release id {reservation.release_id} was used before: it is {state} (entry"
+            f" {reservation.entry}, {reservation.at}); choose a new release id"
         )
-    if held.population != population:
+    if reservation.population != request.population:
         raise ReservationConflict(
-            f"release id {held.release_id} holds a charge of population {held.population}, asked"
-            f" for {population}; choose a new release id"
+            f"release id {reservation.release_id} holds a charge of population"
+            f" {reservation.population}, asked for {request.population}; choose a new release id"
         )
-    if held.source_label != source_label:
+    if reservation.source_label != request.source_label:
         raise ReservationConflict(
-            f"release id {held.release_id} was reserved for the source {held.source_label!r}, asked"
-            f" for {source_label!r}; choose a new release id"
-        )
-    if events.canonical_string(held.event) != events.canonical_string(event):
-        raise ReservationConflict(
-            f"release id {held.release_id} holds another mechanism (RDP({held.rdp:.4g}), epsilon"
-            f" {held.epsilon:.4g}): put the parameters back as they were, or choose a new"
+            f"release id {reservation.release_id} was reserved for the source"
+            f" {reservation.source_label!r}, asked for {request.source_label!r}; choose a new"
             " release id"
         )
-    if held.cohorts != cohorts:
+    if events.canonical_string(reservation.event) != events.canonical_string(request.event):
         raise ReservationConflict(
-            f"release id {held.release_id} was charged to {named(held.cohorts)}, asked for"
-            f" {named(cohorts)}; choose a new release id"
+            f"release id {reservation.release_id} holds another mechanism"
+            f" (RDP({reservation.rdp:.4g}), epsilon {reservation.epsilon:.4g}): put the parameters"
+            " back as they were, or choose a new release id"
         )
-    if held.plan_sha256 != plan_sha256:
+    if reservation.cohorts != request.cohorts:
         raise ReservationConflict(
-            f"release id {held.release_id} holds another plan, though its mechanism costs the same:"
-            " put the parameters back as they were, or choose a new release id"
+            f"release id {reservation.release_id} was charged to"
+            f" {cohorts_in_words(reservation.cohorts)}, asked for"
+            f" {cohorts_in_words(request.cohorts)}; choose a new release id"
+        )
+    if reservation.plan_sha256 != request.plan_sha256:
+        raise ReservationConflict(
+            f"release id {reservation.release_id} holds another plan, though its mechanism costs"
+            " the same: put the parameters back as they were, or choose a new release id"
         )
 
 
-def named(cohorts: Sequence[str]) -> str:
+def cohorts_in_words(cohorts: Sequence[str]) -> str:
     """For messages."""
     return f"the cohorts {', '.join(cohorts)}" if cohorts else "everybody"
 
@@ -87,6 +84,9 @@ def named(cohorts: Sequence[str]) -> str:
 def over_budget(
     release_id: str, population: Population, spent: float, cost: float, epsilon: float
 ) -> str:
+    """The message of a release that does not fit. `spent`, `cost`: Renyi divergence at the
+    population's order; `epsilon`: of the release alone.
+    """
     left = max(0.0, population.limit_rdp - spent)
     smaller = (
         accounting.gaussian_epsilon(math.sqrt(2 * left / population.order), population.delta)
@@ -107,24 +107,30 @@ def over_budget(
     )
 
 
-def check_declaration(name: str, declared: Mapping[str, Any], reason: str) -> None:
+def check_declaration(name: str, facts: Mapping[str, Any], reason: str) -> None:
+    """Raises Refusal where a population of these facts cannot be opened, for this reason."""
     if name.strip() and not NAME.fullmatch(name):
         raise Refusal(
             f"population {name!r}: a name is letters, digits, - and _ (files and figures are called"
             " by it)"
         )
-    if not name.strip() or not declared["universe"].strip() or not reason.strip():
+    if not name.strip() or not facts["universe"].strip() or not reason.strip():
         raise Refusal(f"population {name!r} needs a name, a universe of people and a reason")
-    if declared["kind"] not in KINDS:
+    if facts["kind"] not in KINDS:
         raise Refusal(
-            f"population {name}: kind must be one of {', '.join(KINDS)}, got {declared['kind']!r}"
+            f"population {name}: kind must be one of {', '.join(KINDS)}, got {facts['kind']!r}"
         )
-    if not (isinstance(declared["nominal_size"], int) and declared["nominal_size"] >= 1):
+    if not (isinstance(facts["nominal_size"], int) and facts["nominal_size"] >= 1):
         raise Refusal(
             f"population {name}: nominal_size must be a positive whole number, got"
-            f" {declared['nominal_size']}"
+            f" {facts['nominal_size']}"
         )
-    cohorts = declared["cohorts"]
+    _check_cohort_names(name, facts, reason)
+    _check_budget(name, facts)
+
+
+def _check_cohort_names(name: str, facts: Mapping[str, Any], reason: str) -> None:
+    cohorts = facts["cohorts"]
     if (
         len(cohorts) == 1
         or len(set(cohorts)) < len(cohorts)
@@ -134,34 +140,39 @@ def check_declaration(name: str, declared: Mapping[str, Any], reason: str) -> No
             f"population {name}: cohorts must be none, or at least two different names, got"
             f" {list(cohorts)}"
         )
-    if cohorts and declared["kind"] == "confidential" and len(reason.strip()) < SHORTEST_PROOF:
+    if cohorts and facts["kind"] == "confidential" and len(reason.strip()) < SHORTEST_PROOF:
         raise Refusal(
             f"population {name}: cohorts need a proof, in the reason, of at least {SHORTEST_PROOF}"
             " characters, that a person bears the same id at every refresh; where persons cannot"
             " be matched, nobody's cohort can be kept (privacy_rules.md 16)"
         )
-    if not declared["epsilon"] <= declared["ceiling_epsilon"]:
+
+
+def _check_budget(name: str, facts: Mapping[str, Any]) -> None:
+    if not facts["epsilon"] <= facts["ceiling_epsilon"]:
         raise Refusal(
-            f"population {name}: ceiling_epsilon {declared['ceiling_epsilon']} lies below epsilon"
-            f" {declared['epsilon']}"
+            f"population {name}: ceiling_epsilon {facts['ceiling_epsilon']} lies below epsilon"
+            f" {facts['epsilon']}"
         )
-    largest = min(LARGEST_DELTA, 0.1 / declared["nominal_size"])
-    if not declared["delta"] <= largest:
+    largest = largest_delta(facts["nominal_size"])
+    if not facts["delta"] <= largest:
         raise Refusal(
-            f"population {name}: delta {declared['delta']:g} is too large for"
-            f" {declared['nominal_size']} people; at most {largest:g} (1e-6, and 0.1 / nominal"
+            f"population {name}: delta {facts['delta']:g} is too large for"
+            f" {facts['nominal_size']} people; at most {largest:g} (1e-6, and 0.1 / nominal"
             " size)"
         )
 
 
-def check_disjoint(name: str, disjoint_from: Sequence[str], known: set[str], proof: str) -> None:
-    """ValueError where a population is called disjoint from one that is not open, or without a
+def check_disjoint(
+    name: str, disjoint_from: Sequence[str], populations: Collection[str], proof: str
+) -> None:
+    """Raises Refusal where a population is called disjoint from one that is not open, or without a
     proof that can be read later.
     """
-    if missing := sorted(set(disjoint_from) - known):
+    if missing := sorted(set(disjoint_from) - set(populations)):
         raise Refusal(
             f"population {name} cannot be disjoint from {', '.join(missing)}: not open in the"
-            f" ledger (open: {', '.join(sorted(known)) or 'none'})"
+            f" ledger (open: {', '.join(sorted(populations)) or 'none'})"
         )
     if disjoint_from and len(proof.strip()) < SHORTEST_PROOF:
         raise Refusal(
@@ -172,7 +183,7 @@ def check_disjoint(name: str, disjoint_from: Sequence[str], known: set[str], pro
 
 
 def check_raise(population: Population, epsilon: float, reason: str) -> None:
-    """ValueError where a budget may not be raised to `epsilon`."""
+    """Raises Refusal where a budget may not be raised to `epsilon`."""
     if not reason.strip():
         raise Refusal(
             f"raising the budget of population {population.name} needs a reason: it weakens what"
@@ -192,7 +203,7 @@ def check_raise(population: Population, epsilon: float, reason: str) -> None:
 
 
 def check_cohorts(population: Population, cohorts: Sequence[str]) -> None:
-    """ValueError where a charge names a cohort that the population does not have."""
+    """Raises Refusal where a charge names a cohort that the population does not have."""
     if unknown := sorted(set(cohorts) - set(population.cohorts)):
         raise Refusal(
             f"population {population.name} has no cohort {', '.join(unknown)} (it has:"
@@ -200,11 +211,11 @@ def check_cohorts(population: Population, cohorts: Sequence[str]) -> None:
         )
 
 
-def check_register(population: str, noted: Sequence[str], register: Sequence[str]) -> None:
-    """ValueError where the register of cohorts is not the one that charges noted, as it was then or
-    later.
+def check_register(population: str, charged: Sequence[str], register: Sequence[str]) -> None:
+    """Raises Refusal where the register of cohorts is not the one of earlier charges, as it was
+    then or later. Marks, oldest first: those that the charges recorded, and those it has.
     """
-    if noted and noted[-1] not in register:
+    if charged and charged[-1] not in register:
         raise Refusal(
             f"population {population}: the register of cohorts here is an old copy, or another one"
             " than the last charge noted; patients might move between cohorts. Restore the newest"
@@ -213,25 +224,28 @@ def check_register(population: str, noted: Sequence[str], register: Sequence[str
 
 
 def check_answers(population: str, release_id: str, entries: Sequence[Entry]) -> None:
-    """ValueError where persons have said no so often that their answers could tell of rows
+    """Raises Refusal where persons have said no so often that their answers could tell of rows
     (privacy_rules.md 4). Every abandonment counts.
     """
-    said_no = sum(entry.kind == "abandoned" and entry.population == population for entry in entries)
-    if said_no >= MOST_ABANDONED:
+    n_abandoned = sum(
+        entry.kind == "abandoned" and entry.population == population for entry in entries
+    )
+    if n_abandoned >= MOST_ABANDONED:
         raise Refusal(
-            f"{release_id} was refused and nothing was charged: {said_no} releases of population"
-            f" {population} were refused or abandoned since it was opened, and {MOST_ABANDONED} is"
-            " the most there may be, as each is an answer by somebody who may have seen rows. What"
+            f"{release_id} was refused and nothing was charged: {n_abandoned} releases of"
+            f" population {population} were refused or abandoned since it was opened, and"
+            f" {MOST_ABANDONED} is the most there may be, as each is an answer by somebody who may have seen rows. What"
             " to do: draw further extracts from a published model (free), or have a person decide"
             " to open a new population with a budget of its own, which adds up with this one"
         )
 
 
-def check_as_opened(opened: Population, declared: Any) -> None:
-    """ValueError where a declaration's population is not what was opened under its name. `declared`
-    has the fields of `DECLARED`.
+def check_as_opened(opened: Population, declaration: Any) -> None:
+    """Raises Refusal where a declaration's population is not what was opened under its name.
+    `declaration` has the fields of `FIELD_OF_FACT`.
     """
-    if differing := differences(opened, {name: getattr(declared, name) for name in DECLARED}):
+    facts = {name: getattr(declaration, name) for name in FIELD_OF_FACT}
+    if differing := differences(opened, facts):
         raise Refusal(
             f"population {opened.name} is open in the ledger with {'; '.join(differing)}: what the"
             " ledger says binds. Put the declaration back as it was, or open another population"
@@ -239,11 +253,11 @@ def check_as_opened(opened: Population, declared: Any) -> None:
         )
 
 
-def differences(opened: Population, declared: Mapping[str, Any]) -> list[str]:
+def differences(opened: Population, facts: Mapping[str, Any]) -> list[str]:
     """One line for each fact that is not as opened."""
-    held = {name: getattr(opened, DECLARED.get(name, name)) for name in declared}
+    opened_facts = {name: getattr(opened, FIELD_OF_FACT.get(name, name)) for name in facts}
     return [
-        f"{name} {held[name]!r}, asked for {value!r}"
-        for name, value in declared.items()
-        if held[name] != value
+        f"{name} {opened_facts[name]!r}, asked for {value!r}"
+        for name, value in facts.items()
+        if opened_facts[name] != value
     ]

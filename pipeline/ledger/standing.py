@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from pipeline.dp import accounting
-from pipeline.ledger import Balance, Entry, Ledger, Population
-from pipeline.ledger.values import reservation_of, spent_by
+from pipeline.ledger.entries import Entry
+from pipeline.ledger.ledger import Ledger
+from pipeline.ledger.values import Balance, Population, reservation_of, spent_by
 
 PACE_OF = 5  # releases: how fast the budget goes is read off the last ones
 SHORTEST_PACE = timedelta(days=1)  # charges closer together say nothing about a pace
@@ -64,8 +65,8 @@ class Standing:
     @property
     def states(self) -> dict[str, int]:
         """How many charged releases are in each state."""
-        found = Counter(charge.state for charge in self.charges)
-        return {state: found[state] for state in STATES}
+        counts = Counter(charge.state for charge in self.charges)
+        return {state: counts[state] for state in STATES}
 
     def runs_out(self, now: datetime) -> datetime | None:
         """When the limit is reached if releases go on as the last few did; None where there is no
@@ -89,8 +90,9 @@ class Standing:
 
 
 def standings(ledger: Ledger) -> list[Standing]:
-    """Every population, in the order they were opened. ValueError where the chain is broken:
-    nothing is reported from a broken ledger.
+    """Every population, in the order they were opened.
+
+    Raises Refusal where the chain is broken: nothing is reported from a broken ledger.
     """
     ledger.verify()
     return [_standing(ledger, population) for population in ledger.populations()]
@@ -142,19 +144,18 @@ def balance_over_time(entries: list[Entry], population: Population) -> tuple[Poi
 
 
 def _charges(entries: list[Entry], points: tuple[Point, ...], order: int) -> tuple[Charge, ...]:
-    ends = {entry.release_id: entry.kind for entry in entries if entry.kind in STATES}
-    held = [reservation_of(entry) for entry in entries if entry.kind == "reserved"]
+    states = {entry.release_id: entry.kind for entry in entries if entry.kind in STATES}
+    reservations = [reservation_of(entry) for entry in entries if entry.kind == "reserved"]
+    after_charges = [point for point in points if point.kind == "reserved"]
     return tuple(
         Charge(
-            release_id=one.release_id,
-            source_label=one.source_label,
-            state=ends[one.release_id],
-            epsilon=one.epsilon,
-            rdp=accounting.rdp(one.event, order),
-            cohorts=one.cohorts,
+            release_id=reservation.release_id,
+            source_label=reservation.source_label,
+            state=states[reservation.release_id],
+            epsilon=reservation.epsilon,
+            rdp=accounting.rdp(reservation.event, order),
+            cohorts=reservation.cohorts,
             after=after,
         )
-        for one, after in zip(
-            held, (point for point in points if point.kind == "reserved"), strict=True
-        )
+        for reservation, after in zip(reservations, after_charges, strict=True)
     )

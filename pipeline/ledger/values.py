@@ -9,7 +9,7 @@ from functools import lru_cache
 import dp_accounting as dpa
 
 from pipeline.dp import accounting, events
-from pipeline.ledger.chain import Entry
+from pipeline.ledger.entries import Entry
 from pipeline.refusal import Refusal
 
 
@@ -53,6 +53,18 @@ class Population:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ChargeRequest:
+    """What a release asks the ledger to charge."""
+
+    release_id: str
+    population: str
+    event: dpa.DpEvent  # the joint mechanism, canonical
+    source_label: str
+    plan_sha256: str | None  # of the plan's canonical JSON; None where no plan was given
+    cohorts: tuple[str, ...]  # whose rows it opens, sorted; none: everybody's
+
+
+@dataclass(frozen=True, kw_only=True)
 class Reservation:
     """One release's charge."""
 
@@ -66,7 +78,7 @@ class Reservation:
     entry: int  # number of the ledger's entry
     at: str
     by: str
-    entry_hash: str  # the ledger's head just after it
+    entry_hash: str  # the chain head just after it
     plan_sha256: str | None  # of the plan's canonical JSON; None where no plan was given
     cohorts: tuple[str, ...] = ()  # whose rows it opens; none: everybody's
 
@@ -79,11 +91,10 @@ class Balance:
     order: int
     spent_rdp: float  # of the cohort that was charged most
     limit_rdp: float
-    # odometer: what the sum at the fixed order converts to; 0 before the first release. A true
-    # bound,
+    # Odometer: what the sum at the fixed order converts to; 0 before the first release. A true
+    # bound, but loose while little is spent: the conversion alone costs as much as many releases;
+    # see share_spent.
     epsilon_spent: float
-    # but loose while little is spent: the conversion alone costs as
-    # much as many releases; see share_spent
     epsilon_total: float
     delta: float
     n_releases: int  # charged, whatever became of them
@@ -109,42 +120,57 @@ class Quote:
 
 
 def populations_in(entries: Sequence[Entry]) -> dict[str, Population]:
-    known: dict[str, Population] = {}
+    """Every population that the entries opened, as raised since: {name: population}."""
+    populations: dict[str, Population] = {}
     for entry in entries:
         facts = entry.facts
         if entry.kind == "opened":
             facts.pop("reason")
             facts |= {name: tuple(facts.get(name, ())) for name in ("disjoint_from", "cohorts")}
-            known[entry.population] = Population(
+            populations[entry.population] = Population(
                 name=entry.population, opened_epsilon=facts["epsilon"], **facts
             )
         elif entry.kind == "raised":
-            known[entry.population] = replace(
-                known[entry.population], epsilon=facts["epsilon"], limit_rdp=facts["limit_rdp"]
+            populations[entry.population] = replace(
+                populations[entry.population],
+                epsilon=facts["epsilon"],
+                limit_rdp=facts["limit_rdp"],
             )
-    return known
+    return populations
 
 
 def population_in(entries: Sequence[Entry], name: str) -> Population:
-    """ValueError where it was never opened."""
-    opened = populations_in(entries)
-    if name not in opened:
+    """Raises Refusal where it was never opened."""
+    populations = populations_in(entries)
+    if name not in populations:
         raise Refusal(
             f"population {name} is not open in the ledger (open:"
-            f" {', '.join(sorted(opened)) or 'none'}); open it with `python -m pipeline ledger"
+            f" {', '.join(sorted(populations)) or 'none'}); open it with `python -m pipeline ledger"
             " open`"
         )
-    return opened[name]
+    return populations[name]
 
 
 def reservations_in(entries: Sequence[Entry]) -> dict[str, Reservation]:
-    return {
-        held.release_id: held
-        for held in (reservation_of(entry) for entry in entries if entry.kind == "reserved")
-    }
+    """Every charge, in order: {release id: reservation}."""
+    reservations = [reservation_of(entry) for entry in entries if entry.kind == "reserved"]
+    return {reservation.release_id: reservation for reservation in reservations}
+
+
+def state_in(entries: Sequence[Entry], release_id: str) -> str | None:
+    """reserved, released or abandoned; None where there is no such release."""
+    return next(
+        (
+            entry.kind
+            for entry in reversed(entries)
+            if entry.release_id == release_id and entry.kind != "training"
+        ),
+        None,
+    )
 
 
 def reservation_of(entry: Entry) -> Reservation:
+    """The charge that an entry of the kind `reserved` records."""
     facts = entry.facts
     return Reservation(
         release_id=str(entry.release_id),
@@ -163,7 +189,7 @@ def reservation_of(entry: Entry) -> Reservation:
     )
 
 
-def began_in(entries: Sequence[Entry], release_id: str) -> str | None:
+def training_token_in(entries: Sequence[Entry], release_id: str) -> str | None:
     """The token with which its training began; `yes` for entries of before there were tokens, None
     where it has not begun.
     """
@@ -178,13 +204,13 @@ def began_in(entries: Sequence[Entry], release_id: str) -> str | None:
 
 
 def marks_in(entries: Sequence[Entry], population: str) -> list[str]:
-    """What charges noted of the population's register of cohorts, oldest first."""
-    noted = (
+    """The marks of the population's register of cohorts that charges recorded, oldest first."""
+    marks = (
         entry.facts.get("register")
         for entry in entries
         if entry.kind == "reserved" and entry.population == population
     )
-    return [str(mark) for mark in noted if mark]
+    return [str(mark) for mark in marks if mark]
 
 
 WHOLE = ""  # the one cohort of a population without cohorts
@@ -199,10 +225,10 @@ def spent_by_cohort(entries: Sequence[Entry], population: Population) -> dict[st
     costs: dict[str, list[float]] = {cohort: [] for cohort in population.cohorts or (WHOLE,)}
     for entry in entries:
         if entry.kind == "reserved" and entry.population == population.name:
-            cost, named = _charge(entry.content, population.order)
-            for cohort in named or costs:
+            cost, cohorts = _charge(entry.content, population.order)
+            for cohort in cohorts or costs:
                 costs[cohort].append(cost)
-    return {cohort: math.fsum(listed) for cohort, listed in costs.items()}
+    return {cohort: math.fsum(charges) for cohort, charges in costs.items()}
 
 
 def spent_by(
@@ -217,12 +243,13 @@ def spent_by(
 
 @lru_cache(maxsize=4096)
 def _charge(content: str, order: int) -> tuple[float, tuple[str, ...]]:
-    """(cost, cohorts) of a charge. A pure function of the entry's words, remembered: each
-    reservation adds up all of them anew.
+    """(cost, cohorts) of a charge. A pure function of the entry's content, cached: each reservation
+    adds up all of them anew.
     """
     facts = json.loads(content)
     return accounting.rdp(events.from_json(facts["event"]), order), tuple(facts.get("cohorts", ()))
 
 
 def how_many_fit(population: Population, spent: float, cost: float) -> int:
+    """Releases of this cost that fit beside what is spent; both Renyi divergences at the order."""
     return max(0, math.floor((population.limit_rdp - spent) / cost))

@@ -6,32 +6,35 @@ from __future__ import annotations
 
 from typing import Any
 
-from pipeline.ledger import Ledger, Population, Reservation
+from pipeline.ledger.ledger import Ledger
+from pipeline.ledger.values import Population, Reservation
 from pipeline.params import PrivacyParams
 
 
-def after_charge(ledger: Ledger, held: Reservation, declared: PrivacyParams) -> dict[str, Any]:
+def budget_after_charge(
+    ledger: Ledger, reservation: Reservation, settings: PrivacyParams
+) -> dict[str, Any]:
     """Where the people of a charge stand now: {population, share_left, more_like_this, warning};
     the warning is None while all is well.
     """
-    opened, quoted = (
-        ledger.population(held.population),
-        ledger.quote(held.population, held.event, held.cohorts),
-    )
-    left = quoted.left_rdp / opened.limit_rdp
+    population = ledger.population(reservation.population)
+    quote = ledger.quote(reservation.population, reservation.event, reservation.cohorts)
+    left = quote.left_rdp / population.limit_rdp
     return {
-        "population": held.population,
+        "population": reservation.population,
         "share_left": left,
-        "more_like_this": quoted.how_many_fit,
-        "warning": low(opened, left, quoted.how_many_fit, declared, held.cohorts),
+        "more_like_this": quote.how_many_fit,
+        "warning": low_budget_warning(
+            population, left, quote.how_many_fit, settings, reservation.cohorts
+        ),
     }
 
 
-def low(
+def low_budget_warning(
     population: Population,
     left: float,
     more: int | None,
-    declared: PrivacyParams,
+    settings: PrivacyParams,
     cohorts: tuple[str, ...] = (),
 ) -> str | None:
     """What is low, where, and what to do; None where nothing is.
@@ -39,7 +42,7 @@ def low(
     `left`: share of the budget, 0 to 1; `more`: releases like the last one that still fit, None
     before the first.
     """
-    if left >= declared.warn_below_share and (more is None or more >= declared.warn_below_releases):
+    if left >= settings.warn_below_share and (more is None or more >= settings.warn_below_releases):
         return None
     fit = (
         ""

@@ -47,7 +47,7 @@ def privacy_facts(ledger: Ledger, release_id: str) -> dict[str, Any]:
         "epsilon_ceiling_of_overlapping": sum(p.ceiling_epsilon for p in overlapping),
         "delta_total_of_overlapping": sum(p.delta for p in overlapping),
         "ledger_entry": held.entry,
-        "chain_head": ledger.head(),
+        "chain_head": ledger.chain_head(),
     }
 
 

@@ -20,9 +20,9 @@ from pathlib import Path
 
 from pipeline import files
 from pipeline.catalog import Home, Workspace
-from pipeline.ledger import Ledger
-from pipeline.ledger.admission import REFUSED
+from pipeline.ledger import REFUSAL_REASON, Ledger
 from pipeline.params import Params
+from pipeline.population_limits import SELF_APPROVING_KINDS
 from pipeline.refusal import Refusal
 from pipeline.schema.values import Schema
 
@@ -31,7 +31,6 @@ log = logging.getLogger(__name__)
 # what the approval task in Airflow was told: Approve or Reject
 ANSWER_VARIABLE = "SYNDASERA_ANSWER"
 ANSWERED_BY_VARIABLE = "SYNDASERA_ANSWERED_BY"
-SELF_APPROVING = ("simulated", "public")
 
 
 class NotApproved(Refusal):
@@ -62,7 +61,7 @@ def may_approve_itself(params: Params, schema: Schema) -> bool:
     )
     return (
         params.approve.self_approve
-        and opened in SELF_APPROVING
+        and opened in SELF_APPROVING_KINDS
         and schema.population.kind == opened
     )
 
@@ -95,7 +94,7 @@ def _abandon(release_id: str, by: str) -> None:
     """The refusal in the ledger, once: it counts against the population (privacy_rules.md 4)."""
     ledger = Ledger(Home.find().ledger)
     if ledger.state(release_id) == "reserved":
-        ledger.abandon(release_id, REFUSED, by)
+        ledger.abandon(release_id, REFUSAL_REASON, by)
 
 
 def _decide(

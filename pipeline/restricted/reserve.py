@@ -13,7 +13,7 @@ import logging
 from pipeline import files
 from pipeline.catalog import Home, Workspace
 from pipeline.dp import events
-from pipeline.ledger import Ledger, Reservation, warning
+from pipeline.ledger import Ledger, Reservation, budget_after_charge
 from pipeline.models import synthesizer
 from pipeline.params import Params
 from pipeline.refusal import Refusal
@@ -82,7 +82,7 @@ def run(workspace: Workspace, params: Params, schema: Schema) -> None:
         held.epsilon,
         held.population,
     )
-    standing = warning.after_charge(ledger, held, params.privacy)
+    standing = budget_after_charge(ledger, held, params.privacy)
     files.write_json(workspace.restricted.budget, standing)
     if standing["warning"]:
         logger.warning("LOW BUDGET: %s", standing["warning"])

@@ -22,8 +22,7 @@ from pipeline.catalog import Home, Workspace
 from pipeline.dp.marginals import MeasurementStore
 from pipeline.dp.noise import NoiseStream
 from pipeline.dp.tape import Tape
-from pipeline.ledger import Ledger
-from pipeline.ledger.admission import named
+from pipeline.ledger import Ledger, cohorts_in_words
 from pipeline.models import synthesizer
 from pipeline.models.synthesizer import Plan, Synthesizer
 from pipeline.params import Params, PrivacyParams, TrainParams
@@ -103,8 +102,9 @@ def _refuse_other_cohorts(workspace: Workspace, ledger: Ledger, release_id: str)
     opened = tuple(report.get("cohorts", ()))
     if held is not None and held.cohorts != opened:
         raise Refusal(
-            f"{release_id} was charged to {named(held.cohorts)}, and ingest opened {named(opened)}:"
-            " no row was read. Run all stages again from ingest under a new release id"
+            f"{release_id} was charged to {cohorts_in_words(held.cohorts)}, and ingest"
+            f" opened {cohorts_in_words(opened)}: no row was read. Run all stages"
+            " again from ingest under a new release id"
         )
 
 

@@ -23,7 +23,7 @@ from pipeline.runs import version_stores, source_claims, sources
 from pipeline.schema import document as declaration
 from pipeline.schema.reader import read_schema
 from pipeline.catalog import Home, Workspace, project_root
-from pipeline.ledger.chain import Chain, Entry, check_chain, state_in
+from pipeline.ledger import Entry, Ledger
 from pipeline.stages import A_PERSON, AS_DECLARED, STAGES, repro_command
 from pipeline.refusal import Refusal
 
@@ -247,14 +247,12 @@ def last_charged(home: Home, population: str, cohorts: Sequence[str] = ()) -> Ch
     return Charged(
         release_id=release_id,
         label=str(charged[-1].facts["source_label"]),
-        state=str(state_in(entries, release_id)),
+        state=str(Ledger(home.ledger).state(release_id)),
     )
 
 
 def _ledger_entries(home: Home, population: str) -> list[Entry]:
-    entries = Chain(home.ledger).entries()
-    check_chain(entries)
-    return [entry for entry in entries if entry.population == population]
+    return Ledger(home.ledger).entries(population)
 
 
 def _refuse_other_settings(

@@ -10,6 +10,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, get_args
 
+from pipeline.population_limits import KINDS, LARGEST_DELTA, largest_delta
 from pipeline.schema import document
 from pipeline.schema.document import Path_
 from pipeline.schema.events import read_events
@@ -152,13 +153,13 @@ class SchemaReader(FieldReader):
         population = self.build(Population, path, values)
         if population is None:
             return None
-        self.one_of((*path, "kind"), population.kind, ("simulated", "public", "confidential"))
-        most = min(1e-6, 0.1 / population.nominal_size)
+        self.one_of((*path, "kind"), population.kind, KINDS)
+        most = largest_delta(population.nominal_size)
         if not 0 < population.delta <= most:
             self.document.problem(
                 (*path, "delta"),
-                f"{population.delta:g} must be at most {most:g}: 1e-6 and 0.1 / nominal_size"
-                " (privacy rule 15)",
+                f"{population.delta:g} must be at most {most:g}: {LARGEST_DELTA:g} and"
+                " 0.1 / nominal_size (privacy rule 15)",
             )
         if not 0 < population.epsilon <= population.ceiling_epsilon:
             self.document.problem(

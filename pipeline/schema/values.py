@@ -15,6 +15,8 @@ from datetime import date
 from types import MappingProxyType
 from typing import Literal
 
+from pipeline.population_limits import PopulationKind
+
 Kind = Literal["categorical", "ordinal", "continuous", "date", "id", "text"]
 Role = Literal["modelled", "rebuilt", "carried", "key"]
 Layout = Literal["table", "log", "registry"]
@@ -215,7 +217,7 @@ class Population:
 
     name: str
     universe: str
-    kind: Literal["simulated", "public", "confidential"]
+    kind: PopulationKind
     nominal_size: int
     epsilon: float
     delta: float

@@ -12,10 +12,10 @@ from typing import Any
 import dp_accounting as dpa
 import pytest
 
-import pipeline.ledger.ledger
 from pipeline.dp import accounting
 from pipeline.dp.events import from_json
-from pipeline.ledger import Ledger
+from pipeline.ledger import Ledger, ledger, reading
+from pipeline.ledger.values import spent_by
 
 ORDERS = (1.5, *range(2, 65))
 
@@ -31,11 +31,17 @@ class Fault:
     patch: Callable[[pytest.MonkeyPatch], None]
 
 
+def _add_up_by(patch: pytest.MonkeyPatch, spent: Callable[..., float]) -> None:
+    """`spent` in the place of the sum over a population's charges, wherever the ledger adds up."""
+    for module in (ledger, reading):
+        patch.setattr(module, "spent_by", spent)
+
+
 def _admit_by(patch: pytest.MonkeyPatch, fits: Callable[[dpa.DpEvent, Any], bool]) -> None:
     """Admission asks `fits(everything charged and the candidate, population)` in place of the
     filter.
     """
-    reserve, spent_by, asked = Ledger.reserve, pipeline.ledger.ledger.spent_by, []
+    reserve, asked = Ledger.reserve, []
 
     def remembering(
         self: Ledger, release_id: str, population: str, event: dpa.DpEvent, **rest: Any
@@ -57,7 +63,7 @@ def _admit_by(patch: pytest.MonkeyPatch, fits: Callable[[dpa.DpEvent, Any], bool
         return -1e9 if fits(dpa.ComposedDpEvent([*held, asked[-1]]), population) else 1e9
 
     patch.setattr(Ledger, "reserve", remembering)
-    patch.setattr(pipeline.ledger.ledger, "spent_by", spent)
+    _add_up_by(patch, spent)
 
 
 def by_pld_sum(patch: pytest.MonkeyPatch) -> None:
@@ -81,8 +87,6 @@ def by_the_best_order(patch: pytest.MonkeyPatch) -> None:
 
 
 def abandoned_are_free(patch: pytest.MonkeyPatch) -> None:
-    spent_by = pipeline.ledger.ledger.spent_by
-
     def spent(entries: list[Any], *rest: Any) -> float:
         gone = {entry.release_id for entry in entries if entry.kind == "abandoned"}
         return spent_by(
@@ -94,7 +98,7 @@ def abandoned_are_free(patch: pytest.MonkeyPatch) -> None:
             *rest,
         )
 
-    patch.setattr(pipeline.ledger.ledger, "spent_by", spent)
+    _add_up_by(patch, spent)
 
 
 def noted_figures_count(patch: pytest.MonkeyPatch) -> None:
@@ -105,12 +109,10 @@ def noted_figures_count(patch: pytest.MonkeyPatch) -> None:
             if entry.kind == "reserved" and entry.population == population.name
         )
 
-    patch.setattr(pipeline.ledger.ledger, "spent_by", spent)
+    _add_up_by(patch, spent)
 
 
 def everybody_is_nobody(patch: pytest.MonkeyPatch) -> None:
-    spent_by = pipeline.ledger.ledger.spent_by
-
     def spent(entries: list[Any], population: Any, cohorts: tuple[str, ...] = ()) -> float:
         kept = [
             entry
@@ -119,7 +121,7 @@ def everybody_is_nobody(patch: pytest.MonkeyPatch) -> None:
         ]
         return spent_by(kept, population, cohorts)
 
-    patch.setattr(pipeline.ledger.ledger, "spent_by", spent)
+    _add_up_by(patch, spent)
 
 
 FAULTS = (

@@ -17,6 +17,7 @@ import pytest
         "pipeline.dp.sgd",
         "pipeline.dp.tape",
         "pipeline.ledger.ledger",
+        "pipeline.population_limits",
     ],
 )
 def test_docstring_examples(name: str) -> None:

@@ -10,9 +10,7 @@ import pytest
 from budget_cases import charge, opened
 
 from pipeline.evaluation import budget_page, budget_plot
-from pipeline.ledger import Ledger
-from pipeline.ledger.standing import standings
-from pipeline.ledger.warning import low
+from pipeline.ledger import Ledger, low_budget_warning, standings
 from pipeline.params import PrivacyParams
 
 DECLARED = PrivacyParams(epsilon=1.0, delta=1e-6)
@@ -29,13 +27,13 @@ def ledger(tmp_path: Path) -> Ledger:
 
 
 def written(ledger: Ledger, folder: Path) -> dict:
-    budget_page.write(folder, standings(ledger), ledger.head(), AT, DECLARED)
+    budget_page.write(folder, standings(ledger), ledger.chain_head(), AT, DECLARED)
     return json.loads((folder / budget_page.FIGURES).read_text())
 
 
 def test_the_figures_are_the_ledgers(ledger: Ledger, tmp_path: Path) -> None:
     told = written(ledger, tmp_path / "report")
-    assert told["chain_head"] == ledger.head() and list(told["populations"]) == [
+    assert told["chain_head"] == ledger.chain_head() and list(told["populations"]) == [
         "much",
         "little",
         "unused",
@@ -63,7 +61,7 @@ def test_the_page_is_self_contained_and_says_everything(ledger: Ledger, tmp_path
     written(ledger, tmp_path / "report")
     text = (tmp_path / "report" / budget_page.PAGE).read_text()
     assert "<svg" in text and "<script" not in text and "src=" not in text
-    assert "for reports only, admits nothing" in text and ledger.head() in text
+    assert "for reports only, admits nothing" in text and ledger.chain_head() in text
     assert "Restricted" in text and "real patients" not in text
     assert all(f"little-{number}" in text for number in range(10))
     assert (tmp_path / "report" / budget_page.PICTURE).read_bytes().startswith(b"\x89PNG")
@@ -149,7 +147,7 @@ def test_low_is_what_the_settings_say(
     declared = PrivacyParams(
         epsilon=1.0, delta=1e-6, warn_below_share=share, warn_below_releases=releases
     )
-    said = low(population, 1 - balance.share_spent, balance.more_like_last, declared)
+    said = low_budget_warning(population, 1 - balance.share_spent, balance.more_like_last, declared)
     assert (said is not None) == is_low
     if said:
         assert (

@@ -3,7 +3,17 @@
 from __future__ import annotations
 
 import pytest
-from imports import MODULES, circle, graph, imported_names, imports, longest_chain, room
+from imports import (
+    MODULES,
+    ROOT,
+    circle,
+    graph,
+    imported_names,
+    imports,
+    longest_chain,
+    module_of,
+    room,
+)
 
 MAX_FLOORS = 9  # of rooms, from the ground to the command line
 MAX_DEPTH = 18  # modules of pipeline/ that one import loads one after the other
@@ -60,6 +70,19 @@ def test_released_never_imports_restricted(module):
             reached.add(other)
             todo.append(other)
     assert not [name for name in reached if room(name).startswith("restricted")]
+
+
+def test_nobody_goes_past_the_public_names_of_the_ledger():
+    """But for its audit, which patches the code that it checks."""
+    scripts = [path for top in ("dags", "bench") for path in ROOT.glob(f"{top}/**/*.py")]
+    outsiders = {name: MODULES[name] for name in MODULES if room(name) not in ("ledger", "audit")}
+    past = [
+        f"{name}: {other}"
+        for name, path in (outsiders | {str(path): path for path in scripts}).items()
+        for other in imported_names(path)
+        if (module_of(other) or "").startswith("pipeline.ledger.")
+    ]
+    assert not past, past
 
 
 @pytest.mark.parametrize("module", [name for name in MODULES if room(name) == "dp"])

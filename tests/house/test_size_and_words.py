@@ -19,8 +19,6 @@ TO_SPLIT = {
     "pipeline/checks/rules/treatment.py",
     "pipeline/dp/accounting.py",
     "pipeline/dp/ghost.py",
-    "pipeline/ledger/chain.py",
-    "pipeline/ledger/ledger.py",
     "pipeline/models/pathway/domain/state.py",
     "pipeline/models/synthesizer.py",
     "pipeline/models/table/fit/edges.py",

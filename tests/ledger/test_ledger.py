@@ -20,9 +20,9 @@ def ledger(where: str) -> Ledger:
 
 
 def test_opening_twice_changes_nothing(ledger: Ledger) -> None:
-    head = ledger.head()
+    head = ledger.chain_head()
     again = ledger.open_population("trial", **(OPEN | {"reason": "another", "by": "somebody else"}))
-    assert ledger.head() == head
+    assert ledger.chain_head() == head
     assert (again.order, again.limit_rdp) == accounting.rdp_bound(3.0, 1e-6)
     assert ledger.populations() == [again] == [ledger.population("trial")]
 
@@ -40,10 +40,10 @@ def test_opening_twice_changes_nothing(ledger: Ledger) -> None:
 def test_opening_with_another_declaration_is_refused(
     ledger: Ledger, change: dict[str, object]
 ) -> None:
-    head = ledger.head()
+    head = ledger.chain_head()
     with pytest.raises(ValueError, match="is open with"):
         ledger.open_population("trial", **(OPEN | change))
-    assert ledger.head() == head
+    assert ledger.chain_head() == head
 
 
 @pytest.mark.parametrize(
@@ -72,14 +72,14 @@ def test_impossible_populations_are_refused(
 
 def test_a_release_is_charged_once(ledger: Ledger) -> None:
     first = reserve(ledger, "r1")
-    balance, head = ledger.balance("trial"), ledger.head()
+    balance, head = ledger.balance("trial"), ledger.chain_head()
     # the same in another order
     same = dpa.ComposedDpEvent(
         [dpa.SelfComposedDpEvent(STEP, 20), dpa.SelfComposedDpEvent(COUNTS, 2)]
     )
     assert reserve(ledger, "r1", same) == first == ledger.reservation("r1")
     assert ledger.balance("trial") == balance
-    assert ledger.head() == head
+    assert ledger.chain_head() == head
     population = ledger.population("trial")
     assert balance == Balance(
         population="trial",
@@ -115,10 +115,10 @@ def test_an_id_stands_for_one_thing(
 ) -> None:
     ledger.open_population("second", **OPEN)
     reserve(ledger, "r1")
-    head = ledger.head()
+    head = ledger.chain_head()
     with pytest.raises(ReservationConflict, match=message):
         reserve(ledger, "r1", event, **changes)
-    assert ledger.head() == head
+    assert ledger.chain_head() == head
 
 
 def test_the_states_of_a_release(ledger: Ledger) -> None:
@@ -126,9 +126,9 @@ def test_the_states_of_a_release(ledger: Ledger) -> None:
     reserve(ledger, "r1")
     assert ledger.state("r1") == "reserved"
     ledger.commit("r1", {"manifest": "abc"})
-    head = ledger.head()
+    head = ledger.chain_head()
     ledger.commit("r1", {"manifest": "abc"})
-    assert (ledger.state("r1"), ledger.head()) == ("released", head)
+    assert (ledger.state("r1"), ledger.chain_head()) == ("released", head)
     with pytest.raises(ReservationConflict, match="used before: it is released"):
         reserve(ledger, "r1")
     with pytest.raises(ReservationConflict, match="already released"):
@@ -137,7 +137,7 @@ def test_the_states_of_a_release(ledger: Ledger) -> None:
         ledger.abandon("r1", "too late", "tester")
     with pytest.raises(ValueError, match="never reserved"):
         ledger.commit("r2")
-    assert ledger.head() == head
+    assert ledger.chain_head() == head
 
 
 def test_an_abandoned_release_stays_charged(ledger: Ledger) -> None:
@@ -170,7 +170,7 @@ def test_the_filter_ends_at_the_limit_and_a_refusal_leaves_no_trace(ledger: Ledg
     expected = int(population.limit_rdp / rdp(RELEASE, population.order))
     assert ledger.quote("trial", RELEASE).how_many_fit == expected > 2
     assert fill(ledger) == expected
-    head, entries = ledger.head(), ledger.entries()
+    head, entries = ledger.chain_head(), ledger.entries()
     with pytest.raises(BudgetExceeded, match="nothing was charged") as refusal:
         reserve(ledger, "last")
     left = population.limit_rdp - ledger.balance("trial").spent_rdp
@@ -181,7 +181,7 @@ def test_the_filter_ends_at_the_limit_and_a_refusal_leaves_no_trace(ledger: Ledg
         "What to do",
     ):
         assert told in str(refusal.value)
-    assert (ledger.head(), ledger.entries(), ledger.state("last")) == (head, entries, None)
+    assert (ledger.chain_head(), ledger.entries(), ledger.state("last")) == (head, entries, None)
     assert ledger.balance("trial").more_like_last == 0
     assert ledger.balance("trial").epsilon_spent <= 3.0
     reserve(ledger, "small", DiscreteGaussianDpEvent(1000.0))  # what still fits is admitted
@@ -208,19 +208,19 @@ def test_the_filter_sums_at_one_order_where_the_pld_sum_would_admit_more(ledger:
 def test_one_charge_pays_for_one_set_of_measurements(ledger: Ledger) -> None:
     reserve(ledger, "r1")
     ledger.begin_training("r1", "here", "one token")
-    head = ledger.head()
+    head = ledger.chain_head()
     ledger.begin_training("r1", "here", "one token")
     with pytest.raises(ValueError, match="another charge"):
         ledger.begin_training("r1", "another host", "another token")
-    assert ledger.head() == head and ledger.training_began("r1")
+    assert ledger.chain_head() == head and ledger.has_training_begun("r1")
 
 
 def test_a_quote_records_nothing(ledger: Ledger) -> None:
-    head = ledger.head()
+    head = ledger.chain_head()
     quote = ledger.quote("trial", RELEASE)
     assert quote.epsilon == pytest.approx(accounting.epsilon(RELEASE, 1e-6))
     assert quote.left_rdp == pytest.approx(ledger.population("trial").limit_rdp)
-    assert ledger.head() == head
+    assert ledger.chain_head() == head
     assert ledger.quote("trial", DiscreteGaussianDpEvent(0.5)).how_many_fit == 0
 
 
@@ -243,10 +243,10 @@ def test_the_budget_of_ten_fits_about_fifty_releases_of_one(ledger: Ledger) -> N
 def test_what_cannot_be_charged_is_refused(
     ledger: Ledger, population: str, event: dpa.DpEvent, message: str
 ) -> None:
-    head = ledger.head()
+    head = ledger.chain_head()
     with pytest.raises(ValueError, match=message):
         reserve(ledger, "r1", event, population=population)
-    assert ledger.head() == head
+    assert ledger.chain_head() == head
 
 
 def test_the_mechanism_is_stored_whole(ledger: Ledger) -> None:
@@ -254,7 +254,7 @@ def test_the_mechanism_is_stored_whole(ledger: Ledger) -> None:
     assert canonical_string(ledger.reservation("r1").event) == canonical_string(RELEASE)
     assert ledger.reservation("r2") is None
     exported = ledger.export()
-    assert exported["head"] == ledger.head() == exported["entries"][-1]["hash"]
+    assert exported["head"] == ledger.chain_head() == exported["entries"][-1]["hash"]
     assert exported["entries"][1]["content"]["source_label"] == "May"
 
 

@@ -75,10 +75,10 @@ def test_a_proof_takes_one_out_of_the_sum_in_both_directions(ledger: Ledger) -> 
 def test_no_proof_no_disjointness(
     ledger: Ledger, changes: dict[str, str], names: list[str], message: str
 ) -> None:
-    head = ledger.head()
+    head = ledger.chain_head()
     with pytest.raises(ValueError, match=message):
         ledger.open_population("second", **(OPEN | changes), disjoint_from=names)
-    assert ledger.head() == head
+    assert ledger.chain_head() == head
 
 
 def test_public_and_simulated_people_are_of_their_own_universe(ledger: Ledger) -> None:
@@ -106,11 +106,11 @@ def test_persons_say_no_five_times_at_most(ledger: Ledger) -> None:
         reserve(f"r{number}")
         ledger.abandon(f"r{number}", "refused", "custodian")
         ledger.abandon(f"r{number}", "refused", "custodian")
-    head = ledger.head()
+    head = ledger.chain_head()
     with pytest.raises(
         ValueError, match=r"5 releases of population first were refused.*What to do"
     ):
         reserve("one-more")
-    assert ledger.head() == head
+    assert ledger.chain_head() == head
     ledger.open_population("second", **OPEN)
     reserve("second-1", "second")

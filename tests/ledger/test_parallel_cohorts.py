@@ -58,11 +58,11 @@ def test_a_charge_of_everybody_counts_for_each_cohort(ledger: Ledger) -> None:
 def test_an_old_or_foreign_register_charges_nothing(ledger: Ledger) -> None:
     reserve(ledger, "r1", cohorts=["early"], register=["a", "b"])
     reserve(ledger, "r2", cohorts=["early"], register=["a", "b", "c"])
-    head = ledger.head()
+    head = ledger.chain_head()
     for marks in (["a", "b"], ["x"], []):
         with pytest.raises(ValueError, match="an old copy, or another one"):
             reserve(ledger, "r3", cohorts=["late"], register=marks)
-    assert ledger.head() == head
+    assert ledger.chain_head() == head
     reserve(ledger, "r3", cohorts=["late"], register=["a", "b", "c", "d"])
 
 
@@ -87,10 +87,10 @@ def test_a_release_id_stands_for_its_cohorts(ledger: Ledger) -> None:
 
 @pytest.mark.parametrize("named", [["nobody"], ["early", "nobody"]])
 def test_unknown_cohorts_are_refused(ledger: Ledger, named: list[str]) -> None:
-    head = ledger.head()
+    head = ledger.chain_head()
     with pytest.raises(ValueError, match=r"has no cohort nobody \(it has: early, late\)"):
         reserve(ledger, "r1", cohorts=named)
-    assert ledger.head() == head
+    assert ledger.chain_head() == head
 
 
 @pytest.mark.parametrize("cohorts", [["one"], ["same", "same"], ["", "b"]])

@@ -11,7 +11,8 @@ from pipeline.catalog import HOME_VARIABLE, LEDGER_VARIABLE, Home
 from pipeline.cli.parser import main
 from pipeline.dp import accounting
 from pipeline.ledger import BudgetExceeded, Entry, Ledger
-from pipeline.ledger.chain import MOVED, Writer
+from pipeline.ledger.chain import Writer
+from pipeline.ledger.entries import MOVED
 from pipeline.stages import REFUSED
 
 PUT = Writer.put
@@ -43,8 +44,8 @@ def test_a_raised_budget_admits_more_at_the_same_order(ledger: Ledger) -> None:
     assert accounting.epsilon_of_rdp(raised.order, raised.limit_rdp, raised.delta) == pytest.approx(
         5.0
     )
-    head = ledger.head()
-    assert raise_to(ledger, 5.0) == raised and ledger.head() == head  # the same again
+    head = ledger.chain_head()
+    assert raise_to(ledger, 5.0) == raised and ledger.chain_head() == head  # the same again
     assert n_before + fill(ledger, "b") == int(
         raised.limit_rdp / accounting.rdp(RELEASE, raised.order)
     )
@@ -64,19 +65,19 @@ def test_a_raised_budget_admits_more_at_the_same_order(ledger: Ledger) -> None:
     ],
 )
 def test_what_no_entry_may_do(ledger: Ledger, epsilon: float, reason: str, message: str) -> None:
-    head = ledger.head()
+    head = ledger.chain_head()
     with pytest.raises(ValueError, match=message):
         raise_to(ledger, epsilon, reason)
-    assert ledger.head() == head
+    assert ledger.chain_head() == head
 
 
 def test_a_file_moves_to_a_database_entry_by_entry(tmp_path: Path, database: str) -> None:
     old, new = opened(str(tmp_path / "ledger.db")), Ledger(database)
     reserve(old, "r1")
-    entries, head = old.entries(), old.head()
+    entries, head = old.entries(), old.chain_head()
     old.move_to(new, by="custodian")
     old.move_to(new, by="custodian")  # as after a crash
-    assert new.entries() == entries and new.head() == head
+    assert new.entries() == entries and new.chain_head() == head
     new.verify({"the card of r1": head})
     for use in (lambda: reserve(old, "r2"), lambda: old.balance("trial"), old.head):
         with pytest.raises(ValueError, match=r"was moved to .*closed"):

@@ -23,14 +23,14 @@ def ledger(where: str) -> Ledger:
 
 
 def run(ledger: Ledger, *statements: str) -> None:
-    with ledger._chain._engine.begin() as connection:
+    with ledger._chain.storage.engine.begin() as connection:
         for statement in statements:
             connection.exec_driver_sql(statement)
 
 
 def tamper(ledger: Ledger, *statements: str) -> None:
     """As somebody with the file or the database and without scruples: triggers dropped first."""
-    run(ledger, *DISARM[ledger._chain._engine.dialect.name], *statements)
+    run(ledger, *DISARM[ledger._chain.storage.engine.dialect.name], *statements)
 
 
 def noted(heads: list[str]) -> dict[str, str]:
@@ -93,10 +93,10 @@ def test_tampering_is_found_and_stops_the_ledger(
 
 
 def test_a_cut_off_end_is_found_and_named_by_a_noted_head(ledger: Ledger) -> None:
-    heads = [ledger.head()]
+    heads = [ledger.chain_head()]
     for release_id in ("r1", "r2"):
         reserve(ledger, release_id)
-        heads.append(ledger.head())
+        heads.append(ledger.chain_head())
     ledger.verify(noted(heads))
     tamper(ledger, "DELETE FROM entry WHERE number = 3")
     ledger.verify(noted(heads[:2]))  # the chain alone cannot show it
@@ -109,7 +109,7 @@ def test_a_cut_off_end_is_found_and_named_by_a_noted_head(ledger: Ledger) -> Non
 
 def test_a_rewritten_history_is_found_by_a_noted_head(ledger: Ledger, tmp_path: Path) -> None:
     reserve(ledger, "r1")
-    head = ledger.head()
+    head = ledger.chain_head()
     forged = Ledger(tmp_path / "forged.db")  # a whole new chain, well-formed in itself
     forged.open_population("trial", **OPEN)
     reserve(forged, "r1", DiscreteGaussianDpEvent(1000.0))

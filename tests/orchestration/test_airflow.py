@@ -463,7 +463,7 @@ def test_the_budget_report_is_on_disk_and_in_mlflow(walk):
     [run] = client.search_runs(
         [client.get_experiment_by_name(tracking.BUDGET_EXPERIMENT).experiment_id]
     )
-    assert run.data.tags["chain_head"] == Ledger(walk.home.ledger).head()
+    assert run.data.tags["chain_head"] == Ledger(walk.home.ledger).chain_head()
 
 
 def test_only_the_answer_of_a_person_went_through_xcom(walk):

@@ -87,7 +87,7 @@ def test_mlflow_gets_one_run_per_report_with_a_step_per_charge(home, monkeypatch
     client = tracking.client_of(home)
     experiment = client.get_experiment_by_name(tracking.BUDGET_EXPERIMENT).experiment_id
     [run] = client.search_runs([experiment])
-    assert run.data.tags["chain_head"] == ledger.head() and run.info.status == "FINISHED"
+    assert run.data.tags["chain_head"] == ledger.chain_head() and run.info.status == "FINISHED"
     history = client.get_metric_history(run.info.run_id, "people/share_spent")
     assert [point.step for point in history] == [0, 1, 2, 3]
     assert history[-1].value == pytest.approx(ledger.balance("people").share_spent)

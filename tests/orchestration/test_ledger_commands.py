@@ -77,15 +77,15 @@ def test_show_says_who_opened_and_raised_it_and_what_was_spent(
         "r1",
         "reserved",
         "may share patients with others: together epsilon 14",
-        opened.head(),
+        opened.chain_head(),
     ):
         assert part in said
 
 
 def test_no_raise_above_the_ceiling(opened: Ledger, capsys: pytest.CaptureFixture[str]) -> None:
-    head = opened.head()
+    head = opened.chain_head()
     assert main(["ledger", "raise", POPULATION, "--epsilon", "21", "--reason", "more"]) == REFUSED
-    assert "ceiling of epsilon 20" in capsys.readouterr().err and opened.head() == head
+    assert "ceiling of epsilon 20" in capsys.readouterr().err and opened.chain_head() == head
 
 
 @pytest.mark.parametrize("is_open", [False, True])
@@ -97,7 +97,7 @@ def test_a_quote_says_the_cost_and_how_many_fit_and_records_nothing(
         Ledger(home.ledger).reserve(
             "r1", "adult", DiscreteGaussianDpEvent(2.0), by="b", source_label="l"
         )
-    head = Ledger(home.ledger).head()
+    head = Ledger(home.ledger).chain_head()
     assert main(["ledger", "quote", "adult", "--epsilon", "1"]) == 0
     said = capsys.readouterr().out
     assert (
@@ -107,7 +107,7 @@ def test_a_quote_says_the_cost_and_how_many_fit_and_records_nothing(
     )
     fits = int(said.rsplit("): ", 1)[1].split()[0])
     assert (fits < 52) is is_open and fits > 40
-    assert Ledger(home.ledger).head() == head and (is_open or not home.ledger_file.exists())
+    assert Ledger(home.ledger).chain_head() == head and (is_open or not home.ledger_file.exists())
 
 
 def test_verify_names_the_place_whose_head_is_gone(
@@ -115,10 +115,14 @@ def test_verify_names_the_place_whose_head_is_gone(
 ) -> None:
     old = home.ledger_file.read_bytes()
     reserve(opened, "r1")
-    files.write_json(home.runs / "r1" / "restricted" / "reservation.json", {"head": opened.head()})
+    files.write_json(
+        home.runs / "r1" / "restricted" / "reservation.json", {"head": opened.chain_head()}
+    )
     client = tracking.client_of(home)
     client.create_run(
-        client.create_experiment("releases"), run_name="r1", tags={"ledger_head": opened.head()}
+        client.create_experiment("releases"),
+        run_name="r1",
+        tags={"ledger_head": opened.chain_head()},
     )
     assert main(["ledger", "verify"]) == 0
     assert "noted in 2 place(s)" in capsys.readouterr().out

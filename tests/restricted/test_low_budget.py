@@ -97,15 +97,15 @@ def test_saying_it_again_charges_nothing_and_changes_no_output(workspace: Worksp
     reserve.run(workspace, settings(), declared(workspace))
     reservation, head = (
         workspace.restricted.reservation.read_bytes(),
-        Ledger(Home.find().ledger).head(),
+        Ledger(Home.find().ledger).chain_head(),
     )
     spend(0.7)
-    head = Ledger(Home.find().ledger).head()
+    head = Ledger(Home.find().ledger).chain_head()
     reserve.run(workspace, settings(), declared(workspace))
     assert json.loads(workspace.restricted.budget.read_text())["warning"] is not None
     assert (
         workspace.restricted.reservation.read_bytes() == reservation
-        and Ledger(Home.find().ledger).head() == head
+        and Ledger(Home.find().ledger).chain_head() == head
     )
 
 

@@ -90,10 +90,10 @@ def test_reserving_again_after_publishing_says_the_same(workspace: Workspace) ->
     reserve.run(workspace, settings(), declared(workspace))
     ledger, before = Ledger(Home.find().ledger), workspace.restricted.reservation.read_bytes()
     ledger.commit("toy-1")
-    head = ledger.head()
+    head = ledger.chain_head()
     workspace.restricted.reservation.unlink()  # as dvc does
     reserve.run(workspace, settings(), declared(workspace))
-    assert (workspace.restricted.reservation.read_bytes(), ledger.head()) == (before, head)
+    assert (workspace.restricted.reservation.read_bytes(), ledger.chain_head()) == (before, head)
     with pytest.raises(ReservationConflict):
         reserve.run(workspace, settings(epsilon=0.5), declared(workspace))
 
@@ -107,7 +107,7 @@ def test_a_ledger_rolled_back_behind_a_published_card_charges_nothing(
     ledger.reserve(
         "toy-0", "toy", DiscreteGaussianDpEvent(50.0), by="tests", source_label="earlier"
     )
-    card = {"privacy": {"chain_head": ledger.head()}}
+    card = {"privacy": {"chain_head": ledger.chain_head()}}
     files.write_json(home.published / "toy-0" / "card.json", card)
     reserve.run(workspace, settings(), declared(workspace))
     assert (
@@ -129,6 +129,6 @@ def test_a_ledger_rolled_back_behind_a_published_card_charges_nothing(
 
 def test_the_reservation_notes_the_ledgers_head_for_mlflow(workspace: Workspace) -> None:
     reserve.run(workspace, settings(), declared(workspace))
-    head = Ledger(Home.find().ledger).head()
+    head = Ledger(Home.find().ledger).chain_head()
     assert json.loads(workspace.restricted.reservation.read_text())["head"] == head
     assert tracking._reserved_facts(workspace).tags["ledger_head"] == head

@@ -17,9 +17,7 @@ import polars as pl
 
 from pipeline import files
 from pipeline.catalog import Home
-from pipeline.ledger import Ledger
-from pipeline.ledger.admission import check_register
-from pipeline.ledger.values import marks_in
+from pipeline.ledger import Ledger, check_register
 from pipeline.refusal import Refusal
 from pipeline.restricted.ingest.holdout import keyed, permanent_key
 from pipeline.schema.patient_log import ID
@@ -30,8 +28,10 @@ _TABLES = """
 CREATE TABLE IF NOT EXISTS fact (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS mark (number INTEGER PRIMARY KEY, mark TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS patient (identity BLOB PRIMARY KEY, cohort TEXT NOT NULL) WITHOUT ROWID;
-CREATE TRIGGER IF NOT EXISTS nobody_moves BEFORE UPDATE ON patient BEGIN SELECT RAISE(ABORT, 'nobody leaves a cohort'); END;
-CREATE TRIGGER IF NOT EXISTS nobody_is_forgotten BEFORE DELETE ON patient BEGIN SELECT RAISE(ABORT, 'nobody leaves a cohort'); END;
+CREATE TRIGGER IF NOT EXISTS nobody_moves BEFORE UPDATE ON patient
+BEGIN SELECT RAISE(ABORT, 'nobody leaves a cohort'); END;
+CREATE TRIGGER IF NOT EXISTS nobody_is_forgotten BEFORE DELETE ON patient
+BEGIN SELECT RAISE(ABORT, 'nobody leaves a cohort'); END;
 """
 
 
@@ -46,8 +46,8 @@ class Register:
         name = schema.population.name
         self._path = home.cohorts(name)
         self._key = permanent_key(home.keys)
-        noted = marks_in(Ledger(home.ledger).entries(), name)
-        if noted and not self._path.is_file():
+        charged = Ledger(home.ledger).marks(name)
+        if charged and not self._path.is_file():
             raise Refusal(
                 f"population {name} was charged with a register of cohorts, and the register is"
                 f" gone: restore {self._path.name} from the backup of the ledger and keys; without"
@@ -65,7 +65,7 @@ class Register:
         with self._writing() as connection:
             connection.executemany("INSERT OR IGNORE INTO fact VALUES (?, ?)", facts.items())
             held = dict(connection.execute("SELECT name, value FROM fact"))
-        check_register(name, noted, self.marks())
+        check_register(name, charged, self.marks())
         if (held["dataset"], held["ids"]) != (facts["dataset"], facts["ids"]):
             raise Refusal(
                 f"the cohorts of population {schema.population.name} are those of dataset"

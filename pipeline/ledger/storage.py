@@ -1,0 +1,182 @@
+"""The storage of the ledger: one table to which rows can only be added.
+
+One code path for two databases: a file of SQLite (the default: several processes of one machine)
+and PostgreSQL by its URL (several hosts).
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection, Engine, make_url
+from sqlalchemy.pool import NullPool
+
+from pipeline.ledger.entries import Entry
+from pipeline.refusal import Refusal
+
+_WAIT_SECONDS = 120  # for another process's write
+_LOCK = 0x5D5E7A  # the advisory lock that writers of a PostgreSQL ledger take in turn
+
+_ENTRY = sa.Table(
+    "entry",
+    sa.MetaData(),
+    sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("population", sa.Text, nullable=False),
+    sa.Column("release_id", sa.Text),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("at", sa.Text, nullable=False),
+    sa.Column("by", sa.Text, nullable=False),
+    sa.Column("content", sa.Text, nullable=False),
+    sa.Column("previous", sa.Text, nullable=False, unique=True),
+    sa.Column("hash", sa.Text, nullable=False, unique=True),
+)
+
+# Sent when a connection opens: a committed charge survives a power cut, and nobody waits for ever.
+_SESSION = {
+    "sqlite": ("PRAGMA synchronous = EXTRA", f"PRAGMA busy_timeout = {1000 * _WAIT_SECONDS}"),
+    "postgresql": (
+        "SET synchronous_commit = on",
+        f"SET lock_timeout = '{_WAIT_SECONDS}s'",
+        "SET default_transaction_isolation = 'read committed'",
+    ),
+}
+# First statement of a transaction that writes: one writer at a time, from however many processes
+# or hosts.
+_EXCLUSIVE = {"sqlite": "BEGIN IMMEDIATE", "postgresql": f"SELECT pg_advisory_xact_lock({_LOCK})"}
+_APPEND_ONLY = {
+    "sqlite": (
+        (
+            "CREATE TRIGGER entry_is_never_changed BEFORE UPDATE ON entry BEGIN SELECT RAISE(ABORT,"
+            " 'the ledger is append-only'); END"
+        ),
+        (
+            "CREATE TRIGGER entry_is_never_deleted BEFORE DELETE ON entry BEGIN SELECT RAISE(ABORT,"
+            " 'the ledger is append-only'); END"
+        ),
+    ),
+    "postgresql": (
+        (
+            "CREATE FUNCTION entry_is_append_only() RETURNS trigger LANGUAGE plpgsql AS "
+            "$$ BEGIN RAISE EXCEPTION 'the ledger is append-only'; END $$"
+        ),
+        (
+            "CREATE TRIGGER entry_is_never_changed BEFORE UPDATE OR DELETE OR TRUNCATE ON entry "
+            "FOR EACH STATEMENT EXECUTE FUNCTION entry_is_append_only()"
+        ),
+    ),
+}
+
+
+class Storage:
+    """Where the entries lie: a file's path, or a URL of PostgreSQL. Each call opens its own
+    connection: processes, threads and forks need no care.
+
+    The password of a URL may be left out: libpq finds it in PGPASSFILE or PGPASSWORD.
+
+    Raises Refusal for a URL of another database.
+    """
+
+    def __init__(self, where: str | Path) -> None:
+        self._url = _url(where)
+        self.engine: Engine = sa.create_engine(self._url, poolclass=NullPool)
+
+    @property
+    def place(self) -> str:
+        """For messages: without a password."""
+        return (
+            Path(str(self._url.database)).name
+            if self.file
+            else self._url.set(
+                drivername="postgresql", username=None, password=None
+            ).render_as_string()
+        )
+
+    @property
+    def file(self) -> Path | None:
+        """The file of SQLite; None for PostgreSQL."""
+        return Path(str(self._url.database)) if self._url.get_backend_name() == "sqlite" else None
+
+    def exists(self) -> bool:
+        """Whether there may be a table: a file that is not there is not made by reading."""
+        return self.file is None or self.file.exists()
+
+    @contextmanager
+    def transaction(self) -> Iterator[Connection]:
+        """One transaction on the table, which is made where it is missing: nobody else writes
+        meanwhile; on any exception nothing of it stays. On disk when it returns.
+        """
+        if self.file and not self.file.exists():  # readable by its owner only
+            self.file.parent.mkdir(parents=True, exist_ok=True)
+            self.file.touch(mode=0o600)
+        with self._connection() as connection:
+            connection.exec_driver_sql(_EXCLUSIVE[connection.dialect.name])
+            if not _has_table(connection):
+                _ENTRY.create(connection)
+                for statement in _APPEND_ONLY[connection.dialect.name]:
+                    connection.exec_driver_sql(statement)
+            yield connection
+            connection.commit()
+
+    def read(self) -> list[Entry]:
+        """All entries in order; none where there is no table yet."""
+        if not self.exists():
+            return []
+        with self._connection() as connection:
+            return read_entries(connection) if _has_table(connection) else []
+
+    @contextmanager
+    def _connection(self) -> Iterator[Connection]:
+        try:
+            with self.engine.connect() as connection:
+                for statement in _SESSION[connection.dialect.name]:
+                    connection.exec_driver_sql(statement)
+                connection.commit()
+                yield connection
+        except sa.exc.DBAPIError as error:
+            reason = " ".join(str(error.orig).split())
+            raise Refusal(
+                f"the ledger {self.place} cannot be read or written ({reason}). Is the disk"
+                " full, or the server down? Where the ledger itself is damaged, restore it from"
+                " the backup (docs/operations.md). The same call again charges once"
+            ) from error
+
+
+def read_entries(connection: Connection) -> list[Entry]:
+    """All entries in order, as they stand in the table."""
+    return [
+        Entry(**row)
+        for row in connection.execute(sa.select(_ENTRY).order_by(_ENTRY.c.number)).mappings()
+    ]
+
+
+def insert_entry(connection: Connection, entry: Entry) -> None:
+    """The entry as it stands, in the transaction of the connection."""
+    connection.execute(sa.insert(_ENTRY), asdict(entry))
+
+
+def _has_table(connection: Connection) -> bool:
+    return bool(sa.inspect(connection).has_table(_ENTRY.name))
+
+
+def _url(where: str | Path) -> sa.URL:
+    if "://" not in str(where):
+        return sa.URL.create("sqlite", database=str(where))
+    try:
+        url = make_url(str(where))
+    except (sa.exc.ArgumentError, ValueError):
+        raise Refusal(
+            "the ledger's URL cannot be read; write postgresql://USER@HOST:PORT/DATABASE"
+        ) from None
+    if url.get_backend_name() != "postgresql":
+        raise Refusal(
+            f"the ledger is a file or a PostgreSQL database, not {url.get_backend_name()}; write"
+            " postgresql://USER@HOST:PORT/DATABASE"
+        )
+    if "password" in url.query:
+        raise Refusal(
+            "the ledger's URL holds a password among its options, where messages would show it:"
+            " leave it to PGPASSFILE or PGPASSWORD"
+        )
+    return url.set(drivername="postgresql+psycopg")
