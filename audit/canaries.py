@@ -71,7 +71,7 @@ class Told:
             for pair in zip(accounting.epsilons(self.event, DELTAS), DELTAS, strict=True)
             if np.isfinite(pair[0])
         ]
-        power = one_run.claimed(claims)
+        power = one_run.power_of_claims(claims)
         return any(
             one_run.refutes(power, guesses, significance / len(self.guesses))
             for guesses in self.guesses
@@ -103,7 +103,7 @@ class Told:
             f"{self.path}: lower bound": self.epsilon,
             f"{self.path}: lower bound, Gaussian": self.gaussian_epsilon,
             **{
-                f"{self.path}: accuracy of {guesses.made} guesses": guesses.accuracy
+                f"{self.path}: accuracy of {guesses.n_guesses} guesses": guesses.accuracy
                 for guesses in self.guesses
             },
         }

@@ -42,7 +42,7 @@ def judged(what: str, scores: Callable[[bool], Array], claim: dpa.DpEvent) -> Fi
         "runs": float(len(with_her)),
     }
     held = (
-        not audit.contradicted(found, curve, SURE)
+        not audit.is_contradicted(found, curve, SURE)
         and audit.free_epsilon(with_her, without, DELTA, SURE) <= claimed
     )
     return Finding(

@@ -21,7 +21,7 @@ import numpy as np
 
 from bench import report
 from bench.accounting_cases import CASES, Case, exact
-from pipeline.dp import accounting
+from pipeline.dp import accounting, renyi
 
 RESULTS = Path(__file__).resolve().parent.parent / "bench" / "results" / "accounting.json"
 DELTAS = (1e-6, 1e-8)
@@ -69,9 +69,7 @@ def renyi_difference(case: Case) -> float:
         if case.kind == "gaussian"
         else dpa.SelfComposedDpEvent(dpa.GaussianDpEvent(case.sigma), case.times)
     )
-    return max(
-        abs(accounting.rdp(case.event, order) / _their_rdp(event, order) - 1) for order in ORDERS
-    )
+    return max(abs(renyi.rdp(case.event, order) / _their_rdp(event, order) - 1) for order in ORDERS)
 
 
 def _their_rdp(event: dpa.DpEvent, order: int) -> float:

@@ -53,7 +53,7 @@ def measure(dataset: str, epsilon: float, coins: int, run: int) -> None:
                 "claimed": one.claimed,
                 "lower": one.epsilon,
                 "lower_gaussian": one.gaussian_epsilon,
-                **{f"accuracy_{g.made}": g.accuracy for g in one.guesses},
+                **{f"accuracy_{g.n_guesses}": g.accuracy for g in one.guesses},
                 "run_cpu_seconds": seconds,
             },
         )
@@ -64,7 +64,7 @@ def most(coins: int) -> tuple[float, float]:
     audit with so many coins can show more.
     """
     perfect = [
-        Guesses(coins=coins, made=round(share * coins), correct=round(share * coins))
+        Guesses(coins=coins, n_guesses=round(share * coins), correct=round(share * coins))
         for share in SHARES
     ]
     part = SHOWN / len(SHARES)

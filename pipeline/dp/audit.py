@@ -42,9 +42,9 @@ class Hits:
     """How many of the held-out runs scored at least the threshold."""
 
     threshold: float
-    with_her: int
+    hits_with: int  # of runs with the patient
     runs_with: int
-    without: int
+    hits_without: int
     runs_without: int
 
     def limits(self, confidence: float) -> tuple[float, float]:
@@ -53,13 +53,13 @@ class Hits:
         """
         each = 1 - (1 - confidence) / 2
         return (
-            float(at_least(self.with_her, self.runs_with, each)),
-            float(at_most(self.without, self.runs_without, each)),
+            float(at_least(self.hits_with, self.runs_with, each)),
+            float(at_most(self.hits_without, self.runs_without, each)),
         )
 
 
 def at_least(hits: Array | int, runs: int, confidence: float) -> Array:
-    """Lower Clopper-Pearson limit of the chance of a hit."""
+    """Lower limit of the chance of a hit, of the shape of `hits`: Clopper and Pearson 1934."""
     hits = np.asarray(hits)
     return np.where(
         hits == 0, 0.0, special.betaincinv(np.maximum(hits, 1), runs - hits + 1, 1 - confidence)
@@ -67,17 +67,21 @@ def at_least(hits: Array | int, runs: int, confidence: float) -> Array:
 
 
 def at_most(hits: Array | int, runs: int, confidence: float) -> Array:
-    """Upper Clopper-Pearson limit of the chance of a hit."""
+    """Upper limit of the chance of a hit, of the shape of `hits`: Clopper and Pearson 1934."""
     return 1 - at_least(runs - np.asarray(hits), runs, confidence)
 
 
-def hits(with_her: Array, without: Array, claim: dpa.DpEvent) -> Hits:
+def hits(with_patient: Array, without_patient: Array, claim: dpa.DpEvent) -> Hits:
     """The second half of the runs at the threshold where the first half contradicts most: the
     claimed event with the least noise.
 
-    with_her [n], without [m]: scores of independent runs, n and m at least 4.
+    with_patient [n], without_patient [m]: scores of independent runs, n and m at least 4. Raises
+    MechanismError for fewer, for scores that are not numbers, or an event that cannot be accounted.
     """
-    (first, second), (first_without, second_without) = _halves(with_her), _halves(without)
+    (first, second), (first_without, second_without) = (
+        _halves(with_patient),
+        _halves(without_patient),
+    )
     thresholds = _thresholds(first, first_without)
     power = at_least(_reached(first, thresholds), len(first), _CHOOSING)
     alarms = at_most(_reached(first_without, thresholds), len(first_without), _CHOOSING)
@@ -88,22 +92,22 @@ def hits(with_her: Array, without: Array, claim: dpa.DpEvent) -> Hits:
     threshold = float(thresholds[int(np.argmax(excess))])
     return Hits(
         threshold=threshold,
-        with_her=int((second >= threshold).sum()),
+        hits_with=int((second >= threshold).sum()),
         runs_with=len(second),
-        without=int((second_without >= threshold).sum()),
+        hits_without=int((second_without >= threshold).sum()),
         runs_without=len(second_without),
     )
 
 
-def contradicted(found: Hits, claim: TradeOff, confidence: float) -> bool:
+def is_contradicted(counts: Hits, claim: TradeOff, confidence: float) -> bool:
     """Whether no mechanism that keeps the claim gives such counts; wrong with chance at most 1 -
     confidence.
     """
-    power, alarms = found.limits(confidence)
+    power, alarms = counts.limits(confidence)
     return power > float(claim.largest_power(alarms))
 
 
-def family_epsilon(found: Hits, claim: dpa.DpEvent, delta: float, confidence: float) -> float:
+def family_epsilon(counts: Hits, claim: dpa.DpEvent, delta: float, confidence: float) -> float:
     """The smallest epsilon at `delta` of the claimed event with its noise multiplied by a factor
     that the counts do not contradict.
 
@@ -111,7 +115,7 @@ def family_epsilon(found: Hits, claim: dpa.DpEvent, delta: float, confidence: fl
     test more. Goes from an eighth of the claimed noise, whose epsilon is the most that is ever
     said, to 256 times.
     """
-    factor = _least_factor(lambda curve: contradicted(found, curve, confidence), claim)
+    factor = _least_factor(lambda curve: is_contradicted(counts, curve, confidence), claim)
     return 0.0 if factor == math.inf else epsilon(with_noise(claim, factor), delta)
 
 
@@ -139,7 +143,9 @@ def _least_factor(contradicts: Callable[[TradeOff], bool], claim: dpa.DpEvent) -
     return high
 
 
-def free_epsilon(with_her: Array, without: Array, delta: float, confidence: float) -> float:
+def free_epsilon(
+    with_patient: Array, without_patient: Array, delta: float, confidence: float
+) -> float:
     """The largest log((power - delta) / false alarms) that the runs prove, of tests for the
     patient's presence and for absence; at least 0.
 
@@ -147,8 +153,8 @@ def free_epsilon(with_her: Array, without: Array, delta: float, confidence: floa
     what is left (Bonferroni).
     """
     each = 1 - (1 - confidence) / 4
-    present = _free_bound(_halves(with_her), _halves(without), delta, each)
-    absent = _free_bound(_halves(-without), _halves(-with_her), delta, each)
+    present = _free_bound(_halves(with_patient), _halves(without_patient), delta, each)
+    absent = _free_bound(_halves(-without_patient), _halves(-with_patient), delta, each)
     return max(0.0, present, absent)
 
 

@@ -27,7 +27,7 @@ class DiscreteGaussianDpEvent(dpa.DpEvent):
     """A vector of integer counts, of which one patient moves one cell by at most 1, plus N_Z(0,
     sigma^2) on each cell.
 
-    Canonne, Kamath, Steinke 2020. `sigma` is the parameter of the distribution, not its standard
+    Canonne, Kamath, Steinke 2020 (arxiv.org/abs/2004.00010), Definition 1. `sigma` is the parameter of the distribution, not its standard
     deviation.
     """
 
@@ -47,8 +47,7 @@ def flatten(event: dpa.DpEvent) -> dict[dpa.DpEvent, int]:
     >>> flatten(dpa.ComposedDpEvent([one, dpa.SelfComposedDpEvent(one, 3)]))
     {DiscreteGaussianDpEvent(sigma=2.0): 4}
 
-    Raises:
-        ValueError: an event that our accounting does not know. It is never approximated.
+    Raises MechanismError for an event that our accounting does not know: it is never approximated.
     """
     counts: Counter[dpa.DpEvent] = Counter()
     stack: list[tuple[dpa.DpEvent, int]] = [(event, 1)]
@@ -71,7 +70,7 @@ def flatten(event: dpa.DpEvent) -> dict[dpa.DpEvent, int]:
 
 def canonical(event: dpa.DpEvent) -> dpa.ComposedDpEvent:
     """Equal leaves grouped under one SelfComposedDpEvent, sorted: two events that compose the same
-    leaves have equal canonical forms.
+    leaves have equal canonical forms. Raises MechanismError as `flatten` does.
     """
     groups = sorted(flatten(event).items(), key=lambda group: _dumps(to_json(group[0])))
     return dpa.ComposedDpEvent([dpa.SelfComposedDpEvent(leaf, count) for leaf, count in groups])
@@ -88,7 +87,9 @@ def canonical_string(event: dpa.DpEvent) -> str:
 
 
 def to_json(event: dpa.DpEvent) -> dict[str, Any]:
-    """The event as plain values, whole; floats survive JSON exactly (shortest repr)."""
+    """The event as plain values, whole; floats survive JSON exactly (shortest repr). Raises
+    MechanismError for an event that has no such form.
+    """
     if isinstance(event, dpa.ComposedDpEvent):
         return {"event": "composed", "events": [to_json(inner) for inner in event.events]}
     if isinstance(event, dpa.SelfComposedDpEvent):
@@ -109,7 +110,7 @@ def to_json(event: dpa.DpEvent) -> dict[str, Any]:
 
 
 def from_json(value: dict[str, Any]) -> dpa.DpEvent:
-    """The event that `to_json` wrote. ValueError on anything else."""
+    """The event that `to_json` wrote. Raises MechanismError for anything else."""
     kind = value.get("event")
     if kind == "composed":
         return dpa.ComposedDpEvent([from_json(inner) for inner in value["events"]])

@@ -7,22 +7,18 @@ as one weighted product per layer. Here a patient may have many rows (events): t
 the gradient summed over all of them, so cross terms between the patient's rows are counted.
 """
 
-from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from pipeline.dp.errors import MechanismError
+from pipeline.dp.ghost_traces import BagTrace, LinearTrace, Trace
 from pipeline.dp.recurrent import GhostGru
 
-# Added to each squared norm, times (sum of the rows' own norms)^2: float32 cancellation between a
-# patient's rows can then only overstate the norm, never let a gradient above the clip norm through.
-_NORM_INFLATION = 4e-6
-_CHUNK_FLOATS = 1 << 23  # padded floats of one chunk of patients: bounds memory
+_Call = tuple[str, Tensor, Tensor]  # layer, input, output
 
 
 @contextmanager
@@ -50,6 +46,11 @@ class GhostClipper:
 
     `per_patient` names layers whose first dimension is patients instead of rows (static columns
     embedded once per patient, then spread over the patient's rows).
+
+    Bu, Wang, Zha, Karypis 2023 (arxiv.org/abs/2210.00038).
+
+    Raises MechanismError for a clip norm that is not positive, or a model with other layers, shared
+    parameters or none of the layers in `per_patient`.
     """
 
     def __init__(
@@ -80,6 +81,8 @@ class GhostClipper:
 
         A patient whose gradient is not finite (or whose squared norm passes float32) adds zero.
         Every patient must be whole in one call.
+
+        Raises MechanismError where losses, inputs or a GhostGru's owners do not fit the rows.
         """
         names = {
             name: parameter
@@ -109,8 +112,26 @@ class GhostClipper:
 
     def _backward(
         self, row_losses: Callable[[], Tensor], patient_index: Tensor, n_patients: int
-    ) -> "list[_Trace]":
-        calls: list[tuple[str, Tensor, Tensor]] = []  # layer, input, output
+    ) -> list[Trace]:
+        with self._recording(patient_index) as calls:
+            losses = row_losses()
+            if losses.shape != patient_index.shape:
+                raise MechanismError(
+                    f"row_losses gave {tuple(losses.shape)}, patient_index has"
+                    f" {tuple(patient_index.shape)}"
+                )
+            outputs = [output for _, _, output in calls]
+            gradients = (
+                torch.autograd.grad(losses.sum(), outputs, allow_unused=True) if calls else ()
+            )
+        return self._traces(calls, gradients, patient_index, n_patients)
+
+    @contextmanager
+    def _recording(self, patient_index: Tensor) -> Iterator[list[_Call]]:
+        """The calls of the layers while the block runs, in a list that grows. The backward pass
+        stops at the layers' outputs meanwhile, which is half of its cost.
+        """
+        calls: list[_Call] = []
 
         def hook_for(name: str) -> Callable[[nn.Module, tuple[Any, ...], Tensor], Tensor]:
             def hook(_layer: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> Tensor:
@@ -145,38 +166,24 @@ class GhostClipper:
             if isinstance(layer, GhostGru)
         ]
         for parameter in parameters:
-            # the backward pass then stops at the layers' outputs: half of its cost
             parameter.requires_grad_(False)
         try:
-            losses = row_losses()
-            if losses.shape != patient_index.shape:
-                raise MechanismError(
-                    f"row_losses gave {tuple(losses.shape)}, patient_index has"
-                    f" {tuple(patient_index.shape)}"
-                )
-            gradients = (
-                torch.autograd.grad(
-                    losses.sum(), [output for _, _, output in calls], allow_unused=True
-                )
-                if calls
-                else ()
-            )
+            yield calls
         finally:
             for parameter in parameters:
                 parameter.requires_grad_(True)
             for handle in handles:
                 handle.remove()
-        return self._traces(calls, gradients, patient_index, n_patients)
 
     def _traces(
         self,
-        calls: list[tuple[str, Tensor, Tensor]],
+        calls: list[_Call],
         gradients: Sequence[Tensor | None],
         patient_index: Tensor,
         n_patients: int,
-    ) -> "list[_Trace]":
+    ) -> list[Trace]:
         by_layer: dict[str, list[tuple[Tensor, Tensor, Tensor]]] = {}
-        for (name, given, _), gradient in zip(calls, gradients, strict=True):
+        for (name, inputs, _), gradient in zip(calls, gradients, strict=True):
             if gradient is None:
                 continue
             owner = (
@@ -184,15 +191,15 @@ class GhostClipper:
                 if name in self._per_patient
                 else patient_index
             )
-            if len(given) != len(owner) or len(gradient) != len(owner):
+            if len(inputs) != len(owner) or len(gradient) != len(owner):
                 raise MechanismError(
                     f"{name}: the first dimension must be the {len(owner)} rows of the batch, got"
-                    f" {len(given)}"
+                    f" {len(inputs)}"
                 )
             gradient = gradient.float()
             repeats = gradient[..., 0].numel() // len(owner)
             # Linear [n, in], EmbeddingBag [n, slots], Embedding [n, 1]
-            features = given.reshape(len(owner) * repeats, -1)
+            features = inputs.reshape(len(owner) * repeats, -1)
             by_layer.setdefault(name, []).append(
                 (
                     features,
@@ -200,192 +207,18 @@ class GhostClipper:
                     owner.repeat_interleave(repeats) if repeats > 1 else owner,
                 )
             )
-        traces: list[_Trace] = []
+        traces: list[Trace] = []
         for name, parts in by_layer.items():
             layer = self._layers[name]
-            given, gradient, owner = (
+            inputs, gradient, owner = (
                 torch.cat(column) if len(parts) > 1 else column[0]
                 for column in zip(*parts, strict=True)
             )
-            kind = _LinearTrace if isinstance(layer, nn.Linear) else _BagTrace
+            kind = LinearTrace if isinstance(layer, nn.Linear) else BagTrace
             traces.append(
-                kind(name, layer, given if kind is _BagTrace else given.float(), gradient, owner)
+                kind(name, layer, inputs if kind is BagTrace else inputs.float(), gradient, owner)
             )
         return traces
-
-
-@dataclass(frozen=True)
-class _Trace:
-    """What one layer saw in one batch, all its calls together: n rows of one patient each."""
-
-    name: str
-    layer: Any
-    given: Tensor  # input, [n, in] or ids [n, slots]
-    gradient: Tensor  # of the loss by the layer's output, [n, out]
-    owner: Tensor  # patient, [n]
-
-    def squared_norms(self, n_patients: int) -> Tensor:
-        """Each patient's squared gradient norm in this layer, rounded up: [n_patients]."""
-        # of each row's own gradient, [n]
-        squares = self.row_squares() * self.gradient.square().sum(1)
-        rough = torch.zeros(n_patients, device=squares.device).index_add_(
-            0, self.owner, squares.sqrt()
-        )
-        return self.summed_squares(squares, n_patients).clamp(min=0.0) + _NORM_INFLATION * rough**2
-
-    def blanked(self, patients: Tensor) -> "_Trace":
-        """Without the rows of some patients, bool [n_patients]: zero times NaN would not be
-        zero.
-        """
-        gone = patients[self.owner][:, None]
-        return replace(
-            self,
-            given=self.given.masked_fill(gone, 0),
-            gradient=self.gradient.masked_fill(gone, 0.0),
-        )
-
-    def scaled(self, scale: Tensor) -> Tensor:
-        """Gradient times the weight of each row's patient, [n, out]."""
-        return self.gradient * scale[self.owner][:, None]
-
-    def row_squares(self) -> Tensor:
-        raise NotImplementedError
-
-    def summed_squares(self, squares: Tensor, n_patients: int) -> Tensor:
-        """Squared norm of each patient's gradient, summed over rows, [n_patients]; `squares` [n]
-        are those of single rows.
-        """
-        raise NotImplementedError
-
-    def weighted_sum(self, scale: Tensor) -> dict[str, Tensor]:
-        raise NotImplementedError
-
-
-class _LinearTrace(_Trace):
-    """y = W x + b; the bias counts as one more feature that is always 1."""
-
-    def row_squares(self) -> Tensor:
-        weight = (
-            self.given.square().sum(1)
-            if self.layer.weight.requires_grad
-            else torch.zeros_like(self.given[:, 0])
-        )
-        return weight + float(self._bias())
-
-    def summed_squares(self, squares: Tensor, n_patients: int) -> Tensor:
-        exact = torch.zeros(n_patients, device=squares.device)
-        features = self.given if self.layer.weight.requires_grad else self.given[:, :0]
-        features, gradient = _with_blank(features), _with_blank(self.gradient)
-        for patients, rows in _chunks(
-            self.owner, n_patients, features.shape[1] + gradient.shape[1]
-        ):
-            if rows.shape[1] == 1:
-                exact[patients] = squares[rows[:, 0]]
-            else:
-                mine = [
-                    values.index_select(0, rows.flatten()).view(*rows.shape, -1)
-                    for values in (features, gradient)
-                ]
-                exact[patients] = _chunk_squares(mine[0], mine[1], self._bias())
-        return exact
-
-    def weighted_sum(self, scale: Tensor) -> dict[str, Tensor]:
-        gradient = self.scaled(scale)
-        out = {}
-        if self.layer.weight.requires_grad:
-            out[f"{self.name}.weight"] = gradient.T @ self.given
-        if self._bias():
-            out[f"{self.name}.bias"] = gradient.sum(0)
-        return {name.removeprefix("."): value for name, value in out.items()}
-
-    def _bias(self) -> bool:
-        return self.layer.bias is not None and bool(self.layer.bias.requires_grad)
-
-
-class _BagTrace(_Trace):
-    """Embedding (one id per row) and EmbeddingBag with sums: a linear layer on how often each id
-    stands in the row.
-    """
-
-    def row_squares(self) -> Tensor:
-        real, ids = self._trains(self.given), self.given.sort(dim=1).values
-        # the usual bag names nothing twice
-        if not bool(((ids[:, 1:] == ids[:, :-1]) & self._trains(ids[:, 1:])).any()):
-            return real.sum(1).float()
-        # [n, slots, slots]
-        same = (self.given[:, :, None] == self.given[:, None, :]) & real[:, :, None]
-        return same.sum((1, 2)).float()
-
-    def summed_squares(self, squares: Tensor, n_patients: int) -> Tensor:
-        size = self.layer.num_embeddings
-        # of patient and id
-        pairs, sums = self._sums((self.owner[:, None] * size + self.given).flatten(), self.gradient)
-        per_pair = torch.where(self._trains(pairs % size), sums.square().sum(1), 0.0)
-        return torch.zeros(n_patients, device=squares.device).index_add_(0, pairs // size, per_pair)
-
-    def weighted_sum(self, scale: Tensor) -> dict[str, Tensor]:
-        ids, sums = self._sums(self.given.flatten(), self.scaled(scale))
-        total = torch.zeros(self.layer.weight.shape, device=sums.device)
-        total[ids] = torch.where(self._trains(ids)[:, None], sums, 0.0)
-        return {f"{self.name}.weight".removeprefix("."): total}
-
-    def _sums(self, keys: Tensor, gradient: Tensor) -> tuple[Tensor, Tensor]:
-        """Distinct keys [k] of all slots, [n * slots], and the sum of the gradients of the rows
-        where each stands, [k, out].
-        """
-        ordered, places = keys.sort(stable=True)
-        distinct, counts = torch.unique_consecutive(ordered, return_counts=True)
-        rows = places // self.given.shape[1]
-        return distinct, nn.functional.embedding_bag(
-            rows, gradient, counts.cumsum(0) - counts, mode="sum"
-        )
-
-    def _trains(self, ids: Tensor) -> Tensor:
-        """False for the padding id, whose weight stays as it is."""
-        return ids != (-1 if self.layer.padding_idx is None else self.layer.padding_idx)
-
-
-def _with_blank(values: Tensor) -> Tensor:
-    """One row of zeros more, which pads the shorter pathways of a chunk. [n + 1, ...]"""
-    return torch.cat([values, torch.zeros_like(values[:1])])
-
-
-def _chunk_squares(features: Tensor, gradient: Tensor, bias: bool) -> Tensor:
-    """Squared norms of patients' summed gradients, [p], from their rows [p, t, in] and [p, t, out];
-    blank rows add nothing.
-    """
-    # long pathways: the gradient is smaller than Gram matrices
-    if features.shape[1] ** 2 > features.shape[2] * gradient.shape[2]:
-        weight = torch.bmm(features.transpose(1, 2), gradient).square().sum((1, 2))
-        return weight + gradient.sum(1).square().sum(1) if bias else weight
-    return (
-        (torch.bmm(features, features.transpose(1, 2)) + float(bias))
-        * torch.bmm(gradient, gradient.transpose(1, 2))
-    ).sum((1, 2))
-
-
-def _chunks(owner: Tensor, n_patients: int, floats_per_row: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """(patients [p], rows [p, t]) covering all patients with rows; patients of like length
-    together, so that padding stays small.
-    """
-    counts = torch.bincount(owner, minlength=n_patients)
-    by_owner = torch.argsort(owner, stable=True)
-    starts = counts.cumsum(0) - counts
-    patients = torch.argsort(counts, stable=True)
-    patients = patients[int((counts == 0).sum()) :]
-    lengths = counts[patients].tolist()
-    at = 0
-    while at < len(lengths):
-        # so that the padding stays below half again
-        end = bisect_right(lengths, 1.5 * lengths[at] + 1, lo=at)
-        end = min(end, at + max(1, _CHUNK_FLOATS // (lengths[end - 1] * floats_per_row)))
-        width = lengths[end - 1]
-        members = patients[at:end]
-        offsets = torch.arange(width, device=owner.device)
-        positions = (starts[members][:, None] + offsets).clamp(max=len(owner) - 1)
-        rows = torch.where(offsets < counts[members][:, None], by_owner[positions], len(owner))
-        yield members, rows
-        at = end
 
 
 def _supported_layers(model: nn.Module) -> dict[str, nn.Module]:

@@ -35,7 +35,7 @@ class NoisyCounts:
 
     name: str  # unique within a release
     sigma: float  # rounds up to a multiple of 1/64, for the noise and for the accountant alike
-    cells: int  # declared maximum of cells; never the number found in rows
+    cells: int  # declared maximum of cells; never the number that occurs in rows
 
     def __post_init__(self) -> None:
         sigma_on_grid(self.sigma)
@@ -46,7 +46,7 @@ class NoisyCounts:
 
     @property
     def dp_event(self) -> dpa.DpEvent:
-        """What the accountant is told: the noise that `measure` adds. It does not depend on the
+        """What is accounted: the noise that `measure` adds. It does not depend on the
         number of cells.
         """
         return DiscreteGaussianDpEvent(sigma_on_grid(self.sigma))
@@ -54,8 +54,8 @@ class NoisyCounts:
     def measure(self, counts: Array, noise: NoiseStream) -> Array:
         """counts + noise, int64 of the same shape. Safe to keep; may be negative.
 
-        Raises:
-            ValueError: counts that are not integers, or more cells than declared.
+        Canonne, Kamath, Steinke 2020 (arxiv.org/abs/2004.00010). Raises MechanismError for counts
+        that are not integers, or more cells than declared.
         """
         if not np.issubdtype(counts.dtype, np.integer):
             raise MechanismError(
@@ -70,14 +70,14 @@ class NoisyCounts:
 
 def one_way_counts(codes: Array, size: int) -> Array:
     """How many patients have each code: int64 [size]. codes [n] in [0, size), one per patient; n
-    may be 0.
+    may be 0. Raises MechanismError for codes that are no column of integers in that range.
     """
     return np.bincount(_checked(codes, size), minlength=size).astype(np.int64, copy=False)
 
 
 def pair_counts(codes_i: Array, codes_j: Array, size_i: int, size_j: int) -> Array:
     """How many patients have each pair of codes: int64 [size_i, size_j]. Both codes [n], row r of
-    both the same patient.
+    both the same patient. Raises MechanismError as `one_way_counts` does.
     """
     if len(codes_i) != len(codes_j):
         raise MechanismError(
@@ -92,7 +92,7 @@ def tree_counts(codes_fine: Array, branching: int, depth: int) -> list[Array]:
     [branching^2], ... [branching^depth].
 
     codes_fine [n] in [0, branching^depth), one per patient. Each level is one NoisyCounts of its
-    own; charge them all (privacy rule 10).
+    own; charge them all (privacy rule 10). Raises MechanismError as `one_way_counts` does.
 
     >>> [level.tolist() for level in tree_counts(np.array([0, 1, 3]), 2, 2)]
     [[2, 1], [1, 1, 0, 1]]
@@ -125,9 +125,8 @@ class MeasurementStore:
         Two processes that measure at once end with the one that was stored first; the other noise
         is discarded unseen.
 
-        Raises:
-            ValueError: another mechanism is stored under this name, or its file was there once and
-                is gone.
+        Raises MechanismError where another mechanism is stored under this name, or its file was
+        there once and is gone.
         """
         file = self._folder / f"{sha256(mechanism.name.encode()).hexdigest()[:32]}.npz"
         was_measured = (

@@ -27,7 +27,7 @@ Shape = int | Sequence[int]
 
 def sigma_on_grid(sigma: float) -> float:
     """The smallest multiple of 1/64 that is at least `sigma`: exact as a float and as a fraction.
-    Never rounds down.
+    Never rounds down. Raises MechanismError for a sigma that is not positive, or above 2^20.
 
     >>> sigma_on_grid(1.0), sigma_on_grid(1.001)
     (1.0, 1.015625)
@@ -89,7 +89,7 @@ class NoiseStream:
 
     def bernoulli(self, p: float, n: int) -> np.ndarray[Any, Any]:
         """n independent coins, bool [n]: 64 bits against floor(p 2^64), so the chance is p, or less
-        than 2^-64 below it where p < 2^-11.
+        than 2^-64 below it where p < 2^-11. Raises MechanismError for p outside [0, 1].
         """
         if not 0 <= p <= 1:
             raise MechanismError(f"p must be in [0, 1], got {p}")
@@ -104,7 +104,8 @@ class NoiseStream:
 
         Canonne, Kamath, Steinke 2020 (arxiv.org/abs/2004.00010), Algorithms 1 to 3, on integers
         only: sigma is first rounded up to a multiple of 1/64, and no step compares floats.
-        Vectorised by rejection in batches.
+        Vectorised by rejection in batches. Raises MechanismError for a sigma that is not positive,
+        or above 2^20.
         """
         scaled = int(sigma_on_grid(sigma) * SIGMA_GRID)  # sigma = scaled / 64, exactly
         size = _size(shape)
@@ -146,8 +147,8 @@ class NoiseStream:
         u = u[self._exp_minus_ratio(u, t)]
         x = u + t * self._geometric(len(u))
         negative = (self.bits(len(x)) & np.uint64(1)).astype(bool)
-        kept = ~(negative & (x == 0))
-        return np.where(negative, -x, x)[kept]
+        is_valid = ~(negative & (x == 0))
+        return np.where(negative, -x, x)[is_valid]
 
     def _below(self, limits: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         """One uniform integer in [0, limit) for each limit: int64, exact by rejection of the last

@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from pipeline.dp.accounting import gaussian_epsilon
 from pipeline.dp.errors import MechanismError
+from pipeline.dp.gaussian import gaussian_epsilon
 
 Array = np.ndarray[Any, Any]
 # h -> least chance of a false alarm, for a test that detects with chance h
@@ -32,39 +32,45 @@ _NORMAL = NormalDist()
 
 @dataclass(frozen=True, kw_only=True)
 class Guesses:
-    """`correct` of `made` guesses about `coins` fair coins; on the other canaries the auditor
-    abstains.
+    """`correct` of `n_guesses` guesses about `coins` fair coins; on the other canaries the auditor
+    abstains. Raises MechanismError for impossible numbers.
     """
 
     coins: int
-    made: int
+    n_guesses: int
     correct: int
 
     def __post_init__(self) -> None:
-        if not 0 <= self.correct <= self.made <= self.coins or self.made < 1:
+        if not 0 <= self.correct <= self.n_guesses <= self.coins or self.n_guesses < 1:
             raise MechanismError(
-                f"guesses: need 0 <= correct <= made <= coins and one guess, got {self}"
+                f"guesses: need 0 <= correct <= n_guesses <= coins and one guess, got {self}"
             )
 
     @property
     def accuracy(self) -> float:
-        return self.correct / self.made
+        return self.correct / self.n_guesses
 
 
-def guess(scores: Array, included: Array, made: int) -> Guesses:
+def guess(scores: Array, included: Array, n_guesses: int) -> Guesses:
     """The canaries of the highest scores are said to be in, those of the lowest out, half and half.
 
     scores float [m], functions of the output; included bool [m], the coins. Ties fall by position,
-    which no coin may have moved.
+    which no coin may have moved. Raises MechanismError for scores that are not finite, or not one
+    per coin.
     """
     if scores.shape != included.shape or not np.isfinite(scores).all():
         raise MechanismError(
             f"guess: one finite score per coin, got {scores.shape} and {included.shape}"
         )
     order = np.argsort(scores, kind="stable")
-    out, inside = order[: made - made // 2], order[len(order) - made // 2 :]
+    out, inside = (
+        order[: n_guesses - n_guesses // 2],
+        order[len(order) - n_guesses // 2 :],
+    )
     return Guesses(
-        coins=len(scores), made=made, correct=int((~included[out]).sum() + included[inside].sum())
+        coins=len(scores),
+        n_guesses=n_guesses,
+        correct=int((~included[out]).sum() + included[inside].sum()),
     )
 
 
@@ -74,18 +80,19 @@ def chance_of(guesses: Guesses, epsilon: float, delta: float) -> float:
 
     Binomial tail at the accuracy of randomised response, plus 2 m delta times the largest mean of
     its probabilities over some numbers next below the one reached: a failure of delta may turn a
-    wrong guess right.
+    wrong guess right (Steinke, Nasr, Jagielski 2023, Theorem 5.2). Raises MechanismError for an
+    epsilon below 0 or a delta outside [0, 1].
     """
     if epsilon < 0 or not 0 <= delta <= 1:
         raise MechanismError(
             f"chance_of: epsilon must be at least 0 and delta in [0, 1], got {epsilon} and {delta}"
         )
     accuracy = 1 / (1 + math.exp(-epsilon))
-    tail = float(stats.binom.sf(guesses.correct - 1, guesses.made, accuracy))
+    tail = float(stats.binom.sf(guesses.correct - 1, guesses.n_guesses, accuracy))
     if delta == 0 or guesses.correct == 0:
         return min(tail, 1.0)
     # from correct - 1 down
-    below = stats.binom.pmf(np.arange(guesses.correct - 1, -1, -1), guesses.made, accuracy)
+    below = stats.binom.pmf(np.arange(guesses.correct - 1, -1, -1), guesses.n_guesses, accuracy)
     worst = float((np.cumsum(below) / np.arange(1, guesses.correct + 1)).max())
     return min(tail + 2 * guesses.coins * delta * worst, 1.0)
 
@@ -114,7 +121,7 @@ def refutes(power: Power, guesses: Guesses, significance: float) -> bool:
     all laws with mass `significance` at v and more the one with that mass at v itself, and below
     only what the inequalities force, has the least total: if that passes 1 there is none.
     """
-    m, r = guesses.coins, guesses.made
+    m, r = guesses.coins, guesses.n_guesses
     # sums over j >= c of p_j, and of (j - c + 1) p_j / m
     mass, excess = significance, significance / m
     for c in range(guesses.correct, 0, -1):
@@ -126,7 +133,7 @@ def refutes(power: Power, guesses: Guesses, significance: float) -> bool:
     return False
 
 
-def gaussian(mu: float) -> Power:
+def power_of_gaussian(mu: float) -> Power:
     """Of a Gaussian mechanism with sensitivity / sigma = mu: Dong, Roth, Su 2019
     (arxiv.org/abs/1905.02383).
     """
@@ -139,7 +146,7 @@ def gaussian(mu: float) -> Power:
     return power
 
 
-def claimed(claims: Sequence[tuple[float, float]]) -> Power:
+def power_of_claims(claims: Sequence[tuple[float, float]]) -> Power:
     """Of any mechanism that keeps all these (epsilon, delta) at once, for adding and for
     removing.
     """
@@ -160,7 +167,7 @@ def mu_bound(guesses: Guesses, significance: float) -> float:
     """A lower bound of mu for a mechanism of Gaussian kind, wrong with chance at most
     `significance`; 0 where nothing is refuted.
     """
-    return _largest(lambda mu: refutes(gaussian(mu), guesses, significance), LARGEST_MU)
+    return _largest(lambda mu: refutes(power_of_gaussian(mu), guesses, significance), LARGEST_MU)
 
 
 def gaussian_epsilon_bound(guesses: Guesses, delta: float, significance: float) -> float:

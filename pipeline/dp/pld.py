@@ -34,7 +34,9 @@ class LossGrid:
 
 
 def loss_grids(event: dpa.DpEvent, interval: float) -> tuple[LossGrid, LossGrid]:
-    """(patient removed, patient added) for one leaf event."""
+    """(patient removed, patient added) for one leaf event, on the grid of this interval > 0. Raises
+    MechanismError for an event that the accounting does not know.
+    """
     if isinstance(event, DiscreteGaussianDpEvent):
         grid = _discrete_gaussian(event.sigma, interval)
         return grid, grid  # the pair of neighbours is its own mirror image
@@ -48,7 +50,9 @@ def loss_grids(event: dpa.DpEvent, interval: float) -> tuple[LossGrid, LossGrid]
 
 
 def compose(parts: list[tuple[LossGrid, int]]) -> LossGrid:
-    """Each grid composed as often as said, all together. Intervals must be equal."""
+    """Each grid as often as its number says, all composed: [(grid, times)]. Intervals must be equal.
+    Koskela, Jalko, Honkela 2020 (arxiv.org/abs/1906.03049).
+    """
     interval = parts[0][0].interval
     low, high = _window(parts)
     size = fft.next_fast_len(max(high - low + 1, *(len(grid.mass) for grid, _ in parts)), real=True)
@@ -129,8 +133,8 @@ def _sampled_gaussian(q: float, sigma: float, interval: float) -> tuple[LossGrid
         )
         exponent = np.where(grid > 30, grid - np.log(q) + scaled, scaled) if q < 1 else grid
     cuts = np.where(np.isnan(exponent), -np.inf, sigma**2 * exponent + 0.5)
-    without, with_her = _cell_masses(cuts, 0.0, sigma), _cell_masses(cuts, 1.0, sigma)
-    mixture = (1 - q) * without + q * with_her
+    without, with_patient = _cell_masses(cuts, 0.0, sigma), _cell_masses(cuts, 1.0, sigma)
+    mixture = (1 - q) * without + q * with_patient
     below = special.ndtr(cuts[0] / sigma)  # left of the first cut: 0, or a loss below the grid
     beyond = special.ndtr(-cuts[-1] / sigma)
     beyond_mixture = (1 - q) * beyond + q * special.ndtr((1 - cuts[-1]) / sigma)

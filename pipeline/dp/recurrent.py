@@ -26,7 +26,9 @@ class GhostGru(nn.Module):
     autograd works as well; once, not twice.
 
     The weights are those of torch.nn.GRU: `input` holds weight_ih_l0 and bias_ih_l0, `recurrent`
-    weight_hh_l0 and bias_hh_l0.
+    weight_hh_l0 and bias_hh_l0. Cho et al. 2014, section 2.3 (arxiv.org/abs/1406.1078).
+
+    Raises MechanismError without a feature or a state.
     """
 
     def __init__(self, in_features: int, hidden_features: int) -> None:
@@ -52,6 +54,8 @@ class GhostGru(nn.Module):
             rows: [r, in]; the rows of one patient in time order, patients in any order or
                 interleaved. r may be 0.
             owner: int64 [r], the row's patient, at least 0.
+
+        Raises MechanismError for other shapes.
         """
         if rows.ndim != 2 or owner.shape != rows.shape[:1]:
             raise MechanismError(
@@ -59,15 +63,15 @@ class GhostGru(nn.Module):
                 f" {tuple(owner.shape)}"
             )
         steps = _Steps.of(owner)
-        given = self.input(rows)  # [r, 3 hidden], all steps in one product
+        inputs = self.input(rows)  # [r, 3 hidden], all steps in one product
         with torch.no_grad():
-            nobody = given.new_zeros(steps.sizes[0] if steps.sizes else 0, self.hidden_features)
-            run = _run(given.index_select(0, steps.order), nobody, steps.sizes, self.recurrent)
+            start = inputs.new_zeros(steps.sizes[0] if steps.sizes else 0, self.hidden_features)
+            run = _run(inputs.index_select(0, steps.order), start, steps.sizes, self.recurrent)
             past = run.states.index_select(0, steps.before)
         # The recurrent weight's only call: its value is known from the run, its place in the graph
         # is where the gradients come out.
         product = self.recurrent(past)
-        return _Recurrence.apply(given, product, self.recurrent.weight.detach(), run, steps)
+        return _Recurrence.apply(inputs, product, self.recurrent.weight.detach(), run, steps)
 
     @torch.no_grad()
     def step(self, rows: Tensor, states: Tensor) -> Tensor:
@@ -118,7 +122,7 @@ class _Steps:
 
 @dataclass(frozen=True)
 class _Run:
-    """What the steps made, time first."""
+    """All values of all steps, time first."""
 
     states: Tensor  # [n + r, hidden]: the n states at the start, then those after each row
     gates: Tensor  # [r, 2 hidden]: reset, update
@@ -127,18 +131,18 @@ class _Run:
     change: Tensor  # [r, hidden]: the state before, less `new`
 
 
-def _run(given: Tensor, start: Tensor, sizes: list[int], recurrent: nn.Linear) -> _Run:
-    """All steps. given [r, 3 hidden] and start [n, hidden] time first. new = tanh(given + reset
+def _run(inputs: Tensor, start: Tensor, sizes: list[int], recurrent: nn.Linear) -> _Run:
+    """All steps. inputs [r, 3 hidden] and start [n, hidden] time first. new = tanh(inputs + reset
     inner); state = new + update (past - new).
     """
     hidden = start.shape[1]
     gate_weight, new_weight = recurrent.weight.T.split([2 * hidden, hidden], dim=1)
     gate_bias, new_bias = recurrent.bias.split([2 * hidden, hidden])
-    given_gates, given_new = given[:, : 2 * hidden] + gate_bias, given[:, 2 * hidden :]
+    input_gates, input_new = inputs[:, : 2 * hidden] + gate_bias, inputs[:, 2 * hidden :]
     run = _Run(
-        torch.cat([start, given.new_empty(len(given), hidden)]),
-        torch.empty_like(given_gates),
-        *(given.new_empty(len(given), hidden) for _ in range(3)),
+        torch.cat([start, inputs.new_empty(len(inputs), hidden)]),
+        torch.empty_like(input_gates),
+        *(inputs.new_empty(len(inputs), hidden) for _ in range(3)),
     )
     past_at, at = 0, 0
     for size in sizes:
@@ -149,9 +153,9 @@ def _run(given: Tensor, start: Tensor, sizes: list[int], recurrent: nn.Linear) -
             run.inner[now],
             run.new[now],
         )
-        torch.addmm(given_gates[now], past, gate_weight, out=gates).sigmoid_()
+        torch.addmm(input_gates[now], past, gate_weight, out=gates).sigmoid_()
         torch.addmm(new_bias, past, new_weight, out=inner)
-        torch.addcmul(given_new[now], gates[:, :hidden], inner, out=new).tanh_()
+        torch.addcmul(input_new[now], gates[:, :hidden], inner, out=new).tanh_()
         torch.sub(past, new, out=run.change[now])
         past_at, at = len(start) + at, at + size
         torch.addcmul(
@@ -162,12 +166,12 @@ def _run(given: Tensor, start: Tensor, sizes: list[int], recurrent: nn.Linear) -
 
 class _Recurrence(torch.autograd.Function):
     """States of a run, and the gradients of both pre-activations of every step: through later steps
-    too, past states held.
+    too, with the past states as they were.
     """
 
     @staticmethod
     def forward(
-        ctx: Any, _given: Tensor, _product: Tensor, weight: Tensor, run: _Run, steps: _Steps
+        ctx: Any, _inputs: Tensor, _product: Tensor, weight: Tensor, run: _Run, steps: _Steps
     ) -> Tensor:
         ctx.save_for_backward(
             weight, run.gates, run.inner, run.new, run.change, steps.order, steps.place
@@ -197,9 +201,9 @@ class _Recurrence(torch.autograd.Function):
                 past = by_state[start - earlier : start - earlier + size]
                 past.addcmul_(by_state[now], update[now]).addmm_(by_product[now].flatten(1), weight)
             end = start
-        by_given = torch.cat([by_product[:, :2].flatten(1), by_state * by_new], dim=1)
+        by_inputs = torch.cat([by_product[:, :2].flatten(1), by_state * by_new], dim=1)
         return (
-            by_given.index_select(0, place),
+            by_inputs.index_select(0, place),
             by_product.flatten(1).index_select(0, place),
             None,
             None,

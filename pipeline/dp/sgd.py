@@ -35,7 +35,9 @@ class DpSgd:
     """Fields are public and come from params.yaml; patients' data arrive only as arguments.
 
     Privacy unit: one patient, with all rows. Neighbours: add or remove one patient. Each step: a
-    Poisson sample of patients, one clipped gradient per patient, Gaussian noise, a public divisor.
+    Poisson sample of patients, one clipped gradient per patient, Gaussian noise, a public divisor:
+    Abadi et al. 2016, Algorithm 1 (arxiv.org/abs/1607.00133). Raises MechanismError for a field out
+    of range.
     """
 
     steps: int  # noisy updates; fixed, no early stopping on patients' rows
@@ -65,7 +67,7 @@ class DpSgd:
 
     @property
     def dp_event(self) -> dpa.DpEvent:
-        """What the accountant is told, built from the fields that `sample` and `noisy_gradient` run
+        """What is accounted, built from the fields that `sample` and `noisy_gradient` run
         on.
         """
         return dpa.SelfComposedDpEvent(self.step_event, self.steps)
@@ -109,7 +111,7 @@ class DpSgd:
 
     def ghost_clipper(self, model: nn.Module, per_patient: Sequence[str] = ()) -> GhostClipper:
         """Faster clipped sums, for models of Linear and Embedding layers, with this mechanism's
-        clip norm. See GhostClipper.
+        clip norm. See GhostClipper, and what it raises.
         """
         return GhostClipper(model, self.l2_clip_norm, per_patient)
 
@@ -135,15 +137,18 @@ class DpSgd:
                 total[name] += value
         stddev = self.noise_multiplier * self.l2_clip_norm
         for name, value in total.items():
-            drawn = torch.from_numpy(stddev * noise.normal(tuple(value.shape)))  # float64, [...]
+            normals = torch.from_numpy(stddev * noise.normal(tuple(value.shape)))  # float64, [...]
             total[name] = (
-                ((value.double().cpu() + drawn) / self.expected_batch_size).float().to(value.device)
+                ((value.double().cpu() + normals) / self.expected_batch_size)
+                .float()
+                .to(value.device)
             )
         return total
 
 
 def micro_batches(patients: np.ndarray[Any, Any], size: int) -> Iterator[np.ndarray[Any, Any]]:
-    """The sample in parts of at most `size` patients, the last one shorter, none dropped.
+    """The sample [n] in parts of at most `size` patients, the last one shorter, none dropped.
+    Raises MechanismError for a size below 1.
 
     >>> [part.tolist() for part in micro_batches(np.arange(5), 2)]
     [[0, 1], [2, 3], [4]]

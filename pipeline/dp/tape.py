@@ -33,7 +33,7 @@ class Tape:
             self.append(event)
 
     def append(self, event: dpa.DpEvent) -> None:
-        """One more executed mechanism; ValueError where it cannot be accounted."""
+        """One more executed mechanism; MechanismError where it cannot be accounted."""
         flatten(event)
         self._executed.append(event)
 
@@ -47,7 +47,7 @@ class Tape:
         return canonical_string(self.event) == canonical_string(reserved)
 
     def check(self, reserved: dpa.DpEvent) -> None:
-        """ValueError with the difference where `matches` is false."""
+        """Raises MechanismError with the difference where `matches` is false."""
         if differences := self.differences(reserved):
             raise MechanismError(
                 "the executed mechanisms are not the reserved ones: " + "; ".join(differences)
@@ -57,11 +57,11 @@ class Tape:
         """One line for each leaf that ran more or less often than reserved. Public: events hold
         declared numbers only.
         """
-        ran, wanted = flatten(self.event), flatten(canonical(reserved))
+        executed, expected = flatten(self.event), flatten(canonical(reserved))
         return [
-            f"{leaf} ran {ran.get(leaf, 0)} times, reserved {wanted.get(leaf, 0)} times"
-            for leaf in sorted(ran.keys() | wanted.keys(), key=repr)
-            if ran.get(leaf, 0) != wanted.get(leaf, 0)
+            f"{leaf} ran {executed.get(leaf, 0)} times, reserved {expected.get(leaf, 0)} times"
+            for leaf in sorted(executed.keys() | expected.keys(), key=repr)
+            if executed.get(leaf, 0) != expected.get(leaf, 0)
         ]
 
     def save(self, path: str | Path) -> None:
@@ -75,6 +75,8 @@ class Tape:
 
     @classmethod
     def load(cls, path: str | Path) -> "Tape":
-        """The saved tape; an empty one where nothing was saved."""
+        """The saved tape; an empty one where nothing was saved. Raises MechanismError for the JSON of
+        another event.
+        """
         path = Path(path)
         return cls([from_json(json.loads(path.read_text()))]) if path.exists() else cls()

@@ -25,7 +25,8 @@ _LARGEST_EPSILON = 600.0
 
 @dataclass(frozen=True, eq=False)
 class TradeOff:
-    """Pairs (factor >= 1, delta) that hold for an event, in both directions. Made by `tradeoff`."""
+    """Pairs (factor >= 1, delta) that hold for an event, in both directions. `tradeoff`
+    makes it."""
 
     removed: tuple[Array, Array]  # P(with) <= factor P(without) + delta
     added: tuple[Array, Array]  # P(without) <= factor P(with) + delta
@@ -44,7 +45,9 @@ class TradeOff:
 
 
 def tradeoff(event: dpa.DpEvent) -> TradeOff:
-    """The trade-off of everything in the event together, never stricter than the true one."""
+    """The trade-off of everything in the event together, never stricter than the true one. Raises
+    MechanismError for an event of nothing, or one that the accounting does not know.
+    """
     removed, added = loss_distributions(event)
     pairs = _pairs(removed)
     return TradeOff(pairs, pairs if added is removed else _pairs(added))
@@ -60,7 +63,7 @@ def _pairs(grid: LossGrid) -> tuple[Array, Array]:
         np.cumsum((grid.mass * np.exp(-losses.clip(min=-_LARGEST_EPSILON)))[::-1])[::-1], 0.0
     )
     delta = grid.infinite + above[1:] - np.exp(losses.clip(max=_LARGEST_EPSILON)) * other[1:]
-    kept = np.flatnonzero((losses >= 0) & (losses <= _LARGEST_EPSILON))
-    kept = kept[:: max(1, len(kept) // _MOST_POINTS)]
+    points = np.flatnonzero((losses >= 0) & (losses <= _LARGEST_EPSILON))
+    points = points[:: max(1, len(points) // _MOST_POINTS)]
     # rounding of the two sums: at most 1e-12, as in the accounting
-    return np.exp(losses[kept]), (delta[kept] + 1e-12).clip(grid.infinite, 1.0)
+    return np.exp(losses[points]), (delta[points] + 1e-12).clip(grid.infinite, 1.0)

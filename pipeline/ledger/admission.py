@@ -7,7 +7,8 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from pipeline.dp import accounting, events
+from pipeline.dp import events
+from pipeline.dp.gaussian import gaussian_epsilon
 from pipeline.ledger.entries import Entry
 from pipeline.ledger.values import (
     ChargeRequest,
@@ -89,7 +90,7 @@ def over_budget(
     """
     left = max(0.0, population.limit_rdp - spent)
     smaller = (
-        accounting.gaussian_epsilon(math.sqrt(2 * left / population.order), population.delta)
+        gaussian_epsilon(math.sqrt(2 * left / population.order), population.delta)
         if left > 0
         else 0.0
     )
@@ -234,9 +235,10 @@ def check_answers(population: str, release_id: str, entries: Sequence[Entry]) ->
         raise Refusal(
             f"{release_id} was refused and nothing was charged: {n_abandoned} releases of"
             f" population {population} were refused or abandoned since it was opened, and"
-            f" {MOST_ABANDONED} is the most there may be, as each is an answer by somebody who may have seen rows. What"
-            " to do: draw further extracts from a published model (free), or have a person decide"
-            " to open a new population with a budget of its own, which adds up with this one"
+            f" {MOST_ABANDONED} is the most there may be, as each is an answer by somebody who may"
+            " have seen rows. What to do: draw further extracts from a published model (free), or"
+            " have a person decide to open a new population with a budget of its own, which adds"
+            " up with this one"
         )
 
 

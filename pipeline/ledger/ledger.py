@@ -13,7 +13,7 @@ from typing import Any
 
 import dp_accounting as dpa
 
-from pipeline.dp import accounting, events
+from pipeline.dp import accounting, events, renyi
 from pipeline.ledger.admission import (
     check_answers,
     check_cohorts,
@@ -100,7 +100,7 @@ class Ledger(LedgerReader):
             "cohorts": tuple(cohorts),
         }
         check_declaration(name, facts, reason)
-        order, limit = accounting.rdp_bound(epsilon, delta)
+        order, limit = renyi.rdp_bound(epsilon, delta)
         with self._chain.writing() as writer:
             populations = populations_in(writer.entries)
             if name in populations:
@@ -125,7 +125,7 @@ class Ledger(LedgerReader):
             check_raise(population, epsilon, reason)
             facts = {
                 "epsilon": float(epsilon),
-                "limit_rdp": accounting.rdp_limit(population.order, epsilon, population.delta),
+                "limit_rdp": renyi.rdp_limit(population.order, epsilon, population.delta),
                 "reason": reason,
             }
             writer.append(population=name, release_id=None, kind="raised", by=by, facts=facts)
@@ -294,7 +294,7 @@ def _charge(
     the request was made.
     """
     population = population_in(writer.entries, request.population)
-    cost = accounting.rdp(request.event, population.order)
+    cost = renyi.rdp(request.event, population.order)
     spent = spent_by(writer.entries, population, request.cohorts)
     if not spent + cost <= population.limit_rdp:
         raise BudgetExceeded(over_budget(request.release_id, population, spent, cost, epsilon))

@@ -10,7 +10,7 @@ from typing import Any
 
 import dp_accounting as dpa
 
-from pipeline.dp import accounting
+from pipeline.dp import accounting, renyi
 from pipeline.ledger.admission import check_as_opened, check_cohorts
 from pipeline.ledger.chain import Chain
 from pipeline.ledger.entries import Entry, chain_head, check_chain, check_chain_heads
@@ -90,7 +90,7 @@ class LedgerReader:
             more = how_many_fit(
                 population,
                 spent_by(entries, population, last.cohorts),
-                accounting.rdp(last.event, population.order),
+                renyi.rdp(last.event, population.order),
             )
         return Balance(
             population=name,
@@ -98,9 +98,7 @@ class LedgerReader:
             spent_rdp=spent,
             limit_rdp=population.limit_rdp,
             epsilon_spent=(
-                accounting.epsilon_of_rdp(population.order, spent, population.delta)
-                if charges
-                else 0.0
+                renyi.epsilon_of_rdp(population.order, spent, population.delta) if charges else 0.0
             ),
             epsilon_total=population.epsilon,
             delta=population.delta,
@@ -130,7 +128,7 @@ class LedgerReader:
         opened = population_in(entries, population)
         check_cohorts(opened, cohorts)
         spent = spent_by(entries, opened, cohorts)
-        cost = accounting.rdp(event, opened.order)
+        cost = renyi.rdp(event, opened.order)
         return Quote(
             rdp=cost,
             epsilon=accounting.epsilon(event, opened.delta),

@@ -8,7 +8,7 @@ from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from pipeline.dp import accounting
+from pipeline.dp import renyi
 from pipeline.ledger.entries import Entry
 from pipeline.ledger.ledger import Ledger
 from pipeline.ledger.values import Balance, Population, reservation_of, spent_by
@@ -126,9 +126,7 @@ def balance_over_time(entries: list[Entry], population: Population) -> tuple[Poi
             limit, total = before.limit_rdp, before.epsilon_total
         else:
             limit, total = float(facts["limit_rdp"]), float(facts["epsilon"])
-        odometer = (
-            accounting.epsilon_of_rdp(population.order, spent, population.delta) if count else 0.0
-        )
+        odometer = renyi.epsilon_of_rdp(population.order, spent, population.delta) if count else 0.0
         points.append(
             Point(
                 at=datetime.fromisoformat(entry.at),
@@ -153,7 +151,7 @@ def _charges(entries: list[Entry], points: tuple[Point, ...], order: int) -> tup
             source_label=reservation.source_label,
             state=states[reservation.release_id],
             epsilon=reservation.epsilon,
-            rdp=accounting.rdp(reservation.event, order),
+            rdp=renyi.rdp(reservation.event, order),
             cohorts=reservation.cohorts,
             after=after,
         )

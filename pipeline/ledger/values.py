@@ -8,7 +8,7 @@ from functools import lru_cache
 
 import dp_accounting as dpa
 
-from pipeline.dp import accounting, events
+from pipeline.dp import events, renyi
 from pipeline.ledger.entries import Entry
 from pipeline.refusal import Refusal
 
@@ -247,7 +247,7 @@ def _charge(content: str, order: int) -> tuple[float, tuple[str, ...]]:
     adds up all of them anew.
     """
     facts = json.loads(content)
-    return accounting.rdp(events.from_json(facts["event"]), order), tuple(facts.get("cohorts", ()))
+    return renyi.rdp(events.from_json(facts["event"]), order), tuple(facts.get("cohorts", ()))
 
 
 def how_many_fit(population: Population, spent: float, cost: float) -> int:

@@ -12,7 +12,7 @@ from typing import Any
 import dp_accounting as dpa
 import pytest
 
-from pipeline.dp import accounting
+from pipeline.dp import accounting, renyi
 from pipeline.dp.events import from_json
 from pipeline.ledger import Ledger, ledger, reading
 from pipeline.ledger.values import spent_by
@@ -79,7 +79,7 @@ def by_the_best_order(patch: pytest.MonkeyPatch) -> None:
         lambda whole, population: (
             population.epsilon
             >= min(
-                accounting.epsilon_of_rdp(order, accounting.rdp(whole, order), population.delta)
+                renyi.epsilon_of_rdp(order, renyi.rdp(whole, order), population.delta)
                 for order in ORDERS
             )
         ),

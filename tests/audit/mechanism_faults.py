@@ -12,8 +12,9 @@ import pytest
 import torch
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
-from pipeline.dp import ghost, marginals
+from pipeline.dp import marginals
 from pipeline.dp.ghost import GhostClipper
+from pipeline.dp.ghost_traces import Trace
 from pipeline.dp.marginals import MeasurementStore
 from pipeline.dp.noise import NoiseStream
 from pipeline.dp.sgd import DpSgd, micro_batches
@@ -105,16 +106,16 @@ def _ghost_unclipped(patched: pytest.MonkeyPatch) -> None:
 
 def _recurrent_unclipped(patched: pytest.MonkeyPatch) -> None:
     """The recurrent weight is left out of the norm."""
-    squared = ghost._Trace.squared_norms
+    squared = Trace.squared_norms
 
-    def without(self: ghost._Trace, n_patients: int) -> torch.Tensor:
+    def without(self: Trace, n_patients: int) -> torch.Tensor:
         return (
             torch.zeros(n_patients)
             if self.name.endswith("recurrent")
             else squared(self, n_patients)
         )
 
-    patched.setattr(ghost._Trace, "squared_norms", without)
+    patched.setattr(Trace, "squared_norms", without)
 
 
 def _mean_of_batch(patched: pytest.MonkeyPatch) -> None:

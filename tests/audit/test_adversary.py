@@ -20,7 +20,7 @@ from audit.adversary import (
     second_opinion,
 )
 from audit.findings import perform
-from pipeline.dp import accounting
+from pipeline.dp import renyi
 from pipeline.dp.events import DiscreteGaussianDpEvent
 from pipeline.ledger import Ledger
 
@@ -59,7 +59,7 @@ def test_a_planted_fault_is_found(
 )
 @pytest.mark.parametrize("order", [2, 4, 9])
 def test_the_adversarys_formulas_are_the_accountants(event: dpa.DpEvent, order: int) -> None:
-    assert divergence(event, order) == pytest.approx(accounting.rdp(event, order), rel=1e-9)
+    assert divergence(event, order) == pytest.approx(renyi.rdp(event, order), rel=1e-9)
 
 
 def test_the_sums_are_over_stored_mechanisms(tmp_path: Path) -> None:
@@ -79,5 +79,5 @@ def test_the_sums_are_over_stored_mechanisms(tmp_path: Path) -> None:
     [sum_of_one] = charged(ledger.entries("one"), opened.order).values()
     assert sum_of_one == pytest.approx(opened.order / 32)
     assert second_opinion(ledger.entries("one"), opened) == pytest.approx(
-        accounting.epsilon_of_rdp(opened.order, sum_of_one, 1e-6)
+        renyi.epsilon_of_rdp(opened.order, sum_of_one, 1e-6)
     )

@@ -8,7 +8,7 @@ import dp_accounting as dpa
 import pytest
 
 from bench import ledger_refreshes
-from pipeline.dp import accounting
+from pipeline.dp import accounting, renyi
 
 
 def test_a_short_attack_comes_to_the_limit_and_not_past_it() -> None:
@@ -35,11 +35,11 @@ def test_a_thousand_refreshes_never_pass_the_limit(seed: int) -> None:
 def test_each_count_is_the_largest_that_fits() -> None:
     event = ledger_refreshes.release(ledger_refreshes.EVENTS[0])
     row = ledger_refreshes.fits(ledger_refreshes.EVENTS[0], event, 3.0)
-    order, limit = accounting.rdp_bound(3.0, ledger_refreshes.DELTA)
+    order, limit = renyi.rdp_bound(3.0, ledger_refreshes.DELTA)
     assert (
-        row["filter"] * accounting.rdp(event, order)
+        row["filter"] * renyi.rdp(event, order)
         <= limit
-        < (row["filter"] + 1) * accounting.rdp(event, order)
+        < (row["filter"] + 1) * renyi.rdp(event, order)
     )
     joint = [
         accounting.epsilon(

@@ -11,17 +11,10 @@ import pytest
 from scipy import optimize
 
 from pipeline.dp import pld
-from pipeline.dp.accounting import (
-    calibrate,
-    epsilon,
-    epsilon_of_rdp,
-    gaussian_delta,
-    gaussian_epsilon,
-    rdp,
-    rdp_bound,
-    round_sigma_up,
-)
+from pipeline.dp.accounting import calibrate, epsilon, round_sigma_up
 from pipeline.dp.events import DiscreteGaussianDpEvent, flatten
+from pipeline.dp.gaussian import gaussian_delta, gaussian_epsilon
+from pipeline.dp.renyi import epsilon_of_rdp, rdp, rdp_bound
 
 CLOSE = 2e-3  # the grid may add this much, relatively
 

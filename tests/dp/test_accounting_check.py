@@ -9,6 +9,7 @@ import pytest
 from bench.accounting_cases import CASES, Case, exact
 from bench.accounting_check import DELTAS, digits, measure
 from pipeline.dp import accounting
+from pipeline.dp.gaussian import gaussian_epsilon
 
 QUICK = [case for case in CASES if case.times <= 20 or (case.q < 1 and case.times <= 300)]
 CLOSE = 1e-3  # three digits
@@ -44,7 +45,7 @@ def test_every_chance_to_join_a_batch_is_asked() -> None:
 
 def test_the_exact_values_are_those_of_the_closed_form() -> None:
     for sigma, times in ((0.7, 1), (2.0, 12)):
-        ours = accounting.gaussian_epsilon(times**0.5 / sigma, 1e-6)
+        ours = gaussian_epsilon(times**0.5 / sigma, 1e-6)
         assert exact(Case(kind="gaussian", sigma=sigma, times=times), 1e-6) == pytest.approx(
             ours, rel=1e-9
         )

@@ -8,8 +8,9 @@ import pytest
 from scipy import special, stats
 
 from pipeline.dp import audit
-from pipeline.dp.accounting import epsilon, gaussian_delta, gaussian_epsilon
+from pipeline.dp.accounting import epsilon
 from pipeline.dp.events import DiscreteGaussianDpEvent, composed
+from pipeline.dp.gaussian import gaussian_delta, gaussian_epsilon
 from pipeline.dp.tradeoff import tradeoff
 
 DELTA = 1e-6
@@ -109,7 +110,7 @@ def test_a_mechanism_that_tells_all_is_told_by_the_number_of_runs() -> None:
 def test_the_family_bound_in_closed_form() -> None:
     """Of a Gaussian: epsilon of mu = Phi^-1(power) - Phi^-1(alarms), with each limit at 97.5%."""
     found = audit.Hits(
-        threshold=0.0, with_her=8000, runs_with=10_000, without=3000, runs_without=10_000
+        threshold=0.0, hits_with=8000, runs_with=10_000, hits_without=3000, runs_without=10_000
     )
     power, alarms = found.limits(0.95)
     mu = float(special.ndtri(power) - special.ndtri(alarms))
@@ -143,7 +144,7 @@ def passed(mu: float, q: float, repeats: int) -> dict[str, int]:
     family = free = 0
     for _ in range(repeats):
         scores = gaussians(mu, 1000, rng, q)
-        family += audit.contradicted(audit.hits(*scores, claim), curve, 0.8)
+        family += audit.is_contradicted(audit.hits(*scores, claim), curve, 0.8)
         free += audit.free_epsilon(*scores, DELTA, 0.8) > truth
     return {"family": family, "free": free}
 
@@ -187,8 +188,8 @@ def test_halved_noise_is_contradicted_and_the_claim_is_not(mu: float) -> None:
     rng, claim = np.random.default_rng(9), dpa.GaussianDpEvent(1 / mu)
     curve = tradeoff(claim)
     honest, halved = (audit.hits(*gaussians(factor * mu, 20_000, rng), claim) for factor in (1, 2))
-    assert not audit.contradicted(honest, curve, 1 - 1e-6)
-    assert audit.contradicted(halved, curve, 1 - 1e-6)
+    assert not audit.is_contradicted(honest, curve, 1 - 1e-6)
+    assert audit.is_contradicted(halved, curve, 1 - 1e-6)
     truth = gaussian_epsilon(mu, DELTA)
     assert 0.8 * truth < audit.family_epsilon(honest, claim, DELTA, 0.95) < 1.05 * truth
     assert audit.family_epsilon(halved, claim, DELTA, 1 - 1e-6) > truth

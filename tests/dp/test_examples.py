@@ -12,6 +12,7 @@ import pytest
         "pipeline.dp.noise",
         "pipeline.dp.events",
         "pipeline.dp.accounting",
+        "pipeline.dp.renyi",
         "pipeline.dp.audit",
         "pipeline.dp.marginals",
         "pipeline.dp.sgd",

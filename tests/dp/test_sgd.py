@@ -123,7 +123,7 @@ def test_ghost_clipping_is_per_patient_clipping(lengths: list[int], clip: float)
 def test_the_sum_does_not_depend_on_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     model, batch = Pathway(), events([5, 2, 9, 1, 1, 3, 30])
     whole = ghost(model, batch, 0.3)
-    monkeypatch.setattr("pipeline.dp.ghost._CHUNK_FLOATS", 50)
+    monkeypatch.setattr("pipeline.dp.ghost_traces._CHUNK_FLOATS", 50)
     for name, value in ghost(model, batch, 0.3).items():
         torch.testing.assert_close(value, whole[name])
 

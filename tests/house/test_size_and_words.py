@@ -17,8 +17,6 @@ TO_SPLIT = {
     "pipeline/checks/rules/dates.py",
     "pipeline/checks/rules/radiotherapy.py",
     "pipeline/checks/rules/treatment.py",
-    "pipeline/dp/accounting.py",
-    "pipeline/dp/ghost.py",
     "pipeline/models/pathway/domain/state.py",
     "pipeline/models/synthesizer.py",
     "pipeline/models/table/fit/edges.py",

@@ -8,9 +8,10 @@ import dp_accounting as dpa
 import pytest
 from ledger_cases import COUNTS, OPEN, RELEASE, STEP, opened, reserve
 
-from pipeline.dp import accounting
-from pipeline.dp.accounting import calibrate, epsilon_of_rdp, rdp
+from pipeline.dp import accounting, renyi
+from pipeline.dp.accounting import calibrate
 from pipeline.dp.events import DiscreteGaussianDpEvent, canonical_string
+from pipeline.dp.renyi import epsilon_of_rdp, rdp
 from pipeline.ledger import Balance, BudgetExceeded, Ledger, ReservationConflict
 
 
@@ -23,7 +24,7 @@ def test_opening_twice_changes_nothing(ledger: Ledger) -> None:
     head = ledger.chain_head()
     again = ledger.open_population("trial", **(OPEN | {"reason": "another", "by": "somebody else"}))
     assert ledger.chain_head() == head
-    assert (again.order, again.limit_rdp) == accounting.rdp_bound(3.0, 1e-6)
+    assert (again.order, again.limit_rdp) == renyi.rdp_bound(3.0, 1e-6)
     assert ledger.populations() == [again] == [ledger.population("trial")]
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 import pytest
 from ledger_cases import OPEN, RELEASE, reserve
 
-from pipeline.dp.accounting import rdp
+from pipeline.dp.renyi import rdp
 from pipeline.ledger import BudgetExceeded, Ledger, ReservationConflict
 
 

@@ -9,7 +9,7 @@ from ledger_cases import OPEN, RELEASE, opened, reserve
 
 from pipeline.catalog import HOME_VARIABLE, LEDGER_VARIABLE, Home
 from pipeline.cli.parser import main
-from pipeline.dp import accounting
+from pipeline.dp import renyi
 from pipeline.ledger import BudgetExceeded, Entry, Ledger
 from pipeline.ledger.chain import Writer
 from pipeline.ledger.entries import MOVED
@@ -40,15 +40,11 @@ def test_a_raised_budget_admits_more_at_the_same_order(ledger: Ledger) -> None:
     before, n_before = ledger.population("trial"), fill(ledger, "a")
     raised = raise_to(ledger, 5.0)
     assert (raised.epsilon, raised.opened_epsilon, raised.order) == (5.0, 3.0, before.order)
-    assert raised.limit_rdp == pytest.approx(accounting.rdp_limit(before.order, 5.0, 1e-6))
-    assert accounting.epsilon_of_rdp(raised.order, raised.limit_rdp, raised.delta) == pytest.approx(
-        5.0
-    )
+    assert raised.limit_rdp == pytest.approx(renyi.rdp_limit(before.order, 5.0, 1e-6))
+    assert renyi.epsilon_of_rdp(raised.order, raised.limit_rdp, raised.delta) == pytest.approx(5.0)
     head = ledger.chain_head()
     assert raise_to(ledger, 5.0) == raised and ledger.chain_head() == head  # the same again
-    assert n_before + fill(ledger, "b") == int(
-        raised.limit_rdp / accounting.rdp(RELEASE, raised.order)
-    )
+    assert n_before + fill(ledger, "b") == int(raised.limit_rdp / renyi.rdp(RELEASE, raised.order))
     assert ledger.balance("trial").epsilon_spent <= 5.0
     ledger.open_population("trial", **OPEN)  # the declaration is that of the opening, and stays so
     assert ledger.population("trial") == raised

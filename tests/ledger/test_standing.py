@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from budget_cases import START, WEEKLY, charge, opened, weekly
 
-from pipeline.dp import accounting
+from pipeline.dp import renyi
 from pipeline.ledger import Ledger
 from pipeline.ledger.standing import Standing, balance_over_time, standings
 
@@ -34,7 +34,7 @@ def test_the_points_end_where_the_ledger_says_the_balance_is(tmp_path: Path) -> 
     # an abandoned release stays charged
     assert [point.n_releases for point in one.points] == [0, 1, 2, 3]
     assert all(
-        charge.rdp == pytest.approx(accounting.rdp(WEEKLY, one.population.order))
+        charge.rdp == pytest.approx(renyi.rdp(WEEKLY, one.population.order))
         for charge in one.charges
     )
     assert one.pld_epsilon == pytest.approx(ledger.pld_epsilon("one")) and [
@@ -61,7 +61,7 @@ def paced(ledger: Ledger, weeks: int) -> Standing:
 
 def test_it_runs_out_when_weekly_releases_reach_the_limit(tmp_path: Path) -> None:
     standing = paced(opened(tmp_path / "ledger.db", one=3.0), 6)
-    cost, balance = accounting.rdp(WEEKLY, standing.population.order), standing.balance
+    cost, balance = renyi.rdp(WEEKLY, standing.population.order), standing.balance
     weeks_left = (balance.limit_rdp - balance.spent_rdp) / cost
     last = standing.charges[-1].after.at
     out = standing.runs_out(last)
@@ -119,7 +119,7 @@ def test_the_cohort_that_was_charged_most_is_where_a_population_stands(tmp_path:
             f"two-{number}", "two", WEEKLY, by="tests", source_label="1", cohorts=cohorts
         )
     [standing] = standings(ledger)
-    cost = accounting.rdp(WEEKLY, standing.population.order)
+    cost = renyi.rdp(WEEKLY, standing.population.order)
     assert [point.spent_rdp / cost for point in standing.points] == pytest.approx([0, 1, 1, 2, 3])
     assert [charge.cohorts for charge in standing.charges] == [("early",), ("late",), ("late",), ()]
     assert all(charge.rdp == pytest.approx(cost) for charge in standing.charges)
