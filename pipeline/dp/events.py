@@ -27,8 +27,8 @@ class DiscreteGaussianDpEvent(dpa.DpEvent):
     """A vector of integer counts, of which one patient moves one cell by at most 1, plus N_Z(0,
     sigma^2) on each cell.
 
-    Canonne, Kamath, Steinke 2020 (arxiv.org/abs/2004.00010), Definition 1. `sigma` is the parameter of the distribution, not its standard
-    deviation.
+    Canonne, Kamath, Steinke 2020 (arxiv.org/abs/2004.00010), Definition 1. `sigma` is the parameter
+    of the distribution, not its standard deviation.
     """
 
     sigma: float = attr.ib(validator=_positive)

@@ -50,8 +50,8 @@ def loss_grids(event: dpa.DpEvent, interval: float) -> tuple[LossGrid, LossGrid]
 
 
 def compose(parts: list[tuple[LossGrid, int]]) -> LossGrid:
-    """Each grid as often as its number says, all composed: [(grid, times)]. Intervals must be equal.
-    Koskela, Jalko, Honkela 2020 (arxiv.org/abs/1906.03049).
+    """Each grid as often as its number says, all composed: [(grid, times)]. Intervals must be
+    equal. Koskela, Jalko, Honkela 2020 (arxiv.org/abs/1906.03049).
     """
     interval = parts[0][0].interval
     low, high = _window(parts)

@@ -75,8 +75,8 @@ class Tape:
 
     @classmethod
     def load(cls, path: str | Path) -> "Tape":
-        """The saved tape; an empty one where nothing was saved. Raises MechanismError for the JSON of
-        another event.
+        """The saved tape; an empty one where nothing was saved. Raises MechanismError for the JSON
+        of another event.
         """
         path = Path(path)
         return cls([from_json(json.loads(path.read_text()))]) if path.exists() else cls()
