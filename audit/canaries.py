@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -20,6 +19,7 @@ import torch
 from torch import Tensor
 
 from audit import canary_data
+from audit.canary_bounds import DELTA, PathGuesses
 from audit.canary_data import EXTRACT, Invented
 from audit.canary_evidence import (
     Evidence,
@@ -30,10 +30,9 @@ from audit.canary_evidence import (
     own_gradients,
 )
 from audit.findings import Check, Finding
-from pipeline.dp import accounting, one_run
+from pipeline.dp import one_run
 from pipeline.dp.marginals import MeasurementStore
 from pipeline.dp.noise import NoiseStream
-from pipeline.dp.one_run import Guesses
 from pipeline.dp.tape import Tape
 from pipeline.models import synthesizer
 from pipeline.models.pathway.draw.network import PER_PATIENT
@@ -45,100 +44,41 @@ from pipeline.models.table.measure.measure import encode_rows, measure
 from pipeline.params import PrivacyParams
 from pipeline.restricted import train
 
-DELTA = 1e-6
 COINS = 1000
 SHARES = (0.25, 0.5, 1.0)  # of the canaries that are guessed: fixed beforehand, and each paid for
 FALSE_ALARMS = 1e-4  # of one check, all paths and shares together
-SHOWN = 0.05  # one less the confidence of the bounds that are shown
-# at which the accountant is asked for its claim
-DELTAS = tuple(float(delta) for delta in np.geomspace(DELTA, 0.5, 40))
 
 
-@dataclass(frozen=True, eq=False)
-class Told:
-    """What one kind of outputs told about the coins, beside what it was accounted for."""
-
-    path: str
-    event: dpa.DpEvent
-    guesses: tuple[Guesses, ...]  # for each of SHARES
-
-    def refuted(self, significance: float) -> bool:
-        """Whether the claim, at all DELTAS, leaves these guesses a chance below `significance`;
-        each share gets its part of it.
-        """
-        claims = [
-            pair
-            for pair in zip(accounting.epsilons(self.event, DELTAS), DELTAS, strict=True)
-            if np.isfinite(pair[0])
-        ]
-        power = one_run.power_of_claims(claims)
-        return any(
-            one_run.refutes(power, guesses, significance / len(self.guesses))
-            for guesses in self.guesses
-        )
-
-    @property
-    def claimed(self) -> float:
-        return accounting.epsilon(self.event, DELTA)
-
-    @property
-    def epsilon(self) -> float:
-        """Lower bound of epsilon at DELTA under (epsilon, delta) alone."""
-        return max(
-            one_run.epsilon_bound(guesses, DELTA, SHOWN / len(self.guesses))
-            for guesses in self.guesses
-        )
-
-    @property
-    def gaussian_epsilon(self) -> float:
-        """Lower bound of epsilon at DELTA for a mechanism of Gaussian kind, as ours are."""
-        return max(
-            one_run.gaussian_epsilon_bound(guesses, DELTA, SHOWN / len(self.guesses))
-            for guesses in self.guesses
-        )
-
-    def figures(self) -> dict[str, float]:
-        return {
-            f"{self.path}: claimed epsilon": self.claimed,
-            f"{self.path}: lower bound": self.epsilon,
-            f"{self.path}: lower bound, Gaussian": self.gaussian_epsilon,
-            **{
-                f"{self.path}: accuracy of {guesses.n_guesses} guesses": guesses.accuracy
-                for guesses in self.guesses
-            },
-        }
-
-
-def run_once(data: Invented, epsilon: float, folder: Path) -> list[Told]:
+def run_once(data: Invented, epsilon: float, folder: Path) -> list[PathGuesses]:
     """Trains on the canaries whose coins fell so, then guesses the coins. The folder keeps the
     run's checkpoints.
     """
     n = data.canaries.height
     included = np.random.default_rng().random(n) < 0.5
-    made = synthesizer.plan(
+    plan = synthesizer.plan(
         data.schema, PrivacyParams(epsilon=epsilon, delta=DELTA), data.train, EXTRACT
     )
     patients, events = data.extract(included)
     tape, steps = Tape(), Steps()
     with steps.recorded():
-        model = train.fit(data.schema, patients, events, made, folder, tape, train=data.train)
-    tape.check(made.dp_event)
-    Tape([MeasurementStore(folder / "counts").tape()]).check(made.counts_event)
-    found = _evidence(data, made, model, folder / "counts", steps)
-    told = []
+        model = train.fit(data.schema, patients, events, plan, folder, tape, train=data.train)
+    tape.check(plan.dp_event)
+    Tape([MeasurementStore(folder / "counts").tape()]).check(plan.counts_event)
+    evidence_by_path = _evidence(data, plan, model, folder / "counts", steps)
+    guesses = []
     for path, (event, evidence) in {
-        **found,
-        "all": (made.dp_event, _sum([part for _, part in found.values()])),
+        **evidence_by_path,
+        "all": (plan.dp_event, _sum([part for _, part in evidence_by_path.values()])),
     }.items():
         scores = evidence.scores()
-        told.append(
-            Told(
+        guesses.append(
+            PathGuesses(
                 path,
                 event,
                 tuple(one_run.guess(scores, included, round(share * n)) for share in SHARES),
             )
         )
-    return told
+    return guesses
 
 
 def _sum(parts: list[Evidence]) -> Evidence:
@@ -146,38 +86,41 @@ def _sum(parts: list[Evidence]) -> Evidence:
 
 
 def _evidence(
-    data: Invented, made: Plan, model: Synthesizer, counts: Path, steps: Steps
+    data: Invented, plan: Plan, model: Synthesizer, counts: Path, steps: Steps
 ) -> dict[str, tuple[dpa.DpEvent, Evidence]]:
     """By kind of outputs: its own event, and what it says."""
     n = data.canaries.height
-    replay, found = Replay(counts), {}
-    one_hot = _replayed_table(data, made, replay)
-    critic = made.table.critic(made.table_scale)
+    replay, by_path = Replay(counts), {}
+    one_hot = _replayed_table(data, plan, replay)
+    critic = plan.table.critic(plan.table_scale)
     if critic is not None:
-        network = Critic(one_hot.shape[1], made.table.settings.critic_width)
+        network = Critic(one_hot.shape[1], plan.table.settings.critic_width)
         everybodys = partial(
             _at, network, lambda: -network(one_hot), torch.arange(len(one_hot)), len(one_hot), ()
         )
-        found["critic"] = (
+        by_path["critic"] = (
             critic.dp_event,
             from_gradients(steps.of(critic), everybodys, n, data.copies),
         )
-    if made.pathway is not None and model.pathway is not None:
-        sgd = made.pathway.sgd(made.pathway_scale)
-        pathways = _replayed_pathways(data, made, model, replay)
-        found["sequences"] = (sgd.dp_event, from_gradients(steps.of(sgd), pathways, n, data.copies))
-    return {"counts": (made.counts_event, from_counts(replay.blocks, n, data.copies)), **found}
+    if plan.pathway is not None and model.pathway is not None:
+        sgd = plan.pathway.sgd(plan.pathway_scale)
+        pathways = _replayed_pathways(data, plan, model, replay)
+        by_path["sequences"] = (
+            sgd.dp_event,
+            from_gradients(steps.of(sgd), pathways, n, data.copies),
+        )
+    return {"counts": (plan.counts_event, from_counts(replay.blocks, n, data.copies)), **by_path}
 
 
-def _replayed_table(data: Invented, made: Plan, replay: Replay) -> Tensor:
+def _replayed_table(data: Invented, plan: Plan, replay: Replay) -> Tensor:
     """Everybody's row as the critic sees it, one-hot [canaries + kinds, width]; the blocks of the
     table's counts go to the replay.
     """
-    real_codes = encode_rows(data.everybody()[0], made.table.domains())
-    measured = measure(
+    real_codes = encode_rows(data.everybody()[0], plan.table.domains())
+    measurements = measure(
         real_codes,
-        made.table,
-        made.table_scale,
+        plan.table,
+        plan.table_scale,
         store=replay,
         tape=Tape(),
         noise=NoiseStream(),
@@ -186,7 +129,7 @@ def _replayed_table(data: Invented, made: Plan, replay: Replay) -> Tensor:
     groups = [
         (grouping.of_cell[real_codes[name]], grouping.groups)
         for name, grouping in (
-            (column.name, measured.groupings[column.name]) for column in made.table.columns
+            (column.name, measurements.groupings[column.name]) for column in plan.table.columns
         )
     ]
     return torch.cat(
@@ -199,12 +142,12 @@ def _replayed_table(data: Invented, made: Plan, replay: Replay) -> Tensor:
 
 
 def _replayed_pathways(
-    data: Invented, made: Plan, model: Synthesizer, replay: Replay
+    data: Invented, plan: Plan, model: Synthesizer, replay: Replay
 ) -> Callable[[Mapping[str, Tensor]], Tensor]:
     """Everybody's gradients as a function of the weights; the blocks of the pathways' counts go to
     the replay.
     """
-    assert made.pathway is not None and model.pathway is not None
+    assert plan.pathway is not None and model.pathway is not None
     patients, events = data.everybody()
     assert events is not None
     network, coding = copy.deepcopy(model.pathway.network), model.pathway.coding
@@ -213,7 +156,7 @@ def _replayed_pathways(
         model.pathway,
         log,
         patients,
-        made.pathway_scale,
+        plan.pathway_scale,
         store=replay,
         tape=Tape(),
         noise=NoiseStream(),
@@ -255,29 +198,31 @@ def audit(
     Independent runs multiply their chances, so each is asked at the runs-th root of the
     significance.
     """
-    told: dict[str, list[Told]] = {}
+    guesses: dict[str, list[PathGuesses]] = {}
     for number in range(runs):
         for one in run_once(
             invent(coins, np.random.default_rng(number)), epsilon, folder / str(number)
         ):
-            told.setdefault(one.path, []).append(one)
-    each = (FALSE_ALARMS / len(told)) ** (1 / runs)
-    refuted = [path for path, parts in told.items() if all(part.refuted(each) for part in parts)]
+            guesses.setdefault(one.path, []).append(one)
+    each = (FALSE_ALARMS / len(guesses)) ** (1 / runs)
+    refuted_paths = [
+        path for path, parts in guesses.items() if all(part.is_refuted(each) for part in parts)
+    ]
     figures = {"coins": float(coins), "runs": float(runs)}
-    for parts in told.values():
+    for parts in guesses.values():
         whole = [part.figures() for part in parts]
         figures |= {key: float(np.mean([figure[key] for figure in whole])) for key in whole[0]}
-    figures |= {f"{path}: refuted": float(path in refuted) for path in told}
+    figures |= {f"{path}: refuted": float(path in refuted_paths) for path in guesses}
     bounds = ", ".join(
         f"{figures[f'{path}: lower bound, Gaussian']:.2f} of"
         f" {figures[f'{path}: claimed epsilon']:.2f} ({path})"
-        for path in told
+        for path in guesses
     )
-    said = f"{coins} coins: epsilon is at least (95%) this part of what is claimed: {bounds}"
+    message = f"{coins} coins: epsilon is at least (95%) this part of what is claimed: {bounds}"
     return Finding(
-        held=not refuted,
+        held=not refuted_paths,
         figures=figures,
-        said=said + (f"; refuted: {', '.join(refuted)}" if refuted else ""),
+        said=message + (f"; refuted: {', '.join(refuted_paths)}" if refuted_paths else ""),
     )
 
 

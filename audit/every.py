@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from audit import (
-    adversary,
+    attack,
     canaries,
     chain_heads,
     cohorts,
@@ -14,6 +14,7 @@ from audit import (
     sampler,
     secrets,
     stability,
+    stability_registry,
     storm,
 )
 from audit.findings import Check
@@ -25,10 +26,11 @@ CHECKS: tuple[Check, ...] = (
     *canaries.CHECKS,
     *secrets.CHECKS,
     *stability.CHECKS,
+    *stability_registry.CHECKS,
     *cohorts.CHECKS,
     *populations.CHECKS,
     *frozen_runs.CHECKS,
     *chain_heads.CHECKS,
-    *adversary.CHECKS,
+    *attack.CHECKS,
     *storm.CHECKS,
 )

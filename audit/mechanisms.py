@@ -4,7 +4,13 @@ them.
 
 from __future__ import annotations
 
-from audit import batches, counts, descent, loops
+from audit import batches, counts, descent, descent_recurrent, loops
 from audit.findings import Check
 
-CHECKS: tuple[Check, ...] = (*counts.CHECKS, *descent.CHECKS, *batches.CHECKS, *loops.CHECKS)
+CHECKS: tuple[Check, ...] = (
+    *counts.CHECKS,
+    *descent.CHECKS,
+    *descent_recurrent.CHECKS,
+    *batches.CHECKS,
+    *loops.CHECKS,
+)

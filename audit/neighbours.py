@@ -25,7 +25,7 @@ from audit.answers import Answers, Asked, answering
 from audit.findings import Check, Finding
 from audit.hurry import hurried
 from audit.model_rows import Rows, model_rows
-from audit.stability import ingested
+from audit.stability import ingest_extract
 from pipeline import params
 from pipeline.catalog import project_root
 from pipeline.dp.events import canonical_string
@@ -230,7 +230,7 @@ def _registry(folder: Path) -> Finding:
     """
     simulate(70, 21, folder / "source", cohort.EXTRACT, progress=lambda _: None)
     declared = load(project_root() / "datasets" / "simulated_pathways.yaml")
-    done = ingested(declared, folder / "source", folder)
+    done = ingest_extract(declared, folder / "source", folder)
     patients, events = pl.read_parquet(done.patients), pl.read_parquet(done.events)
     by_length = events.group_by(ID).len().sort("len", ID)[ID].to_list()
     chosen = {

@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from audit import counts, descent
+from audit import counts, descent, descent_recurrent
 from audit.findings import Finding
 from bench import report
 
@@ -49,7 +49,7 @@ AUDITS: dict[str, tuple[Audit, tuple[int, int]]] = {
         partial(descent.one_step, "embedding"),
         (300_000, 100_000),
     ),
-    "DP-SGD step, recurrent network": (descent.recurrent, (5_000, 1_500)),
+    "DP-SGD step, recurrent network": (descent_recurrent.recurrent, (5_000, 1_500)),
     "Six DP-SGD steps and three blocks of counts": (descent.composition, (50_000, 15_000)),
 }
 

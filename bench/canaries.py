@@ -20,7 +20,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from audit import canary_data
-from audit.canaries import DELTA, SHARES, SHOWN, run_once
+from audit.canaries import SHARES, run_once
+from audit.canary_bounds import DELTA, SHOWN
 from bench import report
 from pipeline.dp import one_run
 from pipeline.dp.one_run import Guesses
@@ -50,7 +51,7 @@ def measure(dataset: str, epsilon: float, coins: int, run: int) -> None:
             {
                 **key,
                 "path": one.path,
-                "claimed": one.claimed,
+                "claimed": one.claim,
                 "lower": one.epsilon,
                 "lower_gaussian": one.gaussian_epsilon,
                 **{f"accuracy_{g.n_guesses}": g.accuracy for g in one.guesses},

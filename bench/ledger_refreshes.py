@@ -26,7 +26,7 @@ from typing import Any
 import dp_accounting as dpa
 from matplotlib.figure import Figure
 
-from audit.adversary import Game, game
+from audit.attack import Game, game
 from bench import report
 from pipeline import params
 from pipeline.dp import accounting

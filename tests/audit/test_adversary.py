@@ -10,16 +10,9 @@ import dp_accounting as dpa
 import pytest
 from adversary_faults import FAULTS, Fault
 
-from audit.adversary import (
-    CHECKS,
-    POPULATIONS,
-    ROUNDS,
-    charged,
-    divergence,
-    note_too_little,
-    second_opinion,
-)
+from audit.attack import CHECKS, POPULATIONS, ROUNDS, charge_with_small_figures
 from audit.findings import perform
+from audit.stored_sums import divergence, second_opinion, sums_by_cohort
 from pipeline.dp import renyi
 from pipeline.dp.events import DiscreteGaussianDpEvent
 from pipeline.ledger import Ledger
@@ -75,8 +68,8 @@ def test_the_sums_are_over_stored_mechanisms(tmp_path: Path) -> None:
         reason="tests",
         by="tests",
     )
-    note_too_little(tmp_path / "ledger.db", "one", DiscreteGaussianDpEvent(4.0))
-    [sum_of_one] = charged(ledger.entries("one"), opened.order).values()
+    charge_with_small_figures(tmp_path / "ledger.db", "one", DiscreteGaussianDpEvent(4.0))
+    [sum_of_one] = sums_by_cohort(ledger.entries("one"), opened.order).values()
     assert sum_of_one == pytest.approx(opened.order / 32)
     assert second_opinion(ledger.entries("one"), opened) == pytest.approx(
         renyi.epsilon_of_rdp(opened.order, sum_of_one, 1e-6)

@@ -9,12 +9,28 @@ from pathlib import Path
 import pytest
 from walk_faults import FAULTS, Fault
 
-from audit import chain_heads, frozen_runs, neighbours, populations, secrets, stability
+from audit import (
+    chain_heads,
+    frozen_runs,
+    neighbours,
+    populations,
+    secrets,
+    stability,
+    stability_registry,
+)
 from audit.findings import Check, perform
 
 CHECKS = {
     check.name: check
-    for module in (frozen_runs, chain_heads, neighbours, stability, secrets, populations)
+    for module in (
+        frozen_runs,
+        chain_heads,
+        neighbours,
+        stability,
+        stability_registry,
+        secrets,
+        populations,
+    )
     for check in module.CHECKS
 }
 ELSEWHERE = {"a registry, frozen"}  # tests/audit/test_frozen_mechanisms.py

@@ -9,10 +9,6 @@ import pytest
 ROOT = Path(__file__).parents[2]
 MAX_LINES = 300
 TO_SPLIT = {
-    "audit/adversary.py",
-    "audit/canaries.py",
-    "audit/descent.py",
-    "audit/stability.py",
     "pipeline/adapters/simulacrum/write_sact.py",
     "pipeline/checks/rules/dates.py",
     "pipeline/checks/rules/radiotherapy.py",

@@ -75,7 +75,7 @@ def test_a_file_moves_to_a_database_entry_by_entry(tmp_path: Path, database: str
     old.move_to(new, by="custodian")  # as after a crash
     assert new.entries() == entries and new.chain_head() == head
     new.verify({"the card of r1": head})
-    for use in (lambda: reserve(old, "r2"), lambda: old.balance("trial"), old.head):
+    for use in (lambda: reserve(old, "r2"), lambda: old.balance("trial"), old.chain_head):
         with pytest.raises(ValueError, match=r"was moved to .*closed"):
             use()
     reserve(new, "r2")

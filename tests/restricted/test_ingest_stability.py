@@ -24,7 +24,8 @@ from ingest_cases import (
     write_csv,
 )
 
-from audit.stability import FIRST, read_tables, with_copy
+from audit.stability import FIRST
+from audit.stability_registry import read_tables, with_copy
 from pipeline import files, params
 from pipeline.catalog import Workspace
 from pipeline.restricted import validate
