@@ -4,12 +4,9 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args
-
-PopulationKind = Literal["simulated", "public", "confidential"]
-KINDS: tuple[PopulationKind, ...] = get_args(PopulationKind)
+KINDS = ("simulated", "public", "confidential")
 # What of these kinds needs no person: a run may open the population and approve its own release.
-SELF_APPROVING_KINDS: tuple[PopulationKind, ...] = ("simulated", "public")
+SELF_APPROVING_KINDS = ("simulated", "public")
 LARGEST_DELTA = 1e-6  # of a population of any size, for its whole life
 
 

@@ -7,13 +7,12 @@ release, stays within the limit. What happened to a release is read from its ent
 changes.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import dp_accounting as dpa
 
-from pipeline.dp import accounting, events, renyi
+from pipeline.dp import renyi
 from pipeline.ledger.admission import (
     check_answers,
     check_cohorts,
@@ -23,12 +22,10 @@ from pipeline.ledger.admission import (
     check_register,
     check_same,
     differences,
-    over_budget,
 )
-from pipeline.ledger.chain import Writer
+from pipeline.ledger.charging import canonical_mechanism, charge, finite_epsilon
 from pipeline.ledger.reading import LedgerReader
 from pipeline.ledger.values import (
-    BudgetExceeded,
     ChargeRequest,
     Population,
     Reservation,
@@ -36,9 +33,7 @@ from pipeline.ledger.values import (
     marks_in,
     population_in,
     populations_in,
-    reservation_of,
     reservations_in,
-    spent_by,
     state_in,
     training_token_in,
 )
@@ -50,6 +45,7 @@ class Ledger(LedgerReader):
     several processes, or hosts, at once.
 
     >>> from pathlib import Path
+    >>> from pipeline.dp.events import DiscreteGaussianDpEvent
     >>> from tempfile import TemporaryDirectory
     >>> folder = TemporaryDirectory()
     >>> ledger = Ledger(Path(folder.name) / "ledger.db")
@@ -57,7 +53,7 @@ class Ledger(LedgerReader):
     ...     "trial", universe="nobody", nominal_size=1000, epsilon=3.0, delta=1e-6,
     ...     ceiling_epsilon=3.0, kind="simulated", reason="an example", by="docs"
     ... )
-    >>> mechanism = events.DiscreteGaussianDpEvent(4.0)
+    >>> mechanism = DiscreteGaussianDpEvent(4.0)
     >>> _ = ledger.reserve("trial-1", "trial", mechanism, by="docs", source_label="1")
     >>> ledger.commit("trial-1")
     >>> ledger.state("trial-1"), ledger.balance("trial").more_like_last
@@ -159,21 +155,21 @@ class Ledger(LedgerReader):
         request = ChargeRequest(
             release_id=release_id,
             population=population,
-            event=_canonical(event, release_id),
+            event=canonical_mechanism(event, release_id),
             source_label=source_label,
             plan_sha256=plan_sha256,
             cohorts=tuple(sorted(set(cohorts))),
         )
         opened = self.population(population)
         check_cohorts(opened, request.cohorts)
-        epsilon = _finite_epsilon(request, opened.delta)  # before the lock: it takes a moment
+        epsilon = finite_epsilon(request, opened.delta)  # before the lock: it takes a moment
         with self._chain.writing() as writer:
             if reservation := reservations_in(writer.entries).get(release_id):
                 check_same(reservation, state_in(writer.entries, release_id), request)
                 return reservation
             check_answers(population, release_id, writer.entries)
             check_register(population, marks_in(writer.entries, population), register)
-            return _charge(writer, request, epsilon, by, register)
+            return charge(writer, request, epsilon, by, register)
 
     def begin_training(self, release_id: str, by: str, token: str) -> None:
         """Record, before the first row is read, that the release's mechanisms run. The same call
@@ -266,53 +262,3 @@ def _check_same_population(population: Population, facts: Mapping[str, Any]) -> 
             " changed by opening it again; use another population name, or raise the budget"
             " (`python -m pipeline ledger raise`)"
         )
-
-
-def _canonical(event: dpa.DpEvent, release_id: str) -> dpa.ComposedDpEvent:
-    canonical = events.canonical(event)
-    if not canonical.events:
-        raise Refusal(
-            f"{release_id}: the mechanism is empty; a release that reads rows must charge something"
-        )
-    return canonical
-
-
-def _finite_epsilon(request: ChargeRequest, delta: float) -> float:
-    epsilon = accounting.epsilon(request.event, delta)
-    if not math.isfinite(epsilon):
-        raise Refusal(
-            f"{request.release_id}: at delta {delta:g} the mechanism keeps no finite epsilon, so"
-            " it was refused; add noise"
-        )
-    return epsilon
-
-
-def _charge(
-    writer: Writer, request: ChargeRequest, epsilon: float, by: str, register: Sequence[str]
-) -> Reservation:
-    """The entry of a charge that fits the budget as it stands now: it may have been raised since
-    the request was made.
-    """
-    population = population_in(writer.entries, request.population)
-    cost = renyi.rdp(request.event, population.order)
-    spent = spent_by(writer.entries, population, request.cohorts)
-    if not spent + cost <= population.limit_rdp:
-        raise BudgetExceeded(over_budget(request.release_id, population, spent, cost, epsilon))
-    entry = writer.append(
-        population=population.name,
-        release_id=request.release_id,
-        kind="reserved",
-        by=by,
-        facts={
-            "event": events.to_json(request.event),
-            "source_label": request.source_label,
-            "order": population.order,
-            "rdp": cost,
-            "epsilon": epsilon,
-            "delta": population.delta,
-            "plan_sha256": request.plan_sha256,
-            **({"cohorts": request.cohorts} if request.cohorts else {}),
-            **({"register": register[-1]} if register else {}),
-        },
-    )
-    return reservation_of(entry)

@@ -15,8 +15,6 @@ from datetime import date
 from types import MappingProxyType
 from typing import Literal
 
-from pipeline.population_limits import PopulationKind
-
 Kind = Literal["categorical", "ordinal", "continuous", "date", "id", "text"]
 Role = Literal["modelled", "rebuilt", "carried", "key"]
 Layout = Literal["table", "log", "registry"]
@@ -217,7 +215,7 @@ class Population:
 
     name: str
     universe: str
-    kind: PopulationKind
+    kind: str  # one of population_limits.KINDS
     nominal_size: int
     epsilon: float
     delta: float

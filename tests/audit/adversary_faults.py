@@ -14,7 +14,7 @@ import pytest
 
 from pipeline.dp import accounting, renyi
 from pipeline.dp.events import from_json
-from pipeline.ledger import Ledger, ledger, reading
+from pipeline.ledger import Ledger, charging, reading
 from pipeline.ledger.values import spent_by
 
 ORDERS = (1.5, *range(2, 65))
@@ -33,7 +33,7 @@ class Fault:
 
 def _add_up_by(patch: pytest.MonkeyPatch, spent: Callable[..., float]) -> None:
     """`spent` in the place of the sum over a population's charges, wherever the ledger adds up."""
-    for module in (ledger, reading):
+    for module in (charging, reading):
         patch.setattr(module, "spent_by", spent)
 
 
