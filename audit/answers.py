@@ -1,7 +1,7 @@
 """Answers in the place of what mechanisms would give out: made from public seeds, so that nothing
 of any row is in them.
 
-Whoever walks with answers twice, on two extracts, gives every mechanism the same output both times.
+Whoever runs with answers twice, on two extracts, gives every mechanism the same output both times.
 What still differs came another way.
 """
 

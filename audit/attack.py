@@ -210,7 +210,7 @@ def _attack(folder: Path) -> Finding:
             )
         )
     )
-    return Finding(held=not faults and not vacuous, said=message, figures=figures)
+    return Finding(holds=not faults and not vacuous, message=message, figures=figures)
 
 
 def _meddle(ledger: Ledger, attacked: Game, number: int) -> None:

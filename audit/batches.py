@@ -58,11 +58,11 @@ def poisson(draws: int, _folder: Path) -> Finding:
     ]
     # a fourth of the room for each, and of that a half, as the normal law is only near in the tail
     return Finding(
-        held=min(p_values) > (1 - SURE) / 8,
+        holds=min(p_values) > (1 - SURE) / 8,
         figures=dict(
             zip(("sizes", "patients", "pairs", "next"), map(float, p_values), strict=True)
         ),
-        said=(
+        message=(
             f"{draws:,} batches of {n} patients: the least likely of four facts about coins of {q}"
             f" has p = {min(p_values):.2g}"
         ),
@@ -80,9 +80,9 @@ def nobody_left_out(_folder: Path) -> Finding:
                 patients.tolist()
             )
     return Finding(
-        held=wrong == 0,
+        holds=wrong == 0,
         figures={"samples_not_covered": wrong},
-        said=f"of 21 samples cut into parts, {wrong} lost or repeated a patient",
+        message=f"of 21 samples cut into parts, {wrong} lost or repeated a patient",
     )
 
 
@@ -100,9 +100,9 @@ def public_divisor(_folder: Path) -> Finding:
         noisy = mechanism.noisy_gradient(sums, like, noise)["weight"]
         found.append(float((noisy * 10.0 - len(sampled)).abs().max()))
     return Finding(
-        held=max(found) < 1e-2,
+        holds=max(found) < 1e-2,
         figures={"off": max(found)},
-        said=(
+        message=(
             "sums of batches of 0 to about 1,250 patients, divided by the constant, come back"
             f" within {max(found):.1e}"
         ),
@@ -122,9 +122,9 @@ def empty_steps(_folder: Path) -> Finding:
     p = float(stats.kstest(np.concatenate(drawn).astype(float), "norm").pvalue)
     none = len(mechanism.sample(0, noise))
     return Finding(
-        held=p > 1 - SURE and none == 0,
+        holds=p > 1 - SURE and none == 0,
         figures={"p": p},
-        said=(
+        message=(
             f"100 steps without a patient are noise of the accounted scale, p = {p:.2g}; a sample"
             f" of nobody has {none}"
         ),
@@ -181,11 +181,11 @@ def clip_norm(_folder: Path) -> Finding:
                 finite and bool(moved.isfinite().all()),
             )
             least = min(least, float(moved.norm())) if poison == 1.0 else least
-    held = finite and furthest <= _CLIP + _ROUNDING and least > 0.98 * _CLIP
+    holds = finite and furthest <= _CLIP + _ROUNDING and least > 0.98 * _CLIP
     return Finding(
-        held=held,
+        holds=holds,
         figures={"moved_most": furthest, "moved_least": float(least), "clip_norm": _CLIP},
-        said=(
+        message=(
             f"one patient, poisoned rows included, moved a clipped sum by {furthest:.4f} at most;"
             f" the clip norm is {_CLIP}"
         ),
@@ -223,9 +223,9 @@ def fresh_noise(_folder: Path) -> Finding:
     streams = [NoiseStream(), NoiseStream()]
     drawn = [step(linear(), mechanism, False, stream).tobytes() for stream in (*streams, *streams)]
     return Finding(
-        held=len(set(drawn)) == 4,
+        holds=len(set(drawn)) == 4,
         figures={"different": len(set(drawn))},
-        said=f"four steps of two streams had {len(set(drawn))} different noises",
+        message=f"four steps of two streams had {len(set(drawn))} different noises",
     )
 
 

@@ -220,9 +220,9 @@ def audit(
     )
     message = f"{coins} coins: epsilon is at least (95%) this part of what is claimed: {bounds}"
     return Finding(
-        held=not refuted_paths,
+        holds=not refuted_paths,
         figures=figures,
-        said=message + (f"; refuted: {', '.join(refuted_paths)}" if refuted_paths else ""),
+        message=message + (f"; refuted: {', '.join(refuted_paths)}" if refuted_paths else ""),
     )
 
 

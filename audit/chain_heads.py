@@ -48,16 +48,18 @@ def _hidden(folder: Path) -> Finding:
     alike = [one.kind for one, other in zip(first, second, strict=True) if one.hash == other.hash]
     if alike or guessed or first[0].previous != GENESIS:
         return Finding(
-            held=False,
-            said=(
+            holds=False,
+            message=(
                 "whoever guesses an entry can tell by the chain's head:"
                 f" {', '.join(alike) or 'facts differ'}"
             ),
         )
     return Finding(
-        held=True,
+        holds=True,
         figures={"entries": len(first)},
-        said=f"{len(first)} entries with the same content at the same moment have different hashes",
+        message=(
+            f"{len(first)} entries with the same content at the same moment have different hashes"
+        ),
     )
 
 

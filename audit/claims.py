@@ -41,14 +41,14 @@ def judged(what: str, scores: Callable[[bool], Array], claim: dpa.DpEvent) -> Fi
         "epsilon_at_least_assuming_nothing": audit.free_epsilon(with_her, without, DELTA, SHOWN),
         "runs": float(len(with_her)),
     }
-    held = (
+    holds = (
         not audit.is_contradicted(found, curve, SURE)
         and audit.free_epsilon(with_her, without, DELTA, SURE) <= claimed
     )
     return Finding(
-        held=held,
+        holds=holds,
         figures=figures,
-        said=(
+        message=(
             f"{what}: {len(with_her):,} runs with and {len(without):,} without the patient show an"
             f" epsilon of at least {figures['epsilon_at_least']:.2f} (95%; surely"
             f" {figures['epsilon_at_least_surely']:.2f}); claimed is {claimed:.2f}"

@@ -71,10 +71,10 @@ def _judge(opened: dict[str, list[set[int]]]) -> Finding:
     forgotten = sum(len(first - second) for first, second in opened.values())
     missing = N_PEOPLE + N_NEW - len(everybody[EARLY] | everybody[LATE])
     sizes = [len(second) for _, second in opened.values()]
-    held = not moved and not forgotten and not missing and min(sizes) > 0
+    holds = not moved and not forgotten and not missing and min(sizes) > 0
     return Finding(
-        held=held,
-        said=(
+        holds=holds,
+        message=(
             f"of {N_PEOPLE + N_NEW} people in cohorts of {sizes[0]} and {sizes[1]} whose column"
             f" changed, {len(moved)} were opened in both cohorts, {forgotten} left theirs,"
             f" {missing} were in none"

@@ -129,9 +129,9 @@ def independent(folder: Path) -> Finding:
     p = float(min(1.0, 12 * stats.norm.sf(worst)))
     # an eighth of the room: the normal law is only near, so far out
     return Finding(
-        held=p > (1 - SURE) / 8,
+        holds=p > (1 - SURE) / 8,
         figures={"p": p},
-        said=(
+        message=(
             f"noises of {noises.size:,} cells are independent of their neighbours with p = {p:.2g}"
         ),
     )
@@ -164,9 +164,9 @@ def measured_once(folder: Path) -> Finding:
             ),
         )
     return Finding(
-        held=differing == reads == 0,
+        holds=differing == reads == 0,
         figures={"blocks": 5, "measured_again": differing, "rows_read_again": reads},
-        said=(
+        message=(
             f"of 5 blocks whose attempt died, {differing} were measured again and {reads} read rows"
             " again"
         ),
@@ -199,9 +199,9 @@ def same_event(folder: Path) -> Finding:
             store.get_or_measure(block(4.0, f"block {k}"), partial(np.copy, counts), NoiseStream())
         tapes.add(canonical_string(store.tape()))
     return Finding(
-        held=tapes == {canonical_string(reserved)},
+        holds=tapes == {canonical_string(reserved)},
         figures={"tapes": len(tapes)},
-        said=(
+        message=(
             f"counts of 0, 1 and 300 patients left {len(tapes)} different tapes, to be 1 and the"
             " reserved event"
         ),
@@ -221,9 +221,9 @@ def moved_by_one(_folder: Path) -> Finding:
                 worst, int(np.abs(whole - less).sum()) if whole.shape == less.shape else 10**9
             )
     return Finding(
-        held=worst == 1,
+        holds=worst == 1,
         figures={"moved": worst},
-        said=f"one patient moved a block of counts by {worst} at most, to be 1",
+        message=f"one patient moved a block of counts by {worst} at most, to be 1",
     )
 
 

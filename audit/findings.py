@@ -1,4 +1,4 @@
-"""What an audit asks, and what it found."""
+"""What an audit asks, and what it finds."""
 
 from __future__ import annotations
 
@@ -15,22 +15,20 @@ FAMILIES = ("mechanisms", "frozen mechanisms", "stability", "adaptive adversary"
 class Finding:
     """The answer to one check. Audits run on simulated patients, so nothing in it is sensitive."""
 
-    held: bool
-    said: str  # one sentence: what was measured, beside what was claimed
+    holds: bool
+    message: str  # one sentence: what was measured, beside the claim
     figures: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Check:
-    """One question. `run` gets an empty folder of its own; whatever it raises counts as a breach
-    found.
-    """
+    """One question. `run` gets an empty folder of its own; what it raises counts as a breach."""
 
     name: str
     family: str  # one of FAMILIES
     asks: str  # the condition, in a sentence
     run: Callable[[Path], Finding]
-    long: bool = False  # held by the long set alone
+    long: bool = False  # performed by the long set alone
 
     def __post_init__(self) -> None:
         if self.family not in FAMILIES:
@@ -59,8 +57,8 @@ def perform(check: Check, folder: Path) -> Answer:
     except Exception as error:
         place = traceback.extract_tb(error.__traceback__)[-1]
         finding = Finding(
-            held=False,
-            said=(
+            holds=False,
+            message=(
                 f"stopped by {type(error).__name__} in {Path(place.filename).name}, {place.name}:"
                 f" {error}"
             ),

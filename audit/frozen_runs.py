@@ -19,7 +19,7 @@ from unittest.mock import patch
 
 from ruamel.yaml import YAML
 
-from audit import people as cohort
+from audit import people
 from audit.answers import Answers, answering
 from audit.findings import Check, Finding
 from audit.home import at_home
@@ -64,7 +64,7 @@ SMALL: Mapping[str, Mapping[str, Any]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Way:
-    """What is walked: a declared dataset; `declaration`: its text, where it is none of the
+    """What is run: a declared dataset; `declaration`: its text, where it is none of the
     project's. dvc: whether releases go through DVC.
     """
 
@@ -75,12 +75,12 @@ class Way:
 
 
 REGISTRY = Way(dataset="simulated_pathways")
-COHORT = Way(dataset=cohort.DATASET, declaration=cohort.DECLARATION, dvc=False)
+SAMPLE_POPULATION = Way(dataset=people.DATASET, declaration=people.DECLARATION, dvc=False)
 
 
 @dataclass(frozen=True, eq=False)
-class Walked:
-    """One walk over all stages: what is visible of it, what was asked, and what the ledger holds
+class FrozenRun:
+    """One run of all stages: what is visible of it, what was asked, and what the ledger holds
     for it.
     """
 
@@ -89,23 +89,23 @@ class Walked:
     reserved: str  # canonical event
 
 
-def walk_frozen(way: Way, folder: Path, source: Path, score: float) -> Walked:
+def run_frozen(way: Way, folder: Path, source: Path, score: float) -> FrozenRun:
     """All stages in a home of its own, with made-up answers. score: of all figures in the
     restricted report. Raises what a stage raises.
     """
     home, answers = Home(folder / f"home of {source.name}"), Answers()
-    with walking(way, home):
+    with prepared_home(way, home):
         with hurried(), answering(answers), listening() as said:
-            walk(way, home, source, score)
-        held = Ledger(home.ledger).reservation(RELEASE)
-        assert held is not None
-        return Walked(seen(home, said), answers, canonical_string(held.event))
+            run_stages(way, home, source, score)
+        reservation = Ledger(home.ledger).reservation(RELEASE)
+        assert reservation is not None
+        return FrozenRun(seen(home, said), answers, canonical_string(reservation.event))
 
 
 @contextmanager
-def walking(way: Way, home: Home) -> Iterator[None]:
+def prepared_home(way: Way, home: Home) -> Iterator[None]:
     """`home` is the state, made here; the clock of the ledger stands still; somebody may edit the
-    code between two walks.
+    code between two runs.
     """
     home.root.mkdir(parents=True)
     if way.declaration is not None:
@@ -130,7 +130,7 @@ def walking(way: Way, home: Home) -> Iterator[None]:
         yield
 
 
-def walk(way: Way, home: Home, source: Path, score: float | None = None) -> Workspace:
+def run_stages(way: Way, home: Home, source: Path, score: float | None = None) -> Workspace:
     """All stages in this process, as `python -m pipeline <stage>` runs them, in a workspace of
     their own.
     """
@@ -173,7 +173,7 @@ def walk(way: Way, home: Home, source: Path, score: float | None = None) -> Work
 
 def _say_everywhere(score: float, report: Path) -> None:
     """Puts one number in the place of all figures of the report, so that whatever decides by them
-    decides differently in another walk.
+    decides differently in another run.
     """
 
     def told(value: Any) -> Any:
@@ -202,8 +202,8 @@ def _open(home: Home, declared: Schema) -> None:
     )
 
 
-def difference(first: Walked, other: Walked) -> str | None:
-    """What tells two walks apart, in words; None where nothing does and each ran exactly what was
+def difference(first: FrozenRun, other: FrozenRun) -> str | None:
+    """What tells two runs apart, in words; None where nothing does and each ran exactly what was
     charged.
     """
     if [(a.mechanism, a.shape) for a in first.answers.asked] != [
@@ -217,24 +217,24 @@ def difference(first: Walked, other: Walked) -> str | None:
     return None
 
 
-def compared(walks: Iterable[Walked]) -> Finding:
+def compared(runs: Iterable[FrozenRun]) -> Finding:
     """Whether all of them look alike. Stops at the first that does not."""
-    ways = iter(walks)
-    first, n_walks = next(ways), 1
-    for other in ways:
-        n_walks += 1
+    rest = iter(runs)
+    first, n_runs = next(rest), 1
+    for other in rest:
+        n_runs += 1
         if said := difference(first, other):
-            return Finding(held=False, said=said)
+            return Finding(holds=False, message=said)
     figures = {
-        "extracts": n_walks,
+        "extracts": n_runs,
         "mechanisms": len(first.answers.asked),
         "visible": len(first.seen),
     }
     return Finding(
-        held=True,
+        holds=True,
         figures=figures,
-        said=(
-            f"{n_walks} extracts, the same answers of {len(first.answers.asked)} runs of"
+        message=(
+            f"{n_runs} extracts, the same answers of {len(first.answers.asked)} runs of"
             f" mechanisms: all {len(first.seen)} visible things are equal, and what ran is what was"
             " charged"
         ),
@@ -242,29 +242,29 @@ def compared(walks: Iterable[Walked]) -> Finding:
 
 
 def _registry(folder: Path) -> Finding:
-    def walked(score: float, n_patients: int, seed: int) -> Walked:
+    def frozen(score: float, n_patients: int, seed: int) -> FrozenRun:
         source = folder / f"{n_patients} patients"
-        simulate(n_patients, seed, source, cohort.EXTRACT, progress=lambda _: None)
-        return walk_frozen(REGISTRY, folder, source, score)
+        simulate(n_patients, seed, source, people.EXTRACT, progress=lambda _: None)
+        return run_frozen(REGISTRY, folder, source, score)
 
-    return compared(walked(*one) for one in ((1.0, 150, 11), (0.0, 90, 77)))
+    return compared(frozen(*one) for one in ((1.0, 150, 11), (0.0, 90, 77)))
 
 
-def _cohort(folder: Path) -> Finding:
+def _sample_population(folder: Path) -> Finding:
     return compared(
-        walk_frozen(COHORT, folder, extract.write(folder / name), score)
+        run_frozen(SAMPLE_POPULATION, folder, extract.write(folder / name), score)
         for (name, extract), score in zip(unrelated().items(), (1.0, 0.0, 1e9), strict=True)
     )
 
 
-def unrelated() -> dict[str, cohort.Extract]:
+def unrelated() -> dict[str, people.Extract]:
     """Three extracts that have nothing in common: ordinary patients, others with every oddity,
     nobody.
     """
-    odd = sum(cohort.odd_patients(5001).values(), cohort.extract(40, 2, first=901))
+    odd = sum(people.odd_patients(5001).values(), people.extract(40, 2, first=901))
     return {
-        "ordinary patients": cohort.extract(80, 1),
-        "nobody": cohort.Extract(),
+        "ordinary patients": people.extract(80, 1),
+        "nobody": people.Extract(),
         "odd patients": odd,
     }
 
@@ -280,9 +280,9 @@ CHECKS: tuple[Check, ...] = (
         ),
     ),
     Check(
-        name="a cohort, frozen",
+        name="a sample population, frozen",
         family="frozen mechanisms",
-        run=_cohort,
+        run=_sample_population,
         asks=(
             "the same for ordinary patients, for patients with every oddity of rows, and for"
             " nobody: no row stops a run"

@@ -145,7 +145,7 @@ def as_claimed(name: str, folder: Path) -> Finding:
     of_all = all(step.n_patients == _PATIENTS for step in seen)
     p = float(stats.kstest(np.concatenate([step.noise for step in seen]), "norm").pvalue)
     divided = max(float(np.abs(step.noise).max()) for step in quiet) * _QUIET
-    held = (
+    holds = (
         len(seen) == _STEPS
         and of_all
         and off <= _ROUNDING
@@ -153,9 +153,9 @@ def as_claimed(name: str, folder: Path) -> Finding:
         and divided <= 10 * _QUIET
     )
     return Finding(
-        held=held,
+        holds=holds,
         figures={"steps": len(seen), "off": off, "p": p, "divided_off": divided},
-        said=(
+        message=(
             f"{name}: {len(seen)} steps of {_STEPS}, samples of {'all' if of_all else 'not all'}"
             f" patients, sums off by {off:.1e} from the clipped gradients of the sampled ones,"
             f" noise of the accounted scale with p = {p:.2g}, quotients off by {divided:.1e} from"
@@ -178,13 +178,13 @@ def same_event(name: str, folder: Path) -> Finding:
             progress=lambda line: None,
         )
         tapes.add(canonical_string(tape.event))
-    held = tapes == {canonical_string(composed([mechanism().dp_event]))}
+    holds = tapes == {canonical_string(composed([mechanism().dp_event]))}
     return Finding(
-        held=held,
+        holds=holds,
         figures={"tapes": len(tapes)},
-        said=(
+        message=(
             f"{name}: trained on 0, 1 and {_PATIENTS} patients, the tape"
-            f" {'was the reserved event each time' if held else 'was not the reserved event'}"
+            f" {'was the reserved event each time' if holds else 'was not the reserved event'}"
         ),
     )
 
@@ -214,17 +214,17 @@ def resumed(name: str, folder: Path) -> Finding:
     repeated = sum(bool(np.abs(one - other).max() < 1e-2) for one, other in combinations(noises, 2))
     done = [len(steps) for steps in seen]
     strange = sorted(held_by_checkpoint - LOOPS[name](0).kept)
-    held = (
+    holds = (
         repeated == 0 and done == [2 * _CHECKPOINT, *[_STEPS - 2 * _CHECKPOINT] * 2] and not strange
     )
     return Finding(
-        held=held,
+        holds=holds,
         figures={"steps": len(noises), "repeated": repeated},
-        said=(
+        message=(
             f"{name}: of the noises of {len(noises)} steps, {repeated} pairs are equal, over an"
             " attempt that died and two that went on from its "
             "checkpoint; the checkpoint holds"
-            f" {'weights, moments and the step only' if not strange else 'also ' + ', '.join(strange)}"
+            f" {'also ' + ', '.join(strange) if strange else 'weights, moments and the step only'}"
         ),
     )
 

@@ -4,12 +4,10 @@ must not break a bound either.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import polars as pl
 
 from audit.people import PEOPLE, VISITS, Extract
-from pipeline.schema.patient_log import ID
+from pipeline.schema.patient_log import ID, PatientLog
 
 _STATIC = {
     "sex": pl.String,
@@ -20,23 +18,15 @@ _STATIC = {
 }
 
 
-@dataclass(frozen=True, eq=False)
-class Rows:
-    """patients: patient_id and static columns, in any order; events: an event log. Both may hold
-    whatever an extract holds.
-    """
-
-    patients: pl.DataFrame
-    events: pl.DataFrame
-
-    def after(self, newcomer: Rows) -> Rows:
-        """The newcomer's rows first, then these: whoever goes by position is found out."""
-        return Rows(
-            pl.concat([newcomer.patients, self.patients]), pl.concat([newcomer.events, self.events])
-        )
+def behind(newcomer: PatientLog, others: PatientLog) -> PatientLog:
+    """The newcomer's rows first, then the others': a mechanism that goes by position is noticed."""
+    return PatientLog(
+        pl.concat([newcomer.patients, others.patients]),
+        pl.concat([newcomer.pathways, others.pathways]),
+    )
 
 
-def model_rows(extract: Extract) -> Rows:
+def model_rows(extract: Extract) -> PatientLog:
     """No cleaning, no caps: a second row of a patient, an unknown category, a number that is none
     all stay.
     """
@@ -64,10 +54,10 @@ def model_rows(extract: Extract) -> Rows:
         *(pl.col(name).replace("", None) for name in ("code", "intent")),
         pl.col("dose").cast(pl.Float64, strict=False),
     )
-    told = log.filter(pl.col("day").is_not_null()).sort(ID, "day", maintain_order=True)
-    return Rows(
+    dated_log = log.filter(pl.col("day").is_not_null()).sort(ID, "day", maintain_order=True)
+    return PatientLog(
         patients,
-        told.select(
+        dated_log.select(
             ID, pl.int_range(pl.len(), dtype=pl.Int32).over(ID).alias("seq"), pl.exclude(ID)
         ),
     )

@@ -20,11 +20,11 @@ from unittest.mock import patch
 import numpy as np
 import polars as pl
 
-from audit import people as cohort
+from audit import people
 from audit.answers import Answers, Asked, answering
 from audit.findings import Check, Finding
 from audit.hurry import hurried
-from audit.model_rows import Rows, model_rows
+from audit.model_rows import behind, model_rows
 from audit.stability import ingest_extract
 from pipeline import params
 from pipeline.catalog import project_root
@@ -35,7 +35,7 @@ from pipeline.dp.sgd import DpSgd
 from pipeline.dp.tape import Tape
 from pipeline.models import synthesizer
 from pipeline.models.synthesizer import Plan
-from pipeline.schema.patient_log import ID
+from pipeline.schema.patient_log import ID, PatientLog
 from pipeline.schema.reader import read_schema as load
 from pipeline.schema.values import Schema
 from pipeline.simulator.simulate import simulate
@@ -78,10 +78,10 @@ class Fitted:
 def planned(schema: Schema, settings: Mapping[str, Mapping[str, Any]] = SMALL) -> Plan:
     given = params.load(project_root() / "params.yaml")
     train = dataclasses.replace(given.train, table=settings["table"], pathway=settings["pathway"])
-    return synthesizer.plan(schema, given.privacy, train, cohort.EXTRACT)
+    return synthesizer.plan(schema, given.privacy, train, people.EXTRACT)
 
 
-def fit(schema: Schema, made: Plan, rows: Rows, folder: Path) -> Fitted:
+def fit(schema: Schema, made: Plan, rows: PatientLog, folder: Path) -> Fitted:
     """The real fit, with made-up answers; keeps what every mechanism was given."""
     answers, tape = Answers(keeps=True), Tape()
     with (
@@ -92,7 +92,7 @@ def fit(schema: Schema, made: Plan, rows: Rows, folder: Path) -> Fitted:
         synthesizer.fit(
             schema,
             rows.patients,
-            rows.events.lazy(),
+            rows.pathways.lazy(),
             made,
             store=MeasurementStore(folder / "counts"),
             tape=tape,
@@ -155,71 +155,71 @@ def _of_plan(made: Plan, fitted: Fitted) -> Iterable[str]:
 
 
 def compare(
-    schema: Schema, made: Plan, base: Rows, newcomers: Mapping[str, Rows], folder: Path
+    schema: Schema, made: Plan, base: PatientLog, newcomers: Mapping[str, PatientLog], folder: Path
 ) -> Finding:
     """The base with each newcomer in turn, beside the base alone."""
     before = fit(schema, made, base, folder / "before")
     counts, sums = 0.0, 0.0
     for number, (name, newcomer) in enumerate(newcomers.items()):
-        after = fit(schema, made, base.after(newcomer), folder / str(number))
+        after = fit(schema, made, behind(newcomer, base), folder / str(number))
         if found := faults(made, before, after):
             return Finding(
-                held=False, said=f"with one patient more ({name}): {'; '.join(found[:3])}"
+                holds=False, message=f"with one patient more ({name}): {'; '.join(found[:3])}"
             )
         counts, sums = (
             max(counts, furthest(before, after, NoisyCounts)),
             max(sums, furthest(before, after, DpSgd)),
         )
     return Finding(
-        held=True,
+        holds=True,
         figures={
             "newcomers": len(newcomers),
             "mechanisms": len(before.asked),
             "counts": counts,
             "clipped sums": sums,
         },
-        said=(
+        message=(
             f"{len(newcomers)} newcomers, {len(before.asked)} runs of mechanisms each: counts move"
             f" by {counts:.3f}, clipped sums by at most {sums:.3f} of what is claimed"
         ),
     )
 
 
-def newcomers() -> dict[str, Rows]:
+def newcomers() -> dict[str, PatientLog]:
     """One of each kind, and somebody with three rows in the table of patients."""
-    three = cohort.Extract(
-        [cohort.person(FIRST, site=site) for site in ("breast", "colon", "lung")],
-        [cohort.visit(FIRST, "2014-01-10", "DIAGNOSIS")] * 3,
+    three = people.Extract(
+        [people.person(FIRST, site=site) for site in ("breast", "colon", "lung")],
+        [people.visit(FIRST, "2014-01-10", "DIAGNOSIS")] * 3,
     )
     return {
         name: model_rows(extract)
         for name, extract in {
             "three tumours in three rows": three,
-            **cohort.odd_patients(FIRST),
+            **people.odd_patients(FIRST),
         }.items()
     }
 
 
 def _with_everybody_odd(folder: Path) -> Finding:
-    schema = cohort.declared(folder / "declared")
-    return compare(schema, planned(schema), model_rows(cohort.extract(25, 3)), newcomers(), folder)
+    schema = people.declared(folder / "declared")
+    return compare(schema, planned(schema), model_rows(people.extract(25, 3)), newcomers(), folder)
 
 
 def _with_few(folder: Path) -> Finding:
     """A recurrent network, and an extract without anybody before the newcomer."""
-    schema = cohort.declared(folder / "declared")
+    schema = people.declared(folder / "declared")
     made = planned(schema, {**SMALL, "pathway": {**SMALL["pathway"], "recurrent": True}})
     few = {
         name: rows
         for name, rows in newcomers().items()
         if name in ("three tumours in three rows", "10,000 events")
     }
-    whole = compare(schema, made, model_rows(cohort.extract(25, 3)), few, folder / "recurrent")
+    whole = compare(schema, made, model_rows(people.extract(25, 3)), few, folder / "recurrent")
     return (
         whole
-        if not whole.held
+        if not whole.holds
         else compare(
-            schema, planned(schema), model_rows(cohort.Extract()), newcomers(), folder / "alone"
+            schema, planned(schema), model_rows(people.Extract()), newcomers(), folder / "alone"
         )
     )
 
@@ -228,7 +228,7 @@ def _registry(folder: Path) -> Finding:
     """Those with the fewest, some and the most events of a simulated registry, each beside the
     others.
     """
-    simulate(70, 21, folder / "source", cohort.EXTRACT, progress=lambda _: None)
+    simulate(70, 21, folder / "source", people.EXTRACT, progress=lambda _: None)
     declared = load(project_root() / "datasets" / "simulated_pathways.yaml")
     done = ingest_extract(declared, folder / "source", folder)
     patients, events = pl.read_parquet(done.patients), pl.read_parquet(done.events)
@@ -240,13 +240,13 @@ def _registry(folder: Path) -> Finding:
     }
     rest = ~pl.col(ID).is_in(list(chosen.values()))
     newcomers = {
-        name: Rows(patients.filter(pl.col(ID) == one), events.filter(pl.col(ID) == one))
+        name: PatientLog(patients.filter(pl.col(ID) == one), events.filter(pl.col(ID) == one))
         for name, one in chosen.items()
     }
     return compare(
         declared,
         planned(declared),
-        Rows(patients.filter(rest), events.filter(rest)),
+        PatientLog(patients.filter(rest), events.filter(rest)),
         newcomers,
         folder,
     )
@@ -254,7 +254,7 @@ def _registry(folder: Path) -> Finding:
 
 CHECKS: tuple[Check, ...] = (
     Check(
-        name="neighbours of a cohort",
+        name="neighbours of a sample population",
         family="mechanisms",
         run=_with_everybody_odd,
         asks=(

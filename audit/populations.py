@@ -8,7 +8,7 @@ import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
-from audit import people as cohort
+from audit import people
 from audit.findings import Check, Finding
 from audit.home import at_home
 from pipeline import files, params
@@ -18,7 +18,7 @@ from pipeline.runs import sources, workspace
 from pipeline.runs.source_claims import TRUTH
 from pipeline.schema.reader import read_schema
 
-OTHER = "second_cohort"
+OTHER = "second_people"
 
 
 def _paths(rows: Path, folder: Path) -> dict[str, Path]:
@@ -55,7 +55,7 @@ def _ask(home: Home, folder: Path) -> dict[str, Callable[[Path], object]]:
                 dataset=OTHER,
                 source=str(path),
                 label="a label",
-                extract_date=cohort.EXTRACT,
+                extract_date=people.EXTRACT,
             ),
         )
 
@@ -63,13 +63,13 @@ def _ask(home: Home, folder: Path) -> dict[str, Callable[[Path], object]]:
         sources.declare(
             home,
             OTHER,
-            sources.Source(path=str(path), label="a label", extract_date=cohort.EXTRACT),
+            sources.Source(path=str(path), label="a label", extract_date=people.EXTRACT),
         )
         return workspace.make(home, workspace.Request(release_id="second-2", dataset=OTHER))
 
     def by_hand(path: Path) -> None:
         release = dataclasses.replace(
-            given.release, dataset=OTHER, source=str(path), extract_date=cohort.EXTRACT
+            given.release, dataset=OTHER, source=str(path), extract_date=people.EXTRACT
         )
         ingest.run(
             Workspace(folder / "by hand"), dataclasses.replace(given, release=release), declared
@@ -79,21 +79,21 @@ def _ask(home: Home, folder: Path) -> dict[str, Callable[[Path], object]]:
 
 
 def _second_population(folder: Path) -> Finding:
-    home, rows = Home(folder / "home"), cohort.extract(5, 1).write(folder / "sources" / "rows")
-    for name in (cohort.DATASET, OTHER):
+    home, rows = Home(folder / "home"), people.extract(5, 1).write(folder / "sources" / "rows")
+    for name in (people.DATASET, OTHER):
         files.write_text(
             home.root / "datasets" / f"{name}.yaml",
-            cohort.DECLARATION.replace(cohort.DATASET, name),
+            people.DECLARATION.replace(people.DATASET, name),
         )
     with at_home(home.root):
         workspace.make(
             home,
             workspace.Request(
                 release_id="first-1",
-                dataset=cohort.DATASET,
+                dataset=people.DATASET,
                 source=str(rows),
                 label="a label",
-                extract_date=cohort.EXTRACT,
+                extract_date=people.EXTRACT,
             ),
         )
         taken = [
@@ -104,12 +104,12 @@ def _second_population(folder: Path) -> Finding:
         ]
     if taken:
         return Finding(
-            held=False,
-            said=f"rows of one population were taken for another: {'; '.join(taken[:4])}",
+            holds=False,
+            message=f"rows of one population were taken for another: {'; '.join(taken[:4])}",
         )
     return Finding(
-        held=True,
-        said="rows of one population are refused to another by 6 paths and 3 ways of asking",
+        holds=True,
+        message="rows of one population are refused to another by 6 paths and 3 ways of asking",
         figures={"tried": 18},
     )
 

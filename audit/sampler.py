@@ -62,9 +62,9 @@ def exact(draws: int, _folder: Path) -> Finding:
     ]
     alarm = (1 - SURE) / len(_SIGMAS)
     return Finding(
-        held=fits > alarm > max(nearly),
+        holds=fits > alarm > max(nearly),
         figures={"p": fits, "p_of_what_is_nearly_it": max(nearly), "draws": draws},
-        said=(
+        message=(
             f"{draws:,} draws at {len(_SIGMAS)} sigmas fit the exact probabilities (p at least"
             f" {fits:.2g}); a rounded continuous normal and a sigma 3% off do not (p at most"
             f" {max(nearly):.2g})"
@@ -100,9 +100,9 @@ def normals(draws: int, _folder: Path) -> Finding:
     dependent = float(min(1.0, 8 * stats.norm.sf(np.abs(together).max())))
     alarm = (1 - SURE) / 2
     return Finding(
-        held=min(fits, dependent) > alarm > wrong,
+        holds=min(fits, dependent) > alarm > wrong,
         figures={"p": fits, "p_independent": dependent, "p_of_3_percent_off": wrong},
-        said=(
+        message=(
             f"{draws:,} normals of a noisy gradient fit (p = {fits:.2g}) and are independent (p ="
             f" {dependent:.2g}); 3% off would show (p = {wrong:.2g})"
         ),
@@ -131,9 +131,9 @@ def coins(_folder: Path) -> Finding:
         words = np.array([0, heads - 1, heads, 2**64 - 1], dtype=np.uint64)
         wrong += _Words(words).bernoulli(p, 4).tolist() != [True, True, False, False]
     return Finding(
-        held=wrong == 0,
+        holds=wrong == 0,
         figures={"chances": len(chances), "wrong": wrong},
-        said=(
+        message=(
             f"of {len(chances)} chances, {wrong} have a coin that is not heads for exactly its"
             " share of the words"
         ),
@@ -162,8 +162,8 @@ def whole_numbers(_folder: Path) -> Finding:
         for sigma in np.geomspace(1e-3, 1e5, 500)
     )
     return Finding(
-        held=made and on_grid,
-        said=(
+        holds=made and on_grid,
+        message=(
             f"discrete noise and coins took {'no' if made else 'a'} float; every sigma rounds up:"
             f" {on_grid}"
         ),
@@ -201,9 +201,9 @@ def keys(_folder: Path) -> Finding:
     copied = [keep.__name__ for keep in (_reduced, copy.copy, copy.deepcopy) if _works(keep, noise)]
     different = len(set(drawn))
     return Finding(
-        held=different == len(drawn) and not given and not copied,
+        holds=different == len(drawn) and not given and not copied,
         figures={"draws": len(drawn), "different": different},
-        said=(
+        message=(
             f"{different} of {len(drawn)} draws of streams, reseeded, resumed and forked, differ; a"
             f" stream takes {len(given)} arguments, {len(copied)} ways to copy it work"
         ),

@@ -1,7 +1,7 @@
 """Secrets (privacy_rules.md 12): no key, counter, keystream or drawn noise of a whole run stands in
 a file, a log line or MLflow afterwards.
 
-A walk runs with real noise. Every key and counter that makes a cipher, and all randomness that this
+A run has real noise. Every key and counter that makes a cipher, and all randomness that this
 project's code asks the system for, are recorded on the way, and looked for below the home in every
 form that code would write: raw bytes, hexadecimal, base64, a list of numbers. The secrets that are
 kept are the holdout's permanent key, in its own file, and the salts of the ledger, in the ledger.
@@ -22,9 +22,9 @@ from unittest.mock import patch
 
 import numpy as np
 
-from audit import people as cohort
+from audit import people
 from audit.findings import Check, Finding
-from audit.frozen_runs import COHORT, walk, walking
+from audit.frozen_runs import SAMPLE_POPULATION, prepared_home, run_stages
 from audit.hurry import hurried
 from audit.visible import listening
 from pipeline.catalog import Home
@@ -177,12 +177,17 @@ def _holds_words(content: bytes, words: np.ndarray) -> bool:
     return False
 
 
-def _walk(folder: Path) -> Finding:
-    source, home = cohort.extract(60, 8).write(folder / "source"), Home(folder / "home")
-    with walking(COHORT, home), hurried(), recording() as secrets, listening() as said:
-        walk(COHORT, home, source)
+def _whole_run(folder: Path) -> Finding:
+    source, home = people.extract(60, 8).write(folder / "source"), Home(folder / "home")
+    with (
+        prepared_home(SAMPLE_POPULATION, home),
+        hurried(),
+        recording() as secrets,
+        listening() as said,
+    ):
+        run_stages(SAMPLE_POPULATION, home, source)
     if not any(len(key) == 32 for key in secrets.keys) or not secrets.words:
-        return Finding(held=False, said="no key and no noise was drawn: nothing was looked for")
+        return Finding(holds=False, message="no key and no noise was drawn: nothing was looked for")
     found = leaks(secrets, home.root, said)
     files = sum(path.is_file() for path in home.root.rglob("*"))
     figures = {
@@ -193,16 +198,16 @@ def _walk(folder: Path) -> Finding:
     }
     if found:
         return Finding(
-            held=False, said=f"secrets are left behind: {'; '.join(found[:4])}", figures=figures
+            holds=False, message=f"secrets are left behind: {'; '.join(found[:4])}", figures=figures
         )
     said_of = (
         f"none of {len(secrets.keys)} keys and of {len(secrets.all_words):,} words of noise stands"
         f" in {files} files or {len(said)} lines"
     )
     return Finding(
-        held=True,
+        holds=True,
         figures=figures,
-        said=f"{said_of}, but for the holdout's key and the ledger's salts in their own files",
+        message=f"{said_of}, but for the holdout's key and the ledger's salts in their own files",
     )
 
 
@@ -210,7 +215,7 @@ CHECKS: tuple[Check, ...] = (
     Check(
         name="no secret is left behind",
         family="sampler",
-        run=_walk,
+        run=_whole_run,
         asks=(
             "after a whole run, no key, counter, keystream or drawn noise stands in any file below"
             " the home, in MLflow or in what was said"

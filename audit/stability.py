@@ -15,7 +15,7 @@ from pathlib import Path
 
 import polars as pl
 
-from audit import people as cohort
+from audit import people
 from audit.findings import Check, Finding
 from audit.home import at_home
 from pipeline import params
@@ -34,7 +34,7 @@ def ingest_extract(declared: Schema, source: Path, folder: Path) -> Restricted:
     """The real stage, in a workspace below `folder`; one home for all that share the folder."""
     given = params.load(project_root() / "params.yaml")
     release = dataclasses.replace(
-        given.release, dataset=declared.dataset, source=str(source), extract_date=cohort.EXTRACT
+        given.release, dataset=declared.dataset, source=str(source), extract_date=people.EXTRACT
     )
     settings = dataclasses.replace(
         given, release=release, ingest=dataclasses.replace(given.ingest, holdout_share=SHARE)
@@ -69,29 +69,29 @@ def judge(faults: Mapping[str, list[str]], said: str, n: int) -> Finding:
     if broken := {name: found for name, found in faults.items() if found}:
         name, found = next(iter(broken.items()))
         return Finding(
-            held=False,
-            said=f"{len(broken)} newcomers move somebody else; {name}: {', '.join(found[:4])}",
+            holds=False,
+            message=f"{len(broken)} newcomers move somebody else; {name}: {', '.join(found[:4])}",
         )
     return Finding(
-        held=True,
-        said=f"{said}: only the newcomer's rows change",
+        holds=True,
+        message=f"{said}: only the newcomer's rows change",
         figures={"newcomers": len(faults), "patients": n},
     )
 
 
-def _cohort(folder: Path) -> Finding:
+def _sample_population(folder: Path) -> Finding:
     """Ordinary patients with ties and odd ones among them; each kind of newcomer before, between
     and behind them.
     """
-    declared = cohort.declared(folder / "declared")
-    base = cohort.extract(40, 5) + sum(cohort.odd_patients(901).values(), cohort.Extract())
+    declared = people.declared(folder / "declared")
+    base = people.extract(40, 5) + sum(people.odd_patients(901).values(), people.Extract())
     before = ingest_extract(declared, base.write(folder / "base"), folder)
     faults = {}
-    for number, (name, newcomer) in enumerate(cohort.odd_patients(FIRST).items()):
+    for number, (name, newcomer) in enumerate(people.odd_patients(FIRST).items()):
         at = (0, len(base.people) // 2, len(base.people))[number % 3]
-        people = [*base.people[:at], *newcomer.people, *base.people[at:]]
-        more = cohort.Extract(
-            people,
+        rows = [*base.people[:at], *newcomer.people, *base.people[at:]]
+        more = people.Extract(
+            rows,
             (
                 [*newcomer.visits, *reversed(base.visits)]
                 if number % 2
@@ -104,7 +104,7 @@ def _cohort(folder: Path) -> Finding:
         faults[name] = moved_files(before, after, own=partial(_of_patient, FIRST + number))
     return judge(
         faults,
-        f"{len(faults)} kinds of newcomers to a cohort of {len(base.people)}",
+        f"{len(faults)} kinds of newcomers to a sample population of {len(base.people)}",
         len(base.people),
     )
 
@@ -167,9 +167,9 @@ def _csv(path: Path, header: Sequence[str], rows: Sequence[Sequence[str]]) -> Pa
 
 CHECKS: tuple[Check, ...] = (
     Check(
-        name="one more in a cohort",
+        name="one more in a sample population",
         family="stability",
-        run=_cohort,
+        run=_sample_population,
         asks=(
             "one more patient, of whatever kind, changes only that patient's rows in tables,"
             " pathways, caps and holdout"

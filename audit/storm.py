@@ -96,10 +96,10 @@ def _work(where: str, folder: str, number: int, plan: Storm) -> None:
             release_id, which = f"r-{owner}-{turn}", chance.randrange(len(_EVENTS))
             notes.write(f"tried {release_id}\n")
             try:
-                held = ledger.reserve(
+                reservation = ledger.reserve(
                     release_id, POPULATION, _EVENTS[which], by="audit", source_label="storm"
                 )
-                notes.write(f"told {release_id} {held.entry_hash}\n")
+                notes.write(f"told {release_id} {reservation.entry_hash}\n")
                 if chance.random() < 0.2:
                     ledger.commit(release_id)
             except BudgetExceeded:
@@ -124,21 +124,23 @@ def _judge(ledger: Ledger, folder: Path, killed: int, crashed: int) -> Finding:
     refused = sum(note[0] == "refused" for note in notes)
     ledger.verify({f"the answer about {name}": head for name, head in told.items()})
     population = ledger.population(POPULATION)
-    charged = {held.release_id: held for held in ledger.reservations(POPULATION)}
+    charged = {
+        reservation.release_id: reservation for reservation in ledger.reservations(POPULATION)
+    }
     entries = [entry.release_id for entry in ledger.entries(POPULATION) if entry.kind == "reserved"]
     # The sum anew, without the ledger's own functions: order / (2 sigma^2) for each discrete
     # Gaussian.
     spent = math.fsum(
         times * population.order / (2 * leaf.sigma**2)
-        for held in charged.values()
-        for leaf, times in flatten(held.event).items()
+        for reservation in charged.values()
+        for leaf, times in flatten(reservation.event).items()
     )
     lost, unasked, twice = (
         set(told) - set(charged),
         set(charged) - tried,
         len(entries) - len(set(entries)),
     )
-    held = (
+    holds = (
         spent <= population.limit_rdp * (1 + 1e-12)
         and not lost
         and not unasked
@@ -147,8 +149,8 @@ def _judge(ledger: Ledger, folder: Path, killed: int, crashed: int) -> Finding:
         and refused > 0
     )
     return Finding(
-        held=held,
-        said=(
+        holds=holds,
+        message=(
             f"{killed} processes killed, {crashed} ended by an error; {len(charged)} releases"
             f" charged, {refused} refused; {spent:.4f} of {population.limit_rdp:.4f} spent;"
             f" {len(lost)} lost, {len(unasked)} unasked, {twice} charged twice; the chain verifies"

@@ -53,7 +53,11 @@ def listening() -> Iterator[list[str]]:
     """
     said: list[str] = []
     handler = logging.Handler()
-    handler.emit = lambda record: said.append(f"{record.levelname} {record.getMessage()}")  # type: ignore[method-assign]
+
+    def emit(record: logging.LogRecord) -> None:
+        said.append(f"{record.levelname} {record.getMessage()}")
+
+    handler.emit = emit  # type: ignore[method-assign]
     logger, printed = logging.getLogger("pipeline"), io.StringIO()
     level = logger.level
     logger.addHandler(handler)

@@ -57,14 +57,14 @@ def main() -> None:
                 (notes := Path(folder) / "notes").mkdir()
                 started = perf_counter()
                 finding = storm(where, notes, replace(WHOLE, seed=seed))
-            sys.stdout.write(f"{name}, seed {seed}: {finding.said}\n")
+            sys.stdout.write(f"{name}, seed {seed}: {finding.message}\n")
             report.add(
                 RESULTS,
                 {
                     "database": name,
                     "seed": seed,
                     "processes": WHOLE.processes,
-                    "holds": finding.held,
+                    "holds": finding.holds,
                     **finding.figures,
                     "seconds": perf_counter() - started,
                 },

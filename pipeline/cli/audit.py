@@ -44,7 +44,7 @@ def run(options: argparse.Namespace) -> int:
             if (check.name in options.only if options.only else options.long or not check.long)
         ]
     )
-    failures = [answer.check.name for answer in answers if not answer.finding.held]
+    failures = [answer.check.name for answer in answers if not answer.finding.holds]
     if options.out is not None:
         _write(options.out, answers)
         say(f"The findings are in {options.out}.")
@@ -73,8 +73,8 @@ def _perform(checks: Sequence[Check]) -> list[Answer]:
             answer = perform(check, folder)
             answers.append(answer)
             say(
-                f"    {'holds' if answer.finding.held else 'DOES NOT HOLD'} in {answer.seconds:.1f}"
-                f" s: {answer.finding.said}"
+                f"    {'holds' if answer.finding.holds else 'DOES NOT HOLD'} in"
+                f" {answer.seconds:.1f} s: {answer.finding.message}"
             )
     return answers
 
@@ -88,15 +88,15 @@ def _write(path: Path, answers: Sequence[Answer]) -> None:
         {
             "at": datetime.now(UTC).isoformat(timespec="seconds"),
             "code_version": code_version(project_root()),
-            "holds": all(answer.finding.held for answer in answers),
+            "holds": all(answer.finding.holds for answer in answers),
             "checks": [
                 {
                     "name": answer.check.name,
                     "family": answer.check.family,
                     "asks": answer.check.asks,
                     "long": answer.check.long,
-                    "holds": answer.finding.held,
-                    "said": answer.finding.said,
+                    "holds": answer.finding.holds,
+                    "said": answer.finding.message,
                     "figures": dict(answer.finding.figures),
                     "seconds": round(answer.seconds, 1),
                 }

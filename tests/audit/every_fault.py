@@ -15,13 +15,13 @@ import adversary_faults  # noqa: E402
 import canary_faults  # noqa: E402
 import cohort_faults  # noqa: E402
 import mechanism_faults  # noqa: E402
-import walk_faults  # noqa: E402
+import run_faults  # noqa: E402
 
 DOC = ROOT / "docs" / "evidence.md"
 BEGIN, END = "<!-- faults: written by tests/audit/every_fault.py -->", "<!-- /faults -->"
 FAULTS: tuple[Any, ...] = (
     *mechanism_faults.FAULTS,
-    *walk_faults.FAULTS,
+    *run_faults.FAULTS,
     *cohort_faults.FAULTS,
     *adversary_faults.FAULTS,
     *canary_faults.FAULTS,

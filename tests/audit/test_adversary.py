@@ -22,7 +22,7 @@ BY_NAME = {check.name: check for check in CHECKS}
 
 def test_an_adaptive_adversary_never_passes_the_limit(tmp_path: Path) -> None:
     answer = perform(BY_NAME["adaptive adversary"], tmp_path)
-    assert answer.finding.held, answer.finding.said
+    assert answer.finding.holds, answer.finding.message
     figures = answer.finding.figures
     assert figures["refreshes"] == ROUNDS * len(POPULATIONS) >= 60
     assert figures["admitted"] >= 15 and figures["refused"] >= 15
@@ -36,7 +36,7 @@ def test_a_planted_fault_is_found(
 ) -> None:
     fault.patch(monkeypatch)
     finding = perform(BY_NAME[fault.caught_by], tmp_path).finding
-    assert not finding.held and finding.figures["largest_share"] > 1 + 1e-7, finding.said
+    assert not finding.holds and finding.figures["largest_share"] > 1 + 1e-7, finding.message
 
 
 @pytest.mark.parametrize(

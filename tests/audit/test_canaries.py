@@ -32,7 +32,7 @@ def found(name: str, folder) -> Finding:
 @pytest.mark.parametrize("name", [TABLES, SEQUENCES])
 def test_the_train_stage_tells_no_more_than_is_charged(name, tmp_path) -> None:
     finding = found(name, tmp_path)
-    assert finding.held, finding.said
+    assert finding.holds, finding.message
     assert finding.figures["coins"] >= 1000
     assert 0.99 < finding.figures["all: claimed epsilon"] <= 1.0
     assert finding.figures["all: lower bound"] <= finding.figures["all: lower bound, Gaussian"]
@@ -46,10 +46,10 @@ def test_without_noise_every_path_is_refuted_by_itself(name, paths, tmp_path, mo
     counts_without_noise(monkeypatch)
     gradients_without_noise(monkeypatch)
     finding = found(name, tmp_path)
-    assert not finding.held
+    assert not finding.holds
     assert {path: finding.figures.get(f"{path}: refuted") for path in paths} == dict.fromkeys(
         paths, 1.0
-    ), finding.said
+    ), finding.message
 
 
 @pytest.mark.long
@@ -57,7 +57,7 @@ def test_without_noise_every_path_is_refuted_by_itself(name, paths, tmp_path, mo
 def test_every_planted_fault_is_caught_where_it_is(fault: Fault, tmp_path, monkeypatch) -> None:
     fault.patch(monkeypatch)
     finding = found(fault.caught_by, tmp_path)
-    assert not finding.held
+    assert not finding.holds
     other = (
         "counts"
         if fault.path != "counts"
@@ -68,14 +68,14 @@ def test_every_planted_fault_is_caught_where_it_is(fault: Fault, tmp_path, monke
     assert (
         finding.figures.get(f"{fault.path}: refuted"),
         finding.figures.get(f"{other}: refuted"),
-    ) == (1.0, 0.0), finding.said
+    ) == (1.0, 0.0), finding.message
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("name", [check.name for check in CHECKS if check.long])
 def test_the_long_audits_hold(name, tmp_path) -> None:
     finding = found(name, tmp_path)
-    assert finding.held, finding.said
+    assert finding.holds, finding.message
 
 
 def test_the_auditor_decodes_counts_of_shared_cells_exactly_where_there_is_no_noise() -> None:

@@ -41,7 +41,7 @@ def test_a_cohort_that_moves_is_caught(
 ) -> None:
     check = next(check for check in CHECKS if check.name == fault.caught_by)
     clean = perform(check, tmp_path / "clean").finding
-    assert clean.held, clean.said
+    assert clean.holds, clean.message
     fault.patch(monkeypatch)
     found = perform(check, tmp_path / "moving").finding
-    assert not found.held and "were opened in both cohorts" in found.said
+    assert not found.holds and "were opened in both cohorts" in found.message

@@ -22,14 +22,14 @@ CHECKS = {check.name: check for check in (*mechanisms.CHECKS, *sampler.CHECKS)}
 )
 def test_the_check_holds(name: str, tmp_path: Path) -> None:
     finding = perform(CHECKS[name], tmp_path).finding
-    assert finding.held, finding.said
+    assert finding.holds, finding.message
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: f"{fault.name}: {fault.where}")
 def test_the_fault_is_caught(fault: Fault, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fault.patch(monkeypatch)
     finding = perform(CHECKS[fault.caught_by], tmp_path).finding
-    assert not finding.held, finding.said
+    assert not finding.holds, finding.message
 
 
 def test_checks_have_names_of_their_own() -> None:

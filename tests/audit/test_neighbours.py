@@ -7,9 +7,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from audit import neighbours
-from audit import people as cohort
-from audit.model_rows import model_rows
+from audit import neighbours, people
+from audit.model_rows import behind, model_rows
 from audit.neighbours import Fitted
 from audit.people import Extract
 from pipeline.models.synthesizer import Plan
@@ -25,7 +24,7 @@ CELLS = {
     "left": ["2016-01-10", "2014-01-10", "2013-01-01", ""],
     "reason": ["closed", "moved", "", "?"],
 }
-people = st.fixed_dictionaries(
+cells = st.fixed_dictionaries(
     {}, optional={name: st.sampled_from(values) for name, values in CELLS.items()}
 )
 visits = st.tuples(
@@ -41,13 +40,13 @@ visits = st.tuples(
 def base(tmp_path_factory: pytest.TempPathFactory) -> tuple[Schema, Plan, dict[int, Fitted]]:
     """The declaration, its plan, and the fits of 12 patients and of nobody."""
     folder = tmp_path_factory.mktemp("base")
-    schema = cohort.declared(folder)
+    schema = people.declared(folder)
     made = neighbours.planned(schema)
     return (
         schema,
         made,
         {
-            n: neighbours.fit(schema, made, model_rows(cohort.extract(n, 4)), folder / str(n))
+            n: neighbours.fit(schema, made, model_rows(people.extract(n, 4)), folder / str(n))
             for n in (0, 12)
         },
     )
@@ -57,7 +56,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> tuple[Schema, Plan, dict[i
     max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(
-    rows=st.lists(people, min_size=0, max_size=3),
+    rows=st.lists(cells, min_size=0, max_size=3),
     log=st.lists(visits, max_size=30),
     n=st.sampled_from([0, 12]),
     repeat=st.sampled_from([1, 40]),
@@ -66,18 +65,18 @@ def test_no_newcomer_moves_a_mechanism_by_more_than_it_claims(
     base, tmp_path_factory, rows, log, n, repeat
 ) -> None:
     schema, made, fits = base
-    told = []
+    rows_of_visits = []
     for day, kind, code, intent, dose in log * repeat:
-        told += cohort.patient_of(
+        rows_of_visits += people.patient_of(
             neighbours.FIRST, [(day, kind, {"code": code, "intent": intent, "dose": dose})]
         ).visits
     newcomer = model_rows(
-        Extract([cohort.person(neighbours.FIRST, **changes) for changes in rows], told)
+        Extract([people.person(neighbours.FIRST, **changes) for changes in rows], rows_of_visits)
     )
     after = neighbours.fit(
         schema,
         made,
-        model_rows(cohort.extract(n, 4)).after(newcomer),
+        behind(newcomer, model_rows(people.extract(n, 4))),
         tmp_path_factory.mktemp("after"),
     )
     assert neighbours.faults(made, fits[n], after) == []

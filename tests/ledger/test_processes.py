@@ -69,5 +69,5 @@ def test_a_storm_with_kill_9_leaves_a_whole_ledger(
     where: str, tmp_path: Path, plan: object
 ) -> None:
     finding = storm(where, tmp_path, plan)
-    assert finding.held, finding.said
+    assert finding.holds, finding.message
     assert finding.figures["killed"] > 0 and finding.figures["charged"] > 10

@@ -1,5 +1,5 @@
-"""The audits of walks, neighbours, stability and secrets hold on clean code, and find each planted
-fault.
+"""The audits of frozen runs, neighbours, stability and secrets hold on clean code, and find each
+planted fault.
 """
 
 from __future__ import annotations
@@ -7,7 +7,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from walk_faults import FAULTS, Fault
+from run_faults import FAULTS, Fault
 
 from audit import (
     chain_heads,
@@ -45,7 +45,7 @@ def marked(name: str, is_long: bool) -> object:
 )
 def test_a_check_holds(name: str, tmp_path: Path) -> None:
     found = perform(CHECKS[name], tmp_path).finding
-    assert found.held, found.said
+    assert found.holds, found.message
 
 
 @pytest.mark.parametrize(
@@ -62,5 +62,5 @@ def test_a_planted_fault_is_found(
     with monkeypatch.context() as patch:
         fault.patch(patch)
         found = perform(check, tmp_path).finding
-    assert not found.held, f"{fault.caught_by} does not see it: {found.said}"
-    assert fault.found_as in found.said, f"found for another reason: {found.said}"
+    assert not found.holds, f"{fault.caught_by} does not see it: {found.message}"
+    assert fault.found_as in found.message, f"found for another reason: {found.message}"

@@ -34,11 +34,11 @@ from pipeline.restricted.ingest import stage as ingest
 
 # the package's own `fit` is the function
 fitting = importlib.import_module("pipeline.models.table.fit.fit")
-COHORT, REGISTRY, NEIGHBOURS, STABLE = (
-    "a cohort, frozen",
+SAMPLE_POPULATION, REGISTRY, NEIGHBOURS, STABLE = (
+    "a sample population, frozen",
     "a registry, frozen",
-    "neighbours of a cohort",
-    "one more in a cohort",
+    "neighbours of a sample population",
+    "one more in a sample population",
 )
 SECRETS, SECOND = "no secret is left behind", "a second population"
 SAVES = "            _save(checkpoint / CHECKPOINT, state, mechanism)\n"
@@ -48,7 +48,7 @@ SAMPLES = "        sampled = mechanism.sample(log.n_patients, noise)\n"
 @dataclass(frozen=True, kw_only=True)
 class Fault:
     """A mistake that somebody could make. `caught_by` names the check that finds it; `patch` plants
-    it. long: it takes walks.
+    it. long: it takes whole runs.
 
     found_as: words of the finding, so that a fault which merely breaks the program is not taken for
         one that was found.
@@ -496,14 +496,14 @@ FAULTS: tuple[Fault, ...] = (
     ),
     Fault(
         name="n read from the table, in the calibration",
-        caught_by=COHORT,
+        caught_by=SAMPLE_POPULATION,
         patch=counted_size,
         found_as="depend on rows",
         long=True,
     ),
     Fault(
         name="checkpoint chosen by real loss",
-        caught_by=COHORT,
+        caught_by=SAMPLE_POPULATION,
         patch=best_checkpoint,
         found_as="depend on rows",
         long=True,
@@ -529,38 +529,41 @@ FAULTS: tuple[Fault, ...] = (
     ),
     Fault(
         name="a run stopped by dropped patients",
-        caught_by=COHORT,
+        caught_by=SAMPLE_POPULATION,
         patch=stopped_by_drops,
         found_as="too many were dropped",
         long=True,
     ),
     Fault(
         name="a source hash in a manifest",
-        caught_by=COHORT,
+        caught_by=SAMPLE_POPULATION,
         patch=source_hash,
         found_as="manifest.json",
         long=True,
     ),
     Fault(
         name="a row count in a card",
-        caught_by=COHORT,
+        caught_by=SAMPLE_POPULATION,
         patch=counted_rows,
         found_as="card.json",
         long=True,
     ),
     Fault(
         name="durations in a manifest",
-        caught_by=COHORT,
+        caught_by=SAMPLE_POPULATION,
         patch=durations,
         found_as="manifest.json",
         long=True,
     ),
     Fault(
-        name="a Poisson batch size logged", caught_by=COHORT, patch=logged_batch, found_as="said"
+        name="a Poisson batch size logged",
+        caught_by=SAMPLE_POPULATION,
+        patch=logged_batch,
+        found_as="said",
     ),
     Fault(
         name="automatic approval on a raw score",
-        caught_by=COHORT,
+        caught_by=SAMPLE_POPULATION,
         patch=approval_by_score,
         found_as="NotApproved",
     ),
