@@ -162,15 +162,15 @@ def sequences(
         ),
     )
     assert log.events is not None
-    made = synthesizer.plan(declared, PrivacyParams(epsilon=1.0, delta=1e-6), train, EXTRACT)
-    assert made.pathway is not None
+    plan = synthesizer.plan(declared, PrivacyParams(epsilon=1.0, delta=1e-6), train, EXTRACT)
+    assert plan.pathway is not None
     canaries = log.patients.clear().select(
         ID, *(c.name for c in declared.patients.values() if c.is_modelled)
     )
     canaries = _numbered(_drawn(declared, n_canaries, rng)).select(
         pl.col(name).cast(kind) for name, kind in canaries.schema.items()
     )
-    events = new_model(declared, made.pathway).sample(canaries, rng)
+    events = new_model(declared, plan.pathway).sample(canaries, rng)
     return Invented(
         declared,
         train,

@@ -31,27 +31,29 @@ def judged(what: str, scores: Callable[[bool], Array], claim: dpa.DpEvent) -> Fi
     without. The figures bound epsilon at DELTA. A mechanism that keeps its claim fails with chance
     2e-6 at most.
     """
-    with_her, without = scores(True), scores(False)
-    curve, claimed = tradeoff(claim), accounting.epsilon(claim, DELTA)
-    found = audit.hits(with_her, without, claim)
+    with_patient, without_patient = scores(True), scores(False)
+    curve, epsilon = tradeoff(claim), accounting.epsilon(claim, DELTA)
+    counts = audit.hits(with_patient, without_patient, claim)
     figures = {
-        "epsilon_claimed": claimed,
-        "epsilon_at_least": audit.family_epsilon(found, claim, DELTA, SHOWN),
-        "epsilon_at_least_surely": audit.family_epsilon(found, claim, DELTA, SURE),
-        "epsilon_at_least_assuming_nothing": audit.free_epsilon(with_her, without, DELTA, SHOWN),
-        "runs": float(len(with_her)),
+        "epsilon_claimed": epsilon,
+        "epsilon_at_least": audit.family_epsilon(counts, claim, DELTA, SHOWN),
+        "epsilon_at_least_surely": audit.family_epsilon(counts, claim, DELTA, SURE),
+        "epsilon_at_least_assuming_nothing": audit.free_epsilon(
+            with_patient, without_patient, DELTA, SHOWN
+        ),
+        "runs": float(len(with_patient)),
     }
     holds = (
-        not audit.is_contradicted(found, curve, SURE)
-        and audit.free_epsilon(with_her, without, DELTA, SURE) <= claimed
+        not audit.is_contradicted(counts, curve, SURE)
+        and audit.free_epsilon(with_patient, without_patient, DELTA, SURE) <= epsilon
     )
     return Finding(
         holds=holds,
         figures=figures,
         message=(
-            f"{what}: {len(with_her):,} runs with and {len(without):,} without the patient show an"
-            f" epsilon of at least {figures['epsilon_at_least']:.2f} (95%; surely"
-            f" {figures['epsilon_at_least_surely']:.2f}); claimed is {claimed:.2f}"
+            f"{what}: {len(with_patient):,} runs with and {len(without_patient):,} without the"
+            f" patient show an epsilon of at least {figures['epsilon_at_least']:.2f} (95%; surely"
+            f" {figures['epsilon_at_least_surely']:.2f}); claimed is {epsilon:.2f}"
         ),
     )
 

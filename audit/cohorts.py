@@ -56,12 +56,12 @@ def _check(folder: Path) -> Finding:
         (folder / "home").mkdir(parents=True)
         declared_at = folder / "audit_cohorts.yaml"
         declared_at.write_text(DECLARATION, encoding="utf-8")
-        declared, chance = read_schema(declared_at), random.Random(5)
+        schema, chance = read_schema(declared_at), random.Random(5)
         opened: dict[str, list[set[int]]] = {EARLY: [], LATE: []}
         for number, n_people in enumerate((N_PEOPLE, N_PEOPLE + N_NEW)):
             source = _write(folder / f"source-{number}" / "people.csv", n_people, chance)
             for cohort, seen in opened.items():
-                seen.append(_ids(folder / f"run-{number}-{cohort}", source, declared, cohort))
+                seen.append(_ids(folder / f"run-{number}-{cohort}", source, schema, cohort))
     return _judge(opened)
 
 
@@ -108,14 +108,14 @@ def _write(path: Path, n_people: int, chance: random.Random) -> Path:
     return path.parent
 
 
-def _ids(folder: Path, source: Path, declared: Schema, cohort: str) -> set[int]:
+def _ids(folder: Path, source: Path, schema: Schema, cohort: str) -> set[int]:
     """Whom a release of one cohort opens, held out or not."""
     settings = params.load(project_root() / "params.yaml")
     release = replace(
-        settings.release, dataset=declared.dataset, source=str(source), cohorts=(cohort,)
+        settings.release, dataset=schema.dataset, source=str(source), cohorts=(cohort,)
     )
     workspace = Workspace(folder)
-    ingest.run(workspace, replace(settings, release=release), declared)
+    ingest.run(workspace, replace(settings, release=release), schema)
     parts = (workspace.restricted.patients, workspace.restricted.holdout_patients)
     return set(pl.concat([pl.read_parquet(part) for part in parts])[ID].to_list())
 

@@ -150,12 +150,14 @@ def measured_once(folder: Path) -> Finding:
         return np.zeros(8, dtype=np.int64)
 
     for k in range(5):
-        told, tell = context.Pipe(duplex=False)
+        receiver, sender = context.Pipe(duplex=False)
         mechanism = block(50.0, f"block {k}", 8)
-        child = context.Process(target=_measure_and_die, args=(folder / "counts", mechanism, tell))
+        child = context.Process(
+            target=_measure_and_die, args=(folder / "counts", mechanism, sender)
+        )
         child.start()
-        tell.close()
-        first = told.recv()
+        sender.close()
+        first = receiver.recv()
         child.join()
         differing += not np.array_equal(
             first,
@@ -173,8 +175,8 @@ def measured_once(folder: Path) -> Finding:
     )
 
 
-def _measure_and_die(folder: Path, mechanism: NoisyCounts, tell: Any) -> None:
-    tell.send(
+def _measure_and_die(folder: Path, mechanism: NoisyCounts, sender: Any) -> None:
+    sender.send(
         MeasurementStore(folder).get_or_measure(
             mechanism, lambda: np.zeros(8, dtype=np.int64), NoiseStream()
         )

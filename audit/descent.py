@@ -181,11 +181,11 @@ class Release:
         counts = partial(one_way_counts, codes(present, TARGETS), TARGETS)
         total = step_scores(linear(), self.steps, present, runs)
         for k in range(-(-runs // TARGETS)):
-            mine = slice(k * TARGETS, min((k + 1) * TARGETS, runs))
+            part = slice(k * TARGETS, min((k + 1) * TARGETS, runs))
             for b, sigma in enumerate(self.sigmas):
                 mechanism = block(sigma, f"release {k}, block {b}", TARGETS)
                 noisy = seen(folder / f"counts-{present}", mechanism, counts) - OTHERS
-                total[mine] += loss(mechanism.dp_event, noisy)[: mine.stop - mine.start]
+                total[part] += loss(mechanism.dp_event, noisy)[: part.stop - part.start]
         return total
 
 

@@ -213,7 +213,7 @@ def resumed(name: str, folder: Path) -> Finding:
     # float32 blurs the last digits
     repeated = sum(bool(np.abs(one - other).max() < 1e-2) for one, other in combinations(noises, 2))
     done = [len(steps) for steps in seen]
-    strange = sorted(held_by_checkpoint - LOOPS[name](0).kept)
+    strange = sorted(held_by_checkpoint - LOOPS[name](0).tensor_names)
     holds = (
         repeated == 0 and done == [2 * _CHECKPOINT, *[_STEPS - 2 * _CHECKPOINT] * 2] and not strange
     )

@@ -76,12 +76,14 @@ class Fitted:
 
 
 def planned(schema: Schema, settings: Mapping[str, Mapping[str, Any]] = SMALL) -> Plan:
-    given = params.load(project_root() / "params.yaml")
-    train = dataclasses.replace(given.train, table=settings["table"], pathway=settings["pathway"])
-    return synthesizer.plan(schema, given.privacy, train, people.EXTRACT)
+    defaults = params.load(project_root() / "params.yaml")
+    train = dataclasses.replace(
+        defaults.train, table=settings["table"], pathway=settings["pathway"]
+    )
+    return synthesizer.plan(schema, defaults.privacy, train, people.EXTRACT)
 
 
-def fit(schema: Schema, made: Plan, rows: PatientLog, folder: Path) -> Fitted:
+def fit(schema: Schema, plan: Plan, rows: PatientLog, folder: Path) -> Fitted:
     """The real fit, with made-up answers; keeps what every mechanism was given."""
     answers, tape = Answers(keeps=True), Tape()
     with (
@@ -93,7 +95,7 @@ def fit(schema: Schema, made: Plan, rows: PatientLog, folder: Path) -> Fitted:
             schema,
             rows.patients,
             rows.pathways.lazy(),
-            made,
+            plan,
             store=MeasurementStore(folder / "counts"),
             tape=tape,
             noise=NoiseStream(),
@@ -104,21 +106,21 @@ def fit(schema: Schema, made: Plan, rows: PatientLog, folder: Path) -> Fitted:
     return Fitted(answers.asked, canonical_string(answers.event), canonical_string(tape.event))
 
 
-def faults(made: Plan, before: Fitted, after: Fitted) -> list[str]:
+def faults(plan: Plan, before: Fitted, after: Fitted) -> list[str]:
     """What is wrong with two neighbours' fits: sentences, none where every bound holds."""
-    found = [*_of_plan(made, before), *_of_plan(made, after)]
+    breaches = [*_of_plan(plan, before), *_of_plan(plan, after)]
     if [(one.mechanism, one.shape) for one in before.asked] != [
         (one.mechanism, one.shape) for one in after.asked
     ]:
-        return [*found, "which mechanisms run, or over how many cells, depends on the newcomer"]
+        return [*breaches, "which mechanisms run, or over how many cells, depends on the newcomer"]
     for old, new in zip(before.asked, after.asked, strict=True):
         moved = new.handed.astype(np.float64) - old.handed
         distance = float(np.linalg.norm(moved))
         if not distance <= old.bound * (
             1 + (0 if isinstance(old.mechanism, NoisyCounts) else ROUNDING)
         ):
-            found.append(f"{old.name} moves by {distance:.6g}, its sensitivity is {old.bound:g}")
-    return found
+            breaches.append(f"{old.name} moves by {distance:.6g}, its sensitivity is {old.bound:g}")
+    return breaches
 
 
 def furthest(before: Fitted, after: Fitted, kind: type) -> float:
@@ -130,41 +132,41 @@ def furthest(before: Fitted, after: Fitted, kind: type) -> float:
     )
 
 
-def _of_plan(made: Plan, fitted: Fitted) -> Iterable[str]:
+def _of_plan(plan: Plan, fitted: Fitted) -> Iterable[str]:
     """Each count of the plan once and exactly as planned, each step of DP-SGD as planned, and the
     tape tells what ran.
     """
-    assert made.pathway is not None
+    assert plan.pathway is not None
     counts = [
-        *made.table.counts(made.table_scale).values(),
-        *made.pathway.counts(made.pathway_scale).values(),
+        *plan.table.counts(plan.table_scale).values(),
+        *plan.pathway.counts(plan.pathway_scale).values(),
     ]
-    critic = made.table.critic(made.table_scale)
+    critic = plan.table.critic(plan.table_scale)
     steps = [
         mechanism
-        for mechanism in (critic, made.pathway.sgd(made.pathway_scale))
+        for mechanism in (critic, plan.pathway.sgd(plan.pathway_scale))
         if mechanism is not None
         for _ in range(mechanism.steps)
     ]
     if sorted(map(repr, [*counts, *steps])) != sorted(repr(one.mechanism) for one in fitted.asked):
         yield "the mechanisms that ran are not those of the plan"
-    if fitted.event != canonical_string(made.dp_event):
+    if fitted.event != canonical_string(plan.dp_event):
         yield "what ran is not what is charged for"
     if fitted.tape != fitted.event:
         yield "the tape does not tell what ran"
 
 
 def compare(
-    schema: Schema, made: Plan, base: PatientLog, newcomers: Mapping[str, PatientLog], folder: Path
+    schema: Schema, plan: Plan, base: PatientLog, newcomers: Mapping[str, PatientLog], folder: Path
 ) -> Finding:
     """The base with each newcomer in turn, beside the base alone."""
-    before = fit(schema, made, base, folder / "before")
+    before = fit(schema, plan, base, folder / "before")
     counts, sums = 0.0, 0.0
     for number, (name, newcomer) in enumerate(newcomers.items()):
-        after = fit(schema, made, behind(newcomer, base), folder / str(number))
-        if found := faults(made, before, after):
+        after = fit(schema, plan, behind(newcomer, base), folder / str(number))
+        if breaches := faults(plan, before, after):
             return Finding(
-                holds=False, message=f"with one patient more ({name}): {'; '.join(found[:3])}"
+                holds=False, message=f"with one patient more ({name}): {'; '.join(breaches[:3])}"
             )
         counts, sums = (
             max(counts, furthest(before, after, NoisyCounts)),
@@ -208,13 +210,13 @@ def _with_everybody_odd(folder: Path) -> Finding:
 def _with_few(folder: Path) -> Finding:
     """A recurrent network, and an extract without anybody before the newcomer."""
     schema = people.declared(folder / "declared")
-    made = planned(schema, {**SMALL, "pathway": {**SMALL["pathway"], "recurrent": True}})
+    plan = planned(schema, {**SMALL, "pathway": {**SMALL["pathway"], "recurrent": True}})
     few = {
         name: rows
         for name, rows in newcomers().items()
         if name in ("three tumours in three rows", "10,000 events")
     }
-    whole = compare(schema, made, model_rows(people.extract(25, 3)), few, folder / "recurrent")
+    whole = compare(schema, plan, model_rows(people.extract(25, 3)), few, folder / "recurrent")
     return (
         whole
         if not whole.holds
@@ -229,23 +231,23 @@ def _registry(folder: Path) -> Finding:
     others.
     """
     simulate(70, 21, folder / "source", people.EXTRACT, progress=lambda _: None)
-    declared = load(project_root() / "datasets" / "simulated_pathways.yaml")
-    done = ingest_extract(declared, folder / "source", folder)
-    patients, events = pl.read_parquet(done.patients), pl.read_parquet(done.events)
+    schema = load(project_root() / "datasets" / "simulated_pathways.yaml")
+    restricted = ingest_extract(schema, folder / "source", folder)
+    patients, events = pl.read_parquet(restricted.patients), pl.read_parquet(restricted.events)
     by_length = events.group_by(ID).len().sort("len", ID)[ID].to_list()
-    chosen = {
+    ids = {
         "fewest events": by_length[0],
         "some events": by_length[len(by_length) // 2],
         "most events": by_length[-1],
     }
-    rest = ~pl.col(ID).is_in(list(chosen.values()))
+    rest = ~pl.col(ID).is_in(list(ids.values()))
     newcomers = {
         name: PatientLog(patients.filter(pl.col(ID) == one), events.filter(pl.col(ID) == one))
-        for name, one in chosen.items()
+        for name, one in ids.items()
     }
     return compare(
-        declared,
-        planned(declared),
+        schema,
+        planned(schema),
         PatientLog(patients.filter(rest), events.filter(rest)),
         newcomers,
         folder,

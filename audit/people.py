@@ -100,10 +100,10 @@ def extract(n_patients: int, seed: int, first: int = 1) -> Extract:
     """Legal patients with dependence: surgery by site, regimens by stage, cycles in the rhythm of
     the regimen. Ids count from `first`.
     """
-    rng, made = np.random.default_rng(seed), Extract()
+    rng, patients = np.random.default_rng(seed), Extract()
     for patient in range(first, first + n_patients):
-        made += _ordinary(patient, rng)
-    return made
+        patients += _ordinary(patient, rng)
+    return patients
 
 
 def _ordinary(patient: int, rng: np.random.Generator) -> Extract:
@@ -144,13 +144,13 @@ def _regimen(
     start: int, code: str, cycles: int, rng: np.random.Generator
 ) -> list[tuple[int, str, Mapping[str, str]]]:
     step = {"A": 14, "B": 21}[code]
-    given: list[tuple[int, str, Mapping[str, str]]] = [
+    cycle_days: list[tuple[int, str, Mapping[str, str]]] = [
         (start + step * cycle, "CYCLE", {}) for cycle in range(cycles)
     ]
     intent = str(rng.choice(["curative", "palliative", ""]))
     return [
         (start, "REGIMEN", {"code": code, "intent": intent}),
-        *given,
+        *cycle_days,
         (start + step * cycles, "REGIMEN_END", {"dose": str(rng.choice(["0", "5.5", ""]))}),
     ]
 
@@ -163,7 +163,7 @@ def odd_patients(first: int) -> dict[str, Extract]:
         (0, "DIAGNOSIS", {}),
         (30, "REGIMEN", {"code": "A"}),
     ]
-    made = {
+    kinds = {
         "ordinary": lambda n: patient_of(n, regimen),
         "not a number": lambda n: patient_of(n, regimen, cost="nan"),
         "infinite": lambda n: patient_of(n, regimen, cost="1e400"),
@@ -195,4 +195,4 @@ def odd_patients(first: int) -> dict[str, Extract]:
             n, [*regimen, *((30 + at // 8, "CYCLE", {}) for at in range(10_000))]
         ),
     }
-    return {name: make(first + number) for number, (name, make) in enumerate(made.items())}
+    return {name: make(first + number) for number, (name, make) in enumerate(kinds.items())}

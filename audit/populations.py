@@ -44,8 +44,8 @@ def _ask(home: Home, folder: Path) -> dict[str, Callable[[Path], object]]:
     """Ways to give a source to a population: a run's workspace, and a stage in a workspace whose
     params somebody wrote by hand.
     """
-    declared = read_schema(home.root / "datasets" / f"{OTHER}.yaml")
-    given = params.load(project_root() / "params.yaml")
+    schema = read_schema(home.root / "datasets" / f"{OTHER}.yaml")
+    defaults = params.load(project_root() / "params.yaml")
 
     def by_run(path: Path) -> object:
         return workspace.make(
@@ -69,10 +69,10 @@ def _ask(home: Home, folder: Path) -> dict[str, Callable[[Path], object]]:
 
     def by_hand(path: Path) -> None:
         release = dataclasses.replace(
-            given.release, dataset=OTHER, source=str(path), extract_date=people.EXTRACT
+            defaults.release, dataset=OTHER, source=str(path), extract_date=people.EXTRACT
         )
         ingest.run(
-            Workspace(folder / "by hand"), dataclasses.replace(given, release=release), declared
+            Workspace(folder / "by hand"), dataclasses.replace(defaults, release=release), schema
         )
 
     return {"a run": by_run, "a declared source": by_declared_source, "params by hand": by_hand}
@@ -96,16 +96,16 @@ def _second_population(folder: Path) -> Finding:
                 extract_date=people.EXTRACT,
             ),
         )
-        taken = [
+        breaches = [
             f"{path} by {way}"
             for path, place in _paths(rows, folder).items()
             for way, ask in _ask(home, folder).items()
             if not _refused(ask, place)
         ]
-    if taken:
+    if breaches:
         return Finding(
             holds=False,
-            message=f"rows of one population were taken for another: {'; '.join(taken[:4])}",
+            message=f"rows of one population were taken for another: {'; '.join(breaches[:4])}",
         )
     return Finding(
         holds=True,

@@ -174,8 +174,8 @@ def _words(noise: NoiseStream) -> bytes:
     return noise.bits(8).tobytes()
 
 
-def _tell(noise: NoiseStream, told: Any) -> None:
-    told.send(_words(noise))
+def _tell(noise: NoiseStream, sender: Any) -> None:
+    sender.send(_words(noise))
 
 
 def keys(_folder: Path) -> Finding:
@@ -214,11 +214,11 @@ def _of_children(noise: NoiseStream) -> list[bytes]:
     context = multiprocessing.get_context("fork")
     drawn = []
     for _ in range(2):
-        told, tell = context.Pipe(duplex=False)
-        child = context.Process(target=_tell, args=(noise, tell))
+        receiver, sender = context.Pipe(duplex=False)
+        child = context.Process(target=_tell, args=(noise, sender))
         child.start()
-        tell.close()
-        drawn.append(told.recv())
+        sender.close()
+        drawn.append(receiver.recv())
         child.join()
     return drawn
 

@@ -57,7 +57,7 @@ class Secrets:
 @contextmanager
 def recording() -> Iterator[Secrets]:
     """Records what is secret while the block runs. Nothing is made predictable."""
-    found, system = Secrets(), os.urandom
+    secrets, system = Secrets(), os.urandom
     aes, counter = noise.algorithms.AES.__init__, noise.modes.CTR.__init__
     bits, normal, measure = NoiseStream.bits, NoiseStream.normal, NoisyCounts.measure
 
@@ -66,29 +66,29 @@ def recording() -> Iterator[Secrets]:
         caller = str(sys._getframe(1).f_globals.get("__name__"))
         # uuid's become names, which are no secret
         if size >= LEAST and caller.startswith("pipeline"):
-            found.keys[drawn] = OWN_FILES.get(caller)
+            secrets.keys[drawn] = OWN_FILES.get(caller)
         return drawn
 
     def keyed(self: Any, key: bytes) -> None:
-        found.keys[bytes(key)] = None
+        secrets.keys[bytes(key)] = None
         aes(self, key)
 
     def counted(self: Any, nonce: bytes) -> None:
-        found.keys[bytes(nonce)] = None
+        secrets.keys[bytes(nonce)] = None
         counter(self, nonce)
 
     def stream(self: NoiseStream, n: int) -> np.ndarray:
-        found.words.append(np.array(drawn := bits(self, n)))
+        secrets.words.append(np.array(drawn := bits(self, n)))
         return drawn
 
     def normals(self: NoiseStream, shape: Any, dtype: Any = np.float64) -> np.ndarray:
         drawn = normal(self, shape, dtype)
-        found.words.append(np.ascontiguousarray(drawn, np.float64).ravel().view(np.uint64))
+        secrets.words.append(np.ascontiguousarray(drawn, np.float64).ravel().view(np.uint64))
         return drawn
 
     def measured(self: NoisyCounts, counts: np.ndarray, noise: NoiseStream) -> np.ndarray:
         noisy = measure(self, counts, noise)
-        found.cells |= _cells(counts.ravel(), (noisy - counts).ravel())
+        secrets.cells |= _cells(counts.ravel(), (noisy - counts).ravel())
         return noisy
 
     with (
@@ -99,18 +99,18 @@ def recording() -> Iterator[Secrets]:
         patch.object(NoiseStream, "normal", normals),
         patch.object(NoisyCounts, "measure", measured),
     ):
-        yield found
+        yield secrets
 
 
-def _cells(counts: np.ndarray, drawn: np.ndarray) -> set[bytes]:
+def _cells(counts: np.ndarray, noise: np.ndarray) -> set[bytes]:
     """Some of a block's noise, as bytes and as text, around a cell that somebody is in: where
     nobody is, what is given out is the noise itself.
     """
-    taken = np.flatnonzero(counts)
-    if not taken.size or drawn.size < CELLS:
+    occupied = np.flatnonzero(counts)
+    if not occupied.size or noise.size < CELLS:
         return set()
-    first = min(max(int(taken[0]) - CELLS // 2, 0), drawn.size - CELLS)
-    chosen = drawn[first : first + CELLS].astype(np.int64)
+    first = min(max(int(occupied[0]) - CELLS // 2, 0), noise.size - CELLS)
+    chosen = noise[first : first + CELLS].astype(np.int64)
     if len(np.unique(chosen)) <= CELLS // 2:  # might stand somewhere by chance
         return set()
     return {
@@ -134,24 +134,24 @@ def forms(secret: bytes) -> set[bytes]:
     }
 
 
-def leaks(secrets: Secrets, root: Path, said: list[str]) -> list[str]:
+def leaks(secrets: Secrets, root: Path, lines: list[str]) -> list[str]:
     """The files below `root`, and lines, that hold one."""
-    wanted = {form: own for secret, own in secrets.keys.items() for form in forms(secret)}
+    owners = {form: own for secret, own in secrets.keys.items() for form in forms(secret)}
     words = secrets.all_words
-    found = [
+    places = [
         f"a line that begins {line[:40]!r}"
-        for line in said
-        if any(form in line.encode() for form in wanted)
+        for line in lines
+        if any(form in line.encode() for form in owners)
     ]
     for path in sorted(
         path for path in root.rglob("*") if path.is_file() and not path.is_symlink()
     ):
         content = _unpacked(path)
-        if any(form in content for form, own in wanted.items() if path.name != own):
-            found.append(f"{path.relative_to(root)} holds a key")
+        if any(form in content for form, own in owners.items() if path.name != own):
+            places.append(f"{path.relative_to(root)} holds a key")
         elif any(cells in content for cells in secrets.cells) or _holds_words(content, words):
-            found.append(f"{path.relative_to(root)} holds drawn noise")
-    return found
+            places.append(f"{path.relative_to(root)} holds drawn noise")
+    return places
 
 
 def _unpacked(path: Path) -> bytes:
@@ -183,31 +183,33 @@ def _whole_run(folder: Path) -> Finding:
         prepared_home(SAMPLE_POPULATION, home),
         hurried(),
         recording() as secrets,
-        listening() as said,
+        listening() as lines,
     ):
         run_stages(SAMPLE_POPULATION, home, source)
     if not any(len(key) == 32 for key in secrets.keys) or not secrets.words:
         return Finding(holds=False, message="no key and no noise was drawn: nothing was looked for")
-    found = leaks(secrets, home.root, said)
+    places = leaks(secrets, home.root, lines)
     files = sum(path.is_file() for path in home.root.rglob("*"))
     figures = {
         "keys and counters": len(secrets.keys),
         "words of noise": len(secrets.all_words),
         "files": files,
-        "lines": len(said),
+        "lines": len(lines),
     }
-    if found:
+    if places:
         return Finding(
-            holds=False, message=f"secrets are left behind: {'; '.join(found[:4])}", figures=figures
+            holds=False,
+            message=f"secrets are left behind: {'; '.join(places[:4])}",
+            figures=figures,
         )
-    said_of = (
+    scope = (
         f"none of {len(secrets.keys)} keys and of {len(secrets.all_words):,} words of noise stands"
-        f" in {files} files or {len(said)} lines"
+        f" in {files} files or {len(lines)} lines"
     )
     return Finding(
         holds=True,
         figures=figures,
-        message=f"{said_of}, but for the holdout's key and the ledger's salts in their own files",
+        message=f"{scope}, but for the holdout's key and the ledger's salts in their own files",
     )
 
 

@@ -30,19 +30,19 @@ SHARE = 0.3  # held out: enough of them among few patients
 OWNING = ("PATIENTID", "ENCORE_PATIENT_ID")
 
 
-def ingest_extract(declared: Schema, source: Path, folder: Path) -> Restricted:
+def ingest_extract(schema: Schema, source: Path, folder: Path) -> Restricted:
     """The real stage, in a workspace below `folder`; one home for all that share the folder."""
-    given = params.load(project_root() / "params.yaml")
+    defaults = params.load(project_root() / "params.yaml")
     release = dataclasses.replace(
-        given.release, dataset=declared.dataset, source=str(source), extract_date=people.EXTRACT
+        defaults.release, dataset=schema.dataset, source=str(source), extract_date=people.EXTRACT
     )
     settings = dataclasses.replace(
-        given, release=release, ingest=dataclasses.replace(given.ingest, holdout_share=SHARE)
+        defaults, release=release, ingest=dataclasses.replace(defaults.ingest, holdout_share=SHARE)
     )
-    made = Workspace(folder / f"run of {source.name}")
+    run = Workspace(folder / f"run of {source.name}")
     with at_home(folder / "home"):
-        ingest.run(made, settings, declared)
-    return made.restricted
+        ingest.run(run, settings, schema)
+    return run.restricted
 
 
 def moved_files(
@@ -51,7 +51,7 @@ def moved_files(
     """The files of ingest in which anybody but the newcomer changed. own(name, rows): which rows
     are the newcomer's.
     """
-    found = []
+    changes = []
     names = sorted(path.relative_to(before.data) for path in before.data.rglob("*.parquet"))
     if names != sorted(path.relative_to(after.data) for path in after.data.rglob("*.parquet")):
         return ["other files were written"]
@@ -61,20 +61,22 @@ def moved_files(
         if name.parent.name in ("tables", "carried"):  # their order is of no consequence
             old, new = (rows.sort(rows.columns, nulls_last=True) for rows in (old, new))
         if not new.equals(old):
-            found.append(name.as_posix())
-    return found
+            changes.append(name.as_posix())
+    return changes
 
 
-def judge(faults: Mapping[str, list[str]], said: str, n: int) -> Finding:
-    if broken := {name: found for name, found in faults.items() if found}:
-        name, found = next(iter(broken.items()))
+def judge(faults: Mapping[str, list[str]], message: str, n: int) -> Finding:
+    if breaches := {name: changes for name, changes in faults.items() if changes}:
+        name, changes = next(iter(breaches.items()))
         return Finding(
             holds=False,
-            message=f"{len(broken)} newcomers move somebody else; {name}: {', '.join(found[:4])}",
+            message=(
+                f"{len(breaches)} newcomers move somebody else; {name}: {', '.join(changes[:4])}"
+            ),
         )
     return Finding(
         holds=True,
-        message=f"{said}: only the newcomer's rows change",
+        message=f"{message}: only the newcomer's rows change",
         figures={"newcomers": len(faults), "patients": n},
     )
 
@@ -83,9 +85,9 @@ def _sample_population(folder: Path) -> Finding:
     """Ordinary patients with ties and odd ones among them; each kind of newcomer before, between
     and behind them.
     """
-    declared = people.declared(folder / "declared")
+    schema = people.declared(folder / "declared")
     base = people.extract(40, 5) + sum(people.odd_patients(901).values(), people.Extract())
-    before = ingest_extract(declared, base.write(folder / "base"), folder)
+    before = ingest_extract(schema, base.write(folder / "base"), folder)
     faults = {}
     for number, (name, newcomer) in enumerate(people.odd_patients(FIRST).items()):
         at = (0, len(base.people) // 2, len(base.people))[number % 3]
@@ -98,7 +100,7 @@ def _sample_population(folder: Path) -> Finding:
                 else [*base.visits, *newcomer.visits]
             ),
         )
-        after = ingest_extract(declared, more.write(folder / f"with {name}"), folder)
+        after = ingest_extract(schema, more.write(folder / f"with {name}"), folder)
         newcomers = {row[0] for row in (*newcomer.people, *newcomer.visits)}
         assert len(newcomers) == 1
         faults[name] = moved_files(before, after, own=partial(_of_patient, FIRST + number))
@@ -119,11 +121,11 @@ def _without_ids(folder: Path) -> Finding:
     """A table in which a row is a person: known by the keyed hash of the whole row, never by its
     place; equal rows share a coin.
     """
-    declared = read_schema(project_root() / "datasets" / "uci_heart.yaml")
-    header = [column.name for column in declared.tables["heart"].columns.values()]
+    schema = read_schema(project_root() / "datasets" / "uci_heart.yaml")
+    header = [column.name for column in schema.tables["heart"].columns.values()]
     ordinary = ["63", "M", "3", "145", "233", "1", "0", "150", "0", "2.3", "0", "0", "1", "1"]
     rows = [[str(20 + number % 60), *ordinary[1:]] for number in range(70)]  # ten stand twice
-    before = ingest_extract(declared, _csv(folder / "base.csv", header, rows), folder)
+    before = ingest_extract(schema, _csv(folder / "base.csv", header, rows), folder)
     old = _coins(before)
     faults = {}
     for name, newcomer in {
@@ -133,7 +135,7 @@ def _without_ids(folder: Path) -> Finding:
         "one that is no row": ["63"],
     }.items():
         after = ingest_extract(
-            declared, _csv(folder / f"{name}.csv", header, [newcomer, *reversed(rows)]), folder
+            schema, _csv(folder / f"{name}.csv", header, [newcomer, *reversed(rows)]), folder
         )
         new = _coins(after)
         missing = {
@@ -151,13 +153,13 @@ def _without_ids(folder: Path) -> Finding:
     return judge(faults, f"{len(faults)} newcomers to a table without ids", len(rows))
 
 
-def _coins(done: Restricted) -> dict[str, list[bool]]:
+def _coins(restricted: Restricted) -> dict[str, list[bool]]:
     """Whether each row is held out, by what the row says."""
-    found: dict[str, list[bool]] = {}
-    for path, held_out in ((done.patients, False), (done.holdout_patients, True)):
+    coins: dict[str, list[bool]] = {}
+    for path, held_out in ((restricted.patients, False), (restricted.holdout_patients, True)):
         for row in pl.read_parquet(path).drop(ID).iter_rows():
-            found.setdefault(repr(row), []).append(held_out)
-    return found
+            coins.setdefault(repr(row), []).append(held_out)
+    return coins
 
 
 def _csv(path: Path, header: Sequence[str], rows: Sequence[Sequence[str]]) -> Path:

@@ -116,13 +116,13 @@ def _judge(ledger: Ledger, folder: Path, killed: int, crashed: int) -> Finding:
         for line in path.read_text(encoding="ascii").splitlines()
     ]
     tried = {note[1] for note in notes if note[0] == "tried"}
-    told = {
+    answers = {
         note[1]: note[2]
         for note in notes
         if note[0] == "told" and len(note) == 3 and len(note[2]) == 64
     }
     refused = sum(note[0] == "refused" for note in notes)
-    ledger.verify({f"the answer about {name}": head for name, head in told.items()})
+    ledger.verify({f"the answer about {name}": head for name, head in answers.items()})
     population = ledger.population(POPULATION)
     charged = {
         reservation.release_id: reservation for reservation in ledger.reservations(POPULATION)
@@ -136,7 +136,7 @@ def _judge(ledger: Ledger, folder: Path, killed: int, crashed: int) -> Finding:
         for leaf, times in flatten(reservation.event).items()
     )
     lost, unasked, twice = (
-        set(told) - set(charged),
+        set(answers) - set(charged),
         set(charged) - tried,
         len(entries) - len(set(entries)),
     )

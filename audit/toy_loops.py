@@ -32,7 +32,7 @@ Sums = dict[str, Tensor]
 class Loop(Protocol):
     """One training loop, and the gradient that one patient has in it."""
 
-    kept: frozenset[str]  # kinds of things that its checkpoint may hold
+    tensor_names: frozenset[str]  # kinds of things that its checkpoint may hold
 
     def run(
         self,
@@ -53,7 +53,7 @@ class Loop(Protocol):
 class PathwayLoop:
     """`pathway.train.train_weights`, with a memory, on pathways of 1 to 6 events."""
 
-    kept = frozenset({"weights", "average", "first", "second", "step", "mechanism"})
+    tensor_names = frozenset({"weights", "average", "first", "second", "step", "mechanism"})
 
     def __init__(self, n: int) -> None:
         rng = np.random.default_rng(5)
@@ -107,7 +107,7 @@ class PathwayLoop:
 class CriticLoop:
     """`table.critic.refine` on rows of two columns."""
 
-    kept = frozenset({"critic", "logits", "step", "discriminate", "generate", "mechanism"})
+    tensor_names = frozenset({"critic", "logits", "step", "discriminate", "generate", "mechanism"})
 
     def __init__(self, n: int) -> None:
         self._blocks = Blocks(("a", "b"), (3, 4))
@@ -170,10 +170,10 @@ _DAY = date(2015, 1, 1)
 
 def _gradient(losses: Tensor, network: torch.nn.Module) -> list[Tensor]:
     parameters = list(network.parameters())
-    found = torch.autograd.grad(losses.sum(), parameters, allow_unused=True)
+    gradients = torch.autograd.grad(losses.sum(), parameters, allow_unused=True)
     return [
         torch.zeros_like(parameter) if part is None else part
-        for parameter, part in zip(parameters, found, strict=True)
+        for parameter, part in zip(parameters, gradients, strict=True)
     ]
 
 
