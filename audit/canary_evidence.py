@@ -109,19 +109,19 @@ def from_counts(blocks: Sequence[Block], n_canaries: int, copies: int) -> Eviden
     """Each canary's coin stands in one cell of each block; patients surely in are taken off."""
     rests, free = [], []
     for block in blocks:
-        mine, others = block.cells[:n_canaries], block.cells[n_canaries:]
-        reached = np.bincount(mine, minlength=len(block.noisy))
+        own, others = block.cells[:n_canaries], block.cells[n_canaries:]
+        occupants = np.bincount(own, minlength=len(block.noisy))
         rests.append(
-            block.noisy - copies * np.bincount(others, minlength=len(block.noisy)) - reached / 2
+            block.noisy - copies * np.bincount(others, minlength=len(block.noisy)) - occupants / 2
         )
-        free.append((rests[-1][reached == 0] / block.sigma) ** 2)
+        free.append((rests[-1][occupants == 0] / block.sigma) ** 2)
     squares = np.concatenate(free)
     factor = max(float(squares.mean()), LEAST**2) if squares.size else 1.0
     information, vector = np.zeros((n_canaries, n_canaries)), np.zeros(n_canaries)
     for block, rest in zip(blocks, rests, strict=True):
-        mine, precision = block.cells[:n_canaries], 1 / (block.sigma**2 * factor)
-        information += precision * (mine[:, None] == mine[None, :])
-        vector += precision * rest[mine]
+        own, precision = block.cells[:n_canaries], 1 / (block.sigma**2 * factor)
+        information += precision * (own[:, None] == own[None, :])
+        vector += precision * rest[own]
     return Evidence(information, vector)
 
 
@@ -247,28 +247,30 @@ def own_gradients(
     handles = [layer.register_forward_hook(hook(name)) for name, layer in layers.items()]
     try:
         outputs = row_losses().sum()
-        found = torch.autograd.grad(outputs, [output for *_, output in calls], allow_unused=True)
+        by_output = torch.autograd.grad(
+            outputs, [output for *_, output in calls], allow_unused=True
+        )
     finally:
         for handle in handles:
             handle.remove()
-    made = {
+    gradients = {
         name: torch.zeros(n, *parameter.shape) for name, parameter in network.named_parameters()
     }
-    for (name, layer, given, _), gradient in zip(calls, found, strict=True):
+    for (name, layer, inputs, _), gradient in zip(calls, by_output, strict=True):
         if gradient is None:
             continue
         whose = torch.arange(n) if name in per_patient else owner
         if isinstance(layer, nn.Linear):
             for at in range(0, len(whose), ROWS):
                 part = slice(at, at + ROWS)
-                made[f"{name}.weight"].index_add_(
-                    0, whose[part], gradient[part, :, None] * given[part, None, :]
+                gradients[f"{name}.weight"].index_add_(
+                    0, whose[part], gradient[part, :, None] * inputs[part, None, :]
                 )
             if layer.bias is not None:
-                made[f"{name}.bias"].index_add_(0, whose, gradient)
+                gradients[f"{name}.bias"].index_add_(0, whose, gradient)
         else:
-            ids = given.reshape(len(whose), -1)
-            table = made[f"{name}.weight"].view(-1, gradient.shape[1])
+            ids = inputs.reshape(len(whose), -1)
+            table = gradients[f"{name}.weight"].view(-1, gradient.shape[1])
             for slot in ids.T:
-                table.index_add_(0, whose * made[f"{name}.weight"].shape[1] + slot, gradient)
-    return torch.cat([value.flatten(1) for value in made.values()], dim=1)
+                table.index_add_(0, whose * gradients[f"{name}.weight"].shape[1] + slot, gradient)
+    return torch.cat([value.flatten(1) for value in gradients.values()], dim=1)
