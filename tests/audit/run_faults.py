@@ -380,8 +380,12 @@ def forgotten_claim(patch: pytest.MonkeyPatch) -> None:
         "run",
         (
             (
-                "    source_paths.claim(Home.find(), params.release.source,"
-                " population=schema.population.name, kind=schema.population.kind)\n"
+                "    source_claims.claim(\n"
+                "        Home.find(),\n"
+                "        params.release.source,\n"
+                "        population=schema.population.name,\n"
+                "        kind=schema.population.kind,\n"
+                "    )\n"
             ),
             "",
         ),
@@ -391,7 +395,7 @@ def forgotten_claim(patch: pytest.MonkeyPatch) -> None:
 def links_not_followed(patch: pytest.MonkeyPatch) -> None:
     edited(
         patch,
-        ingest.source_paths,
+        ingest.source_claims,
         "_places",
         ("inside = path.iterdir() if path.is_dir() else ()", "inside = ()"),
     )
