@@ -36,8 +36,8 @@ from pipeline.dp.noise import NoiseStream
 from pipeline.dp.one_run import Guesses
 from pipeline.dp.tape import Tape
 from pipeline.models import synthesizer
-from pipeline.models.pathway.draw.network import PER_PATIENT
-from pipeline.models.pathway.fit.data import batch_of, encode_log
+from pipeline.models.pathway.domain.network import PER_PATIENT
+from pipeline.models.pathway.fit.encoded_log import batch_of, encode_log
 from pipeline.models.pathway.fit.train import measure_tables
 from pipeline.models.synthesizer import Plan, Synthesizer
 from pipeline.models.table.fit.critic import Critic

@@ -30,7 +30,8 @@ from pipeline import params
 from pipeline.adapters import canonical
 from pipeline.cli.tools import ingested
 from pipeline.evaluation import pathways
-from pipeline.models.grammar import Grammar, violations
+from pipeline.models.grammar.rules import Grammar
+from pipeline.models.grammar.violations import violations
 from pipeline.restricted.train import fit_public
 from pipeline.schema.patient_log import ID
 from pipeline.schema.reader import read_schema

@@ -34,7 +34,7 @@ from pipeline.models.pathway.draw.model import PathwayModel
 from pipeline.models.pathway.fit import train as pathway_fit
 from pipeline.models.pathway.plan import plan as pathway_plans
 from pipeline.models.pathway.plan import settings as pathway_settings
-from pipeline.models.pathway.plan.plan import PathwayPlan
+from pipeline.models.pathway.plan.mechanisms import PathwayPlan
 from pipeline.models.table.draw.decode import Sampler
 from pipeline.models.table.draw.model import TableModel
 from pipeline.models.table.fit import fit as table_fit
@@ -200,7 +200,7 @@ def plan(
         schema.patients, schema.implications, schema.targets, settings, size
     )
     pathway_plan = (
-        pathway_plans.plan(
+        pathway_plans.plan_pathways(
             schema, pathway_settings.from_mapping(train.pathway, size), size, observed_until
         )
         if has_events

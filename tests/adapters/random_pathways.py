@@ -10,7 +10,8 @@ import numpy as np
 import polars as pl
 
 from pipeline.adapters.frames import complete_events, in_declared_order, static_columns
-from pipeline.models.grammar import Grammar, open_tokens, options, start, step
+from pipeline.models.grammar.rules import Grammar
+from pipeline.models.grammar.tracker import open_tokens, options, start, step
 from pipeline.schema.values import Column, Schema
 
 EPOCH = date(1970, 1, 1)

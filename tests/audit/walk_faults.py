@@ -24,7 +24,7 @@ from pipeline.dp.marginals import MeasurementStore
 from pipeline.dp.noise import NoiseStream
 from pipeline.ledger import chain
 from pipeline.models import synthesizer
-from pipeline.models.pathway.fit import refine
+from pipeline.models.pathway.fit import calibration
 from pipeline.models.pathway.fit import train as training
 from pipeline.models.table.measure import measure
 from pipeline.models.table.plan.plan import TablePlan
@@ -206,7 +206,7 @@ def counted_size(patch: pytest.MonkeyPatch) -> None:
         return log
 
     patch.setattr(training, "encode_log", counting)
-    patch.setattr(refine, "population", lambda noisy, sigmas: max(float(n[-1]), 1.0))
+    patch.setattr(calibration, "population", lambda noisy, sigmas: max(float(n[-1]), 1.0))
 
 
 def best_checkpoint(patch: pytest.MonkeyPatch) -> None:

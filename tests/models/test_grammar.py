@@ -11,7 +11,9 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from pathway_cases import column, schema_of, toy_events, toy_log, toy_patients, toy_schema
 
-from pipeline.models.grammar import Grammar, open_tokens, options, start, step, violations
+from pipeline.models.grammar.rules import Grammar
+from pipeline.models.grammar.tracker import open_tokens, options, start, step
+from pipeline.models.grammar.violations import violations
 from pipeline.schema.values import Deadline, EventLog, EventType, LegalCodes, freeze
 
 

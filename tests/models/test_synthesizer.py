@@ -18,9 +18,10 @@ from pipeline.dp.accounting import epsilon
 from pipeline.dp.tape import Tape
 from pipeline.models import synthesizer
 from pipeline.models.declaration import schema_from_plain, to_plain
-from pipeline.models.grammar import Grammar, violations
+from pipeline.models.grammar.rules import Grammar
+from pipeline.models.grammar.violations import violations
 from pipeline.models.pathway.fit import train as pathway_training
-from pipeline.models.pathway.fit.data import encode_log
+from pipeline.models.pathway.fit.encoded_log import encode_log
 from pipeline.models.synthesizer import Plan, Synthesizer, plan
 from pipeline.models.table.measure.measure import encode_rows
 from pipeline.params import PrivacyParams, TrainParams

@@ -17,14 +17,18 @@ from pipeline.dp.marginals import MeasurementStore
 from pipeline.dp.noise import NoiseStream
 from pipeline.dp.sgd import DpSgd
 from pipeline.dp.tape import Tape
-from pipeline.models.grammar import Grammar, violations
+from pipeline.models.grammar.rules import Grammar
+from pipeline.models.grammar.violations import violations
+from pipeline.models.pathway.domain.batch import Batch
 from pipeline.models.pathway.domain.encode import codec, gaps
+from pipeline.models.pathway.domain.network import PER_PATIENT
 from pipeline.models.pathway.draw.draw import draw
 from pipeline.models.pathway.draw.model import PathwayModel, new_model
-from pipeline.models.pathway.draw.network import PER_PATIENT, Batch
 from pipeline.models.pathway.fit import train
-from pipeline.models.pathway.fit.data import batch_of, encode_log
-from pipeline.models.pathway.plan.plan import PathwayPlan, coding, plan
+from pipeline.models.pathway.fit.encoded_log import batch_of, encode_log
+from pipeline.models.pathway.plan.coding import declared_coding
+from pipeline.models.pathway.plan.mechanisms import PathwayPlan
+from pipeline.models.pathway.plan.plan import plan_pathways
 from pipeline.models.pathway.plan.settings import PathwaySettings, for_size, from_mapping
 from pipeline.schema.values import Column, Schema
 
@@ -54,7 +58,7 @@ def fit(
     checkpoint_steps: int = 5,
 ) -> PathwayModel:
     patients = toy_patients(n)
-    made = plan(toy_schema(), settings, 200)
+    made = plan_pathways(toy_schema(), settings, 200)
     return train.fit(
         toy_schema(),
         patients,
@@ -72,7 +76,7 @@ def fit(
 
 
 def untrained(schema: Schema, settings: PathwaySettings = SMALL, **planned) -> PathwayModel:
-    return new_model(schema, plan(schema, settings, 200, **planned))
+    return new_model(schema, plan_pathways(schema, settings, 200, **planned))
 
 
 def per_patient_gradients(
@@ -91,7 +95,7 @@ def per_patient_gradients(
 
 def test_ghost_clipped_sum_is_the_sum_of_clipped_patient_gradients() -> None:
     schema, patients = toy_schema(), toy_patients(15)
-    network, made = untrained(schema).network, coding(schema, SMALL, None)
+    network, made = untrained(schema).network, declared_coding(schema, SMALL, None)
     with torch.no_grad():
         network.follows.weight.normal_(std=0.3)
     # one patient without events
@@ -128,7 +132,7 @@ def test_one_patient_with_ten_thousand_events_moves_the_clipped_sum_by_at_most_t
     None
 ):
     schema, patients = toy_schema(), toy_patients(6)
-    network, made = untrained(schema).network, coding(schema, SMALL, None)
+    network, made = untrained(schema).network, declared_coding(schema, SMALL, None)
     events = toy_events(patients.head(5))
     heavy = pl.DataFrame(
         {
@@ -163,11 +167,13 @@ def test_one_patient_with_ten_thousand_events_moves_the_clipped_sum_by_at_most_t
 
 def test_a_later_event_weighs_less_and_weights_come_from_the_past_alone() -> None:
     schema, patients = toy_schema(), toy_patients(30)
-    log = encode_log(coding(schema, SMALL, None), patients, toy_events(patients))
+    log = encode_log(declared_coding(schema, SMALL, None), patients, toy_events(patients))
     first = log.weight[log.starts]
     assert (first == 1).all() and (log.weight[log.starts + log.lengths - 1] < 1).all()
     cut = encode_log(
-        coding(schema, SMALL, None), patients, toy_events(patients).filter(pl.col("seq") < 3)
+        declared_coding(schema, SMALL, None),
+        patients,
+        toy_events(patients).filter(pl.col("seq") < 3),
     )
     for i in range(30):
         kept = cut.lengths[i]
@@ -179,7 +185,7 @@ def test_a_later_event_weighs_less_and_weights_come_from_the_past_alone() -> Non
 
 def test_encoding_of_a_patient_does_not_depend_on_the_others() -> None:
     schema, patients = toy_schema(), toy_patients(40)
-    made, events = coding(schema, SMALL, None), toy_events(patients)
+    made, events = declared_coding(schema, SMALL, None), toy_events(patients)
     everybody = encode_log(made, patients, events)
     mine = events.filter(pl.col("patient_id") == 17)
     alone = encode_log(made, patients.filter(pl.col("patient_id") == 17), mine)
@@ -237,7 +243,7 @@ def test_no_patients_give_no_events() -> None:
 
 def test_an_empty_table_trains_on_noise_alone(tmp_path: Path) -> None:
     tape = Tape()
-    made = plan(toy_schema(), SMALL, 200)
+    made = plan_pathways(toy_schema(), SMALL, 200)
     patients = toy_patients(3)
     train.fit(
         toy_schema(),
@@ -256,19 +262,19 @@ def test_an_empty_table_trains_on_noise_alone(tmp_path: Path) -> None:
 
 
 def test_the_plan_reads_declared_numbers_only_and_survives_json() -> None:
-    made = plan(toy_schema(), SMALL, 200)
+    made = plan_pathways(toy_schema(), SMALL, 200)
     assert PathwayPlan.from_json(made.to_json()) == made
     assert made.sampling_probability == 60 / 200
-    assert plan(toy_schema(), SMALL, 30).sampling_probability == 1.0
+    assert plan_pathways(toy_schema(), SMALL, 30).sampling_probability == 1.0
     assert made.sgd(2.0).expected_batch_size == 60
     sigma = next(iter(made.counts(2.0).values())).sigma
     assert sigma >= 2.0 * (len(made.tables) / SMALL.calibration_share) ** 0.5
-    off = plan(toy_schema(), dataclasses.replace(SMALL, calibration_share=0.0), 200)
+    off = plan_pathways(toy_schema(), dataclasses.replace(SMALL, calibration_share=0.0), 200)
     assert not off.counts(2.0) and off.sgd(2.0).noise_multiplier < made.sgd(2.0).noise_multiplier
 
 
 def test_what_ran_is_what_was_planned_also_after_a_resume(tmp_path: Path) -> None:
-    made = plan(toy_schema(), SMALL, 200)
+    made = plan_pathways(toy_schema(), SMALL, 200)
     tape = Tape()
     fit(tmp_path / "whole", tape=tape)
     assert tape.matches(made.dp_event(2.0))
@@ -310,7 +316,7 @@ def test_saved_and_loaded_models_draw_the_same(tmp_path: Path) -> None:
     model.save(tmp_path / "model")
     loaded = PathwayModel.load(tmp_path / "model", toy_schema())
     patients = toy_patients(50, 3)
-    assert loaded.tilt and loaded.sample(patients, np.random.default_rng(1)).equals(
+    assert loaded.log_weights and loaded.sample(patients, np.random.default_rng(1)).equals(
         model.sample(patients, np.random.default_rng(1))
     )
 
@@ -340,7 +346,7 @@ def test_transitions_are_learned_at_epsilon_3(tmp_path: Path) -> None:
         calibration_patients=500,
         pass_patients=2000,
     )
-    made = plan(schema, settings, 2000)
+    made = plan_pathways(schema, settings, 2000)
     scale, event = calibrate(made.dp_event, 3.0, 1e-6)
     assert epsilon(event, 1e-6) <= 3.0
     model = train.fit(
@@ -367,7 +373,7 @@ def test_transitions_are_learned_at_epsilon_3(tmp_path: Path) -> None:
 def test_candidates_share_their_patients_static_row() -> None:
     schema, patients = toy_schema(), toy_patients(40)
     drawn, weight = draw(
-        coding(schema, SMALL, None),
+        declared_coding(schema, SMALL, None),
         untrained(schema).network,
         (),
         patients,

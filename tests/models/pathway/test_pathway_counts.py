@@ -17,16 +17,17 @@ from pathway_cases import toy_events, toy_patients, toy_schema
 from pipeline.dp.marginals import MeasurementStore
 from pipeline.dp.noise import NoiseStream
 from pipeline.dp.tape import Tape
-from pipeline.models import pathway
-from pipeline.models.grammar import Grammar, violations
+from pipeline.models.grammar.rules import Grammar
+from pipeline.models.grammar.violations import violations
 from pipeline.models.pathway.domain.facts import fact_size, fact_values
-from pipeline.models.pathway.domain.rhythm import rhythms
 from pipeline.models.pathway.domain.tables import calibration_tables, table_cells
 from pipeline.models.pathway.draw.model import PathwayModel, new_model
-from pipeline.models.pathway.fit import data, heads, train
-from pipeline.models.pathway.fit.data import encode_log
-from pipeline.models.pathway.fit.refine import calibrated
-from pipeline.models.pathway.plan.plan import coding
+from pipeline.models.pathway.fit import encoded_log, heads, train
+from pipeline.models.pathway.fit.calibration import calibrate, draw_log
+from pipeline.models.pathway.fit.encoded_log import encode_log
+from pipeline.models.pathway.fit.rhythm_logits import rhythm_logits
+from pipeline.models.pathway.plan.coding import declared_coding
+from pipeline.models.pathway.plan.plan import plan_pathways
 from pipeline.models.pathway.plan.settings import PathwaySettings
 from pipeline.schema.values import CountedTable, Schema
 
@@ -83,7 +84,7 @@ def measured(
     scale: float = 0.02,
 ):
     """An untrained model, and tables measured with almost no noise."""
-    model = new_model(schema, pathway.plan(schema, settings, 1500))
+    model = new_model(schema, plan_pathways(schema, settings, 1500))
     log = encode_log(model.coding, patients, events)
     noisy = train.measure_tables(
         model,
@@ -111,7 +112,7 @@ def quiet(_: str) -> None:
 
 def test_facts_of_a_pathway_written_out() -> None:
     schema = counted_schema()
-    made = coding(schema, SMALL, None)
+    made = declared_coding(schema, SMALL, None)
     patients = toy_patients(3).with_columns(site=pl.lit("breast"))
     day = [-20, 0, 30, 40, 40, 61, 82, 100, 0, 500]
     types = [
@@ -204,7 +205,7 @@ def with_cycles(n: int) -> tuple[pl.DataFrame, pl.DataFrame]:
 
 def test_gaps_are_counted_within_the_first_context() -> None:
     patients, events = with_cycles(2)
-    made = coding(counted_schema(), SMALL, None)
+    made = declared_coding(counted_schema(), SMALL, None)
     pathways = encode_log(made, patients, events).pathways
     first, later = (
         (made.gaps.edges[v - 1] for v in fact_values(made, "gap CYCLE", pathways)),
@@ -226,11 +227,11 @@ def test_counted_rhythms_are_drawn_before_anything_is_learned(tmp_path: Path) ->
     patients, events = with_cycles(1500)
     model, noisy, sigmas = measured(schema, SMALL, patients, events, tmp_path)
     model.network.rhythms.copy_(
-        torch.from_numpy(rhythms(model.coding, model.tables, noisy, sigmas))
+        torch.from_numpy(rhythm_logits(model.coding, model.tables, noisy, sigmas))
     )
     with torch.no_grad():  # a network that has seen nothing rarely gives six cycles
         model.network.choice.bias[model.coding.grammar.type_names.index("CYCLE")] += 4.0
-    log = model.draw_log(toy_patients(3000, 5), np.random.default_rng(1))
+    log = draw_log(model, toy_patients(3000, 5), np.random.default_rng(1))
     usual = {1: 14, 2: 21, 3: 7, 4: 21}  # rows: A and B, later A and B
     for row, days in usual.items():
         mine = (log.rhythm == row) & (log.gap >= 0) & (log.gap_upper >= 30)
@@ -251,7 +252,9 @@ def test_counted_rhythms_are_drawn_before_anything_is_learned(tmp_path: Path) ->
 def test_rhythms_are_trained_with_kept_over_a_resume_and_saved(tmp_path: Path) -> None:
     schema = counted_schema(("first REGIMEN", "gap CYCLE"), ("length",))
     patients, events = with_cycles(300)
-    plan = pathway.plan(schema, dataclasses.replace(SMALL, passes=0, calibration_patients=200), 300)
+    plan = plan_pathways(
+        schema, dataclasses.replace(SMALL, passes=0, calibration_patients=200), 300
+    )
 
     class Killed(Exception):
         pass
@@ -286,7 +289,7 @@ def test_rhythms_are_trained_with_kept_over_a_resume_and_saved(tmp_path: Path) -
         counted.get_or_measure(mechanism, lambda: np.zeros(0, np.int64), NoiseStream())
         for mechanism in plan.counts(0.02).values()
     ]
-    expected = rhythms(
+    expected = rhythm_logits(
         model.coding,
         model.tables,
         noisy,
@@ -302,9 +305,9 @@ def test_rhythms_are_trained_with_kept_over_a_resume_and_saved(tmp_path: Path) -
 @pytest.mark.parametrize("lazy", [False, True])
 def test_a_log_encoded_in_chunks_is_the_same(lazy: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     patients, events = odd_cases()
-    made = coding(counted_schema(("first REGIMEN", "gap CYCLE"), ("length",)), SMALL, None)
+    made = declared_coding(counted_schema(("first REGIMEN", "gap CYCLE"), ("length",)), SMALL, None)
     whole = encode_log(made, patients, events)
-    monkeypatch.setattr(data, "CHUNK", 7)
+    monkeypatch.setattr(encoded_log, "CHUNK", 7)
     parts = encode_log(made, patients, events.lazy() if lazy else events)
     assert whole.rhythm.any()
     for field in dataclasses.fields(whole):
@@ -324,7 +327,7 @@ def test_heads_see_the_same_in_fitting_and_in_drawing(
         ("value intent", "again intent"),
     )
     schema, patients = counted_schema(*tables, max_events=20), toy_patients(400)
-    model = new_model(schema, pathway.plan(schema, SMALL, 400))
+    model = new_model(schema, plan_pathways(schema, SMALL, 400))
     asked: dict[str, list] = {}
 
     def remember(head, parts, repeated):
@@ -336,7 +339,7 @@ def test_heads_see_the_same_in_fitting_and_in_drawing(
 
     real = heads.Head.logits
     monkeypatch.setattr(heads.Head, "logits", remember)
-    log = model.draw_log(patients, np.random.default_rng(1))
+    log = draw_log(model, patients, np.random.default_rng(1))
     for choice, mine in heads.tables_by_choice(model.coding, model.tables).items():
         found = heads._choices(model.coding, choice, mine, patients, log)
         fitted = Counter()
@@ -362,7 +365,7 @@ def test_a_second_value_follows_from_the_first(tmp_path: Path) -> None:
     model, noisy, sigmas = measured(
         schema, dataclasses.replace(SMALL, passes=0), patients, events, tmp_path
     )
-    ready = calibrated(model, noisy, sigmas, lambda n: toy_patients(n, 9), quiet, "cpu")
+    ready = calibrate(model, noisy, sigmas, lambda n: toy_patients(n, 9), quiet, "cpu")
     drawn = (
         ready.sample(toy_patients(2000, 8), np.random.default_rng(2))
         .filter(pl.col("type") == "REGIMEN")
@@ -375,7 +378,7 @@ def test_a_second_value_follows_from_the_first(tmp_path: Path) -> None:
 def test_a_patient_is_in_one_cell_of_each_table() -> None:
     patients = toy_patients(300)
     for schema in (toy_schema(), counted_schema()):
-        made = coding(schema, SMALL, None)
+        made = declared_coding(schema, SMALL, None)
         tables = calibration_tables(made, schema.strata)
         log = encode_log(made, patients, toy_events(patients).filter(pl.col("patient_id") > 3))
         for table, cell in zip(
@@ -432,7 +435,7 @@ def test_one_more_patient_moves_every_table_by_one_in_one_cell() -> None:
     """Whoever it is: a fact that looked at a neighbour's rows would move that neighbour, too."""
     patients, events = odd_cases()
     schema = counted_schema()
-    made = coding(schema, SMALL, None)
+    made = declared_coding(schema, SMALL, None)
     tables = calibration_tables(made, schema.strata)
 
     def counted(some: pl.DataFrame) -> list[np.ndarray]:
@@ -478,7 +481,7 @@ def test_a_part_that_cannot_be_counted_is_named_before_anything_is_charged(
     parts: tuple[str, ...],
 ) -> None:
     with pytest.raises(ValueError, match=r"events\.counted: "):
-        pathway.plan(counted_schema(parts), SMALL, 200)
+        plan_pathways(counted_schema(parts), SMALL, 200)
 
 
 def test_tables_of_values_alone_leave_nothing_to_calibrate(tmp_path: Path) -> None:
@@ -486,9 +489,9 @@ def test_tables_of_values_alone_leave_nothing_to_calibrate(tmp_path: Path) -> No
     model, noisy, sigmas = measured(
         schema, dataclasses.replace(SMALL, pass_steps=2), patients, toy_events(patients), tmp_path
     )
-    ready = calibrated(model, noisy, sigmas, lambda n: toy_patients(60, 9), quiet, "cpu")
+    ready = calibrate(model, noisy, sigmas, lambda n: toy_patients(60, 9), quiet, "cpu")
     assert (
-        ready.tilt == ()
+        ready.log_weights == ()
         and ready.sample(patients, np.random.default_rng(1))["patient_id"].n_unique() == 60
     )
 
@@ -497,7 +500,7 @@ def test_weights_divide_the_budget_of_the_tables() -> None:
     schema = toy_schema(
         counted=(CountedTable(parts=("length",), weight=4.0), CountedTable(parts=("others",)))
     )
-    made = pathway.plan(schema, SMALL, 200)
+    made = plan_pathways(schema, SMALL, 200)
     heavy, light = made.counts(3.0).values()
     assert light.sigma == pytest.approx(2 * heavy.sigma, rel=0.01)
     assert 1 / heavy.sigma**2 + 1 / light.sigma**2 == pytest.approx(
@@ -506,7 +509,7 @@ def test_weights_divide_the_budget_of_the_tables() -> None:
 
 
 def test_counted_choices_are_not_learned_from_gradients() -> None:
-    model = new_model(counted_schema(), pathway.plan(counted_schema(), SMALL, 200))
+    model = new_model(counted_schema(), plan_pathways(counted_schema(), SMALL, 200))
     learned = {model.coding.grammar.tokens[v][0] for v in model.coding.learned_tokens}
     assert learned == {"CENSOR"} and [
         model.coding.attributes[a].column.name for a in model.coding.learned_attributes
@@ -520,7 +523,7 @@ def test_heads_and_passes_bring_an_untrained_network_to_its_counts(tmp_path: Pat
     model, noisy, sigmas = measured(
         schema, dataclasses.replace(SMALL, passes=3), patients, events, tmp_path
     )
-    ready = calibrated(model, noisy, sigmas, lambda n: toy_patients(n, 9), quiet, "cpu")
+    ready = calibrate(model, noisy, sigmas, lambda n: toy_patients(n, 9), quiet, "cpu")
     static = toy_patients(1500, 8)
     fresh, before, after = (
         toy_events(static, 4),
@@ -575,8 +578,8 @@ def test_a_pass_teaches_the_network_itself(tmp_path: Path) -> None:
         lambda log: shares(log.group_by("patient_id").agg(pl.len())["len"]),
     )
     before = distance(ends(events), ends(model.sample(static, np.random.default_rng(2))))
-    ready = calibrated(model, noisy, sigmas, lambda n: toy_patients(n, 9), quiet, "cpu")
-    single = dataclasses.replace(ready, tilt=())
+    ready = calibrate(model, noisy, sigmas, lambda n: toy_patients(n, 9), quiet, "cpu")
+    single = dataclasses.replace(ready, log_weights=())
     assert (
         distance(ends(events), ends(single.sample(static, np.random.default_rng(2)))) < 0.7 * before
     )
@@ -591,10 +594,10 @@ def test_a_model_with_heads_survives_saving(tmp_path: Path) -> None:
         toy_events(patients),
         tmp_path / "counts",
     )
-    ready = calibrated(model, noisy, sigmas, lambda n: toy_patients(n, 9), quiet, "cpu")
+    ready = calibrate(model, noisy, sigmas, lambda n: toy_patients(n, 9), quiet, "cpu")
     ready.save(tmp_path / "model")
     loaded = PathwayModel.load(tmp_path / "model", schema)
-    assert loaded.heads and loaded.tilt
+    assert loaded.heads and loaded.log_weights
     assert loaded.sample(patients, np.random.default_rng(1)).equals(
         ready.sample(patients, np.random.default_rng(1))
     )

@@ -11,20 +11,21 @@ import polars as pl
 import pytest
 from pathway_cases import toy_patients, toy_schema
 
-from pipeline.models import pathway
-from pipeline.models.grammar import Grammar, violations
+from pipeline.models.grammar.rules import Grammar
+from pipeline.models.grammar.violations import violations
 from pipeline.models.pathway.draw.model import PathwayModel, new_model
+from pipeline.models.pathway.plan.plan import plan_pathways
 from pipeline.models.pathway.plan.settings import PathwaySettings
 
 SETTINGS = PathwaySettings(width=8, candidates=4)
 
 
-def model_of(tilted: bool) -> PathwayModel:
+def model_of(is_calibrated: bool) -> PathwayModel:
     schema = toy_schema(treatments=("SURGERY", "REGIMEN"))
-    model = new_model(schema, pathway.plan(schema, SETTINGS, 200))
+    model = new_model(schema, plan_pathways(schema, SETTINGS, 200))
     rng = np.random.default_rng(7)
-    tilt = tuple(rng.normal(size=cells) for cells in model.calibrated_cells)
-    return dataclasses.replace(model, tilt=tilt) if tilted else model
+    log_weights = tuple(rng.normal(size=cells) for cells in model.calibration_sizes)
+    return dataclasses.replace(model, log_weights=log_weights) if is_calibrated else model
 
 
 def starts(events: pl.DataFrame) -> pl.DataFrame:
@@ -34,9 +35,11 @@ def starts(events: pl.DataFrame) -> pl.DataFrame:
     return treated.group_by("patient_id", maintain_order=True).agg(token.head(2).alias("first"))
 
 
-@pytest.mark.parametrize("tilted", [False, True])
-def test_prompted_patients_are_those_that_an_unprompted_extract_would_keep(tilted: bool) -> None:
-    model, rng = model_of(tilted), np.random.default_rng(1)
+@pytest.mark.parametrize("is_calibrated", [False, True])
+def test_prompted_patients_are_those_that_an_unprompted_extract_would_keep(
+    is_calibrated: bool,
+) -> None:
+    model, rng = model_of(is_calibrated), np.random.default_rng(1)
     patients = toy_patients(20_000, 3)
     free = model.sample(patients, rng)
     first, second = pl.col("first").list.get(0), pl.col("first").list.get(1, null_on_oob=True)

@@ -17,14 +17,22 @@ from pipeline.dp.marginals import MeasurementStore
 from pipeline.dp.noise import NoiseStream
 from pipeline.dp.sgd import DpSgd
 from pipeline.dp.tape import Tape
-from pipeline.models import pathway
-from pipeline.models.grammar import Grammar, violations
+from pipeline.models.grammar.rules import Grammar
+from pipeline.models.grammar.violations import violations
+from pipeline.models.pathway.domain.batch import Batch
+from pipeline.models.pathway.domain.network import PER_PATIENT, PathwayNetwork
 from pipeline.models.pathway.draw.draw import draw
 from pipeline.models.pathway.draw.model import PathwayModel, new_model
-from pipeline.models.pathway.draw.network import PER_PATIENT, Batch, PathwayNetwork
-from pipeline.models.pathway.fit.data import EncodedLog, batch_of, encode_drawn, encode_log
-from pipeline.models.pathway.fit.refine import learn
-from pipeline.models.pathway.plan.plan import PathwayPlan
+from pipeline.models.pathway.fit import train
+from pipeline.models.pathway.fit.calibration import learn
+from pipeline.models.pathway.fit.encoded_log import (
+    EncodedLog,
+    batch_of,
+    encode_log,
+    encode_pathways,
+)
+from pipeline.models.pathway.plan.mechanisms import PathwayPlan
+from pipeline.models.pathway.plan.plan import plan_pathways
 from pipeline.models.pathway.plan.settings import PathwaySettings
 from pipeline.schema.values import Schema
 
@@ -43,7 +51,7 @@ EVERYTHING = ("choice", "values")  # the layers that all logits come from
 
 def remembering(schema: Schema) -> PathwayModel:
     """A model with arbitrary weights, whose memory weighs as much as its state."""
-    model = new_model(schema, pathway.plan(schema, SETTINGS, 200))
+    model = new_model(schema, plan_pathways(schema, SETTINGS, 200))
     torch.manual_seed(5)
     with torch.no_grad():
         for parameter in (model.network.follows.weight, *model.network.memory.parameters()):
@@ -147,7 +155,7 @@ def test_logits_while_drawing_are_those_of_training(statics: bool) -> None:
         for name in EVERYTHING
     ]
     drawn, _ = draw(coding, model.network, model.heads, patients, 3, np.random.default_rng(0))
-    log = encode_drawn(coding, patients[np.repeat(np.arange(60), 3).tolist()], drawn)
+    log = encode_pathways(coding, patients[np.repeat(np.arange(60), 3).tolist()], drawn)
     assert len(set(log.lengths.tolist())) > 5 and log.n_patients == 180
     # Each call in drawing held the event at one position of all pathways that have one, in the
     # order of the pathways.
@@ -215,9 +223,9 @@ def test_samples_are_legal_and_no_patients_give_no_events() -> None:
 
 def test_a_fitted_model_is_as_planned_and_draws_the_same_when_loaded(tmp_path: Path) -> None:
     schema, patients, tape = toy_schema(), toy_patients(200), Tape()
-    made = pathway.plan(schema, SETTINGS, 200)
+    made = plan_pathways(schema, SETTINGS, 200)
     assert PathwayPlan.from_json(made.to_json()) == made
-    model = pathway.fit(
+    model = train.fit(
         schema,
         patients,
         toy_events(patients),
@@ -246,9 +254,10 @@ def test_a_fitted_model_is_as_planned_and_draws_the_same_when_loaded(tmp_path: P
 
 
 def test_a_plan_from_before_the_setting_is_feed_forward() -> None:
-    told = pathway.plan(toy_schema(), dataclasses.replace(SETTINGS, recurrent=False), 200).to_json()
-    del told["settings"]["recurrent"]
-    model = new_model(toy_schema(), PathwayPlan.from_json(told))
+    settings = dataclasses.replace(SETTINGS, recurrent=False)
+    stored = plan_pathways(toy_schema(), settings, 200).to_json()
+    del stored["settings"]["recurrent"]
+    model = new_model(toy_schema(), PathwayPlan.from_json(stored))
     assert model.network.memory is None and not any(
         name.startswith("memory") for name in model.network.state_dict()
     )
@@ -282,7 +291,7 @@ def test_memory_learns_what_the_state_forgets() -> None:
         settings = dataclasses.replace(
             SETTINGS, width=32, recurrent=recurrent, pass_steps=150, pass_rate=0.02
         )
-        model = new_model(schema, pathway.plan(schema, settings, 200))
+        model = new_model(schema, plan_pathways(schema, settings, 200))
         learn(model, log, np.random.default_rng(0), "cpu")
         with torch.no_grad():
             batch = dataclasses.replace(whole(model, log), weight=torch.ones(len(log.token)))
