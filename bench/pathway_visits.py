@@ -118,8 +118,8 @@ def ours(told: Schema, train: Sample, epsilon: float, seed: int) -> Sample:
             told, train.patients, train.events, epsilon, DELTA, settings, Path(folder) / "model"
         )
     parts = [
-        canonical(told, patients, events, extract_date=None)
-        for patients, events in model.sample(
+        canonical(told, part.patients, part.events, extract_date=None)
+        for part in model.sample(
             train.patients.height, seed=seed, partition_rows=train.patients.height
         )
     ]

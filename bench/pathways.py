@@ -34,12 +34,13 @@ import polars as pl
 import report
 
 from pipeline import params
+from pipeline.adapters import partition_tables
 from pipeline.dp.marginals import MeasurementStore
 from pipeline.dp.noise import NoiseStream
 from pipeline.dp.tape import Tape
-from pipeline.models import synthesizer
+from pipeline.models.synthesizer.fit import fit_synthesizer
+from pipeline.models.synthesizer.plan import joint_plan
 from pipeline.params import PrivacyParams
-from pipeline.released.sample import draw
 from pipeline.schema.values import Schema
 
 PARTITION = 20_000
@@ -66,14 +67,14 @@ def ours(
     with tempfile.TemporaryDirectory() as folder:
         patients, events = pathway_data.stored(declared, n, seed, Path(folder))
         costs, wall, cpu = {"simulated_mb": peak_mb()}, time.perf_counter(), time.process_time()
-        made = synthesizer.plan(
+        made = joint_plan(
             declared,
             PrivacyParams(epsilon=epsilon, delta=delta),
             train_params,
             pathway_data.EXTRACT,
         )
         tape = Tape()
-        model = synthesizer.fit(
+        model = fit_synthesizer(
             declared,
             patients,
             events,
@@ -91,7 +92,10 @@ def ours(
         "fit_mb": peak_mb(),
     }
     wall, cpu, kept = time.perf_counter(), time.process_time(), []
-    for done, part in enumerate(draw(declared, model, n, seed, PARTITION, pathway_data.EXTRACT)):
+    partitions = partition_tables(
+        declared, model.sample(n, seed=seed, partition_rows=PARTITION), pathway_data.EXTRACT
+    )
+    for done, part in enumerate(partitions):
         if done * PARTITION < SCORED:
             kept.append(part)
     costs |= {
@@ -100,16 +104,16 @@ def ours(
         "peak_mb": peak_mb(),
     }
     drawn = pathway_data.Sample(
-        pl.concat(patients for patients, _, _ in kept),
-        pl.concat(events for _, events, _ in kept if events is not None),
+        pl.concat(log.patients for log, _ in kept),
+        pl.concat(log.events for log, _ in kept if log.events is not None),
     )
     figures = pathway_score.figures(
         declared, pathway_data.simulated(declared, min(n, SCORED), seed + 100), drawn
     )
     tables = {
-        name: pl.concat(tables[name] for _, _, tables in kept)
+        name: pl.concat(tables[name] for _, tables in kept)
         for name in declared.tables
-        if name in kept[0][2]
+        if name in kept[0][1]
     }
     return (
         figures

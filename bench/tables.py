@@ -32,7 +32,8 @@ from pipeline import params
 from pipeline.dp.marginals import MeasurementStore
 from pipeline.dp.noise import NoiseStream
 from pipeline.dp.tape import Tape
-from pipeline.models import synthesizer, table
+from pipeline.models import table
+from pipeline.models.synthesizer.plan import joint_plan
 from pipeline.params import PrivacyParams
 from pipeline.schema.values import Schema
 
@@ -55,7 +56,7 @@ def fitted(
     )
     told = declared if with_targets else dataclasses.replace(declared, targets=())
     started = time.process_time()
-    planned = synthesizer.plan(told, PrivacyParams(epsilon=epsilon, delta=DELTA), train_params)
+    planned = joint_plan(told, PrivacyParams(epsilon=epsilon, delta=DELTA), train_params)
     with tempfile.TemporaryDirectory() as folder:
         model = table.fit(
             train,

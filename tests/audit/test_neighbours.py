@@ -12,7 +12,7 @@ from audit import people as cohort
 from audit.model_rows import model_rows
 from audit.neighbours import Fitted
 from audit.people import Extract
-from pipeline.models.synthesizer import Plan
+from pipeline.models.synthesizer.plan import Plan
 from pipeline.schema.values import Schema
 
 CELLS = {

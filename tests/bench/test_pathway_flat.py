@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "bench"))
 import pathway_flat
 from pathway_data import EXTRACT, Sample, declared, simulated
 
-from pipeline.models import synthesizer
+from pipeline.models.synthesizer.plan import joint_plan
 from pipeline.params import PrivacyParams, load
 from pipeline.schema.patient_log import ID
 from pipeline.schema.values import Schema
@@ -183,7 +183,7 @@ def test_an_empty_sample_is_an_empty_table(told: Schema, sample: Sample) -> None
 
 def test_our_table_model_can_plan_the_flat_table(told: Schema) -> None:
     params = load(Path(__file__).resolve().parents[2] / "params.yaml")
-    made = synthesizer.plan(
+    made = joint_plan(
         pathway_flat.declaration(told, 20_000),
         PrivacyParams(epsilon=1.0, delta=1e-6),
         replace(params.train, table={}),

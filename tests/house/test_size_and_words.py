@@ -25,7 +25,6 @@ TO_SPLIT = {
     "pipeline/dp/ghost.py",
     "pipeline/ledger/chain.py",
     "pipeline/ledger/ledger.py",
-    "pipeline/models/synthesizer.py",
     "pipeline/models/table/fit/edges.py",
     "pipeline/restricted/ingest/reading.py",
     "pipeline/runs/workspace.py",
