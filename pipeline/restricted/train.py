@@ -170,9 +170,7 @@ def fit_public(
             f"{schema.dataset} is not declared `public: true`: a model of it is made by a charged"
             " run (`python -m pipeline refresh`)"
         )
-    made = joint_plan(
-        schema, PrivacyParams(epsilon=epsilon, delta=delta), settings, extract_date
-    )
+    made = joint_plan(schema, PrivacyParams(epsilon=epsilon, delta=delta), settings, extract_date)
     with tempfile.TemporaryDirectory() as folder:
         tape = Tape()
         model = fit(schema, patients, events, made, Path(folder), tape, train=settings)
