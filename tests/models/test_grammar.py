@@ -1,4 +1,4 @@
-"""Legality: a walk inside the masks is always legal and always ends; every kind of breach is
+"""Legality: a pathway inside the masks is always legal and always ends; every kind of breach is
 named.
 """
 
@@ -78,11 +78,11 @@ def declarations(draw: st.DrawFn) -> EventLog:
 
 def random_walk(grammar: Grammar, patients: pl.DataFrame, seed: int) -> pl.DataFrame:
     """Uniform choices among what is offered, extremes of the legal days included."""
-    rng, walk, rows = np.random.default_rng(seed), start(grammar, patients), []
+    rng, tracker, rows = np.random.default_rng(seed), start(grammar, patients), []
     for _ in range(grammar.log.max_events + 1):
-        now = options(grammar, walk)
-        tokens = open_tokens(walk) & now.types[:, grammar.token_type]
-        going = ~walk.done
+        now = options(grammar, tracker)
+        tokens = open_tokens(tracker) & now.types[:, grammar.token_type]
+        going = ~tracker.has_ended
         assert tokens[going].any(1).all(), "a pathway that has not ended must have somewhere to go"
         assert not tokens[~going].any()
         if not going.any():
@@ -108,14 +108,14 @@ def random_walk(grammar: Grammar, patients: pl.DataFrame, seed: int) -> pl.DataF
             rows.append(
                 (
                     int(patients["patient_id"][int(i)]),
-                    int(walk.used[i]),
+                    int(tracker.used[i]),
                     int(day[i]),
                     *grammar.tokens[token[i]],
                 )
             )
-        ended = walk.done.copy()
-        step(grammar, walk, token, day)
-        walk.done |= ended
+        ended = tracker.has_ended.copy()
+        step(grammar, tracker, token, day)
+        tracker.has_ended |= ended
     raise AssertionError("a pathway passed max_events")
 
 

@@ -213,6 +213,12 @@ def _earliest(grammar: Grammar, t: int, seen: tuple[int, ...]) -> int:
 
 
 def _check(grammar: Grammar) -> None:
+    problems = [*_type_problems(grammar), *_deadline_problems(grammar), *_size_problems(grammar)]
+    if problems:
+        raise Refusal(f"events of {grammar.schema.dataset}: " + "; ".join(problems))
+
+
+def _type_problems(grammar: Grammar) -> list[str]:
     log, names = grammar.log, grammar.type_names
     problems = []
     if not grammar.terminal.any():
@@ -243,7 +249,12 @@ def _check(grammar: Grammar) -> None:
     ]
     if len({t for t in grammar.due_type if grammar.terminal[t]}) > 1:
         problems.append("deadlines name two different terminal types; a patient could need both")
-    problems += [
+    return problems
+
+
+def _deadline_problems(grammar: Grammar) -> list[str]:
+    names = grammar.type_names
+    problems = [
         f"{names[grammar.due_type[d]]} is due {grammar.due_days[d]} days after {names[t]} but"
         " stands before it within a day"
         for d in range(len(grammar.due_type))
@@ -258,6 +269,11 @@ def _check(grammar: Grammar) -> None:
         f"{names[t]} is terminal and starts a deadline"
         for t in np.flatnonzero(grammar.triggers.any(0) & grammar.terminal)
     ]
+    return problems
+
+
+def _size_problems(grammar: Grammar) -> list[str]:
+    log, names, problems = grammar.log, grammar.type_names, []
     last_start = log.upper_day - int(
         grammar.slack[slice(None) if grammar.anchor is None else grammar.anchor].max()
     )
@@ -278,5 +294,4 @@ def _check(grammar: Grammar) -> None:
             f"max_events {log.max_events} is too small: an opening with all that it makes due takes"
             f" {longest}"
         )
-    if problems:
-        raise Refusal(f"events of {grammar.schema.dataset}: " + "; ".join(problems))
+    return problems

@@ -36,11 +36,12 @@ class Tracker:
     counts: np.ndarray  # [n, T]
     open: np.ndarray  # [n, O] bool
     due: np.ndarray  # [n, D]
-    done: np.ndarray  # [n] bool
+    has_ended: np.ndarray  # [n] bool
     last_day: np.ndarray  # [n, T] of observation, or of registration where the type has one
-    taken: np.ndarray  # [n, V] bool, tokens that may not come again
+    used_up: np.ndarray  # [n, V] bool, tokens that may not come again
 
     def take(self, index: np.ndarray | slice) -> Tracker:
+        """The pathways of these positions."""
         return Tracker(self.legal_sets, *(getattr(self, f.name)[index] for f in fields(self)[1:]))
 
 
@@ -72,9 +73,9 @@ def start(grammar: Grammar, patients: pl.DataFrame, observed_until: date | None 
         counts=np.zeros((n, grammar.n_types), np.int16),
         open=np.zeros((n, len(grammar.openers)), bool),
         due=np.full((n, len(grammar.due_type)), NEVER, np.int32),
-        done=np.zeros(n, bool),
+        has_ended=np.zeros(n, bool),
         last_day=_last_day(grammar, patients, observed_until),
-        taken=np.zeros((n, grammar.n_tokens), bool),
+        used_up=np.zeros((n, grammar.n_tokens), bool),
     )
 
 
@@ -86,7 +87,7 @@ def options(grammar: Grammar, tracker: Tracker) -> Options:
         & (tracker.counts < grammar.at_most)
         & (lower <= upper)
         & _room(grammar, tracker)
-        & ~tracker.done[:, None]
+        & ~tracker.has_ended[:, None]
     )
     for t, contexts in enumerate(grammar.needs_open):
         if contexts.any():
@@ -105,7 +106,8 @@ def open_tokens(
     """Tokens that the static columns allow and that were not used up, bool [rows, tokens]; all
     pathways [n] and tokens [V] by default.
     """
-    return tracker.legal_sets[:, tokens][tracker.legal_set[rows]] & ~tracker.taken[rows][:, tokens]
+    legal = tracker.legal_sets[:, tokens][tracker.legal_set[rows]]
+    return legal & ~tracker.used_up[rows][:, tokens]
 
 
 def step(grammar: Grammar, tracker: Tracker, token: np.ndarray, day: np.ndarray) -> None:
@@ -124,14 +126,14 @@ def step(grammar: Grammar, tracker: Tracker, token: np.ndarray, day: np.ndarray)
         tracker.due[kind == event, d] = NEVER
     tracker.counts[rows, kind] += 1
     if grammar.once.any():
-        tracker.taken[rows, token] |= grammar.once[token]
+        tracker.used_up[rows, token] |= grammar.once[token]
     tracker.open &= ~grammar.closes[kind]
     for o, opener in enumerate(grammar.openers):
         tracker.open[:, o] |= kind == opener
     tracker.last_type[:] = kind
     tracker.day[:] = day
     tracker.used += 1
-    tracker.done |= grammar.terminal[kind]
+    tracker.has_ended |= grammar.terminal[kind]
 
 
 def anchor_pending(grammar: Grammar, tracker: Tracker) -> np.ndarray:
@@ -143,10 +145,10 @@ def anchor_pending(grammar: Grammar, tracker: Tracker) -> np.ndarray:
 
 def _has_token(grammar: Grammar, tracker: Tracker) -> np.ndarray:
     """[n, T]: a legal token is left."""
-    left = tracker.types_ok.copy()
+    has_token = tracker.types_ok.copy()
     for t in np.unique(grammar.token_type[grammar.once]):
-        left[:, t] = open_tokens(tracker, tokens=grammar.token_type == t).any(1)
-    return left
+        has_token[:, t] = open_tokens(tracker, tokens=grammar.token_type == t).any(1)
+    return has_token
 
 
 def _last_day(grammar: Grammar, patients: pl.DataFrame, observed_until: date | None) -> np.ndarray:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -46,17 +47,15 @@ def fit_synthesizer(
     declares events and has no event log.
     """
     patients = first_row_each(patients)
+    options: dict[str, Any] = {"store": store, "tape": tape, "noise": noise}
+    options |= {"device": device, "checkpoint_steps": checkpoint_steps}
     tables = table_fit.fit(
         patients,
         plan.table,
         plan.table_scale,
-        store=store,
-        tape=tape,
-        noise=noise,
         checkpoint=checkpoint / "table",
         progress=lambda text: progress(f"table: {text}"),
-        device=device,
-        checkpoint_steps=checkpoint_steps,
+        **options,
     )
     if plan.pathway is None:
         return Synthesizer(schema, plan, tables, None)
@@ -72,13 +71,9 @@ def fit_synthesizer(
         events,
         plan.pathway,
         plan.pathway_scale,
-        store=store,
-        tape=tape,
-        noise=noise,
         checkpoint=checkpoint / "pathway",
         progress=lambda text: progress(f"pathway: {text}"),
-        device=device,
-        checkpoint_steps=checkpoint_steps,
+        **options,
         draw_patients=lambda n: with_ids(tables.sample(n, np.random.default_rng([seed, n])), 1),
     )
     return Synthesizer(schema, plan, tables, pathways)

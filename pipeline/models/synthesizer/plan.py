@@ -48,10 +48,12 @@ class Plan:
 
     @property
     def table_scale(self) -> float:
+        """The scale of the table model's mechanisms."""
         return self.scale / math.sqrt(self.table_share)
 
     @property
     def pathway_scale(self) -> float:
+        """The scale of the pathway model's mechanisms."""
         return self.scale / math.sqrt(1 - self.table_share)
 
     @property
@@ -120,6 +122,7 @@ class Plan:
         )
 
     def to_json(self) -> dict[str, Any]:
+        """The plan as it is charged and stored; `from_json` reads it."""
         return {
             "format": FORMAT,
             "dataset": self.dataset,

@@ -201,7 +201,7 @@ def test_encoding_of_a_patient_does_not_depend_on_the_others() -> None:
         "before",
         "day",
         "rhythm",
-        "taken",
+        "used_up",
         "weight",
     ):
         assert (getattr(alone, name) == getattr(everybody, name)[rows]).all(), name

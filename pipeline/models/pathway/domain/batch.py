@@ -23,6 +23,6 @@ class Batch:
     types_legal: Tensor  # bool [r, T]
     tokens_legal: Tensor  # bool [p, V] by static columns
     weight: Tensor  # float32 [r] in training
-    taken: Tensor  # bool [r, D] of the tokens that a patient has once
+    used_up: Tensor  # bool [r, D] of the tokens that a patient has once
     gaps_legal: Tensor  # bool [r, G]
     rhythm: Tensor  # int64 [r] row of the counted rhythms, 0 for none

@@ -79,6 +79,7 @@ class Coding:
 
     @property
     def offsets(self) -> np.ndarray:
+        """The first row of each feature in the event embedding table, int32 [features]."""
         return np.cumsum([0, *self.ranges[:-1]]).astype(np.int32)
 
     def static_codes(self, patients: pl.DataFrame) -> np.ndarray:
@@ -102,6 +103,7 @@ class Coding:
 
     @property
     def learned_attributes(self) -> tuple[int, ...]:
+        """Positions of the attributes without a counted head."""
         return tuple(a for a, c in enumerate(self.attributes) if c.column.name not in self.counted)
 
     @property

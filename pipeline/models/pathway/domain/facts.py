@@ -78,7 +78,9 @@ def parse_fact(coding: Coding, fact: str) -> tuple[str, str]:
 
 
 def fact_values(coding: Coding, fact: str, pathways: Pathways) -> np.ndarray:
-    """int64 [n] in [0, fact_size)."""
+    """The fact of each pathway, int64 [n] in [0, fact_size). Raises ValueError for a name that is
+    no fact.
+    """
     g, p = coding.grammar, pathways
     kind = g.token_type[p.token]
     if fact in _PLAIN:

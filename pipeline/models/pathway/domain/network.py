@@ -149,8 +149,8 @@ class PathwayNetwork(nn.Module):
     def _code_losses(self, tokens: Tensor, batch: Batch) -> Tensor:
         """[r]; 0 where the type's codes are not learned here."""
         legal = batch.tokens_legal[batch.owner]
-        if batch.taken.shape[1]:
-            legal[:, self.once] &= ~batch.taken
+        if batch.used_up.shape[1]:
+            legal[:, self.once] &= ~batch.used_up
         place = torch.searchsorted(self.learned_tokens, batch.token).clamp(
             max=len(self.learned_tokens) - 1
         )

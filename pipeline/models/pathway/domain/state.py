@@ -39,6 +39,7 @@ class State:
     code: np.ndarray  # [n, T] 1 + number of the type's last code, 0 before its first
 
     def take(self, index: np.ndarray | slice) -> State:
+        """The pathways of these positions."""
         return State(
             self.tracker.take(index), *(getattr(self, f.name)[index] for f in fields(self)[1:])
         )

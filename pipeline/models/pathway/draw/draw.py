@@ -50,12 +50,7 @@ def draw(
     start = np.repeat(np.arange(patients.height), candidates)
     state = begin(coding, patients).take(start)
     device = network.choice.weight.device
-    statics = torch.from_numpy(coding.static_codes(patients)).to(device)
-    condition = (
-        network.statics(statics).repeat_interleave(candidates, 0)
-        if statics.shape[1]
-        else torch.zeros(len(start), 1, device=device)
-    )
+    condition = _condition(coding, network, patients, candidates)
     parts_of_heads = {part for head in heads for table, _ in head.tables for part in table.parts}
     shown = {
         name: coding.static_values(name, patients)[start]
@@ -83,13 +78,26 @@ def draw(
         advance(coding, state, token, day, gap, attributes)
         if steering is not None:
             log_weight[ids] = steering.advance(coding.grammar.token_type[token])
-        going = np.flatnonzero(~state.tracker.done)
+        going = np.flatnonzero(~state.tracker.has_ended)
         state, ids = state.take(going), ids[going]
         steering = steering.take(going) if steering is not None else None
         condition, memory = (
             values[torch.from_numpy(going).to(device)] for values in (condition, memory)
         )
     return _flat(coding, patients.height * candidates, parts), log_weight
+
+
+def _condition(
+    coding: Coding, network: PathwayNetwork, patients: pl.DataFrame, candidates: int
+) -> torch.Tensor:
+    """The embedded static row of each candidate, [n, width]; zeros [n, 1] without static
+    columns.
+    """
+    device = network.choice.weight.device
+    statics = torch.from_numpy(coding.static_codes(patients)).to(device)
+    if not statics.shape[1]:
+        return torch.zeros(patients.height * candidates, 1, device=device)
+    return network.statics(statics).repeat_interleave(candidates, 0)
 
 
 def _flat(coding: Coding, n: int, parts: Sequence[tuple[np.ndarray, ...]]) -> Pathways:

@@ -51,7 +51,7 @@ class EncodedLog:
     gap_upper: np.ndarray  # [r]
     weight: np.ndarray  # float32 [r] in training
     rhythm: np.ndarray  # int16 [r] row of the counted rhythms, 0 for none
-    taken: np.ndarray  # bool [r, D] of the tokens that a patient has once, those used up
+    used_up: np.ndarray  # bool [r, D] of the tokens that come at most once, those that came
 
     @property
     def n_patients(self) -> int:
@@ -174,7 +174,7 @@ def _states(
         "gap_upper": np.zeros(r, np.int32),
         "weight": np.zeros(r, np.float32),
         "rhythm": np.zeros(r, np.int16),
-        "taken": np.zeros((r, int(g.once.sum())), bool),
+        "used_up": np.zeros((r, int(g.once.sum())), bool),
     }
     longest_first = np.argsort(-lengths, kind="stable")
     state = begin(coding, patients).take(longest_first)
@@ -200,7 +200,7 @@ def _encode_position(
     out["before"][rows] = state.token
     out["types_legal"][rows] = now.types
     out["weight"][rows] = weight(coding, state)
-    out["taken"][rows] = state.tracker.taken[:, coding.grammar.once]
+    out["used_up"][rows] = state.tracker.used_up[:, coding.grammar.once]
     out["rhythm"][rows] = rhythm_rows(coding, state, current)
     lower, upper = gap_bounds(
         coding, state, current, now.lower[every, kind], now.upper[every, kind]
@@ -237,7 +237,7 @@ def batch_of(coding: Coding, log: EncodedLog, patients: np.ndarray, device: torc
         attributes=tensor(log.attributes[rows]),
         types_legal=tensor(log.types_legal[rows], torch.bool),
         tokens_legal=tensor(log.legal_sets[log.legal_set[patients]], torch.bool),
-        taken=tensor(log.taken[rows], torch.bool),
+        used_up=tensor(log.used_up[rows], torch.bool),
         weight=tensor(log.weight[rows], torch.float32),
         rhythm=tensor(log.rhythm[rows]),
         gaps_legal=tensor(coding.gaps.legal(log.gap_lower[rows], log.gap_upper[rows]), torch.bool),

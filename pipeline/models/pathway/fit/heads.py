@@ -89,7 +89,7 @@ def _choices(
         rows, codes = np.flatnonzero(kind == t), coding.tokens_of(t)
         legal = log.legal_sets[log.legal_set[owner[rows]]][:, codes]
         if g.once[codes].all():
-            legal = legal & ~log.taken[rows][:, np.searchsorted(np.flatnonzero(g.once), codes)]
+            legal = legal & ~log.used_up[rows][:, np.searchsorted(np.flatnonzero(g.once), codes)]
         last = np.append(0, 1 + np.searchsorted(codes, log.token[rows]))[: len(rows)]
         parts = {
             f"first {choice}": np.where(positions(owner[rows]) > 0, last, 0),

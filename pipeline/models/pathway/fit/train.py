@@ -76,7 +76,7 @@ def fit(
 
     Resumes from `checkpoint` where there is one: then the tape gets the steps of the earlier
     attempt too, and the noise is new. draw_patients(n) gives synthetic static rows with patient_id,
-    on which the calibration is found.
+    on which the model is calibrated.
     """
     model = new_model(schema, plan)
     log = encode_log(model.coding, patients, events)
@@ -139,7 +139,7 @@ def train_weights(
     checkpoint_steps: int,
 ) -> None:
     """All steps of the mechanism; leaves the averaged weights in the model's network, on the CPU.
-    Steps done go on the tape.
+    The steps that ran go on the tape.
     """
     network, settings, where = model.network, model.settings, torch.device(device)
     network.to(where).train()

@@ -39,6 +39,7 @@ class PathwayPlan:
 
     @property
     def sampling_probability(self) -> float:
+        """The chance of each patient to be in a step's batch."""
         return min(1.0, self.settings.expected_batch_size / self.nominal_size)
 
     def counts(self, scale: float) -> dict[str, NoisyCounts]:
@@ -81,6 +82,7 @@ class PathwayPlan:
         )
 
     def to_json(self) -> dict[str, Any]:
+        """The plan as it is stored; `from_json` reads it."""
         return {
             "format": FORMAT,
             "settings": asdict(self.settings),
