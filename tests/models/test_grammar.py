@@ -76,7 +76,7 @@ def declarations(draw: st.DrawFn) -> EventLog:
     )
 
 
-def random_walk(grammar: Grammar, patients: pl.DataFrame, seed: int) -> pl.DataFrame:
+def random_events(grammar: Grammar, patients: pl.DataFrame, seed: int) -> pl.DataFrame:
     """Uniform choices among what is offered, extremes of the legal days included."""
     rng, tracker, rows = np.random.default_rng(seed), start(grammar, patients), []
     for _ in range(grammar.log.max_events + 1):
@@ -148,9 +148,12 @@ def test_a_walk_inside_the_masks_ends_and_breaks_nothing(log: EventLog, seed: in
         assert "events of toy" in str(refused)
         return
     patients = toy_patients(12, seed % 1000)
-    events = random_walk(grammar, patients, seed)
-    found = violations(grammar, patients, events)
-    assert found.is_empty(), (found, events.filter(pl.col("patient_id") == found["patient_id"][0]))
+    events = random_events(grammar, patients, seed)
+    breaches = violations(grammar, patients, events)
+    assert breaches.is_empty(), (
+        breaches,
+        events.filter(pl.col("patient_id") == breaches["patient_id"][0]),
+    )
 
 
 def test_toy_log_is_legal() -> None:
@@ -172,10 +175,10 @@ LEGAL = [
 
 def broken(*changes: tuple[int, tuple | None]) -> list[tuple]:
     """LEGAL with events replaced (or removed by None)."""
-    made = list(LEGAL)
+    events = list(LEGAL)
     for at, event in sorted(changes, key=lambda change: -change[0]):
-        made[at : at + 1] = [] if event is None else [event]
-    return made
+        events[at : at + 1] = [] if event is None else [event]
+    return events
 
 
 @pytest.mark.parametrize(
@@ -228,8 +231,8 @@ def test_each_breach_is_named(rule: str | None, pathway: list[tuple]) -> None:
             "dose": pl.Float64,
         },
     )
-    found = set(violations(Grammar(toy_schema()), patients, events)["rule"])
-    assert (rule in found) if rule else not found, found
+    breaches = set(violations(Grammar(toy_schema()), patients, events)["rule"])
+    assert (rule in breaches) if rule else not breaches, breaches
 
 
 def test_attributes_and_missing_patients_are_checked() -> None:

@@ -86,11 +86,11 @@ def test_two_rows_under_one_id_are_one_patient_in_both_models(
 
 
 def test_the_joint_event_keeps_the_target_and_uses_it() -> None:
-    made = joint_plan(toy_schema(), PRIVACY, TRAIN)
-    assert 0.99 < epsilon(made.dp_event, 1e-6) <= 1.0
+    plan = joint_plan(toy_schema(), PRIVACY, TRAIN)
+    assert 0.99 < epsilon(plan.dp_event, 1e-6) <= 1.0
     assert Tape(
-        [made.table.dp_event(made.table_scale), made.pathway.dp_event(made.pathway_scale)]
-    ).matches(made.dp_event)
+        [plan.table.dp_event(plan.table_scale), plan.pathway.dp_event(plan.pathway_scale)]
+    ).matches(plan.dp_event)
 
 
 def test_more_share_means_less_noise() -> None:
@@ -110,17 +110,17 @@ def test_more_share_means_less_noise() -> None:
 
 
 def test_a_plan_survives_json_to_the_last_sigma() -> None:
-    made = joint_plan(toy_schema(), PRIVACY, TRAIN)
-    again = Plan.from_json(json.loads(json.dumps(made.to_json())))
-    assert again == made and Tape([again.dp_event]).matches(made.dp_event)
+    plan = joint_plan(toy_schema(), PRIVACY, TRAIN)
+    again = Plan.from_json(json.loads(json.dumps(plan.to_json())))
+    assert again == plan and Tape([again.dp_event]).matches(plan.dp_event)
     with pytest.raises(ValueError, match="format"):
-        Plan.from_json({**made.to_json(), "format": 0})
+        Plan.from_json({**plan.to_json(), "format": 0})
 
 
 def test_a_dataset_without_events_gives_everything_to_the_table() -> None:
-    made = joint_plan(schema_of(None), PRIVACY, TRAIN)
-    assert made.pathway is None and made.table_share == 1.0
-    assert 0.99 < epsilon(made.dp_event, 1e-6) <= 1.0
+    plan = joint_plan(schema_of(None), PRIVACY, TRAIN)
+    assert plan.pathway is None and plan.table_share == 1.0
+    assert 0.99 < epsilon(plan.dp_event, 1e-6) <= 1.0
 
 
 def test_delta_is_never_above_the_populations() -> None:

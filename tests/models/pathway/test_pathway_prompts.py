@@ -43,17 +43,19 @@ def test_prompted_patients_are_those_that_an_unprompted_extract_would_keep(
     patients = toy_patients(20_000, 3)
     free = model.sample(patients, rng)
     first, second = pl.col("first").list.get(0), pl.col("first").list.get(1, null_on_oob=True)
-    wanted = starts(free).filter(first.str.starts_with("REGIMEN") & (second == "SURGERY=biopsy"))
+    matches = starts(free).filter(first.str.starts_with("REGIMEN") & (second == "SURGERY=biopsy"))
     events, chance = model.sample_begun(patients, ["REGIMEN", "SURGERY=biopsy"], rng)
     assert violations(Grammar(model.schema), patients, events).is_empty()
-    assert chance.mean() == pytest.approx(len(wanted) / 20_000, rel=0.12)
-    kept = patients.filter(pl.Series(chance > 0))
-    assert set(kept["site"]) == {"breast", "colon"}  # no surgery for the lung in this grammar
-    found = starts(
-        events.join(kept.select("patient_id"), on="patient_id", how="semi", maintain_order="left")
+    assert chance.mean() == pytest.approx(len(matches) / 20_000, rel=0.12)
+    prompted = patients.filter(pl.Series(chance > 0))
+    assert set(prompted["site"]) == {"breast", "colon"}  # no surgery for the lung in this grammar
+    prompted_starts = starts(
+        events.join(
+            prompted.select("patient_id"), on="patient_id", how="semi", maintain_order="left"
+        )
     )
-    assert len(found) == len(kept)
-    assert found.select(
+    assert len(prompted_starts) == len(prompted)
+    assert prompted_starts.select(
         first.str.starts_with("REGIMEN").all() & (second == "SURGERY=biopsy").all()
     ).item()
     share = (
@@ -61,19 +63,19 @@ def test_prompted_patients_are_those_that_an_unprompted_extract_would_keep(
         .group_by("site")
         .agg(pl.col("chance").sum() / chance.sum())
     )
-    real = patients.join(wanted, on="patient_id", how="semi")["site"].value_counts(normalize=True)
+    real = patients.join(matches, on="patient_id", how="semi")["site"].value_counts(normalize=True)
     both = share.join(real, on="site")
     assert (both["chance"] - both["proportion"]).abs().max() < 0.06
 
 
 @pytest.mark.parametrize(
-    ("begins", "said"),
+    ("begins", "message"),
     [
         (["SURGEON"], "no event type"),
         (["SURGERY=haircut"], "no code 'haircut'; it has mastectomy"),
         (["DEATH", "SURGERY"], "ends a pathway"),
     ],
 )
-def test_a_prompt_that_cannot_be_met_says_why(begins: list[str], said: str) -> None:
-    with pytest.raises(ValueError, match=said):
+def test_a_prompt_that_cannot_be_met_says_why(begins: list[str], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
         model_of(False).sample_begun(toy_patients(5), begins, np.random.default_rng(1))
