@@ -27,7 +27,6 @@ TO_SPLIT = {
     "pipeline/ledger/ledger.py",
     "pipeline/models/pathway/domain/state.py",
     "pipeline/models/synthesizer.py",
-    "pipeline/models/table/fit/edges.py",
     "pipeline/restricted/ingest/reading.py",
     "pipeline/runs/workspace.py",
     "pipeline/schema/codes.py",
