@@ -30,6 +30,7 @@ from audit.canary_evidence import (
     own_gradients,
 )
 from audit.findings import Check, Finding
+from pipeline.catalog import Checkpoints
 from pipeline.dp import accounting, one_run
 from pipeline.dp.marginals import MeasurementStore
 from pipeline.dp.noise import NoiseStream
@@ -121,10 +122,12 @@ def run_once(data: Invented, epsilon: float, folder: Path) -> list[Told]:
     patients, events = data.extract(included)
     tape, steps = Tape(), Steps()
     with steps.recorded():
-        model = train.fit(data.schema, patients, events, made, folder, tape, train=data.train)
+        model = train.fit(
+            data.schema, patients, events, made, Checkpoints(folder), tape, train=data.train
+        )
     tape.check(made.dp_event)
-    Tape([MeasurementStore(folder / "counts").tape()]).check(made.counts_event)
-    found = _evidence(data, made, model, folder / "counts", steps)
+    Tape([MeasurementStore(Checkpoints(folder).counts).tape()]).check(made.counts_event)
+    found = _evidence(data, made, model, Checkpoints(folder).counts, steps)
     told = []
     for path, (event, evidence) in {
         **found,

@@ -103,7 +103,7 @@ STAGES: Mapping[str, Stage] = MappingProxyType({stage.name: stage for stage in _
 
 def repro_command(stage: str) -> str:
     """The shell line that runs one stage in a workspace: DVC runs it, then its lock goes to the
-    restricted registry.
+    restricted version store.
 
     No run cache: it could hand back a reservation without a charge. A refusal keeps its exit code,
     which dvc would hide, and says its reason again in the last line.

@@ -14,6 +14,7 @@ from pathlib import Path
 import polars as pl
 
 from pipeline import files
+from pipeline.catalog import Gate, Patients
 from pipeline.checks.expectations.table_checks import (
     TableChecks,
     check_tables,
@@ -42,6 +43,14 @@ class GateResult:
     @property
     def passed(self) -> bool:
         return not self.failures
+
+    @property
+    def refusal(self) -> str:
+        """The reason not to release, with the first failures."""
+        return (
+            f"the synthetic tables break {len(self.failures)} rule(s):"
+            f" {'; '.join(self.failures[:5])}"
+        )
 
 
 def check_synthetic(
@@ -113,7 +122,7 @@ def _answer(
     if out is not None:
         rules = described(checks.results, counts=True) if checks else []
         files.write_json(
-            out / "gate.json",
+            Gate(out).results,
             {
                 "passed": result.passed,
                 "failures": result.failures,
@@ -122,7 +131,7 @@ def _answer(
             },
         )
         if checks is not None:
-            write_pages(out / "docs", checks, schema, f"{schema.title}: the synthetic tables")
+            write_pages(Gate(out).docs, checks, schema, f"{schema.title}: the synthetic tables")
     return result
 
 
@@ -155,13 +164,13 @@ def read_extract(schema: Schema, folder: Path) -> dict[str, pl.DataFrame]:
 
 def _log(synthetic: Log | pl.DataFrame | Path | None) -> Log | None:
     if isinstance(synthetic, Path):
-        parts = [synthetic / "patients.parquet", synthetic / "events.parquet"]
+        parts = [Patients(synthetic).patients, Patients(synthetic).events]
         return Log(*map(pl.read_parquet, parts)) if all(part.exists() for part in parts) else None
     return synthetic if isinstance(synthetic, Log) else None
 
 
 def _patients(folder: Log | Path | None) -> pl.DataFrame | None:
-    path = folder / "patients.parquet" if isinstance(folder, Path) else None
+    path = Patients(folder).patients if isinstance(folder, Path) else None
     return pl.read_parquet(path) if path is not None and path.exists() else None
 
 

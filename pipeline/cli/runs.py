@@ -140,16 +140,13 @@ def gate(options: argparse.Namespace) -> None:
     extract_date = params.load(here.params).release.extract_date
     result = check_synthetic(
         read_schema(here.dataset),
-        here.released.extract / "parquet",
-        here.released.synthetic,
+        here.released.extract.parquet,
+        here.released.synthetic.root,
         extract_date=extract_date,
-        out=here.restricted.root / "gate",
+        out=here.restricted.gate.root,
     )
     if not result.passed:
-        raise Refusal(
-            f"the synthetic tables break {len(result.failures)} rule(s):"
-            f" {'; '.join(map(str, result.failures[:5]))}"
-        )
+        raise Refusal(result.refusal)
     logger.info("gate: the synthetic tables keep every rule")
 
 

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import html
-import shutil
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 from pipeline import files
+from pipeline.catalog import BudgetReport
 from pipeline.evaluation import budget_plot, plots, report
 from pipeline.ledger.standing import Charge, Standing
 from pipeline.ledger.warning import low
 from pipeline.params import PrivacyParams
 from pipeline.refusal import Refusal
 
-PAGE, PICTURE, FIGURES = "index.html", "balance.png", "figures.json"
 BANNER = (
     "Restricted: what was spent, by whom it was asked for, and when. No patient's row was read"
     " for it."
@@ -34,31 +32,29 @@ def write(
 ) -> None:
     """Writes the page, the picture and the figures to `folder`, whole or not at all.
 
-    Raises ValueError where the folder holds anything else than an earlier report, which gives way,
+    Raises Refusal where the folder holds anything else than an earlier report, which gives way,
     or where no population is open.
     """
     if not standings:
         raise Refusal("no population is open in the ledger yet, so there is no budget to report on")
-    others = (
-        sorted(path.name for path in folder.iterdir() if path.name not in (PAGE, PICTURE, FIGURES))
-        if folder.is_dir()
-        else []
-    )
-    if others or folder.is_file():
-        raise Refusal(
-            f"{folder} holds {others[0] if others else 'a file'}: the report is written to a folder"
-            " of its own"
-        )
-    temporary = folder.with_name(f".{folder.name}.{uuid4().hex[:8]}.tmp")
-    files.private_folder(temporary)
+    with files.replacing_folder(folder, foreign=_no_part_of_a_report) as temporary:
+        files.private_folder(temporary)
+        out = BudgetReport(temporary)
+        picture = budget_plot.balances(standings, at, declared.warn_below_share)
+        files.write_text(out.page, page(standings, plots.svg(picture), head, at, declared))
+        out.picture.write_bytes(budget_plot.png(picture))
+        files.write_json(out.figures, figures(standings, head, at, declared))
+
+
+def _no_part_of_a_report(folder: Path) -> list[str]:
+    """Names in the folder. A page without figures of a ledger is somebody else's."""
+    report_there = BudgetReport(folder)
+    parts = (report_there.page, report_there.picture, report_there.figures)
     try:
-        drawn = budget_plot.drawn(standings, at, declared.warn_below_share)
-        files.write_text(temporary / PAGE, page(standings, plots.svg(drawn), head, at, declared))
-        (temporary / PICTURE).write_bytes(budget_plot.png(drawn))
-        files.write_json(temporary / FIGURES, figures(standings, head, at, declared))
-        files.replace_folder(temporary, folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        is_report = "chain_head" in files.read_json(report_there.figures, {})
+    except ValueError:
+        is_report = False
+    return files.others(folder, [part.name for part in parts] if is_report else ())
 
 
 def figures(

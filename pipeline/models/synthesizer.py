@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import logging
 import math
-import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -400,19 +399,11 @@ class Synthesizer:
             " conditions allow"
         )
 
-    def save(self, folder: Path) -> None:
+    def save(self, folder: Path, *, foreign: files.Foreign | None = None) -> None:
         """Writes the folder whole or not at all: model.json, schema.json, and each model's
-        safetensors and JSON.
+        safetensors and JSON. What is `foreign` in an older folder refuses it
+        (`files.replacing_folder`).
         """
-        temporary = folder.with_name(f".{folder.name}.tmp")
-        shutil.rmtree(temporary, ignore_errors=True)
-        self.table.save(temporary / "table")
-        if self.pathway is not None:
-            self.pathway.save(temporary / "pathway")
-        files.write_text(
-            temporary / "schema.json",
-            json.dumps(to_plain(self.schema), ensure_ascii=False, indent=1),
-        )
         event = self.plan.dp_event
         facts = {
             "format": FORMAT,
@@ -427,9 +418,15 @@ class Synthesizer:
                 "event": to_json(event),
             },
         }
-        files.write_json(temporary / "model.json", facts)
-        shutil.rmtree(folder, ignore_errors=True)
-        temporary.replace(folder)
+        with files.replacing_folder(folder, foreign=foreign) as temporary:
+            self.table.save(temporary / "table")
+            if self.pathway is not None:
+                self.pathway.save(temporary / "pathway")
+            files.write_text(
+                temporary / "schema.json",
+                json.dumps(to_plain(self.schema), ensure_ascii=False, indent=1),
+            )
+            files.write_json(temporary / "model.json", facts)
 
     @classmethod
     def load(cls, folder: Path) -> Synthesizer:

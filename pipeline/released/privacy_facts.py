@@ -9,7 +9,7 @@ from typing import Any
 import dp_accounting as dpa
 
 from pipeline import files
-from pipeline.catalog import Home
+from pipeline.catalog import Home, Release
 from pipeline.dp.events import DiscreteGaussianDpEvent, flatten
 from pipeline.ledger import Ledger
 from pipeline.refusal import Refusal
@@ -55,12 +55,12 @@ def published_heads(home: Home) -> dict[str, str]:
     """{where: head of the chain} of every card published here: where the ledger lacks one, it was
     cut off or rolled back.
     """
-    cards = sorted(
-        path for path in home.published.glob("*/card.json") if not path.parent.name.startswith(".")
-    )
+    folders = sorted(home.published.glob("[!.]*"))
+    cards = {folder.name: files.read_json(Release(folder).card) for folder in folders}
     return {
-        f"the card of {path.parent.name}": str(files.read_json(path)["privacy"]["chain_head"])
-        for path in cards
+        f"the card of {name}": str(card["privacy"]["chain_head"])
+        for name, card in cards.items()
+        if card is not None
     }
 
 

@@ -72,7 +72,7 @@ def run(workspace: Workspace, params: Params, schema: Schema) -> None:
     holds for later runs.
     """
     release_id = str(params.release.id)
-    answers = workspace.restricted.root / "answers.jsonl"
+    answers = workspace.restricted.answers
     approval = _last_answer(answers, release_id) or _decide(
         release_id, may_approve_itself(params, schema), os.environ, workspace
     )
@@ -116,7 +116,7 @@ def _decide(
             " a terminal, or use Airflow"
         )
     sys.stderr.write(
-        f"Restricted report: {workspace.restricted.report / 'index.html'}\nPublish release"
+        f"Restricted report: {workspace.restricted.report.page}\nPublish release"
         f" {release_id}? Type yes or no: "
     )
     sys.stderr.flush()

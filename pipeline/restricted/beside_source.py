@@ -28,9 +28,7 @@ def section(schema: Schema, workspace: Workspace, real: Sample, synthetic: Sampl
         for name in schema.tables
         if (path := _source(workspace, name)).exists()
     }
-    apart = missing_apart(
-        schema, source, read_extract(schema, workspace.released.extract / "parquet")
-    )
+    apart = missing_apart(schema, source, read_extract(schema, workspace.released.extract.parquet))
     rows = [[name, before, after] for name, (before, after) in apart.items()]
     said = (
         report.table(("column", "missing in the source", "synthetic"), rows)

@@ -37,7 +37,7 @@ def run(workspace: Workspace, params: Params, schema: Schema) -> None:
             "params.yaml: release.id and release.source_label must be filled in before a charge;"
             " `python -m pipeline prepare` does"
         )
-    if not workspace.restricted.validation.is_dir():
+    if not workspace.restricted.validation.root.is_dir():
         raise Refusal(
             "validate has not passed in this workspace: run it before reserve, so that a broken"
             " source costs nothing"

@@ -18,7 +18,7 @@ import polars as pl
 import torch
 
 from pipeline import files
-from pipeline.catalog import Home, Workspace
+from pipeline.catalog import Checkpoints, Home, Workspace
 from pipeline.dp.marginals import MeasurementStore
 from pipeline.dp.noise import NoiseStream
 from pipeline.dp.tape import Tape
@@ -31,7 +31,6 @@ from pipeline.refusal import Refusal
 from pipeline.schema.values import Schema
 
 logger = logging.getLogger(__name__)
-BEGUN = "begun"  # in the checkpoints, written before the ledger's entry that training began
 
 
 def run(workspace: Workspace, params: Params, schema: Schema) -> None:
@@ -45,20 +44,19 @@ def run(workspace: Workspace, params: Params, schema: Schema) -> None:
     ledger, release_id = Ledger(Home.find().ledger), str(params.release.id)
     made = charged_plan(workspace, ledger, release_id)
     _refuse_other_cohorts(workspace, ledger, release_id)
-    with _alone(restricted.checkpoints):
-        for leftover in restricted.checkpoints.rglob("*.tmp"):
+    checkpoints = restricted.checkpoints
+    with _alone(checkpoints):
+        for leftover in checkpoints.root.rglob("*.tmp"):
             leftover.unlink()
-        ledger.begin_training(release_id, getpass.getuser(), _token(restricted.checkpoints))
+        ledger.begin_training(release_id, getpass.getuser(), _token(checkpoints))
         patients = pl.read_parquet(restricted.patients)
         events = pl.scan_parquet(restricted.events) if restricted.events.is_file() else None
         tape = Tape()
-        model = fit(
-            schema, patients, events, made, restricted.checkpoints, tape, train=params.train
-        )
+        model = fit(schema, patients, events, made, checkpoints, tape, train=params.train)
         tape.save(restricted.tape)
         tape.check(made.dp_event)
         # nothing measured beside the tape
-        Tape([MeasurementStore(restricted.checkpoints / "counts").tape()]).check(made.counts_event)
+        Tape([MeasurementStore(checkpoints.counts).tape()]).check(made.counts_event)
         model.save(workspace.released.model)
     logger.info("train: the executed mechanisms are the reserved ones; the model is written")
 
@@ -108,11 +106,11 @@ def _refuse_other_cohorts(workspace: Workspace, ledger: Ledger, release_id: str)
         )
 
 
-def _token(checkpoints: Path) -> str:
+def _token(checkpoints: Checkpoints) -> str:
     """What stands beside the measurements; made before the first. The ledger takes one token for a
     release: nobody chooses among noises (privacy rule 12).
     """
-    path = checkpoints / BEGUN
+    path = checkpoints.token
     if not path.is_file():
         files.write_text(path, f"{new_token()}\n")
     return path.read_text(encoding="utf-8").strip()
@@ -128,7 +126,7 @@ def fit(
     patients: pl.DataFrame,
     events: pl.DataFrame | pl.LazyFrame | None,
     made: Plan,
-    checkpoints: Path,
+    checkpoints: Checkpoints,
     tape: Tape,
     *,
     train: TrainParams,
@@ -141,10 +139,10 @@ def fit(
         patients,
         events,
         made,
-        store=MeasurementStore(checkpoints / "counts"),
+        store=MeasurementStore(checkpoints.counts),
         tape=tape,
         noise=NoiseStream(),
-        checkpoint=checkpoints,
+        checkpoint=checkpoints.root,
         progress=lambda text: logger.info("train: %s", text),
         device=device(train.device),
         checkpoint_steps=train.checkpoint_steps,
@@ -174,10 +172,9 @@ def fit_public(
     )
     with tempfile.TemporaryDirectory() as folder:
         tape = Tape()
-        model = fit(schema, patients, events, made, Path(folder), tape, train=settings)
+        model = fit(schema, patients, events, made, Checkpoints(Path(folder)), tape, train=settings)
     tape.check(made.dp_event)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    model.save(out)
+    model.save(out, foreign=files.everything)
     return model
 
 
@@ -189,12 +186,12 @@ def device(wanted: str) -> str:
 
 
 @contextmanager
-def _alone(checkpoints: Path) -> Iterator[None]:
+def _alone(checkpoints: Checkpoints) -> Iterator[None]:
     """Two processes never train one release at once. The lock goes with its process, however that
     ends.
     """
-    checkpoints.mkdir(parents=True, exist_ok=True)
-    with (checkpoints / "lock").open("w") as lock:
+    checkpoints.root.mkdir(parents=True, exist_ok=True)
+    with checkpoints.lock.open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -8,7 +8,6 @@ Nothing found here leaves the restricted zone, and nothing found in a row stops 
 from __future__ import annotations
 
 import logging
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from typing import Any
 import polars as pl
 
 from pipeline import files
-from pipeline.catalog import Restricted, Workspace
+from pipeline.catalog import Restricted, Validation, Workspace
 from pipeline.checks.expectations.table_checks import (
     TableChecks,
     check_tables,
@@ -45,22 +44,16 @@ def run(workspace: Workspace, params: Params, schema: Schema) -> None:
             "Correct the source or the declaration."
         )
     logger.info("validate: running %d suites on the source tables", len(schema.tables))
-    temporary = restricted.validation.with_suffix(".tmp")
-    shutil.rmtree(temporary, ignore_errors=True)
-    try:
-        context = context_of(schema, params.release.extract_date, is_synthetic=False)
-        checks = check_tables(schema, tables, context, whole_log(schema, restricted))
-        write_pages(temporary / "docs", checks, schema, f"{schema.title}: the source tables")
-        files.write_json(
-            temporary / "results.json", summary(checks, most=params.validate.rows_in_report)
-        )
-    # whatever rows make of the checks, it is for custodians and stops nothing
-    except (Exception, pl.exceptions.PanicException) as error:
-        files.write_json(
-            temporary / "results.json", {"passed": False, "could_not_run": type(error).__name__}
-        )
-    shutil.rmtree(restricted.validation, ignore_errors=True)
-    temporary.rename(restricted.validation)
+    with files.replacing_folder(restricted.validation.root) as folder:
+        out = Validation(folder)
+        try:
+            context = context_of(schema, params.release.extract_date, is_synthetic=False)
+            checks = check_tables(schema, tables, context, whole_log(schema, restricted))
+            write_pages(out.docs, checks, schema, f"{schema.title}: the source tables")
+            files.write_json(out.results, summary(checks, most=params.validate.rows_in_report))
+        # whatever rows make of the checks, it is for custodians and stops nothing
+        except (Exception, pl.exceptions.PanicException) as error:
+            files.write_json(out.results, {"passed": False, "could_not_run": type(error).__name__})
     logger.info("validate: the results are written")
 
 

@@ -14,10 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from pipeline import files
-from pipeline.catalog import Home
+from pipeline.catalog import TRUTH, Home
 from pipeline.refusal import Refusal
-
-TRUTH = "truth.json"  # what the simulator writes beside its tables
 
 
 def claim(home: Home, source: str | Path, *, population: str, kind: str) -> None:

@@ -1,4 +1,4 @@
-"""Makes the workspace of a run, `runs/<release_id>/`: a clone of the restricted registry with
+"""Makes the workspace of a run, `runs/<release_id>/`: a clone of the restricted version store with
 copies of the stages, the params and the declaration.
 
 The same request again finds the workspace again, so that a retry redoes only what is missing. A
@@ -55,7 +55,7 @@ def declaration_path(dataset: str) -> Path:
     """The declaration of a dataset: in the home's own `datasets/` where it has one, else the
     project's. Raises ValueError naming those there are.
     """
-    own = Home.find().root / "datasets"
+    own = Home.find().datasets
     folder = own if own.is_dir() else project_root() / "datasets"
     names = sorted(path.stem for path in folder.glob("*.yaml"))
     if dataset not in names:
@@ -78,7 +78,7 @@ def make(home: Home, request: Request) -> Workspace:
     workspace = home.workspace(request.release_id)
     version_stores.ensure(home)
     resolved = declaration.read(path).value
-    if workspace.root.is_dir():
+    if workspace.params.is_file():
         _refuse_other_settings(workspace, settings, resolved)
         _refuse_published(home, request, workspace)
         return workspace
@@ -113,7 +113,7 @@ def run_stage(workspace: Workspace, stage: str) -> int:
 
 
 def record(home: Home, workspace: Workspace, stage: str) -> None:
-    """Commits dvc.lock to the run's branch of the restricted registry; after the last stage also
+    """Commits dvc.lock to the run's branch of the restricted version store; after the last stage also
     pushes the data there.
     """
     version_stores.commit_all(workspace.root, f"{stage} of {workspace.root.name}")
@@ -121,7 +121,7 @@ def record(home: Home, workspace: Workspace, stage: str) -> None:
         version_stores.dvc("push", "--quiet", "--remote", "restricted", cwd=workspace.root)
     version_stores.git("push", "-q", "--force", "origin", "HEAD", cwd=workspace.root)
     if stage == list(STAGES)[-1]:
-        files.write_text(workspace.restricted.root / "complete", "yes\n")
+        files.write_text(workspace.restricted.complete, "yes\n")
 
 
 def unfinished_stages(home: Home, workspace: Workspace) -> list[str]:
@@ -131,7 +131,7 @@ def unfinished_stages(home: Home, workspace: Workspace) -> list[str]:
     names = list(STAGES)
     return (
         names[-1:]
-        if version_stores.is_tagged(home.released_registry, workspace.root.name)
+        if version_stores.is_tagged(home.released_store, workspace.root.name)
         else names
     )
 
@@ -180,20 +180,16 @@ def _build(
     resolved: dict[str, Any],
     owner: str | None,
 ) -> None:
-    """Builds under a temporary name and moves it into place: a crash leaves no half workspace."""
     files.private_folder(home.runs)
-    temporary = Workspace(home.runs / f".{workspace.root.name}.{uuid.uuid4().hex[:8]}.tmp")
-    try:
-        version_stores.clone(home.restricted_registry, temporary.root, branch=workspace.root.name)
+    with files.replacing_folder(workspace.root, foreign=files.everything) as folder:
+        temporary = Workspace(folder)
+        version_stores.clone(home.restricted_store, folder, branch=workspace.root.name)
         shutil.copyfile(project_root() / "dvc.yaml", temporary.dvc_yaml)
         declaration.dump(resolved, temporary.dataset)
         files.write_text(temporary.root / ".gitignore", IGNORED)
         dump_params(settings, temporary.params)
-        files.write_json(temporary.restricted.root / "run.json", {"owner": owner})
-        version_stores.commit_all(temporary.root, f"{workspace.root.name} begins")
-        temporary.root.replace(workspace.root)
-    finally:
-        shutil.rmtree(temporary.root, ignore_errors=True)
+        files.write_json(temporary.restricted.run, {"owner": owner})
+        version_stores.commit_all(folder, f"{workspace.root.name} begins")
 
 
 def dump_params(settings: Mapping[str, Any], path: Path) -> None:
@@ -204,14 +200,14 @@ def dump_params(settings: Mapping[str, Any], path: Path) -> None:
 def _refuse_used(home: Home, release_id: str, population: str) -> None:
     """Raises ValueError where the id has a release, a charge or a run already, but no workspace."""
     other = "choose another id"
-    if version_stores.is_tagged(home.released_registry, release_id):
+    if version_stores.is_tagged(home.released_store, release_id):
         raise Refusal(f"release id {release_id} is published already; {other}")
     if release_id in charged_releases(home, population):
         raise Refusal(
             f"release id {release_id} is charged in the ledger already, and its workspace is gone;"
             f" {other}"
         )
-    if release_id in version_stores.branches(home.restricted_registry):
+    if release_id in version_stores.branches(home.restricted_store):
         raise Refusal(
             f"release id {release_id} was used by an earlier run, whose workspace is gone; {other}"
         )
@@ -298,9 +294,9 @@ def _refuse_published(home: Home, request: Request, workspace: Workspace) -> Non
     """A published id may be asked for again to finish what a crash left, or by the run that
     published it (a retry); else not.
     """
-    is_complete = (workspace.restricted.root / "complete").exists()
-    if not is_complete or not version_stores.is_tagged(home.released_registry, request.release_id):
+    is_complete = workspace.restricted.complete.exists()
+    if not is_complete or not version_stores.is_tagged(home.released_store, request.release_id):
         return
-    owner = files.read_json(workspace.restricted.root / "run.json", {}).get("owner")
+    owner = files.read_json(workspace.restricted.run, {}).get("owner")
     if owner is None or owner != request.owner:
         raise Refusal(f"release id {request.release_id} is published already; choose another id")

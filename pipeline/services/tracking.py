@@ -331,7 +331,7 @@ def _reserved_facts(workspace: Workspace) -> _Facts:
 
 
 def _notes_path(workspace: Workspace) -> Path:
-    return workspace.restricted.root / "stages.jsonl"
+    return workspace.restricted.stages
 
 
 def _read_notes(workspace: Workspace) -> list[Note]:

@@ -160,7 +160,7 @@ def walked(home: Home, name: str, source: Path, cohort: str) -> Workspace:
     made = workspace.make(home, request)
     ensure_population(home, read_schema(made.dataset))
     ingest.run(made, params.load(made.params), read_schema(made.dataset))
-    made.restricted.validation.mkdir()
+    made.restricted.validation.root.mkdir()
     reserve.run(made, params.load(made.params), read_schema(made.dataset))
     return made
 

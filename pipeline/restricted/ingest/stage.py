@@ -10,10 +10,8 @@ from __future__ import annotations
 
 import logging
 import shutil
-import uuid
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +56,7 @@ def run(workspace: Workspace, params: Params, schema: Schema) -> None:
     found = reading.sources(schema, Path(params.release.source))
     register = cohorts.Register(Home.find(), schema) if schema.population.cohort_names else None
     key = holdout.permanent_key(Home.find().keys)
-    with _new_folder(workspace.restricted.data) as folder:
+    with files.replacing_folder(workspace.restricted.data) as folder:
         _ingest(schema, params, found, key, folder, register)
 
 
@@ -201,22 +199,3 @@ def _nested(counts: Counter[tuple[str, str]]) -> dict[str, dict[str, int]]:
     for (column, what), n in sorted(counts.items()):
         nested.setdefault(column, {})[what] = n
     return nested
-
-
-@contextmanager
-def _new_folder(path: Path) -> Iterator[Path]:
-    """A temporary folder beside `path` that takes its place when the block ends well, and vanishes
-    otherwise.
-
-    What a killed attempt left is removed first: one stage at a time runs in a workspace.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    for left in path.parent.glob(f".{path.name}.*.tmp*"):
-        shutil.rmtree(left)
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
-    temporary.mkdir()
-    try:
-        yield temporary
-        files.replace_folder(temporary, path)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
