@@ -160,8 +160,7 @@ def sequences(
         registry_tables(
             view(draw_lifetimes(kinds, int(rng.integers(2**31)), lambda text: None), EXTRACT), 1
         ),
-    )
-    assert log.events is not None
+    ).log
     made = synthesizer.plan(declared, PrivacyParams(epsilon=1.0, delta=1e-6), train, EXTRACT)
     assert made.pathway is not None
     canaries = log.patients.clear().select(

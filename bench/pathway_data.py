@@ -5,14 +5,13 @@ of patients.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
 import polars as pl
 
 from pipeline.adapters import to_log
-from pipeline.schema.patient_log import ID
+from pipeline.schema.patient_log import ID, PatientLog
 from pipeline.schema.reader import read_schema
 from pipeline.schema.values import Schema
 from pipeline.simulator.latent import draw_lifetimes
@@ -24,24 +23,16 @@ EXTRACT = date(2022, 12, 31)
 CHUNK = 100_000  # patients simulated at once: bounds memory
 
 
-@dataclass(frozen=True)
-class Sample:
-    """Patients and their events, as `registry_tables.to_log` gives them."""
-
-    patients: pl.DataFrame
-    events: pl.DataFrame
-
-
 def declared() -> Schema:
     return read_schema(ROOT / "datasets" / "simulated_pathways.yaml")
 
 
-def simulated(told: Schema, n: int, seed: int) -> Sample:
+def simulated(told: Schema, n: int, seed: int) -> PatientLog:
     """n registered patients; another seed is a fresh sample of the same population. Chunks of one
     seed are fresh samples too.
     """
     parts = list(_parts(told, n, seed))
-    return Sample(
+    return PatientLog(
         pl.concat(part.patients for part in parts), pl.concat(part.events for part in parts)
     )
 
@@ -56,7 +47,7 @@ def stored(told: Schema, n: int, seed: int, folder: Path) -> tuple[pl.DataFrame,
     )
 
 
-def _parts(told: Schema, n: int, seed: int) -> Iterator[Sample]:
+def _parts(told: Schema, n: int, seed: int) -> Iterator[PatientLog]:
     for number, first in enumerate(range(0, n, CHUNK)):
         stream = seed * 1000 + number
         log = to_log(
@@ -65,7 +56,6 @@ def _parts(told: Schema, n: int, seed: int) -> Iterator[Sample]:
                 view(draw_lifetimes(min(CHUNK, n - first), stream, lambda text: None), EXTRACT),
                 stream,
             ),
-        )
-        assert log.events is not None
+        ).log
         offset = pl.col(ID) + number * 10**12
-        yield Sample(log.patients.with_columns(offset), log.events.with_columns(offset))
+        yield PatientLog(log.patients.with_columns(offset), log.pathways.with_columns(offset))

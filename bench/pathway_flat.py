@@ -19,10 +19,10 @@ from types import MappingProxyType
 import numpy as np
 import pandas as pd
 import polars as pl
-from pathway_data import EXTRACT, Sample
+from pathway_data import EXTRACT
 
 from pipeline.evaluation.pathways import TOKEN
-from pipeline.schema.patient_log import ID
+from pipeline.schema.patient_log import ID, PatientLog
 from pipeline.schema.values import Column, EventLog, Implication, Schema
 
 SLOTS = 10  # pathways have 7.4 events on average, fewer with a run of cycles counted once
@@ -147,9 +147,9 @@ def narrowed(told: Schema) -> Schema:
     )
 
 
-def narrow(sample: Sample) -> Sample:
+def narrow(sample: PatientLog) -> PatientLog:
     """A sample without the columns that the flat table does not carry."""
-    return Sample(
+    return PatientLog(
         sample.patients.select(ID, *STATICS, AGE, ORIGIN, SITE),
         sample.events.select(ID, "seq", "day", "type", "code"),
     )
@@ -185,7 +185,7 @@ def vocabulary(told: Schema) -> pl.DataFrame:
     )
 
 
-def flatten(told: Schema, sample: Sample) -> pd.DataFrame:
+def flatten(told: Schema, sample: PatientLog) -> pd.DataFrame:
     """One row per patient, in the order of the sample, with the columns of `columns(told)`."""
     log, flat = _log(told), columns(told)
     slots = _slots(sample.events.filter(~pl.col("type").is_in(log.terminal)), log)
@@ -208,7 +208,7 @@ def flatten(told: Schema, sample: Sample) -> pd.DataFrame:
     return rows.with_columns(pl.col("^(token|gap)_.*$").fill_null(NONE)).select(*flat).to_pandas()
 
 
-def unflatten(told: Schema, rows: pd.DataFrame, seed: int) -> Sample:
+def unflatten(told: Schema, rows: pd.DataFrame, seed: int) -> PatientLog:
     """The log that the rows tell, of the columns that `narrow` keeps. Empty slots are passed over;
     a slot without a gap follows on the same day; a pathway that outlives its end shrinks until it
     fits; patients still alive end at the extract date.
@@ -252,7 +252,7 @@ def unflatten(told: Schema, rows: pd.DataFrame, seed: int) -> Sample:
         "type",
         "code",
     )
-    return narrow(Sample(patients.with_columns(_sites(told, patients, events)), events))
+    return narrow(PatientLog(patients.with_columns(_sites(told, patients, events)), events))
 
 
 def _log(told: Schema) -> EventLog:

@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import polars as pl
-from pathway_data import Sample, declared, simulated
+from pathway_data import declared, simulated
 from pathway_flat import SLOTS, columns, declaration, flatten, narrow, narrowed, unflatten
 from pathway_score import figures
 from tables import DELTA, fitted
@@ -34,6 +34,7 @@ from tables import DELTA, fitted
 from bench.peers import FOLDER, RUNS, Prepared, Task, column_domain, python_of
 from bench.peers import run as run_peer
 from pipeline import files
+from pipeline.schema.patient_log import PatientLog
 from pipeline.schema.values import Schema
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -91,7 +92,7 @@ def version_of_ours() -> str:
     ]
 
 
-def scored(told: Schema, holdout: Sample, other: Sample) -> dict[str, float | None]:
+def scored(told: Schema, holdout: PatientLog, other: PatientLog) -> dict[str, float | None]:
     found = figures(narrowed(told), narrow(holdout), narrow(other))
     return {
         name: None if name == "detection" else float(f"{value:.5g}")

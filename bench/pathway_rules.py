@@ -6,21 +6,21 @@ from collections.abc import Mapping
 from typing import Any
 
 import polars as pl
-from pathway_data import EXTRACT, Sample
+from pathway_data import EXTRACT
 
-from pipeline.adapters import Log
 from pipeline.checks.expectations.table_checks import context_of, described
 from pipeline.checks.rules import check
+from pipeline.schema.patient_log import PatientLog
 from pipeline.schema.values import Schema
 
 ASKED = ("pass", "fail", "warn")
 
 
-def judged(told: Schema, tables: Mapping[str, pl.DataFrame], log: Sample) -> list[dict[str, Any]]:
+def judged(
+    told: Schema, tables: Mapping[str, pl.DataFrame], log: PatientLog
+) -> list[dict[str, Any]]:
     """Each rule's severity, status, rows and failing rows, rate and legal rates."""
-    results = check(
-        told, tables, context_of(told, EXTRACT, is_synthetic=True), Log(log.patients, log.events)
-    )
+    results = check(told, tables, context_of(told, EXTRACT, is_synthetic=True), log)
     return described(results, counts=True)
 
 

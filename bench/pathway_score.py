@@ -11,7 +11,6 @@ import numpy as np
 import pandas as pd
 import polars as pl
 from lifelines import CoxPHFitter
-from pathway_data import Sample
 from scipy.stats import wasserstein_distance
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.metrics import roc_auc_score
@@ -19,7 +18,7 @@ from sklearn.model_selection import StratifiedKFold, cross_val_predict
 
 from pipeline.evaluation import pathways
 from pipeline.models.grammar import Grammar, violations
-from pipeline.schema.patient_log import ID
+from pipeline.schema.patient_log import ID, PatientLog
 from pipeline.schema.values import Schema
 
 TREATMENTS = ("SURGERY", "SACT_REGIMEN", "RADIOTHERAPY")
@@ -44,7 +43,7 @@ FIGURES = (
 )
 
 
-def figures(told: Schema, real: Sample, other: Sample) -> dict[str, float | None]:
+def figures(told: Schema, real: PatientLog, other: PatientLog) -> dict[str, float | None]:
     """FIGURES of `other` against `real`, a holdout. Distances are 0 and detection .5 for the same
     population.
     """
@@ -69,7 +68,7 @@ def figures(told: Schema, real: Sample, other: Sample) -> dict[str, float | None
     return found
 
 
-def combinations(sample: Sample) -> pl.DataFrame:
+def combinations(sample: PatientLog) -> pl.DataFrame:
     """Each patient's site, stage and `combination` of treatments, as bits."""
     had = [pl.col("type").eq(name).any().cast(pl.Int8).alias(name) for name in TREATMENTS]
     bits = (
@@ -83,7 +82,7 @@ def combinations(sample: Sample) -> pl.DataFrame:
     return sample.patients.select(ID, SITE, pl.col(STAGE).fill_null("missing")).join(bits, on=ID)
 
 
-def combination_tvd(real: Sample, other: Sample) -> float | None:
+def combination_tvd(real: PatientLog, other: PatientLog) -> float | None:
     """Mean over site x stage strata of at least MIN_STRATUM real patients of the TVD between shares
     of treatment combinations (registry_tables.md 3.2).
 
@@ -104,15 +103,14 @@ def combination_tvd(real: Sample, other: Sample) -> float | None:
     return float(each.mean()) if len(each) else None
 
 
-def survival_gaps(told: Schema, real: Sample, other: Sample) -> dict[str, float | None]:
+def survival_gaps(told: Schema, real: PatientLog, other: PatientLog) -> dict[str, float | None]:
     """Mean over stages of the absolute gap between Kaplan-Meier curves at 1 and 5 years. None
     where no stage has MIN_STRATUM real patients.
     """
     assert told.events is not None
     grid = np.array([1.0, 5.0]) * pathways.DAYS_PER_YEAR
     curves = [
-        pathways.kaplan_meier(pathways.survival(s.patients, s.events, told.events, STAGE), grid)
-        for s in (real, other)
+        pathways.kaplan_meier(pathways.survival(s, told.events, STAGE), grid) for s in (real, other)
     ]
     sizes = dict(real.patients[STAGE].fill_null("missing").value_counts().iter_rows())
     shared = [name for name in curves[0] if name != "all" and sizes[name] >= MIN_STRATUM]
@@ -125,12 +123,12 @@ def survival_gaps(told: Schema, real: Sample, other: Sample) -> dict[str, float 
     return {"survival_gap_1y": float(gap[0]), "survival_gap_5y": float(gap[1])}
 
 
-def cox(told: Schema, sample: Sample) -> np.ndarray:
+def cox(told: Schema, sample: PatientLog) -> np.ndarray:
     """Log hazard ratios: age per ten years, sex, stages against stage 1, deprivation per quintile
     . Patients of known stage.
     """
     assert told.events is not None
-    outcomes = pathways.survival(sample.patients, sample.events, told.events, STAGE).drop("stratum")
+    outcomes = pathways.survival(sample, told.events, STAGE).drop("stratum")
     rows = sample.patients.join(outcomes, on=ID).filter(pl.col(STAGE).is_in(["1", "2", "3", "4"]))
     design = rows.select(
         age=pl.col("AGE") / 10,
@@ -145,7 +143,7 @@ def cox(told: Schema, sample: Sample) -> np.ndarray:
         return CoxPHFitter().fit(design.drop_nulls().to_pandas(), "days", "died").params_.to_numpy()
 
 
-def wait_gaps(real: Sample, other: Sample) -> np.ndarray:
+def wait_gaps(real: PatientLog, other: PatientLog) -> np.ndarray:
     """Days between the medians of time to first treatment, for each site of at least MIN_TREATED
     treated real patients.
     """
@@ -174,7 +172,7 @@ def gaps(events: pl.DataFrame) -> np.ndarray:
     )
 
 
-def detection(told: Schema, real: Sample, other: Sample, *, with_statics: bool) -> float:
+def detection(told: Schema, real: PatientLog, other: PatientLog, *, with_statics: bool) -> float:
     """AUC of gradient boosting that tells synthetic patients from the holdout by facts of their
     pathways, five folds. with_statics: and all static columns; else the strata alone (a registry's
     site and stage).

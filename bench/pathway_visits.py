@@ -23,7 +23,7 @@ import numpy as np
 import pathway_score
 import polars as pl
 import report
-from pathway_data import ROOT, Sample
+from pathway_data import ROOT
 from scipy.stats import wasserstein_distance
 
 from pipeline import params
@@ -32,7 +32,7 @@ from pipeline.cli.tools import ingested
 from pipeline.evaluation import pathways
 from pipeline.models.grammar import Grammar, violations
 from pipeline.restricted.train import fit_public
-from pipeline.schema.patient_log import ID
+from pipeline.schema.patient_log import ID, PatientLog, concat
 from pipeline.schema.reader import read_schema
 from pipeline.schema.values import Schema
 
@@ -50,7 +50,7 @@ COLUMNS = {
 }
 
 
-def figures(told: Schema, real: Sample, other: Sample) -> dict[str, float]:
+def figures(told: Schema, real: PatientLog, other: PatientLog) -> dict[str, float]:
     """COLUMNS of `other` against `real`. Distances are Wasserstein's."""
     found = {
         f"{name}_tvd": pathways.ngram_tvd(real.events, other.events, n)
@@ -76,7 +76,7 @@ def figures(told: Schema, real: Sample, other: Sample) -> dict[str, float]:
     return found
 
 
-def malaria(sample: Sample) -> pl.DataFrame:
+def malaria(sample: PatientLog) -> pl.DataFrame:
     """`site`, `rate`: malaria diagnoses per person-year of follow-up, as the cohort reports it
     (Kamya et al. 2015).
     """
@@ -92,14 +92,14 @@ def malaria(sample: Sample) -> pl.DataFrame:
     return totals.select("site", rate=pl.col("cases") / (pl.col("days") / pathways.DAYS_PER_YEAR))
 
 
-def halves(everybody: Sample, seed: int) -> tuple[Sample, Sample]:
+def halves(everybody: PatientLog, seed: int) -> tuple[PatientLog, PatientLog]:
     """(training half, holdout)."""
     ids = everybody.patients[ID].sort()
     order = np.random.default_rng(seed).permutation(len(ids))
 
-    def of(places: np.ndarray) -> Sample:
+    def of(places: np.ndarray) -> PatientLog:
         mine = ids.gather(places).to_frame()
-        return Sample(
+        return PatientLog(
             *(
                 frame.join(mine, on=ID, how="semi", maintain_order="left")
                 for frame in (everybody.patients, everybody.events)
@@ -109,7 +109,7 @@ def halves(everybody: Sample, seed: int) -> tuple[Sample, Sample]:
     return of(order[: len(ids) // 2]), of(order[len(ids) // 2 :])
 
 
-def ours(told: Schema, train: Sample, epsilon: float, seed: int) -> Sample:
+def ours(told: Schema, train: PatientLog, epsilon: float, seed: int) -> PatientLog:
     """As many synthetic people as were trained on."""
     settings = params.load(ROOT / "params.yaml").train
     with tempfile.TemporaryDirectory() as folder:
@@ -117,18 +117,18 @@ def ours(told: Schema, train: Sample, epsilon: float, seed: int) -> Sample:
             told, train.patients, train.events, epsilon, DELTA, settings, Path(folder) / "model"
         )
     parts = [
-        canonical(told, patients, events, extract_date=None)
+        canonical(told, PatientLog(patients, events), extract_date=None)
         for patients, events in model.sample(
             train.patients.height, seed=seed, partition_rows=train.patients.height
         )
     ]
-    return Sample(*(pl.concat(frames) for frames in zip(*parts, strict=True)))
+    return concat(parts)
 
 
 def run(options: argparse.Namespace) -> None:
     declared = read_schema(ROOT / "datasets" / "uganda_malaria.yaml")
     with tempfile.TemporaryDirectory() as scratch:
-        everybody = Sample(
+        everybody = PatientLog(
             *ingested(declared, options.source, params.load(ROOT / "params.yaml"), Path(scratch))
         )
     for seed in options.seeds:

@@ -40,6 +40,7 @@ from pipeline.dp.tape import Tape
 from pipeline.models import synthesizer
 from pipeline.params import PrivacyParams
 from pipeline.released.sample import draw
+from pipeline.schema.patient_log import PatientLog
 from pipeline.schema.values import Schema
 
 PARTITION = 20_000
@@ -99,17 +100,17 @@ def ours(
         "patients_per_cpu_second": n / (time.process_time() - cpu),
         "peak_mb": peak_mb(),
     }
-    drawn = pathway_data.Sample(
-        pl.concat(patients for patients, _, _ in kept),
-        pl.concat(events for _, events, _ in kept if events is not None),
+    drawn = PatientLog(
+        pl.concat(log.patients for log, _ in kept),
+        pl.concat(log.pathways for log, _ in kept),
     )
     figures = pathway_score.figures(
         declared, pathway_data.simulated(declared, min(n, SCORED), seed + 100), drawn
     )
     tables = {
-        name: pl.concat(tables[name] for _, _, tables in kept)
+        name: pl.concat(tables[name] for _, tables in kept)
         for name in declared.tables
-        if name in kept[0][2]
+        if name in kept[0][1]
     }
     return (
         figures

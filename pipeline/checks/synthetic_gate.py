@@ -22,10 +22,10 @@ from pipeline.checks.expectations.table_checks import (
     described,
     write_pages,
 )
-from pipeline.checks.rules import Log
 from pipeline.checks.rules.shapes import shape_problems
 from pipeline.models.grammar import Grammar, violations
 from pipeline.refusal import Refusal
+from pipeline.schema.patient_log import PatientLog, read_patient_log
 from pipeline.schema.values import Implication, Schema
 
 NoisyCounts = Mapping[str, Mapping[str, float]]
@@ -56,7 +56,7 @@ class GateResult:
 def check_synthetic(
     schema: Schema,
     tables: Mapping[str, pl.DataFrame] | Path,
-    synthetic: Log | pl.DataFrame | Path | None = None,
+    synthetic: PatientLog | Path | None = None,
     *,
     extract_date: date | None = None,
     out: Path | None = None,
@@ -65,19 +65,12 @@ def check_synthetic(
     """Checks an extract. `tables`: frames under declared names, or the folder of `<file>.parquet`
     that researchers get.
 
-    `synthetic`: the model-level form, as a Log (or patients alone), or the folder of
-    `patients.parquet` and `events.parquet`. `out`: a folder for gate.json and docs/. Raises
-    ValueError where `tables` is a folder without any declared table.
+    `synthetic`: the same patients in the models' form, or the folder of `patients.parquet` and
+    `events.parquet`. `out`: a folder for gate.json and docs/. Raises Refusal where `tables` is a
+    folder without any declared table.
     """
     frames = read_extract(schema, tables) if isinstance(tables, Path) else tables
-    log = _log(synthetic)
-    patients = (
-        log.patients
-        if log is not None
-        else synthetic
-        if isinstance(synthetic, pl.DataFrame)
-        else _patients(synthetic)
-    )
+    log = _read(synthetic) if isinstance(synthetic, Path) else synthetic
     failures = [
         f"table {table.name} is missing"
         for table in schema.tables.values()
@@ -93,17 +86,16 @@ def check_synthetic(
     context = context_of(schema, extract_date, is_synthetic=True, noisy_counts=noisy_counts)
     checks = check_tables(schema, frames, context, log, with_pages=out is not None)
     failures += [
-        _said(one.name, one.counts)
+        _share(one.name, one.counts)
         for run in checks.runs
         for one in run.failures
         if one.severity == "F"
     ]
-    if patients is not None:
-        failures += implication_breaches(schema, patients)
     if log is not None:
-        failures += grammar_breaches(schema, log)
+        failures += implication_breaches(schema, log.patients)
+        failures += grammar_breaches(schema, log) if log.events is not None else []
     warnings = tuple(
-        _said(one.name, one.counts)
+        _share(one.name, one.counts)
         for run in checks.runs
         for one in run.failures
         if one.severity == "W"
@@ -111,7 +103,7 @@ def check_synthetic(
     return _answer(schema, GateResult(tuple(failures), warnings), checks, out)
 
 
-def _said(name: str, counts: Mapping[str, float]) -> str:
+def _share(name: str, counts: Mapping[str, float]) -> str:
     share = counts.get("unexpected_percent")
     return name if share is None else f"{name} ({share:.2g}% of rows)"
 
@@ -162,16 +154,9 @@ def read_extract(schema: Schema, folder: Path) -> dict[str, pl.DataFrame]:
     return tables
 
 
-def _log(synthetic: Log | pl.DataFrame | Path | None) -> Log | None:
-    if isinstance(synthetic, Path):
-        parts = [Patients(synthetic).patients, Patients(synthetic).events]
-        return Log(*map(pl.read_parquet, parts)) if all(part.exists() for part in parts) else None
-    return synthetic if isinstance(synthetic, Log) else None
-
-
-def _patients(folder: Log | Path | None) -> pl.DataFrame | None:
-    path = Patients(folder).patients if isinstance(folder, Path) else None
-    return pl.read_parquet(path) if path is not None and path.exists() else None
+def _read(folder: Path) -> PatientLog | None:
+    paths = Patients(folder)
+    return read_patient_log(paths.patients, paths.events) if paths.patients.is_file() else None
 
 
 def implication_breaches(schema: Schema, patients: pl.DataFrame) -> list[str]:
@@ -194,7 +179,7 @@ def _breaches(implication: Implication, patients: pl.DataFrame) -> int:
     return judged.join(legal, on=["given", "then"], how="anti", nulls_equal=True).height
 
 
-def grammar_breaches(schema: Schema, log: Log) -> list[str]:
+def grammar_breaches(schema: Schema, log: PatientLog) -> list[str]:
     """The legality rules of the event log that some synthetic pathway breaks."""
-    broken = violations(Grammar(schema), log.patients, log.events)["rule"].unique().sort()
+    broken = violations(Grammar(schema), log.patients, log.pathways)["rule"].unique().sort()
     return [f"event log: {rule}" for rule in broken]

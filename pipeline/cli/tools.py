@@ -157,6 +157,7 @@ def _draw_csv(model: Any, options: argparse.Namespace, folder: Path) -> list[Pat
     """Draws into an extract in `folder`; its CSV files."""
     from pipeline.adapters import to_tables
     from pipeline.released.writers import TableWriter
+    from pipeline.schema.patient_log import PatientLog
 
     with TableWriter(model.schema, folder) as writer:
         for patients, events in model.sample(
@@ -167,7 +168,9 @@ def _draw_csv(model: Any, options: argparse.Namespace, folder: Path) -> list[Pat
             begins=options.begins,
         ):
             writer.write(
-                to_tables(model.schema, patients, events, extract_date=options.extract_date)
+                to_tables(
+                    model.schema, PatientLog(patients, events), extract_date=options.extract_date
+                )
             )
     return sorted(Extract(folder).csv.iterdir())
 

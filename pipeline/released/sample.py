@@ -17,6 +17,7 @@ from pipeline.models.synthesizer import Synthesizer
 from pipeline.params import Params
 from pipeline.released.views import views
 from pipeline.released.writers import ParquetPart, TableWriter, write_database
+from pipeline.schema.patient_log import PatientLog
 from pipeline.schema.values import Schema
 
 logger = logging.getLogger(__name__)
@@ -29,15 +30,15 @@ def draw(
     seed: int,
     partition_rows: int,
     extract_date: date | None,
-) -> Iterator[tuple[pl.DataFrame, pl.DataFrame | None, dict[str, pl.DataFrame]]]:
-    """(patients, events, tables) of each partition, the log as its tables can tell it. The same
-    arguments give the same rows.
+) -> Iterator[tuple[PatientLog, dict[str, pl.DataFrame]]]:
+    """The log and the tables of each partition, the log as its tables show it. The same arguments
+    give the same rows.
     """
     for patients, events in synthesizer.sample(
         n_synthetic, seed=seed, partition_rows=partition_rows
     ):
-        patients, events = canonical(schema, patients, events, extract_date=extract_date)
-        yield patients, events, to_tables(schema, patients, events, extract_date=extract_date)
+        log = canonical(schema, PatientLog(patients, events), extract_date=extract_date)
+        yield log, to_tables(schema, log, extract_date=extract_date)
 
 
 def run(workspace: Workspace, params: Params, schema: Schema) -> None:
@@ -51,7 +52,7 @@ def run(workspace: Workspace, params: Params, schema: Schema) -> None:
         out = Patients(synthetic)
         patient_part, event_part = ParquetPart(out.patients), ParquetPart(out.events)
         with TableWriter(schema, extract) as writer:
-            for patients, events, tables in draw(
+            for log, tables in draw(
                 schema,
                 synthesizer,
                 n_synthetic,
@@ -59,11 +60,11 @@ def run(workspace: Workspace, params: Params, schema: Schema) -> None:
                 params.sample.partition_rows,
                 params.release.extract_date,
             ):
-                patient_part.write(patients)
-                if events is not None:
-                    event_part.write(events)
+                patient_part.write(log.patients)
+                if log.events is not None:
+                    event_part.write(log.events)
                 writer.write(tables)
-                n_drawn += len(patients)
+                n_drawn += len(log.patients)
                 logger.info("sample: %d of %d synthetic patients", n_drawn, n_synthetic)
         patient_part.close()
         event_part.close()

@@ -7,11 +7,10 @@ from __future__ import annotations
 from datetime import date
 from pathlib import Path
 
-import polars as pl
-
 from pipeline.adapters import to_tables
 from pipeline.catalog import Patients
 from pipeline.released.writers import TableWriter
+from pipeline.schema.patient_log import read_patient_log
 from pipeline.schema.values import Schema
 
 
@@ -21,13 +20,7 @@ def write_small_sample(
     """The tables of at most `n_patients` synthetic patients, below `out`, in the extract's own
     forms.
     """
-    patients = pl.read_parquet(synthetic.patients).head(n_patients)
-    events = (
-        pl.read_parquet(synthetic.events).join(
-            patients.select("patient_id"), on="patient_id", how="semi"
-        )
-        if synthetic.events.exists()
-        else None
-    )
+    log = read_patient_log(synthetic.patients, synthetic.events)
+    first = log.of(log.patients.head(n_patients))
     with TableWriter(schema, out) as writer:
-        writer.write(to_tables(schema, patients, events, extract_date=extract_date))
+        writer.write(to_tables(schema, first, extract_date=extract_date))

@@ -116,7 +116,7 @@ def _redraw(_: Home, release: Release, __: str) -> Iterator[str]:
         partition_rows,
         last_day,
     )
-    tables = next(partitions)[2]
+    tables = next(partitions)[1]
     for name, table in tables.items():
         declared = schema.tables[name]
         published = pl.read_parquet(

@@ -18,10 +18,10 @@ from pipeline import files
 from pipeline.catalog import Report, Workspace
 from pipeline.checks.synthetic_gate import check_synthetic
 from pipeline.evaluation import comparison, report
-from pipeline.evaluation.comparison import Sample
 from pipeline.params import Params
 from pipeline.refusal import Refusal
 from pipeline.restricted import beside_source
+from pipeline.schema.patient_log import concat, read_patient_log
 from pipeline.schema.values import Schema
 
 logger = logging.getLogger(__name__)
@@ -87,7 +87,7 @@ def write_report(workspace: Workspace, params: Params, schema: Schema, out: Repo
     """
     restricted, drawn = workspace.restricted, workspace.released.synthetic
     holdout, training, synthetic = (
-        sample(patients, events).head(params.evaluate.max_rows)
+        comparison.sample(read_patient_log(patients, events), params.evaluate.max_rows)
         for patients, events in (
             (restricted.holdout_patients, restricted.holdout_events),
             (restricted.patients, restricted.events),
@@ -101,17 +101,7 @@ def write_report(workspace: Workspace, params: Params, schema: Schema, out: Repo
         (restricted.patients, restricted.events),
         (restricted.holdout_patients, restricted.holdout_events),
     ]
-    real = joined(*(sample(patients, events) for patients, events in everybody))
-    extract = sample(drawn.patients, drawn.events)
+    real = concat(read_patient_log(patients, events) for patients, events in everybody)
+    extract = read_patient_log(drawn.patients, drawn.events)
     sections["Clinical rules 55 and 56"] = beside_source.section(schema, workspace, real, extract)
     files.write_text(out.page, report.page(schema.title, f"Release {params.release.id}", sections))
-
-
-def joined(*samples: Sample) -> Sample:
-    events = [one.events for one in samples if one.events is not None]
-    patients = pl.concat([one.patients for one in samples], how="vertical_relaxed")
-    return Sample(patients, pl.concat(events, how="vertical_relaxed") if events else None)
-
-
-def sample(patients: Path, events: Path) -> Sample:
-    return Sample(pl.read_parquet(patients), pl.read_parquet(events) if events.exists() else None)

@@ -23,10 +23,10 @@ from pipeline.checks.expectations.table_checks import (
     described,
     write_pages,
 )
-from pipeline.checks.rules import Log
 from pipeline.checks.rules.shapes import shape_problems
 from pipeline.params import Params
 from pipeline.refusal import Refusal
+from pipeline.schema.patient_log import PatientLog, concat, read_patient_log
 from pipeline.schema.values import Schema
 
 logger = logging.getLogger(__name__)
@@ -82,25 +82,15 @@ def structure_problems(schema: Schema, tables: Mapping[str, pl.DataFrame]) -> li
     ]
 
 
-def whole_log(schema: Schema, restricted: Restricted) -> Log | None:
+def whole_log(schema: Schema, restricted: Restricted) -> PatientLog | None:
     """Training and holdout patients together: the log that stands beside the tables."""
     if schema.events is None or not restricted.events.exists():
         return None
-    patients, events = (
-        [restricted.patients, restricted.holdout_patients],
-        [
-            restricted.events,
-            restricted.holdout_events,
-        ],
-    )
-    return Log(
-        *(
-            pl.concat(
-                [pl.read_parquet(part) for part in parts if part.exists()], how="vertical_relaxed"
-            )
-            for parts in (patients, events)
-        )
-    )
+    holdout = [restricted.holdout_patients, restricted.holdout_events]
+    parts = [read_patient_log(restricted.patients, restricted.events)]
+    if all(path.exists() for path in holdout):
+        parts.append(read_patient_log(*holdout))
+    return concat(parts)
 
 
 def summary(checks: TableChecks, *, most: int) -> dict[str, Any]:

@@ -17,10 +17,9 @@ import pathway_data
 import pathway_plots
 import pathway_rules
 import pathway_visits
-from pathway_data import Sample
 
 from pipeline.adapters import canonical, to_tables
-from pipeline.schema.patient_log import ID
+from pipeline.schema.patient_log import ID, PatientLog
 
 
 def test_stored_patients_are_the_simulated_ones(
@@ -36,8 +35,10 @@ def test_stored_patients_are_the_simulated_ones(
 def test_rules_name_what_a_table_breaks() -> None:
     told = pathway_data.declared()
     real = pathway_data.simulated(told, 60, 3)
-    sample = Sample(*canonical(told, real.patients, real.events, extract_date=pathway_data.EXTRACT))
-    tables = to_tables(told, sample.patients, sample.events, extract_date=pathway_data.EXTRACT)
+    sample = PatientLog(
+        *canonical(told, real.patients, real.events, extract_date=pathway_data.EXTRACT)
+    )
+    tables = to_tables(told, sample, extract_date=pathway_data.EXTRACT)
     sound = pathway_rules.judged(told, tables, sample)
     assert not [rule for rule in sound if rule["severity"] == "F" and rule["status"] == "fail"]
     late = pl.lit(date(2021, 5, 1)).alias("DIAGNOSISDATEBEST")
@@ -51,7 +52,7 @@ def test_rules_name_what_a_table_breaks() -> None:
     )
 
 
-def visits(n: int) -> Sample:
+def visits(n: int) -> PatientLog:
     """n people at two sites, one year each, with a case of malaria a month where the site is
     kihihi.
     """
@@ -63,7 +64,7 @@ def visits(n: int) -> Sample:
         for i in range(n)
         for day in [0, *range(30, 361, 30), 365]
     ]
-    return Sample(
+    return PatientLog(
         patients, pl.DataFrame(rows, orient="row", schema=[ID, "day", "malaria_diagnosis"])
     )
 

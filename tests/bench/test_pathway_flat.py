@@ -18,11 +18,11 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "bench"))
 
 import pathway_flat
-from pathway_data import EXTRACT, Sample, declared, simulated
+from pathway_data import EXTRACT, declared, simulated
 
 from pipeline.models import synthesizer
 from pipeline.params import PrivacyParams, load
-from pipeline.schema.patient_log import ID
+from pipeline.schema.patient_log import ID, PatientLog
 from pipeline.schema.values import Schema
 
 Event = tuple[int, str, str | None]
@@ -34,11 +34,11 @@ def told() -> Schema:
 
 
 @pytest.fixture(scope="module")
-def sample(told: Schema) -> Sample:
+def sample(told: Schema) -> PatientLog:
     return simulated(told, 400, 3)
 
 
-def one(told: Schema, pathway: Sequence[Event], **statics: object) -> Sample:
+def one(told: Schema, pathway: Sequence[Event], **statics: object) -> PatientLog:
     given: Mapping[str, object] = {
         "SITE_GROUP": "Colon",
         "STAGE_GROUP": "2",
@@ -60,12 +60,12 @@ def one(told: Schema, pathway: Sequence[Event], **statics: object) -> Sample:
             "code": pl.String,
         },
     )
-    return Sample(
+    return PatientLog(
         pl.DataFrame({ID: [1]} | {name: [value] for name, value in given.items()}), events
     )
 
 
-def runs(told: Schema, sample: Sample) -> list[list[str]]:
+def runs(told: Schema, sample: PatientLog) -> list[list[str]]:
     """Each patient's tokens but the end, a run of cycles being one, patients in the sample's
     order.
     """
@@ -86,7 +86,7 @@ def runs(told: Schema, sample: Sample) -> list[list[str]]:
     ]
 
 
-def test_the_first_events_of_every_patient_come_back(told: Schema, sample: Sample) -> None:
+def test_the_first_events_of_every_patient_come_back(told: Schema, sample: PatientLog) -> None:
     back = pathway_flat.unflatten(told, pathway_flat.flatten(told, sample), 1)
     assert runs(told, back) == [tokens[: pathway_flat.SLOTS] for tokens in runs(told, sample)]
     assert max(map(len, runs(told, sample))) > pathway_flat.SLOTS
@@ -141,7 +141,7 @@ def test_a_pathway_ends_with_its_end_and_its_site_allows_the_codes(told: Schema)
     assert back.patients["SITE_ICD10_O2_3CHAR"].to_list() == ["C69"]
 
 
-def test_rows_stay_in_the_declared_domains(told: Schema, sample: Sample) -> None:
+def test_rows_stay_in_the_declared_domains(told: Schema, sample: PatientLog) -> None:
     rows, columns = pathway_flat.flatten(told, sample), pathway_flat.columns(told)
     assert list(rows) == list(columns) and len(rows) == 400
     for name, column in columns.items():
@@ -168,8 +168,8 @@ def test_empty_slots_anywhere_are_passed_over(told: Schema) -> None:
     ]
 
 
-def test_an_empty_sample_is_an_empty_table(told: Schema, sample: Sample) -> None:
-    empty = Sample(sample.patients.clear(), sample.events.clear())
+def test_an_empty_sample_is_an_empty_table(told: Schema, sample: PatientLog) -> None:
+    empty = PatientLog(sample.patients.clear(), sample.events.clear())
     rows = pathway_flat.flatten(told, empty)
     assert (
         isinstance(rows, pd.DataFrame)

@@ -13,8 +13,8 @@ from ingest_cases import DATASETS, HEART, heart_row, write_csv
 from pipeline import params
 from pipeline.catalog import Workspace
 from pipeline.evaluation import comparison
-from pipeline.evaluation.comparison import Sample
 from pipeline.restricted import beside_source, evaluate
+from pipeline.schema.patient_log import PatientLog
 from pipeline.schema.reader import read_schema
 from pipeline.schema.values import Schema
 
@@ -135,5 +135,9 @@ def test_a_copy_is_a_whole_pathway(finished: Finished) -> None:
         }
     )
     other = events.with_columns(pl.col("day") * 2)
-    assert beside_source.has_copies(declared, Sample(patients, events), Sample(patients, events))
-    assert not beside_source.has_copies(declared, Sample(patients, events), Sample(patients, other))
+    assert beside_source.has_copies(
+        declared, PatientLog(patients, events), PatientLog(patients, events)
+    )
+    assert not beside_source.has_copies(
+        declared, PatientLog(patients, events), PatientLog(patients, other)
+    )

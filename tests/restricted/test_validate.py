@@ -32,7 +32,7 @@ def workspace(root: Path, tables: Tables, *, with_log: bool = True) -> Workspace
     for name, rows in tables.items():
         rows.write_parquet(made.restricted.tables / f"{name}.parquet")
     if with_log:
-        log = adapters.to_log(schema(), clean())
+        log = adapters.to_log(schema(), clean()).log
         assert log.events is not None
         held_out = pl.col("patient_id") == ANN
         for frame, kept, out in (

@@ -10,7 +10,7 @@ from types import MappingProxyType
 
 import polars as pl
 
-from pipeline.schema.patient_log import ID
+from pipeline.schema.patient_log import ID, PatientLog
 from pipeline.schema.values import Schema
 
 PATIENT, TUMOUR, GENE = "sim_av_patient", "sim_av_tumour", "sim_av_gene"
@@ -43,23 +43,15 @@ ELEVEN = (
 
 
 @dataclass(frozen=True)
-class Log:
-    """Patients and their events in the model's own form (registry_tables)."""
-
-    patients: pl.DataFrame
-    events: pl.DataFrame
-
-
-@dataclass(frozen=True)
 class Registry:
-    """`tables`: typed rows, each with `patient_id` (null: a row of nobody). `raw`: as they came,
+    """`tables`: typed rows, each with `patient_id` (null: an orphan row). `raw`: as they came,
     for the rules on form.
     """
 
     schema: Schema
     tables: Mapping[str, pl.DataFrame]
     raw: Mapping[str, pl.DataFrame]
-    log: Log | None = None
+    log: PatientLog | None = None
 
     def __getitem__(self, table: str) -> pl.DataFrame:
         return self.tables[table]
@@ -100,7 +92,9 @@ def registry_name(table: str, file: str = "") -> str:
     return table.lower()
 
 
-def build(schema: Schema, tables: Mapping[str, pl.DataFrame], log: Log | None = None) -> Registry:
+def build(
+    schema: Schema, tables: Mapping[str, pl.DataFrame], log: PatientLog | None = None
+) -> Registry:
     """The view of `tables`, which stand under the declaration's names. A table that the declaration
     does not know is left out.
     """

@@ -145,7 +145,7 @@ def _write_part(out: Path, index: int, prepared: logs.Prepared, held_out: pl.Dat
     frames: dict[str, pl.DataFrame] = {
         f"{TABLES}/{name}": rows for name, rows in prepared.tables.items()
     }
-    frames |= {f"{CARRIED}/{name}": rows for name, rows in prepared.log.carried.items()}
+    frames |= {f"{CARRIED}/{name}": rows for name, rows in prepared.carried.items()}
     for name, rows in ((PATIENTS, prepared.log.patients), (EVENTS, prepared.log.events)):
         if rows is not None:
             frames[name] = rows.join(held_out, on=ID, how="anti", maintain_order="left")
