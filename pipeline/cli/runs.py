@@ -10,7 +10,7 @@ from pipeline import params
 from pipeline.catalog import Home, Workspace
 from pipeline.cli.console import say
 from pipeline.refusal import Refusal
-from pipeline.runs import sources, workspace
+from pipeline.runs import charges, sources, workspace
 from pipeline.schema.reader import read_schema
 from pipeline.stages import BY_A_PERSON, BY_ITSELF, UNCHANGED
 
@@ -107,7 +107,7 @@ def check_source(options: argparse.Namespace) -> int:
     if label is None:
         logger.info("check-source: %s has a source named by hand", options.dataset)
         return 0
-    last = workspace.last_charged(home, schema.population.name, options.cohorts)
+    last = charges.last_charged(home, schema.population.name, options.cohorts)
     is_retry = last is not None and (last.release_id, last.state) == (
         options.release_id,
         "reserved",

@@ -20,11 +20,14 @@ BANNER = (
     "Restricted: what was spent, by whom it was asked for, and when. No patient's row was read"
     " for it."
 )
-MEANING = """<p>A population has one budget for its whole life. Each release is charged by its Renyi divergence at the population's one
-order; the sum may never pass the limit, whatever becomes of the releases. <b>Share spent</b> is that sum over the limit: it grows evenly with
-releases and is the figure to go by. <b>Epsilon spent</b> is what the sum converts to: a true bound on everything so far, but loose while little is
-spent. <b>PLD epsilon</b> is for reports only and admits nothing: it would be true had all releases been fixed beforehand. <b>Runs out</b> goes by
-the pace of the last five releases, and counts a release that is overdue by that pace.</p>"""
+MEANING = """\
+<p>A population has one budget for its whole life. Each release is charged by its Renyi divergence
+at the population's one order; the sum may never pass the limit, whatever becomes of the releases.
+<b>Share spent</b> is that sum over the limit: it grows evenly with releases and is the figure to
+go by. <b>Epsilon spent</b> is what the sum converts to: a true bound on everything so far, but
+loose while little is spent. <b>PLD epsilon</b> is for reports only and admits nothing: it would
+be true had all releases been fixed beforehand. <b>Runs out</b> goes by the pace of the last five
+releases, and counts a release that is overdue by that pace.</p>"""
 
 
 def write(

@@ -11,7 +11,7 @@ from ruamel.yaml import YAML
 from pipeline import files, params
 from pipeline.cli.ledger import ensure_population
 from pipeline.ledger import Ledger
-from pipeline.runs import sources, version_stores, workspace
+from pipeline.runs import charges, sources, version_stores, workspace
 from pipeline.runs.workspace import Request
 from pipeline.schema.reader import read_schema
 
@@ -192,21 +192,21 @@ def test_each_store_has_a_remote_of_its_own(home):
 def test_last_charged_is_the_last_charge_whatever_became_of_it(home, source):
     from pipeline.dp.events import DiscreteGaussianDpEvent
 
-    assert workspace.last_charged(home, "adult") is None
+    assert charges.last_charged(home, "adult") is None
     ensure_population(home, read_schema(workspace.declaration_path("adult")))
     ledger = Ledger(home.ledger)
-    assert workspace.last_charged(home, "adult") is None
+    assert charges.last_charged(home, "adult") is None
     for release_id, label in (("adult-1", "first"), ("adult-2", "second")):
         ledger.reserve(
             release_id, "adult", DiscreteGaussianDpEvent(100.0), by="test", source_label=label
         )
     ledger.commit("adult-1")
     ledger.begin_training("adult-2", "test", "token")
-    assert workspace.last_charged(home, "adult") == workspace.Charged(
+    assert charges.last_charged(home, "adult") == charges.Charged(
         release_id="adult-2", label="second", state="reserved"
     )
     ledger.abandon("adult-2", "refused", "custodian")
-    assert workspace.last_charged(home, "adult") == workspace.Charged(
+    assert charges.last_charged(home, "adult") == charges.Charged(
         release_id="adult-2", label="second", state="abandoned"
     )
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from pipeline import files
 from pipeline.checks.rules import RULES, Rule
-from pipeline.checks.rules.dates import ICD10_LIST
+from pipeline.checks.rules.vital_status import ICD10_LIST
 from pipeline.schema.reader import read_schema as load_schema
 from pipeline.schema.values import Column, Schema, Table
 

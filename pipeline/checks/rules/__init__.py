@@ -13,15 +13,19 @@ from dataclasses import dataclass, replace
 import polars as pl
 
 from pipeline.checks.rules import (
+    cycles,
     dates,
+    drugs,
     event_log,
     extract,
     genes,
     keys,
     radiotherapy,
+    radiotherapy_doses,
     treatment,
     tumour,
     tumour_codes,
+    vital_status,
 )
 from pipeline.checks.rules.model import Finding, Rule, RuleContext, Status
 from pipeline.checks.rules.registry import Registry, build
@@ -46,6 +50,10 @@ RULES: tuple[Rule, ...] = tuple(
             for module in (
                 keys,
                 dates,
+                cycles,
+                drugs,
+                radiotherapy_doses,
+                vital_status,
                 tumour,
                 tumour_codes,
                 treatment,

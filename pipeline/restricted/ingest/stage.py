@@ -21,7 +21,7 @@ from pipeline import files
 from pipeline.catalog import Home, Workspace
 from pipeline.params import Params
 from pipeline.refusal import Refusal
-from pipeline.restricted.ingest import cohorts, holdout, logs, owners, reading
+from pipeline.restricted.ingest import cohorts, holdout, logs, owners, reading, source_files
 from pipeline.restricted.ingest.casting import Counts, broken_rows, cast_rows
 from pipeline.restricted.ingest.owners import ROW
 from pipeline.runs import source_claims
@@ -53,7 +53,7 @@ def run(workspace: Workspace, params: Params, schema: Schema) -> None:
             f"release.cohorts: population {schema.population.name} has no cohort"
             f" {', '.join(unknown)} (it has: {', '.join(schema.population.cohort_names) or 'none'})"
         )
-    found = reading.sources(schema, Path(params.release.source))
+    found = source_files.sources(schema, Path(params.release.source))
     register = cohorts.Register(Home.find(), schema) if schema.population.cohort_names else None
     key = holdout.permanent_key(Home.find().keys)
     with files.replacing_folder(workspace.restricted.data) as folder:
@@ -63,7 +63,7 @@ def run(workspace: Workspace, params: Params, schema: Schema) -> None:
 def _ingest(
     schema: Schema,
     params: Params,
-    sources: dict[str, reading.Source],
+    sources: dict[str, source_files.Source],
     key: bytes,
     folder: Path,
     register: cohorts.Register | None,
@@ -102,7 +102,7 @@ def _ingest(
     files.write_json(folder / "ingest.json", _complete_report(report, found, tally))
 
 
-def _type_rows(source: reading.Source, max_cell_bytes: int, folder: Path) -> dict[str, Any]:
+def _type_rows(source: source_files.Source, max_cell_bytes: int, folder: Path) -> dict[str, Any]:
     """Writes the typed parts of one table and counts what was repaired and what fails, by
     column.
     """
