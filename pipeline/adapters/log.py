@@ -244,7 +244,7 @@ def _from(
     code = pl.lit(None, pl.String) if source.code is None else pl.col(source.code).cast(pl.String)
     row = pl.col(ROW) if ROW in rows.columns else pl.lit(None, pl.UInt32).alias(ROW)
     attributes = [name for name in log.attributes if name in rows.columns]
-    found = rows.join(origin, on=ID, how="inner", maintain_order="left").select(
+    events = rows.join(origin, on=ID, how="inner", maintain_order="left").select(
         ID,
         (pl.col(source.date) - pl.col("_origin")).dt.total_days().alias("day"),
         kind.alias("type"),
@@ -252,14 +252,14 @@ def _from(
         row,
         *attributes,
     )
-    found = found.filter(pl.col("day").is_not_null() & pl.col("type").is_in(list(log.types)))
+    events = events.filter(pl.col("day").is_not_null() & pl.col("type").is_in(list(log.types)))
     owners = {
         attribute: [
             name for name, declared in log.types.items() if attribute in declared.attributes
         ]
         for attribute in attributes
     }
-    return found.with_columns(
+    return events.with_columns(
         pl.when(pl.col("type").is_in(names)).then(pl.col(attribute)).alias(attribute)
         for attribute, names in owners.items()
     )

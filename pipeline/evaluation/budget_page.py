@@ -31,7 +31,7 @@ releases, and counts a release that is overdue by that pace.</p>"""
 
 
 def write(
-    folder: Path, standings: Sequence[Standing], head: str, at: datetime, declared: PrivacyParams
+    folder: Path, standings: Sequence[Standing], head: str, at: datetime, settings: PrivacyParams
 ) -> None:
     """Writes the page, the picture and the figures to `folder`, whole or not at all.
 
@@ -43,10 +43,10 @@ def write(
     with files.replacing_folder(folder, foreign=_no_part_of_a_report) as temporary:
         files.private_folder(temporary)
         out = BudgetReport(temporary)
-        picture = budget_plot.balances(standings, at, declared.warn_below_share)
-        files.write_text(out.page, page(standings, plots.svg(picture), head, at, declared))
+        picture = budget_plot.balances(standings, at, settings.warn_below_share)
+        files.write_text(out.page, page(standings, plots.svg(picture), head, at, settings))
         out.picture.write_bytes(budget_plot.png(picture))
-        files.write_json(out.figures, figures(standings, head, at, declared))
+        files.write_json(out.figures, figures(standings, head, at, settings))
 
 
 def _no_part_of_a_report(folder: Path) -> list[str]:
@@ -125,7 +125,7 @@ def _figures(one: Standing, at: datetime, declared: PrivacyParams) -> dict[str, 
 
 def series(standings: Sequence[Standing]) -> dict[str, list[tuple[int, datetime, float]]]:
     """{name of a figure: [(step, time, value)]}, a step per entry that moved the balance."""
-    made: dict[str, list[tuple[int, datetime, float]]] = {}
+    points_of: dict[str, list[tuple[int, datetime, float]]] = {}
     for one in standings:
         for step, point in enumerate(one.points):
             for name, value in (
@@ -133,8 +133,10 @@ def series(standings: Sequence[Standing]) -> dict[str, list[tuple[int, datetime,
                 ("epsilon_spent", point.epsilon_spent),
                 ("releases", float(point.n_releases)),
             ):
-                made.setdefault(f"{one.population.name}/{name}", []).append((step, point.at, value))
-    return made
+                points_of.setdefault(f"{one.population.name}/{name}", []).append(
+                    (step, point.at, value)
+                )
+    return points_of
 
 
 def page(
@@ -162,9 +164,9 @@ def _warning(one: Standing, declared: PrivacyParams) -> str | None:
 
 
 def _warnings(standings: Sequence[Standing], declared: PrivacyParams) -> str:
-    said = [text for one in standings if (text := _warning(one, declared))]
+    warnings = [text for one in standings if (text := _warning(one, declared))]
     return "".join(
-        f'<p class="banner">{html.escape(text[:1].upper() + text[1:])}.</p>' for text in said
+        f'<p class="banner">{html.escape(text[:1].upper() + text[1:])}.</p>' for text in warnings
     )
 
 

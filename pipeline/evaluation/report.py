@@ -55,5 +55,5 @@ def page(title: str, subtitle: str, sections: Mapping[str, str], banner: str = B
     )
 
 
-def plots(drawn: Sequence[str]) -> str:
-    return '<div class="plots">' + "".join(f"<figure>{one}</figure>" for one in drawn) + "</div>"
+def plots(pictures: Sequence[str]) -> str:
+    return '<div class="plots">' + "".join(f"<figure>{one}</figure>" for one in pictures) + "</div>"

@@ -57,13 +57,13 @@ def may_approve_itself(params: Params, schema: Schema) -> bool:
     """Whether the run needs no person: params.yaml says so, and ledger and declaration agree that
     the data are simulated or public.
     """
-    opened = {held.name: held.kind for held in Ledger(Home.find().ledger).populations()}.get(
-        schema.population.name
-    )
+    kind_in_ledger = {
+        population.name: population.kind for population in Ledger(Home.find().ledger).populations()
+    }.get(schema.population.name)
     return (
         params.approve.self_approve
-        and opened in SELF_APPROVING
-        and schema.population.kind == opened
+        and kind_in_ledger in SELF_APPROVING
+        and schema.population.kind == kind_in_ledger
     )
 
 
@@ -102,10 +102,10 @@ def _decide(
     release_id: str, itself: bool, environment: Mapping[str, str], workspace: Workspace
 ) -> Approval:
     """The answer from Airflow, else the run's own where it may, else the terminal's."""
-    if told := environment.get(ANSWER_VARIABLE, ""):
+    if answer := environment.get(ANSWER_VARIABLE, ""):
         return _answer(
             release_id,
-            told == "Approve",
+            answer == "Approve",
             environment.get(ANSWERED_BY_VARIABLE) or "a person in Airflow",
         )
     if itself:

@@ -65,14 +65,14 @@ def _try_to_report(workspace: Workspace, params: Params, schema: Schema, out: Re
             write_report(workspace, params, schema, out)
     except (Exception, pl.exceptions.PanicException) as error:
         last = traceback.extract_tb(error.__traceback__)[-1]
-        said = (
+        message = (
             f"The figures could not be made: {type(error).__name__} at"
             f" {Path(last.filename).name}:{last.lineno}."
         )
-        files.write_json(out.figures, {"could_not_be_made": said})
+        files.write_json(out.figures, {"could_not_be_made": message})
         sections = {
             "Figures": (
-                f"<p>{html.escape(said)} The gate on synthetic rows, in gate.json, is not"
+                f"<p>{html.escape(message)} The gate on synthetic rows, in gate.json, is not"
                 " concerned.</p>"
             )
         }
@@ -85,13 +85,13 @@ def write_report(workspace: Workspace, params: Params, schema: Schema, out: Repo
     """`figures.json` and `index.html`: synthetic patients beside the holdout, and beside the
     floor.
     """
-    restricted, drawn = workspace.restricted, workspace.released.synthetic
+    restricted, synthetic_paths = workspace.restricted, workspace.released.synthetic
     holdout, training, synthetic = (
         comparison.sample(read_patient_log(patients, events), params.evaluate.max_rows)
         for patients, events in (
             (restricted.holdout_patients, restricted.holdout_events),
             (restricted.patients, restricted.events),
-            (drawn.patients, drawn.events),
+            (synthetic_paths.patients, synthetic_paths.events),
         )
     )
     numbers = comparison.figures(schema, holdout, synthetic, training)
@@ -102,6 +102,6 @@ def write_report(workspace: Workspace, params: Params, schema: Schema, out: Repo
         (restricted.holdout_patients, restricted.holdout_events),
     ]
     real = concat(read_patient_log(patients, events) for patients, events in everybody)
-    extract = read_patient_log(drawn.patients, drawn.events)
+    extract = read_patient_log(synthetic_paths.patients, synthetic_paths.events)
     sections["Clinical rules 55 and 56"] = beside_source.section(schema, workspace, real, extract)
     files.write_text(out.page, report.page(schema.title, f"Release {params.release.id}", sections))

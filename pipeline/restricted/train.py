@@ -42,7 +42,7 @@ def run(workspace: Workspace, params: Params, schema: Schema) -> None:
     """
     restricted = workspace.restricted
     ledger, release_id = Ledger(Home.find().ledger), str(params.release.id)
-    made = charged_plan(workspace, ledger, release_id)
+    plan = charged_plan(workspace, ledger, release_id)
     _refuse_other_cohorts(workspace, ledger, release_id)
     checkpoints = restricted.checkpoints
     with _alone(checkpoints):
@@ -52,11 +52,11 @@ def run(workspace: Workspace, params: Params, schema: Schema) -> None:
         patients = pl.read_parquet(restricted.patients)
         events = pl.scan_parquet(restricted.events) if restricted.events.is_file() else None
         tape = Tape()
-        model = fit(schema, patients, events, made, checkpoints, tape, train=params.train)
+        model = fit(schema, patients, events, plan, checkpoints, tape, train=params.train)
         tape.save(restricted.tape)
-        tape.check(made.dp_event)
+        tape.check(plan.dp_event)
         # nothing measured beside the tape
-        Tape([MeasurementStore(checkpoints.counts).tape()]).check(made.counts_event)
+        Tape([MeasurementStore(checkpoints.counts).tape()]).check(plan.counts_event)
         model.save(workspace.released.model)
     logger.info("train: the executed mechanisms are the reserved ones; the model is written")
 
@@ -75,11 +75,11 @@ def charged_plan(workspace: Workspace, ledger: Ledger, release_id: str) -> Plan:
             f"reservation.json is of {reservation['release_id']}, this run is {release_id}; run"
             " reserve again"
         )
-    made, held = Plan.from_json(reservation["plan"]), ledger.reservation(release_id)
+    plan, charge = Plan.from_json(reservation["plan"]), ledger.reservation(release_id)
     if (
-        held is None
-        or not Tape([held.event]).matches(made.dp_event)
-        or files.json_sha256(reservation["plan"]) != held.plan_sha256
+        charge is None
+        or not Tape([charge.event]).matches(plan.dp_event)
+        or files.json_sha256(reservation["plan"]) != charge.plan_sha256
     ):
         raise Refusal(
             f"{release_id}: the ledger does not hold this plan; no row was read. Run reserve again,"
@@ -87,22 +87,23 @@ def charged_plan(workspace: Workspace, ledger: Ledger, release_id: str) -> Plan:
         )
     if (state := ledger.state(release_id)) != "reserved":
         raise Refusal(f"{release_id} is {state} in the ledger; use a new release id")
-    return made
+    return plan
 
 
 def _refuse_other_cohorts(workspace: Workspace, ledger: Ledger, release_id: str) -> None:
     """The rows that ingest let through must be those of the cohorts that are charged
     (privacy_rules.md 16).
     """
-    held, report = (
+    reservation, report = (
         ledger.reservation(release_id),
         files.read_json(workspace.restricted.ingest_report) or {},
     )
-    opened = tuple(report.get("cohorts", ()))
-    if held is not None and held.cohorts != opened:
+    cohorts = tuple(report.get("cohorts", ()))
+    if reservation is not None and reservation.cohorts != cohorts:
         raise Refusal(
-            f"{release_id} was charged to {named(held.cohorts)}, and ingest opened {named(opened)}:"
-            " no row was read. Run all stages again from ingest under a new release id"
+            f"{release_id} was charged to {named(reservation.cohorts)}, and ingest opened"
+            f" {named(cohorts)}: no row was read. Run all stages again from ingest under a new"
+            " release id"
         )
 
 
@@ -125,7 +126,7 @@ def fit(
     schema: Schema,
     patients: pl.DataFrame,
     events: pl.DataFrame | pl.LazyFrame | None,
-    made: Plan,
+    plan: Plan,
     checkpoints: Checkpoints,
     tape: Tape,
     *,
@@ -138,7 +139,7 @@ def fit(
         schema,
         patients,
         events,
-        made,
+        plan,
         store=MeasurementStore(checkpoints.counts),
         tape=tape,
         noise=NoiseStream(),
@@ -167,22 +168,22 @@ def fit_public(
             f"{schema.dataset} is not declared `public: true`: a model of it is made by a charged"
             " run (`python -m pipeline refresh`)"
         )
-    made = synthesizer.plan(
+    plan = synthesizer.plan(
         schema, PrivacyParams(epsilon=epsilon, delta=delta), settings, extract_date
     )
     with tempfile.TemporaryDirectory() as folder:
         tape = Tape()
-        model = fit(schema, patients, events, made, Checkpoints(Path(folder)), tape, train=settings)
-    tape.check(made.dp_event)
+        model = fit(schema, patients, events, plan, Checkpoints(Path(folder)), tape, train=settings)
+    tape.check(plan.dp_event)
     model.save(out, foreign=files.everything)
     return model
 
 
-def device(wanted: str) -> str:
+def device(setting: str) -> str:
     """`auto` takes CUDA where there is one."""
-    if wanted == "auto":
+    if setting == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
-    return wanted
+    return setting
 
 
 @contextmanager

@@ -51,9 +51,9 @@ def make(home: Home, request: Request) -> Workspace:
     params.from_mapping(settings)
     workspace = home.workspace(request.release_id)
     if workspace.params.is_file():
-        held = params.load(workspace.params).release
-        asked = params.from_mapping(settings).release
-        if (held.drawn_from, held.rows) != (asked.drawn_from, asked.rows):
+        stored = params.load(workspace.params).release
+        requested = params.from_mapping(settings).release
+        if (stored.drawn_from, stored.rows) != (requested.drawn_from, requested.rows):
             raise Refusal(
                 f"release id {request.release_id} was used before for something else; choose"
                 " another id"

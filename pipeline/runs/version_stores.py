@@ -45,13 +45,13 @@ def git(*arguments: str, cwd: Path, has_clock: bool = True) -> str:
     )
     if not has_clock:
         environment |= _NO_CLOCK
-    done = subprocess.run(
+    result = subprocess.run(
         ["git", *arguments], cwd=cwd, env=environment, capture_output=True, text=True, check=False
     )
-    if done.returncode != 0:
-        said = (done.stderr or done.stdout).strip().splitlines() or ["nothing said"]
-        raise RuntimeError(f"git {arguments[0]} in {cwd.name}: {said[-1]}")
-    return done.stdout.strip()
+    if result.returncode != 0:
+        lines = (result.stderr or result.stdout).strip().splitlines() or ["nothing said"]
+        raise RuntimeError(f"git {arguments[0]} in {cwd.name}: {lines[-1]}")
+    return result.stdout.strip()
 
 
 def ensure(home: Home) -> None:
@@ -113,7 +113,7 @@ def tool_environment() -> dict[str, str]:
 
 def dvc(*arguments: str, cwd: Path) -> None:
     """Runs dvc there. Raises RuntimeError with its last line."""
-    done = subprocess.run(
+    result = subprocess.run(
         ["dvc", *arguments],
         cwd=cwd,
         env=tool_environment(),
@@ -121,9 +121,9 @@ def dvc(*arguments: str, cwd: Path) -> None:
         text=True,
         check=False,
     )
-    if done.returncode != 0:
-        said = (done.stderr or done.stdout).strip().splitlines() or ["nothing said"]
-        raise RuntimeError(f"dvc {arguments[0]} in {cwd.name}: {said[-1]}")
+    if result.returncode != 0:
+        lines = (result.stderr or result.stdout).strip().splitlines() or ["nothing said"]
+        raise RuntimeError(f"dvc {arguments[0]} in {cwd.name}: {lines[-1]}")
 
 
 def _ensure_one(store: Path, zone: str, remote: Path) -> None:

@@ -218,8 +218,8 @@ def _refuse_other_settings(
     workspace: Workspace, settings: Mapping[str, Any], resolved: Mapping[str, Any]
 ) -> None:
     name = workspace.root.name
-    held = YAML(typ="safe").load(workspace.params.read_text(encoding="utf-8"))
-    if differing := _differing(held, settings):
+    stored = YAML(typ="safe").load(workspace.params.read_text(encoding="utf-8"))
+    if differing := _differing(stored, settings):
         raise Refusal(
             f"release id {name} was used before with other settings ({'; '.join(differing)});"
             " choose another id"
@@ -231,11 +231,11 @@ def _refuse_other_settings(
         )
 
 
-def _differing(held: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str]:
+def _differing(stored: Mapping[str, Any], requested: Mapping[str, Any]) -> list[str]:
     """The settings that differ, as `block.key: held, asked`. The random data id never counts, nor
     what changes nothing about a release.
     """
-    was, now = (_flat(settings) for settings in (held, asked))
+    was, now = (_flat(settings) for settings in (stored, requested))
     return [f"{name}: {was[name]} then, {now[name]} now" for name in now if was[name] != now[name]]
 
 

@@ -31,25 +31,29 @@ def sact_tables(
     patients: pl.DataFrame, dated: pl.DataFrame, ends: pl.DataFrame, courses: pl.DataFrame
 ) -> Sact:
     """Regimens, cycles, drugs and outcomes."""
-    told = dated.filter(pl.col("type").is_in(["SACT_REGIMEN", "SACT_CYCLE", "SACT_END"])).sort(
+    events = dated.filter(pl.col("type").is_in(["SACT_REGIMEN", "SACT_CYCLE", "SACT_END"])).sort(
         ID, "seq"
     )
-    told = told.with_columns(
+    events = events.with_columns(
         (pl.col("type") == "SACT_REGIMEN").cast(pl.Int64).cum_sum().over(ID).alias("line")
     ).filter(pl.col("line") > 0)
-    regimens = _regimens(told, patients, courses)
-    closes = told.filter(pl.col("type") == "SACT_END").unique(BY, keep="first", maintain_order=True)
-    cycles = _cycles(told, regimens)
+    regimens = _regimens(events, patients, courses)
+    closes = events.filter(pl.col("type") == "SACT_END").unique(
+        BY, keep="first", maintain_order=True
+    )
+    cycles = _cycles(events, regimens)
     drugs = drug_rows(cycles, regimens, closes, patients, ends)
     return regimens, cycles, drugs, _outcomes(regimens, cycles, closes, ends)
 
 
-def _regimens(told: pl.DataFrame, patients: pl.DataFrame, courses: pl.DataFrame) -> pl.DataFrame:
-    rows = told.filter(pl.col("type") == "SACT_REGIMEN").with_columns(pl.col("date").alias("start"))
+def _regimens(events: pl.DataFrame, patients: pl.DataFrame, courses: pl.DataFrame) -> pl.DataFrame:
+    rows = events.filter(pl.col("type") == "SACT_REGIMEN").with_columns(
+        pl.col("date").alias("start")
+    )
     rows = rows.join(
         patients.select(ID, "GENDER", "HEIGHT", "WEIGHT"), on=ID, maintain_order="left"
     ).join(_public(), on="code", how="inner", maintain_order="left")
-    last = told.group_by(BY).agg(pl.col("date").max().alias("_last"))
+    last = events.group_by(BY).agg(pl.col("date").max().alias("_last"))
     rows = rows.join(last, on=BY, maintain_order="left").join(
         _with_radiotherapy(rows.join(last, on=BY), courses),
         on=BY,
@@ -94,11 +98,11 @@ def _with_radiotherapy(regimens: pl.DataFrame, courses: pl.DataFrame) -> pl.Data
     return near.select(*BY, pl.lit(True).alias("_overlaps")).unique(BY)
 
 
-def _cycles(told: pl.DataFrame, regimens: pl.DataFrame) -> pl.DataFrame:
+def _cycles(events: pl.DataFrame, regimens: pl.DataFrame) -> pl.DataFrame:
     """Cycles on different days, numbered from 1. Where the first comes late or not at all, one is
     given at the regimen's start.
     """
-    given = told.filter(pl.col("type") == "SACT_CYCLE").select(
+    given = events.filter(pl.col("type") == "SACT_CYCLE").select(
         *BY, "seq", "date", pl.col("cycle_performance").alias("PERF_STATUS_START_OF_CYCLE")
     )
     first = given.group_by(BY).agg(pl.col("date").min().alias("_first"))

@@ -116,17 +116,17 @@ def by_patient(results: Results, ids: pl.Series) -> pl.DataFrame:
     """One row per patient, and one for the orphan rows where there are any: whether each F rule
     holds; null where it is not applicable.
     """
-    kept = {column_of(rule): results[rule.id] for rule in rules_by_patient()}
+    outcomes = {column_of(rule): results[rule.id] for rule in rules_by_patient()}
     failing = {
         name: outcome.finding.failing["patient_id"].unique()
-        for name, outcome in kept.items()
+        for name, outcome in outcomes.items()
         if outcome.finding is not None and outcome.finding.failing is not None
     }
     has_orphans = any(breakers.null_count() for breakers in failing.values())
     orphans = pl.Series("patient_id", [None], dtype=ids.dtype)
     everyone = pl.concat([ids, orphans]) if has_orphans else ids
     return pl.DataFrame({"patient_id": everyone}).select(
-        "patient_id", *(_kept(failing.get(name)).alias(name) for name in kept)
+        "patient_id", *(_kept(failing.get(name)).alias(name) for name in outcomes)
     )
 
 

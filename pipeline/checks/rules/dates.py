@@ -38,17 +38,17 @@ def date_forms(registry: Registry, context: RuleContext) -> Finding:
     """Declared dates as they came: no text that is no ISO date, no time of day, no sentinel
     year.
     """
-    found = []
+    findings = []
     for table in registry.tables:
         declared = registry.schema.tables[registry.declared(table)].columns
         rows = registry.raw[table].with_columns(registry[table][ID])
         for name in [
             c.name for c in declared.values() if c.kind == "date" and c.name in rows.columns
         ]:
-            found.append(rows_where(rows, _is_malformed(name, rows.schema[name])))
+            findings.append(rows_where(rows, _is_malformed(name, rows.schema[name])))
         if "TIMEOFEXPOSURE" in rows.columns:
-            found.append(rows_where(rows, text("TIMEOFEXPOSURE").str.contains("1899|1900|9999")))
-    return together(*found)
+            findings.append(rows_where(rows, text("TIMEOFEXPOSURE").str.contains("1899|1900|9999")))
+    return together(*findings)
 
 
 def _is_malformed(column: str, kind: pl.DataType) -> pl.Expr:
@@ -73,7 +73,7 @@ def diagnosis_window(registry: Registry, context: RuleContext) -> Finding:
 
 
 def event_window(registry: Registry, context: RuleContext) -> Finding:
-    found = []
+    findings = []
     for rows in registry.tables.values():
         for column in dates_of(rows):
             if column != "DIAGNOSISDATEBEST":  # clinical rule 10
@@ -83,8 +83,8 @@ def event_window(registry: Registry, context: RuleContext) -> Finding:
                 late = (
                     pl.col(column) > context.extract_date if context.extract_date else pl.lit(False)
                 )
-                found.append(rows_where(rows, (pl.col(column) < first) | late))
-    return together(*found)
+                findings.append(rows_where(rows, (pl.col(column) < first) | late))
+    return together(*findings)
 
 
 def dates_of(rows: pl.DataFrame) -> list[str]:

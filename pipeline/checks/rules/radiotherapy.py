@@ -53,7 +53,7 @@ def attendances_are_fractions(registry: Registry, context: RuleContext) -> Findi
             pl.col("ATTENDID").n_unique().alias("attendances"),
         )
     )
-    found = [rows_where(episodes, pl.col("days") < pl.col("n"))]
+    findings = [rows_where(episodes, pl.col("days") < pl.col("n"))]
     if registry.has(PRESCRIPTION, [EPISODE_ID, "PRESCRIPTIONID", "RTACTUALFRACTIONS"]):
         planned = (
             registry[PRESCRIPTION]
@@ -64,8 +64,8 @@ def attendances_are_fractions(registry: Registry, context: RuleContext) -> Findi
             )
         )
         single = episodes.join(planned.filter(pl.col("prescriptions") == 1), on=[ID, EPISODE_ID])
-        found.append(rows_where(single, (pl.col("attendances") - pl.col("fractions")).abs() > 1))
-    return together(*found)
+        findings.append(rows_where(single, (pl.col("attendances") - pl.col("fractions")).abs() > 1))
+    return together(*findings)
 
 
 def attendances_on_weekdays(registry: Registry, context: RuleContext) -> Finding:
@@ -89,15 +89,17 @@ def metastases_are_palliative(registry: Registry, context: RuleContext) -> Findi
 
 def modalities_and_isotopes(registry: Registry, context: RuleContext) -> Finding:
     modality = text("RTTREATMENTMODALITY")
-    found = [rows_where(registry[PRESCRIPTION], ~modality.is_in(list(codes.lookup("rt_modality"))))]
+    findings = [
+        rows_where(registry[PRESCRIPTION], ~modality.is_in(list(codes.lookup("rt_modality"))))
+    ]
     if registry.has(EXPOSURE, ["RADIOISOTOPE", "RADIOTHERAPYBEAMTYPE"]):
-        found.append(
+        findings.append(
             rows_where(
                 registry[EXPOSURE],
                 (text("RADIOTHERAPYBEAMTYPE") == PHOTON) & pl.col("RADIOISOTOPE").is_not_null(),
             )
         )
-    return together(*found)
+    return together(*findings)
 
 
 def brachytherapy_at_its_sites(registry: Registry, context: RuleContext) -> Finding:

@@ -60,11 +60,11 @@ class Registry:
         """The same tables with the rows of these patients alone, `raw` row by row beside `tables`;
         without a log.
         """
-        kept = {name: rows[ID].is_in(patients) for name, rows in self.tables.items()}
+        masks = {name: rows[ID].is_in(patients) for name, rows in self.tables.items()}
         return Registry(
             self.schema,
-            {name: rows.filter(kept[name]) for name, rows in self.tables.items()},
-            {name: rows.filter(kept[name]) for name, rows in self.raw.items()},
+            {name: rows.filter(masks[name]) for name, rows in self.tables.items()},
+            {name: rows.filter(masks[name]) for name, rows in self.raw.items()},
         )
 
     def has(self, table: str, columns: Sequence[str] = ()) -> bool:

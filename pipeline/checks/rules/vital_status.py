@@ -86,9 +86,9 @@ def alive_until_the_extract(registry: Registry, context: RuleContext) -> Finding
 
 def causes_of_the_living(registry: Registry, context: RuleContext) -> Finding:
     rows = registry[PATIENT]
-    told = [column for column in (*CAUSES, "DEATHLOCATIONCODE") if column in rows.columns]
+    columns = [column for column in (*CAUSES, "DEATHLOCATIONCODE") if column in rows.columns]
     return rows_where(
-        rows, ~is_dead().fill_null(False) & pl.any_horizontal(pl.col(told).is_not_null())
+        rows, ~is_dead().fill_null(False) & pl.any_horizontal(pl.col(columns).is_not_null())
     )
 
 
@@ -99,11 +99,11 @@ def causes_of_the_dead(registry: Registry, context: RuleContext) -> Finding:
 
 def cause_codes(registry: Registry, context: RuleContext) -> Finding:
     rows = registry[PATIENT]
-    told = [column for column in CAUSES if column in rows.columns]
+    columns = [column for column in CAUSES if column in rows.columns]
     return rows_where(
         rows,
         pl.any_horizontal(
-            (~text(column).str.contains(ICD10_LIST)).fill_null(False) for column in told
+            (~text(column).str.contains(ICD10_LIST)).fill_null(False) for column in columns
         ),
     )
 

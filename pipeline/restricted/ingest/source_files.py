@@ -63,10 +63,10 @@ def sources(schema: Schema, root: Path) -> dict[str, Source]:
         if not root.name.lower().endswith(SUFFIXES):
             raise Refusal(f"source {root.name}: expected a file ending in {', '.join(SUFFIXES)}.")
         return {name: open_source(table, root) for name, table in schema.tables.items()}
-    found = {name: _find(table, root) for name, table in schema.tables.items()}
+    paths = {name: _find(table, root) for name, table in schema.tables.items()}
     missing = [
         schema.tables[name].file
-        for name, path in found.items()
+        for name, path in paths.items()
         if path is None and schema.tables[name].required
     ]
     if missing:
@@ -77,13 +77,13 @@ def sources(schema: Schema, root: Path) -> dict[str, Source]:
         )
     return {
         name: open_source(schema.tables[name], path)
-        for name, path in found.items()
+        for name, path in paths.items()
         if path is not None
     }
 
 
 def _find(table: Table, root: Path) -> Path | None:
-    wanted = {f"{table.file}{suffix}".lower() for suffix in SUFFIXES}
+    names = {f"{table.file}{suffix}".lower() for suffix in SUFFIXES}
     folders = [
         root,
         *(
@@ -92,18 +92,18 @@ def _find(table: Table, root: Path) -> Path | None:
             if child.is_dir() and child.name.lower() == "data"
         ),
     ]
-    found = [
+    matches = [
         path
         for folder in folders
         for path in sorted(folder.iterdir())
-        if path.is_file() and path.name.lower() in wanted
+        if path.is_file() and path.name.lower() in names
     ]
-    if len(found) > 1:
+    if len(matches) > 1:
         raise Refusal(
             f"table {table.name}: found more than one file for it:"
-            f" {', '.join(path.name for path in found)}. Keep one."
+            f" {', '.join(path.name for path in matches)}. Keep one."
         )
-    return found[0] if found else None
+    return matches[0] if matches else None
 
 
 def open_source(table: Table, path: Path) -> Source:

@@ -53,11 +53,11 @@ def run(workspace: Workspace, params: Params, schema: Schema) -> None:
             f"release.cohorts: population {schema.population.name} has no cohort"
             f" {', '.join(unknown)} (it has: {', '.join(schema.population.cohort_names) or 'none'})"
         )
-    found = source_files.sources(schema, Path(params.release.source))
+    sources = source_files.sources(schema, Path(params.release.source))
     register = cohorts.Register(Home.find(), schema) if schema.population.cohort_names else None
     key = holdout.permanent_key(Home.find().keys)
     with files.replacing_folder(workspace.restricted.data) as folder:
-        _ingest(schema, params, found, key, folder, register)
+        _ingest(schema, params, sources, key, folder, register)
 
 
 def _ingest(
@@ -76,16 +76,16 @@ def _ingest(
             source, params.ingest.max_cell_bytes, work / "typed" / name
         )
     log.info("ingest: rows to patients")
-    found, tally = owners.Found(), logs.Tally()
+    findings, tally = owners.Findings(), logs.Tally()
     owned = owners.attribute(
-        schema, {name: work / "typed" / name for name in sources}, work / "owned", key, found
+        schema, {name: work / "typed" / name for name in sources}, work / "owned", key, findings
     )
     log.info("ingest: patients to pathways")
     patients: Counter[str] = Counter()
     n_parts = 0
     for number in range(owned.n_buckets):
         for tables in owners.without_shared_keys(
-            schema, owners.kept_tables(schema, owned, number, found)
+            schema, owners.kept_tables(schema, owned, number, findings)
         ):
             prepared = logs.prepare(schema, tables, params.release.extract_date, tally)
             prepared = prepared.without(
@@ -95,11 +95,11 @@ def _ingest(
             _write_part(work / "out", n_parts, prepared, held_out)
             patients.update(kept=prepared.log.patients.height, held_out=held_out.height)
             n_parts += 1
-    _write_data(schema, work / "out", folder, list(sources), is_shared=found.is_shared)
+    _write_data(schema, work / "out", folder, list(sources), is_shared=findings.is_shared)
     shutil.rmtree(work)
     report["patients"] = dict(patients)
     report["cohorts"] = list(params.release.cohorts)
-    files.write_json(folder / "ingest.json", _complete_report(report, found, tally))
+    files.write_json(folder / "ingest.json", _complete_report(report, findings, tally))
 
 
 def _type_rows(source: source_files.Source, max_cell_bytes: int, folder: Path) -> dict[str, Any]:
@@ -181,14 +181,14 @@ def _write_data(
 
 
 def _complete_report(
-    report: dict[str, Any], found: owners.Found, tally: logs.Tally
+    report: dict[str, Any], findings: owners.Findings, tally: logs.Tally
 ) -> dict[str, Any]:
     for name, counts in report["tables"].items():
-        counts["rows_of_nobody"] = found.nobody[name]
-        counts["equal_rows_left_out"] = found.repeated[name]
+        counts["rows_of_nobody"] = findings.nobody[name]
+        counts["equal_rows_left_out"] = findings.repeated[name]
     for (table, column, repair), n in (+tally.repaired).items():
         report["tables"][table]["repaired"].setdefault(column, {})[repair] = n
-    early = Counter(reason for frame in found.dropped for reason in frame["reason"])
+    early = Counter(reason for frame in findings.dropped for reason in frame["reason"])
     report["dropped_patients_by_reason"] = dict(sorted((early + tally.reasons).items()))
     report["clipped"] = dict(+tally.clipped)
     return report
