@@ -16,7 +16,7 @@ from pipeline.cli import ledger as accounts
 from pipeline.dp.events import DiscreteGaussianDpEvent
 from pipeline.ledger import BudgetExceeded, Ledger, ReservationConflict
 from pipeline.restricted import reserve, train
-from pipeline.services import tracking
+from pipeline.services.tracking.run_facts import run_facts
 
 
 def test_reserving_reads_no_row_and_charges_once(workspace: Workspace) -> None:
@@ -131,4 +131,4 @@ def test_the_reservation_notes_the_ledgers_head_for_mlflow(workspace: Workspace)
     reserve.run(workspace, settings(), declared(workspace))
     head = Ledger(Home.find().ledger).head()
     assert json.loads(workspace.restricted.reservation.read_text())["head"] == head
-    assert tracking._reserved_facts(workspace).tags["ledger_head"] == head
+    assert run_facts(workspace, [], "").tags["ledger_head"] == head
