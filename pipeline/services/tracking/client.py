@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from pipeline import environment
+from pipeline import environment, files
 from pipeline.catalog import Home
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def client_of(home: Home) -> MlflowClient:
     environment.silence_mlflow()
     from mlflow import MlflowClient
 
-    home.mlflow_database.parent.mkdir(parents=True, exist_ok=True)
+    files.private_folder(home.mlflow_database.parent)  # the restricted report lies there, too
     return MlflowClient(tracking_uri=f"sqlite:///{home.mlflow_database.resolve()}")
 
 
