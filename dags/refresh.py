@@ -155,7 +155,8 @@ with DAG(
         "prepare",
         'python -m pipeline prepare --dataset "$DATASET" --source "$SOURCE" --label "$LABEL"'
         ' --extract-date "$EXTRACT_DATE" --release-id "$RELEASE_ID" --epsilon "$EPSILON" --rows'
-        ' "$ROWS" --cohorts "$COHORTS" --approval "$APPROVAL" --owner "$OWNER" --asked-by "$ASKED_BY"',
+        ' "$ROWS" --cohorts "$COHORTS" --approval "$APPROVAL" --owner "$OWNER"'
+        ' --asked-by "$ASKED_BY"',
         REQUEST,
         doc=(
             "Makes the run's workspace, `runs/<release id>/`. Refuses a release id that was used"

@@ -110,8 +110,8 @@ def test_mlflow_shows_the_release_with_its_report(walked):
     notes = tracking.read_notes(walked.workspace("test1"))
     assert (run.info.start_time, run.info.end_time) == (notes[0].started_ms, notes[-1].end_ms)
     page = f"#/experiments/{experiment.experiment_id}/runs/{run.info.run_id}/artifacts"
-    for link in (f"{page}/report/index.html", f"{page}/card.md"):
-        assert link in tags["mlflow.note.content"]
+    for name in ("report/index.html", "card.md"):
+        assert f"{page}/{name}" in tags["mlflow.note.content"]
     artifacts = {one.path for one in client.list_artifacts(run.info.run_id)}
     assert artifacts == {"card.md", "model", "report"}
 
