@@ -117,12 +117,12 @@ def announcement(stage: str) -> str:
     number = list(STAGES).index(stage) + 1
     return (
         f"Stage {number} of {len(STAGES)}, {stage}: {STAGES[stage].summary}"
-        f" ({_about(STAGES[stage].seconds)} for 5,000 patients)"
+        f" ({_about(STAGES[stage].seconds)} for 5,000 patients on two free cores)"
     )
 
 
 def _about(seconds: int) -> str:
-    return "a few seconds" if seconds < 10 else f"about {round(seconds, -1)} s"
+    return "seconds" if seconds < 10 else f"about {round(seconds, -1)} s"
 
 
 def repro_command(stage: str) -> str:

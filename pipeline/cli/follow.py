@@ -48,7 +48,7 @@ class Progress:
         running = [task for task in tasks if task["state"] == "running"]
         if running and time.monotonic() - self.last_line_at > LINE_SECONDS:
             task = running[0]
-            self._say(f"  ... {short_name(task)}: {self._log(task).last_line() or 'running'}")
+            self._say(f"    ... {self._last_line(task) or f'{short_name(task)} is running'}")
 
     def _show_change(self, task: Task) -> None:
         name, state, attempt = short_name(task), task["state"], task["try_number"]
@@ -62,11 +62,15 @@ class Progress:
                 f"  {name}: attempt {attempt} failed; Airflow tries again soon. Why: {reason}"
             )
         elif state == "skipped" and task.get("duration"):
-            self._say(f"  {name}: {self._log(task).last_line() or 'not needed'}")
+            self._say(f"  {self._last_line(task) or f'{name}: not needed'}")
         elif state == "success" and task.get("duration"):
             self._say(f"  {name}: done in {task['duration']:.0f} s")
         elif state == "failed":
             self._say(f"  {name}: failed. Why: {self._log(task).failure_reason()}")
+
+    def _last_line(self, task: Task) -> str:
+        """What the task said last; it begins with the name of its command."""
+        return self._log(task).last_line()
 
     def _log(self, task: Task) -> TaskLog:
         return TaskLog(self.home, self.dag, self.run, task["task_id"], task["try_number"])

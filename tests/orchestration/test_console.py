@@ -69,7 +69,7 @@ def test_stages_are_counted_and_a_retry_says_why(home, capsys):
         + STOPPED.removeprefix("12:00:00 "),
         f"{announcement('train')}, attempt 2",
         "  train: done in 7 s",
-        "  needs_approval: needs-approval: the run approves itself",
+        "  needs-approval: the run approves itself",
     ]
     assert lines[0].startswith("Stage 4 of 8, train: fit both models")
 

@@ -83,6 +83,13 @@ def reservation_params(reservation: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in shown.items() if value is not None}
 
 
+def reservation_tags(reservation: Mapping[str, Any]) -> dict[str, Any]:
+    """The ledger's entry and its chain head right after it, so that a ledger that lost entries is
+    found out.
+    """
+    return {"ledger_entry": reservation.get("entry"), "ledger_head": reservation.get("head")}
+
+
 def report_metrics(figures: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
     """Every finite number of figures.json under its path, `report/static/synthetic/one_way_tvd`."""
     for path, value in _leaves((REPORT,), figures):
@@ -137,8 +144,7 @@ def _tags(
         "asked_by": request.get("asked_by"),
         "mlflow.user": request.get("asked_by"),
         "airflow_run": airflow_run,
-        "ledger_entry": reservation.get("entry"),
-        "ledger_head": reservation.get("head"),
+        **reservation_tags(reservation),
         "budget_warning": _budget_warning(workspace),
         "gate": ("passed" if gate["passed"] else "stopped") if gate else None,
         "approved_by": approval.get("by"),
