@@ -17,7 +17,6 @@ from pathway_cases import toy_events, toy_patients, toy_schema
 from pipeline.dp.marginals import MeasurementStore
 from pipeline.dp.noise import NoiseStream
 from pipeline.dp.tape import Tape
-from pipeline.models import pathway
 from pipeline.models.grammar import Grammar, violations
 from pipeline.models.pathway.domain.facts import fact_size, fact_values
 from pipeline.models.pathway.domain.rhythm import rhythms
@@ -26,6 +25,7 @@ from pipeline.models.pathway.draw.model import PathwayModel, new_model
 from pipeline.models.pathway.fit import data, heads, train
 from pipeline.models.pathway.fit.data import encode_log
 from pipeline.models.pathway.fit.refine import calibrated
+from pipeline.models.pathway.plan import plan as pathway_plans
 from pipeline.models.pathway.plan.plan import coding
 from pipeline.models.pathway.plan.settings import PathwaySettings
 from pipeline.schema.values import CountedTable, Schema
@@ -83,7 +83,7 @@ def measured(
     scale: float = 0.02,
 ):
     """An untrained model, and tables measured with almost no noise."""
-    model = new_model(schema, pathway.plan(schema, settings, 1500))
+    model = new_model(schema, pathway_plans.plan(schema, settings, 1500))
     log = encode_log(model.coding, patients, events)
     noisy = train.measure_tables(
         model,
@@ -251,7 +251,9 @@ def test_counted_rhythms_are_drawn_before_anything_is_learned(tmp_path: Path) ->
 def test_rhythms_are_trained_with_kept_over_a_resume_and_saved(tmp_path: Path) -> None:
     schema = counted_schema(("first REGIMEN", "gap CYCLE"), ("length",))
     patients, events = with_cycles(300)
-    plan = pathway.plan(schema, dataclasses.replace(SMALL, passes=0, calibration_patients=200), 300)
+    plan = pathway_plans.plan(
+        schema, dataclasses.replace(SMALL, passes=0, calibration_patients=200), 300
+    )
 
     class Killed(Exception):
         pass
@@ -324,7 +326,7 @@ def test_heads_see_the_same_in_fitting_and_in_drawing(
         ("value intent", "again intent"),
     )
     schema, patients = counted_schema(*tables, max_events=20), toy_patients(400)
-    model = new_model(schema, pathway.plan(schema, SMALL, 400))
+    model = new_model(schema, pathway_plans.plan(schema, SMALL, 400))
     asked: dict[str, list] = {}
 
     def remember(head, parts, repeated):
@@ -478,7 +480,7 @@ def test_a_part_that_cannot_be_counted_is_named_before_anything_is_charged(
     parts: tuple[str, ...],
 ) -> None:
     with pytest.raises(ValueError, match=r"events\.counted: "):
-        pathway.plan(counted_schema(parts), SMALL, 200)
+        pathway_plans.plan(counted_schema(parts), SMALL, 200)
 
 
 def test_tables_of_values_alone_leave_nothing_to_calibrate(tmp_path: Path) -> None:
@@ -497,7 +499,7 @@ def test_weights_divide_the_budget_of_the_tables() -> None:
     schema = toy_schema(
         counted=(CountedTable(parts=("length",), weight=4.0), CountedTable(parts=("others",)))
     )
-    made = pathway.plan(schema, SMALL, 200)
+    made = pathway_plans.plan(schema, SMALL, 200)
     heavy, light = made.counts(3.0).values()
     assert light.sigma == pytest.approx(2 * heavy.sigma, rel=0.01)
     assert 1 / heavy.sigma**2 + 1 / light.sigma**2 == pytest.approx(
@@ -506,7 +508,7 @@ def test_weights_divide_the_budget_of_the_tables() -> None:
 
 
 def test_counted_choices_are_not_learned_from_gradients() -> None:
-    model = new_model(counted_schema(), pathway.plan(counted_schema(), SMALL, 200))
+    model = new_model(counted_schema(), pathway_plans.plan(counted_schema(), SMALL, 200))
     learned = {model.coding.grammar.tokens[v][0] for v in model.coding.learned_tokens}
     assert learned == {"CENSOR"} and [
         model.coding.attributes[a].column.name for a in model.coding.learned_attributes

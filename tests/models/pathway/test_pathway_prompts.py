@@ -11,9 +11,9 @@ import polars as pl
 import pytest
 from pathway_cases import toy_patients, toy_schema
 
-from pipeline.models import pathway
 from pipeline.models.grammar import Grammar, violations
 from pipeline.models.pathway.draw.model import PathwayModel, new_model
+from pipeline.models.pathway.plan import plan as pathway_plans
 from pipeline.models.pathway.plan.settings import PathwaySettings
 
 SETTINGS = PathwaySettings(width=8, candidates=4)
@@ -21,7 +21,7 @@ SETTINGS = PathwaySettings(width=8, candidates=4)
 
 def model_of(tilted: bool) -> PathwayModel:
     schema = toy_schema(treatments=("SURGERY", "REGIMEN"))
-    model = new_model(schema, pathway.plan(schema, SETTINGS, 200))
+    model = new_model(schema, pathway_plans.plan(schema, SETTINGS, 200))
     rng = np.random.default_rng(7)
     tilt = tuple(rng.normal(size=cells) for cells in model.calibrated_cells)
     return dataclasses.replace(model, tilt=tilt) if tilted else model

@@ -17,13 +17,14 @@ from pipeline.dp.marginals import MeasurementStore
 from pipeline.dp.noise import NoiseStream
 from pipeline.dp.sgd import DpSgd
 from pipeline.dp.tape import Tape
-from pipeline.models import pathway
 from pipeline.models.grammar import Grammar, violations
 from pipeline.models.pathway.draw.draw import draw
 from pipeline.models.pathway.draw.model import PathwayModel, new_model
 from pipeline.models.pathway.draw.network import PER_PATIENT, Batch, PathwayNetwork
+from pipeline.models.pathway.fit import train as pathway_fit
 from pipeline.models.pathway.fit.data import EncodedLog, batch_of, encode_drawn, encode_log
 from pipeline.models.pathway.fit.refine import learn
+from pipeline.models.pathway.plan import plan as pathway_plans
 from pipeline.models.pathway.plan.plan import PathwayPlan
 from pipeline.models.pathway.plan.settings import PathwaySettings
 from pipeline.schema.values import Schema
@@ -43,7 +44,7 @@ EVERYTHING = ("choice", "values")  # the layers that all logits come from
 
 def remembering(schema: Schema) -> PathwayModel:
     """A model with arbitrary weights, whose memory weighs as much as its state."""
-    model = new_model(schema, pathway.plan(schema, SETTINGS, 200))
+    model = new_model(schema, pathway_plans.plan(schema, SETTINGS, 200))
     torch.manual_seed(5)
     with torch.no_grad():
         for parameter in (model.network.follows.weight, *model.network.memory.parameters()):
@@ -215,9 +216,9 @@ def test_samples_are_legal_and_no_patients_give_no_events() -> None:
 
 def test_a_fitted_model_is_as_planned_and_draws_the_same_when_loaded(tmp_path: Path) -> None:
     schema, patients, tape = toy_schema(), toy_patients(200), Tape()
-    made = pathway.plan(schema, SETTINGS, 200)
+    made = pathway_plans.plan(schema, SETTINGS, 200)
     assert PathwayPlan.from_json(made.to_json()) == made
-    model = pathway.fit(
+    model = pathway_fit.fit(
         schema,
         patients,
         toy_events(patients),
@@ -246,7 +247,9 @@ def test_a_fitted_model_is_as_planned_and_draws_the_same_when_loaded(tmp_path: P
 
 
 def test_a_plan_from_before_the_setting_is_feed_forward() -> None:
-    told = pathway.plan(toy_schema(), dataclasses.replace(SETTINGS, recurrent=False), 200).to_json()
+    told = pathway_plans.plan(
+        toy_schema(), dataclasses.replace(SETTINGS, recurrent=False), 200
+    ).to_json()
     del told["settings"]["recurrent"]
     model = new_model(toy_schema(), PathwayPlan.from_json(told))
     assert model.network.memory is None and not any(
@@ -282,7 +285,7 @@ def test_memory_learns_what_the_state_forgets() -> None:
         settings = dataclasses.replace(
             SETTINGS, width=32, recurrent=recurrent, pass_steps=150, pass_rate=0.02
         )
-        model = new_model(schema, pathway.plan(schema, settings, 200))
+        model = new_model(schema, pathway_plans.plan(schema, settings, 200))
         learn(model, log, np.random.default_rng(0), "cpu")
         with torch.no_grad():
             batch = dataclasses.replace(whole(model, log), weight=torch.ones(len(log.token)))
