@@ -77,6 +77,12 @@ def read(path: Path) -> Document:
     return Document(_merge(parent.value, value), {**parent.places, **places}, path.name)
 
 
+def base_of(path: Path) -> str | None:
+    """The name of the declaration that this one `extends`; None where it stands alone."""
+    base = _load(path)[0].get("extends")
+    return None if base is None else str(base)
+
+
 def _load(path: Path) -> tuple[dict[str, Any], dict[Path_, str]]:
     try:
         loaded = YAML(typ="rt").load(path.read_text(encoding="utf-8"))

@@ -4,6 +4,7 @@ value of any row.
 
 from __future__ import annotations
 
+import json
 import shutil
 from datetime import date
 from pathlib import Path
@@ -52,6 +53,16 @@ def test_a_changed_declaration_makes_its_suites_stale(tmp_path: Path) -> None:
     assert expectations.stale(datasets, folder) == ["adult/left_over.json"]
     expectations.write(datasets, folder)
     assert expectations.stale(datasets, folder) == []
+
+
+def test_what_a_dataset_shares_with_its_base_is_written_once(tmp_path: Path) -> None:
+    written = expectations.write(ROOT / "datasets", tmp_path)
+    same = json.loads((tmp_path / "simulated_pathways" / "_base.json").read_text())
+    schema = read_schema(ROOT / "datasets" / "simulated_pathways.yaml")
+    assert same == {"base": "cancer_pathways", "suites": list(expectations.suites(schema))}
+    assert [path.name for path in (tmp_path / "simulated_pathways").iterdir()] == ["_base.json"]
+    texts = [path.read_text() for path in tmp_path.glob("*/*.json")]
+    assert len(texts) == len(set(texts)) == written
 
 
 @pytest.mark.parametrize("path", DATASETS, ids=lambda path: path.stem)

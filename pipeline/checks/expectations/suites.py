@@ -17,10 +17,13 @@ from typing import Any
 from pipeline import files
 from pipeline.checks.rules import RULES, Rule
 from pipeline.checks.rules.dates import ICD10_LIST
+from pipeline.schema.document import base_of
 from pipeline.schema.reader import read_schema as load_schema
 from pipeline.schema.values import Column, Schema, Table
 
 Suite = dict[str, Any]
+# of a dataset that extends another: which suites are the same there
+BASE = "_base.json"
 # the model-level form of a dataset with events; no table is called so
 PATIENTS, EVENTS = "model.patients", "model.events"
 BY_PATIENT, RATES = "rules.patients", "rules.rates"
@@ -200,16 +203,31 @@ def text(suite: Suite) -> str:
 
 
 def committed(datasets: Path) -> dict[str, str]:
-    """What expectations/ should hold for all declarations in `datasets`: relative path -> text."""
-    return {
-        f"{path.stem}/{name}.json": text(suite)
+    """What expectations/ should hold for all declarations in `datasets`: relative path -> text.
+
+    A dataset that extends another has files for the suites in which it differs, and `_base.json`,
+    which names the other dataset and the suites that are the same there.
+    """
+    texts = {
+        path.stem: {name: text(suite) for name, suite in suites(load_schema(path)).items()}
         for path in sorted(datasets.glob("*.yaml"))
-        for name, suite in suites(load_schema(path)).items()
     }
+    content: dict[str, str] = {}
+    for dataset, own in texts.items():
+        base = base_of(datasets / f"{dataset}.yaml")
+        same = [
+            name for name in own if base is not None and texts.get(base, {}).get(name) == own[name]
+        ]
+        content |= {f"{dataset}/{name}.json": own[name] for name in own if name not in same}
+        if same:
+            content[f"{dataset}/{BASE}"] = (
+                json.dumps({"base": base, "suites": same}, indent=1) + "\n"
+            )
+    return content
 
 
 def write(datasets: Path, folder: Path) -> int:
-    """Writes every suite and removes those that nothing declares. Returns the number of suites."""
+    """Writes every file and removes those that nothing declares. Returns the number of files."""
     wanted = committed(datasets)
     for name, content in wanted.items():
         if not (folder / name).is_file() or (folder / name).read_text(encoding="utf-8") != content:
