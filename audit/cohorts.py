@@ -13,9 +13,9 @@ from pathlib import Path
 import polars as pl
 
 from audit.findings import Check, Finding
-from audit.home import at_home
 from pipeline import params
 from pipeline.catalog import Workspace, project_root
+from pipeline.environment import at_home
 from pipeline.restricted.ingest import stage as ingest
 from pipeline.schema.patient_log import ID
 from pipeline.schema.reader import read_schema

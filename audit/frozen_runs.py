@@ -22,12 +22,12 @@ from ruamel.yaml import YAML
 from audit import people
 from audit.answers import Answers, answering
 from audit.findings import Check, Finding
-from audit.home import at_home
 from audit.hurry import hurried
 from audit.visible import Seen, differences, listening, seen, settle_database
 from pipeline import files, params
 from pipeline.catalog import Home, Workspace, project_root
 from pipeline.dp.events import canonical_string
+from pipeline.environment import at_home
 from pipeline.ledger import Ledger
 from pipeline.released import sample
 from pipeline.runs import version_stores, workspace
@@ -123,7 +123,7 @@ def prepared_home(way: Way, home: Home) -> Iterator[None]:
         )
         patches.enter_context(patch("pipeline.ledger.chain.new_salt", lambda: "0" * 32))
         patches.enter_context(patch("pipeline.restricted.train.new_token", lambda: "0" * 32))
-        patches.enter_context(patch.object(tracking, "code_version", lambda _: "one version"))
+        patches.enter_context(patch.object(version_stores, "code_version", lambda _: "one version"))
         patches.enter_context(patch.object(sample, "write_database", write_settled))
         if not way.dvc:
             patches.enter_context(patch.object(version_stores, "dvc", lambda *arguments, cwd: None))

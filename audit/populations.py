@@ -10,9 +10,9 @@ from pathlib import Path
 
 from audit import people
 from audit.findings import Check, Finding
-from audit.home import at_home
 from pipeline import files, params
 from pipeline.catalog import Home, Workspace, project_root
+from pipeline.environment import at_home
 from pipeline.restricted.ingest import stage as ingest
 from pipeline.runs import sources, workspace
 from pipeline.runs.source_claims import TRUTH

@@ -21,9 +21,13 @@ import duckdb
 from pipeline.catalog import Home, project_root
 from pipeline.runs import version_stores
 from pipeline.services import tracking
+from pipeline.services.tracking import client, run_facts
 
 Seen = dict[str, str]
 DURATIONS = ("seconds",)  # metrics of MLflow that may differ
+REPORT = (  # metrics and files of the restricted report: they compare with real patients
+    f"{run_facts.REPORT}/"
+)
 
 
 def seen(home: Home, said: list[str]) -> Seen:
@@ -134,14 +138,14 @@ def _references(home: Home) -> Seen:
 
 
 def _mlflow(home: Home) -> Seen:
-    client = tracking.client_of(home)
+    mlflow = tracking.client_of(home)
     found: Seen = {}
-    for experiment in client.search_experiments():
-        for run in client.search_runs([experiment.experiment_id]):
+    for experiment in mlflow.search_experiments():
+        for run in mlflow.search_runs([experiment.experiment_id]):
             name = f"MLflow {run.info.run_name} {run.data.tags.get('attempt', '')}"
             found |= {f"{name} {key}": str(value) for key, value in _entries(run).items()}
-    for model in client.search_registered_models():
-        versions = client.search_model_versions(f"name = '{model.name}'")
+    for model in mlflow.search_registered_models():
+        versions = mlflow.search_model_versions(f"name = '{model.name}'")
         found[f"MLflow model {model.name}"] = str(
             [
                 sorted(model.aliases.items()),
@@ -157,6 +161,7 @@ def _mlflow(home: Home) -> Seen:
             sha256(path.read_bytes()).hexdigest()
         )
         for path in places
+        if run_facts.REPORT not in path.relative_to(folder).parts
     }
 
 
@@ -165,10 +170,12 @@ def _entries(run: Any) -> dict[str, Any]:
     metrics = {
         f"metric {key}": None if key in DURATIONS else value
         for key, value in run.data.metrics.items()
+        if not key.startswith(REPORT)
     }
     tags = {
         f"tag {key}": value for key, value in run.data.tags.items() if not key.startswith("mlflow.")
     }
+    tags["description"] = run.data.tags.get(client.NOTE, "").replace(run.info.run_id, "RUN")
     return {
         "status": run.info.status,
         **{f"parameter {key}": value for key, value in run.data.params.items()},

@@ -22,6 +22,7 @@ REQUEST = {
     "MODEL_OF": "{{ params.model_of }}",
     "ROWS": "{{ params.rows or '' }}",
     "OWNER": "{{ run_id }}",
+    "ASKED_BY": "{{ dag_run.triggering_user_name or 'the schedule' }}",
 }
 
 with DAG(
@@ -47,7 +48,7 @@ with DAG(
     prepare = command(
         "prepare",
         'python -m pipeline prepare-draw --model-of "$MODEL_OF" --release-id "$RELEASE_ID" --rows'
-        ' "$ROWS" --owner "$OWNER"',
+        ' "$ROWS" --owner "$OWNER" --asked-by "$ASKED_BY"',
         REQUEST,
         doc=(
             "Makes the workspace of the draw, `runs/<release id>/`, with the published model in it."

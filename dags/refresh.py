@@ -52,6 +52,7 @@ REQUEST = {
     "APPROVAL": "{{ params.approval }}",
     "OTHER_DATASETS": "{{ other_datasets(triggering_asset_events) }}",
     "OWNER": "{{ run_id }}",
+    "ASKED_BY": "{{ dag_run.triggering_user_name or 'the schedule' }}",
 }
 ANSWER = {  # empty where nobody was asked
     "SYNDASERA_ANSWER": (
@@ -154,7 +155,8 @@ with DAG(
         "prepare",
         'python -m pipeline prepare --dataset "$DATASET" --source "$SOURCE" --label "$LABEL"'
         ' --extract-date "$EXTRACT_DATE" --release-id "$RELEASE_ID" --epsilon "$EPSILON" --rows'
-        ' "$ROWS" --cohorts "$COHORTS" --approval "$APPROVAL" --owner "$OWNER"',
+        ' "$ROWS" --cohorts "$COHORTS" --approval "$APPROVAL" --owner "$OWNER"'
+        ' --asked-by "$ASKED_BY"',
         REQUEST,
         doc=(
             "Makes the run's workspace, `runs/<release id>/`. Refuses a release id that was used"

@@ -8,15 +8,11 @@ MLflow) hangs below the project's home.
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipeline import environment
 from pipeline.refusal import Refusal
-
-HOME_VARIABLE = "SYNDASERA_HOME"
-# URL of a PostgreSQL database that holds the ledger, for several hosts
-LEDGER_VARIABLE = "SYNDASERA_LEDGER"
 
 
 def project_root() -> Path:
@@ -32,7 +28,7 @@ class Home:
 
     @classmethod
     def find(cls) -> Home:
-        return cls(Path(os.environ.get(HOME_VARIABLE) or project_root()))
+        return cls(Path(environment.home_folder() or project_root()))
 
     @property
     def params(self) -> Path:
@@ -53,8 +49,8 @@ class Home:
         """Where the ledger is: the URL in SYNDASERA_LEDGER, else the one in `state/ledger.url`,
         else the file `state/ledger.db`.
         """
-        if said := os.environ.get(LEDGER_VARIABLE):
-            return said
+        if url := environment.ledger_url():
+            return url
         if not self.ledger_url.is_file():
             return str(self.ledger_file)
         if not (noted := self.ledger_url.read_text(encoding="utf-8").strip()):

@@ -35,6 +35,7 @@ class Stage:
     reads_rows: bool
     summary: str
     on_retry: str
+    seconds: int  # for 5,000 patients, measured on two cores: bench/results/refresh.json
 
 
 _AFRESH = "A retry begins again from the start."
@@ -47,6 +48,7 @@ _ALL = (
             "read the source tables, cast and repair them patient by patient, split off the holdout"
         ),
         on_retry=_AFRESH,
+        seconds=8,
     ),
     Stage(
         name="validate",
@@ -54,6 +56,7 @@ _ALL = (
         reads_rows=True,
         summary="run the Great Expectations suites on the source",
         on_retry=_AFRESH,
+        seconds=16,
     ),
     Stage(
         name="reserve",
@@ -61,6 +64,7 @@ _ALL = (
         reads_rows=False,
         summary="charge the ledger for the run's joint mechanism, or refuse",
         on_retry="A retry charges nothing more: a release id is charged once.",
+        seconds=10,
     ),
     Stage(
         name="train",
@@ -68,6 +72,7 @@ _ALL = (
         reads_rows=True,
         summary="fit both models under the reserved mechanism; resumes from its checkpoint",
         on_retry="A retry goes on from the checkpoint; no noisy count is measured twice.",
+        seconds=38,
     ),
     Stage(
         name="sample",
@@ -75,6 +80,7 @@ _ALL = (
         reads_rows=False,
         summary="draw synthetic patients and write the extract's tables",
         on_retry=_AFRESH,
+        seconds=12,
     ),
     Stage(
         name="evaluate",
@@ -82,6 +88,7 @@ _ALL = (
         reads_rows=True,
         summary="write the restricted report; stop a release whose synthetic rows break a rule",
         on_retry=_AFRESH,
+        seconds=33,
     ),
     Stage(
         name="approve",
@@ -89,6 +96,7 @@ _ALL = (
         reads_rows=False,
         summary="record who let the release out",
         on_retry="A retry keeps the answer that was given.",
+        seconds=4,
     ),
     Stage(
         name="publish",
@@ -96,9 +104,25 @@ _ALL = (
         reads_rows=False,
         summary="make the release visible: extract, card, manifest, model, tag",
         on_retry="A retry finishes what was begun.",
+        seconds=28,
     ),
 )
 STAGES: Mapping[str, Stage] = MappingProxyType({stage.name: stage for stage in _ALL})
+
+
+def announcement(stage: str) -> str:
+    """What a person reads when a stage begins: which of how many, what it does, how long that may
+    take.
+    """
+    number = list(STAGES).index(stage) + 1
+    return (
+        f"Stage {number} of {len(STAGES)}, {stage}: {STAGES[stage].summary}"
+        f" ({_about(STAGES[stage].seconds)} for 5,000 patients on two free cores)"
+    )
+
+
+def _about(seconds: int) -> str:
+    return "seconds" if seconds < 10 else f"about {round(seconds, -1)} s"
 
 
 def repro_command(stage: str) -> str:
@@ -106,12 +130,14 @@ def repro_command(stage: str) -> str:
     restricted registry.
 
     No run cache: it could hand back a reservation without a charge. A refusal keeps its exit code,
-    which dvc would hide, and says its reason again in the last line.
+    which dvc would hide, and says its reason again in the last line. What dvc prints on standard
+    output goes nowhere: hints for people who commit and push by hand. Errors, and all that stages
+    say, are on standard error.
     """
     if stage not in STAGES:
         raise Refusal(f"there is no stage {stage!r}; the stages are {', '.join(STAGES)}")
     return (
-        f"rm -f restricted/refused; dvc repro --single-item --no-run-cache {stage}"
+        f"rm -f restricted/refused; dvc repro --single-item --no-run-cache {stage} >/dev/null"
         f" || {{ cat restricted/refused 2>/dev/null && exit {REFUSED}; exit 1; }}"
         f"; python -m pipeline record {stage}"
     )

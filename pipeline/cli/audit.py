@@ -81,7 +81,7 @@ def _perform(checks: Sequence[Check]) -> list[Answer]:
 
 def _write(path: Path, answers: Sequence[Answer]) -> None:
     from pipeline.catalog import project_root
-    from pipeline.services.tracking import code_version
+    from pipeline.runs.version_stores import code_version
 
     files.write_json(
         path,

@@ -1,89 +1,86 @@
-"""Follows a DAG run to its end: a line per task with state and seconds, and what the running stage
-said last.
-"""
+"""Follows a DAG run on the console: what each stage does, how long it may take, how it ended."""
 
 from __future__ import annotations
 
-import json
 import time
-from pathlib import Path
+from dataclasses import dataclass, field
+from typing import Any
 
 from pipeline.catalog import Home
 from pipeline.cli.console import say
+from pipeline.cli.task_log import TaskLog
 from pipeline.services.airflow_api import AirflowApi
+from pipeline.stages import STAGES, announcement
 
-ENDED = ("success", "failed", "skipped", "upstream_failed", "removed")
-POLL_SECONDS, LINE_SECONDS = 1.0, 10.0
+POLL_SECONDS, LINE_SECONDS = 1.0, 15.0
+Task = dict[str, Any]  # a task instance as Airflow's API describes it
 
 
 def follow(home: Home, api: AirflowApi, dag: str, run: str) -> str:
     """Prints progress until the run ends; returns its state, success or failed."""
-    begun, told, last_line = time.monotonic(), set[tuple[str, str, int]](), 0.0
+    progress = Progress(home, dag, run)
     while True:
         state = api.run_state(dag, run)
-        tasks = sorted(api.tasks(dag, run), key=lambda task: task.get("start_date") or "9")
-        for task in tasks:
-            seen = (task["task_id"], task["state"] or "", task["try_number"])
-            if task["state"] in (*ENDED, "up_for_retry", "awaiting_input") and seen not in told:
-                told.add(seen)
-                _say_task(task, time.monotonic() - begun)
-        running = [task for task in tasks if task["state"] == "running"]
-        if running and time.monotonic() - last_line > LINE_SECONDS:
-            last_line = time.monotonic()
-            said = last_log_line(home, dag, run, running[0]["task_id"], running[0]["try_number"])
-            say(f"  {_clock(time.monotonic() - begun)}  ... {running[0]['task_id']}: {said}")
+        progress.show(api.tasks(dag, run))
         if state in ("success", "failed"):
             return state
         time.sleep(POLL_SECONDS)
 
 
-def _say_task(task: dict, elapsed: float) -> None:
-    if task["state"] == "upstream_failed":
-        return
-    seconds = f"{task['duration']:7.1f} s" if task.get("duration") else " " * 9
-    hint = ""
-    if task["state"] == "awaiting_input":
-        hint = "  a person must answer: Airflow, Required Actions"
-    if task["state"] == "up_for_retry":
-        hint = "  will be tried again"
-    say(f"  {_clock(elapsed)}  {task['task_id']:<15} {task['state']:<9} {seconds}{hint}")
+@dataclass
+class Progress:
+    """What the console has shown of a run so far."""
+
+    home: Home
+    dag: str
+    run: str
+    begin: float = field(default_factory=time.monotonic)
+    shown: set[tuple[str, str, int]] = field(default_factory=set)  # task, state, attempt
+    last_line_at: float = field(default_factory=time.monotonic)
+
+    def show(self, tasks: list[Task]) -> None:
+        """A line for every task whose state is new, and now and then what a long one does."""
+        for task in sorted(tasks, key=lambda task: task.get("start_date") or "9"):
+            key = (task["task_id"], task["state"] or "", task["try_number"])
+            if key not in self.shown:
+                self.shown.add(key)
+                self._show_change(task)
+        running = [task for task in tasks if task["state"] == "running"]
+        if running and time.monotonic() - self.last_line_at > LINE_SECONDS:
+            task = running[0]
+            self._say(f"    ... {self._last_line(task) or f'{short_name(task)} is running'}")
+
+    def _show_change(self, task: Task) -> None:
+        name, state, attempt = short_name(task), task["state"], task["try_number"]
+        if state == "running" and name in STAGES:
+            self._say(announcement(name) + (f", attempt {attempt}" if attempt > 1 else ""))
+        elif state == "awaiting_input":
+            self._say(f"  {name}: a person must answer in Airflow, under Required Actions")
+        elif state == "up_for_retry":
+            reason = self._log(task).failure_reason()
+            self._say(
+                f"  {name}: attempt {attempt} failed; Airflow tries again soon. Why: {reason}"
+            )
+        elif state == "skipped" and task.get("duration"):
+            self._say(f"  {self._last_line(task) or f'{name}: not needed'}")
+        elif state == "success" and task.get("duration"):
+            self._say(f"  {name}: done in {task['duration']:.0f} s")
+        elif state == "failed":
+            self._say(f"  {name}: failed. Why: {self._log(task).failure_reason()}")
+
+    def _last_line(self, task: Task) -> str:
+        """What the task said last; it begins with the name of its command."""
+        return self._log(task).last_line()
+
+    def _log(self, task: Task) -> TaskLog:
+        return TaskLog(self.home, self.dag, self.run, task["task_id"], task["try_number"])
+
+    def _say(self, text: str) -> None:
+        seconds = int(time.monotonic() - self.begin)
+        say(f"  {seconds // 60}:{seconds % 60:02d}  {text}")
+        self.last_line_at = time.monotonic()
 
 
-def _clock(seconds: float) -> str:
-    return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
-
-
-def task_log(home: Home, dag: str, run: str, task: str, attempt: int) -> Path:
-    return (
-        home.airflow
-        / "logs"
-        / f"dag_id={dag}"
-        / f"run_id={run}"
-        / f"task_id={task}"
-        / f"attempt={attempt}.log"
-    )
-
-
-def log_lines(home: Home, dag: str, run: str, task: str, attempt: int) -> list[str]:
-    """What the stage itself printed, without Airflow's own lines."""
-    path = task_log(home, dag, run, task, attempt)
-    if not path.is_file():
-        return []
-    lines = []
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
-        try:
-            entry = json.loads(line)
-        except ValueError:
-            continue
-        if "subprocess" in str(entry.get("logger", "")).lower():
-            lines.append(str(entry.get("event", "")))
-    return lines
-
-
-def last_log_line(home: Home, dag: str, run: str, task: str, attempt: int) -> str:
-    said = [
-        line
-        for line in log_lines(home, dag, run, task, attempt)
-        if line and not line.startswith(("Running command", "Output:", "Tmp dir root"))
-    ]
-    return said[-1][:120] if said else "running"
+def short_name(task: Task) -> str:
+    """The name without the groups that the task stands in."""
+    return str(task["task_id"]).rpartition(".")[2]

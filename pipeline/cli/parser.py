@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import argparse
 import logging
-import os
 import signal
 import sys
 from collections.abc import Sequence
 
+from pipeline import environment
 from pipeline.cli.arguments import audit, budget, ledger, runs, services, sources, stages, tools
 from pipeline.stages import REFUSED
 
@@ -27,9 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     from pipeline.cli.stage import main_logging
 
-    # Read when torch, polars and numpy load. A thread beside a busy core spins and costs more than
-    # it brings (measured: six times the CPU).
-    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 2) - 1)))
+    environment.limit_threads()
     words = sys.argv[1:] if arguments is None else list(arguments)
     options = parser(with_simulator="simulate" in words[:1]).parse_args(words)
     main_logging()
@@ -50,7 +48,7 @@ def _exit_code(options: argparse.Namespace) -> int:
         logger.error("stopped by the keyboard")
         return INTERRUPTED
     except Exception as error:
-        if os.environ.get("SYNDASERA_DEBUG"):
+        if environment.is_debugging():
             raise
         if is_refusal(error):
             logger.error("%s", error)

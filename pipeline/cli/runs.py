@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import getpass
 import logging
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from pipeline.cli.console import say
 from pipeline.refusal import Refusal
 from pipeline.runs import sources, workspace
 from pipeline.schema.reader import read_schema
-from pipeline.stages import BY_A_PERSON, BY_ITSELF, UNCHANGED
+from pipeline.stages import BY_A_PERSON, BY_ITSELF, UNCHANGED, announcement
 
 logger = logging.getLogger(__name__)
 
@@ -29,6 +30,7 @@ def _request(options: argparse.Namespace) -> workspace.Request:
         owner=options.owner,
         cohorts=options.cohorts,
         approval=options.approval,
+        asked_by=options.asked_by or getpass.getuser(),
     )
 
 
@@ -50,6 +52,7 @@ def refresh(options: argparse.Namespace) -> int:
     prepare(options)
     run = home.workspace(options.release_id)
     for stage in workspace.unfinished_stages(home, run):
+        say(announcement(stage))
         if code := workspace.run_stage(run, stage):
             logger.error("refresh: %s stopped; the same command again goes on from there", stage)
             return code
@@ -66,6 +69,7 @@ def prepare_draw(options: argparse.Namespace) -> None:
             release_id=options.release_id,
             rows=options.rows,
             owner=options.owner,
+            asked_by=options.asked_by or getpass.getuser(),
         ),
     )
     logger.info("prepare-draw: the workspace is runs/%s", draw.root.name)
@@ -193,8 +197,9 @@ def verify(options: argparse.Namespace) -> int:
 
 def _here() -> Workspace:
     here = Workspace(Path.cwd())
-    if not here.params.is_file():
+    if not here.params.is_file() or not here.dataset.is_file():
         raise Refusal(
-            "this folder is no workspace of a run (no params.yaml); go to runs/<release_id>/"
+            "this folder is no workspace of a run (no params.yaml and dataset.yaml): go to"
+            " runs/<release_id>/"
         )
     return here

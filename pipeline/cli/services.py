@@ -4,25 +4,32 @@ from __future__ import annotations
 
 import argparse
 import shutil
+import time
+from collections.abc import Callable
 from datetime import date, datetime
 from pathlib import Path
 
-from pipeline import params
+from pipeline import environment, params
 from pipeline.catalog import Home
 from pipeline.cli.console import say
-from pipeline.cli.follow import follow, log_lines
+from pipeline.cli.follow import follow
+from pipeline.cli.task_log import TaskLog
 from pipeline.refusal import Refusal
 from pipeline.runs import sources, version_stores
-from pipeline.services import processes
+from pipeline.services import mlflow_server, processes
 from pipeline.services.airflow_api import AirflowApi
+from pipeline.stages import STAGES
 
 NEEDED_GB = 3.0
 DAGS = ("refresh", "draw", "declare_source", "budget_report")
+WORD_SECONDS = 15.0  # between two words of somebody who waits
 SIMULATED, SIMULATED_PATIENTS, SIMULATED_SEED = "simulated_pathways", 5000, 1
 
 
 def setup(options: argparse.Namespace | None = None) -> None:
-    """Makes what a first run needs. Idempotent. Raises ValueError where the disk is nearly full."""
+    """Makes what a first run needs, and says so. Idempotent. Raises ValueError where the disk is
+    nearly full.
+    """
     from concurrent.futures import ThreadPoolExecutor
 
     from pipeline.services import tracking
@@ -32,6 +39,8 @@ def setup(options: argparse.Namespace | None = None) -> None:
     free = shutil.disk_usage(home.state).free / 1e9
     if free < NEEDED_GB:
         raise Refusal(f"the disk is nearly full: {free:.1f} GB free, a run needs {NEEDED_GB:.0f}")
+    if not (home.airflow / "migrated").exists() or not home.mlflow_database.is_file():
+        say("Making the version stores, Airflow's database and MLflow's (once, half a minute)")
     # each is a slow start of a tool; together they take as long as the slowest
     with ThreadPoolExecutor() as pool:
         work = [
@@ -50,27 +59,30 @@ def up(options: argparse.Namespace) -> None:
 
     home = Home.find()
     setup()
+    say("Bringing MLflow up to date with the runs")
     tracking.catch_up(home)
-    wanted = [*processes.airflow_services(home), *processes.mlflow_services(home)]
-    if processes.start(home, wanted):
+    services = [*processes.airflow_services(home), *mlflow_server.mlflow_services(home)]
+    if names := processes.start(home, services):
+        _say_start(home, names)
         wait_for_airflow(home)
-        processes.wait_for(
-            home,
-            lambda: not processes.port_is_free(processes.mlflow_port()),
-            ["mlflow-server"],
-            lambda: processes.log_size(home, "mlflow-server"),
-        )
+        wait_for_mlflow(home)
     else:
         say("Airflow and MLflow are running already.")
+    for name, address, secret in (
+        ("Airflow", processes.airflow_address(), "airflow_password"),
+        ("MLflow", mlflow_server.mlflow_address(), "mlflow_password"),
+    ):
+        say(f"{name:<8} {address}")
+        say(f"         user {processes.USER}, password {processes.secret(home, secret)}")
     say(
-        f"Airflow  http://localhost:{processes.airflow_port()}  user {processes.USER}, password"
-        f" {processes.secret(home, 'airflow_password')}"
-    )
-    say(
-        f"MLflow   http://localhost:{processes.mlflow_port()}  user {processes.USER}, password"
-        f" {processes.secret(home, 'mlflow_password')}"
+        f"A browser that does not know {mlflow_server.MLFLOW_HOST} may say localhost; MLflow then"
+        " shows its own assistant."
     )
     say("Stop both with `make down`.")
+
+
+def _say_start(home: Home, names: list[str]) -> None:
+    say(f"Starting {', '.join(names)}; their logs are in {home.state / 'logs'}")
 
 
 def down(options: argparse.Namespace) -> None:
@@ -80,24 +92,27 @@ def down(options: argparse.Namespace) -> None:
 
 def airflow_api(home: Home) -> AirflowApi:
     return AirflowApi(
-        f"http://localhost:{processes.airflow_port()}",
-        processes.USER,
-        processes.secret(home, "airflow_password"),
+        processes.airflow_address(), processes.USER, processes.secret(home, "airflow_password")
     )
 
 
 def wait_for_airflow(home: Home) -> AirflowApi:
-    """Waits until Airflow is healthy and knows our DAGs."""
+    """Waits until Airflow is healthy and knows our DAGs; says what it waits for."""
     api = airflow_api(home)
     names = [service.name for service in processes.airflow_services(home)]
+    say(f"Waiting for Airflow at {api.address} (about half a minute)")
     processes.wait_for(
         home,
-        api.is_healthy,
+        _aloud(api.is_healthy, "Airflow"),
         names,
         lambda: api.health() or processes.log_size(home, "airflow-api-server"),
     )
+    say("Waiting until Airflow has read the DAGs")
     processes.wait_for(
-        home, lambda: all(_dag_presence(api)) or _no_errors(api), names, lambda: _dag_presence(api)
+        home,
+        _aloud(lambda: all(_dag_presence(api)) or _no_errors(api), "the DAGs"),
+        names,
+        lambda: _dag_presence(api),
     )
     return api
 
@@ -105,6 +120,33 @@ def wait_for_airflow(home: Home) -> AirflowApi:
 def _dag_presence(api: AirflowApi) -> list[bool]:
     """Which of our DAGs Airflow has read."""
     return [api.has_dag(dag) for dag in DAGS]
+
+
+def wait_for_mlflow(home: Home) -> None:
+    """Waits until the MLflow server listens; says what it waits for."""
+    port = environment.mlflow_port()
+    say(f"Waiting for MLflow on port {port}")
+    processes.wait_for(
+        home,
+        _aloud(lambda: not processes.port_is_free(port), "MLflow"),
+        ["mlflow-server"],
+        lambda: processes.log_size(home, "mlflow-server"),
+    )
+
+
+def _aloud(is_ready: Callable[[], bool], name: str) -> Callable[[], bool]:
+    """The same question, which says every WORD_SECONDS that the answer is still no."""
+    begin = last = time.monotonic()
+
+    def ask() -> bool:
+        nonlocal last
+        answer, now = is_ready(), time.monotonic()
+        if not answer and now - last > WORD_SECONDS:
+            last = now
+            say(f"  still waiting for {name}, {now - begin:.0f} s")
+        return answer
+
+    return ask
 
 
 def _no_errors(api: AirflowApi) -> bool:
@@ -123,12 +165,12 @@ def run(options: argparse.Namespace) -> int:
     home = Home.find()
     dataset = options.dataset or params.load(home.params).release.dataset
     release_id = options.release_id or f"{dataset.replace('_', '-')}-{datetime.now():%Y%m%d-%H%M%S}"
-    say("Setting up: registries, Airflow, MLflow")
     setup()
     declare_source(home, dataset, options)
     names = processes.start(home, processes.airflow_services(home))
     try:
-        say("Waiting for Airflow" if names else "Airflow is running already")
+        if names:
+            _say_start(home, names)
         api = wait_for_airflow(home)
         conf = {
             "dataset": dataset,
@@ -139,14 +181,23 @@ def run(options: argparse.Namespace) -> int:
         run_id = api.trigger(
             "refresh", {key: value for key, value in conf.items() if value is not None}
         )
-        say(f"Release {release_id}: DAG refresh, run {run_id}")
+        say(
+            f"Release {release_id}: Airflow runs the DAG refresh, {len(STAGES)} stages (about 5"
+            " minutes for 5,000 patients on two free cores)"
+        )
+        say(
+            f"It can be watched at {api.address}/dags/refresh/runs/{run_id} (`make up` prints the"
+            " password)"
+        )
         state = follow(home, api, "refresh", run_id)
         failed = [task for task in api.tasks("refresh", run_id) if task["state"] == "failed"]
     finally:
         if names:
             processes.stop(home, "airflow")
     for task in failed:
-        for line in log_lines(home, "refresh", run_id, task["task_id"], task["try_number"])[-5:]:
+        for line in TaskLog(home, "refresh", run_id, task["task_id"], task["try_number"]).lines()[
+            -5:
+        ]:
             say(f"    {task['task_id']}: {line}")
     return say_outcome(home, dataset, release_id, state)
 

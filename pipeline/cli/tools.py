@@ -5,16 +5,14 @@ expectations.
 from __future__ import annotations
 
 import argparse
-import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pipeline.catalog import HOME_VARIABLE, Home, Workspace, project_root
+from pipeline import environment
+from pipeline.catalog import Home, Workspace, project_root
 from pipeline.cli.console import say
 from pipeline.refusal import Refusal
 
@@ -31,7 +29,7 @@ def expectations(options: argparse.Namespace) -> None:
 
     datasets, folder = project_root() / "datasets", project_root() / "expectations"
     if not options.check:
-        say(f"{write(datasets, folder)} suites are in expectations/.")
+        say(f"{write(datasets, folder)} files are in expectations/.")
         return
     if old := stale(datasets, folder):
         raise Refusal(
@@ -112,7 +110,7 @@ def ingested(declared: Any, source: Path, settings: Any, scratch: Path) -> tuple
         source_label="benchmark",
     )
     workspace = Workspace(scratch)
-    with _home_at(scratch / "home"):  # its key must not touch the project's own
+    with environment.at_home(scratch / "home"):  # its key must not touch the project's own
         ingest.run(
             workspace,
             replace(settings, release=release, ingest=replace(settings.ingest, holdout_share=0.0)),
@@ -130,6 +128,7 @@ def draw(options: argparse.Namespace) -> None:
     """
     from pipeline.adapters import to_tables
     from pipeline.models.synthesizer import Synthesizer
+    from pipeline.models.table.draw.prompts import conditions
     from pipeline.released.writers import TableWriter
 
     model = Synthesizer.load(options.model)
@@ -158,31 +157,3 @@ def draw(options: argparse.Namespace) -> None:
             shutil.rmtree(options.out, ignore_errors=True)
             made.replace(options.out)
     say(f"{options.rows} synthetic patients are in {options.out}.")
-
-
-def conditions(given: Sequence[str]) -> dict[str, list[str] | tuple[str, str]]:
-    """`sex=Female,Male` as a list of values, `age=30..50` as a range. Raises ValueError for what is
-    neither.
-    """
-    found: dict[str, list[str] | tuple[str, str]] = {}
-    for text in given:
-        column, equals, values = text.partition("=")
-        if not equals or not column or not values:
-            raise Refusal(f"--where {text!r}: write COLUMN=VALUE,VALUE or COLUMN=LOW..HIGH")
-        low, dots, high = values.partition("..")
-        found[column] = (low, high) if dots else values.split(",")
-    return found
-
-
-@contextmanager
-def _home_at(root: Path) -> Iterator[None]:
-    """Another home while it lasts."""
-    before = os.environ.get(HOME_VARIABLE)
-    os.environ[HOME_VARIABLE] = str(root)
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ[HOME_VARIABLE]
-        else:
-            os.environ[HOME_VARIABLE] = before

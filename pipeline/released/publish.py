@@ -91,7 +91,7 @@ def _assemble(
     write_dictionary(schema, temporary / "dictionary.csv")
     write_lookups(schema, temporary / "lookups")
     privacy = privacy_facts(Ledger(home.ledger), release.drawn_from or str(release.id))
-    code_version = tracking.code_version(project_root())
+    code_version = version_stores.code_version(project_root())
     told = card.facts(
         schema,
         release_id=str(release.id),

@@ -13,12 +13,11 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from pipeline import files
+from pipeline import environment, files
 from pipeline.catalog import Home, Workspace
 from pipeline.ledger import REFUSAL_REASON, Ledger
 from pipeline.params import Params
@@ -27,10 +26,6 @@ from pipeline.refusal import Refusal
 from pipeline.schema.values import Schema
 
 log = logging.getLogger(__name__)
-
-# what the approval task in Airflow was told: Approve or Reject
-ANSWER_VARIABLE = "SYNDASERA_ANSWER"
-ANSWERED_BY_VARIABLE = "SYNDASERA_ANSWERED_BY"
 
 
 class NotApproved(Refusal):
@@ -73,7 +68,7 @@ def run(workspace: Workspace, params: Params, schema: Schema) -> None:
     release_id = str(params.release.id)
     answers = workspace.restricted.root / "answers.jsonl"
     approval = _last_answer(answers, release_id) or _decide(
-        release_id, may_approve_itself(params, schema), os.environ, workspace
+        release_id, may_approve_itself(params, schema), workspace
     )
     if _last_answer(answers, release_id) != approval:
         _append(answers, approval)
@@ -97,16 +92,10 @@ def _abandon(release_id: str, by: str) -> None:
         ledger.abandon(release_id, REFUSAL_REASON, by)
 
 
-def _decide(
-    release_id: str, itself: bool, environment: Mapping[str, str], workspace: Workspace
-) -> Approval:
+def _decide(release_id: str, itself: bool, workspace: Workspace) -> Approval:
     """The answer from Airflow, else the run's own where it may, else the terminal's."""
-    if told := environment.get(ANSWER_VARIABLE, ""):
-        return _answer(
-            release_id,
-            told == "Approve",
-            environment.get(ANSWERED_BY_VARIABLE) or "a person in Airflow",
-        )
+    if answer := environment.approval_answer():
+        return _answer(release_id, answer.is_approval, answer.by)
     if itself:
         return _answer(release_id, True, "the run itself", self_approved=True)
     if not sys.stdin.isatty():

@@ -33,6 +33,7 @@ class Request:
     release_id: str
     rows: int | None = None
     owner: str | None = None
+    asked_by: str | None = None
 
 
 def make(home: Home, request: Request) -> Workspace:
@@ -156,7 +157,10 @@ def _build(
         shutil.copyfile(project_root() / "dvc.yaml", temporary.dvc_yaml)
         files.write_text(temporary.root / ".gitignore", IGNORED)
         dump_params(settings, temporary.params)
-        files.write_json(temporary.restricted.root / "run.json", {"owner": request.owner})
+        files.write_json(
+            temporary.restricted.root / "run.json",
+            {"owner": request.owner, "asked_by": request.asked_by},
+        )
         files.write_json(
             temporary.restricted.approval,
             {

@@ -7,24 +7,14 @@ one holds one commit and tag per published release, and nothing else; anybody ma
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
-import sys
 import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 
-from pipeline import files
+from pipeline import environment, files
 from pipeline.catalog import Home
-
-_IDENTITY = {
-    "GIT_AUTHOR_NAME": "Syndasera",
-    "GIT_AUTHOR_EMAIL": "syndasera@localhost",
-    "GIT_COMMITTER_NAME": "Syndasera",
-    "GIT_COMMITTER_EMAIL": "syndasera@localhost",
-}
-
 
 MOMENT = datetime(2000, 1, 1, tzinfo=UTC)
 _NO_CLOCK = {"GIT_AUTHOR_DATE": MOMENT.isoformat(), "GIT_COMMITTER_DATE": MOMENT.isoformat()}
@@ -38,15 +28,14 @@ def git(*arguments: str, cwd: Path, has_clock: bool = True) -> str:
     the time between two commits would tell how long stages took that read rows (privacy_rules.md
     1).
     """
-    environment = (
-        {k: v for k, v in os.environ.items() if not k.startswith("GIT_")}
-        | _IDENTITY
-        | {"GIT_TERMINAL_PROMPT": "0"}
-    )
-    if not has_clock:
-        environment |= _NO_CLOCK
+    clock = {} if has_clock else _NO_CLOCK
     done = subprocess.run(
-        ["git", *arguments], cwd=cwd, env=environment, capture_output=True, text=True, check=False
+        ["git", *arguments],
+        cwd=cwd,
+        env=environment.for_git() | clock,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     if done.returncode != 0:
         said = (done.stderr or done.stdout).strip().splitlines() or ["nothing said"]
@@ -103,20 +92,12 @@ def commit_all(tree: Path, message: str, *, has_clock: bool = True) -> bool:
     return True
 
 
-def tool_environment() -> dict[str, str]:
-    """The environment for dvc and what it starts: our own interpreter's folder first on the path,
-    so that `python` is this one.
-    """
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-    return {**os.environ, **_IDENTITY, "PATH": path, "DVC_NO_ANALYTICS": "1"}
-
-
 def dvc(*arguments: str, cwd: Path) -> None:
     """Runs dvc there. Raises RuntimeError with its last line."""
     done = subprocess.run(
         ["dvc", *arguments],
         cwd=cwd,
-        env=tool_environment(),
+        env=environment.for_stages(),
         capture_output=True,
         text=True,
         check=False,
@@ -155,3 +136,22 @@ def _dvc_config(zone: str, remote: Path) -> str:
         f"[core]\n    analytics = false\n    check_update = false\n    remote = {zone}\n"
         f"['remote \"{zone}\"']\n    url = {remote.resolve()}\n"
     )
+
+
+def code_version(root: Path) -> str:
+    """The commit of the code, with `+changes` where the tree differs from it; `unknown` outside
+    git.
+    """
+    git = ["git", "-C", str(root)]
+    commit = subprocess.run(
+        [*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=False
+    )
+    if commit.returncode != 0:
+        return "unknown"
+    changed = subprocess.run(
+        [*git, "status", "--porcelain", "--untracked-files=no"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return commit.stdout.strip() + ("+changes" if changed.stdout.strip() else "")

@@ -18,7 +18,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from pipeline import files, params
+from pipeline import environment, files, params
 from pipeline.runs import version_stores, source_claims, sources
 from pipeline.schema import document as declaration
 from pipeline.schema.reader import read_schema
@@ -36,7 +36,7 @@ class Request:
     label, date) or params.yaml (the rest).
 
     `owner` names the run that asks (Airflow's run id), so that a retry of that run is told from
-    another run with the same id.
+    another run with the same id; `asked_by` names the person, for auditors.
     """
 
     release_id: str
@@ -47,6 +47,7 @@ class Request:
     epsilon: float | None = None
     rows: int | None = None
     owner: str | None = None
+    asked_by: str | None = None
     cohorts: tuple[str, ...] = ()
     approval: str = AS_DECLARED
 
@@ -100,7 +101,7 @@ def make(home: Home, request: Request) -> Workspace:
             f"{request.dataset} is observed up to a public last day: give it with --extract-date"
             " YYYY-MM-DD, or declare it with the source"
         )
-    _build(home, workspace, settings, resolved, request.owner)
+    _build(home, workspace, settings, resolved, request)
     return workspace
 
 
@@ -108,7 +109,7 @@ def run_stage(workspace: Workspace, stage: str) -> int:
     """Runs one stage there as an Airflow task does; returns its exit code (0 done, 2 refused)."""
     command = ["bash", "-c", repro_command(stage)]
     return subprocess.run(
-        command, cwd=workspace.root, env=version_stores.tool_environment(), check=False
+        command, cwd=workspace.root, env=environment.for_stages(), check=False
     ).returncode
 
 
@@ -178,7 +179,7 @@ def _build(
     workspace: Workspace,
     settings: Mapping[str, Any],
     resolved: dict[str, Any],
-    owner: str | None,
+    request: Request,
 ) -> None:
     """Builds under a temporary name and moves it into place: a crash leaves no half workspace."""
     files.private_folder(home.runs)
@@ -189,7 +190,10 @@ def _build(
         declaration.dump(resolved, temporary.dataset)
         files.write_text(temporary.root / ".gitignore", IGNORED)
         dump_params(settings, temporary.params)
-        files.write_json(temporary.restricted.root / "run.json", {"owner": owner})
+        files.write_json(
+            temporary.restricted.root / "run.json",
+            {"owner": request.owner, "asked_by": request.asked_by},
+        )
         version_stores.commit_all(temporary.root, f"{workspace.root.name} begins")
         temporary.root.replace(workspace.root)
     finally:

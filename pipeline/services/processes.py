@@ -18,11 +18,10 @@ from pathlib import Path
 
 import psutil
 
-from pipeline import files
-from pipeline.catalog import HOME_VARIABLE, Home, project_root
+from pipeline import environment, files
+from pipeline.catalog import Home, project_root
 from pipeline.refusal import Refusal
 
-AIRFLOW_PORT_VARIABLE, MLFLOW_PORT_VARIABLE = "AIRFLOW_PORT", "MLFLOW_PORT"
 USER = "admin"
 STOP_SECONDS = 20
 # without any progress: a machine whose cores are busy takes minutes for what a free one does in
@@ -40,19 +39,8 @@ class Service:
     port: int | None = None
 
 
-def airflow_port() -> int:
-    return _port(AIRFLOW_PORT_VARIABLE, 8080)
-
-
-def mlflow_port() -> int:
-    return _port(MLFLOW_PORT_VARIABLE, 5000)
-
-
-def _port(variable: str, default: int) -> int:
-    text = os.environ.get(variable) or str(default)
-    if not text.isdigit() or not 1 <= int(text) <= 65535:
-        raise Refusal(f"{variable} must be a port from 1 to 65535, is {text!r}")
-    return int(text)
+def airflow_address() -> str:
+    return f"http://localhost:{environment.airflow_port()}"
 
 
 def secret(home: Home, name: str) -> str:
@@ -72,13 +60,13 @@ def airflow_environment(home: Home) -> dict[str, str]:
     """What every process of Airflow needs: SQLite, LocalExecutor, our DAGs only, one host."""
     from cryptography.fernet import Fernet
 
-    address = f"http://localhost:{airflow_port()}"
+    address = airflow_address()
     fernet = home.state / "airflow-fernet.key"
     if not fernet.is_file():
         files.write_text(fernet, Fernet.generate_key().decode())
         fernet.chmod(0o600)
     return {
-        **_base_environment(home),
+        **environment.for_services(home.root),
         "AIRFLOW_HOME": str(home.airflow.resolve()),
         "AIRFLOW__CORE__DAGS_FOLDER": str(project_root() / "dags"),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
@@ -91,7 +79,7 @@ def airflow_environment(home: Home) -> dict[str, str]:
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home.airflow.resolve()}/airflow.db",
         "AIRFLOW__API__BASE_URL": address,
         "AIRFLOW__API__HOST": "127.0.0.1",
-        "AIRFLOW__API__PORT": str(airflow_port()),
+        "AIRFLOW__API__PORT": str(environment.airflow_port()),
         "AIRFLOW__API__SECRET_KEY": secret(home, "airflow_session_key"),
         "AIRFLOW__API_AUTH__JWT_SECRET": secret(home, "airflow_jwt_key"),
         "AIRFLOW__DAG_PROCESSOR__PARSING_PROCESSES": "1",
@@ -109,68 +97,20 @@ def airflow_environment(home: Home) -> dict[str, str]:
     }
 
 
-def _base_environment(home: Home) -> dict[str, str]:
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-    # SHLVL: a first-level bash whose standard input is a socket (every Airflow task's is) takes
-    # itself for a remote login and reads ~/.bashrc, which may put another python first.
-    return {
-        **os.environ,
-        "PATH": path,
-        "SHLVL": "1",
-        HOME_VARIABLE: str(home.root.resolve()),
-        "PYTHONUNBUFFERED": "1",
-        "MLFLOW_DISABLE_TELEMETRY": "true",
-        "DO_NOT_TRACK": "true",
-        "DVC_NO_ANALYTICS": "1",
-        "GX_ANALYTICS_ENABLED": "false",
-    }
-
-
 def airflow_services(home: Home) -> tuple[Service, ...]:
     """Scheduler, API server, DAG processor and triggerer. Nothing here defers; without a triggerer
     the home page shows a red cross.
     """
-    environment, binary = airflow_environment(home), str(Path(sys.executable).parent / "airflow")
+    variables, binary = airflow_environment(home), str(Path(sys.executable).parent / "airflow")
     commands: tuple[tuple[str, tuple[str, ...], int | None], ...] = (
-        ("airflow-api-server", ("api-server", "--workers", "1"), airflow_port()),
+        ("airflow-api-server", ("api-server", "--workers", "1"), environment.airflow_port()),
         ("airflow-scheduler", ("scheduler", "--skip-serve-logs"), None),
         ("airflow-dag-processor", ("dag-processor",), None),
         ("airflow-triggerer", ("triggerer", "--skip-serve-logs", "--capacity", "10"), None),
     )
     return tuple(
-        Service(name=name, command=(binary, *command), environment=environment, port=port)
+        Service(name=name, command=(binary, *command), environment=variables, port=port)
         for name, command, port in commands
-    )
-
-
-def mlflow_services(home: Home) -> tuple[Service, ...]:
-    """The MLflow server with basic sign-in."""
-    command = (
-        sys.executable,
-        "-m",
-        "mlflow",
-        "server",
-        "--app-name",
-        "basic-auth",
-        "--host",
-        "127.0.0.1",
-        "--port",
-        str(mlflow_port()),
-        "--workers",
-        "1",
-        "--backend-store-uri",
-        f"sqlite:///{home.mlflow_database.resolve()}",
-        "--default-artifact-root",
-        home.mlflow_artifacts.resolve().as_uri(),
-    )
-    environment = {
-        **_base_environment(home),
-        "MLFLOW_FLASK_SERVER_SECRET_KEY": secret(home, "mlflow_session_key"),
-        "MLFLOW_AUTH_ADMIN_PASSWORD": secret(home, "mlflow_password"),
-        "MLFLOW_AUTH_ADMIN_USERNAME": USER,
-    }
-    return (
-        Service(name="mlflow-server", command=command, environment=environment, port=mlflow_port()),
     )
 
 
@@ -207,7 +147,9 @@ def start(home: Home, services: Iterable[Service]) -> list[str]:
     for service in missing:
         if service.port is not None and not port_is_free(service.port):
             variable = (
-                MLFLOW_PORT_VARIABLE if service.name.startswith("mlflow") else AIRFLOW_PORT_VARIABLE
+                environment.MLFLOW_PORT_VARIABLE
+                if service.name.startswith("mlflow")
+                else environment.AIRFLOW_PORT_VARIABLE
             )
             raise Refusal(
                 f"port {service.port} for {service.name} is used by another program; choose another"

@@ -332,7 +332,7 @@ def durations(patch: pytest.MonkeyPatch) -> None:
         (
             '"seed": params.sample.seed,',
             (
-                '"seconds": [one.seconds for one in tracking._read_notes(workspace)], '
+                '"seconds": [one.seconds for one in tracking.read_notes(workspace)], '
                 '"seed": params.sample.seed,'
             ),
         ),

@@ -99,5 +99,5 @@ def test_only_tracking_knows_mlflow_and_no_model_knows_ctgan():
         }
         for library in ("mlflow", "ctgan", "airflow")
     }
-    assert {name.rpartition(".")[0] for name in users["mlflow"]} == {"pipeline.services"}
+    assert {name.rpartition(".")[0] for name in users["mlflow"]} == {"pipeline.services.tracking"}
     assert users["ctgan"] == users["airflow"] == set()

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 from ledger_cases import OPEN, RELEASE, opened, reserve
 
-from pipeline.catalog import HOME_VARIABLE, LEDGER_VARIABLE, Home
+from pipeline.catalog import Home
 from pipeline.cli.parser import main
 from pipeline.dp import renyi
+from pipeline.environment import HOME_VARIABLE, LEDGER_VARIABLE
 from pipeline.ledger import BudgetExceeded, Entry, Ledger
 from pipeline.ledger.chain import Writer
 from pipeline.ledger.entries import MOVED

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.catalog import HOME_VARIABLE, Home
+from pipeline.catalog import Home
+from pipeline.environment import HOME_VARIABLE
 
 
 @pytest.fixture

@@ -24,10 +24,11 @@ import psutil
 import pytest
 from ruamel.yaml import YAML
 
-from pipeline import files
-from pipeline.catalog import HOME_VARIABLE, Home, project_root
-from pipeline.cli.follow import log_lines, task_log
+from pipeline import environment, files
+from pipeline.catalog import Home, project_root
 from pipeline.cli.services import setup, wait_for_airflow
+from pipeline.cli.task_log import TaskLog
+from pipeline.environment import HOME_VARIABLE
 from pipeline.ledger import Ledger
 from pipeline.released.verify import verify
 from pipeline.runs import sources, version_stores
@@ -73,7 +74,7 @@ class Walk:
 def walk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Walk]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(HOME_VARIABLE, str(tmp_path_factory.mktemp("home")))
-        patch.setenv(processes.AIRFLOW_PORT_VARIABLE, str(_free_port()))
+        patch.setenv(environment.AIRFLOW_PORT_VARIABLE, str(_free_port()))
         patch.setenv("OMP_NUM_THREADS", "1")
         home = Home.find()
         _settings(home)
@@ -184,9 +185,8 @@ def _runs(api: AirflowApi, dag: str) -> set[str]:
 
 def _error_lines(walk: Walk, api: AirflowApi, name: str) -> list[str]:
     """What the log of `check_source` says at the level of an error."""
-    path = task_log(walk.home, "refresh", walk.runs[name], "check_source", 1)
-    entries = [json.loads(line) for line in path.read_text().splitlines() if line.startswith("{")]
-    return [json.dumps(entry) for entry in entries if entry.get("level") == "error"]
+    log = TaskLog(walk.home, "refresh", walk.runs[name], "check_source", 1)
+    return [json.dumps(entry) for entry in log.entries() if entry.get("level") == "error"]
 
 
 def _run(
@@ -234,7 +234,7 @@ def _finish(
         for attempt in range(1, task["try_number"] + 1):
             walk.log += [
                 f"{release_id} {task['task_id']}: {line}"
-                for line in log_lines(walk.home, dag, run, task["task_id"], attempt)
+                for line in TaskLog(walk.home, dag, run, task["task_id"], attempt).lines()
             ]
     found = api.call("GET", f"/api/v2/dags/{dag}/dagRuns/~/taskInstances/~/xcomEntries?limit=1000")[
         "xcom_entries"

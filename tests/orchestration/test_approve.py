@@ -13,12 +13,13 @@ from io import StringIO
 import pytest
 
 from pipeline import params
-from pipeline.catalog import HOME_VARIABLE, Home, Workspace, project_root
+from pipeline.catalog import Home, Workspace, project_root
 from pipeline.cli.parser import main
 from pipeline.dp.events import DiscreteGaussianDpEvent
+from pipeline.environment import ANSWER_VARIABLE, ANSWERED_BY_VARIABLE, HOME_VARIABLE
 from pipeline.ledger import Ledger
 from pipeline.restricted import approve
-from pipeline.restricted.approve import ANSWER_VARIABLE, ANSWERED_BY_VARIABLE, NotApproved
+from pipeline.restricted.approve import NotApproved
 from pipeline.schema.reader import read_schema
 
 SETTINGS = params.load(project_root() / "params.yaml")

@@ -21,9 +21,9 @@ from pipeline.cli import stage as stage_command
 from pipeline.cli.arguments.command import Later
 from pipeline.cli.parser import main, parser
 from pipeline.cli.services import _next_quarter
-from pipeline.cli.tools import conditions
 from pipeline.dp.errors import MechanismError
 from pipeline.ledger import BudgetExceeded
+from pipeline.models.table.draw.prompts import conditions
 from pipeline.refusal import Refusal
 from pipeline.restricted.approve import NotApproved
 from pipeline.services import tracking
@@ -110,6 +110,7 @@ def test_it_runs_from_any_folder(tmp_path):
         ),
         (["ingest"], "this folder is no workspace of a run"),
         (["record", "ingest"], "this folder is no workspace of a run"),
+        (["track"], "this folder is no workspace of a run"),
         (
             ["sources", "set", "adult", "--path", "/nowhere/at-all", "--label", "x"],
             "there is nothing at /nowhere/at-all",
@@ -269,6 +270,14 @@ def test_needs_approval_follows_data_and_settings(home, workspace, monkeypatch, 
     assert main(["needs-approval"]) == 0
     assert capsys.readouterr().out.splitlines()[-1] == stages.BY_A_PERSON
     assert mirror == ["adult-1"]
+
+
+def test_the_projects_own_folder_is_no_workspace(home, monkeypatch, capsys):
+    """It has a params.yaml, which once made a run called None in MLflow."""
+    monkeypatch.chdir(project_root())
+    assert main(["track"]) == 2
+    assert "this folder is no workspace of a run" in capsys.readouterr().err
+    assert not home.mlflow_database.exists()
 
 
 def test_prompts_are_lists_or_ranges():

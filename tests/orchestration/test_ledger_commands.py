@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from pipeline import files
-from pipeline.catalog import HOME_VARIABLE, LEDGER_VARIABLE, Home, project_root
+from pipeline.catalog import Home, project_root
 from pipeline.cli.ledger import ensure_population
 from pipeline.cli.parser import main
 from pipeline.dp.events import DiscreteGaussianDpEvent
+from pipeline.environment import HOME_VARIABLE, LEDGER_VARIABLE
 from pipeline.ledger import Ledger
 from pipeline.schema.reader import read_schema
 from pipeline.services import tracking

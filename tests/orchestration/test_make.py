@@ -12,7 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.catalog import HOME_VARIABLE, Home, project_root
+from pipeline import environment
+from pipeline.catalog import Home, project_root
+from pipeline.environment import HOME_VARIABLE
 from pipeline.ledger import Ledger
 from pipeline.services import processes
 
@@ -117,7 +119,7 @@ def test_a_port_in_use_is_named_and_nothing_is_started(home, monkeypatch):
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        monkeypatch.setenv(processes.AIRFLOW_PORT_VARIABLE, str(port))
+        monkeypatch.setenv(environment.AIRFLOW_PORT_VARIABLE, str(port))
         with pytest.raises(
             ValueError,
             match=(

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from pipeline import files
+from pipeline import environment, files
 from pipeline.runs.workspace import Request, make
 from pipeline.services import tracking
 
@@ -31,7 +31,7 @@ RESERVATION = {
 @pytest.fixture
 def mirrored(home, source, monkeypatch):
     """A run that was told to MLflow in the middle, at the end, and once more."""
-    monkeypatch.setenv(tracking.AIRFLOW_RUN_VARIABLE, "manual-1")
+    monkeypatch.setenv(environment.AIRFLOW_RUN_VARIABLE, "manual-1")
     workspace = make(
         home, Request(release_id="adult-1", dataset="adult", source=str(source), label="first")
     )

@@ -2,6 +2,7 @@
 release that somebody touches.
 """
 
+import getpass
 import json
 import os
 import re
@@ -22,6 +23,8 @@ from pipeline.ledger import Ledger
 from pipeline.released import manifest
 from pipeline.released.verify import verify
 from pipeline.schema.reader import read_schema
+from pipeline.services import tracking
+from pipeline.stages import STAGES
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -60,7 +63,8 @@ def walked(tmp_path_factory) -> Home:
     YAML().dump(settings, home.root / "params.yaml")
     section = README[README.index("## Without Airflow") :]
     for command in commands(section[: section.index("## ", 5)]):
-        run(home, *shlex.split(command.replace("--patients 1000", "--patients 250")))
+        shown = run(home, *shlex.split(command.replace("--patients 1000", "--patients 250")))
+    (home.root / "console.txt").write_text(shown)  # of the last command, refresh
     return home
 
 
@@ -82,6 +86,54 @@ def run(home: Home, *arguments: str, cwd: Path | None = None) -> str:
         f"{' '.join(arguments)}: {done.stdout[-1500:]} {done.stderr[-1500:]}"
     )
     return done.stdout
+
+
+def test_the_console_names_every_stage_and_gives_no_hint_to_people_who_commit_by_hand(walked):
+    shown = (walked.root / "console.txt").read_text()
+    for number, name in enumerate(STAGES, start=1):
+        assert f"Stage {number} of {len(STAGES)}, {name}: " in shown
+    for hint in ("dvc push", "git add", "auto staging", "Running stage", "lock file"):
+        assert hint not in shown
+
+
+def test_mlflow_shows_the_release_with_its_report(walked):
+    client = tracking.client_of(walked)
+    experiment = client.get_experiment_by_name(tracking.EXPERIMENT)
+    assert experiment.tags["mlflow.experimentKind"] == "custom_model_development"
+    [run] = client.search_runs([experiment.experiment_id], "tags.kind = 'release'")
+    figures = json.loads((walked.runs / "test1/restricted/report/figures.json").read_text())
+    metrics, tags = run.data.metrics, run.data.tags
+    closeness = figures["static"]["synthetic"]["one_way_tvd"]
+    assert metrics["report/static/synthetic/one_way_tvd"] == closeness
+    assert (metrics["gate/passed"], metrics["gate/failures"], tags["gate"]) == (1, 0, "passed")
+    assert (run.info.run_name, tags["asked_by"]) == ("test1", getpass.getuser())
+    notes = tracking.read_notes(walked.workspace("test1"))
+    assert (run.info.start_time, run.info.end_time) == (notes[0].started_ms, notes[-1].end_ms)
+    page = f"#/experiments/{experiment.experiment_id}/runs/{run.info.run_id}/artifacts"
+    for name in ("report/index.html", "card.md"):
+        assert f"{page}/{name}" in tags["mlflow.note.content"]
+    artifacts = {one.path for one in client.list_artifacts(run.info.run_id)}
+    assert artifacts == {"card.md", "model", "report"}
+
+
+def test_mlflow_loads_the_released_model_and_draws_what_the_command_draws(walked, tmp_path):
+    import mlflow
+
+    options = ["--rows", "20", "--seed", "3", "--extract-date", "2022-12-31"]
+    model = walked.published / "test1" / "model"
+    run(walked, "draw", "--model", str(model), *options, "--out", str(tmp_path / "synth"))
+    mlflow.set_tracking_uri(f"sqlite:///{walked.mlflow_database}")
+    loaded = mlflow.pyfunc.load_model("models:/simulated_pathways@released")
+    tables = loaded.predict({"rows": [20]}, params={"seed": 3})
+    assert sorted(tables) == sorted(read_schema(ROOT / "datasets/simulated_pathways.yaml").tables)
+    for name, rows in tables.items():
+        drawn = pl.read_csv(tmp_path / "synth" / f"{name}.csv", infer_schema=False)
+        assert len(drawn) == len(rows)
+    first = pl.read_csv(tmp_path / "synth" / "sim_av_patient.csv", infer_schema=False)
+    assert first["GENDER"].to_list() == tables["sim_av_patient"]["GENDER"].to_list()
+    women = loaded.predict({"rows": [20]}, params={"where": ["GENDER=2"]})["sim_av_patient"]
+    assert set(women["GENDER"]) == {"2"} and len(women) == 20
+    assert not (model / "MLmodel").exists()
 
 
 def test_the_walk_publishes_a_sound_release(walked):

@@ -16,7 +16,7 @@ from pipeline.cli import ledger as accounts
 from pipeline.dp.events import DiscreteGaussianDpEvent
 from pipeline.ledger import BudgetExceeded, Ledger, ReservationConflict
 from pipeline.restricted import reserve, train
-from pipeline.services import tracking
+from pipeline.services.tracking.run_facts import reservation_tags
 
 
 def test_reserving_reads_no_row_and_charges_once(workspace: Workspace) -> None:
@@ -130,5 +130,6 @@ def test_a_ledger_rolled_back_behind_a_published_card_charges_nothing(
 def test_the_reservation_notes_the_ledgers_head_for_mlflow(workspace: Workspace) -> None:
     reserve.run(workspace, settings(), declared(workspace))
     head = Ledger(Home.find().ledger).chain_head()
-    assert json.loads(workspace.restricted.reservation.read_text())["head"] == head
-    assert tracking._reserved_facts(workspace).tags["ledger_head"] == head
+    reservation = json.loads(workspace.restricted.reservation.read_text())
+    assert reservation["head"] == head
+    assert reservation_tags(reservation)["ledger_head"] == head

@@ -12,7 +12,8 @@ import polars as pl
 import pytest
 
 from pipeline import params
-from pipeline.catalog import HOME_VARIABLE, Workspace
+from pipeline.catalog import Workspace
+from pipeline.environment import HOME_VARIABLE
 from pipeline.restricted.ingest import repairs
 from pipeline.restricted.ingest import stage as ingest
 from pipeline.schema.reader import read_schema

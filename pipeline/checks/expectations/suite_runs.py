@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import html
 import logging
-import os
 import re
 import warnings
 from collections.abc import Mapping, Sequence
@@ -20,7 +19,7 @@ from typing import Any
 
 import polars as pl
 
-from pipeline import files
+from pipeline import environment, files
 from pipeline.checks.expectations.suites import Suite
 
 COUNTS = (
@@ -122,7 +121,7 @@ def could_not_run(suite: Suite) -> SuiteRun:
 @cache
 def _great_expectations() -> Any:
     """The module, silenced and with its analytics off."""
-    os.environ["GX_ANALYTICS_ENABLED"] = "false"
+    environment.silence_great_expectations()
     # it speaks while it is imported
     logging.getLogger("great_expectations").setLevel(logging.CRITICAL)
     with warnings.catch_warnings():

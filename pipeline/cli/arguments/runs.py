@@ -82,6 +82,7 @@ def _add_request(command: argparse.ArgumentParser) -> None:
         type=text_or_none,
         help="the run that asks (Airflow's run id), so that its retries are known",
     )
+    _add_asked_by(command)
     command.add_argument(
         "--approval",
         choices=APPROVALS,
@@ -106,6 +107,15 @@ def _add_draw(commands: Commands) -> None:
     draw.add_argument("--release-id", required=True, help="name of the new release")
     add_rows(draw)
     draw.add_argument("--owner", type=text_or_none, help="the run that asks (Airflow's run id)")
+    _add_asked_by(draw)
+
+
+def _add_asked_by(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--asked-by",
+        type=text_or_none,
+        help="who asks, for auditors; default: the user of this machine",
+    )
 
 
 def _add_check_source(commands: Commands) -> None:

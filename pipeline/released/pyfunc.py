@@ -1,0 +1,62 @@
+"""Loads a released model for `mlflow.pyfunc.load_model`, which finds this module in the file
+`MLmodel` and draws by `predict`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from pipeline.adapters import to_tables
+from pipeline.models.synthesizer import Synthesizer
+from pipeline.models.table.draw.prompts import conditions
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+PARTITION_ROWS = 20_000
+
+
+@dataclass(frozen=True)
+class DrawingModel:
+    """What MLflow calls a python function: it has `predict`."""
+
+    model: Synthesizer
+
+    def predict(
+        self, model_input: pd.DataFrame, params: Mapping[str, Any] | None = None
+    ) -> dict[str, pd.DataFrame]:
+        """{table: rows} of as many synthetic patients as the column `rows` asks for, summed over
+        its rows. Free.
+
+        params: seed, extract_date (YYYY-MM-DD), where and begins, as `python -m pipeline draw`
+        takes them. Raises ValueError for a prompt that cannot be met.
+        """
+        asked = params or {}
+        last_day = asked.get("extract_date") or None
+        parts = [
+            to_tables(
+                self.model.schema,
+                patients,
+                events,
+                extract_date=date.fromisoformat(last_day) if last_day else None,
+            )
+            for patients, events in self.model.sample(
+                int(model_input["rows"].sum()),
+                seed=int(asked.get("seed", 1)),
+                partition_rows=PARTITION_ROWS,
+                where=conditions(list(asked.get("where", ()))) or None,
+                begins=tuple(asked.get("begins", ())),
+            )
+        ]
+        return {name: pl.concat([part[name] for part in parts]).to_pandas() for name in parts[0]}
+
+
+def _load_pyfunc(path: str) -> DrawingModel:
+    """Called by MLflow with the model's folder."""
+    return DrawingModel(Synthesizer.load(Path(path)))
