@@ -20,7 +20,7 @@ from pipeline.adapters import to_log
 from pipeline.catalog import project_root
 from pipeline.models import synthesizer
 from pipeline.models.pathway.draw.model import new_model
-from pipeline.models.table.domain.encode import Domain, domain
+from pipeline.models.table.domain.encode import Domain, column_domain
 from pipeline.params import PrivacyParams, TrainParams
 from pipeline.schema.patient_log import ID
 from pipeline.schema.reader import read_schema
@@ -214,7 +214,7 @@ def _drawn(declared: Schema, n: int, rng: np.random.Generator) -> pl.DataFrame:
     """
     return pl.DataFrame(
         [
-            _column(column, domain(column, LEAVES), n, rng)
+            _column(column, column_domain(column, LEAVES), n, rng)
             for column in declared.patients.values()
             if column.is_modelled
         ]

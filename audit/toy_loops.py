@@ -21,9 +21,10 @@ from pipeline.models.pathway.fit.data import batch_of, encode_log
 from pipeline.models.pathway.plan.plan import plan
 from pipeline.models.pathway.plan.settings import PathwaySettings
 from pipeline.models.table.fit import critic
-from pipeline.models.table.fit.denoise import Targets
-from pipeline.models.table.fit.generator import Blocks, first_logits
+from pipeline.models.table.fit.generator import initial_logits
+from pipeline.models.table.fit.loss import Spans
 from pipeline.models.table.plan.settings import TableSettings
+from pipeline.models.table.values.measurements import Marginals
 from pipeline.schema.values import Column, EventLog, EventType, Population, Schema, freeze
 
 Sums = dict[str, Tensor]
@@ -110,16 +111,16 @@ class CriticLoop:
     tensor_names = frozenset({"critic", "logits", "step", "discriminate", "generate", "mechanism"})
 
     def __init__(self, n: int) -> None:
-        self._blocks = Blocks(("a", "b"), (3, 4))
+        self._spans = Spans(("a", "b"), (3, 4))
         self._settings = TableSettings(codes=8, critic_batch=16, critic_width=8)
         margins = {
             name: np.full(size, 1 / size)
-            for name, size in zip(self._blocks.names, self._blocks.sizes, strict=True)
+            for name, size in zip(self._spans.names, self._spans.sizes, strict=True)
         }
-        self._targets = Targets(
+        self._marginals = Marginals(
             size=100.0,
             margins=margins,
-            merged={name: np.zeros(len(value), int) for name, value in margins.items()},
+            coarse_groups={name: np.zeros(len(value), int) for name, value in margins.items()},
             coarse={},
             coarse_weights={},
             pairs={},
@@ -127,7 +128,7 @@ class CriticLoop:
             margin_weights=dict.fromkeys(margins, 1.0),
             independent=0,
         )
-        self._groups = np.random.default_rng(5).integers(0, self._blocks.sizes, size=(n, 2))
+        self._groups = np.random.default_rng(5).integers(0, self._spans.sizes, size=(n, 2))
 
     def run(
         self,
@@ -141,9 +142,9 @@ class CriticLoop:
     ) -> None:
         checkpoint.mkdir(parents=True, exist_ok=True)
         critic.refine(
-            first_logits(self._targets, self._blocks, self._settings),
-            self._targets,
-            self._blocks,
+            initial_logits(self._marginals, self._spans, self._settings),
+            self._marginals,
+            self._spans,
             self._settings,
             mechanism,
             self._groups,
@@ -155,11 +156,11 @@ class CriticLoop:
         )
 
     def gradient(self, patient: int, weights: Sums) -> list[Tensor]:
-        network = critic.Critic(self._blocks.width, self._settings.critic_width)
+        network = critic.Critic(self._spans.width, self._settings.critic_width)
         network.load_state_dict(weights)
-        row = torch.zeros(1, self._blocks.width)
+        row = torch.zeros(1, self._spans.width)
         for column, group in enumerate(self._groups[patient]):
-            row[0, self._blocks.offsets[column] + int(group)] = 1.0
+            row[0, self._spans.offsets[column] + int(group)] = 1.0
         return _gradient(-network(row), network)
 
 

@@ -1,16 +1,18 @@
-"""Picking one of several by their chances."""
+"""Drawing one of several categories by inversion of their cumulative weights."""
 
 from __future__ import annotations
 
 import numpy as np
 
 
-def pick(chances: np.ndarray, uniform: np.ndarray) -> np.ndarray:
-    """A place in each row, int64 [n], by its chances [n, places], which need not sum to 1; never
-    one of chance 0. uniform: float [n] in [0, 1).
+def draw_categorical(weights: np.ndarray, uniform: np.ndarray) -> np.ndarray:
+    """A category in each row, int64 [n], by its weight; never one of weight 0.
+
+    weights: float [n, categories], at least 0; a row's need not sum to 1, but must not all be 0.
+    uniform: float [n] in [0, 1), one number per row.
     """
-    ladder = np.cumsum(chances, 1)
-    found = (ladder <= (uniform * ladder[:, -1])[:, None]).sum(1)
+    cumulative = np.cumsum(weights, 1)
+    categories = (cumulative <= (uniform * cumulative[:, -1])[:, None]).sum(1)
     # rounding may point past the last possible one
-    last = chances.shape[1] - 1 - np.argmax(chances[:, ::-1] > 0, axis=1)
-    return np.asarray(np.minimum(found, last))
+    last = weights.shape[1] - 1 - np.argmax(weights[:, ::-1] > 0, axis=1)
+    return np.asarray(np.minimum(categories, last))

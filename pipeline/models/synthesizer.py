@@ -35,8 +35,8 @@ from pipeline.models.pathway.fit import train as pathway_fit
 from pipeline.models.pathway.plan import plan as pathway_plans
 from pipeline.models.pathway.plan import settings as pathway_settings
 from pipeline.models.pathway.plan.plan import PathwayPlan
-from pipeline.models.table.draw.decode import Sampler
 from pipeline.models.table.draw.model import TableModel
+from pipeline.models.table.draw.sampler import Sampler
 from pipeline.models.table.fit import fit as table_fit
 from pipeline.models.table.plan import plan as table_plans
 from pipeline.models.table.plan import settings as table_settings
@@ -333,14 +333,14 @@ class Synthesizer:
     def _blocks(
         self, n: int, seed: int, where: Mapping[str, Any] | None, begins: Sequence[str]
     ) -> Iterator[tuple[pl.DataFrame, pl.DataFrame | None]]:
-        prepared = self.table.prepare(where)
+        prepared = self.table.sampler(where)
         highest = self._highest(prepared, seed, begins) if begins else 1.0
         for number, first in enumerate(range(0, max(n, 1), BLOCK)):
             rng, size = np.random.default_rng([seed, number]), min(BLOCK, n - first)
             if begins:
                 yield self._begun(prepared, size, first + 1, begins, highest, rng)
                 continue
-            patients = _numbered(self.table.sample_prepared(prepared, size, rng), first + 1)
+            patients = _numbered(self.table.sample_from(prepared, size, rng), first + 1)
             yield patients, self.pathway.sample(patients, rng) if self.pathway is not None else None
 
     def _highest(self, prepared: Sampler, seed: int, begins: Sequence[str]) -> float:
@@ -360,7 +360,7 @@ class Synthesizer:
     ) -> tuple[pl.DataFrame, pl.DataFrame, np.ndarray]:
         """A block of patients, their pathways, and each one's chance of such a start."""
         assert self.pathway is not None
-        patients = _numbered(self.table.sample_prepared(prepared, BLOCK, rng), 1)
+        patients = _numbered(self.table.sample_from(prepared, BLOCK, rng), 1)
         return patients, *self.pathway.sample_begun(patients, begins, rng)
 
     def _begun(

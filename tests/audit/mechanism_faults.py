@@ -251,8 +251,8 @@ def _rows_by_condition(patched: pytest.MonkeyPatch) -> None:
     """Only rows with one value of the first column are sampled from."""
     stepped = critic._critic_step
 
-    def chosen(state, blocks, settings, mechanism, places, noise) -> None:
-        stepped(state, blocks, settings, mechanism, places[places[:, 0] == state.step % 2], noise)
+    def chosen(state, spans, settings, mechanism, places, noise) -> None:
+        stepped(state, spans, settings, mechanism, places[places[:, 0] == state.step % 2], noise)
 
     patched.setattr(critic, "_critic_step", chosen)
 

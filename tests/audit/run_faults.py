@@ -26,7 +26,7 @@ from pipeline.ledger import chain
 from pipeline.models import synthesizer
 from pipeline.models.pathway.fit import refine
 from pipeline.models.pathway.fit import train as training
-from pipeline.models.table.measure import measure
+from pipeline.models.table.measure import measure, reader
 from pipeline.models.table.plan.plan import TablePlan
 from pipeline.released import publish
 from pipeline.restricted import approve, validate
@@ -127,7 +127,7 @@ def realised_depth(patch: pytest.MonkeyPatch) -> None:
     )
     edited(
         patch,
-        measure._Reader,
+        reader.Reader,
         "__call__",
         (
             "self._tape.append(self._mechanisms[name].dp_event)",
@@ -144,7 +144,7 @@ def sigma_from_bins(patch: pytest.MonkeyPatch) -> None:
     """A block that has fewer cells than were declared gets less noise."""
     edited(
         patch,
-        measure._Reader,
+        reader.Reader,
         "__call__",
         (
             "self._store.get_or_measure(self._mechanisms[name], counts, self._noise)",

@@ -15,7 +15,6 @@ TO_SPLIT = {
     "pipeline/checks/rules/treatment.py",
     "pipeline/models/pathway/domain/state.py",
     "pipeline/models/synthesizer.py",
-    "pipeline/models/table/fit/edges.py",
     "pipeline/restricted/ingest/reading.py",
     "pipeline/runs/workspace.py",
     "pipeline/schema/codes.py",

@@ -14,11 +14,12 @@ from table_cases import Fitted, run_fit
 
 from pipeline.dp.accounting import calibrate
 from pipeline.models.table.domain.bins import numeric_grouping
-from pipeline.models.table.domain.encode import Domain, domain
-from pipeline.models.table.domain.lines import line
+from pipeline.models.table.domain.copula import copula
+from pipeline.models.table.domain.encode import Domain, column_domain
+from pipeline.models.table.domain.quantiles import column_quantiles
 from pipeline.models.table.draw.model import TableModel
-from pipeline.models.table.fit.edges import copula
-from pipeline.models.table.plan.plan import level_sizes, plan
+from pipeline.models.table.plan.blocks import level_sizes
+from pipeline.models.table.plan.plan import plan
 from pipeline.models.table.plan.settings import TableSettings
 from pipeline.models.table.plan.shares import shares
 from pipeline.schema.values import Column
@@ -209,7 +210,7 @@ def _grouped(cells: Domain, counts: np.ndarray, sigma: float) -> list[np.ndarray
 
 
 def test_a_heap_stands_on_the_roundest_number_of_its_leaf_alone() -> None:
-    cells = domain(
+    cells = column_domain(
         Column(
             name="x",
             kind="continuous",
@@ -240,11 +241,11 @@ def test_a_heap_stands_on_the_roundest_number_of_its_leaf_alone() -> None:
 
 
 def test_places_follow_the_parent_inside_the_group() -> None:
-    cells = domain(Column(name="x", kind="continuous", lower=0, upper=999, decimals=0), 16)
+    cells = column_domain(Column(name="x", kind="continuous", lower=0, upper=999, decimals=0), 16)
     symbols = numeric_grouping(
         cells, _grouped(cells, np.full(16, 100.0), 0.1), [0.1] * cells.depth, 4
     ).symbols
-    ruler = line(
+    ruler = column_quantiles(
         cells,
         symbols,
         symbols,

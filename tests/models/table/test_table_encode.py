@@ -10,10 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.models.table.domain.bins import Grouping, Symbols, category_grouping, numeric_grouping
-from pipeline.models.table.domain.encode import Domain, domain, encode
-from pipeline.models.table.draw.decode import values_of
-from pipeline.models.table.plan.plan import level_sizes
+from pipeline.models.table.domain.bins import category_grouping, numeric_grouping
+from pipeline.models.table.domain.encode import Domain, column_domain, encode
+from pipeline.models.table.draw.decode import numeric_values
+from pipeline.models.table.plan.blocks import level_sizes
+from pipeline.models.table.values.symbols import Grouping, Symbols
 from pipeline.schema.values import Column
 
 
@@ -59,7 +60,7 @@ def test_a_numeric_value_comes_back_in_its_own_bin(column: Column, seed: int) ->
     values = np.round(rng.uniform(column.lower, column.upper, 200), column.decimals)
     values[:40] = rng.choice([*column.atoms, column.lower, column.upper], 40)
     given_values = [None if column.nullable and rng.random() < 0.1 else float(v) for v in values]
-    cells = domain(column, 64)
+    cells = column_domain(column, 64)
     codes = encode(cells, pl.Series(given_values, dtype=pl.Float64))
     assert codes.min() >= 0 and codes.max() < cells.size
     grouping = grouping_of(cells, codes)
@@ -67,7 +68,7 @@ def test_a_numeric_value_comes_back_in_its_own_bin(column: Column, seed: int) ->
     assert grouping.groups <= 8 + cells.size - cells.leaves
     # whatever a symbol is drawn as lies in the cell's own group again
     for place in range(len(symbols.group)):
-        drawn = values_of(cells, symbols, np.full(20, place), rng.random(20))
+        drawn = numeric_values(cells, symbols, np.full(20, place), rng.random(20))
         again = encode(cells, pl.Series(drawn).fill_nan(None))
         assert (grouping.of_cell[again] == symbols.group[place]).all()
         finite = drawn[~np.isnan(drawn)]
@@ -83,7 +84,7 @@ def test_a_numeric_value_comes_back_in_its_own_bin(column: Column, seed: int) ->
 
 
 def test_values_that_ingest_should_have_repaired_still_land_in_one_cell() -> None:
-    strict = domain(
+    strict = column_domain(
         Column(name="x", kind="continuous", lower=0, upper=10, decimals=1, atoms=(0.0,)), 64
     )
     codes = encode(
@@ -94,9 +95,9 @@ def test_values_that_ingest_should_have_repaired_still_land_in_one_cell() -> Non
         or codes[2] == codes[5] == strict.leaves - 1
     )
     assert ((codes >= 0) & (codes < strict.size)).all()
-    names = domain(Column(name="c", kind="categorical", categories=("a", "b")), 64)
+    names = column_domain(Column(name="c", kind="categorical", categories=("a", "b")), 64)
     assert encode(names, pl.Series(["a", "b", "never declared", None])).tolist() == [0, 1, 0, 0]
-    nullable = domain(
+    nullable = column_domain(
         Column(name="c", kind="categorical", categories=("a", "b"), nullable=True), 64
     )
     assert encode(nullable, pl.Series(["a", "b", "never declared", None])).tolist() == [0, 1, 2, 2]
@@ -105,7 +106,7 @@ def test_values_that_ingest_should_have_repaired_still_land_in_one_cell() -> Non
 def test_dates_come_back_as_days_inside_the_bounds() -> None:
     first = date(2020, 1, 1)
     lower = (first - date(1970, 1, 1)).days
-    cells = domain(Column(name="d", kind="date", lower=lower, upper=lower + 3), 64)
+    cells = column_domain(Column(name="d", kind="date", lower=lower, upper=lower + 3), 64)
     assert encode(cells, pl.Series([first + timedelta(days=k) for k in range(4)])).tolist() == [
         0,
         1,
@@ -115,7 +116,7 @@ def test_dates_come_back_as_days_inside_the_bounds() -> None:
 
 
 def test_the_asinh_grid_is_fine_where_values_are_small() -> None:
-    cells = domain(
+    cells = column_domain(
         Column(
             name="x",
             kind="continuous",
@@ -137,10 +138,10 @@ def test_the_asinh_grid_is_fine_where_values_are_small() -> None:
 
 
 def test_rare_categories_share_a_group_and_common_ones_stand_alone() -> None:
-    cells = domain(Column(name="c", kind="categorical", categories=tuple("abcdef")), 64)
+    cells = column_domain(Column(name="c", kind="categorical", categories=tuple("abcdef")), 64)
     grouping = category_grouping(cells, np.array([5000, 4, -30, 900, 12, 1]), 20.0, 64)
     assert grouping.of_cell[0] != grouping.of_cell[3]
-    assert len(set(grouping.of_cell[[1, 2, 4, 5]].tolist())) == 1 and grouping.merged == 4
+    assert len(set(grouping.of_cell[[1, 2, 4, 5]].tolist())) == 1 and grouping.n_merged == 4
     rare = grouping.symbols.share[[1, 2, 4, 5]]
     assert rare.sum() == pytest.approx(1) and rare[2] == rare.max() and rare.min() > 0
     assert category_grouping(cells, np.full(6, 5000), 20.0, 4).groups == 4
@@ -156,7 +157,7 @@ def test_rare_categories_share_a_group_and_common_ones_stand_alone() -> None:
 )
 def test_a_column_without_a_public_domain_is_refused(column: Column, said: str) -> None:
     with pytest.raises(ValueError, match=said):
-        domain(column, 64)
+        column_domain(column, 64)
 
 
 def test_symbols_count_groups() -> None:

@@ -15,7 +15,7 @@ from table_cases import Fitted, run_fit, simulated_plan, simulated_rows
 from pipeline.dp.accounting import calibrate, epsilon
 from pipeline.models.table.draw.model import TableModel
 from pipeline.models.table.fit import critic as critic_training
-from pipeline.models.table.measure.shrink import shrunk_residual
+from pipeline.models.table.measure.shrinkage import shrunk_residual
 from pipeline.models.table.plan.plan import plan
 from pipeline.models.table.plan.settings import TableSettings
 from pipeline.schema.values import Column

@@ -12,7 +12,11 @@ import polars as pl
 import pytest
 from table_cases import run_fit
 
-from pipeline.models.table.measure.choose import closest_pairs, coarse_groups, strongest_pairs
+from pipeline.models.table.measure.selection import (
+    closest_pairs,
+    strongest_pairs,
+    target_ordered_groups,
+)
 from pipeline.models.table.plan.plan import plan
 from pipeline.models.table.plan.settings import TableSettings
 from pipeline.schema.values import Column
@@ -127,6 +131,6 @@ def test_a_twin_of_a_close_column_is_not_close() -> None:
 
 def test_coarse_groups_merge_what_is_alike_in_the_target() -> None:
     counts = np.array([[900.0, 100.0, 880.0, 120.0], [100.0, 900.0, 120.0, 880.0]])
-    merged = coarse_groups(counts, 5.0, 2)
+    merged = target_ordered_groups(counts, 5.0, 2)
     assert merged[0] == merged[2] != merged[1] == merged[3]
-    assert set(coarse_groups(np.zeros((2, 3)), 5.0, 2)) <= {0, 1}
+    assert set(target_ordered_groups(np.zeros((2, 3)), 5.0, 2)) <= {0, 1}

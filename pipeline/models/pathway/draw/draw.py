@@ -27,7 +27,7 @@ from pipeline.models.pathway.domain.tables import static_values
 from pipeline.models.pathway.draw.network import PathwayNetwork
 from pipeline.models.pathway.draw.opening import Opening, Steering
 from pipeline.models.pathway.fit.heads import Head
-from pipeline.models.sampling import pick
+from pipeline.models.sampling import draw_categorical
 from pipeline.refusal import Refusal
 
 
@@ -219,4 +219,4 @@ def _chances(logits: np.ndarray, legal: np.ndarray) -> np.ndarray:
 
 
 def _one(chances: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    return pick(chances, rng.random(len(chances)))
+    return draw_categorical(chances, rng.random(len(chances)))

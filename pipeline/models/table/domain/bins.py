@@ -9,47 +9,11 @@ cells are merged into at most `bins` groups. Categories too rare to tell from no
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from pipeline.models.table.domain.encode import BRANCHING, Domain
-
-
-@dataclass(frozen=True, eq=False)
-class Symbols:
-    """What a column can be drawn as. Symbol v belongs to `group[v]` and makes `share[v]` of it; a
-    numeric one is a lattice range.
-
-    `atom[v]` is the place of a declared atom, -1 otherwise; `missing[v]` marks null. For categories
-    symbol v is category v.
-    """
-
-    group: np.ndarray  # int64 [symbols]
-    share: np.ndarray  # float64 [symbols], sums to 1 within a group
-    start: np.ndarray  # int64 [symbols], first lattice point; 0 where it has none
-    stop: np.ndarray  # int64 [symbols], one past the last
-    atom: np.ndarray  # int64 [symbols]
-    missing: np.ndarray  # bool [symbols]
-
-    @property
-    def groups(self) -> int:
-        return int(self.group.max()) + 1
-
-
-@dataclass(frozen=True, eq=False)
-class Grouping:
-    """`of_cell[c]`: group of the public cell c, so that a row's code becomes the model's code;
-    `merged`: categories that share a group.
-    """
-
-    of_cell: np.ndarray  # int32 [cells]
-    symbols: Symbols
-    merged: int
-
-    @property
-    def groups(self) -> int:
-        return self.symbols.groups
+from pipeline.models.table.values.symbols import Grouping, Symbols
 
 
 def consistent_tree(levels: Sequence[np.ndarray], sigmas: Sequence[float]) -> list[np.ndarray]:
@@ -116,7 +80,7 @@ def merge_cells(counts: np.ndarray, most: int) -> np.ndarray:
 
 
 def numeric_grouping(
-    cells: Domain,
+    domain: Domain,
     levels: Sequence[np.ndarray],
     sigmas: Sequence[float],
     most: int,
@@ -127,29 +91,29 @@ def numeric_grouping(
     levels: noisy counts of each level, nodes first, then atoms and missing (the same at every
         level). heaps: look for round numbers.
     """
-    specials = cells.size - cells.leaves
+    specials = domain.size - domain.leaves
     tree = consistent_tree([level[: len(level) - specials] for level in levels], sigmas)
     total = max(float(tree[0].sum()), 1.0)
     terminal = split_cells(tree, max(0.008 * total, 4 * max(sigmas)))
     counts = np.array([count for _, _, count in terminal])
     bins = merge_cells(counts, most)
-    of_cell = np.empty(cells.size, np.int32)
+    of_cell = np.empty(domain.size, np.int32)
     group, share, start, stop = [], [], [], []
     for place, (first, last, count) in enumerate(terminal):
         of_cell[first:last] = bins[place]
-        heap = _heaped(cells, first, last, count, tree[-1], sigmas[-1]) if heaps else []
-        for low, high, part in heap or _segments(cells, first, last):
+        heap = _heap(domain, first, last, count, tree[-1], sigmas[-1]) if heaps else []
+        for low, high, part in heap or _segments(domain, first, last):
             group.append(bins[place])
             share.append((count + 1e-9) * part)
             start.append(low)
             stop.append(high)
     base = int(bins[-1]) + 1
-    of_cell[cells.leaves :] = base + np.arange(specials)
+    of_cell[domain.leaves :] = base + np.arange(specials)
     atoms = np.concatenate(
-        [np.full(len(group), -1), np.arange(len(cells.atoms)), [-1] * int(cells.column.nullable)]
+        [np.full(len(group), -1), np.arange(len(domain.atoms)), [-1] * int(domain.column.nullable)]
     ).astype(np.int64)
     missing = np.zeros(len(group) + specials, bool)
-    missing[len(missing) - int(cells.column.nullable) :] = cells.column.nullable
+    missing[len(missing) - int(domain.column.nullable) :] = domain.column.nullable
     none = [0] * specials
     symbols = Symbols(
         group=np.array([*group, *range(base, base + specials)], np.int64),
@@ -159,22 +123,22 @@ def numeric_grouping(
         atom=atoms,
         missing=missing,
     )
-    return Grouping(of_cell, _normalised(symbols), merged=0)
+    return Grouping(of_cell, symbols.normalised(), n_merged=0)
 
 
-def _segments(cells: Domain, first: int, last: int) -> list[tuple[int, int, float]]:
+def _segments(domain: Domain, first: int, last: int) -> list[tuple[int, int, float]]:
     """Lattice ranges of leaves [first, last) without the atoms between them: (start, stop, part of
     the points).
     """
-    starts, stops = cells.starts[first:last], cells.stops[first:last]
+    starts, stops = domain.starts[first:last], domain.stops[first:last]
     breaks = np.flatnonzero(starts[1:] != stops[:-1]) + 1
     lows, highs = starts[[0, *breaks]], stops[[*(breaks - 1), -1]]
     points = (highs - lows).astype(float)
     return list(zip(lows.tolist(), highs.tolist(), (points / points.sum()).tolist(), strict=True))
 
 
-def _heaped(
-    cells: Domain, first: int, last: int, count: float, leaves: np.ndarray, sigma: float
+def _heap(
+    domain: Domain, first: int, last: int, count: float, leaves: np.ndarray, sigma: float
 ) -> list[tuple[int, int, float]]:
     """A single leaf much heavier than its neighbours, with what it holds beyond their density on
     the roundest number within it; [] for others.
@@ -182,16 +146,16 @@ def _heaped(
     People round amounts (heaping, Heitjan and Rubin 1990). Which number that is follows from the
     public grid, how much from noisy counts.
     """
-    start, stop = int(cells.starts[first]), int(cells.stops[first])
+    start, stop = int(domain.starts[first]), int(domain.stops[first])
     width = stop - start
     beside = [place for place in (first - 1, last) if 0 <= place < len(leaves)]
-    if last - first != 1 or width < 2 or not beside or cells.column.kind != "continuous":
+    if last - first != 1 or width < 2 or not beside or domain.column.kind != "continuous":
         return []
     density = sum(max(float(leaves[place]), 0.0) for place in beside) / sum(
-        int(cells.stops[place] - cells.starts[place]) for place in beside
+        int(domain.stops[place] - domain.starts[place]) for place in beside
     )
     beyond = count - density * width
-    point, step = _roundest(cells, start, stop)
+    point, step = _roundest(domain, start, stop)
     # in a wide leaf a round number stands by chance
     if beyond < max(4 * sigma, 0.5 * count) or 2 * width > step:
         return []
@@ -204,12 +168,12 @@ def _heaped(
     return [(low, high, part) for low, high, part in ranges if high > low]
 
 
-def _roundest(cells: Domain, start: int, stop: int) -> tuple[int, int]:
+def _roundest(domain: Domain, start: int, stop: int) -> tuple[int, int]:
     """(lattice point in [start, stop), its step): its value is a multiple of the largest possible
     of 1, 2, 5, 10, 20, 50, ... lattice steps.
     """
-    assert cells.column.lower is not None
-    origin = round(cells.column.lower * 10.0**cells.column.decimals)
+    assert domain.column.lower is not None
+    origin = round(domain.column.lower * 10.0**domain.column.decimals)
     power = 10 ** len(str(max(abs(origin + start), abs(origin + stop))))
     while True:
         for step in (power, power // 2, power // 5):
@@ -219,43 +183,43 @@ def _roundest(cells: Domain, start: int, stop: int) -> tuple[int, int]:
         power //= 10
 
 
-def category_grouping(cells: Domain, noisy: np.ndarray, sigma: float, most: int) -> Grouping:
+def category_grouping(domain: Domain, noisy: np.ndarray, sigma: float, most: int) -> Grouping:
     """Groups of a categorical column: those above max(3 sigma, .002 n) alone, at most `most`
     groups, the rest together.
     """
     total = max(float(noisy.sum()), 1.0)
     order = np.argsort(-noisy, kind="stable")
     alone = [int(c) for c in order if noisy[c] >= max(3 * sigma, 0.002 * total)]
-    if len(alone) < cells.size or len(alone) > most:
+    if len(alone) < domain.size or len(alone) > most:
         alone = alone[: most - 1]
-    if len(alone) == cells.size - 1:
+    if len(alone) == domain.size - 1:
         # a group of one rare category loses nothing by standing alone
         alone = [int(c) for c in order]
-    group = np.full(cells.size, len(alone), np.int64)
+    group = np.full(domain.size, len(alone), np.int64)
     group[alone] = np.arange(len(alone))
-    merged = cells.size - len(alone)
+    n_merged = domain.size - len(alone)
     share = on_simplex(noisy.astype(float), total)
     rest = group == len(alone)
-    if merged:
+    if n_merged:
         # noise hides which of the rare ones are there: their proportions come from the group's own
         # simplex
         share[rest] = (
             on_simplex(noisy[rest].astype(float), max(float(noisy[rest].sum()), sigma))
-            + 1e-3 * sigma / merged
+            + 1e-3 * sigma / n_merged
         )
     share[~rest] = 1.0
-    none = np.zeros(cells.size, np.int64)
-    missing = np.zeros(cells.size, bool)
-    missing[cells.size - int(cells.column.nullable) :] = cells.column.nullable
+    none = np.zeros(domain.size, np.int64)
+    missing = np.zeros(domain.size, bool)
+    missing[domain.size - int(domain.column.nullable) :] = domain.column.nullable
     symbols = Symbols(
         group=group,
         share=share,
         start=none,
         stop=none,
-        atom=np.full(cells.size, -1),
+        atom=np.full(domain.size, -1),
         missing=missing,
     )
-    return Grouping(group.astype(np.int32), _normalised(symbols), merged=merged)
+    return Grouping(group.astype(np.int32), symbols.normalised(), n_merged=n_merged)
 
 
 def on_simplex(counts: np.ndarray, total: float) -> np.ndarray:
@@ -264,15 +228,3 @@ def on_simplex(counts: np.ndarray, total: float) -> np.ndarray:
     over = (np.cumsum(ordered) - total) / np.arange(1, len(counts) + 1)
     last = int(np.flatnonzero(ordered - over > 0)[-1])
     return np.maximum(counts - over[last], 0.0)
-
-
-def _normalised(symbols: Symbols) -> Symbols:
-    sums = np.bincount(symbols.group, symbols.share)
-    return Symbols(
-        group=symbols.group,
-        share=symbols.share / sums[symbols.group],
-        start=symbols.start,
-        stop=symbols.stop,
-        atom=symbols.atom,
-        missing=symbols.missing,
-    )

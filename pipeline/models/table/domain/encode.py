@@ -32,7 +32,7 @@ class Domain:
 
     @property
     def is_numeric(self) -> bool:
-        return self.column.kind in ("continuous", "date")
+        return self.column.is_numeric
 
     @property
     def is_ordered(self) -> bool:
@@ -80,18 +80,18 @@ class Domain:
         return [*names, None] if self.column.nullable else names
 
 
-def domain(column: Column, max_leaves: int) -> Domain:
+def column_domain(column: Column, max_leaves: int) -> Domain:
     """The public cells of a modelled column. Raises ValueError where the declaration does not bound
     it.
     """
-    nothing = np.empty(0, np.int64)
-    if column.kind in ("categorical", "ordinal"):
+    empty = np.empty(0, np.int64)
+    if column.is_categorical:
         if not column.categories:
             raise Refusal(
                 f"column {column.name}: a {column.kind} column needs its categories declared"
             )
-        return Domain(column, len(column.categories), nothing, nothing)
-    if column.kind not in ("continuous", "date"):
+        return Domain(column, len(column.categories), empty, empty)
+    if not column.is_numeric:
         raise Refusal(
             f"column {column.name}: kind {column.kind} cannot be modelled; declare it rebuilt or"
             " carried"
@@ -101,9 +101,9 @@ def domain(column: Column, max_leaves: int) -> Domain:
             f"column {column.name}: needs lower < upper, got {column.lower} and {column.upper}"
         )
     edges = _edges(column, max(max_leaves - 2 * len(column.atoms), 1))
-    whole = Domain(column, 0, nothing, nothing)
+    whole = Domain(column, 0, empty, empty)
     inside = [a for a in column.atoms if column.lower <= a <= column.upper]
-    atom_points = np.unique(whole.lattice(np.array(inside))) if inside else nothing
+    atom_points = np.unique(whole.lattice(np.array(inside))) if inside else empty
     edges = np.unique(np.concatenate([edges, atom_points, atom_points + 1]))
     starts, stops = edges[:-1], edges[1:]
     # the edges isolate each atom, so its range is exactly [atom, atom + 1)
@@ -139,27 +139,27 @@ def _edges(column: Column, leaves: int) -> np.ndarray:
     return np.unique(np.clip(edges, 0, points).astype(np.int64))
 
 
-def encode(cells: Domain, column_values: pl.Series) -> np.ndarray:
+def encode(domain: Domain, column_values: pl.Series) -> np.ndarray:
     """Cell of each row, int32 [n]. Total: a value that ingest should have repaired still lands in
     exactly one declared cell.
 
     Null goes to missing where declared; out of bounds is clipped; what is left (null, NaN or an
     unknown category in a column that does not declare missing) goes to the first cell.
     """
-    fallback = 0 if cells.missing is None else cells.missing
-    if not cells.is_numeric:
+    fallback = 0 if domain.missing is None else domain.missing
+    if not domain.is_numeric:
         names = column_values.cast(pl.String)
-        places = pl.Series(range(cells.leaves), dtype=pl.Int32)
-        found = names.replace_strict(
-            list(cells.column.categories), places, default=None, return_dtype=pl.Int32
+        places = pl.Series(range(domain.leaves), dtype=pl.Int32)
+        codes = names.replace_strict(
+            list(domain.column.categories), places, default=None, return_dtype=pl.Int32
         )
-        return found.fill_null(fallback).to_numpy().astype(np.int32)
+        return codes.fill_null(fallback).to_numpy().astype(np.int32)
     if column_values.dtype == pl.Date:
         column_values = column_values.cast(pl.Int32)
     values = column_values.cast(pl.Float64, strict=False).fill_null(float("nan")).to_numpy()
-    points = cells.lattice(values)
-    codes = np.searchsorted(cells.starts, points, side="right").clip(1) - 1
-    for place, atom in enumerate(cells.atoms):
-        codes[np.abs(values - atom) < 0.5 * 10.0**-cells.column.decimals] = cells.leaves + place
+    points = domain.lattice(values)
+    codes = np.searchsorted(domain.starts, points, side="right").clip(1) - 1
+    for place, atom in enumerate(domain.atoms):
+        codes[np.abs(values - atom) < 0.5 * 10.0**-domain.column.decimals] = domain.leaves + place
     codes[np.isnan(values)] = fallback
     return codes.astype(np.int32)

@@ -8,13 +8,10 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from pipeline.models.table.domain.bins import Symbols
 from pipeline.models.table.domain.encode import Domain
+from pipeline.models.table.values.symbols import Relations, Symbols
 from pipeline.refusal import Refusal
 from pipeline.schema.values import Implication
-
-# (earlier, later) -> bool [symbols of earlier, symbols of later]
-Relations = dict[tuple[str, str], np.ndarray]
 
 
 def check_implications(domains: Mapping[str, Domain], implications: Sequence[Implication]) -> None:
@@ -32,19 +29,18 @@ def check_implications(domains: Mapping[str, Domain], implications: Sequence[Imp
                 f"{where}: {rule.given} is numeric; an implication starts from categories"
             )
         for value, allowed in rule.allowed.items():
-            known = [token for token in allowed if _is_known(domains[rule.then], token)]
-            if not known:
+            if not any(_is_declared(domains[rule.then], token) for token in allowed):
                 problems.append(f"{where}: {value} allows nothing that {rule.then} can be")
     if problems:
         raise Refusal("; ".join(problems))
 
 
-def _is_known(cells: Domain, token: str | None) -> bool:
+def _is_declared(domain: Domain, token: str | None) -> bool:
     if token is None:
-        return bool(cells.column.nullable)
-    if cells.is_numeric:
-        return any(float(token) == atom for atom in cells.atoms)
-    return token in cells.column.categories
+        return bool(domain.column.nullable)
+    if domain.is_numeric:
+        return any(float(token) == atom for atom in domain.atoms)
+    return token in domain.column.categories
 
 
 def relations(
@@ -55,34 +51,34 @@ def relations(
     """Which pairs of symbols the implications allow; several implications between two columns are
     intersected.
     """
-    found: Relations = {}
+    matrices: Relations = {}
     for rule in implications:
         labels = domains[rule.given].labels()
         matrix = np.ones((len(labels), len(symbols[rule.then].group)), bool)
         for place, label in enumerate(labels):
             if label is not None and label in rule.allowed:
-                matrix[place] = _admitted(
+                matrix[place] = _allowed_symbols(
                     domains[rule.then], symbols[rule.then], rule.allowed[label]
                 )
         key = (rule.given, rule.then)
-        found[key] = found[key] & matrix if key in found else matrix
-    return found
+        matrices[key] = matrices[key] & matrix if key in matrices else matrix
+    return matrices
 
 
-def _admitted(cells: Domain, symbols: Symbols, allowed: Sequence[str | None]) -> np.ndarray:
-    if not cells.is_numeric:
-        wanted = set(allowed)
-        return np.array([label in wanted for label in cells.labels()])
+def _allowed_symbols(domain: Domain, symbols: Symbols, allowed: Sequence[str | None]) -> np.ndarray:
+    if not domain.is_numeric:
+        values = set(allowed)
+        return np.array([label in values for label in domain.labels()])
     atoms = {
         place
-        for place, atom in enumerate(cells.atoms)
+        for place, atom in enumerate(domain.atoms)
         if any(t is not None and float(t) == atom for t in allowed)
     }
     return np.isin(symbols.atom, list(atoms)) | (symbols.missing & (None in allowed))
 
 
 def close(
-    order: Sequence[str], alive: Mapping[str, np.ndarray], found: Relations
+    order: Sequence[str], alive: Mapping[str, np.ndarray], whole: Relations
 ) -> tuple[dict[str, np.ndarray], Relations]:
     """(alive, relations) after constraint propagation: a value stays only if every related column
     has a partner for it, and two parents of one child are related to each other (path consistency,
@@ -92,44 +88,44 @@ def close(
     """
     place = {name: index for index, name in enumerate(order)}
     alive = {name: mask.copy() for name, mask in alive.items()}
-    linked = {
+    closure = {
         key: matrix & alive[key[0]][:, None] & alive[key[1]][None, :]
-        for key, matrix in found.items()
+        for key, matrix in whole.items()
     }
     changed = True
     while changed:
-        changed = _prune(alive, linked)
-        for name in {name for key in linked for name in key}:
-            changed |= _relate_neighbours(name, place, alive, linked)
+        changed = _prune(alive, closure)
+        for name in {name for key in closure for name in key}:
+            changed |= _relate_neighbours(name, place, alive, closure)
     for name, mask in alive.items():
         if not mask.any():
             raise Refusal(
                 f"no value of {name} is left under these conditions and the declared implications"
             )
-    return alive, linked
+    return alive, closure
 
 
-def _prune(alive: dict[str, np.ndarray], linked: Relations) -> bool:
+def _prune(alive: dict[str, np.ndarray], closure: Relations) -> bool:
     changed = False
-    for (earlier, later), matrix in linked.items():
+    for (earlier, later), matrix in closure.items():
         for name, mask in ((earlier, matrix.any(1)), (later, matrix.any(0))):
             if (alive[name] & ~mask).any():
                 alive[name] &= mask
                 changed = True
-    for (earlier, later), matrix in linked.items():
+    for (earlier, later), matrix in closure.items():
         matrix &= alive[earlier][:, None] & alive[later][None, :]
     return changed
 
 
 def _relate_neighbours(
-    name: str, place: Mapping[str, int], alive: Mapping[str, np.ndarray], linked: Relations
+    name: str, place: Mapping[str, int], alive: Mapping[str, np.ndarray], closure: Relations
 ) -> bool:
     """Relates the columns that share `name`: values without a common partner in it cannot stand
     together.
     """
     sides = {
         a if b == name else b: matrix if b == name else matrix.T
-        for (a, b), matrix in linked.items()
+        for (a, b), matrix in closure.items()
         if name in (a, b)
     }
     others = sorted(sides, key=place.__getitem__)
@@ -138,11 +134,11 @@ def _relate_neighbours(
         for later in others[index + 1 :]:
             together = (sides[earlier].astype(np.float32) @ sides[later].T.astype(np.float32)) > 0
             full = alive[earlier][:, None] & alive[later][None, :]
-            before = linked.get((earlier, later), full)
+            before = closure.get((earlier, later), full)
             after = before & together
             if (after != before).any() or (
-                (earlier, later) in linked and (after != linked[(earlier, later)]).any()
+                (earlier, later) in closure and (after != closure[(earlier, later)]).any()
             ):
-                linked[(earlier, later)] = after
+                closure[(earlier, later)] = after
                 changed = True
     return changed

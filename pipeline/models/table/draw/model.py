@@ -14,23 +14,20 @@ import polars as pl
 from safetensors.numpy import load_file, save_file
 
 from pipeline import files
-from pipeline.models.table.domain.bins import Symbols
-from pipeline.models.table.domain.encode import Domain
-from pipeline.models.table.domain.legality import Relations, relations
-from pipeline.models.table.draw.conditions import sampler
-from pipeline.models.table.draw.decode import Sampler, values_of
-from pipeline.models.table.fit.edges import Edge
-from pipeline.models.table.fit.target import TargetHead
+from pipeline.models.table.domain.legality import relations
+from pipeline.models.table.draw.conditions import conditional_sampler
+from pipeline.models.table.draw.decode import decode
+from pipeline.models.table.draw.sampler import Sampler
 from pipeline.models.table.plan.plan import TablePlan
+from pipeline.models.table.values.heads import Edge, TargetHead
+from pipeline.models.table.values.symbols import SYMBOL_FIELDS, Symbols
 from pipeline.refusal import Refusal
-
-_SYMBOL_FIELDS = ("group", "share", "start", "stop", "atom", "missing")
 
 
 @dataclass(frozen=True, eq=False)
 class TableModel:
-    """`table` holds each latent code's chances of every column's groups, the generator evaluated at
-    its codes.
+    """`table` holds each latent code's probabilities of every column's groups, the generator
+    evaluated at its codes; all codes weigh the same.
 
     `network` keeps the generator's weights where it was distilled (settings.network), and the
     critic's where there was one: not needed to draw. `notes` says in numbers what the noise left:
@@ -57,44 +54,42 @@ class TableModel:
         """
         if n < 0:
             raise Refusal(f"sample: n must be at least 0, got {n}")
-        prepared = self.prepare(where)
-        return self.sample_prepared(prepared, n, rng)
+        return self.sample_from(self.sampler(where), n, rng)
 
-    def prepare(self, where: Mapping[str, Any] | None = None) -> Sampler:
-        """The heads under these conditions, for many draws in a row."""
+    def sampler(self, where: Mapping[str, Any] | None = None) -> Sampler:
+        """The heads under these conditions, for many draws in a row. Raises ValueError as
+        `sample`.
+        """
         domains = self.plan.domains()
-        found = self._relations(domains)
-        return sampler(
+        return conditional_sampler(
             [c.name for c in self.plan.columns],
             domains,
             self.symbols,
             self.table,
-            found,
+            relations(domains, self.symbols, self.plan.implications),
             where,
             self.targets,
             self.edges,
         )
 
-    def sample_prepared(self, prepared: Sampler, n: int, rng: np.random.Generator) -> pl.DataFrame:
-        """As `sample`, with heads made before."""
-        rows = prepared.draw(n, rng)
-        domains = self.plan.domains()
-        return pl.DataFrame(
-            [
-                _series(
-                    domains[c.name],
-                    prepared.heads[c.name].symbols,
-                    rows.symbols[c.name],
-                    rows.places.get(c.name),
-                    rng,
-                    prepared.origins[c.name],
+    def sample_from(self, sampler: Sampler, n: int, rng: np.random.Generator) -> pl.DataFrame:
+        """As `sample`, from a sampler that `sampler` returned."""
+        rows = sampler.draw(n, rng)
+        columns = []
+        for name, domain in self.plan.domains().items():
+            positions = rows.positions.get(name)
+            if positions is None and domain.is_numeric:
+                positions = rng.random(n)
+            columns.append(
+                decode(
+                    domain,
+                    sampler.heads[name].symbols,
+                    rows.symbols[name],
+                    positions,
+                    sampler.origins[name],
                 )
-                for c in self.plan.columns
-            ]
-        )
-
-    def _relations(self, domains: Mapping[str, Domain]) -> Relations:
-        return relations(domains, self.symbols, self.plan.implications)
+            )
+        return pl.DataFrame(columns)
 
     def save(self, folder: Path) -> None:
         """Writes `table.safetensors` and `table.json`, byte for byte the same for the same
@@ -104,7 +99,7 @@ class TableModel:
         arrays |= {f"network/{name}": value for name, value in self.network.items()}
         for name, symbols in self.symbols.items():
             arrays |= {
-                f"symbols/{name}/{field}": getattr(symbols, field) for field in _SYMBOL_FIELDS
+                f"symbols/{name}/{field}": getattr(symbols, field) for field in SYMBOL_FIELDS
             }
         arrays |= {f"edge/{place}": edge.ratio for place, edge in enumerate(self.edges)}
         for place, head in enumerate(self.targets):
@@ -118,8 +113,8 @@ class TableModel:
             folder / "table.json",
             {
                 "plan": self.plan.to_json(),
-                "edges": [edge.described() for edge in self.edges],
-                "targets": [head.described() for head in self.targets],
+                "edges": [edge.description() for edge in self.edges],
+                "targets": [head.description() for head in self.targets],
                 "notes": self.notes,
             },
         )
@@ -127,16 +122,16 @@ class TableModel:
     @classmethod
     def load(cls, folder: Path) -> TableModel:
         """The model that `save` wrote. Raises ValueError where a file is absent."""
-        described = files.read_json(folder / "table.json")
-        if described is None or not (folder / "table.safetensors").is_file():
+        description = files.read_json(folder / "table.json")
+        if description is None or not (folder / "table.safetensors").is_file():
             raise Refusal(
                 f"no table model in {folder.name}: table.json and table.safetensors belong together"
             )
         arrays = load_file(folder / "table.safetensors")
-        plan = TablePlan.from_json(described["plan"])
+        plan = TablePlan.from_json(description["plan"])
         names = [column.name for column in plan.columns]
         symbols = {
-            name: Symbols(**{field: arrays[f"symbols/{name}/{field}"] for field in _SYMBOL_FIELDS})
+            name: Symbols(**{field: arrays[f"symbols/{name}/{field}"] for field in SYMBOL_FIELDS})
             for name in names
         }
         network = {
@@ -153,11 +148,11 @@ class TableModel:
                     if key.startswith(f"target/{place}/")
                 },
             )
-            for place, head in enumerate(described["targets"])
+            for place, head in enumerate(description["targets"])
         )
         edges = tuple(
             Edge(**edge, ratio=arrays[f"edge/{place}"])
-            for place, edge in enumerate(described["edges"])
+            for place, edge in enumerate(description["edges"])
         )
         return cls(
             plan,
@@ -166,29 +161,5 @@ class TableModel:
             edges,
             targets,
             network,
-            described["notes"],
+            description["notes"],
         )
-
-
-def _series(
-    cells: Domain,
-    symbols: Symbols,
-    picked: np.ndarray,
-    places: np.ndarray | None,
-    rng: np.random.Generator,
-    origin: np.ndarray,
-) -> pl.Series:
-    """The drawn symbols as declared values: strings, numbers or dates, null for missing."""
-    column = cells.column
-    if not cells.is_numeric:
-        labels = pl.Series(cells.labels(), dtype=pl.String)
-        return labels.gather(pl.Series(origin[picked])).alias(column.name)
-    values = pl.Series(
-        column.name,
-        values_of(cells, symbols, picked, rng.random(len(picked)) if places is None else places),
-    )
-    if symbols.missing.any():
-        values = values.fill_nan(None)
-    if column.kind == "date":
-        return values.cast(pl.Int32).cast(pl.Date)
-    return values.cast(pl.Int64) if column.decimals == 0 else values

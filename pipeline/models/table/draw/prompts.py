@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.models.table.domain.bins import Symbols
 from pipeline.models.table.domain.encode import Domain
+from pipeline.models.table.values.symbols import SYMBOL_FIELDS, Symbols
 from pipeline.refusal import Refusal
 
 _EPOCH = date(1970, 1, 1)
@@ -29,7 +29,7 @@ def conditions(prompts: Sequence[str]) -> dict[str, list[str] | tuple[str, str]]
     return found
 
 
-def restrict(cells: Domain, symbols: Symbols, condition: Any) -> tuple[Symbols, np.ndarray]:
+def restrict(domain: Domain, symbols: Symbols, condition: Any) -> tuple[Symbols, np.ndarray]:
     """(symbols that meet the condition, which symbol each came from). Shares keep their part of the
     group, so they no longer sum to 1.
 
@@ -37,37 +37,37 @@ def restrict(cells: Domain, symbols: Symbols, condition: Any) -> tuple[Symbols, 
         values, None for missing. Raises ValueError for a value that the declaration does not know,
         or a range that holds no declared value.
     """
-    name = cells.column.name
+    name = domain.column.name
     if isinstance(condition, str) or not isinstance(condition, Sequence):
         raise Refusal(
             f"where {name}: give a list of values or, for numbers and dates, a tuple (low, high);"
             f" got {condition!r}"
         )
-    if not cells.is_numeric:
-        return _categories(cells, symbols, list(condition))
+    if not domain.is_numeric:
+        return _categories(domain, symbols, list(condition))
     if isinstance(condition, tuple):
         if len(condition) != 2:
             raise Refusal(f"where {name}: a range is (low, high), got {condition!r}")
-        return _range(cells, symbols, _number(name, condition[0]), _number(name, condition[1]))
-    return _values(cells, symbols, list(condition))
+        return _range(domain, symbols, _number(name, condition[0]), _number(name, condition[1]))
+    return _values(domain, symbols, list(condition))
 
 
-def _categories(cells: Domain, symbols: Symbols, wanted: list[Any]) -> tuple[Symbols, np.ndarray]:
-    labels = cells.labels()
-    unknown = [value for value in wanted if value not in labels]
-    if unknown or not wanted:
+def _categories(domain: Domain, symbols: Symbols, values: list[Any]) -> tuple[Symbols, np.ndarray]:
+    labels = domain.labels()
+    unknown = [value for value in values if value not in labels]
+    if unknown or not values:
         raise Refusal(
-            f"where {cells.column.name}: {unknown or 'nothing'} is not among its declared values"
+            f"where {domain.column.name}: {unknown or 'nothing'} is not among its declared values"
             f" {labels}"
         )
-    kept = np.flatnonzero(
-        np.isin(np.arange(len(labels)), [labels.index(value) for value in wanted])
+    places = np.flatnonzero(
+        np.isin(np.arange(len(labels)), [labels.index(value) for value in values])
     )
-    return _take(symbols, kept), kept
+    return symbols.take(places), places
 
 
-def _range(cells: Domain, symbols: Symbols, low: float, high: float) -> tuple[Symbols, np.ndarray]:
-    column = cells.column
+def _range(domain: Domain, symbols: Symbols, low: float, high: float) -> tuple[Symbols, np.ndarray]:
+    column = domain.column
     assert column.lower is not None
     step = 10.0**-column.decimals
     first = np.ceil((low - column.lower) / step - 1e-6)
@@ -75,51 +75,48 @@ def _range(cells: Domain, symbols: Symbols, low: float, high: float) -> tuple[Sy
     start = np.maximum(symbols.start, first)
     stop = np.minimum(symbols.stop, last + 1)
     # the last entry answers for place -1
-    atoms = np.array([*(low <= atom <= high for atom in cells.atoms), False])
-    inside = np.where(symbols.atom >= 0, atoms[symbols.atom], (stop > start) & ~symbols.missing)
-    kept = np.flatnonzero(inside)
-    if not len(kept):
+    atoms = np.array([*(low <= atom <= high for atom in domain.atoms), False])
+    is_inside = np.where(symbols.atom >= 0, atoms[symbols.atom], (stop > start) & ~symbols.missing)
+    places = np.flatnonzero(is_inside)
+    if not len(places):
         raise Refusal(
             f"where {column.name}: no declared value lies from {low} to {high}; bounds are"
             f" {column.lower} and {column.upper}"
         )
-    part = np.where(
+    fraction = np.where(
         symbols.atom >= 0, 1.0, (stop - start) / np.maximum(symbols.stop - symbols.start, 1)
     )
     return (
         Symbols(
-            group=symbols.group[kept],
-            share=symbols.share[kept] * part[kept],
-            start=start[kept].astype(np.int64),
-            stop=stop[kept].astype(np.int64),
-            atom=symbols.atom[kept],
-            missing=symbols.missing[kept],
+            group=symbols.group[places],
+            share=symbols.share[places] * fraction[places],
+            start=start[places].astype(np.int64),
+            stop=stop[places].astype(np.int64),
+            atom=symbols.atom[places],
+            missing=symbols.missing[places],
         ),
-        kept,
+        places,
     )
 
 
-def _values(cells: Domain, symbols: Symbols, wanted: list[Any]) -> tuple[Symbols, np.ndarray]:
+def _values(domain: Domain, symbols: Symbols, values: list[Any]) -> tuple[Symbols, np.ndarray]:
     """Single numbers, each a symbol of its own, and missing."""
     parts, origins = [], []
-    for value in wanted:
+    for value in values:
         if value is None:
-            if cells.missing is None:
-                raise Refusal(f"where {cells.column.name}: it is never missing")
-            found, origin = (
-                _take(symbols, np.flatnonzero(symbols.missing)),
-                np.flatnonzero(symbols.missing),
-            )
+            if domain.missing is None:
+                raise Refusal(f"where {domain.column.name}: it is never missing")
+            origin = np.flatnonzero(symbols.missing)
+            part = symbols.take(origin)
         else:
-            number = _number(cells.column.name, value)
-            found, origin = _range(cells, symbols, number, number)
-        parts.append(found)
+            number = _number(domain.column.name, value)
+            part, origin = _range(domain, symbols, number, number)
+        parts.append(part)
         origins.append(origin)
     if not parts:
-        raise Refusal(f"where {cells.column.name}: an empty list admits nothing")
+        raise Refusal(f"where {domain.column.name}: an empty list admits nothing")
     fields = {
-        field: np.concatenate([getattr(part, field) for part in parts])
-        for field in ("group", "share", "start", "stop", "atom", "missing")
+        field: np.concatenate([getattr(part, field) for part in parts]) for field in SYMBOL_FIELDS
     }
     return Symbols(**fields), np.concatenate(origins)
 
@@ -134,14 +131,3 @@ def _number(name: str, value: Any) -> float:
         return float(value)
     except (TypeError, ValueError):
         raise Refusal(f"where {name}: {value!r} is neither a number nor a date") from None
-
-
-def _take(symbols: Symbols, kept: np.ndarray) -> Symbols:
-    return Symbols(
-        group=symbols.group[kept],
-        share=symbols.share[kept],
-        start=symbols.start[kept],
-        stop=symbols.stop[kept],
-        atom=symbols.atom[kept],
-        missing=symbols.missing[kept],
-    )

@@ -24,9 +24,9 @@ from pipeline import files
 from pipeline.dp.noise import NoiseStream
 from pipeline.dp.sgd import DpSgd, micro_batches, set_gradients
 from pipeline.dp.tape import Tape
-from pipeline.models.table.fit.denoise import Targets
-from pipeline.models.table.fit.generator import Blocks, MarginalLoss, heads
+from pipeline.models.table.fit.loss import MarginalLoss, Spans, softmax_heads
 from pipeline.models.table.plan.settings import TableSettings
+from pipeline.models.table.values.measurements import Marginals
 from pipeline.refusal import Refusal
 
 Progress = Callable[[str], None]
@@ -52,10 +52,10 @@ class _State:
     (privacy rule 12).
     """
 
-    def __init__(self, logits: torch.Tensor, blocks: Blocks, settings: TableSettings) -> None:
+    def __init__(self, logits: torch.Tensor, spans: Spans, settings: TableSettings) -> None:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(settings.seed + 4)
-            self.critic = Critic(blocks.width, settings.critic_width).to(logits.device)
+            self.critic = Critic(spans.width, settings.critic_width).to(logits.device)
         self.logits = logits.clone().requires_grad_()
         self.critic_optimiser = torch.optim.RMSprop(
             self.critic.parameters(), lr=settings.critic_learning_rate
@@ -81,8 +81,8 @@ class _State:
 
     def load(self, path: Path, mechanism: DpSgd) -> None:
         """Raises ValueError for a checkpoint of another mechanism."""
-        with safe_open(path, framework="pt") as stored:
-            if (stored.metadata() or {}).get("mechanism") != _facts(mechanism):
+        with safe_open(path, framework="pt") as checkpoint:
+            if (checkpoint.metadata() or {}).get("mechanism") != _facts(mechanism):
                 raise Refusal(
                     f"{path.name} belongs to another mechanism than the one reserved: use a new"
                     " release id"
@@ -98,13 +98,13 @@ class _State:
         with torch.no_grad():
             self.logits.copy_(tensors["logits"])
         for kind, optimiser in self._optimisers():
-            described = optimiser.state_dict()
+            description = optimiser.state_dict()
             state: dict[int, dict[str, torch.Tensor]] = {}
             for name, value in tensors.items():
                 if name.startswith(f"{kind}."):
                     _, place, field = name.split(".", 2)
                     state.setdefault(int(place), {})[field] = value
-            optimiser.load_state_dict({"state": state, "param_groups": described["param_groups"]})
+            optimiser.load_state_dict({"state": state, "param_groups": description["param_groups"]})
         self.step = int(tensors["step"])
 
     def _optimisers(self) -> tuple[tuple[str, torch.optim.Optimizer], ...]:
@@ -117,11 +117,11 @@ def _facts(mechanism: DpSgd) -> str:
 
 def refine(
     logits: torch.Tensor,
-    wanted: Targets,
-    blocks: Blocks,
+    marginals: Marginals,
+    spans: Spans,
     settings: TableSettings,
     mechanism: DpSgd,
-    real_groups: np.ndarray,
+    groups: np.ndarray,
     *,
     tape: Tape,
     noise: NoiseStream,
@@ -129,26 +129,27 @@ def refine(
     checkpoint_steps: int,
     progress: Progress,
 ) -> torch.Tensor:
-    """Logits after mechanism.steps critic steps, with a generator step after every few.
-    real_groups: int [patients, columns].
+    """Logits after mechanism.steps critic steps, with a generator step after every few: float32
+    [codes, width]. groups: int [patients, columns], of the patients' rows.
 
     Goes on from the checkpoint where there is one, with fresh noise. A checkpoint falls between
     steps. The tape gets the checkpoint's steps and then each step as it is executed; steps after
-    the last checkpoint of a lost attempt left nothing behind.
+    the last checkpoint of a lost attempt left nothing behind. Raises ValueError where the
+    checkpoint belongs to another mechanism.
     """
-    state, path = _State(logits, blocks, settings), checkpoint / "critic.safetensors"
+    state, path = _State(logits, spans, settings), checkpoint / "critic.safetensors"
     if path.is_file():
         state.load(path, mechanism)
     if state.step:
         tape.append(dpa.SelfComposedDpEvent(mechanism.step_event, state.step))
-    loss_of = MarginalLoss(wanted, blocks, settings.divergence_weight, logits.device)
-    places = torch.from_numpy(real_groups.astype(np.int64) + np.array(blocks.offsets[:-1]))
+    loss_of = MarginalLoss(marginals, spans, settings.divergence_weight, logits.device)
+    places = torch.from_numpy(groups.astype(np.int64) + np.array(spans.offsets[:-1]))
     while state.step < mechanism.steps:
-        _critic_step(state, blocks, settings, mechanism, places, noise)
+        _critic_step(state, spans, settings, mechanism, places, noise)
         tape.append(mechanism.step_event)
         state.step += 1
         if state.step % settings.critic_per_generator == 0:
-            _generator_step(state, blocks, settings, loss_of)
+            _generator_step(state, spans, settings, loss_of)
         if state.step % checkpoint_steps == 0:
             state.save(path, mechanism)
             progress(f"critic step {state.step}/{mechanism.steps}")
@@ -158,7 +159,7 @@ def refine(
 
 def _critic_step(
     state: _State,
-    blocks: Blocks,
+    spans: Spans,
     settings: TableSettings,
     mechanism: DpSgd,
     places: torch.Tensor,
@@ -170,20 +171,20 @@ def _critic_step(
     critic, device = state.critic, state.logits.device
     clipper = mechanism.ghost_clipper(critic)
 
-    def clipped(part: np.ndarray) -> dict[str, torch.Tensor]:
-        rows = torch.zeros(len(part), blocks.width).scatter_(1, places[part], 1.0).to(device)
+    def clipped_sum(part: np.ndarray) -> dict[str, torch.Tensor]:
+        rows = torch.zeros(len(part), spans.width).scatter_(1, places[part], 1.0).to(device)
         return clipper.clipped_sum(
             lambda: -critic(rows), torch.arange(len(part), device=device), len(part)
         )
 
     batch = mechanism.sample(len(places), noise)
     gradients = mechanism.noisy_gradient(
-        (clipped(part) for part in micro_batches(batch, _MICRO_BATCH)),
+        (clipped_sum(part) for part in micro_batches(batch, _MICRO_BATCH)),
         dict(critic.named_parameters()),
         noise,
     )
-    generated = _draw(state, blocks, settings)
-    score = critic(generated.detach()).mean()
+    draws = _draw(state, spans, settings)
+    score = critic(draws.detach()).mean()
     for (name, _), gradient in zip(
         critic.named_parameters(),
         torch.autograd.grad(score, list(critic.parameters())),
@@ -198,26 +199,28 @@ def _critic_step(
 
 
 def _generator_step(
-    state: _State, blocks: Blocks, settings: TableSettings, loss_of: MarginalLoss
+    state: _State, spans: Spans, settings: TableSettings, loss_of: MarginalLoss
 ) -> None:
-    """One step of the logits: up the critic's score, held by the marginals. No row is read."""
+    """One step of the logits: up the critic's score, less the marginal loss. No row is read."""
     state.generator_optimiser.zero_grad()
-    score = state.critic(_draw(state, blocks, settings)).mean()
-    (loss_of(heads(state.logits, blocks)) - settings.critic_pull * score).backward()
+    score = state.critic(_draw(state, spans, settings)).mean()
+    (loss_of(softmax_heads(state.logits, spans)) - settings.critic_pull * score).backward()
     state.generator_optimiser.step()
 
 
-def _draw(state: _State, blocks: Blocks, settings: TableSettings) -> torch.Tensor:
+def _draw(state: _State, spans: Spans, settings: TableSettings) -> torch.Tensor:
     """A constant number of generated rows, one-hot forward and soft backward (straight-through);
     coins from the public seed and step.
     """
-    draw = torch.Generator().manual_seed(settings.seed * 1_000_003 + state.step)
-    codes = torch.randint(len(state.logits), (settings.critic_batch,), generator=draw).to(
+    generator = torch.Generator().manual_seed(settings.seed * 1_000_003 + state.step)
+    codes = torch.randint(len(state.logits), (settings.critic_batch,), generator=generator).to(
         state.logits.device
     )
-    soft = heads(state.logits, blocks)[codes]
+    soft = softmax_heads(state.logits, spans)[codes]
     hard = []
-    for part in soft.split(list(blocks.sizes), 1):
-        picked = torch.multinomial(part.detach().cpu() + 1e-9, 1, generator=draw).to(part.device)
-        hard.append(torch.zeros_like(part).scatter_(1, picked, 1.0))
+    for part in soft.split(list(spans.sizes), 1):
+        group = torch.multinomial(part.detach().cpu() + 1e-9, 1, generator=generator).to(
+            part.device
+        )
+        hard.append(torch.zeros_like(part).scatter_(1, group, 1.0))
     return torch.cat(hard, 1) + soft - soft.detach()

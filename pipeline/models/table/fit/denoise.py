@@ -1,115 +1,121 @@
-"""From noisy counts to targets for the generator: consistent margins, pairs with the noise shrunk
-out of them. Post-processing only.
+"""From noisy counts to the marginals that the generator is fitted to: consistent margins, and pairs
+with the noise shrunk out of them. Post-processing only.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from pipeline.models.table.domain.bins import on_simplex
-from pipeline.models.table.domain.legality import Relations
-from pipeline.models.table.measure.measure import Measured
-from pipeline.models.table.measure.shrink import shrunk_residual
+from pipeline.models.table.measure.shrinkage import shrunk_residual
+from pipeline.models.table.values.measurements import Marginals, Measurements
+from pipeline.models.table.values.symbols import Pair, Relations
 
 
-@dataclass(frozen=True, eq=False)
-class Targets:
-    """Probabilities that the generator is fitted to, and how much each block is worth (1 / variance
-    of a probability).
+def denoise(measurements: Measurements, legal: Relations, *, shrink: bool = True) -> Marginals:
+    """Probabilities out of noisy counts, with the weight of each.
+
+    legal: bool [groups a, groups b] for pairs of columns that declared implications relate; the
+    other cells are known to be empty. shrink: take noise out of pairs.
     """
-
-    size: float  # number of patients, from noisy sums
-    margins: dict[str, np.ndarray]  # float64 [groups], sums to 1
-    # int64 [groups], coarse group of each group
-    merged: dict[str, np.ndarray]
-    # float64 [coarse a, coarse b], every pair, sums to 1
-    coarse: dict[tuple[str, str], np.ndarray]
-    coarse_weights: dict[tuple[str, str], float]
-    # float64 [groups a, groups b], pairs with a fine look, sums to 1
-    pairs: dict[tuple[str, str], np.ndarray]
-    pair_weights: dict[tuple[str, str], float]
-    margin_weights: dict[str, float]
-    # pairs in which nothing rose above the noise
-    independent: int
-
-
-def targets(measured: Measured, allowed: Relations, *, shrink: bool = True) -> Targets:
-    """`allowed`: group pairs that the declared implications leave possible; the others are known to
-    be empty. shrink: take noise out of pairs.
-    """
-    estimates = _margin_estimates(measured)
-    size = _size(measured)
+    estimates = _margin_estimates(measurements)
+    size = _size(measurements)
     margins = {name: on_simplex(value, size) / size for name, (value, _) in estimates.items()}
-    rough = {name: np.bincount(merged, margins[name]) for name, merged in measured.merged.items()}
-    coarse, coarse_weights, pairs, weights, independent = {}, {}, {}, {}, 0
-    for (a, b), noisy in measured.coarse.items():
-        sigma = measured.sigmas[f"coarse/{a}/{b}"]
-        expected = np.outer(rough[a], rough[b])
-        residual, rank = _residual(noisy - size * expected, sigma, shrink)
-        independent += rank == 0
-        coarse[a, b] = expected + residual / size
-        coarse_weights[a, b] = (size / sigma) ** 2
-    for (a, b), noisy in measured.pairs.items():
-        sigma = measured.pair_sigmas[a, b]
-        expected = _spread(
-            np.maximum(coarse[a, b], 0.0),
-            (measured.merged[a], measured.merged[b]),
-            (margins[a], margins[b]),
-        )
-        residual, _ = _residual(noisy - size * expected, sigma, shrink)
-        pairs[a, b] = _possible(expected + residual / size, allowed.get((a, b)))
-        weights[a, b] = (size / sigma) ** 2
-    margin_weights = {name: size**2 / variance for name, (_, variance) in estimates.items()}
-    return Targets(
+    coarse, coarse_weights, independent = _coarse_pairs(measurements, margins, size, shrink)
+    pairs, pair_weights = _fine_pairs(measurements, margins, coarse, legal, size, shrink)
+    return Marginals(
         size=size,
         margins=margins,
-        merged=measured.merged,
+        coarse_groups=measurements.coarse_groups,
         coarse=coarse,
         coarse_weights=coarse_weights,
         pairs=pairs,
-        pair_weights=weights,
-        margin_weights=margin_weights,
+        pair_weights=pair_weights,
+        margin_weights={name: size**2 / variance for name, (_, variance) in estimates.items()},
         independent=independent,
     )
+
+
+def _coarse_pairs(
+    measurements: Measurements, margins: dict[str, np.ndarray], size: float, shrink: bool
+) -> tuple[dict[Pair, np.ndarray], dict[Pair, float], int]:
+    """(joint of coarse groups, weight, how many pairs are drawn independently) of every pair."""
+    coarse_margins = {
+        name: np.bincount(groups, margins[name])
+        for name, groups in measurements.coarse_groups.items()
+    }
+    joints, weights, independent = {}, {}, 0
+    for (a, b), noisy in measurements.coarse.items():
+        sigma = measurements.sigmas[f"coarse/{a}/{b}"]
+        expected = np.outer(coarse_margins[a], coarse_margins[b])
+        residual, rank = _residual(noisy - size * expected, sigma, shrink)
+        independent += rank == 0
+        joints[a, b] = expected + residual / size
+        weights[a, b] = (size / sigma) ** 2
+    return joints, weights, independent
+
+
+def _fine_pairs(
+    measurements: Measurements,
+    margins: dict[str, np.ndarray],
+    coarse: dict[Pair, np.ndarray],
+    legal: Relations,
+    size: float,
+    shrink: bool,
+) -> tuple[dict[Pair, np.ndarray], dict[Pair, float]]:
+    """(joint of groups, weight) of each pair with fine counts: what the coarse joint leads to
+    expect, and the shrunk residual from it.
+    """
+    joints, weights = {}, {}
+    for (a, b), noisy in measurements.pairs.items():
+        sigma = measurements.pair_sigmas[a, b]
+        expected = _refined(
+            np.maximum(coarse[a, b], 0.0),
+            (measurements.coarse_groups[a], measurements.coarse_groups[b]),
+            (margins[a], margins[b]),
+        )
+        residual, _ = _residual(noisy - size * expected, sigma, shrink)
+        joints[a, b] = _without_forbidden(expected + residual / size, legal.get((a, b)))
+        weights[a, b] = (size / sigma) ** 2
+    return joints, weights
 
 
 def _residual(residual: np.ndarray, sigma: float, shrink: bool) -> tuple[np.ndarray, int]:
     return shrunk_residual(residual, sigma) if shrink else (residual, min(residual.shape))
 
 
-def _spread(
+def _refined(
     coarse: np.ndarray,
-    merged: tuple[np.ndarray, np.ndarray],
+    coarse_groups: tuple[np.ndarray, np.ndarray],
     margins: tuple[np.ndarray, np.ndarray],
 ) -> np.ndarray:
-    """A coarse joint over fine groups, each coarse cell by its groups' margins: what a pair is
-    without a fine look.
+    """A coarse joint over fine groups, each coarse cell divided by its groups' margins: what a pair
+    is expected to be without fine counts.
     """
     parts = [
-        margin / np.maximum(np.bincount(of, margin)[of], 1e-12)
-        for of, margin in zip(merged, margins, strict=True)
+        margin / np.maximum(np.bincount(groups, margin)[groups], 1e-12)
+        for groups, margin in zip(coarse_groups, margins, strict=True)
     ]
-    return coarse[np.ix_(*merged)] * np.outer(*parts)
+    return coarse[np.ix_(*coarse_groups)] * np.outer(*parts)
 
 
-def _margin_estimates(measured: Measured) -> dict[str, tuple[np.ndarray, float]]:
+def _margin_estimates(measurements: Measurements) -> dict[str, tuple[np.ndarray, float]]:
     """Counts of each column's groups from its own block and from all pairs it is in, by inverse
     variance; with the mean variance.
     """
     sums: dict[str, np.ndarray] = {}
     weights: dict[str, np.ndarray] = {}
-    for name, noisy in measured.one_ways.items():
-        grouping, sigma = measured.groupings[name], measured.sigmas[f"one/{name}"]
-        whole = grouping.of_cell if len(noisy) == len(grouping.of_cell) else np.arange(len(noisy))
-        members = np.bincount(whole, minlength=grouping.groups)
+    for name, noisy in measurements.one_ways.items():
+        grouping, sigma = measurements.groupings[name], measurements.sigmas[f"one/{name}"]
+        is_by_cell = len(noisy) == len(grouping.of_cell)
+        groups = grouping.of_cell if is_by_cell else np.arange(len(noisy))
+        members = np.bincount(groups, minlength=grouping.groups)
         weights[name] = 1 / (members * sigma**2)
         sums[name] = (
-            np.bincount(whole, noisy.astype(float), minlength=grouping.groups) * weights[name]
+            np.bincount(groups, noisy.astype(float), minlength=grouping.groups) * weights[name]
         )
-    for (a, b), noisy in measured.pairs.items():
-        sigma = measured.pair_sigmas[a, b]
+    for (a, b), noisy in measurements.pairs.items():
+        sigma = measurements.pair_sigmas[a, b]
         for name, axis in ((a, 1), (b, 0)):
             weight = 1 / (noisy.shape[axis] * sigma**2)
             sums[name] = sums[name] + noisy.sum(axis) * weight
@@ -117,32 +123,33 @@ def _margin_estimates(measured: Measured) -> dict[str, tuple[np.ndarray, float]]
     return {name: (sums[name] / weights[name], float((1 / weights[name]).mean())) for name in sums}
 
 
-def _size(measured: Measured) -> float:
+def _size(measurements: Measurements) -> float:
     """How many patients, from the sums of all blocks, by inverse variance; at least 1."""
-    found, weight = 0.0, 0.0
-    blocks = [(noisy, measured.sigmas[f"one/{name}"]) for name, noisy in measured.one_ways.items()]
-    blocks += [(noisy, measured.pair_sigmas[pair]) for pair, noisy in measured.pairs.items()]
+    total, weight = 0.0, 0.0
+    sigmas = measurements.sigmas
+    blocks = [(noisy, sigmas[f"one/{name}"]) for name, noisy in measurements.one_ways.items()]
     blocks += [
-        (noisy, measured.sigmas[f"coarse/{a}/{b}"]) for (a, b), noisy in measured.coarse.items()
+        (noisy, measurements.pair_sigmas[pair]) for pair, noisy in measurements.pairs.items()
     ]
+    blocks += [(noisy, sigmas[f"coarse/{a}/{b}"]) for (a, b), noisy in measurements.coarse.items()]
     for noisy, sigma in blocks:
-        one = 1 / (noisy.size * sigma**2)
-        found, weight = found + one * float(noisy.sum()), weight + one
-    return max(found / weight, 1.0)
+        precision = 1 / (noisy.size * sigma**2)
+        total, weight = total + precision * float(noisy.sum()), weight + precision
+    return max(total / weight, 1.0)
 
 
-def _possible(joint: np.ndarray, allowed: np.ndarray | None) -> np.ndarray:
-    """Forbidden cells emptied, rows and columns kept (iterative proportional fitting over the
-    allowed cells, clipped at 0).
+def _without_forbidden(joint: np.ndarray, legal: np.ndarray | None) -> np.ndarray:
+    """Forbidden cells emptied, rows and columns kept (iterative proportional fitting over the legal
+    cells, clipped at 0; Deming and Stephan 1940).
 
     Where nothing is forbidden the joint stays as it is, small negative cells too: clipping them
     would bias the fit.
     """
-    if allowed is None or allowed.all():
+    if legal is None or legal.all():
         return joint
     rows, columns = np.maximum(joint.sum(1), 0.0), np.maximum(joint.sum(0), 0.0)
-    kept = np.where(allowed, np.maximum(joint, 0.0) + 1e-3 * np.outer(rows, columns), 0.0)
+    cells = np.where(legal, np.maximum(joint, 0.0) + 1e-3 * np.outer(rows, columns), 0.0)
     for _ in range(50):
-        kept = kept * (rows / np.maximum(kept.sum(1), 1e-12))[:, None]
-        kept = kept * (columns / np.maximum(kept.sum(0), 1e-12))
-    return kept
+        cells = cells * (rows / np.maximum(cells.sum(1), 1e-12))[:, None]
+        cells = cells * (columns / np.maximum(cells.sum(0), 1e-12))
+    return cells

@@ -1,5 +1,5 @@
-"""Fitting: measure, denoise, fit the generator, refine it against the critic. In this order, each
-step once.
+"""Fitting: measure, denoise, fit the generator, refine it against the critic, correct implied
+columns, tie edges, fit targets. In this order, each step once.
 """
 
 from __future__ import annotations
@@ -15,21 +15,24 @@ import torch
 from pipeline.dp.marginals import MeasurementStore
 from pipeline.dp.noise import NoiseStream
 from pipeline.dp.tape import Tape
-from pipeline.models.sampling import pick
-from pipeline.models.table.domain.bins import Grouping, Symbols
+from pipeline.models.sampling import draw_categorical
 from pipeline.models.table.domain.legality import relations
-from pipeline.models.table.draw.conditions import sampler
-from pipeline.models.table.draw.decode import Sampler
+from pipeline.models.table.draw.conditions import conditional_sampler
 from pipeline.models.table.draw.model import TableModel
+from pipeline.models.table.draw.sampler import Sampler
 from pipeline.models.table.fit.critic import refine
-from pipeline.models.table.fit.denoise import Targets, targets
-from pipeline.models.table.fit.edges import Edge, fit_edges
-from pipeline.models.table.fit.generator import Blocks, fit_table, heads
-from pipeline.models.table.fit.implied import keep_margins
+from pipeline.models.table.fit.denoise import denoise
+from pipeline.models.table.fit.edges import fit_edges
+from pipeline.models.table.fit.generator import fit_table
+from pipeline.models.table.fit.loss import Spans, softmax_heads
 from pipeline.models.table.fit.network import distil
-from pipeline.models.table.fit.target import TargetHead, fit_head
-from pipeline.models.table.measure.measure import Measured, encode_rows, measure
+from pipeline.models.table.fit.raking import rake
+from pipeline.models.table.fit.target import fit_head
+from pipeline.models.table.measure.measure import encode_rows, measure
 from pipeline.models.table.plan.plan import TablePlan
+from pipeline.models.table.values.heads import Edge, TargetHead
+from pipeline.models.table.values.measurements import Marginals, Measurements
+from pipeline.models.table.values.symbols import Symbols
 
 Progress = Callable[[str], None]
 _DRAWS = 20_000  # of the generator, to fit the targets on
@@ -51,98 +54,124 @@ def fit(
     """The model of these rows, one per patient, private by the mechanisms of plan.dp_event(scale),
     which end up on the tape.
 
-    store: noisy counts, never measured twice; after a crash the same call goes on. checkpoint: a
-        folder for the critic's steps.
-    progress: told public facts only (stage and step).
+    patients: one row each, with every modelled column. store: noisy counts, never measured twice;
+    after a crash the same call goes on. checkpoint: a folder for the critic's steps. progress: told
+    public facts only (stage and step). Raises ValueError where a column is absent, or the store or
+    the checkpoint belongs to other mechanisms.
     """
-    device = torch.device(device)
     real_codes = encode_rows(patients, plan.domains())
-    measured = measure(
+    measurements = measure(
         real_codes, plan, scale, store=store, tape=tape, noise=noise, progress=progress
     )
-    domains = plan.domains()
-    symbols = {name: grouping.symbols for name, grouping in measured.groupings.items()}
-    found = relations(domains, symbols, plan.implications)
-    wanted = targets(
-        measured,
-        {
-            key: _between_groups(matrix, symbols[key[0]], symbols[key[1]])
-            for key, matrix in found.items()
-        },
-        shrink=plan.settings.shrink,
-    )
+    marginals = _marginals(plan, measurements)
     names = [column.name for column in plan.columns]
-    blocks = Blocks(tuple(names), tuple(symbols[name].groups for name in names))
-    logits = fit_table(wanted, blocks, plan.settings, device=device, progress=progress)
-    network: dict[str, np.ndarray] = {}
+    spans = Spans(tuple(names), tuple(measurements.groupings[name].groups for name in names))
+    logits = fit_table(
+        marginals, spans, plan.settings, device=torch.device(device), progress=progress
+    )
     mechanism = plan.critic(scale)
     if mechanism is not None:
-        group_codes = {name: measured.groupings[name].of_cell[real_codes[name]] for name in names}
         logits = refine(
             logits,
-            wanted,
-            blocks,
+            marginals,
+            spans,
             plan.settings,
             mechanism,
-            np.stack([group_codes[n] for n in names], 1),
+            np.stack([measurements.groupings[n].of_cell[real_codes[n]] for n in names], 1),
             tape=tape,
             noise=noise,
             checkpoint=checkpoint,
             checkpoint_steps=checkpoint_steps,
             progress=progress,
         )
-    q = heads(logits, blocks)
+    return _finish(plan, measurements, marginals, logits, spans, progress)
+
+
+def _symbols(measurements: Measurements) -> dict[str, Symbols]:
+    return {name: grouping.symbols for name, grouping in measurements.groupings.items()}
+
+
+def _marginals(plan: TablePlan, measurements: Measurements) -> Marginals:
+    """The noisy counts as marginals, given what the implications allow."""
+    symbols = _symbols(measurements)
+    legal = {
+        (a, b): _between_groups(matrix, symbols[a], symbols[b])
+        for (a, b), matrix in relations(plan.domains(), symbols, plan.implications).items()
+    }
+    return denoise(measurements, legal, shrink=plan.settings.shrink)
+
+
+def _finish(
+    plan: TablePlan,
+    measurements: Measurements,
+    marginals: Marginals,
+    logits: torch.Tensor,
+    spans: Spans,
+    progress: Progress,
+) -> TableModel:
+    """The model from the generator's logits: distilled where the settings say so, its implied
+    columns corrected, edges tied, targets fitted. Post-processing: no row is read.
+    """
+    domains, symbols = plan.domains(), _symbols(measurements)
+    network: dict[str, np.ndarray] = {}
+    q = softmax_heads(logits, spans)
     if plan.settings.network:
-        q, network = distil(q, wanted, blocks, plan.settings, progress=progress)
-    table = {name: q[:, blocks.span(name)].cpu().numpy().astype(np.float32) for name in names}
-    table = keep_margins(table, wanted.margins, domains, symbols, found, plan.settings.seed)
+        q, network = distil(q, marginals, spans, plan.settings, progress=progress)
+    whole = relations(domains, symbols, plan.implications)
+    table = rake(
+        {name: q[:, spans.of(name)].cpu().numpy().astype(np.float32) for name in spans.names},
+        marginals.margins,
+        domains,
+        symbols,
+        whole,
+        plan.settings.seed,
+    )
     edges = fit_edges(
-        measured,
-        wanted,
+        measurements,
+        marginals,
         table,
         domains,
         symbols,
-        children=_free(plan) if plan.settings.edges else (),
+        children=_unrelated(plan) if plan.settings.edges else (),
     )
-    last = _target_heads(
-        plan,
-        measured,
-        wanted.size,
-        sampler(names, domains, symbols, table, found, edges=edges),
-        progress,
-    )
-    return TableModel(plan, symbols, table, edges, last, network, _notes(measured, wanted, edges))
+    sampler = conditional_sampler(spans.names, domains, symbols, table, whole, edges=edges)
+    targets = _target_heads(plan, measurements, marginals.size, sampler, progress)
+    notes = _notes(measurements, marginals, edges)
+    return TableModel(plan, symbols, table, edges, targets, network, notes)
 
 
-def _free(plan: TablePlan) -> set[str]:
-    """Columns that no implication binds: these alone may be drawn from another column."""
-    bound = {name for rule in plan.implications for name in (rule.given, rule.then)}
-    return {column.name for column in plan.columns} - bound - set(plan.targets)
+def _unrelated(plan: TablePlan) -> set[str]:
+    """Columns that no implication names: these alone may be drawn from another column."""
+    implied = {name for rule in plan.implications for name in (rule.given, rule.then)}
+    return {column.name for column in plan.columns} - implied - set(plan.targets)
 
 
 def _target_heads(
-    plan: TablePlan, measured: Measured, size: float, prepared: Sampler, progress: Progress
+    plan: TablePlan,
+    measurements: Measurements,
+    size: float,
+    sampler: Sampler,
+    progress: Progress,
 ) -> tuple[TargetHead, ...]:
     """A head per target: from all columns that are no target, and the targets before it. Fitted on
-    draws, public seed.
+    draws, public seed. size: number of patients, from noisy sums.
     """
     # of one class there is nothing to tell
-    wanted = [name for name in plan.targets if measured.groupings[name].groups > 1]
-    if not wanted:
+    targets = [name for name in plan.targets if measurements.groupings[name].groups > 1]
+    if not targets:
         return ()
     rng = np.random.default_rng([plan.settings.seed, 5])
-    drawn = prepared.draw(_DRAWS, rng).symbols
     groups = {
-        name: measured.groupings[name].symbols.group[symbols]
-        for name, symbols in drawn.items()
-        if name not in wanted
+        name: measurements.groupings[name].symbols.group[symbols]
+        for name, symbols in sampler.draw(_DRAWS, rng).symbols.items()
+        if name not in targets
     }
-    made: list[TargetHead] = []
-    for target in wanted:
-        made.append(fit_head(target, measured, size, groups))
-        groups[target] = pick(made[-1].chances(groups), rng.random(_DRAWS))
+    heads: list[TargetHead] = []
+    for target in targets:
+        heads.append(fit_head(target, measurements, size, groups))
+        groups[target] = draw_categorical(heads[-1].probabilities(groups), rng.random(_DRAWS))
         progress(f"{target} fitted from all columns")
-    return tuple(made)
+    return tuple(heads)
 
 
 def _between_groups(matrix: np.ndarray, a: Symbols, b: Symbols) -> np.ndarray:
@@ -154,16 +183,19 @@ def _between_groups(matrix: np.ndarray, a: Symbols, b: Symbols) -> np.ndarray:
     return both > 0
 
 
-def _notes(measured: Measured, wanted: Targets, edges: tuple[Edge, ...]) -> dict[str, Any]:
+def _notes(
+    measurements: Measurements, marginals: Marginals, edges: tuple[Edge, ...]
+) -> dict[str, Any]:
     """What the noise left, from noisy counts only (privacy_rules.md 18)."""
-    groupings: dict[str, Grouping] = measured.groupings
-    merged = {name: grouping.merged for name, grouping in groupings.items() if grouping.merged}
+    groupings = measurements.groupings
     return {
-        "size_estimate": round(wanted.size),
+        "size_estimate": round(marginals.size),
         "groups": {name: grouping.groups for name, grouping in groupings.items()},
-        "categories_too_rare_to_tell_apart": merged,
-        "pairs": len(wanted.coarse),
-        "pairs_seen_finely": len(wanted.pairs),
-        "pairs_drawn_independently": wanted.independent,
-        "edges": [edge.described() for edge in edges],
+        "categories_too_rare_to_tell_apart": {
+            name: grouping.n_merged for name, grouping in groupings.items() if grouping.n_merged
+        },
+        "pairs": len(marginals.coarse),
+        "pairs_seen_finely": len(marginals.pairs),
+        "pairs_drawn_independently": marginals.independent,
+        "edges": [edge.description() for edge in edges],
     }

@@ -14,9 +14,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from pipeline.models.table.fit.denoise import Targets
-from pipeline.models.table.fit.generator import Blocks, MarginalLoss, heads
+from pipeline.models.table.fit.loss import MarginalLoss, Spans, softmax_heads
 from pipeline.models.table.plan.settings import TableSettings
+from pipeline.models.table.values.measurements import Marginals
 
 Progress = Callable[[str], None]
 LATENT = 64
@@ -25,22 +25,22 @@ HIDDEN = 256
 
 class ConditionalGenerator(nn.Module):
     """[codes, LATENT] and [codes, width] -> probabilities [codes, width]. Each residual layer is
-    concatenated to what came before.
+    concatenated to what came before (Xu et al. 2019, section 4.4).
     """
 
-    def __init__(self, blocks: Blocks) -> None:
+    def __init__(self, spans: Spans) -> None:
         super().__init__()
-        self.blocks = blocks
-        entry = LATENT + blocks.width
+        self.spans = spans
+        entry = LATENT + spans.width
         self.first = nn.Linear(entry, HIDDEN)
         self.second = nn.Linear(entry + HIDDEN, HIDDEN)
-        self.last = nn.Linear(entry + 2 * HIDDEN, blocks.width)
+        self.last = nn.Linear(entry + 2 * HIDDEN, spans.width)
 
     def forward(self, latent: torch.Tensor, condition: torch.Tensor) -> torch.Tensor:
         x = torch.cat([latent, condition], 1)
         x = torch.cat([torch.relu(self.first(x)), x], 1)
         x = torch.cat([torch.relu(self.second(x)), x], 1)
-        return heads(self.last(x), self.blocks)
+        return softmax_heads(self.last(x), self.spans)
 
 
 def latent_codes(settings: TableSettings, device: torch.device) -> torch.Tensor:
@@ -51,60 +51,69 @@ def latent_codes(settings: TableSettings, device: torch.device) -> torch.Tensor:
 
 
 def distil(
-    q: torch.Tensor, wanted: Targets, blocks: Blocks, settings: TableSettings, *, progress: Progress
+    q: torch.Tensor,
+    marginals: Marginals,
+    spans: Spans,
+    settings: TableSettings,
+    *,
+    progress: Progress,
 ) -> tuple[torch.Tensor, dict[str, np.ndarray]]:
-    """(the network's table [codes, width] without condition, its weights): cross-entropy to the
-    table, then the marginal loss.
+    """(the network's table without condition, float32 [codes, width]; its weights by name).
+
+    q: [codes, width], the latent table. Cross-entropy to the table first, then the marginal loss
+    (distillation, Hinton, Vinyals and Dean 2015, arxiv.org/abs/1503.02531).
     """
     device = q.device
     latent = latent_codes(settings, device)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed + 2)
-        network = ConditionalGenerator(blocks).to(device)
-    draw = torch.Generator().manual_seed(settings.seed + 3)
-    loss_of = MarginalLoss(wanted, blocks, settings.divergence_weight, device)
+        network = ConditionalGenerator(spans).to(device)
+    generator = torch.Generator().manual_seed(settings.seed + 3)
+    loss_of = MarginalLoss(marginals, spans, settings.divergence_weight, device)
     optimiser = torch.optim.Adam(network.parameters(), lr=2e-3)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, 2 * settings.network_steps)
-    free = torch.zeros_like(q)
+    unconditional = torch.zeros_like(q)
     for step in range(2 * settings.network_steps):
         optimiser.zero_grad()
-        made = network(latent, free)
-        condition, goal = _conditions(q, blocks, draw)
+        output = network(latent, unconditional)
+        condition, goal = _conditions(q, spans, generator)
         loss = _cross_entropy(goal, network(latent, condition))
         if step < settings.network_steps:
-            loss = loss + _cross_entropy(q, made)
+            loss = loss + _cross_entropy(q, output)
         else:
-            loss = 0.1 * loss + loss_of(made)
+            loss = 0.1 * loss + loss_of(output)
         loss.backward()
         optimiser.step()
         schedule.step()
         if (step + 1) % 100 == 0:
             progress(f"network step {step + 1}/{2 * settings.network_steps}")
     with torch.no_grad():
-        table = network(latent, free)
+        table = network(latent, unconditional)
     return table, {
         name: value.detach().cpu().numpy() for name, value in network.state_dict().items()
     }
 
 
 def _conditions(
-    q: torch.Tensor, blocks: Blocks, draw: torch.Generator
+    q: torch.Tensor, spans: Spans, generator: torch.Generator
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """A conditional vector per code, one column's group drawn from the code itself, and the table
     with that head fixed to it.
     """
     condition, goal = torch.zeros_like(q), q.clone()
-    columns = torch.randint(len(blocks.names), (len(q),), generator=draw)
-    for place in range(len(blocks.names)):
+    columns = torch.randint(len(spans.names), (len(q),), generator=generator)
+    for place in range(len(spans.names)):
         rows = (columns == place).nonzero()[:, 0].to(q.device)
         if len(rows) == 0:
             continue
-        span = slice(blocks.offsets[place], blocks.offsets[place + 1])
-        picked = torch.multinomial(q[rows, span].cpu() + 1e-9, 1, generator=draw)[:, 0].to(q.device)
-        condition[rows, span.start + picked] = 1.0
+        span = slice(spans.offsets[place], spans.offsets[place + 1])
+        groups = torch.multinomial(q[rows, span].cpu() + 1e-9, 1, generator=generator)[:, 0].to(
+            q.device
+        )
+        condition[rows, span.start + groups] = 1.0
         goal[rows, span] = condition[rows, span]
     return condition, goal
 
 
-def _cross_entropy(goal: torch.Tensor, made: torch.Tensor) -> torch.Tensor:
-    return -(goal * made.clamp_min(1e-9).log()).sum(1).mean()
+def _cross_entropy(goal: torch.Tensor, output: torch.Tensor) -> torch.Tensor:
+    return -(goal * output.clamp_min(1e-9).log()).sum(1).mean()

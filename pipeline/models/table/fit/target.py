@@ -13,80 +13,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
 
-from pipeline.models.table.measure.choose import Pair, by_class
-from pipeline.models.table.measure.measure import Measured
+from pipeline.models.table.measure.selection import by_class
+from pipeline.models.table.values.heads import TargetHead
+from pipeline.models.table.values.measurements import Measurements
 
 _STEPS, _LEARNING_RATE = 200, 0.1
-_SLACK_OF_ONE, _SLACK_OF_PAIR = 0.5, 1.0  # half width of a moment's box, in units of its noise
-_CHUNK = 65_536
-
-
-@dataclass(frozen=True, eq=False)
-class TargetHead:
-    """Weights of one target's classes; those of the first class are 0."""
-
-    target: str
-    bias: np.ndarray  # float32 [classes]
-    ones: dict[str, np.ndarray]  # float32 [groups, classes] by column
-    pairs: dict[Pair, np.ndarray]  # float32 [coarse a, coarse b, classes]
-    # int64 [groups a], [groups b]: coarse group of each
-    coarse: dict[Pair, tuple[np.ndarray, np.ndarray]]
-
-    def chances(self, groups: Mapping[str, np.ndarray]) -> np.ndarray:
-        """p(class | row), float64 [n, classes]. groups: group of each row by column, int64 [n]."""
-        n = len(next(iter(groups.values())))
-        made = np.empty((n, len(self.bias)))
-        for first in range(0, n, _CHUNK):
-            rows = slice(first, first + _CHUNK)
-            scores = np.tile(self.bias.astype(np.float64), (len(made[rows]), 1))
-            for name, weights in self.ones.items():
-                scores += weights[groups[name][rows]]
-            for (a, b), weights in self.pairs.items():
-                of_a, of_b = self.coarse[a, b]
-                scores += weights[of_a[groups[a][rows]], of_b[groups[b][rows]]]
-            made[rows] = np.exp(scores - scores.max(1, keepdims=True))
-        return made / made.sum(1, keepdims=True)
-
-    def described(self) -> dict[str, Any]:
-        """Which columns the arrays of `arrays` belong to; JSON."""
-        return {
-            "target": self.target,
-            "ones": list(self.ones),
-            "pairs": [list(pair) for pair in self.pairs],
-        }
-
-    def arrays(self) -> dict[str, np.ndarray]:
-        found = {"bias": self.bias} | {
-            f"one/{place}": weights for place, weights in enumerate(self.ones.values())
-        }
-        for place, (pair, weights) in enumerate(self.pairs.items()):
-            found |= {
-                f"pair/{place}": weights,
-                f"coarse/{place}/0": self.coarse[pair][0],
-                f"coarse/{place}/1": self.coarse[pair][1],
-            }
-        return found
-
-    @classmethod
-    def from_arrays(
-        cls, described: Mapping[str, Any], arrays: Mapping[str, np.ndarray]
-    ) -> TargetHead:
-        pairs = [(a, b) for a, b in described["pairs"]]
-        return cls(
-            described["target"],
-            arrays["bias"],
-            {name: arrays[f"one/{k}"] for k, name in enumerate(described["ones"])},
-            {pair: arrays[f"pair/{k}"] for k, pair in enumerate(pairs)},
-            {
-                pair: (arrays[f"coarse/{k}/0"], arrays[f"coarse/{k}/1"])
-                for k, pair in enumerate(pairs)
-            },
-        )
+_ONE_WAY_SLACK, _PAIR_SLACK = 0.5, 1.0  # half width of a moment's box, in units of its noise
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,29 +43,31 @@ class _Moment:
         head's business.
         """
         cells = self.shares.shape[1]
-        drawn = np.stack(
+        joint = np.stack(
             [np.bincount(self.cell, weights, minlength=cells) for weights in expected.T]
         ) / len(self.cell)
-        rows = drawn.sum(0)
-        usual = np.where(rows > 0, drawn / np.maximum(rows, 1e-12), expected.mean(0)[:, None])
-        return np.asarray(self.shares - usual * (self.shares.sum(0) - rows))
+        rows = joint.sum(0)
+        conditional = np.where(rows > 0, joint / np.maximum(rows, 1e-12), expected.mean(0)[:, None])
+        return np.asarray(self.shares - conditional * (self.shares.sum(0) - rows))
 
 
 def fit_head(
-    target: str, measured: Measured, size: float, groups: Mapping[str, np.ndarray]
+    target: str, measurements: Measurements, size: float, groups: Mapping[str, np.ndarray]
 ) -> TargetHead:
-    """The head of one target. groups: group of each drawn row by column, int64 [rows], the target's
-    left out; size: patients, noisy.
+    """The head of one target.
+
+    groups: group of each drawn row by column, int64 [rows], the target's left out. size: number of
+    patients, from noisy sums.
 
     First each column alone, then with the pairs of coarse groups, whose moments are corrected by
     the first fit.
     """
-    ones = {name: _one(target, name, measured, size, drawn) for name, drawn in groups.items()}
-    pivots = {pivot.pair: pivot for pivot in measured.pivots if pivot.target == target}
+    ones = {name: _one_way(target, name, measurements, size, cell) for name, cell in groups.items()}
+    pivots = {pivot.pair: pivot for pivot in measurements.pivots if pivot.target == target}
     pairs = {
         pair: _Moment(
             pivot.counts.reshape(len(pivot.counts), -1) / size,
-            _SLACK_OF_PAIR * pivot.sigma / size,
+            _PAIR_SLACK * pivot.sigma / size,
             pivot.coarse[0][groups[pair[0]]] * pivot.counts.shape[2]
             + pivot.coarse[1][groups[pair[1]]],
         )
@@ -138,36 +76,43 @@ def fit_head(
     rows = len(next(iter(groups.values())))
     base = np.maximum(np.mean([moment.shares.sum(1) for moment in ones.values()], 0), 1e-6)
     base /= base.sum()
-    fitted = _maximise(list(ones.values()), np.tile(base, (rows, 1)), np.log(base / base[0]), None)
+    solution = _minimise_dual(
+        list(ones.values()), np.tile(base, (rows, 1)), np.log(base / base[0]), None
+    )
     if pairs:
-        fitted = _maximise(
-            [*ones.values(), *pairs.values()], fitted.expected, fitted.bias, fitted.weights
+        solution = _minimise_dual(
+            [*ones.values(), *pairs.values()], solution.expected, solution.bias, solution.weights
         )
-    found = dict(zip([*ones, *pairs], fitted.weights, strict=True))
+    weights = dict(zip([*ones, *pairs], solution.weights, strict=True))
     return TargetHead(
         target,
-        fitted.bias.astype(np.float32),
-        {name: found[name] for name in ones},
-        {pair: found[pair].reshape(*pivot.counts.shape[1:], -1) for pair, pivot in pivots.items()},
+        solution.bias.astype(np.float32),
+        {name: weights[name] for name in ones},
+        {
+            pair: weights[pair].reshape(*pivot.counts.shape[1:], -1)
+            for pair, pivot in pivots.items()
+        },
         {pair: pivot.coarse for pair, pivot in pivots.items()},
     )
 
 
-def _one(target: str, name: str, measured: Measured, size: float, drawn: np.ndarray) -> _Moment:
-    block, sigma = by_class(target, name, measured.pairs, measured.pair_sigmas)
-    return _Moment(block / size, _SLACK_OF_ONE * sigma / size, drawn)
+def _one_way(
+    target: str, name: str, measurements: Measurements, size: float, cell: np.ndarray
+) -> _Moment:
+    block, sigma = by_class(target, name, measurements.pairs, measurements.pair_sigmas)
+    return _Moment(block / size, _ONE_WAY_SLACK * sigma / size, cell)
 
 
 @dataclass(frozen=True, eq=False)
-class _Fitted:
+class _Solution:
     bias: np.ndarray  # [classes]
     weights: list[np.ndarray]  # float32 [cells, classes] by moment
     expected: np.ndarray  # float64 [rows, classes]
 
 
-def _maximise(
+def _minimise_dual(
     moments: list[_Moment], expected: np.ndarray, bias: np.ndarray, start: list[np.ndarray] | None
-) -> _Fitted:
+) -> _Solution:
     """The relaxed dual: mean log-partition - weights . moments + slack . |weights|, from `start`
     where there is one.
     """
@@ -182,24 +127,31 @@ def _maximise(
     slack = torch.cat(
         [torch.full((cells, 1), moment.slack) for moment, cells in zip(moments, sizes, strict=True)]
     )
-    free = torch.zeros(sum(sizes), expected.shape[1] - 1)
+    class_weights = torch.zeros(sum(sizes), expected.shape[1] - 1)
     if start:
-        free[: sum(map(len, start))] = torch.from_numpy(np.concatenate(start)[:, 1:])
-    free.requires_grad_()
-    free_bias = torch.from_numpy(bias[1:] - bias[0]).float().requires_grad_()
-    optimiser = torch.optim.Adam([free, free_bias], lr=_LEARNING_RATE)
+        class_weights[: sum(map(len, start))] = torch.from_numpy(np.concatenate(start)[:, 1:])
+    class_weights.requires_grad_()
+    class_bias = torch.from_numpy(bias[1:] - bias[0]).float().requires_grad_()
+    optimiser = torch.optim.Adam([class_weights, class_bias], lr=_LEARNING_RATE)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, _STEPS)
     for _ in range(_STEPS):
         optimiser.zero_grad()
-        scores = _with_first(_sums(free, index) + free_bias)
-        loss = scores.logsumexp(1).mean() - (free * goal).sum() - (free_bias * shares).sum()
-        (loss + (slack * (free.square() + 1e-4).sqrt()).sum()).backward()
+        scores = _with_first(_sums(class_weights, index) + class_bias)
+        loss = (
+            scores.logsumexp(1).mean() - (class_weights * goal).sum() - (class_bias * shares).sum()
+        )
+        (loss + (slack * (class_weights.square() + 1e-4).sqrt()).sum()).backward()
         optimiser.step()
         schedule.step()
     with torch.no_grad():
-        chances = _with_first(_sums(free, index) + free_bias).softmax(1).double().numpy()
-        whole, whole_bias = _with_first(free).numpy(), _with_first(free_bias[None])[0].numpy()
-    return _Fitted(whole_bias, np.split(whole, offsets[1:-1]), chances)
+        probabilities = (
+            _with_first(_sums(class_weights, index) + class_bias).softmax(1).double().numpy()
+        )
+        all_weights, all_bias = (
+            _with_first(class_weights).numpy(),
+            _with_first(class_bias[None])[0].numpy(),
+        )
+    return _Solution(all_bias, np.split(all_weights, offsets[1:-1]), probabilities)
 
 
 def _sums(weights: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
@@ -210,4 +162,5 @@ def _sums(weights: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
 
 
 def _with_first(scores: torch.Tensor) -> torch.Tensor:
+    """The scores of all classes [rows, classes]: the first class's are 0."""
     return torch.cat([torch.zeros(len(scores), 1), scores], 1)

@@ -8,78 +8,36 @@ holds already is not read from rows again (privacy rule 12).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from itertools import combinations
 
 import numpy as np
 import polars as pl
 
-from pipeline.dp.marginals import MeasurementStore, NoisyCounts, one_way_counts, pair_counts
+from pipeline.dp.marginals import MeasurementStore, one_way_counts, pair_counts
 from pipeline.dp.noise import NoiseStream
 from pipeline.dp.tape import Tape
-from pipeline.models.table.domain.bins import Grouping, category_grouping, numeric_grouping
+from pipeline.models.table.domain.bins import category_grouping, numeric_grouping
 from pipeline.models.table.domain.encode import BRANCHING, Domain, encode
-from pipeline.models.table.domain.lines import groups_by_value
-from pipeline.models.table.measure.choose import (
-    Pair,
+from pipeline.models.table.domain.quantiles import groups_by_value
+from pipeline.models.table.measure.reader import Reader
+from pipeline.models.table.measure.selection import (
     by_class,
     closest_pairs,
-    coarse_groups,
     coarse_map,
     strongest_pairs,
+    target_ordered_groups,
 )
-from pipeline.models.table.plan.plan import TablePlan, level_sizes
+from pipeline.models.table.plan.blocks import level_sizes
+from pipeline.models.table.plan.plan import TablePlan
+from pipeline.models.table.values.measurements import Measurements, Pivot
+from pipeline.models.table.values.symbols import Grouping, Pair
 from pipeline.refusal import Refusal
 
 Progress = Callable[[str], None]
-
-
-@dataclass(frozen=True, eq=False)
-class Pivot:
-    """Noisy counts of two columns per class of a target, over coarse groups: `coarse[i][g]` is that
-    of group g of column i.
-    """
-
-    target: str
-    pair: Pair
-    coarse: tuple[np.ndarray, np.ndarray]  # int64 [groups]
-    counts: np.ndarray  # int64 [classes, coarse a, coarse b]
-    sigma: float
-
-
-@dataclass(frozen=True, eq=False)
-class Measured:
-    """Noisy counts over groups, with their sigmas by name. Charged, so free to use."""
-
-    groupings: dict[str, Grouping]
-    # int64 [cells] of categories, [groups] of numeric columns
-    one_ways: dict[str, np.ndarray]
-    merged: dict[str, np.ndarray]  # int64 [groups], coarse group of each group
-    coarse: dict[Pair, np.ndarray]  # int64 [coarse a, coarse b], every pair
-    # float64 [groups a, groups b], fine looks by inverse variance, where there are any
-    pairs: dict[Pair, np.ndarray]
-    pair_sigmas: dict[Pair, float]
-    pivots: tuple[Pivot, ...]
-    sigmas: dict[str, float]
-
-
-class _Reader:
-    """Runs each mechanism of the plan once, and writes it on the tape."""
-
-    def __init__(
-        self,
-        mechanisms: dict[str, NoisyCounts],
-        store: MeasurementStore,
-        tape: Tape,
-        noise: NoiseStream,
-    ) -> None:
-        self._mechanisms, self._store, self._tape, self._noise = mechanisms, store, tape, noise
-
-    def __call__(self, name: str, counts: Callable[[], np.ndarray]) -> np.ndarray:
-        noisy = self._store.get_or_measure(self._mechanisms[name], counts, self._noise)
-        self._tape.append(self._mechanisms[name].dp_event)
-        return noisy
+Codes = Mapping[str, np.ndarray]  # by column, int32 [rows]: cell, group or coarse group of each row
 
 
 def encode_rows(patients: pl.DataFrame, domains: dict[str, Domain]) -> dict[str, np.ndarray]:
@@ -98,11 +56,11 @@ def encode_rows(patients: pl.DataFrame, domains: dict[str, Domain]) -> dict[str,
             f"patients: no column {', '.join(absent)}; ingest should have made every modelled"
             " column"
         )
-    return {name: encode(cells, patients[name]) for name, cells in domains.items()}
+    return {name: encode(domain, patients[name]) for name, domain in domains.items()}
 
 
 def measure(
-    real_codes: dict[str, np.ndarray],
+    cells: Codes,
     plan: TablePlan,
     scale: float,
     *,
@@ -110,121 +68,205 @@ def measure(
     tape: Tape,
     noise: NoiseStream,
     progress: Progress,
-) -> Measured:
-    """All noisy counts of the plan. real_codes: cells of each row, from encode_rows."""
-    domains, mechanisms = plan.domains(), plan.counts(scale)
-    read = _Reader(mechanisms, store, tape, noise)
-    sigmas = {name: mechanism.sigma for name, mechanism in mechanisms.items()}
-    groupings: dict[str, Grouping] = {}
-    one_ways: dict[str, np.ndarray] = {}
-    for name, cells in domains.items():
-        if cells.is_numeric:
-            levels = [
-                read(f"tree/{name}/{level}", partial(_level_counts, real_codes[name], cells, level))
-                for level in range(1, cells.depth + 1)
-            ]
-            groupings[name] = numeric_grouping(
-                cells,
-                levels,
-                [sigmas[f"tree/{name}/{lv}"] for lv in range(1, cells.depth + 1)],
-                plan.settings.bins,
-                plan.settings.heaps,
-            )
+) -> Measurements:
+    """All noisy counts of the plan, each once, in the plan's order: what is charged for scale.
+
+    cells: of each row, int32 [rows] by column, from encode_rows. progress: told public facts only.
+    """
+    domains = plan.domains()
+    read = Reader(plan.counts(scale), store, tape, noise)
+    groupings = _trees(read, cells, domains, plan)
     progress("trees measured")
-    for name, cells in domains.items():
-        if cells.is_numeric:
-            grouping = groupings[name]
-            counts = read(f"one/{name}", partial(_group_counts, real_codes[name], grouping))
-        else:
-            counts = read(f"one/{name}", partial(one_way_counts, real_codes[name], cells.size))
-            groupings[name] = category_grouping(
-                cells, counts, sigmas[f"one/{name}"], plan.settings.max_groups
-            )
-        one_ways[name] = counts
+    one_ways, groupings = _one_ways(read, cells, domains, groupings, plan)
     progress("one-ways measured")
-    codes = {name: grouping.of_cell[real_codes[name]] for name, grouping in groupings.items()}
-    size = {name: grouping.groups for name, grouping in groupings.items()}
-    names = list(domains)
-    merged = {
+    groups = {name: grouping.of_cell[cells[name]] for name, grouping in groupings.items()}
+    coarse_groups = {
         name: coarse_map(
-            _of_groups(one_ways[name], groupings[name]),
+            _group_sums(one_ways[name], groupings[name]),
             plan.settings.coarse_groups,
-            _order(domains[name], groupings[name]),
+            _order(domain, groupings[name]),
         )
-        for name in names
+        for name, domain in domains.items()
     }
-    rough = {name: merged[name][codes[name]] for name in names}
-    few = {name: int(merged[name].max()) + 1 for name in names}
-    both = [(a, b) for i, a in enumerate(names) for b in names[i + 1 :]]
-    coarse = {
-        (a, b): read(f"coarse/{a}/{b}", partial(pair_counts, rough[a], rough[b], few[a], few[b]))
-        for a, b in both
-    }
+    coarse = _coarse_pairs(read, groups, coarse_groups)
     progress("pairs measured coarsely")
+    sizes = {name: groupings[name].groups for name in domains}
+    pairs, pair_sigmas = _fine_pairs(read, groups, sizes, coarse, plan, progress)
+    pivots: list[Pivot] = []
+    for target in plan.targets:
+        pivots += _pivots(read, groups, sizes, target, (pairs, pair_sigmas), plan)
+        progress(f"classes of {target} measured")
+    return Measurements(
+        groupings,
+        one_ways,
+        coarse_groups,
+        coarse,
+        pairs,
+        pair_sigmas,
+        tuple(pivots),
+        read.sigmas,
+    )
 
-    def look(name: str, a: str, b: str) -> _Look:
-        return _Look(
-            read(name, partial(pair_counts, codes[a], codes[b], size[a], size[b])), sigmas[name]
+
+def _trees(
+    read: Reader, cells: Codes, domains: Mapping[str, Domain], plan: TablePlan
+) -> dict[str, Grouping]:
+    """Bins of each numeric column, from the counts of its tree level by level."""
+    groupings = {}
+    for name, domain in domains.items():
+        if not domain.is_numeric:
+            continue
+        levels = range(1, domain.depth + 1)
+        groupings[name] = numeric_grouping(
+            domain,
+            [
+                read(f"tree/{name}/{level}", partial(_level_counts, cells[name], domain, level))
+                for level in levels
+            ],
+            [read.sigmas[f"tree/{name}/{level}"] for level in levels],
+            plan.settings.bins,
+            plan.settings.heaps,
         )
+    return groupings
 
-    looks = {(a, b): [look(f"pair/{a}/{b}", a, b)] for a, b in both}
+
+def _one_ways(
+    read: Reader,
+    cells: Codes,
+    domains: Mapping[str, Domain],
+    bins: Mapping[str, Grouping],
+    plan: TablePlan,
+) -> tuple[dict[str, np.ndarray], dict[str, Grouping]]:
+    """(counts of each column, its groups): a numeric column by bins, a categorical one by
+    categories, of which the rare ones then share a group.
+    """
+    one_ways, groupings = {}, dict(bins)
+    for name, domain in domains.items():
+        if domain.is_numeric:
+            one_ways[name] = read(f"one/{name}", partial(_group_counts, cells[name], bins[name]))
+            continue
+        one_ways[name] = read(f"one/{name}", partial(one_way_counts, cells[name], domain.size))
+        groupings[name] = category_grouping(
+            domain, one_ways[name], read.sigmas[f"one/{name}"], plan.settings.max_groups
+        )
+    return one_ways, groupings
+
+
+def _coarse_pairs(
+    read: Reader, groups: Codes, coarse_groups: Mapping[str, np.ndarray]
+) -> dict[Pair, np.ndarray]:
+    """Counts of every pair of columns over coarse groups."""
+    codes = {name: coarse[groups[name]] for name, coarse in coarse_groups.items()}
+    sizes = {name: int(coarse.max()) + 1 for name, coarse in coarse_groups.items()}
+    return {
+        (a, b): read(
+            f"coarse/{a}/{b}", partial(pair_counts, codes[a], codes[b], sizes[a], sizes[b])
+        )
+        for a, b in combinations(coarse_groups, 2)
+    }
+
+
+@dataclass(frozen=True, eq=False)
+class _Noisy:
+    """One measurement of a pair: counts [groups a, groups b] and the noise in each cell."""
+
+    counts: np.ndarray
+    sigma: float
+
+
+def _fine_pairs(
+    read: Reader,
+    groups: Codes,
+    sizes: Mapping[str, int],
+    coarse: Mapping[Pair, np.ndarray],
+    plan: TablePlan,
+    progress: Progress,
+) -> tuple[dict[Pair, np.ndarray], dict[Pair, float]]:
+    """(counts, sigmas) over all groups: every pair once, the most dependent ones again, and every
+    column with each target again; together by inverse variance.
+    """
+
+    def noisy(block: str, a: str, b: str) -> _Noisy:
+        counts = partial(pair_counts, groups[a], groups[b], sizes[a], sizes[b])
+        return _Noisy(read(block, counts), read.sigmas[block])
+
+    names = list(sizes)
+    fine = {(a, b): [noisy(f"pair/{a}/{b}", a, b)] for a, b in combinations(names, 2)}
     progress("pairs measured")
-    seen = [
-        (coarse, {(a, b): sigmas[f"coarse/{a}/{b}"] for a, b in both}),
+    measured_so_far = [
+        (coarse, {(a, b): read.sigmas[f"coarse/{a}/{b}"] for a, b in fine}),
         (
-            {pair: fine[0].counts for pair, fine in looks.items()},
-            {pair: fine[0].sigma for pair, fine in looks.items()},
+            {pair: first.counts for pair, [first] in fine.items()},
+            {pair: first.sigma for pair, [first] in fine.items()},
         ),
     ]
-    for place, (a, b) in enumerate(
-        strongest_pairs(seen, sum(name.startswith("again/") for name in mechanisms))
-    ):
-        looks[a, b].append(look(f"again/{place}", a, b))
+    for place, (a, b) in enumerate(strongest_pairs(measured_so_far, read.blocks("again/"))):
+        fine[a, b].append(noisy(f"again/{place}", a, b))
     progress("the most dependent pairs measured again")
-    for t, other in ((t, other) for t in plan.targets for other in names if other != t):
-        a, b = sorted((t, other), key=names.index)
-        looks[a, b].append(look(f"target/{t}/{other}", a, b))
-    pairs, pair_sigmas = _combined(looks)
+    for target in plan.targets:
+        for other in names:
+            if other != target:
+                a, b = sorted((target, other), key=names.index)
+                fine[a, b].append(noisy(f"target/{target}/{other}", a, b))
+    return _combine(fine)
+
+
+def _combine(fine: Mapping[Pair, list[_Noisy]]) -> tuple[dict[Pair, np.ndarray], dict[Pair, float]]:
+    """(counts, sigmas): all measurements of each pair by inverse variance."""
+    counts: dict[Pair, np.ndarray] = {}
+    sigmas: dict[Pair, float] = {}
+    for pair, parts in fine.items():
+        precision = np.array([part.sigma**-2 for part in parts])
+        counts[pair] = (
+            np.tensordot(precision, np.stack([part.counts for part in parts]), 1) / precision.sum()
+        )
+        sigmas[pair] = float(precision.sum() ** -0.5)
+    return counts, sigmas
+
+
+def _pivots(
+    read: Reader,
+    groups: Codes,
+    sizes: Mapping[str, int],
+    target: str,
+    pairs: tuple[Mapping[Pair, np.ndarray], Mapping[Pair, float]],
+    plan: TablePlan,
+) -> list[Pivot]:
+    """Pairs of the columns closest to a target, coarsely, per class of it. pairs: noisy counts and
+    their sigmas, which choose the columns and their coarse groups.
+    """
+    if not read.blocks(f"pivot/{target}/"):
+        return []
     pivots = []
-    for t in plan.targets:
-        n_pivots = sum(name.startswith(f"pivot/{t}/") for name in mechanisms)
-        for place, (a, b) in enumerate(
-            closest_pairs(t, pairs, pair_sigmas, plan.settings.pivot_columns) if n_pivots else ()
-        ):
-            alike = {
-                name: coarse_groups(
-                    *by_class(t, name, pairs, pair_sigmas), plan.settings.pivot_groups
-                )
-                for name in (a, b)
-            }
-            name = f"pivot/{t}/{place}"
-            counts = read(
-                name,
-                partial(
-                    _class_counts,
-                    codes[t],
-                    alike[a][codes[a]],
-                    alike[b][codes[b]],
-                    (size[t], int(alike[a].max()) + 1, int(alike[b].max()) + 1),
-                ),
-            )
-            pivots.append(Pivot(t, (a, b), (alike[a], alike[b]), counts, sigmas[name]))
-        progress(f"classes of {t} measured")
-    return Measured(groupings, one_ways, merged, coarse, pairs, pair_sigmas, tuple(pivots), sigmas)
+    for place, (a, b) in enumerate(closest_pairs(target, *pairs, plan.settings.pivot_columns)):
+        of_a, of_b = (
+            target_ordered_groups(*by_class(target, name, *pairs), plan.settings.pivot_groups)
+            for name in (a, b)
+        )
+        block = f"pivot/{target}/{place}"
+        counts = partial(
+            _class_counts,
+            groups[target],
+            of_a[groups[a]],
+            of_b[groups[b]],
+            (sizes[target], int(of_a.max()) + 1, int(of_b.max()) + 1),
+        )
+        pivots.append(Pivot(target, (a, b), (of_a, of_b), read(block, counts), read.sigmas[block]))
+    return pivots
 
 
-def _order(cells: Domain, grouping: Grouping) -> np.ndarray | None:
+def _order(domain: Domain, grouping: Grouping) -> np.ndarray | None:
     """Groups by value without missing; None for a column without an order, or one whose rare
     categories were merged.
     """
-    if cells.is_numeric:
-        return groups_by_value(cells, grouping.symbols)
-    if not cells.is_ordered or grouping.merged:
+    if domain.is_numeric:
+        return groups_by_value(domain, grouping.symbols)
+    if not domain.is_ordered or grouping.n_merged:
         return None
     return np.flatnonzero(~grouping.symbols.missing)
 
 
-def _of_groups(noisy: np.ndarray, grouping: Grouping) -> np.ndarray:
+def _group_sums(noisy: np.ndarray, grouping: Grouping) -> np.ndarray:
     """Noisy counts of a column's groups from those of its block, which for categories are counts of
     cells.
     """
@@ -233,36 +275,17 @@ def _of_groups(noisy: np.ndarray, grouping: Grouping) -> np.ndarray:
     return np.bincount(grouping.of_cell, noisy.astype(float), minlength=grouping.groups)
 
 
-@dataclass(frozen=True, eq=False)
-class _Look:
-    counts: np.ndarray
-    sigma: float
-
-
-def _combined(looks: dict[Pair, list[_Look]]) -> tuple[dict[Pair, np.ndarray], dict[Pair, float]]:
-    """(counts, sigmas): all looks at each pair by inverse variance."""
-    counts: dict[Pair, np.ndarray] = {}
-    sigmas: dict[Pair, float] = {}
-    for pair, seen in looks.items():
-        precision = np.array([look.sigma**-2 for look in seen])
-        counts[pair] = (
-            np.tensordot(precision, np.stack([look.counts for look in seen]), 1) / precision.sum()
-        )
-        sigmas[pair] = float(precision.sum() ** -0.5)
-    return counts, sigmas
-
-
-def _level_counts(codes: np.ndarray, cells: Domain, level: int) -> np.ndarray:
+def _level_counts(cells: np.ndarray, domain: Domain, level: int) -> np.ndarray:
     """Rows per node of one level of the tree, then per atom and missing: int64, each row in one
     cell.
     """
-    nodes, below = level_sizes(cells)[level - 1], BRANCHING ** (cells.depth - level)
-    places = np.where(codes < cells.leaves, codes // below, codes - cells.leaves + nodes)
-    return one_way_counts(places, nodes + cells.size - cells.leaves)
+    nodes, leaves = level_sizes(domain)[level - 1], BRANCHING ** (domain.depth - level)
+    places = np.where(cells < domain.leaves, cells // leaves, cells - domain.leaves + nodes)
+    return one_way_counts(places, nodes + domain.size - domain.leaves)
 
 
-def _group_counts(codes: np.ndarray, grouping: Grouping) -> np.ndarray:
-    return one_way_counts(grouping.of_cell[codes], grouping.groups)
+def _group_counts(cells: np.ndarray, grouping: Grouping) -> np.ndarray:
+    return one_way_counts(grouping.of_cell[cells], grouping.groups)
 
 
 def _class_counts(

@@ -9,7 +9,7 @@ critic's share. The joint calibration picks `scale`; `mechanisms(scale)` are the
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -18,30 +18,14 @@ import dp_accounting as dpa
 from pipeline.dp.accounting import round_sigma_up
 from pipeline.dp.marginals import NoisyCounts
 from pipeline.dp.sgd import DpSgd
-from pipeline.models.table.domain.encode import BRANCHING, Domain, domain
+from pipeline.models.table.domain.encode import BRANCHING, Domain, column_domain
 from pipeline.models.table.domain.legality import check_implications
+from pipeline.models.table.plan.blocks import Block, blocks_of, max_groups
 from pipeline.models.table.plan.settings import TableSettings
-from pipeline.models.table.plan.shares import shares
 from pipeline.refusal import Refusal
 from pipeline.schema.values import Column, Implication
 
 FORMAT = 2
-
-
-@dataclass(frozen=True, kw_only=True)
-class Block:
-    """One vector of noisy counts: `base_sigma` is its noise at scale 1, `cells` its declared
-    maximum.
-    """
-
-    name: str
-    base_sigma: float
-    cells: int
-
-    def mechanism(self, scale: float) -> NoisyCounts:
-        return NoisyCounts(
-            name=self.name, sigma=round_sigma_up(self.base_sigma * scale), cells=self.cells
-        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,11 +45,18 @@ class TablePlan:
     critic_noise: float | None  # noise multiplier of the critic at scale 1; None: no critic
 
     def domains(self) -> dict[str, Domain]:
-        return {column.name: domain(column, self.leaves) for column in self.columns}
+        return {column.name: column_domain(column, self.leaves) for column in self.columns}
 
     def counts(self, scale: float) -> dict[str, NoisyCounts]:
         """The noisy counts by name, in the order in which they are measured."""
-        return {block.name: block.mechanism(scale) for block in self.blocks}
+        return {
+            block.name: NoisyCounts(
+                name=block.name,
+                sigma=round_sigma_up(block.base_sigma * scale),
+                cells=block.cells,
+            )
+            for block in self.blocks
+        }
 
     def critic(self, scale: float) -> DpSgd | None:
         if self.critic_noise is None:
@@ -148,12 +139,12 @@ def plan(
     if not columns:
         raise Refusal("the table model needs at least one modelled column")
     leaves = _leaves(nominal_size, settings)
-    domains = {column.name: domain(column, leaves) for column in columns}
-    kept = tuple(i for i in implications if i.given in domains and i.then in domains)
-    check_implications(domains, kept)
-    sizes = {name: cells_of(cells, settings) for name, cells in domains.items()}
+    domains = {column.name: column_domain(column, leaves) for column in columns}
+    modelled = tuple(i for i in implications if i.given in domains and i.then in domains)
+    check_implications(domains, modelled)
+    sizes = {name: max_groups(domain, settings) for name, domain in domains.items()}
     # drawn in declared order, each legal given those before it
-    implied = {name for i in kept for name in (i.given, i.then)}
+    implied = {name for i in modelled for name in (i.given, i.then)}
     heads = tuple(
         t
         for t in targets
@@ -163,7 +154,7 @@ def plan(
         and len(sizes) > 1
         and settings.target_share != 0
     )
-    blocks = tuple(_blocks(domains, sizes, heads, settings, nominal_size))
+    blocks = tuple(blocks_of(domains, sizes, heads, settings, nominal_size))
     critic_noise = None
     # mu of DP-SGD is about q sqrt(steps) / noise multiplier: good enough to split a budget by
     if settings.critic_share > 0:
@@ -171,7 +162,7 @@ def plan(
         critic_noise = q * math.sqrt(settings.critic_steps / settings.critic_share)
     return TablePlan(
         columns=columns,
-        implications=kept,
+        implications=modelled,
         targets=heads,
         settings=settings,
         nominal_size=nominal_size,
@@ -185,105 +176,12 @@ def critic_probability(settings: TableSettings, nominal_size: int) -> float:
     return min(1.0, settings.critic_batch / nominal_size)
 
 
-def cells_of(cells: Domain, settings: TableSettings) -> int:
-    """Most groups that a column can end up with: declared, whatever the rows hold."""
-    if cells.is_numeric:
-        return min(cells.leaves, settings.bins) + cells.size - cells.leaves
-    return min(cells.size, settings.max_groups)
-
-
-def level_sizes(cells: Domain) -> list[int]:
-    """Nodes at each level of a numeric column's tree, from the one below the root to the leaves."""
-    return [
-        -(-cells.leaves // BRANCHING ** (cells.depth - level))
-        for level in range(1, cells.depth + 1)
-    ]
-
-
 def _leaves(nominal_size: int, settings: TableSettings) -> int:
     """Leaves that the nominal size can fill: 16 for a few hundred patients, 256 for 5,000,
     `max_leaves` from about 20,000 on.
     """
     depth = min(max(math.ceil(math.log(max(nominal_size, 1) / 40, BRANCHING)), 2), 8)
     return int(min(BRANCHING**depth, settings.max_leaves))
-
-
-def _blocks(
-    domains: Mapping[str, Domain],
-    sizes: Mapping[str, int],
-    targets: Sequence[str],
-    settings: TableSettings,
-    nominal_size: int,
-) -> Iterator[Block]:
-    """Trees, one-ways, coarse and fine pairs, pairs again, targets, pivots. All blocks of a kind
-    weigh the same, fine pairs by their cells.
-
-    Kinds that are absent leave their share to the others. Raises ValueError where the given shares
-    leave nothing for the fine pairs.
-    """
-    names = list(domains)
-    both = [(a, b) for i, a in enumerate(names) for b in names[i + 1 :]]
-    part = shares(settings, len(both), nominal_size)
-    coarse = {name: min(sizes[name], settings.coarse_groups) for name in names}
-    pairs = {f"pair/{a}/{b}": sizes[a] * sizes[b] for a, b in both}
-    again = {
-        f"again/{k}": max(pairs.values()) for k in range(math.ceil(part.again_part * len(pairs)))
-    }
-    rough = {f"coarse/{a}/{b}": coarse[a] * coarse[b] for a, b in both}
-    with_target = {
-        f"target/{t}/{name}": sizes[t] * sizes[name] for t in targets for name in names if name != t
-    }
-    pivots = {
-        f"pivot/{t}/{k}": sizes[t] * settings.pivot_groups**2
-        for t in targets
-        for k in range(math.comb(min(settings.pivot_columns, len(names) - 1), 2))
-    }
-    trees = {
-        f"tree/{name}/{level}": size + cells.size - cells.leaves
-        for name, cells in domains.items()
-        if cells.is_numeric
-        for level, size in enumerate(level_sizes(cells), start=1)
-    }
-    one_ways = {
-        f"one/{name}": max(cells.size, sizes[name]) if not cells.is_numeric else sizes[name]
-        for name, cells in domains.items()
-    }
-    kinds = [
-        (trees, part.bins, 0.0),
-        (one_ways, part.one_ways, 0.0),
-        (rough, part.coarse, 0.0),
-        (again, part.again, 0.0),
-        (with_target, part.target, 0.0),
-        (pivots, part.pivot, 0.0),
-    ]
-    rest = 1 - sum(share for blocks, share, _ in kinds if blocks)
-    if pairs and rest < 0.03:
-        raise Refusal(
-            f"train.table: shares sum to {1 - rest:.3f}; leave at least 0.03 for the first fine"
-            " look at every pair"
-        )
-    present = [
-        (blocks, share, exponent)
-        for blocks, share, exponent in [*kinds, (pairs, rest, settings.pair_exponent)]
-        if blocks and share > 0
-    ]
-    whole = sum(share for _, share, _ in present) / (1 - settings.critic_share)
-    for blocks, share, exponent in present:
-        weights = {name: cells**exponent for name, cells in blocks.items()}
-        total = sum(weights.values())
-        for name, cells in blocks.items():
-            yield Block(
-                name=name,
-                base_sigma=math.sqrt(total * whole / (share * _on_grid(weights[name]))),
-                cells=cells,
-            )
-
-
-def _on_grid(weight: float) -> float:
-    """The weight on a grid of tenths, so that blocks share sigmas and their accounting stays
-    quick.
-    """
-    return float(1.1 ** round(math.log(weight, 1.1)))
 
 
 def _column(value: Mapping[str, Any]) -> Column:

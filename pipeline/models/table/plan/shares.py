@@ -62,12 +62,13 @@ def shares(settings: TableSettings, pairs: int, nominal_size: int) -> Shares:
     """
     readable = nominal_size * 0.24 * settings.epsilon**0.9 / math.sqrt(max(pairs, 1))
     crowding, thinness = _between(readable, 1000, 400), _between(readable, 300, 7)
-    found: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     for name, roomy in _ROOMY.items():
-        given = getattr(settings, name if name.endswith("_part") else f"{name}_share")
+        setting = getattr(settings, name if name.endswith("_part") else f"{name}_share")
         by_size = roomy + crowding * (_CROWDED[name] - roomy)
-        found[name] = by_size + thinness * (_THIN[name] - by_size) if given is None else given
-    return Shares(**found)
+        by_size += thinness * (_THIN[name] - by_size)
+        values[name] = by_size if setting is None else setting
+    return Shares(**values)
 
 
 def _between(value: float, none: float, whole: float) -> float:

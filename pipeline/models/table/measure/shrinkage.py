@@ -9,26 +9,26 @@ import numpy as np
 
 def shrunk_residual(residual: np.ndarray, sigma: float) -> tuple[np.ndarray, int]:
     """(dependence, rank): counts less those of independent columns, double-centred, with singular
-    values shrunk for known noise.
+    values shrunk for known noise; float64 [a, b].
 
-    Gavish and Donoho 2017 (arxiv.org/abs/1405.7511), equation 7, Frobenius loss; the noise of
-    double-centred counts has (rows - 1) x (columns - 1) free dimensions. Rank 0: nothing rises
-    above the noise.
+    residual: [a, b]. sigma: standard deviation of the noise in each cell. Gavish and Donoho 2017
+    (arxiv.org/abs/1405.7511), equation 7, Frobenius loss; the noise of double-centred counts has
+    (rows - 1) x (columns - 1) free dimensions. Rank 0: nothing rises above the noise.
     """
     rows, columns = residual.shape
     if rows < 2 or columns < 2:
         return np.zeros(residual.shape), 0
-    centred = residual - residual.mean(0) - residual.mean(1, keepdims=True) + residual.mean()
-    left, values, right = np.linalg.svd(centred, full_matrices=False)
+    double_centred = residual - residual.mean(0) - residual.mean(1, keepdims=True) + residual.mean()
+    left, values, right = np.linalg.svd(double_centred, full_matrices=False)
     small, large = sorted((rows - 1, columns - 1))
     unit, beta = sigma * np.sqrt(large), small / large
     scaled = values / unit
-    kept = np.where(
+    shrunk = np.where(
         scaled > 1 + np.sqrt(beta),
         np.sqrt(np.maximum((scaled**2 - beta - 1) ** 2 - 4 * beta, 0)) / np.maximum(scaled, 1e-9),
         0,
     )
-    return (left * (kept * unit)) @ right, int((kept > 0).sum())
+    return (left * (shrunk * unit)) @ right, int((shrunk > 0).sum())
 
 
 def residual(noisy: np.ndarray) -> np.ndarray:
@@ -58,8 +58,8 @@ def association(noisy: np.ndarray, sigma: float) -> float:
         np.maximum(noisy.sum(0), 0.0),
         max(float(noisy.sum()), 1.0),
     )
-    kept, rank = shrunk_residual(residual(noisy), sigma)
+    dependence, rank = shrunk_residual(residual(noisy), sigma)
     if rank == 0:
         return 0.0
     expected = np.outer(rows, columns) / total
-    return float((kept**2 / np.maximum(expected, 2 * sigma)).sum() / total)
+    return float((dependence**2 / np.maximum(expected, 2 * sigma)).sum() / total)
