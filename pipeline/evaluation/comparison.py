@@ -148,7 +148,7 @@ def _distribution_plots(
     drawn = []
     for name, column in list(columns.items())[:MAX_PLOTS]:
         real, other = holdout.patients[name], synthetic.patients[name]
-        if column.kind in ("categorical", "ordinal"):
+        if column.is_categorical:
             names = [*column.categories, *(["missing"] if column.nullable else [])]
             drawn.append(
                 plots.bars(name, names, *[_shares(values, names) for values in (real, other)])

@@ -28,7 +28,7 @@ def binned(
     """
     first, second = {}, {}
     for name, column in columns.items():
-        if column.kind in ("categorical", "ordinal"):
+        if column.is_categorical:
             index = {category: code for code, category in enumerate(column.categories)}
             first[name], second[name] = (_codes(frame[name], index) for frame in (real, other))
         else:

@@ -121,11 +121,7 @@ class FieldReader:
     def check_column(self, path: Path_, column: Column) -> None:
         self.one_of((*path, "kind"), column.kind, get_args(Kind))
         self.one_of((*path, "role"), column.role, get_args(Role))
-        if (
-            column.kind in ("categorical", "ordinal")
-            and column.role == "modelled"
-            and not column.categories
-        ):
+        if column.is_categorical and column.role == "modelled" and not column.categories:
             self.document.problem(
                 path, "a modelled categorical column needs categories or categories_from"
             )
@@ -133,7 +129,7 @@ class FieldReader:
             twice = sorted({c for c in column.categories if column.categories.count(c) > 1})
             self.document.problem((*path, "categories"), f"listed twice: {', '.join(twice)}")
         if (
-            column.kind in ("continuous", "date")
+            column.is_numeric
             and column.role == "modelled"
             and (column.lower is None or column.upper is None)
         ):

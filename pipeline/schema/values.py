@@ -13,11 +13,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from types import MappingProxyType
-from typing import Literal
+from typing import Literal, TypeVar
+
+import polars as pl
 
 Kind = Literal["categorical", "ordinal", "continuous", "date", "id", "text"]
 Role = Literal["modelled", "rebuilt", "carried", "key"]
 Layout = Literal["table", "log", "registry"]
+Numbers = TypeVar("Numbers", pl.Expr, pl.Series)
+_SEPARATOR = "\0"
 
 
 _SDTYPES: Mapping[str, str] = MappingProxyType(
@@ -67,6 +71,36 @@ class Column:
         return self.role == "modelled"
 
     @property
+    def is_categorical(self) -> bool:
+        return self.kind in ("categorical", "ordinal")
+
+    @property
+    def is_numeric(self) -> bool:
+        """Numbers and dates, which have bounds."""
+        return self.kind in ("continuous", "date")
+
+    def outside(self, value: pl.Expr) -> pl.Expr:
+        """Whether a value that is there lies outside the declaration: not a category, or out of
+        bounds. bool, never null; missing is not outside.
+        """
+        if self.categories:
+            outside = ~value.cast(pl.String).is_in(list(self.categories))
+        elif self.is_numeric:
+            number = value.cast(pl.Date).cast(pl.Int32) if self.kind == "date" else value
+            outside = self.out_of_bounds(number.cast(pl.Float64))
+        else:
+            return pl.lit(False)
+        return outside.fill_null(False)
+
+    def out_of_bounds(self, numbers: Numbers) -> Numbers:
+        """Whether numbers, or days since 1970-01-01 for a date, pass the declared bounds; null for
+        null.
+        """
+        low = -float("inf") if self.lower is None else self.lower
+        high = float("inf") if self.upper is None else self.upper
+        return ~numbers.is_between(low, high)
+
+    @property
     def sdtype(self) -> str:
         """SDMetrics' word for the kind."""
         return _SDTYPES[self.kind]
@@ -99,6 +133,19 @@ class Implication:
     given: str
     then: str
     allowed: Mapping[str, tuple[str | None, ...]]
+
+    def breaches(self) -> pl.Expr:
+        """Whether a row with both columns breaks the implication: bool, never null."""
+        given, then = pl.col(self.given).cast(pl.String), pl.col(self.then).cast(pl.String)
+        # no text holds the separator, so that two texts are one key
+        pair = pl.concat_str([given, then.fill_null(_SEPARATOR)], separator=_SEPARATOR)
+        legal = [
+            f"{value}{_SEPARATOR}{_SEPARATOR if option is None else option}"
+            for value, options in self.allowed.items()
+            for option in options
+        ]
+        is_bound = given.is_in(list(self.allowed)).fill_null(False)
+        return is_bound & ~pair.is_in(pl.Series(legal, dtype=pl.String)).fill_null(False)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -162,21 +162,17 @@ def conform(schema: Schema, patients: pl.DataFrame) -> pl.DataFrame:
 
 
 def _imply(patients: pl.DataFrame, implication: Implication) -> pl.DataFrame:
-    given, then, allowed = implication.given, implication.then, implication.allowed
-    legal = pairs(allowed, given, then).with_columns(pl.lit(True).alias("_legal"))
     instead = {
         value: None if None in options else options[0]
-        for value, options in allowed.items()
+        for value, options in implication.allowed.items()
         if options
     }
-    rows = patients.join(
-        legal, on=[given, then], how="left", nulls_equal=True, maintain_order="left"
+    fallback = pl.col(implication.given).replace_strict(
+        instead, default=None, return_dtype=pl.String
     )
-    free = ~pl.col(given).is_in(list(allowed)).fill_null(False)
-    fallback = pl.col(given).replace_strict(instead, default=None, return_dtype=pl.String)
-    return rows.with_columns(
-        pl.when(free | pl.col("_legal").fill_null(False))
-        .then(pl.col(then))
-        .otherwise(fallback)
-        .alias(then)
-    ).drop("_legal")
+    return patients.with_columns(
+        pl.when(implication.breaches())
+        .then(fallback)
+        .otherwise(pl.col(implication.then))
+        .alias(implication.then)
+    )

@@ -71,7 +71,7 @@ def columns_suite(name: str, columns: Mapping[str, Column], key: tuple[str, ...]
 
 
 def _of_column(column: Column) -> Iterator[Suite]:
-    if column.kind not in ("categorical", "ordinal"):  # the set says it there
+    if not column.is_categorical:  # the set says it there
         yield _expect(
             "expect_column_values_to_be_in_type_list",
             column=column.name,
@@ -79,15 +79,13 @@ def _of_column(column: Column) -> Iterator[Suite]:
         )
     if not column.nullable and column.role != "carried":  # carried columns are empty in an extract
         yield _expect("expect_column_values_to_not_be_null", column=column.name)
-    if column.kind in ("categorical", "ordinal"):
+    if column.is_categorical:
         yield _expect(
             "expect_column_values_to_be_in_set",
             column=column.name,
             value_set=list(column.categories),
         )
-    elif column.kind in ("continuous", "date") and (
-        column.lower is not None or column.upper is not None
-    ):
+    elif column.is_numeric and (column.lower is not None or column.upper is not None):
         low, high = (_bound(column, bound) for bound in (column.lower, column.upper))
         yield _expect(
             "expect_column_values_to_be_between", column=column.name, min_value=low, max_value=high

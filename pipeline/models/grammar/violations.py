@@ -154,17 +154,8 @@ def _row_rules(grammar: Grammar) -> Iterator[tuple[str, pl.Expr]]:
 
 def _bad_value(column: Column) -> pl.Expr:
     value = pl.col(column.name)
-    if column.kind in ("categorical", "ordinal"):
-        bad = value.is_not_null() & ~value.cast(pl.String).is_in(list(column.categories))
-    else:
-        number = (
-            value.cast(pl.Date).cast(pl.Int32) if column.kind == "date" else value.cast(pl.Float64)
-        )
-        bad = value.is_not_null() & ~number.is_between(
-            column.lower if column.lower is not None else -np.inf,
-            column.upper if column.upper is not None else np.inf,
-        )
-    return bad if column.nullable else bad | value.is_null()
+    outside = column.outside(value)
+    return outside if column.nullable else outside | value.is_null()
 
 
 def _patient_rules(

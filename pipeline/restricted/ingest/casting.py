@@ -173,7 +173,7 @@ def _typed(values: pl.Series, column: Column, repaired: Counts) -> tuple[pl.Seri
             .to_series()
         )
         return _checked(
-            typed, values, {OUTSIDE: _outside(typed.cast(pl.Int32).cast(pl.Float64), column)}
+            typed, values, {OUTSIDE: column.out_of_bounds(typed.cast(pl.Int32).cast(pl.Float64))}
         )
     number = values.cast(pl.Float64, strict=False)
     number = (
@@ -185,13 +185,7 @@ def _typed(values: pl.Series, column: Column, repaired: Counts) -> tuple[pl.Seri
     )
     is_whole = rounded.abs() < 2.0**62
     typed = rounded if kind == pl.Float64 else rounded.cast(pl.Int64, strict=False)
-    return _checked(typed, values, {OUTSIDE: _outside(rounded, column) | ~is_whole})
-
-
-def _outside(numbers: pl.Series, column: Column) -> pl.Series:
-    low = -float("inf") if column.lower is None else column.lower
-    high = float("inf") if column.upper is None else column.upper
-    return ~numbers.is_between(low, high)
+    return _checked(typed, values, {OUTSIDE: column.out_of_bounds(rounded) | ~is_whole})
 
 
 def _checked(

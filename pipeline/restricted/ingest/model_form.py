@@ -10,7 +10,7 @@ import polars as pl
 
 from pipeline.models.grammar import Grammar, violations
 from pipeline.schema.patient_log import ID
-from pipeline.schema.values import Column, Implication, Schema
+from pipeline.schema.values import Column, Schema
 
 
 def faults(schema: Schema, patients: pl.DataFrame, events: pl.DataFrame | None) -> pl.DataFrame:
@@ -35,35 +35,13 @@ def faults(schema: Schema, patients: pl.DataFrame, events: pl.DataFrame | None) 
 
 def _static_rules(schema: Schema) -> Iterator[tuple[str, pl.Expr]]:
     for column in schema.patients.values():
-        yield column.name, bad_value(column)
+        yield column.name, _bad_value(column)
     for implication in schema.implications:
-        yield f"{implication.given} with {implication.then}", _breaks(implication)
+        yield f"{implication.given} with {implication.then}", implication.breaches()
 
 
-def bad_value(column: Column) -> pl.Expr:
-    """Whether a value is outside the declaration."""
+def _bad_value(column: Column) -> pl.Expr:
+    """Whether a value is outside the declaration, or missing where it must not be."""
     value = pl.col(column.name)
-    bad = pl.lit(False)
-    if column.categories:
-        bad = ~value.is_in(list(column.categories))
-    elif column.kind in ("continuous", "date"):
-        number = (
-            value.cast(pl.Int32).cast(pl.Float64)
-            if column.kind == "date"
-            else value.cast(pl.Float64)
-        )
-        low = -float("inf") if column.lower is None else column.lower
-        high = float("inf") if column.upper is None else column.upper
-        bad = ~number.is_between(low, high)
-    bad = bad.fill_null(False)
-    return bad if column.nullable else bad | value.is_null()
-
-
-def _breaks(implication: Implication) -> pl.Expr:
-    given, then = pl.col(implication.given), pl.col(implication.then)
-    bad = pl.lit(False)
-    for value, allowed in implication.allowed.items():
-        is_allowed = then.is_in([a for a in allowed if a is not None])
-        is_allowed = is_allowed.fill_null(None in allowed)
-        bad = bad | ((given == value).fill_null(False) & ~is_allowed)
-    return bad
+    outside = column.outside(value)
+    return outside if column.nullable else outside | value.is_null()

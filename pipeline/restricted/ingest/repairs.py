@@ -32,7 +32,7 @@ def blanks(values: pl.Series, column: Column) -> pl.Series:
 
 def whole_number(values: pl.Series, column: Column) -> pl.Series:
     """`1.0` is 1, unless the declaration knows `1.0`."""
-    if column.kind not in ("id", "categorical", "ordinal"):
+    if column.kind != "id" and not column.is_categorical:
         return values
     is_known = values.is_in(list(column.categories))
     return _where(~is_known, values, values.str.replace(r"^(-?\d+)\.0+$", "${1}"))
@@ -116,9 +116,7 @@ def unknown_to_missing(values: pl.Series, column: Column) -> pl.Series:
 def out_of_bounds_to_missing(values: pl.Series, column: Column) -> pl.Series:
     """A number outside the declared bounds (heights of -1 and 0) is missing."""
     number = values.cast(pl.Float64, strict=False)
-    low = -float("inf") if column.lower is None else column.lower
-    high = float("inf") if column.upper is None else column.upper
-    return _where(number.is_not_null() & ~number.is_between(low, high), values, None)
+    return _where(number.is_not_null() & column.out_of_bounds(number), values, None)
 
 
 def trailing_dot(values: pl.Series, column: Column) -> pl.Series:
