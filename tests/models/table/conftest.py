@@ -11,6 +11,6 @@ from pipeline.dp.accounting import calibrate
 @pytest.fixture(scope="session")
 def fitted(tmp_path_factory: pytest.TempPathFactory) -> Fitted:
     """The simulated table, 12,000 rows at epsilon 3, delta 1e-6."""
-    planned = simulated_plan()
-    scale, _ = calibrate(planned.dp_event, 3.0, 1e-6)
-    return run_fit(simulated_rows(12_000, 7), tmp_path_factory.mktemp("fitted"), planned, scale)
+    table_plan = simulated_plan()
+    scale, _ = calibrate(table_plan.dp_event, 3.0, 1e-6)
+    return run_fit(simulated_rows(12_000, 7), tmp_path_factory.mktemp("fitted"), table_plan, scale)

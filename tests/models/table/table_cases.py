@@ -129,14 +129,14 @@ class Fitted:
 def run_fit(
     rows: pl.DataFrame,
     folder: Path,
-    planned: TablePlan,
+    table_plan: TablePlan,
     scale: float,
     progress: Callable[[str], None] = lambda line: None,
 ) -> Fitted:
     tape = Tape()
     model = fit(
         rows,
-        planned,
+        table_plan,
         scale,
         store=MeasurementStore(folder / "counts"),
         tape=tape,
@@ -145,15 +145,15 @@ def run_fit(
         progress=progress,
         checkpoint_steps=4,
     )
-    return Fitted(model, planned, scale, tape, folder)
+    return Fitted(model, table_plan, scale, tape, folder)
 
 
 def simulated_plan(nominal_size: int = 12_000, **settings: object) -> TablePlan:
-    wanted = {"epsilon": 3.0, "codes": 400, "steps": 200, **settings}
+    values = {"epsilon": 3.0, "codes": 400, "steps": 200, **settings}
     return plan(
         simulated_columns(),
         simulated_implications(),
         ("relapse", "sex"),
-        TableSettings(**wanted),
+        TableSettings(**values),
         nominal_size,
     )  # type: ignore[arg-type]

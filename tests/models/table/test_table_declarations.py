@@ -39,26 +39,26 @@ def nonsense(column: Column, n: int, rng: np.random.Generator) -> pl.Series:
 @pytest.mark.parametrize("path", DECLARATIONS, ids=lambda path: path.stem)
 def test_a_declaration_is_fitted_and_kept(path: Path, tmp_path: Path) -> None:
     declared = read_schema(path)
-    planned = plan(
+    table_plan = plan(
         declared.patients,
         declared.implications,
         declared.targets,
         TableSettings(codes=20, steps=2),
         declared.population.nominal_size,
     )
-    assert TablePlan.from_json(planned.to_json()) == planned
+    assert TablePlan.from_json(table_plan.to_json()) == table_plan
     rng = np.random.default_rng(0)
-    rows = pl.DataFrame([nonsense(column, 300, rng) for column in planned.columns])
-    model = run_fit(rows, tmp_path, planned, 4.0).model
-    drawn = model.sample(3000, rng)
-    assert drawn.columns == [column.name for column in planned.columns]
-    for column in planned.columns:
-        assert column.nullable or drawn[column.name].null_count() == 0, column.name
+    rows = pl.DataFrame([nonsense(column, 300, rng) for column in table_plan.columns])
+    model = run_fit(rows, tmp_path, table_plan, 4.0).model
+    draw = model.sample(3000, rng)
+    assert draw.columns == [column.name for column in table_plan.columns]
+    for column in table_plan.columns:
+        assert column.nullable or draw[column.name].null_count() == 0, column.name
         if column.categories:
-            assert set(drawn[column.name].drop_nulls()) <= set(column.categories), column.name
-    for rule in planned.implications:
-        for given, allowed in rule.allowed.items():
-            then = drawn.filter(pl.col(rule.given) == given)[rule.then]
+            assert set(draw[column.name].drop_nulls()) <= set(column.categories), column.name
+    for rule in table_plan.implications:
+        for value, allowed in rule.allowed.items():
+            then = draw.filter(pl.col(rule.given) == value)[rule.then]
             assert set(then.cast(pl.String).to_list()) <= set(allowed), (
-                f"{rule.given}={given} -> {rule.then}"
+                f"{rule.given}={value} -> {rule.then}"
             )

@@ -28,7 +28,7 @@ MONTHS = ("bill_1", "bill_2", "bill_3")
 N = 20_000
 
 
-def ledger_columns() -> dict[str, Column]:
+def bill_columns() -> dict[str, Column]:
     bill = {
         name: Column(
             name=name,
@@ -58,7 +58,7 @@ def ledger_columns() -> dict[str, Column]:
     }
 
 
-def ledger_rows(n: int, seed: int) -> pl.DataFrame:
+def bill_rows(n: int, seed: int) -> pl.DataFrame:
     """Heavy-tailed bills that follow the month before (rank correlation about .93), a third of them
     0; limits granted in ten thousands.
     """
@@ -81,22 +81,22 @@ def ledger_rows(n: int, seed: int) -> pl.DataFrame:
 
 
 @pytest.fixture(scope="module")
-def ledger(tmp_path_factory: pytest.TempPathFactory) -> Fitted:
+def bills_fit(tmp_path_factory: pytest.TempPathFactory) -> Fitted:
     """20,000 rows at epsilon 3, delta 1e-6."""
-    planned = plan(ledger_columns(), (), (), TableSettings(epsilon=3.0, steps=300), N)
-    scale, _ = calibrate(planned.dp_event, 3.0, 1e-6)
-    return run_fit(ledger_rows(N, 1), tmp_path_factory.mktemp("ledger"), planned, scale)
+    table_plan = plan(bill_columns(), (), (), TableSettings(epsilon=3.0, steps=300), N)
+    scale, _ = calibrate(table_plan.dp_event, 3.0, 1e-6)
+    return run_fit(bill_rows(N, 1), tmp_path_factory.mktemp("bills"), table_plan, scale)
 
 
-def test_ledger_columns_come_back(ledger: Fitted) -> None:
+def test_columns_of_bills_come_back(bills_fit: Fitted) -> None:
     """Correlations within .05, shares at the atom within a point, quantiles within a tenth: at
     epsilon 3.
     """
-    drawn, fresh = ledger.model.sample(40_000, np.random.default_rng(2)), ledger_rows(40_000, 3)
+    draws, fresh = bills_fit.model.sample(40_000, np.random.default_rng(2)), bill_rows(40_000, 3)
     for a, b in (("bill_1", "bill_2"), ("bill_2", "bill_3")):
         pairs = [
             rows.filter(pl.col(a).is_not_null() & pl.col(b).is_not_null())
-            for rows in (drawn, fresh)
+            for rows in (draws, fresh)
         ]
         ranks = [spearmanr(rows[a], rows[b]).statistic for rows in pairs]
         positive = [rows.filter((pl.col(a) > 0) & (pl.col(b) > 0)) for rows in pairs]
@@ -108,25 +108,25 @@ def test_ledger_columns_come_back(ledger: Fitted) -> None:
             logs[1], abs=0.06
         ), (a, b)
     for name in MONTHS:
-        zero = [float((rows[name] == 0).mean()) for rows in (drawn, fresh)]  # type: ignore[arg-type]
+        zero = [float((rows[name] == 0).mean()) for rows in (draws, fresh)]  # type: ignore[arg-type]
         assert zero[0] == pytest.approx(zero[1], abs=0.01), name
         quantiles = [
             np.quantile(
                 rows.filter(pl.col(name) > 0)[name].to_numpy(), [0.1, 0.25, 0.5, 0.75, 0.9, 0.97]
             )
-            for rows in (drawn, fresh)
+            for rows in (draws, fresh)
         ]
         assert np.log(quantiles[0] / quantiles[1]) == pytest.approx(np.zeros(6), abs=0.12), name
-    assert drawn["bill_3"].is_null().mean() == pytest.approx(0.05, abs=0.01)
+    assert draws["bill_3"].is_null().mean() == pytest.approx(0.05, abs=0.01)
 
 
-def test_round_numbers_stay_round(ledger: Fitted) -> None:
+def test_round_numbers_stay_round(bills_fit: Fitted) -> None:
     """The grid's leaves are narrower than ten thousand, so a heap on a multiple of it is found and
     put there exactly.
     """
-    limits = ledger.model.sample(20_000, np.random.default_rng(2))["limit"]
+    limits = bills_fit.model.sample(20_000, np.random.default_rng(2))["limit"]
     assert float((limits % 10_000 == 0).mean()) > 0.85  # type: ignore[arg-type]
-    bills = ledger.model.sample(20_000, np.random.default_rng(2)).filter(pl.col("bill_1") != 0)[
+    bills = bills_fit.model.sample(20_000, np.random.default_rng(2)).filter(pl.col("bill_1") != 0)[
         "bill_1"
     ]
     assert float((bills % 1_000 == 0).mean()) < 0.02  # type: ignore[arg-type]
@@ -142,13 +142,13 @@ def test_round_numbers_stay_round(ledger: Fitted) -> None:
         {"bill_3": (0, 0), "bill_1": (0, 3_000)},
     ],
 )
-def test_a_prompt_goes_along_the_edges(ledger: Fitted, where: dict[str, object]) -> None:
+def test_a_prompt_goes_along_the_edges(bills_fit: Fitted, where: dict[str, object]) -> None:
     """Every row complies, and the other columns are what filtering a large draw leaves of them."""
-    prompted = ledger.model.sample(30_000, np.random.default_rng(5), where)
+    prompted = bills_fit.model.sample(30_000, np.random.default_rng(5), where)
     assert len(prompted) == 30_000 and len(_meeting(prompted, where)) == 30_000
-    filtered = _meeting(ledger.model.sample(600_000, np.random.default_rng(6)), where)
+    filtered = _meeting(bills_fit.model.sample(600_000, np.random.default_rng(6)), where)
     assert len(filtered) > 2_000  # enough to compare with
-    for name in (name for name in ledger_columns() if name not in where):
+    for name in (name for name in bill_columns() if name not in where):
         shares_of = [_binned(rows[name], filtered[name]) for rows in (prompted, filtered)]
         assert 0.5 * np.abs(shares_of[0] - shares_of[1]).sum() < 0.04, name
 
@@ -175,15 +175,15 @@ def _binned(values: pl.Series, real: pl.Series) -> np.ndarray:
     return np.asarray(np.append(counts, values.null_count()) / len(values))
 
 
-def test_edges_are_saved_and_drawn_the_same(ledger: Fitted, tmp_path: Path) -> None:
-    assert {(edge.parent, edge.child) for edge in ledger.model.edges} >= {("bill_1", "bill_2")}
+def test_edges_are_saved_and_drawn_the_same(bills_fit: Fitted, tmp_path: Path) -> None:
+    assert {(edge.parent, edge.child) for edge in bills_fit.model.edges} >= {("bill_1", "bill_2")}
     # it depends on nothing
     assert "limit" not in {
-        name for edge in ledger.model.edges for name in (edge.parent, edge.child)
+        name for edge in bills_fit.model.edges for name in (edge.parent, edge.child)
     }
-    ledger.model.save(tmp_path)
+    bills_fit.model.save(tmp_path)
     again = TableModel.load(tmp_path).sample(500, np.random.default_rng(4))
-    assert again.equals(ledger.model.sample(500, np.random.default_rng(4)))
+    assert again.equals(bills_fit.model.sample(500, np.random.default_rng(4)))
 
 
 def test_the_copula_has_its_margins_and_its_order() -> None:
@@ -200,17 +200,17 @@ def test_the_copula_has_its_margins_and_its_order() -> None:
     )
 
 
-def _grouped(cells: Domain, counts: np.ndarray, sigma: float) -> list[np.ndarray]:
+def _grouped(domain: Domain, counts: np.ndarray, sigma: float) -> list[np.ndarray]:
     rng = np.random.default_rng(1)
     return [
-        np.add.reduceat(counts, np.arange(0, len(counts), 4 ** (cells.depth - level)))[:nodes]
+        np.add.reduceat(counts, np.arange(0, len(counts), 4 ** (domain.depth - level)))[:nodes]
         + rng.normal(0, sigma, nodes)
-        for level, nodes in enumerate(level_sizes(cells), start=1)
+        for level, nodes in enumerate(level_sizes(domain), start=1)
     ]
 
 
 def test_a_heap_stands_on_the_roundest_number_of_its_leaf_alone() -> None:
-    cells = column_domain(
+    domain = column_domain(
         Column(
             name="x",
             kind="continuous",
@@ -222,13 +222,13 @@ def test_a_heap_stands_on_the_roundest_number_of_its_leaf_alone() -> None:
         ),
         1024,
     )
-    smooth = np.full(cells.leaves, 20.0)
-    place = int(np.searchsorted(cells.starts, 50_000, side="right")) - 1
+    smooth = np.full(domain.leaves, 20.0)
+    place = int(np.searchsorted(domain.starts, 50_000, side="right")) - 1
     heaped = smooth.copy()
     heaped[place] += 3_000
     for counts, expected in ((smooth, 0.0), (heaped, 3_000 / heaped.sum())):
         symbols = numeric_grouping(
-            cells, _grouped(cells, counts, 5.0), [5.0] * cells.depth, 20
+            domain, _grouped(domain, counts, 5.0), [5.0] * domain.depth, 20
         ).symbols
         points = np.flatnonzero((symbols.stop - symbols.start == 1) & (symbols.start == 50_000))
         group = np.bincount(symbols.group, minlength=symbols.groups)
@@ -241,28 +241,30 @@ def test_a_heap_stands_on_the_roundest_number_of_its_leaf_alone() -> None:
 
 
 def test_places_follow_the_parent_inside_the_group() -> None:
-    cells = column_domain(Column(name="x", kind="continuous", lower=0, upper=999, decimals=0), 16)
+    domain = column_domain(Column(name="x", kind="continuous", lower=0, upper=999, decimals=0), 16)
     symbols = numeric_grouping(
-        cells, _grouped(cells, np.full(16, 100.0), 0.1), [0.1] * cells.depth, 4
+        domain, _grouped(domain, np.full(16, 100.0), 0.1), [0.1] * domain.depth, 4
     ).symbols
-    ruler = column_quantiles(
-        cells,
+    quantiles = column_quantiles(
+        domain,
         symbols,
         symbols,
         np.arange(len(symbols.group)),
         np.full(symbols.groups, 1 / symbols.groups),
     )
     rng = np.random.default_rng(2)
-    given = rng.normal(size=20_000)
+    scores = rng.normal(size=20_000)
     groups = np.full(20_000, symbols.groups - 1)
     for correlation in (0.9, 0.0, -0.9):
-        picked, places = ruler.place(groups, rng.random(20_000), given, correlation)
+        children, positions = quantiles.place(groups, rng.random(20_000), scores, correlation)
         assert (
-            (symbols.group[picked] == groups).all() and (places >= 0).all() and (places < 1).all()
+            (symbols.group[children] == groups).all()
+            and (positions >= 0).all()
+            and (positions < 1).all()
         )
-        followed = np.corrcoef(ruler.scores(picked, places), given)[0, 1]
-        assert np.sign(np.round(followed, 1)) == np.sign(correlation)
-    unknown, _ = ruler.place(groups, rng.random(20_000), np.full(20_000, np.nan), 0.9)
+        correlation_of_draws = np.corrcoef(quantiles.scores(children, positions), scores)[0, 1]
+        assert np.sign(np.round(correlation_of_draws, 1)) == np.sign(correlation)
+    unknown, _ = quantiles.place(groups, rng.random(20_000), np.full(20_000, np.nan), 0.9)
     assert (symbols.group[unknown] == groups).all()
 
 
@@ -275,4 +277,4 @@ def test_shares_follow_declared_sizes_unless_they_are_given() -> None:
     assert thin.one_ways > 0.25 and thin.again < 0.02 and thin.pivot < 0.01
     assert shares(TableSettings(epsilon=1.0, again_share=0.11), 91, 300).again == 0.11
     with pytest.raises(ValueError, match="leave at least"):
-        plan(ledger_columns(), (), (), TableSettings(coarse_share=0.5, again_share=0.4), N)
+        plan(bill_columns(), (), (), TableSettings(coarse_share=0.5, again_share=0.4), N)

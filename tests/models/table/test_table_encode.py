@@ -36,20 +36,20 @@ def numeric_columns(draw: st.DrawFn) -> Column:
     )
 
 
-def grouping_of(cells: Domain, codes: np.ndarray) -> Grouping:
+def grouping_of(domain: Domain, codes: np.ndarray) -> Grouping:
     """Bins from exact counts, as if noise were tiny."""
     counts = [
         np.bincount(
             np.where(
-                codes < cells.leaves,
-                codes // 4 ** (cells.depth - level),
-                codes - cells.leaves + nodes,
+                codes < domain.leaves,
+                codes // 4 ** (domain.depth - level),
+                codes - domain.leaves + nodes,
             ),
-            minlength=nodes + cells.size - cells.leaves,
+            minlength=nodes + domain.size - domain.leaves,
         )
-        for level, nodes in enumerate(level_sizes(cells), start=1)
+        for level, nodes in enumerate(level_sizes(domain), start=1)
     ]
-    return numeric_grouping(cells, counts, [0.01] * cells.depth, 8)
+    return numeric_grouping(domain, counts, [0.01] * domain.depth, 8)
 
 
 @settings(max_examples=60, deadline=None)
@@ -60,18 +60,18 @@ def test_a_numeric_value_comes_back_in_its_own_bin(column: Column, seed: int) ->
     values = np.round(rng.uniform(column.lower, column.upper, 200), column.decimals)
     values[:40] = rng.choice([*column.atoms, column.lower, column.upper], 40)
     given_values = [None if column.nullable and rng.random() < 0.1 else float(v) for v in values]
-    cells = column_domain(column, 64)
-    codes = encode(cells, pl.Series(given_values, dtype=pl.Float64))
-    assert codes.min() >= 0 and codes.max() < cells.size
-    grouping = grouping_of(cells, codes)
+    domain = column_domain(column, 64)
+    codes = encode(domain, pl.Series(given_values, dtype=pl.Float64))
+    assert codes.min() >= 0 and codes.max() < domain.size
+    grouping = grouping_of(domain, codes)
     groups, symbols = grouping.of_cell[codes], grouping.symbols
-    assert grouping.groups <= 8 + cells.size - cells.leaves
+    assert grouping.groups <= 8 + domain.size - domain.leaves
     # whatever a symbol is drawn as lies in the cell's own group again
     for place in range(len(symbols.group)):
-        drawn = numeric_values(cells, symbols, np.full(20, place), rng.random(20))
-        again = encode(cells, pl.Series(drawn).fill_nan(None))
+        values = numeric_values(domain, symbols, np.full(20, place), rng.random(20))
+        again = encode(domain, pl.Series(values).fill_nan(None))
         assert (grouping.of_cell[again] == symbols.group[place]).all()
-        finite = drawn[~np.isnan(drawn)]
+        finite = values[~np.isnan(values)]
         assert ((finite >= column.lower) & (finite <= column.upper)).all()
         assert (np.round(finite, column.decimals) == finite).all()
         assert np.isin(finite, column.atoms).all() == (symbols.atom[place] >= 0) or not len(finite)
@@ -106,8 +106,8 @@ def test_values_that_ingest_should_have_repaired_still_land_in_one_cell() -> Non
 def test_dates_come_back_as_days_inside_the_bounds() -> None:
     first = date(2020, 1, 1)
     lower = (first - date(1970, 1, 1)).days
-    cells = column_domain(Column(name="d", kind="date", lower=lower, upper=lower + 3), 64)
-    assert encode(cells, pl.Series([first + timedelta(days=k) for k in range(4)])).tolist() == [
+    domain = column_domain(Column(name="d", kind="date", lower=lower, upper=lower + 3), 64)
+    assert encode(domain, pl.Series([first + timedelta(days=k) for k in range(4)])).tolist() == [
         0,
         1,
         2,
@@ -116,7 +116,7 @@ def test_dates_come_back_as_days_inside_the_bounds() -> None:
 
 
 def test_the_asinh_grid_is_fine_where_values_are_small() -> None:
-    cells = column_domain(
+    domain = column_domain(
         Column(
             name="x",
             kind="continuous",
@@ -128,35 +128,35 @@ def test_the_asinh_grid_is_fine_where_values_are_small() -> None:
         ),
         256,
     )
-    widths = cells.stops - cells.starts
+    widths = domain.stops - domain.starts
     assert widths[0] < 100 < 100_000 < widths[-1]
     assert (
-        cells.starts[0] == 0
-        and cells.stops[-1] == 100_000_001
-        and (cells.starts[1:] == cells.stops[:-1]).all()
+        domain.starts[0] == 0
+        and domain.stops[-1] == 100_000_001
+        and (domain.starts[1:] == domain.stops[:-1]).all()
     )
 
 
 def test_rare_categories_share_a_group_and_common_ones_stand_alone() -> None:
-    cells = column_domain(Column(name="c", kind="categorical", categories=tuple("abcdef")), 64)
-    grouping = category_grouping(cells, np.array([5000, 4, -30, 900, 12, 1]), 20.0, 64)
+    domain = column_domain(Column(name="c", kind="categorical", categories=tuple("abcdef")), 64)
+    grouping = category_grouping(domain, np.array([5000, 4, -30, 900, 12, 1]), 20.0, 64)
     assert grouping.of_cell[0] != grouping.of_cell[3]
     assert len(set(grouping.of_cell[[1, 2, 4, 5]].tolist())) == 1 and grouping.n_merged == 4
     rare = grouping.symbols.share[[1, 2, 4, 5]]
     assert rare.sum() == pytest.approx(1) and rare[2] == rare.max() and rare.min() > 0
-    assert category_grouping(cells, np.full(6, 5000), 20.0, 4).groups == 4
+    assert category_grouping(domain, np.full(6, 5000), 20.0, 4).groups == 4
 
 
 @pytest.mark.parametrize(
-    ("column", "said"),
+    ("column", "message"),
     [
         (Column(name="x", kind="continuous", lower=3, upper=3), "lower < upper"),
         (Column(name="x", kind="categorical"), "categories"),
         (Column(name="x", kind="text"), "cannot be modelled"),
     ],
 )
-def test_a_column_without_a_public_domain_is_refused(column: Column, said: str) -> None:
-    with pytest.raises(ValueError, match=said):
+def test_a_column_without_a_public_domain_is_refused(column: Column, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
         column_domain(column, 64)
 
 

@@ -46,81 +46,82 @@ class Recorder(MeasurementStore):
 
     def __init__(self, path: Path, frozen: dict[str, np.ndarray] | None = None) -> None:
         super().__init__(path)
-        self.seen: dict[str, np.ndarray] = {}
+        self.counts: dict[str, np.ndarray] = {}
         self.frozen = frozen
 
     def get_or_measure(
         self, mechanism: NoisyCounts, counts_fn: Callable[[], np.ndarray], noise: NoiseStream
     ) -> np.ndarray:
-        self.seen[mechanism.name] = counts_fn()
-        return self.seen[mechanism.name] if self.frozen is None else self.frozen[mechanism.name]
+        self.counts[mechanism.name] = counts_fn()
+        return self.counts[mechanism.name] if self.frozen is None else self.frozen[mechanism.name]
 
 
 def counts_of(
-    rows: pl.DataFrame, planned: TablePlan, folder: Path, frozen: dict[str, np.ndarray] | None
+    rows: pl.DataFrame, table_plan: TablePlan, folder: Path, frozen: dict[str, np.ndarray] | None
 ) -> dict[str, np.ndarray]:
     recorder = Recorder(folder, frozen)
     measure(
-        encode_rows(rows, planned.domains()),
-        planned,
+        encode_rows(rows, table_plan.domains()),
+        table_plan,
         1.0,
         store=recorder,
         tape=Tape(),
         noise=NoiseStream(),
         progress=lambda line: None,
     )
-    return recorder.seen
+    return recorder.counts
 
 
 @pytest.mark.parametrize("kind", ODD)
 def test_one_more_row_moves_one_cell_of_each_block_by_one(kind: str, tmp_path: Path) -> None:
-    planned = simulated_plan(nominal_size=400)
+    table_plan = simulated_plan(nominal_size=400)
     her = pl.DataFrame([{**ROWS.row(3, named=True), **ODD[kind]}], schema=ROWS.schema, strict=False)
-    without = counts_of(ROWS, planned, tmp_path, None)
+    without = counts_of(ROWS, table_plan, tmp_path, None)
     # the bins come from what was measured before: the same recording for both neighbours
     frozen = without
-    before = counts_of(ROWS, planned, tmp_path, frozen)
-    after = counts_of(pl.concat([ROWS, her]), planned, tmp_path, frozen)
-    assert before.keys() == after.keys() == {block.name for block in planned.blocks}
-    for block in planned.blocks:
+    before = counts_of(ROWS, table_plan, tmp_path, frozen)
+    after = counts_of(pl.concat([ROWS, her]), table_plan, tmp_path, frozen)
+    assert before.keys() == after.keys() == {block.name for block in table_plan.blocks}
+    for block in table_plan.blocks:
         moved = after[block.name].astype(np.int64) - before[block.name]
         assert np.count_nonzero(moved) == 1 and moved.max() == 1, block.name
         assert before[block.name].size <= block.cells
 
 
 def test_a_second_row_of_a_patient_is_not_read(tmp_path: Path) -> None:
-    planned = simulated_plan(nominal_size=400)
+    table_plan = simulated_plan(nominal_size=400)
     named = ROWS.with_row_index("patient_id")
     twice = pl.concat(
         [named, named.reverse().head(30).with_columns(sex=pl.lit("F"), age=pl.lit(99, pl.Int64))]
     )
-    once = counts_of(named, planned, tmp_path, None)
-    again = counts_of(twice, planned, tmp_path, None)
+    once = counts_of(named, table_plan, tmp_path, None)
+    again = counts_of(twice, table_plan, tmp_path, None)
     assert all((once[name] == again[name]).all() for name in once)
 
 
 def test_counts_of_no_rows_at_all_are_zero(tmp_path: Path) -> None:
-    planned = simulated_plan(nominal_size=400)
+    table_plan = simulated_plan(nominal_size=400)
     assert all(
-        (counts == 0).all() for counts in counts_of(ROWS.clear(), planned, tmp_path, None).values()
+        (counts == 0).all()
+        for counts in counts_of(ROWS.clear(), table_plan, tmp_path, None).values()
     )
 
 
 def test_the_plan_is_a_function_of_the_declaration_alone() -> None:
-    planned = simulated_plan()
-    assert planned == simulated_plan()
-    again = TablePlan.from_json(json.loads(json.dumps(planned.to_json())))
-    assert again == planned and again.dp_event(2.5) == planned.dp_event(2.5)
-    used = sum(block.base_sigma**-2 for block in planned.blocks)
+    table_plan = simulated_plan()
+    assert table_plan == simulated_plan()
+    again = TablePlan.from_json(json.loads(json.dumps(table_plan.to_json())))
+    assert again == table_plan and again.dp_event(2.5) == table_plan.dp_event(2.5)
+    used = sum(block.base_sigma**-2 for block in table_plan.blocks)
     assert used == pytest.approx(1.0, rel=0.05)  # weights stand on a grid of tenths
-    names = [block.name for block in planned.blocks]
+    names = [block.name for block in table_plan.blocks]
     assert len(names) == len(set(names)) and sum(name.startswith("pair/") for name in names) == 36
     assert (
         sum(name.startswith("again/") for name in names) == 15
         and sum(name.startswith("coarse/") for name in names) == 36
     )
     # sex stands in implications: it is drawn in declared order
-    assert planned.targets == ("relapse",)
+    assert table_plan.targets == ("relapse",)
     assert (
         sum(name.startswith("target/relapse/") for name in names) == 8
         and sum(name.startswith("pivot/relapse/") for name in names) == 10
@@ -153,7 +154,7 @@ def _never() -> np.ndarray:
 
 
 def test_a_crash_midway_measures_nothing_twice(tmp_path: Path) -> None:
-    planned = simulated_plan(nominal_size=2_000, codes=50, steps=5)
+    table_plan = simulated_plan(nominal_size=2_000, codes=50, steps=5)
     rows = simulated_rows(2_000, 3)
 
     class Crash(Exception):
@@ -164,19 +165,19 @@ def test_a_crash_midway_measures_nothing_twice(tmp_path: Path) -> None:
             raise Crash
 
     with pytest.raises(Crash):
-        run_fit(rows, tmp_path, planned, 3.0, crash)
+        run_fit(rows, tmp_path, table_plan, 3.0, crash)
     first = {path.name: path.read_bytes() for path in (tmp_path / "counts").iterdir()}
-    assert 0 < len(first) < len(planned.blocks)
-    done = run_fit(rows, tmp_path, planned, 3.0)
+    assert 0 < len(first) < len(table_plan.blocks)
+    result = run_fit(rows, tmp_path, table_plan, 3.0)
     second = {path.name: path.read_bytes() for path in (tmp_path / "counts").iterdir()}
-    assert len(second) == len(planned.blocks) and all(
+    assert len(second) == len(table_plan.blocks) and all(
         second[name] == content for name, content in first.items()
     )
-    assert done.tape.matches(planned.dp_event(3.0))
+    assert result.tape.matches(table_plan.dp_event(3.0))
     # everything is stored: rows do not matter any more
-    other = run_fit(rows.reverse().head(5), tmp_path, planned, 3.0)
+    other = run_fit(rows.reverse().head(5), tmp_path, table_plan, 3.0)
     assert other.model.sample(50, np.random.default_rng(0)).equals(
-        done.model.sample(50, np.random.default_rng(0))
+        result.model.sample(50, np.random.default_rng(0))
     )
 
 

@@ -15,17 +15,17 @@ from pipeline.models.table.draw.model import TableModel
 
 
 @pytest.fixture(scope="module")
-def drawn(fitted: Fitted) -> pl.DataFrame:
+def draws(fitted: Fitted) -> pl.DataFrame:
     return fitted.model.sample(20_000, np.random.default_rng(5))
 
 
 def violations(rows: pl.DataFrame) -> int:
-    found = 0
+    breaches = 0
     for rule in simulated_implications():
         for value, allowed in rule.allowed.items():
             then = rows.filter(pl.col(rule.given) == value)[rule.then]
-            found += sum(item not in allowed for item in then.to_list())
-    return found
+            breaches += sum(item not in allowed for item in then.to_list())
+    return breaches
 
 
 def shares(rows: pl.DataFrame, columns: list[str]) -> dict[tuple[object, ...], float]:
@@ -45,15 +45,15 @@ def distance(a: pl.DataFrame, b: pl.DataFrame, columns: list[str]) -> float:
     )
 
 
-def test_implications_hold_in_every_row(drawn: pl.DataFrame) -> None:
+def test_implications_hold_in_every_row(draws: pl.DataFrame) -> None:
     assert violations(simulated_rows(2000, 1)) == 0  # the counter counts what the simulation keeps
-    assert violations(drawn) == 0
+    assert violations(draws) == 0
 
 
-def test_columns_are_as_declared(drawn: pl.DataFrame) -> None:
+def test_columns_are_as_declared(draws: pl.DataFrame) -> None:
     columns = simulated_columns()
-    assert drawn.columns == list(columns)
-    assert drawn.schema == {
+    assert draws.columns == list(columns)
+    assert draws.schema == {
         "sex": pl.String,
         "site": pl.String,
         "stage": pl.String,
@@ -66,21 +66,21 @@ def test_columns_are_as_declared(drawn: pl.DataFrame) -> None:
     }
     for name, column in columns.items():
         if column.categories:
-            assert set(drawn[name].drop_nulls()) <= set(column.categories)
+            assert set(draws[name].drop_nulls()) <= set(column.categories)
         elif column.kind == "continuous":
-            assert drawn[name].min() >= column.lower and drawn[name].max() <= column.upper
-        assert column.nullable or drawn[name].null_count() == 0
-    assert drawn["diagnosed"].min() >= date(1970, 1, 1) + timedelta(days=DAYS)
-    assert (drawn["cost"].round(2) == drawn["cost"]).all()
+            assert draws[name].min() >= column.lower and draws[name].max() <= column.upper
+        assert column.nullable or draws[name].null_count() == 0
+    assert draws["diagnosed"].min() >= date(1970, 1, 1) + timedelta(days=DAYS)
+    assert (draws["cost"].round(2) == draws["cost"]).all()
 
 
-def test_marginals_at_epsilon_3_are_close_to_fresh_rows(drawn: pl.DataFrame) -> None:
+def test_marginals_at_epsilon_3_are_close_to_fresh_rows(draws: pl.DataFrame) -> None:
     """Stated: 1-way below .05, 2-way of dependent columns below .09, where a fresh sample of the
     truth has about .01 and .02.
     """
     fresh = simulated_rows(20_000, 99)
     for name in fresh.columns:
-        assert distance(drawn, fresh, [name]) < 0.05, name
+        assert distance(draws, fresh, [name]) < 0.05, name
     for pair in (
         ["sex", "site"],
         ["site", "stage"],
@@ -92,8 +92,8 @@ def test_marginals_at_epsilon_3_are_close_to_fresh_rows(drawn: pl.DataFrame) -> 
     ):
         independent = fresh.with_columns(fresh[pair[1]].shuffle(seed=1))
         assert distance(independent, fresh, pair) > 0.1, "these columns depend on each other"
-        assert distance(drawn, fresh, pair) < 0.09, pair
-    assert abs((drawn["cost"] == 0).mean() - (fresh["cost"] == 0).mean()) < 0.02  # type: ignore[operator]
+        assert distance(draws, fresh, pair) < 0.09, pair
+    assert abs((draws["cost"] == 0).mean() - (fresh["cost"] == 0).mean()) < 0.02  # type: ignore[operator]
 
 
 def test_equal_seeds_draw_equal_rows_also_after_a_round_trip(
@@ -132,12 +132,12 @@ def test_no_rows_are_a_valid_draw(fitted: Fitted) -> None:
 def test_every_row_complies_with_a_prompt(fitted: Fitted, where: dict[str, object]) -> None:
     rows = fitted.model.sample(3000, np.random.default_rng(2), where)
     assert len(rows) == 3000 and violations(rows) == 0
-    for name, wanted in where.items():
-        if isinstance(wanted, tuple):
-            low, high = (date.fromisoformat(w) if isinstance(w, str) else w for w in wanted)
+    for name, condition in where.items():
+        if isinstance(condition, tuple):
+            low, high = (date.fromisoformat(w) if isinstance(w, str) else w for w in condition)
             assert rows[name].null_count() == 0 and rows[name].is_between(low, high).all()
         else:
-            assert set(rows[name].to_list()) <= set(wanted)  # type: ignore[call-overload]
+            assert set(rows[name].to_list()) <= set(condition)  # type: ignore[call-overload]
 
 
 @pytest.mark.parametrize(
@@ -154,11 +154,11 @@ def test_every_row_complies_with_a_prompt(fitted: Fitted, where: dict[str, objec
 def test_a_prompt_is_the_filtered_draw(fitted: Fitted, where: dict[str, object]) -> None:
     """Stated: within .05 in 1-way distance of each column, with some 4,000 filtered rows."""
     whole = fitted.model.sample(60_000, np.random.default_rng(3))
-    for name, wanted in where.items():
+    for name, condition in where.items():
         whole = whole.filter(
-            pl.col(name).is_between(*wanted)
-            if isinstance(wanted, tuple)
-            else pl.col(name).is_in(wanted)
+            pl.col(name).is_between(*condition)
+            if isinstance(condition, tuple)
+            else pl.col(name).is_in(condition)
         )
     prompted = fitted.model.sample(20_000, np.random.default_rng(4), where)
     assert len(whole) > 1500
@@ -167,7 +167,7 @@ def test_a_prompt_is_the_filtered_draw(fitted: Fitted, where: dict[str, object])
 
 
 @pytest.mark.parametrize(
-    ("where", "said"),
+    ("where", "message"),
     [
         ({"six": ["F"]}, "does not have"),
         ({"sex": ["X"]}, "not among its declared values"),
@@ -178,7 +178,7 @@ def test_a_prompt_is_the_filtered_draw(fitted: Fitted, where: dict[str, object])
     ],
 )
 def test_prompts_that_cannot_be_met_are_refused(
-    fitted: Fitted, where: dict[str, object], said: str
+    fitted: Fitted, where: dict[str, object], message: str
 ) -> None:
-    with pytest.raises(ValueError, match=said):
+    with pytest.raises(ValueError, match=message):
         fitted.model.sample(10, np.random.default_rng(0), where)

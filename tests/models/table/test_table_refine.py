@@ -24,15 +24,15 @@ SMALL = {"codes": 60, "steps": 20, "critic_steps": 12, "critic_batch": 100, "cri
 
 
 def test_the_critic_runs_is_accounted_and_moves_the_generator(tmp_path: Path) -> None:
-    planned = simulated_plan(nominal_size=2000, **SMALL)
-    scale, event = calibrate(planned.dp_event, 3.0, 1e-6)
+    table_plan = simulated_plan(nominal_size=2000, **SMALL)
+    scale, event = calibrate(table_plan.dp_event, 3.0, 1e-6)
     rows = simulated_rows(2000, 3)
-    done = run_fit(rows, tmp_path, planned, scale)
-    assert done.tape.matches(event) and epsilon(done.tape.event, 1e-6) <= 3.0
+    result = run_fit(rows, tmp_path, table_plan, scale)
+    assert result.tape.matches(event) and epsilon(result.tape.event, 1e-6) <= 3.0
     # stored counts, finished checkpoint: the same
     alone = run_fit(rows, tmp_path, simulated_plan(nominal_size=2000, **SMALL), scale)
-    assert alone.model.table["site"].tobytes() == done.model.table["site"].tobytes()
-    critic = planned.critic(scale)
+    assert alone.model.table["site"].tobytes() == result.model.table["site"].tobytes()
+    critic = table_plan.critic(scale)
     assert (
         critic is not None
         and critic.sampling_probability == 0.05
@@ -41,29 +41,29 @@ def test_the_critic_runs_is_accounted_and_moves_the_generator(tmp_path: Path) ->
 
 
 def test_the_critic_resumes_from_its_checkpoint(tmp_path: Path) -> None:
-    planned = simulated_plan(nominal_size=2000, **SMALL)
+    table_plan = simulated_plan(nominal_size=2000, **SMALL)
     rows = simulated_rows(2000, 3)
-    seen: list[str] = []
+    lines: list[str] = []
 
     def crash(line: str) -> None:
-        seen.append(line)
+        lines.append(line)
         if line == "critic step 8/12":
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run_fit(rows, tmp_path, planned, 3.0, crash)
+        run_fit(rows, tmp_path, table_plan, 3.0, crash)
     saved = (tmp_path / "critic" / "critic.safetensors").read_bytes()
-    done = run_fit(rows, tmp_path, planned, 3.0, seen.append)
-    assert seen.count("critic step 4/12") == 1 and seen.count("critic step 12/12") == 1
+    result = run_fit(rows, tmp_path, table_plan, 3.0, lines.append)
+    assert lines.count("critic step 4/12") == 1 and lines.count("critic step 12/12") == 1
     assert (tmp_path / "critic" / "critic.safetensors").read_bytes() != saved
-    assert done.tape.matches(planned.dp_event(3.0))
+    assert result.tape.matches(table_plan.dp_event(3.0))
 
 
 def test_one_critic_step_more_than_reserved_is_found(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The tape counts steps that ran, not a counter: a counter that forgets one hides nothing."""
-    planned, generate, forgotten = (
+    table_plan, generate, forgotten = (
         simulated_plan(nominal_size=2000, **SMALL),
         critic_training._generator_step,
         [],
@@ -76,10 +76,10 @@ def test_one_critic_step_more_than_reserved_is_found(
             state.step -= 1
 
     monkeypatch.setattr(critic_training, "_generator_step", forgets_a_step)
-    done = run_fit(simulated_rows(2000, 3), tmp_path, planned, 3.0)
-    assert forgotten and not done.tape.matches(planned.dp_event(3.0))
-    [said] = done.tape.differences(planned.dp_event(3.0))
-    assert "ran 13 times, reserved 12 times" in said
+    result = run_fit(simulated_rows(2000, 3), tmp_path, table_plan, 3.0)
+    assert forgotten and not result.tape.matches(table_plan.dp_event(3.0))
+    [difference] = result.tape.differences(table_plan.dp_event(3.0))
+    assert "ran 13 times, reserved 12 times" in difference
 
 
 def test_a_checkpoint_of_another_mechanism_is_refused(tmp_path: Path) -> None:
@@ -93,8 +93,8 @@ def test_a_checkpoint_of_another_mechanism_is_refused(tmp_path: Path) -> None:
 
 
 def test_an_empty_batch_and_an_empty_table_are_valid(tmp_path: Path) -> None:
-    planned = simulated_plan(nominal_size=2000, **SMALL)
-    model = run_fit(simulated_rows(10, 1).clear(), tmp_path, planned, 3.0).model
+    table_plan = simulated_plan(nominal_size=2000, **SMALL)
+    model = run_fit(simulated_rows(10, 1).clear(), tmp_path, table_plan, 3.0).model
     assert len(model.sample(20, np.random.default_rng(0))) == 20
 
 
@@ -123,22 +123,22 @@ def test_shrinking_keeps_signal_and_drops_noise() -> None:
     assert rank == 0 and np.abs(flat).max() == 0
     dependence = 800 * np.outer(rng.normal(size=12), rng.normal(size=15))
     dependence -= dependence.mean(0) + dependence.mean(1, keepdims=True) - dependence.mean()
-    kept, rank = shrunk_residual(1e6 + dependence + noise, 20.0)
+    shrunk, rank = shrunk_residual(1e6 + dependence + noise, 20.0)
     assert rank == 1
-    assert np.linalg.norm(kept - dependence) < 0.7 * np.linalg.norm(noise)
+    assert np.linalg.norm(shrunk - dependence) < 0.7 * np.linalg.norm(noise)
 
 
 def test_three_hundred_rows_give_honest_one_ways(tmp_path: Path) -> None:
     """At epsilon 1 and 300 rows pairs drown; the shares of a common value and an atom still come
     back within 20 points.
     """
-    planned = simulated_plan(nominal_size=300, epsilon=1.0, codes=200, steps=200)
-    scale, _ = calibrate(planned.dp_event, 1.0, 1e-6)
+    table_plan = simulated_plan(nominal_size=300, epsilon=1.0, codes=200, steps=200)
+    scale, _ = calibrate(table_plan.dp_event, 1.0, 1e-6)
     rows = simulated_rows(300, 8)
-    done = run_fit(rows, tmp_path, planned, scale)
-    drawn = done.model.sample(5000, np.random.default_rng(1))
-    assert abs((drawn["sex"] == "F").mean() - (rows["sex"] == "F").mean()) < 0.2  # type: ignore[operator]
-    assert done.model.notes["pairs_drawn_independently"] > 20
+    result = run_fit(rows, tmp_path, table_plan, scale)
+    draws = result.model.sample(5000, np.random.default_rng(1))
+    assert abs((draws["sex"] == "F").mean() - (rows["sex"] == "F").mean()) < 0.2  # type: ignore[operator]
+    assert result.model.notes["pairs_drawn_independently"] > 20
 
 
 def test_a_wide_table_with_long_code_lists(tmp_path: Path) -> None:
@@ -161,29 +161,29 @@ def test_a_wide_table_with_long_code_lists(tmp_path: Path) -> None:
             "site": [codes[p] if p < 100 else None for p in places],
         }
     )
-    planned = plan(columns, (), (), TableSettings(codes=100, steps=20), 3000)
-    done = run_fit(rows, tmp_path, planned, 4.0)
-    drawn = done.model.sample(3000, np.random.default_rng(1))
+    table_plan = plan(columns, (), (), TableSettings(codes=100, steps=20), 3000)
+    result = run_fit(rows, tmp_path, table_plan, 4.0)
+    draws = result.model.sample(3000, np.random.default_rng(1))
     assert (
-        set(drawn["icd"]) <= set(codes)
-        and done.model.notes["categories_too_rare_to_tell_apart"]["icd"] > 500
+        set(draws["icd"]) <= set(codes)
+        and result.model.notes["categories_too_rare_to_tell_apart"]["icd"] > 500
     )
-    assert abs((drawn["c0"] == "a").mean() - 0.6) < 0.1  # type: ignore[operator]
+    assert abs((draws["c0"] == "a").mean() - 0.6) < 0.1  # type: ignore[operator]
     # 86% of the rows lie in the first 100 codes, a sixth would by chance: what noisy counts can
     # tell about a long code list
-    assert drawn["icd"].is_in(codes[:100]).mean() > 0.22  # type: ignore[operator]
+    assert draws["icd"].is_in(codes[:100]).mean() > 0.22  # type: ignore[operator]
 
 
 def test_one_column_is_a_table_too(tmp_path: Path) -> None:
     column = Column(name="c", kind="categorical", categories=("a", "b"))
-    planned = plan({"c": column}, (), ("c",), TableSettings(codes=20, steps=30), 1000)
-    assert [block.name for block in planned.blocks] == ["one/c"] and planned.blocks[
+    table_plan = plan({"c": column}, (), ("c",), TableSettings(codes=20, steps=30), 1000)
+    assert [block.name for block in table_plan.blocks] == ["one/c"] and table_plan.blocks[
         0
     ].base_sigma == pytest.approx(1.0)
-    drawn = run_fit(
-        pl.DataFrame({"c": ["a"] * 900 + ["b"] * 100}), tmp_path, planned, 2.0
+    draws = run_fit(
+        pl.DataFrame({"c": ["a"] * 900 + ["b"] * 100}), tmp_path, table_plan, 2.0
     ).model.sample(4000, np.random.default_rng(0))
-    assert (drawn["c"] == "a").mean() == pytest.approx(0.9, abs=0.05)
+    assert (draws["c"] == "a").mean() == pytest.approx(0.9, abs=0.05)
 
 
 def test_the_frozen_model_has_no_exact_count_in_it(fitted: Fitted) -> None:

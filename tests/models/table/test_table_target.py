@@ -57,27 +57,27 @@ def test_a_target_keeps_what_several_columns_say_together(
     """Neither of the first two coins says anything alone, so no pair of columns can tell: without a
     target it is lost.
     """
-    planned = plan(
+    table_plan = plan(
         relapse_columns(), (), targets, TableSettings(epsilon=3.0, codes=100, steps=200), 10_000
     )
-    model = run_fit(relapse_rows(10_000, 1), tmp_path, planned, 4.0).model
-    drawn, truth = (
+    model = run_fit(relapse_rows(10_000, 1), tmp_path, table_plan, 4.0).model
+    draws, truth = (
         by_causes(model.sample(40_000, np.random.default_rng(2))),
         by_causes(relapse_rows(200_000, 3)),
     )
-    worst = max(abs(drawn[key] - truth[key]) for key in truth)
+    worst = max(abs(draws[key] - truth[key]) for key in truth)
     assert worst < most and (targets or worst > 0.2)
 
 
 def test_a_prompt_on_a_target_is_the_filtered_draw(tmp_path: Path) -> None:
-    planned = plan(
+    table_plan = plan(
         relapse_columns(),
         (),
         ("relapse",),
         TableSettings(epsilon=3.0, codes=100, steps=200),
         10_000,
     )
-    model = run_fit(relapse_rows(10_000, 1), tmp_path, planned, 4.0).model
+    model = run_fit(relapse_rows(10_000, 1), tmp_path, table_plan, 4.0).model
     filtered = model.sample(80_000, np.random.default_rng(2)).filter(pl.col("relapse") == "yes")
     prompted = model.sample(20_000, np.random.default_rng(3), {"relapse": ["yes"]})
     assert len(prompted) == 20_000 and set(prompted["relapse"]) == {"yes"}

@@ -177,9 +177,9 @@ def _roundest(domain: Domain, start: int, stop: int) -> tuple[int, int]:
     power = 10 ** len(str(max(abs(origin + start), abs(origin + stop))))
     while True:
         for step in (power, power // 2, power // 5):
-            found = -(-(origin + start) // max(step, 1)) * max(step, 1)
-            if found < origin + stop:
-                return found - origin, max(step, 1)
+            multiple = -(-(origin + start) // max(step, 1)) * max(step, 1)
+            if multiple < origin + stop:
+                return multiple - origin, max(step, 1)
         power //= 10
 
 

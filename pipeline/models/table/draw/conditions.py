@@ -44,20 +44,7 @@ def conditional_sampler(
     Raises ValueError for an unknown column, or conditions that no legal row can meet.
     """
     where = dict(where or {})
-    unknown = sorted(set(where) - set(names))
-    if unknown:
-        raise Refusal(
-            f"where names {', '.join(unknown)}, which the model does not have; it has"
-            f" {', '.join(names)}"
-        )
-    part, origin = {}, {}
-    for name in names:
-        whole = np.arange(len(symbols[name].group))
-        part[name], origin[name] = (
-            restrict(domains[name], symbols[name], where[name])
-            if name in where
-            else (symbols[name], whole)
-        )
+    part, origin = _restrict(names, domains, symbols, where)
     restricted = {
         (a, b): matrix[np.ix_(origin[a], origin[b])] for (a, b), matrix in relations.items()
     }
@@ -88,6 +75,28 @@ def conditional_sampler(
         tuple(targets),
         condition_probabilities,
     )
+
+
+def _restrict(
+    names: Sequence[str],
+    domains: Mapping[str, Domain],
+    symbols: Mapping[str, Symbols],
+    where: Mapping[str, Any],
+) -> tuple[dict[str, Symbols], dict[str, np.ndarray]]:
+    """(symbols that the conditions leave of each column, which symbol each came from)."""
+    unknown = sorted(set(where) - set(names))
+    if unknown:
+        raise Refusal(
+            f"where names {', '.join(unknown)}, which the model does not have; it has"
+            f" {', '.join(names)}"
+        )
+    part, origin = {}, {}
+    for name in names:
+        if name in where:
+            part[name], origin[name] = restrict(domains[name], symbols[name], where[name])
+        else:
+            part[name], origin[name] = symbols[name], np.arange(len(symbols[name].group))
+    return part, origin
 
 
 def _heads(

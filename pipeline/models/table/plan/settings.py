@@ -115,12 +115,12 @@ class TableSettings:
         return 20 if self.epsilon < 3 else 32
 
 
-def from_mapping(given: Mapping[str, Any], *, epsilon: float) -> TableSettings:
+def from_mapping(values: Mapping[str, Any], *, epsilon: float) -> TableSettings:
     """Settings from params.yaml `train.table`. Raises ValueError for a key that does not exist."""
-    known = {field.name for field in fields(TableSettings)}
-    unknown = sorted(set(given) - known)
+    names = {field.name for field in fields(TableSettings)}
+    unknown = sorted(set(values) - names)
     if unknown:
         raise Refusal(
-            f"train.table has no setting {', '.join(unknown)}; there are {', '.join(sorted(known))}"
+            f"train.table has no setting {', '.join(unknown)}; there are {', '.join(sorted(names))}"
         )
-    return replace(TableSettings(epsilon=epsilon), **dict(given))
+    return replace(TableSettings(epsilon=epsilon), **dict(values))
