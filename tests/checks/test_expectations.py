@@ -81,11 +81,7 @@ def test_suites_and_metadata_have_the_declared_columns_and_values(path: Path) ->
             one["column"]: one["value_set"]
             for one in _kwargs(made[name], "expect_column_values_to_be_in_set")
         }
-        assert sets == {
-            c.name: list(c.categories)
-            for c in declared.values()
-            if c.kind in ("categorical", "ordinal")
-        }
+        assert sets == {c.name: list(c.categories) for c in declared.values() if c.is_categorical}
         filled = {
             one["column"] for one in _kwargs(made[name], "expect_column_values_to_not_be_null")
         }

@@ -17,8 +17,11 @@ from pipeline.models.table.values.symbols import Grouping, Symbols
 
 
 def consistent_tree(levels: Sequence[np.ndarray], sigmas: Sequence[float]) -> list[np.ndarray]:
-    """Noisy counts of nodes, level by level to the leaves, made so that children sum to their
-    parent; float64 levels.
+    """Consistency (Hay et al. 2010, section 4): the least-squares counts of nodes in which children
+    sum to their parent, float64 [nodes] per level.
+
+    levels: noisy counts [nodes], from below the root to the leaves. sigmas: standard deviation of
+    each level's noise.
     """
     values = [level.astype(float) for level in levels]
     variances = [sigma**2 for sigma in sigmas]
@@ -45,7 +48,7 @@ def _sums(children: np.ndarray, parents: int) -> np.ndarray:
 
 def split_cells(levels: Sequence[np.ndarray], threshold: float) -> list[tuple[int, int, float]]:
     """Terminal cells of the tree in order, as (first leaf, one past the last, count >= 0): a node
-    above the threshold is split.
+    whose count, in patients, is above the threshold is split.
     """
     cells: list[tuple[int, int, float]] = []
     leaves, depth = len(levels[-1]), len(levels)
@@ -64,19 +67,19 @@ def split_cells(levels: Sequence[np.ndarray], threshold: float) -> list[tuple[in
 
 
 def merge_cells(counts: np.ndarray, most: int) -> np.ndarray:
-    """Bin of each cell, int64: neighbours up to a target mass, a heavy cell alone, at most `most`
-    bins.
+    """Bin of each cell, int64 [cells]: neighbours up to an equal share of the patients, a heavy
+    cell alone, at most `most` bins. counts: at least 0, [cells] in order.
     """
-    target = max(counts.sum(), 1e-9) / most
+    limit = max(counts.sum(), 1e-9) / most
     while True:
         bins, filled, current = np.zeros(len(counts), np.int64), 0.0, 0
         for place, count in enumerate(counts):
-            if place and (filled + 0.5 * count > target or count >= target or filled >= target):
+            if place and (filled + 0.5 * count > limit or count >= limit or filled >= limit):
                 current, filled = current + 1, 0.0
             bins[place], filled = current, filled + count
         if current < most:
             return bins
-        target *= 1.1
+        limit *= 1.1
 
 
 def numeric_grouping(
@@ -88,8 +91,9 @@ def numeric_grouping(
 ) -> Grouping:
     """At most `most` bins of a numeric column, and its specials.
 
-    levels: noisy counts of each level, nodes first, then atoms and missing (the same at every
-        level). heaps: look for round numbers.
+    levels: noisy counts of each level, nodes first, then atoms and missing (the same cells at every
+        level). sigmas: standard deviation of each level's noise. most: bins at most. heaps: look
+        for round numbers.
     """
     specials = domain.size - domain.leaves
     tree = consistent_tree([level[: len(level) - specials] for level in levels], sigmas)
@@ -184,8 +188,10 @@ def _roundest(domain: Domain, start: int, stop: int) -> tuple[int, int]:
 
 
 def category_grouping(domain: Domain, noisy: np.ndarray, sigma: float, most: int) -> Grouping:
-    """Groups of a categorical column: those above max(3 sigma, .002 n) alone, at most `most`
+    """Groups of a categorical column: categories above max(3 sigma, .002 n) alone, at most `most`
     groups, the rest together.
+
+    noisy: counts [cells]. sigma: standard deviation of their noise.
     """
     total = max(float(noisy.sum()), 1.0)
     order = np.argsort(-noisy, kind="stable")
@@ -223,7 +229,9 @@ def category_grouping(domain: Domain, noisy: np.ndarray, sigma: float, most: int
 
 
 def on_simplex(counts: np.ndarray, total: float) -> np.ndarray:
-    """The nearest vector >= 0 with the given sum (Duchi et al. 2008)."""
+    """The nearest vector >= 0 that sums to `total`, float64 of the shape of counts (projection onto
+    the simplex, Duchi et al. 2008, figure 1). total: above 0.
+    """
     ordered = np.sort(counts)[::-1]
     over = (np.cumsum(ordered) - total) / np.arange(1, len(counts) + 1)
     last = int(np.flatnonzero(ordered - over > 0)[-1])

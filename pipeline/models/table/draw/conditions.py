@@ -90,7 +90,8 @@ def _restrict(
             f"where names {', '.join(unknown)}, which the model does not have; it has"
             f" {', '.join(names)}"
         )
-    part, origin = {}, {}
+    part: dict[str, Symbols] = {}
+    origin: dict[str, np.ndarray] = {}
     for name in names:
         if name in where:
             part[name], origin[name] = restrict(domains[name], symbols[name], where[name])
