@@ -48,8 +48,8 @@ def relations(
     symbols: Mapping[str, Symbols],
     implications: Sequence[Implication],
 ) -> Relations:
-    """Which pairs of symbols the implications allow; several implications between two columns are
-    intersected.
+    """Which pairs of symbols the implications allow, bool [symbols given, symbols then] by pair of
+    columns; several implications between two columns are intersected.
     """
     matrices: Relations = {}
     for rule in implications:
@@ -82,7 +82,10 @@ def close(
 ) -> tuple[dict[str, np.ndarray], Relations]:
     """(alive, relations) after constraint propagation: a value stays only if every related column
     has a partner for it, and two parents of one child are related to each other (path consistency,
-    Mackworth 1977). alive[name]: bool [symbols].
+    Mackworth 1977).
+
+    order: columns as declared. alive[name]: bool [symbols], what may be drawn before. whole:
+    relations of those symbols.
 
     Raises ValueError where nothing is left: the conditions contradict the declaration.
     """
