@@ -193,14 +193,14 @@ def _fine_pairs(
     names = list(sizes)
     fine = {(a, b): [noisy(f"pair/{a}/{b}", a, b)] for a, b in combinations(names, 2)}
     progress("pairs measured")
-    measured_so_far = [
+    previous = [
         (coarse, {(a, b): read.sigmas[f"coarse/{a}/{b}"] for a, b in fine}),
         (
             {pair: first.counts for pair, [first] in fine.items()},
             {pair: first.sigma for pair, [first] in fine.items()},
         ),
     ]
-    for place, (a, b) in enumerate(strongest_pairs(measured_so_far, read.blocks("again/"))):
+    for place, (a, b) in enumerate(strongest_pairs(previous, read.blocks("again/"))):
         fine[a, b].append(noisy(f"again/{place}", a, b))
     progress("the most dependent pairs measured again")
     for target in plan.targets:
