@@ -34,11 +34,11 @@ from pipeline.dp import one_run
 from pipeline.dp.marginals import MeasurementStore
 from pipeline.dp.noise import NoiseStream
 from pipeline.dp.tape import Tape
-from pipeline.models import synthesizer
-from pipeline.models.pathway.draw.network import PER_PATIENT
-from pipeline.models.pathway.fit.data import batch_of, encode_log
+from pipeline.models.pathway.domain.network import PER_PATIENT
+from pipeline.models.pathway.fit.encoded_log import batch_of, encode_log
 from pipeline.models.pathway.fit.train import measure_tables
-from pipeline.models.synthesizer import Plan, Synthesizer
+from pipeline.models.synthesizer.model import Synthesizer
+from pipeline.models.synthesizer.plan import Plan, joint_plan
 from pipeline.models.table.fit.critic import Critic
 from pipeline.models.table.measure.measure import encode_rows, measure
 from pipeline.params import PrivacyParams
@@ -55,9 +55,7 @@ def run_once(data: Invented, epsilon: float, folder: Path) -> list[PathGuesses]:
     """
     n = data.canaries.height
     included = np.random.default_rng().random(n) < 0.5
-    plan = synthesizer.plan(
-        data.schema, PrivacyParams(epsilon=epsilon, delta=DELTA), data.train, EXTRACT
-    )
+    plan = joint_plan(data.schema, PrivacyParams(epsilon=epsilon, delta=DELTA), data.train, EXTRACT)
     patients, events = data.extract(included)
     tape, steps = Tape(), Steps()
     with steps.recorded():

@@ -18,8 +18,8 @@ import polars as pl
 
 from pipeline.adapters import to_log
 from pipeline.catalog import project_root
-from pipeline.models import synthesizer
 from pipeline.models.pathway.draw.model import new_model
+from pipeline.models.synthesizer.plan import joint_plan
 from pipeline.models.table.domain.encode import Domain, column_domain
 from pipeline.params import PrivacyParams, TrainParams
 from pipeline.schema.patient_log import ID
@@ -162,7 +162,7 @@ def sequences(
         ),
     )
     assert log.events is not None
-    plan = synthesizer.plan(declared, PrivacyParams(epsilon=1.0, delta=1e-6), train, EXTRACT)
+    plan = joint_plan(declared, PrivacyParams(epsilon=1.0, delta=1e-6), train, EXTRACT)
     assert plan.pathway is not None
     canaries = log.patients.clear().select(
         ID, *(c.name for c in declared.patients.values() if c.is_modelled)

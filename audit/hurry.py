@@ -10,7 +10,7 @@ from unittest.mock import patch
 
 from torch import Tensor
 
-from pipeline.models.pathway.fit import calibrate, heads, refine
+from pipeline.models.pathway.fit import calibration, cell_weights, heads
 from pipeline.models.pathway.fit.descend import descend
 from pipeline.models.table.fit import fit as table_fit
 from pipeline.models.table.fit import target
@@ -28,7 +28,7 @@ def hurried() -> Iterator[None]:
         descend(parameters, loss, min(steps, STEPS), rate)
 
     with ExitStack() as patches:
-        for module in (calibrate, heads, refine):
+        for module in (cell_weights, heads, calibration):
             patches.enter_context(patch.object(module, "descend", few))
         patches.enter_context(patch.object(target, "_STEPS", STEPS))
         patches.enter_context(patch.object(table_fit, "_DRAWS", DRAWS))

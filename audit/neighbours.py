@@ -1,7 +1,7 @@
 """Neighbouring extracts: for every function between rows and noise, one patient more moves what a
 mechanism is given by no more than it claims.
 
-Both neighbours go through the real `synthesizer.fit`, and all mechanisms give both the same made-up
+Both neighbours go through the real `fit_synthesizer`, and all mechanisms give both the same made-up
 answers, so that every choice that follows from noisy outputs is the same. What is compared is what
 reaches the mechanisms. DP-SGD's samples are everybody, so that the sums are of the same patients,
 but for the one. Distance: L2; of counts one cell by one, exactly.
@@ -33,8 +33,8 @@ from pipeline.dp.marginals import MeasurementStore, NoisyCounts
 from pipeline.dp.noise import NoiseStream
 from pipeline.dp.sgd import DpSgd
 from pipeline.dp.tape import Tape
-from pipeline.models import synthesizer
-from pipeline.models.synthesizer import Plan
+from pipeline.models.synthesizer.fit import fit_synthesizer
+from pipeline.models.synthesizer.plan import Plan, joint_plan
 from pipeline.schema.patient_log import ID, PatientLog
 from pipeline.schema.reader import read_schema as load
 from pipeline.schema.values import Schema
@@ -80,7 +80,7 @@ def planned(schema: Schema, settings: Mapping[str, Mapping[str, Any]] = SMALL) -
     train = dataclasses.replace(
         defaults.train, table=settings["table"], pathway=settings["pathway"]
     )
-    return synthesizer.plan(schema, defaults.privacy, train, people.EXTRACT)
+    return joint_plan(schema, defaults.privacy, train, people.EXTRACT)
 
 
 def fit(schema: Schema, plan: Plan, rows: PatientLog, folder: Path) -> Fitted:
@@ -91,7 +91,7 @@ def fit(schema: Schema, plan: Plan, rows: PatientLog, folder: Path) -> Fitted:
         answering(answers),
         patch.object(DpSgd, "sample", lambda mechanism, n_patients, noise: np.arange(n_patients)),
     ):
-        synthesizer.fit(
+        fit_synthesizer(
             schema,
             rows.patients,
             rows.pathways.lazy(),

@@ -17,8 +17,8 @@ from pipeline.dp.sgd import DpSgd
 from pipeline.dp.tape import Tape
 from pipeline.models.pathway.draw.model import new_model
 from pipeline.models.pathway.fit import train
-from pipeline.models.pathway.fit.data import batch_of, encode_log
-from pipeline.models.pathway.plan.plan import plan
+from pipeline.models.pathway.fit.encoded_log import batch_of, encode_log
+from pipeline.models.pathway.plan.plan import plan_pathways
 from pipeline.models.pathway.plan.settings import PathwaySettings
 from pipeline.models.table.fit import critic
 from pipeline.models.table.fit.generator import initial_logits
@@ -62,7 +62,7 @@ class PathwayLoop:
         settings = PathwaySettings(
             steps=1, width=8, recurrent=True, calibration_share=0.0, micro_batch=4
         )
-        self._plan = plan(self._schema, settings, 1000)
+        self._plan = plan_pathways(self._schema, settings, 1000)
         self._model = new_model(self._schema, self._plan)
         patients = pl.DataFrame(
             {

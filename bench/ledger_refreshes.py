@@ -31,7 +31,7 @@ from bench import report
 from pipeline import params
 from pipeline.dp import accounting
 from pipeline.ledger import Ledger
-from pipeline.models import synthesizer
+from pipeline.models.synthesizer.plan import joint_plan
 from pipeline.params import PrivacyParams
 from pipeline.schema.reader import read_schema
 
@@ -108,7 +108,7 @@ def release(name: str) -> dpa.DpEvent:
     if name == EVENTS[1]:
         schema = read_schema(ROOT / "datasets" / "simulated_pathways.yaml")
         settings = params.load(ROOT / "params.yaml").train
-        return synthesizer.plan(
+        return joint_plan(
             schema, PrivacyParams(epsilon=1.0, delta=DELTA), settings, date(2022, 12, 31)
         ).dp_event
     return accounting.calibrate(_little_noise, 1.0, DELTA)[1]

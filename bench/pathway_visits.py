@@ -30,7 +30,8 @@ from pipeline import params
 from pipeline.adapters import canonical
 from pipeline.cli.tools import ingested
 from pipeline.evaluation import pathway_score, pathways
-from pipeline.models.grammar import Grammar, violations
+from pipeline.models.grammar.rules import Grammar
+from pipeline.models.grammar.violations import violations
 from pipeline.restricted.train import fit_public
 from pipeline.schema.patient_log import ID, PatientLog
 from pipeline.schema.reader import read_schema
@@ -119,8 +120,8 @@ def ours(schema: Schema, train: PatientLog, epsilon: float, seed: int) -> Patien
             schema, train.patients, train.pathways, epsilon, DELTA, settings, Path(folder) / "model"
         )
     parts = [
-        canonical(schema, patients, events, extract_date=None)
-        for patients, events in model.sample(
+        canonical(schema, part.patients, part.events, extract_date=None)
+        for part in model.sample(
             train.patients.height, seed=seed, partition_rows=train.patients.height
         )
     ]

@@ -32,13 +32,14 @@ import polars as pl
 
 from bench import pathway_data, pathway_rules, pathway_tables, report
 from pipeline import params
+from pipeline.adapters import partition_tables
 from pipeline.dp.marginals import MeasurementStore
 from pipeline.dp.noise import NoiseStream
 from pipeline.dp.tape import Tape
 from pipeline.evaluation import pathway_score
-from pipeline.models import synthesizer
+from pipeline.models.synthesizer.fit import fit_synthesizer
+from pipeline.models.synthesizer.plan import joint_plan
 from pipeline.params import PrivacyParams
-from pipeline.released.sample import draw
 from pipeline.schema.patient_log import PatientLog
 from pipeline.schema.values import Schema
 
@@ -66,14 +67,14 @@ def ours(
     with tempfile.TemporaryDirectory() as folder:
         patients, events = pathway_data.stored(schema, n, seed, Path(folder))
         costs, wall, cpu = {"simulated_mb": peak_mb()}, time.perf_counter(), time.process_time()
-        plan = synthesizer.plan(
+        plan = joint_plan(
             schema,
             PrivacyParams(epsilon=epsilon, delta=delta),
             train_params,
             pathway_data.EXTRACT,
         )
         tape = Tape()
-        model = synthesizer.fit(
+        model = fit_synthesizer(
             schema,
             patients,
             events,
@@ -91,7 +92,10 @@ def ours(
         "fit_mb": peak_mb(),
     }
     wall, cpu, parts = time.perf_counter(), time.process_time(), []
-    for number, part in enumerate(draw(schema, model, n, seed, PARTITION, pathway_data.EXTRACT)):
+    partitions = partition_tables(
+        schema, model.sample(n, seed=seed, partition_rows=PARTITION), pathway_data.EXTRACT
+    )
+    for number, part in enumerate(partitions):
         if number * PARTITION < SCORED:
             parts.append(part)
     costs |= {
@@ -100,16 +104,16 @@ def ours(
         "peak_mb": peak_mb(),
     }
     synthetic = PatientLog(
-        pl.concat(patients for patients, _, _ in parts),
-        pl.concat(events for _, events, _ in parts if events is not None),
+        pl.concat(log.patients for log, _ in parts),
+        pl.concat(log.pathways for log, _ in parts),
     )
     figures = pathway_score.figures(
         schema, pathway_data.simulated(schema, min(n, SCORED), seed + 100), synthetic
     )
     tables = {
-        name: pl.concat(tables[name] for _, _, tables in parts)
+        name: pl.concat(tables[name] for _, tables in parts)
         for name in schema.tables
-        if name in parts[0][2]
+        if name in parts[0][1]
     }
     return (
         figures

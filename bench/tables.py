@@ -32,7 +32,7 @@ from pipeline.dp.marginals import MeasurementStore
 from pipeline.dp.noise import NoiseStream
 from pipeline.dp.tape import Tape
 from pipeline.evaluation import table_score
-from pipeline.models import synthesizer
+from pipeline.models.synthesizer.plan import joint_plan
 from pipeline.models.table.draw.model import TableModel
 from pipeline.models.table.fit.fit import fit as fit_table_model
 from pipeline.params import PrivacyParams
@@ -57,9 +57,7 @@ def fit(
     )
     target_schema = schema if with_targets else dataclasses.replace(schema, targets=())
     started = time.process_time()
-    plan = synthesizer.plan(
-        target_schema, PrivacyParams(epsilon=epsilon, delta=DELTA), train_params
-    )
+    plan = joint_plan(target_schema, PrivacyParams(epsilon=epsilon, delta=DELTA), train_params)
     with tempfile.TemporaryDirectory() as folder:
         model = fit_table_model(
             train,

@@ -6,7 +6,7 @@ Restricted and released code use it. What a layout means: docs/declarations.md.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import date
 
 import polars as pl
@@ -15,9 +15,10 @@ from pipeline.adapters import log, table
 from pipeline.adapters.frames import Log
 from pipeline.adapters.simulacrum import adapter as simulacrum
 from pipeline.refusal import Refusal
+from pipeline.schema.patient_log import PatientLog
 from pipeline.schema.values import Schema
 
-__all__ = ["Log", "canonical", "to_log", "to_tables"]
+__all__ = ["Log", "canonical", "partition_tables", "to_log", "to_tables"]
 
 
 def to_log(schema: Schema, tables: Mapping[str, pl.DataFrame]) -> Log:
@@ -79,3 +80,13 @@ def canonical(
         return patients, events
     told = to_log(schema, to_tables(schema, patients, events, extract_date=extract_date))
     return told.patients, told.events
+
+
+def partition_tables(
+    schema: Schema, partitions: Iterable[PatientLog], extract_date: date | None
+) -> Iterator[tuple[PatientLog, dict[str, pl.DataFrame]]]:
+    """Each partition of synthetic patients as its tables tell it, with these tables."""
+    for part in partitions:
+        patients, events = canonical(schema, part.patients, part.events, extract_date=extract_date)
+        tables = to_tables(schema, patients, events, extract_date=extract_date)
+        yield PatientLog(patients, events), tables

@@ -23,7 +23,8 @@ from pipeline.checks.expectations.table_checks import (
 )
 from pipeline.checks.rules import Log
 from pipeline.checks.rules.shapes import shape_problems
-from pipeline.models.grammar import Grammar, violations
+from pipeline.models.grammar.rules import Grammar
+from pipeline.models.grammar.violations import violations
 from pipeline.refusal import Refusal
 from pipeline.schema.values import Schema
 

@@ -169,7 +169,7 @@ def balance_line(ledger: Ledger, name: str) -> str:
 def quote(options: argparse.Namespace) -> None:
     """What a release would cost; nothing is recorded, and no row is read."""
     from pipeline import params
-    from pipeline.models import synthesizer
+    from pipeline.models.synthesizer.plan import joint_plan
 
     home, schema = Home.find(), read_schema(declaration_path(options.dataset))
     settings, source = params.load(home.params), sources.get(home, options.dataset)
@@ -178,7 +178,7 @@ def quote(options: argparse.Namespace) -> None:
         if options.epsilon is None
         else replace(settings.privacy, epsilon=options.epsilon)
     )
-    plan = synthesizer.plan(
+    plan = joint_plan(
         schema,
         privacy,
         settings.train,

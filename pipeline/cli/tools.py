@@ -127,7 +127,7 @@ def draw(options: argparse.Namespace) -> None:
     whole or not at all.
     """
     from pipeline.adapters import to_tables
-    from pipeline.models.synthesizer import Synthesizer
+    from pipeline.models.synthesizer.model import Synthesizer
     from pipeline.models.table.draw.prompts import conditions
     from pipeline.released.writers import TableWriter
 
@@ -140,16 +140,20 @@ def draw(options: argparse.Namespace) -> None:
     options.out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=options.out.parent) as scratch:
         with TableWriter(model.schema, Path(scratch)) as writer:
-            for patients, events in model.sample(
+            for part in model.sample(
                 options.rows,
                 seed=options.seed,
                 partition_rows=20_000,
                 where=conditions(options.where) or None,
                 begins=options.begins,
             ):
-                writer.write(
-                    to_tables(model.schema, patients, events, extract_date=options.extract_date)
+                tables = to_tables(
+                    model.schema,
+                    part.patients,
+                    part.events,
+                    extract_date=options.extract_date,
                 )
+                writer.write(tables)
         made = Path(scratch) / "csv"
         if one_file:
             next(made.glob("*.csv")).replace(options.out)

@@ -28,12 +28,12 @@ def to_plain(value: Any) -> Any:
 def schema_from_plain(value: Mapping[str, Any]) -> Schema:
     """The declaration that `to_plain` wrote. Raises ValueError for anything else."""
     try:
-        made = _from_plain(Schema, value)
+        schema = _from_plain(Schema, value)
     except (KeyError, TypeError) as error:
         raise Refusal(f"not a declaration of this version: {error}") from None
-    if not isinstance(made, Schema):
+    if not isinstance(schema, Schema):
         raise Refusal("not a declaration")
-    return made
+    return schema
 
 
 def _from_plain(hint: Any, value: Any) -> Any:
@@ -44,8 +44,8 @@ def _from_plain(hint: Any, value: Any) -> Any:
         hints = get_type_hints(hint)
         return hint(**{name: _from_plain(hints[name], item) for name, item in value.items()})
     if origin in (Union, types.UnionType):
-        kept = [option for option in inner if option is not type(None)]
-        return _from_plain(kept[0], value) if len(kept) == 1 else value
+        types_of_value = [option for option in inner if option is not type(None)]
+        return _from_plain(types_of_value[0], value) if len(types_of_value) == 1 else value
     if origin is tuple:
         if len(inner) == 2 and inner[1] is Ellipsis:
             return tuple(_from_plain(inner[0], item) for item in value)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from pipeline.adapters import to_tables
-from pipeline.models.synthesizer import Synthesizer
+from pipeline.models.synthesizer.model import Synthesizer
 from pipeline.models.table.draw.prompts import conditions
 
 if TYPE_CHECKING:
@@ -42,11 +42,11 @@ class DrawingModel:
         parts = [
             to_tables(
                 self.model.schema,
-                patients,
-                events,
+                log.patients,
+                log.events,
                 extract_date=date.fromisoformat(last_day) if last_day else None,
             )
-            for patients, events in self.model.sample(
+            for log in self.model.sample(
                 int(model_input["rows"].sum()),
                 seed=int(asked.get("seed", 1)),
                 partition_rows=PARTITION_ROWS,

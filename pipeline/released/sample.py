@@ -6,39 +6,17 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Iterator
-from datetime import date
-
-import polars as pl
 
 from pipeline import files
-from pipeline.adapters import canonical, to_tables
+from pipeline.adapters import partition_tables
 from pipeline.catalog import Workspace
-from pipeline.models.synthesizer import Synthesizer
+from pipeline.models.synthesizer.model import Synthesizer
 from pipeline.params import Params
 from pipeline.released.views import views
 from pipeline.released.writers import ParquetPart, TableWriter, write_database
 from pipeline.schema.values import Schema
 
 logger = logging.getLogger(__name__)
-
-
-def draw(
-    schema: Schema,
-    synthesizer: Synthesizer,
-    n_synthetic: int,
-    seed: int,
-    partition_rows: int,
-    extract_date: date | None,
-) -> Iterator[tuple[pl.DataFrame, pl.DataFrame | None, dict[str, pl.DataFrame]]]:
-    """(patients, events, tables) of each partition, the log as its tables can tell it. The same
-    arguments give the same rows.
-    """
-    for patients, events in synthesizer.sample(
-        n_synthetic, seed=seed, partition_rows=partition_rows
-    ):
-        patients, events = canonical(schema, patients, events, extract_date=extract_date)
-        yield patients, events, to_tables(schema, patients, events, extract_date=extract_date)
 
 
 def run(workspace: Workspace, params: Params, schema: Schema) -> None:
@@ -60,19 +38,15 @@ def run(workspace: Workspace, params: Params, schema: Schema) -> None:
         ParquetPart(synthetic / "events.parquet"),
     )
     with TableWriter(schema, extract) as writer:
-        for patients, events, tables in draw(
-            schema,
-            synthesizer,
-            n_synthetic,
-            params.sample.seed,
-            params.sample.partition_rows,
-            params.release.extract_date,
-        ):
-            patient_part.write(patients)
-            if events is not None:
-                event_part.write(events)
+        partitions = synthesizer.sample(
+            n_synthetic, seed=params.sample.seed, partition_rows=params.sample.partition_rows
+        )
+        for log, tables in partition_tables(schema, partitions, params.release.extract_date):
+            patient_part.write(log.patients)
+            if log.events is not None:
+                event_part.write(log.events)
             writer.write(tables)
-            done += len(patients)
+            done += len(log.patients)
             logger.info("sample: %d of %d synthetic patients", done, n_synthetic)
     patient_part.close()
     event_part.close()

@@ -12,12 +12,12 @@ from pathlib import Path
 import polars as pl
 
 from pipeline import files
+from pipeline.adapters import partition_tables
 from pipeline.catalog import Home
 from pipeline.ledger import Ledger
-from pipeline.models.synthesizer import Synthesizer
+from pipeline.models.synthesizer.model import Synthesizer
 from pipeline.refusal import Refusal
 from pipeline.released import manifest
-from pipeline.released.sample import draw
 from pipeline.released.writers import headers
 from pipeline.runs import version_stores
 from pipeline.schema.reader import read_schema
@@ -109,15 +109,12 @@ def _redraw(_: Home, folder: Path, __: str) -> Iterator[str]:
     schema, card = read_schema(folder / "dataset.yaml"), files.read_json(folder / "card.json")
     partition_rows = int(manifest.read(folder)["partition_rows"])
     last_day = date.fromisoformat(card["extract_date"]) if card["extract_date"] else None
-    partitions = draw(
-        schema,
-        Synthesizer.load(folder / "model"),
+    partitions = Synthesizer.load(folder / "model").sample(
         card["synthetic_patients"],
-        manifest.read(folder)["seed"],
-        partition_rows,
-        last_day,
+        seed=manifest.read(folder)["seed"],
+        partition_rows=partition_rows,
     )
-    tables = next(partitions)[2]
+    tables = next(partition_tables(schema, partitions, last_day))[1]
     for name, table in tables.items():
         declared = schema.tables[name]
         published = pl.read_parquet(

@@ -14,7 +14,7 @@ from pipeline import files
 from pipeline.catalog import Home, Workspace
 from pipeline.dp import events
 from pipeline.ledger import Ledger, Reservation, budget_after_charge
-from pipeline.models import synthesizer
+from pipeline.models.synthesizer.plan import joint_plan
 from pipeline.params import Params
 from pipeline.refusal import Refusal
 from pipeline.released.privacy_facts import published_heads
@@ -47,7 +47,7 @@ def run(workspace: Workspace, params: Params, schema: Schema) -> None:
     ledger.verify(noted_heads(home))  # an old copy put back has forgotten what was spent since
     # the ledger's facts bind, whatever a workspace's dataset.yaml has come to say
     ledger.check_declared(schema.population)
-    made = synthesizer.plan(schema, params.privacy, params.train, params.release.extract_date)
+    made = joint_plan(schema, params.privacy, params.train, params.release.extract_date)
     logger.info("reserve: planned for epsilon %g at delta %g", made.epsilon, made.delta)
     population, plan_sha256 = schema.population.name, files.json_sha256(made.to_json())
     held = _held(ledger, params, population, plan_sha256) or ledger.reserve(

@@ -23,8 +23,9 @@ from pipeline.dp.marginals import MeasurementStore
 from pipeline.dp.noise import NoiseStream
 from pipeline.dp.tape import Tape
 from pipeline.ledger import Ledger, cohorts_in_words
-from pipeline.models import synthesizer
-from pipeline.models.synthesizer import Plan, Synthesizer
+from pipeline.models.synthesizer.fit import fit_synthesizer
+from pipeline.models.synthesizer.model import Synthesizer
+from pipeline.models.synthesizer.plan import Plan, joint_plan
 from pipeline.params import Params, PrivacyParams, TrainParams
 from pipeline.refusal import Refusal
 from pipeline.schema.values import Schema
@@ -136,7 +137,7 @@ def fit(
     """Runs the plan with a fresh noise stream; measurements and steps in `checkpoints` are used,
     not repeated.
     """
-    return synthesizer.fit(
+    return fit_synthesizer(
         schema,
         patients,
         events,
@@ -169,9 +170,7 @@ def fit_public(
             f"{schema.dataset} is not declared `public: true`: a model of it is made by a charged"
             " run (`python -m pipeline refresh`)"
         )
-    made = synthesizer.plan(
-        schema, PrivacyParams(epsilon=epsilon, delta=delta), settings, extract_date
-    )
+    made = joint_plan(schema, PrivacyParams(epsilon=epsilon, delta=delta), settings, extract_date)
     with tempfile.TemporaryDirectory() as folder:
         tape = Tape()
         model = fit(schema, patients, events, made, Path(folder), tape, train=settings)

@@ -10,7 +10,8 @@ import numpy as np
 import polars as pl
 
 from pipeline.adapters.frames import complete_events, in_declared_order, static_columns
-from pipeline.models.grammar import Grammar, open_tokens, options, start, step
+from pipeline.models.grammar.rules import Grammar
+from pipeline.models.grammar.tracker import open_tokens, options, start, step
 from pipeline.schema.values import Column, Schema
 
 EPOCH = date(1970, 1, 1)
@@ -53,15 +54,15 @@ def random_events(schema: Schema, patients: pl.DataFrame, rng: np.random.Generat
     """
     assert schema.events is not None
     grammar = Grammar(schema)
-    walk = start(grammar, patients)
+    tracker = start(grammar, patients)
     ids, n = patients["patient_id"].to_numpy(), patients.height
     told: list[dict[str, object]] = []
     scale = rng.choice([3.0, 20.0, 90.0], n)
     for _ in range(schema.events.max_events):
-        alive = ~walk.done
+        alive = ~tracker.has_ended
         if not alive.any():
             break
-        found = options(grammar, walk)
+        found = options(grammar, tracker)
         quiet = np.where(grammar.terminal, 0.04, 1.0)  # so that pathways get long before they end
         weight = rng.random((n, grammar.n_types)) ** (1 / quiet) * found.types
         kind = weight.argmax(1)
@@ -69,7 +70,7 @@ def random_events(schema: Schema, patients: pl.DataFrame, rng: np.random.Generat
         chosen[np.arange(n), kind] = True
         token = (
             rng.random((n, grammar.n_tokens))
-            * (open_tokens(walk) & (chosen & found.types)[:, grammar.token_type])
+            * (open_tokens(tracker) & (chosen & found.types)[:, grammar.token_type])
         ).argmax(1)
         low, high = found.lower[np.arange(n), kind], found.upper[np.arange(n), kind]
         day = np.minimum(
@@ -79,8 +80,8 @@ def random_events(schema: Schema, patients: pl.DataFrame, rng: np.random.Generat
         told += [
             _event(schema, int(ids[r]), int(day[r]), *grammar.tokens[token[r]], rng) for r in rows
         ]
-        step(grammar, walk, token, day)
-        walk.done |= ~alive
+        step(grammar, tracker, token, day)
+        tracker.has_ended |= ~alive
     return in_declared_order(
         complete_events(pl.DataFrame(told, infer_schema_length=None), schema.events), schema.events
     )

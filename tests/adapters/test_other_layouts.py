@@ -8,7 +8,8 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from pipeline.adapters import canonical, to_log, to_tables
-from pipeline.models.grammar import Grammar, violations
+from pipeline.models.grammar.rules import Grammar
+from pipeline.models.grammar.violations import violations
 from pipeline.schema.reader import read_schema
 
 HEAD = """

@@ -12,7 +12,8 @@ from test_rebuilt_tables import DIAGNOSED, tables
 
 from pipeline.adapters import to_log, to_tables
 from pipeline.adapters.simulacrum.names import cause_group, decision_band
-from pipeline.models.grammar import Grammar, violations
+from pipeline.models.grammar.rules import Grammar
+from pipeline.models.grammar.violations import violations
 
 
 def read(found):

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from pipeline.adapters import canonical, to_log, to_tables
-from pipeline.models.grammar import Grammar, violations
+from pipeline.models.grammar.rules import Grammar
+from pipeline.models.grammar.violations import violations
 from pipeline.schema.values import Schema
 
 SEEDS = st.integers(0, 10_000)

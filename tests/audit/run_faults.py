@@ -23,9 +23,9 @@ import pytest
 from pipeline.dp.marginals import MeasurementStore
 from pipeline.dp.noise import NoiseStream
 from pipeline.ledger import chain
-from pipeline.models import synthesizer
-from pipeline.models.pathway.fit import refine
+from pipeline.models.pathway.fit import calibration
 from pipeline.models.pathway.fit import train as training
+from pipeline.models.synthesizer import fit as synthesizer_fit
 from pipeline.models.table.measure import measure, reader
 from pipeline.models.table.plan.plan import TablePlan
 from pipeline.released import publish
@@ -87,12 +87,7 @@ def edited(
 
 
 def three_tumours(patch: pytest.MonkeyPatch) -> None:
-    edited(
-        patch,
-        synthesizer,
-        "fit",
-        ('patients = patients.unique(ID, keep="first", maintain_order=True)', "pass"),
-    )
+    patch.setattr(synthesizer_fit, "first_row_each", lambda patients: patients)
     encode = edited(
         patch,
         measure,
@@ -206,7 +201,7 @@ def counted_size(patch: pytest.MonkeyPatch) -> None:
         return log
 
     patch.setattr(training, "encode_log", counting)
-    patch.setattr(refine, "population", lambda noisy, sigmas: max(float(n[-1]), 1.0))
+    patch.setattr(calibration, "population", lambda noisy, sigmas: max(float(n[-1]), 1.0))
 
 
 def best_checkpoint(patch: pytest.MonkeyPatch) -> None:

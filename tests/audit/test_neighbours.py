@@ -11,7 +11,7 @@ from audit import neighbours, people
 from audit.model_rows import behind, model_rows
 from audit.neighbours import Fitted
 from audit.people import Extract
-from pipeline.models.synthesizer import Plan
+from pipeline.models.synthesizer.plan import Plan
 from pipeline.schema.values import Schema
 
 CELLS = {

@@ -16,7 +16,7 @@ import pytest
 
 from bench import pathway_flat, pathway_unflatten
 from bench.pathway_data import EXTRACT, read_declaration, simulated
-from pipeline.models import synthesizer
+from pipeline.models.synthesizer.plan import joint_plan
 from pipeline.params import PrivacyParams, load
 from pipeline.schema.patient_log import ID, PatientLog
 from pipeline.schema.values import Schema
@@ -179,7 +179,7 @@ def test_an_empty_sample_is_an_empty_table(schema: Schema, sample: PatientLog) -
 
 def test_our_table_model_can_plan_the_flat_table(schema: Schema) -> None:
     params = load(Path(__file__).resolve().parents[2] / "params.yaml")
-    plan = synthesizer.plan(
+    plan = joint_plan(
         pathway_flat.flat_declaration(schema, 20_000),
         PrivacyParams(epsilon=1.0, delta=1e-6),
         replace(params.train, table={}),

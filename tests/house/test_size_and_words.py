@@ -13,8 +13,6 @@ TO_SPLIT = {
     "pipeline/checks/rules/dates.py",
     "pipeline/checks/rules/radiotherapy.py",
     "pipeline/checks/rules/treatment.py",
-    "pipeline/models/pathway/domain/state.py",
-    "pipeline/models/synthesizer.py",
     "pipeline/restricted/ingest/reading.py",
     "pipeline/runs/workspace.py",
     "pipeline/schema/codes.py",

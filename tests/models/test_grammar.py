@@ -1,4 +1,4 @@
-"""Legality: a walk inside the masks is always legal and always ends; every kind of breach is
+"""Legality: a pathway inside the masks is always legal and always ends; every kind of breach is
 named.
 """
 
@@ -11,7 +11,9 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from pathway_cases import column, schema_of, toy_events, toy_log, toy_patients, toy_schema
 
-from pipeline.models.grammar import Grammar, open_tokens, options, start, step, violations
+from pipeline.models.grammar.rules import Grammar
+from pipeline.models.grammar.tracker import open_tokens, options, start, step
+from pipeline.models.grammar.violations import violations
 from pipeline.schema.values import Deadline, EventLog, EventType, LegalCodes, freeze
 
 
@@ -74,13 +76,13 @@ def declarations(draw: st.DrawFn) -> EventLog:
     )
 
 
-def random_walk(grammar: Grammar, patients: pl.DataFrame, seed: int) -> pl.DataFrame:
+def random_events(grammar: Grammar, patients: pl.DataFrame, seed: int) -> pl.DataFrame:
     """Uniform choices among what is offered, extremes of the legal days included."""
-    rng, walk, rows = np.random.default_rng(seed), start(grammar, patients), []
+    rng, tracker, rows = np.random.default_rng(seed), start(grammar, patients), []
     for _ in range(grammar.log.max_events + 1):
-        now = options(grammar, walk)
-        tokens = open_tokens(walk) & now.types[:, grammar.token_type]
-        going = ~walk.done
+        now = options(grammar, tracker)
+        tokens = open_tokens(tracker) & now.types[:, grammar.token_type]
+        going = ~tracker.has_ended
         assert tokens[going].any(1).all(), "a pathway that has not ended must have somewhere to go"
         assert not tokens[~going].any()
         if not going.any():
@@ -106,14 +108,14 @@ def random_walk(grammar: Grammar, patients: pl.DataFrame, seed: int) -> pl.DataF
             rows.append(
                 (
                     int(patients["patient_id"][int(i)]),
-                    int(walk.used[i]),
+                    int(tracker.used[i]),
                     int(day[i]),
                     *grammar.tokens[token[i]],
                 )
             )
-        ended = walk.done.copy()
-        step(grammar, walk, token, day)
-        walk.done |= ended
+        ended = tracker.has_ended.copy()
+        step(grammar, tracker, token, day)
+        tracker.has_ended |= ended
     raise AssertionError("a pathway passed max_events")
 
 
@@ -146,9 +148,12 @@ def test_a_walk_inside_the_masks_ends_and_breaks_nothing(log: EventLog, seed: in
         assert "events of toy" in str(refused)
         return
     patients = toy_patients(12, seed % 1000)
-    events = random_walk(grammar, patients, seed)
-    found = violations(grammar, patients, events)
-    assert found.is_empty(), (found, events.filter(pl.col("patient_id") == found["patient_id"][0]))
+    events = random_events(grammar, patients, seed)
+    breaches = violations(grammar, patients, events)
+    assert breaches.is_empty(), (
+        breaches,
+        events.filter(pl.col("patient_id") == breaches["patient_id"][0]),
+    )
 
 
 def test_toy_log_is_legal() -> None:
@@ -170,10 +175,10 @@ LEGAL = [
 
 def broken(*changes: tuple[int, tuple | None]) -> list[tuple]:
     """LEGAL with events replaced (or removed by None)."""
-    made = list(LEGAL)
+    events = list(LEGAL)
     for at, event in sorted(changes, key=lambda change: -change[0]):
-        made[at : at + 1] = [] if event is None else [event]
-    return made
+        events[at : at + 1] = [] if event is None else [event]
+    return events
 
 
 @pytest.mark.parametrize(
@@ -226,8 +231,8 @@ def test_each_breach_is_named(rule: str | None, pathway: list[tuple]) -> None:
             "dose": pl.Float64,
         },
     )
-    found = set(violations(Grammar(toy_schema()), patients, events)["rule"])
-    assert (rule in found) if rule else not found, found
+    breaches = set(violations(Grammar(toy_schema()), patients, events)["rule"])
+    assert (rule in breaches) if rule else not breaches, breaches
 
 
 def test_attributes_and_missing_patients_are_checked() -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import json
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -16,15 +17,18 @@ from pathway_cases import schema_of, toy_events, toy_patients, toy_schema
 
 from pipeline.dp.accounting import epsilon
 from pipeline.dp.tape import Tape
-from pipeline.models import synthesizer
 from pipeline.models.declaration import schema_from_plain, to_plain
-from pipeline.models.grammar import Grammar, violations
+from pipeline.models.grammar.rules import Grammar
+from pipeline.models.grammar.violations import violations
 from pipeline.models.pathway.fit import train as pathway_training
-from pipeline.models.pathway.fit.data import encode_log
-from pipeline.models.synthesizer import Plan, Synthesizer, plan
+from pipeline.models.pathway.fit.encoded_log import encode_log
+from pipeline.models.synthesizer.model import Synthesizer
+from pipeline.models.synthesizer.model import draw as drawing
+from pipeline.models.synthesizer.plan import Plan, joint_plan
 from pipeline.models.table.measure.measure import encode_rows
 from pipeline.params import PrivacyParams, TrainParams
 from pipeline.restricted.train import fit_public
+from pipeline.schema.patient_log import PatientLog
 
 TRAIN = TrainParams(
     shares={"table": 0.4, "pathway": 0.6},
@@ -82,16 +86,16 @@ def test_two_rows_under_one_id_are_one_patient_in_both_models(
 
 
 def test_the_joint_event_keeps_the_target_and_uses_it() -> None:
-    made = plan(toy_schema(), PRIVACY, TRAIN)
-    assert 0.99 < epsilon(made.dp_event, 1e-6) <= 1.0
+    plan = joint_plan(toy_schema(), PRIVACY, TRAIN)
+    assert 0.99 < epsilon(plan.dp_event, 1e-6) <= 1.0
     assert Tape(
-        [made.table.dp_event(made.table_scale), made.pathway.dp_event(made.pathway_scale)]
-    ).matches(made.dp_event)
+        [plan.table.dp_event(plan.table_scale), plan.pathway.dp_event(plan.pathway_scale)]
+    ).matches(plan.dp_event)
 
 
 def test_more_share_means_less_noise() -> None:
     little, much = (
-        plan(
+        joint_plan(
             toy_schema(), PRIVACY, dataclasses.replace(TRAIN, shares={"table": 1 - s, "pathway": s})
         )
         for s in (0.2, 0.8)
@@ -106,17 +110,17 @@ def test_more_share_means_less_noise() -> None:
 
 
 def test_a_plan_survives_json_to_the_last_sigma() -> None:
-    made = plan(toy_schema(), PRIVACY, TRAIN)
-    again = Plan.from_json(json.loads(json.dumps(made.to_json())))
-    assert again == made and Tape([again.dp_event]).matches(made.dp_event)
+    plan = joint_plan(toy_schema(), PRIVACY, TRAIN)
+    again = Plan.from_json(json.loads(json.dumps(plan.to_json())))
+    assert again == plan and Tape([again.dp_event]).matches(plan.dp_event)
     with pytest.raises(ValueError, match="format"):
-        Plan.from_json({**made.to_json(), "format": 0})
+        Plan.from_json({**plan.to_json(), "format": 0})
 
 
 def test_a_dataset_without_events_gives_everything_to_the_table() -> None:
-    made = plan(schema_of(None), PRIVACY, TRAIN)
-    assert made.pathway is None and made.table_share == 1.0
-    assert 0.99 < epsilon(made.dp_event, 1e-6) <= 1.0
+    plan = joint_plan(schema_of(None), PRIVACY, TRAIN)
+    assert plan.pathway is None and plan.table_share == 1.0
+    assert 0.99 < epsilon(plan.dp_event, 1e-6) <= 1.0
 
 
 def test_delta_is_never_above_the_populations() -> None:
@@ -124,43 +128,50 @@ def test_delta_is_never_above_the_populations() -> None:
     strict = dataclasses.replace(
         schema, population=dataclasses.replace(schema.population, delta=1e-8)
     )
-    assert plan(strict, PRIVACY, TRAIN).delta == 1e-8
-    assert epsilon(plan(strict, PRIVACY, TRAIN).dp_event, 1e-8) <= 1.0
+    assert joint_plan(strict, PRIVACY, TRAIN).delta == 1e-8
+    assert epsilon(joint_plan(strict, PRIVACY, TRAIN).dp_event, 1e-8) <= 1.0
+
+
+def whole(parts: Iterable[PatientLog]) -> PatientLog:
+    """The partitions as one."""
+    parts = list(parts)
+    return PatientLog(
+        pl.concat([part.patients for part in parts]), pl.concat([part.pathways for part in parts])
+    )
 
 
 def test_an_extract_does_not_depend_on_partitions(
     model: Synthesizer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(synthesizer, "BLOCK", 40)
+    monkeypatch.setattr(drawing, "BLOCK", 40)
     wholes = []
     for rows in (7, 100, 1000):
         parts = list(model.sample(100, 5, rows))
-        assert all(len(patients) <= rows for patients, _ in parts)
+        assert all(len(part.patients) <= rows for part in parts)
         assert all(
-            set(events["patient_id"]) == set(patients["patient_id"]) for patients, events in parts
+            set(part.pathways["patient_id"]) == set(part.patients["patient_id"]) for part in parts
         )
-        wholes.append((pl.concat([p for p, _ in parts]), pl.concat([e for _, e in parts])))
+        wholes.append(whole(parts))
     assert (
-        wholes[0][0].equals(wholes[1][0])
-        and wholes[0][1].equals(wholes[1][1])
-        and wholes[1][1].equals(wholes[2][1])
+        wholes[0].patients.equals(wholes[1].patients)
+        and wholes[0].pathways.equals(wholes[1].pathways)
+        and wholes[1].pathways.equals(wholes[2].pathways)
     )
-    assert wholes[0][0]["patient_id"].to_list() == list(range(1, 101))
-    assert not next(model.sample(100, 6, 100))[1].equals(wholes[0][1])
+    assert wholes[0].patients["patient_id"].to_list() == list(range(1, 101))
+    assert not next(model.sample(100, 6, 100)).pathways.equals(wholes[0].pathways)
 
 
 def test_prompts_hold_and_pathways_stay_legal(model: Synthesizer) -> None:
-    patients, events = next(
-        model.sample(200, 1, 200, where={"site": ["colon", "lung"], "age": (40, 50)})
-    )
+    log = next(model.sample(200, 1, 200, where={"site": ["colon", "lung"], "age": (40, 50)}))
+    patients = log.patients
     assert set(patients["site"]) <= {"colon", "lung"} and patients["age"].is_between(40, 50).all()
-    assert violations(Grammar(model.schema), patients, events).is_empty()
+    assert violations(Grammar(model.schema), patients, log.pathways).is_empty()
     assert patients.columns == ["patient_id", *model.schema.patients]
 
 
 def test_no_patients_and_bad_numbers(model: Synthesizer) -> None:
-    [(patients, events)] = list(model.sample(0, 1, 10))
-    assert patients.is_empty() and events.is_empty()
+    [log] = list(model.sample(0, 1, 10))
+    assert log.patients.is_empty() and log.pathways.is_empty()
     with pytest.raises(ValueError, match="partition_rows"):
         next(model.sample(1, 1, 0))
 
@@ -171,7 +182,7 @@ def test_a_saved_model_needs_nothing_but_its_folder(model: Synthesizer, tmp_path
     assert facts["privacy"]["epsilon"] == 1.0 and facts["privacy"]["mechanisms"]
     loaded = Synthesizer.load(tmp_path / "model")
     assert to_plain(loaded.schema) == to_plain(model.schema)
-    assert next(loaded.sample(30, 2, 30))[1].equals(next(model.sample(30, 2, 30))[1])
+    assert next(loaded.sample(30, 2, 30)).pathways.equals(next(model.sample(30, 2, 30)).pathways)
     assert not [
         path for path in (tmp_path / "model").rglob("*") if path.suffix in (".pkl", ".pt", ".tmp")
     ]
@@ -199,7 +210,7 @@ def test_rows_do_not_change_the_plan(tmp_path: Path) -> None:
     """The same sigmas, steps and probabilities for 20 patients and for 150."""
     few = toy_patients(20, 3)
     fitted = fit_public(toy_schema(), few, toy_events(few), 1.0, 1e-6, TRAIN, tmp_path / "few")
-    assert fitted.plan == plan(toy_schema(), PRIVACY, TRAIN)
+    assert fitted.plan == joint_plan(toy_schema(), PRIVACY, TRAIN)
     assert np.isclose(fitted.plan.scale, Synthesizer.load(tmp_path / "few").plan.scale)
 
 
@@ -207,12 +218,9 @@ def test_a_prompt_on_the_start_holds_for_every_patient(model: Synthesizer) -> No
     """SURGERY is the one treatment here that lungs never have: all other sites are left, and none
     of the pathways starts otherwise.
     """
-    patients, events = (
-        pl.concat(frames)
-        for frames in zip(
-            *model.sample(120, 1, 50, where={"stage": ["1", "2"]}, begins=["SURGERY"]), strict=True
-        )
-    )
+    prompt = {"where": {"stage": ["1", "2"]}, "begins": ["SURGERY"]}
+    log = whole(model.sample(120, 1, 50, **prompt))
+    patients, events = log.patients, log.pathways
     assert patients["patient_id"].to_list() == list(range(1, 121)) and set(patients["stage"]) <= {
         "1",
         "2",
@@ -229,8 +237,7 @@ def test_a_prompt_on_the_start_holds_for_every_patient(model: Synthesizer) -> No
         and set(treated["type"]) == {"SURGERY"}
         and "lung" not in set(patients["site"])
     )
-    again = next(model.sample(120, 1, 120, where={"stage": ["1", "2"]}, begins=["SURGERY"]))
-    assert again[1].equals(events)
+    assert next(model.sample(120, 1, 120, **prompt)).pathways.equals(events)
 
 
 def test_a_start_that_nobody_has_is_refused(model: Synthesizer) -> None:

@@ -15,7 +15,7 @@ from pipeline.dp.marginals import MeasurementStore, NoisyCounts
 from pipeline.dp.noise import NoiseStream
 from pipeline.ledger import Ledger, ReservationConflict
 from pipeline.models.pathway.fit import train as pathway_training
-from pipeline.models.synthesizer import Synthesizer
+from pipeline.models.synthesizer.model import Synthesizer
 from pipeline.restricted import reserve, train
 
 
@@ -23,8 +23,8 @@ def test_the_walk_from_charge_to_model(workspace: Workspace) -> None:
     reserve.run(workspace, settings(), declared(workspace))
     run_train(workspace)
     model = Synthesizer.load(workspace.released.model)
-    patients, events = next(model.sample(20, 1, 20))
-    assert len(patients) == 20 and set(events["type"]) <= {"VISIT", "LEFT"}
+    drawn = next(model.sample(20, 1, 20))
+    assert len(drawn.patients) == 20 and set(drawn.pathways["type"]) <= {"VISIT", "LEFT"}
     reservation = json.loads(workspace.restricted.reservation.read_text())
     assert (
         0.9 < reservation["epsilon"] <= 1.0
@@ -41,8 +41,8 @@ def test_nobody_is_a_population_too(workspace: Workspace) -> None:
         pl.read_parquet(path).clear().write_parquet(path)
     reserve.run(workspace, settings(), declared(workspace))
     run_train(workspace)
-    patients, events = next(Synthesizer.load(workspace.released.model).sample(20, 1, 20))
-    assert len(patients) == 20 and events is not None
+    drawn = next(Synthesizer.load(workspace.released.model).sample(20, 1, 20))
+    assert len(drawn.patients) == 20 and drawn.events is not None
 
 
 def test_training_needs_the_ledgers_word(workspace: Workspace) -> None:

@@ -1,19 +1,3 @@
-"""Legality of an event log, from its declaration alone: what may follow, and what a finished log
-breaks.
+"""Legality of an event log, from its declaration alone: its rules, what may follow (tracker), and
+what a finished log breaks (violations).
 """
-
-from pipeline.models.grammar.rules import Grammar
-from pipeline.models.grammar.violations import violations
-from pipeline.models.grammar.walk import NEVER, Options, Walk, open_tokens, options, start, step
-
-__all__ = [
-    "NEVER",
-    "Grammar",
-    "Options",
-    "Walk",
-    "open_tokens",
-    "options",
-    "start",
-    "step",
-    "violations",
-]

@@ -1,14 +1,15 @@
 """The declared legality of a pathway, compiled once into small arrays.
 
 A token is (type, code). The declaration may ask for things that cannot all hold (a deadline whose
-event can never be legal); `Grammar` refuses those when it is made, so that a walk that follows
-`options` never gets stuck. A demand that `legal_codes` makes impossible for one patient (his or her
-terminal, anchor, deadline or opening) does not bind that patient.
+event can never be legal); `Grammar` refuses those when it is made, so that a pathway that follows
+`options` (tracker.py) never gets stuck. A demand that `legal_codes` makes impossible for one
+patient (his or her terminal, anchor, deadline or opening) does not bind that patient.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 import polars as pl
@@ -53,65 +54,60 @@ class Grammar:
     def __post_init__(self) -> None:
         if self.schema.events is None:
             raise Refusal(f"{self.schema.dataset} declares no events: it has no grammar")
-        log = self.schema.events
-        names = tuple(log.types)
+        log, names = self.schema.events, tuple(self.schema.events.types)
         number = {name: t for t, name in enumerate(names)}
         tokens = tuple(
             (kind.name, code) for kind in log.types.values() for code in kind.codes or (None,)
         )
-        openers = tuple(
-            sorted(
-                {
-                    number[name]
-                    for kind in log.types.values()
-                    for name in (kind.inside, kind.closes)
-                    if name
-                }
+        contexts = {
+            number[name]
+            for kind in log.types.values()
+            for name in (kind.inside, kind.closes)
+            if name
+        }
+        openers = tuple(sorted(contexts))
+        closes, inside = (
+            np.array(
+                [[context == names[o] for o in openers] for context in of_types], bool
+            ).reshape(len(names), len(openers))
+            for of_types in (
+                [kind.closes for kind in log.types.values()],
+                [kind.inside for kind in log.types.values()],
             )
         )
-        closes = np.array(
-            [[kind.closes == names[o] for o in openers] for kind in log.types.values()], bool
-        ).reshape(len(names), len(openers))
-        inside = np.array(
-            [[kind.inside == names[o] for o in openers] for kind in log.types.values()], bool
-        ).reshape(closes.shape)
-        put = lambda name, value: object.__setattr__(self, name, value)  # noqa: E731 - the way a frozen dataclass fills itself
+        caps = [
+            1 if kind.name == log.anchor or kind.terminal else kind.at_most
+            for kind in log.types.values()
+        ]
+        may_open = np.array([not log.first or name in log.first for name in names])
+        put = partial(object.__setattr__, self)  # the way a frozen dataclass fills itself
         put("log", log)
         put("type_names", names)
         put("tokens", tokens)
         put("token_type", np.array([number[name] for name, _ in tokens]))
         put("terminal", np.array([kind.terminal for kind in log.types.values()]))
-        caps = [
-            1 if kind.name == log.anchor or kind.terminal else kind.at_most
-            for kind in log.types.values()
-        ]
         put("at_most", np.array([log.max_events if cap is None else cap for cap in caps]))
         put("openers", openers)
         put("needs_open", inside | closes)
         put("closes", closes)
-        put(
-            "triggers",
-            np.array([[name in d.after for name in names] for d in log.deadlines], bool).reshape(
-                len(log.deadlines), len(names)
-            ),
-        )
-        put("due_type", tuple(number[d.event] for d in log.deadlines))
-        put("due_days", tuple(d.days for d in log.deadlines))
         put("anchor", number[log.anchor] if log.anchor else None)
         put("once", np.array([log.types[name].distinct_codes for name, _ in tokens]))
-        put(
-            "last_token",
-            tokens.index(log.observation_end) if log.observation_end is not None else None,
-        )
-        put(
-            "opens",
-            np.array([not log.first or name in log.first for name in names])
-            & ~self.needs_open.any(1),
-        )
+        end = log.observation_end
+        put("last_token", tokens.index(end) if end is not None else None)
+        put("opens", may_open & ~self.needs_open.any(1))
+        self._put_deadlines()
+        _check(self)
+
+    def _put_deadlines(self) -> None:
+        names, deadlines = self.type_names, self.log.deadlines
+        put = partial(object.__setattr__, self)
+        triggers = [[name in deadline.after for name in names] for deadline in deadlines]
+        put("triggers", np.array(triggers, bool).reshape(len(deadlines), len(names)))
+        put("due_type", tuple(names.index(deadline.event) for deadline in deadlines))
+        put("due_days", tuple(deadline.days for deadline in deadlines))
         put("reach", _reach(self))
         put("slack", np.array([_slack(self, t, ()) for t in range(len(names))]))
         put("earliest", np.array([_earliest(self, t, ()) for t in range(len(names))]))
-        _check(self)
 
     @property
     def n_types(self) -> int:
@@ -137,12 +133,12 @@ class Grammar:
 
         Where the columns forbid every terminal, terminals are free.
         """
-        given = sorted({rule.given for rule in self.log.legal_codes})
-        if not given:
+        columns = sorted({rule.given for rule in self.log.legal_codes})
+        if not columns:
             return np.ones((1, self.n_tokens), bool), np.zeros(patients.height, np.int32)
-        kinds = patients.select(given).unique(maintain_order=True).with_row_index("_set")
-        index = patients.select(given).join(
-            kinds, on=given, how="left", nulls_equal=True, maintain_order="left"
+        kinds = patients.select(columns).unique(maintain_order=True).with_row_index("_set")
+        index = patients.select(columns).join(
+            kinds, on=columns, how="left", nulls_equal=True, maintain_order="left"
         )["_set"]
         return self._legal_tokens(kinds), index.to_numpy().astype(np.int32)
 
@@ -154,13 +150,13 @@ class Grammar:
     def _legal_tokens(self, patients: pl.DataFrame) -> BoolArray:
         allowed = np.ones((patients.height, self.n_tokens), bool)
         for rule in self.log.legal_codes:
-            mine = [v for v, (name, _) in enumerate(self.tokens) if name == rule.type]
+            of_type = [v for v, (name, _) in enumerate(self.tokens) if name == rule.type]
             values = sorted(rule.allowed)
             # the last row: a value that the rule does not list
-            legal = np.zeros((len(values) + 1, len(mine)), bool)
+            legal = np.zeros((len(values) + 1, len(of_type)), bool)
             for row, value in enumerate(values):
                 codes = set(rule.allowed[value])
-                legal[row] = [self.tokens[v][1] in codes for v in mine]
+                legal[row] = [self.tokens[v][1] in codes for v in of_type]
             rows = (
                 patients[rule.given]
                 .cast(pl.String)
@@ -170,7 +166,7 @@ class Grammar:
                     return_dtype=pl.Int32,
                 )
             )
-            allowed[:, mine] &= legal[rows.to_numpy()]
+            allowed[:, of_type] &= legal[rows.to_numpy()]
         last = self.terminal[self.token_type]
         allowed[:, last] |= ~allowed[:, last].any(1, keepdims=True)
         return allowed
@@ -217,6 +213,12 @@ def _earliest(grammar: Grammar, t: int, seen: tuple[int, ...]) -> int:
 
 
 def _check(grammar: Grammar) -> None:
+    problems = [*_type_problems(grammar), *_deadline_problems(grammar), *_size_problems(grammar)]
+    if problems:
+        raise Refusal(f"events of {grammar.schema.dataset}: " + "; ".join(problems))
+
+
+def _type_problems(grammar: Grammar) -> list[str]:
     log, names = grammar.log, grammar.type_names
     problems = []
     if not grammar.terminal.any():
@@ -247,7 +249,12 @@ def _check(grammar: Grammar) -> None:
     ]
     if len({t for t in grammar.due_type if grammar.terminal[t]}) > 1:
         problems.append("deadlines name two different terminal types; a patient could need both")
-    problems += [
+    return problems
+
+
+def _deadline_problems(grammar: Grammar) -> list[str]:
+    names = grammar.type_names
+    problems = [
         f"{names[grammar.due_type[d]]} is due {grammar.due_days[d]} days after {names[t]} but"
         " stands before it within a day"
         for d in range(len(grammar.due_type))
@@ -262,6 +269,11 @@ def _check(grammar: Grammar) -> None:
         f"{names[t]} is terminal and starts a deadline"
         for t in np.flatnonzero(grammar.triggers.any(0) & grammar.terminal)
     ]
+    return problems
+
+
+def _size_problems(grammar: Grammar) -> list[str]:
+    log, names, problems = grammar.log, grammar.type_names, []
     last_start = log.upper_day - int(
         grammar.slack[slice(None) if grammar.anchor is None else grammar.anchor].max()
     )
@@ -282,5 +294,4 @@ def _check(grammar: Grammar) -> None:
             f"max_events {log.max_events} is too small: an opening with all that it makes due takes"
             f" {longest}"
         )
-    if problems:
-        raise Refusal(f"events of {grammar.schema.dataset}: " + "; ".join(problems))
+    return problems

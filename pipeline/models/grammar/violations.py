@@ -1,5 +1,5 @@
-"""Names every breach of the declared legality in a finished log. Written apart from the walk, so
-that each can catch the other's fault.
+"""Names every breach of the declared legality in a finished log. Written apart from the state
+tracker, so that each can catch the other's fault.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 
 from pipeline.models.grammar.rules import Grammar
-from pipeline.models.grammar.walk import options, start
+from pipeline.models.grammar.tracker import options, start
 from pipeline.schema.patient_log import ID
 from pipeline.schema.values import Column
 
@@ -19,26 +19,26 @@ def violations(grammar: Grammar, patients: pl.DataFrame, events: pl.DataFrame) -
     """One row per breach: patient_id, seq (null where the pathway as a whole is meant), rule. Empty
     for a legal log.
 
-    `events` is taken in the order of its rows within a patient. Only its own values are named by
-    rule, never by content.
+    patients: patient_id and the static columns; events: an event log, in the order of its rows
+    within a patient. A breach names the rule, never a value.
     """
     facts = _facts(grammar, patients, events)
-    found = [
+    breaches = [
         facts.filter(condition).select(ID, "seq", pl.lit(rule).alias("rule"))
         for rule, condition in _row_rules(grammar)
     ]
-    found += [
+    breaches += [
         frame.select(ID, pl.lit(None, pl.Int32).alias("seq"), pl.lit(rule).alias("rule"))
         for rule, frame in _patient_rules(grammar, patients, facts)
     ]
-    return pl.concat(found).sort(ID, "seq", "rule")
+    return pl.concat(breaches).sort(ID, "seq", "rule")
 
 
 def _facts(grammar: Grammar, patients: pl.DataFrame, events: pl.DataFrame) -> pl.DataFrame:
     """The log with, for each event, what the rules ask about."""
     numbers = {name: t for t, name in enumerate(grammar.type_names)}
     position = pl.int_range(pl.len()).over(ID)
-    known = (
+    origins = (
         patients.select(ID, _origin=pl.col(grammar.log.origin))
         .with_row_index("_patient")
         .with_columns(pl.col("_patient").cast(pl.Int64))
@@ -49,7 +49,7 @@ def _facts(grammar: Grammar, patients: pl.DataFrame, events: pl.DataFrame) -> pl
         pl.col("type").replace_strict(numbers, default=-1, return_dtype=pl.Int32).alias("_type"),
         pl.Series("_token", grammar.token_numbers(events), dtype=pl.Int32),
         position.alias("_position"),
-    ).join(known, on=ID, how="left", maintain_order="left")
+    ).join(origins, on=ID, how="left", maintain_order="left")
     facts = facts.with_columns(
         pl.len().over(ID).alias("_length"),
         pl.col("_type").shift(1).over(ID).alias("_type_before"),
@@ -90,14 +90,14 @@ def _legal_for_patient(
 ) -> list[pl.Series]:
     allowed = grammar.patient_tokens(patients)
     token, patient = facts["_token"].to_numpy(), facts["_patient"].fill_null(-1).to_numpy()
-    known = (token >= 0) & (patient >= 0)
+    is_declared = (token >= 0) & (patient >= 0)
     legal = np.ones(len(token), bool)
-    legal[known] = allowed[patient[known], token[known]]
+    legal[is_declared] = allowed[patient[is_declared], token[is_declared]]
     # where no declared opening is legal, `first` does not bind
     opening = options(grammar, start(grammar, patients)).types
     kind = facts["_type"].to_numpy()
     may_open = np.ones(len(token), bool)
-    may_open[known] = opening[patient[known], kind[known]]
+    may_open[is_declared] = opening[patient[is_declared], kind[is_declared]]
     return [pl.Series("_legal", legal), pl.Series("_may_open", may_open)]
 
 

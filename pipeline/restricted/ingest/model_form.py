@@ -8,7 +8,8 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from pipeline.models.grammar import Grammar, violations
+from pipeline.models.grammar.rules import Grammar
+from pipeline.models.grammar.violations import violations
 from pipeline.schema.patient_log import ID
 from pipeline.schema.values import Column, Schema
 

@@ -17,14 +17,18 @@ from pipeline.dp.marginals import MeasurementStore
 from pipeline.dp.noise import NoiseStream
 from pipeline.dp.sgd import DpSgd
 from pipeline.dp.tape import Tape
-from pipeline.models.grammar import Grammar, violations
+from pipeline.models.grammar.rules import Grammar
+from pipeline.models.grammar.violations import violations
+from pipeline.models.pathway.domain.batch import Batch
 from pipeline.models.pathway.domain.encode import codec, gaps
+from pipeline.models.pathway.domain.network import PER_PATIENT
 from pipeline.models.pathway.draw.draw import draw
 from pipeline.models.pathway.draw.model import PathwayModel, new_model
-from pipeline.models.pathway.draw.network import PER_PATIENT, Batch
 from pipeline.models.pathway.fit import train
-from pipeline.models.pathway.fit.data import batch_of, encode_log
-from pipeline.models.pathway.plan.plan import PathwayPlan, coding, plan
+from pipeline.models.pathway.fit.encoded_log import batch_of, encode_log
+from pipeline.models.pathway.plan.coding import declared_coding
+from pipeline.models.pathway.plan.mechanisms import PathwayPlan
+from pipeline.models.pathway.plan.plan import plan_pathways
 from pipeline.models.pathway.plan.settings import PathwaySettings, for_size, from_mapping
 from pipeline.schema.values import Column, Schema
 
@@ -54,12 +58,12 @@ def fit(
     checkpoint_steps: int = 5,
 ) -> PathwayModel:
     patients = toy_patients(n)
-    made = plan(toy_schema(), settings, 200)
+    plan = plan_pathways(toy_schema(), settings, 200)
     return train.fit(
         toy_schema(),
         patients,
         toy_events(patients),
-        made,
+        plan,
         scale,
         store=MeasurementStore(folder / "counts"),
         tape=tape if tape is not None else Tape(),
@@ -72,30 +76,30 @@ def fit(
 
 
 def untrained(schema: Schema, settings: PathwaySettings = SMALL, **planned) -> PathwayModel:
-    return new_model(schema, plan(schema, settings, 200, **planned))
+    return new_model(schema, plan_pathways(schema, settings, 200, **planned))
 
 
 def per_patient_gradients(
     network: torch.nn.Module, batches: list[Batch]
 ) -> list[dict[str, torch.Tensor]]:
     """The slow way: one backward pass per patient."""
-    found = []
+    gradients = []
     for batch in batches:
         network.zero_grad()
         network.row_losses(batch).sum().backward()
-        found.append(
+        gradients.append(
             {name: parameter.grad.clone() for name, parameter in network.named_parameters()}
         )
-    return found
+    return gradients
 
 
 def test_ghost_clipped_sum_is_the_sum_of_clipped_patient_gradients() -> None:
     schema, patients = toy_schema(), toy_patients(15)
-    network, made = untrained(schema).network, coding(schema, SMALL, None)
+    network, coding = untrained(schema).network, declared_coding(schema, SMALL, None)
     with torch.no_grad():
         network.follows.weight.normal_(std=0.3)
     # one patient without events
-    log = encode_log(made, patients, toy_events(patients).filter(pl.col("patient_id") != 4))
+    log = encode_log(coding, patients, toy_events(patients).filter(pl.col("patient_id") != 4))
     mechanism = DpSgd(
         steps=1,
         sampling_probability=1.0,
@@ -103,12 +107,12 @@ def test_ghost_clipped_sum_is_the_sum_of_clipped_patient_gradients() -> None:
         noise_multiplier=1.0,
         expected_batch_size=15.0,
     )
-    batch = batch_of(made, log, np.arange(15), CPU)
-    found = mechanism.ghost_clipper(network, PER_PATIENT).clipped_sum(
+    batch = batch_of(coding, log, np.arange(15), CPU)
+    clipped = mechanism.ghost_clipper(network, PER_PATIENT).clipped_sum(
         lambda: network.row_losses(batch), batch.owner, 15
     )
     slow = per_patient_gradients(
-        network, [batch_of(made, log, np.array([i]), CPU) for i in range(15)]
+        network, [batch_of(coding, log, np.array([i]), CPU) for i in range(15)]
     )
     norms = [float(torch.cat([g.flatten() for g in grads.values()]).norm()) for grads in slow]
     assert (
@@ -116,19 +120,19 @@ def test_ghost_clipped_sum_is_the_sum_of_clipped_patient_gradients() -> None:
         and sum(norm > 3.2 for norm in norms) > 3
         and sum(0 < norm < 3.2 for norm in norms) > 0
     ), norms
-    for name in found:
+    for name in clipped:
         expected = sum(
             grads[name] * min(1.0, 3.2 / max(norm, 1e-9))
             for grads, norm in zip(slow, norms, strict=True)
         )
-        torch.testing.assert_close(found[name], expected, rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(clipped[name], expected, rtol=1e-4, atol=1e-4)
 
 
 def test_one_patient_with_ten_thousand_events_moves_the_clipped_sum_by_at_most_the_clip_norm() -> (
     None
 ):
     schema, patients = toy_schema(), toy_patients(6)
-    network, made = untrained(schema).network, coding(schema, SMALL, None)
+    network, coding = untrained(schema).network, declared_coding(schema, SMALL, None)
     events = toy_events(patients.head(5))
     heavy = pl.DataFrame(
         {
@@ -139,7 +143,7 @@ def test_one_patient_with_ten_thousand_events_moves_the_clipped_sum_by_at_most_t
         },
         schema_overrides={"seq": pl.Int32, "day": pl.Int32},
     )
-    log = encode_log(made, patients, pl.concat([events, heavy], how="diagonal"))
+    log = encode_log(coding, patients, pl.concat([events, heavy], how="diagonal"))
     assert log.lengths[5] == schema.events.max_events
     mechanism = DpSgd(
         steps=1,
@@ -151,7 +155,7 @@ def test_one_patient_with_ten_thousand_events_moves_the_clipped_sum_by_at_most_t
     clipper = mechanism.ghost_clipper(network, PER_PATIENT)
     sums = []
     for who in (np.arange(5), np.arange(6)):
-        batch = batch_of(made, log, who, CPU)
+        batch = batch_of(coding, log, who, CPU)
         sums.append(
             clipper.clipped_sum(
                 lambda batch=batch: network.row_losses(batch), batch.owner, len(who)
@@ -163,26 +167,28 @@ def test_one_patient_with_ten_thousand_events_moves_the_clipped_sum_by_at_most_t
 
 def test_a_later_event_weighs_less_and_weights_come_from_the_past_alone() -> None:
     schema, patients = toy_schema(), toy_patients(30)
-    log = encode_log(coding(schema, SMALL, None), patients, toy_events(patients))
+    log = encode_log(declared_coding(schema, SMALL, None), patients, toy_events(patients))
     first = log.weight[log.starts]
     assert (first == 1).all() and (log.weight[log.starts + log.lengths - 1] < 1).all()
     cut = encode_log(
-        coding(schema, SMALL, None), patients, toy_events(patients).filter(pl.col("seq") < 3)
+        declared_coding(schema, SMALL, None),
+        patients,
+        toy_events(patients).filter(pl.col("seq") < 3),
     )
     for i in range(30):
-        kept = cut.lengths[i]
+        n = cut.lengths[i]
         assert (
-            cut.weight[cut.starts[i] : cut.starts[i] + kept]
-            == log.weight[log.starts[i] : log.starts[i] + kept]
+            cut.weight[cut.starts[i] : cut.starts[i] + n]
+            == log.weight[log.starts[i] : log.starts[i] + n]
         ).all()
 
 
 def test_encoding_of_a_patient_does_not_depend_on_the_others() -> None:
     schema, patients = toy_schema(), toy_patients(40)
-    made, events = coding(schema, SMALL, None), toy_events(patients)
-    everybody = encode_log(made, patients, events)
-    mine = events.filter(pl.col("patient_id") == 17)
-    alone = encode_log(made, patients.filter(pl.col("patient_id") == 17), mine)
+    coding, events = declared_coding(schema, SMALL, None), toy_events(patients)
+    everybody = encode_log(coding, patients, events)
+    own_events = events.filter(pl.col("patient_id") == 17)
+    alone = encode_log(coding, patients.filter(pl.col("patient_id") == 17), own_events)
     rows = slice(int(everybody.starts[16]), int(everybody.starts[16] + everybody.lengths[16]))
     for name in (
         "features",
@@ -195,7 +201,7 @@ def test_encoding_of_a_patient_does_not_depend_on_the_others() -> None:
         "before",
         "day",
         "rhythm",
-        "taken",
+        "used_up",
         "weight",
     ):
         assert (getattr(alone, name) == getattr(everybody, name)[rows]).all(), name
@@ -237,13 +243,13 @@ def test_no_patients_give_no_events() -> None:
 
 def test_an_empty_table_trains_on_noise_alone(tmp_path: Path) -> None:
     tape = Tape()
-    made = plan(toy_schema(), SMALL, 200)
+    plan = plan_pathways(toy_schema(), SMALL, 200)
     patients = toy_patients(3)
     train.fit(
         toy_schema(),
         patients.head(0),
         toy_events(patients).head(0),
-        made,
+        plan,
         2.0,
         store=MeasurementStore(tmp_path / "counts"),
         tape=tape,
@@ -252,26 +258,26 @@ def test_an_empty_table_trains_on_noise_alone(tmp_path: Path) -> None:
         progress=quiet,
         draw_patients=lambda size: toy_patients(size, 9),
     )
-    assert tape.matches(made.dp_event(2.0))
+    assert tape.matches(plan.dp_event(2.0))
 
 
 def test_the_plan_reads_declared_numbers_only_and_survives_json() -> None:
-    made = plan(toy_schema(), SMALL, 200)
-    assert PathwayPlan.from_json(made.to_json()) == made
-    assert made.sampling_probability == 60 / 200
-    assert plan(toy_schema(), SMALL, 30).sampling_probability == 1.0
-    assert made.sgd(2.0).expected_batch_size == 60
-    sigma = next(iter(made.counts(2.0).values())).sigma
-    assert sigma >= 2.0 * (len(made.tables) / SMALL.calibration_share) ** 0.5
-    off = plan(toy_schema(), dataclasses.replace(SMALL, calibration_share=0.0), 200)
-    assert not off.counts(2.0) and off.sgd(2.0).noise_multiplier < made.sgd(2.0).noise_multiplier
+    plan = plan_pathways(toy_schema(), SMALL, 200)
+    assert PathwayPlan.from_json(plan.to_json()) == plan
+    assert plan.sampling_probability == 60 / 200
+    assert plan_pathways(toy_schema(), SMALL, 30).sampling_probability == 1.0
+    assert plan.sgd(2.0).expected_batch_size == 60
+    sigma = next(iter(plan.counts(2.0).values())).sigma
+    assert sigma >= 2.0 * (len(plan.tables) / SMALL.calibration_share) ** 0.5
+    off = plan_pathways(toy_schema(), dataclasses.replace(SMALL, calibration_share=0.0), 200)
+    assert not off.counts(2.0) and off.sgd(2.0).noise_multiplier < plan.sgd(2.0).noise_multiplier
 
 
 def test_what_ran_is_what_was_planned_also_after_a_resume(tmp_path: Path) -> None:
-    made = plan(toy_schema(), SMALL, 200)
+    plan = plan_pathways(toy_schema(), SMALL, 200)
     tape = Tape()
     fit(tmp_path / "whole", tape=tape)
-    assert tape.matches(made.dp_event(2.0))
+    assert tape.matches(plan.dp_event(2.0))
 
     class Killed(Exception):
         pass
@@ -283,12 +289,12 @@ def test_what_ran_is_what_was_planned_also_after_a_resume(tmp_path: Path) -> Non
     lost = Tape()
     with pytest.raises(Killed):
         fit(tmp_path / "cut", tape=lost, progress=kill)
-    assert not lost.matches(made.dp_event(2.0))
-    said: list[str] = []
+    assert not lost.matches(plan.dp_event(2.0))
+    messages: list[str] = []
     resumed = Tape()
-    fit(tmp_path / "cut", tape=resumed, progress=said.append)
-    assert resumed.matches(made.dp_event(2.0))
-    assert "pathway step 10/12, resumed" in said and "pathway step 5/12" not in said
+    fit(tmp_path / "cut", tape=resumed, progress=messages.append)
+    assert resumed.matches(plan.dp_event(2.0))
+    assert "pathway step 10/12, resumed" in messages and "pathway step 5/12" not in messages
 
 
 def test_a_checkpoint_of_another_mechanism_is_refused_and_holds_no_noise(tmp_path: Path) -> None:
@@ -310,7 +316,7 @@ def test_saved_and_loaded_models_draw_the_same(tmp_path: Path) -> None:
     model.save(tmp_path / "model")
     loaded = PathwayModel.load(tmp_path / "model", toy_schema())
     patients = toy_patients(50, 3)
-    assert loaded.tilt and loaded.sample(patients, np.random.default_rng(1)).equals(
+    assert loaded.log_weights and loaded.sample(patients, np.random.default_rng(1)).equals(
         model.sample(patients, np.random.default_rng(1))
     )
 
@@ -340,14 +346,14 @@ def test_transitions_are_learned_at_epsilon_3(tmp_path: Path) -> None:
         calibration_patients=500,
         pass_patients=2000,
     )
-    made = plan(schema, settings, 2000)
-    scale, event = calibrate(made.dp_event, 3.0, 1e-6)
+    plan = plan_pathways(schema, settings, 2000)
+    scale, event = calibrate(plan.dp_event, 3.0, 1e-6)
     assert epsilon(event, 1e-6) <= 3.0
     model = train.fit(
         schema,
         patients,
         events,
-        made,
+        plan,
         scale,
         store=MeasurementStore(tmp_path / "counts"),
         tape=Tape(),
@@ -367,7 +373,7 @@ def test_transitions_are_learned_at_epsilon_3(tmp_path: Path) -> None:
 def test_candidates_share_their_patients_static_row() -> None:
     schema, patients = toy_schema(), toy_patients(40)
     drawn, weight = draw(
-        coding(schema, SMALL, None),
+        declared_coding(schema, SMALL, None),
         untrained(schema).network,
         (),
         patients,

@@ -17,16 +17,17 @@ from pathway_cases import toy_events, toy_patients, toy_schema
 from pipeline.dp.marginals import MeasurementStore
 from pipeline.dp.noise import NoiseStream
 from pipeline.dp.tape import Tape
-from pipeline.models.grammar import Grammar, violations
+from pipeline.models.grammar.rules import Grammar
+from pipeline.models.grammar.violations import violations
 from pipeline.models.pathway.domain.facts import fact_size, fact_values
-from pipeline.models.pathway.domain.rhythm import rhythms
 from pipeline.models.pathway.domain.tables import calibration_tables, table_cells
 from pipeline.models.pathway.draw.model import PathwayModel, new_model
-from pipeline.models.pathway.fit import data, heads, train
-from pipeline.models.pathway.fit.data import encode_log
-from pipeline.models.pathway.fit.refine import calibrated
-from pipeline.models.pathway.plan import plan as pathway_plans
-from pipeline.models.pathway.plan.plan import coding
+from pipeline.models.pathway.fit import encoded_log, heads, train
+from pipeline.models.pathway.fit.calibration import calibrate, draw_log
+from pipeline.models.pathway.fit.encoded_log import encode_log
+from pipeline.models.pathway.fit.rhythm_logits import rhythm_logits
+from pipeline.models.pathway.plan.coding import declared_coding
+from pipeline.models.pathway.plan.plan import plan_pathways
 from pipeline.models.pathway.plan.settings import PathwaySettings
 from pipeline.schema.values import CountedTable, Schema
 
@@ -83,7 +84,7 @@ def measured(
     scale: float = 0.02,
 ):
     """An untrained model, and tables measured with almost no noise."""
-    model = new_model(schema, pathway_plans.plan(schema, settings, 1500))
+    model = new_model(schema, plan_pathways(schema, settings, 1500))
     log = encode_log(model.coding, patients, events)
     noisy = train.measure_tables(
         model,
@@ -111,7 +112,7 @@ def quiet(_: str) -> None:
 
 def test_facts_of_a_pathway_written_out() -> None:
     schema = counted_schema()
-    made = coding(schema, SMALL, None)
+    coding = declared_coding(schema, SMALL, None)
     patients = toy_patients(3).with_columns(site=pl.lit("breast"))
     day = [-20, 0, 30, 40, 40, 61, 82, 100, 0, 500]
     types = [
@@ -139,33 +140,39 @@ def test_facts_of_a_pathway_written_out() -> None:
         },
         schema_overrides={"seq": pl.Int32, "day": pl.Int32, "dose": pl.Float64},
     )
-    pathways = encode_log(made, patients, events).pathways
+    pathways = encode_log(coding, patients, events).pathways
 
-    def told(fact: str) -> list[int]:
-        values = fact_values(made, fact, pathways)
-        assert values.max() < fact_size(made, fact)
+    def values_of(fact: str) -> list[int]:
+        values = fact_values(coding, fact, pathways)
+        assert values.max() < fact_size(coding, fact)
         return values.tolist()
 
-    names = made.grammar.type_names
-    assert told("combination") == [3, 0, 0] and told("order") == [1 + 2 * 3, 0, 0]
-    assert told("count CYCLE") == [2, 0, 0] and told("length") == [6, 2, 0]
-    assert told("after DIAGNOSIS") == [1 + names.index("SURGERY"), 1 + names.index("CENSOR"), 0]
-    assert told("before DEATH") == [1 + names.index("REGIMEN_END"), 0, 0] and told(
+    names = coding.grammar.type_names
+    assert values_of("combination") == [3, 0, 0] and values_of("order") == [1 + 2 * 3, 0, 0]
+    assert values_of("count CYCLE") == [2, 0, 0] and values_of("length") == [6, 2, 0]
+    assert values_of("after DIAGNOSIS") == [
+        1 + names.index("SURGERY"),
+        1 + names.index("CENSOR"),
+        0,
+    ]
+    assert values_of("before DEATH") == [1 + names.index("REGIMEN_END"), 0, 0] and values_of(
         "before REFERRAL"
     ) == [0, 0, 0]
     assert (
-        told("first REGIMEN") == [2, 0, 0]
-        and told("second REGIMEN") == [0, 0, 0]
-        and told("first SURGERY") == [3, 0, 0]
+        values_of("first REGIMEN") == [2, 0, 0]
+        and values_of("second REGIMEN") == [0, 0, 0]
+        and values_of("first SURGERY") == [3, 0, 0]
     )
-    assert told("value intent") == [1 + 2, 0, 0] and told("holder intent") == [2, 0, 0]
-    assert told("carrier intent") == [1 + names.index("REGIMEN"), 0, 0] and told(
+    assert values_of("value intent") == [1 + 2, 0, 0] and values_of("holder intent") == [2, 0, 0]
+    assert values_of("carrier intent") == [1 + names.index("REGIMEN"), 0, 0] and values_of(
         "again intent"
     ) == [0, 0, 0]
     # 21 days: the ninth bin
-    assert told("gap CYCLE") == [1 + 8, 0, 0] and told("later gap CYCLE") == [0, 0, 0]
+    assert values_of("gap CYCLE") == [1 + 8, 0, 0] and values_of("later gap CYCLE") == [0, 0, 0]
     assert (
-        told("end") == [1, 2, 0] and told("survival") == [1, 3, 0] and told("wait")[1:] == [16, 16]
+        values_of("end") == [1, 2, 0]
+        and values_of("survival") == [1, 3, 0]
+        and values_of("wait")[1:] == [16, 16]
     )
 
 
@@ -204,14 +211,14 @@ def with_cycles(n: int) -> tuple[pl.DataFrame, pl.DataFrame]:
 
 def test_gaps_are_counted_within_the_first_context() -> None:
     patients, events = with_cycles(2)
-    made = coding(counted_schema(), SMALL, None)
-    pathways = encode_log(made, patients, events).pathways
+    coding = declared_coding(counted_schema(), SMALL, None)
+    pathways = encode_log(coding, patients, events).pathways
     first, later = (
-        (made.gaps.edges[v - 1] for v in fact_values(made, "gap CYCLE", pathways)),
-        fact_values(made, "later gap CYCLE", pathways),
+        (coding.gaps.edges[v - 1] for v in fact_values(coding, "gap CYCLE", pathways)),
+        fact_values(coding, "later gap CYCLE", pathways),
     )
-    assert list(first) == [14, 21] and [made.gaps.edges[v - 1] for v in later] == [7, 21]
-    assert fact_values(made, "again intent", pathways).tolist() == [1 + 2, 1 + 2]
+    assert list(first) == [14, 21] and [coding.gaps.edges[v - 1] for v in later] == [7, 21]
+    assert fact_values(coding, "again intent", pathways).tolist() == [1 + 2, 1 + 2]
 
 
 def test_counted_rhythms_are_drawn_before_anything_is_learned(tmp_path: Path) -> None:
@@ -226,17 +233,17 @@ def test_counted_rhythms_are_drawn_before_anything_is_learned(tmp_path: Path) ->
     patients, events = with_cycles(1500)
     model, noisy, sigmas = measured(schema, SMALL, patients, events, tmp_path)
     model.network.rhythms.copy_(
-        torch.from_numpy(rhythms(model.coding, model.tables, noisy, sigmas))
+        torch.from_numpy(rhythm_logits(model.coding, model.tables, noisy, sigmas))
     )
     with torch.no_grad():  # a network that has seen nothing rarely gives six cycles
         model.network.choice.bias[model.coding.grammar.type_names.index("CYCLE")] += 4.0
-    log = model.draw_log(toy_patients(3000, 5), np.random.default_rng(1))
+    log = draw_log(model, toy_patients(3000, 5), np.random.default_rng(1))
     usual = {1: 14, 2: 21, 3: 7, 4: 21}  # rows: A and B, later A and B
     for row, days in usual.items():
-        mine = (log.rhythm == row) & (log.gap >= 0) & (log.gap_upper >= 30)
+        is_wait = (log.rhythm == row) & (log.gap >= 0) & (log.gap_upper >= 30)
         assert (
-            mine.sum() > 20
-            and np.mean(np.array(model.coding.gaps.edges)[log.gap[mine]] == days) > 0.9
+            is_wait.sum() > 20
+            and np.mean(np.array(model.coding.gaps.edges)[log.gap[is_wait]] == days) > 0.9
         )
     kind, first = (
         model.coding.grammar.token_type[log.token],
@@ -251,7 +258,7 @@ def test_counted_rhythms_are_drawn_before_anything_is_learned(tmp_path: Path) ->
 def test_rhythms_are_trained_with_kept_over_a_resume_and_saved(tmp_path: Path) -> None:
     schema = counted_schema(("first REGIMEN", "gap CYCLE"), ("length",))
     patients, events = with_cycles(300)
-    plan = pathway_plans.plan(
+    plan = plan_pathways(
         schema, dataclasses.replace(SMALL, passes=0, calibration_patients=200), 300
     )
 
@@ -280,15 +287,15 @@ def test_rhythms_are_trained_with_kept_over_a_resume_and_saved(tmp_path: Path) -
 
     with pytest.raises(Killed):
         fit(kill)
-    said: list[str] = []
-    model = fit(said.append)
-    assert "pathway step 6/12, resumed" in said
+    messages: list[str] = []
+    model = fit(messages.append)
+    assert "pathway step 6/12, resumed" in messages
     counted = MeasurementStore(tmp_path)
     noisy = [
         counted.get_or_measure(mechanism, lambda: np.zeros(0, np.int64), NoiseStream())
         for mechanism in plan.counts(0.02).values()
     ]
-    expected = rhythms(
+    expected = rhythm_logits(
         model.coding,
         model.tables,
         noisy,
@@ -304,10 +311,12 @@ def test_rhythms_are_trained_with_kept_over_a_resume_and_saved(tmp_path: Path) -
 @pytest.mark.parametrize("lazy", [False, True])
 def test_a_log_encoded_in_chunks_is_the_same(lazy: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     patients, events = odd_cases()
-    made = coding(counted_schema(("first REGIMEN", "gap CYCLE"), ("length",)), SMALL, None)
-    whole = encode_log(made, patients, events)
-    monkeypatch.setattr(data, "CHUNK", 7)
-    parts = encode_log(made, patients, events.lazy() if lazy else events)
+    coding = declared_coding(
+        counted_schema(("first REGIMEN", "gap CYCLE"), ("length",)), SMALL, None
+    )
+    whole = encode_log(coding, patients, events)
+    monkeypatch.setattr(encoded_log, "CHUNK", 7)
+    parts = encode_log(coding, patients, events.lazy() if lazy else events)
     assert whole.rhythm.any()
     for field in dataclasses.fields(whole):
         assert np.array_equal(getattr(whole, field.name), getattr(parts, field.name)), field.name
@@ -316,8 +325,8 @@ def test_a_log_encoded_in_chunks_is_the_same(lazy: bool, monkeypatch: pytest.Mon
 def test_heads_see_the_same_in_fitting_and_in_drawing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The parts that a head is asked with while drawing are those that its tables are fitted with:
-    of first and second events alike.
+    """The parts of a head while drawing are those that its tables are fitted with, for
+    first and second events alike.
     """
     tables = (
         ("before REGIMEN", "first REGIMEN"),
@@ -326,35 +335,35 @@ def test_heads_see_the_same_in_fitting_and_in_drawing(
         ("value intent", "again intent"),
     )
     schema, patients = counted_schema(*tables, max_events=20), toy_patients(400)
-    model = new_model(schema, pathway_plans.plan(schema, SMALL, 400))
-    asked: dict[str, list] = {}
+    model = new_model(schema, plan_pathways(schema, SMALL, 400))
+    requests: dict[str, list] = {}
 
     def remember(head, parts, repeated):
         own = {part: parts[part] for table, _ in head.tables for part in table.parts[:-1]}
-        asked.setdefault(head.choice, []).extend(
+        requests.setdefault(head.choice, []).extend(
             zip(repeated.tolist(), *(own[part].tolist() for part in sorted(own)), strict=True)
         )
         return real(head, parts, repeated)
 
     real = heads.Head.logits
     monkeypatch.setattr(heads.Head, "logits", remember)
-    log = model.draw_log(patients, np.random.default_rng(1))
-    for choice, mine in heads.tables_by_choice(model.coding, model.tables).items():
-        found = heads._choices(model.coding, choice, mine, patients, log)
+    log = draw_log(model, patients, np.random.default_rng(1))
+    for choice, tables_of_choice in heads.tables_by_choice(model.coding, model.tables).items():
+        choices = heads._choices(model.coding, choice, tables_of_choice, patients, log)
         fitted = Counter()
-        for row, count in enumerate(found.count):
+        for row, count in enumerate(choices.count):
             fitted[
                 (
-                    bool(found.number[row] > 0),
-                    *(int(found.parts[part][row]) for part in sorted(found.parts)),
+                    bool(choices.number[row] > 0),
+                    *(int(choices.parts[part][row]) for part in sorted(choices.parts)),
                 )
             ] += int(count)
-        firsts = Counter(key for key in asked[choice] if not key[0])
+        firsts = Counter(key for key in requests[choice] if not key[0])
         assert firsts == Counter({key: count for key, count in fitted.items() if not key[0]})
         seconds = {key: count for key, count in fitted.items() if key[0]}
         # drawing asks of third ones, too
         assert seconds and all(
-            Counter(asked[choice])[key] >= count for key, count in seconds.items()
+            Counter(requests[choice])[key] >= count for key, count in seconds.items()
         )
 
 
@@ -364,7 +373,7 @@ def test_a_second_value_follows_from_the_first(tmp_path: Path) -> None:
     model, noisy, sigmas = measured(
         schema, dataclasses.replace(SMALL, passes=0), patients, events, tmp_path
     )
-    ready = calibrated(model, noisy, sigmas, lambda n: toy_patients(n, 9), quiet, "cpu")
+    ready = calibrate(model, noisy, sigmas, lambda n: toy_patients(n, 9), quiet, "cpu")
     drawn = (
         ready.sample(toy_patients(2000, 8), np.random.default_rng(2))
         .filter(pl.col("type") == "REGIMEN")
@@ -377,11 +386,11 @@ def test_a_second_value_follows_from_the_first(tmp_path: Path) -> None:
 def test_a_patient_is_in_one_cell_of_each_table() -> None:
     patients = toy_patients(300)
     for schema in (toy_schema(), counted_schema()):
-        made = coding(schema, SMALL, None)
-        tables = calibration_tables(made, schema.strata)
-        log = encode_log(made, patients, toy_events(patients).filter(pl.col("patient_id") > 3))
+        coding = declared_coding(schema, SMALL, None)
+        tables = calibration_tables(coding, schema.strata)
+        log = encode_log(coding, patients, toy_events(patients).filter(pl.col("patient_id") > 3))
         for table, cell in zip(
-            tables, table_cells(made, tables, patients, log.pathways), strict=True
+            tables, table_cells(coding, tables, patients, log.pathways), strict=True
         ):
             assert cell.shape == (300,) and cell.min() >= 0 and cell.max() < table.cells
 
@@ -434,12 +443,12 @@ def test_one_more_patient_moves_every_table_by_one_in_one_cell() -> None:
     """Whoever it is: a fact that looked at a neighbour's rows would move that neighbour, too."""
     patients, events = odd_cases()
     schema = counted_schema()
-    made = coding(schema, SMALL, None)
-    tables = calibration_tables(made, schema.strata)
+    coding = declared_coding(schema, SMALL, None)
+    tables = calibration_tables(coding, schema.strata)
 
     def counted(some: pl.DataFrame) -> list[np.ndarray]:
         log = encode_log(
-            made,
+            coding,
             some,
             events.join(
                 some.select("patient_id"), on="patient_id", how="semi", maintain_order="left"
@@ -448,7 +457,7 @@ def test_one_more_patient_moves_every_table_by_one_in_one_cell() -> None:
         return [
             np.bincount(cell, minlength=table.cells)
             for table, cell in zip(
-                tables, table_cells(made, tables, some, log.pathways), strict=True
+                tables, table_cells(coding, tables, some, log.pathways), strict=True
             )
         ]
 
@@ -480,7 +489,7 @@ def test_a_part_that_cannot_be_counted_is_named_before_anything_is_charged(
     parts: tuple[str, ...],
 ) -> None:
     with pytest.raises(ValueError, match=r"events\.counted: "):
-        pathway_plans.plan(counted_schema(parts), SMALL, 200)
+        plan_pathways(counted_schema(parts), SMALL, 200)
 
 
 def test_tables_of_values_alone_leave_nothing_to_calibrate(tmp_path: Path) -> None:
@@ -488,9 +497,9 @@ def test_tables_of_values_alone_leave_nothing_to_calibrate(tmp_path: Path) -> No
     model, noisy, sigmas = measured(
         schema, dataclasses.replace(SMALL, pass_steps=2), patients, toy_events(patients), tmp_path
     )
-    ready = calibrated(model, noisy, sigmas, lambda n: toy_patients(60, 9), quiet, "cpu")
+    ready = calibrate(model, noisy, sigmas, lambda n: toy_patients(60, 9), quiet, "cpu")
     assert (
-        ready.tilt == ()
+        ready.log_weights == ()
         and ready.sample(patients, np.random.default_rng(1))["patient_id"].n_unique() == 60
     )
 
@@ -499,8 +508,8 @@ def test_weights_divide_the_budget_of_the_tables() -> None:
     schema = toy_schema(
         counted=(CountedTable(parts=("length",), weight=4.0), CountedTable(parts=("others",)))
     )
-    made = pathway_plans.plan(schema, SMALL, 200)
-    heavy, light = made.counts(3.0).values()
+    plan = plan_pathways(schema, SMALL, 200)
+    heavy, light = plan.counts(3.0).values()
     assert light.sigma == pytest.approx(2 * heavy.sigma, rel=0.01)
     assert 1 / heavy.sigma**2 + 1 / light.sigma**2 == pytest.approx(
         SMALL.calibration_share / 9, rel=0.01
@@ -508,7 +517,7 @@ def test_weights_divide_the_budget_of_the_tables() -> None:
 
 
 def test_counted_choices_are_not_learned_from_gradients() -> None:
-    model = new_model(counted_schema(), pathway_plans.plan(counted_schema(), SMALL, 200))
+    model = new_model(counted_schema(), plan_pathways(counted_schema(), SMALL, 200))
     learned = {model.coding.grammar.tokens[v][0] for v in model.coding.learned_tokens}
     assert learned == {"CENSOR"} and [
         model.coding.attributes[a].column.name for a in model.coding.learned_attributes
@@ -522,7 +531,7 @@ def test_heads_and_passes_bring_an_untrained_network_to_its_counts(tmp_path: Pat
     model, noisy, sigmas = measured(
         schema, dataclasses.replace(SMALL, passes=3), patients, events, tmp_path
     )
-    ready = calibrated(model, noisy, sigmas, lambda n: toy_patients(n, 9), quiet, "cpu")
+    ready = calibrate(model, noisy, sigmas, lambda n: toy_patients(n, 9), quiet, "cpu")
     static = toy_patients(1500, 8)
     fresh, before, after = (
         toy_events(static, 4),
@@ -531,13 +540,13 @@ def test_heads_and_passes_bring_an_untrained_network_to_its_counts(tmp_path: Pat
     assert violations(Grammar(schema), static, after).is_empty()
 
     def combination(log: pl.DataFrame) -> dict:
-        seen = pl.concat_str(
+        codes = pl.concat_str(
             [
                 (pl.col("type") == kind).any().cast(pl.Int8).cast(pl.String)
                 for kind in ("SURGERY", "REGIMEN")
             ]
         )
-        return shares(log.group_by("patient_id").agg(seen.alias("seen"))["seen"])
+        return shares(log.group_by("patient_id").agg(codes.alias("seen"))["seen"])
 
     def coded(kind: str, column: str = "code"):
         return lambda log: shares(log.filter(pl.col("type") == kind)[column].fill_null("none"))
@@ -549,18 +558,21 @@ def test_heads_and_passes_bring_an_untrained_network_to_its_counts(tmp_path: Pat
             .filter(pl.col("site") == site)["code"]
         )
 
-    for told in (
+    for measure in (
         combination,
         coded("SURGERY"),
         of_site("breast"),
         of_site("lung"),
         coded("REGIMEN", "intent"),
     ):
-        assert distance(told(fresh), told(after)) < max(
-            0.06, 0.6 * distance(told(fresh), told(before))
+        assert distance(measure(fresh), measure(after)) < max(
+            0.06, 0.6 * distance(measure(fresh), measure(before))
         )
     assert (
-        max(distance(told(fresh), told(before)) for told in (coded("SURGERY"), of_site("breast")))
+        max(
+            distance(measure(fresh), measure(before))
+            for measure in (coded("SURGERY"), of_site("breast"))
+        )
         > 0.15
     ), "there was something to learn"
 
@@ -577,8 +589,8 @@ def test_a_pass_teaches_the_network_itself(tmp_path: Path) -> None:
         lambda log: shares(log.group_by("patient_id").agg(pl.len())["len"]),
     )
     before = distance(ends(events), ends(model.sample(static, np.random.default_rng(2))))
-    ready = calibrated(model, noisy, sigmas, lambda n: toy_patients(n, 9), quiet, "cpu")
-    single = dataclasses.replace(ready, tilt=())
+    ready = calibrate(model, noisy, sigmas, lambda n: toy_patients(n, 9), quiet, "cpu")
+    single = dataclasses.replace(ready, log_weights=())
     assert (
         distance(ends(events), ends(single.sample(static, np.random.default_rng(2)))) < 0.7 * before
     )
@@ -593,10 +605,10 @@ def test_a_model_with_heads_survives_saving(tmp_path: Path) -> None:
         toy_events(patients),
         tmp_path / "counts",
     )
-    ready = calibrated(model, noisy, sigmas, lambda n: toy_patients(n, 9), quiet, "cpu")
+    ready = calibrate(model, noisy, sigmas, lambda n: toy_patients(n, 9), quiet, "cpu")
     ready.save(tmp_path / "model")
     loaded = PathwayModel.load(tmp_path / "model", schema)
-    assert loaded.heads and loaded.tilt
+    assert loaded.heads and loaded.log_weights
     assert loaded.sample(patients, np.random.default_rng(1)).equals(
         ready.sample(patients, np.random.default_rng(1))
     )

@@ -17,15 +17,22 @@ from pipeline.dp.marginals import MeasurementStore
 from pipeline.dp.noise import NoiseStream
 from pipeline.dp.sgd import DpSgd
 from pipeline.dp.tape import Tape
-from pipeline.models.grammar import Grammar, violations
+from pipeline.models.grammar.rules import Grammar
+from pipeline.models.grammar.violations import violations
+from pipeline.models.pathway.domain.batch import Batch
+from pipeline.models.pathway.domain.network import PER_PATIENT, PathwayNetwork
 from pipeline.models.pathway.draw.draw import draw
 from pipeline.models.pathway.draw.model import PathwayModel, new_model
-from pipeline.models.pathway.draw.network import PER_PATIENT, Batch, PathwayNetwork
-from pipeline.models.pathway.fit import train as pathway_fit
-from pipeline.models.pathway.fit.data import EncodedLog, batch_of, encode_drawn, encode_log
-from pipeline.models.pathway.fit.refine import learn
-from pipeline.models.pathway.plan import plan as pathway_plans
-from pipeline.models.pathway.plan.plan import PathwayPlan
+from pipeline.models.pathway.fit import train
+from pipeline.models.pathway.fit.calibration import learn
+from pipeline.models.pathway.fit.encoded_log import (
+    EncodedLog,
+    batch_of,
+    encode_log,
+    encode_pathways,
+)
+from pipeline.models.pathway.plan.mechanisms import PathwayPlan
+from pipeline.models.pathway.plan.plan import plan_pathways
 from pipeline.models.pathway.plan.settings import PathwaySettings
 from pipeline.schema.values import Schema
 
@@ -44,7 +51,7 @@ EVERYTHING = ("choice", "values")  # the layers that all logits come from
 
 def remembering(schema: Schema) -> PathwayModel:
     """A model with arbitrary weights, whose memory weighs as much as its state."""
-    model = new_model(schema, pathway_plans.plan(schema, SETTINGS, 200))
+    model = new_model(schema, plan_pathways(schema, SETTINGS, 200))
     torch.manual_seed(5)
     with torch.no_grad():
         for parameter in (model.network.follows.weight, *model.network.memory.parameters()):
@@ -85,8 +92,8 @@ def test_ghost_clipped_sum_is_the_sum_of_clipped_patient_gradients() -> None:
     model = remembering(schema)
     # one patient without events
     log = encode_log(model.coding, patients, toy_events(patients).filter(pl.col("patient_id") != 4))
-    found = clipped_sum(model.network, whole(model, log), clip)
-    expected, norms = {name: torch.zeros_like(value) for name, value in found.items()}, []
+    clipped = clipped_sum(model.network, whole(model, log), clip)
+    expected, norms = {name: torch.zeros_like(value) for name, value in clipped.items()}, []
     for i in range(15):
         model.network.zero_grad()
         model.network.row_losses(batch_of(model.coding, log, np.array([i]), CPU)).sum().backward()
@@ -101,8 +108,8 @@ def test_ghost_clipped_sum_is_the_sum_of_clipped_patient_gradients() -> None:
     ), norms
     for name in ("memory.input.weight", "memory.recurrent.weight", "memory.recurrent.bias"):
         assert expected[name].norm() > 0.01, name
-    for name in found:
-        torch.testing.assert_close(found[name], expected[name], rtol=1e-4, atol=1e-4)
+    for name in clipped:
+        torch.testing.assert_close(clipped[name], expected[name], rtol=1e-4, atol=1e-4)
 
 
 def test_one_patient_with_ten_thousand_events_moves_the_clipped_sum_by_at_most_the_clip_norm() -> (
@@ -140,27 +147,29 @@ def test_logits_while_drawing_are_those_of_training(statics: bool) -> None:
     schema, patients = toy_schema(), toy_patients(60, 2)
     model = remembering(schema)
     coding = model.coding if statics else dataclasses.replace(model.coding, statics=())
-    seen: dict[str, list[torch.Tensor]] = {name: [] for name in EVERYTHING}
+    outputs: dict[str, list[torch.Tensor]] = {name: [] for name in EVERYTHING}
     hooks = [
         getattr(model.network, name).register_forward_hook(
-            lambda _layer, _given, out, name=name: seen[name].append(out.detach())
+            lambda _layer, _given, out, name=name: outputs[name].append(out.detach())
         )
         for name in EVERYTHING
     ]
     drawn, _ = draw(coding, model.network, model.heads, patients, 3, np.random.default_rng(0))
-    log = encode_drawn(coding, patients[np.repeat(np.arange(60), 3).tolist()], drawn)
+    log = encode_pathways(coding, patients[np.repeat(np.arange(60), 3).tolist()], drawn)
     assert len(set(log.lengths.tolist())) > 5 and log.n_patients == 180
     # Each call in drawing held the event at one position of all pathways that have one, in the
     # order of the pathways.
     rows = np.concatenate([log.starts[log.lengths > at] + at for at in range(log.lengths.max())])
-    while_drawing = {name: torch.cat(seen[name]) for name in EVERYTHING}
-    for calls in seen.values():
+    while_drawing = {name: torch.cat(outputs[name]) for name in EVERYTHING}
+    for calls in outputs.values():
         calls.clear()
     model.network.row_losses(batch_of(coding, log, np.arange(180), CPU))
     for hook in hooks:
         hook.remove()
     for name in EVERYTHING:
-        torch.testing.assert_close(while_drawing[name], seen[name][0][rows], rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(
+            while_drawing[name], outputs[name][0][rows], rtol=1e-4, atol=1e-5
+        )
 
 
 def test_what_comes_later_changes_nothing_before_it() -> None:
@@ -174,15 +183,15 @@ def test_what_comes_later_changes_nothing_before_it() -> None:
         type=pl.when(pl.col("seq") == 2).then(pl.lit("CENSOR")).otherwise(pl.col("type")),
         code=pl.when(pl.col("seq") == 2).then(pl.lit("X")).otherwise(pl.col("code")),
     )
-    told, changed = (encode_log(model.coding, patients, log) for log in (events, other))
+    original, changed = (encode_log(model.coding, patients, log) for log in (events, other))
     hidden, hidden_changed = (
-        hidden_of(model.network, whole(model, log)) for log in (told, changed)
+        hidden_of(model.network, whole(model, log)) for log in (original, changed)
     )
     for i in range(40):
-        kept = int(min(changed.lengths[i], told.lengths[i]))
-        assert kept > 1
+        n = int(min(changed.lengths[i], original.lengths[i]))
+        assert n > 1
         torch.testing.assert_close(
-            hidden_changed[changed.starts[i] :][:kept], hidden[told.starts[i] :][:kept]
+            hidden_changed[changed.starts[i] :][:n], hidden[original.starts[i] :][:n]
         )
 
 
@@ -216,13 +225,13 @@ def test_samples_are_legal_and_no_patients_give_no_events() -> None:
 
 def test_a_fitted_model_is_as_planned_and_draws_the_same_when_loaded(tmp_path: Path) -> None:
     schema, patients, tape = toy_schema(), toy_patients(200), Tape()
-    made = pathway_plans.plan(schema, SETTINGS, 200)
-    assert PathwayPlan.from_json(made.to_json()) == made
-    model = pathway_fit.fit(
+    plan = plan_pathways(schema, SETTINGS, 200)
+    assert PathwayPlan.from_json(plan.to_json()) == plan
+    model = train.fit(
         schema,
         patients,
         toy_events(patients),
-        made,
+        plan,
         2.0,
         store=MeasurementStore(tmp_path / "counts"),
         tape=tape,
@@ -231,8 +240,8 @@ def test_a_fitted_model_is_as_planned_and_draws_the_same_when_loaded(tmp_path: P
         progress=lambda text: None,
         draw_patients=lambda size: toy_patients(size, 9),
     )
-    assert tape.matches(made.dp_event(2.0))
-    start = new_model(schema, made).network.memory.state_dict()
+    assert tape.matches(plan.dp_event(2.0))
+    start = new_model(schema, plan).network.memory.state_dict()
     assert all(
         not torch.equal(value, start[name])
         for name, value in model.network.memory.state_dict().items()
@@ -247,11 +256,10 @@ def test_a_fitted_model_is_as_planned_and_draws_the_same_when_loaded(tmp_path: P
 
 
 def test_a_plan_from_before_the_setting_is_feed_forward() -> None:
-    told = pathway_plans.plan(
-        toy_schema(), dataclasses.replace(SETTINGS, recurrent=False), 200
-    ).to_json()
-    del told["settings"]["recurrent"]
-    model = new_model(toy_schema(), PathwayPlan.from_json(told))
+    settings = dataclasses.replace(SETTINGS, recurrent=False)
+    stored = plan_pathways(toy_schema(), settings, 200).to_json()
+    del stored["settings"]["recurrent"]
+    model = new_model(toy_schema(), PathwayPlan.from_json(stored))
     assert model.network.memory is None and not any(
         name.startswith("memory") for name in model.network.state_dict()
     )
@@ -285,7 +293,7 @@ def test_memory_learns_what_the_state_forgets() -> None:
         settings = dataclasses.replace(
             SETTINGS, width=32, recurrent=recurrent, pass_steps=150, pass_rate=0.02
         )
-        model = new_model(schema, pathway_plans.plan(schema, settings, 200))
+        model = new_model(schema, plan_pathways(schema, settings, 200))
         learn(model, log, np.random.default_rng(0), "cpu")
         with torch.no_grad():
             batch = dataclasses.replace(whole(model, log), weight=torch.ones(len(log.token)))

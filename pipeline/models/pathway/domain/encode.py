@@ -38,12 +38,12 @@ class Codec:
         return np.array([self.column.nullable] + [True] * (self.size - 1))
 
     def encode(self, values: pl.Series) -> np.ndarray:
-        """int16 [n]."""
+        """Codes of values [n], int16 [n]."""
         if not self.is_numeric:
-            numbered = {value: i + 1 for i, value in enumerate(self.column.categories)}
+            codes_by_value = {value: i + 1 for i, value in enumerate(self.column.categories)}
             return (
                 values.cast(pl.String)
-                .replace_strict(numbered, default=0, return_dtype=pl.Int16)
+                .replace_strict(codes_by_value, default=0, return_dtype=pl.Int16)
                 .to_numpy()
             )
         numbers = (
@@ -92,7 +92,9 @@ class Codec:
 
 
 def codec(column: Column, bins: int) -> Codec:
-    """The cells of a declared column: at most `bins` bins of equal width on its declared grid."""
+    """The cells of a declared column: at most `bins` bins of equal width on its declared grid.
+    Raises ValueError for a numeric column without public bounds.
+    """
     if column.kind not in ("continuous", "date"):
         return Codec(column, ())
     if column.lower is None or column.upper is None:
@@ -156,5 +158,6 @@ class Gaps:
 
 
 def gaps(edges: tuple[int, ...], lower_day: int, upper_day: int) -> Gaps:
+    """The declared bins of days, as far as a pathway between these days needs them."""
     longest = max(upper_day - lower_day, 1)
     return Gaps(tuple(edge for edge in edges if edge <= longest) or (0,), longest)

@@ -10,11 +10,12 @@ import numpy as np
 import polars as pl
 import torch
 
-from pipeline.models.grammar import open_tokens, options
-from pipeline.models.pathway.domain.facts import Pathways, codes_of, holders
-from pipeline.models.pathway.domain.rhythm import rhythm_rows
+from pipeline.models.grammar.tracker import open_tokens, options
+from pipeline.models.pathway.domain.coding import Coding
+from pipeline.models.pathway.domain.head import Head
+from pipeline.models.pathway.domain.network import PathwayNetwork
+from pipeline.models.pathway.domain.pathways import Pathways
 from pipeline.models.pathway.domain.state import (
-    Coding,
     State,
     advance,
     begin,
@@ -22,11 +23,9 @@ from pipeline.models.pathway.domain.state import (
     features,
     gap_bounds,
     gap_of,
+    rhythm_rows,
 )
-from pipeline.models.pathway.domain.tables import static_values
-from pipeline.models.pathway.draw.network import PathwayNetwork
 from pipeline.models.pathway.draw.opening import Opening, Steering
-from pipeline.models.pathway.fit.heads import Head
 from pipeline.models.sampling import draw_categorical
 from pipeline.refusal import Refusal
 
@@ -44,23 +43,21 @@ def draw(
     """(`candidates` pathways per patient, log weight of each [n]); pathway p belongs to patient p
     // candidates.
 
-    begins: how pathways must begin; the weights make up for it, and are 0 without (see opening.py).
+    patients: patient_id and the static columns; begins: how pathways must begin; the weights make
+    up for it, and are 0 without (see opening.py). Raises ValueError where the grammar offers a
+    pathway no event.
     """
     start = np.repeat(np.arange(patients.height), candidates)
     state = begin(coding, patients).take(start)
     device = network.choice.weight.device
-    statics = torch.from_numpy(coding.static_codes(patients)).to(device)
-    condition = (
-        network.statics(statics).repeat_interleave(candidates, 0)
-        if statics.shape[1]
-        else torch.zeros(len(start), 1, device=device)
-    )
-    used = {part for head in heads for table, _ in head.tables for part in table.parts} & set(
-        patients.columns
-    )
-    shown = {name: static_values(coding, name, patients)[start] for name in used}
+    condition = _condition(coding, network, patients, candidates)
+    parts_of_heads = {part for head in heads for table, _ in head.tables for part in table.parts}
+    shown = {
+        name: coding.static_values(name, patients)[start]
+        for name in parts_of_heads & set(patients.columns)
+    }
     by_choice = {head.choice: head for head in heads}
-    steered = Steering(begins, len(start)) if begins is not None else None
+    steering = Steering(begins, len(start)) if begins is not None else None
     memory = network.blank_memory(len(start))
     ids, parts, log_weight = np.arange(len(start)), [], np.zeros(len(start))
     while len(ids):
@@ -74,48 +71,60 @@ def draw(
             state,
             hidden,
             {name: values[ids] for name, values in shown.items()},
-            steered,
+            steering,
             rng,
         )
         parts.append((ids, token, day, attributes))
         advance(coding, state, token, day, gap, attributes)
-        if steered is not None:
-            log_weight[ids] = steered.advance(coding.grammar.token_type[token])
-        going = np.flatnonzero(~state.walk.done)
+        if steering is not None:
+            log_weight[ids] = steering.advance(coding.grammar.token_type[token])
+        going = np.flatnonzero(~state.tracker.has_ended)
         state, ids = state.take(going), ids[going]
-        steered = steered.take(going) if steered is not None else None
+        steering = steering.take(going) if steering is not None else None
         condition, memory = (
             values[torch.from_numpy(going).to(device)] for values in (condition, memory)
         )
-    n = patients.height * candidates
+    return _flat(coding, patients.height * candidates, parts), log_weight
+
+
+def _condition(
+    coding: Coding, network: PathwayNetwork, patients: pl.DataFrame, candidates: int
+) -> torch.Tensor:
+    """The embedded static row of each candidate, [n, width]; zeros [n, 1] without static
+    columns.
+    """
+    device = network.choice.weight.device
+    statics = torch.from_numpy(coding.static_codes(patients)).to(device)
+    if not statics.shape[1]:
+        return torch.zeros(patients.height * candidates, 1, device=device)
+    return network.statics(statics).repeat_interleave(candidates, 0)
+
+
+def _flat(coding: Coding, n: int, parts: Sequence[tuple[np.ndarray, ...]]) -> Pathways:
+    """n pathways of parts, each (owner, token, day, attributes) of some of them, in order."""
     if not parts:
         none = np.zeros(0, np.int64)
-        return (
-            Pathways(n, none, none, none, np.zeros((0, len(coding.attributes)), np.int64)),
-            log_weight,
-        )
+        return Pathways(n, none, none, none, np.zeros((0, len(coding.attributes)), np.int64))
     owner, token, day, attributes = (np.concatenate(column) for column in zip(*parts, strict=True))
     order = np.argsort(owner, kind="stable")
-    return Pathways(n, owner[order], token[order], day[order], attributes[order]), log_weight
+    return Pathways(n, owner[order], token[order], day[order], attributes[order])
 
 
-def picked(drawn: Pathways, score: np.ndarray, rng: np.random.Generator) -> Pathways:
+def pick_candidates(candidates: Pathways, score: np.ndarray, rng: np.random.Generator) -> Pathways:
     """One pathway per patient, candidate m of patient i with chance proportional to exp(score[i,
     m]); score [n, M].
     """
-    candidates = score.shape[1]
-    chosen = (
-        _one(_chances(score, np.ones(score.shape, bool)), rng) + np.arange(len(score)) * candidates
-    )
-    keep = np.zeros(drawn.n, bool)
-    keep[chosen] = True
-    rows = keep[drawn.owner]
+    n, each = score.shape
+    choice = _sample(_chances(score, np.ones(score.shape, bool)), rng) + np.arange(n) * each
+    is_choice = np.zeros(candidates.n, bool)
+    is_choice[choice] = True
+    rows = is_choice[candidates.owner]
     return Pathways(
-        len(score),
-        drawn.owner[rows] // candidates,
-        drawn.token[rows],
-        drawn.day[rows],
-        drawn.attributes[rows],
+        n,
+        candidates.owner[rows] // each,
+        candidates.token[rows],
+        candidates.day[rows],
+        candidates.attributes[rows],
     )
 
 
@@ -126,14 +135,14 @@ def _next_events(
     state: State,
     hidden: torch.Tensor,
     shown: Mapping[str, np.ndarray],
-    steered: Steering | None,
+    steering: Steering | None,
     rng: np.random.Generator,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """(token [n], day [n], gap bin [n], attribute codes [n, A]) of the next event of each pathway.
 
-    hidden: [n, width]; shown: static parts of the heads, [n] each.
+    hidden: [n, width]; shown: static parts of the heads, [n] each; heads: by their choice.
     """
-    g, now = coding.grammar, options(coding.grammar, state.walk)
+    g, now = coding.grammar, options(coding.grammar, state.tracker)
     if not now.types.any(1).all():
         raise Refusal(
             f"the grammar of {g.schema.dataset} offers no legal event to a pathway: check its"
@@ -144,31 +153,47 @@ def _next_events(
         for x in network.choices(hidden, torch.from_numpy(state.token).long().to(hidden.device))
     )
     chances = _chances(types, now.types)
-    kind = _one(steered.types(chances) if steered is not None else chances, rng)
-    token = _codes(coding, heads, state, kind, tokens, shown, steered, rng)
+    kind = _sample(steering.types(chances) if steering is not None else chances, rng)
+    token = _codes(coding, heads, state, kind, tokens, shown, steering, rng)
     every = np.arange(len(kind))
     lower, upper = gap_bounds(coding, state, token, now.lower[every, kind], now.upper[every, kind])
     rhythm = torch.from_numpy(rhythm_rows(coding, state, token)).to(hidden.device)
     waits, values = network.details(hidden, torch.from_numpy(token).to(hidden.device), rhythm)
-    waited = _one(_chances(waits.cpu().numpy(), coding.gaps.legal(lower, upper)), rng)
-    day = day_of(coding, state, coding.gaps.decode(waited, lower, upper, rng)).astype(np.int32)
-    learned = dict(zip(coding.learned_attributes, values, strict=True))
+    gap = _sample(_chances(waits.cpu().numpy(), coding.gaps.legal(lower, upper)), rng)
+    day = day_of(coding, state, coding.gaps.decode(gap, lower, upper, rng)).astype(np.int32)
+    logits = dict(zip(coding.learned_attributes, values, strict=True))
     attributes = np.full((len(kind), len(coding.attributes)), -1, np.int64)
     for a, (c, has) in enumerate(zip(coding.attributes, coding.carries().T, strict=True)):
-        mine = np.flatnonzero(has[kind])
-        if a in learned:
-            logits = learned[a].cpu().numpy()[mine]
+        rows = np.flatnonzero(has[kind])
+        if a in logits:
+            value_logits = logits[a].cpu().numpy()[rows]
         else:
-            name, last = c.column.name, state.attribute[mine, a].astype(np.int64)
-            known = last < c.size
-            rows = _rows(shown, mine) | {
-                f"holder {name}": 1 + np.searchsorted(holders(coding, a), token[mine]),
-                f"carrier {name}": 1 + kind[mine],
-                f"value {name}": np.where(known, 1 + last, 0),
-            }
-            logits = heads[name].logits(rows, known)
-        attributes[mine, a] = _one(_chances(logits, c.legal), rng)
+            value_logits = _value_logits(coding, heads, state, a, rows, token, shown)
+        attributes[rows, a] = _sample(_chances(value_logits, c.legal), rng)
     return token, day, coding.gaps.encode(gap_of(coding, state, day)), attributes
+
+
+def _value_logits(
+    coding: Coding,
+    heads: Mapping[str, Head],
+    state: State,
+    place: int,
+    rows: np.ndarray,
+    token: np.ndarray,
+    shown: Mapping[str, np.ndarray],
+) -> np.ndarray:
+    """Logits [m, values] of the attribute at `place` from its head, for these rows [m] of the next
+    events [n].
+    """
+    name, size = coding.attributes[place].column.name, coding.attributes[place].size
+    last = state.attribute[rows, place].astype(np.int64)
+    has_value = last < size
+    parts = _rows(shown, rows) | {
+        f"holder {name}": 1 + np.searchsorted(coding.holders(place), token[rows]),
+        f"carrier {name}": 1 + coding.grammar.token_type[token[rows]],
+        f"value {name}": np.where(has_value, 1 + last, 0),
+    }
+    return heads[name].logits(parts, has_value)
 
 
 def _codes(
@@ -178,7 +203,7 @@ def _codes(
     kind: np.ndarray,
     learned: np.ndarray,
     shown: Mapping[str, np.ndarray],
-    steered: Steering | None,
+    steering: Steering | None,
     rng: np.random.Generator,
 ) -> np.ndarray:
     """The token of each next event, int64 [n], given its type. learned: logits [n, L] of the
@@ -186,30 +211,28 @@ def _codes(
     """
     token = np.zeros(len(kind), np.int64)
     for t, name in enumerate(coding.grammar.type_names):
-        mine, codes = np.flatnonzero(kind == t), codes_of(coding, t)
-        token[mine] = codes[0]
-        if len(codes) == 1 or not len(mine):
+        rows, codes = np.flatnonzero(kind == t), coding.tokens_of(t)
+        token[rows] = codes[0]
+        if len(codes) == 1 or not len(rows):
             continue
         if name in heads:
-            last = np.where(state.walk.used[mine] > 0, 1 + state.walk.last_type[mine], 0).astype(
-                np.int64
-            )
-            rows = _rows(shown, mine) | {
-                f"first {name}": state.code[mine, t].astype(np.int64),
-                f"before {name}": last,
+            before = np.where(state.tracker.used[rows] > 0, 1 + state.tracker.last_type[rows], 0)
+            parts = _rows(shown, rows) | {
+                f"first {name}": state.code[rows, t].astype(np.int64),
+                f"before {name}": before.astype(np.int64),
             }
-            logits = heads[name].logits(rows, state.walk.counts[mine, t] > 0)
+            logits = heads[name].logits(parts, state.tracker.counts[rows, t] > 0)
         else:
-            logits = learned[np.ix_(mine, np.searchsorted(coding.learned_tokens, codes))]
-        chances = _chances(logits, open_tokens(state.walk, mine, codes))
-        token[mine] = codes[
-            _one(steered.codes(mine, t, chances) if steered is not None else chances, rng)
-        ]
+            logits = learned[np.ix_(rows, np.searchsorted(coding.learned_tokens, codes))]
+        chances = _chances(logits, open_tokens(state.tracker, rows, codes))
+        if steering is not None:
+            chances = steering.codes(rows, t, chances)
+        token[rows] = codes[_sample(chances, rng)]
     return token
 
 
-def _rows(values: Mapping[str, np.ndarray], mine: np.ndarray) -> dict[str, np.ndarray]:
-    return {name: column[mine] for name, column in values.items()}
+def _rows(values: Mapping[str, np.ndarray], rows: np.ndarray) -> dict[str, np.ndarray]:
+    return {name: column[rows] for name, column in values.items()}
 
 
 def _chances(logits: np.ndarray, legal: np.ndarray) -> np.ndarray:
@@ -218,5 +241,5 @@ def _chances(logits: np.ndarray, legal: np.ndarray) -> np.ndarray:
     return np.asarray(np.exp(masked - masked.max(axis=1, keepdims=True)))
 
 
-def _one(chances: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _sample(chances: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return draw_categorical(chances, rng.random(len(chances)))

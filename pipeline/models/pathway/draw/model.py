@@ -14,16 +14,22 @@ import polars as pl
 import torch
 from safetensors.torch import load_file, save_file
 
-from pipeline.models.pathway.domain.facts import Pathways, numbered
-from pipeline.models.pathway.domain.state import Coding
-from pipeline.models.pathway.domain.tables import CalibrationTable, table_cells
-from pipeline.models.pathway.draw.draw import draw, picked
-from pipeline.models.pathway.draw.network import PathwayNetwork
+from pipeline.models.pathway.domain.calibration_table import CalibrationTable
+from pipeline.models.pathway.domain.choices import (
+    calibration_cell,
+    calibration_size,
+    tables_by_choice,
+    uniform_heads,
+)
+from pipeline.models.pathway.domain.coding import Coding
+from pipeline.models.pathway.domain.head import Head
+from pipeline.models.pathway.domain.network import PathwayNetwork
+from pipeline.models.pathway.domain.pathways import Pathways, positions
+from pipeline.models.pathway.domain.tables import table_cells
+from pipeline.models.pathway.draw.draw import draw, pick_candidates
 from pipeline.models.pathway.draw.opening import opening
-from pipeline.models.pathway.fit.calibrate import calibrated_size, tilt_cell
-from pipeline.models.pathway.fit.data import EncodedLog, encode_drawn
-from pipeline.models.pathway.fit.heads import Head, tables_by_choice, uniform_heads
-from pipeline.models.pathway.plan.plan import PathwayPlan, coding
+from pipeline.models.pathway.plan.coding import declared_coding
+from pipeline.models.pathway.plan.mechanisms import PathwayPlan
 from pipeline.models.pathway.plan.settings import PathwaySettings
 from pipeline.schema.patient_log import ID
 from pipeline.schema.values import Schema
@@ -40,13 +46,15 @@ class PathwayModel:
     plan: PathwayPlan
     network: PathwayNetwork
     heads: tuple[Head, ...] = ()
-    # log weight of each cell of each table; empty: one draw per patient
-    tilt: tuple[np.ndarray, ...] = ()
+    # logarithm of the calibration weight of each cell, by table; empty: one draw per patient
+    log_weights: tuple[np.ndarray, ...] = ()
     coding: Coding = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(
-            self, "coding", coding(self.schema, self.plan.settings, self.plan.observed_until)
+            self,
+            "coding",
+            declared_coding(self.schema, self.plan.settings, self.plan.observed_until),
         )
         self.network.eval()
 
@@ -62,9 +70,9 @@ class PathwayModel:
         """One legal pathway for each row of `patients` (patient_id and the static columns), as an
         event log. Empty in, empty out.
         """
-        candidates = self.settings.candidates if self.tilt else 1
+        candidates = self.settings.candidates if self.log_weights else 1
         parts = [
-            self._frame(part, self._drawn(part, candidates, rng), rng)
+            self._frame(part, self._pick(part, candidates, rng), rng)
             for part in _parts(patients, candidates)
         ]
         return pl.concat(parts)
@@ -77,47 +85,42 @@ class PathwayModel:
 
         begins: `TYPE` or `TYPE=CODE`, in order: of the treatments and of the types named, these
             come first. Keeping patients in proportion to the likelihoods gives what would be left
-            of an unprompted extract, in statics, pathways and calibration alike.
+            of an unprompted extract, in statics, pathways and calibration alike. Raises ValueError
+            for a type or code that is not declared.
         """
-        wanted, candidates = opening(self.coding, begins), self.settings.candidates
-        drawn, log_weight = draw(
-            self.coding, self.network, self.heads, patients, candidates, rng, wanted
+        start, candidates = opening(self.coding, begins), self.settings.candidates
+        pathways, log_weight = draw(
+            self.coding, self.network, self.heads, patients, candidates, rng, start
         )
         score = log_weight.reshape(patients.height, candidates)
-        # the chance that `sample` picks it from among as many, of which the others are free to
-        # begin as they like
-        if self.tilt:
-            mine, others = (
-                self._scores(patients, drawn),
-                self._scores(patients, self._draw(patients, candidates, rng))[:, 1:],
-            )
-            score = (
-                score
-                + np.log(candidates)
-                + mine
-                - np.logaddexp.reduce(
-                    np.concatenate(
-                        [mine[..., None], np.repeat(others[:, None, :], candidates, axis=1)], axis=2
-                    ),
-                    axis=2,
-                )
-            )
+        if self.log_weights:
+            # and the chance that `sample` picks it from among as many
+            own, total = self._rival_scores(patients, pathways, rng)
+            score = score + np.log(candidates) + own - total
         likelihood = np.exp(score).mean(1)
-        return (
-            self._frame(
-                patients, picked(drawn, np.where(likelihood[:, None] > 0, score, 0.0), rng), rng
-            ),
-            likelihood,
-        )
+        choice = pick_candidates(pathways, np.where(likelihood[:, None] > 0, score, 0.0), rng)
+        return self._frame(patients, choice, rng), likelihood
 
-    def draw_log(
-        self, patients: pl.DataFrame, rng: np.random.Generator, candidates: int = 1
-    ) -> EncodedLog:
-        """One pathway for each synthetic patient, picked of `candidates` by the tilt, with the
-        states that it went through.
+    def _rival_scores(
+        self, patients: pl.DataFrame, pathways: Pathways, rng: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The logarithms of each candidate's calibration weight, and of its sum with those of M - 1
+        fresh ones that are free to begin as they like, both [n, M].
         """
-        drawn = [self._drawn(part, candidates, rng) for part in _parts(patients, candidates)]
-        return encode_drawn(self.coding, patients, _joined(drawn))
+        candidates = self.settings.candidates
+        own = self._scores(patients, pathways)
+        others = self._scores(patients, self._draw(patients, candidates, rng))[:, 1:]
+        rivals = np.repeat(others[:, None, :], candidates, axis=1)
+        total = np.logaddexp.reduce(np.concatenate([own[..., None], rivals], axis=2), axis=2)
+        return own, np.asarray(total)
+
+    def draw_pathways(
+        self, patients: pl.DataFrame, rng: np.random.Generator, candidates: int = 1
+    ) -> Pathways:
+        """One pathway for each synthetic patient, picked of `candidates` by the calibration
+        weights.
+        """
+        return _joined([self._pick(part, candidates, rng) for part in _parts(patients, candidates)])
 
     def candidate_cells(
         self, patients: pl.DataFrame, rng: np.random.Generator, candidates: int
@@ -129,43 +132,42 @@ class PathwayModel:
         ]
         return [np.concatenate(column) for column in zip(*cells, strict=True)]
 
-    def _drawn(self, patients: pl.DataFrame, candidates: int, rng: np.random.Generator) -> Pathways:
-        """One pathway each: of `candidates`, where there is a tilt to pick by."""
-        if candidates == 1 or not self.tilt:
+    def _pick(self, patients: pl.DataFrame, candidates: int, rng: np.random.Generator) -> Pathways:
+        """One pathway each: of `candidates`, where there are weights to pick by."""
+        if candidates == 1 or not self.log_weights:
             return self._draw(patients, 1, rng)
-        drawn = self._draw(patients, candidates, rng)
-        return picked(drawn, self._scores(patients, drawn), rng)
+        pathways = self._draw(patients, candidates, rng)
+        return pick_candidates(pathways, self._scores(patients, pathways), rng)
 
     def _draw(self, patients: pl.DataFrame, candidates: int, rng: np.random.Generator) -> Pathways:
         return draw(self.coding, self.network, self.heads, patients, candidates, rng)[0]
 
-    def _scores(self, patients: pl.DataFrame, drawn: Pathways) -> np.ndarray:
-        """Log weight of each candidate by the tilt, [n, M]."""
-        cells = self._cells(patients, drawn)
-        return np.sum([tilt[cell] for tilt, cell in zip(self.tilt, cells, strict=True)], axis=0)
-
-    def _cells(self, patients: pl.DataFrame, drawn: Pathways) -> list[np.ndarray]:
-        tables, shape = (
-            self._calibrated_tables,
-            (
-                patients.height,
-                max(drawn.n // max(patients.height, 1), 1),
-            ),
+    def _scores(self, patients: pl.DataFrame, pathways: Pathways) -> np.ndarray:
+        """Logarithm of each candidate's calibration weight, [n, M]."""
+        cells = self._cells(patients, pathways)
+        return np.sum(
+            [weights[cell] for weights, cell in zip(self.log_weights, cells, strict=True)], axis=0
         )
-        cells = table_cells(self.coding, tables, patients, drawn)
+
+    def _cells(self, patients: pl.DataFrame, pathways: Pathways) -> list[np.ndarray]:
+        tables = self._calibration_tables
+        shape = (patients.height, max(pathways.n // max(patients.height, 1), 1))
+        cells = table_cells(self.coding, tables, patients, pathways)
         return [
-            tilt_cell(self.coding, table, cell).reshape(shape)
+            calibration_cell(self.coding, table, cell).reshape(shape)
             for table, cell in zip(tables, cells, strict=True)
         ]
 
     @property
-    def calibrated_cells(self) -> list[int]:
-        """Cells of each table that the pathways are calibrated to, in the order of `tilt`."""
-        return [calibrated_size(self.coding, table) for table in self._calibrated_tables]
+    def calibration_sizes(self) -> list[int]:
+        """Cells of each table that the pathways are calibrated to, in the order of
+        `log_weights`.
+        """
+        return [calibration_size(self.coding, table) for table in self._calibration_tables]
 
     @property
-    def _calibrated_tables(self) -> list[CalibrationTable]:
-        return [table for table in self.tables if calibrated_size(self.coding, table)]
+    def _calibration_tables(self) -> list[CalibrationTable]:
+        return [table for table in self.tables if calibration_size(self.coding, table)]
 
     def _frame(self, patients: pl.DataFrame, p: Pathways, rng: np.random.Generator) -> pl.DataFrame:
         names = np.array([name for name, _ in self.coding.grammar.tokens], dtype=object)
@@ -173,7 +175,7 @@ class PathwayModel:
         frame = pl.DataFrame(
             {
                 ID: patients[ID].gather(p.owner),
-                "seq": pl.Series(numbered(p.owner), dtype=pl.Int32),
+                "seq": pl.Series(positions(p.owner), dtype=pl.Int32),
                 "day": pl.Series(p.day, dtype=pl.Int32),
                 "type": pl.Series(names[p.token].tolist(), dtype=pl.String),
                 "code": pl.Series(codes[p.token].tolist(), dtype=pl.String),
@@ -188,7 +190,7 @@ class PathwayModel:
         return frame.with_columns(values)
 
     def save(self, folder: Path) -> None:
-        """safetensors and JSON."""
+        """Writes safetensors and JSON, DP outputs and public facts only."""
         folder.mkdir(parents=True, exist_ok=True)
         tensors = {
             name: value.detach().cpu().contiguous()
@@ -202,8 +204,8 @@ class PathwayModel:
                 for i, values in enumerate([head.base, *(weights for _, weights in head.tables)])
             }
         tensors |= {
-            f"tilt/{i}": torch.from_numpy(np.ascontiguousarray(tilt))
-            for i, tilt in enumerate(self.tilt)
+            f"tilt/{i}": torch.from_numpy(np.ascontiguousarray(weights))
+            for i, weights in enumerate(self.log_weights)
         }
         save_file(tensors, folder / WEIGHTS)
         (folder / FACTS).write_text(json.dumps(self.plan.to_json(), indent=1), encoding="utf-8")
@@ -212,61 +214,53 @@ class PathwayModel:
     def load(cls, folder: Path, schema: Schema) -> PathwayModel:
         """What `save` wrote, for the declaration it was trained with."""
         plan = PathwayPlan.from_json(json.loads((folder / FACTS).read_text(encoding="utf-8")))
-        made, tensors = (
-            coding(schema, plan.settings, plan.observed_until),
-            load_file(folder / WEIGHTS),
-        )
-        network = _new_network(made, plan.settings)
-        parts = {
-            kind: {
-                name: tensors.pop(name).numpy()
-                for name in list(tensors)
-                if name.startswith(f"{kind}/")
-            }
-            for kind in ("tilt", "head")
+        coding = declared_coding(schema, plan.settings, plan.observed_until)
+        tensors = load_file(folder / WEIGHTS)
+        network = _new_network(coding, plan.settings)
+        stored = {
+            name: tensors.pop(name).numpy()
+            for name in list(tensors)
+            if name.startswith(("tilt/", "head/"))
         }
         network.load_state_dict(tensors)
-        tilt = tuple(parts["tilt"][f"tilt/{i}"] for i in range(len(parts["tilt"])))
         heads = tuple(
             Head(
                 choice,
-                parts["head"][f"head/{choice}/0"],
-                tuple(
-                    (table, parts["head"][f"head/{choice}/{i + 1}"])
-                    for i, table in enumerate(taught)
-                ),
+                stored[f"head/{choice}/0"],
+                tuple((table, stored[f"head/{choice}/{i + 1}"]) for i, table in enumerate(tables)),
             )
-            for choice, taught in tables_by_choice(made, plan.tables).items()
+            for choice, tables in tables_by_choice(coding, plan.tables).items()
         )
-        return cls(schema, plan, network, heads, tilt)
+        n_weights = sum(name.startswith("tilt/") for name in stored)
+        log_weights = tuple(stored[f"tilt/{i}"] for i in range(n_weights))
+        return cls(schema, plan, network, heads, log_weights)
 
 
 def new_model(schema: Schema, plan: PathwayPlan) -> PathwayModel:
-    """The model before training."""
-    made = coding(schema, plan.settings, plan.observed_until)
+    """The model before training. Its weights follow from the settings' public seed."""
+    coding = declared_coding(schema, plan.settings, plan.observed_until)
     return PathwayModel(
-        schema, plan, _new_network(made, plan.settings), uniform_heads(made, plan.tables)
+        schema, plan, _new_network(coding, plan.settings), uniform_heads(coding, plan.tables)
     )
 
 
-def _new_network(made: Coding, settings: PathwaySettings) -> PathwayNetwork:
-    """The network before training; its weights follow from the public seed."""
+def _new_network(coding: Coding, settings: PathwaySettings) -> PathwayNetwork:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
-        return PathwayNetwork(made, settings.width, settings.recurrent)
+        return PathwayNetwork(coding, settings.width, settings.recurrent)
 
 
 def _parts(patients: pl.DataFrame, candidates: int) -> list[pl.DataFrame]:
     return list(patients.iter_slices(max(CHUNK // candidates, 1))) or [patients]
 
 
-def _joined(drawn: Sequence[Pathways]) -> Pathways:
-    first = np.cumsum([0, *(part.n for part in drawn)])
+def _joined(parts: Sequence[Pathways]) -> Pathways:
+    first = np.cumsum([0, *(part.n for part in parts)])
     return Pathways(
         int(first[-1]),
-        np.concatenate([part.owner + f for part, f in zip(drawn, first, strict=False)]),
+        np.concatenate([part.owner + f for part, f in zip(parts, first, strict=False)]),
         *(
-            np.concatenate([getattr(part, name) for part in drawn])
+            np.concatenate([getattr(part, name) for part in parts])
             for name in ("token", "day", "attributes")
         ),
     )

@@ -1,8 +1,9 @@
 """Prompts on the start of pathways: "surgery first, then FOLFOX".
 
-Choices that the prompt forbids are masked while a pathway is drawn, and its weight takes what they
-had of the chances, so that weighted pathways are distributed as unprompted ones that happen to
-begin so (sequential importance sampling; Liu and Chen 1998).
+Choices that the prompt forbids are masked while a pathway is drawn. The pathway's weight is
+multiplied by the share of the chances that is left, so that weighted pathways are distributed as
+unprompted ones that happen to begin so (sequential importance sampling; Liu and Chen 1998,
+section 2).
 """
 
 from __future__ import annotations
@@ -12,8 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.models.pathway.domain.facts import codes_of, treatments
-from pipeline.models.pathway.domain.state import Coding
+from pipeline.models.pathway.domain.coding import Coding
 from pipeline.refusal import Refusal
 
 
@@ -34,28 +34,28 @@ def opening(coding: Coding, events: Sequence[str]) -> Opening:
     or one that ends a pathway too early.
     """
     g, types, codes = coding.grammar, [], []
-    for at, given in enumerate(events):
-        name, _, code = given.partition("=")
+    for at, event in enumerate(events):
+        name, _, code = event.partition("=")
         if name not in g.type_names:
             raise Refusal(
                 f"begins names {name!r}, which is no event type; there are"
                 f" {', '.join(g.type_names)}"
             )
         t = g.type_names.index(name)
-        known = [str(g.tokens[v][1]) for v in codes_of(coding, t)]
-        if code and code not in known:
+        type_codes = [str(g.tokens[v][1]) for v in coding.tokens_of(t)]
+        if code and code not in type_codes:
             raise Refusal(
                 f"begins: {name} has no code {code!r}; it has"
-                f" {', '.join(known[:20])}{' ...' if len(known) > 20 else ''}"
+                f" {', '.join(type_codes[:20])}{' ...' if len(type_codes) > 20 else ''}"
             )
         if g.terminal[t] and at < len(events) - 1:
             raise Refusal(f"begins: {name} ends a pathway, nothing can follow it")
         types.append(t)
-        codes.append(known.index(code) if code else -1)
+        codes.append(type_codes.index(code) if code else -1)
     return Opening(
         tuple(types),
         tuple(codes),
-        tuple(sorted({*treatments(coding), *types})),
+        tuple(sorted({*coding.treatments, *types})),
         tuple(int(t) for t in np.flatnonzero(g.terminal)),
     )
 
@@ -69,9 +69,10 @@ class Steering:
         self._log_weight = np.zeros(n)  # -inf where it cannot be met any more
 
     def take(self, index: np.ndarray) -> Steering:
-        taken = Steering(self._begins, 0)
-        taken._at, taken._log_weight = self._at[index], self._log_weight[index]
-        return taken
+        """The pathways of these positions."""
+        part = Steering(self._begins, 0)
+        part._at, part._log_weight = self._at[index], self._log_weight[index]
+        return part
 
     def types(self, chances: np.ndarray) -> np.ndarray:
         """Chances [n, T] of what may come; unchanged where nothing may, which has weight 0 then."""
@@ -79,15 +80,15 @@ class Steering:
         for k, t in enumerate(begins.types):
             barred = sorted({*begins.watched, *begins.ends} - {t})
             allowed[np.ix_(self._at == k, barred)] = False
-        return self._kept(np.arange(len(chances)), chances, allowed)
+        return self._mask(np.arange(len(chances)), chances, allowed)
 
-    def codes(self, mine: np.ndarray, t: int, chances: np.ndarray) -> np.ndarray:
-        """Chances [m, codes] of the codes of the pathways `mine`, whose next event is of type t."""
+    def codes(self, rows: np.ndarray, t: int, chances: np.ndarray) -> np.ndarray:
+        """Chances [m, codes] of the codes of the pathways `rows`, whose next event is of type t."""
         allowed = np.ones(chances.shape, bool)
         for k, (named, code) in enumerate(zip(self._begins.types, self._begins.codes, strict=True)):
             if named == t and code >= 0:
-                allowed[np.ix_(self._at[mine] == k, np.arange(chances.shape[1]) != code)] = False
-        return self._kept(mine, chances, allowed)
+                allowed[np.ix_(self._at[rows] == k, np.arange(chances.shape[1]) != code)] = False
+        return self._mask(rows, chances, allowed)
 
     def advance(self, kind: np.ndarray) -> np.ndarray:
         """After events of these types [n]: the log weight of each pathway so far, -inf while the
@@ -96,8 +97,8 @@ class Steering:
         self._at += kind == np.append(self._begins.types, -1)[self._at]
         return np.where(self._at < len(self._begins.types), -np.inf, self._log_weight)
 
-    def _kept(self, mine: np.ndarray, chances: np.ndarray, allowed: np.ndarray) -> np.ndarray:
-        kept = chances * allowed
+    def _mask(self, rows: np.ndarray, chances: np.ndarray, allowed: np.ndarray) -> np.ndarray:
+        masked = chances * allowed
         with np.errstate(divide="ignore"):
-            self._log_weight[mine] += np.log(kept.sum(1) / chances.sum(1))
-        return np.where(kept.sum(1, keepdims=True) > 0, kept, chances)
+            self._log_weight[rows] += np.log(masked.sum(1) / chances.sum(1))
+        return np.where(masked.sum(1, keepdims=True) > 0, masked, chances)

@@ -26,13 +26,13 @@ from pipeline.dp.marginals import MeasurementStore, one_way_counts
 from pipeline.dp.noise import NoiseStream
 from pipeline.dp.sgd import DpSgd, micro_batches
 from pipeline.dp.tape import Tape
-from pipeline.models.pathway.domain.rhythm import rhythms
+from pipeline.models.pathway.domain.network import PER_PATIENT
 from pipeline.models.pathway.domain.tables import table_cells
 from pipeline.models.pathway.draw.model import PathwayModel, new_model
-from pipeline.models.pathway.draw.network import PER_PATIENT
-from pipeline.models.pathway.fit.data import EncodedLog, batch_of, encode_log
-from pipeline.models.pathway.fit.refine import calibrated
-from pipeline.models.pathway.plan.plan import PathwayPlan
+from pipeline.models.pathway.fit.calibration import calibrate
+from pipeline.models.pathway.fit.encoded_log import EncodedLog, batch_of, encode_log
+from pipeline.models.pathway.fit.rhythm_logits import rhythm_logits
+from pipeline.models.pathway.plan.mechanisms import PathwayPlan
 from pipeline.models.pathway.plan.settings import PathwaySettings
 from pipeline.refusal import Refusal
 from pipeline.schema.values import Schema
@@ -76,7 +76,7 @@ def fit(
 
     Resumes from `checkpoint` where there is one: then the tape gets the steps of the earlier
     attempt too, and the noise is new. draw_patients(n) gives synthetic static rows with patient_id,
-    on which the calibration is found.
+    on which the model is calibrated.
     """
     model = new_model(schema, plan)
     log = encode_log(model.coding, patients, events)
@@ -85,7 +85,7 @@ def fit(
     progress("pathways measured")
     sigmas = [mechanism.sigma for mechanism in plan.counts(scale).values()]
     model.network.rhythms.copy_(
-        torch.from_numpy(rhythms(model.coding, model.tables, noisy, sigmas))
+        torch.from_numpy(rhythm_logits(model.coding, model.tables, noisy, sigmas))
     )
     train_weights(
         model,
@@ -100,7 +100,7 @@ def fit(
     )
     if not noisy:
         return model
-    return calibrated(model, noisy, sigmas, draw_patients, progress, device)
+    return calibrate(model, noisy, sigmas, draw_patients, progress, device)
 
 
 def measure_tables(
@@ -139,7 +139,7 @@ def train_weights(
     checkpoint_steps: int,
 ) -> None:
     """All steps of the mechanism; leaves the averaged weights in the model's network, on the CPU.
-    Steps done go on the tape.
+    The steps that ran go on the tape.
     """
     network, settings, where = model.network, model.settings, torch.device(device)
     network.to(where).train()
@@ -239,8 +239,8 @@ def _save(file: Path, state: Training, mechanism: DpSgd) -> None:
     save_file(
         tensors, temporary, metadata={"step": str(state.step), "mechanism": _facts(mechanism)}
     )
-    with temporary.open("rb") as written:
-        os.fsync(written.fileno())
+    with temporary.open("rb") as file_on_disk:
+        os.fsync(file_on_disk.fileno())
     temporary.replace(file)
 
 

@@ -113,14 +113,14 @@ def for_size(nominal_size: int) -> PathwaySettings:
     )
 
 
-def from_mapping(given: Mapping[str, Any], nominal_size: int) -> PathwaySettings:
+def from_mapping(values: Mapping[str, Any], nominal_size: int) -> PathwaySettings:
     """Settings from params.yaml `train.pathway` over the defaults for the size. Raises ValueError
     for a key that does not exist.
     """
-    known = {field.name for field in fields(PathwaySettings)}
-    if unknown := sorted(set(given) - known):
+    names = {field.name for field in fields(PathwaySettings)}
+    if unknown := sorted(set(values) - names):
         raise Refusal(
             f"train.pathway has no setting {', '.join(unknown)}; there are"
-            f" {', '.join(sorted(known))}"
+            f" {', '.join(sorted(names))}"
         )
-    return replace(for_size(nominal_size), **dict(given))
+    return replace(for_size(nominal_size), **dict(values))

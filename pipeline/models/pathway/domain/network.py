@@ -8,40 +8,18 @@ may hold one) and are impossible in sampling.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pipeline.dp.recurrent import GhostGru
-from pipeline.models.pathway.domain.state import Coding
+from pipeline.models.pathway.domain.batch import Batch
+from pipeline.models.pathway.domain.coding import Coding
 
 ILLEGAL = -15.0
 IMPOSSIBLE = -1e9
 PER_PATIENT = ("statics",)  # layers whose rows are patients
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Events of some patients, r rows, each patient's in time order; the masks are True where
-    legal. Sensitive.
-    """
-
-    features: Tensor  # int64 [r, F]
-    statics: Tensor  # int64 [p, S]
-    owner: Tensor  # int64 [r], patient in [0, p)
-    before: Tensor  # int64 [r] token before, V for none
-    token: Tensor  # int64 [r]
-    gap: Tensor  # int64 [r], -1: not drawn (the anchor's day is fixed), or not legal
-    attributes: Tensor  # int64 [r, A], -1: none
-    types_legal: Tensor  # bool [r, T]
-    tokens_legal: Tensor  # bool [p, V] by static columns
-    weight: Tensor  # float32 [r] in training
-    taken: Tensor  # bool [r, D] of the tokens that a patient has once
-    gaps_legal: Tensor  # bool [r, G]
-    rhythm: Tensor  # int64 [r] row of the counted rhythms, 0 for none
 
 
 class PathwayNetwork(nn.Module):
@@ -171,8 +149,8 @@ class PathwayNetwork(nn.Module):
     def _code_losses(self, tokens: Tensor, batch: Batch) -> Tensor:
         """[r]; 0 where the type's codes are not learned here."""
         legal = batch.tokens_legal[batch.owner]
-        if batch.taken.shape[1]:
-            legal[:, self.once] &= ~batch.taken
+        if batch.used_up.shape[1]:
+            legal[:, self.once] &= ~batch.used_up
         place = torch.searchsorted(self.learned_tokens, batch.token).clamp(
             max=len(self.learned_tokens) - 1
         )

@@ -10,20 +10,20 @@ import numpy as np
 import polars as pl
 import torch
 
-from pipeline.models.grammar import options
-from pipeline.models.pathway.domain.facts import Pathways
-from pipeline.models.pathway.domain.rhythm import rhythm_rows
+from pipeline.models.grammar.tracker import options
+from pipeline.models.pathway.domain.batch import Batch
+from pipeline.models.pathway.domain.coding import Coding
+from pipeline.models.pathway.domain.pathways import Pathways
 from pipeline.models.pathway.domain.state import (
-    Coding,
     State,
     advance,
     begin,
     features,
     gap_bounds,
     gap_of,
+    rhythm_rows,
     weight,
 )
-from pipeline.models.pathway.draw.network import Batch
 from pipeline.schema.patient_log import ID
 
 CHUNK = 100_000  # patients encoded at a time: bounds memory
@@ -51,7 +51,7 @@ class EncodedLog:
     gap_upper: np.ndarray  # [r]
     weight: np.ndarray  # float32 [r] in training
     rhythm: np.ndarray  # int16 [r] row of the counted rhythms, 0 for none
-    taken: np.ndarray  # bool [r, D] of the tokens that a patient has once, those used up
+    used_up: np.ndarray  # bool [r, D] of the tokens that come at most once, those that came
 
     @property
     def n_patients(self) -> int:
@@ -79,12 +79,12 @@ def encode_log(
     """
     parts = []
     for chunk in patients.iter_slices(CHUNK) if patients.height else [patients]:
-        mine = (
+        chunk_events = (
             events.lazy()
             .join(chunk.lazy().select(ID), on=ID, how="semi", maintain_order="left")
             .collect()
         )
-        parts.append(_encode_chunk(coding, chunk, mine))
+        parts.append(_encode_chunk(coding, chunk, chunk_events))
     # column by column: bounds memory
     joined = {name: np.concatenate([part.pop(name) for part in parts]) for name in list(parts[0])}
     return _log_of(coding, patients, joined.pop("lengths"), joined)
@@ -94,25 +94,25 @@ def _truncated(coding: Coding, patients: pl.DataFrame, events: pl.DataFrame) -> 
     """Declared events with `_patient` (row of `patients`) and `_at` (position), sorted by both."""
     cap = coding.grammar.log.max_events
     index = patients.select(ID).with_row_index("_patient")
-    known = events.with_columns(
+    declared = events.with_columns(
         pl.Series("_token", coding.grammar.token_numbers(events), dtype=pl.Int32)
     ).filter(pl.col("_token") >= 0)
-    known = known.join(index, on=ID, how="inner", maintain_order="left").sort(
+    declared = declared.join(index, on=ID, how="inner", maintain_order="left").sort(
         "_patient", maintain_order=True
     )
     place = pl.int_range(pl.len()).over("_patient")
-    kept = known.filter((place < cap - 1) | (place == pl.len().over("_patient") - 1))
-    return kept.with_columns(place.alias("_at"))
+    first = declared.filter((place < cap - 1) | (place == pl.len().over("_patient") - 1))
+    return first.with_columns(place.alias("_at"))
 
 
 def _encode_chunk(
     coding: Coding, patients: pl.DataFrame, events: pl.DataFrame
 ) -> dict[str, np.ndarray]:
-    kept = _truncated(coding, patients, events)
-    token = kept["_token"].to_numpy()
+    log = _truncated(coding, patients, events)
+    token = log["_token"].to_numpy()
     has = coding.carries()[coding.grammar.token_type[token]]  # [r, A]
     values = [
-        np.where(has[:, a], c.encode(kept[c.column.name]), -1)
+        np.where(has[:, a], c.encode(log[c.column.name]), -1)
         for a, c in enumerate(coding.attributes)
     ]
     attributes = (
@@ -121,19 +121,19 @@ def _encode_chunk(
     return _states(
         coding,
         patients,
-        kept["_patient"].to_numpy(),
+        log["_patient"].to_numpy(),
         token,
-        kept["day"].to_numpy().astype(np.int32),
+        log["day"].to_numpy().astype(np.int32),
         attributes,
     )
 
 
-def encode_drawn(coding: Coding, patients: pl.DataFrame, drawn: Pathways) -> EncodedLog:
-    """Pathways that were drawn, one for each row of `patients`, with the states that they went
-    through.
-    """
-    made = _states(coding, patients, drawn.owner, drawn.token, drawn.day, drawn.attributes)
-    return _log_of(coding, patients, made.pop("lengths"), made)
+def encode_pathways(coding: Coding, patients: pl.DataFrame, pathways: Pathways) -> EncodedLog:
+    """Synthetic pathways, one for each row of `patients`, with the states that they go through."""
+    states = _states(
+        coding, patients, pathways.owner, pathways.token, pathways.day, pathways.attributes
+    )
+    return _log_of(coding, patients, states.pop("lengths"), states)
 
 
 def _log_of(
@@ -174,7 +174,7 @@ def _states(
         "gap_upper": np.zeros(r, np.int32),
         "weight": np.zeros(r, np.float32),
         "rhythm": np.zeros(r, np.int16),
-        "taken": np.zeros((r, int(g.once.sum())), bool),
+        "used_up": np.zeros((r, int(g.once.sum())), bool),
     }
     longest_first = np.argsort(-lengths, kind="stable")
     state = begin(coding, patients).take(longest_first)
@@ -194,22 +194,24 @@ def _encode_position(
     out: dict[str, np.ndarray],
 ) -> None:
     """Writes one position of every active pathway, and moves `state` past it."""
-    now, mine = options(coding.grammar, state.walk), token[rows]
-    kind, every = coding.grammar.token_type[mine], np.arange(len(rows))
+    now, current = options(coding.grammar, state.tracker), token[rows]
+    kind, every = coding.grammar.token_type[current], np.arange(len(rows))
     out["features"][rows] = features(coding, state)
     out["before"][rows] = state.token
     out["types_legal"][rows] = now.types
     out["weight"][rows] = weight(coding, state)
-    out["taken"][rows] = state.walk.taken[:, coding.grammar.once]
-    out["rhythm"][rows] = rhythm_rows(coding, state, mine)
-    lower, upper = gap_bounds(coding, state, mine, now.lower[every, kind], now.upper[every, kind])
+    out["used_up"][rows] = state.tracker.used_up[:, coding.grammar.once]
+    out["rhythm"][rows] = rhythm_rows(coding, state, current)
+    lower, upper = gap_bounds(
+        coding, state, current, now.lower[every, kind], now.upper[every, kind]
+    )
     out["gap_lower"][rows], out["gap_upper"][rows] = lower, upper
-    waited = gap_of(coding, state, day[rows])
-    gap = coding.gaps.encode(waited)
+    wait = gap_of(coding, state, day[rows])
+    gap = coding.gaps.encode(wait)
     # a fixed or illegal day teaches nothing
-    drawn = (waited >= lower) & (waited <= upper) & (lower < upper)
-    out["gap"][rows] = np.where(drawn, gap, -1)
-    advance(coding, state, mine, day[rows], gap, out["attributes"][rows])
+    is_free = (wait >= lower) & (wait <= upper) & (lower < upper)
+    out["gap"][rows] = np.where(is_free, gap, -1)
+    advance(coding, state, current, day[rows], gap, out["attributes"][rows])
 
 
 def batch_of(coding: Coding, log: EncodedLog, patients: np.ndarray, device: torch.device) -> Batch:
@@ -235,7 +237,7 @@ def batch_of(coding: Coding, log: EncodedLog, patients: np.ndarray, device: torc
         attributes=tensor(log.attributes[rows]),
         types_legal=tensor(log.types_legal[rows], torch.bool),
         tokens_legal=tensor(log.legal_sets[log.legal_set[patients]], torch.bool),
-        taken=tensor(log.taken[rows], torch.bool),
+        used_up=tensor(log.used_up[rows], torch.bool),
         weight=tensor(log.weight[rows], torch.float32),
         rhythm=tensor(log.rhythm[rows]),
         gaps_legal=tensor(coding.gaps.legal(log.gap_lower[rows], log.gap_upper[rows]), torch.bool),

@@ -1,5 +1,5 @@
-"""Where many pathways stand at once, and what may come next: the same code masks the training loss
-and the decoding.
+"""The state tracker: where many pathways stand at once, and what may come next. The same code masks
+the training loss and the decoding.
 
 Feasibility: a pending deadline (or anchor) is always still reachable, because an event is offered
     only for days on which everything pending can still follow it: with last day L and last type p,
@@ -21,7 +21,7 @@ NEVER = 1 << 30
 
 
 @dataclass
-class Walk:
+class Tracker:
     """State of n pathways. `due` holds the last legal day of each pending deadline, NEVER when none
     is pending.
     """
@@ -36,12 +36,13 @@ class Walk:
     counts: np.ndarray  # [n, T]
     open: np.ndarray  # [n, O] bool
     due: np.ndarray  # [n, D]
-    done: np.ndarray  # [n] bool
+    has_ended: np.ndarray  # [n] bool
     last_day: np.ndarray  # [n, T] of observation, or of registration where the type has one
-    taken: np.ndarray  # [n, V] bool, tokens that may not come again
+    used_up: np.ndarray  # [n, V] bool, tokens that may not come again
 
-    def take(self, index: np.ndarray | slice) -> Walk:
-        return Walk(self.legal_sets, *(getattr(self, f.name)[index] for f in fields(self)[1:]))
+    def take(self, index: np.ndarray | slice) -> Tracker:
+        """The pathways of these positions."""
+        return Tracker(self.legal_sets, *(getattr(self, f.name)[index] for f in fields(self)[1:]))
 
 
 @dataclass(frozen=True)
@@ -53,16 +54,16 @@ class Options:
     upper: np.ndarray
 
 
-def start(grammar: Grammar, patients: pl.DataFrame, observed_until: date | None = None) -> Walk:
-    """Before the first event, one pathway per row of `patients`. Nothing stands after
-    `observed_until`, the public last day of observation.
+def start(grammar: Grammar, patients: pl.DataFrame, observed_until: date | None = None) -> Tracker:
+    """The tracker before the first event, one pathway per row of `patients` (its static columns).
+    Nothing stands after `observed_until`, the public last day of observation.
     """
     n = patients.height
     sets, index = grammar.legal_sets(patients)
     types_ok = np.zeros((len(sets), grammar.n_types), bool)
     for v, t in enumerate(grammar.token_type):
         types_ok[:, t] |= sets[:, v]
-    return Walk(
+    return Tracker(
         legal_sets=sets,
         legal_set=index,
         types_ok=types_ok[index],
@@ -72,79 +73,82 @@ def start(grammar: Grammar, patients: pl.DataFrame, observed_until: date | None 
         counts=np.zeros((n, grammar.n_types), np.int16),
         open=np.zeros((n, len(grammar.openers)), bool),
         due=np.full((n, len(grammar.due_type)), NEVER, np.int32),
-        done=np.zeros(n, bool),
+        has_ended=np.zeros(n, bool),
         last_day=_last_day(grammar, patients, observed_until),
-        taken=np.zeros((n, grammar.n_tokens), bool),
+        used_up=np.zeros((n, grammar.n_tokens), bool),
     )
 
 
-def options(grammar: Grammar, walk: Walk) -> Options:
-    """What may come next. At least one type is legal wherever a legal walk has not ended."""
-    lower, upper = _days(grammar, walk)
+def options(grammar: Grammar, tracker: Tracker) -> Options:
+    """What may come next. At least one type is legal wherever a legal pathway has not ended."""
+    lower, upper = _days(grammar, tracker)
     legal = (
-        _has_token(grammar, walk)
-        & (walk.counts < grammar.at_most)
+        _has_token(grammar, tracker)
+        & (tracker.counts < grammar.at_most)
         & (lower <= upper)
-        & _room(grammar, walk)
-        & ~walk.done[:, None]
+        & _room(grammar, tracker)
+        & ~tracker.has_ended[:, None]
     )
     for t, contexts in enumerate(grammar.needs_open):
         if contexts.any():
-            legal[:, t] &= walk.open[:, contexts].all(1)
+            legal[:, t] &= tracker.open[:, contexts].all(1)
     opening = legal & grammar.opens
     # no legal opening for this patient: `first` does not bind
-    binds = (walk.used == 0) & opening.any(1)
+    binds = (tracker.used == 0) & opening.any(1)
     return Options(types=np.where(binds[:, None], opening, legal), lower=lower, upper=upper)
 
 
 def open_tokens(
-    walk: Walk, rows: np.ndarray | slice = slice(None), tokens: np.ndarray | slice = slice(None)
+    tracker: Tracker,
+    rows: np.ndarray | slice = slice(None),
+    tokens: np.ndarray | slice = slice(None),
 ) -> np.ndarray:
-    """[rows, tokens] bool: tokens that the static columns allow and that were not used up; of all
-    pathways [n] and tokens [V] unless told.
+    """Tokens that the static columns allow and that were not used up, bool [rows, tokens]; all
+    pathways [n] and tokens [V] by default.
     """
-    return walk.legal_sets[:, tokens][walk.legal_set[rows]] & ~walk.taken[rows][:, tokens]
+    legal = tracker.legal_sets[:, tokens][tracker.legal_set[rows]]
+    return legal & ~tracker.used_up[rows][:, tokens]
 
 
-def step(grammar: Grammar, walk: Walk, token: np.ndarray, day: np.ndarray) -> None:
-    """Moves every pathway of `walk` on by one event, in place. Takes illegal events too: a source
-    may hold some.
+def step(grammar: Grammar, tracker: Tracker, token: np.ndarray, day: np.ndarray) -> None:
+    """Moves every pathway on by one event, in place. token, day [n]. Takes illegal events too: a
+    source may hold some.
     """
     rows, kind = np.arange(len(token)), grammar.token_type[token]
     for d, event in enumerate(grammar.due_type):
         starts = (
             grammar.triggers[d][kind]
-            & (walk.counts[:, event] == 0)
-            & walk.types_ok[:, event]
-            & (walk.due[:, d] == NEVER)
+            & (tracker.counts[:, event] == 0)
+            & tracker.types_ok[:, event]
+            & (tracker.due[:, d] == NEVER)
         )
-        walk.due[:, d] = np.where(starts, day + grammar.due_days[d], walk.due[:, d])
-        walk.due[kind == event, d] = NEVER
-    walk.counts[rows, kind] += 1
+        tracker.due[:, d] = np.where(starts, day + grammar.due_days[d], tracker.due[:, d])
+        tracker.due[kind == event, d] = NEVER
+    tracker.counts[rows, kind] += 1
     if grammar.once.any():
-        walk.taken[rows, token] |= grammar.once[token]
-    walk.open &= ~grammar.closes[kind]
+        tracker.used_up[rows, token] |= grammar.once[token]
+    tracker.open &= ~grammar.closes[kind]
     for o, opener in enumerate(grammar.openers):
-        walk.open[:, o] |= kind == opener
-    walk.last_type[:] = kind
-    walk.day[:] = day
-    walk.used += 1
-    walk.done |= grammar.terminal[kind]
+        tracker.open[:, o] |= kind == opener
+    tracker.last_type[:] = kind
+    tracker.day[:] = day
+    tracker.used += 1
+    tracker.has_ended |= grammar.terminal[kind]
 
 
-def anchor_pending(grammar: Grammar, walk: Walk) -> np.ndarray:
-    """[n] bool."""
+def anchor_pending(grammar: Grammar, tracker: Tracker) -> np.ndarray:
+    """Whether each pathway's anchor is still to come, bool [n]."""
     if grammar.anchor is None:
-        return np.zeros(len(walk.day), bool)
-    return (walk.counts[:, grammar.anchor] == 0) & walk.types_ok[:, grammar.anchor]
+        return np.zeros(len(tracker.day), bool)
+    return (tracker.counts[:, grammar.anchor] == 0) & tracker.types_ok[:, grammar.anchor]
 
 
-def _has_token(grammar: Grammar, walk: Walk) -> np.ndarray:
+def _has_token(grammar: Grammar, tracker: Tracker) -> np.ndarray:
     """[n, T]: a legal token is left."""
-    left = walk.types_ok.copy()
+    has_token = tracker.types_ok.copy()
     for t in np.unique(grammar.token_type[grammar.once]):
-        left[:, t] = open_tokens(walk, tokens=grammar.token_type == t).any(1)
-    return left
+        has_token[:, t] = open_tokens(tracker, tokens=grammar.token_type == t).any(1)
+    return has_token
 
 
 def _last_day(grammar: Grammar, patients: pl.DataFrame, observed_until: date | None) -> np.ndarray:
@@ -173,20 +177,22 @@ def _days_until(grammar: Grammar, patients: pl.DataFrame, until: date, least: in
     return days.to_numpy().clip(least, log.upper_day).astype(np.int32)
 
 
-def _days(grammar: Grammar, walk: Walk) -> tuple[np.ndarray, np.ndarray]:
+def _days(grammar: Grammar, tracker: Tracker) -> tuple[np.ndarray, np.ndarray]:
     numbers = np.arange(grammar.n_types)
     # an earlier type of the day needs the next day
-    later = (numbers < walk.last_type[:, None]).astype(np.int32)
-    lower = walk.day[:, None] + later
-    upper = (walk.last_day - grammar.slack).astype(np.int32)
+    later = (numbers < tracker.last_type[:, None]).astype(np.int32)
+    lower = tracker.day[:, None] + later
+    upper = (tracker.last_day - grammar.slack).astype(np.int32)
     for d, event in enumerate(grammar.due_type):
         last = np.minimum(
-            walk.due[:, d],
-            np.where(walk.due[:, d] < NEVER, walk.last_day[:, event] - grammar.slack[event], NEVER),
+            tracker.due[:, d],
+            np.where(
+                tracker.due[:, d] < NEVER, tracker.last_day[:, event] - grammar.slack[event], NEVER
+            ),
         )
         upper = np.minimum(upper, last[:, None] - (numbers > event))
     if grammar.anchor is not None:
-        pending = anchor_pending(grammar, walk)[:, None]
+        pending = anchor_pending(grammar, tracker)[:, None]
         at_anchor = numbers == grammar.anchor
         lower = np.where(
             pending, np.maximum(lower, np.where(at_anchor, 0, grammar.earliest)), lower
@@ -198,28 +204,28 @@ def _days(grammar: Grammar, walk: Walk) -> tuple[np.ndarray, np.ndarray]:
     return lower.astype(np.int32), upper.astype(np.int32)
 
 
-def _room(grammar: Grammar, walk: Walk) -> np.ndarray:
+def _room(grammar: Grammar, tracker: Tracker) -> np.ndarray:
     """[n, T]: after this event, all that is due and a terminal still fit into max_events."""
     middle = ~grammar.terminal
-    wanted = np.zeros(walk.counts.shape, bool)
-    other_end = np.zeros(walk.counts.shape, bool)  # a terminal other than the one that is due
+    needed = np.zeros(tracker.counts.shape, bool)
+    other_end = np.zeros(tracker.counts.shape, bool)  # a terminal other than the one that is due
     for d, event in enumerate(grammar.due_type):
-        pending = walk.due[:, d] < NEVER
-        wanted[:, event] |= pending
+        pending = tracker.due[:, d] < NEVER
+        needed[:, event] |= pending
         if grammar.terminal[event]:
             other_end |= pending[:, None] & (np.arange(grammar.n_types) != event)
     if grammar.anchor is not None:
-        wanted[:, grammar.anchor] |= anchor_pending(grammar, walk)
+        needed[:, grammar.anchor] |= anchor_pending(grammar, tracker)
     reach = grammar.reach.astype(np.int32)
-    possible = (walk.counts == 0) & walk.types_ok
-    wanted = (wanted | (wanted.astype(np.int32) @ reach > 0)) & possible & middle
-    brought = (possible & middle & ~wanted).astype(np.int32) @ reach.T
-    after = wanted.sum(1, keepdims=True) - wanted + brought
+    possible = (tracker.counts == 0) & tracker.types_ok
+    needed = (needed | (needed.astype(np.int32) @ reach > 0)) & possible & middle
+    brought = (possible & middle & ~needed).astype(np.int32) @ reach.T
+    after = needed.sum(1, keepdims=True) - needed + brought
     ends = (
-        (wanted.sum(1, keepdims=True) == 0)
+        (needed.sum(1, keepdims=True) == 0)
         & ~other_end
-        & (walk.used[:, None] < grammar.log.max_events)
+        & (tracker.used[:, None] < grammar.log.max_events)
     )
     return np.where(
-        grammar.terminal, ends, walk.used[:, None] + 1 + after + 1 <= grammar.log.max_events
+        grammar.terminal, ends, tracker.used[:, None] + 1 + after + 1 <= grammar.log.max_events
     )

@@ -1,0 +1,53 @@
+"""The public vocabulary that a declaration and the settings give."""
+
+from __future__ import annotations
+
+from datetime import date
+
+from pipeline.models.grammar.rules import Grammar
+from pipeline.models.pathway.domain.coding import Coding
+from pipeline.models.pathway.domain.encode import codec, gaps
+from pipeline.models.pathway.domain.fact_names import counted_choices
+from pipeline.models.pathway.domain.rhythm import declared_rhythms
+from pipeline.models.pathway.plan.settings import PathwaySettings
+from pipeline.schema.values import Schema
+
+
+def declared_coding(
+    schema: Schema, settings: PathwaySettings, observed_until: date | None
+) -> Coding:
+    """The public vocabulary, from the declaration and the settings.
+
+    observed_until: the last day of observation, or None where it is not public. Raises ValueError
+    where the declaration has no event log or contradicts itself.
+    """
+    grammar = Grammar(schema)
+    log = grammar.log
+    is_calibrated = settings.calibration_share > 0
+    statics = [
+        codec(column, settings.static_bins)
+        for column in schema.patients.values()
+        if column.is_modelled
+    ]
+    named = {*schema.strata, *schema.targets, *schema.quasi_identifiers}
+    shown = [
+        c
+        for c in statics
+        if c.column.name in schema.strata
+        or (
+            c.size <= settings.static_categories + 1
+            and (settings.rich_state or c.column.name in named)
+        )
+    ]
+    return Coding(
+        grammar=grammar,
+        gaps=gaps(log.gap_edges, log.lower_day, log.upper_day),
+        attributes=tuple(
+            codec(column, settings.attribute_bins) for column in log.attributes.values()
+        ),
+        statics=tuple(shown),
+        rich=settings.rich_state,
+        observed_until=observed_until,
+        counted=counted_choices(log.counted) if is_calibrated else frozenset(),
+        rhythms=declared_rhythms(grammar, log.counted) if is_calibrated else (),
+    )

@@ -1,0 +1,142 @@
+"""Draws synthetic patients in blocks, each from a random stream of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+from pipeline.models.pathway.draw.model import PathwayModel
+from pipeline.refusal import Refusal
+from pipeline.schema.patient_log import ID, PatientLog
+
+# patients drawn from one random stream: an extract does not depend on the size of partitions
+BLOCK = 5000
+ATTEMPTS = 50  # blocks drawn for one block of prompted patients
+
+
+@dataclass(frozen=True, eq=False)
+class BlockSampler:
+    """Draws from both models under one prompt.
+
+    draw_rows(n, rng): n static rows that keep the prompt's conditions; begins: how every pathway
+        must begin, as PathwayModel.sample_begun takes it; needs a pathway model.
+    """
+
+    draw_rows: Callable[[int, np.random.Generator], pl.DataFrame]
+    pathway: PathwayModel | None
+    begins: Sequence[str] = ()
+
+    def blocks(self, n: int, seed: int) -> Iterator[PatientLog]:
+        """n patients with ids 1 to n, in blocks of at most BLOCK; one empty block for n = 0. Raises
+        ValueError for prompts that cannot be met.
+        """
+        highest = self._highest_chance(seed) if self.begins else 1.0
+        for number, first in enumerate(range(0, max(n, 1), BLOCK)):
+            rng, size = np.random.default_rng([seed, number]), min(BLOCK, n - first)
+            if self.begins:
+                yield self._prompted_block(size, first + 1, highest, rng)
+                continue
+            patients = self._patients(size, first + 1, rng)
+            yield PatientLog(
+                patients, self.pathway.sample(patients, rng) if self.pathway is not None else None
+            )
+
+    def _patients(self, n: int, first: int, rng: np.random.Generator) -> pl.DataFrame:
+        return with_ids(self.draw_rows(n, rng), first)
+
+    def _highest_chance(self, seed: int) -> float:
+        """The largest chance of such a start among some patients; a stream of its own."""
+        highest = float(self._candidates(np.random.default_rng([seed, 0, 1]))[1].max())
+        if highest == 0:
+            raise Refusal(
+                f"no pathway of {BLOCK:,} synthetic patients begins with {', '.join(self.begins)}:"
+                " ask for a start that the conditions allow"
+            )
+        return highest
+
+    def _candidates(self, rng: np.random.Generator) -> tuple[PatientLog, np.ndarray]:
+        """A block of patients with pathways, and each one's chance of such a start, [BLOCK]."""
+        assert self.pathway is not None
+        patients = self._patients(BLOCK, 1, rng)
+        events, chance = self.pathway.sample_begun(patients, self.begins, rng)
+        return PatientLog(patients, events), chance
+
+    def _prompted_block(
+        self, n: int, first: int, highest: float, rng: np.random.Generator
+    ) -> PatientLog:
+        """n patients whose pathways begin so, by rejection sampling: each candidate is accepted
+        with the chance of such a start, relative to the highest chance seen.
+        """
+        parts, total = [], 0
+        for _ in range(ATTEMPTS):
+            candidates, chance = self._candidates(rng)
+            is_accepted = pl.Series(rng.random(BLOCK) * highest < chance)
+            patients = candidates.patients.filter(is_accepted).head(n - total)
+            parts.append(_renumbered(patients, candidates.pathways, first + total))
+            total += len(patients)
+            if total == n:
+                return _joined(parts)
+        raise Refusal(
+            f"of {ATTEMPTS * BLOCK:,} synthetic patients only {total} of {n} have pathways that"
+            f" begin with {', '.join(self.begins)}: ask for fewer rows, or for a start that the"
+            " conditions allow"
+        )
+
+
+def partitions(blocks: Iterable[PatientLog], size: int) -> Iterator[PatientLog]:
+    """The same patients in partitions of `size`, the last one smaller; at least one, which may be
+    empty.
+    """
+    pending: list[PatientLog] = []
+    n_pending, is_first = 0, True
+    for block in blocks:
+        pending.append(block)
+        n_pending += len(block.patients)
+        while n_pending >= size:
+            partition, rest = _split(_joined(pending), size)
+            yield partition
+            pending, n_pending, is_first = [rest], len(rest.patients), False
+    if n_pending or is_first:
+        yield _joined(pending)
+
+
+def with_ids(patients: pl.DataFrame, first: int) -> pl.DataFrame:
+    """Static rows with patient_id from `first` on."""
+    return patients.select(
+        pl.int_range(first, first + pl.len(), dtype=pl.Int64).alias(ID), pl.all()
+    )
+
+
+def _joined(parts: Sequence[PatientLog]) -> PatientLog:
+    """The patients of all parts in order; at least one part."""
+    events = [part.events for part in parts if part.events is not None]
+    return PatientLog(
+        pl.concat([part.patients for part in parts]), pl.concat(events) if events else None
+    )
+
+
+def _renumbered(patients: pl.DataFrame, events: pl.DataFrame, first: int) -> PatientLog:
+    """These patients with their events, with ids from `first` on."""
+    ids = patients.select(ID, pl.int_range(first, first + pl.len(), dtype=pl.Int64).alias("new_id"))
+    return PatientLog(
+        *(
+            frame.join(ids, on=ID, how="inner", maintain_order="left")
+            .with_columns(pl.col("new_id").alias(ID))
+            .drop("new_id")
+            for frame in (patients, events)
+        )
+    )
+
+
+def _split(log: PatientLog, at: int) -> tuple[PatientLog, PatientLog]:
+    """The first `at` patients and the others, each with their events."""
+    first, rest = log.patients.head(at), log.patients.tail(len(log.patients) - at)
+    if log.events is None:
+        return PatientLog(first), PatientLog(rest)
+    is_first = log.events[ID].is_in(first[ID].implode())
+    return PatientLog(first, log.events.filter(is_first)), PatientLog(
+        rest, log.events.filter(~is_first)
+    )

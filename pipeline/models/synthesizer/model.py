@@ -1,0 +1,112 @@
+"""The synthesizer: a finished model of a dataset, in a folder, to draw patients from."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from pipeline import files
+from pipeline.dp.events import to_json
+from pipeline.models.declaration import schema_from_plain, to_plain
+from pipeline.models.pathway.draw.model import PathwayModel
+from pipeline.models.synthesizer.draw import BlockSampler, partitions
+from pipeline.models.synthesizer.plan import FORMAT, Plan
+from pipeline.models.table.draw.model import TableModel
+from pipeline.refusal import Refusal
+from pipeline.schema.patient_log import PatientLog
+from pipeline.schema.values import Schema
+
+
+@dataclass(frozen=True, eq=False)
+class Synthesizer:
+    """A finished model. Everything in it is public or paid for: drawing is free."""
+
+    schema: Schema
+    plan: Plan
+    table: TableModel
+    pathway: PathwayModel | None
+
+    def sample(
+        self,
+        n: int,
+        seed: int,
+        partition_rows: int,
+        where: Mapping[str, Any] | None = None,
+        begins: Sequence[str] = (),
+    ) -> Iterator[PatientLog]:
+        """Synthetic patients in partitions of at most `partition_rows`; ids 1 to n. Events are None
+        for a dataset without.
+
+        where: conditions on static columns, as TableModel.sample takes them; begins: how pathways
+            start, as PathwayModel.sample_begun takes it. Both hold for every patient. The extract
+            depends on (n, seed, where, begins) only: patients are drawn in blocks of 5,000, each
+            from a stream of its own made from seed and block number. Raises ValueError for prompts
+            that cannot be met.
+        """
+        if begins and self.pathway is None:
+            raise Refusal(
+                f"{self.schema.dataset} has no pathways: a prompt on how they begin needs a dataset"
+                " with events"
+            )
+        if n < 0 or partition_rows < 1:
+            raise Refusal(
+                f"sample: n must be at least 0 and partition_rows at least 1, got {n} and"
+                f" {partition_rows}"
+            )
+        draw_rows = partial(self.table.sample_from, self.table.sampler(where))
+        sampler = BlockSampler(draw_rows, self.pathway, begins)
+        yield from partitions(sampler.blocks(n, seed), partition_rows)
+
+    def save(self, folder: Path) -> None:
+        """Writes the folder whole or not at all: model.json, schema.json, and each model's
+        safetensors and JSON.
+        """
+        temporary = folder.with_name(f".{folder.name}.tmp")
+        shutil.rmtree(temporary, ignore_errors=True)
+        self.table.save(temporary / "table")
+        if self.pathway is not None:
+            self.pathway.save(temporary / "pathway")
+        files.write_text(
+            temporary / "schema.json",
+            json.dumps(to_plain(self.schema), ensure_ascii=False, indent=1),
+        )
+        event = self.plan.dp_event
+        facts = {
+            "format": FORMAT,
+            "dataset": self.schema.dataset,
+            "plan": self.plan.to_json(),
+            "privacy": {
+                "unit": "one patient, with everything he or she has",
+                "neighbours": "add or remove one patient",
+                "epsilon": self.plan.epsilon,
+                "delta": self.plan.delta,
+                "mechanisms": self.plan.mechanisms(),
+                "event": to_json(event),
+            },
+        }
+        files.write_json(temporary / "model.json", facts)
+        shutil.rmtree(folder, ignore_errors=True)
+        temporary.replace(folder)
+
+    @classmethod
+    def load(cls, folder: Path) -> Synthesizer:
+        """What `save` wrote. Raises ValueError where it is no model."""
+        facts = files.read_json(folder / "model.json")
+        if facts is None:
+            raise Refusal(f"no model in {folder.name}: model.json is not there")
+        if facts.get("format") != FORMAT:
+            raise Refusal(
+                f"the model in {folder.name} has format {facts.get('format')}, this version reads"
+                f" {FORMAT}"
+            )
+        schema = schema_from_plain(files.read_json(folder / "schema.json"))
+        plan = Plan.from_json(facts["plan"])
+        pathways = (
+            PathwayModel.load(folder / "pathway", schema) if plan.pathway is not None else None
+        )
+        return cls(schema, plan, TableModel.load(folder / "table"), pathways)
