@@ -23,17 +23,8 @@ Layout = Literal["table", "log", "registry"]
 Numbers = TypeVar("Numbers", pl.Expr, pl.Series)
 _SEPARATOR = "\0"
 
-
-_SDTYPES: Mapping[str, str] = MappingProxyType(
-    {  # SDMetrics' word for each kind
-        "date": "datetime",
-        "continuous": "numerical",
-        "id": "id",
-        "categorical": "categorical",
-        "ordinal": "categorical",
-        "text": "text",
-    }
-)
+# SDMetrics' word where it is not ours
+_SDTYPES = {"date": "datetime", "continuous": "numerical", "ordinal": "categorical"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,7 +94,7 @@ class Column:
     @property
     def sdtype(self) -> str:
         """SDMetrics' word for the kind."""
-        return _SDTYPES[self.kind]
+        return _SDTYPES.get(self.kind, self.kind)
 
 
 @dataclass(frozen=True, kw_only=True)

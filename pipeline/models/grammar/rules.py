@@ -66,15 +66,9 @@ class Grammar:
             if name
         }
         openers = tuple(sorted(contexts))
-        closes, inside = (
-            np.array(
-                [[context == names[o] for o in openers] for context in of_types], bool
-            ).reshape(len(names), len(openers))
-            for of_types in (
-                [kind.closes for kind in log.types.values()],
-                [kind.inside for kind in log.types.values()],
-            )
-        )
+        opener_names = [names[o] for o in openers]
+        closes = _matches([kind.closes for kind in log.types.values()], opener_names)
+        inside = _matches([kind.inside for kind in log.types.values()], opener_names)
         caps = [
             1 if kind.name == log.anchor or kind.terminal else kind.at_most
             for kind in log.types.values()
@@ -295,3 +289,9 @@ def _size_problems(grammar: Grammar) -> list[str]:
             f" {longest}"
         )
     return problems
+
+
+def _matches(contexts: list[str | None], openers: list[str]) -> np.ndarray:
+    """Which opener is each type's context, bool [types, openers]."""
+    matches = [[context == opener for opener in openers] for context in contexts]
+    return np.array(matches, bool).reshape(len(contexts), len(openers))
