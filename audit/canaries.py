@@ -30,6 +30,7 @@ from audit.canary_evidence import (
     own_gradients,
 )
 from audit.findings import Check, Finding
+from pipeline.catalog import Checkpoints
 from pipeline.dp import one_run
 from pipeline.dp.marginals import MeasurementStore
 from pipeline.dp.noise import NoiseStream
@@ -59,10 +60,12 @@ def run_once(data: Invented, epsilon: float, folder: Path) -> list[PathGuesses]:
     patients, events = data.extract(included)
     tape, steps = Tape(), Steps()
     with steps.recorded():
-        model = train.fit(data.schema, patients, events, plan, folder, tape, train=data.train)
+        model = train.fit(
+            data.schema, patients, events, plan, Checkpoints(folder), tape, train=data.train
+        )
     tape.check(plan.dp_event)
-    Tape([MeasurementStore(folder / "counts").tape()]).check(plan.counts_event)
-    evidence_by_path = _evidence(data, plan, model, folder / "counts", steps)
+    Tape([MeasurementStore(Checkpoints(folder).counts).tape()]).check(plan.counts_event)
+    evidence_by_path = _evidence(data, plan, model, Checkpoints(folder).counts, steps)
     guesses = []
     for path, (event, evidence) in {
         **evidence_by_path,

@@ -160,8 +160,7 @@ def sequences(
         registry_tables(
             view(draw_lifetimes(kinds, int(rng.integers(2**31)), lambda text: None), EXTRACT), 1
         ),
-    )
-    assert log.events is not None
+    ).log
     plan = joint_plan(declared, PrivacyParams(epsilon=1.0, delta=1e-6), train, EXTRACT)
     assert plan.pathway is not None
     canaries = log.patients.clear().select(
@@ -175,10 +174,10 @@ def sequences(
         declared,
         train,
         log.patients.select(canaries.columns),
-        log.events,
+        log.pathways,
         copies,
         canaries,
-        events.select(pl.col(name).cast(kind) for name, kind in log.events.schema.items()),
+        events.select(pl.col(name).cast(kind) for name, kind in log.pathways.schema.items()),
     )
 
 

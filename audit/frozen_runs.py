@@ -25,7 +25,7 @@ from audit.findings import Check, Finding
 from audit.hurry import hurried
 from audit.visible import Seen, differences, listening, seen, settle_database
 from pipeline import files, params
-from pipeline.catalog import Home, Workspace, project_root
+from pipeline.catalog import Extract, Home, Workspace, project_root
 from pipeline.dp.events import canonical_string
 from pipeline.environment import at_home
 from pipeline.ledger import Ledger
@@ -112,9 +112,9 @@ def prepared_home(way: Way, home: Home) -> Iterator[None]:
         files.write_text(home.root / "datasets" / f"{way.dataset}.yaml", way.declaration)
     write = sample.write_database
 
-    def write_settled(declared: Schema, parquet: Path, out: Path, views: Mapping[str, str]) -> None:
-        write(declared, parquet, out, views)
-        settle_database(out)
+    def write_settled(declared: Schema, extract: Extract, views: Mapping[str, str]) -> None:
+        write(declared, extract, views)
+        settle_database(extract.database)
 
     with ExitStack() as patches:
         patches.enter_context(at_home(home.root))
@@ -167,7 +167,7 @@ def run_stages(way: Way, home: Home, source: Path, score: float | None = None) -
                 made, stage=name, started=MOMENT, seconds=monotonic() - clock, status="FINISHED"
             )
             if name == "evaluate" and score is not None:
-                _say_everywhere(score, made.restricted.report)
+                _say_everywhere(score, made.restricted.report.root)
     return made
 
 

@@ -32,7 +32,7 @@ REPORT = (  # metrics and files of the restricted report: they compare with real
 
 def seen(home: Home, said: list[str]) -> Seen:
     """Of one home after its run: files of the released zone with their times, both of its
-    registries' references, MLflow, and what was said.
+    version stores' references, MLflow, and what was said.
     """
     return {
         **_files(home.published),
@@ -111,7 +111,7 @@ def _references(home: Home) -> Seen:
     """Commits with what they changed, authors, times and words, and tags; without DVC's settings,
     which name where the home lies.
     """
-    if not home.released_registry.is_dir():
+    if not home.released_store.is_dir():
         return {}
     changed = version_stores.git(
         "log",
@@ -119,12 +119,12 @@ def _references(home: Home) -> Seen:
         "--raw",
         "--no-abbrev",
         "--format=%an %at %cn %ct %D %B",
-        cwd=home.released_registry,
+        cwd=home.released_store,
     )
     tagged = version_stores.git(
         "for-each-ref",
         "--format=%(refname) %(taggername) %(taggerdate:unix) %(contents)",
-        cwd=home.released_registry,
+        cwd=home.released_store,
     )
     lines = [
         line

@@ -56,7 +56,6 @@ def _parts(schema: Schema, n: int, seed: int) -> Iterator[PatientLog]:
                 view(draw_lifetimes(min(CHUNK, n - first), stream, lambda text: None), EXTRACT),
                 stream,
             ),
-        )
-        assert log.events is not None
+        ).log
         offset = pl.col(ID) + number * 10**12
-        yield PatientLog(log.patients.with_columns(offset), log.events.with_columns(offset))
+        yield PatientLog(log.patients.with_columns(offset), log.pathways.with_columns(offset))

@@ -9,7 +9,7 @@ import polars as pl
 
 from bench.pathway_data import EXTRACT
 from pipeline.checks.expectations.table_checks import context_of, described
-from pipeline.checks.rules import Log, check
+from pipeline.checks.rules import check
 from pipeline.schema.patient_log import PatientLog
 from pipeline.schema.values import Schema
 
@@ -24,7 +24,7 @@ def judge(
         schema,
         tables,
         context_of(schema, EXTRACT, is_synthetic=True),
-        Log(log.patients, log.pathways),
+        log,
     )
     return described(results, counts=True)
 

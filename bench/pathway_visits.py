@@ -33,7 +33,7 @@ from pipeline.evaluation import pathway_score, pathways
 from pipeline.models.grammar.rules import Grammar
 from pipeline.models.grammar.violations import violations
 from pipeline.restricted.train import fit_public
-from pipeline.schema.patient_log import ID, PatientLog
+from pipeline.schema.patient_log import ID, PatientLog, concat
 from pipeline.schema.reader import read_schema
 from pipeline.schema.values import Schema
 
@@ -120,12 +120,12 @@ def ours(schema: Schema, train: PatientLog, epsilon: float, seed: int) -> Patien
             schema, train.patients, train.pathways, epsilon, DELTA, settings, Path(folder) / "model"
         )
     parts = [
-        canonical(schema, part.patients, part.events, extract_date=None)
+        canonical(schema, part, extract_date=None)
         for part in model.sample(
             train.patients.height, seed=seed, partition_rows=train.patients.height
         )
     ]
-    return PatientLog(*(pl.concat(frames) for frames in zip(*parts, strict=True)))
+    return concat(parts)
 
 
 def run(options: argparse.Namespace) -> None:

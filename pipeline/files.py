@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
+import os
+import re
 import shutil
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+
+from pipeline.refusal import Refusal
+
+TEMPORARY, OLDER = ".tmp", ".tmp.old"  # ends of names beside a folder that is replaced
+SIGNATURE = ".written-by-syndasera.json"  # in a folder that a person named: what we wrote there
+Foreign = Callable[[Path], list[str]]  # the names of what is not ours in a folder
 
 
 @contextmanager
@@ -32,16 +41,130 @@ def private_folder(path: Path) -> None:
     path.chmod(0o700)
 
 
-def replace_folder(temporary: Path, final: Path) -> None:
-    """Makes a finished folder visible in one step; an older one of the same name gives way. Both
-    lie on one file system.
+@contextmanager
+def replacing_folder(path: Path, *, foreign: Foreign | None = None) -> Iterator[Path]:
+    """Gives an empty folder beside `path`; moves it there when the block ends well, removes it
+    otherwise. What a killed attempt left beside `path` is cleared away first.
+
+    foreign: names what is not ours in a folder at `path`; then the folder is not replaced. None:
+        a folder of the catalog, where nothing lies but what we wrote. An empty folder always gives
+        way. A file or a link at `path` never does.
+
+    Raises Refusal, and leaves `path` as it is, before the block and again after it.
     """
-    final.parent.mkdir(parents=True, exist_ok=True)
-    old = final.with_name(f".{final.name}.{uuid.uuid4().hex[:8]}.tmp.old")
-    if final.exists():
-        final.rename(old)
-    temporary.rename(final)
-    shutil.rmtree(old, ignore_errors=True)
+    refuse_foreign(path, foreign)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _clear_leftovers(path)
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}{TEMPORARY}")
+    temporary.mkdir()
+    try:
+        with _locked(temporary):
+            yield temporary
+            refuse_foreign(path, foreign)
+            _move_folder(temporary, path)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def sign(folder: Path) -> None:
+    """Notes in the folder what it holds, so that `unsigned` tells later whether it is as we wrote
+    it.
+    """
+    write_json(folder / SIGNATURE, _checksums(folder))
+
+
+def unsigned(folder: Path) -> list[str]:
+    """The files in the folder that `sign` did not note, or that were changed since then."""
+    signature = read_json(folder / SIGNATURE, {})
+    return sorted(
+        name for name, checksum in _checksums(folder).items() if signature.get(name) != checksum
+    )
+
+
+def others(folder: Path, ours: Collection[str]) -> list[str]:
+    """The names in the folder that are not `ours`."""
+    return sorted(entry.name for entry in folder.iterdir() if entry.name not in ours)
+
+
+def everything(folder: Path) -> list[str]:
+    """All names in the folder, of which none is ours."""
+    return others(folder, ())
+
+
+def refuse_foreign(path: Path, foreign: Foreign | None) -> None:
+    """Raises Refusal where a folder at `path` may not be replaced (as of `replacing_folder`)."""
+    if path.is_symlink():
+        raise Refusal(f"{path} is a link: name the folder that it leads to, or another one")
+    if path.exists() and not path.is_dir():
+        raise Refusal(f"{path} is a file: name a folder")
+    if foreign is None or not path.is_dir() or not any(path.iterdir()):
+        return
+    if names := foreign(path):
+        raise Refusal(
+            f"{path} holds {names[0]}{' and more' if len(names) > 1 else ''}, which this command"
+            " did not write. Nothing was changed: name a folder that is new or empty"
+        )
+
+
+def _clear_leftovers(path: Path) -> None:
+    """Removes the temporary folders of attempts that were killed, and puts the older folder back
+    where one was killed between two moves. Those of an attempt that still runs are locked.
+    """
+    name = re.compile(
+        rf"\.{re.escape(path.name)}\.[0-9a-f]{{8}}({re.escape(TEMPORARY)}|{re.escape(OLDER)})"
+    )
+    for entry in path.parent.iterdir():
+        kind = name.fullmatch(entry.name)
+        if kind is None or not entry.is_dir():
+            continue
+        with suppress(BlockingIOError, FileNotFoundError), _locked(entry):
+            if kind[1] == OLDER and not path.exists():
+                entry.rename(path)
+            else:
+                shutil.rmtree(entry)
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """The lock ends with the process, however that ends. BlockingIOError where another holds it."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _move_folder(temporary: Path, path: Path) -> None:
+    """An older folder stands aside until the new one is in its place, and returns if that fails."""
+    if not path.exists():
+        temporary.rename(path)
+        return
+    older = temporary.with_name(temporary.name.removesuffix(TEMPORARY) + OLDER)
+    with _locked(path):
+        path.rename(older)
+        try:
+            temporary.rename(path)
+        except BaseException:
+            older.rename(path)
+            raise
+        shutil.rmtree(older, ignore_errors=True)
+
+
+def _checksums(folder: Path) -> dict[str, str]:
+    """Path in the folder -> SHA-256, of every file but the signature; of a link, where it leads."""
+    return {
+        str(file.relative_to(folder)): _checksum(file)
+        for file in sorted(folder.rglob("*"))
+        if file.name != SIGNATURE and (file.is_symlink() or not file.is_dir())
+    }
+
+
+def _checksum(file: Path) -> str:
+    if file.is_symlink():
+        return f"link to {file.readlink()}"
+    with file.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
 
 
 def write_text(path: Path, text: str) -> None:

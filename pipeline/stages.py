@@ -127,7 +127,7 @@ def _about(seconds: int) -> str:
 
 def repro_command(stage: str) -> str:
     """The shell line that runs one stage in a workspace: DVC runs it, then its lock goes to the
-    restricted registry.
+    restricted version store.
 
     No run cache: it could hand back a reservation without a charge. A refusal keeps its exit code,
     which dvc would hide, and says its reason again in the last line. What dvc prints on standard

@@ -11,17 +11,18 @@ from datetime import date
 
 import polars as pl
 
-from pipeline.adapters import log, table
-from pipeline.adapters.frames import Log
+from pipeline.adapters import log as dated_rows
+from pipeline.adapters import table
+from pipeline.adapters.frames import SourceLog
 from pipeline.adapters.simulacrum import adapter as simulacrum
 from pipeline.refusal import Refusal
 from pipeline.schema.patient_log import PatientLog
 from pipeline.schema.values import Schema
 
-__all__ = ["Log", "canonical", "partition_tables", "to_log", "to_tables"]
+__all__ = ["SourceLog", "canonical", "partition_tables", "to_log", "to_tables"]
 
 
-def to_log(schema: Schema, tables: Mapping[str, pl.DataFrame]) -> Log:
+def to_log(schema: Schema, tables: Mapping[str, pl.DataFrame]) -> SourceLog:
     """`tables`: typed rows under the declaration's names, of any number of patients. A table
     without its own id has `patient_id`.
 
@@ -30,15 +31,13 @@ def to_log(schema: Schema, tables: Mapping[str, pl.DataFrame]) -> Log:
     """
     if schema.layout == "table":
         return table.to_log(schema, tables)
-    return (
-        log.to_log(schema, tables) if schema.layout == "log" else simulacrum.to_log(schema, tables)
-    )
+    adapter = dated_rows if schema.layout == "log" else simulacrum
+    return adapter.to_log(schema, tables)
 
 
 def to_tables(
     schema: Schema,
-    patients: pl.DataFrame,
-    events: pl.DataFrame | None,
+    log: PatientLog,
     *,
     extract_date: date | None,
     carried: Mapping[str, pl.DataFrame] | None = None,
@@ -51,42 +50,31 @@ def to_tables(
     one.
     """
     if schema.layout == "table":
-        return table.to_tables(schema, patients, carried)
-    if events is None:
+        return table.to_tables(schema, log.patients, carried)
+    if log.events is None:
         raise Refusal(f"{schema.dataset} has an event log: give `events` with `patients`.")
-    if schema.layout == "log":
-        return log.to_tables(schema, patients, events, carried=carried, extract_date=extract_date)
-    return simulacrum.to_tables(
-        schema, patients, events, extract_date=extract_date, carried=carried
-    )
+    adapter = dated_rows if schema.layout == "log" else simulacrum
+    return adapter.to_tables(schema, log, carried=carried, extract_date=extract_date)
 
 
-def canonical(
-    schema: Schema,
-    patients: pl.DataFrame,
-    events: pl.DataFrame | None,
-    *,
-    extract_date: date | None,
-) -> tuple[pl.DataFrame, pl.DataFrame | None]:
-    """The same synthetic patients as their tables tell them. In a registry some things have no
+def canonical(schema: Schema, log: PatientLog, *, extract_date: date | None) -> PatientLog:
+    """The same synthetic patients as their tables show them. In a registry some things have no
     place (a course of radiotherapy that starts on a Sunday, an operation beside another on the same
     tumour, what lies after the extract date); here they are gone, so that the log read from the
     tables is this log (clinical rule 54). In a log of rows, what lies after the last date that the
     declaration knows is gone.
     """
-    if schema.layout == "log" and events is not None:
-        return patients, log.within_dates(schema, patients, events)
+    if schema.layout == "log" and log.events is not None:
+        return dated_rows.within_dates(schema, log)
     if schema.layout != "registry":
-        return patients, events
-    told = to_log(schema, to_tables(schema, patients, events, extract_date=extract_date))
-    return told.patients, told.events
+        return log
+    return to_log(schema, to_tables(schema, log, extract_date=extract_date)).log
 
 
 def partition_tables(
     schema: Schema, partitions: Iterable[PatientLog], extract_date: date | None
 ) -> Iterator[tuple[PatientLog, dict[str, pl.DataFrame]]]:
-    """Each partition of synthetic patients as its tables tell it, with these tables."""
-    for part in partitions:
-        patients, events = canonical(schema, part.patients, part.events, extract_date=extract_date)
-        tables = to_tables(schema, patients, events, extract_date=extract_date)
-        yield PatientLog(patients, events), tables
+    """Each partition of synthetic patients as its tables show it, with these tables."""
+    for partition in partitions:
+        log = canonical(schema, partition, extract_date=extract_date)
+        yield log, to_tables(schema, log, extract_date=extract_date)

@@ -22,22 +22,24 @@ def beside(rows: pl.DataFrame, context: pl.DataFrame, says: Says, links: list[st
     """`rows` without what the log says. `context` holds, row by row in the same order, patient_id,
     the `links` and what `says` reads.
     """
-    said = context.select(value.alias(name) for name, value in says.items() if name in rows.columns)
+    expected = context.select(
+        value.alias(name) for name, value in says.items() if name in rows.columns
+    )
     both = rows.hstack(
         [
-            said[name].cast(rows.schema[name], strict=False).alias(f"_{name}")
-            for name in said.columns
+            expected[name].cast(rows.schema[name], strict=False).alias(f"_{name}")
+            for name in expected.columns
         ]
     )
-    same = {name: pl.col(name).eq_missing(pl.col(f"_{name}")) for name in said.columns}
-    kept = both.select(
+    same = {name: pl.col(name).eq_missing(pl.col(f"_{name}")) for name in expected.columns}
+    remainder = both.select(
         *(
             pl.when(~same[name]).then(pl.col(name)).alias(name) if name in same else pl.col(name)
             for name in rows.columns
         ),
         *((~expression).alias(name + DIFFERS) for name, expression in same.items()),
     )
-    return context.select(ID, *links).hstack(kept)
+    return context.select(ID, *links).hstack(remainder)
 
 
 def restore(
@@ -48,13 +50,13 @@ def restore(
     """
     marks = [name for name in carried.columns if name.endswith(DIFFERS)]
     rows = carried.drop(ID, *links, *marks)
-    said = context.select(
+    expected = context.select(
         says[mark.removesuffix(DIFFERS)].alias(mark.removesuffix(DIFFERS)) for mark in marks
     )
     both = rows.hstack(
         [
-            said[name].cast(rows.schema[name], strict=False).alias(f"_{name}")
-            for name in said.columns
+            expected[name].cast(rows.schema[name], strict=False).alias(f"_{name}")
+            for name in expected.columns
         ]
     ).hstack(carried.select(marks))
     return both.select(

@@ -1,34 +1,31 @@
-"""What every adapter needs: the model-level form as a value, physical types, and rows that carry
+"""What every adapter needs: the log of a source as a value, physical types, and rows that carry
 only their declared columns.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date
 
 import polars as pl
 
-from pipeline.schema.patient_log import ID
+from pipeline.schema.patient_log import ID, PatientLog
 from pipeline.schema.values import Column, EventLog, Schema, Table
 
 EPOCH = date(1970, 1, 1)
 
 
 @dataclass(frozen=True)
-class Log:
-    """Patients and their pathways as the models see them, and beside them what only the restricted
-    round trip needs.
+class SourceLog:
+    """The patients of a source with their events, and beside them what only the restricted round
+    trip needs.
 
-    patients: patient_id, then `schema.patients`, one row each. events: patient_id, seq, day, type,
-        code, then the attributes; None for a dataset that is a table. carried: by table, for every
-        source row what cannot be said by patients and events.
+    carried: by table, for every source row what cannot be said by patients and events.
     """
 
-    patients: pl.DataFrame
-    events: pl.DataFrame | None = None
-    carried: Mapping[str, pl.DataFrame] = field(default_factory=dict)
+    log: PatientLog
+    carried: Mapping[str, pl.DataFrame]
 
 
 def physical(column: Column) -> pl.DataType:
@@ -102,5 +99,5 @@ def static_columns(schema: Schema, patients: pl.DataFrame) -> pl.DataFrame:
 
 def pairs(relation: Mapping[str, Iterable[str | None]], left: str, right: str) -> pl.DataFrame:
     """A relation of codes as rows, to join with."""
-    rows = [(given, value) for given, values in relation.items() for value in values]
+    rows = [(code, value) for code, values in relation.items() for value in values]
     return pl.DataFrame(rows, schema={left: pl.String, right: pl.String}, orient="row")

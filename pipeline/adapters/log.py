@@ -11,7 +11,7 @@ import polars as pl
 
 from pipeline.adapters.carried import beside, restore
 from pipeline.adapters.frames import (
-    Log,
+    SourceLog,
     complete_events,
     event_columns,
     in_declared_order,
@@ -19,7 +19,7 @@ from pipeline.adapters.frames import (
 )
 from pipeline.adapters.table import fresh, with_patient_id
 from pipeline.refusal import Refusal
-from pipeline.schema.patient_log import ID
+from pipeline.schema.patient_log import ID, PatientLog
 from pipeline.schema.values import EventLog, EventSource, Schema
 
 Tables = Mapping[str, pl.DataFrame]
@@ -27,7 +27,7 @@ ROW = "_row"
 STATIC = "static:"  # before the names of static columns where they stand beside events
 
 
-def to_log(schema: Schema, tables: Tables) -> Log:
+def to_log(schema: Schema, tables: Tables) -> SourceLog:
     """Static columns come from the patients' table, or from a patient's first row of events. Rows
     outside the bounds or after the end are carried.
     """
@@ -46,10 +46,10 @@ def to_log(schema: Schema, tables: Tables) -> Log:
             pl.col(log.origin).is_not_null()
         ),
     )
-    told = _events(schema, dated, people, patients)
-    events = told.select(event_columns(log))
-    places = told.filter(pl.col(ROW).is_not_null()).select(ROW, "seq")
-    ends = told.filter(pl.col("type").is_in(log.terminal)).select(ID, "seq")
+    events_of_rows = _events(schema, dated, people, patients)
+    patient_log = PatientLog(patients, events_of_rows.select(event_columns(log)))
+    places = events_of_rows.filter(pl.col(ROW).is_not_null()).select(ROW, "seq")
+    ends = events_of_rows.filter(pl.col("type").is_in(log.terminal)).select(ID, "seq")
     links = {
         rows_of.table: (
             dated.join(places, on=ROW, how="left", maintain_order="left").select(ID, "seq")
@@ -60,23 +60,18 @@ def to_log(schema: Schema, tables: Tables) -> Log:
     carried = {
         name: beside(
             known[name].select(list(schema.tables[name].columns)),
-            _context(links[name], patients, events),
+            _context(links[name], patient_log),
             says[name],
             ["seq"],
         )
         for name in links
         if name in tables
     }
-    return Log(patients, events, carried)
+    return SourceLog(patient_log, carried)
 
 
 def to_tables(
-    schema: Schema,
-    patients: pl.DataFrame,
-    events: pl.DataFrame,
-    *,
-    carried: Tables | None,
-    extract_date: date | None,
+    schema: Schema, patient_log: PatientLog, *, carried: Tables | None, extract_date: date | None
 ) -> dict[str, pl.DataFrame]:
     """Rows of events carry the static columns that stand in their table. After `extract_date` there
     is none, and no end.
@@ -86,13 +81,13 @@ def to_tables(
         return {
             name: restore(
                 rows,
-                _context(rows.select(ID, "seq"), patients, events),
+                _context(rows.select(ID, "seq"), patient_log),
                 _says(schema)[name],
                 ["seq"],
             )
             for name, rows in carried.items()
         }
-    context = _context(events.select(ID, "seq"), patients, events)
+    context = _context(patient_log.pathways.select(ID, "seq"), patient_log)
     observed = pl.lit(extract_date, pl.Date)
     is_end = pl.col("type").is_in(log.terminal)
     in_time = (_date(log) <= observed).fill_null(True)
@@ -116,8 +111,8 @@ def to_tables(
     return built
 
 
-def within_dates(schema: Schema, patients: pl.DataFrame, events: pl.DataFrame) -> pl.DataFrame:
-    """Events after the last date that the declaration knows for them are not told; the end of a
+def within_dates(schema: Schema, patient_log: PatientLog) -> PatientLog:
+    """Without the events after the last date that the declaration knows for them; the end of a
     pathway stands there at the latest.
     """
     log, rows_of = _sources(schema)
@@ -128,19 +123,18 @@ def within_dates(schema: Schema, patients: pl.DataFrame, events: pl.DataFrame) -
         else last_row
     )
     if last_row is None or last_end is None:
-        return events
-    origin = patients.select(ID, _origin=pl.col(log.origin).to_physical())
-    placed = events.join(origin, on=ID, how="left", maintain_order="left")
+        return patient_log
+    origin = patient_log.patients.select(ID, _origin=pl.col(log.origin).to_physical())
+    placed = patient_log.pathways.join(origin, on=ID, how="left", maintain_order="left")
     is_end = pl.col("type").is_in(log.terminal)
     last_day = pl.when(is_end).then(int(last_end)).otherwise(int(min(last_row, last_end))) - pl.col(
         "_origin"
     )
-    told = placed.filter(is_end | (pl.col("day") <= last_day)).with_columns(
+    events = placed.filter(is_end | (pl.col("day") <= last_day)).with_columns(
         day=pl.min_horizontal("day", last_day).cast(pl.Int32)
     )
-    return told.with_columns(seq=pl.int_range(pl.len(), dtype=pl.Int32).over(ID)).select(
-        events.columns
-    )
+    numbered = events.with_columns(seq=pl.int_range(pl.len(), dtype=pl.Int32).over(ID))
+    return PatientLog(patient_log.patients, numbered.select(patient_log.pathways.columns))
 
 
 def _says(schema: Schema) -> dict[str, dict[str, pl.Expr]]:
@@ -174,10 +168,11 @@ def _says(schema: Schema) -> dict[str, dict[str, pl.Expr]]:
     return says
 
 
-def _context(links: pl.DataFrame, patients: pl.DataFrame, events: pl.DataFrame) -> pl.DataFrame:
-    statics = patients.rename({name: f"{STATIC}{name}" for name in patients.columns if name != ID})
+def _context(links: pl.DataFrame, patient_log: PatientLog) -> pl.DataFrame:
+    names = {name: f"{STATIC}{name}" for name in patient_log.patients.columns if name != ID}
+    statics = patient_log.patients.rename(names)
     return links.join(statics, on=ID, how="left", maintain_order="left").join(
-        events, on=[ID, "seq"], how="left", maintain_order="left"
+        patient_log.pathways, on=[ID, "seq"], how="left", maintain_order="left"
     )
 
 
@@ -249,7 +244,7 @@ def _from(
     code = pl.lit(None, pl.String) if source.code is None else pl.col(source.code).cast(pl.String)
     row = pl.col(ROW) if ROW in rows.columns else pl.lit(None, pl.UInt32).alias(ROW)
     attributes = [name for name in log.attributes if name in rows.columns]
-    found = rows.join(origin, on=ID, how="inner", maintain_order="left").select(
+    events = rows.join(origin, on=ID, how="inner", maintain_order="left").select(
         ID,
         (pl.col(source.date) - pl.col("_origin")).dt.total_days().alias("day"),
         kind.alias("type"),
@@ -257,14 +252,14 @@ def _from(
         row,
         *attributes,
     )
-    found = found.filter(pl.col("day").is_not_null() & pl.col("type").is_in(list(log.types)))
+    events = events.filter(pl.col("day").is_not_null() & pl.col("type").is_in(list(log.types)))
     owners = {
         attribute: [
             name for name, declared in log.types.items() if attribute in declared.attributes
         ]
         for attribute in attributes
     }
-    return found.with_columns(
+    return events.with_columns(
         pl.when(pl.col("type").is_in(names)).then(pl.col(attribute)).alias(attribute)
         for attribute, names in owners.items()
     )

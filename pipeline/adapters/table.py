@@ -6,13 +6,13 @@ from collections.abc import Mapping
 
 import polars as pl
 
-from pipeline.adapters.frames import Log, cast, physical, static_columns
+from pipeline.adapters.frames import SourceLog, cast, physical, static_columns
 from pipeline.refusal import Refusal
-from pipeline.schema.patient_log import ID
+from pipeline.schema.patient_log import ID, PatientLog
 from pipeline.schema.values import Schema, Table
 
 
-def to_log(schema: Schema, tables: Mapping[str, pl.DataFrame]) -> Log:
+def to_log(schema: Schema, tables: Mapping[str, pl.DataFrame]) -> SourceLog:
     name, declared = _only(schema)
     rows = with_patient_id(tables[name], declared)
     beside = [
@@ -20,9 +20,8 @@ def to_log(schema: Schema, tables: Mapping[str, pl.DataFrame]) -> Log:
         for column in declared.columns
         if column not in schema.patients and column in rows.columns
     ]
-    return Log(
-        static_columns(schema, rows),
-        None,
+    return SourceLog(
+        PatientLog(static_columns(schema, rows)),
         {name: rows.select(ID, *(pl.col(column) for column in beside))},
     )
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import polars as pl
 
 from pipeline import files
+from pipeline.catalog import Gate, Patients
 from pipeline.checks.expectations.table_checks import (
     TableChecks,
     check_tables,
@@ -21,11 +22,11 @@ from pipeline.checks.expectations.table_checks import (
     described,
     write_pages,
 )
-from pipeline.checks.rules import Log
 from pipeline.checks.rules.shapes import shape_problems
 from pipeline.models.grammar.rules import Grammar
 from pipeline.models.grammar.violations import violations
 from pipeline.refusal import Refusal
+from pipeline.schema.patient_log import PatientLog, read_patient_log
 from pipeline.schema.values import Schema
 
 NoisyCounts = Mapping[str, Mapping[str, float]]
@@ -44,11 +45,19 @@ class GateResult:
     def passed(self) -> bool:
         return not self.failures
 
+    @property
+    def refusal(self) -> str:
+        """The reason not to release, with the first failures."""
+        return (
+            f"the synthetic tables break {len(self.failures)} rule(s):"
+            f" {'; '.join(self.failures[:5])}"
+        )
+
 
 def check_synthetic(
     schema: Schema,
     tables: Mapping[str, pl.DataFrame] | Path,
-    synthetic: Log | pl.DataFrame | Path | None = None,
+    synthetic: PatientLog | Path | None = None,
     *,
     extract_date: date | None = None,
     out: Path | None = None,
@@ -57,19 +66,12 @@ def check_synthetic(
     """Checks an extract. `tables`: frames under declared names, or the folder of `<file>.parquet`
     that researchers get.
 
-    `synthetic`: the model-level form, as a Log (or patients alone), or the folder of
-    `patients.parquet` and `events.parquet`. `out`: a folder for gate.json and docs/. Raises
-    ValueError where `tables` is a folder without any declared table.
+    `synthetic`: the same patients in the models' form, or the folder of `patients.parquet` and
+    `events.parquet`. `out`: a folder for gate.json and docs/. Raises Refusal where `tables` is a
+    folder without any declared table.
     """
     frames = read_extract(schema, tables) if isinstance(tables, Path) else tables
-    log = _log(synthetic)
-    patients = (
-        log.patients
-        if log is not None
-        else synthetic
-        if isinstance(synthetic, pl.DataFrame)
-        else _patients(synthetic)
-    )
+    log = _read(synthetic) if isinstance(synthetic, Path) else synthetic
     failures = [
         f"table {table.name} is missing"
         for table in schema.tables.values()
@@ -85,17 +87,16 @@ def check_synthetic(
     context = context_of(schema, extract_date, is_synthetic=True, noisy_counts=noisy_counts)
     checks = check_tables(schema, frames, context, log, with_pages=out is not None)
     failures += [
-        _said(one.name, one.counts)
+        _share(one.name, one.counts)
         for run in checks.runs
         for one in run.failures
         if one.severity == "F"
     ]
-    if patients is not None:
-        failures += implication_breaches(schema, patients)
     if log is not None:
-        failures += grammar_breaches(schema, log)
+        failures += implication_breaches(schema, log.patients)
+        failures += grammar_breaches(schema, log) if log.events is not None else []
     warnings = tuple(
-        _said(one.name, one.counts)
+        _share(one.name, one.counts)
         for run in checks.runs
         for one in run.failures
         if one.severity == "W"
@@ -103,7 +104,7 @@ def check_synthetic(
     return _answer(schema, GateResult(tuple(failures), warnings), checks, out)
 
 
-def _said(name: str, counts: Mapping[str, float]) -> str:
+def _share(name: str, counts: Mapping[str, float]) -> str:
     share = counts.get("unexpected_percent")
     return name if share is None else f"{name} ({share:.2g}% of rows)"
 
@@ -114,7 +115,7 @@ def _answer(
     if out is not None:
         rules = described(checks.results, counts=True) if checks else []
         files.write_json(
-            out / "gate.json",
+            Gate(out).results,
             {
                 "passed": result.passed,
                 "failures": result.failures,
@@ -123,7 +124,7 @@ def _answer(
             },
         )
         if checks is not None:
-            write_pages(out / "docs", checks, schema, f"{schema.title}: the synthetic tables")
+            write_pages(Gate(out).docs, checks, schema, f"{schema.title}: the synthetic tables")
     return result
 
 
@@ -154,16 +155,9 @@ def read_extract(schema: Schema, folder: Path) -> dict[str, pl.DataFrame]:
     return tables
 
 
-def _log(synthetic: Log | pl.DataFrame | Path | None) -> Log | None:
-    if isinstance(synthetic, Path):
-        parts = [synthetic / "patients.parquet", synthetic / "events.parquet"]
-        return Log(*map(pl.read_parquet, parts)) if all(part.exists() for part in parts) else None
-    return synthetic if isinstance(synthetic, Log) else None
-
-
-def _patients(folder: Log | Path | None) -> pl.DataFrame | None:
-    path = folder / "patients.parquet" if isinstance(folder, Path) else None
-    return pl.read_parquet(path) if path is not None and path.exists() else None
+def _read(folder: Path) -> PatientLog | None:
+    paths = Patients(folder)
+    return read_patient_log(paths.patients, paths.events) if paths.patients.is_file() else None
 
 
 def implication_breaches(schema: Schema, patients: pl.DataFrame) -> list[str]:
@@ -175,7 +169,7 @@ def implication_breaches(schema: Schema, patients: pl.DataFrame) -> list[str]:
     ]
 
 
-def grammar_breaches(schema: Schema, log: Log) -> list[str]:
+def grammar_breaches(schema: Schema, log: PatientLog) -> list[str]:
     """The legality rules of the event log that some synthetic pathway breaks."""
-    broken = violations(Grammar(schema), log.patients, log.events)["rule"].unique().sort()
+    broken = violations(Grammar(schema), log.patients, log.pathways)["rule"].unique().sort()
     return [f"event log: {rule}" for rule in broken]

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from pipeline import files, params
-from pipeline.catalog import Home, Workspace
+from pipeline.catalog import BudgetReport, Home, Workspace
 from pipeline.cli.console import say
 from pipeline.services import tracking
 from pipeline.stages import UNCHANGED
@@ -31,13 +31,12 @@ def write_report(options: argparse.Namespace) -> None:
         say("There is no ledger yet, or no population is open in it: nothing to report.")
         return
     spending, chain_head, now = standings(ledger), ledger.chain_head(), datetime.now(UTC)
-    folder: Path = options.out or home.budget_report
-    budget_page.write(folder, spending, chain_head, now, params.load(home.params).privacy)
-    page = folder / budget_page.PAGE
-    say(f"The budget of {len(spending)} population(s) is in {page}  (restricted)")
+    report = BudgetReport(options.out) if options.out else home.budget_report
+    budget_page.write(report.root, spending, chain_head, now, params.load(home.params).privacy)
+    say(f"The budget of {len(spending)} population(s) is in {report.page}  (restricted)")
     if options.mlflow:
         run = tracking.publish_budget(
-            home, folder, chain_head, now.date().isoformat(), budget_page.series(spending)
+            home, report.root, chain_head, now.date().isoformat(), budget_page.series(spending)
         )
         say(f"MLflow run {run}")
 

@@ -16,7 +16,7 @@ def say_outcome(home: Home, dataset: str, release_id: str, state: str) -> int:
     """Prints where the extract, the report, the MLflow run, the tag and the balance are; returns
     the exit code.
     """
-    is_published = version_stores.is_tagged(home.released_registry, release_id)
+    is_published = version_stores.is_tagged(home.released_store, release_id)
     workspace = home.workspace(release_id)
     if state == "success" and not is_published:
         say(
@@ -26,14 +26,11 @@ def say_outcome(home: Home, dataset: str, release_id: str, state: str) -> int:
     elif is_published:
         parent = (files.read_json(workspace.tracking) or {}).get("parent_run", "not there yet")
         say(f"Release {release_id} is published.")
-        say(f"  extract      {_short(home, home.published / release_id / 'extract')}")
-        say(f"  card         {_short(home, home.published / release_id / 'card.md')}")
-        say(
-            f"  report       {_short(home, workspace.restricted.report / 'index.html')} "
-            " (restricted)"
-        )
+        say(f"  extract      {_short(home, home.release(release_id).extract.root)}")
+        say(f"  card         {_short(home, home.release(release_id).card_page)}")
+        say(f"  report       {_short(home, workspace.restricted.report.page)}  (restricted)")
         say(f"  MLflow run   {parent}  (restricted; `make up` shows it)")
-        say(f"  tag          {release_id} in {_short(home, home.released_registry)}")
+        say(f"  tag          {release_id} in {_short(home, home.released_store)}")
     else:
         say(
             f"Release {release_id} was not published: the run stopped. What it reserved stays"

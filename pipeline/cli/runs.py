@@ -11,7 +11,7 @@ from pipeline import params
 from pipeline.catalog import Home, Workspace
 from pipeline.cli.console import say
 from pipeline.refusal import Refusal
-from pipeline.runs import sources, workspace
+from pipeline.runs import charges, sources, workspace
 from pipeline.schema.reader import read_schema
 from pipeline.stages import BY_A_PERSON, BY_ITSELF, UNCHANGED, announcement
 
@@ -111,7 +111,7 @@ def check_source(options: argparse.Namespace) -> int:
     if label is None:
         logger.info("check-source: %s has a source named by hand", options.dataset)
         return 0
-    last = workspace.last_charged(home, schema.population.name, options.cohorts)
+    last = charges.last_charged(home, schema.population.name, options.cohorts)
     is_retry = last is not None and (last.release_id, last.state) == (
         options.release_id,
         "reserved",
@@ -144,16 +144,13 @@ def gate(options: argparse.Namespace) -> None:
     extract_date = params.load(here.params).release.extract_date
     result = check_synthetic(
         read_schema(here.dataset),
-        here.released.extract / "parquet",
-        here.released.synthetic,
+        here.released.extract.parquet,
+        here.released.synthetic.root,
         extract_date=extract_date,
-        out=here.restricted.root / "gate",
+        out=here.restricted.gate.root,
     )
     if not result.passed:
-        raise Refusal(
-            f"the synthetic tables break {len(result.failures)} rule(s):"
-            f" {'; '.join(map(str, result.failures[:5]))}"
-        )
+        raise Refusal(result.refusal)
     logger.info("gate: the synthetic tables keep every rule")
 
 

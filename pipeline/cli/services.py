@@ -10,7 +10,7 @@ from datetime import date, datetime
 from pathlib import Path
 
 from pipeline import environment, params
-from pipeline.catalog import Home
+from pipeline.catalog import TRUTH, Home
 from pipeline.cli.console import say
 from pipeline.cli.follow import follow
 from pipeline.cli.task_log import TaskLog
@@ -228,8 +228,8 @@ def _simulate(home: Home, known: sources.Source | None, options: argparse.Namesp
     first = known.extract_date if known and known.extract_date else simulator.DEFAULT_EXTRACT
     when = options.extract_date or (_next_quarter(first) if options.next and known else first)
     patients = options.patients or (_patients_of(known) if known else SIMULATED_PATIENTS)
-    out = home.state / "simulated" / f"{patients}-patients-to-{when}"
-    if not (out / "truth.json").is_file():
+    out = home.simulated(f"{patients}-patients-to-{when}")
+    if not (out / TRUTH).is_file():
         say(f"Simulating {patients} patients up to {when}")
         arguments = argparse.ArgumentParser()
         simulator.add_arguments(arguments)

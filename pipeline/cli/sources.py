@@ -47,8 +47,8 @@ def status(options: argparse.Namespace) -> None:
     show_sources(options)
     accounts.show(argparse.Namespace(population=None))
     tags = (
-        version_stores.git("tag", "--list", cwd=home.released_registry).split()
-        if home.released_registry.is_dir()
+        version_stores.git("tag", "--list", cwd=home.released_store).split()
+        if home.released_store.is_dir()
         else []
     )
     say(f"Published: {', '.join(tags) or 'nothing'}")

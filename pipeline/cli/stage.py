@@ -50,7 +50,7 @@ def _alone(workspace: Workspace) -> Iterator[None]:
     """One stage at a time in a workspace: where an attempt lost its parent and still runs, its
     retry waits for it to end.
     """
-    path = workspace.restricted.root / "stage.lock"
+    path = workspace.restricted.stage_lock
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a") as lock:
         try:
@@ -75,7 +75,7 @@ def _attempt(stage: Stage, workspace: Workspace) -> int:
         if is_refusal(error):
             code = REFUSED
             logger.error("%s: %s", name, error)
-            files.write_text(workspace.restricted.root / "refused", f"{name}: {error}\n")
+            files.write_text(workspace.restricted.refusal, f"{name}: {error}\n")
         else:
             _report_unexpected(stage, workspace, error)
     seconds = time.monotonic() - clock
@@ -99,7 +99,7 @@ def _run(stage: Stage, workspace: Workspace) -> None:
 
 
 def _report_unexpected(stage: Stage, workspace: Workspace, error: BaseException) -> None:
-    errors = workspace.restricted.root / "errors"
+    errors = workspace.restricted.errors
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
     files.write_text(
         errors / f"{stage.name}-{stamp}.txt", "".join(traceback.format_exception(error))

@@ -11,8 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pipeline import environment
-from pipeline.catalog import Home, Workspace, project_root
+from pipeline import environment, files
+from pipeline.catalog import Extract, Home, Workspace, project_root
 from pipeline.cli.console import say
 from pipeline.refusal import Refusal
 
@@ -53,8 +53,7 @@ def fit(options: argparse.Namespace) -> None:
             f"{declared.dataset} is not declared `public: true`: a model of it is made by a charged"
             " run (`python -m pipeline refresh`)"
         )
-    if options.model.exists():
-        raise Refusal(f"{options.model} is there already; name a folder that is not")
+    files.refuse_foreign(options.model, files.everything)
     _refuse_other_facts(Home.find(), declared)
     source_claims.claim(
         Home.find(),
@@ -124,12 +123,9 @@ def ingested(declared: Any, source: Path, settings: Any, scratch: Path) -> tuple
 
 def draw(options: argparse.Namespace) -> None:
     """Draws `rows` patients into one CSV (a dataset of one table) or a folder of CSVs. Written
-    whole or not at all.
+    whole or not at all. Raises Refusal for a folder that holds what no draw wrote.
     """
-    from pipeline.adapters import to_tables
     from pipeline.models.synthesizer.model import Synthesizer
-    from pipeline.models.table.draw.prompts import conditions
-    from pipeline.released.writers import TableWriter
 
     model = Synthesizer.load(options.model)
     one_file = options.out.suffix == ".csv"
@@ -137,27 +133,36 @@ def draw(options: argparse.Namespace) -> None:
         raise Refusal(
             f"{model.schema.dataset} has {len(model.schema.tables)} tables: give --out a folder"
         )
+    if one_file and options.out.is_dir():
+        raise Refusal(f"{options.out} is a folder: name a file, or a folder without .csv")
     options.out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=options.out.parent) as scratch:
-        with TableWriter(model.schema, Path(scratch)) as writer:
-            for part in model.sample(
-                options.rows,
-                seed=options.seed,
-                partition_rows=20_000,
-                where=conditions(options.where) or None,
-                begins=options.begins,
-            ):
-                tables = to_tables(
-                    model.schema,
-                    part.patients,
-                    part.events,
-                    extract_date=options.extract_date,
-                )
-                writer.write(tables)
-        made = Path(scratch) / "csv"
-        if one_file:
-            next(made.glob("*.csv")).replace(options.out)
-        else:
-            shutil.rmtree(options.out, ignore_errors=True)
-            made.replace(options.out)
+    if one_file:
+        with tempfile.TemporaryDirectory(dir=options.out.parent) as scratch:
+            [table] = _draw_csv(model, options, Path(scratch))
+            table.replace(options.out)
+    else:
+        with files.replacing_folder(options.out, foreign=files.unsigned) as folder:
+            parts = folder / "parts"
+            for table in _draw_csv(model, options, parts):
+                table.rename(folder / table.name)
+            shutil.rmtree(parts)
+            files.sign(folder)
     say(f"{options.rows} synthetic patients are in {options.out}.")
+
+
+def _draw_csv(model: Any, options: argparse.Namespace, folder: Path) -> list[Path]:
+    """Draws into an extract in `folder`; its CSV files."""
+    from pipeline.adapters import to_tables
+    from pipeline.models.table.draw.prompts import conditions
+    from pipeline.released.writers import TableWriter
+
+    with TableWriter(model.schema, folder) as writer:
+        for log in model.sample(
+            options.rows,
+            seed=options.seed,
+            partition_rows=20_000,
+            where=conditions(options.where) or None,
+            begins=options.begins,
+        ):
+            writer.write(to_tables(model.schema, log, extract_date=options.extract_date))
+    return sorted(Extract(folder).csv.iterdir())

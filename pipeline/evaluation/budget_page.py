@@ -3,61 +3,60 @@
 from __future__ import annotations
 
 import html
-import shutil
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 from pipeline import files
+from pipeline.catalog import BudgetReport
 from pipeline.evaluation import budget_plot, plots, report
 from pipeline.ledger import Charge, Standing, low_budget_warning
 from pipeline.params import PrivacyParams
 from pipeline.refusal import Refusal
 
-PAGE, PICTURE, FIGURES = "index.html", "balance.png", "figures.json"
 BANNER = (
     "Restricted: what was spent, by whom it was asked for, and when. No patient's row was read"
     " for it."
 )
-MEANING = """<p>A population has one budget for its whole life. Each release is charged by its Renyi divergence at the population's one
-order; the sum may never pass the limit, whatever becomes of the releases. <b>Share spent</b> is that sum over the limit: it grows evenly with
-releases and is the figure to go by. <b>Epsilon spent</b> is what the sum converts to: a true bound on everything so far, but loose while little is
-spent. <b>PLD epsilon</b> is for reports only and admits nothing: it would be true had all releases been fixed beforehand. <b>Runs out</b> goes by
-the pace of the last five releases, and counts a release that is overdue by that pace.</p>"""
+MEANING = """\
+<p>A population has one budget for its whole life. Each release is charged by its Renyi divergence
+at the population's one order; the sum may never pass the limit, whatever becomes of the releases.
+<b>Share spent</b> is that sum over the limit: it grows evenly with releases and is the figure to
+go by. <b>Epsilon spent</b> is what the sum converts to: a true bound on everything so far, but
+loose while little is spent. <b>PLD epsilon</b> is for reports only and admits nothing: it would
+be true had all releases been fixed beforehand. <b>Runs out</b> goes by the pace of the last five
+releases, and counts a release that is overdue by that pace.</p>"""
 
 
 def write(
-    folder: Path, standings: Sequence[Standing], head: str, at: datetime, declared: PrivacyParams
+    folder: Path, standings: Sequence[Standing], head: str, at: datetime, settings: PrivacyParams
 ) -> None:
     """Writes the page, the picture and the figures to `folder`, whole or not at all.
 
-    Raises ValueError where the folder holds anything else than an earlier report, which gives way,
+    Raises Refusal where the folder holds anything else than an earlier report, which gives way,
     or where no population is open.
     """
     if not standings:
         raise Refusal("no population is open in the ledger yet, so there is no budget to report on")
-    others = (
-        sorted(path.name for path in folder.iterdir() if path.name not in (PAGE, PICTURE, FIGURES))
-        if folder.is_dir()
-        else []
-    )
-    if others or folder.is_file():
-        raise Refusal(
-            f"{folder} holds {others[0] if others else 'a file'}: the report is written to a folder"
-            " of its own"
-        )
-    temporary = folder.with_name(f".{folder.name}.{uuid4().hex[:8]}.tmp")
-    files.private_folder(temporary)
+    with files.replacing_folder(folder, foreign=_no_part_of_a_report) as temporary:
+        files.private_folder(temporary)
+        out = BudgetReport(temporary)
+        picture = budget_plot.balances(standings, at, settings.warn_below_share)
+        files.write_text(out.page, page(standings, plots.svg(picture), head, at, settings))
+        out.picture.write_bytes(budget_plot.png(picture))
+        files.write_json(out.figures, figures(standings, head, at, settings))
+
+
+def _no_part_of_a_report(folder: Path) -> list[str]:
+    """Names in the folder. A page without figures of a ledger is somebody else's."""
+    report_there = BudgetReport(folder)
+    parts = (report_there.page, report_there.picture, report_there.figures)
     try:
-        drawn = budget_plot.drawn(standings, at, declared.warn_below_share)
-        files.write_text(temporary / PAGE, page(standings, plots.svg(drawn), head, at, declared))
-        (temporary / PICTURE).write_bytes(budget_plot.png(drawn))
-        files.write_json(temporary / FIGURES, figures(standings, head, at, declared))
-        files.replace_folder(temporary, folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        is_report = "chain_head" in files.read_json(report_there.figures, {})
+    except ValueError:
+        is_report = False
+    return files.others(folder, [part.name for part in parts] if is_report else ())
 
 
 def figures(
@@ -125,7 +124,7 @@ def _figures(one: Standing, at: datetime, declared: PrivacyParams) -> dict[str, 
 
 def series(standings: Sequence[Standing]) -> dict[str, list[tuple[int, datetime, float]]]:
     """{name of a figure: [(step, time, value)]}, a step per entry that moved the balance."""
-    made: dict[str, list[tuple[int, datetime, float]]] = {}
+    points_of: dict[str, list[tuple[int, datetime, float]]] = {}
     for one in standings:
         for step, point in enumerate(one.points):
             for name, value in (
@@ -133,8 +132,10 @@ def series(standings: Sequence[Standing]) -> dict[str, list[tuple[int, datetime,
                 ("epsilon_spent", point.epsilon_spent),
                 ("releases", float(point.n_releases)),
             ):
-                made.setdefault(f"{one.population.name}/{name}", []).append((step, point.at, value))
-    return made
+                points_of.setdefault(f"{one.population.name}/{name}", []).append(
+                    (step, point.at, value)
+                )
+    return points_of
 
 
 def page(
@@ -164,9 +165,9 @@ def _warning(one: Standing, declared: PrivacyParams) -> str | None:
 
 
 def _warnings(standings: Sequence[Standing], declared: PrivacyParams) -> str:
-    said = [text for one in standings if (text := _warning(one, declared))]
+    warnings = [text for one in standings if (text := _warning(one, declared))]
     return "".join(
-        f'<p class="banner">{html.escape(text[:1].upper() + text[1:])}.</p>' for text in said
+        f'<p class="banner">{html.escape(text[:1].upper() + text[1:])}.</p>' for text in warnings
     )
 
 

@@ -19,7 +19,7 @@ SMALLEST_MARGIN_DAYS = 1 / 1440
 SPENT, LIMIT, LOW = STRATA[0], "#8a1f2b", "#c98b1d"
 
 
-def drawn(standings: Sequence[Standing], until: datetime, warn_below_share: float) -> Figure:
+def balances(standings: Sequence[Standing], until: datetime, warn_below_share: float) -> Figure:
     """Share of the budget in force that was spent, from each population's opening to `until`."""
     columns = min(COLUMNS, len(standings))
     lines = -(-len(standings) // columns)

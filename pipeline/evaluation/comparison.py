@@ -5,37 +5,24 @@ Numbers and report sections.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import polars as pl
 
 from pipeline.evaluation import fidelity, pathways, plots, report
+from pipeline.schema.patient_log import PatientLog
 from pipeline.schema.values import Column, EventLog, Schema
 
 YEARS = np.linspace(0, 6, 73)
 MAX_PLOTS = 24
 
 
-@dataclass(frozen=True)
-class Sample:
-    """Patients and, where the dataset has them, their events."""
-
-    patients: pl.DataFrame
-    events: pl.DataFrame | None
-
-    def head(self, n: int, seed: int = 0) -> Sample:
-        """At most n patients, drawn with a public seed."""
-        if len(self.patients) <= n:
-            return self
-        patients = self.patients.sample(n, seed=seed)
-        events = (
-            self.events.join(patients.select("patient_id"), on="patient_id", how="semi")
-            if self.events is not None
-            else None
-        )
-        return Sample(patients, events)
+def sample(log: PatientLog, n: int, seed: int = 0) -> PatientLog:
+    """At most n patients, drawn with a public seed."""
+    if len(log.patients) <= n:
+        return log
+    return log.of(log.patients.sample(n, seed=seed))
 
 
 def stratum(schema: Schema) -> str | None:
@@ -45,13 +32,15 @@ def stratum(schema: Schema) -> str | None:
     return schema.strata[-1] if schema.strata else None
 
 
-def figures(schema: Schema, holdout: Sample, synthetic: Sample, training: Sample) -> dict[str, Any]:
+def figures(
+    schema: Schema, holdout: PatientLog, synthetic: PatientLog, training: PatientLog
+) -> dict[str, Any]:
     """All numbers: for each kind, the synthetic rows against the holdout, and the floor beside it.
     Empty where the holdout is empty.
     """
     if holdout.patients.is_empty():
         return {}
-    floor = training.head(max(1, len(synthetic.patients)))
+    floor = sample(training, max(1, len(synthetic.patients)))
     numbers: dict[str, Any] = {
         "static": {
             name: fidelity.distances(holdout.patients, other.patients, schema.patients)
@@ -63,16 +52,13 @@ def figures(schema: Schema, holdout: Sample, synthetic: Sample, training: Sample
         for name, other in (("synthetic", synthetic), ("floor", floor))
     }
     if schema.events is not None and holdout.events is not None:
-        real = (holdout.patients, holdout.events)
         numbers["pathways"] = {
-            name: pathways.figures(
-                real, (other.patients, _events(other)), schema.events, stratum(schema)
-            )
+            name: pathways.figures(holdout, other, schema.events, stratum(schema))
             for name, other in (("synthetic", synthetic), ("floor", floor))
         }
         numbers["waiting_days"] = {
             kind: {
-                name: pathways.quantiles(pathways.waiting_days(_events(other), schema.events, kind))
+                name: pathways.quantiles(pathways.waiting_days(other.pathways, schema.events, kind))
                 for name, other in (("real", holdout), ("synthetic", synthetic))
             }
             for kind in schema.events.types
@@ -81,30 +67,25 @@ def figures(schema: Schema, holdout: Sample, synthetic: Sample, training: Sample
     return numbers
 
 
-def _events(sample: Sample) -> pl.DataFrame:
-    assert sample.events is not None
-    return sample.events
-
-
 def sections(
-    schema: Schema, numbers: Mapping[str, Any], holdout: Sample, synthetic: Sample
+    schema: Schema, numbers: Mapping[str, Any], holdout: PatientLog, synthetic: PatientLog
 ) -> dict[str, str]:
-    """Headings and HTML of the report, from the numbers and the two samples."""
+    """Headings and HTML of the report, from the numbers and both logs."""
     if not numbers:
         return {"Figures": "<p>There is no holdout to compare with.</p>"}
     note = (
         "<p class='soft'>Floor: as many real training patients against the same holdout. Lower"
         " distances are better; scores near 1 are.</p>"
     )
-    made = {
+    html = {
         "Static columns": note + _static_table(numbers),
         "Distributions": report.plots(_distribution_plots(schema.patients, holdout, synthetic)),
     }
     if "pathways" in numbers and schema.events is not None:
-        made["Pathways"] = note + _pathway_table(numbers)
-        made["Survival"] = report.plots([_survival_plot(schema, schema.events, holdout, synthetic)])
-        made["Waiting times"] = _waiting_table(numbers)
-    return made
+        html["Pathways"] = note + _pathway_table(numbers)
+        html["Survival"] = report.plots([_survival_plot(schema, schema.events, holdout, synthetic)])
+        html["Waiting times"] = _waiting_table(numbers)
+    return html
 
 
 def _static_table(numbers: Mapping[str, Any]) -> str:
@@ -143,18 +124,18 @@ def _range(q: Mapping[str, float]) -> str:
 
 
 def _distribution_plots(
-    columns: Mapping[str, Column], holdout: Sample, synthetic: Sample
+    columns: Mapping[str, Column], holdout: PatientLog, synthetic: PatientLog
 ) -> list[str]:
-    drawn = []
+    pictures = []
     for name, column in list(columns.items())[:MAX_PLOTS]:
         real, other = holdout.patients[name], synthetic.patients[name]
         if column.is_categorical:
             names = [*column.categories, *(["missing"] if column.nullable else [])]
-            drawn.append(
+            pictures.append(
                 plots.bars(name, names, *[_shares(values, names) for values in (real, other)])
             )
         else:
-            drawn.append(
+            pictures.append(
                 plots.histogram(
                     name,
                     column.unit or "",
@@ -162,7 +143,7 @@ def _distribution_plots(
                     integer=column.kind == "continuous" and column.decimals == 0,
                 )
             )
-    return drawn
+    return pictures
 
 
 def _shares(values: pl.Series, names: list[str]) -> list[float]:
@@ -179,13 +160,13 @@ def _numbers(values: pl.Series) -> np.ndarray:
     )
 
 
-def _survival_plot(schema: Schema, log: EventLog, holdout: Sample, synthetic: Sample) -> str:
+def _survival_plot(
+    schema: Schema, log: EventLog, holdout: PatientLog, synthetic: PatientLog
+) -> str:
     by = stratum(schema)
     real, other = (
-        pathways.kaplan_meier(
-            pathways.survival(s.patients, _events(s), log, by), YEARS * pathways.DAYS_PER_YEAR
-        )
-        for s in (holdout, synthetic)
+        pathways.kaplan_meier(pathways.survival(patients, log, by), YEARS * pathways.DAYS_PER_YEAR)
+        for patients in (holdout, synthetic)
     )
     return plots.survival(
         f"{log.terminal[0].lower()}-free, by {by or 'nothing'}", YEARS, real, other

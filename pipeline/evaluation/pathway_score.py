@@ -115,8 +115,8 @@ def survival_gaps(schema: Schema, real: PatientLog, other: PatientLog) -> dict[s
     assert schema.events is not None
     grid = np.array([1.0, 5.0]) * pathways.DAYS_PER_YEAR
     curves = [
-        pathways.kaplan_meier(pathways.survival(s.patients, s.pathways, schema.events, STAGE), grid)
-        for s in (real, other)
+        pathways.kaplan_meier(pathways.survival(sample, schema.events, STAGE), grid)
+        for sample in (real, other)
     ]
     sizes = dict(real.patients[STAGE].fill_null("missing").value_counts().iter_rows())
     shared = [name for name in curves[0] if name != "all" and sizes[name] >= MIN_STRATUM]
@@ -134,9 +134,7 @@ def cox(schema: Schema, sample: PatientLog) -> np.ndarray:
     quintile. Patients of known stage.
     """
     assert schema.events is not None
-    outcomes = pathways.survival(sample.patients, sample.pathways, schema.events, STAGE).drop(
-        "stratum"
-    )
+    outcomes = pathways.survival(sample, schema.events, STAGE).drop("stratum")
     rows = sample.patients.join(outcomes, on=ID).filter(pl.col(STAGE).is_in(["1", "2", "3", "4"]))
     design = rows.select(
         age=pl.col("AGE") / 10,

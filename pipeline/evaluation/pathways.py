@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 from lifelines import KaplanMeierFitter
 
+from pipeline.schema.patient_log import PatientLog
 from pipeline.schema.values import EventLog
 
 TOKEN = pl.concat_str(
@@ -63,17 +64,15 @@ def quantiles(values: np.ndarray) -> dict[str, float]:
     return {"n": len(values), "q25": float(low), "median": float(middle), "q75": float(high)}
 
 
-def survival(
-    patients: pl.DataFrame, events: pl.DataFrame, log: EventLog, stratum: str | None
-) -> pl.DataFrame:
+def survival(sample: PatientLog, log: EventLog, stratum: str | None) -> pl.DataFrame:
     """`stratum`, `days`, `died` per patient. The first terminal type of the declaration is the
     event, the others censor.
     """
-    ends = events.filter(pl.col("type").is_in(log.terminal)).select(
+    ends = sample.pathways.filter(pl.col("type").is_in(log.terminal)).select(
         "patient_id", days=pl.col("day").clip(lower_bound=0), died=pl.col("type") == log.terminal[0]
     )
     label = pl.col(stratum).fill_null("missing") if stratum else pl.lit("all")
-    return patients.select("patient_id", stratum=label).join(ends, on="patient_id")
+    return sample.patients.select("patient_id", stratum=label).join(ends, on="patient_id")
 
 
 def kaplan_meier(outcomes: pl.DataFrame, grid: np.ndarray) -> dict[str, np.ndarray]:
@@ -93,27 +92,23 @@ def _curve(outcomes: pl.DataFrame, grid: np.ndarray) -> np.ndarray:
 
 
 def figures(
-    real: tuple[pl.DataFrame, pl.DataFrame],
-    other: tuple[pl.DataFrame, pl.DataFrame],
-    log: EventLog,
-    stratum: str | None,
+    real: PatientLog, other: PatientLog, log: EventLog, stratum: str | None
 ) -> dict[str, Any]:
-    """Numbers that compare two (patients, events) pairs. Survival gaps are means over strata at 1
+    """Numbers that compare the pathways of two samples. Survival gaps are means over strata at 1
     and 5 years.
     """
-    (real_patients, real_events), (patients, events) = real, other
     grid = np.array([1.0, 5.0]) * DAYS_PER_YEAR
-    first = kaplan_meier(survival(real_patients, real_events, log, stratum), grid)
-    second = kaplan_meier(survival(patients, events, log, stratum), grid)
+    first = kaplan_meier(survival(real, log, stratum), grid)
+    second = kaplan_meier(survival(other, log, stratum), grid)
     shared = sorted(set(first) & set(second) - {"all"}) or (
         ["all"] if "all" in first and "all" in second else []
     )
     gaps = np.array([np.abs(first[name] - second[name]) for name in shared]).reshape(-1, 2)
     numbers = {
-        f"{name}_tvd": ngram_tvd(real_events, events, n)
+        f"{name}_tvd": ngram_tvd(real.pathways, other.pathways, n)
         for n, name in ((1, "unigram"), (2, "bigram"), (3, "trigram"))
     }
-    numbers["mean_length"] = float(np.mean(lengths(events)))
+    numbers["mean_length"] = float(np.mean(lengths(other.pathways)))
     numbers["survival_gap_1y"], numbers["survival_gap_5y"] = (
         (float(g) for g in gaps.mean(axis=0)) if len(gaps) else (math.nan, math.nan)
     )

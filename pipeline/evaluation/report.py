@@ -12,13 +12,16 @@ from typing import Any
 BANNER = "Restricted: shows figures of real patients. It does not leave the restricted zone."
 STYLE = """
 :root { --ink: #1f2a33; --soft: #5c6b77; --line: #d8dee3; --warn: #8a1f2b; }
-body { font: 16px/1.5 system-ui, sans-serif; color: var(--ink); max-width: 62rem; margin: 2rem auto; padding: 0 1.2rem; }
-h1 { font-size: 1.7rem; margin-bottom: .2rem; } h2 { margin-top: 2.4rem; border-bottom: 1px solid var(--line); }
+body { font: 16px/1.5 system-ui, sans-serif; color: var(--ink);
+  max-width: 62rem; margin: 2rem auto; padding: 0 1.2rem; }
+h1 { font-size: 1.7rem; margin-bottom: .2rem; }
+h2 { margin-top: 2.4rem; border-bottom: 1px solid var(--line); }
 table { border-collapse: collapse; margin: .8rem 0; }
 th, td { padding: .25rem .9rem .25rem 0; text-align: left; border-bottom: 1px solid var(--line); }
 td.n { text-align: right; font-variant-numeric: tabular-nums; } .soft { color: var(--soft); }
 .banner { background: var(--warn); color: white; padding: .5rem .9rem; border-radius: .3rem; }
-.plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(24rem, 1fr)); gap: 1rem; } .plots svg { width: 100%; height: auto; }
+.plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(24rem, 1fr)); gap: 1rem; }
+.plots svg { width: 100%; height: auto; }
 """
 
 
@@ -44,12 +47,13 @@ def page(title: str, subtitle: str, sections: Mapping[str, str], banner: str = B
         for index, (name, content) in enumerate(sections.items())
     )
     return (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport"'
-        f' content="width=device-width"><title>{html.escape(title)}</title><style>{STYLE}</style></head><body><p'
-        f' class="banner">{html.escape(banner)}</p><h1>{html.escape(title)}</h1><p'
-        f' class="soft">{html.escape(subtitle)}</p><p>{contents}</p>{body}</body></html>'
+        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width">'
+        f"<title>{html.escape(title)}</title><style>{STYLE}</style></head><body>"
+        f'<p class="banner">{html.escape(banner)}</p><h1>{html.escape(title)}</h1>'
+        f'<p class="soft">{html.escape(subtitle)}</p><p>{contents}</p>{body}</body></html>'
     )
 
 
-def plots(drawn: Sequence[str]) -> str:
-    return '<div class="plots">' + "".join(f"<figure>{one}</figure>" for one in drawn) + "</div>"
+def plots(pictures: Sequence[str]) -> str:
+    return '<div class="plots">' + "".join(f"<figure>{one}</figure>" for one in pictures) + "</div>"

@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import files
+from pipeline.catalog import MANIFEST
 from pipeline.refusal import Refusal
-
-NAME = "manifest.json"
 
 
 def sha256(path: Path) -> str:
@@ -21,7 +20,7 @@ def sha256(path: Path) -> str:
 
 def describe_files(folder: Path) -> list[dict[str, Any]]:
     """Path, bytes and SHA-256 of every file below `folder` but the manifest, sorted by path."""
-    paths = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != NAME)
+    paths = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != MANIFEST)
     return [
         {
             "path": path.relative_to(folder).as_posix(),
@@ -34,14 +33,14 @@ def describe_files(folder: Path) -> list[dict[str, Any]]:
 
 def write(folder: Path, facts: dict[str, Any]) -> None:
     """Writes `manifest.json` last: a folder with a manifest is complete."""
-    files.write_json(folder / NAME, {**facts, "files": describe_files(folder)})
+    files.write_json(folder / MANIFEST, {**facts, "files": describe_files(folder)})
 
 
 def read(folder: Path) -> dict[str, Any]:
-    manifest = files.read_json(folder / NAME)
+    manifest = files.read_json(folder / MANIFEST)
     if manifest is None:
         raise Refusal(
-            f"{folder.name}: there is no {NAME}; this is not a release, or an unfinished one"
+            f"{folder.name}: there is no {MANIFEST}; this is not a release, or an unfinished one"
         )
     return manifest
 

@@ -9,7 +9,7 @@ from typing import Any
 import dp_accounting as dpa
 
 from pipeline import files
-from pipeline.catalog import Home
+from pipeline.catalog import Home, Release
 from pipeline.dp.events import DiscreteGaussianDpEvent, flatten
 from pipeline.ledger import Ledger
 from pipeline.refusal import Refusal
@@ -21,17 +21,20 @@ def privacy_facts(ledger: Ledger, release_id: str) -> dict[str, Any]:
 
     Raises ValueError where the release was never charged.
     """
-    held = ledger.reservation(release_id)
-    if held is None:
+    reservation = ledger.reservation(release_id)
+    if reservation is None:
         raise Refusal(
             f"{release_id} is not in the ledger: nothing was charged for it, so nothing may leave"
         )
-    population, balance = ledger.population(held.population), ledger.balance(held.population)
-    overlapping = ledger.overlapping(held.population)
+    population, balance = (
+        ledger.population(reservation.population),
+        ledger.balance(reservation.population),
+    )
+    overlapping = ledger.overlapping(reservation.population)
     return {
-        "epsilon": held.epsilon,
-        "delta": held.delta,
-        "mechanisms": mechanisms(held.event),
+        "epsilon": reservation.epsilon,
+        "delta": reservation.delta,
+        "mechanisms": mechanisms(reservation.event),
         "population": population.name,
         "universe": population.universe,
         "epsilon_spent": balance.epsilon_spent,
@@ -39,14 +42,14 @@ def privacy_facts(ledger: Ledger, release_id: str) -> dict[str, Any]:
         "epsilon_total": balance.epsilon_total,
         "epsilon_opened": population.opened_epsilon,
         "epsilon_ceiling": population.ceiling_epsilon,
-        "cohorts": list(held.cohorts),
+        "cohorts": list(reservation.cohorts),
         "releases_charged": balance.n_releases,
         "renyi_order": balance.order,
         "overlapping_populations": [p.name for p in overlapping],
         "epsilon_total_of_overlapping": sum(p.epsilon for p in overlapping),
         "epsilon_ceiling_of_overlapping": sum(p.ceiling_epsilon for p in overlapping),
         "delta_total_of_overlapping": sum(p.delta for p in overlapping),
-        "ledger_entry": held.entry,
+        "ledger_entry": reservation.entry,
         "chain_head": ledger.chain_head(),
     }
 
@@ -55,12 +58,12 @@ def published_heads(home: Home) -> dict[str, str]:
     """{where: head of the chain} of every card published here: where the ledger lacks one, it was
     cut off or rolled back.
     """
-    cards = sorted(
-        path for path in home.published.glob("*/card.json") if not path.parent.name.startswith(".")
-    )
+    folders = sorted(home.published.glob("[!.]*"))
+    cards = {folder.name: files.read_json(Release(folder).card) for folder in folders}
     return {
-        f"the card of {path.parent.name}": str(files.read_json(path)["privacy"]["chain_head"])
-        for path in cards
+        f"the card of {name}": str(card["privacy"]["chain_head"])
+        for name, card in cards.items()
+        if card is not None
     }
 
 

@@ -1,7 +1,7 @@
 """Stage publish: puts a release together and makes it visible, all or nothing.
 
-The tag in the released registry is the moment of release: everything before it can be thrown away,
-everything after it is finished by a retry. Each step finds out whether it was done already.
+The tag in the released version store is the moment of release: everything before it can be thrown
+away, everything after it is finished by a retry. Each step finds out whether it was done already.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import files
-from pipeline.catalog import Home, Workspace, project_root
+from pipeline.catalog import Home, Release, Workspace, project_root
 from pipeline.ledger import Ledger
 from pipeline.params import Params
 from pipeline.refusal import Refusal
@@ -40,15 +40,15 @@ def run(workspace: Workspace, params: Params, schema: Schema) -> None:
         raise Refusal(
             f"{release_id} is not approved: run the stage approve first; nothing was published"
         )
-    staged = workspace.released.release
-    if not (staged / manifest.NAME).exists():
+    release = workspace.released.release
+    if not release.manifest.exists():
         logger.info("publish: putting the release together")
         _assemble(workspace, params, schema, home, approval)
-    faults = manifest.differences(staged)
+    faults = manifest.differences(release.root)
     if faults:
         raise Refusal(
             f"{release_id}: the assembled release does not fit its manifest: {faults[0]}; delete"
-            f" {staged.name}/ and publish again"
+            f" {release.root.name}/ and publish again"
         )
     if params.release.drawn_from is None and (
         state := Ledger(home.ledger).state(release_id)
@@ -57,13 +57,13 @@ def run(workspace: Workspace, params: Params, schema: Schema) -> None:
             f"{release_id} is {state or 'not charged'} in the ledger, so nothing was published; use"
             " a new release id"
         )
-    logger.info("publish: tagging %s in the released registry", release_id)
-    _tag(home, staged, release_id, schema.dataset)
-    _copy(staged, home.published / release_id)
-    tracking.publish_model(release_id, staged / "model")
+    logger.info("publish: tagging %s in the released version store", release_id)
+    _tag(home, release, release_id, schema.dataset)
+    _copy(release, home.release(release_id))
+    tracking.publish_model(release_id, release.model)
     if params.release.drawn_from is None:
         Ledger(home.ledger).commit(
-            release_id, facts={"manifest": manifest.sha256(staged / manifest.NAME)}
+            release_id, facts={"manifest": manifest.sha256(release.manifest)}
         )
     logger.info("publish: %s is published", release_id)
 
@@ -71,72 +71,66 @@ def run(workspace: Workspace, params: Params, schema: Schema) -> None:
 def _assemble(
     workspace: Workspace, params: Params, schema: Schema, home: Home, approval: dict[str, Any]
 ) -> None:
-    """Everything of the release in one folder; the manifest is written last and the folder renamed
-    when whole.
-    """
-    released, release = workspace.released, params.release
-    temporary = released.release.with_suffix(".tmp")
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
-    shutil.copytree(released.extract, temporary / "extract")
-    shutil.copytree(released.model, temporary / "model")
-    shutil.copyfile(workspace.dataset, temporary / "dataset.yaml")
-    write_small_sample(
-        schema,
-        released.synthetic,
-        temporary / "sample",
-        params.publish.sample_patients,
-        release.extract_date,
-    )
-    write_dictionary(schema, temporary / "dictionary.csv")
-    write_lookups(schema, temporary / "lookups")
-    privacy = privacy_facts(Ledger(home.ledger), release.drawn_from or str(release.id))
+    """Everything of the release in one folder; the manifest is written last."""
+    released, settings = workspace.released, params.release
+    privacy = privacy_facts(Ledger(home.ledger), settings.drawn_from or str(settings.id))
     code_version = version_stores.code_version(project_root())
-    told = card.facts(
+    facts = card.facts(
         schema,
-        release_id=str(release.id),
-        source_label=release.source_label,
-        rows=release.rows,
+        release_id=str(settings.id),
+        source_label=settings.source_label,
+        rows=settings.rows,
         privacy=privacy,
-        extract_date=release.extract_date.isoformat() if release.extract_date else None,
+        extract_date=settings.extract_date.isoformat() if settings.extract_date else None,
         code_version=code_version,
         approval={key: approval[key] for key in ("self_approved", "by") if key in approval},
-        drawn_from=release.drawn_from,
+        drawn_from=settings.drawn_from,
     )
-    files.write_json(temporary / "card.json", told)
-    files.write_text(temporary / "card.md", card.markdown(told))
-    manifest.write(
-        temporary,
-        {
-            "release_id": release.id,
-            "dataset": schema.dataset,
-            "data_id": release.data_id,
-            "source_label": release.source_label,
-            "drawn_from": release.drawn_from,
-            "code_version": code_version,
-            "ledger_entry": privacy["ledger_entry"],
-            "chain_head": privacy["chain_head"],
-            "self_approved": bool(approval.get("self_approved")),
-            "seed": params.sample.seed,
-            "partition_rows": params.sample.partition_rows,
-        },
-    )
-    files.replace_folder(temporary, released.release)
+    lineage = {
+        "release_id": settings.id,
+        "dataset": schema.dataset,
+        "data_id": settings.data_id,
+        "source_label": settings.source_label,
+        "drawn_from": settings.drawn_from,
+        "code_version": code_version,
+        "ledger_entry": privacy["ledger_entry"],
+        "chain_head": privacy["chain_head"],
+        "self_approved": bool(approval.get("self_approved")),
+        "seed": params.sample.seed,
+        "partition_rows": params.sample.partition_rows,
+    }
+    with files.replacing_folder(released.release.root) as folder:
+        out = Release(folder)
+        shutil.copytree(released.extract.root, out.extract.root)
+        shutil.copytree(released.model, out.model)
+        shutil.copyfile(workspace.dataset, out.dataset)
+        write_small_sample(
+            schema,
+            released.synthetic,
+            out.sample,
+            params.publish.sample_patients,
+            settings.extract_date,
+        )
+        write_dictionary(schema, out.dictionary)
+        write_lookups(schema, out.lookups)
+        files.write_json(out.card, facts)
+        files.write_text(out.card_page, card.markdown(facts))
+        manifest.write(folder, lineage)
 
 
-def _tag(home: Home, staged: Path, release_id: str, dataset: str) -> None:
-    """One commit and tag in the released registry. The data is pushed first; nobody finds it before
-    the tag is there.
+def _tag(home: Home, release: Release, release_id: str, dataset: str) -> None:
+    """One commit and tag in the released version store. The data is pushed first; nobody finds it
+    before the tag is there.
     """
     version_stores.ensure(home)
-    if version_stores.is_tagged(home.released_registry, release_id):
+    if version_stores.is_tagged(home.released_store, release_id):
         return
     with tempfile.TemporaryDirectory(dir=home.state) as scratch:
         tree = Path(scratch) / "tree"
-        version_stores.clone(home.released_registry, tree)
+        version_stores.clone(home.released_store, tree)
         folder = tree / dataset
         shutil.rmtree(folder, ignore_errors=True)
-        shutil.copytree(staged, folder)
+        shutil.copytree(release.root, folder)
         version_stores.dvc(
             "add", "--quiet", *[f"{dataset}/{name}" for name in TRACKED_BY_DVC], cwd=tree
         )
@@ -147,22 +141,24 @@ def _tag(home: Home, staged: Path, release_id: str, dataset: str) -> None:
             "-a",
             release_id,
             "-m",
-            f"manifest sha256 {manifest.sha256(staged / manifest.NAME)}",
+            f"manifest sha256 {manifest.sha256(release.manifest)}",
             cwd=tree,
             has_clock=False,
         )
         version_stores.git("push", "-q", "--atomic", "origin", "main", release_id, cwd=tree)
 
 
-def _copy(staged: Path, final: Path) -> None:
-    """A plain copy for people who do not use DVC, renamed into place when whole."""
-    if (final / manifest.NAME).exists() and not manifest.differences(final):
+def _copy(release: Release, published: Release) -> None:
+    """A plain copy for people who do not use DVC."""
+    if published.manifest.exists() and not manifest.differences(published.root):
         return
-    temporary = final.with_name(f".{final.name}.tmp")
-    shutil.rmtree(temporary, ignore_errors=True)
-    shutil.copytree(staged, temporary)
-    _take_clock_away(temporary)
-    files.replace_folder(temporary, final)
+
+    def foreign(folder: Path) -> list[str]:
+        return [] if Release(folder).manifest.exists() else files.everything(folder)
+
+    with files.replacing_folder(published.root, foreign=foreign) as folder:
+        shutil.copytree(release.root, folder, dirs_exist_ok=True)
+        _take_clock_away(folder)
 
 
 def _take_clock_away(folder: Path) -> None:

@@ -42,8 +42,7 @@ class DrawingModel:
         parts = [
             to_tables(
                 self.model.schema,
-                log.patients,
-                log.events,
+                log,
                 extract_date=date.fromisoformat(last_day) if last_day else None,
             )
             for log in self.model.sample(

@@ -5,11 +5,10 @@ Free: it reads no patient's row.
 from __future__ import annotations
 
 import logging
-import shutil
 
 from pipeline import files
 from pipeline.adapters import partition_tables
-from pipeline.catalog import Workspace
+from pipeline.catalog import Extract, Patients, Workspace
 from pipeline.models.synthesizer.model import Synthesizer
 from pipeline.params import Params
 from pipeline.released.views import views
@@ -20,36 +19,26 @@ logger = logging.getLogger(__name__)
 
 
 def run(workspace: Workspace, params: Params, schema: Schema) -> None:
-    """Writes `released/synthetic` and `released/extract`, partition by partition, each to a
-    temporary name first.
-    """
-    released = workspace.released
-    synthetic, extract = (
-        released.synthetic.with_suffix(".tmp"),
-        released.extract.with_suffix(".tmp"),
-    )
-    for folder in (synthetic, extract):
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
+    """Writes `released/synthetic` and `released/extract`, partition by partition."""
+    released, n_synthetic, n_drawn = workspace.released, params.release.rows, 0
     synthesizer = Synthesizer.load(released.model)
-    n_synthetic, done = params.release.rows, 0
-    patient_part, event_part = (
-        ParquetPart(synthetic / "patients.parquet"),
-        ParquetPart(synthetic / "events.parquet"),
-    )
-    with TableWriter(schema, extract) as writer:
-        partitions = synthesizer.sample(
-            n_synthetic, seed=params.sample.seed, partition_rows=params.sample.partition_rows
-        )
-        for log, tables in partition_tables(schema, partitions, params.release.extract_date):
-            patient_part.write(log.patients)
-            if log.events is not None:
-                event_part.write(log.events)
-            writer.write(tables)
-            done += len(log.patients)
-            logger.info("sample: %d of %d synthetic patients", done, n_synthetic)
-    patient_part.close()
-    event_part.close()
-    write_database(schema, extract / "parquet", extract / "extract.duckdb", views(schema))
-    files.replace_folder(synthetic, released.synthetic)
-    files.replace_folder(extract, released.extract)
+    with (
+        files.replacing_folder(released.synthetic.root) as synthetic,
+        files.replacing_folder(released.extract.root) as extract,
+    ):
+        out = Patients(synthetic)
+        patient_part, event_part = ParquetPart(out.patients), ParquetPart(out.events)
+        with TableWriter(schema, extract) as writer:
+            partitions = synthesizer.sample(
+                n_synthetic, seed=params.sample.seed, partition_rows=params.sample.partition_rows
+            )
+            for log, tables in partition_tables(schema, partitions, params.release.extract_date):
+                patient_part.write(log.patients)
+                if log.events is not None:
+                    event_part.write(log.events)
+                writer.write(tables)
+                n_drawn += len(log.patients)
+                logger.info("sample: %d of %d synthetic patients", n_drawn, n_synthetic)
+        patient_part.close()
+        event_part.close()
+        write_database(schema, Extract(extract), views(schema))

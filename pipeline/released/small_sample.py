@@ -7,27 +7,20 @@ from __future__ import annotations
 from datetime import date
 from pathlib import Path
 
-import polars as pl
-
 from pipeline.adapters import to_tables
+from pipeline.catalog import Patients
 from pipeline.released.writers import TableWriter
+from pipeline.schema.patient_log import read_patient_log
 from pipeline.schema.values import Schema
 
 
 def write_small_sample(
-    schema: Schema, synthetic: Path, out: Path, n_patients: int, extract_date: date | None
+    schema: Schema, synthetic: Patients, out: Path, n_patients: int, extract_date: date | None
 ) -> None:
     """The tables of at most `n_patients` synthetic patients, below `out`, in the extract's own
     forms.
     """
-    patients = pl.read_parquet(synthetic / "patients.parquet").head(n_patients)
-    events_path = synthetic / "events.parquet"
-    events = (
-        pl.read_parquet(events_path).join(
-            patients.select("patient_id"), on="patient_id", how="semi"
-        )
-        if events_path.exists()
-        else None
-    )
+    log = read_patient_log(synthetic.patients, synthetic.events)
+    first = log.of(log.patients.head(n_patients))
     with TableWriter(schema, out) as writer:
-        writer.write(to_tables(schema, patients, events, extract_date=extract_date))
+        writer.write(to_tables(schema, first, extract_date=extract_date))

@@ -7,13 +7,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import date
-from pathlib import Path
 
 import polars as pl
 
 from pipeline import files
 from pipeline.adapters import partition_tables
-from pipeline.catalog import Home
+from pipeline.catalog import Home, Release
 from pipeline.ledger import Ledger
 from pipeline.models.synthesizer.model import Synthesizer
 from pipeline.refusal import Refusal
@@ -21,6 +20,8 @@ from pipeline.released import manifest
 from pipeline.released.writers import headers
 from pipeline.runs import version_stores
 from pipeline.schema.reader import read_schema
+
+Question = Callable[[Home, Release, str], Iterator[str]]  # gives the faults
 
 
 @dataclass(frozen=True)
@@ -36,65 +37,63 @@ class Check:
 
 
 def verify(home: Home, release_id: str) -> list[Check]:
-    """All checks, in order; none hides another. Raises ValueError where there is no such
+    """All checks, in order; none hides another. Raises Refusal where there is no such
     release.
     """
-    folder = home.published / release_id
-    if not folder.is_dir():
+    release = home.release(release_id)
+    if not release.root.is_dir():
         raise Refusal(
-            f"{release_id} is not published here: there is no {folder.name} among the extracts; see"
-            " `python -m pipeline status`"
+            f"{release_id} is not published here: there is no {release.root.name} among the"
+            " extracts; see `python -m pipeline status`"
         )
     return [
-        Check(question, _fault(ask, home, folder, release_id))
+        Check(question, _fault(ask, home, release, release_id))
         for question, ask in QUESTIONS.items()
     ]
 
 
-def _fault(
-    ask: Callable[[Home, Path, str], Iterator[str]], home: Home, folder: Path, release_id: str
-) -> str:
+def _fault(ask: Question, home: Home, release: Release, release_id: str) -> str:
     try:
-        return "; ".join(ask(home, folder, release_id))
+        return "; ".join(ask(home, release, release_id))
     except (ValueError, RuntimeError, OSError, KeyError) as error:
         return f"{type(error).__name__}: {error}"
 
 
-def _files(_: Home, folder: Path, __: str) -> Iterator[str]:
-    yield from manifest.differences(folder)
+def _files(_: Home, release: Release, __: str) -> Iterator[str]:
+    yield from manifest.differences(release.root)
 
 
-def _tag(home: Home, folder: Path, release_id: str) -> Iterator[str]:
-    if not version_stores.is_tagged(home.released_registry, release_id):
-        yield "there is no such tag in the released registry"
+def _tag(home: Home, release: Release, release_id: str) -> Iterator[str]:
+    if not version_stores.is_tagged(home.released_store, release_id):
+        yield "there is no such tag in the released version store"
         return
-    said = version_stores.git(
-        "tag", "--list", "--format=%(contents)", release_id, cwd=home.released_registry
+    message = version_stores.git(
+        "tag", "--list", "--format=%(contents)", release_id, cwd=home.released_store
     )
-    if manifest.sha256(folder / manifest.NAME) not in said:
+    if manifest.sha256(release.manifest) not in message:
         yield "the tag names another manifest"
 
 
-def _ledger(home: Home, folder: Path, release_id: str) -> Iterator[str]:
-    card, ledger = files.read_json(folder / "card.json"), Ledger(home.ledger)
+def _ledger(home: Home, release: Release, release_id: str) -> Iterator[str]:
+    card, ledger = files.read_json(release.card), Ledger(home.ledger)
     ledger.verify({"this card": card["privacy"]["chain_head"]})
     charged = card["drawn_from"] or release_id
-    held = ledger.reservation(charged)
-    if held is None:
+    reservation = ledger.reservation(charged)
+    if reservation is None:
         yield f"{charged} was never charged"
         return
     if ledger.state(charged) != "released":
         yield f"{charged} is {ledger.state(charged)} in the ledger"
-    if (held.epsilon, held.delta, held.entry) != tuple(
+    if (reservation.epsilon, reservation.delta, reservation.entry) != tuple(
         card["privacy"][name] for name in ("epsilon", "delta", "ledger_entry")
     ):
         yield "the card and the ledger differ in epsilon, delta or entry"
 
 
-def _columns(_: Home, folder: Path, __: str) -> Iterator[str]:
-    schema = read_schema(folder / "dataset.yaml")
+def _columns(_: Home, release: Release, __: str) -> Iterator[str]:
+    schema = read_schema(release.dataset)
     for table in schema.tables.values():
-        path = folder / "extract" / "parquet" / f"{table.file}.parquet"
+        path = release.extract.parquet / f"{table.file}.parquet"
         if not path.exists():
             if table.required:
                 yield f"{table.file}: missing"
@@ -102,23 +101,23 @@ def _columns(_: Home, folder: Path, __: str) -> Iterator[str]:
             yield f"{table.file}: columns are not those declared, in order"
 
 
-def _redraw(_: Home, folder: Path, __: str) -> Iterator[str]:
+def _redraw(_: Home, release: Release, __: str) -> Iterator[str]:
     """The first partition, drawn again from the released model with the manifest's seed, is what
     the extract begins with.
     """
-    schema, card = read_schema(folder / "dataset.yaml"), files.read_json(folder / "card.json")
-    partition_rows = int(manifest.read(folder)["partition_rows"])
+    schema, card = read_schema(release.dataset), files.read_json(release.card)
+    partition_rows = int(manifest.read(release.root)["partition_rows"])
     last_day = date.fromisoformat(card["extract_date"]) if card["extract_date"] else None
-    partitions = Synthesizer.load(folder / "model").sample(
+    partitions = Synthesizer.load(release.model).sample(
         card["synthetic_patients"],
-        seed=manifest.read(folder)["seed"],
+        seed=manifest.read(release.root)["seed"],
         partition_rows=partition_rows,
     )
     tables = next(partition_tables(schema, partitions, last_day))[1]
     for name, table in tables.items():
         declared = schema.tables[name]
         published = pl.read_parquet(
-            folder / "extract" / "parquet" / f"{declared.file}.parquet", n_rows=len(table)
+            release.extract.parquet / f"{declared.file}.parquet", n_rows=len(table)
         )
         again = table.select(
             pl.col(column).alias(header)
@@ -129,9 +128,9 @@ def _redraw(_: Home, folder: Path, __: str) -> Iterator[str]:
             yield f"{declared.file}: the model and the seed give other rows"
 
 
-QUESTIONS: dict[str, Callable[[Home, Path, str], Iterator[str]]] = {
+QUESTIONS: dict[str, Question] = {
     "every file has the checksum in the manifest": _files,
-    "the tag in the released registry names this manifest": _tag,
+    "the tag in the released version store names this manifest": _tag,
     "the ledger's chain holds, and the card says what the ledger says": _ledger,
     "the tables have the declared columns": _columns,
     "the released model gives this extract": _redraw,

@@ -7,8 +7,8 @@ from __future__ import annotations
 from pipeline.schema.values import Schema
 
 V_SURVIVAL = """
-    SELECT t.PATIENTID, t.TUMOURID, t.SITE_ICD10_O2_3CHAR, t.STAGE_BEST, t.AGE, p.GENDER, t.QUINTILE_2019, t.DIAGNOSISDATEBEST,
-           p.VITALSTATUS, p.VITALSTATUSDATE,
+    SELECT t.PATIENTID, t.TUMOURID, t.SITE_ICD10_O2_3CHAR, t.STAGE_BEST, t.AGE, p.GENDER,
+           t.QUINTILE_2019, t.DIAGNOSISDATEBEST, p.VITALSTATUS, p.VITALSTATUSDATE,
            date_diff('day', t.DIAGNOSISDATEBEST, p.VITALSTATUSDATE) AS survival_days,
            p.VITALSTATUS LIKE 'D%' AS died
     FROM sim_av_tumour t JOIN sim_av_patient p USING (PATIENTID)
@@ -18,30 +18,49 @@ V_SURVIVAL = """
 # days after diagnosis.
 V_TREATMENT_FLAGS = """
     SELECT t.PATIENTID, t.TUMOURID, t.SITE_ICD10_O2_3CHAR, t.STAGE_BEST,
-           coalesce(t.DATE_FIRST_SURGERY BETWEEN t.DIAGNOSISDATEBEST - 31 AND t.DIAGNOSISDATEBEST + 365, false) AS surgery,
+           coalesce(t.DATE_FIRST_SURGERY BETWEEN t.DIAGNOSISDATEBEST - 31
+                    AND t.DIAGNOSISDATEBEST + 365, false) AS surgery,
            EXISTS (SELECT 1 FROM sim_sact_regimen r WHERE r.ENCORE_PATIENT_ID = t.PATIENTID
-                   AND r.START_DATE_OF_REGIMEN BETWEEN t.DIAGNOSISDATEBEST - 31 AND t.DIAGNOSISDATEBEST + 365) AS sact,
+                   AND r.START_DATE_OF_REGIMEN BETWEEN t.DIAGNOSISDATEBEST - 31
+                   AND t.DIAGNOSISDATEBEST + 365) AS sact,
            EXISTS (SELECT 1 FROM sim_rtds_episode e WHERE e.PATIENTID = t.PATIENTID
-                   AND e.APPTDATE BETWEEN t.DIAGNOSISDATEBEST - 31 AND t.DIAGNOSISDATEBEST + 365) AS radiotherapy
+                   AND e.APPTDATE BETWEEN t.DIAGNOSISDATEBEST - 31
+                   AND t.DIAGNOSISDATEBEST + 365) AS radiotherapy
     FROM sim_av_tumour t
 """
 
 V_PATHWAY = """
     WITH log AS (
-        SELECT PATIENTID, DIAGNOSISDATEBEST AS event_date, 'DIAGNOSIS' AS event_type, SITE_ICD10_O2_3CHAR AS event_code FROM sim_av_tumour
-        UNION ALL SELECT PATIENTID, DATE_FIRST_SURGERY, 'SURGERY', NULL FROM sim_av_tumour WHERE DATE_FIRST_SURGERY IS NOT NULL
-        UNION ALL SELECT PATIENTID, DATE_OVERALL_TS, 'GENE_TEST', GENE_DESC FROM sim_av_gene WHERE DATE_OVERALL_TS IS NOT NULL
-        UNION ALL SELECT ENCORE_PATIENT_ID, START_DATE_OF_REGIMEN, 'SACT_REGIMEN', BENCHMARK_GROUP FROM sim_sact_regimen
-        UNION ALL SELECT r.ENCORE_PATIENT_ID, c.START_DATE_OF_CYCLE, 'SACT_CYCLE', CAST(c.CYCLE_NUMBER AS VARCHAR)
+        SELECT PATIENTID, DIAGNOSISDATEBEST AS event_date, 'DIAGNOSIS' AS event_type,
+               SITE_ICD10_O2_3CHAR AS event_code
+                  FROM sim_av_tumour
+        UNION ALL SELECT PATIENTID, DATE_FIRST_SURGERY, 'SURGERY', NULL
+                  FROM sim_av_tumour WHERE DATE_FIRST_SURGERY IS NOT NULL
+        UNION ALL SELECT PATIENTID, DATE_OVERALL_TS, 'GENE_TEST', GENE_DESC
+                  FROM sim_av_gene WHERE DATE_OVERALL_TS IS NOT NULL
+        UNION ALL SELECT ENCORE_PATIENT_ID, START_DATE_OF_REGIMEN, 'SACT_REGIMEN', BENCHMARK_GROUP
+                  FROM sim_sact_regimen
+        UNION ALL SELECT r.ENCORE_PATIENT_ID, c.START_DATE_OF_CYCLE, 'SACT_CYCLE',
+                         CAST(c.CYCLE_NUMBER AS VARCHAR)
                   FROM sim_sact_cycle c JOIN sim_sact_regimen r USING (MERGED_REGIMEN_ID)
         UNION ALL SELECT PATIENTID, min(APPTDATE), 'RADIOTHERAPY', any_value(RADIOTHERAPYINTENT)
                   FROM sim_rtds_episode GROUP BY PATIENTID, RADIOTHERAPYEPISODEID
-        UNION ALL SELECT PATIENTID, VITALSTATUSDATE, CASE WHEN VITALSTATUS LIKE 'D%' THEN 'DEATH' ELSE 'CENSOR' END,
-                         CASE WHEN VITALSTATUS LIKE 'D%' THEN DEATHCAUSECODE_UNDERLYING ELSE VITALSTATUS END FROM sim_av_patient
-    ), first AS (SELECT PATIENTID, min(DIAGNOSISDATEBEST) AS first_diagnosis FROM sim_av_tumour GROUP BY PATIENTID)
+        UNION ALL SELECT PATIENTID, VITALSTATUSDATE,
+                         CASE WHEN VITALSTATUS LIKE 'D%' THEN 'DEATH' ELSE 'CENSOR' END,
+                         CASE WHEN VITALSTATUS LIKE 'D%' THEN DEATHCAUSECODE_UNDERLYING
+                              ELSE VITALSTATUS END
+                  FROM sim_av_patient
+    ), first AS (
+        SELECT PATIENTID, min(DIAGNOSISDATEBEST) AS first_diagnosis
+        FROM sim_av_tumour GROUP BY PATIENTID
+    )
     SELECT PATIENTID,
-           row_number() OVER (PARTITION BY PATIENTID ORDER BY event_date, event_type IN ('DEATH', 'CENSOR'), event_type, event_code) AS event_seq,
-           event_type, event_code, event_date, date_diff('day', first_diagnosis, event_date) AS days_since_diagnosis
+           row_number() OVER (
+               PARTITION BY PATIENTID
+               ORDER BY event_date, event_type IN ('DEATH', 'CENSOR'), event_type, event_code
+           ) AS event_seq,
+           event_type, event_code, event_date,
+           date_diff('day', first_diagnosis, event_date) AS days_since_diagnosis
     FROM log JOIN first USING (PATIENTID)
 """
 

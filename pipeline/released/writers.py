@@ -12,6 +12,8 @@ import duckdb
 import polars as pl
 import pyarrow.parquet as pq
 
+from pipeline import files
+from pipeline.catalog import Extract
 from pipeline.schema.values import Schema, Table
 
 
@@ -48,10 +50,10 @@ class TableWriter:
     """
 
     def __init__(self, schema: Schema, folder: Path):
-        self._schema, self._folder = schema, folder
+        self._schema, self._out = schema, Extract(folder)
         self._parts: dict[str, ParquetPart] = {}
-        for form in ("csv", "parquet"):
-            (folder / form).mkdir(parents=True, exist_ok=True)
+        for form in (self._out.csv, self._out.parquet):
+            form.mkdir(parents=True, exist_ok=True)
 
     def write(self, tables: Mapping[str, pl.DataFrame]) -> None:
         for name, frame in tables.items():
@@ -63,13 +65,10 @@ class TableWriter:
             )
             first = name not in self._parts
             if first:
-                self._parts[name] = ParquetPart(
-                    self._folder / "parquet" / f"{declared.file}.parquet"
-                )
+                self._parts[name] = ParquetPart(self._out.parquet / f"{declared.file}.parquet")
             self._parts[name].write(named)
-            with (self._folder / "csv" / f"{declared.file}.csv").open(
-                "wb" if first else "ab"
-            ) as file:
+            path = self._out.csv / f"{declared.file}.csv"
+            with path.open("wb" if first else "ab") as file:
                 named.write_csv(file, include_header=first, date_format="%Y-%m-%d")
 
     def __enter__(self) -> TableWriter:
@@ -85,19 +84,17 @@ class TableWriter:
             part.close()
 
 
-def write_database(schema: Schema, parquet: Path, out: Path, views: Mapping[str, str]) -> None:
-    """One DuckDB file with a table per Parquet file below `parquet`, and the views. Written to a
-    temporary name, then renamed.
-    """
-    temporary = out.with_suffix(".tmp")
-    temporary.unlink(missing_ok=True)
-    with duckdb.connect(str(temporary)) as database:
+def write_database(schema: Schema, extract: Extract, views: Mapping[str, str]) -> None:
+    """One DuckDB file with a table per Parquet file of the extract, and the views."""
+    with (
+        files.replacing(extract.database) as temporary,
+        duckdb.connect(str(temporary)) as database,
+    ):
         for table in schema.tables.values():
-            path = parquet / f"{table.file}.parquet"
+            path = extract.parquet / f"{table.file}.parquet"
             if path.exists():
                 database.execute(
                     f'CREATE TABLE "{table.file}" AS SELECT * FROM read_parquet(?)', [str(path)]
                 )
         for name, query in views.items():
             database.execute(f"CREATE VIEW {name} AS {query}")
-    temporary.replace(out)

@@ -51,13 +51,13 @@ def may_approve_itself(params: Params, schema: Schema) -> bool:
     """Whether the run needs no person: params.yaml says so, and ledger and declaration agree that
     the data are simulated or public.
     """
-    opened = {held.name: held.kind for held in Ledger(Home.find().ledger).populations()}.get(
-        schema.population.name
-    )
+    kind_in_ledger = {
+        population.name: population.kind for population in Ledger(Home.find().ledger).populations()
+    }.get(schema.population.name)
     return (
         params.approve.self_approve
-        and opened in SELF_APPROVING_KINDS
-        and schema.population.kind == opened
+        and kind_in_ledger in SELF_APPROVING_KINDS
+        and schema.population.kind == kind_in_ledger
     )
 
 
@@ -66,7 +66,7 @@ def run(workspace: Workspace, params: Params, schema: Schema) -> None:
     holds for later runs.
     """
     release_id = str(params.release.id)
-    answers = workspace.restricted.root / "answers.jsonl"
+    answers = workspace.restricted.answers
     approval = _last_answer(answers, release_id) or _decide(
         release_id, may_approve_itself(params, schema), workspace
     )
@@ -104,7 +104,7 @@ def _decide(release_id: str, itself: bool, workspace: Workspace) -> Approval:
             " a terminal, or use Airflow"
         )
     sys.stderr.write(
-        f"Restricted report: {workspace.restricted.report / 'index.html'}\nPublish release"
+        f"Restricted report: {workspace.restricted.report.page}\nPublish release"
         f" {release_id}? Type yes or no: "
     )
     sys.stderr.flush()

@@ -12,14 +12,13 @@ from pipeline.catalog import Workspace
 from pipeline.checks.rules.extract import MISSING_TOLERANCE, copies, missing_shares
 from pipeline.checks.synthetic_gate import read_extract
 from pipeline.evaluation import report
-from pipeline.evaluation.comparison import Sample
-from pipeline.schema.patient_log import ID
+from pipeline.schema.patient_log import ID, PatientLog
 from pipeline.schema.values import Schema
 
 PATHWAY = "_pathway"
 
 
-def section(schema: Schema, workspace: Workspace, real: Sample, synthetic: Sample) -> str:
+def section(schema: Schema, workspace: Workspace, real: PatientLog, synthetic: PatientLog) -> str:
     """HTML: the columns whose shares of missing values differ by more than 5 points, and whether
     any patient is a copy. No count of copies.
     """
@@ -28,19 +27,17 @@ def section(schema: Schema, workspace: Workspace, real: Sample, synthetic: Sampl
         for name in schema.tables
         if (path := _source(workspace, name)).exists()
     }
-    apart = missing_apart(
-        schema, source, read_extract(schema, workspace.released.extract / "parquet")
-    )
+    apart = missing_apart(schema, source, read_extract(schema, workspace.released.extract.parquet))
     rows = [[name, before, after] for name, (before, after) in apart.items()]
-    said = (
+    table = (
         report.table(("column", "missing in the source", "synthetic"), rows)
         if rows
         else "<p>No modelled column is further apart.</p>"
     )
-    found = "There are" if has_copies(schema, real, synthetic) else "There are no"
+    answer = "There are" if has_copies(schema, real, synthetic) else "There are no"
     return (
         "<p>Clinical rule 55: columns whose shares of missing values differ by more than"
-        f" {MISSING_TOLERANCE:.0%} of the rows.</p>{said}<p>Clinical rule 56: {found} synthetic"
+        f" {MISSING_TOLERANCE:.0%} of the rows.</p>{table}<p>Clinical rule 56: {answer} synthetic"
         " patients who equal a real one in all static columns and the whole pathway. No row is"
         " removed for it, and no release stopped: that would tell who is in the source. People"
         " whose few columns are common are equal by chance.</p>"
@@ -72,23 +69,23 @@ def missing_apart(
     return {name: pair for name, pair in both.items() if abs(pair[0] - pair[1]) > MISSING_TOLERANCE}
 
 
-def has_copies(schema: Schema, real: Sample, synthetic: Sample) -> bool:
+def has_copies(schema: Schema, real: PatientLog, synthetic: PatientLog) -> bool:
     """Whether any synthetic patient equals a real one in every static column and every event."""
     columns = [*schema.patients, PATHWAY] if schema.events is not None else [*schema.patients]
     return copies(_whole(schema, synthetic), _whole(schema, real), columns) > 0
 
 
-def _whole(schema: Schema, sample: Sample) -> pl.DataFrame:
+def _whole(schema: Schema, log: PatientLog) -> pl.DataFrame:
     """Patients with their events as one text, null for none."""
-    if schema.events is None or sample.events is None:
-        return sample.patients
-    said = [
+    if schema.events is None or log.events is None:
+        return log.patients
+    values = [
         pl.col(name).cast(pl.String).fill_null("")
         for name in ("day", "type", "code", *schema.events.attributes)
     ]
     pathways = (
-        sample.events.sort(ID, "seq")
+        log.events.sort(ID, "seq")
         .group_by(ID)
-        .agg(pl.concat_str(said, separator=",").str.join(";").alias(PATHWAY))
+        .agg(pl.concat_str(values, separator=",").str.join(";").alias(PATHWAY))
     )
-    return sample.patients.join(pathways, on=ID, how="left")
+    return log.patients.join(pathways, on=ID, how="left")

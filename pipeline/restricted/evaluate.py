@@ -16,13 +16,13 @@ from pathlib import Path
 import polars as pl
 
 from pipeline import files
-from pipeline.catalog import Workspace
+from pipeline.catalog import Report, Workspace
 from pipeline.checks.synthetic_gate import check_synthetic
 from pipeline.evaluation import comparison, report
-from pipeline.evaluation.comparison import Sample
 from pipeline.params import Params
 from pipeline.refusal import Refusal
 from pipeline.restricted import beside_source
+from pipeline.schema.patient_log import concat, read_patient_log
 from pipeline.schema.values import Schema
 
 logger = logging.getLogger(__name__)
@@ -36,30 +36,27 @@ def run(workspace: Workspace, params: Params, schema: Schema) -> None:
     """Writes `restricted/report`. Raises ExpectationsFailed where the gate on synthetic rows says
     no.
     """
-    out = workspace.restricted.report
-    temporary = out.with_suffix(".tmp")
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
-    logger.info("evaluate: checking the synthetic tables against every rule")
-    gate = check_synthetic(
-        schema,
-        workspace.released.extract / "parquet",
-        workspace.released.synthetic,
-        extract_date=params.release.extract_date,
-        out=temporary / "gate",
-    )
-    if not gate.passed:
-        said = "; ".join(map(str, gate.failures[:5]))
-        raise ExpectationsFailed(
-            f"the synthetic tables break {len(gate.failures)} rule(s): {said}; nothing is published"
+    with files.replacing_folder(workspace.restricted.report.root) as folder:
+        out = Report(folder)
+        logger.info("evaluate: checking the synthetic tables against every rule")
+        gate = check_synthetic(
+            schema,
+            workspace.released.extract.parquet,
+            workspace.released.synthetic.root,
+            extract_date=params.release.extract_date,
+            out=out.gate.root,
         )
-    logger.info("evaluate: comparing with the holdout, for the custodian")
-    _try_to_report(workspace, params, schema, temporary)
-    files.replace_folder(temporary, out)
+        # of a release that the gate stops, its results are what remains
+        shutil.rmtree(workspace.restricted.gate.root, ignore_errors=True)
+        if not gate.passed:
+            shutil.copytree(out.gate.root, workspace.restricted.gate.root)
+            raise ExpectationsFailed(f"{gate.refusal}; nothing is published")
+        logger.info("evaluate: comparing with the holdout, for the custodian")
+        _try_to_report(workspace, params, schema, out)
     logger.info("evaluate: the report is written")
 
 
-def _try_to_report(workspace: Workspace, params: Params, schema: Schema, folder: Path) -> None:
+def _try_to_report(workspace: Workspace, params: Params, schema: Schema, out: Report) -> None:
     """The report, or a page that says it could not be made. Odd rows of a holdout stop nothing
     (privacy_rules.md 2, 5).
 
@@ -69,59 +66,46 @@ def _try_to_report(workspace: Workspace, params: Params, schema: Schema, folder:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            write_report(workspace, params, schema, folder)
+            write_report(workspace, params, schema, out)
     except (Exception, pl.exceptions.PanicException) as error:
         last = traceback.extract_tb(error.__traceback__)[-1]
-        said = (
+        message = (
             f"The figures could not be made: {type(error).__name__} at"
             f" {Path(last.filename).name}:{last.lineno}."
         )
-        files.write_json(folder / "figures.json", {"could_not_be_made": said})
+        files.write_json(out.figures, {"could_not_be_made": message})
         sections = {
             "Figures": (
-                f"<p>{html.escape(said)} The gate on synthetic rows, in gate.json, is not"
+                f"<p>{html.escape(message)} The gate on synthetic rows, in gate.json, is not"
                 " concerned.</p>"
             )
         }
         files.write_text(
-            folder / "index.html",
-            report.page(schema.title, f"Release {params.release.id}", sections),
+            out.page, report.page(schema.title, f"Release {params.release.id}", sections)
         )
 
 
-def write_report(workspace: Workspace, params: Params, schema: Schema, folder: Path) -> None:
+def write_report(workspace: Workspace, params: Params, schema: Schema, out: Report) -> None:
     """`figures.json` and `index.html`: synthetic patients beside the holdout, and beside the
     floor.
     """
-    restricted, synthetic_folder = workspace.restricted, workspace.released.synthetic
+    restricted, synthetic_paths = workspace.restricted, workspace.released.synthetic
     holdout, training, synthetic = (
-        sample(patients, events).head(params.evaluate.max_rows)
+        comparison.sample(read_patient_log(patients, events), params.evaluate.max_rows)
         for patients, events in (
             (restricted.holdout_patients, restricted.holdout_events),
             (restricted.patients, restricted.events),
-            (synthetic_folder / "patients.parquet", synthetic_folder / "events.parquet"),
+            (synthetic_paths.patients, synthetic_paths.events),
         )
     )
     numbers = comparison.figures(schema, holdout, synthetic, training)
-    files.write_json(folder / "figures.json", numbers)
+    files.write_json(out.figures, numbers)
     sections = comparison.sections(schema, numbers, holdout, synthetic)
     everybody = [
         (restricted.patients, restricted.events),
         (restricted.holdout_patients, restricted.holdout_events),
     ]
-    real = joined(*(sample(patients, events) for patients, events in everybody))
-    extract = sample(synthetic_folder / "patients.parquet", synthetic_folder / "events.parquet")
+    real = concat(read_patient_log(patients, events) for patients, events in everybody)
+    extract = read_patient_log(synthetic_paths.patients, synthetic_paths.events)
     sections["Clinical rules 55 and 56"] = beside_source.section(schema, workspace, real, extract)
-    files.write_text(
-        folder / "index.html", report.page(schema.title, f"Release {params.release.id}", sections)
-    )
-
-
-def joined(*samples: Sample) -> Sample:
-    events = [one.events for one in samples if one.events is not None]
-    patients = pl.concat([one.patients for one in samples], how="vertical_relaxed")
-    return Sample(patients, pl.concat(events, how="vertical_relaxed") if events else None)
-
-
-def sample(patients: Path, events: Path) -> Sample:
-    return Sample(pl.read_parquet(patients), pl.read_parquet(events) if events.exists() else None)
+    files.write_text(out.page, report.page(schema.title, f"Release {params.release.id}", sections))

@@ -37,7 +37,7 @@ def run(workspace: Workspace, params: Params, schema: Schema) -> None:
             "params.yaml: release.id and release.source_label must be filled in before a charge;"
             " `python -m pipeline prepare` does"
         )
-    if not workspace.restricted.validation.is_dir():
+    if not workspace.restricted.validation.root.is_dir():
         raise Refusal(
             "validate has not passed in this workspace: run it before reserve, so that a broken"
             " source costs nothing"
@@ -47,13 +47,13 @@ def run(workspace: Workspace, params: Params, schema: Schema) -> None:
     ledger.verify(noted_heads(home))  # an old copy put back has forgotten what was spent since
     # the ledger's facts bind, whatever a workspace's dataset.yaml has come to say
     ledger.check_declared(schema.population)
-    made = joint_plan(schema, params.privacy, params.train, params.release.extract_date)
-    logger.info("reserve: planned for epsilon %g at delta %g", made.epsilon, made.delta)
-    population, plan_sha256 = schema.population.name, files.json_sha256(made.to_json())
-    held = _held(ledger, params, population, plan_sha256) or ledger.reserve(
+    plan = joint_plan(schema, params.privacy, params.train, params.release.extract_date)
+    logger.info("reserve: planned for epsilon %g at delta %g", plan.epsilon, plan.delta)
+    population, plan_sha256 = schema.population.name, files.json_sha256(plan.to_json())
+    reservation = _held(ledger, params, population, plan_sha256) or ledger.reserve(
         release_id,
         population,
-        made.dp_event,
+        plan.dp_event,
         by=getpass.getuser(),
         source_label=label,
         plan_sha256=plan_sha256,
@@ -64,25 +64,25 @@ def run(workspace: Workspace, params: Params, schema: Schema) -> None:
         workspace.restricted.reservation,
         {
             "release_id": release_id,
-            "population": held.population,
-            "epsilon": held.epsilon,
-            "delta": held.delta,
-            "entry": held.entry,
-            "at": held.at,
-            "head": held.entry_hash,
-            "source_label": held.source_label,
-            "mechanisms": made.mechanisms(),
-            "event": events.to_json(held.event),
-            "plan": made.to_json(),
+            "population": reservation.population,
+            "epsilon": reservation.epsilon,
+            "delta": reservation.delta,
+            "entry": reservation.entry,
+            "at": reservation.at,
+            "head": reservation.entry_hash,
+            "source_label": reservation.source_label,
+            "mechanisms": plan.mechanisms(),
+            "event": events.to_json(reservation.event),
+            "plan": plan.to_json(),
         },
     )
     logger.info(
         "reserve: entry %d of the ledger holds epsilon %.4g for %s",
-        held.entry,
-        held.epsilon,
-        held.population,
+        reservation.entry,
+        reservation.epsilon,
+        reservation.population,
     )
-    standing = budget_after_charge(ledger, held, params.privacy)
+    standing = budget_after_charge(ledger, reservation, params.privacy)
     files.write_json(workspace.restricted.budget, standing)
     if standing["warning"]:
         logger.warning("LOW BUDGET: %s", standing["warning"])
@@ -97,7 +97,9 @@ def noted_heads(home: Home) -> dict[str, str]:
         for run in sorted(home.runs.glob("[!.]*/restricted/reservation.json"))
     )
     return published_heads(home) | {
-        f"the reservation of {name}": str(held["head"]) for name, held in reservations if held
+        f"the reservation of {name}": str(reservation["head"])
+        for name, reservation in reservations
+        if reservation
     }
 
 
@@ -106,12 +108,18 @@ def _held(ledger: Ledger, params: Params, population: str, plan_sha256: str) -> 
     does, is no conflict.
     """
     release = params.release
-    held = ledger.reservation(str(release.id))
-    if held is None or ledger.state(str(release.id)) != "released":
+    reservation = ledger.reservation(str(release.id))
+    if reservation is None or ledger.state(str(release.id)) != "released":
         return None
     asked = (population, release.source_label, plan_sha256, release.cohorts)
     return (
-        held
-        if (held.population, held.source_label, held.plan_sha256, held.cohorts) == asked
+        reservation
+        if (
+            reservation.population,
+            reservation.source_label,
+            reservation.plan_sha256,
+            reservation.cohorts,
+        )
+        == asked
         else None
     )

@@ -18,7 +18,7 @@ import polars as pl
 import torch
 
 from pipeline import files
-from pipeline.catalog import Home, Workspace
+from pipeline.catalog import Checkpoints, Home, Workspace
 from pipeline.dp.marginals import MeasurementStore
 from pipeline.dp.noise import NoiseStream
 from pipeline.dp.tape import Tape
@@ -31,7 +31,6 @@ from pipeline.refusal import Refusal
 from pipeline.schema.values import Schema
 
 logger = logging.getLogger(__name__)
-BEGUN = "begun"  # in the checkpoints, written before the ledger's entry that training began
 
 
 def run(workspace: Workspace, params: Params, schema: Schema) -> None:
@@ -43,22 +42,21 @@ def run(workspace: Workspace, params: Params, schema: Schema) -> None:
     """
     restricted = workspace.restricted
     ledger, release_id = Ledger(Home.find().ledger), str(params.release.id)
-    made = charged_plan(workspace, ledger, release_id)
+    plan = charged_plan(workspace, ledger, release_id)
     _refuse_other_cohorts(workspace, ledger, release_id)
-    with _alone(restricted.checkpoints):
-        for leftover in restricted.checkpoints.rglob("*.tmp"):
+    checkpoints = restricted.checkpoints
+    with _alone(checkpoints):
+        for leftover in checkpoints.root.rglob("*.tmp"):
             leftover.unlink()
-        ledger.begin_training(release_id, getpass.getuser(), _token(restricted.checkpoints))
+        ledger.begin_training(release_id, getpass.getuser(), _token(checkpoints))
         patients = pl.read_parquet(restricted.patients)
         events = pl.scan_parquet(restricted.events) if restricted.events.is_file() else None
         tape = Tape()
-        model = fit(
-            schema, patients, events, made, restricted.checkpoints, tape, train=params.train
-        )
+        model = fit(schema, patients, events, plan, checkpoints, tape, train=params.train)
         tape.save(restricted.tape)
-        tape.check(made.dp_event)
+        tape.check(plan.dp_event)
         # nothing measured beside the tape
-        Tape([MeasurementStore(restricted.checkpoints / "counts").tape()]).check(made.counts_event)
+        Tape([MeasurementStore(checkpoints.counts).tape()]).check(plan.counts_event)
         model.save(workspace.released.model)
     logger.info("train: the executed mechanisms are the reserved ones; the model is written")
 
@@ -77,11 +75,11 @@ def charged_plan(workspace: Workspace, ledger: Ledger, release_id: str) -> Plan:
             f"reservation.json is of {reservation['release_id']}, this run is {release_id}; run"
             " reserve again"
         )
-    made, held = Plan.from_json(reservation["plan"]), ledger.reservation(release_id)
+    plan, charge = Plan.from_json(reservation["plan"]), ledger.reservation(release_id)
     if (
-        held is None
-        or not Tape([held.event]).matches(made.dp_event)
-        or files.json_sha256(reservation["plan"]) != held.plan_sha256
+        charge is None
+        or not Tape([charge.event]).matches(plan.dp_event)
+        or files.json_sha256(reservation["plan"]) != charge.plan_sha256
     ):
         raise Refusal(
             f"{release_id}: the ledger does not hold this plan; no row was read. Run reserve again,"
@@ -89,31 +87,31 @@ def charged_plan(workspace: Workspace, ledger: Ledger, release_id: str) -> Plan:
         )
     if (state := ledger.state(release_id)) != "reserved":
         raise Refusal(f"{release_id} is {state} in the ledger; use a new release id")
-    return made
+    return plan
 
 
 def _refuse_other_cohorts(workspace: Workspace, ledger: Ledger, release_id: str) -> None:
     """The rows that ingest let through must be those of the cohorts that are charged
     (privacy_rules.md 16).
     """
-    held, report = (
+    reservation, report = (
         ledger.reservation(release_id),
         files.read_json(workspace.restricted.ingest_report) or {},
     )
-    opened = tuple(report.get("cohorts", ()))
-    if held is not None and held.cohorts != opened:
+    cohorts = tuple(report.get("cohorts", ()))
+    if reservation is not None and reservation.cohorts != cohorts:
         raise Refusal(
-            f"{release_id} was charged to {cohorts_in_words(held.cohorts)}, and ingest"
-            f" opened {cohorts_in_words(opened)}: no row was read. Run all stages"
+            f"{release_id} was charged to {cohorts_in_words(reservation.cohorts)}, and ingest"
+            f" opened {cohorts_in_words(cohorts)}: no row was read. Run all stages"
             " again from ingest under a new release id"
         )
 
 
-def _token(checkpoints: Path) -> str:
+def _token(checkpoints: Checkpoints) -> str:
     """What stands beside the measurements; made before the first. The ledger takes one token for a
     release: nobody chooses among noises (privacy rule 12).
     """
-    path = checkpoints / BEGUN
+    path = checkpoints.token
     if not path.is_file():
         files.write_text(path, f"{new_token()}\n")
     return path.read_text(encoding="utf-8").strip()
@@ -128,8 +126,8 @@ def fit(
     schema: Schema,
     patients: pl.DataFrame,
     events: pl.DataFrame | pl.LazyFrame | None,
-    made: Plan,
-    checkpoints: Path,
+    plan: Plan,
+    checkpoints: Checkpoints,
     tape: Tape,
     *,
     train: TrainParams,
@@ -141,11 +139,11 @@ def fit(
         schema,
         patients,
         events,
-        made,
-        store=MeasurementStore(checkpoints / "counts"),
+        plan,
+        store=MeasurementStore(checkpoints.counts),
         tape=tape,
         noise=NoiseStream(),
-        checkpoint=checkpoints,
+        checkpoint=checkpoints.root,
         progress=lambda text: logger.info("train: %s", text),
         device=device(train.device),
         checkpoint_steps=train.checkpoint_steps,
@@ -170,30 +168,29 @@ def fit_public(
             f"{schema.dataset} is not declared `public: true`: a model of it is made by a charged"
             " run (`python -m pipeline refresh`)"
         )
-    made = joint_plan(schema, PrivacyParams(epsilon=epsilon, delta=delta), settings, extract_date)
+    plan = joint_plan(schema, PrivacyParams(epsilon=epsilon, delta=delta), settings, extract_date)
     with tempfile.TemporaryDirectory() as folder:
         tape = Tape()
-        model = fit(schema, patients, events, made, Path(folder), tape, train=settings)
-    tape.check(made.dp_event)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    model.save(out)
+        model = fit(schema, patients, events, plan, Checkpoints(Path(folder)), tape, train=settings)
+    tape.check(plan.dp_event)
+    model.save(out, foreign=files.everything)
     return model
 
 
-def device(wanted: str) -> str:
+def device(setting: str) -> str:
     """`auto` takes CUDA where there is one."""
-    if wanted == "auto":
+    if setting == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
-    return wanted
+    return setting
 
 
 @contextmanager
-def _alone(checkpoints: Path) -> Iterator[None]:
+def _alone(checkpoints: Checkpoints) -> Iterator[None]:
     """Two processes never train one release at once. The lock goes with its process, however that
     ends.
     """
-    checkpoints.mkdir(parents=True, exist_ok=True)
-    with (checkpoints / "lock").open("w") as lock:
+    checkpoints.root.mkdir(parents=True, exist_ok=True)
+    with checkpoints.lock.open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -8,7 +8,6 @@ Nothing found here leaves the restricted zone, and nothing found in a row stops 
 from __future__ import annotations
 
 import logging
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from typing import Any
 import polars as pl
 
 from pipeline import files
-from pipeline.catalog import Restricted, Workspace
+from pipeline.catalog import Restricted, Validation, Workspace
 from pipeline.checks.expectations.table_checks import (
     TableChecks,
     check_tables,
@@ -24,10 +23,10 @@ from pipeline.checks.expectations.table_checks import (
     described,
     write_pages,
 )
-from pipeline.checks.rules import Log
 from pipeline.checks.rules.shapes import shape_problems
 from pipeline.params import Params
 from pipeline.refusal import Refusal
+from pipeline.schema.patient_log import PatientLog, concat, read_patient_log
 from pipeline.schema.values import Schema
 
 logger = logging.getLogger(__name__)
@@ -45,22 +44,16 @@ def run(workspace: Workspace, params: Params, schema: Schema) -> None:
             "Correct the source or the declaration."
         )
     logger.info("validate: running %d suites on the source tables", len(schema.tables))
-    temporary = restricted.validation.with_suffix(".tmp")
-    shutil.rmtree(temporary, ignore_errors=True)
-    try:
-        context = context_of(schema, params.release.extract_date, is_synthetic=False)
-        checks = check_tables(schema, tables, context, whole_log(schema, restricted))
-        write_pages(temporary / "docs", checks, schema, f"{schema.title}: the source tables")
-        files.write_json(
-            temporary / "results.json", summary(checks, most=params.validate.rows_in_report)
-        )
-    # whatever rows make of the checks, it is for custodians and stops nothing
-    except (Exception, pl.exceptions.PanicException) as error:
-        files.write_json(
-            temporary / "results.json", {"passed": False, "could_not_run": type(error).__name__}
-        )
-    shutil.rmtree(restricted.validation, ignore_errors=True)
-    temporary.rename(restricted.validation)
+    with files.replacing_folder(restricted.validation.root) as folder:
+        out = Validation(folder)
+        try:
+            context = context_of(schema, params.release.extract_date, is_synthetic=False)
+            checks = check_tables(schema, tables, context, whole_log(schema, restricted))
+            write_pages(out.docs, checks, schema, f"{schema.title}: the source tables")
+            files.write_json(out.results, summary(checks, most=params.validate.rows_in_report))
+        # whatever rows make of the checks, it is for custodians and stops nothing
+        except (Exception, pl.exceptions.PanicException) as error:
+            files.write_json(out.results, {"passed": False, "could_not_run": type(error).__name__})
     logger.info("validate: the results are written")
 
 
@@ -89,25 +82,15 @@ def structure_problems(schema: Schema, tables: Mapping[str, pl.DataFrame]) -> li
     ]
 
 
-def whole_log(schema: Schema, restricted: Restricted) -> Log | None:
+def whole_log(schema: Schema, restricted: Restricted) -> PatientLog | None:
     """Training and holdout patients together: the log that stands beside the tables."""
     if schema.events is None or not restricted.events.exists():
         return None
-    patients, events = (
-        [restricted.patients, restricted.holdout_patients],
-        [
-            restricted.events,
-            restricted.holdout_events,
-        ],
-    )
-    return Log(
-        *(
-            pl.concat(
-                [pl.read_parquet(part) for part in parts if part.exists()], how="vertical_relaxed"
-            )
-            for parts in (patients, events)
-        )
-    )
+    holdout = [restricted.holdout_patients, restricted.holdout_events]
+    parts = [read_patient_log(restricted.patients, restricted.events)]
+    if all(path.exists() for path in holdout):
+        parts.append(read_patient_log(*holdout))
+    return concat(parts)
 
 
 def summary(checks: TableChecks, *, most: int) -> dict[str, Any]:

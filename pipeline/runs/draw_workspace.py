@@ -1,5 +1,5 @@
 """Makes the workspace of a draw: a new extract from the model of a published release, fetched from
-the released registry.
+the released version store.
 
 Nothing of the restricted zone is opened and nothing is charged: the model was paid for when it was
 released.
@@ -9,16 +9,16 @@ from __future__ import annotations
 
 import json
 import shutil
-import uuid
 import zlib
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
 
 from pipeline import files, params
 from pipeline.runs import version_stores
-from pipeline.catalog import Home, Workspace, project_root
+from pipeline.catalog import Home, Release, Workspace, project_root
 from pipeline.runs.workspace import IGNORED, dump_params
 from pipeline.refusal import Refusal
 
@@ -40,36 +40,36 @@ def make(home: Home, request: Request) -> Workspace:
     """Makes the workspace, or finds it made by the same request. Raises ValueError where there is
     no such release or the id was used.
     """
-    if not version_stores.is_tagged(home.released_registry, request.model_of):
-        raise Refusal(f"there is no release {request.model_of} in the released registry")
+    if not version_stores.is_tagged(home.released_store, request.model_of):
+        raise Refusal(f"there is no release {request.model_of} in the released version store")
     folder, manifest = _released(home, request.model_of)
     card = json.loads(
         version_stores.git(
-            "show", f"{request.model_of}:{folder}/card.json", cwd=home.released_registry
+            "show", f"{request.model_of}:{Release(Path(folder)).card}", cwd=home.released_store
         )
     )
     settings = _settings(home, request, manifest, card.get("extract_date"))
     params.from_mapping(settings)
     workspace = home.workspace(request.release_id)
-    if workspace.root.is_dir():
-        held = params.load(workspace.params).release
-        asked = params.from_mapping(settings).release
-        if (held.drawn_from, held.rows) != (asked.drawn_from, asked.rows):
+    if workspace.params.is_file():
+        stored = params.load(workspace.params).release
+        requested = params.from_mapping(settings).release
+        if (stored.drawn_from, stored.rows) != (requested.drawn_from, requested.rows):
             raise Refusal(
                 f"release id {request.release_id} was used before for something else; choose"
                 " another id"
             )
         if (
-            version_stores.is_tagged(home.released_registry, request.release_id)
+            version_stores.is_tagged(home.released_store, request.release_id)
             and _owner(workspace) != request.owner
         ):
             raise Refusal(
                 f"release id {request.release_id} is published already; choose another id"
             )
         return workspace
-    if version_stores.is_tagged(home.released_registry, request.release_id):
+    if version_stores.is_tagged(home.released_store, request.release_id):
         raise Refusal(f"release id {request.release_id} is published already; choose another id")
-    if request.release_id in version_stores.branches(home.restricted_registry):
+    if request.release_id in version_stores.branches(home.restricted_store):
         raise Refusal(
             f"release id {request.release_id} was used by an earlier run, whose workspace is gone;"
             " choose another id"
@@ -83,19 +83,19 @@ def _released(home: Home, release_id: str) -> tuple[str, dict[str, Any]]:
     every dataset.
     """
     tree = version_stores.git(
-        "ls-tree", "-d", "--name-only", release_id, cwd=home.released_registry
+        "ls-tree", "-d", "--name-only", release_id, cwd=home.released_store
     ).split()
     for folder in tree:
         if folder.startswith("."):
             continue
         manifest = json.loads(
             version_stores.git(
-                "show", f"{release_id}:{folder}/manifest.json", cwd=home.released_registry
+                "show", f"{release_id}:{Release(Path(folder)).manifest}", cwd=home.released_store
             )
         )
         if manifest["release_id"] == release_id:
             return folder, manifest
-    raise Refusal(f"the tag {release_id} of the released registry holds no release of that name")
+    raise Refusal(f"the tag {release_id} of the released version store holds no release of that name")
 
 
 def _settings(
@@ -126,40 +126,32 @@ def _build(
     settings: dict[str, Any],
     manifest: dict[str, Any],
 ) -> None:
-    temporary = Workspace(home.runs / f".{workspace.root.name}.{uuid.uuid4().hex[:8]}.tmp")
-    registry = str(home.released_registry.resolve())
-    try:
-        files.private_folder(home.runs)
-        version_stores.begin_draw(home, temporary.root, workspace.root.name)
+    files.private_folder(home.runs)
+    source = Release(Path(folder))
+    with files.replacing_folder(workspace.root, foreign=files.everything) as root:
+        temporary = Workspace(root)
+        version_stores.begin_draw(home, root, workspace.root.name)
         temporary.released.root.mkdir()
-        version_stores.dvc(
-            "get",
-            "--quiet",
-            "--rev",
-            request.model_of,
-            "--out",
-            "released/model",
-            registry,
-            f"{folder}/model",
-            cwd=temporary.root,
-        )
-        version_stores.dvc(
-            "get",
-            "--quiet",
-            "--rev",
-            request.model_of,
-            "--out",
-            "dataset.yaml",
-            registry,
-            f"{folder}/dataset.yaml",
-            cwd=temporary.root,
-        )
+        for path, target in (
+            (source.model, temporary.released.model),
+            (source.dataset, temporary.dataset),
+        ):
+            version_stores.dvc(
+                "get",
+                "--quiet",
+                "--rev",
+                request.model_of,
+                "--out",
+                str(target.relative_to(root)),
+                str(home.released_store.resolve()),
+                str(path),
+                cwd=root,
+            )
         shutil.copyfile(project_root() / "dvc.yaml", temporary.dvc_yaml)
-        files.write_text(temporary.root / ".gitignore", IGNORED)
+        files.write_text(root / ".gitignore", IGNORED)
         dump_params(settings, temporary.params)
         files.write_json(
-            temporary.restricted.root / "run.json",
-            {"owner": request.owner, "asked_by": request.asked_by},
+            temporary.restricted.run, {"owner": request.owner, "asked_by": request.asked_by}
         )
         files.write_json(
             temporary.restricted.approval,
@@ -170,12 +162,9 @@ def _build(
                 "self_approved": manifest.get("self_approved", False),
             },
         )
-        version_stores.commit_all(temporary.root, f"{workspace.root.name} begins")
-        temporary.root.replace(workspace.root)
-    finally:
-        shutil.rmtree(temporary.root, ignore_errors=True)
+        version_stores.commit_all(root, f"{workspace.root.name} begins")
 
 
 def _owner(workspace: Workspace) -> str | None:
-    owner: str | None = (files.read_json(workspace.restricted.root / "run.json") or {}).get("owner")
+    owner: str | None = (files.read_json(workspace.restricted.run) or {}).get("owner")
     return owner

@@ -14,10 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from pipeline import files
-from pipeline.catalog import Home
+from pipeline.catalog import TRUTH, Home
 from pipeline.refusal import Refusal
-
-TRUTH = "truth.json"  # what the simulator writes beside its tables
 
 
 def claim(home: Home, source: str | Path, *, population: str, kind: str) -> None:
@@ -30,11 +28,11 @@ def claim(home: Home, source: str | Path, *, population: str, kind: str) -> None
     _refuse_unsimulated(path, population, kind)
     with _locked(home):
         known: dict[str, dict[str, str]] = files.read_json(home.source_paths, {})
-        mine = {"population": population, "kind": kind}
+        owner = {"population": population, "kind": kind}
         for place in _places(path):
-            _refuse_foreign(place, known, mine)
-        if known.get(str(path)) != mine:
-            files.write_json(home.source_paths, {**known, str(path): mine})
+            _refuse_foreign(place, known, owner)
+        if known.get(str(path)) != owner:
+            files.write_json(home.source_paths, {**known, str(path): owner})
 
 
 def _places(path: Path) -> list[Path]:

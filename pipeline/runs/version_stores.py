@@ -1,4 +1,4 @@
-"""The two registries: bare git repositories with DVC, one per zone, each with a DVC remote of its
+"""The two version stores: bare git repositories with DVC, one per zone, each with a DVC remote of its
 own.
 
 The restricted one holds dvc.lock of every run (hashes and sizes of patients' tables). The released
@@ -24,12 +24,12 @@ def git(*arguments: str, cwd: Path, has_clock: bool = True) -> str:
     """Runs git there as Syndasera and returns what it printed. Raises RuntimeError with git's own
     last line.
 
-    Without `has_clock` what is committed or tagged bears MOMENT: in the released registry, where
+    Without `has_clock` what is committed or tagged bears MOMENT: in the released version store, where
     the time between two commits would tell how long stages took that read rows (privacy_rules.md
     1).
     """
     clock = {} if has_clock else _NO_CLOCK
-    done = subprocess.run(
+    result = subprocess.run(
         ["git", *arguments],
         cwd=cwd,
         env=environment.for_git() | clock,
@@ -37,48 +37,48 @@ def git(*arguments: str, cwd: Path, has_clock: bool = True) -> str:
         text=True,
         check=False,
     )
-    if done.returncode != 0:
-        said = (done.stderr or done.stdout).strip().splitlines() or ["nothing said"]
-        raise RuntimeError(f"git {arguments[0]} in {cwd.name}: {said[-1]}")
-    return done.stdout.strip()
+    if result.returncode != 0:
+        lines = (result.stderr or result.stdout).strip().splitlines() or ["nothing said"]
+        raise RuntimeError(f"git {arguments[0]} in {cwd.name}: {lines[-1]}")
+    return result.stdout.strip()
 
 
 def ensure(home: Home) -> None:
-    """Makes both registries and remotes where they are missing; the restricted ones for their owner
+    """Makes both version stores and remotes where they are missing; the restricted ones for their owner
     only. Idempotent.
     """
-    files.private_folder(home.restricted_registry.parent)
-    _ensure_one(home.restricted_registry, "restricted", home.restricted_remote)
-    _ensure_one(home.released_registry, "released", home.released_remote)
+    files.private_folder(home.restricted_store.parent)
+    _ensure_one(home.restricted_store, "restricted", home.restricted_remote)
+    _ensure_one(home.released_store, "released", home.released_remote)
 
 
-def is_tagged(registry: Path, tag: str) -> bool:
-    """Whether a registry holds this tag. False where there is no registry yet."""
-    return registry.is_dir() and bool(git("tag", "--list", tag, cwd=registry))
+def is_tagged(store: Path, tag: str) -> bool:
+    """Whether a version store holds this tag. False where there is no store yet."""
+    return store.is_dir() and bool(git("tag", "--list", tag, cwd=store))
 
 
-def branches(registry: Path) -> set[str]:
-    if not registry.is_dir():
+def branches(store: Path) -> set[str]:
+    if not store.is_dir():
         return set()
-    return set(git("for-each-ref", "--format=%(refname:short)", "refs/heads", cwd=registry).split())
+    return set(git("for-each-ref", "--format=%(refname:short)", "refs/heads", cwd=store).split())
 
 
-def clone(registry: Path, target: Path, branch: str | None = None) -> None:
-    """Clones into `target`, which must not exist; on a branch of its own where `branch` names
+def clone(store: Path, target: Path, branch: str | None = None) -> None:
+    """Clones into `target`, which must not exist or be empty; on a branch of its own where `branch` names
     one.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
-    git("clone", "-q", str(registry.resolve()), str(target), cwd=target.parent)
+    git("clone", "-q", str(store.resolve()), str(target), cwd=target.parent)
     if branch is not None:
         git("checkout", "-q", "-B", branch, cwd=target)
 
 
 def begin_draw(home: Home, target: Path, branch: str) -> None:
-    """An empty tree in `target`, which must not exist, that pushes to the restricted registry and
+    """A tree in `target`, which must not exist or be empty, that pushes to the restricted version store and
     holds nothing of it: no run's hashes.
     """
     _begin_tree(target, branch, "restricted", home.restricted_remote)
-    git("remote", "add", "origin", str(home.restricted_registry.resolve()), cwd=target)
+    git("remote", "add", "origin", str(home.restricted_store.resolve()), cwd=target)
 
 
 def commit_all(tree: Path, message: str, *, has_clock: bool = True) -> bool:
@@ -94,7 +94,7 @@ def commit_all(tree: Path, message: str, *, has_clock: bool = True) -> bool:
 
 def dvc(*arguments: str, cwd: Path) -> None:
     """Runs dvc there. Raises RuntimeError with its last line."""
-    done = subprocess.run(
+    result = subprocess.run(
         ["dvc", *arguments],
         cwd=cwd,
         env=environment.for_stages(),
@@ -102,28 +102,28 @@ def dvc(*arguments: str, cwd: Path) -> None:
         text=True,
         check=False,
     )
-    if done.returncode != 0:
-        said = (done.stderr or done.stdout).strip().splitlines() or ["nothing said"]
-        raise RuntimeError(f"dvc {arguments[0]} in {cwd.name}: {said[-1]}")
+    if result.returncode != 0:
+        lines = (result.stderr or result.stdout).strip().splitlines() or ["nothing said"]
+        raise RuntimeError(f"dvc {arguments[0]} in {cwd.name}: {lines[-1]}")
 
 
-def _ensure_one(registry: Path, zone: str, remote: Path) -> None:
+def _ensure_one(store: Path, zone: str, remote: Path) -> None:
     remote.mkdir(parents=True, exist_ok=True)
-    if registry.is_dir():
+    if store.is_dir():
         return
-    registry.parent.mkdir(parents=True, exist_ok=True)
+    store.parent.mkdir(parents=True, exist_ok=True)
     # on one file system, so that the move is one step
-    with tempfile.TemporaryDirectory(dir=registry.parent) as scratch:
+    with tempfile.TemporaryDirectory(dir=store.parent) as scratch:
         tree, bare = Path(scratch) / "tree", Path(scratch) / "registry.git"
         _begin_tree(tree, "main", zone, remote)
-        commit_all(tree, f"The {zone} registry begins", has_clock=zone == "restricted")
+        commit_all(tree, f"The {zone} version store begins", has_clock=zone == "restricted")
         git("clone", "-q", "--bare", str(tree), str(bare), cwd=Path(scratch))
         git("remote", "remove", "origin", cwd=bare)
-        shutil.move(bare, registry)
+        shutil.move(bare, store)
 
 
 def _begin_tree(tree: Path, branch: str, zone: str, remote: Path) -> None:
-    tree.mkdir(parents=True)
+    tree.mkdir(parents=True, exist_ok=True)
     git("init", "-q", "-b", branch, cwd=tree)
     (tree / ".dvc").mkdir()
     (tree / ".dvc" / "config").write_text(_dvc_config(zone, remote), encoding="utf-8")

@@ -1,10 +1,9 @@
-"""Makes the workspace of a run, `runs/<release_id>/`: a clone of the restricted registry with
+"""Makes the workspace of a run, `runs/<release_id>/`: a clone of the restricted version store with
 copies of the stages, the params and the declaration.
 
 The same request again finds the workspace again, so that a retry redoes only what is missing. A
 release id that was used for something else is refused before anything is made.
 """
-
 from __future__ import annotations
 
 import shutil
@@ -26,6 +25,8 @@ from pipeline.catalog import Home, Workspace, project_root
 from pipeline.ledger import Entry, Ledger
 from pipeline.stages import A_PERSON, AS_DECLARED, STAGES, repro_command
 from pipeline.refusal import Refusal
+from pipeline.runs.charges import charged_releases
+
 
 IGNORED = "/restricted/\n/released/\n*.tmp\n"
 
@@ -56,7 +57,7 @@ def declaration_path(dataset: str) -> Path:
     """The declaration of a dataset: in the home's own `datasets/` where it has one, else the
     project's. Raises ValueError naming those there are.
     """
-    own = Home.find().root / "datasets"
+    own = Home.find().datasets
     folder = own if own.is_dir() else project_root() / "datasets"
     names = sorted(path.stem for path in folder.glob("*.yaml"))
     if dataset not in names:
@@ -79,7 +80,7 @@ def make(home: Home, request: Request) -> Workspace:
     workspace = home.workspace(request.release_id)
     version_stores.ensure(home)
     resolved = declaration.read(path).value
-    if workspace.root.is_dir():
+    if workspace.params.is_file():
         _refuse_other_settings(workspace, settings, resolved)
         _refuse_published(home, request, workspace)
         return workspace
@@ -114,7 +115,7 @@ def run_stage(workspace: Workspace, stage: str) -> int:
 
 
 def record(home: Home, workspace: Workspace, stage: str) -> None:
-    """Commits dvc.lock to the run's branch of the restricted registry; after the last stage also
+    """Commits dvc.lock to the run's branch of the restricted version store; after the last stage also
     pushes the data there.
     """
     version_stores.commit_all(workspace.root, f"{stage} of {workspace.root.name}")
@@ -122,7 +123,7 @@ def record(home: Home, workspace: Workspace, stage: str) -> None:
         version_stores.dvc("push", "--quiet", "--remote", "restricted", cwd=workspace.root)
     version_stores.git("push", "-q", "--force", "origin", "HEAD", cwd=workspace.root)
     if stage == list(STAGES)[-1]:
-        files.write_text(workspace.restricted.root / "complete", "yes\n")
+        files.write_text(workspace.restricted.complete, "yes\n")
 
 
 def unfinished_stages(home: Home, workspace: Workspace) -> list[str]:
@@ -132,7 +133,7 @@ def unfinished_stages(home: Home, workspace: Workspace) -> list[str]:
     names = list(STAGES)
     return (
         names[-1:]
-        if version_stores.is_tagged(home.released_registry, workspace.root.name)
+        if version_stores.is_tagged(home.released_store, workspace.root.name)
         else names
     )
 
@@ -181,23 +182,18 @@ def _build(
     resolved: dict[str, Any],
     request: Request,
 ) -> None:
-    """Builds under a temporary name and moves it into place: a crash leaves no half workspace."""
     files.private_folder(home.runs)
-    temporary = Workspace(home.runs / f".{workspace.root.name}.{uuid.uuid4().hex[:8]}.tmp")
-    try:
-        version_stores.clone(home.restricted_registry, temporary.root, branch=workspace.root.name)
+    with files.replacing_folder(workspace.root, foreign=files.everything) as folder:
+        temporary = Workspace(folder)
+        version_stores.clone(home.restricted_store, folder, branch=workspace.root.name)
         shutil.copyfile(project_root() / "dvc.yaml", temporary.dvc_yaml)
         declaration.dump(resolved, temporary.dataset)
         files.write_text(temporary.root / ".gitignore", IGNORED)
         dump_params(settings, temporary.params)
         files.write_json(
-            temporary.restricted.root / "run.json",
-            {"owner": request.owner, "asked_by": request.asked_by},
+            temporary.restricted.run, {"owner": request.owner, "asked_by": request.asked_by}
         )
-        version_stores.commit_all(temporary.root, f"{workspace.root.name} begins")
-        temporary.root.replace(workspace.root)
-    finally:
-        shutil.rmtree(temporary.root, ignore_errors=True)
+        version_stores.commit_all(folder, f"{workspace.root.name} begins")
 
 
 def dump_params(settings: Mapping[str, Any], path: Path) -> None:
@@ -208,63 +204,25 @@ def dump_params(settings: Mapping[str, Any], path: Path) -> None:
 def _refuse_used(home: Home, release_id: str, population: str) -> None:
     """Raises ValueError where the id has a release, a charge or a run already, but no workspace."""
     other = "choose another id"
-    if version_stores.is_tagged(home.released_registry, release_id):
+    if version_stores.is_tagged(home.released_store, release_id):
         raise Refusal(f"release id {release_id} is published already; {other}")
     if release_id in charged_releases(home, population):
         raise Refusal(
             f"release id {release_id} is charged in the ledger already, and its workspace is gone;"
             f" {other}"
         )
-    if release_id in version_stores.branches(home.restricted_registry):
+    if release_id in version_stores.branches(home.restricted_store):
         raise Refusal(
             f"release id {release_id} was used by an earlier run, whose workspace is gone; {other}"
         )
-
-
-def charged_releases(home: Home, population: str) -> set[str]:
-    """Release ids with an entry for this population; empty where there is no ledger yet."""
-    return {entry.release_id for entry in _ledger_entries(home, population) if entry.release_id}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Charged:
-    """The last charge of a population, and what became of it."""
-
-    release_id: str
-    label: str  # public label of the source
-    state: str  # reserved, released or abandoned
-
-
-def last_charged(home: Home, population: str, cohorts: Sequence[str] = ()) -> Charged | None:
-    """The population's last release that was charged to just these cohorts (none: to everybody),
-    published or not; None where there is none.
-    """
-    entries = _ledger_entries(home, population)
-    charged = [
-        entry
-        for entry in entries
-        if entry.kind == "reserved" and set(entry.facts.get("cohorts", ())) == set(cohorts)
-    ]
-    if not charged:
-        return None
-    release_id = str(charged[-1].release_id)
-    return Charged(
-        release_id=release_id,
-        label=str(charged[-1].facts["source_label"]),
-        state=str(Ledger(home.ledger).state(release_id)),
-    )
-
-
-def _ledger_entries(home: Home, population: str) -> list[Entry]:
-    return Ledger(home.ledger).entries(population)
 
 
 def _refuse_other_settings(
     workspace: Workspace, settings: Mapping[str, Any], resolved: Mapping[str, Any]
 ) -> None:
     name = workspace.root.name
-    held = YAML(typ="safe").load(workspace.params.read_text(encoding="utf-8"))
-    if differing := _differing(held, settings):
+    stored = YAML(typ="safe").load(workspace.params.read_text(encoding="utf-8"))
+    if differing := _differing(stored, settings):
         raise Refusal(
             f"release id {name} was used before with other settings ({'; '.join(differing)});"
             " choose another id"
@@ -276,11 +234,11 @@ def _refuse_other_settings(
         )
 
 
-def _differing(held: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str]:
+def _differing(stored: Mapping[str, Any], requested: Mapping[str, Any]) -> list[str]:
     """The settings that differ, as `block.key: held, asked`. The random data id never counts, nor
     what changes nothing about a release.
     """
-    was, now = (_flat(settings) for settings in (held, asked))
+    was, now = (_flat(settings) for settings in (stored, requested))
     return [f"{name}: {was[name]} then, {now[name]} now" for name in now if was[name] != now[name]]
 
 
@@ -300,9 +258,9 @@ def _refuse_published(home: Home, request: Request, workspace: Workspace) -> Non
     """A published id may be asked for again to finish what a crash left, or by the run that
     published it (a retry); else not.
     """
-    is_complete = (workspace.restricted.root / "complete").exists()
-    if not is_complete or not version_stores.is_tagged(home.released_registry, request.release_id):
+    is_complete = workspace.restricted.complete.exists()
+    if not is_complete or not version_stores.is_tagged(home.released_store, request.release_id):
         return
-    owner = files.read_json(workspace.restricted.root / "run.json", {}).get("owner")
+    owner = files.read_json(workspace.restricted.run, {}).get("owner")
     if owner is None or owner != request.owner:
         raise Refusal(f"release id {request.release_id} is published already; choose another id")

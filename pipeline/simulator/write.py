@@ -1,8 +1,6 @@
 """Writes an extract: all files under a temporary folder beside the target, then one rename."""
 
 import json
-import os
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,33 +8,25 @@ from typing import Any
 import polars as pl
 
 from pipeline import files
-from pipeline.refusal import Refusal
+from pipeline.catalog import TRUTH
 
 
 def write_extract(tables: Mapping[str, pl.DataFrame], truth: Mapping[str, Any], out: Path) -> None:
     """CSV files in latin-1 (the registry's trap: plain ASCII but for a few cells) and truth.json.
 
-    An extract that is already there is replaced whole; a folder with anything else in it is refused
-    (ValueError).
+    An extract that is already there is replaced whole. Raises Refusal for a folder that holds
+    anything else.
     """
-    out = Path(out)
-    if out.exists() and any(out.iterdir()) and not (out / "truth.json").exists():
-        raise Refusal(
-            f"simulate: {out} holds files that the simulator did not write; give an empty or new"
-            " folder"
-        )
-    temporary = out.with_name(f".{out.name}.{os.getpid()}.tmp")
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
-    try:
+    ours = [TRUTH, *(f"{name}.csv" for name in tables)]
+
+    def foreign(folder: Path) -> list[str]:
+        return files.others(folder, ours if (folder / TRUTH).is_file() else ())
+
+    with files.replacing_folder(Path(out), foreign=foreign) as folder:
         for name, table in tables.items():
-            _write_csv(table, temporary / f"{name}.csv")
-        (temporary / "truth.json").write_text(
-            json.dumps(truth, indent=1, sort_keys=True) + "\n", encoding="utf-8"
-        )
-        files.replace_folder(temporary, out)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+            _write_csv(table, folder / f"{name}.csv")
+        text = json.dumps(truth, indent=1, sort_keys=True) + "\n"
+        (folder / TRUTH).write_text(text, encoding="utf-8")
 
 
 def _write_csv(table: pl.DataFrame, path: Path) -> None:

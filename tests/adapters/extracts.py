@@ -12,6 +12,7 @@ from random_pathways import random_events, random_patients
 
 from pipeline.adapters import canonical, to_tables
 from pipeline.adapters.frames import cast
+from pipeline.schema.patient_log import PatientLog
 from pipeline.schema.reader import read_schema
 from pipeline.schema.values import Schema
 
@@ -40,21 +41,19 @@ def read(schema: Schema, folder: Path) -> Tables:
 
 
 @cache
-def random_log(seed: int, n: int = 20) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Patients and events that a model could draw, as drawn."""
+def random_log(seed: int, n: int = 20) -> PatientLog:
+    """What a model could draw, as drawn."""
     rng = np.random.default_rng(seed)
     patients = random_patients(pathways(), n, rng)
-    return patients, random_events(pathways(), patients, rng)
+    return PatientLog(patients, random_events(pathways(), patients, rng))
 
 
 def random_tables(seed: int, n: int = 20) -> Tables:
     """Tables rebuilt from a random log, and then made less regular: values of the tables' own wider
     lists, gaps, other dates of courses and tests.
     """
-    patients, events = canonical(pathways(), *random_log(seed, n), extract_date=EXTRACT)
-    return roughen(
-        to_tables(pathways(), patients, events, extract_date=EXTRACT), np.random.default_rng(seed)
-    )
+    log = canonical(pathways(), random_log(seed, n), extract_date=EXTRACT)
+    return roughen(to_tables(pathways(), log, extract_date=EXTRACT), np.random.default_rng(seed))
 
 
 def roughen(tables: Tables, rng: np.random.Generator) -> Tables:

@@ -10,6 +10,7 @@ from polars.testing import assert_frame_equal
 from pipeline.adapters import canonical, to_log, to_tables
 from pipeline.models.grammar.rules import Grammar
 from pipeline.models.grammar.violations import violations
+from pipeline.schema.patient_log import PatientLog
 from pipeline.schema.reader import read_schema
 
 HEAD = """
@@ -132,16 +133,17 @@ def test_a_table_passes_through(tmp_path):
             "note": ["x", None],
         }
     )
-    log = to_log(schema, {"staff": staff})
+    source = to_log(schema, {"staff": staff})
+    log = source.log
     assert log.events is None
     assert log.patients.columns == ["patient_id", "sex", "age"]
-    back = to_tables(schema, log.patients, None, extract_date=None, carried=log.carried)["staff"]
+    back = to_tables(schema, log, extract_date=None, carried=source.carried)["staff"]
     assert_frame_equal(back.sort("id"), staff.sort("id"))
-    fresh = to_tables(schema, log.patients, None, extract_date=None)["staff"]
+    fresh = to_tables(schema, log, extract_date=None)["staff"]
     assert fresh.columns == staff.columns
     assert fresh["note"].null_count() == 2
     assert fresh["over18"].to_list() == ["Y", "Y"]
-    assert canonical(schema, log.patients, None, extract_date=None) == (log.patients, None)
+    assert canonical(schema, log, extract_date=None) is log
 
 
 def test_a_table_without_ids_needs_those_of_ingest(tmp_path):
@@ -157,20 +159,22 @@ def test_a_table_without_ids_needs_those_of_ingest(tmp_path):
     )
     with pytest.raises(ValueError, match="neither a column for the patient's id nor patient_id"):
         to_log(schema, {"staff": rows})
-    log = to_log(schema, {"staff": rows.with_columns(pl.lit("row-1").alias("patient_id"))})
+    source = to_log(schema, {"staff": rows.with_columns(pl.lit("row-1").alias("patient_id"))})
+    log = source.log
     assert_frame_equal(
-        to_tables(schema, log.patients, None, extract_date=None, carried=log.carried)["staff"], rows
+        to_tables(schema, log, extract_date=None, carried=source.carried)["staff"], rows
     )
 
 
 def test_a_log_of_rows_is_legal_and_comes_back_whole(tmp_path, visits):
     schema = declared(tmp_path, LOG)
-    log = to_log(schema, visits)
+    source = to_log(schema, visits)
+    log = source.log
     assert violations(Grammar(schema), log.patients, log.events).is_empty()
     assert log.patients["place"].to_list() == ["north", "south"]
-    told = log.events.select("patient_id", "day", "type", "code", "fever").rows()
-    # the visit after the end is not told
-    assert told == [
+    rows = log.events.select("patient_id", "day", "type", "code", "fever").rows()
+    # the visit after the end is not there
+    assert rows == [
         (3, 0, "first", None, None),
         (3, 184, "end", "moved", None),
         # max_events cuts the last visit
@@ -179,21 +183,22 @@ def test_a_log_of_rows_is_legal_and_comes_back_whole(tmp_path, visits):
         (7, 89, "routine", None, "no"),
         (7, 365, "end", "done", None),
     ]
-    back = to_tables(schema, log.patients, log.events, extract_date=None, carried=log.carried)
+    back = to_tables(schema, log, extract_date=None, carried=source.carried)
     for name, rows in visits.items():
         assert_frame_equal(back[name], rows)
 
 
 def test_a_log_is_rebuilt_up_to_the_extract_date(tmp_path, visits):
     schema = declared(tmp_path, LOG)
-    log = to_log(schema, visits)
-    fresh = to_tables(schema, log.patients, log.events, extract_date=date(2011, 4, 1))
+    source = to_log(schema, visits)
+    log = source.log
+    fresh = to_tables(schema, log, extract_date=date(2011, 4, 1))
     assert fresh["visits"].select("id", "place", "on", "what").rows() == [
         (3, "north", date(2011, 3, 1), "first"),
         (7, "south", date(2011, 2, 1), "first"),
     ]
     assert fresh["people"]["last"].to_list() == [date(2011, 4, 1), date(2011, 4, 1)]
-    whole = to_tables(schema, log.patients, log.events, extract_date=None)
+    whole = to_tables(schema, log, extract_date=None)
     assert whole["people"]["last"].to_list() == [date(2011, 9, 1), date(2012, 2, 1)]
     assert whole["people"]["why"].to_list() == ["moved", "done"]
 
@@ -201,7 +206,7 @@ def test_a_log_is_rebuilt_up_to_the_extract_date(tmp_path, visits):
 def test_one_more_participant_changes_nobody_else(tmp_path, visits):
     schema = declared(tmp_path, LOG)
     part = {name: rows.filter(pl.col("id") == 7) for name, rows in visits.items()}
-    whole, alone = to_log(schema, visits), to_log(schema, part)
+    whole, alone = to_log(schema, visits).log, to_log(schema, part).log
     assert_frame_equal(whole.events.filter(pl.col("patient_id") == 7), alone.events)
     assert_frame_equal(whole.patients.filter(pl.col("patient_id") == 7), alone.patients)
 
@@ -209,25 +214,24 @@ def test_one_more_participant_changes_nobody_else(tmp_path, visits):
 def test_a_log_needs_its_events(tmp_path, visits):
     schema = declared(tmp_path, LOG)
     with pytest.raises(ValueError, match="give `events`"):
-        to_tables(schema, to_log(schema, visits).patients, None, extract_date=None)
+        to_tables(schema, PatientLog(to_log(schema, visits).log.patients), extract_date=None)
 
 
 def test_a_drawn_log_ends_within_the_declared_dates(tmp_path, visits):
     schema = declared(tmp_path, LOG)
-    log = to_log(schema, visits)
+    source = to_log(schema, visits)
+    log = source.log
     late = log.events.with_columns(
         day=pl.when(pl.col("seq") > 0).then(pl.col("day") + 100_000).otherwise("day").cast(pl.Int32)
     )
-    patients, told = canonical(schema, log.patients, late, extract_date=None)
-    tables = to_tables(schema, patients, told, extract_date=None)
+    in_time = canonical(schema, PatientLog(log.patients, late), extract_date=None)
+    tables = to_tables(schema, in_time, extract_date=None)
     for name, column in (("visits", "on"), ("people", "last")):
         upper = schema.tables[name].columns[column].upper
         assert tables[name][column].to_physical().max() <= upper
     assert (
-        told.group_by("patient_id")
+        in_time.pathways.group_by("patient_id")
         .agg(pl.col("type").last().is_in(schema.events.terminal).alias("ends"))["ends"]
         .all()
     )
-    assert_frame_equal(
-        canonical(schema, log.patients, log.events, extract_date=None)[1], log.events
-    )
+    assert_frame_equal(canonical(schema, log, extract_date=None).events, log.events)

@@ -17,9 +17,10 @@ from pipeline.models.grammar.violations import violations
 
 
 def read(found):
-    log = to_log(pathways(), found)
+    source = to_log(pathways(), found)
+    log = source.log
     assert violations(Grammar(pathways()), log.patients, log.events).is_empty()
-    back = to_tables(pathways(), log.patients, log.events, extract_date=None, carried=log.carried)
+    back = to_tables(pathways(), log, extract_date=None, carried=source.carried)
     for name, rows in found.items():
         assert_frame_equal(back[name], rows)
     return log
@@ -151,9 +152,10 @@ def test_contribution_caps_cut_by_date_and_keep_the_end():
 
 def test_a_table_that_is_not_there_is_read_as_empty():
     found = tables((20, "SURGERY", None))
-    log = to_log(pathways(), {name: found[name] for name in ("sim_av_patient", "sim_av_tumour")})
+    source = to_log(pathways(), {name: found[name] for name in ("sim_av_patient", "sim_av_tumour")})
+    log = source.log
     assert log.events["type"].to_list() == ["DIAGNOSIS", "SURGERY", "CENSOR"]
-    assert set(log.carried) == {"sim_av_patient", "sim_av_tumour"}
+    assert set(source.carried) == {"sim_av_patient", "sim_av_tumour"}
 
 
 @pytest.mark.parametrize(

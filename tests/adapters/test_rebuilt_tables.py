@@ -17,6 +17,7 @@ from pipeline.adapters import canonical, to_tables
 from pipeline.adapters.frames import complete_events, in_declared_order, physical, static_columns
 from pipeline.checks import rules
 from pipeline.schema import codes
+from pipeline.schema.patient_log import PatientLog
 
 SEEDS = st.integers(10_001, 20_000)
 FEW = settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -71,13 +72,13 @@ def tables(
         for day, kind, code, *more in [(0, "DIAGNOSIS", None), *events, end]
     ]
     log = pathways().events
-    told = in_declared_order(
+    events = in_declared_order(
         complete_events(pl.DataFrame(rows, infer_schema_length=None), log), log
     )
     people = static_columns(
         pathways(), pl.DataFrame([patient(**changes)], infer_schema_length=None)
     )
-    return to_tables(pathways(), people, told, extract_date=extract_date)
+    return to_tables(pathways(), PatientLog(people, events), extract_date=extract_date)
 
 
 def day(number: int) -> date:
@@ -87,13 +88,13 @@ def day(number: int) -> date:
 @FEW
 @given(SEEDS)
 def test_no_rule_that_stops_a_release_is_broken(seed):
-    patients, events = canonical(pathways(), *random_log(seed, 40), extract_date=EXTRACT)
+    log = canonical(pathways(), random_log(seed, 40), extract_date=EXTRACT)
     context = rules.RuleContext(extract_date=EXTRACT, is_synthetic=True)
     results = rules.check(
         pathways(),
-        to_tables(pathways(), patients, events, extract_date=EXTRACT),
+        to_tables(pathways(), log, extract_date=EXTRACT),
         context,
-        rules.Log(patients, events),
+        log,
     )
     assert [outcome.rule.title for outcome in results.with_status("fail")] == []
     assert len(results.with_status("pass")) > 40  # the rules did look
@@ -323,7 +324,8 @@ def test_patients_need_numbers():
     with pytest.raises(ValueError, match="must be a whole number"):
         to_tables(
             pathways(),
-            people,
-            random_log(1)[1].with_columns(pl.col("patient_id").cast(pl.String)),
+            PatientLog(
+                people, random_log(1).pathways.with_columns(pl.col("patient_id").cast(pl.String))
+            ),
             extract_date=EXTRACT,
         )

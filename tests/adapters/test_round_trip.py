@@ -10,6 +10,7 @@ from polars.testing import assert_frame_equal
 from pipeline.adapters import canonical, to_log, to_tables
 from pipeline.models.grammar.rules import Grammar
 from pipeline.models.grammar.violations import violations
+from pipeline.schema.patient_log import PatientLog
 from pipeline.schema.values import Schema
 
 SEEDS = st.integers(0, 10_000)
@@ -26,8 +27,9 @@ def extract(tmp_path_factory):
 
 
 def assert_round_trip(schema: Schema, tables):
-    log = to_log(schema, tables)
-    back = to_tables(schema, log.patients, log.events, extract_date=None, carried=log.carried)
+    source = to_log(schema, tables)
+    log = source.log
+    back = to_tables(schema, log, extract_date=None, carried=source.carried)
     assert back.keys() == tables.keys()
     for name, rows in tables.items():
         assert_frame_equal(back[name], rows)
@@ -44,7 +46,8 @@ def test_any_tables_come_back_whole(seed):
 
 
 def test_the_log_of_an_extract_is_legal_and_holds_nearly_all_of_it(extract):
-    log = to_log(pathways(), extract)
+    source = to_log(pathways(), extract)
+    log = source.log
     assert violations(Grammar(pathways()), log.patients, log.events).is_empty()
     assert log.patients.height == extract["sim_av_patient"].height
     told = dict(log.events["type"].value_counts().iter_rows())
@@ -54,10 +57,13 @@ def test_the_log_of_an_extract_is_legal_and_holds_nearly_all_of_it(extract):
 
 def test_what_the_models_see_does_not_travel_beside_the_log(extract):
     """Changing the log changes the tables that come back: modelled values are read from it."""
-    log = to_log(pathways(), extract)
+    source = to_log(pathways(), extract)
+    log = source.log
     changed = log.patients.with_columns((pl.col("AGE") + 1).alias("AGE"))
     later = log.events.with_columns((pl.col("day") + 1).alias("day"))
-    back = to_tables(pathways(), changed, later, extract_date=None, carried=log.carried)
+    back = to_tables(
+        pathways(), PatientLog(changed, later), extract_date=None, carried=source.carried
+    )
     first = (
         extract["sim_av_tumour"]
         .sort("PATIENTID", "DIAGNOSISDATEBEST")
@@ -76,16 +82,17 @@ def test_what_the_models_see_does_not_travel_beside_the_log(extract):
 @FEW
 @given(SEEDS)
 def test_the_log_read_from_rebuilt_tables_is_the_canonical_log(seed):
-    patients, events = canonical(pathways(), *random_log(seed), extract_date=EXTRACT)
-    again = canonical(pathways(), patients, events, extract_date=EXTRACT)
-    assert_frame_equal(again[0], patients)
-    assert_frame_equal(again[1], events)
-    assert violations(Grammar(pathways()), patients, events).is_empty()
+    log = canonical(pathways(), random_log(seed), extract_date=EXTRACT)
+    again = canonical(pathways(), log, extract_date=EXTRACT)
+    assert_frame_equal(again.patients, log.patients)
+    assert_frame_equal(again.pathways, log.pathways)
+    assert violations(Grammar(pathways()), log.patients, log.events).is_empty()
 
 
 def test_an_extract_without_the_optional_tables_has_a_log_too(extract):
     eleven = {name: rows for name, rows in extract.items() if name.startswith("sim_")}
-    log = to_log(pathways(), eleven)
+    source = to_log(pathways(), eleven)
+    log = source.log
     assert log.patients["FINAL_ROUTE"].null_count() == log.patients.height
     assert not set(log.events["type"]) & {"REFERRAL", "FIRST_SEEN"}
     assert violations(Grammar(pathways()), log.patients, log.events).is_empty()

@@ -42,8 +42,8 @@ def test_reading_looks_at_one_patient_alone(patient):
     tables = random_tables(5)
     whole, part = to_log(pathways(), tables), to_log(pathways(), without(tables, patient))
     others = pl.col(ID) != patient
-    assert_frame_equal(whole.patients.filter(others), part.patients)
-    assert_frame_equal(whole.events.filter(others), part.events)
+    assert_frame_equal(whole.log.patients.filter(others), part.log.patients)
+    assert_frame_equal(whole.log.pathways.filter(others), part.log.pathways)
     for name, rows in part.carried.items():
         assert_frame_equal(whole.carried[name].filter(others), rows)
 
@@ -58,16 +58,16 @@ def test_reading_does_not_depend_on_the_order_of_other_patients_rows():
         )
         for name, rows in tables.items()
     }
-    one, other = to_log(pathways(), tables), to_log(pathways(), turned)
+    one, other = to_log(pathways(), tables).log, to_log(pathways(), turned).log
     assert_frame_equal(one.patients, other.patients)
     assert_frame_equal(one.events, other.events)
 
 
 def test_writing_in_partitions_is_writing_at_once():
-    patients, events = random_log(8)
-    whole = to_tables(pathways(), patients, events, extract_date=EXTRACT)
+    log = random_log(8)
+    whole = to_tables(pathways(), log, extract_date=EXTRACT)
     halves = [
-        to_tables(pathways(), patients.filter(half), events.filter(half), extract_date=EXTRACT)
+        to_tables(pathways(), log.of(log.patients.filter(half)), extract_date=EXTRACT)
         for half in (pl.col(ID) <= 9, pl.col(ID) > 9)
     ]
     for name, rows in whole.items():

@@ -11,8 +11,8 @@ import pytest
 from registry_cases import EXTRACT, Tables, change, clean, schema
 
 from pipeline import adapters, files
-from pipeline.checks.rules import Log
 from pipeline.checks.synthetic_gate import check_synthetic, grammar_breaches, implication_breaches
+from pipeline.schema.patient_log import PatientLog
 from pipeline.schema.reader import read_schema
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -20,13 +20,11 @@ T = "sim_av_tumour"
 
 
 @pytest.fixture(scope="module")
-def synthetic() -> tuple[Tables, Log]:
+def synthetic() -> tuple[Tables, PatientLog]:
     """Tables as the sample stage writes them, and the model-level form they were made from."""
-    log = adapters.to_log(schema(), clean())
-    patients, events = adapters.canonical(schema(), log.patients, log.events, extract_date=EXTRACT)
-    return adapters.to_tables(schema(), patients, events, extract_date=EXTRACT), Log(
-        patients, events
-    )
+    log = adapters.to_log(schema(), clean()).log
+    log = adapters.canonical(schema(), log, extract_date=EXTRACT)
+    return adapters.to_tables(schema(), log, extract_date=EXTRACT), log
 
 
 def test_legal_synthetic_tables_pass_and_rates_only_warn(synthetic, tmp_path: Path) -> None:
@@ -66,7 +64,7 @@ def test_an_illegal_pathway_is_named(synthetic) -> None:
     assert (
         grammar_breaches(
             schema(),
-            Log(log.patients, log.events.filter(~pl.col("type").is_in(["DEATH", "CENSOR"]))),
+            PatientLog(log.patients, log.events.filter(~pl.col("type").is_in(["DEATH", "CENSOR"]))),
         )
         != []
     )

@@ -12,8 +12,9 @@ from registry_cases import ANN, BEA, CONTEXT, EXTRACT, change, clean, read_csvs,
 
 from pipeline import adapters
 from pipeline.checks.expectations.table_checks import by_patient, rates
-from pipeline.checks.rules import Log, Rule, RuleContext, check, failing_patients
+from pipeline.checks.rules import Rule, RuleContext, check, failing_patients
 from pipeline.checks.rules.extract import copies, missing_shares
+from pipeline.schema.patient_log import PatientLog
 from pipeline.simulator.simulate import simulate
 
 T, R, C, E = "sim_av_tumour", "sim_sact_regimen", "sim_sact_cycle", "sim_rtds_episode"
@@ -66,10 +67,10 @@ def _half(tables: dict[str, pl.DataFrame], half: int) -> dict[str, pl.DataFrame]
     return kept
 
 
-def _log() -> Log:
-    log = adapters.to_log(schema(), clean())
+def _log() -> PatientLog:
+    log = adapters.to_log(schema(), clean()).log
     assert log.events is not None
-    return Log(log.patients, log.events)
+    return PatientLog(log.patients, log.events)
 
 
 def test_the_log_of_clean_tables_is_well_formed_and_rebuilds() -> None:
@@ -98,7 +99,7 @@ def test_the_log_of_clean_tables_is_well_formed_and_rebuilds() -> None:
 )
 def test_a_malformed_log_fails_rule_53(broken_events) -> None:
     log = _log()
-    results = check(schema(), clean(), CONTEXT, Log(log.patients, broken_events(log.events)))
+    results = check(schema(), clean(), CONTEXT, PatientLog(log.patients, broken_events(log.events)))
     assert results["53"].status == "fail"
 
 
@@ -109,7 +110,7 @@ def test_a_log_that_differs_from_the_tables_fails_rule_54() -> None:
         .otherwise(pl.col("day"))
         .alias("day")
     )
-    results = check(schema(), clean(), CONTEXT, Log(_log().patients, moved))
+    results = check(schema(), clean(), CONTEXT, PatientLog(_log().patients, moved))
     assert [(o.rule.id, o.n_failing) for o in results.with_status("fail")] == [("54", 1)]
 
 

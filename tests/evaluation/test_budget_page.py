@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from budget_cases import charge, opened
 
+from pipeline.catalog import BudgetReport
 from pipeline.evaluation import budget_page, budget_plot
 from pipeline.ledger import Ledger, low_budget_warning, standings
 from pipeline.params import PrivacyParams
@@ -29,6 +30,8 @@ def ledger(tmp_path: Path) -> Ledger:
 def written(ledger: Ledger, folder: Path) -> dict:
     budget_page.write(folder, standings(ledger), ledger.chain_head(), AT, DECLARED)
     return json.loads((folder / budget_page.FIGURES).read_text())
+    budget_page.write(folder, standings(ledger), ledger.head(), AT, DECLARED)
+    return json.loads(BudgetReport(folder).figures.read_text())
 
 
 def test_the_figures_are_the_ledgers(ledger: Ledger, tmp_path: Path) -> None:
@@ -59,12 +62,12 @@ def test_the_figures_are_the_ledgers(ledger: Ledger, tmp_path: Path) -> None:
 
 def test_the_page_is_self_contained_and_says_everything(ledger: Ledger, tmp_path: Path) -> None:
     written(ledger, tmp_path / "report")
-    text = (tmp_path / "report" / budget_page.PAGE).read_text()
+    text = BudgetReport(tmp_path / "report").page.read_text()
     assert "<svg" in text and "<script" not in text and "src=" not in text
     assert "for reports only, admits nothing" in text and ledger.chain_head() in text
     assert "Restricted" in text and "real patients" not in text
     assert all(f"little-{number}" in text for number in range(10))
-    assert (tmp_path / "report" / budget_page.PICTURE).read_bytes().startswith(b"\x89PNG")
+    assert BudgetReport(tmp_path / "report").picture.read_bytes().startswith(b"\x89PNG")
 
 
 def test_what_a_person_typed_is_escaped(tmp_path: Path) -> None:
@@ -81,7 +84,7 @@ def test_what_a_person_typed_is_escaped(tmp_path: Path) -> None:
         by="tests",
     )
     written(ledger, tmp_path / "report")
-    assert "<b>people</b>" not in (tmp_path / "report" / budget_page.PAGE).read_text()
+    assert "<b>people</b>" not in BudgetReport(tmp_path / "report").page.read_text()
 
 
 def test_a_report_takes_the_place_of_the_last_and_of_nothing_else(
@@ -89,11 +92,11 @@ def test_a_report_takes_the_place_of_the_last_and_of_nothing_else(
 ) -> None:
     folder = tmp_path / "report"
     written(ledger, folder)
-    before = (folder / budget_page.FIGURES).read_text()
+    before = BudgetReport(folder).figures.read_text()
     charge(ledger, "much", 2)
     assert (
         written(ledger, folder)["populations"]["much"]["releases"]["reserved"] == 2
-        and before != (folder / budget_page.FIGURES).read_text()
+        and before != BudgetReport(folder).figures.read_text()
     )
     (folder / "thesis.txt").write_text("years of work")
     with pytest.raises(ValueError, match=r"holds thesis\.txt"):
@@ -122,7 +125,7 @@ def test_the_series_have_a_step_per_charge(ledger: Ledger) -> None:
 @pytest.mark.parametrize("count", [1, 2, 5])
 def test_the_picture_has_a_panel_per_population(tmp_path: Path, count: int) -> None:
     ledger = opened(tmp_path / "ledger.db", **{f"people_{number}": 3.0 for number in range(count)})
-    figure = budget_plot.drawn(standings(ledger), AT, 0.2)
+    figure = budget_plot.balances(standings(ledger), AT, 0.2)
     shown = [axes for axes in figure.axes if axes.get_visible()]
     assert [axes.get_title(loc="left").split(":")[0] for axes in shown] == [
         f"people_{number}" for number in range(count)

@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from pipeline.evaluation import comparison, fidelity, report
-from pipeline.evaluation.comparison import Sample
+from pipeline.schema.patient_log import PatientLog
 from pipeline.schema.values import Column
 
 COLUMNS = {
@@ -73,8 +73,8 @@ def test_the_report_is_one_page_without_anything_beside_it():
     class Toy:
         patients, events, strata, title = COLUMNS, None, (), "Toy <b>"
 
-    holdout, synthetic = Sample(table(500, 1), None), Sample(table(500, 2), None)
-    numbers = comparison.figures(Toy, holdout, synthetic, Sample(table(900, 3), None))
+    holdout, synthetic = PatientLog(table(500, 1), None), PatientLog(table(500, 2), None)
+    numbers = comparison.figures(Toy, holdout, synthetic, PatientLog(table(900, 3), None))
     page = report.page(Toy.title, "r1", comparison.sections(Toy, numbers, holdout, synthetic))
     assert "Toy &lt;b&gt;" in page and page.count("<svg") == 3
     assert "<script" not in page and "http-equiv" not in page and 'src="' not in page
@@ -85,6 +85,6 @@ def test_an_empty_holdout_gives_a_report_that_says_so():
     class Toy:
         patients, events, strata, title = COLUMNS, None, (), "Toy"
 
-    empty = Sample(table(10, 1).head(0), None)
-    assert comparison.figures(Toy, empty, Sample(table(10, 1), None), empty) == {}
+    empty = PatientLog(table(10, 1).head(0), None)
+    assert comparison.figures(Toy, empty, PatientLog(table(10, 1), None), empty) == {}
     assert "no holdout" in comparison.sections(Toy, {}, empty, empty)["Figures"]

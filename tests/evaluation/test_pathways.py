@@ -5,6 +5,7 @@ import polars as pl
 import pytest
 
 from pipeline.evaluation import pathways
+from pipeline.schema.patient_log import PatientLog
 from pipeline.schema.values import EventLog, EventType
 
 
@@ -72,7 +73,7 @@ def test_waiting_days_are_to_the_first_event_of_a_type():
 def test_kaplan_meier_counts_the_first_terminal_type_as_the_event():
     patients = pl.DataFrame({"patient_id": list(range(80)), "stage": ["1"] * 40 + ["4"] * 40})
     outcomes = pathways.survival(
-        patients, events(*([SURGICAL] * 40 + [FATAL] * 40)), log(), "stage"
+        PatientLog(patients, events(*([SURGICAL] * 40 + [FATAL] * 40))), log(), "stage"
     )
     curves = pathways.kaplan_meier(outcomes, np.array([50.0, 365.0]))
     assert curves["1"].tolist() == [1.0, 1.0]
@@ -82,12 +83,12 @@ def test_kaplan_meier_counts_the_first_terminal_type_as_the_event():
 
 def test_a_log_compared_with_itself_has_no_gap():
     patients = pl.DataFrame({"patient_id": list(range(80)), "stage": ["1"] * 40 + ["4"] * 40})
-    pair = (patients, events(*([SURGICAL] * 40 + [FATAL] * 40)))
-    numbers = pathways.figures(pair, pair, log(), "stage")
+    both = PatientLog(patients, events(*([SURGICAL] * 40 + [FATAL] * 40)))
+    numbers = pathways.figures(both, both, log(), "stage")
     assert (numbers["bigram_tvd"], numbers["survival_gap_1y"], numbers["survival_gap_5y"]) == (
         0,
         0,
         0,
     )
-    worse = (patients, events(*([SURGICAL] * 20 + [FATAL] * 60)))
-    assert pathways.figures(pair, worse, log(), "stage")["survival_gap_1y"] == pytest.approx(0.25)
+    worse = PatientLog(patients, events(*([SURGICAL] * 20 + [FATAL] * 60)))
+    assert pathways.figures(both, worse, log(), "stage")["survival_gap_1y"] == pytest.approx(0.25)

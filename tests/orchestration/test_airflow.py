@@ -268,13 +268,13 @@ def _killer(walk: Walk, home: Home) -> Iterator[None]:
     def kill() -> None:
         counts = {
             path.name: path.stat().st_mtime
-            for path in (workspace.restricted.checkpoints / "counts").glob("*.npz")
+            for path in workspace.restricted.checkpoints.counts.glob("*.npz")
         }
         if "train" not in walk.killed and len(counts) > 3 and _kill_stage(workspace.root, "train"):
             walk.killed.append("train")
             walk.counts_at_kill = counts
         is_begun = "train" in walk.killed and version_stores.is_tagged(
-            home.released_registry, "first-1"
+            home.released_store, "first-1"
         )
         if is_begun and _kill_stage(workspace.root, "publish"):
             walk.killed.append("publish")
@@ -357,7 +357,7 @@ def test_it_was_charged_once_and_released_once(walk):
 
 
 def test_the_retry_of_training_measured_nothing_a_second_time(walk):
-    counts = walk.home.workspace("first-1").restricted.checkpoints / "counts"
+    counts = walk.home.workspace("first-1").restricted.checkpoints.counts
     assert walk.counts_at_kill
     assert {
         name: (counts / name).stat().st_mtime for name in walk.counts_at_kill
@@ -455,9 +455,7 @@ def test_a_low_budget_is_the_one_pink_task_and_stops_nothing(walk):
 
 def test_the_budget_report_is_on_disk_and_in_mlflow(walk):
     assert walk.states["report-1"] == "success", _said(walk)
-    figures = json.loads((walk.home.budget_report / "figures.json").read_text())["populations"][
-        POPULATION
-    ]
+    figures = json.loads((walk.home.budget_report.figures).read_text())["populations"][POPULATION]
     assert figures["releases"] == {"reserved": 0, "released": 2, "abandoned": 0}
     client = tracking.client_of(walk.home)
     [run] = client.search_runs(

@@ -110,7 +110,7 @@ def test_a_rejection_is_recorded_and_holds_for_every_later_run(workspace, monkey
     with pytest.raises(NotApproved, match="was refused"):  # though the run could approve itself now
         approve.run(workspace, settings(), of_kind("public"))
     assert not workspace.restricted.approval.exists()
-    assert len((workspace.restricted.root / "answers.jsonl").read_text().splitlines()) == 1
+    assert len((workspace.restricted.answers).read_text().splitlines()) == 1
 
 
 def test_a_refusal_is_abandoned_in_the_ledger_once(workspace, monkeypatch):
@@ -169,6 +169,6 @@ def test_at_the_terminal_only_yes_is_yes(workspace, monkeypatch, typed, approved
 
 def test_half_a_line_left_by_a_crash_counts_as_no_answer(workspace):
     workspace.restricted.root.mkdir(parents=True)
-    (workspace.restricted.root / "answers.jsonl").write_text('{"release_id": "adult-1", "appro')
+    (workspace.restricted.answers).write_text('{"release_id": "adult-1", "appro')
     with pytest.raises(NotApproved, match="waits for a person"):
         approve.run(workspace, settings(), of_kind("confidential"))

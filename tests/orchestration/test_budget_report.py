@@ -46,7 +46,7 @@ def test_without_a_ledger_it_says_so_and_writes_nothing(home, capsys):
     assert main(["budget-report", "--mlflow"]) == 0
     assert "There is no ledger yet" in capsys.readouterr().out
     assert (
-        not home.budget_report.exists()
+        not home.budget_report.root.exists()
         and not home.mlflow_database.exists()
         and not home.ledger_file.exists()
     )
@@ -55,7 +55,7 @@ def test_without_a_ledger_it_says_so_and_writes_nothing(home, capsys):
 def test_it_writes_the_report_where_it_is_told(home, tmp_path, capsys):
     ledger = charged(home, 2)
     assert main(["budget-report"]) == main(["budget-report", "--out", str(tmp_path / "mine")]) == 0
-    for folder in (home.budget_report, tmp_path / "mine"):
+    for folder in (home.budget_report.root, tmp_path / "mine"):
         assert sorted(path.name for path in folder.iterdir()) == [
             "balance.png",
             "figures.json",
@@ -67,7 +67,7 @@ def test_it_writes_the_report_where_it_is_told(home, tmp_path, capsys):
             ]
             == ledger.balance("people").share_spent
         )
-    assert str(home.budget_report / "index.html") in capsys.readouterr().out
+    assert str(home.budget_report.page) in capsys.readouterr().out
     assert not home.mlflow_database.exists()
 
 
@@ -77,7 +77,8 @@ def test_a_ledger_that_was_put_back_is_not_reported_on(home, capsys):
         home.published / "people-9" / "card.json", {"privacy": {"chain_head": "0" * 64}}
     )
     assert main(["budget-report"]) == 2
-    assert "an old copy was put back" in capsys.readouterr().err and not home.budget_report.exists()
+    assert "an old copy was put back" in capsys.readouterr().err
+    assert not home.budget_report.root.exists()
     assert ledger.balance("people").n_releases == 1
 
 

@@ -106,7 +106,7 @@ def test_it_runs_from_any_folder(tmp_path):
         (["check-source", "--dataset", "nope"], "there is no dataset 'nope'"),
         (
             ["prepare-draw", "--model-of", "one-1", "--release-id", "two-2"],
-            "there is no release one-1 in the released registry",
+            "there is no release one-1 in the released version store",
         ),
         (["ingest"], "this folder is no workspace of a run"),
         (["record", "ingest"], "this folder is no workspace of a run"),
@@ -144,7 +144,7 @@ def test_a_patients_value_in_an_unexpected_error_stays_in_the_restricted_zone(
     output = capsys.readouterr()
     assert "Example" not in output.err + output.out
     assert "ValueError" in output.err and "restricted/errors/ingest-" in output.err
-    [report] = (workspace.restricted.root / "errors").iterdir()
+    [report] = (workspace.restricted.errors).iterdir()
     assert "Mrs Example" in report.read_text()
 
 
@@ -179,7 +179,7 @@ def test_only_a_refusal_shows_its_message(workspace, monkeypatch, capsys, code):
     assert main(["ingest"]) == 1
     output = capsys.readouterr()
     assert "Example" not in output.err + output.out and "Traceback" not in output.err
-    [report] = (workspace.restricted.root / "errors").iterdir()
+    [report] = (workspace.restricted.errors).iterdir()
     assert "Mrs Example" in report.read_text()
 
 
@@ -216,7 +216,7 @@ def test_a_stages_own_refusal_is_told_in_full_and_kept_for_dvc(workspace, monkey
     stand_in(monkeypatch, "reserve", run)
     assert main(["reserve"]) == 2
     assert "it costs 3, 2 are left" in capsys.readouterr().err
-    assert (workspace.restricted.root / "refused").read_text().startswith("reserve: it costs 3")
+    assert (workspace.restricted.refusal).read_text().startswith("reserve: it costs 3")
 
 
 def test_the_task_command_gives_the_refusal_on_through_dvc(workspace, monkeypatch):
@@ -235,17 +235,14 @@ def test_the_task_command_gives_the_refusal_on_through_dvc(workspace, monkeypatc
         + "\n"
     )
     assert workspaces.run_stage(workspace, "ingest") == 2
-    assert "ingest:" in (workspace.restricted.root / "refused").read_text()
+    assert "ingest:" in (workspace.restricted.refusal).read_text()
     assert not workspace.restricted.data.exists()
 
 
 def test_every_attempt_is_noted_for_the_auditor(workspace, monkeypatch):
     stand_in(monkeypatch, "ingest", lambda *_: None)
     assert main(["ingest"]) == main(["ingest"]) == 0
-    lines = [
-        json.loads(line)
-        for line in (workspace.restricted.root / "stages.jsonl").read_text().splitlines()
-    ]
+    lines = [json.loads(line) for line in (workspace.restricted.stages).read_text().splitlines()]
     assert [(line["stage"], line["status"]) for line in lines] == [("ingest", "FINISHED")] * 2
 
 

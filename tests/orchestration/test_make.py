@@ -141,7 +141,7 @@ def test_a_full_disk_is_said_before_anything_is_made(home, monkeypatch):
     )
     with pytest.raises(ValueError, match=r"the disk is nearly full: 0.0 GB free"):
         command.setup()
-    assert not home.released_registry.exists()
+    assert not home.released_store.exists()
 
 
 def test_a_process_id_that_somebody_else_got_is_not_ours(home):

@@ -23,8 +23,8 @@ def assembled(home: Home, tmp_path) -> Workspace:
     """A release that is approved and put together."""
     made = Workspace(tmp_path / "run")
     files.write_json(made.restricted.approval, {"approved": True})
-    made.released.release.mkdir(parents=True)
-    manifest.write(made.released.release, {"release_id": "adult-1"})
+    made.released.release.root.mkdir(parents=True)
+    manifest.write(made.released.release.root, {"release_id": "adult-1"})
     ensure_population(home, PUBLIC)
     return made
 
@@ -53,8 +53,7 @@ def test_what_the_ledger_does_not_hold_is_not_tagged(home, assembled, state):
     ):
         publish_it(assembled)
     assert (
-        not version_stores.is_tagged(home.released_registry, "adult-1")
-        and not home.published.exists()
+        not version_stores.is_tagged(home.released_store, "adult-1") and not home.published.exists()
     )
 
 

@@ -11,7 +11,7 @@ from ruamel.yaml import YAML
 from pipeline import files, params
 from pipeline.cli.ledger import ensure_population
 from pipeline.ledger import Ledger
-from pipeline.runs import sources, version_stores, workspace
+from pipeline.runs import charges, sources, version_stores, workspace
 from pipeline.runs.workspace import Request
 from pipeline.schema.reader import read_schema
 
@@ -72,8 +72,8 @@ def test_another_setting_under_the_same_id_is_refused_and_named(home, source):
 
 def test_a_published_id_is_refused_except_to_the_run_that_published_it(home, source):
     made = workspace.make(home, request(source, owner="run 1"))
-    files.write_text(made.restricted.root / "complete", "yes")
-    version_stores.git("tag", "adult-1", "main", cwd=home.released_registry)
+    files.write_text(made.restricted.complete, "yes")
+    version_stores.git("tag", "adult-1", "main", cwd=home.released_store)
     assert workspace.make(home, request(source, owner="run 1")).root.is_dir()
     for owner in ("run 2", None):
         with pytest.raises(ValueError, match="adult-1 is published already"):
@@ -83,7 +83,7 @@ def test_a_published_id_is_refused_except_to_the_run_that_published_it(home, sou
 def test_a_crash_after_the_tag_is_finished_by_the_last_stage_alone(home, source):
     made = workspace.make(home, request(source))
     assert workspace.unfinished_stages(home, made)[0] == "ingest"
-    version_stores.git("tag", "adult-1", "main", cwd=home.released_registry)
+    version_stores.git("tag", "adult-1", "main", cwd=home.released_store)
     assert workspace.unfinished_stages(home, workspace.make(home, request(source))) == ["publish"]
 
 
@@ -91,7 +91,7 @@ def test_a_published_or_charged_id_without_workspace_is_refused(home, source):
     from pipeline.dp.events import DiscreteGaussianDpEvent
 
     version_stores.ensure(home)
-    version_stores.git("tag", "adult-1", "main", cwd=home.released_registry)
+    version_stores.git("tag", "adult-1", "main", cwd=home.released_store)
     with pytest.raises(ValueError, match="published already"):
         workspace.make(home, request(source))
     ensure_population(home, read_schema(workspace.declaration_path("adult")))
@@ -133,7 +133,7 @@ def test_a_crash_while_building_leaves_no_half_workspace(home, source, monkeypat
 
 def test_runs_and_the_restricted_state_are_for_their_owner_only(home, source):
     workspace.make(home, request(source))
-    for folder in (home.runs, home.restricted_registry.parent):
+    for folder in (home.runs, home.restricted_store.parent):
         assert folder.stat().st_mode & 0o777 == 0o700
 
 
@@ -147,11 +147,11 @@ def test_the_tree_of_a_draw_holds_nothing_of_the_runs_and_is_recorded_all_the_sa
     assert "restricted" in (drawn.root / ".dvc" / "config").read_text()
     files.write_text(drawn.root / "dvc.lock", "schema: '2.0'\n")
     workspace.record(home, drawn, "sample")
-    assert version_stores.git("show", "drawn-1:dvc.lock", cwd=home.restricted_registry).startswith(
+    assert version_stores.git("show", "drawn-1:dvc.lock", cwd=home.restricted_store).startswith(
         "schema"
     )
     assert "dvc.lock" in version_stores.git(
-        "ls-tree", "-r", "--name-only", "adult-1", cwd=home.restricted_registry
+        "ls-tree", "-r", "--name-only", "adult-1", cwd=home.restricted_store
     )
 
 
@@ -166,24 +166,24 @@ def test_without_any_source_a_person_is_told_what_to_do(home):
         workspace.make(home, Request(release_id="adult-1", dataset="adult"))
 
 
-def test_dvc_lock_goes_to_the_runs_own_branch_of_the_restricted_registry_only(home, source):
+def test_dvc_lock_goes_to_the_runs_own_branch_of_the_restricted_store_only(home, source):
     made = workspace.make(home, request(source))
     files.write_text(made.root / "dvc.lock", "schema: '2.0'\n")
     workspace.record(home, made, "ingest")
-    assert version_stores.git("show", "adult-1:dvc.lock", cwd=home.restricted_registry).startswith(
+    assert version_stores.git("show", "adult-1:dvc.lock", cwd=home.restricted_store).startswith(
         "schema"
     )
     assert "dvc.lock" not in version_stores.git(
-        "ls-tree", "-r", "--name-only", "main", cwd=home.restricted_registry
+        "ls-tree", "-r", "--name-only", "main", cwd=home.restricted_store
     )
-    assert version_stores.branches(home.released_registry) == {"main"}
+    assert version_stores.branches(home.released_store) == {"main"}
 
 
-def test_each_registry_has_a_remote_of_its_own(home):
+def test_each_store_has_a_remote_of_its_own(home):
     version_stores.ensure(home)
     configs = [
         version_stores.git("show", "main:.dvc/config", cwd=registry)
-        for registry in (home.restricted_registry, home.released_registry)
+        for registry in (home.restricted_store, home.released_store)
     ]
     assert str(home.restricted_remote) in configs[0] and str(home.released_remote) in configs[1]
     assert all("analytics = false" in config for config in configs)
@@ -192,21 +192,21 @@ def test_each_registry_has_a_remote_of_its_own(home):
 def test_last_charged_is_the_last_charge_whatever_became_of_it(home, source):
     from pipeline.dp.events import DiscreteGaussianDpEvent
 
-    assert workspace.last_charged(home, "adult") is None
+    assert charges.last_charged(home, "adult") is None
     ensure_population(home, read_schema(workspace.declaration_path("adult")))
     ledger = Ledger(home.ledger)
-    assert workspace.last_charged(home, "adult") is None
+    assert charges.last_charged(home, "adult") is None
     for release_id, label in (("adult-1", "first"), ("adult-2", "second")):
         ledger.reserve(
             release_id, "adult", DiscreteGaussianDpEvent(100.0), by="test", source_label=label
         )
     ledger.commit("adult-1")
     ledger.begin_training("adult-2", "test", "token")
-    assert workspace.last_charged(home, "adult") == workspace.Charged(
+    assert charges.last_charged(home, "adult") == charges.Charged(
         release_id="adult-2", label="second", state="reserved"
     )
     ledger.abandon("adult-2", "refused", "custodian")
-    assert workspace.last_charged(home, "adult") == workspace.Charged(
+    assert charges.last_charged(home, "adult") == charges.Charged(
         release_id="adult-2", label="second", state="abandoned"
     )
 

@@ -271,7 +271,7 @@ def test_a_draw_from_the_published_model_is_free_and_prompts_hold(walked, tmp_pa
         (lambda folder: (folder / "more.txt").write_text("x"), "every file has the checksum"),
         (
             lambda folder: manifest.write(folder, {**manifest.read(folder), "seed": 2}),
-            "the tag in the released registry",
+            "the tag in the released version store",
         ),
         (
             lambda folder: _edit(folder / "card.json", "privacy", "epsilon", 0.1),

@@ -58,7 +58,7 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
     monkeypatch.setenv("SYNDASERA_HOME", str(tmp_path))
     made = Workspace(tmp_path / "runs" / "toy-1")
     made.restricted.data.mkdir(parents=True)
-    made.restricted.validation.mkdir()
+    made.restricted.validation.root.mkdir()
     made.dataset.write_text(DATASET)
     Home.find().state.mkdir()
     population = declared(made).population

@@ -13,8 +13,8 @@ from ingest_cases import DATASETS, HEART, heart_row, write_csv
 from pipeline import params
 from pipeline.catalog import Workspace
 from pipeline.evaluation import comparison
-from pipeline.evaluation.comparison import Sample
 from pipeline.restricted import beside_source, evaluate
+from pipeline.schema.patient_log import PatientLog
 from pipeline.schema.reader import read_schema
 from pipeline.schema.values import Schema
 
@@ -28,7 +28,7 @@ class Finished:
     def evaluate(self) -> str:
         """The report's page."""
         evaluate.run(self.workspace, self.settings, self.declared)
-        return (self.workspace.restricted.report / "index.html").read_text()
+        return (self.workspace.restricted.report.page).read_text()
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def finished(bench, tmp_path: Path) -> Finished:
     done = bench.ingest(
         "uci_heart", write_csv(tmp_path / "heart_kaggle_303.csv", HEART, *rows), workspace=workspace
     )
-    parquet, synthetic = workspace.released.extract / "parquet", workspace.released.synthetic
+    parquet, synthetic = workspace.released.extract.parquet, workspace.released.synthetic.root
     parquet.mkdir(parents=True)
     synthetic.mkdir(parents=True)
     shutil.copyfile(done.restricted.tables / "heart.parquet", parquet / "heart_kaggle_303.parquet")
@@ -80,11 +80,11 @@ def test_no_holdout_stops_the_stage(
 
 
 def test_a_synthetic_row_that_breaks_a_rule_still_stops_it(finished: Finished) -> None:
-    table = finished.workspace.released.extract / "parquet" / "heart_kaggle_303.parquet"
+    table = finished.workspace.released.extract.parquet / "heart_kaggle_303.parquet"
     pl.read_parquet(table).with_columns(pl.lit("9").alias("cp")).write_parquet(table)
     with pytest.raises(evaluate.ExpectationsFailed):
         finished.evaluate()
-    assert not finished.workspace.restricted.report.exists()
+    assert not finished.workspace.restricted.report.root.exists()
 
 
 def test_missing_shares_and_copies_are_told_and_stop_nothing(
@@ -100,7 +100,7 @@ def test_missing_shares_and_copies_are_told_and_stop_nothing(
         "There are synthetic patients who equal a real one" in page
         and "No modelled column is further apart" in page
     )
-    patients = finished.workspace.released.synthetic / "patients.parquet"
+    patients = finished.workspace.released.synthetic.patients
     pl.read_parquet(patients).with_columns(pl.col("chol") + 300).write_parquet(patients)
     page = finished.evaluate()
     assert "There are no synthetic patients who equal a real one" in page
@@ -135,5 +135,9 @@ def test_a_copy_is_a_whole_pathway(finished: Finished) -> None:
         }
     )
     other = events.with_columns(pl.col("day") * 2)
-    assert beside_source.has_copies(declared, Sample(patients, events), Sample(patients, events))
-    assert not beside_source.has_copies(declared, Sample(patients, events), Sample(patients, other))
+    assert beside_source.has_copies(
+        declared, PatientLog(patients, events), PatientLog(patients, events)
+    )
+    assert not beside_source.has_copies(
+        declared, PatientLog(patients, events), PatientLog(patients, other)
+    )

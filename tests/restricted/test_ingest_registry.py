@@ -14,6 +14,7 @@ import pytest
 from ingest_cases import DATASETS, EXTRACT, Bench, Ingested
 
 from pipeline import adapters
+from pipeline.schema.patient_log import PatientLog
 from pipeline.schema.reader import read_schema
 from pipeline.simulator.simulate import simulate
 
@@ -53,7 +54,10 @@ def test_a_clean_extract_comes_back_from_its_log_row_by_row(clean: Clean) -> Non
         path.stem: pl.read_parquet(path) for path in done.restricted.carried.glob("*.parquet")
     }
     back = adapters.to_tables(
-        declared, done.patients, done.events, extract_date=EXTRACT, carried=carried
+        declared,
+        PatientLog(done.patients, done.events),
+        extract_date=EXTRACT,
+        carried=carried,
     )
     for path in sorted(clean.source.glob("*.csv")):
         rows = done.table(path.stem)

@@ -192,7 +192,7 @@ def validate_again(done: Ingested) -> None:
     validate.run(
         Workspace(done.restricted.root.parent), params.load(root / "params.yaml"), declared
     )
-    results = files.read_json(done.restricted.validation / "results.json")
+    results = files.read_json(done.restricted.validation.results)
     assert {rule["rule"] for rule in results["rules"] if rule["status"] == "could not run"} <= {
         "54"
     }

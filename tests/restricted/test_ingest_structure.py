@@ -132,7 +132,7 @@ def test_no_patient_goes_on_as_one_patient_does(bench: Bench, tmp_path: Path, n_
         params.load(DATASETS.parent / "params.yaml"),
     )
     validate.run(workspace, given, declared)
-    assert (done.restricted.validation / "results.json").exists()
+    assert (done.restricted.validation.results).exists()
 
 
 @pytest.mark.parametrize("n_patients", [0, 1])

@@ -54,7 +54,7 @@ def test_training_needs_the_ledgers_word(workspace: Workspace) -> None:
     workspace.restricted.reservation.write_text(json.dumps(reservation))
     with pytest.raises(ValueError, match="does not hold this plan"):
         run_train(workspace)
-    assert not workspace.restricted.checkpoints.exists()
+    assert not workspace.restricted.checkpoints.root.exists()
 
 
 def test_training_is_in_the_ledger_before_a_row_is_read(
@@ -72,10 +72,10 @@ def test_training_is_in_the_ledger_before_a_row_is_read(
 
 @pytest.mark.parametrize("left", [(), ("lock",)])
 def test_nobody_shops_among_noises(begun: Workspace, left: tuple[str, ...]) -> None:
-    shutil.rmtree(begun.restricted.checkpoints)
+    shutil.rmtree(begun.restricted.checkpoints.root)
     for name in left:
-        begun.restricted.checkpoints.mkdir()
-        (begun.restricted.checkpoints / name).touch()
+        begun.restricted.checkpoints.root.mkdir()
+        (begun.restricted.checkpoints.root / name).touch()
     with pytest.raises(ValueError, match="Use a new release id"):
         run_train(begun)
     assert not begun.released.model.exists()
@@ -84,7 +84,7 @@ def test_nobody_shops_among_noises(begun: Workspace, left: tuple[str, ...]) -> N
 def test_counts_that_are_gone_are_not_measured_again(workspace: Workspace) -> None:
     reserve.run(workspace, settings(), declared(workspace))
     run_train(workspace)
-    shutil.rmtree(workspace.restricted.checkpoints / "counts")
+    shutil.rmtree(workspace.restricted.checkpoints.counts)
     with pytest.raises(ValueError, match="put counts/ back, or use a new release id"):
         run_train(workspace)
 
@@ -98,7 +98,7 @@ def test_a_closed_release_is_not_trained(workspace: Workspace, closed: str) -> N
         run_train(workspace)
     with pytest.raises(ValueError, match=closed):
         ledger.begin_training("toy-1", "tests", "token")
-    assert not workspace.restricted.checkpoints.exists()
+    assert not workspace.restricted.checkpoints.root.exists()
 
 
 def test_another_plan_of_the_same_cost_is_another_plan(workspace: Workspace) -> None:
@@ -121,8 +121,8 @@ def test_leftovers_of_a_killed_attempt_are_removed(
     begun: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     leftovers = [
-        begun.restricted.checkpoints / "step.tmp",
-        begun.restricted.checkpoints / "counts" / "half.tmp",
+        begun.restricted.checkpoints.root / "step.tmp",
+        begun.restricted.checkpoints.counts / "half.tmp",
     ]
     for path in leftovers:
         path.parent.mkdir(exist_ok=True)
@@ -150,14 +150,12 @@ def test_a_killed_training_goes_on_and_ends_as_reserved(
         run_train(workspace)
     assert not workspace.released.model.exists()
     counts = {
-        path.name: path.read_bytes()
-        for path in (workspace.restricted.checkpoints / "counts").iterdir()
+        path.name: path.read_bytes() for path in (workspace.restricted.checkpoints.counts).iterdir()
     }
     run_train(workspace)
     assert steps == [2, 4, 6] and Synthesizer.load(workspace.released.model)
     assert counts == {
-        path.name: path.read_bytes()
-        for path in (workspace.restricted.checkpoints / "counts").iterdir()
+        path.name: path.read_bytes() for path in (workspace.restricted.checkpoints.counts).iterdir()
     }
     assert Ledger(Home.find().ledger).balance("toy").n_releases == 1
 
@@ -184,7 +182,7 @@ def test_one_step_more_than_reserved_stops_the_release(
 def test_a_count_measured_beside_the_tape_stops_the_release(workspace: Workspace) -> None:
     reserve.run(workspace, settings(), declared(workspace))
     extra = NoisyCounts(name="one/beside", sigma=2.0, cells=4)
-    MeasurementStore(workspace.restricted.checkpoints / "counts").get_or_measure(
+    MeasurementStore(workspace.restricted.checkpoints.counts).get_or_measure(
         extra, lambda: np.zeros(4, np.int64), NoiseStream()
     )
     with pytest.raises(ValueError, match="not the reserved ones"):
@@ -218,6 +216,6 @@ def test_nothing_is_logged_about_patients(
             )
             run_train(workspace)
         said.append([record.getMessage() for record in caplog.records])
-        shutil.rmtree(workspace.restricted.checkpoints)
+        shutil.rmtree(workspace.restricted.checkpoints.root)
         monkeypatch.setenv("SYNDASERA_HOME", str(second))
     assert said[0] == said[1] and any("step" in line for line in said[0])

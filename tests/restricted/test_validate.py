@@ -32,7 +32,7 @@ def workspace(root: Path, tables: Tables, *, with_log: bool = True) -> Workspace
     for name, rows in tables.items():
         rows.write_parquet(made.restricted.tables / f"{name}.parquet")
     if with_log:
-        log = adapters.to_log(schema(), clean())
+        log = adapters.to_log(schema(), clean()).log
         assert log.events is not None
         held_out = pl.col("patient_id") == ANN
         for frame, kept, out in (
@@ -67,14 +67,14 @@ def planted() -> Tables:
 def test_rows_that_break_rules_are_counted_and_no_value_is_written(tmp_path: Path) -> None:
     made = workspace(tmp_path, planted())
     validate.run(made, settings(), schema())
-    written = [path for path in made.restricted.validation.rglob("*") if path.is_file()]
+    written = [path for path in made.restricted.validation.root.rglob("*") if path.is_file()]
     # 13 tables, 2 of the model's form, 2 of the rules, the index
-    assert len(list((made.restricted.validation / "docs").glob("*.html"))) == 18
+    assert len(list((made.restricted.validation.docs).glob("*.html"))) == 18
     for path in written:
         text = path.read_text(encoding="utf-8")
         assert WEIRD not in text, path.name
         assert str(ODD_NUMBER) not in text, path.name
-    results = files.read_json(made.restricted.validation / "results.json")
+    results = files.read_json(made.restricted.validation.results)
     broken = {
         rule["rule"]: rule["failing"] for rule in results["rules"] if rule["status"] == "fail"
     }
@@ -136,7 +136,7 @@ def test_another_structure_stops_the_run_and_writes_nothing(
     with pytest.raises(ValueError, match=said) as stopped:
         validate.run(made, settings(), schema())
     assert WEIRD not in str(stopped.value)
-    assert not made.restricted.validation.exists()
+    assert not made.restricted.validation.root.exists()
 
 
 def test_two_patients_who_share_a_regimen_and_a_cycle_stop_nothing(tmp_path: Path) -> None:
@@ -154,7 +154,7 @@ def test_two_patients_who_share_a_regimen_and_a_cycle_stop_nothing(tmp_path: Pat
         tables[name] = pl.concat([rows, copy])
     made = workspace(tmp_path, tables)
     validate.run(made, settings(), schema())
-    results = files.read_json(made.restricted.validation / "results.json")
+    results = files.read_json(made.restricted.validation.results)
     assert "could not run" not in {rule["status"] for rule in results["rules"]}
     assert next(rule for rule in results["rules"] if rule["rule"] == "09")["status"] == "pass"
 
@@ -170,8 +170,8 @@ def test_a_rule_and_a_suite_that_raise_could_not_run_and_stop_nothing(
     monkeypatch.setattr(table_checks, "run_suite", breaks)
     made = workspace(tmp_path, clean())
     validate.run(made, settings(), schema())
-    text = (made.restricted.validation / "results.json").read_text()
-    results = files.read_json(made.restricted.validation / "results.json")
+    text = (made.restricted.validation.results).read_text()
+    results = files.read_json(made.restricted.validation.results)
     assert results["passed"] is False and WEIRD not in text
     assert [rule["rule"] for rule in results["rules"] if rule["status"] == "could not run"] == [
         first.id

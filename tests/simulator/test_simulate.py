@@ -8,6 +8,7 @@ import polars as pl
 import pytest
 
 from pipeline.checks.rules import RuleContext, check, failing_patients
+from pipeline.refusal import Refusal
 from pipeline.schema.reader import read_schema
 from pipeline.schema.values import Column, Schema
 from pipeline.simulator import DEFAULT_EXTRACT, command
@@ -198,17 +199,21 @@ def test_bad_arguments_and_a_foreign_folder_are_refused(tmp_path: Path) -> None:
 def test_the_command_replaces_an_extract_whole(tmp_path: Path) -> None:
     out = str(tmp_path / "extract")
     assert command.main(["--patients", "40", "--out", out, "--clean"]) == 0
-    (tmp_path / "extract" / "old.csv").write_text("stale")
+    (tmp_path / "extract" / "sim_av_gene.csv").write_text("stale")
     assert (
         command.main(
             ["--patients", "30", "--seed", "2", "--out", out, "--extract-date", "2023-01-31"]
         )
         == 0
     )
-    assert not (tmp_path / "extract" / "old.csv").exists()
+    assert (tmp_path / "extract" / "sim_av_gene.csv").read_text() != "stale"
     assert (
         json.loads((tmp_path / "extract" / "truth.json").read_text())["extract_date"]
         == "2023-01-31"
     )
+    (tmp_path / "extract" / "thesis.txt").write_text("precious")
+    with pytest.raises(Refusal, match=r"holds thesis.txt, which this command did not write"):
+        command.main(["--patients", "30", "--out", out, "--clean"])
+    assert (tmp_path / "extract" / "thesis.txt").read_text() == "precious"
     with pytest.raises(ValueError, match="exclude"):
         command.main(["--patients", "30", "--out", out, "--clean", "--dirt", "every-rule"])

@@ -9,53 +9,50 @@ from datetime import date
 
 import polars as pl
 
-from pipeline.adapters.frames import Log, event_columns, physical, shaped
+from pipeline.adapters.frames import SourceLog, event_columns, physical, shaped
 from pipeline.adapters.simulacrum.carry import carry, uncarry
 from pipeline.adapters.simulacrum.read_events import pathway_rows
 from pipeline.adapters.simulacrum.read_patients import static_rows
-from pipeline.schema.patient_log import ID
+from pipeline.schema.patient_log import ID, PatientLog
 from pipeline.schema.values import Schema, Table
 
 Tables = Mapping[str, pl.DataFrame]
 
 
-def to_log(schema: Schema, tables: Tables) -> Log:
+def to_log(schema: Schema, tables: Tables) -> SourceLog:
     """Patients with a tumour and an end of follow-up, their pathways, and what the tables hold
     beside. Each patient by his or her own rows alone.
     """
     assert schema.events is not None
-    given = {
+    complete = {
         name: _complete(tables[name], table)
         for name, table in schema.tables.items()
         if name in tables
     }
-    read = given | {
+    read = complete | {
         name: _complete(pl.DataFrame(), table)
         for name, table in schema.tables.items()
         if name not in tables and table.required
     }
     patients = static_rows(schema, read)
     pathway = pathway_rows(schema, read, patients)
-    carried = {name: rows for name, rows in carry(read, patients, pathway).items() if name in given}
-    return Log(patients, pathway.select(event_columns(schema.events)), carried)
+    carried = {
+        name: rows for name, rows in carry(read, patients, pathway).items() if name in complete
+    }
+    return SourceLog(PatientLog(patients, pathway.select(event_columns(schema.events))), carried)
 
 
 def to_tables(
-    schema: Schema,
-    patients: pl.DataFrame,
-    events: pl.DataFrame,
-    *,
-    extract_date: date | None,
-    carried: Tables | None,
+    schema: Schema, log: PatientLog, *, extract_date: date | None, carried: Tables | None
 ) -> dict[str, pl.DataFrame]:
     """The tables again: exactly, with what was `carried`; by public rules with fresh keys, without
     it.
     """
     if carried is not None:
-        return uncarry(carried, patients, events)
+        return uncarry(carried, log)
     from pipeline.adapters.simulacrum.write import rebuild
 
-    built = rebuild(schema, patients, events, extract_date)
+    built = rebuild(schema, log, extract_date)
     return {
         name: shaped(built[name], table).sort(_order(table))
         for name, table in schema.tables.items()

@@ -28,7 +28,7 @@ from pipeline.adapters.simulacrum.names import (
     WAITING,
 )
 from pipeline.adapters.simulacrum.read_patients import FROM_TUMOUR
-from pipeline.schema.patient_log import ID
+from pipeline.schema.patient_log import ID, PatientLog
 
 Tables = Mapping[str, pl.DataFrame]
 # the row's event; a second one for surgery of a tumour and the first appointment of a referral
@@ -38,31 +38,27 @@ EPISODE_ID = "RADIOTHERAPYEPISODEID"
 
 def carry(tables: Tables, patients: pl.DataFrame, pathway: pl.DataFrame) -> dict[str, pl.DataFrame]:
     """What every table holds beside the log. `pathway` is the log with the source of each event."""
-    events = pathway.drop("_source", "_row")
+    log = PatientLog(patients, pathway.drop("_source", "_row"))
     carried = {}
     for name, rows in tables.items():
         links = _links(name, tables, pathway)
-        carried[name] = beside(rows, _context(links, patients, events), _says()[name], LINKS)
+        carried[name] = beside(rows, _context(links, log), _says()[name], LINKS)
     return carried
 
 
-def uncarry(
-    carried: Tables, patients: pl.DataFrame, events: pl.DataFrame
-) -> dict[str, pl.DataFrame]:
+def uncarry(carried: Tables, log: PatientLog) -> dict[str, pl.DataFrame]:
     """The source tables again, from the log and what was carried beside it."""
     return {
-        name: restore(
-            rows, _context(rows.select(ID, *LINKS), patients, events), _says()[name], LINKS
-        )
+        name: restore(rows, _context(rows.select(ID, *LINKS), log), _says()[name], LINKS)
         for name, rows in carried.items()
     }
 
 
-def _context(links: pl.DataFrame, patients: pl.DataFrame, events: pl.DataFrame) -> pl.DataFrame:
-    second = events.select(ID, pl.col("seq").alias("seq2"), pl.col("day").alias("day2"))
+def _context(links: pl.DataFrame, log: PatientLog) -> pl.DataFrame:
+    second = log.pathways.select(ID, pl.col("seq").alias("seq2"), pl.col("day").alias("day2"))
     return (
-        links.join(patients, on=ID, how="left", maintain_order="left")
-        .join(events, on=[ID, "seq"], how="left", maintain_order="left")
+        links.join(log.patients, on=ID, how="left", maintain_order="left")
+        .join(log.pathways, on=[ID, "seq"], how="left", maintain_order="left")
         .join(second, on=[ID, "seq2"], how="left", maintain_order="left")
     )
 

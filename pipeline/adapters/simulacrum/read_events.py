@@ -40,7 +40,7 @@ def pathway_rows(schema: Schema, tables: Tables, patients: pl.DataFrame) -> pl.D
     bounds = patients.select(ID, ORIGIN, SITE).join(
         ends.select(ID, pl.col("day").alias("_last_day")), on=ID
     )
-    found = [
+    parts = [
         _diagnoses(tables, bounds),
         _new_tumours(schema, tables, patients, bounds),
         _genes(schema, tables, patients, bounds),
@@ -49,7 +49,7 @@ def pathway_rows(schema: Schema, tables: Tables, patients: pl.DataFrame) -> pl.D
         _radiotherapy(schema, tables, bounds),
         *_referrals(schema, tables, patients, bounds),
     ]
-    events = complete_events(pl.concat([*found, ends], how="diagonal_relaxed"), schema.events)
+    events = complete_events(pl.concat([*parts, ends], how="diagonal_relaxed"), schema.events)
     return _capped(schema, in_declared_order(events, schema.events))
 
 
@@ -128,11 +128,11 @@ def _genes(
             "DATE_OVERALL_TS",
         )
     )
-    found = legal(
+    tests = legal(
         schema, placed(rows, bounds, "DATE_OVERALL_TS", "GENE_TEST", GENE), patients, "GENE_TEST"
     )
     return keep(
-        found.sort(ID, "day", "_row").unique([ID, "code"], keep="first", maintain_order=True),
+        tests.sort(ID, "day", "_row").unique([ID, "code"], keep="first", maintain_order=True),
         "code",
         "gene_status",
     )

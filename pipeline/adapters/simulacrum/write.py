@@ -36,24 +36,23 @@ from pipeline.adapters.simulacrum.write_radiotherapy import courses, radiotherap
 from pipeline.adapters.simulacrum.write_sact import sact_tables
 from pipeline.adapters.simulacrum.write_tumours import tumours
 from pipeline.refusal import Refusal
-from pipeline.schema.patient_log import ID
+from pipeline.schema.patient_log import ID, PatientLog
 from pipeline.schema.values import Schema
 
 
-def rebuild(
-    schema: Schema, patients: pl.DataFrame, events: pl.DataFrame, extract_date: date | None
-) -> dict[str, pl.DataFrame]:
-    """All tables, with at least their columns that are not carried. `events` is legal by the
+def rebuild(schema: Schema, log: PatientLog, extract_date: date | None) -> dict[str, pl.DataFrame]:
+    """All tables, with at least their columns that are not carried. The log is legal by the
     grammar.
     """
     assert schema.events is not None
-    if patients[ID].null_count() or not patients.schema[ID].is_integer():
+    ids = log.patients[ID]
+    if ids.null_count() or not ids.dtype.is_integer():
         raise Refusal(
-            f"{ID} of patients to rebuild must be a whole number, is {patients.schema[ID]}. Number"
+            f"{ID} of patients to rebuild must be a whole number, is {ids.dtype}. Number"
             " the patients from 1."
         )
-    patients = static_columns(schema, patients)
-    ends, dated = timeline(schema, patients, events, extract_date)
+    patients = static_columns(schema, log.patients)
+    ends, dated = timeline(schema, patients, log.pathways, extract_date)
     last_diagnosis = schema.patients[ORIGIN].upper
     tumour_rows = tumours(patients, dated, ends, last_diagnosis)
     course_rows = courses(patients, dated, ends)

@@ -14,18 +14,16 @@ from pipeline.adapters.simulacrum.names import (
     MISSING_OUTCOME,
 )
 from pipeline.adapters.simulacrum.write_days import days_before
+from pipeline.adapters.simulacrum.write_drugs import BY, drug_rows
 from pipeline.schema import codes
 from pipeline.schema.patient_log import ID
 
-BY = [ID, "line"]  # a regimen: its position among the patient's regimens
 # cycle 1 starts at most so long after the regimen (clinical rule 37)
 FIRST_CYCLE_WITHIN_DAYS = 7
 # outcome 1, died, needs a death so soon after the last treatment (clinical rule 43)
 DIED_WITHIN_DAYS = 90
-# of the dose, where the regimen's dose was reduced (simulator.md 3.5)
-REDUCED = 0.8
-# metres and kilograms that stand for missing ones, by GENDER (simulator.md 3.5)
-BODIES = {"1": (1.76, 83.0), "2": (1.63, 70.0)}
+
+
 Sact = tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame, pl.DataFrame]
 
 
@@ -33,25 +31,29 @@ def sact_tables(
     patients: pl.DataFrame, dated: pl.DataFrame, ends: pl.DataFrame, courses: pl.DataFrame
 ) -> Sact:
     """Regimens, cycles, drugs and outcomes."""
-    told = dated.filter(pl.col("type").is_in(["SACT_REGIMEN", "SACT_CYCLE", "SACT_END"])).sort(
+    events = dated.filter(pl.col("type").is_in(["SACT_REGIMEN", "SACT_CYCLE", "SACT_END"])).sort(
         ID, "seq"
     )
-    told = told.with_columns(
+    events = events.with_columns(
         (pl.col("type") == "SACT_REGIMEN").cast(pl.Int64).cum_sum().over(ID).alias("line")
     ).filter(pl.col("line") > 0)
-    regimens = _regimens(told, patients, courses)
-    closes = told.filter(pl.col("type") == "SACT_END").unique(BY, keep="first", maintain_order=True)
-    cycles = _cycles(told, regimens)
-    drugs = _drugs(cycles, regimens, closes, patients, ends)
+    regimens = _regimens(events, patients, courses)
+    closes = events.filter(pl.col("type") == "SACT_END").unique(
+        BY, keep="first", maintain_order=True
+    )
+    cycles = _cycles(events, regimens)
+    drugs = drug_rows(cycles, regimens, closes, patients, ends)
     return regimens, cycles, drugs, _outcomes(regimens, cycles, closes, ends)
 
 
-def _regimens(told: pl.DataFrame, patients: pl.DataFrame, courses: pl.DataFrame) -> pl.DataFrame:
-    rows = told.filter(pl.col("type") == "SACT_REGIMEN").with_columns(pl.col("date").alias("start"))
+def _regimens(events: pl.DataFrame, patients: pl.DataFrame, courses: pl.DataFrame) -> pl.DataFrame:
+    rows = events.filter(pl.col("type") == "SACT_REGIMEN").with_columns(
+        pl.col("date").alias("start")
+    )
     rows = rows.join(
         patients.select(ID, "GENDER", "HEIGHT", "WEIGHT"), on=ID, maintain_order="left"
     ).join(_public(), on="code", how="inner", maintain_order="left")
-    last = told.group_by(BY).agg(pl.col("date").max().alias("_last"))
+    last = events.group_by(BY).agg(pl.col("date").max().alias("_last"))
     rows = rows.join(last, on=BY, maintain_order="left").join(
         _with_radiotherapy(rows.join(last, on=BY), courses),
         on=BY,
@@ -96,11 +98,11 @@ def _with_radiotherapy(regimens: pl.DataFrame, courses: pl.DataFrame) -> pl.Data
     return near.select(*BY, pl.lit(True).alias("_overlaps")).unique(BY)
 
 
-def _cycles(told: pl.DataFrame, regimens: pl.DataFrame) -> pl.DataFrame:
+def _cycles(events: pl.DataFrame, regimens: pl.DataFrame) -> pl.DataFrame:
     """Cycles on different days, numbered from 1. Where the first comes late or not at all, one is
     given at the regimen's start.
     """
-    given = told.filter(pl.col("type") == "SACT_CYCLE").select(
+    given = events.filter(pl.col("type") == "SACT_CYCLE").select(
         *BY, "seq", "date", pl.col("cycle_performance").alias("PERF_STATUS_START_OF_CYCLE")
     )
     first = given.group_by(BY).agg(pl.col("date").min().alias("_first"))
@@ -121,86 +123,6 @@ def _cycles(told: pl.DataFrame, regimens: pl.DataFrame) -> pl.DataFrame:
         (pl.col("MERGED_REGIMEN_ID") * 100 + pl.col("CYCLE_NUMBER")).alias("MERGED_CYCLE_ID"),
         pl.col("date").alias("START_DATE_OF_CYCLE"),
         pl.col("date").shift(-1).over(BY).alias("_next"),
-    )
-
-
-def _drugs(
-    cycles: pl.DataFrame,
-    regimens: pl.DataFrame,
-    closes: pl.DataFrame,
-    patients: pl.DataFrame,
-    ends: pl.DataFrame,
-) -> pl.DataFrame:
-    """What MAPPED_REGIMEN gives in each cycle, on its days before the next cycle and the pathway's
-    end. Cycles beyond the plan repeat its last.
-    """
-    rows = cycles.with_columns(
-        pl.min_horizontal("CYCLE_NUMBER", "planned_cycles").alias("_planned")
-    ).join(_administrations(), on="code")
-    rows = rows.filter(pl.col("_planned").is_between("first_cycle", "last_cycle")).join(
-        ends.select(ID, "end_date"), on=ID
-    )
-    rows = rows.with_columns(
-        (pl.col("date").cast(pl.Int32) + pl.col("on_day") - 1)
-        .cast(pl.Date)
-        .alias("ADMINISTRATION_DATE")
-    )
-    rows = rows.filter(
-        (pl.col("ADMINISTRATION_DATE") <= pl.col("end_date"))
-        & (pl.col("_next").is_null() | (pl.col("ADMINISTRATION_DATE") < pl.col("_next")))
-    )
-    rows = rows.join(
-        closes.select(*BY, pl.col("modified").str.starts_with("Y").alias("_reduced")),
-        on=BY,
-        how="left",
-    ).join(_bodies(patients), on=ID)
-    rows = rows.sort("MERGED_CYCLE_ID", "entry").with_columns(
-        (pl.int_range(pl.len(), dtype=pl.Int64).over("MERGED_CYCLE_ID") + 1).alias("_nth")
-    )
-    return rows.with_columns(
-        (pl.col("MERGED_CYCLE_ID") * 100 + pl.col("_nth")).alias("MERGED_DRUG_DETAIL_ID"),
-        _dose().alias("ACTUAL_DOSE_PER_ADMINISTRATION"),
-    )
-
-
-def _dose() -> pl.Expr:
-    """The dose for this patient, from cycle 2 on reduced where the regimen's was; in steps of 5
-    from 50 on, of 0.1 below.
-    """
-    full = (
-        pl.when(pl.col("unit").is_in(["mg_m2", "iu_m2"]))
-        .then(pl.col("dose") * pl.col("_surface"))
-        .when(pl.col("unit") == "mg_kg")
-        .then(pl.col("dose") * pl.col("_kg"))
-        .when(pl.col("unit") == "auc")
-        .then(pl.col("dose") * codes.auc_to_mg())
-        .otherwise("dose")
-    )
-    full = pl.min_horizontal(full, "most")
-    given = (
-        pl.when(pl.col("_reduced").fill_null(False) & (pl.col("CYCLE_NUMBER") > 1))
-        .then(full * REDUCED)
-        .otherwise(full)
-    )
-    return pl.when(given >= 50).then((given / 5).round() * 5).otherwise(given.round(1).clip(0.1))
-
-
-def _bodies(patients: pl.DataFrame) -> pl.DataFrame:
-    """Weight (kg) and body surface (m2, Mosteller 1987) by patient."""
-    metres = pl.coalesce(
-        "HEIGHT",
-        pl.col("GENDER").replace_strict(
-            {sex: body[0] for sex, body in BODIES.items()}, default=1.7, return_dtype=pl.Float64
-        ),
-    )
-    kilograms = pl.coalesce(
-        "WEIGHT",
-        pl.col("GENDER").replace_strict(
-            {sex: body[1] for sex, body in BODIES.items()}, default=75.0, return_dtype=pl.Float64
-        ),
-    )
-    return patients.select(
-        ID, kilograms.alias("_kg"), (metres * 100 * kilograms / 3600).sqrt().alias("_surface")
     )
 
 
@@ -262,46 +184,6 @@ def _public() -> pl.DataFrame:
             "BENCHMARK_GROUP": pl.String,
             "chemo_radiation": pl.Boolean,
             "planned_cycles": pl.Int64,
-        },
-        orient="row",
-    )
-
-
-@cache
-def _administrations() -> pl.DataFrame:
-    """One row per drug and day of a regimen: code, entry (its order), DRUG_GROUP, route, dose,
-    unit, most, on_day, first and last cycle.
-    """
-    rows = [
-        (
-            name,
-            entry * 100 + day,
-            drug.name,
-            drug.route,
-            drug.dose,
-            drug.unit,
-            codes.max_single_dose().get(drug.name),
-            day,
-            drug.first_cycle,
-            drug.last_cycle,
-        )
-        for name, regimen in codes.regimens().items()
-        for entry, drug in enumerate(regimen.drugs)
-        for day in drug.days
-    ]
-    return pl.DataFrame(
-        rows,
-        schema={
-            "code": pl.String,
-            "entry": pl.Int64,
-            "DRUG_GROUP": pl.String,
-            "ADMINISTRATION_ROUTE": pl.String,
-            "dose": pl.Float64,
-            "unit": pl.String,
-            "most": pl.Float64,
-            "on_day": pl.Int32,
-            "first_cycle": pl.Int64,
-            "last_cycle": pl.Int64,
         },
         orient="row",
     )

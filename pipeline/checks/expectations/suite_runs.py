@@ -33,7 +33,8 @@ COUNTS = (
     "unexpected_percent_nonmissing",
 )
 NO_VALUES = {"result_format": "BASIC", "partial_unexpected_count": 0}
-STYLE = """<style>body{font:15px/1.5 system-ui,sans-serif;max-width:75em;margin:2em auto;padding:0 1em;color:#222}
+STYLE = """<style>
+body{font:15px/1.5 system-ui,sans-serif;max-width:75em;margin:2em auto;padding:0 1em;color:#222}
 table{border-collapse:collapse}
 td,th{border:1px solid #ccc;padding:.25em .6em;text-align:left;vertical-align:top}
 .pass{color:#0a6}.warn{color:#b70}.fail{color:#c22}nav,.modal,.footer{display:none}</style>"""
@@ -101,7 +102,7 @@ def could_not_run(suite: Suite) -> SuiteRun:
     """What stands in for a suite that raised an exception: one failed expectation, and a page that
     says so. Nothing of the rows.
     """
-    said = Checked(
+    failure = Checked(
         suite=suite["name"],
         kind="could not run",
         column=None,
@@ -112,9 +113,9 @@ def could_not_run(suite: Suite) -> SuiteRun:
     )
     return SuiteRun(
         suite["name"],
-        (said,),
-        f"<!DOCTYPE html><html lang='en'><body><p>{html.escape(suite['name'])}: could not"
-        " run</p></body></html>",
+        (failure,),
+        "<!DOCTYPE html><html lang='en'><body>"
+        f"<p>{html.escape(suite['name'])}: could not run</p></body></html>",
     )
 
 
@@ -220,23 +221,26 @@ def write_docs(
     """
     for run in runs:
         files.write_text(folder / f"{run.name}.html", run.page)
-    listed = "".join(
-        "<tr><td><a"
-        f" href='{html.escape(run.name)}.html'>{html.escape(run.name)}</a></td><td>{len(run.checked)}</td><td"
-        f" class='{'fail' if run.failures else 'pass'}'>{len(run.failures)}</td></tr>"
-        for run in runs
-    )
-    said = "".join(_row(rule) for rule in rules)
-    heads = "".join(f"<th>{html.escape(name)}</th>" for name in (rules[0] if rules else ()))
-    body = (
-        f"<h1>{html.escape(title)}</h1><h2>Suites</h2><table><tr><th>suite</th><th>expectations</th><th>failed</th></tr>{listed}</table>"
-        + (f"<h2>Clinical rules</h2><table><tr>{heads}</tr>{said}</table>" if rules else "")
-    )
+    suites = "".join(_suite_row(run) for run in runs)
+    head = "<tr><th>suite</th><th>expectations</th><th>failed</th></tr>"
+    body = f"<h1>{html.escape(title)}</h1><h2>Suites</h2><table>{head}{suites}</table>"
+    if rules:
+        names = "".join(f"<th>{html.escape(name)}</th>" for name in rules[0])
+        rows = "".join(_row(rule) for rule in rules)
+        body += f"<h2>Clinical rules</h2><table><tr>{names}</tr>{rows}</table>"
     page = (
-        "<!DOCTYPE html><html lang='en'><head><meta"
-        f" charset='utf-8'><title>{html.escape(title)}</title>{STYLE}</head><body>{body}</body></html>"
+        "<!DOCTYPE html><html lang='en'><head><meta charset='utf-8'>"
+        f"<title>{html.escape(title)}</title>{STYLE}</head><body>{body}</body></html>"
     )
     files.write_text(folder / "index.html", page)
+
+
+def _suite_row(run: SuiteRun) -> str:
+    name, answer = html.escape(run.name), "fail" if run.failures else "pass"
+    return (
+        f"<tr><td><a href='{name}.html'>{name}</a></td><td>{len(run.checked)}</td>"
+        f"<td class='{answer}'>{len(run.failures)}</td></tr>"
+    )
 
 
 def _row(rule: Mapping[str, Any]) -> str:

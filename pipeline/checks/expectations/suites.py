@@ -16,7 +16,7 @@ from typing import Any
 
 from pipeline import files
 from pipeline.checks.rules import RULES, Rule
-from pipeline.checks.rules.dates import ICD10_LIST
+from pipeline.checks.rules.vital_status import ICD10_LIST
 from pipeline.schema.document import base_of
 from pipeline.schema.reader import read_schema as load_schema
 from pipeline.schema.values import Column, Schema, Table
@@ -42,14 +42,14 @@ def suites(schema: Schema) -> dict[str, Suite]:
     """Every suite of a dataset by name: one per table, and for a registry the model-level form and
     the rules.
     """
-    made = {table.name: table_suite(table) for table in schema.tables.values()}
+    by_table = {table.name: table_suite(table) for table in schema.tables.values()}
     if schema.events is not None:
-        made[PATIENTS] = columns_suite(PATIENTS, patient_columns(schema), key=(schema.key,))
-        made[EVENTS] = columns_suite(EVENTS, event_columns(schema), key=(schema.key, "seq"))
+        by_table[PATIENTS] = columns_suite(PATIENTS, patient_columns(schema), key=(schema.key,))
+        by_table[EVENTS] = columns_suite(EVENTS, event_columns(schema), key=(schema.key, "seq"))
     if schema.layout == "registry":
-        made[BY_PATIENT] = _suite(BY_PATIENT, [_holds(rule) for rule in rules_by_patient()])
-        made[RATES] = _suite(RATES, [_lies_between(rule) for rule in rules_by_rate()])
-    return made
+        by_table[BY_PATIENT] = _suite(BY_PATIENT, [_holds(rule) for rule in rules_by_patient()])
+        by_table[RATES] = _suite(RATES, [_lies_between(rule) for rule in rules_by_rate()])
+    return by_table
 
 
 def table_suite(table: Table) -> Suite:
@@ -226,27 +226,27 @@ def committed(datasets: Path) -> dict[str, str]:
 
 def write(datasets: Path, folder: Path) -> int:
     """Writes every file and removes those that nothing declares. Returns the number of files."""
-    wanted = committed(datasets)
-    for name, content in wanted.items():
+    texts = committed(datasets)
+    for name, content in texts.items():
         if not (folder / name).is_file() or (folder / name).read_text(encoding="utf-8") != content:
             files.write_text(folder / name, content)
     for path in folder.glob("*/*.json"):
-        if str(path.relative_to(folder)) not in wanted:
+        if str(path.relative_to(folder)) not in texts:
             path.unlink()
-    return len(wanted)
+    return len(texts)
 
 
 def stale(datasets: Path, folder: Path) -> list[str]:
     """The suites that differ from what the declarations and rules say, or are missing, or declared
     by nothing.
     """
-    wanted = committed(datasets)
-    found = {
+    texts = committed(datasets)
+    present = {
         str(path.relative_to(folder)): path.read_text(encoding="utf-8")
         for path in folder.glob("*/*.json")
     }
     return sorted(
-        name for name in wanted.keys() | found.keys() if wanted.get(name) != found.get(name)
+        name for name in texts.keys() | present.keys() if texts.get(name) != present.get(name)
     )
 
 

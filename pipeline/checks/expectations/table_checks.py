@@ -29,7 +29,8 @@ from pipeline.checks.expectations.suites import (
     rules_by_rate,
     suites,
 )
-from pipeline.checks.rules import Log, Outcome, Results, RuleContext, check
+from pipeline.checks.rules import Outcome, Results, RuleContext, check
+from pipeline.schema.patient_log import PatientLog
 from pipeline.schema.values import Schema
 
 logger = logging.getLogger(__name__)
@@ -62,7 +63,7 @@ def check_tables(
     schema: Schema,
     tables: Mapping[str, pl.DataFrame],
     context: RuleContext,
-    log: Log | None = None,
+    log: PatientLog | None = None,
     with_pages: bool = True,
 ) -> TableChecks:
     """Asks all suites and rules. `tables` stand under declared names; `log` is the model-level form
@@ -70,7 +71,7 @@ def check_tables(
     """
     results = check(schema, tables, context, log)
     rows: dict[str, pl.DataFrame] = dict(tables)
-    if schema.events is not None and log is not None:
+    if schema.events is not None and log is not None and log.events is not None:
         rows |= {PATIENTS: log.patients, EVENTS: log.events}
     if schema.layout == "registry":
         rows |= {BY_PATIENT: by_patient(results, _ids(schema, tables)), RATES: rates(results)}
@@ -112,19 +113,20 @@ def _ids(schema: Schema, tables: Mapping[str, pl.DataFrame]) -> pl.Series:
 
 
 def by_patient(results: Results, ids: pl.Series) -> pl.DataFrame:
-    """One row per patient, and one for the rows of nobody where there are any: whether each F rule
+    """One row per patient, and one for the orphan rows where there are any: whether each F rule
     holds; null where it is not applicable.
     """
-    kept = {column_of(rule): results[rule.id] for rule in rules_by_patient()}
+    outcomes = {column_of(rule): results[rule.id] for rule in rules_by_patient()}
     failing = {
         name: outcome.finding.failing["patient_id"].unique()
-        for name, outcome in kept.items()
+        for name, outcome in outcomes.items()
         if outcome.finding is not None and outcome.finding.failing is not None
     }
-    nobody = any(breakers.null_count() for breakers in failing.values())
-    everyone = pl.concat([ids, pl.Series("patient_id", [None], dtype=ids.dtype)]) if nobody else ids
+    has_orphans = any(breakers.null_count() for breakers in failing.values())
+    orphans = pl.Series("patient_id", [None], dtype=ids.dtype)
+    everyone = pl.concat([ids, orphans]) if has_orphans else ids
     return pl.DataFrame({"patient_id": everyone}).select(
-        "patient_id", *(_kept(failing.get(name)).alias(name) for name in kept)
+        "patient_id", *(_kept(failing.get(name)).alias(name) for name in outcomes)
     )
 
 

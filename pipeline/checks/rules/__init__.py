@@ -13,25 +13,28 @@ from dataclasses import dataclass, replace
 import polars as pl
 
 from pipeline.checks.rules import (
+    cycles,
     dates,
+    drugs,
     event_log,
     extract,
     genes,
     keys,
     radiotherapy,
+    radiotherapy_doses,
     treatment,
     tumour,
     tumour_codes,
+    vital_status,
 )
 from pipeline.checks.rules.model import Finding, Rule, RuleContext, Status
-from pipeline.checks.rules.registry import Log, Registry, build
-from pipeline.schema.patient_log import ID
+from pipeline.checks.rules.registry import Registry, build
+from pipeline.schema.patient_log import ID, PatientLog
 from pipeline.schema.values import Schema
 
 __all__ = [
     "RULES",
     "Finding",
-    "Log",
     "Outcome",
     "Results",
     "Rule",
@@ -47,6 +50,10 @@ RULES: tuple[Rule, ...] = tuple(
             for module in (
                 keys,
                 dates,
+                cycles,
+                drugs,
+                radiotherapy_doses,
+                vital_status,
                 tumour,
                 tumour_codes,
                 treatment,
@@ -110,7 +117,10 @@ class Results:
 
 
 def check(
-    schema: Schema, tables: Mapping[str, pl.DataFrame], context: RuleContext, log: Log | None = None
+    schema: Schema,
+    tables: Mapping[str, pl.DataFrame],
+    context: RuleContext,
+    log: PatientLog | None = None,
 ) -> Results:
     """Asks every rule about `tables` (under the declaration's names, typed as declared) and, where
     given, the event log beside them.
@@ -124,7 +134,9 @@ def check(
     return Results(tuple(ask(rule, registry, context) for rule in RULES))
 
 
-def _registry(schema: Schema, tables: Mapping[str, pl.DataFrame], log: Log | None) -> Registry:
+def _registry(
+    schema: Schema, tables: Mapping[str, pl.DataFrame], log: PatientLog | None
+) -> Registry:
     return build(schema, tables if schema.layout == "registry" else {}, log)
 
 
@@ -147,13 +159,13 @@ def failing_patients(
     """(patient_id, rule): the patients who break an F rule by their own rows, each rule once.
     Nobody's answer depends on another patient.
 
-    Rows of nobody (an id that leads to no patient) are no patient's fault and are not in here.
+    Orphan rows (an id that leads to no patient) are no patient's fault and are not in here.
     """
     registry, own = _registry(schema, tables, None), replace(context, across_patients=False)
     rules = [rule for rule in RULES if rule.severity == "F" and rule.scope == "patient"]
-    found = [_breaking(rule, registry, own) for rule in rules]
+    frames = [_breaking(rule, registry, own) for rule in rules]
     return pl.concat(
-        [frame for frame in found if frame.height] or found[:1], how="vertical_relaxed"
+        [frame for frame in frames if frame.height] or frames[:1], how="vertical_relaxed"
     ).sort(ID, "rule")
 
 

@@ -5,19 +5,19 @@ from __future__ import annotations
 import polars as pl
 
 from pipeline.checks.rules.model import Finding, Rule, RuleContext, rows_where
-from pipeline.checks.rules.registry import TUMOUR, Log, Registry
-from pipeline.schema.patient_log import ID
+from pipeline.checks.rules.registry import TUMOUR, Registry
+from pipeline.schema.patient_log import ID, PatientLog
 
 
 def log_is_well_formed(registry: Registry, context: RuleContext) -> Finding | None:
     """One DIAGNOSIS for the first tumour and one NEW_TUMOUR for each other; `seq` 0..n-1 in order
     of day; one terminal event, the last.
     """
-    if registry.log is None or registry.schema.events is None:
+    if registry.log is None or registry.log.events is None or registry.schema.events is None:
         return None
     terminal = list(registry.schema.events.terminal)
     is_terminal = pl.col("type").is_in(terminal)
-    events = registry.log.events.select(ID, pl.col("seq").cast(pl.Int64), "day", "type").sort(
+    events = registry.log.pathways.select(ID, pl.col("seq").cast(pl.Int64), "day", "type").sort(
         ID, "seq", maintain_order=True
     )
     backwards = (pl.col("day").diff().over(ID) < 0).fill_null(False)
@@ -52,7 +52,7 @@ def log_is_well_formed(registry: Registry, context: RuleContext) -> Finding | No
     return rows_where(rows, ~(numbered & ended & counted).fill_null(False))
 
 
-def _same_type(rows: pl.DataFrame, log: Log) -> pl.DataFrame:
+def _same_type(rows: pl.DataFrame, log: PatientLog) -> pl.DataFrame:
     return rows.with_columns(pl.col(ID).cast(log.patients.schema[ID], strict=False))
 
 
@@ -60,7 +60,7 @@ def log_rebuilds(registry: Registry, context: RuleContext) -> Finding | None:
     """The log made anew from the tables is the stored one: per patient the same events, compared as
     sums of row hashes.
     """
-    if registry.log is None or registry.schema.events is None:
+    if registry.log is None or registry.log.events is None or registry.schema.events is None:
         return None
     from pipeline.adapters import to_log
 
@@ -69,10 +69,9 @@ def log_rebuilds(registry: Registry, context: RuleContext) -> Finding | None:
         table.name: registry.raw[name].select(list(table.columns))
         for name, table in declared.items()
     }
-    rebuilt = to_log(registry.schema, tables).events
-    assert rebuilt is not None  # a registry dataset has a log
+    rebuilt = to_log(registry.schema, tables).log.pathways
     columns = ["seq", "day", "type", "code", *registry.schema.events.attributes]
-    stored = _sums(registry.log.events, columns, rebuilt)
+    stored = _sums(registry.log.pathways, columns, rebuilt)
     both = stored.join(_sums(rebuilt, columns, rebuilt), on=ID, how="left", suffix="_rebuilt")
     return rows_where(
         both,

@@ -26,8 +26,8 @@ def gene_tests(registry: Registry, context: RuleContext) -> Finding:
     )
     tests, dated, abnormal = number("COUNT_TESTS"), number("COUNT_DATE"), number("NO_OF_AB_GATS")
     counts = (tests < dated).fill_null(False) | (dated < 1).fill_null(False)
-    said = pl.sum_horizontal(_is_abnormal(column) for column in ABNORMALITIES)
-    gats = (abnormal != said).fill_null(said > 0) | (~abnormal.is_between(0, 5)).fill_null(False)
+    count = pl.sum_horizontal(_is_abnormal(column) for column in ABNORMALITIES)
+    gats = (abnormal != count).fill_null(count > 0) | (~abnormal.is_between(0, 5)).fill_null(False)
     variants = (
         pl.any_horizontal(
             pl.col(column).is_not_null() for column in SEQUENCE if column in rows.columns

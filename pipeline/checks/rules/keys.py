@@ -30,12 +30,12 @@ UNKEYED = (EXPOSURE, COMBINED)  # several exposures may belong to one prescripti
 
 
 def primary_keys(registry: Registry, context: RuleContext) -> Finding:
-    found = []
+    findings = []
     for table in ELEVEN:
         key = registry.key(table) if registry.has(table) else ()
         if key and table not in UNKEYED:
-            found.append(_repeated(registry[table], key, context))
-    return together(*found)
+            findings.append(_repeated(registry[table], key, context))
+    return together(*findings)
 
 
 def _repeated(rows: pl.DataFrame, key: tuple[str, ...], context: RuleContext) -> Finding:
@@ -50,22 +50,22 @@ def _repeated(rows: pl.DataFrame, key: tuple[str, ...], context: RuleContext) ->
 
 def link_numbers(registry: Registry, context: RuleContext) -> Finding:
     patients = registry[PATIENT].select(ID, text("LINKNUMBER").alias("link"))
-    found = [rows_where(patients, pl.col("link").is_null())]
+    findings = [rows_where(patients, pl.col("link").is_null())]
     if context.across_patients:
-        found.append(
+        findings.append(
             Finding(
                 patients.filter(pl.col("link").is_not_null() & patients["link"].is_duplicated()), 0
             )
         )
     if registry.has(REGIMEN, ["LINK_NUMBER"]):
         regimens = registry[REGIMEN].join(patients.unique(ID), on=ID, how="left")
-        found.append(
+        findings.append(
             rows_where(
                 regimens,
                 pl.col("link").is_not_null() & ~text("LINK_NUMBER").eq_missing(pl.col("link")),
             )
         )
-    return together(*found)
+    return together(*findings)
 
 
 def tumours_and_patients(registry: Registry, context: RuleContext) -> Finding:
@@ -81,17 +81,17 @@ def systemic_references(registry: Registry, context: RuleContext) -> Finding:
     """Regimens of patients, cycles and outcomes of regimens, drugs of cycles; one outcome per
     regimen.
     """
-    found = [_orphans(registry[REGIMEN], registry[PATIENT], ())]
+    findings = [_orphans(registry[REGIMEN], registry[PATIENT], ())]
     for child, parent, key in (
         (CYCLE, REGIMEN, "MERGED_REGIMEN_ID"),
         (DRUG, CYCLE, "MERGED_CYCLE_ID"),
         (OUTCOME, REGIMEN, "MERGED_REGIMEN_ID"),
     ):
         if registry.has(child, [key]) and registry.has(parent, [key]):
-            found.append(_orphans(registry[child], registry[parent], (key,)))
+            findings.append(_orphans(registry[child], registry[parent], (key,)))
     if registry.has(OUTCOME, ["MERGED_REGIMEN_ID"]):
-        found.append(_repeated(registry[OUTCOME], ("MERGED_REGIMEN_ID",), context))
-    return together(*found)
+        findings.append(_repeated(registry[OUTCOME], ("MERGED_REGIMEN_ID",), context))
+    return together(*findings)
 
 
 def regimens_without_cycle(registry: Registry, context: RuleContext) -> Finding:
@@ -100,14 +100,14 @@ def regimens_without_cycle(registry: Registry, context: RuleContext) -> Finding:
 
 
 def radiotherapy_references(registry: Registry, context: RuleContext) -> Finding:
-    found = [_orphans(registry[EPISODE], registry[PATIENT], ())]
+    findings = [_orphans(registry[EPISODE], registry[PATIENT], ())]
     if registry.has(PRESCRIPTION, ATTENDANCE):
-        found.append(_orphans(registry[PRESCRIPTION], registry[EPISODE], ATTENDANCE))
+        findings.append(_orphans(registry[PRESCRIPTION], registry[EPISODE], ATTENDANCE))
     if registry.has(PRESCRIPTION, ATTENDANCE) and registry.has(EXPOSURE, ATTENDANCE):
-        found.append(
+        findings.append(
             _orphans(registry[EXPOSURE], registry[PRESCRIPTION], (*ATTENDANCE, "PRESCRIPTIONID"))
         )
-    return together(*found)
+    return together(*findings)
 
 
 def _orphans(child: pl.DataFrame, parent: pl.DataFrame, key: tuple[str, ...]) -> Finding:

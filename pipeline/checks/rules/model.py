@@ -43,7 +43,7 @@ class RuleContext:
 
 @dataclass(frozen=True)
 class Finding:
-    """What a rule found: the failing rows (their patients, null for a row of nobody) among
+    """What a rule found: the failing rows (their patients, null for an orphan row) among
     `checked` rows, or a bare rate.
     """
 

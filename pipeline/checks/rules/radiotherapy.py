@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cache
-
 import polars as pl
 
 from pipeline.checks.rules.model import (
@@ -15,6 +13,7 @@ from pipeline.checks.rules.model import (
     share,
     together,
 )
+from pipeline.checks.rules.radiotherapy_doses import DOSES, EPISODE_ID, EPISODES, prescriptions
 from pipeline.checks.rules.registry import (
     CYCLE,
     EPISODE,
@@ -29,10 +28,6 @@ from pipeline.checks.rules.registry import (
 from pipeline.schema import codes
 from pipeline.schema.patient_log import ID
 
-EPISODE_ID = "RADIOTHERAPYEPISODEID"
-PRESCRIBED = ("RTPRESCRIBEDDOSE", "RTPRESCRIBEDFRACTIONS", "RTACTUALDOSE", "RTACTUALFRACTIONS")
-# Gy around a schedule of datasets/codes/radiotherapy.yaml, whose bands are that wide
-DOSE_TOLERANCE = 1.0
 PHOTON, BRACHYTHERAPY = "1", "06"
 
 
@@ -58,7 +53,7 @@ def attendances_are_fractions(registry: Registry, context: RuleContext) -> Findi
             pl.col("ATTENDID").n_unique().alias("attendances"),
         )
     )
-    found = [rows_where(episodes, pl.col("days") < pl.col("n"))]
+    findings = [rows_where(episodes, pl.col("days") < pl.col("n"))]
     if registry.has(PRESCRIPTION, [EPISODE_ID, "PRESCRIPTIONID", "RTACTUALFRACTIONS"]):
         planned = (
             registry[PRESCRIPTION]
@@ -69,8 +64,8 @@ def attendances_are_fractions(registry: Registry, context: RuleContext) -> Findi
             )
         )
         single = episodes.join(planned.filter(pl.col("prescriptions") == 1), on=[ID, EPISODE_ID])
-        found.append(rows_where(single, (pl.col("attendances") - pl.col("fractions")).abs() > 1))
-    return together(*found)
+        findings.append(rows_where(single, (pl.col("attendances") - pl.col("fractions")).abs() > 1))
+    return together(*findings)
 
 
 def attendances_on_weekdays(registry: Registry, context: RuleContext) -> Finding:
@@ -78,78 +73,15 @@ def attendances_on_weekdays(registry: Registry, context: RuleContext) -> Finding
     return share(int((days.dt.weekday() <= 5).sum()), days.len())
 
 
-def doses_are_possible(registry: Registry, context: RuleContext) -> Finding:
-    dose, fractions, actual, given = (number(column) for column in PRESCRIBED)
-    more = (actual > dose * 1.05).fill_null(False) | (given > fractions).fill_null(False)
-    per_fraction = (~(dose / fractions).is_between(0.5, 30)).fill_null(False)
-    return rows_where(
-        registry[PRESCRIPTION],
-        more
-        | per_fraction
-        | ((dose > codes.max_dose_gy()) | (actual > codes.max_dose_gy())).fill_null(False),
-    )
-
-
-def _prescriptions(registry: Registry) -> pl.DataFrame:
-    """One row per episode and prescription: intent, region, modality, dose, fractions."""
-    intents = (
-        registry[EPISODE]
-        .select(ID, EPISODE_ID, text("RADIOTHERAPYINTENT").alias("intent"))
-        .unique([ID, EPISODE_ID])
-    )
-    rows = (
-        registry[PRESCRIPTION]
-        .unique([ID, EPISODE_ID, "PRESCRIPTIONID"])
-        .join(intents, on=[ID, EPISODE_ID], how="left")
-    )
-    return rows.select(
-        ID,
-        EPISODE_ID,
-        "intent",
-        text("RTTREATMENTREGION").alias("region"),
-        text("RTTREATMENTMODALITY").alias("modality"),
-        number("RTPRESCRIBEDDOSE").alias("dose"),
-        number("RTPRESCRIBEDFRACTIONS").cast(pl.Int64).alias("fractions"),
-    )
-
-
-@cache
-def _curative_schedules() -> pl.DataFrame:
-    rows = [
-        (site.code, s.fractions, s.dose)
-        for site in codes.sites().values()
-        for s in codes.radiotherapy()[site.group]
-        if s.kind != "palliative"
-    ]
-    return pl.DataFrame(
-        rows,
-        schema={"site": pl.String, "fractions": pl.Int64, "legal_dose": pl.Float64},
-        orient="row",
-    )
-
-
-def schedules_in_bands(registry: Registry, context: RuleContext) -> Finding:
-    """Share of curative prescriptions whose dose and fractions are a schedule of one of the
-    patient's sites.
-    """
-    curative = _prescriptions(registry).filter(pl.col("intent") == "02").with_row_index("row")
-    sites = registry[TUMOUR].select(ID, text("SITE_ICD10_O2_3CHAR").alias("site")).unique()
-    legal = curative.join(sites, on=ID).join(_curative_schedules(), on=["site", "fractions"])
-    inside = legal.filter((pl.col("dose") - pl.col("legal_dose")).abs() <= DOSE_TOLERANCE)[
-        "row"
-    ].n_unique()
-    return share(inside, curative.height)
-
-
 def curative_at_the_primary(registry: Registry, context: RuleContext) -> Finding:
-    curative = _prescriptions(registry).filter(
+    curative = prescriptions(registry).filter(
         (pl.col("intent") == "02") & pl.col("region").is_not_null()
     )
     return share(curative.filter(pl.col("region").is_in(["P", "PR"])).height, curative.height)
 
 
 def metastases_are_palliative(registry: Registry, context: RuleContext) -> Finding:
-    at_metastasis = _prescriptions(registry).filter(
+    at_metastasis = prescriptions(registry).filter(
         (pl.col("region") == "M") & pl.col("intent").is_not_null()
     )
     return share(at_metastasis.filter(pl.col("intent") == "01").height, at_metastasis.height)
@@ -157,15 +89,17 @@ def metastases_are_palliative(registry: Registry, context: RuleContext) -> Findi
 
 def modalities_and_isotopes(registry: Registry, context: RuleContext) -> Finding:
     modality = text("RTTREATMENTMODALITY")
-    found = [rows_where(registry[PRESCRIPTION], ~modality.is_in(list(codes.lookup("rt_modality"))))]
+    findings = [
+        rows_where(registry[PRESCRIPTION], ~modality.is_in(list(codes.lookup("rt_modality"))))
+    ]
     if registry.has(EXPOSURE, ["RADIOISOTOPE", "RADIOTHERAPYBEAMTYPE"]):
-        found.append(
+        findings.append(
             rows_where(
                 registry[EXPOSURE],
                 (text("RADIOTHERAPYBEAMTYPE") == PHOTON) & pl.col("RADIOISOTOPE").is_not_null(),
             )
         )
-    return together(*found)
+    return together(*findings)
 
 
 def brachytherapy_at_its_sites(registry: Registry, context: RuleContext) -> Finding:
@@ -201,17 +135,6 @@ def chemoradiation_has_radiotherapy(registry: Registry, context: RuleContext) ->
     )
 
 
-EPISODES = {EPISODE: [EPISODE_ID, "ATTENDID", "APPTDATE", "RADIOTHERAPYINTENT"]}
-DOSES = {
-    **EPISODES,
-    PRESCRIPTION: [
-        EPISODE_ID,
-        "PRESCRIPTIONID",
-        "RTTREATMENTREGION",
-        "RTTREATMENTMODALITY",
-        *PRESCRIBED,
-    ],
-}
 RULES = (
     Rule(
         number=46,
@@ -237,23 +160,6 @@ RULES = (
         bounds=(0.97, None),
         check=attendances_on_weekdays,
         reads=EPISODES,
-    ),
-    Rule(
-        number=48,
-        title="Doses and fractions are possible and no more than prescribed",
-        severity="F",
-        check=doses_are_possible,
-        reads={PRESCRIPTION: PRESCRIBED},
-    ),
-    Rule(
-        number=49,
-        part="a",
-        title="Curative schedules within the bands of their site",
-        severity="W",
-        scope="rate",
-        bounds=(0.85, None),
-        check=schedules_in_bands,
-        reads={**DOSES, TUMOUR: ["SITE_ICD10_O2_3CHAR"]},
     ),
     Rule(
         number=49,

@@ -10,7 +10,7 @@ from types import MappingProxyType
 
 import polars as pl
 
-from pipeline.schema.patient_log import ID
+from pipeline.schema.patient_log import ID, PatientLog
 from pipeline.schema.values import Schema
 
 PATIENT, TUMOUR, GENE = "sim_av_patient", "sim_av_tumour", "sim_av_gene"
@@ -43,23 +43,15 @@ ELEVEN = (
 
 
 @dataclass(frozen=True)
-class Log:
-    """Patients and their events in the model's own form (registry_tables)."""
-
-    patients: pl.DataFrame
-    events: pl.DataFrame
-
-
-@dataclass(frozen=True)
 class Registry:
-    """`tables`: typed rows, each with `patient_id` (null: a row of nobody). `raw`: as they came,
+    """`tables`: typed rows, each with `patient_id` (null: an orphan row). `raw`: as they came,
     for the rules on form.
     """
 
     schema: Schema
     tables: Mapping[str, pl.DataFrame]
     raw: Mapping[str, pl.DataFrame]
-    log: Log | None = None
+    log: PatientLog | None = None
 
     def __getitem__(self, table: str) -> pl.DataFrame:
         return self.tables[table]
@@ -68,11 +60,11 @@ class Registry:
         """The same tables with the rows of these patients alone, `raw` row by row beside `tables`;
         without a log.
         """
-        kept = {name: rows[ID].is_in(patients) for name, rows in self.tables.items()}
+        masks = {name: rows[ID].is_in(patients) for name, rows in self.tables.items()}
         return Registry(
             self.schema,
-            {name: rows.filter(kept[name]) for name, rows in self.tables.items()},
-            {name: rows.filter(kept[name]) for name, rows in self.raw.items()},
+            {name: rows.filter(masks[name]) for name, rows in self.tables.items()},
+            {name: rows.filter(masks[name]) for name, rows in self.raw.items()},
         )
 
     def has(self, table: str, columns: Sequence[str] = ()) -> bool:
@@ -100,7 +92,9 @@ def registry_name(table: str, file: str = "") -> str:
     return table.lower()
 
 
-def build(schema: Schema, tables: Mapping[str, pl.DataFrame], log: Log | None = None) -> Registry:
+def build(
+    schema: Schema, tables: Mapping[str, pl.DataFrame], log: PatientLog | None = None
+) -> Registry:
     """The view of `tables`, which stand under the declaration's names. A table that the declaration
     does not know is left out.
     """

@@ -29,16 +29,16 @@ def shape_problems(declared: Table, rows: pl.DataFrame) -> list[str]:
     ]
 
 
-def has_type(found: pl.DataType, column: Column) -> bool:
+def has_type(kind: pl.DataType, column: Column) -> bool:
     """Whether a physical type is that of the declared kind. A column without any value may have
     none.
     """
-    if found == pl.Null:
+    if kind == pl.Null:
         return column.nullable
     if column.kind == "date":
-        return found == pl.Date
+        return kind == pl.Date
     if column.kind == "id":
-        return found.is_integer() or found == pl.String
+        return kind.is_integer() or kind == pl.String
     if column.kind == "continuous":
-        return found.is_integer() or (column.decimals > 0 and found.is_float())
-    return found == pl.String
+        return kind.is_integer() or (column.decimals > 0 and kind.is_float())
+    return kind == pl.String

@@ -77,8 +77,8 @@ def morphology_fits_site(registry: Registry, context: RuleContext) -> Finding:
         right_on=["site", "morphology"],
         how="anti",
     )
-    found = rows_where(rows, wrong)
-    return Finding(together(found, Finding(foreign, 0)).failing, rows.height)
+    finding = rows_where(rows, wrong)
+    return Finding(together(finding, Finding(foreign, 0)).failing, rows.height)
 
 
 @cache
@@ -97,16 +97,16 @@ def coded_columns(registry: Registry, context: RuleContext) -> Finding:
     for column, code_list in CODED.items():
         if column in rows.columns:
             wrong = wrong | (~text(column).is_in(list(codes.lookup(code_list)))).fill_null(False)
-    found = [rows_where(rows, wrong)]
+    findings = [rows_where(rows, wrong)]
     # a local two-character code starts with the letter of its group
     if registry.has(PATIENT, ["ETHNICITY"]):
         letters = "".join(sorted(codes.lookup("ethnicity")))
-        found.append(
+        findings.append(
             rows_where(
                 registry[PATIENT], ~text("ETHNICITY").str.contains(rf"^[{letters}][A-Z0-9]?$")
             )
         )
-    return together(*found)
+    return together(*findings)
 
 
 def sides_of_paired_organs(registry: Registry, context: RuleContext) -> Finding:

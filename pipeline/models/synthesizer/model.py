@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -62,19 +61,11 @@ class Synthesizer:
         sampler = BlockSampler(draw_rows, self.pathway, begins)
         yield from partitions(sampler.blocks(n, seed), partition_rows)
 
-    def save(self, folder: Path) -> None:
+    def save(self, folder: Path, *, foreign: files.Foreign | None = None) -> None:
         """Writes the folder whole or not at all: model.json, schema.json, and each model's
-        safetensors and JSON.
+        safetensors and JSON. What is `foreign` in an older folder refuses it
+        (`files.replacing_folder`).
         """
-        temporary = folder.with_name(f".{folder.name}.tmp")
-        shutil.rmtree(temporary, ignore_errors=True)
-        self.table.save(temporary / "table")
-        if self.pathway is not None:
-            self.pathway.save(temporary / "pathway")
-        files.write_text(
-            temporary / "schema.json",
-            json.dumps(to_plain(self.schema), ensure_ascii=False, indent=1),
-        )
         event = self.plan.dp_event
         facts = {
             "format": FORMAT,
@@ -89,9 +80,15 @@ class Synthesizer:
                 "event": to_json(event),
             },
         }
-        files.write_json(temporary / "model.json", facts)
-        shutil.rmtree(folder, ignore_errors=True)
-        temporary.replace(folder)
+        with files.replacing_folder(folder, foreign=foreign) as temporary:
+            self.table.save(temporary / "table")
+            if self.pathway is not None:
+                self.pathway.save(temporary / "pathway")
+            files.write_text(
+                temporary / "schema.json",
+                json.dumps(to_plain(self.schema), ensure_ascii=False, indent=1),
+            )
+            files.write_json(temporary / "model.json", facts)
 
     @classmethod
     def load(cls, folder: Path) -> Synthesizer:

@@ -85,9 +85,9 @@ def cap_events(log: EventLog, events: pl.DataFrame, clipped: Counter[str]) -> pl
         is_cut = is_cut.fill_null(False) | (
             kind.is_in(inner) & ((kind == opener).cum_sum().over(ID) > most[opener])
         )
-    kept = events.filter(~is_cut.fill_null(False))
-    clipped["events above at_most"] += events.height - kept.height
+    remaining = events.filter(~is_cut.fill_null(False))
+    clipped["events above at_most"] += events.height - remaining.height
     position = pl.int_range(pl.len()).over(ID)
-    within = kept.filter(is_end | (position < log.max_events - 1))
-    clipped["events above max_events"] += kept.height - within.height
+    within = remaining.filter(is_end | (position < log.max_events - 1))
+    clipped["events above max_events"] += remaining.height - within.height
     return within.with_columns(pl.int_range(pl.len(), dtype=pl.Int32).over(ID).alias("seq"))

@@ -64,15 +64,15 @@ class Register:
         }
         with self._writing() as connection:
             connection.executemany("INSERT OR IGNORE INTO fact VALUES (?, ?)", facts.items())
-            held = dict(connection.execute("SELECT name, value FROM fact"))
+            stored = dict(connection.execute("SELECT name, value FROM fact"))
         check_register(name, charged, self.marks())
-        if (held["dataset"], held["ids"]) != (facts["dataset"], facts["ids"]):
+        if (stored["dataset"], stored["ids"]) != (facts["dataset"], facts["ids"]):
             raise Refusal(
                 f"the cohorts of population {schema.population.name} are those of dataset"
-                f" {held['dataset']}: the ids of {schema.dataset} may call the same people by other"
-                " names, so nobody could be found again"
+                f" {stored['dataset']}: the ids of {schema.dataset} may call the same people by"
+                " other names, so nobody could be found again"
             )
-        if held["key"] != facts["key"]:
+        if stored["key"] != facts["key"]:
             raise Refusal(
                 "the register of cohorts was written under another permanent key: restore"
                 " state/keys from the backup"
@@ -147,7 +147,7 @@ def at_first_sight(cohorts: Cohorts, patients: pl.DataFrame) -> pl.Series:
     value = pl.col(cohorts.column)
     if patients[cohorts.column].dtype.is_float():
         value = value.fill_nan(None)
-    said = pl.lit(names[0])
+    cohort = pl.lit(names[0])
     for name, start in zip(names[1:], starts[1:], strict=True):
-        said = pl.when(value >= start).then(pl.lit(name)).otherwise(said)
-    return patients.select(said.alias("seen"))["seen"]
+        cohort = pl.when(value >= start).then(pl.lit(name)).otherwise(cohort)
+    return patients.select(cohort.alias("seen"))["seen"]

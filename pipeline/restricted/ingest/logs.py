@@ -12,11 +12,10 @@ from datetime import date
 import polars as pl
 
 from pipeline import adapters
-from pipeline.adapters import Log
 from pipeline.checks import rules
 from pipeline.restricted.ingest import caps, model_form, patient_repairs
 from pipeline.restricted.ingest.owners import ROW
-from pipeline.schema.patient_log import ID
+from pipeline.schema.patient_log import ID, PatientLog
 from pipeline.schema.values import Schema
 
 NOT_IN_LOG = "no pathway can be made of the tables"
@@ -34,14 +33,21 @@ class Tally:
 
 @dataclass(frozen=True)
 class Prepared:
-    """The surviving patients of a batch: their tables (with patient_id and ROW) and their log."""
+    """The surviving patients of a batch: their tables (with patient_id and ROW), their log, and
+    what is carried beside it.
+    """
 
     tables: Mapping[str, pl.DataFrame]
-    log: Log
+    log: PatientLog
+    carried: Mapping[str, pl.DataFrame]
 
     def without(self, gone: pl.DataFrame) -> Prepared:
         """All but the patients of `gone` (patient_id)."""
-        return Prepared(_without(self.tables, gone), _log_without(self.log, gone))
+        if not gone.height:
+            return self
+        return Prepared(
+            _without(self.tables, gone), self.log.without(gone), _without(self.carried, gone)
+        )
 
 
 def prepare(
@@ -61,22 +67,19 @@ def prepare(
         _counted(failing.select(ID, ("rule " + pl.col("rule")).alias("reason")), everybody, tally),
     )
     tables = caps.cap_rows(schema, tables, tally.clipped)
-    log = adapters.to_log(
+    source = adapters.to_log(
         schema, {name: _plain(schema, rows, name) for name, rows in tables.items()}
     )
+    log = source.log
     if schema.events is not None and log.events is not None:
-        log = Log(
-            log.patients, caps.cap_events(schema.events, log.events, tally.clipped), log.carried
-        )
+        log = PatientLog(log.patients, caps.cap_events(schema.events, log.events, tally.clipped))
     left = pl.concat([rows.select(ID) for rows in tables.values()]).unique()
     lost = left.join(log.patients, on=ID, how="anti").with_columns(
         pl.lit(NOT_IN_LOG).alias("reason")
     )
-    broken = pl.concat(
-        [lost, model_form.faults(schema, log.patients, log.events)], how="vertical_relaxed"
-    )
+    broken = pl.concat([lost, model_form.faults(schema, log)], how="vertical_relaxed")
     gone = _counted(broken, everybody, tally)
-    return Prepared(tables, log).without(gone)
+    return Prepared(tables, log, source.carried).without(gone)
 
 
 def _plain(schema: Schema, rows: pl.DataFrame, name: str) -> pl.DataFrame:
@@ -86,13 +89,13 @@ def _plain(schema: Schema, rows: pl.DataFrame, name: str) -> pl.DataFrame:
     return rows.select([*([] if has_own_id else [ID]), *table.columns])
 
 
-def _counted(found: pl.DataFrame, everybody: pl.DataFrame, tally: Tally) -> pl.DataFrame:
-    """Counts the reasons of `found` (patient_id, reason); gives back the patients."""
-    if not found.height:
+def _counted(faults: pl.DataFrame, everybody: pl.DataFrame, tally: Tally) -> pl.DataFrame:
+    """Counts the reasons of `faults` (patient_id, reason); gives back the patients."""
+    if not faults.height:
         return everybody.clear()
-    found = found.with_columns(pl.col(ID).cast(everybody.schema[ID])).unique()
-    tally.reasons.update(dict(found["reason"].value_counts().iter_rows()))
-    return found.select(ID).unique()
+    faults = faults.with_columns(pl.col(ID).cast(everybody.schema[ID])).unique()
+    tally.reasons.update(dict(faults["reason"].value_counts().iter_rows()))
+    return faults.select(ID).unique()
 
 
 def _without(tables: Mapping[str, pl.DataFrame], gone: pl.DataFrame) -> dict[str, pl.DataFrame]:
@@ -102,18 +105,3 @@ def _without(tables: Mapping[str, pl.DataFrame], gone: pl.DataFrame) -> dict[str
         name: rows.join(gone, on=ID, how="anti", maintain_order="left")
         for name, rows in tables.items()
     }
-
-
-def _log_without(log: Log, gone: pl.DataFrame) -> Log:
-    if not gone.height:
-        return log
-    events = (
-        None
-        if log.events is None
-        else log.events.join(gone, on=ID, how="anti", maintain_order="left")
-    )
-    return Log(
-        log.patients.join(gone, on=ID, how="anti", maintain_order="left"),
-        events,
-        _without(log.carried, gone),
-    )

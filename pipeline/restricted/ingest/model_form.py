@@ -10,28 +10,24 @@ import polars as pl
 
 from pipeline.models.grammar.rules import Grammar
 from pipeline.models.grammar.violations import violations
-from pipeline.schema.patient_log import ID
+from pipeline.schema.patient_log import ID, PatientLog
 from pipeline.schema.values import Column, Schema
 
 
-def faults(schema: Schema, patients: pl.DataFrame, events: pl.DataFrame | None) -> pl.DataFrame:
+def faults(schema: Schema, log: PatientLog) -> pl.DataFrame:
     """patient_id and reason for each patient whose static columns, implications or pathway break
     the declaration.
     """
-    found = [
-        patients.filter(bad).select(ID, pl.lit(f"model form: {reason}").alias("reason"))
-        for reason, bad in _static_rules(schema)
+    breaches = [
+        log.patients.filter(is_bad).select(ID, pl.lit(f"model form: {reason}").alias("reason"))
+        for reason, is_bad in _static_rules(schema)
     ]
-    if schema.events is not None and events is not None:
+    if schema.events is not None and log.events is not None:
         # the grammar reads declared statics only
-        known = patients.join(pl.concat([frame.select(ID) for frame in found]), on=ID, how="anti")
-        broken = violations(
-            Grammar(schema),
-            known,
-            events.join(known.select(ID), on=ID, how="semi", maintain_order="left"),
-        )
-        found.append(broken.select(ID, ("pathway: " + pl.col("rule")).alias("reason")).unique())
-    return pl.concat(found).unique()
+        known = log.without(pl.concat([frame.select(ID) for frame in breaches]))
+        illegal = violations(Grammar(schema), known.patients, known.pathways)
+        breaches.append(illegal.select(ID, ("pathway: " + pl.col("rule")).alias("reason")).unique())
+    return pl.concat(breaches).unique()
 
 
 def _static_rules(schema: Schema) -> Iterator[tuple[str, pl.Expr]]:

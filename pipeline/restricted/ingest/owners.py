@@ -31,13 +31,13 @@ Tables = Mapping[str, pl.DataFrame]  # rows with patient_id and ROW, by table
 
 
 @dataclass
-class Found:
+class Findings:
     """What was found about patients and rows. Restricted. `dropped`: patient_id and reason, a row
     per fault.
     """
 
     dropped: list[pl.DataFrame] = field(default_factory=list)
-    nobody: Counter[str] = field(default_factory=Counter)  # table -> rows of nobody
+    nobody: Counter[str] = field(default_factory=Counter)  # table -> orphan rows
     repeated: Counter[str] = field(default_factory=Counter)  # table -> equal rows left out
     is_shared: bool = False  # some rows are rows of two patients
 
@@ -90,10 +90,10 @@ def roster(schema: Schema) -> str:
 
 
 def attribute(
-    schema: Schema, parts: Mapping[str, Path], folder: Path, key: bytes, found: Found
+    schema: Schema, parts: Mapping[str, Path], folder: Path, key: bytes, findings: Findings
 ) -> Owned:
     """Gives each row its patient, table by table, part by part, and spreads the rows over buckets.
-    Rows of nobody are left out and counted.
+    Orphan rows are left out and counted.
 
     `parts`: folders of typed parts by table (casting.py). A roster without a row is one patient
     away from a roster with one: it stops nothing.
@@ -103,18 +103,18 @@ def attribute(
     for name in _parents_first(schema, parts):
         table = schema.tables[name]
         (folder / name).mkdir(parents=True)
-        owners = _owners_by_key(table, owned, found)
+        owners = _owners_by_key(table, owned, findings)
         offset = 0
         for index, path in enumerate(sorted(parts[name].glob("*.parquet"))):
             typed = pl.read_parquet(path).with_row_index(ROW, offset)
             offset += typed.height
             rows = _with_patient(typed, table, owners, key)
-            found.nobody[name] += rows[ID].null_count()
+            findings.nobody[name] += rows[ID].null_count()
             rows = rows.filter(pl.col(ID).is_not_null())
             for (reason,), group in (
                 rows.filter(pl.col(REASON).is_not_null()).select(ID, REASON).group_by(REASON)
             ):
-                found.drop(group, f"{name}.{reason}")
+                findings.drop(group, f"{name}.{reason}")
             rows = rows.with_columns(
                 (pl.col(ID).hash(0) % owned.n_buckets).cast(pl.Int32).alias(BUCKET)
             ).sort(BUCKET)
@@ -147,7 +147,7 @@ def _parents_first(schema: Schema, parts: Mapping[str, Path]) -> list[str]:
     return order
 
 
-def _owners_by_key(table: Table, owned: Owned, found: Found) -> pl.DataFrame | None:
+def _owners_by_key(table: Table, owned: Owned, findings: Findings) -> pl.DataFrame | None:
     """For a table that goes by its parent: OWNER (the parent's key) and patient_id, in every pair
     that the parent has.
     """
@@ -163,7 +163,7 @@ def _owners_by_key(table: Table, owned: Owned, found: Found) -> pl.DataFrame | N
         .unique()
         .collect()
     )
-    found.is_shared |= pairs[OWNER].n_unique() < pairs.height
+    findings.is_shared |= pairs[OWNER].n_unique() < pairs.height
     return pairs
 
 
@@ -179,13 +179,15 @@ def _with_patient(
     return rows.with_columns(row_digests(rows[SOURCE], key).alias(ID)).drop(SOURCE)
 
 
-def kept_tables(schema: Schema, owned: Owned, number: int, found: Found) -> dict[str, pl.DataFrame]:
+def kept_tables(
+    schema: Schema, owned: Owned, number: int, findings: Findings
+) -> dict[str, pl.DataFrame]:
     """One bucket: the rows of its patients about whom nothing speaks, in an order of their content.
-    Adds to `found` who is dropped here and why.
+    Adds to `findings` who is dropped here and why.
     """
     main = roster(schema)
     tables = {
-        name: _scope_keys(owned.bucket(name, number), name, schema.tables[name], found)
+        name: _scope_keys(owned.bucket(name, number), name, schema.tables[name], findings)
         for name in owned.tables
     }
     # a row is a person: equal rows are different people, and a row at fault is out
@@ -198,13 +200,13 @@ def kept_tables(schema: Schema, owned: Owned, number: int, found: Found) -> dict
     everybody = tables[main].select(ID).unique()
     for name, rows in tables.items():
         if name != main:
-            found.drop(
+            findings.drop(
                 rows.select(pl.col(ID).cast(everybody.schema[ID]))
                 .unique()
                 .join(everybody, on=ID, how="anti"),
                 f"{name}: {NOT_ON_ROSTER}",
             )
-    kept = everybody.join(found.all_dropped(everybody.schema[ID]), on=ID, how="anti")
+    kept = everybody.join(findings.all_dropped(everybody.schema[ID]), on=ID, how="anti")
     return {
         name: (
             rows.drop(REASON)
@@ -215,7 +217,7 @@ def kept_tables(schema: Schema, owned: Owned, number: int, found: Found) -> dict
     }
 
 
-def _scope_keys(rows: pl.DataFrame, name: str, table: Table, found: Found) -> pl.DataFrame:
+def _scope_keys(rows: pl.DataFrame, name: str, table: Table, findings: Findings) -> pl.DataFrame:
     """A patient's equal rows with one key are one row; unequal ones drop the patient."""
     content = [ID, *table.key, *(column for column in table.columns if column not in table.key)]
     if not table.key:
@@ -224,9 +226,9 @@ def _scope_keys(rows: pl.DataFrame, name: str, table: Table, found: Found) -> pl
     is_broken = pl.col(REASON).is_not_null()
     whole = rows.filter(~is_broken)
     once = whole.unique(content, keep="any")
-    found.repeated[name] += whole.height - once.height
+    findings.repeated[name] += whole.height - once.height
     scope = list(dict.fromkeys([ID, *table.key]))
-    found.drop(
+    findings.drop(
         once.filter(pl.struct(scope).is_duplicated()).select(ID),
         f"{name}.{', '.join(table.key)}: {DUPLICATE_KEY}",
     )

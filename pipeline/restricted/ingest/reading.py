@@ -1,33 +1,19 @@
-"""Finds the source's files, checks their structure, and hands out their rows as text, block by
-block.
-
-A fault of structure (a file, a header, a Parquet type) stops the run with one line to the
-custodian; a fault in a row never does (privacy_rules.md 2).
+"""Hands out the rows of a source as text, block by block. A fault in a row never stops the run
+(privacy_rules.md 2).
 """
 
 from __future__ import annotations
 
-import csv
-import gzip
-import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
-from typing import BinaryIO
 
 import polars as pl
-import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.refusal import Refusal
 from pipeline.restricted.ingest import csv_lines
 from pipeline.restricted.ingest.casting import owner_column
-from pipeline.schema.values import Column, Schema, Table
+from pipeline.restricted.ingest.source_files import Source, binary, header_line, structure
 
-SUFFIXES = (".csv", ".csv.gz", ".parquet")
-HEADER_BYTES = 1 << 20
-WIDE_BOMS = (b"\xff\xfe", b"\xfe\xff")
 PARQUET_ROWS = 50_000
 LATIN1 = "latin-1 line"
 
@@ -44,157 +30,11 @@ class Block:
 NOBODY = {"owner": pl.String, "reason": pl.String}
 
 
-@dataclass(frozen=True)
-class Source:
-    """One table's file with its header understood. `positions`: declared column -> field.
-    `aliases`: columns found under an older name.
-    """
-
-    table: Table
-    path: Path
-    fields: tuple[str, ...]
-    positions: dict[str, int]
-    aliases: frozenset[str]
-
-    @property
-    def is_parquet(self) -> bool:
-        return self.path.name.lower().endswith(".parquet")
-
-
-def sources(schema: Schema, root: Path) -> dict[str, Source]:
-    """The file of each declared table under `root` (a folder, its Data folder, or the one file of a
-    dataset of one table), header checked.
-
-    Raises ValueError naming every table that is missing, or the first file whose structure is
-    wrong.
-    """
-    if not root.exists():
-        raise Refusal(
-            f"source {root.name}: there is no such folder or file. Declare where the tables of"
-            f" {schema.dataset} lie."
-        )
-    if root.is_file():
-        if len(schema.tables) > 1:
-            raise Refusal(
-                f"source {root.name} is one file, but {schema.dataset} has {len(schema.tables)}"
-                " tables: give the folder that holds"
-                f" {', '.join(t.file for t in schema.tables.values())}."
-            )
-        if not root.name.lower().endswith(SUFFIXES):
-            raise Refusal(f"source {root.name}: expected a file ending in {', '.join(SUFFIXES)}.")
-        return {name: open_source(table, root) for name, table in schema.tables.items()}
-    found = {name: _find(table, root) for name, table in schema.tables.items()}
-    missing = [
-        schema.tables[name].file
-        for name, path in found.items()
-        if path is None and schema.tables[name].required
-    ]
-    if missing:
-        raise Refusal(
-            f"missing table(s) {', '.join(missing)}: no such file ending in {', '.join(SUFFIXES)}"
-            f" in {root.name} or its Data folder. Add the file, or correct `file:` in the"
-            " declaration."
-        )
-    return {
-        name: open_source(schema.tables[name], path)
-        for name, path in found.items()
-        if path is not None
-    }
-
-
-def _find(table: Table, root: Path) -> Path | None:
-    wanted = {f"{table.file}{suffix}".lower() for suffix in SUFFIXES}
-    folders = [
-        root,
-        *(
-            child
-            for child in sorted(root.iterdir())
-            if child.is_dir() and child.name.lower() == "data"
-        ),
-    ]
-    found = [
-        path
-        for folder in folders
-        for path in sorted(folder.iterdir())
-        if path.is_file() and path.name.lower() in wanted
-    ]
-    if len(found) > 1:
-        raise Refusal(
-            f"table {table.name}: found more than one file for it:"
-            f" {', '.join(path.name for path in found)}. Keep one."
-        )
-    return found[0] if found else None
-
-
-def open_source(table: Table, path: Path) -> Source:
-    """Reads the header and matches it with the declaration. Raises ValueError for a file whose
-    structure is wrong.
-    """
-    with _structure(path):
-        fields = (
-            _parquet_fields(table, path)
-            if path.name.lower().endswith(".parquet")
-            else _csv_fields(path)
-        )
-    known = {field.casefold(): index for index, field in reversed(list(enumerate(fields)))}
-    if len(known) < len(fields):
-        twice = sorted(
-            {
-                field
-                for field in fields
-                if [f.casefold() for f in fields].count(field.casefold()) > 1
-            }
-        )
-        declared = {
-            name.casefold()
-            for column in table.columns.values()
-            for name in (column.header or column.name, *column.aliases)
-        }
-        # of a file without a header this is a patient's row
-        named = ", ".join(field for field in twice if field.casefold() in declared)
-        raise Refusal(
-            f"{path.name}: column(s) {named or 'that are not declared'} stand twice in the header."
-        )
-    positions, aliases, missing = {}, set(), []
-    for column in table.columns.values():
-        names = [name.casefold() for name in (column.header or column.name, *column.aliases)]
-        place = next((name for name in names if name in known), None)
-        if place is None:
-            missing.append(column.header or column.name)
-            continue
-        positions[column.name] = known[place]
-        if place != names[0]:
-            aliases.add(column.name)
-    ignored = {name.casefold() for name in table.ignore}
-    used = set(positions.values())
-    extra = [
-        field
-        for index, field in enumerate(fields)
-        if index not in used and field.casefold() not in ignored
-    ]
-    if missing:
-        hint = (
-            " The header has a single field: is the file separated by commas?"
-            if len(fields) == 1 and len(table.columns) > 1
-            else ""
-        )
-        raise Refusal(
-            f"{path.name}: missing column(s) {', '.join(missing)} of table {table.name}.{hint}"
-            " Older names go under `aliases:`."
-        )
-    if extra:
-        raise Refusal(
-            f"{path.name}: undeclared column(s) {', '.join(extra)} in table {table.name}. Declare"
-            " them, or list them under `ignore:`."
-        )
-    return Source(table, path, tuple(fields), positions, frozenset(aliases))
-
-
 def blocks(source: Source, max_cell_bytes: int) -> Iterator[Block]:
     """The rows of a source. Memory is bounded by the block, whatever a line holds. Raises
     ValueError for a damaged file.
     """
-    with _structure(source.path):
+    with structure(source.path):
         if source.is_parquet:
             yield from _parquet_blocks(source)
         else:
@@ -217,8 +57,8 @@ def _csv_blocks(source: Source, max_cell_bytes: int) -> Iterator[Block]:
         longest=max(1 << 20, 4 * max_cell_bytes),
     )
     chosen = [pl.col(f"c{index}").alias(name) for name, index in source.positions.items()]
-    with _binary(source.path) as stream:
-        _header_line(stream)
+    with binary(source.path) as stream:
+        header_line(stream)
         for block in csv_lines.blocks(stream, header.longest):
             parsed = csv_lines.parse(block, header)
             yield Block(parsed.cells.select(chosen), parsed.broken, parsed.n_latin1)
@@ -240,99 +80,3 @@ def _as_text(values: pl.Series) -> pl.Series:
     if values.dtype == pl.Datetime:
         return values.dt.to_string("%Y-%m-%d %H:%M:%S")
     return values.cast(pl.String)
-
-
-@contextmanager
-def _binary(path: Path) -> Iterator[BinaryIO]:
-    """The file's bytes, unpacked where it is gzip (by its first bytes, not by its name)."""
-    with path.open("rb") as raw:
-        is_gzip = raw.read(2) == b"\x1f\x8b"
-        raw.seek(0)
-        if is_gzip:
-            with gzip.open(raw, "rb") as stream:
-                yield stream  # type: ignore[misc]
-        else:
-            yield raw
-
-
-@contextmanager
-def _structure(path: Path) -> Iterator[None]:
-    """Says in one line what is wrong with a damaged file."""
-    try:
-        yield
-    except (EOFError, zlib.error, gzip.BadGzipFile):
-        raise Refusal(
-            f"{path.name} is a truncated or damaged gzip file. Copy it again from its origin."
-        ) from None
-    except PermissionError:
-        raise Refusal(
-            f"{path.name} may not be read by this account. Correct the file's rights."
-        ) from None
-    except (pa.ArrowException, OSError) as error:
-        if not path.name.lower().endswith(".parquet"):
-            raise
-        raise Refusal(
-            f"{path.name} is no readable Parquet file ({type(error).__name__}). Copy it again from"
-            " its origin."
-        ) from None
-
-
-def _csv_fields(path: Path) -> list[str]:
-    with _binary(path) as stream:
-        line = _header_line(stream)
-    if not line.strip():
-        raise Refusal(f"{path.name} is empty. Every table needs at least its header.")
-    if line.startswith(WIDE_BOMS) or b"\0" in line:
-        raise Refusal(
-            f"{path.name} is not a text file in UTF-8 or latin-1 (it looks like UTF-16 or binary)."
-            " Save it as CSV in UTF-8."
-        )
-    try:
-        text = line.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        text = line.decode("latin-1")
-    return [field.strip() for field in next(csv.reader([text.strip("\r\n")]))]
-
-
-def _header_line(stream: BinaryIO) -> bytes:
-    line = stream.readline(HEADER_BYTES)
-    if len(line) == HEADER_BYTES:
-        raise Refusal("the header is longer than a megabyte: this is no CSV file.")
-    return line
-
-
-def _parquet_fields(table: Table, path: Path) -> list[str]:
-    if path.stat().st_size == 0:
-        raise Refusal(f"{path.name} is empty. Every table needs at least its header.")
-    arrow = pq.ParquetFile(path).schema_arrow
-    by_name = {
-        name.casefold(): column
-        for column in table.columns.values()
-        for name in (column.header or column.name, *column.aliases)
-    }
-    for field in arrow:
-        column = by_name.get(field.name.casefold())
-        if column is not None and not _fits(field.type, column):
-            raise Refusal(
-                f"{path.name}: column {field.name} has Parquet type {field.type}, which does not"
-                f" fit kind {column.kind}. Text, or the type of that kind, can be read."
-            )
-    return list(arrow.names)
-
-
-def _fits(kind: pa.DataType, column: Column) -> bool:
-    if pa.types.is_dictionary(kind):
-        kind = kind.value_type
-    is_text = (
-        pa.types.is_string(kind)
-        or pa.types.is_large_string(kind)
-        or pa.types.is_string_view(kind)
-        or pa.types.is_null(kind)
-    )
-    is_number = pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)
-    is_date = pa.types.is_date(kind) or pa.types.is_timestamp(kind)
-    if column.kind == "date":
-        return is_text or is_date
-    if column.kind in ("continuous", "id"):
-        return is_text or is_number
-    return is_text or is_number or is_date or pa.types.is_boolean(kind) or pa.types.is_time(kind)

@@ -10,10 +10,8 @@ from __future__ import annotations
 
 import logging
 import shutil
-import uuid
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +21,7 @@ from pipeline import files
 from pipeline.catalog import Home, Workspace
 from pipeline.params import Params
 from pipeline.refusal import Refusal
-from pipeline.restricted.ingest import cohorts, holdout, logs, owners, reading
+from pipeline.restricted.ingest import cohorts, holdout, logs, owners, reading, source_files
 from pipeline.restricted.ingest.casting import Counts, broken_rows, cast_rows
 from pipeline.restricted.ingest.owners import ROW
 from pipeline.runs import source_claims
@@ -55,17 +53,17 @@ def run(workspace: Workspace, params: Params, schema: Schema) -> None:
             f"release.cohorts: population {schema.population.name} has no cohort"
             f" {', '.join(unknown)} (it has: {', '.join(schema.population.cohort_names) or 'none'})"
         )
-    found = reading.sources(schema, Path(params.release.source))
+    sources = source_files.sources(schema, Path(params.release.source))
     register = cohorts.Register(Home.find(), schema) if schema.population.cohort_names else None
     key = holdout.permanent_key(Home.find().keys)
-    with _new_folder(workspace.restricted.data) as folder:
-        _ingest(schema, params, found, key, folder, register)
+    with files.replacing_folder(workspace.restricted.data) as folder:
+        _ingest(schema, params, sources, key, folder, register)
 
 
 def _ingest(
     schema: Schema,
     params: Params,
-    sources: dict[str, reading.Source],
+    sources: dict[str, source_files.Source],
     key: bytes,
     folder: Path,
     register: cohorts.Register | None,
@@ -78,16 +76,16 @@ def _ingest(
             source, params.ingest.max_cell_bytes, work / "typed" / name
         )
     log.info("ingest: rows to patients")
-    found, tally = owners.Found(), logs.Tally()
+    findings, tally = owners.Findings(), logs.Tally()
     owned = owners.attribute(
-        schema, {name: work / "typed" / name for name in sources}, work / "owned", key, found
+        schema, {name: work / "typed" / name for name in sources}, work / "owned", key, findings
     )
     log.info("ingest: patients to pathways")
     patients: Counter[str] = Counter()
     n_parts = 0
     for number in range(owned.n_buckets):
         for tables in owners.without_shared_keys(
-            schema, owners.kept_tables(schema, owned, number, found)
+            schema, owners.kept_tables(schema, owned, number, findings)
         ):
             prepared = logs.prepare(schema, tables, params.release.extract_date, tally)
             prepared = prepared.without(
@@ -97,14 +95,14 @@ def _ingest(
             _write_part(work / "out", n_parts, prepared, held_out)
             patients.update(kept=prepared.log.patients.height, held_out=held_out.height)
             n_parts += 1
-    _write_data(schema, work / "out", folder, list(sources), is_shared=found.is_shared)
+    _write_data(schema, work / "out", folder, list(sources), is_shared=findings.is_shared)
     shutil.rmtree(work)
     report["patients"] = dict(patients)
     report["cohorts"] = list(params.release.cohorts)
-    files.write_json(folder / "ingest.json", _complete_report(report, found, tally))
+    files.write_json(folder / "ingest.json", _complete_report(report, findings, tally))
 
 
-def _type_rows(source: reading.Source, max_cell_bytes: int, folder: Path) -> dict[str, Any]:
+def _type_rows(source: source_files.Source, max_cell_bytes: int, folder: Path) -> dict[str, Any]:
     """Writes the typed parts of one table and counts what was repaired and what fails, by
     column.
     """
@@ -147,7 +145,7 @@ def _write_part(out: Path, index: int, prepared: logs.Prepared, held_out: pl.Dat
     frames: dict[str, pl.DataFrame] = {
         f"{TABLES}/{name}": rows for name, rows in prepared.tables.items()
     }
-    frames |= {f"{CARRIED}/{name}": rows for name, rows in prepared.log.carried.items()}
+    frames |= {f"{CARRIED}/{name}": rows for name, rows in prepared.carried.items()}
     for name, rows in ((PATIENTS, prepared.log.patients), (EVENTS, prepared.log.events)):
         if rows is not None:
             frames[name] = rows.join(held_out, on=ID, how="anti", maintain_order="left")
@@ -183,14 +181,14 @@ def _write_data(
 
 
 def _complete_report(
-    report: dict[str, Any], found: owners.Found, tally: logs.Tally
+    report: dict[str, Any], findings: owners.Findings, tally: logs.Tally
 ) -> dict[str, Any]:
     for name, counts in report["tables"].items():
-        counts["rows_of_nobody"] = found.nobody[name]
-        counts["equal_rows_left_out"] = found.repeated[name]
+        counts["rows_of_nobody"] = findings.nobody[name]
+        counts["equal_rows_left_out"] = findings.repeated[name]
     for (table, column, repair), n in (+tally.repaired).items():
         report["tables"][table]["repaired"].setdefault(column, {})[repair] = n
-    early = Counter(reason for frame in found.dropped for reason in frame["reason"])
+    early = Counter(reason for frame in findings.dropped for reason in frame["reason"])
     report["dropped_patients_by_reason"] = dict(sorted((early + tally.reasons).items()))
     report["clipped"] = dict(+tally.clipped)
     return report
@@ -201,22 +199,3 @@ def _nested(counts: Counter[tuple[str, str]]) -> dict[str, dict[str, int]]:
     for (column, what), n in sorted(counts.items()):
         nested.setdefault(column, {})[what] = n
     return nested
-
-
-@contextmanager
-def _new_folder(path: Path) -> Iterator[Path]:
-    """A temporary folder beside `path` that takes its place when the block ends well, and vanishes
-    otherwise.
-
-    What a killed attempt left is removed first: one stage at a time runs in a workspace.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    for left in path.parent.glob(f".{path.name}.*.tmp*"):
-        shutil.rmtree(left)
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
-    temporary.mkdir()
-    try:
-        yield temporary
-        files.replace_folder(temporary, path)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)

@@ -63,7 +63,7 @@ def run_facts(workspace: Workspace, notes: list[Note], run_page: str) -> RunFact
     artifacts = _artifacts(workspace)
     tags = _tags(workspace, settings, reservation, notes)
     tags[NOTE] = _description(workspace, settings, reservation, run_page, artifacts)
-    figures = files.read_json(workspace.restricted.report / "figures.json", {})
+    figures = files.read_json(workspace.restricted.report.figures, {})
     metrics = gate_metrics(gate) | dict(report_metrics(figures))
     return RunFacts(params=shown, tags=tags, metrics=metrics, artifacts=artifacts)
 
@@ -111,9 +111,8 @@ def gate_result(workspace: Workspace) -> dict[str, Any]:
     empty before it.
     """
     restricted = workspace.restricted
-    report = restricted.report
-    for folder in (report / "gate", report.with_suffix(".tmp") / "gate", restricted.root / "gate"):
-        if result := files.read_json(folder / "gate.json"):
+    for gate in (restricted.gate, restricted.report.gate):
+        if result := files.read_json(gate.results):
             return dict(result)
     return {}
 
@@ -132,7 +131,7 @@ def _tags(
     workspace: Workspace, settings: Params, reservation: Mapping[str, Any], notes: list[Note]
 ) -> dict[str, str]:
     release, gate = settings.release, gate_result(workspace)
-    request = files.read_json(workspace.restricted.root / "run.json", {})
+    request = files.read_json(workspace.restricted.run, {})
     approval = files.read_json(workspace.restricted.approval, {})
     airflow_run = next((one.airflow_run for one in reversed(notes) if one.airflow_run), None)
     tags = {
@@ -161,9 +160,9 @@ def _artifacts(workspace: Workspace) -> dict[str, Path]:
     """The restricted report and the card, where they are there."""
     report = workspace.restricted.report
     places = {
-        f"{REPORT}/index.html": report / "index.html",
-        f"{REPORT}/figures.json": report / "figures.json",
-        "card.md": workspace.released.release / "card.md",
+        f"{REPORT}/index.html": report.page,
+        f"{REPORT}/figures.json": report.figures,
+        "card.md": workspace.released.release.card_page,
     }
     return {name: path for name, path in places.items() if path.is_file()}
 
@@ -179,7 +178,7 @@ def _description(
     patients.
     """
     release = settings.release
-    request = files.read_json(workspace.restricted.root / "run.json", {})
+    request = files.read_json(workspace.restricted.run, {})
     origin = f"Asked for by {request.get('asked_by') or 'nobody known'}"
     origin += f", Airflow run `{request['owner']}`." if request.get("owner") else "."
     if release.drawn_from:

@@ -57,4 +57,4 @@ def read_notes(workspace: Workspace) -> list[Note]:
 
 
 def notes_path(workspace: Workspace) -> Path:
-    return workspace.restricted.root / "stages.jsonl"
+    return workspace.restricted.stages

@@ -1,0 +1,45 @@
+"""Every path of the project, in two classes: Restricted (patients' rows may lie there) and Released
+(DP outputs only).
+
+`home`: what outlives a run, and a run's workspace. `zones`: the two zones of a workspace.
+`contents`: what lies in a folder, whoever holds it.
+"""
+
+from pipeline.catalog.contents import (
+    MANIFEST,
+    TRUTH,
+    BudgetReport,
+    Checkpoints,
+    Extract,
+    Folder,
+    Gate,
+    Patients,
+    Release,
+    Report,
+    Validation,
+)
+from pipeline.catalog.home import (
+    Home,
+    Workspace,
+    project_root,
+)
+from pipeline.catalog.zones import Released, Restricted
+
+__all__ = [
+    "MANIFEST",
+    "TRUTH",
+    "BudgetReport",
+    "Checkpoints",
+    "Extract",
+    "Folder",
+    "Gate",
+    "Home",
+    "Patients",
+    "Release",
+    "Released",
+    "Report",
+    "Restricted",
+    "Validation",
+    "Workspace",
+    "project_root",
+]

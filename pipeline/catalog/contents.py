@@ -1,0 +1,174 @@
+"""What lies in the folders of the catalog, by name. The same folder is found in a workspace, in a
+published release and, while it is written, under a temporary name.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+TRUTH = "truth.json"  # what the simulator writes beside its tables
+MANIFEST = "manifest.json"  # every file of a release with its checksum
+DATASET = "dataset.yaml"  # the declaration, `extends` resolved
+
+
+@dataclass(frozen=True)
+class Folder:
+    root: Path
+
+
+class Extract(Folder):
+    """The tables as researchers get them."""
+
+    @property
+    def csv(self) -> Path:
+        """`<file>.csv`, as the source's files are written."""
+        return self.root / "csv"
+
+    @property
+    def parquet(self) -> Path:
+        """`<file>.parquet`, with types."""
+        return self.root / "parquet"
+
+    @property
+    def database(self) -> Path:
+        """All tables in one DuckDB file, with views."""
+        return self.root / "extract.duckdb"
+
+
+class Patients(Folder):
+    """Patients with their events in the models' own form."""
+
+    @property
+    def patients(self) -> Path:
+        return self.root / "patients.parquet"
+
+    @property
+    def events(self) -> Path:
+        """Absent for a dataset that is a table."""
+        return self.root / "events.parquet"
+
+
+class Release(Folder):
+    """A release, as it is published."""
+
+    @property
+    def extract(self) -> Extract:
+        return Extract(self.root / "extract")
+
+    @property
+    def sample(self) -> Path:
+        """The first patients, in the extract's own forms."""
+        return self.root / "sample"
+
+    @property
+    def model(self) -> Path:
+        return self.root / "model"
+
+    @property
+    def dataset(self) -> Path:
+        return self.root / DATASET
+
+    @property
+    def dictionary(self) -> Path:
+        """Every column of every table."""
+        return self.root / "dictionary.csv"
+
+    @property
+    def lookups(self) -> Path:
+        """Every code list: `<name>.csv`."""
+        return self.root / "lookups"
+
+    @property
+    def manifest(self) -> Path:
+        return self.root / MANIFEST
+
+    @property
+    def card(self) -> Path:
+        """The card as values."""
+        return self.root / "card.json"
+
+    @property
+    def card_page(self) -> Path:
+        """The card for people."""
+        return self.root / "card.md"
+
+
+class Validation(Folder):
+    """What the suites say about the source. Restricted."""
+
+    @property
+    def results(self) -> Path:
+        return self.root / "results.json"
+
+    @property
+    def docs(self) -> Path:
+        """Great Expectations' data docs."""
+        return self.root / "docs"
+
+
+class Gate(Folder):
+    """What the rules say about synthetic tables."""
+
+    @property
+    def results(self) -> Path:
+        return self.root / "gate.json"
+
+    @property
+    def docs(self) -> Path:
+        """Great Expectations' data docs."""
+        return self.root / "docs"
+
+
+class Report(Folder):
+    """The custodian's report on a release. Restricted."""
+
+    @property
+    def page(self) -> Path:
+        """Self-contained HTML."""
+        return self.root / "index.html"
+
+    @property
+    def figures(self) -> Path:
+        return self.root / "figures.json"
+
+    @property
+    def gate(self) -> Gate:
+        return Gate(self.root / "gate")
+
+
+class BudgetReport(Folder):
+    """The report on every population's budget. Restricted."""
+
+    @property
+    def page(self) -> Path:
+        return self.root / "index.html"
+
+    @property
+    def picture(self) -> Path:
+        return self.root / "balance.png"
+
+    @property
+    def figures(self) -> Path:
+        return self.root / "figures.json"
+
+
+class Checkpoints(Folder):
+    """What a training needs to go on from where it was stopped. Restricted."""
+
+    @property
+    def counts(self) -> Path:
+        """Noisy counts, each stored before it is used."""
+        return self.root / "counts"
+
+    @property
+    def token(self) -> Path:
+        """The training's random text, which stands in the ledger too: written before the ledger's
+        entry that training began.
+        """
+        return self.root / "begun"
+
+    @property
+    def lock(self) -> Path:
+        """Held while a process trains."""
+        return self.root / "lock"

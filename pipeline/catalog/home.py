@@ -1,0 +1,187 @@
+"""What outlives a run (ledger, version stores, keys, MLflow) below the project's home, and the
+workspace of a run: `runs/<release_id>/`. A stage runs with the workspace as its working directory.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline import environment
+from pipeline.catalog.contents import DATASET, BudgetReport, Release
+from pipeline.catalog.zones import Released, Restricted
+from pipeline.refusal import Refusal
+
+
+def project_root() -> Path:
+    """Where the code lies: the folder that holds `pipeline/`."""
+    return Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True)
+class Home:
+    """What outlives a run. `SYNDASERA_HOME` moves it; without it, the project's own folder."""
+
+    root: Path
+
+    @classmethod
+    def find(cls) -> Home:
+        return cls(Path(environment.home_folder() or project_root()))
+
+    @property
+    def state(self) -> Path:
+        return self.root / "state"
+
+    @property
+    def runs(self) -> Path:
+        return self.root / "runs"
+
+    @property
+    def ledger(self) -> str:
+        """Where the ledger is: the URL in SYNDASERA_LEDGER, else the one in `state/ledger.url`,
+        else the file `state/ledger.db`.
+        """
+        if url := environment.ledger_url():
+            return url
+        if not self.ledger_url.is_file():
+            return str(self.ledger_file)
+        if not (url := self.ledger_url.read_text(encoding="utf-8").strip()):
+            raise Refusal(
+                "state/ledger.url is empty: write the URL of the ledger's database there, or"
+                " restore it from the backup"
+            )
+        return url
+
+    @property
+    def ledger_file(self) -> Path:
+        """The ledger where no URL is given."""
+        return self.state / "ledger.db"
+
+    @property
+    def ledger_url(self) -> Path:
+        """Written by `python -m pipeline ledger move`. Restricted: it may hold a password."""
+        return self.state / "ledger.url"
+
+    @property
+    def keys(self) -> Path:
+        """Permanent secret keys (the holdout's). Restricted; backed up with the ledger."""
+        return self.state / "keys"
+
+    @property
+    def sources(self) -> Path:
+        """The custodian's declarations: for each dataset, where its source lies and its public
+        label.
+        """
+        return self.state / "sources.yaml"
+
+    @property
+    def source_paths(self) -> Path:
+        """Which population the rows at a path belong to. Restricted."""
+        return self.state / "restricted" / "source_paths.json"
+
+    def cohorts(self, population: str) -> Path:
+        """The register of who is in which cohort of a population. Restricted; backed up with the
+        ledger.
+        """
+        return self.state / "restricted" / "cohorts" / f"{population}.db"
+
+    @property
+    def airflow(self) -> Path:
+        return self.state / "airflow"
+
+    @property
+    def budget_report(self) -> BudgetReport:
+        """The newest one."""
+        return BudgetReport(self.state / "budget")
+
+    def simulated(self, name: str) -> Path:
+        """A source that `make run` simulated."""
+        return self.state / "simulated" / name
+
+    @property
+    def params(self) -> Path:
+        """Settings that new runs start from: the home's own `params.yaml`, else the project's."""
+        own = self.root / "params.yaml"
+        return own if own.is_file() else project_root() / "params.yaml"
+
+    @property
+    def datasets(self) -> Path:
+        """Declarations, where the home has its own."""
+        return self.root / "datasets"
+
+    @property
+    def mlflow_database(self) -> Path:
+        return self.root / "mlruns" / "mlflow.db"
+
+    @property
+    def mlflow_artifacts(self) -> Path:
+        return self.root / "mlruns" / "artifacts"
+
+    @property
+    def restricted_store(self) -> Path:
+        """Bare git repository with DVC: dvc.lock of every run, which holds hashes of patients'
+        tables.
+        """
+        return self.state / "restricted" / "registry.git"
+
+    @property
+    def restricted_remote(self) -> Path:
+        return self.state / "restricted" / "dvc-remote"
+
+    @property
+    def released_store(self) -> Path:
+        """Bare git repository with DVC: one commit and tag per published release. Anybody may
+        `dvc get` from it.
+        """
+        return self.state / "released" / "registry.git"
+
+    @property
+    def released_remote(self) -> Path:
+        return self.state / "released" / "dvc-remote"
+
+    @property
+    def published(self) -> Path:
+        """A plain copy of each published release, for people who do not use DVC:
+        `<published>/<release_id>/`.
+        """
+        return self.state / "released" / "extracts"
+
+    def release(self, release_id: str) -> Release:
+        """The plain copy of one published release."""
+        return Release(self.published / release_id)
+
+    def workspace(self, release_id: str) -> Workspace:
+        return Workspace(self.runs / release_id)
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """One run: `params.yaml`, `dataset.yaml`, `dvc.yaml` and the two zones."""
+
+    root: Path
+
+    @property
+    def params(self) -> Path:
+        return self.root / "params.yaml"
+
+    @property
+    def dataset(self) -> Path:
+        """The declaration, `extends` resolved."""
+        return self.root / DATASET
+
+    @property
+    def dvc_yaml(self) -> Path:
+        return self.root / "dvc.yaml"
+
+    @property
+    def tracking(self) -> Path:
+        """Ids of the MLflow runs of this release, so that a retry finds them."""
+        return self.root / "restricted" / "mlflow.json"
+
+    @property
+    def restricted(self) -> Restricted:
+        return Restricted(self.root / "restricted")
+
+    @property
+    def released(self) -> Released:
+        return Released(self.root / "released")

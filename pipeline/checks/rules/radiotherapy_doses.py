@@ -1,0 +1,127 @@
+"""Clinical rules 48 and 49 a: prescribed and given doses of radiotherapy."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import polars as pl
+
+from pipeline.checks.rules.model import (
+    Finding,
+    Rule,
+    RuleContext,
+    rows_where,
+    share,
+)
+from pipeline.checks.rules.registry import (
+    EPISODE,
+    PRESCRIPTION,
+    TUMOUR,
+    Registry,
+    number,
+    text,
+)
+from pipeline.schema import codes
+from pipeline.schema.patient_log import ID
+
+EPISODE_ID = "RADIOTHERAPYEPISODEID"
+PRESCRIBED = ("RTPRESCRIBEDDOSE", "RTPRESCRIBEDFRACTIONS", "RTACTUALDOSE", "RTACTUALFRACTIONS")
+# Gy around a schedule of datasets/codes/radiotherapy.yaml, whose bands are that wide
+DOSE_TOLERANCE = 1.0
+
+
+def doses_are_possible(registry: Registry, context: RuleContext) -> Finding:
+    dose, fractions, actual, given = (number(column) for column in PRESCRIBED)
+    more = (actual > dose * 1.05).fill_null(False) | (given > fractions).fill_null(False)
+    per_fraction = (~(dose / fractions).is_between(0.5, 30)).fill_null(False)
+    return rows_where(
+        registry[PRESCRIPTION],
+        more
+        | per_fraction
+        | ((dose > codes.max_dose_gy()) | (actual > codes.max_dose_gy())).fill_null(False),
+    )
+
+
+def prescriptions(registry: Registry) -> pl.DataFrame:
+    """One row per episode and prescription: intent, region, modality, dose, fractions."""
+    intents = (
+        registry[EPISODE]
+        .select(ID, EPISODE_ID, text("RADIOTHERAPYINTENT").alias("intent"))
+        .unique([ID, EPISODE_ID])
+    )
+    rows = (
+        registry[PRESCRIPTION]
+        .unique([ID, EPISODE_ID, "PRESCRIPTIONID"])
+        .join(intents, on=[ID, EPISODE_ID], how="left")
+    )
+    return rows.select(
+        ID,
+        EPISODE_ID,
+        "intent",
+        text("RTTREATMENTREGION").alias("region"),
+        text("RTTREATMENTMODALITY").alias("modality"),
+        number("RTPRESCRIBEDDOSE").alias("dose"),
+        number("RTPRESCRIBEDFRACTIONS").cast(pl.Int64).alias("fractions"),
+    )
+
+
+@cache
+def _curative_schedules() -> pl.DataFrame:
+    rows = [
+        (site.code, s.fractions, s.dose)
+        for site in codes.sites().values()
+        for s in codes.radiotherapy()[site.group]
+        if s.kind != "palliative"
+    ]
+    return pl.DataFrame(
+        rows,
+        schema={"site": pl.String, "fractions": pl.Int64, "legal_dose": pl.Float64},
+        orient="row",
+    )
+
+
+def schedules_in_bands(registry: Registry, context: RuleContext) -> Finding:
+    """Share of curative prescriptions whose dose and fractions are a schedule of one of the
+    patient's sites.
+    """
+    curative = prescriptions(registry).filter(pl.col("intent") == "02").with_row_index("row")
+    sites = registry[TUMOUR].select(ID, text("SITE_ICD10_O2_3CHAR").alias("site")).unique()
+    legal = curative.join(sites, on=ID).join(_curative_schedules(), on=["site", "fractions"])
+    inside = legal.filter((pl.col("dose") - pl.col("legal_dose")).abs() <= DOSE_TOLERANCE)[
+        "row"
+    ].n_unique()
+    return share(inside, curative.height)
+
+
+EPISODES = {EPISODE: [EPISODE_ID, "ATTENDID", "APPTDATE", "RADIOTHERAPYINTENT"]}
+DOSES = {
+    **EPISODES,
+    PRESCRIPTION: [
+        EPISODE_ID,
+        "PRESCRIPTIONID",
+        "RTTREATMENTREGION",
+        "RTTREATMENTMODALITY",
+        *PRESCRIBED,
+    ],
+}
+
+
+RULES = (
+    Rule(
+        number=48,
+        title="Doses and fractions are possible and no more than prescribed",
+        severity="F",
+        check=doses_are_possible,
+        reads={PRESCRIPTION: PRESCRIBED},
+    ),
+    Rule(
+        number=49,
+        part="a",
+        title="Curative schedules within the bands of their site",
+        severity="W",
+        scope="rate",
+        bounds=(0.85, None),
+        check=schedules_in_bands,
+        reads={**DOSES, TUMOUR: ["SITE_ICD10_O2_3CHAR"]},
+    ),
+)
