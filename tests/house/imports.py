@@ -105,3 +105,29 @@ def longest_chain(edges: dict[str, set[str]]) -> list[str]:
         return (name, *max(below, key=len, default=()))
 
     return list(max((chain(name) for name in edges), key=len, default=()))
+
+
+def floors(edges: dict[str, set[str]]) -> dict[int, list[str]]:
+    """Rooms by floor: the ground is 1, and a room stands one above the highest that it imports."""
+
+    @cache
+    def floor(name: str) -> int:
+        return 1 + max((floor(other) for other in edges.get(name, ())), default=0)
+
+    levels: dict[int, list[str]] = {}
+    for name in sorted(edges):
+        if name not in (
+            *SPLIT_ROOMS,
+            "__init__",
+            "__main__",
+        ):  # packages without anything of theirs
+            levels.setdefault(floor(name), []).append(name)
+    return dict(sorted(levels.items()))
+
+
+def rooms() -> dict[str, set[str]]:
+    """Which rooms each room imports from, imports inside functions included."""
+    edges: dict[str, set[str]] = {room(module): set() for module in MODULES}
+    for module in MODULES:
+        edges[room(module)] |= {room(other) for other in imports(module)} - {room(module)}
+    return edges
