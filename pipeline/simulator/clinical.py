@@ -2,7 +2,6 @@
 3.4).
 """
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,20 +10,17 @@ from pipeline.schema import codes
 from pipeline.simulator import draw
 from pipeline.simulator.draw import Bools, Floats, Ints, Texts
 from pipeline.simulator.parameters import Cell, cells, load, of_cell
-from pipeline.simulator.pathology import Pathology
-from pipeline.simulator.people import People, Tumours
-
-SCREENED, TWW, GP, OUTPATIENT, ELECTIVE, EMERGENCY, UNKNOWN, DCO = range(8)
-ROUTES = (
-    "Screen detected",
-    "TWW",
-    "GP referral",
-    "Other outpatient",
-    "Inpatient elective",
-    "Emergency presentation",
-    "Unknown",
-    "DCO",
+from pipeline.simulator.values import (
+    DCO,
+    EMERGENCY,
+    SCREENED,
+    UNKNOWN,
+    Clinical,
+    Pathology,
+    People,
+    Tumours,
 )
+
 T_OF_STAGE = [
     {"1": 40, "1a": 15, "1b": 15, "1c": 15, "2": 15},
     {"2": 50, "2a": 10, "2b": 5, "3": 35},
@@ -38,23 +34,6 @@ N_OF_STAGE = [
     {"0": 22, "1": 33, "2": 32, "3": 13},
 ]
 M_OF_STAGE = [{"0": 100}, {"0": 100}, {"0": 100}, {"1": 50, "1a": 20, "1b": 30}]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Clinical:
-    """All arrays [t]; None in a text array means missing."""
-
-    stage_column: Ints  # 0..3 stage 1..4, 4 unknown or unstaged
-    stage: Texts  # STAGE_BEST
-    stage_system: Texts
-    t_best: Texts
-    n_best: Texts
-    m_best: Texts
-    route: Ints  # index into ROUTES
-    screening: Texts
-    performance: Ints  # the true one, 0..4
-    performance_recorded: Texts
-    iss_hazard: Floats
 
 
 def clinical(people: People, tumours: Tumours, pathology: Pathology, seed: int) -> Clinical:

@@ -1,8 +1,7 @@
 """Drug courses: which regimen, how many of its cycles, on which days (simulator.md 3.5)."""
 
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from functools import cache
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,49 +11,17 @@ from pipeline.schema import codes
 from pipeline.simulator import draw
 from pipeline.simulator.draw import Bools, Floats, Ints, Texts
 from pipeline.simulator.parameters import load
+from pipeline.simulator.values import Courses
 
 MAX_CYCLES = 30
 
 
-@dataclass(frozen=True, kw_only=True)
-class Courses:
-    """All arrays [c]; one entry per regimen given to a patient. Days count from 1970."""
-
-    tumour: Ints
-    regimen: Ints  # index into codes.regimens()
-    intent: Texts
-    start: Ints
-    line: Ints  # 1 first
-    cycles: Ints  # delivered, before death cuts
-    offsets: NDArray[np.int16]  # [c, 30] days from start to each cycle; first entry 0
-    planned: Ints
-    delayed: Bools
-    reduced: Bools
-    curative: Bools
-    concurrent: Bools
-    # number in the plan of the first cycle given here (0-based): the second half of a split plan
-    # starts later
-    first_cycle: Ints
-
-    @property
-    def last_offset(self) -> Ints:
-        """Days from the start to the start of the last delivered cycle plus that cycle's length."""
-        rows = np.arange(len(self.cycles))
-        length = plan_days()[
-            self.regimen, np.minimum(self.first_cycle + self.cycles - 1, MAX_CYCLES - 1)
-        ]
-        return self.offsets[rows, self.cycles - 1] + np.minimum(length, 21)
-
-    def take(self, rows: Any) -> "Courses":
-        return Courses(**{f.name: getattr(self, f.name)[rows] for f in fields(self)})
-
-    def joined(self, other: "Courses") -> "Courses":
-        return Courses(
-            **{
-                f.name: np.concatenate([getattr(self, f.name), getattr(other, f.name)])
-                for f in fields(self)
-            }
-        )
+def last_offset(courses: Courses) -> Ints:
+    """Days from the start to the start of the last delivered cycle, plus its length, [c]."""
+    rows = np.arange(len(courses.cycles))
+    last = np.minimum(courses.first_cycle + courses.cycles - 1, MAX_CYCLES - 1)
+    length = plan_days()[courses.regimen, last]
+    return courses.offsets[rows, courses.cycles - 1] + np.minimum(length, 21)
 
 
 @cache

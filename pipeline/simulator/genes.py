@@ -1,34 +1,20 @@
 """Gene tests: one row per tested gene and tumour (simulator.md 3.7)."""
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from pipeline.schema import codes
 from pipeline.simulator import draw
-from pipeline.simulator.clinical import Clinical
-from pipeline.simulator.draw import Bools, Ints, Texts
+from pipeline.simulator.draw import Bools, Ints
 from pipeline.simulator.parameters import cells, load
-from pipeline.simulator.pathology import Pathology
-from pipeline.simulator.people import Tumours
-
-STATUSES = ("a:abnormal", "b:normal", "c:fail/inconclusive")
-
-
-@dataclass(frozen=True, kw_only=True)
-class GeneTests:
-    """All arrays [g]. Days count from 1970."""
-
-    tumour: Ints
-    gene: Ints  # index into codes.genes()
-    first_day: Ints
-    last_day: Ints
-    overall_day: Ints
-    status: Texts
-    variant: Texts  # abnormal sequence results only
-    method: Texts
-    lab: Texts
-    molecular: Bools  # which feed the date came from
+from pipeline.simulator.values import (
+    ABNORMAL,
+    FAILED,
+    NORMAL,
+    Clinical,
+    GeneTests,
+    Pathology,
+    Tumours,
+)
 
 
 def gene_tests(tumours: Tumours, pathology: Pathology, clinical: Clinical, seed: int) -> GeneTests:
@@ -77,14 +63,12 @@ def _rows(
     first = tumours.day[tumour] + base[tumour] + rng.integers(0, 4, n)
     last = first + np.where(rng.random(n) < raw["genes"]["repeat"], rng.integers(7, 60, n), 0)
     failed = rng.random(n) < raw["genes"]["failed"]
-    status = np.where(failed, STATUSES[2], np.where(abnormal, STATUSES[0], STATUSES[1])).astype(
-        object
-    )
+    status = np.where(failed, FAILED, np.where(abnormal, ABNORMAL, NORMAL)).astype(object)
     variant = np.full(n, None, dtype=object)
     method = np.empty(n, dtype=object)
     for index, rows in draw.by_key(gene) if n else []:
         one = list(codes.genes().values())[index]
-        hit = rows[(status[rows] == STATUSES[0])]
+        hit = rows[status[rows] == ABNORMAL]
         if one.variants:
             variant[hit] = np.array(one.variants, dtype=object)[
                 rng.integers(0, len(one.variants), len(hit))

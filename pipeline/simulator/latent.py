@@ -3,41 +3,27 @@ date only decides what is already visible.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 
 from pipeline.simulator import draw
-from pipeline.simulator.clinical import Clinical, clinical
+from pipeline.simulator.clinical import clinical
 from pipeline.simulator.draw import Ints, Texts
-from pipeline.simulator.drugs import Courses
-from pipeline.simulator.genes import GeneTests, gene_tests
+from pipeline.simulator.genes import gene_tests
 from pipeline.simulator.later import all_courses_and_episodes
 from pipeline.simulator.parameters import load
-from pipeline.simulator.pathology import Pathology, gleason, grades, pathology
-from pipeline.simulator.people import People, Tumours, people_and_tumours
-from pipeline.simulator.radiotherapy import Episodes
-from pipeline.simulator.survival import Survival, survival
-from pipeline.simulator.treatments import Plan, plan_treatments
+from pipeline.simulator.pathology import gleason, grades, pathology
+from pipeline.simulator.people import people_and_tumours
+from pipeline.simulator.survival import survival
+from pipeline.simulator.treatments import plan_treatments
+from pipeline.simulator.values import (
+    Latent,
+    Pathology,
+    Survival,
+    Tumours,
+)
 
 Progress = Callable[[str], None]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Latent:
-    people: People
-    tumours: Tumours
-    pathology: Pathology
-    clinical: Clinical
-    grade: Texts
-    gleason: tuple[Texts, Texts, Texts, Texts]
-    plan: Plan
-    survival: Survival
-    courses: Courses
-    episodes: Episodes
-    genes: GeneTests
-    causes: Texts  # [m] underlying cause of death, whether or not it has happened yet
-    death_location: Texts  # [m]
 
 
 def draw_lifetimes(n_patients: int, seed: int, progress: Progress) -> Latent:

@@ -8,19 +8,10 @@ import numpy as np
 
 from pipeline.simulator import draw
 from pipeline.simulator.draw import Bools, Ints, Texts
-from pipeline.simulator.drugs import Courses, choose_regimens, cut_at_death, deliver
+from pipeline.simulator.drugs import choose_regimens, cut_at_death, deliver, last_offset
 from pipeline.simulator.parameters import cells, load
-from pipeline.simulator.pathology import Pathology
-from pipeline.simulator.people import People, Tumours
-from pipeline.simulator.radiotherapy import (
-    Episodes,
-    boosts,
-    choose_schedules,
-    episodes,
-    schedule_list,
-)
-from pipeline.simulator.survival import Survival
-from pipeline.simulator.treatments import Plan
+from pipeline.simulator.radiotherapy import boosts, choose_schedules, episodes, schedule_list
+from pipeline.simulator.values import Courses, Episodes, Pathology, People, Plan, Survival, Tumours
 
 
 def all_courses_and_episodes(
@@ -107,7 +98,7 @@ def _next_line(
     n = len(before.tumour)
     start = (
         before.start
-        + before.last_offset
+        + last_offset(before)
         + draw.lognormal_days(rng, raw["next_gap"][0], raw["next_gap"][1], n)
     )
     room = np.where(rng.random(n) < raw["early_line_near_death"], 0, 45)
@@ -130,7 +121,7 @@ def _relapse_days(
     """
     raw, n = load()["recurrence"], len(tumours.cell)
     end = np.maximum(np.maximum(plan.surgery_day, plan.rt_day + 45), tumours.day + 60)
-    np.maximum.at(end, first.tumour, first.start + first.last_offset)
+    np.maximum.at(end, first.tumour, first.start + last_offset(first))
     death = survival.death[tumours.patient]
     killer = survival.of_cancer[tumours.patient] == np.arange(n)
     treated = plan.surgery | plan.drugs | plan.radiotherapy

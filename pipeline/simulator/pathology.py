@@ -2,7 +2,6 @@
 3.1, 3.3, 3.7).
 """
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,27 +10,7 @@ from pipeline.schema import codes
 from pipeline.simulator import draw
 from pipeline.simulator.draw import MISSING, Bools, Ints, Texts
 from pipeline.simulator.parameters import cells, load, of_cell
-from pipeline.simulator.people import People, Tumours
-
-
-@dataclass(frozen=True, kw_only=True)
-class Pathology:
-    """All arrays [t]; None in a text array means missing."""
-
-    morphology: Texts
-    code4: Texts
-    icdo3: Texts
-    behaviour: Texts
-    laterality: Texts
-    er: Texts
-    pr: Texts
-    her2: Texts
-    her2_positive: Bools
-    triple_negative: Bools
-    egfr: Bools
-    alk: Bools
-    braf: Bools
-    drug_class: Texts  # class of `regimen_needs`, "" for none
+from pipeline.simulator.values import Pathology, People, Tumours
 
 
 def pathology(people: People, tumours: Tumours, seed: int) -> Pathology:

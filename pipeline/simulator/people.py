@@ -2,9 +2,7 @@
 and 3.2).
 """
 
-from dataclasses import dataclass
 from itertools import combinations
-from typing import Any
 
 import numpy as np
 from scipy.stats import truncnorm
@@ -13,46 +11,12 @@ from pipeline.schema.codes import charlson_total
 from pipeline.simulator import DEFAULT_EXTRACT, draw
 from pipeline.simulator.draw import Floats, Ints, Texts
 from pipeline.simulator.parameters import Cell, cells, load
+from pipeline.simulator.values import People, Tumours
 
 FIRST_DAY = np.datetime64("2016-01-01").astype(int)
 LAST_DAY = np.datetime64("2019-12-31").astype(int)
 DEFAULT_DAY = np.datetime64(DEFAULT_EXTRACT).astype(int)
 FAMILIES = {"black": "MNP", "asian": "HJKLR", "mixed": "DEFG", "other": "S"}
-
-
-@dataclass(frozen=True, kw_only=True)
-class People:
-    """All arrays [m], one entry per latent patient. Days are days since 1970-01-01."""
-
-    patient_id: Ints
-    link_number: Ints
-    sex: Texts  # "1", "2"
-    ethnicity: Texts
-    asian: Any  # bool
-    quintile: Ints  # 1 most deprived
-    region: Texts
-    registered: Ints  # the day from which an extract shows the patient
-    charlson: Ints
-    comorbidities: Texts
-    embarked: Ints  # day of leaving the country; far future for nearly all
-    height: Floats  # metres, adult
-    weight: Floats  # kg, adult
-
-
-@dataclass(frozen=True, kw_only=True)
-class Tumours:
-    """All arrays [t]. The first m are the patients' first tumours, in patient order; later ones
-    follow by order.
-    """
-
-    tumour_id: Ints
-    patient: Ints  # index into People
-    order: Ints  # 0 first, 1 second, 2 third
-    cell: Ints  # index into cells()
-    site: Texts  # three characters
-    day: Ints  # diagnosis
-    age: Ints  # whole years
-    age_exact: Floats
 
 
 def people_and_tumours(n_patients: int, seed: int) -> tuple[People, Tumours]:

@@ -2,7 +2,6 @@
 (simulator.md 3.5).
 """
 
-from dataclasses import dataclass, fields
 from functools import cache
 from typing import Any
 
@@ -12,6 +11,7 @@ from pipeline.schema import codes
 from pipeline.simulator import draw
 from pipeline.simulator.draw import Bools, Ints, Texts
 from pipeline.simulator.parameters import load
+from pipeline.simulator.values import Episodes
 
 BANK_HOLIDAYS = np.array(
     [f"{year}-{day}" for year in range(2015, 2031) for day in ("01-01", "12-25", "12-26")]
@@ -54,28 +54,6 @@ BANK_HOLIDAYS = np.array(
     ],
     dtype="datetime64[D]",
 )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Episodes:
-    """All arrays [e]. Days count from 1970."""
-
-    tumour: Ints
-    start: Ints
-    schedule: Ints  # index into schedule_list()
-    region: Texts
-    delivered: Ints  # fractions given where death does not cut
-
-    def take(self, rows: Any) -> "Episodes":
-        return Episodes(**{f.name: getattr(self, f.name)[rows] for f in fields(self)})
-
-    def joined(self, other: "Episodes") -> "Episodes":
-        return Episodes(
-            **{
-                f.name: np.concatenate([getattr(self, f.name), getattr(other, f.name)])
-                for f in fields(self)
-            }
-        )
 
 
 @cache

@@ -24,7 +24,8 @@ from pipeline.simulator.tables_av import (
 from pipeline.simulator.tables_rtds import rtds_tables
 from pipeline.simulator.tables_sact import sact_tables
 from pipeline.simulator.truth import truth
-from pipeline.simulator.view import View, view
+from pipeline.simulator.values import View
+from pipeline.simulator.view import view
 from pipeline.simulator.write import write_extract
 
 log = logging.getLogger(__name__)

@@ -2,28 +2,24 @@
 (simulator.md 3.6).
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from pipeline.simulator import draw
-from pipeline.simulator.clinical import DCO, EMERGENCY, Clinical
-from pipeline.simulator.draw import Floats, Ints
+from pipeline.simulator.draw import Floats
 from pipeline.simulator.parameters import Cell, cells, load, of_cell
-from pipeline.simulator.pathology import Pathology
-from pipeline.simulator.people import People, Tumours
-from pipeline.simulator.treatments import Plan
+from pipeline.simulator.values import (
+    DCO,
+    EMERGENCY,
+    Clinical,
+    Pathology,
+    People,
+    Plan,
+    Survival,
+    Tumours,
+)
 
 NEVER = 10**6  # a day that no extract reaches
 YEAR = 365.25
-
-
-@dataclass(frozen=True, kw_only=True)
-class Survival:
-    excess_death: Ints  # [t] day of death of this tumour, NEVER if it does not kill
-    death: Ints  # [m] day of death, NEVER beyond any extract
-    kept: Ints  # [k] indices of the tumours that were diagnosed before death
-    of_cancer: Ints  # [m] index of the tumour that killed, -1 otherwise
 
 
 def survival(

@@ -7,13 +7,21 @@ import polars as pl
 
 from pipeline.schema import codes
 from pipeline.simulator import draw
-from pipeline.simulator.clinical import DCO, EMERGENCY, ROUTES, SCREENED, TWW
 from pipeline.simulator.draw import MISSING, Ints, Texts
-from pipeline.simulator.genes import STATUSES
 from pipeline.simulator.parameters import load
-from pipeline.simulator.view import View, dates, texts
+from pipeline.simulator.values import (
+    ABNORMAL,
+    DCO,
+    EMERGENCY,
+    FAILED,
+    FIRST_EVENT_DAY,
+    ROUTES,
+    SCREENED,
+    TWW,
+    View,
+)
+from pipeline.simulator.view import dates, texts
 
-FIRST_EVENT_DAY = int(np.datetime64("2015-11-01").astype(int))  # clinical rule 11
 QUINTILES = list(codes.lookup("quintile_2019"))
 
 
@@ -124,7 +132,7 @@ def gene_table(view: View, seed: int) -> pl.DataFrame:
     genes = list(codes.genes().values())
     kind = np.array([gene.kind for gene in genes], dtype=object)[tests.gene[rows]]
     symbol = np.array([gene.symbol for gene in genes], dtype=object)[tests.gene[rows]]
-    abnormal, failed = tests.status[rows] == STATUSES[0], tests.status[rows] == STATUSES[2]
+    abnormal, failed = tests.status[rows] == ABNORMAL, tests.status[rows] == FAILED
     repeated = tests.last_day[rows] > tests.first_day[rows]
     result = np.where(failed, MISSING, np.where(abnormal, "a:abnormal", "b:normal"))
     gats = {

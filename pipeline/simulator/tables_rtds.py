@@ -8,9 +8,9 @@ import polars as pl
 from pipeline.simulator import draw
 from pipeline.simulator.draw import MISSING, Texts
 from pipeline.simulator.parameters import load
-from pipeline.simulator.radiotherapy import Episodes, attendance_days, schedule_list
-from pipeline.simulator.tables_av import FIRST_EVENT_DAY
-from pipeline.simulator.view import View, dates, texts
+from pipeline.simulator.radiotherapy import attendance_days, schedule_list
+from pipeline.simulator.values import FIRST_EVENT_DAY, Episodes, View
+from pipeline.simulator.view import dates, texts
 
 EPISODE_BASE, PRESCRIPTION_BASE, ATTEND_BASE = 70_000_000_000, 80_000_000_000, 90_000_000_000
 LINKS = ["PATIENTID", "RADIOTHERAPYEPISODEID", "ATTENDID", "APPTDATE", "LINKCODE"]

@@ -8,10 +8,10 @@ import polars as pl
 from pipeline.schema import codes
 from pipeline.simulator import draw
 from pipeline.simulator.draw import MISSING, Bools, Floats, Ints, Texts
-from pipeline.simulator.drugs import Courses
+from pipeline.simulator.drugs import last_offset
 from pipeline.simulator.parameters import load
-from pipeline.simulator.tables_av import FIRST_EVENT_DAY
-from pipeline.simulator.view import View, dates, texts
+from pipeline.simulator.values import FIRST_EVENT_DAY, Courses, View
+from pipeline.simulator.view import dates, texts
 
 REGIMEN_BASE, CYCLE_BASE, DRUG_BASE = 30_000_000_000, 40_000_000_000, 60_000_000_000
 
@@ -283,7 +283,7 @@ def _outcomes(
 ) -> pl.DataFrame:
     """Outcome of the courses that have ended: a course still running at the extract has none."""
     raw, rng, n = load(), draw.stream(seed, "outcomes"), len(ids)
-    end_of_course = courses.start + courses.last_offset
+    end_of_course = courses.start + last_offset(courses)
     last = np.zeros(n, dtype=np.int64)
     final = details.group_by("course").agg(
         pl.col("ADMINISTRATION_DATE").max().to_physical().alias("day")

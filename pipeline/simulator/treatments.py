@@ -2,38 +2,27 @@
 aim, in what order (simulator.md 3.5).
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from scipy.stats import norm
 
 from pipeline.schema import codes
 from pipeline.simulator import draw
-from pipeline.simulator.clinical import DCO, EMERGENCY, Clinical
 from pipeline.simulator.draw import Bools, Ints, Texts
-from pipeline.simulator.drugs import Courses, choose_regimens, deliver
+from pipeline.simulator.drugs import choose_regimens, deliver, last_offset
 from pipeline.simulator.parameters import cells, load, of_cell
-from pipeline.simulator.pathology import Pathology
-from pipeline.simulator.people import People, Tumours
 from pipeline.simulator.radiotherapy import choose_schedules, schedule_list
-
-
-@dataclass(frozen=True, kw_only=True)
-class Plan:
-    """All arrays [t]; days count from 1970, -1 where the treatment is not planned. Drawn before
-    death is known.
-    """
-
-    surgery: Bools
-    drugs: Bools
-    radiotherapy: Bools
-    curative: Bools
-    concurrent: Bools
-    surgery_day: Ints
-    rt_day: Ints
-    schedule: Ints  # index into radiotherapy.schedule_list()
-    courses: Courses  # first-line drug courses, the second half of a perioperative one included
-    alive_until: Ints  # days after diagnosis that a treated patient lives for sure
+from pipeline.simulator.values import (
+    DCO,
+    EMERGENCY,
+    Clinical,
+    Courses,
+    Pathology,
+    People,
+    Plan,
+    Tumours,
+)
 
 
 def plan_treatments(
@@ -242,7 +231,7 @@ def _timeline(
     """Days from diagnosis of surgery, drugs and radiotherapy."""
     raw, n = load(), len(first)
     drug_days = np.zeros(n, dtype=np.int64)
-    drug_days[courses.tumour] = courses.last_offset
+    drug_days[courses.tumour] = last_offset(courses)
     rt_length = np.ceil(
         np.array([s.fractions for s in schedule_list()])[np.maximum(schedule, 0)] * 1.4
     ).astype(np.int64)

@@ -11,7 +11,7 @@ import polars as pl
 
 from pipeline.simulator import DEFAULT_EXTRACT
 from pipeline.simulator.parameters import cells, load
-from pipeline.simulator.view import View
+from pipeline.simulator.values import View
 
 MECHANISM = (
     "Latent patients and their whole lifetimes are drawn from (seed, n_patients) alone. The first"

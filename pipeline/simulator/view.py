@@ -2,26 +2,13 @@
 the date are hidden.
 """
 
-from dataclasses import dataclass
 from datetime import date
 
 import numpy as np
 import polars as pl
 
 from pipeline.simulator.draw import Bools, Ints
-from pipeline.simulator.latent import Latent
-
-
-@dataclass(frozen=True, kw_only=True)
-class View:
-    latent: Latent
-    extract_day: int  # days since 1970
-    patients: Ints  # indices of the visible patients
-    tumours: Ints  # indices of the visible tumours
-    patient_seen: Bools  # [m]
-    tumour_seen: Bools  # [t]
-    end: Ints  # [m] last day on which something can be seen: death, embarkation or the extract
-    dead: Bools  # [m] died on or before the extract, before leaving
+from pipeline.simulator.values import Latent, View
 
 
 def view(latent: Latent, extract_date: date) -> View:

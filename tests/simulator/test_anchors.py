@@ -11,9 +11,10 @@ import polars as pl
 import pytest
 
 from pipeline.simulator import DEFAULT_EXTRACT
-from pipeline.simulator.latent import Latent, draw_lifetimes
+from pipeline.simulator.latent import draw_lifetimes
 from pipeline.simulator.parameters import cells, load
 from pipeline.simulator.simulate import registry_tables
+from pipeline.simulator.values import Latent
 from pipeline.simulator.view import view
 
 N, SEED = 20_000, 11
