@@ -14,6 +14,7 @@ from pathlib import Path
 import polars as pl
 
 from pipeline import files
+from pipeline.adapters.extract import read_extract
 from pipeline.catalog import Gate, Patients
 from pipeline.checks.expectations.table_checks import (
     TableChecks,
@@ -25,7 +26,6 @@ from pipeline.checks.expectations.table_checks import (
 from pipeline.checks.rules.shapes import shape_problems
 from pipeline.models.grammar.rules import Grammar
 from pipeline.models.grammar.violations import violations
-from pipeline.refusal import Refusal
 from pipeline.schema.patient_log import PatientLog, read_patient_log
 from pipeline.schema.values import Schema
 
@@ -126,33 +126,6 @@ def _answer(
         if checks is not None:
             write_pages(Gate(out).docs, checks, schema, f"{schema.title}: the synthetic tables")
     return result
-
-
-def read_extract(schema: Schema, folder: Path) -> dict[str, pl.DataFrame]:
-    """The tables of an extract's Parquet folder under declared names; headers become column names
-    again.
-    """
-    tables = {}
-    for table in schema.tables.values():
-        path = next(
-            (
-                path
-                for path in (folder / f"{table.file}.parquet", folder / f"{table.name}.parquet")
-                if path.exists()
-            ),
-            None,
-        )
-        if path is not None:
-            names = {
-                column.header: column.name for column in table.columns.values() if column.header
-            }
-            tables[table.name] = pl.read_parquet(path).rename(names, strict=False)
-    if not tables:
-        raise Refusal(
-            f"{folder.name} holds no Parquet file of {schema.dataset}: expected"
-            f" {', '.join(t.file for t in schema.tables.values())}"
-        )
-    return tables
 
 
 def _read(folder: Path) -> PatientLog | None:

@@ -20,7 +20,7 @@ from pipeline.cli.console import say, say_table
 from pipeline.population_limits import SELF_APPROVING_KINDS
 from pipeline.refusal import Refusal
 from pipeline.runs import sources
-from pipeline.runs.workspace import declaration_path
+from pipeline.runs.declarations import declaration_path
 from pipeline.schema.reader import read_schema
 from pipeline.schema.values import Schema
 

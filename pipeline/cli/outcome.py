@@ -7,7 +7,7 @@ from pipeline.catalog import Home
 from pipeline.cli.console import say
 from pipeline.cli.ledger import balance_line
 from pipeline.runs import version_stores
-from pipeline.runs.workspace import declaration_path
+from pipeline.runs.declarations import declaration_path
 from pipeline.schema.reader import read_schema
 from pipeline.stages import REFUSED
 

@@ -10,8 +10,10 @@ from pathlib import Path
 from pipeline import params
 from pipeline.catalog import Home, Workspace
 from pipeline.cli.console import say
+from pipeline.ledger import Ledger
 from pipeline.refusal import Refusal
-from pipeline.runs import charges, sources, workspace
+from pipeline.runs import sources, workspace
+from pipeline.runs.declarations import declaration_path
 from pipeline.schema.reader import read_schema
 from pipeline.stages import BY_A_PERSON, BY_ITSELF, UNCHANGED, announcement
 
@@ -86,7 +88,7 @@ def check_source(options: argparse.Namespace) -> int:
     Raises Refusal if nothing lies at the source.
     """
     home = Home.find()
-    schema = read_schema(workspace.declaration_path(options.dataset))
+    schema = read_schema(declaration_path(options.dataset))
     if options.other_datasets:
         logger.warning(
             "check-source: sources of %s were declared too while another run was going; this run"
@@ -111,27 +113,26 @@ def check_source(options: argparse.Namespace) -> int:
     if label is None:
         logger.info("check-source: %s has a source named by hand", options.dataset)
         return 0
-    last = charges.last_charged(home, schema.population.name, options.cohorts)
-    is_retry = last is not None and (last.release_id, last.state) == (
-        options.release_id,
-        "reserved",
-    )
-    if last is not None and last.label == label and not is_retry:
+    ledger = Ledger(home.ledger)
+    last = ledger.last_charge(schema.population.name, options.cohorts)
+    state = ledger.state(last.release_id) if last is not None else None
+    is_retry = last is not None and (last.release_id, state) == (options.release_id, "reserved")
+    if last is not None and last.source_label == label and not is_retry:
         logger.info(
             "check-source: the source of %s is still %r, for which %s was charged (%s); skipped,"
             " nothing is charged. Another attempt is by hand: the same release id again where it"
             " stopped, or `python -m pipeline refresh`",
             options.dataset,
-            last.label,
+            last.source_label,
             last.release_id,
-            last.state,
+            state,
         )
         return UNCHANGED
     logger.info(
         "check-source: the source of %s is %r, the last charge was for %s",
         options.dataset,
         label,
-        repr(last.label) if last else "none",
+        repr(last.source_label) if last else "none",
     )
     return 0
 

@@ -11,7 +11,7 @@ from pipeline.cli.console import say, say_table
 from pipeline.population_limits import SELF_APPROVING_KINDS
 from pipeline.refusal import Refusal
 from pipeline.runs import source_claims, sources, version_stores
-from pipeline.runs.workspace import declaration_path
+from pipeline.runs.declarations import declaration_path
 from pipeline.schema.reader import read_schema
 from pipeline.services import processes
 

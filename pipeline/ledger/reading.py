@@ -75,6 +75,21 @@ class LedgerReader:
         """Every charge of a population, in order."""
         return _charges_of(population, self.entries())
 
+    def charged_releases(self, population: str) -> set[str]:
+        """Release ids with an entry for this population; empty while there is no ledger."""
+        return {entry.release_id for entry in self.entries(population) if entry.release_id}
+
+    def last_charge(self, population: str, cohorts: Sequence[str] = ()) -> Reservation | None:
+        """The population's last charge to just these cohorts (none: to everybody), whatever became
+        of the release; None where there is none.
+        """
+        charges = [
+            reservation
+            for reservation in self.reservations(population)
+            if set(reservation.cohorts) == set(cohorts)
+        ]
+        return charges[-1] if charges else None
+
     def state(self, release_id: str) -> str | None:
         """reserved, released or abandoned; None where there is no such release."""
         return state_in(self.entries(), release_id)

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 
 from pipeline.dp import renyi
 from pipeline.ledger.entries import Entry
-from pipeline.ledger.ledger import Ledger
+from pipeline.ledger.reading import LedgerReader
 from pipeline.ledger.values import Balance, Population, reservation_of, spent_by
 
 PACE_OF = 5  # releases: how fast the budget goes is read off the last ones
@@ -89,7 +89,7 @@ class Standing:
         return until + timedelta(days=days) if days < FARTHEST.days else None
 
 
-def standings(ledger: Ledger) -> list[Standing]:
+def standings(ledger: LedgerReader) -> list[Standing]:
     """Every population, in the order they were opened.
 
     Raises Refusal where the chain is broken: nothing is reported from a broken ledger.
@@ -98,7 +98,7 @@ def standings(ledger: Ledger) -> list[Standing]:
     return [_standing(ledger, population) for population in ledger.populations()]
 
 
-def _standing(ledger: Ledger, population: Population) -> Standing:
+def _standing(ledger: LedgerReader, population: Population) -> Standing:
     entries = ledger.entries(population.name)
     points = balance_over_time(entries, population)
     return Standing(

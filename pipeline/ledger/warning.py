@@ -6,13 +6,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from pipeline.ledger.ledger import Ledger
+from pipeline.ledger.reading import LedgerReader
 from pipeline.ledger.values import Population, Reservation
 from pipeline.params import PrivacyParams
 
 
 def budget_after_charge(
-    ledger: Ledger, reservation: Reservation, settings: PrivacyParams
+    ledger: LedgerReader, reservation: Reservation, settings: PrivacyParams
 ) -> dict[str, Any]:
     """Where the people of a charge stand now: {population, share_left, more_like_this, warning};
     the warning is None while all is well.

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import polars as pl
 
+from pipeline.adapters.extract import read_extract
 from pipeline.catalog import Workspace
 from pipeline.checks.rules.extract import MISSING_TOLERANCE, copies, missing_shares
-from pipeline.checks.synthetic_gate import read_extract
 from pipeline.evaluation import report
 from pipeline.schema.patient_log import ID, PatientLog
 from pipeline.schema.values import Schema

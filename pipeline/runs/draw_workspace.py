@@ -17,10 +17,10 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from pipeline import files, params
-from pipeline.runs import version_stores
 from pipeline.catalog import Home, Release, Workspace, project_root
-from pipeline.runs.workspace import IGNORED, dump_params
 from pipeline.refusal import Refusal
+from pipeline.runs import version_stores
+from pipeline.runs.workspace import IGNORED, dump_params
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,7 +95,9 @@ def _released(home: Home, release_id: str) -> tuple[str, dict[str, Any]]:
         )
         if manifest["release_id"] == release_id:
             return folder, manifest
-    raise Refusal(f"the tag {release_id} of the released version store holds no release of that name")
+    raise Refusal(
+        f"the tag {release_id} of the released version store holds no release of that name"
+    )
 
 
 def _settings(

@@ -1,5 +1,5 @@
-"""The two version stores: bare git repositories with DVC, one per zone, each with a DVC remote of its
-own.
+"""The two version stores: bare git repositories with DVC, one per zone, each with a DVC remote of
+its own.
 
 The restricted one holds dvc.lock of every run (hashes and sizes of patients' tables). The released
 one holds one commit and tag per published release, and nothing else; anybody may `dvc get` from it.
@@ -24,9 +24,9 @@ def git(*arguments: str, cwd: Path, has_clock: bool = True) -> str:
     """Runs git there as Syndasera and returns what it printed. Raises RuntimeError with git's own
     last line.
 
-    Without `has_clock` what is committed or tagged bears MOMENT: in the released version store, where
-    the time between two commits would tell how long stages took that read rows (privacy_rules.md
-    1).
+    Without `has_clock` what is committed or tagged bears MOMENT: in the released version store,
+    where the time between two commits would tell how long stages took that read rows
+    (privacy_rules.md 1).
     """
     clock = {} if has_clock else _NO_CLOCK
     result = subprocess.run(
@@ -44,8 +44,8 @@ def git(*arguments: str, cwd: Path, has_clock: bool = True) -> str:
 
 
 def ensure(home: Home) -> None:
-    """Makes both version stores and remotes where they are missing; the restricted ones for their owner
-    only. Idempotent.
+    """Makes both version stores and remotes where they are missing; the restricted ones for their
+    owner only. Idempotent.
     """
     files.private_folder(home.restricted_store.parent)
     _ensure_one(home.restricted_store, "restricted", home.restricted_remote)
@@ -64,8 +64,8 @@ def branches(store: Path) -> set[str]:
 
 
 def clone(store: Path, target: Path, branch: str | None = None) -> None:
-    """Clones into `target`, which must not exist or be empty; on a branch of its own where `branch` names
-    one.
+    """Clones into `target`, which must not exist or be empty; on a branch of its own where `branch`
+    names one.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     git("clone", "-q", str(store.resolve()), str(target), cwd=target.parent)
@@ -74,8 +74,8 @@ def clone(store: Path, target: Path, branch: str | None = None) -> None:
 
 
 def begin_draw(home: Home, target: Path, branch: str) -> None:
-    """A tree in `target`, which must not exist or be empty, that pushes to the restricted version store and
-    holds nothing of it: no run's hashes.
+    """A tree in `target`, which must not exist or be empty, that pushes to the restricted version
+    store and holds nothing of it: no run's hashes.
     """
     _begin_tree(target, branch, "restricted", home.restricted_remote)
     git("remote", "add", "origin", str(home.restricted_store.resolve()), cwd=target)

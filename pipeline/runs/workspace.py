@@ -4,12 +4,13 @@ copies of the stages, the params and the declaration.
 The same request again finds the workspace again, so that a retry redoes only what is missing. A
 release id that was used for something else is refused before anything is made.
 """
+
 from __future__ import annotations
 
 import shutil
 import subprocess
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import date
 from pathlib import Path
@@ -18,15 +19,14 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from pipeline import environment, files, params
-from pipeline.runs import version_stores, source_claims, sources
+from pipeline.catalog import Home, Workspace, project_root
+from pipeline.ledger import Ledger
+from pipeline.refusal import Refusal
+from pipeline.runs import source_claims, sources, version_stores
+from pipeline.runs.declarations import declaration_path
 from pipeline.schema import document as declaration
 from pipeline.schema.reader import read_schema
-from pipeline.catalog import Home, Workspace, project_root
-from pipeline.ledger import Entry, Ledger
 from pipeline.stages import A_PERSON, AS_DECLARED, STAGES, repro_command
-from pipeline.refusal import Refusal
-from pipeline.runs.charges import charged_releases
-
 
 IGNORED = "/restricted/\n/released/\n*.tmp\n"
 
@@ -51,20 +51,6 @@ class Request:
     asked_by: str | None = None
     cohorts: tuple[str, ...] = ()
     approval: str = AS_DECLARED
-
-
-def declaration_path(dataset: str) -> Path:
-    """The declaration of a dataset: in the home's own `datasets/` where it has one, else the
-    project's. Raises ValueError naming those there are.
-    """
-    own = Home.find().datasets
-    folder = own if own.is_dir() else project_root() / "datasets"
-    names = sorted(path.stem for path in folder.glob("*.yaml"))
-    if dataset not in names:
-        raise Refusal(
-            f"there is no dataset {dataset!r} in datasets/; there are {', '.join(names) or 'none'}"
-        )
-    return folder / f"{dataset}.yaml"
 
 
 def make(home: Home, request: Request) -> Workspace:
@@ -115,8 +101,8 @@ def run_stage(workspace: Workspace, stage: str) -> int:
 
 
 def record(home: Home, workspace: Workspace, stage: str) -> None:
-    """Commits dvc.lock to the run's branch of the restricted version store; after the last stage also
-    pushes the data there.
+    """Commits dvc.lock to the run's branch of the restricted version store; after the last stage
+    also pushes the data there.
     """
     version_stores.commit_all(workspace.root, f"{stage} of {workspace.root.name}")
     if stage == list(STAGES)[-1]:
@@ -132,9 +118,7 @@ def unfinished_stages(home: Home, workspace: Workspace) -> list[str]:
     """
     names = list(STAGES)
     return (
-        names[-1:]
-        if version_stores.is_tagged(home.released_store, workspace.root.name)
-        else names
+        names[-1:] if version_stores.is_tagged(home.released_store, workspace.root.name) else names
     )
 
 
@@ -206,7 +190,7 @@ def _refuse_used(home: Home, release_id: str, population: str) -> None:
     other = "choose another id"
     if version_stores.is_tagged(home.released_store, release_id):
         raise Refusal(f"release id {release_id} is published already; {other}")
-    if release_id in charged_releases(home, population):
+    if release_id in Ledger(home.ledger).charged_releases(population):
         raise Refusal(
             f"release id {release_id} is charged in the ledger already, and its workspace is gone;"
             f" {other}"

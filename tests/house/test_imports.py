@@ -18,7 +18,7 @@ from imports import (
 )
 
 MAX_FLOORS = 9  # of rooms, from the ground to the command line
-MAX_DEPTH = 14  # modules of pipeline/ that one import loads one after the other
+MAX_DEPTH = 10  # modules of pipeline/ that one import loads one after the other
 
 
 def test_no_room_stands_on_itself():

@@ -11,7 +11,8 @@ from ruamel.yaml import YAML
 from pipeline import files, params
 from pipeline.cli.ledger import ensure_population
 from pipeline.ledger import Ledger
-from pipeline.runs import charges, sources, version_stores, workspace
+from pipeline.runs import sources, version_stores, workspace
+from pipeline.runs.declarations import declaration_path
 from pipeline.runs.workspace import Request
 from pipeline.schema.reader import read_schema
 
@@ -94,7 +95,7 @@ def test_a_published_or_charged_id_without_workspace_is_refused(home, source):
     version_stores.git("tag", "adult-1", "main", cwd=home.released_store)
     with pytest.raises(ValueError, match="published already"):
         workspace.make(home, request(source))
-    ensure_population(home, read_schema(workspace.declaration_path("adult")))
+    ensure_population(home, read_schema(declaration_path("adult")))
     Ledger(home.ledger).reserve(
         "adult-2", "adult", DiscreteGaussianDpEvent(100.0), by="test", source_label="first"
     )
@@ -189,26 +190,24 @@ def test_each_store_has_a_remote_of_its_own(home):
     assert all("analytics = false" in config for config in configs)
 
 
-def test_last_charged_is_the_last_charge_whatever_became_of_it(home, source):
+def test_the_last_charge_is_found_whatever_became_of_it(home, source):
     from pipeline.dp.events import DiscreteGaussianDpEvent
 
-    assert charges.last_charged(home, "adult") is None
-    ensure_population(home, read_schema(workspace.declaration_path("adult")))
+    assert Ledger(home.ledger).last_charge("adult") is None
+    ensure_population(home, read_schema(declaration_path("adult")))
     ledger = Ledger(home.ledger)
-    assert charges.last_charged(home, "adult") is None
+    assert ledger.last_charge("adult") is None
     for release_id, label in (("adult-1", "first"), ("adult-2", "second")):
         ledger.reserve(
             release_id, "adult", DiscreteGaussianDpEvent(100.0), by="test", source_label=label
         )
     ledger.commit("adult-1")
     ledger.begin_training("adult-2", "test", "token")
-    assert charges.last_charged(home, "adult") == charges.Charged(
-        release_id="adult-2", label="second", state="reserved"
-    )
+    last = ledger.last_charge("adult")
+    assert (last.release_id, last.source_label) == ("adult-2", "second")
+    assert ledger.state("adult-2") == "reserved"
     ledger.abandon("adult-2", "refused", "custodian")
-    assert charges.last_charged(home, "adult") == charges.Charged(
-        release_id="adult-2", label="second", state="abandoned"
-    )
+    assert ledger.last_charge("adult") == last and ledger.state("adult-2") == "abandoned"
 
 
 def test_sources_survive_a_second_declaration(home, source):
@@ -223,7 +222,7 @@ def test_sources_survive_a_second_declaration(home, source):
 
 
 def test_a_population_opened_with_other_facts_is_refused(home):
-    declared = read_schema(workspace.declaration_path("adult"))
+    declared = read_schema(declaration_path("adult"))
     ensure_population(home, declared)
     ensure_population(home, declared)
     with pytest.raises(

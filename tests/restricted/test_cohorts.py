@@ -24,7 +24,7 @@ from pipeline.restricted import reserve, train
 from pipeline.restricted.ingest import cohorts
 from pipeline.restricted.ingest import stage as ingest
 from pipeline.restricted.ingest.cohorts import Register, at_first_sight
-from pipeline.runs import charges, workspace
+from pipeline.runs import workspace
 from pipeline.schema.document import DeclarationError
 from pipeline.schema.reader import read_schema
 from pipeline.schema.values import Schema
@@ -180,8 +180,8 @@ def test_a_release_of_a_cohort_opens_and_charges_that_cohort_alone(
     spent = ledger.balance("audit_cohorts").spent_by_cohort
     assert spent["early"] == spent["late"] == ledger.balance("audit_cohorts").spent_rdp
     assert privacy_facts(ledger, "late-1")["cohorts"] == ["late"]
-    assert charges.last_charged(home, "audit_cohorts", ["early"]).release_id == "early-1"
-    assert charges.last_charged(home, "audit_cohorts") is None
+    assert ledger.last_charge("audit_cohorts", ["early"]).release_id == "early-1"
+    assert ledger.last_charge("audit_cohorts") is None
 
     old = home.cohorts("audit_cohorts").read_bytes()
     walked(home, "early-2", source, "early")

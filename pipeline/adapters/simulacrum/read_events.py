@@ -9,6 +9,7 @@ from collections.abc import Mapping
 import polars as pl
 
 from pipeline.adapters.frames import complete_events, in_declared_order
+from pipeline.adapters.simulacrum.code_tables import schedules
 from pipeline.adapters.simulacrum.names import (
     EPISODE,
     GENE,
@@ -21,7 +22,6 @@ from pipeline.adapters.simulacrum.names import (
     WAITING,
     cause_group,
     decision_band,
-    schedules,
 )
 from pipeline.adapters.simulacrum.place import keep, legal, placed
 from pipeline.adapters.simulacrum.read_patients import ranked_tumours

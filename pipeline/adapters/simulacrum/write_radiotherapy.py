@@ -6,7 +6,8 @@ from __future__ import annotations
 
 import polars as pl
 
-from pipeline.adapters.simulacrum.names import SITE, schedules
+from pipeline.adapters.simulacrum.code_tables import schedules
+from pipeline.adapters.simulacrum.names import SITE
 from pipeline.adapters.simulacrum.write_days import days_before
 from pipeline.schema.patient_log import ID
 

@@ -8,6 +8,7 @@ from datetime import date
 
 import polars as pl
 
+from pipeline.adapters.simulacrum.code_tables import main_stages, sites
 from pipeline.adapters.simulacrum.names import (
     BEFORE_DIAGNOSIS_DAYS,
     CHARLSON_GROUPS,
@@ -15,8 +16,6 @@ from pipeline.adapters.simulacrum.names import (
     ORIGIN,
     SITE,
     TUMOURS_PER_PATIENT,
-    main_stages,
-    sites,
 )
 from pipeline.schema.patient_log import ID
 

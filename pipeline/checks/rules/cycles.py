@@ -10,11 +10,12 @@ from pipeline.checks.rules.model import Finding, Rule, RuleContext, rows_where, 
 from pipeline.checks.rules.registry import (
     CYCLE,
     REGIMEN,
+    REGIMEN_ID,
+    REGIMEN_START,
     Registry,
     number,
     text,
 )
-from pipeline.checks.rules.treatment import REGIMEN_ID, START
 from pipeline.schema import codes
 from pipeline.schema.patient_log import ID
 
@@ -44,7 +45,7 @@ def cycles_count_up(registry: Registry, context: RuleContext) -> Finding:
         (pl.col("gap") <= 0).any().alias("back"),
         pl.col("day").first().alias("first_day"),
     )
-    starts = registry[REGIMEN].select(ID, REGIMEN_ID, START).unique([ID, REGIMEN_ID])
+    starts = registry[REGIMEN].select(ID, REGIMEN_ID, REGIMEN_START).unique([ID, REGIMEN_ID])
     of_regimen = of_regimen.join(starts, on=[ID, REGIMEN_ID], how="left")
     counted = (
         (pl.col("lowest") == 1)
@@ -52,7 +53,7 @@ def cycles_count_up(registry: Registry, context: RuleContext) -> Finding:
         & (pl.col("distinct") == pl.col("n"))
         & (pl.col("n") <= 100)
     )
-    near = (pl.col("first_day") - pl.col(START)).dt.total_days().abs() <= 7
+    near = (pl.col("first_day") - pl.col(REGIMEN_START)).dt.total_days().abs() <= 7
     return rows_where(
         of_regimen, ~counted.fill_null(False) | pl.col("unknown") | pl.col("back") | ~near
     )
@@ -111,7 +112,7 @@ def _planned_gaps() -> pl.DataFrame:
 
 CYCLES = {
     CYCLE: [REGIMEN_ID, "CYCLE_NUMBER", "START_DATE_OF_CYCLE"],
-    REGIMEN: [REGIMEN_ID, START, "MAPPED_REGIMEN"],
+    REGIMEN: [REGIMEN_ID, REGIMEN_START, "MAPPED_REGIMEN"],
 }
 
 

@@ -14,6 +14,7 @@ from pipeline.checks.rules.registry import (
     REGIMEN,
     TUMOUR,
     Registry,
+    date_columns,
     text,
 )
 from pipeline.schema.patient_log import ID
@@ -75,7 +76,7 @@ def diagnosis_window(registry: Registry, context: RuleContext) -> Finding:
 def event_window(registry: Registry, context: RuleContext) -> Finding:
     findings = []
     for rows in registry.tables.values():
-        for column in dates_of(rows):
+        for column in date_columns(rows):
             if column != "DIAGNOSISDATEBEST":  # clinical rule 10
                 first = context.first_event - timedelta(
                     days=DAYS_BEFORE_EVENT if column in BEFORE_EVENTS else 0
@@ -85,10 +86,6 @@ def event_window(registry: Registry, context: RuleContext) -> Finding:
                 )
                 findings.append(rows_where(rows, (pl.col(column) < first) | late))
     return together(*findings)
-
-
-def dates_of(rows: pl.DataFrame) -> list[str]:
-    return [name for name, kind in rows.schema.items() if kind == pl.Date]
 
 
 def first_diagnosis(registry: Registry) -> pl.DataFrame:

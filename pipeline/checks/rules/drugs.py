@@ -11,11 +11,11 @@ from pipeline.checks.rules.registry import (
     CYCLE,
     DRUG,
     REGIMEN,
+    REGIMEN_ID,
     Registry,
     number,
     text,
 )
-from pipeline.checks.rules.treatment import REGIMEN_ID
 from pipeline.schema import codes
 from pipeline.schema.patient_log import ID
 

@@ -13,7 +13,12 @@ from pipeline.checks.rules.model import (
     share,
     together,
 )
-from pipeline.checks.rules.radiotherapy_doses import DOSES, EPISODE_ID, EPISODES, prescriptions
+from pipeline.checks.rules.radiotherapy_tables import (
+    DOSES,
+    EPISODE_ID,
+    EPISODES,
+    prescriptions,
+)
 from pipeline.checks.rules.registry import (
     CYCLE,
     EPISODE,

@@ -13,8 +13,8 @@ from pipeline.checks.rules.model import (
     rows_where,
     share,
 )
+from pipeline.checks.rules.radiotherapy_tables import DOSES, PRESCRIBED, prescriptions
 from pipeline.checks.rules.registry import (
-    EPISODE,
     PRESCRIPTION,
     TUMOUR,
     Registry,
@@ -24,8 +24,6 @@ from pipeline.checks.rules.registry import (
 from pipeline.schema import codes
 from pipeline.schema.patient_log import ID
 
-EPISODE_ID = "RADIOTHERAPYEPISODEID"
-PRESCRIBED = ("RTPRESCRIBEDDOSE", "RTPRESCRIBEDFRACTIONS", "RTACTUALDOSE", "RTACTUALFRACTIONS")
 # Gy around a schedule of datasets/codes/radiotherapy.yaml, whose bands are that wide
 DOSE_TOLERANCE = 1.0
 
@@ -39,29 +37,6 @@ def doses_are_possible(registry: Registry, context: RuleContext) -> Finding:
         more
         | per_fraction
         | ((dose > codes.max_dose_gy()) | (actual > codes.max_dose_gy())).fill_null(False),
-    )
-
-
-def prescriptions(registry: Registry) -> pl.DataFrame:
-    """One row per episode and prescription: intent, region, modality, dose, fractions."""
-    intents = (
-        registry[EPISODE]
-        .select(ID, EPISODE_ID, text("RADIOTHERAPYINTENT").alias("intent"))
-        .unique([ID, EPISODE_ID])
-    )
-    rows = (
-        registry[PRESCRIPTION]
-        .unique([ID, EPISODE_ID, "PRESCRIPTIONID"])
-        .join(intents, on=[ID, EPISODE_ID], how="left")
-    )
-    return rows.select(
-        ID,
-        EPISODE_ID,
-        "intent",
-        text("RTTREATMENTREGION").alias("region"),
-        text("RTTREATMENTMODALITY").alias("modality"),
-        number("RTPRESCRIBEDDOSE").alias("dose"),
-        number("RTPRESCRIBEDFRACTIONS").cast(pl.Int64).alias("fractions"),
     )
 
 
@@ -91,19 +66,6 @@ def schedules_in_bands(registry: Registry, context: RuleContext) -> Finding:
         "row"
     ].n_unique()
     return share(inside, curative.height)
-
-
-EPISODES = {EPISODE: [EPISODE_ID, "ATTENDID", "APPTDATE", "RADIOTHERAPYINTENT"]}
-DOSES = {
-    **EPISODES,
-    PRESCRIPTION: [
-        EPISODE_ID,
-        "PRESCRIPTIONID",
-        "RTTREATMENTREGION",
-        "RTTREATMENTMODALITY",
-        *PRESCRIBED,
-    ],
-}
 
 
 RULES = (

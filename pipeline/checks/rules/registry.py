@@ -20,6 +20,8 @@ REGIMEN, CYCLE, DRUG, OUTCOME = (
     "sim_sact_drug_detail",
     "sim_sact_outcome",
 )
+REGIMEN_ID, REGIMEN_START = "MERGED_REGIMEN_ID", "START_DATE_OF_REGIMEN"
+SITE, SITE4 = "SITE_ICD10_O2_3CHAR", "SITE_ICD10_O2"
 EPISODE, PRESCRIPTION, EXPOSURE, COMBINED = (
     "sim_rtds_episode",
     "sim_rtds_prescription",
@@ -176,3 +178,7 @@ def text(column: str) -> pl.Expr:
 
 def is_dead() -> pl.Expr:
     return text("VITALSTATUS").str.starts_with("D")
+
+
+def date_columns(rows: pl.DataFrame) -> list[str]:
+    return [name for name, kind in rows.schema.items() if kind == pl.Date]

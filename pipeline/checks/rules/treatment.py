@@ -10,6 +10,8 @@ from pipeline.checks.rules.registry import (
     OUTCOME,
     PATIENT,
     REGIMEN,
+    REGIMEN_ID,
+    REGIMEN_START,
     TUMOUR,
     Registry,
     is_dead,
@@ -20,17 +22,16 @@ from pipeline.schema import codes
 from pipeline.schema.patient_log import ID
 
 INTRAVESICAL_SITES = r"^(C67|D09|D41)"
-REGIMEN_ID = "MERGED_REGIMEN_ID"
-START = "START_DATE_OF_REGIMEN"
 
 
 def started_after_decision(registry: Registry, context: RuleContext) -> Finding:
-    return rows_where(registry[REGIMEN], pl.col(START) < pl.col("DATE_DECISION_TO_TREAT"))
+    return rows_where(registry[REGIMEN], pl.col(REGIMEN_START) < pl.col("DATE_DECISION_TO_TREAT"))
 
 
 def started_soon(registry: Registry, context: RuleContext) -> Finding:
     return rows_where(
-        registry[REGIMEN], (pl.col(START) - pl.col("DATE_DECISION_TO_TREAT")).dt.total_days() > 180
+        registry[REGIMEN],
+        (pl.col(REGIMEN_START) - pl.col("DATE_DECISION_TO_TREAT")).dt.total_days() > 180,
     )
 
 
@@ -113,15 +114,16 @@ def regimens_overlap(registry: Registry, context: RuleContext) -> Finding:
     rows = (
         rows.filter(text("CHEMO_RADIATION").ne_missing(pl.lit("Y")))
         .join(ends, on=[ID, REGIMEN_ID], how="left")
-        .sort(ID, START)
+        .sort(ID, REGIMEN_START)
     )
     earlier = pl.col("end").cum_max().shift(1).over(ID)
     return share(
-        rows.filter(pl.col(START) < earlier).height if rows.height else 0, registry[REGIMEN].height
+        rows.filter(pl.col(REGIMEN_START) < earlier).height if rows.height else 0,
+        registry[REGIMEN].height,
     )
 
 
-REGIMENS = {REGIMEN: [REGIMEN_ID, START]}
+REGIMENS = {REGIMEN: [REGIMEN_ID, REGIMEN_START]}
 BODY = {REGIMEN: ["HEIGHT_AT_START_OF_REGIMEN", "WEIGHT_AT_START_OF_REGIMEN"]}
 RULES = (
     Rule(
@@ -130,7 +132,7 @@ RULES = (
         title="A regimen starts on or after its decision",
         severity="F",
         check=started_after_decision,
-        reads={REGIMEN: [START, "DATE_DECISION_TO_TREAT"]},
+        reads={REGIMEN: [REGIMEN_START, "DATE_DECISION_TO_TREAT"]},
     ),
     Rule(
         number=36,
@@ -139,7 +141,7 @@ RULES = (
         severity="W",
         bounds=(None, 0.01),
         check=started_soon,
-        reads={REGIMEN: [START, "DATE_DECISION_TO_TREAT"]},
+        reads={REGIMEN: [REGIMEN_START, "DATE_DECISION_TO_TREAT"]},
     ),
     Rule(
         number=42,

@@ -7,12 +7,20 @@ from functools import cache
 import polars as pl
 
 from pipeline.checks.rules.model import Finding, Rule, RuleContext, rows_where, share
-from pipeline.checks.rules.registry import PATIENT, TUMOUR, Registry, is_dead, number, text
+from pipeline.checks.rules.registry import (
+    PATIENT,
+    SITE,
+    SITE4,
+    TUMOUR,
+    Registry,
+    is_dead,
+    number,
+    text,
+)
 from pipeline.schema import codes
 from pipeline.schema.patient_log import ID
 
 DAYS_PER_YEAR = 365.25
-SITE, SITE4 = "SITE_ICD10_O2_3CHAR", "SITE_ICD10_O2"
 FEMALE_SITES = r"^(C5[1-8]|D06|O01)"  # NDRS treatment flags: sites excluded for the other sex
 FEMALE_SITES4 = r"^D39[01]"
 MALE_SITES = r"^C6[0-3]"

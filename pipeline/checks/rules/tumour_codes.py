@@ -7,8 +7,7 @@ from functools import cache
 import polars as pl
 
 from pipeline.checks.rules.model import Finding, Rule, RuleContext, rows_where, together
-from pipeline.checks.rules.registry import PATIENT, TUMOUR, Registry, number, text
-from pipeline.checks.rules.tumour import SITE
+from pipeline.checks.rules.registry import PATIENT, SITE, TUMOUR, Registry, number, text
 from pipeline.schema import codes
 
 RECEPTORS = ("ER_STATUS", "PR_STATUS", "HER2_STATUS")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import polars as pl
 
-from pipeline.checks.rules.dates import dates_of
 from pipeline.checks.rules.model import Finding, Rule, RuleContext, rows_where, share
 from pipeline.checks.rules.registry import (
     CYCLE,
@@ -18,6 +17,7 @@ from pipeline.checks.rules.registry import (
     REGIMEN,
     TUMOUR,
     Registry,
+    date_columns,
     is_dead,
     text,
 )
@@ -52,7 +52,7 @@ def last_event(registry: Registry) -> pl.DataFrame:
     if registry.has(TUMOUR, ["DATE_FIRST_SURGERY"]):
         parts.append(registry[TUMOUR].select(ID, pl.col("DATE_FIRST_SURGERY").alias("last")))
     for table in TREATMENT_TABLES:
-        if registry.has(table) and (columns := dates_of(registry[table])):
+        if registry.has(table) and (columns := date_columns(registry[table])):
             parts.append(registry[table].select(ID, pl.max_horizontal(columns).alias("last")))
     return pl.concat(parts, how="vertical_relaxed").group_by(ID).agg(pl.col("last").max())
 
