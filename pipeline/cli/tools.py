@@ -25,7 +25,7 @@ def simulate(options: argparse.Namespace) -> int:
 
 def expectations(options: argparse.Namespace) -> None:
     """Writes the committed suites, or raises ValueError naming the stale ones."""
-    from pipeline.checks.expectations.suites import stale, write
+    from pipeline.checks.expectations.suite_files import stale, write
 
     datasets, folder = project_root() / "datasets", project_root() / "expectations"
     if not options.check:

@@ -12,7 +12,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from pipeline.checks import expectations
+from pipeline.checks.expectations import suite_files
 from pipeline.checks.expectations.suite_runs import run_suite
 from pipeline.checks.expectations.suites import (
     BY_PATIENT,
@@ -23,6 +23,8 @@ from pipeline.checks.expectations.suites import (
     columns_suite,
     event_columns,
     patient_columns,
+    sdmetrics_metadata,
+    suites,
 )
 from pipeline.schema.reader import read_schema
 from pipeline.schema.values import Column
@@ -32,7 +34,7 @@ DATASETS = sorted((ROOT / "datasets").glob("*.yaml"))
 
 
 def test_the_committed_suites_are_what_the_declarations_say() -> None:
-    stale = expectations.stale(ROOT / "datasets", ROOT / "expectations")
+    stale = suite_files.stale(ROOT / "datasets", ROOT / "expectations")
     assert stale == [], "run `python -m pipeline expectations` and commit"
 
 
@@ -40,26 +42,26 @@ def test_a_changed_declaration_makes_its_suites_stale(tmp_path: Path) -> None:
     datasets, folder = tmp_path / "datasets", tmp_path / "expectations"
     datasets.mkdir()
     shutil.copy(ROOT / "datasets" / "adult.yaml", datasets)
-    assert expectations.write(datasets, folder) == 1
-    assert expectations.stale(datasets, folder) == []
+    assert suite_files.write(datasets, folder) == 1
+    assert suite_files.stale(datasets, folder) == []
     declared = (datasets / "adult.yaml").read_text(encoding="utf-8")
     assert "upper: 90" in declared
     (datasets / "adult.yaml").write_text(
         declared.replace("upper: 90", "upper: 91", 1), encoding="utf-8"
     )
-    assert len(expectations.stale(datasets, folder)) == 1
-    expectations.write(datasets, folder)
+    assert len(suite_files.stale(datasets, folder)) == 1
+    suite_files.write(datasets, folder)
     (folder / "adult" / "left_over.json").write_text("{}", encoding="utf-8")
-    assert expectations.stale(datasets, folder) == ["adult/left_over.json"]
-    expectations.write(datasets, folder)
-    assert expectations.stale(datasets, folder) == []
+    assert suite_files.stale(datasets, folder) == ["adult/left_over.json"]
+    suite_files.write(datasets, folder)
+    assert suite_files.stale(datasets, folder) == []
 
 
 def test_what_a_dataset_shares_with_its_base_is_written_once(tmp_path: Path) -> None:
-    written = expectations.write(ROOT / "datasets", tmp_path)
+    written = suite_files.write(ROOT / "datasets", tmp_path)
     same = json.loads((tmp_path / "simulated_pathways" / "_base.json").read_text())
     schema = read_schema(ROOT / "datasets" / "simulated_pathways.yaml")
-    assert same == {"base": "cancer_pathways", "suites": list(expectations.suites(schema))}
+    assert same == {"base": "cancer_pathways", "suites": list(suites(schema))}
     assert [path.name for path in (tmp_path / "simulated_pathways").iterdir()] == ["_base.json"]
     texts = [path.read_text() for path in tmp_path.glob("*/*.json")]
     assert len(texts) == len(set(texts)) == written
@@ -68,14 +70,14 @@ def test_what_a_dataset_shares_with_its_base_is_written_once(tmp_path: Path) -> 
 @pytest.mark.parametrize("path", DATASETS, ids=lambda path: path.stem)
 def test_suites_and_metadata_have_the_declared_columns_and_values(path: Path) -> None:
     schema = read_schema(path)
-    made = expectations.suites(schema)
+    made = suites(schema)
     columns = {name: table.columns for name, table in schema.tables.items()}
     if schema.events is not None:
         columns |= {PATIENTS: patient_columns(schema), EVENTS: event_columns(schema)}
     assert set(columns) == set(made) - {BY_PATIENT, RATES}
     for name, declared in columns.items():
         ordered = _kwargs(made[name], "expect_table_columns_to_match_ordered_list")
-        metadata = expectations.sdmetrics_metadata(schema, name)
+        metadata = sdmetrics_metadata(schema, name)
         assert ordered[0]["column_list"] == list(declared) == list(metadata["columns"])
         sets = {
             one["column"]: one["value_set"]
@@ -98,7 +100,7 @@ def _kwargs(suite: Suite, kind: str) -> list[dict]:
 
 
 def test_all_58_rules_are_in_the_suites_of_a_registry() -> None:
-    made = expectations.suites(read_schema(ROOT / "datasets" / "cancer_pathways.yaml"))
+    made = suites(read_schema(ROOT / "datasets" / "cancer_pathways.yaml"))
     rules = [
         one["meta"]["rule"] for name in (BY_PATIENT, RATES) for one in made[name]["expectations"]
     ]
