@@ -172,17 +172,17 @@ def from_mapping(value: Mapping[str, Any], name: str = "params.yaml") -> Params:
     problems = [f"unknown block {block!r}" for block in value if block not in BLOCKS]
     blocks = {}
     for block, kind in BLOCKS.items():
-        given = value.get(block)
-        if not isinstance(given, Mapping):
+        settings = value.get(block)
+        if not isinstance(settings, Mapping):
             problems.append(f"block {block!r} is missing")
             continue
-        known = {f.name for f in fields(kind)}
-        problems += [f"unknown key {block}.{key}" for key in given if key not in known]
-        blocks[block] = (kind, {key: item for key, item in given.items() if key in known})
+        names = {f.name for f in fields(kind)}
+        problems += [f"unknown key {block}.{key}" for key in settings if key not in names]
+        blocks[block] = (kind, {key: item for key, item in settings.items() if key in names})
     if problems:
         raise Refusal(f"{name}: " + "; ".join(problems))
     try:
-        return Params(**{block: kind(**given) for block, (kind, given) in blocks.items()})
+        return Params(**{block: kind(**settings) for block, (kind, settings) in blocks.items()})
     except (TypeError, ValueError) as error:
         raise Refusal(f"{name}: {error}") from None
 

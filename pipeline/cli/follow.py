@@ -29,21 +29,21 @@ def follow(home: Home, api: AirflowApi, dag: str, run: str) -> str:
 
 @dataclass
 class Progress:
-    """What the console has shown of a run so far."""
+    """What the console has announced of a run so far."""
 
     home: Home
     dag: str
     run: str
     begin: float = field(default_factory=time.monotonic)
-    shown: set[tuple[str, str, int]] = field(default_factory=set)  # task, state, attempt
+    announced: set[tuple[str, str, int]] = field(default_factory=set)  # task, state, attempt
     last_line_at: float = field(default_factory=time.monotonic)
 
     def show(self, tasks: list[Task]) -> None:
         """A line for every task whose state is new, and now and then what a long one does."""
         for task in sorted(tasks, key=lambda task: task.get("start_date") or "9"):
             key = (task["task_id"], task["state"] or "", task["try_number"])
-            if key not in self.shown:
-                self.shown.add(key)
+            if key not in self.announced:
+                self.announced.add(key)
                 self._show_change(task)
         running = [task for task in tasks if task["state"] == "running"]
         if running and time.monotonic() - self.last_line_at > LINE_SECONDS:

@@ -113,8 +113,12 @@ def check_source(options: argparse.Namespace) -> int:
     if label is None:
         logger.info("check-source: %s has a source named by hand", options.dataset)
         return 0
-    ledger = Ledger(home.ledger)
-    last = ledger.last_charge(schema.population.name, options.cohorts)
+    return _check_label(options, Ledger(home.ledger), schema.population.name, label)
+
+
+def _check_label(options: argparse.Namespace, ledger: Ledger, population: str, label: str) -> int:
+    """99 where the last charge was for this label already; not where the same run goes on."""
+    last = ledger.last_charge(population, options.cohorts)
     state = ledger.state(last.release_id) if last is not None else None
     is_retry = last is not None and (last.release_id, state) == (options.release_id, "reserved")
     if last is not None and last.source_label == label and not is_retry:

@@ -203,31 +203,31 @@ def run(options: argparse.Namespace) -> int:
 
 
 def declare_source(home: Home, dataset: str, options: argparse.Namespace) -> None:
-    """Simulates where nothing else is given, and declares what the run is to be made of."""
-    known = sources.get(home, dataset)
+    """Declares the source that the run reads; simulates one where none is named."""
+    source = sources.get(home, dataset)
     if options.source is not None:
-        given = str(Path(options.source).resolve())
-        if known is None or known.path != given or options.label:
+        path = str(Path(options.source).resolve())
+        if source is None or source.path != path or options.label:
             label = options.label or f"{dataset} {date.today()}"
             sources.declare(
                 home,
                 dataset,
-                sources.Source(path=given, label=label, extract_date=options.extract_date),
+                sources.Source(path=path, label=label, extract_date=options.extract_date),
             )
     elif dataset == SIMULATED:
-        _simulate(home, known, options)
-    elif known is None:
+        _simulate(home, source, options)
+    elif source is None:
         raise Refusal(
             f"no source is declared for {dataset}: say SOURCE=..., a folder or file of its tables"
         )
 
 
-def _simulate(home: Home, known: sources.Source | None, options: argparse.Namespace) -> None:
+def _simulate(home: Home, source: sources.Source | None, options: argparse.Namespace) -> None:
     from pipeline.simulator import command as simulator
 
-    first = known.extract_date if known and known.extract_date else simulator.DEFAULT_EXTRACT
-    when = options.extract_date or (_next_quarter(first) if options.next and known else first)
-    patients = options.patients or (_patients_of(known) if known else SIMULATED_PATIENTS)
+    first = source.extract_date if source and source.extract_date else simulator.DEFAULT_EXTRACT
+    when = options.extract_date or (_next_quarter(first) if options.next and source else first)
+    patients = options.patients or (_patients_of(source) if source else SIMULATED_PATIENTS)
     out = home.simulated(f"{patients}-patients-to-{when}")
     if not (out / TRUTH).is_file():
         say(f"Simulating {patients} patients up to {when}")
@@ -253,11 +253,11 @@ def _simulate(home: Home, known: sources.Source | None, options: argparse.Namesp
     )
 
 
-def _patients_of(known: sources.Source) -> int:
+def _patients_of(source: sources.Source) -> int:
     """How many patients the declared extract was simulated with, so that the next one goes on with
     the same.
     """
-    number = Path(known.path).name.partition("-")[0]
+    number = Path(source.path).name.partition("-")[0]
     return int(number) if number.isdigit() else SIMULATED_PATIENTS
 
 

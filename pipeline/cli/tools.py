@@ -47,28 +47,28 @@ def fit(options: argparse.Namespace) -> None:
     from pipeline.runs import source_claims
     from pipeline.schema.reader import read_schema
 
-    declared = read_schema(options.dataset)
-    if not declared.public:
+    schema = read_schema(options.dataset)
+    if not schema.public:
         raise Refusal(
-            f"{declared.dataset} is not declared `public: true`: a model of it is made by a charged"
+            f"{schema.dataset} is not declared `public: true`: a model of it is made by a charged"
             " run (`python -m pipeline refresh`)"
         )
     files.refuse_foreign(options.model, files.everything)
-    _refuse_other_facts(Home.find(), declared)
+    _refuse_other_facts(Home.find(), schema)
     source_claims.claim(
         Home.find(),
         options.source,
-        population=declared.population.name,
-        kind=declared.population.kind,
+        population=schema.population.name,
+        kind=schema.population.kind,
     )
     settings = params.load(Home.find().params)
     settings = replace(
         settings, release=replace(settings.release, extract_date=options.extract_date)
     )
     with tempfile.TemporaryDirectory() as folder:
-        patients, events = ingested(declared, options.source, settings, Path(folder))
+        patients, events = ingested(schema, options.source, settings, Path(folder))
         fit_public(
-            declared,
+            schema,
             patients,
             events,
             options.epsilon,
@@ -80,18 +80,18 @@ def fit(options: argparse.Namespace) -> None:
     say(f"The model is in {options.model}.")
 
 
-def _refuse_other_facts(home: Home, declared: Any) -> None:
+def _refuse_other_facts(home: Home, schema: Any) -> None:
     """A declaration that calls itself public does not make public what the ledger holds as
     something else.
     """
     from pipeline.ledger import Ledger
 
     ledger = Ledger(home.ledger)
-    if ledger.is_open(declared.population.name):
-        ledger.check_declared(declared.population)
+    if ledger.is_open(schema.population.name):
+        ledger.check_declared(schema.population)
 
 
-def ingested(declared: Any, source: Path, settings: Any, scratch: Path) -> tuple[Any, Any]:
+def ingested(schema: Any, source: Path, settings: Any, scratch: Path) -> tuple[Any, Any]:
     """(patients, events or None) of every row of a public source, as polars frames; nobody is held
     out. Raises ValueError for other datasets.
     """
@@ -99,12 +99,12 @@ def ingested(declared: Any, source: Path, settings: Any, scratch: Path) -> tuple
 
     from pipeline.restricted.ingest import stage as ingest
 
-    if not declared.public:
-        raise Refusal(f"{declared.dataset} is not declared `public: true`")
+    if not schema.public:
+        raise Refusal(f"{schema.dataset} is not declared `public: true`")
     release = replace(
         settings.release,
         id="benchmark",
-        dataset=declared.dataset,
+        dataset=schema.dataset,
         source=str(source.resolve()),
         source_label="benchmark",
     )
@@ -113,7 +113,7 @@ def ingested(declared: Any, source: Path, settings: Any, scratch: Path) -> tuple
         ingest.run(
             workspace,
             replace(settings, release=release, ingest=replace(settings.ingest, holdout_share=0.0)),
-            declared,
+            schema,
         )
     events = workspace.restricted.events
     return pl.read_parquet(workspace.restricted.patients), (

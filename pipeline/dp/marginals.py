@@ -141,11 +141,11 @@ class MeasurementStore:
                     " release id"
                 )
             self._write_once(file, mechanism, mechanism.measure(counts_fn(), noise))
-        stored, counts = _read(file)
-        if stored != mechanism:
+        earlier, counts = _read(file)
+        if earlier != mechanism:
             raise MechanismError(
-                f"{mechanism.name} was already measured as {stored}, asked for {mechanism}: a count"
-                " is never measured twice; use a new release id"
+                f"{mechanism.name} was already measured as {earlier}, asked for {mechanism}:"
+                " a count is never measured twice; use a new release id"
             )
         return counts
 
@@ -184,8 +184,8 @@ def _fsync_folder(folder: Path) -> None:
 
 
 def _read(file: Path) -> tuple[NoisyCounts, Array]:
-    with np.load(file, allow_pickle=False) as stored:
-        return NoisyCounts(**json.loads(str(stored["mechanism"]))), stored["counts"]
+    with np.load(file, allow_pickle=False) as content:
+        return NoisyCounts(**json.loads(str(content["mechanism"]))), content["counts"]
 
 
 def _checked(codes: Array, size: int) -> Array:

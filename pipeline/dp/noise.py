@@ -110,13 +110,13 @@ class NoiseStream:
         scaled = int(sigma_on_grid(sigma) * SIGMA_GRID)  # sigma = scaled / 64, exactly
         size = _size(shape)
         out = np.empty(size, dtype=np.int64)
-        filled = 0
-        while filled < size:
-            draws = self._discrete_gaussian_batch(scaled, min(2 * (size - filled) + 32, _BATCH))[
-                : size - filled
-            ]
-            out[filled : filled + len(draws)] = draws
-            filled += len(draws)
+        n_accepted = 0
+        while n_accepted < size:
+            draws = self._discrete_gaussian_batch(
+                scaled, min(2 * (size - n_accepted) + 32, _BATCH)
+            )[: size - n_accepted]
+            out[n_accepted : n_accepted + len(draws)] = draws
+            n_accepted += len(draws)
         return out.reshape(shape)
 
     def _discrete_gaussian_batch(self, scaled: int, n: int) -> np.ndarray[Any, Any]:
@@ -188,10 +188,10 @@ class NoiseStream:
         row.
         """
         heads = np.ones(len(whole), dtype=bool)
-        done = 0
-        while (going := np.flatnonzero(heads & (whole > done))).size:
+        draws = 0
+        while (going := np.flatnonzero(heads & (whole > draws))).size:
             heads[going] = self._exp_minus_ratio(np.ones(going.size, dtype=np.int64), 1)
-            done += 1
+            draws += 1
         return heads
 
     def _exp_minus_fractions(

@@ -60,17 +60,17 @@ def _no_part_of_a_report(folder: Path) -> list[str]:
 
 
 def figures(
-    standings: Sequence[Standing], head: str, at: datetime, declared: PrivacyParams
+    standings: Sequence[Standing], head: str, at: datetime, settings: PrivacyParams
 ) -> dict[str, Any]:
     """Everything on the page, as JSON values."""
     return {
         "chain_head": head,
         "at": at.isoformat(),
-        "populations": {one.population.name: _figures(one, at, declared) for one in standings},
+        "populations": {one.population.name: _figures(one, at, settings) for one in standings},
     }
 
 
-def _figures(one: Standing, at: datetime, declared: PrivacyParams) -> dict[str, Any]:
+def _figures(one: Standing, at: datetime, settings: PrivacyParams) -> dict[str, Any]:
     balance, population = one.balance, one.population
     return {
         "kind": population.kind,
@@ -89,7 +89,7 @@ def _figures(one: Standing, at: datetime, declared: PrivacyParams) -> dict[str, 
         "releases": one.states,
         "more_like_last": balance.more_like_last,
         "runs_out": out.date().isoformat() if (out := one.runs_out(at)) else None,
-        "warning": _warning(one, declared),
+        "warning": _warning(one, settings),
         "overlapping": {
             "populations": [other.name for other in one.overlapping],
             "epsilon": sum(other.epsilon for other in one.overlapping),
@@ -139,10 +139,10 @@ def series(standings: Sequence[Standing]) -> dict[str, list[tuple[int, datetime,
 
 
 def page(
-    standings: Sequence[Standing], picture: str, head: str, at: datetime, declared: PrivacyParams
+    standings: Sequence[Standing], picture: str, head: str, at: datetime, settings: PrivacyParams
 ) -> str:
     sections = {
-        "At a glance": _warnings(standings, declared) + _glance(standings, at),
+        "At a glance": _warnings(standings, settings) + _glance(standings, at),
         "Over time": report.plots([picture]),
     }
     sections |= {
@@ -158,14 +158,14 @@ def page(
     )
 
 
-def _warning(one: Standing, declared: PrivacyParams) -> str | None:
+def _warning(one: Standing, settings: PrivacyParams) -> str | None:
     return low_budget_warning(
-        one.population, 1 - one.balance.share_spent, one.balance.more_like_last, declared
+        one.population, 1 - one.balance.share_spent, one.balance.more_like_last, settings
     )
 
 
-def _warnings(standings: Sequence[Standing], declared: PrivacyParams) -> str:
-    warnings = [text for one in standings if (text := _warning(one, declared))]
+def _warnings(standings: Sequence[Standing], settings: PrivacyParams) -> str:
+    warnings = [text for one in standings if (text := _warning(one, settings))]
     return "".join(
         f'<p class="banner">{html.escape(text[:1].upper() + text[1:])}.</p>' for text in warnings
     )
@@ -179,7 +179,7 @@ def _glance(standings: Sequence[Standing], at: datetime) -> str:
             f"{one.balance.delta:g}",
             f"{one.balance.share_spent:.1%}",
             one.balance.n_releases,
-            _known(one.balance.more_like_last),
+            _or_unknown(one.balance.more_like_last),
             _day(one.runs_out(at)),
         ]
         for one in standings
@@ -227,7 +227,7 @@ def _facts(one: Standing, at: datetime) -> str:
         "Releases charged": (
             ", ".join(f"{count} {state}" for state, count in one.states.items() if count) or "none"
         ),
-        "More like the last one": _known(balance.more_like_last),
+        "More like the last one": _or_unknown(balance.more_like_last),
         "Runs out at the pace of the last releases": _day(one.runs_out(at)),
         "Populations that may share a patient": (
             f"{', '.join(other.name for other in one.overlapping)}: together epsilon "
@@ -268,7 +268,7 @@ def _charges(charges: Sequence[Charge]) -> str:
     return report.table(header, rows)
 
 
-def _known(count: int | None) -> str:
+def _or_unknown(count: int | None) -> str:
     return "–" if count is None else str(count)
 
 

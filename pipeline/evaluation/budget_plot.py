@@ -64,20 +64,7 @@ def _panel(axes: Axes, standing: Standing, until: datetime, warn_below_share: fl
     axes.axhline(
         1 - warn_below_share, color=LOW, linewidth=1.3, linestyle="--", label="warning above"
     )
-    for at, point in zip(times, standing.points, strict=True):
-        if point.kind == "raised":
-            axes.axvline(at, color="0.5", linewidth=1, linestyle=":")
-            axes.annotate(
-                f"raised to {point.epsilon_total:g}",
-                (at, 0.96),
-                xytext=(3, 0),
-                textcoords="offset points",
-                rotation=90,
-                va="top",
-                fontsize="small",
-                color="0.35",
-                bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5},
-            )
+    _mark_raises(axes, standing)
     margin = max((end - times[0]) * 0.03, SMALLEST_MARGIN_DAYS)
     axes.set_xlim(times[0] - margin, end + margin)
     axes.set_ylim(0, 1.08)
@@ -93,6 +80,24 @@ def _panel(axes: Axes, standing: Standing, until: datetime, warn_below_share: fl
         loc="left",
         fontsize="medium",
     )
+
+
+def _mark_raises(axes: Axes, standing: Standing) -> None:
+    """A line where the budget was raised, with what it was raised to."""
+    for point in standing.points:
+        if point.kind == "raised":
+            axes.axvline(_day(point.at), color="0.5", linewidth=1, linestyle=":")
+            axes.annotate(
+                f"raised to {point.epsilon_total:g}",
+                (_day(point.at), 0.96),
+                xytext=(3, 0),
+                textcoords="offset points",
+                rotation=90,
+                va="top",
+                fontsize="small",
+                color="0.35",
+                bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5},
+            )
 
 
 def _day(at: datetime) -> float:

@@ -152,9 +152,9 @@ def _shares(values: pl.Series, names: list[str]) -> list[float]:
 
 
 def _numbers(values: pl.Series) -> np.ndarray:
-    known = values.drop_nulls()
+    present = values.drop_nulls()
     return (
-        (known.cast(pl.Int32) / 365.25 + 1970 if known.dtype == pl.Date else known)
+        (present.cast(pl.Int32) / 365.25 + 1970 if present.dtype == pl.Date else present)
         .cast(pl.Float64)
         .to_numpy()
     )

@@ -47,12 +47,12 @@ def _codes(values: pl.Series, index: Mapping[str, int]) -> np.ndarray:
 
 
 def _edges(values: pl.Series) -> np.ndarray:
-    known = (
+    present = (
         values.drop_nulls().cast(pl.Date).cast(pl.Int32)
         if values.dtype == pl.Date
         else values.drop_nulls()
     )
-    numbers = known.cast(pl.Float64).to_numpy()
+    numbers = present.cast(pl.Float64).to_numpy()
     return (
         np.unique(np.quantile(numbers, np.linspace(0, 1, BINS + 1)[1:-1]))
         if len(numbers)

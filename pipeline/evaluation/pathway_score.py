@@ -20,7 +20,7 @@ from pipeline.evaluation import pathways
 from pipeline.models.grammar.rules import Grammar
 from pipeline.models.grammar.violations import violations
 from pipeline.schema.patient_log import ID, PatientLog
-from pipeline.schema.values import Schema
+from pipeline.schema.values import EventLog, Schema
 
 TREATMENTS = ("SURGERY", "SACT_REGIMEN", "RADIOTHERAPY")
 SITE, STAGE = "SITE_GROUP", "STAGE_GROUP"
@@ -95,9 +95,9 @@ def combination_tvd(real: PatientLog, other: PatientLog) -> float | None:
     """
     shares = []
     for sample in (real, other):
-        counted = combinations(sample).group_by(SITE, STAGE, "combination").len()
+        counts = combinations(sample).group_by(SITE, STAGE, "combination").len()
         total = pl.col("len").sum().over(SITE, STAGE)
-        shares.append(counted.with_columns(total=total, share=pl.col("len") / total))
+        shares.append(counts.with_columns(total=total, share=pl.col("len") / total))
     strata = shares[0].filter(pl.col("total") >= MIN_STRATUM).select(SITE, STAGE).unique()
     first, second = (s.join(strata, on=[SITE, STAGE]) for s in shares)
     both = first.join(second, on=[SITE, STAGE, "combination"], how="full", coalesce=True)
@@ -231,35 +231,36 @@ def facts(schema: Schema, events: pl.DataFrame) -> pl.DataFrame:
     """
     log = schema.events
     assert log is not None
-    kind = pl.col("type")
+    kind, gap = pl.col("type"), pl.col("day").diff()
+    with_codes = [name for name, event_type in log.types.items() if event_type.codes]
+    cycle = kind.eq("SACT_CYCLE") & kind.shift(1).eq("SACT_CYCLE")
     columns: list[Any] = [
         pl.len().alias("length"),
         pl.col("day").max().alias("last"),
-        pl.col("day").diff().mean().alias("mean_gap"),
-        pl.col("day").diff().max().alias("longest_gap"),
-        (pl.col("day").diff() == 0).sum().alias("same_day"),
+        gap.mean().alias("mean_gap"),
+        gap.max().alias("longest_gap"),
+        (gap == 0).sum().alias("same_day"),
+        *(kind.eq(name).sum().alias(f"n {name}") for name in log.types),
+        *(pl.col("day").filter(kind == name).min().alias(f"first {name}") for name in log.types),
+        *(
+            pl.col("_code").filter(kind == name).first().alias(f"code {name}")
+            for name in with_codes
+        ),
+        *(
+            pl.col("_code").filter(kind == name).last().alias(f"last code {name}")
+            for name in with_codes
+        ),
+        *(pl.col(f"_{name}").mean().alias(f"mean {name}") for name in log.attributes),
+        *(pl.col("_type").slice(i, 1).first().alias(f"type {i}") for i in range(3, 8)),
+        gap.filter(cycle).mean().alias("cycle_gap"),
+        gap.filter(cycle).std().alias("cycle_jitter"),
     ]
-    columns += [kind.eq(name).sum().alias(f"n {name}") for name in log.types]
-    columns += [
-        pl.col("day").filter(kind == name).min().alias(f"first {name}") for name in log.types
-    ]
-    columns += [
-        pl.col("_code").filter(kind == name).first().alias(f"code {name}")
-        for name, t in log.types.items()
-        if t.codes
-    ]
-    columns += [
-        pl.col("_code").filter(kind == name).last().alias(f"last code {name}")
-        for name, t in log.types.items()
-        if t.codes
-    ]
-    columns += [pl.col(f"_{name}").mean().alias(f"mean {name}") for name in log.attributes]
-    columns += [pl.col("_type").slice(i, 1).first().alias(f"type {i}") for i in range(3, 8)]
-    cycle = kind.eq("SACT_CYCLE") & kind.shift(1).eq("SACT_CYCLE")
-    columns += [
-        pl.col("day").diff().filter(cycle).mean().alias("cycle_gap"),
-        pl.col("day").diff().filter(cycle).std().alias("cycle_jitter"),
-    ]
+    return _coded(log, events).group_by(ID, maintain_order=True).agg(columns)
+
+
+def _coded(log: EventLog, events: pl.DataFrame) -> pl.DataFrame:
+    """The events by patient and position, with `_type`, `_code` and `_ATTRIBUTE` as numbers."""
+    kind = pl.col("type")
     order = {name: i for i, name in enumerate(log.types)}
     codes = {f"{name} {code}": i for name, t in log.types.items() for i, code in enumerate(t.codes)}
     values = [
@@ -274,11 +275,10 @@ def facts(schema: Schema, events: pl.DataFrame) -> pl.DataFrame:
         ).alias(f"_{name}")
         for name, column in log.attributes.items()
     ]
-    coded = events.sort(ID, "seq").with_columns(
+    return events.sort(ID, "seq").with_columns(
         kind.replace_strict(order, return_dtype=pl.Int32).alias("_type"),
         *values,
         pl.concat_str([kind, pl.col("code").fill_null("")], separator=" ")
         .replace_strict(codes, default=None, return_dtype=pl.Int32)
         .alias("_code"),
     )
-    return coded.group_by(ID, maintain_order=True).agg(columns)

@@ -8,6 +8,12 @@ from typing import Any
 
 from pipeline.schema.values import Schema
 
+PUBLIC = (
+    "the declaration: tables, columns, code lists, bounds and rules",
+    "the source's label and extract date",
+    "the settings of the run and every noise level",
+    "the number of synthetic patients, which was chosen, not counted",
+)
 NOT_FOR = "Not for clinical use, not for decisions about people, not a source of official figures."
 
 
@@ -29,12 +35,6 @@ def facts(
     `privacy`: epsilon and delta of the release, mechanisms, and the population's balance and chain
     head, as the ledger gives them.
     """
-    carried = [
-        f"{table.file}.{column.name}"
-        for table in schema.tables.values()
-        for column in table.columns.values()
-        if column.role == "carried"
-    ]
     return {
         "release_id": release_id,
         "dataset": schema.dataset,
@@ -54,14 +54,9 @@ def facts(
             ),
             **privacy,
         },
-        "public": [
-            "the declaration: tables, columns, code lists, bounds and rules",
-            "the source's label and extract date",
-            "the settings of the run and every noise level",
-            "the number of synthetic patients, which was chosen, not counted",
-        ],
+        "public": list(PUBLIC),
         "not_covered": _not_covered(schema),
-        "empty_columns": carried,
+        "empty_columns": _empty_columns(schema),
         "approval": approval,
         "limits": _limits(schema),
         "use": {
@@ -71,8 +66,17 @@ def facts(
     }
 
 
+def _empty_columns(schema: Schema) -> list[str]:
+    return [
+        f"{table.file}.{column.name}"
+        for table in schema.tables.values()
+        for column in table.columns.values()
+        if column.role == "carried"
+    ]
+
+
 def _not_covered(schema: Schema) -> list[str]:
-    listed = [
+    entries = [
         (
             "a custodian's refusal after reading the restricted report is a human decision outside"
             " the (epsilon, delta) statement"
@@ -91,11 +95,11 @@ def _not_covered(schema: Schema) -> list[str]:
         ),
     ]
     if schema.population.kind == "simulated":
-        listed.append(
+        entries.append(
             "the source is simulated: no real patient is in it, and the guarantee is shown for"
             " practice"
         )
-    return listed
+    return entries
 
 
 def _limits(schema: Schema) -> list[str]:
@@ -116,7 +120,44 @@ def _limits(schema: Schema) -> list[str]:
 
 def markdown(card: dict[str, Any]) -> str:
     """The card for people."""
-    privacy = card["privacy"]
+    lines = [
+        *_introduction(card),
+        *_guarantee(card["privacy"]),
+        "### What ran",
+        "",
+        "| mechanism | times | noise |",
+        "|---|---|---|",
+        *[
+            f"| {name} | {times:,} | {noise} |"
+            for name, times, noise in _grouped(card["privacy"]["mechanisms"])
+        ],
+        "",
+        *_bullets("### What is public", card["public"]),
+        *_bullets("### What the guarantee does not cover", card["not_covered"]),
+        *_bullets("## Known limits", card["limits"]),
+        "## Approval",
+        "",
+        _approval(card["approval"]),
+        "",
+    ]
+    if card["empty_columns"]:
+        lines += [
+            "## Columns that are always empty here",
+            "",
+            ", ".join(f"`{name}`" for name in card["empty_columns"]),
+            "",
+        ]
+    for name in ("citation", "licence"):
+        if card[name]:
+            lines += [f"{name.capitalize()}: {card[name]}", ""]
+    return "\n".join(lines)
+
+
+def _bullets(heading: str, items: list[str]) -> list[str]:
+    return [heading, "", *[f"- {item}" for item in items], ""]
+
+
+def _introduction(card: dict[str, Any]) -> list[str]:
     lines = [
         f"# {card['title']}: synthetic extract {card['release_id']}",
         "",
@@ -141,7 +182,11 @@ def markdown(card: dict[str, Any]) -> str:
             ),
             "",
         ]
-    lines += [
+    return lines
+
+
+def _guarantee(privacy: dict[str, Any]) -> list[str]:
+    return [
         "## The guarantee",
         "",
         (
@@ -165,53 +210,17 @@ def markdown(card: dict[str, Any]) -> str:
         *_others(privacy),
         f"| ledger entry, chain head | {privacy['ledger_entry']}, `{privacy['chain_head']}` |",
         "",
-        "### What ran",
-        "",
-        "| mechanism | times | noise |",
-        "|---|---|---|",
-        *[
-            f"| {name} | {times:,} | {noise} |"
-            for name, times, noise in _grouped(privacy["mechanisms"])
-        ],
-        "",
-        "### What is public",
-        "",
-        *[f"- {item}" for item in card["public"]],
-        "",
-        "### What the guarantee does not cover",
-        "",
-        *[f"- {item}" for item in card["not_covered"]],
-        "",
-        "## Known limits",
-        "",
-        *[f"- {item}" for item in card["limits"]],
-        "",
-        "## Approval",
-        "",
-        _approval(card["approval"]),
-        "",
     ]
-    if card["empty_columns"]:
-        lines += [
-            "## Columns that are always empty here",
-            "",
-            ", ".join(f"`{name}`" for name in card["empty_columns"]),
-            "",
-        ]
-    for name in ("citation", "licence"):
-        if card[name]:
-            lines += [f"{name.capitalize()}: {card[name]}", ""]
-    return "\n".join(lines)
 
 
 def _budget(privacy: dict[str, Any]) -> str:
-    raised = (
+    change = (
         ""
         if privacy["epsilon_total"] == privacy["epsilon_opened"]
         else f", opened at {privacy['epsilon_opened']:.4g} and raised since"
     )
     return (
-        f"epsilon {privacy['epsilon_total']:.4g}{raised}; it may be raised to"
+        f"epsilon {privacy['epsilon_total']:.4g}{change}; it may be raised to"
         f" {privacy['epsilon_ceiling']:.4g} and never above"
     )
 

@@ -24,7 +24,7 @@ FIELDS = (
     "source",
     "description",
 )
-MADE = {
+ORIGINS = {
     "modelled": "learned with differential privacy",
     "rebuilt": "rebuilt by a public rule",
     "key": "fresh key, of no real record",
@@ -47,7 +47,7 @@ def _line(table: str, column: Column) -> dict[str, str]:
         "table": table,
         "column": column.header or column.name,
         "kind": column.kind,
-        "in_this_extract": MADE[column.role],
+        "in_this_extract": ORIGINS[column.role],
         "values": _values(column),
         "unit": column.unit or "",
         "missing_allowed": "yes" if column.nullable else "no",

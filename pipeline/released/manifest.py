@@ -49,19 +49,19 @@ def differences(folder: Path) -> list[str]:
     """What does not fit the manifest: files missing, changed, or not listed. Empty for a sound
     release.
     """
-    listed = {entry["path"]: entry for entry in read(folder)["files"]}
+    expected = {entry["path"]: entry for entry in read(folder)["files"]}
     present = {entry["path"]: entry for entry in describe_files(folder)}
     missing = [
         f"{path}: is in the manifest and not in the release"
-        for path in sorted(listed.keys() - present.keys())
+        for path in sorted(expected.keys() - present.keys())
     ]
     extra = [
         f"{path}: is in the release and not in the manifest"
-        for path in sorted(present.keys() - listed.keys())
+        for path in sorted(present.keys() - expected.keys())
     ]
     changed = [
         f"{path}: does not have the checksum in the manifest"
-        for path in sorted(listed.keys() & present.keys())
-        if listed[path]["sha256"] != present[path]["sha256"]
+        for path in sorted(expected.keys() & present.keys())
+        if expected[path]["sha256"] != present[path]["sha256"]
     ]
     return missing + extra + changed

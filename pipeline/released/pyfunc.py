@@ -37,8 +37,8 @@ class DrawingModel:
         params: seed, extract_date (YYYY-MM-DD), where and begins, as `python -m pipeline draw`
         takes them. Raises ValueError for a prompt that cannot be met.
         """
-        asked = params or {}
-        last_day = asked.get("extract_date") or None
+        settings = params or {}
+        last_day = settings.get("extract_date") or None
         parts = [
             to_tables(
                 self.model.schema,
@@ -47,10 +47,10 @@ class DrawingModel:
             )
             for log in self.model.sample(
                 int(model_input["rows"].sum()),
-                seed=int(asked.get("seed", 1)),
+                seed=int(settings.get("seed", 1)),
                 partition_rows=PARTITION_ROWS,
-                where=conditions(list(asked.get("where", ()))) or None,
-                begins=tuple(asked.get("begins", ())),
+                where=conditions(list(settings.get("where", ()))) or None,
+                begins=tuple(settings.get("begins", ())),
             )
         ]
         return {name: pl.concat([part[name] for part in parts]).to_pandas() for name in parts[0]}

@@ -114,18 +114,18 @@ def _redraw(_: Home, release: Release, __: str) -> Iterator[str]:
         partition_rows=partition_rows,
     )
     tables = next(partition_tables(schema, partitions, last_day))[1]
-    for name, table in tables.items():
-        declared = schema.tables[name]
+    for name, rows in tables.items():
+        table = schema.tables[name]
         published = pl.read_parquet(
-            release.extract.parquet / f"{declared.file}.parquet", n_rows=len(table)
+            release.extract.parquet / f"{table.file}.parquet", n_rows=len(rows)
         )
-        again = table.select(
+        again = rows.select(
             pl.col(column).alias(header)
-            for column, header in headers(declared).items()
-            if column in table.columns
+            for column, header in headers(table).items()
+            if column in rows.columns
         )
         if not again.equals(published):
-            yield f"{declared.file}: the model and the seed give other rows"
+            yield f"{table.file}: the model and the seed give other rows"
 
 
 QUESTIONS: dict[str, Question] = {

@@ -57,17 +57,17 @@ class TableWriter:
 
     def write(self, tables: Mapping[str, pl.DataFrame]) -> None:
         for name, frame in tables.items():
-            declared = self._schema.tables[name]
+            table = self._schema.tables[name]
             named = frame.select(
                 pl.col(column).alias(header)
-                for column, header in headers(declared).items()
+                for column, header in headers(table).items()
                 if column in frame.columns
             )
             first = name not in self._parts
             if first:
-                self._parts[name] = ParquetPart(self._out.parquet / f"{declared.file}.parquet")
+                self._parts[name] = ParquetPart(self._out.parquet / f"{table.file}.parquet")
             self._parts[name].write(named)
-            path = self._out.csv / f"{declared.file}.csv"
+            path = self._out.csv / f"{table.file}.csv"
             with path.open("wb" if first else "ab") as file:
                 named.write_csv(file, include_header=first, date_format="%Y-%m-%d")
 

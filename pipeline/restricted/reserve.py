@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import getpass
 import logging
+from typing import Any
 
 from pipeline import files
 from pipeline.catalog import Home, Workspace
 from pipeline.dp import events
 from pipeline.ledger import Ledger, Reservation, budget_after_charge
-from pipeline.models.synthesizer.plan import joint_plan
+from pipeline.models.synthesizer.plan import Plan, joint_plan
 from pipeline.params import Params
 from pipeline.refusal import Refusal
 from pipeline.released.privacy_facts import published_heads
@@ -31,6 +32,40 @@ def run(workspace: Workspace, params: Params, schema: Schema) -> None:
     Raises BudgetExceeded (nothing was charged; the message says what fits), ReservationConflict, or
     ValueError before validate has passed.
     """
+    release_id, label = _release_to_charge(workspace, params)
+    home = Home.find()
+    ledger = Ledger(home.ledger)
+    ledger.verify(noted_heads(home))  # an old copy put back has forgotten what was spent since
+    # the ledger's facts bind, whatever a workspace's dataset.yaml has come to say
+    ledger.check_declared(schema.population)
+    plan = joint_plan(schema, params.privacy, params.train, params.release.extract_date)
+    logger.info("reserve: planned for epsilon %g at delta %g", plan.epsilon, plan.delta)
+    population, plan_sha256 = schema.population.name, files.json_sha256(plan.to_json())
+    reservation = _earlier_charge(ledger, params, population, plan_sha256) or ledger.reserve(
+        release_id,
+        population,
+        plan.dp_event,
+        by=getpass.getuser(),
+        source_label=label,
+        plan_sha256=plan_sha256,
+        cohorts=params.release.cohorts,
+        register=Register(home, schema).marks() if schema.population.cohorts else (),
+    )
+    files.write_json(workspace.restricted.reservation, _facts(release_id, reservation, plan))
+    logger.info(
+        "reserve: entry %d of the ledger holds epsilon %.4g for %s",
+        reservation.entry,
+        reservation.epsilon,
+        reservation.population,
+    )
+    standing = budget_after_charge(ledger, reservation, params.privacy)
+    files.write_json(workspace.restricted.budget, standing)
+    if standing["warning"]:
+        logger.warning("LOW BUDGET: %s", standing["warning"])
+
+
+def _release_to_charge(workspace: Workspace, params: Params) -> tuple[str, str]:
+    """(release id, label of the source). Raises Refusal where a charge would come too early."""
     release_id, label = params.release.id, params.release.source_label
     if release_id is None or label is None:
         raise Refusal(
@@ -42,50 +77,24 @@ def run(workspace: Workspace, params: Params, schema: Schema) -> None:
             "validate has not passed in this workspace: run it before reserve, so that a broken"
             " source costs nothing"
         )
-    home = Home.find()
-    ledger = Ledger(home.ledger)
-    ledger.verify(noted_heads(home))  # an old copy put back has forgotten what was spent since
-    # the ledger's facts bind, whatever a workspace's dataset.yaml has come to say
-    ledger.check_declared(schema.population)
-    plan = joint_plan(schema, params.privacy, params.train, params.release.extract_date)
-    logger.info("reserve: planned for epsilon %g at delta %g", plan.epsilon, plan.delta)
-    population, plan_sha256 = schema.population.name, files.json_sha256(plan.to_json())
-    reservation = _held(ledger, params, population, plan_sha256) or ledger.reserve(
-        release_id,
-        population,
-        plan.dp_event,
-        by=getpass.getuser(),
-        source_label=label,
-        plan_sha256=plan_sha256,
-        cohorts=params.release.cohorts,
-        register=Register(home, schema).marks() if schema.population.cohorts else (),
-    )
-    files.write_json(
-        workspace.restricted.reservation,
-        {
-            "release_id": release_id,
-            "population": reservation.population,
-            "epsilon": reservation.epsilon,
-            "delta": reservation.delta,
-            "entry": reservation.entry,
-            "at": reservation.at,
-            "head": reservation.entry_hash,
-            "source_label": reservation.source_label,
-            "mechanisms": plan.mechanisms(),
-            "event": events.to_json(reservation.event),
-            "plan": plan.to_json(),
-        },
-    )
-    logger.info(
-        "reserve: entry %d of the ledger holds epsilon %.4g for %s",
-        reservation.entry,
-        reservation.epsilon,
-        reservation.population,
-    )
-    standing = budget_after_charge(ledger, reservation, params.privacy)
-    files.write_json(workspace.restricted.budget, standing)
-    if standing["warning"]:
-        logger.warning("LOW BUDGET: %s", standing["warning"])
+    return release_id, label
+
+
+def _facts(release_id: str, reservation: Reservation, plan: Plan) -> dict[str, Any]:
+    """reservation.json: what was charged, and by which plan."""
+    return {
+        "release_id": release_id,
+        "population": reservation.population,
+        "epsilon": reservation.epsilon,
+        "delta": reservation.delta,
+        "entry": reservation.entry,
+        "at": reservation.at,
+        "head": reservation.entry_hash,
+        "source_label": reservation.source_label,
+        "mechanisms": plan.mechanisms(),
+        "event": events.to_json(reservation.event),
+        "plan": plan.to_json(),
+    }
 
 
 def noted_heads(home: Home) -> dict[str, str]:
@@ -103,7 +112,9 @@ def noted_heads(home: Home) -> dict[str, str]:
     }
 
 
-def _held(ledger: Ledger, params: Params, population: str, plan_sha256: str) -> Reservation | None:
+def _earlier_charge(
+    ledger: Ledger, params: Params, population: str, plan_sha256: str
+) -> Reservation | None:
     """The charge of a published release that is exactly this one: to say it again, as `dvc repro`
     does, is no conflict.
     """
@@ -111,7 +122,7 @@ def _held(ledger: Ledger, params: Params, population: str, plan_sha256: str) -> 
     reservation = ledger.reservation(str(release.id))
     if reservation is None or ledger.state(str(release.id)) != "released":
         return None
-    asked = (population, release.source_label, plan_sha256, release.cohorts)
+    charge = (population, release.source_label, plan_sha256, release.cohorts)
     return (
         reservation
         if (
@@ -120,6 +131,6 @@ def _held(ledger: Ledger, params: Params, population: str, plan_sha256: str) -> 
             reservation.plan_sha256,
             reservation.cohorts,
         )
-        == asked
+        == charge
         else None
     )

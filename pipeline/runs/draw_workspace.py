@@ -52,9 +52,9 @@ def make(home: Home, request: Request) -> Workspace:
     params.from_mapping(settings)
     workspace = home.workspace(request.release_id)
     if workspace.params.is_file():
-        stored = params.load(workspace.params).release
+        earlier = params.load(workspace.params).release
         requested = params.from_mapping(settings).release
-        if (stored.drawn_from, stored.rows) != (requested.drawn_from, requested.rows):
+        if (earlier.drawn_from, earlier.rows) != (requested.drawn_from, requested.rows):
             raise Refusal(
                 f"release id {request.release_id} was used before for something else; choose"
                 " another id"

@@ -27,12 +27,12 @@ def claim(home: Home, source: str | Path, *, population: str, kind: str) -> None
     path = Path(source).resolve()
     _refuse_unsimulated(path, population, kind)
     with _locked(home):
-        known: dict[str, dict[str, str]] = files.read_json(home.source_paths, {})
+        claims: dict[str, dict[str, str]] = files.read_json(home.source_paths, {})
         owner = {"population": population, "kind": kind}
         for place in _places(path):
-            _refuse_foreign(place, known, owner)
-        if known.get(str(path)) != owner:
-            files.write_json(home.source_paths, {**known, str(path): owner})
+            _refuse_foreign(place, claims, owner)
+        if claims.get(str(path)) != owner:
+            files.write_json(home.source_paths, {**claims, str(path): owner})
 
 
 def _places(path: Path) -> list[Path]:
@@ -41,13 +41,13 @@ def _places(path: Path) -> list[Path]:
     return [path, *(entry.resolve() for entry in inside if entry.is_symlink())]
 
 
-def _refuse_foreign(path: Path, known: dict[str, dict[str, str]], mine: dict[str, str]) -> None:
-    for text, theirs in known.items():
-        held = Path(text)
-        if theirs != mine and (path.is_relative_to(held) or held.is_relative_to(path)):
+def _refuse_foreign(path: Path, claims: dict[str, dict[str, str]], owner: dict[str, str]) -> None:
+    for text, theirs in claims.items():
+        claim = Path(text)
+        if theirs != owner and (path.is_relative_to(claim) or claim.is_relative_to(path)):
             raise Refusal(
-                f"the source {path} is for the {mine['kind']} population {mine['population']}, but"
-                f" {held} is registered as the source of the {theirs['kind']} population"
+                f"the source {path} is for the {owner['kind']} population {owner['population']},"
+                f" but {claim} is registered as the source of the {theirs['kind']} population"
                 f" {theirs['population']}: rows belong to one population and are charged there; use"
                 " that population's dataset, or name the right folder"
             )

@@ -60,7 +60,7 @@ def make(home: Home, request: Request) -> Workspace:
     id used before; DeclarationError for mistakes in the declaration. Then nothing was made.
     """
     path = declaration_path(request.dataset)
-    declared = read_schema(path)
+    schema = read_schema(path)
     settings = _settings(home, request)
     checked = params.from_mapping(settings)
     workspace = home.workspace(request.release_id)
@@ -70,18 +70,18 @@ def make(home: Home, request: Request) -> Workspace:
         _refuse_other_settings(workspace, settings, resolved)
         _refuse_published(home, request, workspace)
         return workspace
-    _refuse_used(home, request.release_id, declared.population.name)
+    _refuse_used(home, request.release_id, schema.population.name)
     if not Path(str(checked.release.source)).exists():
         raise Refusal(f"there is nothing at the source {checked.release.source}")
     source_claims.claim(
         home,
         str(checked.release.source),
-        population=declared.population.name,
-        kind=declared.population.kind,
+        population=schema.population.name,
+        kind=schema.population.kind,
     )
     if (
-        declared.events is not None
-        and declared.events.observation_end
+        schema.events is not None
+        and schema.events.observation_end
         and checked.release.extract_date is None
     ):
         raise Refusal(
@@ -125,21 +125,23 @@ def unfinished_stages(home: Home, workspace: Workspace) -> list[str]:
 def _settings(home: Home, request: Request) -> dict[str, Any]:
     """params.yaml with the request filled in, plain values."""
     settings = YAML(typ="safe").load(home.params.read_text(encoding="utf-8"))
-    known = sources.get(home, request.dataset)
-    if request.source is None and known is None:
+    default = sources.get(home, request.dataset)
+    if request.source is None and default is None:
         raise Refusal(
             f"no source is declared for {request.dataset}: name one, or declare it with `python -m"
             " pipeline sources set`"
         )
-    source = request.source or (known.path if known else None)
-    is_declared = known is not None and known.path == source
+    source = request.source or (default.path if default else None)
+    is_declared = default is not None and default.path == source
     label = (
         request.label
-        or (known.label if known and is_declared else None)
+        or (default.label if default and is_declared else None)
         or f"{request.dataset} declared with {request.release_id}"
     )
     sources.Source(path=str(source), label=label)
-    extract_date = request.extract_date or (known.extract_date if known and is_declared else None)
+    extract_date = request.extract_date or (
+        default.extract_date if default and is_declared else None
+    )
     settings["release"] |= {
         "id": request.release_id,
         "dataset": request.dataset,
@@ -205,8 +207,8 @@ def _refuse_other_settings(
     workspace: Workspace, settings: Mapping[str, Any], resolved: Mapping[str, Any]
 ) -> None:
     name = workspace.root.name
-    stored = YAML(typ="safe").load(workspace.params.read_text(encoding="utf-8"))
-    if differing := _differing(stored, settings):
+    earlier = YAML(typ="safe").load(workspace.params.read_text(encoding="utf-8"))
+    if differing := _differing(earlier, settings):
         raise Refusal(
             f"release id {name} was used before with other settings ({'; '.join(differing)});"
             " choose another id"
@@ -218,11 +220,11 @@ def _refuse_other_settings(
         )
 
 
-def _differing(stored: Mapping[str, Any], requested: Mapping[str, Any]) -> list[str]:
+def _differing(earlier: Mapping[str, Any], requested: Mapping[str, Any]) -> list[str]:
     """The settings that differ, as `block.key: held, asked`. The random data id never counts, nor
     what changes nothing about a release.
     """
-    was, now = (_flat(settings) for settings in (stored, requested))
+    was, now = (_flat(settings) for settings in (earlier, requested))
     return [f"{name}: {was[name]} then, {now[name]} now" for name in now if was[name] != now[name]]
 
 

@@ -57,14 +57,14 @@ class AirflowApi:
         return str(self.call("POST", f"/api/v2/dags/{dag}/dagRuns", run)["dag_run_id"])
 
     def run_state(self, dag: str, run: str) -> str:
-        return str(self.call("GET", f"/api/v2/dags/{dag}/dagRuns/{_quoted(run)}")["state"])
+        return str(self.call("GET", f"/api/v2/dags/{dag}/dagRuns/{_url_part(run)}")["state"])
 
     def tasks(self, dag: str, run: str) -> list[dict[str, Any]]:
         """Task instances, each with task_id, state, duration (seconds), try_number."""
-        found: list[dict[str, Any]] = self.call(
-            "GET", f"/api/v2/dags/{dag}/dagRuns/{_quoted(run)}/taskInstances"
+        instances: list[dict[str, Any]] = self.call(
+            "GET", f"/api/v2/dags/{dag}/dagRuns/{_url_part(run)}/taskInstances"
         )["task_instances"]
-        return found
+        return instances
 
     def errors(self) -> list[str]:
         """Import errors of DAG files."""
@@ -77,7 +77,7 @@ class AirflowApi:
         """Answers an approval task that is awaiting input."""
         self.call(
             "PATCH",
-            f"/api/v2/dags/{dag}/dagRuns/{_quoted(run)}/taskInstances/{task}/-1/hitlDetails",
+            f"/api/v2/dags/{dag}/dagRuns/{_url_part(run)}/taskInstances/{task}/-1/hitlDetails",
             {"chosen_options": [option], "params_input": {}},
         )
 
@@ -111,5 +111,5 @@ class AirflowApi:
         return self._token
 
 
-def _quoted(run: str) -> str:
+def _url_part(run: str) -> str:
     return urllib.parse.quote(run, safe="")

@@ -48,12 +48,12 @@ def secret(home: Home, name: str) -> str:
     only.
     """
     path = home.state / "secrets.json"
-    held = files.read_json(path) or {}
-    if name not in held:
-        held[name] = secrets.token_urlsafe(16 if name.endswith("password") else 64)
-        files.write_json(path, held)
+    values = files.read_json(path) or {}
+    if name not in values:
+        values[name] = secrets.token_urlsafe(16 if name.endswith("password") else 64)
+        files.write_json(path, values)
         path.chmod(0o600)
-    return str(held[name])
+    return str(values[name])
 
 
 def airflow_environment(home: Home) -> dict[str, str]:
@@ -124,16 +124,16 @@ def prepare_airflow(home: Home) -> None:
     passwords.chmod(0o600)
     if (home.airflow / "migrated").exists():
         return
-    done = subprocess.run(
+    migration = subprocess.run(
         [str(Path(sys.executable).parent / "airflow"), "db", "migrate"],
         env=airflow_environment(home),
         capture_output=True,
         text=True,
         check=False,
     )
-    if done.returncode != 0:
+    if migration.returncode != 0:
         raise RuntimeError(
-            f"airflow db migrate: {(done.stderr.strip().splitlines() or ['nothing said'])[-1]}"
+            f"airflow db migrate: {(migration.stderr.strip().splitlines() or ['nothing said'])[-1]}"
         )
     files.write_text(home.airflow / "migrated", "yes\n")
 

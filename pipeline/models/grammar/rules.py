@@ -177,31 +177,31 @@ def _reach(grammar: Grammar) -> BoolArray:
     return reach
 
 
-def _slack(grammar: Grammar, t: int, seen: tuple[int, ...]) -> int:
+def _slack(grammar: Grammar, t: int, chain: tuple[int, ...]) -> int:
     """A type that stands earlier within a day needs a later day: one per step back along the chain
     of deadlines.
     """
     following = [
         e
         for d, e in enumerate(grammar.due_type)
-        if grammar.triggers[d, t] and e != t and e not in seen
+        if grammar.triggers[d, t] and e != t and e not in chain
     ]
-    return max((int(e < t) + _slack(grammar, e, (*seen, t)) for e in following), default=0)
+    return max((int(e < t) + _slack(grammar, e, (*chain, t)) for e in following), default=0)
 
 
-def _earliest(grammar: Grammar, t: int, seen: tuple[int, ...]) -> int:
+def _earliest(grammar: Grammar, t: int, chain: tuple[int, ...]) -> int:
     """The anchor stands at day 0, so that what makes it due within k days cannot stand before -k;
     nor what makes an end due, which is after it.
     """
     days = [grammar.log.lower_day]
     for d, e in enumerate(grammar.due_type):
-        if grammar.triggers[d, t] and e != t and e not in seen:
+        if grammar.triggers[d, t] and e != t and e not in chain:
             if e == grammar.anchor:
                 first = 0
             elif grammar.anchor is not None and grammar.terminal[e]:
                 first = int(grammar.slack[grammar.anchor])
             else:
-                first = _earliest(grammar, e, (*seen, t))
+                first = _earliest(grammar, e, (*chain, t))
             days.append(first - grammar.due_days[d])
     return max(days)
 

@@ -46,6 +46,8 @@ def fit_synthesizer(
     events are those of one patient (privacy_rules.md 8). Raises ValueError for a dataset that
     declares events and has no event log.
     """
+    if plan.pathway is not None:
+        _refuse_missing_log(schema, events)
     patients = first_row_each(patients)
     options: dict[str, Any] = {"store": store, "tape": tape, "noise": noise}
     options |= {"device": device, "checkpoint_steps": checkpoint_steps}
@@ -59,12 +61,8 @@ def fit_synthesizer(
     )
     if plan.pathway is None:
         return Synthesizer(schema, plan, tables, None)
+    assert events is not None  # refused above
     seed = plan.pathway.settings.seed
-    if events is None:
-        raise Refusal(
-            f"{schema.dataset} declares events, but there is no event log: ingest should have"
-            " made one"
-        )
     pathways = pathway_fit.fit(
         schema,
         patients,
@@ -77,6 +75,14 @@ def fit_synthesizer(
         draw_patients=lambda n: with_ids(tables.sample(n, np.random.default_rng([seed, n])), 1),
     )
     return Synthesizer(schema, plan, tables, pathways)
+
+
+def _refuse_missing_log(schema: Schema, events: object) -> None:
+    if events is None:
+        raise Refusal(
+            f"{schema.dataset} declares events, but there is no event log: ingest should have"
+            " made one"
+        )
 
 
 def first_row_each(patients: pl.DataFrame) -> pl.DataFrame:

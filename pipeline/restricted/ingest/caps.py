@@ -25,18 +25,18 @@ def cap_rows(
         if table.max_rows is None or name not in tables:
             continue
         before = tables[name]
-        kept = (
+        capped = (
             before.sort(ID, *_order(table), nulls_last=True)
             .group_by(ID, maintain_order=True)
             .head(table.max_rows)
         )
-        clipped[name] += before.height - kept.height
-        if kept.height == before.height:
+        clipped[name] += before.height - capped.height
+        if capped.height == before.height:
             continue
         tables[name] = before.join(
-            kept.select(ID, ROW), on=[ID, ROW], how="semi", maintain_order="left"
+            capped.select(ID, ROW), on=[ID, ROW], how="semi", maintain_order="left"
         )
-        cut = before.join(kept.select(ID, ROW), on=[ID, ROW], how="anti")
+        cut = before.join(capped.select(ID, ROW), on=[ID, ROW], how="anti")
         _cut_below(schema, tables, name, cut)
     return tables
 
@@ -72,16 +72,16 @@ def cap_events(log: EventLog, events: pl.DataFrame, clipped: Counter[str]) -> pl
     kind = pl.col("type")
     is_end = kind.is_in(list(log.terminal))
     most = {
-        name: declared.at_most
-        for name, declared in log.types.items()
-        if declared.at_most is not None and not declared.terminal
+        name: event_type.at_most
+        for name, event_type in log.types.items()
+        if event_type.at_most is not None and not event_type.terminal
     }
     nth = pl.int_range(1, pl.len() + 1).over(ID, "type")
     is_cut = nth > kind.replace_strict(most, default=None, return_dtype=pl.Int64)
-    for opener in {declared.inside for declared in log.types.values() if declared.inside} & set(
-        most
-    ):
-        inner = [name for name, declared in log.types.items() if declared.inside == opener]
+    for opener in {
+        event_type.inside for event_type in log.types.values() if event_type.inside
+    } & set(most):
+        inner = [name for name, event_type in log.types.items() if event_type.inside == opener]
         is_cut = is_cut.fill_null(False) | (
             kind.is_in(inner) & ((kind == opener).cum_sum().over(ID) > most[opener])
         )

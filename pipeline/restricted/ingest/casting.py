@@ -137,10 +137,10 @@ def _repairs_of(column: Column, is_alias: bool) -> Mapping[str, repairs.Repair]:
     for name in column.repairs:
         if is_alias and name in repairs.ALIAS_REPAIRS:
             older = repairs.ALIAS_REPAIRS[name]
-            chosen[older] = repairs.DECLARED[older]
-        found = repairs.named(name)
-        if found is not None:
-            chosen[name] = found
+            chosen[older] = repairs.BY_NAME[older]
+        repair = repairs.named(name)
+        if repair is not None:
+            chosen[name] = repair
     return chosen
 
 

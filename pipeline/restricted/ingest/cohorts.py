@@ -64,15 +64,15 @@ class Register:
         }
         with self._writing() as connection:
             connection.executemany("INSERT OR IGNORE INTO fact VALUES (?, ?)", facts.items())
-            stored = dict(connection.execute("SELECT name, value FROM fact"))
+            register = dict(connection.execute("SELECT name, value FROM fact"))
         check_register(name, charged, self.marks())
-        if (stored["dataset"], stored["ids"]) != (facts["dataset"], facts["ids"]):
+        if (register["dataset"], register["ids"]) != (facts["dataset"], facts["ids"]):
             raise Refusal(
                 f"the cohorts of population {schema.population.name} are those of dataset"
-                f" {stored['dataset']}: the ids of {schema.dataset} may call the same people by"
+                f" {register['dataset']}: the ids of {schema.dataset} may call the same people by"
                 " other names, so nobody could be found again"
             )
-        if stored["key"] != facts["key"]:
+        if register["key"] != facts["key"]:
             raise Refusal(
                 "the register of cohorts was written under another permanent key: restore"
                 " state/keys from the backup"
@@ -85,16 +85,16 @@ class Register:
         with self._writing() as connection:
             return [mark for (mark,) in connection.execute("SELECT mark FROM mark ORDER BY number")]
 
-    def fixed(self, identities: pl.Series, seen: pl.Series) -> pl.Series:
-        """The cohort of each patient: the registered one, else `seen`, which is registered. Strings
-        [n], both given per patient.
+    def fixed(self, identities: pl.Series, current: pl.Series) -> pl.Series:
+        """The cohort of each patient: the registered one, else the `current` one, which is then
+        registered. Strings [n], one per patient.
         """
         digests = [keyed(self._key, "cohort", identity) for identity in identities.to_list()]
         with self._writing() as connection:
             connection.execute("INSERT INTO mark (mark) VALUES (?)", (uuid.uuid4().hex,))
             connection.executemany(
                 "INSERT OR IGNORE INTO patient VALUES (?, ?)",
-                zip(digests, seen.to_list(), strict=True),
+                zip(digests, current.to_list(), strict=True),
             )
             find = "SELECT cohort FROM patient WHERE identity = ?"
             return pl.Series(
@@ -150,4 +150,4 @@ def at_first_sight(cohorts: Cohorts, patients: pl.DataFrame) -> pl.Series:
     cohort = pl.lit(names[0])
     for name, start in zip(names[1:], starts[1:], strict=True):
         cohort = pl.when(value >= start).then(pl.lit(name)).otherwise(cohort)
-    return patients.select(cohort.alias("seen"))["seen"]
+    return patients.select(cohort.alias("current"))["current"]

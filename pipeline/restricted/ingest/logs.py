@@ -64,7 +64,7 @@ def prepare(
     )
     tables = _without(
         tables,
-        _counted(failing.select(ID, ("rule " + pl.col("rule")).alias("reason")), everybody, tally),
+        _tallied(failing.select(ID, ("rule " + pl.col("rule")).alias("reason")), everybody, tally),
     )
     tables = caps.cap_rows(schema, tables, tally.clipped)
     source = adapters.to_log(
@@ -78,7 +78,7 @@ def prepare(
         pl.lit(NOT_IN_LOG).alias("reason")
     )
     broken = pl.concat([lost, model_form.faults(schema, log)], how="vertical_relaxed")
-    gone = _counted(broken, everybody, tally)
+    gone = _tallied(broken, everybody, tally)
     return Prepared(tables, log, source.carried).without(gone)
 
 
@@ -89,7 +89,7 @@ def _plain(schema: Schema, rows: pl.DataFrame, name: str) -> pl.DataFrame:
     return rows.select([*([] if has_own_id else [ID]), *table.columns])
 
 
-def _counted(faults: pl.DataFrame, everybody: pl.DataFrame, tally: Tally) -> pl.DataFrame:
+def _tallied(faults: pl.DataFrame, everybody: pl.DataFrame, tally: Tally) -> pl.DataFrame:
     """Counts the reasons of `faults` (patient_id, reason); gives back the patients."""
     if not faults.height:
         return everybody.clear()

@@ -24,8 +24,8 @@ def faults(schema: Schema, log: PatientLog) -> pl.DataFrame:
     ]
     if schema.events is not None and log.events is not None:
         # the grammar reads declared statics only
-        known = log.without(pl.concat([frame.select(ID) for frame in breaches]))
-        illegal = violations(Grammar(schema), known.patients, known.pathways)
+        sound = log.without(pl.concat([frame.select(ID) for frame in breaches]))
+        illegal = violations(Grammar(schema), sound.patients, sound.pathways)
         breaches.append(illegal.select(ID, ("pathway: " + pl.col("rule")).alias("reason")).unique())
     return pl.concat(breaches).unique()
 

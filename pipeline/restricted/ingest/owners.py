@@ -206,12 +206,12 @@ def kept_tables(
                 .join(everybody, on=ID, how="anti"),
                 f"{name}: {NOT_ON_ROSTER}",
             )
-    kept = everybody.join(findings.all_dropped(everybody.schema[ID]), on=ID, how="anti")
+    owners = everybody.join(findings.all_dropped(everybody.schema[ID]), on=ID, how="anti")
     return {
         name: (
             rows.drop(REASON)
             .with_columns(pl.col(ID).cast(everybody.schema[ID]))
-            .join(kept, on=ID, how="semi", maintain_order="left")
+            .join(owners, on=ID, how="semi", maintain_order="left")
         )
         for name, rows in tables.items()
     }
@@ -282,6 +282,8 @@ def _colours(schema: Schema, tables: Tables) -> dict[object, int]:
                 neighbours.setdefault(patient, set()).update(patients)
     colours: dict[object, int] = {}
     for patient in sorted(neighbours, key=str):
-        taken = {colours[other] for other in neighbours[patient] if other in colours}
-        colours[patient] = next(number for number in range(len(taken) + 1) if number not in taken)
+        colours_beside = {colours[other] for other in neighbours[patient] if other in colours}
+        colours[patient] = next(
+            number for number in range(len(colours_beside) + 1) if number not in colours_beside
+        )
     return colours

@@ -95,8 +95,8 @@ def regimen_intent(values: pl.Series, column: Column) -> pl.Series:
     """Later SACT versions write 1 curative, 2 palliative, 3 disease modification, with or without a
     leading zero (registry_tables.md 1.4).
     """
-    known = {"1": "C", "01": "C", "2": "P", "02": "P", "3": "D", "03": "D"}
-    return values.replace({old: new for old, new in known.items() if old not in column.categories})
+    codes = {"1": "C", "01": "C", "2": "P", "02": "P", "3": "D", "03": "D"}
+    return values.replace({old: new for old, new in codes.items() if old not in column.categories})
 
 
 def yes_or_no(values: pl.Series, column: Column) -> pl.Series:
@@ -138,7 +138,7 @@ def replace(values: pl.Series, column: Column, argument: str) -> pl.Series:
 ALWAYS: Mapping[str, Repair] = MappingProxyType(
     {function.__name__: function for function in (blanks, whole_number, midnight, missing_tokens)}
 )
-DECLARED: Mapping[str, Repair] = MappingProxyType(
+BY_NAME: Mapping[str, Repair] = MappingProxyType(
     {
         function.__name__: function
         for function in (
@@ -168,15 +168,15 @@ def named(name: str) -> Repair | None:
     """
     if name in OF_PATIENTS:
         return None
-    if name in DECLARED:
-        return DECLARED[name]
+    if name in BY_NAME:
+        return BY_NAME[name]
     call = CALL.match(name)
     if call and call[1] in WITH_ARGUMENT:
         function, argument = WITH_ARGUMENT[call[1]], call[2]
         return lambda values, column: function(values, column, argument)
-    known = ", ".join([*DECLARED, *(f"{n}(...)" for n in WITH_ARGUMENT), *OF_PATIENTS])
+    names = ", ".join([*BY_NAME, *(f"{n}(...)" for n in WITH_ARGUMENT), *OF_PATIENTS])
     raise Refusal(
-        f"there is no repair named {name!r}; known are {known}. Correct `repairs:` in the"
+        f"there is no repair named {name!r}; known are {names}. Correct `repairs:` in the"
         " declaration."
     )
 

@@ -7,7 +7,8 @@ from __future__ import annotations
 import csv
 import gzip
 import zlib
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -116,33 +117,17 @@ def open_source(table: Table, path: Path) -> Source:
             if path.name.lower().endswith(".parquet")
             else _csv_fields(path)
         )
-    known = {field.casefold(): index for index, field in reversed(list(enumerate(fields)))}
-    if len(known) < len(fields):
-        twice = sorted(
-            {
-                field
-                for field in fields
-                if [f.casefold() for f in fields].count(field.casefold()) > 1
-            }
-        )
-        declared = {
-            name.casefold()
-            for column in table.columns.values()
-            for name in (column.header or column.name, *column.aliases)
-        }
-        # of a file without a header this is a patient's row
-        named = ", ".join(field for field in twice if field.casefold() in declared)
-        raise Refusal(
-            f"{path.name}: column(s) {named or 'that are not declared'} stand twice in the header."
-        )
+    index_of = {field.casefold(): index for index, field in reversed(list(enumerate(fields)))}
+    if len(index_of) < len(fields):
+        _refuse_twice(table, path, fields)
     positions, aliases, missing = {}, set(), []
     for column in table.columns.values():
-        names = [name.casefold() for name in (column.header or column.name, *column.aliases)]
-        place = next((name for name in names if name in known), None)
+        names = _headers(column)
+        place = next((name for name in names if name in index_of), None)
         if place is None:
             missing.append(column.header or column.name)
             continue
-        positions[column.name] = known[place]
+        positions[column.name] = index_of[place]
         if place != names[0]:
             aliases.add(column.name)
     ignored = {name.casefold() for name in table.ignore}
@@ -152,6 +137,36 @@ def open_source(table: Table, path: Path) -> Source:
         for index, field in enumerate(fields)
         if index not in used and field.casefold() not in ignored
     ]
+    _refuse_other_columns(table, path, fields, missing, extra)
+    return Source(table, path, tuple(fields), positions, frozenset(aliases))
+
+
+def _headers(column: Column) -> list[str]:
+    """The names under which a header may have a column, its own first; case does not count."""
+    return [name.casefold() for name in (column.header or column.name, *column.aliases)]
+
+
+def _refuse_twice(table: Table, path: Path, fields: Sequence[str]) -> None:
+    """Names declared columns only: the first line of a file without a header is a patient's row."""
+    times = Counter(field.casefold() for field in fields)
+    declared_names = {name for column in table.columns.values() for name in _headers(column)}
+    twice = ", ".join(
+        sorted(
+            {
+                field
+                for field in fields
+                if times[field.casefold()] > 1 and field.casefold() in declared_names
+            }
+        )
+    )
+    raise Refusal(
+        f"{path.name}: column(s) {twice or 'that are not declared'} stand twice in the header."
+    )
+
+
+def _refuse_other_columns(
+    table: Table, path: Path, fields: Sequence[str], missing: list[str], extra: list[str]
+) -> None:
     if missing:
         hint = (
             " The header has a single field: is the file separated by commas?"
@@ -167,7 +182,6 @@ def open_source(table: Table, path: Path) -> Source:
             f"{path.name}: undeclared column(s) {', '.join(extra)} in table {table.name}. Declare"
             " them, or list them under `ignore:`."
         )
-    return Source(table, path, tuple(fields), positions, frozenset(aliases))
 
 
 @contextmanager

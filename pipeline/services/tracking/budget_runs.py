@@ -46,13 +46,13 @@ def publish_budget(
             "The page is the artifact `index.html`."
         ),
     }
-    made = str(client.create_run(place, tags=tags, run_name=f"budget {day}").info.run_id)
+    run_id = str(client.create_run(place, tags=tags, run_name=f"budget {day}").info.run_id)
     metrics = [
         Metric(name, value, int(at.timestamp() * 1000), step)
         for name, points in series.items()
         for step, at, value in points
     ]
-    log_metrics(client, made, metrics)
-    client.log_artifacts(made, str(folder))
-    client.set_terminated(made, "FINISHED")
-    return made
+    log_metrics(client, run_id, metrics)
+    client.log_artifacts(run_id, str(folder))
+    client.set_terminated(run_id, "FINISHED")
+    return run_id

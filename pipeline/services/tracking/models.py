@@ -74,14 +74,14 @@ def publish_model(release_id: str, model: Path) -> str:
     else:
         last_day = release.extract_date.isoformat() if release.extract_date else ""
         _log_model(client, run, model, last_day)
-        made = client.create_model_version(
+        registration = client.create_model_version(
             name,
             f"{client.get_run(run).info.artifact_uri}/model",
             run_id=run,
             tags={"release_id": release_id},
             description=VERSION_DESCRIPTION.format(release=release_id),
         )
-        version = str(made.version)
+        version = str(registration.version)
     client.set_registered_model_alias(name, ALIAS, version)
     client.set_tag(run, "published", "yes")
     return version

@@ -50,8 +50,8 @@ def catch_up(home: Home) -> list[str]:
         notes = notes_path(workspace)
         if not notes.is_file() or not workspace.dataset.is_file():
             continue
-        seen = workspace.tracking
-        if not seen.is_file() or seen.stat().st_mtime < notes.stat().st_mtime:
+        synced = workspace.tracking
+        if not synced.is_file() or synced.stat().st_mtime < notes.stat().st_mtime:
             sync(home, workspace)
             behind.append(folder.name)
     return behind
@@ -87,11 +87,9 @@ def _log_stages(client: MlflowClient, place: str, parent: str, notes: list[Note]
         }
         if entry.airflow_run:
             tags["airflow_run"] = entry.airflow_run
-        made = client.create_run(
-            place, start_time=entry.started_ms, tags=tags, run_name=entry.stage
-        )
-        client.log_metric(made.info.run_id, "seconds", entry.seconds)
-        client.set_terminated(made.info.run_id, entry.status, end_time=entry.end_ms)
+        run = client.create_run(place, start_time=entry.started_ms, tags=tags, run_name=entry.stage)
+        client.log_metric(run.info.run_id, "seconds", entry.seconds)
+        client.set_terminated(run.info.run_id, entry.status, end_time=entry.end_ms)
 
 
 def _stage_runs(client: MlflowClient, place: str, parent: str) -> Iterator[Any]:

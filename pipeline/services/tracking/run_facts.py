@@ -54,7 +54,7 @@ def run_facts(workspace: Workspace, notes: list[Note], run_page: str) -> RunFact
     settings = params.load(workspace.params)
     reservation = files.read_json(workspace.restricted.reservation, {})
     gate = gate_result(workspace)
-    shown = {
+    run_params = {
         "epsilon": settings.privacy.epsilon,
         "delta": settings.privacy.delta,
         "rows": settings.release.rows,
@@ -65,22 +65,22 @@ def run_facts(workspace: Workspace, notes: list[Note], run_page: str) -> RunFact
     tags[NOTE] = _description(workspace, settings, reservation, run_page, artifacts)
     figures = files.read_json(workspace.restricted.report.figures, {})
     metrics = gate_metrics(gate) | dict(report_metrics(figures))
-    return RunFacts(params=shown, tags=tags, metrics=metrics, artifacts=artifacts)
+    return RunFacts(params=run_params, tags=tags, metrics=metrics, artifacts=artifacts)
 
 
 def reservation_params(reservation: Mapping[str, Any]) -> dict[str, Any]:
     """What the reservation says, all of it public: the population, the loss, every kind of
     mechanism.
     """
-    shown: dict[str, Any] = {
+    facts: dict[str, Any] = {
         "population": reservation.get("population"),
         "epsilon_reserved": reservation.get("epsilon"),
         "delta_reserved": reservation.get("delta"),
     }
     for mechanism in reservation.get("mechanisms", []):
         name = mechanism["name"]
-        shown |= {f"{name}.{key}": value for key, value in mechanism.items() if key != "name"}
-    return {key: value for key, value in shown.items() if value is not None}
+        facts |= {f"{name}.{key}": value for key, value in mechanism.items() if key != "name"}
+    return {key: value for key, value in facts.items() if value is not None}
 
 
 def reservation_tags(reservation: Mapping[str, Any]) -> dict[str, Any]:

@@ -55,7 +55,7 @@ class Coding:
     rich: bool  # past attributes and contexts that never close are features too
     observed_until: date | None = None  # public last day of observation
     # types and attributes whose codes or values come from counted heads, not from the network
-    counted: frozenset[str] = frozenset()
+    counted_choices: frozenset[str] = frozenset()
     rhythms: tuple[Rhythm, ...] = ()
     # size of each feature by name, in the order of `features`
     layout: dict[str, int] = field(init=False)
@@ -98,13 +98,15 @@ class Coding:
         """
         g = self.grammar
         several = np.bincount(g.token_type, minlength=g.n_types) > 1
-        learned = several & np.array([name not in self.counted for name in g.type_names])
+        learned = several & np.array([name not in self.counted_choices for name in g.type_names])
         return np.flatnonzero(learned[g.token_type])
 
     @property
     def learned_attributes(self) -> tuple[int, ...]:
         """Positions of the attributes without a counted head."""
-        return tuple(a for a, c in enumerate(self.attributes) if c.column.name not in self.counted)
+        return tuple(
+            a for a, c in enumerate(self.attributes) if c.column.name not in self.counted_choices
+        )
 
     @property
     def treatments(self) -> list[int]:

@@ -18,12 +18,12 @@ from pipeline.models.pathway.domain.fact_names import GAPS, NAMED_FACT
 from pipeline.schema.values import CountedTable
 
 
-def declared_rhythms(grammar: Grammar, counted: Iterable[CountedTable]) -> tuple[Rhythm, ...]:
+def declared_rhythms(grammar: Grammar, tables: Iterable[CountedTable]) -> tuple[Rhythm, ...]:
     """The tables that tell a rhythm, those of later waits last. Other tables with `gap TYPE` are
     for the calibration alone.
     """
     names, rhythms, first_row = grammar.type_names, [], 1
-    for table in sorted(counted, key=lambda table: table.parts[-1].startswith("later")):
+    for table in sorted(tables, key=lambda table: table.parts[-1].startswith("later")):
         match = NAMED_FACT.fullmatch(table.parts[-1])
         if match is None or match[1] not in GAPS or match[2] not in names:
             continue

@@ -51,11 +51,7 @@ def draw(
     state = begin(coding, patients).take(start)
     device = network.choice.weight.device
     condition = _condition(coding, network, patients, candidates)
-    parts_of_heads = {part for head in heads for table, _ in head.tables for part in table.parts}
-    shown = {
-        name: coding.static_values(name, patients)[start]
-        for name in parts_of_heads & set(patients.columns)
-    }
+    statics = {name: values[start] for name, values in _statics(coding, heads, patients).items()}
     by_choice = {head.choice: head for head in heads}
     steering = Steering(begins, len(start)) if begins is not None else None
     memory = network.blank_memory(len(start))
@@ -70,7 +66,7 @@ def draw(
             by_choice,
             state,
             hidden,
-            {name: values[ids] for name, values in shown.items()},
+            {name: values[ids] for name, values in statics.items()},
             steering,
             rng,
         )
@@ -85,6 +81,14 @@ def draw(
             values[torch.from_numpy(going).to(device)] for values in (condition, memory)
         )
     return _flat(coding, patients.height * candidates, parts), log_weight
+
+
+def _statics(
+    coding: Coding, heads: Sequence[Head], patients: pl.DataFrame
+) -> dict[str, np.ndarray]:
+    """Codes of the static columns that heads look at, [patients] each."""
+    parts = {part for head in heads for table, _ in head.tables for part in table.parts}
+    return {name: coding.static_values(name, patients) for name in parts & set(patients.columns)}
 
 
 def _condition(
@@ -134,13 +138,13 @@ def _next_events(
     heads: Mapping[str, Head],
     state: State,
     hidden: torch.Tensor,
-    shown: Mapping[str, np.ndarray],
+    statics: Mapping[str, np.ndarray],
     steering: Steering | None,
     rng: np.random.Generator,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """(token [n], day [n], gap bin [n], attribute codes [n, A]) of the next event of each pathway.
 
-    hidden: [n, width]; shown: static parts of the heads, [n] each; heads: by their choice.
+    hidden: [n, width]; statics: static parts of the heads, [n] each; heads: by their choice.
     """
     g, now = coding.grammar, options(coding.grammar, state.tracker)
     if not now.types.any(1).all():
@@ -154,7 +158,7 @@ def _next_events(
     )
     chances = _chances(types, now.types)
     kind = _sample(steering.types(chances) if steering is not None else chances, rng)
-    token = _codes(coding, heads, state, kind, tokens, shown, steering, rng)
+    token = _codes(coding, heads, state, kind, tokens, statics, steering, rng)
     every = np.arange(len(kind))
     lower, upper = gap_bounds(coding, state, token, now.lower[every, kind], now.upper[every, kind])
     rhythm = torch.from_numpy(rhythm_rows(coding, state, token)).to(hidden.device)
@@ -168,7 +172,7 @@ def _next_events(
         if a in logits:
             value_logits = logits[a].cpu().numpy()[rows]
         else:
-            value_logits = _value_logits(coding, heads, state, a, rows, token, shown)
+            value_logits = _value_logits(coding, heads, state, a, rows, token, statics)
         attributes[rows, a] = _sample(_chances(value_logits, c.legal), rng)
     return token, day, coding.gaps.encode(gap_of(coding, state, day)), attributes
 
@@ -180,7 +184,7 @@ def _value_logits(
     place: int,
     rows: np.ndarray,
     token: np.ndarray,
-    shown: Mapping[str, np.ndarray],
+    statics: Mapping[str, np.ndarray],
 ) -> np.ndarray:
     """Logits [m, values] of the attribute at `place` from its head, for these rows [m] of the next
     events [n].
@@ -188,7 +192,7 @@ def _value_logits(
     name, size = coding.attributes[place].column.name, coding.attributes[place].size
     last = state.attribute[rows, place].astype(np.int64)
     has_value = last < size
-    parts = _rows(shown, rows) | {
+    parts = _rows(statics, rows) | {
         f"holder {name}": 1 + np.searchsorted(coding.holders(place), token[rows]),
         f"carrier {name}": 1 + coding.grammar.token_type[token[rows]],
         f"value {name}": np.where(has_value, 1 + last, 0),
@@ -202,7 +206,7 @@ def _codes(
     state: State,
     kind: np.ndarray,
     learned: np.ndarray,
-    shown: Mapping[str, np.ndarray],
+    statics: Mapping[str, np.ndarray],
     steering: Steering | None,
     rng: np.random.Generator,
 ) -> np.ndarray:
@@ -217,7 +221,7 @@ def _codes(
             continue
         if name in heads:
             before = np.where(state.tracker.used[rows] > 0, 1 + state.tracker.last_type[rows], 0)
-            parts = _rows(shown, rows) | {
+            parts = _rows(statics, rows) | {
                 f"first {name}": state.code[rows, t].astype(np.int64),
                 f"before {name}": before.astype(np.int64),
             }

@@ -217,7 +217,7 @@ class PathwayModel:
         coding = declared_coding(schema, plan.settings, plan.observed_until)
         tensors = load_file(folder / WEIGHTS)
         network = _new_network(coding, plan.settings)
-        stored = {
+        parts = {
             name: tensors.pop(name).numpy()
             for name in list(tensors)
             if name.startswith(("tilt/", "head/"))
@@ -226,13 +226,13 @@ class PathwayModel:
         heads = tuple(
             Head(
                 choice,
-                stored[f"head/{choice}/0"],
-                tuple((table, stored[f"head/{choice}/{i + 1}"]) for i, table in enumerate(tables)),
+                parts[f"head/{choice}/0"],
+                tuple((table, parts[f"head/{choice}/{i + 1}"]) for i, table in enumerate(tables)),
             )
             for choice, tables in tables_by_choice(coding, plan.tables).items()
         )
-        n_weights = sum(name.startswith("tilt/") for name in stored)
-        log_weights = tuple(stored[f"tilt/{i}"] for i in range(n_weights))
+        n_weights = sum(name.startswith("tilt/") for name in parts)
+        log_weights = tuple(parts[f"tilt/{i}"] for i in range(n_weights))
         return cls(schema, plan, network, heads, log_weights)
 
 

@@ -48,12 +48,12 @@ class NoisyMargin:
         synthetic patient, int64 [n].
         """
         each = len(self.counts) // self.rows
-        drawn = np.bincount(cell // each, minlength=self.rows) * scale
+        patients = np.bincount(cell // each, minlength=self.rows) * scale
         noisy, variance = (
             values.reshape(self.rows, each).sum(1) for values in (self.counts, self.variance)
         )
-        estimate = weighted_counts(drawn, noisy, variance, scale)
-        return np.repeat(estimate / np.maximum(drawn, 1e-9), each) * scale
+        estimate = weighted_counts(patients, noisy, variance, scale)
+        return np.repeat(estimate / np.maximum(patients, 1e-9), each) * scale
 
 
 def noisy_margin(

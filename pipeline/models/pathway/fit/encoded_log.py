@@ -94,14 +94,14 @@ def _truncated(coding: Coding, patients: pl.DataFrame, events: pl.DataFrame) -> 
     """Declared events with `_patient` (row of `patients`) and `_at` (position), sorted by both."""
     cap = coding.grammar.log.max_events
     index = patients.select(ID).with_row_index("_patient")
-    declared = events.with_columns(
+    rows = events.with_columns(
         pl.Series("_token", coding.grammar.token_numbers(events), dtype=pl.Int32)
     ).filter(pl.col("_token") >= 0)
-    declared = declared.join(index, on=ID, how="inner", maintain_order="left").sort(
+    rows = rows.join(index, on=ID, how="inner", maintain_order="left").sort(
         "_patient", maintain_order=True
     )
     place = pl.int_range(pl.len()).over("_patient")
-    first = declared.filter((place < cap - 1) | (place == pl.len().over("_patient") - 1))
+    first = rows.filter((place < cap - 1) | (place == pl.len().over("_patient") - 1))
     return first.with_columns(place.alias("_at"))
 
 

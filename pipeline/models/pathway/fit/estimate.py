@@ -8,15 +8,15 @@ ROW_TRUST = 0.2  # relative error that the synthetic patients of a row are allow
 
 
 def weighted_counts(
-    drawn: np.ndarray, noisy: np.ndarray, variance: np.ndarray | float, scale: float
+    patients: np.ndarray, noisy: np.ndarray, variance: np.ndarray | float, scale: float
 ) -> np.ndarray:
     """How many patients some rows have, [rows], at least 0: the mean of what synthetic patients say
     and of noisy counts, weighted by the inverse of their variances.
 
-    drawn [rows]: synthetic patients, each standing for `scale`, times `scale`; they may be
+    patients [rows]: synthetic patients, each standing for `scale`, times `scale`; they may be
         ROW_TRUST off. noisy [rows]: noisy counts, of noise of this variance.
     """
-    precision = 1 / ((ROW_TRUST * drawn) ** 2 + drawn * scale + 1)
+    precision = 1 / ((ROW_TRUST * patients) ** 2 + patients * scale + 1)
     noisy_precision = 1 / (variance + noisy.clip(1))
-    mean = (drawn * precision + noisy * noisy_precision) / (precision + noisy_precision)
+    mean = (patients * precision + noisy * noisy_precision) / (precision + noisy_precision)
     return np.asarray(mean.clip(0))

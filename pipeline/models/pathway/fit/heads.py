@@ -183,14 +183,14 @@ class _TableLoss:
         self.table, self.is_later = table, table.counts_later_events
         row = joint_cell(table.parts[:-1], table.sizes[:-1], choices.parts, len(choices.count))
         in_table = (choices.number == int(self.is_later)) * choices.count
-        drawn = np.bincount(row, in_table, minlength=len(counts)) * scale  # [rows]
+        patients = np.bincount(row, in_table, minlength=len(counts)) * scale  # [rows]
         legal = np.zeros(counts.shape, bool)
         np.logical_or.at(legal, row[in_table > 0], choices.legal[in_table > 0])
         sums = np.where(legal, counts, 0).sum(1)
-        events = weighted_counts(drawn, sums, legal.sum(1) * sigma**2, scale)
+        events = weighted_counts(patients, sums, legal.sum(1) * sigma**2, scale)
         self.row, self.sigma, self.shape = torch.from_numpy(row), sigma, counts.shape
         self.share = torch.from_numpy(
-            in_table * scale / np.maximum(drawn, 1e-9)[row] * events[row]
+            in_table * scale / np.maximum(patients, 1e-9)[row] * events[row]
         ).float()[:, None]
         self.legal = torch.from_numpy(legal)
         self.counts = torch.from_numpy(counts.astype(np.float32))

@@ -213,15 +213,15 @@ def _resume(
         start = {name: parameter.detach().clone() for name, parameter in parameters.items()}
         zeros = [{name: torch.zeros_like(value) for name, value in start.items()} for _ in range(2)]
         return Training(0, start, {name: value.clone() for name, value in start.items()}, *zeros)
-    with safe_open(file, framework="pt", device=str(where)) as stored:
-        facts = stored.metadata()
+    with safe_open(file, framework="pt", device=str(where)) as checkpoint:
+        facts = checkpoint.metadata()
         if facts["mechanism"] != _facts(mechanism):
             raise Refusal(
                 f"{file.name} belongs to another mechanism than the one reserved: use a new"
                 " release id"
             )
         parts = [
-            {name: stored.get_tensor(f"{part}/{name}") for name in parameters}
+            {name: checkpoint.get_tensor(f"{part}/{name}") for name in parameters}
             for part in ("weights", "average", "first", "second")
         ]
     return Training(int(facts["step"]), *parts)

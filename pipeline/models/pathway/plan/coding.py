@@ -30,7 +30,7 @@ def declared_coding(
         if column.is_modelled
     ]
     named = {*schema.strata, *schema.targets, *schema.quasi_identifiers}
-    shown = [
+    features = [
         c
         for c in statics
         if c.column.name in schema.strata
@@ -45,9 +45,9 @@ def declared_coding(
         attributes=tuple(
             codec(column, settings.attribute_bins) for column in log.attributes.values()
         ),
-        statics=tuple(shown),
+        statics=tuple(features),
         rich=settings.rich_state,
         observed_until=observed_until,
-        counted=counted_choices(log.counted) if is_calibrated else frozenset(),
+        counted_choices=counted_choices(log.counted) if is_calibrated else frozenset(),
         rhythms=declared_rhythms(grammar, log.counted) if is_calibrated else (),
     )

@@ -72,11 +72,11 @@ def merge_cells(counts: np.ndarray, most: int) -> np.ndarray:
     """
     limit = max(counts.sum(), 1e-9) / most
     while True:
-        bins, filled, current = np.zeros(len(counts), np.int64), 0.0, 0
+        bins, mass, current = np.zeros(len(counts), np.int64), 0.0, 0
         for place, count in enumerate(counts):
-            if place and (filled + 0.5 * count > limit or count >= limit or filled >= limit):
-                current, filled = current + 1, 0.0
-            bins[place], filled = current, filled + count
+            if place and (mass + 0.5 * count > limit or count >= limit or mass >= limit):
+                current, mass = current + 1, 0.0
+            bins[place], mass = current, mass + count
         if current < most:
             return bins
         limit *= 1.1

@@ -152,10 +152,10 @@ def encode(domain: Domain, column_values: pl.Series) -> np.ndarray:
     if not domain.is_numeric:
         names = column_values.cast(pl.String)
         places = pl.Series(range(domain.leaves), dtype=pl.Int32)
-        known = names.replace_strict(
+        cells = names.replace_strict(
             list(domain.column.categories), places, default=None, return_dtype=pl.Int32
         )
-        return known.fill_null(fallback).to_numpy().astype(np.int32)
+        return cells.fill_null(fallback).to_numpy().astype(np.int32)
     if column_values.dtype == pl.Date:
         column_values = column_values.cast(pl.Int32)
     values = column_values.cast(pl.Float64, strict=False).fill_null(float("nan")).to_numpy()

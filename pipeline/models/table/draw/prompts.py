@@ -19,14 +19,14 @@ def conditions(prompts: Sequence[str]) -> dict[str, list[str] | tuple[str, str]]
     """`sex=Female,Male` as a list of values, `age=30..50` as a range. Raises ValueError for what is
     neither.
     """
-    found: dict[str, list[str] | tuple[str, str]] = {}
+    where: dict[str, list[str] | tuple[str, str]] = {}
     for text in prompts:
         column, equals, values = text.partition("=")
         if not equals or not column or not values:
             raise Refusal(f"--where {text!r}: write COLUMN=VALUE,VALUE or COLUMN=LOW..HIGH")
         low, dots, high = values.partition("..")
-        found[column] = (low, high) if dots else values.split(",")
-    return found
+        where[column] = (low, high) if dots else values.split(",")
+    return where
 
 
 def restrict(domain: Domain, symbols: Symbols, condition: Any) -> tuple[Symbols, np.ndarray]:

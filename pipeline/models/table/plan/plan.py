@@ -185,8 +185,8 @@ def _leaves(nominal_size: int, settings: TableSettings) -> int:
 
 
 def _column(value: Mapping[str, Any]) -> Column:
-    listed = {"categories", "atoms", "missing", "aliases", "repairs"}
+    tuples = {"categories", "atoms", "missing", "aliases", "repairs"}
     fields: dict[str, Any] = {
-        key: tuple(item) if key in listed else item for key, item in value.items()
+        key: tuple(item) if key in tuples else item for key, item in value.items()
     }
     return Column(**fields)
