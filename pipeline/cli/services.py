@@ -16,7 +16,7 @@ from pipeline.cli.follow import follow
 from pipeline.cli.task_log import TaskLog
 from pipeline.refusal import Refusal
 from pipeline.runs import sources, version_stores
-from pipeline.services import mlflow_server, processes
+from pipeline.services import airflow_server, mlflow_server, processes
 from pipeline.services.airflow_api import AirflowApi
 from pipeline.stages import STAGES
 
@@ -45,7 +45,7 @@ def setup(options: argparse.Namespace | None = None) -> None:
     with ThreadPoolExecutor() as pool:
         work = [
             pool.submit(version_stores.ensure, home),
-            pool.submit(processes.prepare_airflow, home),
+            pool.submit(airflow_server.prepare_airflow, home),
         ]
         if not home.mlflow_database.is_file():
             work.append(pool.submit(tracking.ensure, home))
@@ -61,7 +61,7 @@ def up(options: argparse.Namespace) -> None:
     setup()
     say("Bringing MLflow up to date with the runs")
     tracking.catch_up(home)
-    services = [*processes.airflow_services(home), *mlflow_server.mlflow_services(home)]
+    services = [*airflow_server.airflow_services(home), *mlflow_server.mlflow_services(home)]
     if names := processes.start(home, services):
         _say_start(home, names)
         wait_for_airflow(home)
@@ -69,7 +69,7 @@ def up(options: argparse.Namespace) -> None:
     else:
         say("Airflow and MLflow are running already.")
     for name, address, secret in (
-        ("Airflow", processes.airflow_address(), "airflow_password"),
+        ("Airflow", airflow_server.airflow_address(), "airflow_password"),
         ("MLflow", mlflow_server.mlflow_address(), "mlflow_password"),
     ):
         say(f"{name:<8} {address}")
@@ -92,14 +92,14 @@ def down(options: argparse.Namespace) -> None:
 
 def airflow_api(home: Home) -> AirflowApi:
     return AirflowApi(
-        processes.airflow_address(), processes.USER, processes.secret(home, "airflow_password")
+        airflow_server.airflow_address(), processes.USER, processes.secret(home, "airflow_password")
     )
 
 
 def wait_for_airflow(home: Home) -> AirflowApi:
     """Waits until Airflow is healthy and knows our DAGs; says what it waits for."""
     api = airflow_api(home)
-    names = [service.name for service in processes.airflow_services(home)]
+    names = [service.name for service in airflow_server.airflow_services(home)]
     say(f"Waiting for Airflow at {api.address} (about half a minute)")
     processes.wait_for(
         home,
@@ -167,7 +167,7 @@ def run(options: argparse.Namespace) -> int:
     release_id = options.release_id or f"{dataset.replace('_', '-')}-{datetime.now():%Y%m%d-%H%M%S}"
     setup()
     declare_source(home, dataset, options)
-    names = processes.start(home, processes.airflow_services(home))
+    names = processes.start(home, airflow_server.airflow_services(home))
     try:
         if names:
             _say_start(home, names)

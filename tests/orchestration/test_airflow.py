@@ -32,7 +32,7 @@ from pipeline.environment import HOME_VARIABLE
 from pipeline.ledger import Ledger
 from pipeline.released.verify import verify
 from pipeline.runs import sources, version_stores
-from pipeline.services import processes, tracking
+from pipeline.services import airflow_server, processes, tracking
 from pipeline.services.airflow_api import AirflowApi
 from pipeline.simulator import command as simulator
 from pipeline.stages import A_PERSON, BY_A_PERSON, BY_ITSELF
@@ -79,7 +79,7 @@ def walk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Walk]:
         home = Home.find()
         _settings(home)
         setup()
-        processes.start(home, processes.airflow_services(home))
+        processes.start(home, airflow_server.airflow_services(home))
         try:
             family = [
                 child

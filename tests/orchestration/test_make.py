@@ -16,7 +16,7 @@ from pipeline import environment
 from pipeline.catalog import Home, project_root
 from pipeline.environment import HOME_VARIABLE
 from pipeline.ledger import Ledger
-from pipeline.services import processes
+from pipeline.services import airflow_server, processes
 
 
 def make(*targets: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -127,7 +127,7 @@ def test_a_port_in_use_is_named_and_nothing_is_started(home, monkeypatch):
                 " with AIRFLOW_PORT"
             ),
         ):
-            processes.start(home, processes.airflow_services(home))
+            processes.start(home, airflow_server.airflow_services(home))
     assert processes.running_services(home) == {}
 
 
@@ -148,7 +148,7 @@ def test_a_process_id_that_somebody_else_got_is_not_ours(home):
     from pipeline import files
 
     files.write_json(
-        home.state / "processes.json", {"airflow-scheduler": {"pid": os.getpid(), "created": 1.0}}
+        home.state / "services.json", {"airflow-scheduler": {"pid": os.getpid(), "created": 1.0}}
     )
     assert processes.running_services(home) == {}
     assert processes.stop(home) == []

@@ -1,0 +1,97 @@
+"""Airflow's processes: what they need and how they are started."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from pipeline import environment, files
+from pipeline.catalog import Home, project_root
+from pipeline.services.processes import USER, Service, secret
+
+
+def airflow_address() -> str:
+    return f"http://localhost:{environment.airflow_port()}"
+
+
+def airflow_environment(home: Home) -> dict[str, str]:
+    """What every process of Airflow needs: SQLite, LocalExecutor, our DAGs only, one host."""
+    from cryptography.fernet import Fernet
+
+    address = airflow_address()
+    fernet = home.state / "airflow-fernet.key"
+    if not fernet.is_file():
+        files.write_text(fernet, Fernet.generate_key().decode())
+        fernet.chmod(0o600)
+    return {
+        **environment.for_services(home.root),
+        "AIRFLOW_HOME": str(home.airflow.resolve()),
+        "AIRFLOW__CORE__DAGS_FOLDER": str(project_root() / "dags"),
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
+        "AIRFLOW__CORE__PARALLELISM": "4",
+        "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
+        "AIRFLOW__CORE__FERNET_KEY": fernet.read_text(encoding="utf-8"),
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": f"{USER}:admin",
+        "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{address}/execution/",
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home.airflow.resolve()}/airflow.db",
+        "AIRFLOW__API__BASE_URL": address,
+        "AIRFLOW__API__HOST": "127.0.0.1",
+        "AIRFLOW__API__PORT": str(environment.airflow_port()),
+        "AIRFLOW__API__SECRET_KEY": secret(home, "airflow_session_key"),
+        "AIRFLOW__API_AUTH__JWT_SECRET": secret(home, "airflow_jwt_key"),
+        "AIRFLOW__DAG_PROCESSOR__PARSING_PROCESSES": "1",
+        "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "60",
+        # Clocks that would fail a task or a DAG file on a machine whose cores are busy.
+        "AIRFLOW__CORE__DAGBAG_IMPORT_TIMEOUT": "300",
+        "AIRFLOW__DAG_PROCESSOR__DAG_FILE_PROCESSOR_TIMEOUT": "300",
+        "AIRFLOW__DAG_PROCESSOR__HEALTH_CHECK_THRESHOLD": "120",
+        "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": "120",
+        "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "120",
+        "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "60",
+        # the scheduler may be up minutes before the API server answers
+        "AIRFLOW__WORKERS__EXECUTION_API_RETRIES": "12",
+        "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
+    }
+
+
+def airflow_services(home: Home) -> tuple[Service, ...]:
+    """Scheduler, API server, DAG processor and triggerer. Nothing here defers; without a triggerer
+    the home page shows a red cross.
+    """
+    variables, binary = airflow_environment(home), str(Path(sys.executable).parent / "airflow")
+    commands: tuple[tuple[str, tuple[str, ...], int | None], ...] = (
+        ("airflow-api-server", ("api-server", "--workers", "1"), environment.airflow_port()),
+        ("airflow-scheduler", ("scheduler", "--skip-serve-logs"), None),
+        ("airflow-dag-processor", ("dag-processor",), None),
+        ("airflow-triggerer", ("triggerer", "--skip-serve-logs", "--capacity", "10"), None),
+    )
+    return tuple(
+        Service(name=name, command=(binary, *command), environment=variables, port=port)
+        for name, command, port in commands
+    )
+
+
+def prepare_airflow(home: Home) -> None:
+    """Makes Airflow's database and its password file. Idempotent. Raises RuntimeError with what
+    Airflow said last.
+    """
+    home.airflow.mkdir(parents=True, exist_ok=True)
+    passwords = home.airflow / "simple_auth_manager_passwords.json.generated"
+    files.write_json(passwords, {USER: secret(home, "airflow_password")})
+    passwords.chmod(0o600)
+    if (home.airflow / "migrated").exists():
+        return
+    migration = subprocess.run(
+        [str(Path(sys.executable).parent / "airflow"), "db", "migrate"],
+        env=airflow_environment(home),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if migration.returncode != 0:
+        raise RuntimeError(
+            f"airflow db migrate: {(migration.stderr.strip().splitlines() or ['nothing said'])[-1]}"
+        )
+    files.write_text(home.airflow / "migrated", "yes\n")
