@@ -14,7 +14,7 @@ import polars as pl
 
 from pipeline.adapters import to_tables
 from pipeline.models.synthesizer.model import Synthesizer
-from pipeline.models.table.draw.prompts import conditions
+from pipeline.models.table.draw.prompts import parse_conditions
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,18 +38,19 @@ class DrawingModel:
         takes them. Raises ValueError for a prompt that cannot be met.
         """
         settings = params or {}
-        last_day = settings.get("extract_date") or None
+        last_day = settings.get("extract_date")
+        extract_date = date.fromisoformat(last_day) if last_day else self.model.extract_date
         parts = [
             to_tables(
                 self.model.schema,
                 log,
-                extract_date=date.fromisoformat(last_day) if last_day else None,
+                extract_date=extract_date,
             )
             for log in self.model.sample(
                 int(model_input["rows"].sum()),
                 seed=int(settings.get("seed", 1)),
                 partition_rows=PARTITION_ROWS,
-                where=conditions(list(settings.get("where", ()))) or None,
+                where=parse_conditions(list(settings.get("where", ()))) or None,
                 begins=tuple(settings.get("begins", ())),
             )
         ]

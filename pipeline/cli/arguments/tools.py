@@ -82,13 +82,16 @@ def _add_draw(commands: Commands) -> None:
         help="a .csv file for a single table, else a folder for one CSV per table",
     )
     draw.add_argument("--seed", type=int, default=1, help="public seed of the draw, default 1")
-    add_extract_date(draw, "; datasets of pathways")
+    add_extract_date(draw, "; datasets of pathways; default: the one that the model was made with")
     draw.add_argument(
         "--where",
         action="append",
         default=[],
         metavar="COLUMN=VALUES",
-        help="a prompt that holds exactly: sex=Female,Male or age=30..50; may be repeated",
+        help=(
+            "a condition that holds for every row: values (sex=Female,Male) or a range of numbers,"
+            " dates or ordered values (age=30..50); once per column"
+        ),
     )
     draw.add_argument(
         "--begins",

@@ -22,7 +22,7 @@ class BlockSampler:
     """Draws from both models under one prompt.
 
     draw_rows(n, rng): n static rows that keep the prompt's conditions; begins: how every pathway
-        must begin, as PathwayModel.sample_begun takes it; needs a pathway model.
+        must begin, as PathwayModel.sample_with_start takes it; needs a pathway model.
     """
 
     draw_rows: Callable[[int, np.random.Generator], pl.DataFrame]
@@ -61,14 +61,15 @@ class BlockSampler:
         """A block of patients with pathways, and each one's chance of such a start, [BLOCK]."""
         assert self.pathway is not None
         patients = self._patients(BLOCK, 1, rng)
-        events, chance = self.pathway.sample_begun(patients, self.begins, rng)
+        events, chance = self.pathway.sample_with_start(patients, self.begins, rng)
         return PatientLog(patients, events), chance
 
     def _prompted_block(
         self, n: int, first: int, highest: float, rng: np.random.Generator
     ) -> PatientLog:
-        """n patients whose pathways begin so, by rejection sampling: each candidate is accepted
-        with the chance of such a start, relative to the highest chance seen.
+        """n patients whose pathways start so, by rejection sampling: each candidate is accepted
+        with the chance of such a start, relative to the highest chance in one block of patients. A
+        patient with a higher chance is accepted always, so rather too rarely.
         """
         parts, total = [], 0
         for _ in range(ATTEMPTS):

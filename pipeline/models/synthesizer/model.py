@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from pipeline import files
 from pipeline.dp.events import to_json
 from pipeline.models.declaration import schema_from_plain, to_plain
 from pipeline.models.pathway.draw.model import PathwayModel
+from pipeline.models.pathway.draw.start import pathway_start
 from pipeline.models.synthesizer.draw import BlockSampler, partitions
 from pipeline.models.synthesizer.plan import FORMAT, Plan
 from pipeline.models.table.draw.model import TableModel
@@ -42,10 +44,11 @@ class Synthesizer:
         for a dataset without.
 
         where: conditions on static columns, as TableModel.sample takes them; begins: how pathways
-            start, as PathwayModel.sample_begun takes it. Both hold for every patient. The extract
-            depends on (n, seed, where, begins) only: patients are drawn in blocks of 5,000, each
-            from a stream of its own made from seed and block number. Raises ValueError for prompts
-            that cannot be met.
+            start, as PathwayModel.sample_with_start takes it. Both hold for every patient. The
+            extract depends on (n, seed, where, begins) only: patients are drawn in blocks of 5,000,
+            each from a stream of its own made from seed and block number. Raises Refusal at once
+            for a column, value or event that is not declared; while drawing, for a prompt that too
+            few patients meet.
         """
         if begins and self.pathway is None:
             raise Refusal(
@@ -57,9 +60,16 @@ class Synthesizer:
                 f"sample: n must be at least 0 and partition_rows at least 1, got {n} and"
                 f" {partition_rows}"
             )
+        if self.pathway is not None:
+            pathway_start(self.pathway.coding, begins)
         draw_rows = partial(self.table.sample_from, self.table.sampler(where))
         sampler = BlockSampler(draw_rows, self.pathway, begins)
-        yield from partitions(sampler.blocks(n, seed), partition_rows)
+        return partitions(sampler.blocks(n, seed), partition_rows)
+
+    @property
+    def extract_date(self) -> date | None:
+        """The public last day of observation that the model was planned for, if there is one."""
+        return self.plan.pathway.observed_until if self.plan.pathway is not None else None
 
     def save(self, folder: Path, *, foreign: files.Foreign | None = None) -> None:
         """Writes the folder whole or not at all: model.json, schema.json, and each model's

@@ -214,7 +214,7 @@ def test_samples_are_legal_and_no_patients_give_no_events() -> None:
     schema, patients = toy_schema(treatments=("SURGERY", "REGIMEN")), toy_patients(2000, 5)
     model = remembering(schema)
     free = model.sample(patients, np.random.default_rng(0))
-    begun, _ = model.sample_begun(patients, ["REGIMEN"], np.random.default_rng(0))
+    begun, _ = model.sample_with_start(patients, ["REGIMEN"], np.random.default_rng(0))
     for events in (free, begun):
         assert (
             violations(Grammar(schema), patients, events).is_empty()

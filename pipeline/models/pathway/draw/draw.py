@@ -25,7 +25,7 @@ from pipeline.models.pathway.domain.state import (
     gap_of,
     rhythm_rows,
 )
-from pipeline.models.pathway.draw.opening import Opening, Steering
+from pipeline.models.pathway.draw.start import PathwayStart, StartConstraint
 from pipeline.models.sampling import draw_categorical
 from pipeline.refusal import Refusal
 
@@ -38,13 +38,13 @@ def draw(
     patients: pl.DataFrame,
     candidates: int,
     rng: np.random.Generator,
-    begins: Opening | None = None,
+    begins: PathwayStart | None = None,
 ) -> tuple[Pathways, np.ndarray]:
     """(`candidates` pathways per patient, log weight of each [n]); pathway p belongs to patient p
     // candidates.
 
     patients: patient_id and the static columns; begins: how pathways must begin; the weights make
-    up for it, and are 0 without (see opening.py). Raises ValueError where the grammar offers a
+    up for it, and are 0 without (see start.py). Raises ValueError where the grammar offers a
     pathway no event.
     """
     start = np.repeat(np.arange(patients.height), candidates)
@@ -53,7 +53,7 @@ def draw(
     condition = _condition(coding, network, patients, candidates)
     statics = {name: values[start] for name, values in _statics(coding, heads, patients).items()}
     by_choice = {head.choice: head for head in heads}
-    steering = Steering(begins, len(start)) if begins is not None else None
+    constraint = StartConstraint(begins, len(start)) if begins is not None else None
     memory = network.blank_memory(len(start))
     ids, parts, log_weight = np.arange(len(start)), [], np.zeros(len(start))
     while len(ids):
@@ -67,16 +67,16 @@ def draw(
             state,
             hidden,
             {name: values[ids] for name, values in statics.items()},
-            steering,
+            constraint,
             rng,
         )
         parts.append((ids, token, day, attributes))
         advance(coding, state, token, day, gap, attributes)
-        if steering is not None:
-            log_weight[ids] = steering.advance(coding.grammar.token_type[token])
+        if constraint is not None:
+            log_weight[ids] = constraint.advance(coding.grammar.token_type[token])
         going = np.flatnonzero(~state.tracker.has_ended)
         state, ids = state.take(going), ids[going]
-        steering = steering.take(going) if steering is not None else None
+        constraint = constraint.take(going) if constraint is not None else None
         condition, memory = (
             values[torch.from_numpy(going).to(device)] for values in (condition, memory)
         )
@@ -139,7 +139,7 @@ def _next_events(
     state: State,
     hidden: torch.Tensor,
     statics: Mapping[str, np.ndarray],
-    steering: Steering | None,
+    constraint: StartConstraint | None,
     rng: np.random.Generator,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """(token [n], day [n], gap bin [n], attribute codes [n, A]) of the next event of each pathway.
@@ -157,8 +157,8 @@ def _next_events(
         for x in network.choices(hidden, torch.from_numpy(state.token).long().to(hidden.device))
     )
     chances = _chances(types, now.types)
-    kind = _sample(steering.types(chances) if steering is not None else chances, rng)
-    token = _codes(coding, heads, state, kind, tokens, statics, steering, rng)
+    kind = _sample(constraint.types(chances) if constraint is not None else chances, rng)
+    token = _codes(coding, heads, state, kind, tokens, statics, constraint, rng)
     every = np.arange(len(kind))
     lower, upper = gap_bounds(coding, state, token, now.lower[every, kind], now.upper[every, kind])
     rhythm = torch.from_numpy(rhythm_rows(coding, state, token)).to(hidden.device)
@@ -207,7 +207,7 @@ def _codes(
     kind: np.ndarray,
     learned: np.ndarray,
     statics: Mapping[str, np.ndarray],
-    steering: Steering | None,
+    constraint: StartConstraint | None,
     rng: np.random.Generator,
 ) -> np.ndarray:
     """The token of each next event, int64 [n], given its type. learned: logits [n, L] of the
@@ -229,8 +229,8 @@ def _codes(
         else:
             logits = learned[np.ix_(rows, np.searchsorted(coding.learned_tokens, codes))]
         chances = _chances(logits, open_tokens(state.tracker, rows, codes))
-        if steering is not None:
-            chances = steering.codes(rows, t, chances)
+        if constraint is not None:
+            chances = constraint.codes(rows, t, chances)
         token[rows] = codes[_sample(chances, rng)]
     return token
 

@@ -27,7 +27,7 @@ from pipeline.models.pathway.domain.network import PathwayNetwork
 from pipeline.models.pathway.domain.pathways import Pathways, positions
 from pipeline.models.pathway.domain.tables import table_cells
 from pipeline.models.pathway.draw.draw import draw, pick_candidates
-from pipeline.models.pathway.draw.opening import opening
+from pipeline.models.pathway.draw.start import pathway_start
 from pipeline.models.pathway.plan.coding import declared_coding
 from pipeline.models.pathway.plan.mechanisms import PathwayPlan
 from pipeline.models.pathway.plan.settings import PathwaySettings
@@ -77,18 +77,18 @@ class PathwayModel:
         ]
         return pl.concat(parts)
 
-    def sample_begun(
+    def sample_with_start(
         self, patients: pl.DataFrame, begins: Sequence[str], rng: np.random.Generator
     ) -> tuple[pl.DataFrame, np.ndarray]:
-        """A pathway that begins so for each patient, and how likely the patient is to have one,
-        [n]; 0 has a pathway that does not.
+        """A pathway with this start for each patient, and how likely the patient is to have one,
+        [n]; a patient with likelihood 0 gets a pathway without it.
 
         begins: `TYPE` or `TYPE=CODE`, in order: of the treatments and of the types named, these
             come first. Keeping patients in proportion to the likelihoods gives what would be left
             of an unprompted extract, in statics, pathways and calibration alike. Raises ValueError
             for a type or code that is not declared.
         """
-        start, candidates = opening(self.coding, begins), self.settings.candidates
+        start, candidates = pathway_start(self.coding, begins), self.settings.candidates
         pathways, log_weight = draw(
             self.coding, self.network, self.heads, patients, candidates, rng, start
         )
@@ -104,8 +104,8 @@ class PathwayModel:
     def _rival_scores(
         self, patients: pl.DataFrame, pathways: Pathways, rng: np.random.Generator
     ) -> tuple[np.ndarray, np.ndarray]:
-        """The logarithms of each candidate's calibration weight, and of its sum with those of M - 1
-        fresh ones that are free to begin as they like, both [n, M].
+        """The logarithms of each candidate's calibration weight, and of its sum with the weights of
+        M - 1 candidates drawn without the start, both [n, M].
         """
         candidates = self.settings.candidates
         own = self._scores(patients, pathways)

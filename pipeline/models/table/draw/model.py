@@ -15,7 +15,7 @@ from safetensors.numpy import load_file, save_file
 
 from pipeline import files
 from pipeline.models.table.domain.legality import relations
-from pipeline.models.table.draw.conditions import conditional_sampler
+from pipeline.models.table.draw.conditional_sampler import conditional_sampler
 from pipeline.models.table.draw.decode import decode
 from pipeline.models.table.draw.sampler import Sampler
 from pipeline.models.table.plan.plan import TablePlan

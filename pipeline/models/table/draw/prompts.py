@@ -1,7 +1,10 @@
-"""Conditions on columns, "women of 30 to 50", as restrictions of what a column may be drawn as."""
+"""Conditions on columns (sex=Female, age=30..50) as restrictions of what a column may be drawn
+as.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from datetime import date
 from typing import Any
@@ -13,17 +16,22 @@ from pipeline.models.table.values.symbols import SYMBOL_FIELDS, Symbols
 from pipeline.refusal import Refusal
 
 _EPOCH = date(1970, 1, 1)
+_ISO_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
-def conditions(prompts: Sequence[str]) -> dict[str, list[str] | tuple[str, str]]:
+def parse_conditions(prompts: Sequence[str]) -> dict[str, list[str] | tuple[str, str]]:
     """`sex=Female,Male` as a list of values, `age=30..50` as a range. Raises ValueError for what is
-    neither.
+    neither, and for a column named twice.
     """
     where: dict[str, list[str] | tuple[str, str]] = {}
     for text in prompts:
         column, equals, values = text.partition("=")
         if not equals or not column or not values:
             raise Refusal(f"--where {text!r}: write COLUMN=VALUE,VALUE or COLUMN=LOW..HIGH")
+        if column in where:
+            raise Refusal(
+                f"--where names {column} twice: write all its values in one, {column}=VALUE,VALUE"
+            )
         low, dots, high = values.partition("..")
         where[column] = (low, high) if dots else values.split(",")
     return where
@@ -33,9 +41,9 @@ def restrict(domain: Domain, symbols: Symbols, condition: Any) -> tuple[Symbols,
     """(symbols that meet the condition, which symbol each came from). Shares keep their part of the
     group, so they no longer sum to 1.
 
-    condition: a tuple (low, high), both ends included, on a numeric column; else a sequence of
-        values, None for missing. Raises ValueError for a value that the declaration does not know,
-        or a range that holds no declared value.
+    condition: a tuple (low, high), both ends included, on a numeric or ordinal column; else a
+        sequence of values, None for missing. Raises Refusal for a value that the declaration does
+        not know, a range that holds no declared value, and a range of values without an order.
     """
     name = domain.column.name
     if isinstance(condition, str) or not isinstance(condition, Sequence):
@@ -43,13 +51,32 @@ def restrict(domain: Domain, symbols: Symbols, condition: Any) -> tuple[Symbols,
             f"where {name}: give a list of values or, for numbers and dates, a tuple (low, high);"
             f" got {condition!r}"
         )
+    if isinstance(condition, tuple) and len(condition) != 2:
+        raise Refusal(f"where {name}: a range is (low, high), got {condition!r}")
     if not domain.is_numeric:
-        return _categories(domain, symbols, list(condition))
+        values = _between(domain, *condition) if isinstance(condition, tuple) else list(condition)
+        return _categories(domain, symbols, values)
     if isinstance(condition, tuple):
-        if len(condition) != 2:
-            raise Refusal(f"where {name}: a range is (low, high), got {condition!r}")
         return _range(domain, symbols, _number(name, condition[0]), _number(name, condition[1]))
     return _values(domain, symbols, list(condition))
+
+
+def _between(domain: Domain, low: Any, high: Any) -> list[Any]:
+    """The declared values from `low` to `high`, in their declared order."""
+    column = domain.column
+    if column.kind != "ordinal":
+        raise Refusal(
+            f"where {column.name}: its values have no order, so there is no range of them; list"
+            f" them: {column.name}={low},{high}"
+        )
+    values = list(column.categories)
+    unknown = [value for value in (low, high) if value not in values]
+    if unknown:
+        raise Refusal(f"where {column.name}: {unknown} is not among its declared values {values}")
+    between = values[values.index(low) : values.index(high) + 1]
+    if not between:
+        raise Refusal(f"where {column.name}: {high!r} comes before {low!r} in {values}")
+    return between
 
 
 def _categories(domain: Domain, symbols: Symbols, values: list[Any]) -> tuple[Symbols, np.ndarray]:
@@ -123,11 +150,9 @@ def _values(domain: Domain, symbols: Symbols, values: list[Any]) -> tuple[Symbol
 
 def _number(name: str, value: Any) -> float:
     """Days since 1970-01-01 for a date or an ISO date's text."""
-    if isinstance(value, str) and "-" in value[1:]:
-        value = date.fromisoformat(value)
-    if isinstance(value, date):
-        return float((value - _EPOCH).days)
     try:
-        return float(value)
+        if isinstance(value, str) and _ISO_DATE.fullmatch(value):
+            value = date.fromisoformat(value)
+        return float((value - _EPOCH).days if isinstance(value, date) else value)
     except (TypeError, ValueError):
         raise Refusal(f"where {name}: {value!r} is neither a number nor a date") from None

@@ -17,7 +17,7 @@ from pipeline.dp.noise import NoiseStream
 from pipeline.dp.tape import Tape
 from pipeline.models.sampling import draw_categorical
 from pipeline.models.table.domain.legality import relations
-from pipeline.models.table.draw.conditions import conditional_sampler
+from pipeline.models.table.draw.conditional_sampler import conditional_sampler
 from pipeline.models.table.draw.model import TableModel
 from pipeline.models.table.draw.sampler import Sampler
 from pipeline.models.table.fit.critic import refine

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from pipeline.models.table.domain.encode import Domain
-from pipeline.models.table.draw.conditions import conditional_sampler
+from pipeline.models.table.draw.conditional_sampler import conditional_sampler
 from pipeline.models.table.values.symbols import Relations, Symbols
 
 _ROUNDS = 6

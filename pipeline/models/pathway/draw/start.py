@@ -1,8 +1,8 @@
-"""Prompts on the start of pathways: "surgery first, then FOLFOX".
+"""Prompts on how pathways start: surgery first, then FOLFOX.
 
 Choices that the prompt forbids are masked while a pathway is drawn. The pathway's weight is
 multiplied by the share of the chances that is left, so that weighted pathways are distributed as
-unprompted ones that happen to begin so (sequential importance sampling; Liu and Chen 1998,
+unprompted ones that happen to start so (sequential importance sampling; Liu and Chen 1998,
 section 2).
 """
 
@@ -18,9 +18,9 @@ from pipeline.refusal import Refusal
 
 
 @dataclass(frozen=True)
-class Opening:
-    """Events in order: of the treatments, and of the types named here, a pathway's first are
-    these.
+class PathwayStart:
+    """The events that come first in a pathway, in order: first among the treatments and the types
+    named here.
     """
 
     types: tuple[int, ...]
@@ -29,7 +29,7 @@ class Opening:
     ends: tuple[int, ...]  # nor may these, before the last one has come
 
 
-def opening(coding: Coding, events: Sequence[str]) -> Opening:
+def pathway_start(coding: Coding, events: Sequence[str]) -> PathwayStart:
     """From `TYPE` or `TYPE=CODE` each. Raises ValueError for a type or code that is not declared,
     or one that ends a pathway too early.
     """
@@ -52,7 +52,7 @@ def opening(coding: Coding, events: Sequence[str]) -> Opening:
             raise Refusal(f"begins: {name} ends a pathway, nothing can follow it")
         types.append(t)
         codes.append(type_codes.index(code) if code else -1)
-    return Opening(
+    return PathwayStart(
         tuple(types),
         tuple(codes),
         tuple(sorted({*coding.treatments, *types})),
@@ -60,42 +60,42 @@ def opening(coding: Coding, events: Sequence[str]) -> Opening:
     )
 
 
-class Steering:
-    """How far n pathways have come in an opening, and what their choices so far weigh."""
+class StartConstraint:
+    """How much of a start n pathways have so far, and what their choices so far weigh."""
 
-    def __init__(self, begins: Opening, n: int) -> None:
-        self._begins = begins
-        self._at = np.zeros(n, np.int64)  # events of the opening that have come
+    def __init__(self, start: PathwayStart, n: int) -> None:
+        self._start = start
+        self._at = np.zeros(n, np.int64)  # events of the start that have come
         self._log_weight = np.zeros(n)  # -inf where it cannot be met any more
 
-    def take(self, index: np.ndarray) -> Steering:
+    def take(self, index: np.ndarray) -> StartConstraint:
         """The pathways of these positions."""
-        part = Steering(self._begins, 0)
+        part = StartConstraint(self._start, 0)
         part._at, part._log_weight = self._at[index], self._log_weight[index]
         return part
 
     def types(self, chances: np.ndarray) -> np.ndarray:
         """Chances [n, T] of what may come; unchanged where nothing may, which has weight 0 then."""
-        begins, allowed = self._begins, np.ones(chances.shape, bool)
-        for k, t in enumerate(begins.types):
-            barred = sorted({*begins.watched, *begins.ends} - {t})
+        start, allowed = self._start, np.ones(chances.shape, bool)
+        for k, t in enumerate(start.types):
+            barred = sorted({*start.watched, *start.ends} - {t})
             allowed[np.ix_(self._at == k, barred)] = False
         return self._mask(np.arange(len(chances)), chances, allowed)
 
     def codes(self, rows: np.ndarray, t: int, chances: np.ndarray) -> np.ndarray:
         """Chances [m, codes] of the codes of the pathways `rows`, whose next event is of type t."""
         allowed = np.ones(chances.shape, bool)
-        for k, (named, code) in enumerate(zip(self._begins.types, self._begins.codes, strict=True)):
+        for k, (named, code) in enumerate(zip(self._start.types, self._start.codes, strict=True)):
             if named == t and code >= 0:
                 allowed[np.ix_(self._at[rows] == k, np.arange(chances.shape[1]) != code)] = False
         return self._mask(rows, chances, allowed)
 
     def advance(self, kind: np.ndarray) -> np.ndarray:
         """After events of these types [n]: the log weight of each pathway so far, -inf while the
-        opening is not complete.
+        start is not complete.
         """
-        self._at += kind == np.append(self._begins.types, -1)[self._at]
-        return np.where(self._at < len(self._begins.types), -np.inf, self._log_weight)
+        self._at += kind == np.append(self._start.types, -1)[self._at]
+        return np.where(self._at < len(self._start.types), -np.inf, self._log_weight)
 
     def _mask(self, rows: np.ndarray, chances: np.ndarray, allowed: np.ndarray) -> np.ndarray:
         masked = chances * allowed

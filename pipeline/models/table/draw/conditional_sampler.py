@@ -1,10 +1,10 @@
-"""A sampler under conditions, "women of 30 to 50": what each column may still be, and how likely
-each latent code makes the conditions.
+"""A sampler under conditions (sex=Female, age=30..50): what each column may still be, and how
+likely each latent code makes the conditions.
 
 Given a code the columns are a forest, so the probability of the conditions under it is a product
 of sums over trees, from the leaves to the roots (message passing, Pearl 1988). Rows are then drawn
 from exactly what a filter on unconditioned rows would leave, within bins up to the place in the
-bin; nothing is rejected.
+bin; no row is rejected.
 """
 
 from __future__ import annotations
