@@ -22,8 +22,8 @@ from pipeline.models.grammar.rules import Grammar
 from pipeline.models.grammar.violations import violations
 from pipeline.models.pathway.fit import train as pathway_training
 from pipeline.models.pathway.fit.encoded_log import encode_log
+from pipeline.models.synthesizer import draw as drawing
 from pipeline.models.synthesizer.model import Synthesizer
-from pipeline.models.synthesizer.model import draw as drawing
 from pipeline.models.synthesizer.plan import Plan, joint_plan
 from pipeline.models.table.measure.measure import encode_rows
 from pipeline.params import PrivacyParams, TrainParams
