@@ -64,7 +64,7 @@ def run_once(data: Invented, epsilon: float, folder: Path) -> list[PathGuesses]:
             data.schema, patients, events, plan, Checkpoints(folder), tape, train=data.train
         )
     tape.check(plan.dp_event)
-    Tape([MeasurementStore(Checkpoints(folder).counts).tape()]).check(plan.counts_event)
+    Tape([MeasurementStore(Checkpoints(folder).counts).measured_event()]).check(plan.counts_event)
     evidence_by_path = _evidence(data, plan, model, Checkpoints(folder).counts, steps)
     guesses = []
     for path, (event, evidence) in {

@@ -199,7 +199,7 @@ def same_event(folder: Path) -> Finding:
         ]
         for k, counts in enumerate(shapes):
             store.get_or_measure(block(4.0, f"block {k}"), partial(np.copy, counts), NoiseStream())
-        tapes.add(canonical_string(store.tape()))
+        tapes.add(canonical_string(store.measured_event()))
     return Finding(
         holds=tapes == {canonical_string(reserved)},
         figures={"tapes": len(tapes)},

@@ -166,7 +166,7 @@ BLOCKS: Mapping[str, type] = {
 
 
 def from_mapping(value: Mapping[str, Any], name: str = "params.yaml") -> Params:
-    """Checks a nested mapping. Raises ValueError naming every unknown or missing key at once, or
+    """Checks a nested mapping. Raises Refusal naming every unknown or missing key at once, or
     the first value out of range.
     """
     problems = [f"unknown block {block!r}" for block in value if block not in BLOCKS]

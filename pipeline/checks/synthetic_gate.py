@@ -29,7 +29,7 @@ from pipeline.models.grammar.violations import violations
 from pipeline.schema.patient_log import PatientLog, read_patient_log
 from pipeline.schema.values import Schema
 
-NoisyCounts = Mapping[str, Mapping[str, float]]
+NoisyShares = Mapping[str, Mapping[str, float]]
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def check_synthetic(
     *,
     extract_date: date | None = None,
     out: Path | None = None,
-    noisy_counts: NoisyCounts | None = None,
+    noisy_counts: NoisyShares | None = None,
 ) -> GateResult:
     """Checks an extract. `tables`: frames under declared names, or the folder of `<file>.parquet`
     that researchers get.

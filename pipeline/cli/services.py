@@ -27,7 +27,7 @@ SIMULATED, SIMULATED_PATIENTS, SIMULATED_SEED = "simulated_pathways", 5000, 1
 
 
 def setup(options: argparse.Namespace | None = None) -> None:
-    """Makes what a first run needs, and says so. Idempotent. Raises ValueError where the disk is
+    """Makes what a first run needs, and says so. Idempotent. Raises Refusal where the disk is
     nearly full.
     """
     from concurrent.futures import ThreadPoolExecutor

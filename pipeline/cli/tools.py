@@ -24,7 +24,7 @@ def simulate(options: argparse.Namespace) -> int:
 
 
 def expectations(options: argparse.Namespace) -> None:
-    """Writes the committed suites, or raises ValueError naming the stale ones."""
+    """Writes the committed suites, or raises Refusal naming the stale ones."""
     from pipeline.checks.expectations.suite_files import stale, write
 
     datasets, folder = project_root() / "datasets", project_root() / "expectations"
@@ -39,7 +39,7 @@ def expectations(options: argparse.Namespace) -> None:
 
 
 def fit(options: argparse.Namespace) -> None:
-    """Ingest and train without a ledger. Raises ValueError for a dataset that is not declared
+    """Ingest and train without a ledger. Raises Refusal for a dataset that is not declared
     public.
     """
     from pipeline import params
@@ -93,7 +93,7 @@ def _refuse_other_facts(home: Home, schema: Any) -> None:
 
 def ingested(schema: Any, source: Path, settings: Any, scratch: Path) -> tuple[Any, Any]:
     """(patients, events or None) of every row of a public source, as polars frames; nobody is held
-    out. Raises ValueError for other datasets.
+    out. Raises Refusal for other datasets.
     """
     import polars as pl
 

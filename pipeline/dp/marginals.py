@@ -92,7 +92,7 @@ def tree_counts(codes_fine: Array, branching: int, depth: int) -> list[Array]:
     [branching^2], ... [branching^depth].
 
     codes_fine [n] in [0, branching^depth), one per patient. Each level is one NoisyCounts of its
-    own; charge them all (privacy rule 10). Raises MechanismError as `one_way_counts` does.
+    own; charge them all (privacy_rules.md 10). Raises MechanismError as `one_way_counts` does.
 
     >>> [level.tolist() for level in tree_counts(np.array([0, 1, 3]), 2, 2)]
     [[2, 1], [1, 1, 0, 1]]
@@ -149,7 +149,7 @@ class MeasurementStore:
             )
         return counts
 
-    def tape(self) -> dpa.ComposedDpEvent:
+    def measured_event(self) -> dpa.ComposedDpEvent:
         """The canonical event of everything measured so far, read from the files themselves."""
         return composed(_read(file)[0].dp_event for file in sorted(self._folder.glob("*.npz")))
 

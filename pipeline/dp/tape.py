@@ -16,8 +16,8 @@ class Tape:
     """Events of executed mechanisms, in the order they ran.
 
     DP-SGD is appended as the steps that ran: dpa.SelfComposedDpEvent(step, steps_done). A resumed
-    run loads the tape of the attempt it continues and appends to it, so that the tape covers
-    everything that was executed.
+    run starts a new tape: counts found in the store and steps found in the checkpoint are entered
+    on it again, so that it covers every attempt.
 
     >>> step = dpa.PoissonSampledDpEvent(0.1, dpa.GaussianDpEvent(2.0))
     >>> tape = Tape()

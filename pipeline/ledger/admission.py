@@ -1,4 +1,6 @@
-"""What the ledger refuses, each with what to do about it: nothing here writes."""
+"""What the ledger refuses before it compares a charge with the budget (`charging` does that), each
+with what to do about it. Nothing here writes.
+"""
 
 from __future__ import annotations
 
@@ -224,9 +226,9 @@ def check_register(population: str, charged: Sequence[str], register: Sequence[s
         )
 
 
-def check_answers(population: str, release_id: str, entries: Sequence[Entry]) -> None:
-    """Raises Refusal where persons have said no so often that their answers could tell of rows
-    (privacy_rules.md 4). Every abandonment counts.
+def check_refusals(population: str, release_id: str, entries: Sequence[Entry]) -> None:
+    """Raises Refusal where so many releases were refused that the refusals themselves could reveal
+    something about rows (privacy_rules.md 4). Every abandonment counts.
     """
     n_abandoned = sum(
         entry.kind == "abandoned" and entry.population == population for entry in entries

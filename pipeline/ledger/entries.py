@@ -74,18 +74,6 @@ def check_chain(entries: Sequence[Entry]) -> None:
         previous = entry.hash
 
 
-def state_in(entries: Sequence[Entry], release_id: str) -> str | None:
-    """reserved, released or abandoned; None where there is no such release."""
-    return next(
-        (
-            entry.kind
-            for entry in reversed(entries)
-            if entry.release_id == release_id and entry.kind != "training"
-        ),
-        None,
-    )
-
-
 def chain_head(entries: Sequence[Entry]) -> str:
     """Hash of the last entry: noted elsewhere, it pins everything before it."""
     return entries[-1].hash if entries else GENESIS

@@ -14,11 +14,11 @@ import dp_accounting as dpa
 
 from pipeline.dp import renyi
 from pipeline.ledger.admission import (
-    check_answers,
     check_cohorts,
     check_declaration,
     check_disjoint,
     check_raise,
+    check_refusals,
     check_register,
     check_same,
     differences,
@@ -167,7 +167,7 @@ class Ledger(LedgerReader):
             if reservation := reservations_in(writer.entries).get(release_id):
                 check_same(reservation, state_in(writer.entries, release_id), request)
                 return reservation
-            check_answers(population, release_id, writer.entries)
+            check_refusals(population, release_id, writer.entries)
             check_register(population, marks_in(writer.entries, population), register)
             return charge(writer, request, epsilon, by, register)
 

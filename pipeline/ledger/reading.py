@@ -63,7 +63,7 @@ class LedgerReader:
 
     def overlapping(self, name: str) -> list[Population]:
         """Every population that may share a patient with it, itself included: their (epsilon,
-        delta) add up for one patient (privacy rule 16).
+        delta) add up for one patient (privacy_rules.md 16).
         """
         population = self.population(name)
         return [other for other in self.populations() if other.overlaps(population)]

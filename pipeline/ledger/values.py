@@ -43,7 +43,7 @@ class Population:
 
     def overlaps(self, other: "Population") -> bool:
         """Whether one person may be in both: confidential ones overlap unless proved disjoint,
-        others where the universe is the same (privacy rule 16).
+        others where the universe is the same (privacy_rules.md 16).
         """
         if other.name == self.name:
             return True

@@ -26,7 +26,7 @@ def to_plain(value: Any) -> Any:
 
 
 def schema_from_plain(value: Mapping[str, Any]) -> Schema:
-    """The declaration that `to_plain` wrote. Raises ValueError for anything else."""
+    """The declaration that `to_plain` wrote. Raises Refusal for anything else."""
     try:
         schema = _from_plain(Schema, value)
     except (KeyError, TypeError) as error:

@@ -19,7 +19,7 @@ def privacy_facts(ledger: Ledger, release_id: str) -> dict[str, Any]:
     """Epsilon and delta of the release that was charged, its mechanisms, the balance, the overlap
     and the chain's head.
 
-    Raises ValueError where the release was never charged.
+    Raises Refusal where the release was never charged.
     """
     reservation = ledger.reservation(release_id)
     if reservation is None:

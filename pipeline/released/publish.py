@@ -31,7 +31,7 @@ TRACKED_BY_DVC = ("extract", "sample", "model")
 
 
 def run(workspace: Workspace, params: Params, schema: Schema) -> None:
-    """Publishes the release of this workspace. Raises ValueError where the approval is missing; a
+    """Publishes the release of this workspace. Raises Refusal where the approval is missing; a
     retry finishes what was begun.
     """
     home, release_id = Home.find(), str(params.release.id)

@@ -35,7 +35,7 @@ class DrawingModel:
         its rows. Free.
 
         params: seed, extract_date (YYYY-MM-DD), where and begins, as `python -m pipeline draw`
-        takes them. Raises ValueError for a prompt that cannot be met.
+        takes them. Raises Refusal for a prompt that cannot be met.
         """
         settings = params or {}
         last_day = settings.get("extract_date")

@@ -25,7 +25,7 @@ from pipeline.population_limits import SELF_APPROVING_KINDS
 from pipeline.refusal import Refusal
 from pipeline.schema.values import Schema
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 class NotApproved(Refusal):
@@ -79,7 +79,7 @@ def run(workspace: Workspace, params: Params, schema: Schema) -> None:
             " new release needs a new id"
         )
     files.write_json(workspace.restricted.approval, asdict(approval))
-    log.info(
+    logger.info(
         "approve: %s",
         "the run approved itself" if approval.self_approved else f"approved by {approval.by}",
     )

@@ -1,8 +1,8 @@
 """Stage reserve: plans the joint mechanism from the declaration and the params alone, and charges
 the ledger for it.
 
-No patient's row is read here (privacy_rules.md 3, 10): the stage before has passed the structure of
-the source, and that is all that is asked.
+No patient's row is read here (privacy_rules.md 3, 10): all that is required is that validate has
+written its results.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ def run(workspace: Workspace, params: Params, schema: Schema) -> None:
     little is left. The same run twice charges once.
 
     Raises BudgetExceeded (nothing was charged; the message says what fits), ReservationConflict, or
-    ValueError before validate has passed.
+    Refusal before validate has run.
     """
     release_id, label = _release_to_charge(workspace, params)
     home = Home.find()
     ledger = Ledger(home.ledger)
     ledger.verify(noted_heads(home))  # an old copy put back has forgotten what was spent since
-    # the ledger's facts bind, whatever a workspace's dataset.yaml has come to say
+    # the ledger's facts bind, even if somebody edited the workspace's dataset.yaml
     ledger.check_declared(schema.population)
     plan = joint_plan(schema, params.privacy, params.train, params.release.extract_date)
     logger.info("reserve: planned for epsilon %g at delta %g", plan.epsilon, plan.delta)
@@ -74,7 +74,7 @@ def _release_to_charge(workspace: Workspace, params: Params) -> tuple[str, str]:
         )
     if not workspace.restricted.validation.root.is_dir():
         raise Refusal(
-            "validate has not passed in this workspace: run it before reserve, so that a broken"
+            "validate has not run in this workspace: run it before reserve, so that a broken"
             " source costs nothing"
         )
     return release_id, label
@@ -115,8 +115,8 @@ def noted_heads(home: Home) -> dict[str, str]:
 def _earlier_charge(
     ledger: Ledger, params: Params, population: str, plan_sha256: str
 ) -> Reservation | None:
-    """The charge of a published release that is exactly this one: to say it again, as `dvc repro`
-    does, is no conflict.
+    """The charge of a published release, if this request is exactly that release. The ledger
+    refuses a closed id; `dvc repro` in a finished workspace must not fail.
     """
     release = params.release
     reservation = ledger.reservation(str(release.id))

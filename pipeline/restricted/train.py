@@ -37,7 +37,7 @@ def run(workspace: Workspace, params: Params, schema: Schema) -> None:
     """Writes `released/model` and `restricted/tape.json`. A retry goes on from the checkpoint, with
     new noise.
 
-    Raises ValueError where the ledger does not hold exactly this plan, or where what was executed
+    Raises Refusal where the ledger does not hold exactly this plan, or where what was executed
     differs: then there is no model.
     """
     restricted = workspace.restricted
@@ -55,15 +55,15 @@ def run(workspace: Workspace, params: Params, schema: Schema) -> None:
         model = fit(schema, patients, events, plan, checkpoints, tape, train=params.train)
         tape.save(restricted.tape)
         tape.check(plan.dp_event)
-        # nothing measured beside the tape
-        Tape([MeasurementStore(checkpoints.counts).tape()]).check(plan.counts_event)
+        # the store holds the plan's counts and no others
+        Tape([MeasurementStore(checkpoints.counts).measured_event()]).check(plan.counts_event)
         model.save(workspace.released.model)
     logger.info("train: the executed mechanisms are the reserved ones; the model is written")
 
 
 def charged_plan(workspace: Workspace, ledger: Ledger, release_id: str) -> Plan:
     """The plan of reservation.json, if the ledger holds exactly it for this release and has not
-    closed it. ValueError otherwise.
+    closed it. Refusal otherwise.
     """
     reservation = files.read_json(workspace.restricted.reservation)
     if reservation is None:
@@ -108,8 +108,9 @@ def _refuse_other_cohorts(workspace: Workspace, ledger: Ledger, release_id: str)
 
 
 def _token(checkpoints: Checkpoints) -> str:
-    """What stands beside the measurements; made before the first. The ledger takes one token for a
-    release: nobody chooses among noises (privacy rule 12).
+    """The training token: a random text, written before the first measurement. The ledger accepts
+    one token per release, so that nobody can measure again until they like the noise
+    (privacy_rules.md 12).
     """
     path = checkpoints.token
     if not path.is_file():
@@ -118,7 +119,7 @@ def _token(checkpoints: Checkpoints) -> str:
 
 
 def new_token() -> str:
-    """A random text, of nobody's rows."""
+    """A random text; no row goes into it."""
     return uuid.uuid4().hex
 
 

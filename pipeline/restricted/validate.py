@@ -33,7 +33,7 @@ logger = logging.getLogger(__name__)
 
 
 def run(workspace: Workspace, params: Params, schema: Schema) -> None:
-    """Writes `restricted/validation`: results.json and docs/. Raises ValueError where a table is
+    """Writes `restricted/validation`: results.json and docs/. Raises Refusal where a table is
     absent or its columns are not the declared ones.
     """
     restricted = workspace.restricted

@@ -10,7 +10,7 @@ from pipeline.refusal import Refusal
 
 def declaration_path(dataset: str) -> Path:
     """The declaration of a dataset: in the home's own `datasets/` where it has one, else the
-    project's. Raises ValueError naming those there are.
+    project's. Raises Refusal naming those there are.
     """
     own = Home.find().datasets
     folder = own if own.is_dir() else project_root() / "datasets"

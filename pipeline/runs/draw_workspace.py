@@ -37,7 +37,7 @@ class Request:
 
 
 def make(home: Home, request: Request) -> Workspace:
-    """Makes the workspace, or finds it made by the same request. Raises ValueError where there is
+    """Makes the workspace, or finds it made by the same request. Raises Refusal where there is
     no such release or the id was used.
     """
     if not version_stores.is_tagged(home.released_store, request.model_of):

@@ -21,7 +21,7 @@ from pipeline.refusal import Refusal
 def claim(home: Home, source: str | Path, *, population: str, kind: str) -> None:
     """Registers the source of a population; the same again changes nothing.
 
-    Raises ValueError where the path is equal to, inside or above one of another population, or
+    Raises Refusal where the path is equal to, inside or above one of another population, or
     where invented patients are claimed of a folder that the simulator did not write.
     """
     path = Path(source).resolve()

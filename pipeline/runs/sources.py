@@ -49,7 +49,7 @@ def get(home: Home, dataset: str) -> Source | None:
 
 
 def declare(home: Home, dataset: str, source: Source) -> None:
-    """Declares (or replaces) the source of a dataset. Raises ValueError where nothing lies at its
+    """Declares (or replaces) the source of a dataset. Raises Refusal where nothing lies at its
     path.
     """
     if not Path(source.path).exists():

@@ -56,7 +56,7 @@ class Request:
 def make(home: Home, request: Request) -> Workspace:
     """Makes the workspace of `request`, or finds it made. Returns it.
 
-    Raises ValueError for an unknown dataset, a missing source, a value out of range, or a release
+    Raises Refusal for an unknown dataset, a missing source, a value out of range, or a release
     id used before; DeclarationError for mistakes in the declaration. Then nothing was made.
     """
     path = declaration_path(request.dataset)
@@ -188,7 +188,7 @@ def dump_params(settings: Mapping[str, Any], path: Path) -> None:
 
 
 def _refuse_used(home: Home, release_id: str, population: str) -> None:
-    """Raises ValueError where the id has a release, a charge or a run already, but no workspace."""
+    """Raises Refusal where the id has a release, a charge or a run already, but no workspace."""
     other = "choose another id"
     if version_stores.is_tagged(home.released_store, release_id):
         raise Refusal(f"release id {release_id} is published already; {other}")

@@ -2,7 +2,7 @@
 
 The declaration, the grammar, the rules, the table rebuild and the simulator all read them here.
 
-Each function reads its file once and keeps the answer. A mistake in a file is a ValueError that
+Each function reads its file once and keeps the answer. A mistake in a file is a Refusal that
 names file and entry.
 """
 

@@ -159,7 +159,7 @@ class SchemaReader(FieldReader):
             self.document.problem(
                 (*path, "delta"),
                 f"{population.delta:g} must be at most {most:g}: {LARGEST_DELTA:g} and"
-                " 0.1 / nominal_size (privacy rule 15)",
+                " 0.1 / nominal_size (privacy_rules.md 15)",
             )
         if not 0 < population.epsilon <= population.ceiling_epsilon:
             self.document.problem(
@@ -179,7 +179,7 @@ class SchemaReader(FieldReader):
             self.document.problem(
                 path,
                 "the tables have no patient's id: nobody could be found again, so nobody's cohort"
-                " could be kept (privacy rule 16)",
+                " could be kept (privacy_rules.md 16)",
             )
         column = columns.get(cohorts.column)
         if column is None or column.kind == "categorical":

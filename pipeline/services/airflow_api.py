@@ -82,7 +82,7 @@ class AirflowApi:
         )
 
     def call(self, method: str, path: str, body: Any = None, signed_in: bool = True) -> Any:
-        """Any other question: the parsed answer. Raises ValueError with what Airflow said where it
+        """Any other question: the parsed answer. Raises Refusal with what Airflow said where it
         refuses.
         """
         headers = {"Content-Type": "application/json"}

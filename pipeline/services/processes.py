@@ -49,7 +49,7 @@ def secret(home: Home, name: str) -> str:
 
 
 def start(home: Home, services: Iterable[Service]) -> list[str]:
-    """Starts what does not run yet; returns the names started. Raises ValueError before starting
+    """Starts what does not run yet; returns the names started. Raises Refusal before starting
     anything where a port is taken.
     """
     running = running_services(home)

@@ -40,7 +40,7 @@ class Breach:
 def break_every_rule(
     tables: Tables, extract_date: date
 ) -> tuple[Tables, dict[str, dict[str, object]]]:
-    """New tables, all text, and per rule the patient who breaks it. ValueError where an extract is
+    """New tables, all text, and per rule the patient who breaks it. Refusal where an extract is
     too small to find one for each rule.
     """
     work = {name: _with_owner(tables, name) for name in tables}

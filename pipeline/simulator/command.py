@@ -10,7 +10,7 @@ from pathlib import Path
 from pipeline.refusal import Refusal
 from pipeline.simulator import DEFAULT_EXTRACT
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -66,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
         args.extract_date,
         clean=args.clean,
         every_rule=args.dirt == "every-rule",
-        progress=log.info,
+        progress=logger.info,
     )
     return 0
 

@@ -28,7 +28,7 @@ from pipeline.simulator.values import View
 from pipeline.simulator.view import view
 from pipeline.simulator.write import write_extract
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 def simulate(
@@ -50,7 +50,7 @@ def simulate(
     every_rule: on top of the clean tables, each F rule broken by one patient of its own (needs
         about 3,000 patients).
     """
-    say = progress or log.info
+    say = progress or logger.info
     if n_patients < 1:
         raise Refusal(f"simulate: n_patients must be at least 1, got {n_patients}")
     if not date(2016, 1, 1) <= extract_date <= date(2045, 12, 31):

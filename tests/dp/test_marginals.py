@@ -128,7 +128,7 @@ def test_another_mechanism_under_the_name_is_refused(tmp_path: Path) -> None:
 
 def test_the_tape_is_read_from_what_was_stored(tmp_path: Path) -> None:
     store = MeasurementStore(tmp_path)
-    assert store.tape() == dpa.ComposedDpEvent([])
+    assert store.measured_event() == dpa.ComposedDpEvent([])
     for name, sigma in (("a", 2.0), ("b", 2.0), ("c", 3.0)):
         store.get_or_measure(
             NoisyCounts(name=name, sigma=sigma, cells=2),
@@ -136,7 +136,7 @@ def test_the_tape_is_read_from_what_was_stored(tmp_path: Path) -> None:
             NoiseStream(),
         )
     two, three = DiscreteGaussianDpEvent(2.0), DiscreteGaussianDpEvent(3.0)
-    assert canonical_string(store.tape()) == canonical_string(
+    assert canonical_string(store.measured_event()) == canonical_string(
         dpa.ComposedDpEvent([two, three, two])
     )
     assert store.names() == ["a", "b", "c"]

@@ -46,7 +46,7 @@ def people(*joined: date | None) -> pl.DataFrame:
 
 
 def outside(declared: Schema, named: tuple[str, ...], patients: pl.DataFrame) -> list[int]:
-    return cohorts.outside(declared, named, Register(Home.find(), declared), patients)[
+    return cohorts.enrol(declared, named, Register(Home.find(), declared), patients)[
         "patient_id"
     ].to_list()
 

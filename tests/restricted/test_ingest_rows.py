@@ -89,7 +89,7 @@ def test_rows_of_nobody_are_left_out_and_counted(bench: Bench, tmp_path: Path) -
     )
     done = bench.ingest("credit_default", source)
     assert done.patients["patient_id"].to_list() == [1]
-    assert done.report["tables"]["clients"]["rows_of_nobody"] == 2
+    assert done.report["tables"]["clients"]["orphan_rows"] == 2
 
 
 def test_an_equal_row_counts_once_and_a_contradicting_one_drops_the_patient(

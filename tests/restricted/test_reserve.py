@@ -71,7 +71,7 @@ def test_too_little_budget_is_said_and_nothing_is_written(workspace: Workspace) 
 
 def test_no_charge_before_validate_has_passed(workspace: Workspace) -> None:
     workspace.restricted.validation.root.rmdir()
-    with pytest.raises(ValueError, match="validate has not passed"):
+    with pytest.raises(ValueError, match="validate has not run"):
         reserve.run(workspace, settings(), declared(workspace))
 
 

@@ -31,7 +31,7 @@ class BlockSampler:
 
     def blocks(self, n: int, seed: int) -> Iterator[PatientLog]:
         """n patients with ids 1 to n, in blocks of at most BLOCK; one empty block for n = 0. Raises
-        ValueError for prompts that cannot be met.
+        Refusal for prompts that cannot be met.
         """
         highest = self._highest_chance(seed) if self.begins else 1.0
         for number, first in enumerate(range(0, max(n, 1), BLOCK)):

@@ -43,7 +43,7 @@ def fit_synthesizer(
 
     patients: patient_id and the static columns; events: the event log, or a lazy frame that is read
     in parts. The privacy unit is a patient_id: of its rows in `patients` the first is read, and its
-    events are those of one patient (privacy_rules.md 8). Raises ValueError for a dataset that
+    events are those of one patient (privacy_rules.md 8). Raises Refusal for a dataset that
     declares events and has no event log.
     """
     if plan.pathway is not None:

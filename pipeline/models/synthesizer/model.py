@@ -102,7 +102,7 @@ class Synthesizer:
 
     @classmethod
     def load(cls, folder: Path) -> Synthesizer:
-        """What `save` wrote. Raises ValueError where it is no model."""
+        """What `save` wrote. Raises Refusal where it is no model."""
         facts = files.read_json(folder / "model.json")
         if facts is None:
             raise Refusal(f"no model in {folder.name}: model.json is not there")

@@ -136,7 +136,7 @@ class Plan:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Plan:
-        """The plan as it was written. Raises ValueError for another format."""
+        """The plan as it was written. Raises Refusal for another format."""
         if value.get("format") != FORMAT:
             raise Refusal(
                 f"plan of a release: format {value.get('format')} is not {FORMAT}; use a new"
@@ -158,7 +158,7 @@ def joint_plan(
     """The joint plan for (epsilon, delta); delta is the smaller one of the params' and the
     population's.
 
-    observed_until: the public last day of observation. Raises ValueError for settings or a
+    observed_until: the public last day of observation. Raises Refusal for settings or a
     declaration that cannot be planned.
     """
     size, delta = schema.population.nominal_size, min(privacy.delta, schema.population.delta)

@@ -28,8 +28,8 @@ Counts = Counter[tuple[str, str]]  # (column, repair or reason) -> cells
 
 @dataclass(frozen=True)
 class Typed:
-    """Typed rows with OWNER (who the row is of, null: nobody) and REASON (why its patient is
-    dropped, null: not).
+    """Typed rows with OWNER (the patient's id or the parent's key; null for an orphan row) and
+    REASON (why its patient is dropped; null for a row without a fault).
     """
 
     rows: pl.DataFrame

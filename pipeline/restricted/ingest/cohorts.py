@@ -36,9 +36,10 @@ BEGIN SELECT RAISE(ABORT, 'nobody leaves a cohort'); END;
 
 
 class Register:
-    """Of one population and one dataset, whose ids tell its patients apart.
+    """The register that keeps each patient's cohort: of one population and of one dataset, whose
+    ids tell its patients apart.
 
-    Raises ValueError where charges were made by cohort and the register, or the key of its hashes,
+    Raises Refusal where charges were made by cohort and the register, or the key of its hashes,
     is gone: patients might move.
     """
 
@@ -85,7 +86,7 @@ class Register:
         with self._writing() as connection:
             return [mark for (mark,) in connection.execute("SELECT mark FROM mark ORDER BY number")]
 
-    def fixed(self, identities: pl.Series, current: pl.Series) -> pl.Series:
+    def assign(self, identities: pl.Series, current: pl.Series) -> pl.Series:
         """The cohort of each patient: the registered one, else the `current` one, which is then
         registered. Strings [n], one per patient.
         """
@@ -121,15 +122,15 @@ class Register:
             connection.close()  # undoes what was not committed
 
 
-def outside(
+def enrol(
     schema: Schema, named: tuple[str, ...], register: Register | None, patients: pl.DataFrame
 ) -> pl.DataFrame:
-    """patient_id [m] of those whose cohort is none of `named`; nobody where the run opens
-    everybody's rows. Registers all of them.
+    """Registers all `patients`; patient_id [m] of those whose cohort is none of `named`. Nobody is
+    outside where the run trains on everybody's rows.
     """
     if register is None or schema.population.cohorts is None:
         return patients.select(ID).clear()
-    cohort = register.fixed(
+    cohort = register.assign(
         patients[ID].cast(pl.String), at_first_sight(schema.population.cohorts, patients)
     )
     return (

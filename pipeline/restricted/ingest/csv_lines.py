@@ -3,8 +3,8 @@
 A general CSV parser lets one unclosed quote swallow the rows behind it, and one huge cell fill the
 memory: one patient's dirt would change another's rows (privacy_rules.md 7). Here each line is
 parsed for itself. An export must hold no line break inside a cell: what stands behind one looks
-like a row of its own. A line with a quote where RFC 4180 allows none is such a remainder, and a row
-of nobody, whatever its first cell says; one without any quote cannot be told from a row. Parquet
+like a row of its own. A line with a quote where RFC 4180 allows none is such a remainder, and an
+orphan row, whatever its first cell says; one without any quote cannot be told from a row. Parquet
 has no such doubt. A line that does not parse for another reason keeps the text of its owner's cell
 where that can be read, so that its patient can be dropped whole.
 """

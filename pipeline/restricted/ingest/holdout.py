@@ -21,7 +21,7 @@ def permanent_key(keys: Path) -> bytes:
     """The secret key in the folder `keys`; made from the system's randomness at the first call,
     never changed after. Losing it moves every coin.
 
-    Two processes that make it at once end with the same key. Raises ValueError for a key of the
+    Two processes that make it at once end with the same key. Raises Refusal for a key of the
     wrong length.
     """
     path = keys / KEY_NAME

@@ -25,7 +25,7 @@ from pipeline.schema.patient_log import ID
 from pipeline.schema.values import Schema, Table
 
 ROW, BUCKET = "_row", "_bucket"
-DUPLICATE_KEY, NOT_ON_ROSTER = "key used twice", "patient not in the patient table"
+DUPLICATE_KEY, NOT_IN_PATIENT_TABLE = "key used twice", "patient not in the patient table"
 BUCKET_PATIENTS = 20_000
 Tables = Mapping[str, pl.DataFrame]  # rows with patient_id and ROW, by table
 
@@ -37,7 +37,7 @@ class Findings:
     """
 
     dropped: list[pl.DataFrame] = field(default_factory=list)
-    nobody: Counter[str] = field(default_factory=Counter)  # table -> orphan rows
+    orphans: Counter[str] = field(default_factory=Counter)  # table -> orphan rows
     repeated: Counter[str] = field(default_factory=Counter)  # table -> equal rows left out
     is_shared: bool = False  # some rows are rows of two patients
 
@@ -76,7 +76,7 @@ class Owned:
         )
 
 
-def roster(schema: Schema) -> str:
+def patient_table(schema: Schema) -> str:
     """The table with one row per patient: the one whose key is the patient's id."""
     if len(schema.tables) == 1:
         return next(iter(schema.tables))
@@ -89,16 +89,16 @@ def roster(schema: Schema) -> str:
     )
 
 
-def attribute(
+def assign_owners(
     schema: Schema, parts: Mapping[str, Path], folder: Path, key: bytes, findings: Findings
 ) -> Owned:
     """Gives each row its patient, table by table, part by part, and spreads the rows over buckets.
     Orphan rows are left out and counted.
 
-    `parts`: folders of typed parts by table (casting.py). A roster without a row is one patient
-    away from a roster with one: it stops nothing.
+    `parts`: folders of typed parts by table (casting.py). An empty patient table stops nothing:
+    to stop would tell an empty source from one with a single patient.
     """
-    main = roster(schema)
+    main = patient_table(schema)
     owned = Owned(folder, tuple(parts), n_buckets=1 + _n_rows(parts[main]) // BUCKET_PATIENTS)
     for name in _parents_first(schema, parts):
         table = schema.tables[name]
@@ -109,7 +109,7 @@ def attribute(
             typed = pl.read_parquet(path).with_row_index(ROW, offset)
             offset += typed.height
             rows = _with_patient(typed, table, owners, key)
-            findings.nobody[name] += rows[ID].null_count()
+            findings.orphans[name] += rows[ID].null_count()
             rows = rows.filter(pl.col(ID).is_not_null())
             for (reason,), group in (
                 rows.filter(pl.col(REASON).is_not_null()).select(ID, REASON).group_by(REASON)
@@ -182,10 +182,10 @@ def _with_patient(
 def kept_tables(
     schema: Schema, owned: Owned, number: int, findings: Findings
 ) -> dict[str, pl.DataFrame]:
-    """One bucket: the rows of its patients about whom nothing speaks, in an order of their content.
-    Adds to `findings` who is dropped here and why.
+    """One bucket: the rows of the patients that no finding drops, sorted by content. Adds to
+    `findings` who is dropped here and why.
     """
-    main = roster(schema)
+    main = patient_table(schema)
     tables = {
         name: _scope_keys(owned.bucket(name, number), name, schema.tables[name], findings)
         for name in owned.tables
@@ -204,7 +204,7 @@ def kept_tables(
                 rows.select(pl.col(ID).cast(everybody.schema[ID]))
                 .unique()
                 .join(everybody, on=ID, how="anti"),
-                f"{name}: {NOT_ON_ROSTER}",
+                f"{name}: {NOT_IN_PATIENT_TABLE}",
             )
     owners = everybody.join(findings.all_dropped(everybody.schema[ID]), on=ID, how="anti")
     return {

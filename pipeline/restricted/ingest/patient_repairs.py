@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 
 import polars as pl
 
-from pipeline.restricted.ingest.owners import roster
+from pipeline.restricted.ingest.owners import patient_table
 from pipeline.schema.patient_log import ID
 from pipeline.schema.values import EventLog, Schema
 
@@ -92,4 +92,4 @@ def apply(
 
 
 def _origins(schema: Schema, log: EventLog, tables: Tables) -> pl.DataFrame:
-    return tables[roster(schema)].select(ID, pl.col(log.origin).alias("_origin")).unique(ID)
+    return tables[patient_table(schema)].select(ID, pl.col(log.origin).alias("_origin")).unique(ID)

@@ -27,12 +27,12 @@ class Block:
     n_latin1: int
 
 
-NOBODY = {"owner": pl.String, "reason": pl.String}
+BROKEN_SCHEMA = {"owner": pl.String, "reason": pl.String}
 
 
 def blocks(source: Source, max_cell_bytes: int) -> Iterator[Block]:
     """The rows of a source. Memory is bounded by the block, whatever a line holds. Raises
-    ValueError for a damaged file.
+    Refusal for a damaged file.
     """
     with structure(source.path):
         if source.is_parquet:
@@ -44,7 +44,7 @@ def blocks(source: Source, max_cell_bytes: int) -> Iterator[Block]:
 def empty_block(source: Source) -> Block:
     return Block(
         pl.DataFrame(schema=dict.fromkeys(source.positions, pl.String)),
-        pl.DataFrame(schema=NOBODY),
+        pl.DataFrame(schema=BROKEN_SCHEMA),
         0,
     )
 
@@ -65,7 +65,7 @@ def _csv_blocks(source: Source, max_cell_bytes: int) -> Iterator[Block]:
 
 
 def _parquet_blocks(source: Source) -> Iterator[Block]:
-    nobody = pl.DataFrame(schema=NOBODY)
+    none_broken = pl.DataFrame(schema=BROKEN_SCHEMA)
     columns = [source.fields[index] for index in source.positions.values()]
     for batch in pq.ParquetFile(source.path).iter_batches(batch_size=PARQUET_ROWS, columns=columns):
         rows = pl.DataFrame(pl.from_arrow(batch)).select(columns)
@@ -73,7 +73,7 @@ def _parquet_blocks(source: Source) -> Iterator[Block]:
             _as_text(rows[source.fields[index]]).alias(name)
             for name, index in source.positions.items()
         ]
-        yield Block(pl.DataFrame(texts), nobody, 0)
+        yield Block(pl.DataFrame(texts), none_broken, 0)
 
 
 def _as_text(values: pl.Series) -> pl.Series:

@@ -164,7 +164,7 @@ CALL = re.compile(r"^(\w+)\((.*)\)$")
 
 def named(name: str) -> Repair | None:
     """The repair of one cell that a declaration names; None for one of whole patients. Raises
-    ValueError for an unknown name.
+    Refusal for an unknown name.
     """
     if name in OF_PATIENTS:
         return None

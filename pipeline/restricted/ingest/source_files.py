@@ -46,7 +46,7 @@ def sources(schema: Schema, root: Path) -> dict[str, Source]:
     """The file of each declared table under `root` (a folder, its Data folder, or the one file of a
     dataset of one table), header checked.
 
-    Raises ValueError naming every table that is missing, or the first file whose structure is
+    Raises Refusal naming every table that is missing, or the first file whose structure is
     wrong.
     """
     if not root.exists():
@@ -108,7 +108,7 @@ def _find(table: Table, root: Path) -> Path | None:
 
 
 def open_source(table: Table, path: Path) -> Source:
-    """Reads the header and matches it with the declaration. Raises ValueError for a file whose
+    """Reads the header and matches it with the declaration. Raises Refusal for a file whose
     structure is wrong.
     """
     with structure(path):

@@ -21,7 +21,7 @@ from pipeline import files
 from pipeline.catalog import Home, Workspace
 from pipeline.params import Params
 from pipeline.refusal import Refusal
-from pipeline.restricted.ingest import cohorts, holdout, logs, owners, reading, source_files
+from pipeline.restricted.ingest import batches, cohorts, holdout, owners, reading, source_files
 from pipeline.restricted.ingest.casting import Counts, broken_rows, cast_rows
 from pipeline.restricted.ingest.owners import ROW
 from pipeline.runs import source_claims
@@ -30,11 +30,11 @@ from pipeline.schema.values import Schema
 
 TABLES, PATIENTS, EVENTS, CARRIED = "tables", "patients", "events", "carried"
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 def run(workspace: Workspace, params: Params, schema: Schema) -> None:
-    """Reads `params.release.source` into `restricted/data`. Raises ValueError for a source whose
+    """Reads `params.release.source` into `restricted/data`. Raises Refusal for a source whose
     structure is wrong, and then leaves nothing.
     """
     if params.release.source is None:
@@ -71,25 +71,25 @@ def _ingest(
     work = folder / "work"
     report: dict[str, Any] = {"tables": {}}
     for name, source in sources.items():
-        log.info("ingest: table %s", name)
+        logger.info("ingest: table %s", name)
         report["tables"][name] = _type_rows(
             source, params.ingest.max_cell_bytes, work / "typed" / name
         )
-    log.info("ingest: rows to patients")
-    findings, tally = owners.Findings(), logs.Tally()
-    owned = owners.attribute(
+    logger.info("ingest: rows to patients")
+    findings, tally = owners.Findings(), batches.Tally()
+    owned = owners.assign_owners(
         schema, {name: work / "typed" / name for name in sources}, work / "owned", key, findings
     )
-    log.info("ingest: patients to pathways")
+    logger.info("ingest: patients to pathways")
     patients: Counter[str] = Counter()
     n_parts = 0
     for number in range(owned.n_buckets):
         for tables in owners.without_shared_keys(
             schema, owners.kept_tables(schema, owned, number, findings)
         ):
-            prepared = logs.prepare(schema, tables, params.release.extract_date, tally)
+            prepared = batches.prepare(schema, tables, params.release.extract_date, tally)
             prepared = prepared.without(
-                cohorts.outside(schema, params.release.cohorts, register, prepared.log.patients)
+                cohorts.enrol(schema, params.release.cohorts, register, prepared.log.patients)
             )
             held_out = _held_out(schema, prepared.log.patients, key, params.ingest.holdout_share)
             _write_part(work / "out", n_parts, prepared, held_out)
@@ -134,14 +134,14 @@ def _at_least_one(blocks: Iterator[reading.Block], empty: reading.Block) -> Iter
 
 
 def _held_out(schema: Schema, patients: pl.DataFrame, key: bytes, share: float) -> pl.DataFrame:
-    main = schema.tables[owners.roster(schema)]
+    main = schema.tables[owners.patient_table(schema)]
     coins = holdout.is_held_out(
         holdout.identity(patients[ID], is_row_hash=main.patient is None), key, share
     )
     return patients.select(ID).filter(coins)
 
 
-def _write_part(out: Path, index: int, prepared: logs.Prepared, held_out: pl.DataFrame) -> None:
+def _write_part(out: Path, index: int, prepared: batches.Prepared, held_out: pl.DataFrame) -> None:
     frames: dict[str, pl.DataFrame] = {
         f"{TABLES}/{name}": rows for name, rows in prepared.tables.items()
     }
@@ -181,10 +181,10 @@ def _write_data(
 
 
 def _complete_report(
-    report: dict[str, Any], findings: owners.Findings, tally: logs.Tally
+    report: dict[str, Any], findings: owners.Findings, tally: batches.Tally
 ) -> dict[str, Any]:
     for name, counts in report["tables"].items():
-        counts["rows_of_nobody"] = findings.nobody[name]
+        counts["orphan_rows"] = findings.orphans[name]
         counts["equal_rows_left_out"] = findings.repeated[name]
     for (table, column, repair), n in (+tally.repaired).items():
         report["tables"][table]["repaired"].setdefault(column, {})[repair] = n

@@ -131,7 +131,7 @@ def test_the_plan_is_a_function_of_the_declaration_alone() -> None:
 def test_the_tape_is_the_reserved_event(fitted: Fitted) -> None:
     assert fitted.tape.matches(fitted.plan.dp_event(fitted.scale))
     assert not fitted.tape.matches(fitted.plan.dp_event(fitted.scale * 1.1))
-    assert MeasurementStore(fitted.folder / "counts").tape() == fitted.tape.event
+    assert MeasurementStore(fitted.folder / "counts").measured_event() == fitted.tape.event
 
 
 def test_noise_is_on_the_counts(fitted: Fitted, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from pipeline.refusal import Refusal
 def choice_of(coding: Coding, table: CalibrationTable) -> str | None:
     """The type or attribute whose head the table teaches; None: it is for the calibration alone.
 
-    Raises ValueError where another part of such a table is not known when the choice is made.
+    Raises Refusal where another part of such a table is not known when the choice is made.
     """
     last = table.parts[-1]
     if coding.is_static(last) or not NAMED_FACT.fullmatch(last):
@@ -43,7 +43,7 @@ def choice_of(coding: Coding, table: CalibrationTable) -> str | None:
 def tables_by_choice(
     coding: Coding, tables: Sequence[CalibrationTable]
 ) -> dict[str, list[CalibrationTable]]:
-    """The tables that teach each head, in the order of the plan. Raises ValueError for a table that
+    """The tables that teach each head, in the order of the plan. Raises Refusal for a table that
     cannot teach, or second events alone.
     """
     by_choice: dict[str, list[CalibrationTable]] = {}

@@ -93,7 +93,7 @@ class Codec:
 
 def codec(column: Column, bins: int) -> Codec:
     """The cells of a declared column: at most `bins` bins of equal width on its declared grid.
-    Raises ValueError for a numeric column without public bounds.
+    Raises Refusal for a numeric column without public bounds.
     """
     if column.kind not in ("continuous", "date"):
         return Codec(column, ())

@@ -31,7 +31,7 @@ ORDERED = 3  # treatments whose order counts
 
 
 def fact_size(coding: Coding, fact: str) -> int:
-    """Number of its values. Raises ValueError for a name that is no fact."""
+    """Number of its values. Raises Refusal for a name that is no fact."""
     g = coding.grammar
     plain = {
         "combination": 2 ** len(coding.treatments),
@@ -61,7 +61,7 @@ def fact_size(coding: Coding, fact: str) -> int:
 
 
 def parse_fact(coding: Coding, fact: str) -> tuple[str, str]:
-    """("first", its type) and the like. Raises ValueError where there is no such type or
+    """("first", its type) and the like. Raises Refusal where there is no such type or
     attribute.
     """
     match = NAMED_FACT.fullmatch(fact)
@@ -78,7 +78,7 @@ def parse_fact(coding: Coding, fact: str) -> tuple[str, str]:
 
 
 def fact_values(coding: Coding, fact: str, pathways: Pathways) -> np.ndarray:
-    """The fact of each pathway, int64 [n] in [0, fact_size). Raises ValueError for a name that is
+    """The fact of each pathway, int64 [n] in [0, fact_size). Raises Refusal for a name that is
     no fact.
     """
     g, p = coding.grammar, pathways

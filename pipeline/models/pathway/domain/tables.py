@@ -22,7 +22,7 @@ from pipeline.schema.values import CountedTable
 
 
 def calibration_tables(coding: Coding, strata: Sequence[str]) -> tuple[CalibrationTable, ...]:
-    """The declared tables, else the default ones. Raises ValueError for a part that is neither a
+    """The declared tables, else the default ones. Raises Refusal for a part that is neither a
     fact nor a static column.
     """
     return tuple(

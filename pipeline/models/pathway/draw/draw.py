@@ -44,7 +44,7 @@ def draw(
     // candidates.
 
     patients: patient_id and the static columns; begins: how pathways must begin; the weights make
-    up for it, and are 0 without (see start.py). Raises ValueError where the grammar offers a
+    up for it, and are 0 without (see start.py). Raises Refusal where the grammar offers a
     pathway no event.
     """
     start = np.repeat(np.arange(patients.height), candidates)

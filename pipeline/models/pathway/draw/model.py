@@ -85,7 +85,7 @@ class PathwayModel:
 
         begins: `TYPE` or `TYPE=CODE`, in order: of the treatments and of the types named, these
             come first. Keeping patients in proportion to the likelihoods gives what would be left
-            of an unprompted extract, in statics, pathways and calibration alike. Raises ValueError
+            of an unprompted extract, in statics, pathways and calibration alike. Raises Refusal
             for a type or code that is not declared.
         """
         start, candidates = pathway_start(self.coding, begins), self.settings.candidates

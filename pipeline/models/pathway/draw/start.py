@@ -30,7 +30,7 @@ class PathwayStart:
 
 
 def pathway_start(coding: Coding, events: Sequence[str]) -> PathwayStart:
-    """From `TYPE` or `TYPE=CODE` each. Raises ValueError for a type or code that is not declared,
+    """From `TYPE` or `TYPE=CODE` each. Raises Refusal for a type or code that is not declared,
     or one that ends a pathway too early.
     """
     g, types, codes = coding.grammar, [], []

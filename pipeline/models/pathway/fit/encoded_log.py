@@ -1,5 +1,5 @@
 """An event log as flat arrays: for each event the state before it and the choice made. Everything
-in it is one patient's own (privacy rule 9).
+in it is one patient's own (privacy_rules.md 9).
 """
 
 from __future__ import annotations

@@ -206,7 +206,7 @@ def _load(parameters: dict[str, torch.nn.Parameter], values: dict[str, Tensor]) 
 def _resume(
     file: Path, parameters: dict[str, torch.nn.Parameter], mechanism: DpSgd, where: torch.device
 ) -> Training:
-    """The last checkpoint, or the start. Raises ValueError for a checkpoint of another
+    """The last checkpoint, or the start. Raises Refusal for a checkpoint of another
     mechanism.
     """
     if not file.exists():

@@ -18,7 +18,7 @@ def declared_coding(
 ) -> Coding:
     """The public vocabulary, from the declaration and the settings.
 
-    observed_until: the last day of observation, or None where it is not public. Raises ValueError
+    observed_until: the last day of observation, or None where it is not public. Raises Refusal
     where the declaration has no event log or contradicts itself.
     """
     grammar = Grammar(schema)

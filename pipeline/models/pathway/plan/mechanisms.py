@@ -93,7 +93,7 @@ class PathwayPlan:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> PathwayPlan:
-        """The plan that `to_json` wrote. Raises ValueError for another format."""
+        """The plan that `to_json` wrote. Raises Refusal for another format."""
         if value.get("format") != FORMAT:
             raise Refusal(
                 f"plan of the pathway model: format {value.get('format')} is not {FORMAT}; plan the"

@@ -18,7 +18,7 @@ def plan_pathways(
     """The mechanisms for this declaration.
 
     nominal_size: patients that the population is declared to have; observed_until: the public last
-    day of observation. Raises ValueError where the declaration has no event log or contradicts
+    day of observation. Raises Refusal where the declaration has no event log or contradicts
     itself.
     """
     if schema.events is None or schema.events.observation_end is None:

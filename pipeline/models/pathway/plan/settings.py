@@ -114,7 +114,7 @@ def for_size(nominal_size: int) -> PathwaySettings:
 
 
 def from_mapping(values: Mapping[str, Any], nominal_size: int) -> PathwaySettings:
-    """Settings from params.yaml `train.pathway` over the defaults for the size. Raises ValueError
+    """Settings from params.yaml `train.pathway` over the defaults for the size. Raises Refusal
     for a key that does not exist.
     """
     names = {field.name for field in fields(PathwaySettings)}

@@ -84,7 +84,7 @@ def column_domain(column: Column, max_leaves: int) -> Domain:
     """The public cells of a modelled column: categories, or at most about `max_leaves` leaves
     between its bounds, and its atoms.
 
-    Raises ValueError where the declaration lacks categories or bounds, or cannot be modelled.
+    Raises Refusal where the declaration lacks categories or bounds, or cannot be modelled.
     """
     empty = np.empty(0, np.int64)
     if column.is_categorical:

@@ -15,7 +15,7 @@ from pipeline.schema.values import Implication
 
 
 def check_implications(domains: Mapping[str, Domain], implications: Sequence[Implication]) -> None:
-    """Raises ValueError for an implication that cannot hold by construction: all of them at
+    """Raises Refusal for an implication that cannot hold by construction: all of them at
     once.
     """
     problems = []
@@ -87,7 +87,7 @@ def close(
     order: columns as declared. alive[name]: bool [symbols], what may be drawn before. whole:
     relations of those symbols.
 
-    Raises ValueError where nothing is left: the conditions contradict the declaration.
+    Raises Refusal where nothing is left: the conditions contradict the declaration.
     """
     place = {name: index for index, name in enumerate(order)}
     alive = {name: mask.copy() for name, mask in alive.items()}

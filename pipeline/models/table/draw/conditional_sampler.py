@@ -41,7 +41,7 @@ def conditional_sampler(
     table[name]: float [codes, groups], each code's probabilities. relations: between whole columns,
     not yet closed. where: as `prompts.restrict` takes it, by column.
 
-    Raises ValueError for an unknown column, or conditions that no legal row can meet.
+    Raises Refusal for an unknown column, or conditions that no legal row can meet.
     """
     where = dict(where or {})
     part, origin = _restrict(names, domains, symbols, where)

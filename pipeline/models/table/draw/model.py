@@ -49,7 +49,7 @@ class TableModel:
         """n synthetic rows, columns in declared order; equal for an equal state of rng.
 
         where: {column: list of values (None = missing), or (low, high) with both ends for numbers
-            and dates}; every row complies and nothing is rejected. Raises ValueError for a
+            and dates}; every row complies and nothing is rejected. Raises Refusal for a
             condition that the declaration or its implications cannot meet.
         """
         if n < 0:
@@ -57,7 +57,7 @@ class TableModel:
         return self.sample_from(self.sampler(where), n, rng)
 
     def sampler(self, where: Mapping[str, Any] | None = None) -> Sampler:
-        """The heads under these conditions, for many draws in a row. Raises ValueError as
+        """The heads under these conditions, for many draws in a row. Raises Refusal as
         `sample`.
         """
         domains = self.plan.domains()
@@ -121,7 +121,7 @@ class TableModel:
 
     @classmethod
     def load(cls, folder: Path) -> TableModel:
-        """The model that `save` wrote. Raises ValueError where a file is absent."""
+        """The model that `save` wrote. Raises Refusal where a file is absent."""
         description = files.read_json(folder / "table.json")
         if description is None or not (folder / "table.safetensors").is_file():
             raise Refusal(

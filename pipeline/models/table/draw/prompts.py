@@ -20,7 +20,7 @@ _ISO_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
 def parse_conditions(prompts: Sequence[str]) -> dict[str, list[str] | tuple[str, str]]:
-    """`sex=Female,Male` as a list of values, `age=30..50` as a range. Raises ValueError for what is
+    """`sex=Female,Male` as a list of values, `age=30..50` as a range. Raises Refusal for what is
     neither, and for a column named twice.
     """
     where: dict[str, list[str] | tuple[str, str]] = {}

@@ -67,7 +67,7 @@ class Sampler:
     condition_probabilities: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     def draw(self, n: int, rng: np.random.Generator) -> Rows:
-        """n rows; equal for an equal state of rng. Raises ValueError where implications leave no
+        """n rows; equal for an equal state of rng. Raises Refusal where implications leave no
         value for a combination of three or more parents.
 
         Under a condition on a target the codes already favour it by the generator's own word. Of

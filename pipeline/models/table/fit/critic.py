@@ -49,7 +49,7 @@ class Critic(nn.Module):
 
 class _State:
     """What a checkpoint holds: critic, logits, both optimisers, the step. No noise state, no coin
-    (privacy rule 12).
+    (privacy_rules.md 12).
     """
 
     def __init__(self, logits: torch.Tensor, spans: Spans, settings: TableSettings) -> None:
@@ -80,7 +80,7 @@ class _State:
             )
 
     def load(self, path: Path, mechanism: DpSgd) -> None:
-        """Raises ValueError for a checkpoint of another mechanism."""
+        """Raises Refusal for a checkpoint of another mechanism."""
         with safe_open(path, framework="pt") as checkpoint:
             if (checkpoint.metadata() or {}).get("mechanism") != _facts(mechanism):
                 raise Refusal(
@@ -134,7 +134,7 @@ def refine(
 
     Goes on from the checkpoint where there is one, with fresh noise. A checkpoint falls between
     steps. The tape gets the checkpoint's steps and then each step as it is executed; steps after
-    the last checkpoint of a lost attempt left nothing behind. Raises ValueError where the
+    the last checkpoint of a lost attempt left nothing behind. Raises Refusal where the
     checkpoint belongs to another mechanism.
     """
     state, path = _State(logits, spans, settings), checkpoint / "critic.safetensors"

@@ -56,7 +56,7 @@ def fit(
 
     patients: one row each, with every modelled column. store: noisy counts, never measured twice;
     after a crash the same call goes on. checkpoint: a folder for the critic's steps. progress: told
-    public facts only (stage and step). Raises ValueError where a column is absent, or the store or
+    public facts only (stage and step). Raises Refusal where a column is absent, or the store or
     the checkpoint belongs to other mechanisms.
     """
     real_codes = encode_rows(patients, plan.domains())

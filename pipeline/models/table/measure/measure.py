@@ -3,7 +3,7 @@ anything else sees it.
 
 Every patient is one row, and a row is one code per column: it adds 1 to one cell of each block
 (privacy_rules.md 8). No un-noised count outlives the call that noises it; a count that the store
-holds already is not read from rows again (privacy rule 12).
+holds already is not read from rows again (privacy_rules.md 12).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from pipeline.dp.tape import Tape
 from pipeline.models.table.domain.bins import category_grouping, numeric_grouping
 from pipeline.models.table.domain.encode import BRANCHING, Domain, encode
 from pipeline.models.table.domain.quantiles import groups_by_value
-from pipeline.models.table.measure.reader import Reader
+from pipeline.models.table.measure.measurer import Measurer
 from pipeline.models.table.measure.selection import (
     by_class,
     closest_pairs,
@@ -35,21 +35,20 @@ from pipeline.models.table.plan.plan import TablePlan
 from pipeline.models.table.values.measurements import Measurements, Pivot
 from pipeline.models.table.values.symbols import Grouping, Pair
 from pipeline.refusal import Refusal
+from pipeline.schema.patient_log import ID
 
 Progress = Callable[[str], None]
 Codes = Mapping[str, np.ndarray]  # by column, int32 [rows]: cell, group or coarse group of each row
 
 
 def encode_rows(patients: pl.DataFrame, domains: dict[str, Domain]) -> dict[str, np.ndarray]:
-    """Cells of each patient, int32 [n] per column. Raises ValueError where a declared column is
-    absent.
+    """Cells of each patient, int32 [n] per column. Raises Refusal where a column is absent.
 
-    Ingest hands in one row per patient. The guarantee rests on it, so it is made sure of here: of a
-    second row under the same `patient_id` nothing is read, whatever it says, and nothing is said
-    about it.
+    The guarantee rests on one row per patient. Should ingest hand in a second one, only the first
+    counts; nothing is raised, because an error would depend on rows.
     """
-    if "patient_id" in patients.columns:
-        patients = patients.unique("patient_id", keep="first", maintain_order=True)
+    if ID in patients.columns:
+        patients = patients.unique(ID, keep="first", maintain_order=True)
     absent = [name for name in domains if name not in patients.columns]
     if absent:
         raise Refusal(
@@ -74,10 +73,10 @@ def measure(
     cells: of each row, int32 [rows] by column, from encode_rows. progress: told public facts only.
     """
     domains = plan.domains()
-    read = Reader(plan.counts(scale), store, tape, noise)
-    groupings = _trees(read, cells, domains, plan)
+    noisy = Measurer(plan.counts(scale), store, tape, noise)
+    groupings = _trees(noisy, cells, domains, plan)
     progress("trees measured")
-    one_ways, groupings = _one_ways(read, cells, domains, groupings, plan)
+    one_ways, groupings = _one_ways(noisy, cells, domains, groupings, plan)
     progress("one-ways measured")
     groups = {name: grouping.of_cell[cells[name]] for name, grouping in groupings.items()}
     coarse_groups = {
@@ -88,13 +87,13 @@ def measure(
         )
         for name, domain in domains.items()
     }
-    coarse = _coarse_pairs(read, groups, coarse_groups)
+    coarse = _coarse_pairs(noisy, groups, coarse_groups)
     progress("pairs measured coarsely")
     sizes = {name: groupings[name].groups for name in domains}
-    pairs, pair_sigmas = _fine_pairs(read, groups, sizes, coarse, plan, progress)
+    pairs, pair_sigmas = _fine_pairs(noisy, groups, sizes, coarse, plan, progress)
     pivots: list[Pivot] = []
     for target in plan.targets:
-        pivots += _pivots(read, groups, sizes, target, (pairs, pair_sigmas), plan)
+        pivots += _pivots(noisy, groups, sizes, target, (pairs, pair_sigmas), plan)
         progress(f"classes of {target} measured")
     return Measurements(
         groupings,
@@ -104,12 +103,12 @@ def measure(
         pairs,
         pair_sigmas,
         tuple(pivots),
-        read.sigmas,
+        noisy.sigmas,
     )
 
 
 def _trees(
-    read: Reader, cells: Codes, domains: Mapping[str, Domain], plan: TablePlan
+    noisy: Measurer, cells: Codes, domains: Mapping[str, Domain], plan: TablePlan
 ) -> dict[str, Grouping]:
     """Bins of each numeric column, from the counts of its tree level by level."""
     groupings = {}
@@ -120,10 +119,10 @@ def _trees(
         groupings[name] = numeric_grouping(
             domain,
             [
-                read(f"tree/{name}/{level}", partial(_level_counts, cells[name], domain, level))
+                noisy(f"tree/{name}/{level}", partial(_level_counts, cells[name], domain, level))
                 for level in levels
             ],
-            [read.sigmas[f"tree/{name}/{level}"] for level in levels],
+            [noisy.sigmas[f"tree/{name}/{level}"] for level in levels],
             plan.settings.bins,
             plan.settings.heaps,
         )
@@ -131,7 +130,7 @@ def _trees(
 
 
 def _one_ways(
-    read: Reader,
+    noisy: Measurer,
     cells: Codes,
     domains: Mapping[str, Domain],
     bins: Mapping[str, Grouping],
@@ -143,23 +142,23 @@ def _one_ways(
     one_ways, groupings = {}, dict(bins)
     for name, domain in domains.items():
         if domain.is_numeric:
-            one_ways[name] = read(f"one/{name}", partial(_group_counts, cells[name], bins[name]))
+            one_ways[name] = noisy(f"one/{name}", partial(_group_counts, cells[name], bins[name]))
             continue
-        one_ways[name] = read(f"one/{name}", partial(one_way_counts, cells[name], domain.size))
+        one_ways[name] = noisy(f"one/{name}", partial(one_way_counts, cells[name], domain.size))
         groupings[name] = category_grouping(
-            domain, one_ways[name], read.sigmas[f"one/{name}"], plan.settings.max_groups
+            domain, one_ways[name], noisy.sigmas[f"one/{name}"], plan.settings.max_groups
         )
     return one_ways, groupings
 
 
 def _coarse_pairs(
-    read: Reader, groups: Codes, coarse_groups: Mapping[str, np.ndarray]
+    noisy: Measurer, groups: Codes, coarse_groups: Mapping[str, np.ndarray]
 ) -> dict[Pair, np.ndarray]:
     """Counts of every pair of columns over coarse groups."""
     codes = {name: coarse[groups[name]] for name, coarse in coarse_groups.items()}
     sizes = {name: int(coarse.max()) + 1 for name, coarse in coarse_groups.items()}
     return {
-        (a, b): read(
+        (a, b): noisy(
             f"coarse/{a}/{b}", partial(pair_counts, codes[a], codes[b], sizes[a], sizes[b])
         )
         for a, b in combinations(coarse_groups, 2)
@@ -175,7 +174,7 @@ class _Noisy:
 
 
 def _fine_pairs(
-    read: Reader,
+    noisy: Measurer,
     groups: Codes,
     sizes: Mapping[str, int],
     coarse: Mapping[Pair, np.ndarray],
@@ -186,28 +185,28 @@ def _fine_pairs(
     column with each target again; together by inverse variance.
     """
 
-    def noisy(block: str, a: str, b: str) -> _Noisy:
+    def pair(block: str, a: str, b: str) -> _Noisy:
         counts = partial(pair_counts, groups[a], groups[b], sizes[a], sizes[b])
-        return _Noisy(read(block, counts), read.sigmas[block])
+        return _Noisy(noisy(block, counts), noisy.sigmas[block])
 
     names = list(sizes)
-    fine = {(a, b): [noisy(f"pair/{a}/{b}", a, b)] for a, b in combinations(names, 2)}
+    fine = {(a, b): [pair(f"pair/{a}/{b}", a, b)] for a, b in combinations(names, 2)}
     progress("pairs measured")
     previous = [
-        (coarse, {(a, b): read.sigmas[f"coarse/{a}/{b}"] for a, b in fine}),
+        (coarse, {(a, b): noisy.sigmas[f"coarse/{a}/{b}"] for a, b in fine}),
         (
-            {pair: first.counts for pair, [first] in fine.items()},
-            {pair: first.sigma for pair, [first] in fine.items()},
+            {key: first.counts for key, [first] in fine.items()},
+            {key: first.sigma for key, [first] in fine.items()},
         ),
     ]
-    for place, (a, b) in enumerate(strongest_pairs(previous, read.blocks("again/"))):
-        fine[a, b].append(noisy(f"again/{place}", a, b))
+    for place, (a, b) in enumerate(strongest_pairs(previous, noisy.blocks("again/"))):
+        fine[a, b].append(pair(f"again/{place}", a, b))
     progress("the most dependent pairs measured again")
     for target in plan.targets:
         for other in names:
             if other != target:
                 a, b = sorted((target, other), key=names.index)
-                fine[a, b].append(noisy(f"target/{target}/{other}", a, b))
+                fine[a, b].append(pair(f"target/{target}/{other}", a, b))
     return _combine(fine)
 
 
@@ -225,7 +224,7 @@ def _combine(fine: Mapping[Pair, list[_Noisy]]) -> tuple[dict[Pair, np.ndarray],
 
 
 def _pivots(
-    read: Reader,
+    noisy: Measurer,
     groups: Codes,
     sizes: Mapping[str, int],
     target: str,
@@ -235,7 +234,7 @@ def _pivots(
     """Pairs of the columns closest to a target, coarsely, per class of it. pairs: noisy counts and
     their sigmas, which choose the columns and their coarse groups.
     """
-    if not read.blocks(f"pivot/{target}/"):
+    if not noisy.blocks(f"pivot/{target}/"):
         return []
     pivots = []
     for place, (a, b) in enumerate(closest_pairs(target, *pairs, plan.settings.pivot_columns)):
@@ -251,7 +250,9 @@ def _pivots(
             of_b[groups[b]],
             (sizes[target], int(of_a.max()) + 1, int(of_b.max()) + 1),
         )
-        pivots.append(Pivot(target, (a, b), (of_a, of_b), read(block, counts), read.sigmas[block]))
+        pivots.append(
+            Pivot(target, (a, b), (of_a, of_b), noisy(block, counts), noisy.sigmas[block])
+        )
     return pivots
 
 

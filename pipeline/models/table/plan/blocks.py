@@ -62,7 +62,7 @@ def blocks_of(
     """Trees, one-ways, coarse and fine pairs, pairs again, targets, pivots. All blocks of a kind
     weigh the same, fine pairs by their cells.
 
-    Kinds that are absent leave their share to the others. Raises ValueError where the given shares
+    Kinds that are absent leave their share to the others. Raises Refusal where the given shares
     leave nothing for the fine pairs.
     """
     pairs = {f"pair/{a}/{b}": sizes[a] * sizes[b] for a, b in combinations(domains, 2)}

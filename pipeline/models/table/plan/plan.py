@@ -3,7 +3,7 @@
 
 Base sigmas are written for scale 1, where the sum of 1/sigma^2 over the counts is 1 less the
 critic's share. The joint calibration picks `scale`; `mechanisms(scale)` are then both what
-`dp_event` accounts and what `fit` runs (privacy rule 13).
+`dp_event` accounts and what `fit` runs (privacy_rules.md 13).
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ class TablePlan:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> TablePlan:
-        """The plan as it was written. Raises ValueError for another format."""
+        """The plan as it was written. Raises Refusal for another format."""
         if value.get("format") != FORMAT:
             raise Refusal(
                 f"plan of the table model: format {value.get('format')} is not {FORMAT}; plan the"
@@ -133,7 +133,7 @@ def plan(
 ) -> TablePlan:
     """The mechanisms for these columns. Columns that are not modelled are left out.
 
-    Raises ValueError for a column without a public domain, or an implication that cannot be kept.
+    Raises Refusal for a column without a public domain, or an implication that cannot be kept.
     """
     columns = tuple(column for column in schema_columns.values() if column.is_modelled)
     if not columns:

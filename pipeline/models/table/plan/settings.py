@@ -116,7 +116,7 @@ class TableSettings:
 
 
 def from_mapping(values: Mapping[str, Any], *, epsilon: float) -> TableSettings:
-    """Settings from params.yaml `train.table`. Raises ValueError for a key that does not exist."""
+    """Settings from params.yaml `train.table`. Raises Refusal for a key that does not exist."""
     names = {field.name for field in fields(TableSettings)}
     unknown = sorted(set(values) - names)
     if unknown:

@@ -11,8 +11,10 @@ from pipeline.dp.noise import NoiseStream
 from pipeline.dp.tape import Tape
 
 
-class Reader:
-    """Runs each mechanism of the plan once, and writes it on the tape."""
+class Measurer:
+    """Runs each mechanism of the plan once, and enters it on the tape. It reads no rows: counts are
+    handed to it.
+    """
 
     def __init__(
         self,
