@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.refusal import Refusal
-from pipeline.schema import codes
+from pipeline.schema.codes import drug_regimens
 from pipeline.simulator import draw
 from pipeline.simulator.draw import Bools, Floats, Ints, Texts
 from pipeline.simulator.parameters import load
@@ -27,8 +27,8 @@ def last_offset(courses: Courses) -> Ints:
 @cache
 def plan_days() -> NDArray[np.int64]:
     """[regimens, 30] planned days from each cycle to the next."""
-    table = np.full((len(codes.regimens()), MAX_CYCLES), 21, dtype=np.int64)
-    for index, regimen in enumerate(codes.regimens().values()):
+    table = np.full((len(drug_regimens.regimens()), MAX_CYCLES), 21, dtype=np.int64)
+    for index, regimen in enumerate(drug_regimens.regimens().values()):
         table[index, : regimen.cycles] = regimen.cycle_days
     return table
 
@@ -79,7 +79,7 @@ def eligible(
     raw, needs = load(), load()["regimen_needs"].get(group, {})
     weight_of_class = raw["regimen_class_weight"].get(drug_class)
 
-    def fits(name: str, regimen: codes.Regimen, class_matters: bool, crt: bool) -> bool:
+    def fits(name: str, regimen: drug_regimens.Regimen, class_matters: bool, crt: bool) -> bool:
         need = needs.get(name)
         right_class = not class_matters or (
             need == drug_class
@@ -107,7 +107,7 @@ def eligible(
                             else 1
                         ),
                     )
-                    for i, (name, r) in enumerate(codes.regimens().items())
+                    for i, (name, r) in enumerate(drug_regimens.regimens().items())
                     if wish in r.intents and fits(name, r, class_matters, crt)
                 ]
                 if found:
@@ -133,7 +133,7 @@ def deliver(
 ) -> Courses:
     """Cycles delivered and their days. `half`: only half of the plan (perioperative)."""
     raw, n = load()["drugs"], len(tumour)
-    whole = np.array([r.cycles for r in codes.regimens().values()])[regimen]
+    whole = np.array([r.cycles for r in drug_regimens.regimens().values()])[regimen]
     planned = np.where(half, (whole + 1) // 2, whole)
     complete = rng.random(n) < np.where(curative, raw["complete"][0], raw["complete"][1])
     stop: Floats = np.where(curative, raw["stop"][0], raw["stop"][1])

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.schema import codes
+from pipeline.schema.codes import radiotherapy_schedules
 from pipeline.simulator import draw
 from pipeline.simulator.draw import Bools, Ints, Texts
 from pipeline.simulator.parameters import load
@@ -57,10 +57,12 @@ BANK_HOLIDAYS = np.array(
 
 
 @cache
-def schedule_list() -> tuple[codes.Schedule, ...]:
+def schedule_list() -> tuple[radiotherapy_schedules.Schedule, ...]:
     """All distinct schedules of all groups in one order."""
     return tuple(
-        dict.fromkeys(schedule for group in codes.radiotherapy().values() for schedule in group)
+        dict.fromkeys(
+            schedule for group in radiotherapy_schedules.schedules().values() for schedule in group
+        )
     )
 
 
@@ -93,7 +95,7 @@ def _choose(
     rng: np.random.Generator, group: str, kind: str, least_fractions: int, year: Any
 ) -> Ints:
     order = schedule_list()
-    offered = [s for s in codes.radiotherapy()[group] if s.kind == kind]
+    offered = [s for s in radiotherapy_schedules.schedules()[group] if s.kind == kind]
     offered = [s for s in offered if s.fractions >= least_fractions] or offered
     weights = np.array(
         [[s.share if s.years[0] <= y <= s.years[1] else 0.0 for s in offered] for y in (2000, 2020)]

@@ -5,7 +5,7 @@
 import numpy as np
 import polars as pl
 
-from pipeline.schema import codes
+from pipeline.schema.codes import gene_panel, lists
 from pipeline.simulator import draw
 from pipeline.simulator.draw import MISSING, Ints, Texts
 from pipeline.simulator.parameters import load
@@ -22,7 +22,7 @@ from pipeline.simulator.values import (
 )
 from pipeline.simulator.view import dates, texts
 
-QUINTILES = list(codes.lookup("quintile_2019"))
+QUINTILES = list(lists.lookup("quintile_2019"))
 
 
 def patient_table(view: View, seed: int) -> pl.DataFrame:
@@ -129,7 +129,7 @@ def gene_table(view: View, seed: int) -> pl.DataFrame:
     tests, tumours = view.latent.genes, view.latent.tumours
     who = tumours.patient[tests.tumour]
     rows = np.flatnonzero(view.tumour_seen[tests.tumour] & (tests.last_day <= view.end[who]))
-    genes = list(codes.genes().values())
+    genes = list(gene_panel.genes().values())
     kind = np.array([gene.kind for gene in genes], dtype=object)[tests.gene[rows]]
     symbol = np.array([gene.symbol for gene in genes], dtype=object)[tests.gene[rows]]
     abnormal, failed = tests.status[rows] == ABNORMAL, tests.status[rows] == FAILED

@@ -5,7 +5,7 @@ from functools import cache
 import numpy as np
 import polars as pl
 
-from pipeline.schema import codes
+from pipeline.schema.codes import drug_regimens, lists
 from pipeline.simulator import draw
 from pipeline.simulator.draw import MISSING, Bools, Floats, Ints, Texts
 from pipeline.simulator.drugs import last_offset
@@ -65,7 +65,7 @@ def _regimens(
         rng.random(n) < raw["height_missing"],
     )
     trial = np.where(rng.random(n) < raw["trial"], "Y", "N")
-    regimens = list(codes.regimens().values())
+    regimens = list(drug_regimens.regimens().values())
     name, group = (
         np.array(values, dtype=object)[courses.regimen]
         for values in ([r.name for r in regimens], [r.benchmark_group for r in regimens])
@@ -136,7 +136,7 @@ def _cycles(
         .astype(object)
     )
     missing = rng.random(len(course)) < raw["cycle_ps_missing"]
-    procurement = np.array(list(codes.lookup("opcs_procurement")), dtype=object)[
+    procurement = np.array(list(lists.lookup("opcs_procurement")), dtype=object)[
         courses.regimen[course] % 10
     ]
     frame = pl.DataFrame(
@@ -161,7 +161,7 @@ def _cycles(
 def drug_rows() -> pl.DataFrame:
     """One row per regimen, cycle of its plan, drug and day: what is given."""
     rows = []
-    for index, regimen in enumerate(codes.regimens().values()):
+    for index, regimen in enumerate(drug_regimens.regimens().values()):
         for cycle in range(regimen.cycles):
             for order, drug in enumerate(regimen.drugs):
                 if drug.first_cycle <= cycle + 1 <= drug.last_cycle:
@@ -255,7 +255,7 @@ def _doses(rows: pl.DataFrame, body: tuple[Floats, Floats], reduced: Bools) -> F
     surface = np.sqrt(height * 100 * weight / 3600)
     factor = np.select(
         [np.isin(unit, ["mg_m2", "iu_m2"]), unit == "mg_kg", unit == "auc"],
-        [surface, weight, np.full(len(course), codes.auc_to_mg())],
+        [surface, weight, np.full(len(course), drug_regimens.auc_to_mg())],
         1.0,
     )
     dose = (
@@ -263,7 +263,7 @@ def _doses(rows: pl.DataFrame, body: tuple[Floats, Floats], reduced: Bools) -> F
         * factor
         * np.where(reduced[course] & np.isin(unit, ["mg_m2", "auc", "mg_kg"]), 0.8, 1.0)
     )
-    for drug, most in codes.max_single_dose().items():
+    for drug, most in drug_regimens.max_single_dose().items():
         dose = np.where(rows["DRUG_GROUP"].to_numpy() == drug, np.minimum(dose, most), dose)
     exact = np.isin(unit, ["mg", "iu"])
     rounded = np.where(

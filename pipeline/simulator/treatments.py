@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 from scipy.stats import norm
 
-from pipeline.schema import codes
+from pipeline.schema.codes import drug_regimens
 from pipeline.simulator import draw
 from pipeline.simulator.draw import Bools, Ints, Texts
 from pipeline.simulator.drugs import choose_regimens, deliver, last_offset
@@ -39,7 +39,7 @@ def plan_treatments(
     regimen, intent = choose_regimens(
         rng, group, people.sex[tumours.patient], pathology.drug_class, intent, concurrent, drugs
     )
-    chemo_rt = np.array([r.chemo_radiation for r in codes.regimens().values()])
+    chemo_rt = np.array([r.chemo_radiation for r in drug_regimens.regimens().values()])
     concurrent = concurrent & chemo_rt[np.maximum(regimen, 0)] & (regimen >= 0)
     schedule = choose_schedules(rng, group, curative, concurrent, tumours.day, rt)
     first = _first_days(rng, tumours, clinical, pathology, group, surgery, rt)

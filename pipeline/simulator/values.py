@@ -104,7 +104,7 @@ class GeneTests:
     """All arrays [g]. Days count from 1970."""
 
     tumour: Ints
-    gene: Ints  # index into codes.genes()
+    gene: Ints  # index into gene_panel.genes()
     first_day: Ints
     last_day: Ints
     overall_day: Ints
@@ -120,7 +120,7 @@ class Courses:
     """All arrays [c]; one entry per regimen given to a patient. Days count from 1970."""
 
     tumour: Ints
-    regimen: Ints  # index into codes.regimens()
+    regimen: Ints  # index into drug_regimens.regimens()
     intent: Texts
     start: Ints
     line: Ints  # 1 first

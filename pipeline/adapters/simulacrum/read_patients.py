@@ -19,6 +19,7 @@ from pipeline.adapters.simulacrum.names import (
     TUMOUR,
 )
 from pipeline.schema.code_relations import categories, stage_group
+from pipeline.schema.codes import tumour_sites
 from pipeline.schema.patient_log import ID
 from pipeline.schema.values import Implication, Schema
 
@@ -106,12 +107,10 @@ def _coarser(rows: pl.DataFrame) -> pl.DataFrame:
     """T, N and M without their letters, Charlson up to 8, and the groups of site and stage. A stage
     that is not legal at the site is missing.
     """
-    from pipeline.schema import codes  # the site lists, read once
-
-    groups = {code: site.group for code, site in codes.sites().items()}
+    groups = {code: site.group for code, site in tumour_sites.sites().items()}
     main = {"T_BEST": r"^(is|a$|[0-4X])", "N_BEST": r"^([0-3X])", "M_BEST": r"^([01X])"}
     stages = pairs(
-        {code: (*site.stages, *site.unknown_stages) for code, site in codes.sites().items()},
+        {code: (*site.stages, *site.unknown_stages) for code, site in tumour_sites.sites().items()},
         SITE,
         "STAGE_BEST",
     )

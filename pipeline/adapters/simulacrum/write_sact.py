@@ -15,7 +15,7 @@ from pipeline.adapters.simulacrum.names import (
 )
 from pipeline.adapters.simulacrum.write_days import days_before
 from pipeline.adapters.simulacrum.write_drugs import BY, drug_rows
-from pipeline.schema import codes
+from pipeline.schema.codes import drug_regimens
 from pipeline.schema.patient_log import ID
 
 # cycle 1 starts at most so long after the regimen (clinical rule 37)
@@ -175,7 +175,7 @@ def regimen_id() -> pl.Expr:
 def _public() -> pl.DataFrame:
     rows = [
         (name, regimen.benchmark_group, regimen.chemo_radiation, regimen.cycles)
-        for name, regimen in codes.regimens().items()
+        for name, regimen in drug_regimens.regimens().items()
     ]
     return pl.DataFrame(
         rows,

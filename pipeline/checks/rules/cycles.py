@@ -16,7 +16,7 @@ from pipeline.checks.rules.registry import (
     number,
     text,
 )
-from pipeline.schema import codes
+from pipeline.schema.codes import drug_regimens
 from pipeline.schema.patient_log import ID
 
 LARGEST_GAP = 120  # days between two cycles
@@ -102,7 +102,7 @@ def gaps_as_planned(registry: Registry, context: RuleContext) -> Finding:
 def _planned_gaps() -> pl.DataFrame:
     rows = [
         (r.name, n, days)
-        for r in codes.regimens().values()
+        for r in drug_regimens.regimens().values()
         for n, days in enumerate(r.cycle_days, start=1)
     ]
     return pl.DataFrame(
