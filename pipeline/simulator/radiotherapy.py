@@ -72,18 +72,18 @@ def choose_schedules(
     curative: Bools,
     concurrent: Bools,
     day: Ints,
-    wanted: Bools,
+    is_treated: Bools,
 ) -> Ints:
-    """Schedule index per wanted row, -1 elsewhere; with drugs only long courses, new schedules only
-    from their first year.
+    """Schedule index per row that `is_treated`, -1 elsewhere; with drugs only long courses, new
+    schedules only from their first year.
     """
     answer = np.full(len(group), -1)
     year = (day + 120) // 365.2425 + 1970
-    for name in np.unique(group[wanted].astype(str)):
+    for name in np.unique(group[is_treated].astype(str)):
         for cure in (False, True):
             for long in (False, True):
                 rows = np.flatnonzero(
-                    wanted & (group == name) & (curative == cure) & (concurrent == long)
+                    is_treated & (group == name) & (curative == cure) & (concurrent == long)
                 )
                 answer[rows] = _choose(
                     rng, name, "curative" if cure else "palliative", 15 if long else 1, year[rows]

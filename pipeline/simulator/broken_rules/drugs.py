@@ -46,9 +46,9 @@ def wrong_drugs() -> tuple[Breach, ...]:
     )
 
 
-def wrong_courses() -> tuple[Breach, ...]:
-    """Keys, dates and measurements of a course of drugs."""
-    anyone, first = pl.lit(True), pl.col(NUMBER) == 0
+def wrong_keys() -> tuple[Breach, ...]:
+    """A regimen of nobody, and two outcomes of one."""
+    anyone = pl.lit(True)
     return (
         Breach(
             rule="02",
@@ -64,6 +64,13 @@ def wrong_courses() -> tuple[Breach, ...]:
             where=anyone,
             edit=twice(OUTCOME),
         ),
+    )
+
+
+def wrong_courses() -> tuple[Breach, ...]:
+    """Dates, cycle numbers and measurements that no course of drugs has."""
+    first = pl.col(NUMBER) == 0
+    return (
         Breach(
             rule="36",
             what="decision after the start",

@@ -52,6 +52,7 @@ def breaches(extract_date: date) -> tuple[Breach, ...]:
     """Scarce patients first, so that none is spent on an easy rule."""
     return (
         *drugs.wrong_drugs(),
+        *drugs.wrong_keys(),
         *drugs.wrong_courses(),
         *genes.wrong_gene_tests(),
         *radiotherapy.wrong_keys(),
