@@ -68,12 +68,12 @@ def static_rows(schema: Schema, tables: Tables) -> pl.DataFrame:
     by patient.
     """
     first = ranked_tumours(tables).filter(pl.col("_rank") == 0).select(ID, "TUMOURID", *FROM_TUMOUR)
-    known = (
+    followed_up = (
         tables[PATIENT]
         .filter(pl.col("VITALSTATUSDATE").is_not_null())
         .select(pl.col("PATIENTID").alias(ID), "GENDER", "ETHNICITY")
     )
-    rows = known.join(first, on=ID).join(_bodies(tables), on=ID, how="left")
+    rows = followed_up.join(first, on=ID).join(_bodies(tables), on=ID, how="left")
     if ROUTE in tables:
         rows = rows.join(
             tables[ROUTE]

@@ -69,12 +69,12 @@ def _dose() -> pl.Expr:
         .otherwise("dose")
     )
     full = pl.min_horizontal(full, "most")
-    given = (
+    dose = (
         pl.when(pl.col("_reduced").fill_null(False) & (pl.col("CYCLE_NUMBER") > 1))
         .then(full * REDUCED)
         .otherwise(full)
     )
-    return pl.when(given >= 50).then((given / 5).round() * 5).otherwise(given.round(1).clip(0.1))
+    return pl.when(dose >= 50).then((dose / 5).round() * 5).otherwise(dose.round(1).clip(0.1))
 
 
 def _bodies(patients: pl.DataFrame) -> pl.DataFrame:

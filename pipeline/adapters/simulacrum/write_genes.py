@@ -18,12 +18,12 @@ def genes(patients: pl.DataFrame, dated: pl.DataFrame) -> pl.DataFrame:
         .sort(ID, "seq")
         .unique([ID, "code"], keep="first", maintain_order=True)
     )
-    known = pl.DataFrame(
+    codes = pl.DataFrame(
         [(gene.symbol, gene.code, gene.kind) for gene in gene_panel.genes().values()],
         schema={"code": pl.String, "GENE": pl.Int64, "kind": pl.String},
         orient="row",
     )
-    rows = rows.join(known, on="code", how="inner", maintain_order="left").with_columns(
+    rows = rows.join(codes, on="code", how="inner", maintain_order="left").with_columns(
         (pl.int_range(pl.len(), dtype=pl.Int64).over(ID) + 1).alias("nth")
     )
     status = pl.col("gene_status")
