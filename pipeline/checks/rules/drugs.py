@@ -107,11 +107,11 @@ def _reference_dose(drug: drug_regimens.Drug) -> float:
 
 
 def drugs_of_the_regimen(registry: Registry, context: RuleContext) -> Finding:
-    """A known regimen has its own drugs, at least one in each cycle, and its own benchmark group.
-    An unknown one cannot be judged.
+    """A regimen of the code list has its own drugs, at least one in each cycle, and its own
+    benchmark group. Another one cannot be judged.
     """
-    known = pl.col("regimen").is_in(list(drug_regimens.regimens()))
-    rows = _drugs_with_regimen(registry).filter(known)
+    has_plan = pl.col("regimen").is_in(list(drug_regimens.regimens()))
+    rows = _drugs_with_regimen(registry).filter(has_plan)
     foreign = rows.join(
         _drug_frame(),
         left_on=["regimen", text("DRUG_GROUP")],

@@ -60,7 +60,7 @@ def attendances_are_fractions(registry: Registry, context: RuleContext) -> Findi
     )
     findings = [rows_where(episodes, pl.col("days") < pl.col("n"))]
     if registry.has(PRESCRIPTION, [EPISODE_ID, "PRESCRIPTIONID", "RTACTUALFRACTIONS"]):
-        planned = (
+        prescriptions_by_episode = (
             registry[PRESCRIPTION]
             .group_by(ID, EPISODE_ID)
             .agg(
@@ -68,7 +68,9 @@ def attendances_are_fractions(registry: Registry, context: RuleContext) -> Findi
                 number("RTACTUALFRACTIONS").max().alias("fractions"),
             )
         )
-        single = episodes.join(planned.filter(pl.col("prescriptions") == 1), on=[ID, EPISODE_ID])
+        single = episodes.join(
+            prescriptions_by_episode.filter(pl.col("prescriptions") == 1), on=[ID, EPISODE_ID]
+        )
         findings.append(rows_where(single, (pl.col("attendances") - pl.col("fractions")).abs() > 1))
     return together(*findings)
 

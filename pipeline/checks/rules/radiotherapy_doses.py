@@ -29,8 +29,10 @@ DOSE_TOLERANCE = 1.0
 
 
 def doses_are_possible(registry: Registry, context: RuleContext) -> Finding:
-    dose, fractions, actual, given = (number(column) for column in PRESCRIBED)
-    more = (actual > dose * 1.05).fill_null(False) | (given > fractions).fill_null(False)
+    dose, fractions, actual_dose, actual_fractions = (number(column) for column in PRESCRIBED)
+    more = (actual_dose > dose * 1.05).fill_null(False) | (actual_fractions > fractions).fill_null(
+        False
+    )
     per_fraction = (~(dose / fractions).is_between(0.5, 30)).fill_null(False)
     return rows_where(
         registry[PRESCRIPTION],
@@ -38,7 +40,7 @@ def doses_are_possible(registry: Registry, context: RuleContext) -> Finding:
         | per_fraction
         | (
             (dose > radiotherapy_schedules.max_dose_gy())
-            | (actual > radiotherapy_schedules.max_dose_gy())
+            | (actual_dose > radiotherapy_schedules.max_dose_gy())
         ).fill_null(False),
     )
 

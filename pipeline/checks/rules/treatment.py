@@ -37,12 +37,12 @@ def started_soon(registry: Registry, context: RuleContext) -> Finding:
 
 def regimen_fits_patient(registry: Registry, context: RuleContext) -> Finding:
     """Regimens of one sex, and drugs into the bladder only with a tumour there."""
-    known = drug_regimens.regimens().values()
+    regimens = drug_regimens.regimens().values()
     legal = pl.DataFrame(
         {
-            "MAPPED_REGIMEN": [r.name for r in known],
-            "sexes": [list(r.sexes) for r in known],
-            "bladder": [any(drug.route == "9" for drug in r.drugs) for r in known],
+            "MAPPED_REGIMEN": [r.name for r in regimens],
+            "sexes": [list(r.sexes) for r in regimens],
+            "bladder": [any(drug.route == "9" for drug in r.drugs) for r in regimens],
         }
     )
     sexes = registry[PATIENT].select(ID, text("GENDER").alias("sex")).unique(ID)
