@@ -70,12 +70,14 @@ def _context(links: pl.DataFrame, log: PatientLog) -> pl.DataFrame:
 
 def _links(name: str, tables: Tables, pathway: pl.DataFrame) -> pl.DataFrame:
     """patient_id, seq and seq2 of every row of a table, in its order."""
-    rows = _numbered(tables[name])
+    rows = _with_row_numbers(tables[name])
     if name in (EPISODE, PRESCRIPTION, EXPOSURE, COMBINED):
         return _links_by_episode(rows, tables, pathway)
     if name in (CYCLE, DRUG, OUTCOME):
-        linked = _join_cycles(rows, tables, pathway) if name == DRUG else _own(rows, name, pathway)
-        return _links_by_regimen(linked, tables)
+        with_events = (
+            _join_cycles(rows, tables, pathway) if name == DRUG else _own(rows, name, pathway)
+        )
+        return _links_by_regimen(with_events, tables)
     if name == ROUTE:
         return _links_by_tumour(rows, tables, pathway)
     rows = _own(rows, name, pathway)
@@ -86,7 +88,7 @@ def _links(name: str, tables: Tables, pathway: pl.DataFrame) -> pl.DataFrame:
 
 def _links_by_episode(rows: pl.DataFrame, tables: Tables, pathway: pl.DataFrame) -> pl.DataFrame:
     """Rows of radiotherapy stand at the event of their episode."""
-    episodes = _own(_numbered(tables[EPISODE]), EPISODE, pathway).filter(
+    episodes = _own(_with_row_numbers(tables[EPISODE]), EPISODE, pathway).filter(
         pl.col("seq").is_not_null()
     )
     starts = episodes.select("PATIENTID", EPISODE_ID, "seq")
@@ -111,7 +113,7 @@ def _links_by_regimen(rows: pl.DataFrame, tables: Tables) -> pl.DataFrame:
 
 def _join_cycles(drugs: pl.DataFrame, tables: Tables, pathway: pl.DataFrame) -> pl.DataFrame:
     """Drugs with the regimen and the event of their cycle."""
-    cycles = _own(_numbered(tables[CYCLE]), CYCLE, pathway).unique(
+    cycles = _own(_with_row_numbers(tables[CYCLE]), CYCLE, pathway).unique(
         "MERGED_CYCLE_ID", keep="first", maintain_order=True
     )
     return drugs.join(
@@ -124,7 +126,7 @@ def _join_cycles(drugs: pl.DataFrame, tables: Tables, pathway: pl.DataFrame) -> 
 
 def _links_by_tumour(rows: pl.DataFrame, tables: Tables, pathway: pl.DataFrame) -> pl.DataFrame:
     """Routes stand at the event of their tumour."""
-    tumours = _own(_numbered(tables[TUMOUR]), TUMOUR, pathway).unique(
+    tumours = _own(_with_row_numbers(tables[TUMOUR]), TUMOUR, pathway).unique(
         "TUMOURID", keep="first", maintain_order=True
     )
     return _as_links(
@@ -138,7 +140,7 @@ def _links_by_tumour(rows: pl.DataFrame, tables: Tables, pathway: pl.DataFrame) 
     )
 
 
-def _numbered(rows: pl.DataFrame) -> pl.DataFrame:
+def _with_row_numbers(rows: pl.DataFrame) -> pl.DataFrame:
     return rows.with_row_index("_row").with_columns(pl.col("_row").cast(pl.UInt32))
 
 
