@@ -16,7 +16,7 @@ from audit.findings import Check, Finding
 from pipeline import params
 from pipeline.catalog import Workspace, project_root
 from pipeline.environment import at_home
-from pipeline.restricted.ingest import stage as ingest
+from pipeline.restricted.ingest import stage
 from pipeline.schema.patient_log import ID
 from pipeline.schema.reader import read_schema
 from pipeline.schema.values import Schema
@@ -115,7 +115,7 @@ def _ids(folder: Path, source: Path, schema: Schema, cohort: str) -> set[int]:
         settings.release, dataset=schema.dataset, source=str(source), cohorts=(cohort,)
     )
     workspace = Workspace(folder)
-    ingest.run(workspace, replace(settings, release=release), schema)
+    stage.run(workspace, replace(settings, release=release), schema)
     parts = (workspace.restricted.patients, workspace.restricted.holdout_patients)
     return set(pl.concat([pl.read_parquet(part) for part in parts])[ID].to_list())
 

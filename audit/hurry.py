@@ -12,8 +12,7 @@ from torch import Tensor
 
 from pipeline.models.pathway.fit import calibration, cell_weights, heads
 from pipeline.models.pathway.fit.descend import descend
-from pipeline.models.table.fit import fit as table_fit
-from pipeline.models.table.fit import target
+from pipeline.models.table.fit import fit, target
 
 STEPS, DRAWS = 2, 200
 
@@ -31,5 +30,5 @@ def hurried() -> Iterator[None]:
         for module in (cell_weights, heads, calibration):
             patches.enter_context(patch.object(module, "descend", few))
         patches.enter_context(patch.object(target, "_STEPS", STEPS))
-        patches.enter_context(patch.object(table_fit, "_DRAWS", DRAWS))
+        patches.enter_context(patch.object(fit, "_DRAWS", DRAWS))
         yield

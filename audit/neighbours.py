@@ -36,7 +36,7 @@ from pipeline.dp.tape import Tape
 from pipeline.models.synthesizer.fit import fit_synthesizer
 from pipeline.models.synthesizer.plan import Plan, joint_plan
 from pipeline.schema.patient_log import ID, PatientLog
-from pipeline.schema.reader import read_schema as load
+from pipeline.schema.reader import read_schema
 from pipeline.schema.values import Schema
 from pipeline.simulator.simulate import simulate
 
@@ -231,7 +231,7 @@ def _registry(folder: Path) -> Finding:
     others.
     """
     simulate(70, 21, folder / "source", people.EXTRACT, progress=lambda _: None)
-    schema = load(project_root() / "datasets" / "simulated_pathways.yaml")
+    schema = read_schema(project_root() / "datasets" / "simulated_pathways.yaml")
     restricted = ingest_extract(schema, folder / "source", folder)
     patients, events = pl.read_parquet(restricted.patients), pl.read_parquet(restricted.events)
     by_length = events.group_by(ID).len().sort("len", ID)[ID].to_list()

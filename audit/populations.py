@@ -13,7 +13,7 @@ from audit.findings import Check, Finding
 from pipeline import files, params
 from pipeline.catalog import Home, Workspace, project_root
 from pipeline.environment import at_home
-from pipeline.restricted.ingest import stage as ingest
+from pipeline.restricted.ingest import stage
 from pipeline.runs import sources, workspace
 from pipeline.runs.source_claims import TRUTH
 from pipeline.schema.reader import read_schema
@@ -71,7 +71,7 @@ def _ask(home: Home, folder: Path) -> dict[str, Callable[[Path], object]]:
         release = dataclasses.replace(
             defaults.release, dataset=OTHER, source=str(path), extract_date=people.EXTRACT
         )
-        ingest.run(
+        stage.run(
             Workspace(folder / "by hand"), dataclasses.replace(defaults, release=release), schema
         )
 

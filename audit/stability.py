@@ -20,7 +20,7 @@ from audit.findings import Check, Finding
 from pipeline import params
 from pipeline.catalog import Restricted, Workspace, project_root
 from pipeline.environment import at_home
-from pipeline.restricted.ingest import stage as ingest
+from pipeline.restricted.ingest import stage
 from pipeline.schema.patient_log import ID
 from pipeline.schema.reader import read_schema
 from pipeline.schema.values import Schema
@@ -41,7 +41,7 @@ def ingest_extract(schema: Schema, source: Path, folder: Path) -> Restricted:
     )
     run = Workspace(folder / f"run of {source.name}")
     with at_home(folder / "home"):
-        ingest.run(run, settings, schema)
+        stage.run(run, settings, schema)
     return run.restricted
 
 

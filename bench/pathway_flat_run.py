@@ -29,10 +29,8 @@ import polars as pl
 from bench.pathway_data import read_declaration, simulated
 from bench.pathway_flat import SLOTS, columns, flat_declaration, flatten, narrow, narrowed
 from bench.pathway_unflatten import unflatten
-from bench.peer_runs import FOLDER, RUNS, Prepared, Task, column_domain, python_of
-from bench.peer_runs import run as run_peer
-from bench.tables import DELTA
-from bench.tables import fit as fit_table
+from bench.peer_runs import FOLDER, RUNS, Prepared, Task, column_domain, python_of, run_peer
+from bench.tables import DELTA, timed_fit
 from pipeline import files
 from pipeline.evaluation.pathway_score import figures
 from pipeline.schema.patient_log import PatientLog
@@ -59,11 +57,11 @@ def draw_rows(
     if model == "format":
         return rows, {}
     if model == "table":
-        fit, seconds = fit_table(
+        table_model, seconds = timed_fit(
             flat_declaration(schema, len(rows)), pl.from_pandas(rows), EPSILON, **options.settings
         )
         synthetic = (
-            fit.sample(len(rows), np.random.default_rng(options.seed))
+            table_model.sample(len(rows), np.random.default_rng(options.seed))
             .select(*columns(schema))
             .to_pandas()
         )

@@ -140,7 +140,7 @@ def prepare(dataset: str, source: Path, out: Path) -> Prepared:
     return Prepared(*paths, rows=len(train), delta=schema.population.delta)
 
 
-def run(
+def run_peer(
     task: Task, prepared: Prepared, python: Path, rows: Path, timeout: float
 ) -> dict[str, object]:
     """Costs of one run, or its error. The child has one thread, no path to our code, and no hub of
@@ -225,7 +225,7 @@ def main() -> None:
     for task in waiting:
         python = python_of(RUNS[task.peer].environment, options.environments)
         out, started = options.out / task.dataset, time.perf_counter()
-        costs = run(
+        costs = run_peer(
             task, prepared[task.dataset], python, out / f"{task.name}.parquet", options.timeout
         )
         (out / f"{task.name}.json").write_text(json.dumps(costs) + "\n", encoding="utf-8")

@@ -53,7 +53,7 @@ def main() -> None:
                 if any(key.items() <= row.items() for row in rows_so_far):
                     continue
                 train, holdout = table_data.split(rows, split)
-                model, seconds = tables.fit(schema, train, EPSILON, **settings)
+                model, seconds = tables.timed_fit(schema, train, EPSILON, **settings)
                 figures = tables.score(
                     schema, train, holdout, model.sample(len(train), np.random.default_rng(split))
                 )

@@ -83,20 +83,20 @@ def measure(n: int, width: int) -> dict[str, Any]:
     from pipeline.dp.noise import NoiseStream
     from pipeline.dp.tape import Tape
     from pipeline.models.table.fit.fit import fit
-    from pipeline.models.table.plan.plan import plan as plan_table
+    from pipeline.models.table.plan.plan import plan
     from pipeline.models.table.plan.settings import TableSettings
 
     domains = columns(width)
     patients = rows(n, domains, 1)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     started, clock = time.process_time(), time.perf_counter()
-    plan = plan_table(domains, (), ("x2",), TableSettings(epsilon=1.0), n)
-    scale, _ = calibrate(plan.dp_event, 1.0, 1e-6)
+    table_plan = plan(domains, (), ("x2",), TableSettings(epsilon=1.0), n)
+    scale, _ = calibrate(table_plan.dp_event, 1.0, 1e-6)
     plan_seconds = time.process_time() - started
     with TemporaryDirectory() as folder:
         model = fit(
             patients,
-            plan,
+            table_plan,
             scale,
             store=MeasurementStore(Path(folder) / "counts"),
             tape=Tape(),

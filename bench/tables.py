@@ -34,7 +34,7 @@ from pipeline.dp.tape import Tape
 from pipeline.evaluation import table_score
 from pipeline.models.synthesizer.plan import joint_plan
 from pipeline.models.table.draw.model import TableModel
-from pipeline.models.table.fit.fit import fit as fit_table_model
+from pipeline.models.table.fit.fit import fit
 from pipeline.params import PrivacyParams
 from pipeline.schema.values import Schema
 
@@ -43,7 +43,7 @@ EPSILONS = (1.0, 3.0, 10.0)
 RESULTS = table_data.ROOT / "bench" / "results" / "tables.json"
 
 
-def fit(
+def timed_fit(
     schema: Schema,
     train: pl.DataFrame,
     epsilon: float,
@@ -59,7 +59,7 @@ def fit(
     started = time.process_time()
     plan = joint_plan(target_schema, PrivacyParams(epsilon=epsilon, delta=DELTA), train_params)
     with tempfile.TemporaryDirectory() as folder:
-        model = fit_table_model(
+        model = fit(
             train,
             plan.table,
             plan.table_scale,
@@ -77,7 +77,7 @@ def ours(
 ) -> dict[str, float]:
     """Figures and costs of one fit on one split."""
     train, holdout = table_data.split(rows, split)
-    model, seconds = fit(schema, train, epsilon, with_targets=with_targets)
+    model, seconds = timed_fit(schema, train, epsilon, with_targets=with_targets)
     started = time.process_time()
     synthetic = model.sample(len(train), np.random.default_rng(split))
     drawing = time.process_time() - started

@@ -11,10 +11,9 @@ from datetime import date
 
 import polars as pl
 
-from pipeline.adapters import log as dated_rows
-from pipeline.adapters import table
+from pipeline.adapters import dated_rows, table
 from pipeline.adapters.frames import SourceLog
-from pipeline.adapters.simulacrum import adapter as simulacrum
+from pipeline.adapters.simulacrum import registry
 from pipeline.refusal import Refusal
 from pipeline.schema.patient_log import PatientLog
 from pipeline.schema.values import Schema
@@ -31,7 +30,7 @@ def to_log(schema: Schema, tables: Mapping[str, pl.DataFrame]) -> SourceLog:
     """
     if schema.layout == "table":
         return table.to_log(schema, tables)
-    adapter = dated_rows if schema.layout == "log" else simulacrum
+    adapter = dated_rows if schema.layout == "log" else registry
     return adapter.to_log(schema, tables)
 
 
@@ -53,7 +52,7 @@ def to_tables(
         return table.to_tables(schema, log.patients, carried)
     if log.events is None:
         raise Refusal(f"{schema.dataset} has an event log: give `events` with `patients`.")
-    adapter = dated_rows if schema.layout == "log" else simulacrum
+    adapter = dated_rows if schema.layout == "log" else registry
     return adapter.to_tables(schema, log, carried=carried, extract_date=extract_date)
 
 

@@ -1,7 +1,7 @@
 """Row attributes beside the log: for every source row its place in the log, its keys, and each
-value that the log does not say.
+value that the log does not hold.
 
-A column that the log does say is kept only where it differs, with a mark. So the round trip runs
+A column that the log holds is kept only where it differs, with a mark. So the round trip runs
 through patients and events, and what they lose (a code made coarser, an event beyond a cap) is seen
 as a difference. Restricted: nothing here reaches a model or an extract.
 """
@@ -15,15 +15,17 @@ import polars as pl
 from pipeline.schema.patient_log import ID
 
 DIFFERS = "__differs"
-Says = Mapping[str, pl.Expr]  # table column -> what patients and events say it is
+LogValues = Mapping[str, pl.Expr]  # table column -> its value by patients and events
 
 
-def beside(rows: pl.DataFrame, context: pl.DataFrame, says: Says, links: list[str]) -> pl.DataFrame:
-    """`rows` without what the log says. `context` holds, row by row in the same order, patient_id,
-    the `links` and what `says` reads.
+def beside(
+    rows: pl.DataFrame, context: pl.DataFrame, values: LogValues, links: list[str]
+) -> pl.DataFrame:
+    """`rows` without what the log holds. `context` holds, row by row in the same order, patient_id,
+    the `links` and what `values` reads.
     """
     expected = context.select(
-        value.alias(name) for name, value in says.items() if name in rows.columns
+        value.alias(name) for name, value in values.items() if name in rows.columns
     )
     both = rows.hstack(
         [
@@ -43,7 +45,7 @@ def beside(rows: pl.DataFrame, context: pl.DataFrame, says: Says, links: list[st
 
 
 def restore(
-    carried: pl.DataFrame, context: pl.DataFrame, says: Says, links: list[str]
+    carried: pl.DataFrame, context: pl.DataFrame, values: LogValues, links: list[str]
 ) -> pl.DataFrame:
     """The source rows again. `context` is the log joined to `carried` by its links, row by row in
     the same order.
@@ -51,7 +53,7 @@ def restore(
     marks = [name for name in carried.columns if name.endswith(DIFFERS)]
     rows = carried.drop(ID, *links, *marks)
     expected = context.select(
-        says[mark.removesuffix(DIFFERS)].alias(mark.removesuffix(DIFFERS)) for mark in marks
+        values[mark.removesuffix(DIFFERS)].alias(mark.removesuffix(DIFFERS)) for mark in marks
     )
     both = rows.hstack(
         [

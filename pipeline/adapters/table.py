@@ -13,11 +13,11 @@ from pipeline.schema.values import Schema, Table
 
 
 def to_log(schema: Schema, tables: Mapping[str, pl.DataFrame]) -> SourceLog:
-    name, declared = _only(schema)
-    rows = with_patient_id(tables[name], declared)
+    name, table = _only(schema)
+    rows = with_patient_id(tables[name], table)
     beside = [
         column
-        for column in declared.columns
+        for column in table.columns
         if column not in schema.patients and column in rows.columns
     ]
     return SourceLog(
@@ -29,36 +29,36 @@ def to_log(schema: Schema, tables: Mapping[str, pl.DataFrame]) -> SourceLog:
 def to_tables(
     schema: Schema, patients: pl.DataFrame, carried: Mapping[str, pl.DataFrame] | None
 ) -> dict[str, pl.DataFrame]:
-    name, declared = _only(schema)
+    name, table = _only(schema)
     rows = (
         patients
         if carried is None
         else patients.join(carried[name], on=ID, how="inner", maintain_order="left")
     )
-    return {name: fresh(rows, declared)}
+    return {name: fresh(rows, table)}
 
 
-def with_patient_id(rows: pl.DataFrame, declared: Table) -> pl.DataFrame:
+def with_patient_id(rows: pl.DataFrame, table: Table) -> pl.DataFrame:
     """`rows` with patient_id: the table's own id, or the column that ingest gave it."""
-    if declared.patient is not None:
-        return rows.with_columns(pl.col(declared.patient).alias(ID))
+    if table.patient is not None:
+        return rows.with_columns(pl.col(table.patient).alias(ID))
     if ID not in rows.columns:
         raise Refusal(
-            f"table {declared.file} has neither a column for the patient's id nor {ID}; ingest"
+            f"table {table.file} has neither a column for the patient's id nor {ID}; ingest"
             " gives rows without an id one."
         )
     return rows
 
 
-def fresh(rows: pl.DataFrame, declared: Table) -> pl.DataFrame:
+def fresh(rows: pl.DataFrame, table: Table) -> pl.DataFrame:
     """The declared columns in order. What the rows lack: the patient's id, a rebuilt column of one
     category (a constant), null else.
     """
     columns = []
-    for name, column in declared.columns.items():
+    for name, column in table.columns.items():
         if name in rows.columns:
             columns.append(cast(name, column))
-        elif name == declared.patient:
+        elif name == table.patient:
             columns.append(pl.col(ID).cast(physical(column), strict=False).alias(name))
         else:
             constant = (

@@ -183,10 +183,10 @@ def track(options: argparse.Namespace) -> None:
     say(f"MLflow run {tracking.sync(Home.find(), _here())}")
 
 
-def verify(options: argparse.Namespace) -> int:
-    from pipeline.released.verify import verify as verify_release
+def verify_release(options: argparse.Namespace) -> int:
+    from pipeline.released.verify import verify
 
-    checks = verify_release(Home.find(), options.release)
+    checks = verify(Home.find(), options.release)
     for check in checks:
         say(
             f"  {'yes' if check.passed else 'NO '} "

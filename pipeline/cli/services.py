@@ -223,17 +223,17 @@ def declare_source(home: Home, dataset: str, options: argparse.Namespace) -> Non
 
 
 def _simulate(home: Home, source: sources.Source | None, options: argparse.Namespace) -> None:
-    from pipeline.simulator import command as simulator
+    from pipeline.simulator import command
 
-    first = source.extract_date if source and source.extract_date else simulator.DEFAULT_EXTRACT
+    first = source.extract_date if source and source.extract_date else command.DEFAULT_EXTRACT
     when = options.extract_date or (_next_quarter(first) if options.next and source else first)
     patients = options.patients or (_patients_of(source) if source else SIMULATED_PATIENTS)
     out = home.simulated(f"{patients}-patients-to-{when}")
     if not (out / TRUTH).is_file():
         say(f"Simulating {patients} patients up to {when}")
         arguments = argparse.ArgumentParser()
-        simulator.add_arguments(arguments)
-        simulator.run(
+        command.add_arguments(arguments)
+        command.run(
             arguments.parse_args(
                 [
                     "--patients",

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from pipeline.catalog import Home
-from pipeline.cli import ledger as accounts
+from pipeline.cli import ledger
 from pipeline.cli.console import say, say_table
 from pipeline.population_limits import SELF_APPROVING_KINDS
 from pipeline.refusal import Refusal
@@ -45,7 +45,7 @@ def status(options: argparse.Namespace) -> None:
     running = processes.running_services(home)
     say(f"Running: {', '.join(running) or 'nothing'}")
     show_sources(options)
-    accounts.show(argparse.Namespace(population=None))
+    ledger.show(argparse.Namespace(population=None))
     tags = (
         version_stores.git("tag", "--list", cwd=home.released_store).split()
         if home.released_store.is_dir()

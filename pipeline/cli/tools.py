@@ -97,7 +97,7 @@ def ingested(schema: Any, source: Path, settings: Any, scratch: Path) -> tuple[A
     """
     import polars as pl
 
-    from pipeline.restricted.ingest import stage as ingest
+    from pipeline.restricted.ingest import stage
 
     if not schema.public:
         raise Refusal(f"{schema.dataset} is not declared `public: true`")
@@ -110,7 +110,7 @@ def ingested(schema: Any, source: Path, settings: Any, scratch: Path) -> tuple[A
     )
     workspace = Workspace(scratch)
     with environment.at_home(scratch / "home"):  # its key must not touch the project's own
-        ingest.run(
+        stage.run(
             workspace,
             replace(settings, release=release, ingest=replace(settings.ingest, holdout_share=0.0)),
             schema,

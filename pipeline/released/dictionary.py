@@ -8,7 +8,7 @@ import csv
 from datetime import date, timedelta
 from pathlib import Path
 
-from pipeline.schema import codes
+from pipeline.schema.codes import lists
 from pipeline.schema.values import Column, Schema
 
 FIELDS = (
@@ -85,4 +85,4 @@ def write_lookups(schema: Schema, folder: Path) -> None:
         with (folder / f"{name}.csv").open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file)
             writer.writerow(("Code", "Description"))
-            writer.writerows(codes.lookup(name).items())
+            writer.writerows(lists.lookup(name).items())

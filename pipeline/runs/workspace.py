@@ -24,7 +24,7 @@ from pipeline.ledger import Ledger
 from pipeline.refusal import Refusal
 from pipeline.runs import source_claims, sources, version_stores
 from pipeline.runs.declarations import declaration_path
-from pipeline.schema import document as declaration
+from pipeline.schema import document
 from pipeline.schema.reader import read_schema
 from pipeline.stages import A_PERSON, AS_DECLARED, STAGES, repro_command
 
@@ -65,7 +65,7 @@ def make(home: Home, request: Request) -> Workspace:
     checked = params.from_mapping(settings)
     workspace = home.workspace(request.release_id)
     version_stores.ensure(home)
-    resolved = declaration.read(path).value
+    resolved = document.read(path).value
     if workspace.params.is_file():
         _refuse_other_settings(workspace, settings, resolved)
         _refuse_published(home, request, workspace)
@@ -173,7 +173,7 @@ def _build(
         temporary = Workspace(folder)
         version_stores.clone(home.restricted_store, folder, branch=workspace.root.name)
         shutil.copyfile(project_root() / "dvc.yaml", temporary.dvc_yaml)
-        declaration.dump(resolved, temporary.dataset)
+        document.dump(resolved, temporary.dataset)
         files.write_text(temporary.root / ".gitignore", IGNORED)
         dump_params(settings, temporary.params)
         files.write_json(
@@ -213,7 +213,7 @@ def _refuse_other_settings(
             f"release id {name} was used before with other settings ({'; '.join(differing)});"
             " choose another id"
         )
-    if declaration.read(workspace.dataset).value != resolved:
+    if document.read(workspace.dataset).value != resolved:
         raise Refusal(
             f"release id {name} was used before with another declaration of the dataset; choose"
             " another id"

@@ -1,7 +1,7 @@
 """What the public code lists say about one another: the names that a declaration may use in
 `categories_from` and `allowed_from`.
 
-Everything here is derived from datasets/codes/ (pipeline/schema/codes.py); nothing is learned from
+Everything here is derived from datasets/codes/ (pipeline/schema/codes/); nothing is learned from
 rows.
 """
 
@@ -11,7 +11,13 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from types import MappingProxyType
 
-from pipeline.schema import codes
+from pipeline.schema.codes import (
+    drug_regimens,
+    gene_panel,
+    lists,
+    radiotherapy_schedules,
+    tumour_sites,
+)
 
 Relation = Mapping[str, tuple[str | None, ...]]
 
@@ -50,7 +56,7 @@ def categories(name: str) -> tuple[str, ...]:
     """The codes of the list `name`. Raises KeyError for an unknown name."""
     if name in _CATEGORIES:
         return _unique(_CATEGORIES[name]())
-    return tuple(codes.lookups()[name])
+    return tuple(lists.lookups()[name])
 
 
 @cache
@@ -66,51 +72,55 @@ def _unique(values: Iterable[str]) -> tuple[str, ...]:
 
 
 def _by_site(
-    legal: Callable[[codes.Site], tuple[str | None, ...] | None],
+    legal: Callable[[tumour_sites.Site], tuple[str | None, ...] | None],
 ) -> dict[str, tuple[str | None, ...]]:
     """`legal` for every site; a site for which it answers None is not listed."""
-    values_by_site = {code: legal(site) for code, site in codes.sites().items()}
+    values_by_site = {code: legal(site) for code, site in tumour_sites.sites().items()}
     return {code: values for code, values in values_by_site.items() if values is not None}
 
 
-def _stages(site: codes.Site) -> tuple[str | None, ...]:
+def _stages(site: tumour_sites.Site) -> tuple[str | None, ...]:
     return (*site.stages, *site.unknown_stages, None)
 
 
-def _schedules(site: codes.Site) -> tuple[str, ...]:
+def _schedules(site: tumour_sites.Site) -> tuple[str, ...]:
     legal = (
-        s for s in codes.radiotherapy()[site.group] if s.modality != "06" or site.brachytherapy
+        s
+        for s in radiotherapy_schedules.schedules()[site.group]
+        if s.modality != "06" or site.brachytherapy
     )
     return _unique(schedule_name(s.dose, s.fractions) for s in legal)
 
 
-def _regimens(site: codes.Site) -> tuple[str, ...]:
+def _regimens(site: tumour_sites.Site) -> tuple[str, ...]:
     return tuple(
         name
-        for name, regimen in codes.regimens().items()
+        for name, regimen in drug_regimens.regimens().items()
         if site.group in regimen.share and set(site.sexes) <= set(regimen.sexes)
     )
 
 
-def _genes(site: codes.Site) -> tuple[str, ...]:
+def _genes(site: tumour_sites.Site) -> tuple[str, ...]:
     return tuple(
         symbol
-        for symbol, gene in codes.genes().items()
+        for symbol, gene in gene_panel.genes().items()
         if any(test.group == site.group for test in gene.tests)
     )
 
 
 def _routes(group: str) -> tuple[str | None, ...]:
-    screened = any(site.screening for site in codes.sites().values() if site.group == group)
+    screened = any(site.screening for site in tumour_sites.sites().values() if site.group == group)
     return (
-        *(route for route in codes.lookup("final_route") if screened or route != SCREEN_ROUTE),
+        *(route for route in lists.lookup("final_route") if screened or route != SCREEN_ROUTE),
         None,
     )
 
 
 def _all_stages() -> Iterable[str]:
     return (
-        stage for site in codes.sites().values() for stage in (*site.stages, *site.unknown_stages)
+        stage
+        for site in tumour_sites.sites().values()
+        for stage in (*site.stages, *site.unknown_stages)
     )
 
 
@@ -123,37 +133,46 @@ def _stages_by_group() -> dict[str, tuple[str | None, ...]]:
 
 
 _CATEGORIES: Mapping[str, Callable[[], Iterable[str]]] = {
-    "site_groups": codes.site_groups,
-    "sites": lambda: codes.sites(),
-    "sites.codes4": lambda: (code for site in codes.sites().values() for code in site.codes4),
-    "sites.icdo3": lambda: (site.icdo3 for site in codes.sites().values()),
+    "site_groups": lists.site_groups,
+    "sites": lambda: tumour_sites.sites(),
+    "sites.codes4": lambda: (
+        code for site in tumour_sites.sites().values() for code in site.codes4
+    ),
+    "sites.icdo3": lambda: (site.icdo3 for site in tumour_sites.sites().values()),
     "sites.icdo3_codes": lambda: (
-        site.icdo3_of(code) for site in codes.sites().values() for code in site.codes4
+        site.icdo3_of(code) for site in tumour_sites.sites().values() for code in site.codes4
     ),
     "morphologies": lambda: sorted(
-        {morphology for site in codes.sites().values() for morphology in site.morphologies}
+        {morphology for site in tumour_sites.sites().values() for morphology in site.morphologies}
     ),
     "stages": lambda: sorted(
         set(_all_stages()), key=lambda stage: (STAGE_GROUPS.index(stage_group(stage)), stage)
     ),
     "stage_groups": lambda: STAGE_GROUPS,
-    "regimens": lambda: codes.regimens(),
-    "benchmark_groups": lambda: (regimen.benchmark_group for regimen in codes.regimens().values()),
-    "drugs": lambda: (drug.name for regimen in codes.regimens().values() for drug in regimen.drugs),
-    "genes": lambda: codes.genes(),
-    "gene_numbers": lambda: (str(gene.code) for gene in codes.genes().values()),
-    "schedules": lambda: (name for site in codes.sites().values() for name in _schedules(site)),
+    "regimens": lambda: drug_regimens.regimens(),
+    "benchmark_groups": lambda: (
+        regimen.benchmark_group for regimen in drug_regimens.regimens().values()
+    ),
+    "drugs": lambda: (
+        drug.name for regimen in drug_regimens.regimens().values() for drug in regimen.drugs
+    ),
+    "genes": lambda: gene_panel.genes(),
+    "gene_numbers": lambda: (str(gene.code) for gene in gene_panel.genes().values()),
+    "schedules": lambda: (
+        name for site in tumour_sites.sites().values() for name in _schedules(site)
+    ),
 }
 
 _RELATIONS: Mapping[str, Callable[[], Mapping[str, tuple[str | None, ...]]]] = {
     "site_groups.sites": lambda: {
-        g: tuple(c for c, s in codes.sites().items() if s.group == g) for g in codes.site_groups()
+        g: tuple(c for c, s in tumour_sites.sites().items() if s.group == g)
+        for g in lists.site_groups()
     },
-    "site_groups.routes": lambda: {group: _routes(group) for group in codes.site_groups()},
+    "site_groups.routes": lambda: {group: _routes(group) for group in lists.site_groups()},
     "sites.sexes": lambda: _by_site(lambda site: site.sexes),
     "sexes.sites": lambda: {
-        sex: tuple(c for c, s in codes.sites().items() if sex in s.sexes)
-        for sex in codes.BOTH_SEXES
+        sex: tuple(c for c, s in tumour_sites.sites().items() if sex in s.sexes)
+        for sex in lists.BOTH_SEXES
     },
     "sites.morphologies": lambda: _by_site(lambda site: site.morphologies),
     "sites.stages": lambda: _by_site(_stages),

@@ -19,7 +19,7 @@ from pipeline.schema.values import (
     freeze,
 )
 
-DEFAULT_GAP_EDGES = (
+DEFAULT_GAP_EDGES = (  # days
     0,
     1,
     2,
@@ -46,7 +46,6 @@ DEFAULT_GAP_EDGES = (
     90,
     105,
     120,
-    # days
     150,
     180,
     240,
@@ -65,11 +64,11 @@ DEFAULT_GAP_EDGES = (
 
 
 def read_events(reader: FieldReader, columns: Mapping[str, Column]) -> EventLog | None:
-    given = reader.section(("events",), required=False)
-    if not given:
+    section = reader.section(("events",), required=False)
+    if not section:
         return None
     path: Path_ = ("events",)
-    values = dict(given)
+    values = dict(section)
     attributes = {
         name: reader.column((*path, "attributes", name), name, value)
         for name, value in reader.section((*path, "attributes"), required=False).items()
@@ -87,7 +86,7 @@ def read_events(reader: FieldReader, columns: Mapping[str, Column]) -> EventLog 
             (*path, "observation_end"), values["observation_end"]
         )
     values["treatments"] = reader.strings((*path, "treatments"), values.get("treatments", []))
-    values["counted"] = _counted(reader)
+    values["counted"] = _count_tables(reader)
     for source in ("rows", "ending"):
         if source in values:
             values[source] = reader.build(EventSource, (*path, source), values[source])
@@ -98,39 +97,39 @@ def read_events(reader: FieldReader, columns: Mapping[str, Column]) -> EventLog 
 
 
 def _deadlines(reader: FieldReader) -> tuple[Deadline, ...]:
-    made = []
-    for index, given in enumerate(reader.document.value["events"].get("deadlines") or []):
+    deadlines = []
+    for index, entry in enumerate(reader.document.value["events"].get("deadlines") or []):
         path: Path_ = ("events", "deadlines", index)
-        after = reader.strings((*path, "after"), given.get("after", []))
-        made.append(reader.build(Deadline, path, {**given, "after": after}))
-    return tuple(deadline for deadline in made if deadline is not None)
+        after = reader.strings((*path, "after"), entry.get("after", []))
+        deadlines.append(reader.build(Deadline, path, {**entry, "after": after}))
+    return tuple(deadline for deadline in deadlines if deadline is not None)
 
 
-def _counted(reader: FieldReader) -> tuple[CountedTable, ...]:
-    made: list[CountedTable] = []
-    for index, given in enumerate(reader.document.value["events"].get("counted") or []):
+def _count_tables(reader: FieldReader) -> tuple[CountedTable, ...]:
+    tables: list[CountedTable] = []
+    for index, entry in enumerate(reader.document.value["events"].get("counted") or []):
         path: Path_ = ("events", "counted", index)
-        parts = reader.strings((*path, "parts"), given.get("parts", []))
-        table = reader.build(CountedTable, path, {**given, "parts": parts})
+        parts = reader.strings((*path, "parts"), entry.get("parts", []))
+        table = reader.build(CountedTable, path, {**entry, "parts": parts})
         if table is None:
             continue
         if not table.parts or len(set(table.parts)) < len(table.parts):
             reader.document.problem((*path, "parts"), "must name at least one part, each once")
         if not (isinstance(table.weight, int | float) and table.weight > 0):
             reader.document.problem((*path, "weight"), f"must be above 0, is {table.weight!r}")
-        if table.parts in [other.parts for other in made]:
+        if table.parts in [other.parts for other in tables]:
             reader.document.problem(
                 (*path, "parts"), "is counted already: give one table the weight of both"
             )
-        made.append(table)
-    return tuple(made)
+        tables.append(table)
+    return tuple(tables)
 
 
 def _event_types(reader: FieldReader, attributes: Mapping[str, Column]) -> dict[str, EventType]:
     types = {}
-    for name, given in reader.section(("events", "types")).items():
+    for name, entry in reader.section(("events", "types")).items():
         path = ("events", "types", name)
-        values = dict(given or {})
+        values = dict(entry or {})
         if "codes_from" in values:
             values["codes"] = tuple(
                 reader.named(
@@ -138,31 +137,33 @@ def _event_types(reader: FieldReader, attributes: Mapping[str, Column]) -> dict[
                 )
                 or ()
             )
-        for listed in ("codes", "attributes"):
-            if listed in values:
-                values[listed] = reader.strings((*path, listed), values[listed])
-        made = reader.build(EventType, path, values, name=name)
-        if made is None:
+        for field in ("codes", "attributes"):
+            if field in values:
+                values[field] = reader.strings((*path, field), values[field])
+        event_type = reader.build(EventType, path, values, name=name)
+        if event_type is None:
             continue
-        if made.until is not None and not isinstance(made.until, date):
-            reader.document.problem((*path, "until"), f"must be an ISO date, is {made.until!r}")
-        for attribute in made.attributes:
+        if event_type.until is not None and not isinstance(event_type.until, date):
+            reader.document.problem(
+                (*path, "until"), f"must be an ISO date, is {event_type.until!r}"
+            )
+        for attribute in event_type.attributes:
             if attribute not in attributes:
                 reader.document.problem(
                     (*path, "attributes"),
                     f"no attribute named {attribute!r} under events.attributes",
                 )
-        types[name] = made
+        types[name] = event_type
     return types
 
 
 def _legal_codes(
     reader: FieldReader, columns: Mapping[str, Column], types: Mapping[str, EventType]
 ) -> tuple[LegalCodes, ...]:
-    made = []
-    for index, given in enumerate(reader.document.value["events"].get("legal_codes") or []):
+    legal_codes = []
+    for index, entry in enumerate(reader.document.value["events"].get("legal_codes") or []):
         path: Path_ = ("events", "legal_codes", index)
-        values = dict(given) | {"allowed": reader.relation(path, given)}
+        values = dict(entry) | {"allowed": reader.relation(path, entry)}
         values.pop("allowed_from", None)
         legal = reader.build(LegalCodes, path, values)
         if legal is None:
@@ -171,8 +172,8 @@ def _legal_codes(
             reader.document.problem((*path, "type"), f"no event type named {legal.type!r}")
         if legal.given not in columns:
             reader.document.problem((*path, "given"), f"no static column named {legal.given!r}")
-        made.append(legal)
-    return tuple(made)
+        legal_codes.append(legal)
+    return tuple(legal_codes)
 
 
 def _check_events(reader: FieldReader, log: EventLog, columns: Mapping[str, Column]) -> None:

@@ -31,20 +31,20 @@ class FieldReader:
             return {}
         return value
 
-    def build(self, kind: type, path: Path_, given: Mapping[str, Any], /, **ready: Any) -> Any:
-        """`kind(**given)` with unknown and missing fields noted instead of raised; None where it
+    def build(self, kind: type, path: Path_, entry: Mapping[str, Any], /, **ready: Any) -> Any:
+        """`kind(**entry)` with unknown and missing fields noted instead of raised; None where it
         cannot be built.
         """
-        known = {field.name: field for field in fields(kind)}
-        for name in given:
-            if name not in known:
+        field_by_name = {field.name: field for field in fields(kind)}
+        for name in entry:
+            if name not in field_by_name:
                 self.document.problem(
-                    (*path, name), f"is not a field; known here: {', '.join(sorted(known))}"
+                    (*path, name), f"is not a field; known here: {', '.join(sorted(field_by_name))}"
                 )
-        values = {name: value for name, value in given.items() if name in known} | ready
+        values = {name: value for name, value in entry.items() if name in field_by_name} | ready
         lacking = [
             name
-            for name, field in known.items()
+            for name, field in field_by_name.items()
             if name not in values and field.default is MISSING and field.default_factory is MISSING
         ]
         for name in lacking:
@@ -73,26 +73,26 @@ class FieldReader:
             return None
 
     def column(
-        self, path: Path_, name: str, given: Any, base: Column | None = None
+        self, path: Path_, name: str, entry: Any, base: Column | None = None
     ) -> Column | None:
-        if not isinstance(given, dict):
+        if not isinstance(entry, dict):
             self.document.problem(
                 path, "must be a mapping such as {kind: categorical, categories: [a, b]}"
             )
             return None
-        values = dict(given)
+        values = dict(entry)
         ready: dict[str, Any] = {"name": name}
         if base is not None:
-            ready = {field.name: getattr(base, field.name) for field in fields(Column)} | ready
+            ready = {one.name: getattr(base, one.name) for one in fields(Column)} | ready
             values.pop("like", None)
         if "categories_from" in values:
-            found = self.named(
+            categories = self.named(
                 (*path, "categories_from"), values.pop("categories_from"), code_relations.categories
             )
-            ready["categories"] = tuple(found or ())
-        for listed in ("categories", "missing", "aliases", "repairs"):
-            if listed in values:
-                ready[listed] = self.strings((*path, listed), values.pop(listed))
+            ready["categories"] = tuple(categories or ())
+        for field in ("categories", "missing", "aliases", "repairs"):
+            if field in values:
+                ready[field] = self.strings((*path, field), values.pop(field))
         for bound in ("lower", "upper"):
             if bound in values:
                 ready[bound] = self.bound((*path, bound), values.pop(bound))

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.schema import codes
+from pipeline.schema.codes import tumour_sites
 from pipeline.simulator import draw
 from pipeline.simulator.draw import Bools, Floats, Ints, Texts
 from pipeline.simulator.parameters import Cell, cells, load, of_cell
@@ -163,7 +163,7 @@ def _stage_text(
     system = np.full(n, None, dtype=object)
     iss = np.ones(n)
     for site_code, rows in draw.by_key(tumours.site.astype(str)):
-        site = codes.sites()[site_code]
+        site = tumour_sites.sites()[site_code]
         may = np.isin(pathology.code4[rows], site.staged_codes4)
         if site.staging == "none":
             stage[rows] = np.where(rng.random(len(rows)) < 0.75, "U", "?")
@@ -200,7 +200,7 @@ def _stage_text(
     return stage, system, iss
 
 
-def _substages(rng: np.random.Generator, site: codes.Site, column: Ints) -> Texts:
+def _substages(rng: np.random.Generator, site: tumour_sites.Site, column: Ints) -> Texts:
     parameters = load()
     text = (column + 1).astype(str).astype(object)
     if site.group == "Head and neck":
@@ -231,7 +231,7 @@ def _tnm(
     values = [np.full(n, None, dtype=object) for _ in range(3)]
     site_tnm = {
         code: site.staging == "tnm" and site.stages != ("0",)
-        for code, site in codes.sites().items()
+        for code, site in tumour_sites.sites().items()
     }
     tnm = np.array([site_tnm[code] for code in tumours.site])
     recorded = tnm & (rng.random(n) < load()["stage"]["tnm_recorded"])
@@ -248,7 +248,7 @@ def _tnm(
 
 def _screening(rng: np.random.Generator, people: People, tumours: Tumours, route: Ints) -> Texts:
     parameters, answer = load(), np.full(len(route), None, dtype=object)
-    family = np.array([codes.sites()[code].screening for code in tumours.site], dtype=object)
+    family = np.array([tumour_sites.sites()[code].screening for code in tumours.site], dtype=object)
     woman = people.sex[tumours.patient] == "2"
     some: Bools = rng.random(len(route)) < parameters["screening_history_recorded"]
     for digit, weights in parameters["hist_screening_codes"].items():

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.refusal import Refusal
-from pipeline.schema import codes
+from pipeline.schema.codes import drug_regimens
 from pipeline.simulator import draw
 from pipeline.simulator.draw import Bools, Floats, Ints, Texts
 from pipeline.simulator.parameters import load
@@ -26,9 +26,9 @@ def last_offset(courses: Courses) -> Ints:
 
 @cache
 def plan_days() -> NDArray[np.int64]:
-    """[regimens, 30] planned days from each cycle to the next."""
-    table = np.full((len(codes.regimens()), MAX_CYCLES), 21, dtype=np.int64)
-    for index, regimen in enumerate(codes.regimens().values()):
+    """[regimens, 30] days of the plan from each cycle to the next."""
+    table = np.full((len(drug_regimens.regimens()), MAX_CYCLES), 21, dtype=np.int64)
+    for index, regimen in enumerate(drug_regimens.regimens().values()):
         table[index, : regimen.cycles] = regimen.cycle_days
     return table
 
@@ -40,11 +40,11 @@ def choose_regimens(
     drug_class: Texts,
     intent: Texts,
     concurrent: Bools,
-    wanted: Bools,
+    is_treated: Bools,
 ) -> tuple[Ints, Texts]:
-    """Regimen index and the intent that it allows for each wanted row; -1 elsewhere."""
+    """Regimen index and the intent that it allows for each row that `is_treated`; -1 elsewhere."""
     regimen, final = np.full(len(group), -1), intent.copy()
-    rows = np.flatnonzero(wanted)
+    rows = np.flatnonzero(is_treated)
     keys = np.array(
         [
             f"{g}|{s}|{d}|{i}|{int(c)}"
@@ -59,10 +59,10 @@ def choose_regimens(
         ],
         dtype=object,
     )
-    for key, found in draw.by_key(keys.astype(str)) if len(rows) else []:
+    for key, members in draw.by_key(keys.astype(str)) if len(rows) else []:
         indices, weights, allowed = eligible(*key.split("|"))
-        regimen[rows[found]] = indices[draw.choose_index(rng, weights, len(found))]
-        final[rows[found]] = allowed
+        regimen[rows[members]] = indices[draw.choose_index(rng, weights, len(members))]
+        final[rows[members]] = allowed
     return regimen, final
 
 
@@ -76,49 +76,47 @@ def eligible(
     Where nothing fits, the intent gives way first, then the class, then the wish for concurrent
     radiotherapy.
     """
-    raw, needs = load(), load()["regimen_needs"].get(group, {})
-    weight_of_class = raw["regimen_class_weight"].get(drug_class)
-
-    def fits(name: str, regimen: codes.Regimen, class_matters: bool, crt: bool) -> bool:
-        need = needs.get(name)
-        right_class = not class_matters or (
-            need == drug_class
-            if need
-            else weight_of_class is not None or drug_class not in needs.values()
-        )
-        return (
-            group in regimen.share
-            and sex in regimen.sexes
-            and regimen.chemo_radiation == crt
-            and right_class
-        )
-
     fallbacks = {"N": "NCAPD", "A": "ANCPD", "C": "CNDPA", "P": "PDCAN", "D": "DPCAN"}[intent]
-    for crt in [True, False] if concurrent == "1" else [False]:
+    for with_rt in [True, False] if concurrent == "1" else [False]:
         for class_matters in (True, False):
-            for wish in fallbacks if not crt else fallbacks[:3]:
-                found = [
-                    (
-                        i,
-                        r.share[group]
-                        * (
-                            weight_of_class
-                            if weight_of_class and needs.get(name) == drug_class
-                            else 1
-                        ),
-                    )
-                    for i, (name, r) in enumerate(codes.regimens().items())
-                    if wish in r.intents and fits(name, r, class_matters, crt)
-                ]
-                if found:
-                    return (
-                        np.array([i for i, _ in found]),
-                        np.array([w for _, w in found], dtype=float),
-                        wish,
-                    )
+            weights = _weights(
+                group, sex, drug_class, class_matters=class_matters, chemo_radiation=with_rt
+            )
+            for fallback in fallbacks[:3] if with_rt else fallbacks:
+                indices = [i for i in weights if fallback in _regimen_list()[i].intents]
+                if indices:
+                    return np.array(indices), np.array([weights[i] for i in indices]), fallback
     raise Refusal(
         f"simulator: no regimen for {group}, sex {sex}: add one to datasets/codes/regimens.yaml"
     )
+
+
+def _weights(
+    group: str, sex: str, drug_class: str, *, class_matters: bool, chemo_radiation: bool
+) -> dict[int, float]:
+    """Index -> weight of the regimens for a site group and sex; where `class_matters`, only those
+    for tumours of this class.
+    """
+    needs = load()["regimen_needs"].get(group, {})
+    class_weight = load()["regimen_class_weight"].get(drug_class)
+    free_fits = class_weight is not None or drug_class not in needs.values()
+    weights = {}
+    for index, regimen in enumerate(_regimen_list()):
+        need = needs.get(regimen.name)
+        fits = need == drug_class if need else free_fits
+        if (
+            group in regimen.share
+            and sex in regimen.sexes
+            and regimen.chemo_radiation == chemo_radiation
+            and (fits or not class_matters)
+        ):
+            factor = class_weight if class_weight and need == drug_class else 1
+            weights[index] = float(regimen.share[group] * factor)
+    return weights
+
+
+def _regimen_list() -> tuple[drug_regimens.Regimen, ...]:
+    return tuple(drug_regimens.regimens().values())
 
 
 def deliver(
@@ -133,14 +131,14 @@ def deliver(
 ) -> Courses:
     """Cycles delivered and their days. `half`: only half of the plan (perioperative)."""
     raw, n = load()["drugs"], len(tumour)
-    whole = np.array([r.cycles for r in codes.regimens().values()])[regimen]
-    planned = np.where(half, (whole + 1) // 2, whole)
+    whole = np.array([r.cycles for r in drug_regimens.regimens().values()])[regimen]
+    plan_cycles = np.where(half, (whole + 1) // 2, whole)
     complete = rng.random(n) < np.where(curative, raw["complete"][0], raw["complete"][1])
     stop: Floats = np.where(curative, raw["stop"][0], raw["stop"][1])
-    room = np.maximum(planned - 1, 1)
+    room = np.maximum(plan_cycles - 1, 1)
     u = rng.random(n) * (1 - (1 - stop) ** room)
     stopped = np.clip(1 + np.floor(np.log1p(-u) / np.log1p(-stop)).astype(np.int64), 1, room)
-    cycles = np.where(complete, planned, np.minimum(stopped, planned))
+    cycles = np.where(complete, plan_cycles, np.minimum(stopped, plan_cycles))
     delayed = rng.random(n) < raw["delayed"]
     gaps = plan_days()[regimen][:, : MAX_CYCLES - 1].copy()
     u = rng.random(gaps.shape)
@@ -159,7 +157,7 @@ def deliver(
         line=np.ones(n, dtype=np.int64),
         cycles=cycles,
         offsets=offsets,
-        planned=planned,
+        plan_cycles=plan_cycles,
         delayed=delayed,
         reduced=rng.random(n) < raw["reduction"],
         curative=curative,

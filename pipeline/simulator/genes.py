@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from pipeline.schema import codes
+from pipeline.schema.codes import gene_panel
 from pipeline.simulator import draw
 from pipeline.simulator.draw import Bools, Ints
 from pipeline.simulator.parameters import cells, load
@@ -31,7 +31,7 @@ def gene_tests(tumours: Tumours, pathology: Pathology, clinical: Clinical, seed:
         ("BRAF", "Melanoma"): pathology.braf,
     }
     results = []
-    for index, gene in enumerate(codes.genes().values()):
+    for index, gene in enumerate(gene_panel.genes().values()):
         for test in gene.tests:
             own = 0.7 * willing + 0.3 * rng.random(len(group))
             rows = np.flatnonzero(
@@ -67,7 +67,7 @@ def _rows(
     variant = np.full(n, None, dtype=object)
     method = np.empty(n, dtype=object)
     for index, rows in draw.by_key(gene) if n else []:
-        one = list(codes.genes().values())[index]
+        one = list(gene_panel.genes().values())[index]
         hit = rows[status[rows] == ABNORMAL]
         if one.variants:
             variant[hit] = np.array(one.variants, dtype=object)[

@@ -28,12 +28,12 @@ def all_courses_and_episodes(
     rng = draw.stream(seed, "later")
     group = np.array([cell.group for cell in cells()])[tumours.cell]
     death = survival.death[tumours.patient]  # [t]
-    kept = np.zeros(len(group), dtype=bool)
-    kept[survival.kept] = True
+    is_diagnosed = np.zeros(len(group), dtype=bool)
+    is_diagnosed[survival.diagnoses] = True
 
-    first = plan.courses.take(kept[plan.courses.tumour])
+    first = plan.courses.take(is_diagnosed[plan.courses.tumour])
     first = cut_at_death(rng, first, death[first.tumour])
-    relapse = _relapse_days(rng, tumours, plan, first, survival, kept)
+    relapse = _relapse_days(rng, tumours, plan, first, survival, is_diagnosed)
     courses = first.joined(
         _line(
             rng,
@@ -52,7 +52,9 @@ def all_courses_and_episodes(
         line = _next_line(rng, people, tumours, pathology, group, line, death, number)
         courses = courses.joined(line)
     order = np.lexsort((courses.start, courses.tumour))
-    return courses.take(order), _all_episodes(rng, tumours, plan, group, relapse, death, kept)
+    return courses.take(order), _all_episodes(
+        rng, tumours, plan, group, relapse, death, is_diagnosed
+    )
 
 
 def _line(
@@ -66,9 +68,9 @@ def _line(
     death: Ints,
     number: int,
 ) -> Courses:
-    """Palliative courses of the given tumours."""
+    """Palliative courses of these tumours."""
     n = len(tumour)
-    no, wanted = np.zeros(n, dtype=bool), np.ones(n, dtype=bool)
+    no, everyone = np.zeros(n, dtype=bool), np.ones(n, dtype=bool)
     regimen, intent = choose_regimens(
         rng,
         group[tumour],
@@ -76,7 +78,7 @@ def _line(
         pathology.drug_class[tumour],
         np.full(n, "P", dtype=object),
         no,
-        wanted,
+        everyone,
     )
     courses = replace(
         deliver(rng, tumour, regimen, intent, start, no, no, no), line=np.full(n, number)
@@ -114,7 +116,7 @@ def _relapse_days(
     plan: Plan,
     first: Courses,
     survival: Survival,
-    kept: Bools,
+    is_diagnosed: Bools,
 ) -> tuple[Ints, Bools, Bools]:
     """Day of relapse of those treated with curative aim who die of that tumour; who then has drugs;
     who has radiotherapy.
@@ -126,7 +128,7 @@ def _relapse_days(
     killer = survival.of_cancer[tumours.patient] == np.arange(n)
     treated = plan.surgery | plan.drugs | plan.radiotherapy
     relapses = (
-        kept
+        is_diagnosed
         & plan.curative
         & treated
         & killer
@@ -151,9 +153,9 @@ def _all_episodes(
     group: Texts,
     relapse: tuple[Ints, Bools, Bools],
     death: Ints,
-    kept: Bools,
+    is_diagnosed: Bools,
 ) -> Episodes:
-    rows = np.flatnonzero(kept & plan.radiotherapy & (plan.rt_day <= death))
+    rows = np.flatnonzero(is_diagnosed & plan.radiotherapy & (plan.rt_day <= death))
     primary = episodes(rng, rows, group[rows], plan.rt_day[rows], plan.schedule[rows])
     later = np.flatnonzero(relapse[2])
     day = relapse[0][later] + rng.integers(0, 60, len(later))

@@ -10,7 +10,7 @@ import numpy as np
 import yaml
 
 from pipeline.refusal import Refusal
-from pipeline.schema import codes
+from pipeline.schema.codes import lists
 from pipeline.simulator.draw import Floats
 
 FILE = Path(__file__).resolve().parent / "parameters.yaml"
@@ -55,7 +55,7 @@ def of_cell(table: Mapping[str, Any], cell: Cell) -> Any:
 
 def _cell(name: str, raw: dict[str, Any]) -> Cell:
     group = raw.get("group", name)
-    if group not in codes.site_groups():
+    if group not in lists.site_groups():
         raise Refusal(f"simulator parameters, cell {name}: {group!r} is not a site group")
     lone = raw.get("unstaged") or raw.get("in_situ")
     stages = np.array([0, 0, 0, 0, 100] if lone else raw["stages"], dtype=float)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.schema import codes
+from pipeline.schema.codes import tumour_sites
 from pipeline.simulator import draw
 from pipeline.simulator.draw import MISSING, Bools, Ints, Texts
 from pipeline.simulator.parameters import cells, load, of_cell
@@ -17,7 +17,7 @@ def pathology(people: People, tumours: Tumours, seed: int) -> Pathology:
     rng = draw.stream(seed, "pathology")
     morphology = _morphologies(rng, tumours)
     code4 = _codes4(rng, tumours, morphology)
-    sites = codes.sites()
+    sites = tumour_sites.sites()
     behaviour = np.array([sites[code].behaviours[0] for code in tumours.site], dtype=object)
     paired = np.array([sites[code].paired for code in tumours.site])
     laterality = np.where(
@@ -92,7 +92,7 @@ def _morphologies(rng: np.random.Generator, tumours: Tumours) -> Texts:
     raw, answer = load(), np.empty(len(tumours.cell), dtype=object)
     childhood = raw["childhood_morphologies"]
     for code, rows in draw.by_key(tumours.site.astype(str)):
-        site = codes.sites()[code]
+        site = tumour_sites.sites()[code]
         legal = [m for m in site.morphologies if m != childhood.get(code)] or list(
             site.morphologies
         )
@@ -116,8 +116,8 @@ def _morphologies(rng: np.random.Generator, tumours: Tumours) -> Texts:
 def _codes4(rng: np.random.Generator, tumours: Tumours, morphology: Texts) -> Texts:
     fixed, answer = load()["code4_of_morphology"], np.empty(len(morphology), dtype=object)
     for code, rows in draw.by_key(tumours.site.astype(str)):
-        legal = [c for c in codes.sites()[code].codes4 if c not in fixed.values()] or list(
-            codes.sites()[code].codes4
+        legal = [c for c in tumour_sites.sites()[code].codes4 if c not in fixed.values()] or list(
+            tumour_sites.sites()[code].codes4
         )
         answer[rows] = np.array(legal, dtype=object)[rng.integers(0, len(legal), len(rows))]
         for value, code4 in fixed.items():

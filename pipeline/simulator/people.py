@@ -7,7 +7,7 @@ from itertools import combinations
 import numpy as np
 from scipy.stats import truncnorm
 
-from pipeline.schema.codes import charlson_total
+from pipeline.schema.codes import lists
 from pipeline.simulator import DEFAULT_EXTRACT, draw
 from pipeline.simulator.draw import Floats, Ints, Texts
 from pipeline.simulator.parameters import Cell, cells, load
@@ -215,13 +215,13 @@ def _charlson(rng: np.random.Generator, age: Floats, quintile: Ints) -> Ints:
 def _comorbidities(rng: np.random.Generator, total: Ints) -> Texts:
     """Comma-separated groups whose hierarchical weights sum to each total; "" for none."""
     prevalence = load()["comorbidities"]
-    lists: dict[int, dict[str, float]] = {}
+    lists_by_total: dict[int, dict[str, float]] = {}
     for size in range(1, 5):
         for groups in combinations(prevalence, size):
             weight = float(np.prod([prevalence[g] / 50 for g in groups]))
-            lists.setdefault(charlson_total(groups), {})[",".join(groups)] = weight
+            lists_by_total.setdefault(lists.charlson_total(groups), {})[",".join(groups)] = weight
     answer = np.full(len(total), "", dtype=object)
     for value, rows in draw.by_key(total):
         if value > 0:
-            answer[rows] = draw.choose(rng, lists[int(value)], len(rows))
+            answer[rows] = draw.choose(rng, lists_by_total[int(value)], len(rows))
     return answer

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.schema import codes
+from pipeline.schema.codes import radiotherapy_schedules
 from pipeline.simulator import draw
 from pipeline.simulator.draw import Bools, Ints, Texts
 from pipeline.simulator.parameters import load
@@ -57,10 +57,12 @@ BANK_HOLIDAYS = np.array(
 
 
 @cache
-def schedule_list() -> tuple[codes.Schedule, ...]:
+def schedule_list() -> tuple[radiotherapy_schedules.Schedule, ...]:
     """All distinct schedules of all groups in one order."""
     return tuple(
-        dict.fromkeys(schedule for group in codes.radiotherapy().values() for schedule in group)
+        dict.fromkeys(
+            schedule for group in radiotherapy_schedules.schedules().values() for schedule in group
+        )
     )
 
 
@@ -70,18 +72,18 @@ def choose_schedules(
     curative: Bools,
     concurrent: Bools,
     day: Ints,
-    wanted: Bools,
+    is_treated: Bools,
 ) -> Ints:
-    """Schedule index per wanted row, -1 elsewhere; with drugs only long courses, new schedules only
-    from their first year.
+    """Schedule index per row that `is_treated`, -1 elsewhere; with drugs only long courses, new
+    schedules only from their first year.
     """
     answer = np.full(len(group), -1)
     year = (day + 120) // 365.2425 + 1970
-    for name in np.unique(group[wanted].astype(str)):
+    for name in np.unique(group[is_treated].astype(str)):
         for cure in (False, True):
             for long in (False, True):
                 rows = np.flatnonzero(
-                    wanted & (group == name) & (curative == cure) & (concurrent == long)
+                    is_treated & (group == name) & (curative == cure) & (concurrent == long)
                 )
                 answer[rows] = _choose(
                     rng, name, "curative" if cure else "palliative", 15 if long else 1, year[rows]
@@ -93,7 +95,7 @@ def _choose(
     rng: np.random.Generator, group: str, kind: str, least_fractions: int, year: Any
 ) -> Ints:
     order = schedule_list()
-    offered = [s for s in codes.radiotherapy()[group] if s.kind == kind]
+    offered = [s for s in radiotherapy_schedules.schedules()[group] if s.kind == kind]
     offered = [s for s in offered if s.fractions >= least_fractions] or offered
     weights = np.array(
         [[s.share if s.years[0] <= y <= s.years[1] else 0.0 for s in offered] for y in (2000, 2020)]

@@ -11,7 +11,7 @@ import polars as pl
 
 from pipeline.refusal import Refusal
 from pipeline.simulator import DEFAULT_EXTRACT
-from pipeline.simulator.broken_rules import break_every_rule
+from pipeline.simulator.broken_rules.every_rule import break_every_rule
 from pipeline.simulator.dirt import add_dirt
 from pipeline.simulator.latent import draw_lifetimes
 from pipeline.simulator.tables_av import (

@@ -44,19 +44,24 @@ def survival(
         _background_years(rng, people, tumours) * YEAR
     ).astype(np.int64)
     death, cause = background.copy(), np.full(len(background), -1)
-    kept = np.zeros(len(excess), dtype=bool)
+    is_diagnosed = np.zeros(len(excess), dtype=bool)
     for order in range(3):
         rows = np.flatnonzero(tumours.order == order)
         rows = rows[tumours.day[rows] < death[tumours.patient[rows]]] if order else rows
         if order == 2:  # a third tumour needs its second
             has_second = np.zeros(len(death), dtype=bool)
-            has_second[tumours.patient[kept & (tumours.order == 1)]] = True
+            has_second[tumours.patient[is_diagnosed & (tumours.order == 1)]] = True
             rows = rows[has_second[tumours.patient[rows]]]
-        kept[rows] = True
+        is_diagnosed[rows] = True
         who = tumours.patient[rows]
         sooner = excess[rows] <= death[who]
         death[who[sooner]], cause[who[sooner]] = excess[rows[sooner]], rows[sooner]
-    return Survival(excess_death=excess, death=death, kept=np.flatnonzero(kept), of_cancer=cause)
+    return Survival(
+        excess_death=excess,
+        death=death,
+        diagnoses=np.flatnonzero(is_diagnosed),
+        of_cancer=cause,
+    )
 
 
 def hazard_ratios(

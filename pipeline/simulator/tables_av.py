@@ -5,9 +5,9 @@
 import numpy as np
 import polars as pl
 
-from pipeline.schema import codes
+from pipeline.schema.codes import gene_panel, lists
 from pipeline.simulator import draw
-from pipeline.simulator.draw import MISSING, Ints, Texts
+from pipeline.simulator.draw import MISSING, Bools, Ints, Texts
 from pipeline.simulator.parameters import load
 from pipeline.simulator.values import (
     ABNORMAL,
@@ -22,7 +22,7 @@ from pipeline.simulator.values import (
 )
 from pipeline.simulator.view import dates, texts
 
-QUINTILES = list(codes.lookup("quintile_2019"))
+QUINTILES = list(lists.lookup("quintile_2019"))
 
 
 def patient_table(view: View, seed: int) -> pl.DataFrame:
@@ -129,21 +129,14 @@ def gene_table(view: View, seed: int) -> pl.DataFrame:
     tests, tumours = view.latent.genes, view.latent.tumours
     who = tumours.patient[tests.tumour]
     rows = np.flatnonzero(view.tumour_seen[tests.tumour] & (tests.last_day <= view.end[who]))
-    genes = list(codes.genes().values())
+    genes = list(gene_panel.genes().values())
     kind = np.array([gene.kind for gene in genes], dtype=object)[tests.gene[rows]]
     symbol = np.array([gene.symbol for gene in genes], dtype=object)[tests.gene[rows]]
     abnormal, failed = tests.status[rows] == ABNORMAL, tests.status[rows] == FAILED
     repeated = tests.last_day[rows] > tests.first_day[rows]
-    result = np.where(failed, MISSING, np.where(abnormal, "a:abnormal", "b:normal"))
-    gats = {
-        column: texts(np.where(kind == column, result, MISSING))
-        for column in ("DNASEQ_GAT", "METHYL_GAT", "EXP_GAT", "COPYNO_GAT", "FUS_TRANS_GAT")
-    }
-    variant = tests.variant[rows]
-    count = np.where(variant == None, 0, 1)  # noqa: E711  (elementwise)
-    sequenced = (kind == "DNASEQ_GAT") & ~failed
     statuses = np.where(repeated, "c:fail/inconclusive," + tests.status[rows], tests.status[rows])
-    protein = np.where(variant == None, MISSING, variant)  # noqa: E711
+    is_sequence = (kind == "DNASEQ_GAT") & ~failed
+    variant, n_variants = _variants(tests.variant[rows], is_sequence)
     gene_id = tumours.tumour_id[tests.tumour[rows]] * 100 + tests.gene[rows]
     return pl.DataFrame(
         {
@@ -158,24 +151,40 @@ def gene_table(view: View, seed: int) -> pl.DataFrame:
             "ALL_TESTSTATUSES": texts(statuses),
             "OVERALL_TS": texts(tests.status[rows]),
             "NO_OF_AB_GATS": abnormal.astype(np.int64),
-            **gats,
+            **_results_by_kind(kind, abnormal, failed),
             "ABNORMAL_GAT": texts(np.where(abnormal, kind, MISSING)),
-            "NO_OF_SEQ_VARS": pl.Series(count).set(pl.Series(~sequenced), None),
-            "ALL_SEQ_VARS": texts(variant),
-            "SEQ_VAR": texts(variant),
+            "NO_OF_SEQ_VARS": n_variants,
+            "ALL_SEQ_VARS": variant,
+            "SEQ_VAR": variant,
             "DATE_OVERALL_TS": dates(tests.overall_day[rows]),
             "BEST_DATE_SOURCE_OVERALL_TS": texts(
                 np.where(tests.molecular[rows], "molecular", "pathology")
             ),
             "MIN_DATE": dates(tests.first_day[rows]),
             "MAX_DATE": dates(tests.last_day[rows]),
-            "ALL_PRO_IMPS": texts(protein),
-            "NO_OF_PRO_IMPS": pl.Series(count).set(pl.Series(~sequenced), None),
-            "PRO_IMP": texts(protein),
+            "ALL_PRO_IMPS": variant,
+            "NO_OF_PRO_IMPS": n_variants,
+            "PRO_IMP": variant,
             "METHODS": texts(tests.method[rows]),
             "LAB_NAME": texts(tests.lab[rows]),
         }
     )
+
+
+def _results_by_kind(kind: Texts, abnormal: Bools, failed: Bools) -> dict[str, pl.Series]:
+    """The result in the column of the test's kind; the other four columns are empty."""
+    result = np.where(failed, MISSING, np.where(abnormal, "a:abnormal", "b:normal"))
+    return {
+        column: texts(np.where(kind == column, result, MISSING))
+        for column in ("DNASEQ_GAT", "METHYL_GAT", "EXP_GAT", "COPYNO_GAT", "FUS_TRANS_GAT")
+    }
+
+
+def _variants(variant: Texts, is_sequence: Bools) -> tuple[pl.Series, pl.Series]:
+    """The variant of each test, and how many there are where a sequence was read."""
+    names = texts(variant)
+    count = names.is_not_null().cast(pl.Int64)
+    return names, count.set(pl.Series(~is_sequence), None)
 
 
 def route_table(view: View) -> pl.DataFrame:

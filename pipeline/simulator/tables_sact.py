@@ -1,19 +1,18 @@
 """SIM_SACT_REGIMEN, _CYCLE, _DRUG_DETAIL, _OUTCOME (registry_tables.md 1.3; simulator.md 3.5)."""
 
-from functools import cache
-
 import numpy as np
 import polars as pl
 
-from pipeline.schema import codes
+from pipeline.schema.codes import drug_regimens, lists
 from pipeline.simulator import draw
 from pipeline.simulator.draw import MISSING, Bools, Floats, Ints, Texts
+from pipeline.simulator.drug_administrations import CYCLE_BASE, administrations
 from pipeline.simulator.drugs import last_offset
 from pipeline.simulator.parameters import load
 from pipeline.simulator.values import FIRST_EVENT_DAY, Courses, View
 from pipeline.simulator.view import dates, texts
 
-REGIMEN_BASE, CYCLE_BASE, DRUG_BASE = 30_000_000_000, 40_000_000_000, 60_000_000_000
+REGIMEN_BASE = 30_000_000_000
 
 
 def sact_tables(view: View, seed: int) -> dict[str, pl.DataFrame]:
@@ -27,7 +26,7 @@ def sact_tables(view: View, seed: int) -> dict[str, pl.DataFrame]:
     is_visible = view.tumour_seen[courses.tumour] & (courses.start <= end)
     body = _bodies(view, seed)
     cycles = _cycles(view, courses, ids, end, is_visible, seed)
-    details = _details(view, courses, cycles, body, end, seed)
+    details = administrations(courses, cycles, body, end, seed)
     columns = [
         "MERGED_REGIMEN_ID",
         "MERGED_CYCLE_ID",
@@ -59,26 +58,15 @@ def _regimens(
     decision = np.maximum(
         courses.start - np.minimum(draw.lognormal_of(rng, raw["decision"], n), 170), FIRST_EVENT_DAY
     )
-    no_decision, no_height, no_weight = (
-        rng.random(n) < raw["decision_missing"],
-        rng.random(n) < raw["height_missing"],
-        rng.random(n) < raw["height_missing"],
+    no_decision = rng.random(n) < raw["decision_missing"]
+    height, weight = (
+        pl.Series(np.round(values, digits)).set(
+            pl.Series(rng.random(n) < raw["height_missing"]), None
+        )
+        for values, digits in ((body[0], 2), (body[1], 1))
     )
     trial = np.where(rng.random(n) < raw["trial"], "Y", "N")
-    regimens = list(codes.regimens().values())
-    name, group = (
-        np.array(values, dtype=object)[courses.regimen]
-        for values in ([r.name for r in regimens], [r.benchmark_group for r in regimens])
-    )
-    chemo_rt = np.where(
-        courses.concurrent & np.array([r.chemo_radiation for r in regimens])[courses.regimen],
-        "Y",
-        "N",
-    )
-    height, weight = (
-        pl.Series(np.round(values, digits)).set(pl.Series(missing), None)
-        for values, missing, digits in ((body[0], no_height, 2), (body[1], no_weight, 1))
-    )
+    name, group, chemo_rt = _regimen_codes(courses)
     return pl.DataFrame(
         {
             "ENCORE_PATIENT_ID": people.patient_id[who],
@@ -88,13 +76,24 @@ def _regimens(
             "INTENT_OF_TREATMENT": texts(courses.intent),
             "DATE_DECISION_TO_TREAT": dates(decision, no_decision),
             "START_DATE_OF_REGIMEN": dates(courses.start),
-            "MAPPED_REGIMEN": texts(name),
+            "MAPPED_REGIMEN": name,
             "CLINICAL_TRIAL": texts(trial),
-            "CHEMO_RADIATION": texts(chemo_rt),
-            "BENCHMARK_GROUP": texts(group),
+            "CHEMO_RADIATION": chemo_rt,
+            "BENCHMARK_GROUP": group,
             "LINK_NUMBER": people.link_number[who],
         }
     ).filter(pl.Series(is_visible))
+
+
+def _regimen_codes(courses: Courses) -> tuple[pl.Series, pl.Series, pl.Series]:
+    """Name, benchmark group and CHEMO_RADIATION of each course's regimen."""
+    regimens = list(drug_regimens.regimens().values())
+    name, group = (
+        texts(np.array(values, dtype=object)[courses.regimen])
+        for values in ([r.name for r in regimens], [r.benchmark_group for r in regimens])
+    )
+    with_rt = np.array([r.chemo_radiation for r in regimens])[courses.regimen]
+    return name, group, texts(np.where(courses.concurrent & with_rt, "Y", "N"))
 
 
 def _bodies(view: View, seed: int) -> tuple[Floats, Floats]:
@@ -129,14 +128,14 @@ def _cycles(
         + courses.offsets[course, np.minimum(number + 1, courses.offsets.shape[1] - 1)]
     )
     last = number == courses.cycles[course] - 1
-    walk = rng.choice([-1, 0, 0, 0, 0, 1], size=len(course))
+    step = rng.choice([-1, 0, 0, 0, 0, 1], size=len(course))
     status = (
-        np.clip(view.latent.clinical.performance[courses.tumour[course]] + walk, 0, 4)
+        np.clip(view.latent.clinical.performance[courses.tumour[course]] + step, 0, 4)
         .astype(str)
         .astype(object)
     )
     missing = rng.random(len(course)) < raw["cycle_ps_missing"]
-    procurement = np.array(list(codes.lookup("opcs_procurement")), dtype=object)[
+    procurement = np.array(list(lists.lookup("opcs_procurement")), dtype=object)[
         courses.regimen[course] % 10
     ]
     frame = pl.DataFrame(
@@ -155,121 +154,6 @@ def _cycles(
         }
     )
     return frame.filter(pl.Series(is_visible[course] & (day <= end[course])))
-
-
-@cache
-def drug_rows() -> pl.DataFrame:
-    """One row per regimen, cycle of its plan, drug and day: what is given."""
-    rows = []
-    for index, regimen in enumerate(codes.regimens().values()):
-        for cycle in range(regimen.cycles):
-            for order, drug in enumerate(regimen.drugs):
-                if drug.first_cycle <= cycle + 1 <= drug.last_cycle:
-                    rows += [
-                        (
-                            index,
-                            cycle,
-                            order * 10 + i,
-                            drug.name,
-                            drug.dose,
-                            drug.unit,
-                            drug.route,
-                            day,
-                        )
-                        for i, day in enumerate(drug.days)
-                    ]
-    return pl.DataFrame(
-        rows,
-        orient="row",
-        schema={
-            "regimen": pl.Int64,
-            "plan_cycle": pl.Int64,
-            "slot": pl.Int64,
-            "DRUG_GROUP": pl.String,
-            "dose": pl.Float64,
-            "unit": pl.String,
-            "ADMINISTRATION_ROUTE": pl.String,
-            "drug_day": pl.Int64,
-        },
-    )
-
-
-def _details(
-    view: View,
-    courses: Courses,
-    cycles: pl.DataFrame,
-    body: tuple[Floats, Floats],
-    end: Ints,
-    seed: int,
-) -> pl.DataFrame:
-    """One row per drug administration; ids and skipped days depend on the cycle's id and the drug's
-    slot only.
-    """
-    rows = cycles.join(drug_rows(), on=["regimen", "plan_cycle"], how="inner").sort(
-        "MERGED_CYCLE_ID", "slot"
-    )
-    key = (rows["MERGED_CYCLE_ID"].to_numpy() - CYCLE_BASE) * 64 + rows["slot"].to_numpy()
-    rows = rows.with_columns(
-        MERGED_DRUG_DETAIL_ID=pl.Series(DRUG_BASE + key), at=pl.col("day") + pl.col("drug_day") - 1
-    )
-    skipped = pl.Series(draw.coins(key, seed, "skipped") < load()["drugs"]["extra_day_skipped"])
-    course = rows["course"].to_numpy()
-    keep = (
-        (pl.col("at") <= pl.Series(end[course]))
-        & (pl.col("at") < pl.col("next_day"))
-        & ~(skipped & (pl.col("drug_day") > 1))
-    )
-    dose = _doses(rows, body, courses.reduced)
-    return (
-        rows.with_columns(
-            ACTUAL_DOSE_PER_ADMINISTRATION=pl.Series(dose),
-            ADMINISTRATION_DATE=dates(rows["at"].to_numpy()),
-            OPCS_DELIVERY_CODE=pl.when(pl.col("ADMINISTRATION_ROUTE") == "2")
-            .then(pl.lit("X731"))
-            .when(pl.col("drug_day") > 1)
-            .then(pl.lit("X724"))
-            .when(pl.col("slot") >= 10)
-            .then(pl.lit("X722"))
-            .otherwise(pl.lit("X723")),
-        )
-        .filter(keep)
-        .select(
-            "MERGED_DRUG_DETAIL_ID",
-            "MERGED_CYCLE_ID",
-            "ACTUAL_DOSE_PER_ADMINISTRATION",
-            "OPCS_DELIVERY_CODE",
-            "ADMINISTRATION_ROUTE",
-            "ADMINISTRATION_DATE",
-            "DRUG_GROUP",
-            "course",
-        )
-    )
-
-
-def _doses(rows: pl.DataFrame, body: tuple[Floats, Floats], reduced: Bools) -> Floats:
-    """Dose per administration: reference x body surface (Mosteller) or weight, reduced by a fifth
-    in some courses, rounded as pharmacies do.
-    """
-    course, unit = rows["course"].to_numpy(), rows["unit"].to_numpy()
-    height, weight = body[0][course], body[1][course]
-    surface = np.sqrt(height * 100 * weight / 3600)
-    factor = np.select(
-        [np.isin(unit, ["mg_m2", "iu_m2"]), unit == "mg_kg", unit == "auc"],
-        [surface, weight, np.full(len(course), codes.auc_to_mg())],
-        1.0,
-    )
-    dose = (
-        rows["dose"].to_numpy()
-        * factor
-        * np.where(reduced[course] & np.isin(unit, ["mg_m2", "auc", "mg_kg"]), 0.8, 1.0)
-    )
-    for drug, most in codes.max_single_dose().items():
-        dose = np.where(rows["DRUG_GROUP"].to_numpy() == drug, np.minimum(dose, most), dose)
-    exact = np.isin(unit, ["mg", "iu"])
-    rounded = np.where(
-        dose >= 50, np.rint(dose / 5) * 5, np.where(dose >= 10, np.rint(dose), np.round(dose, 1))
-    )
-    return np.where(exact, dose, np.maximum(rounded, 0.1))
 
 
 def _outcomes(
@@ -296,7 +180,7 @@ def _outcomes(
         draw.choose(rng, raw["outcome"]["curative"], n),
         draw.choose(rng, raw["outcome"]["palliative"], n),
     ).astype(object)
-    short = courses.cycles < courses.planned
+    short = courses.cycles < courses.plan_cycles
     summary = np.where(short & (summary == "0"), np.where(courses.curative, "3", "2"), summary)
     summary = np.where(died, "1", np.where(~short & (rng.random(n) < 0.75), "0", summary))
     recorded, no_summary = (

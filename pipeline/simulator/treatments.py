@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 from scipy.stats import norm
 
-from pipeline.schema import codes
+from pipeline.schema.codes import drug_regimens
 from pipeline.simulator import draw
 from pipeline.simulator.draw import Bools, Ints, Texts
 from pipeline.simulator.drugs import choose_regimens, deliver, last_offset
@@ -39,7 +39,7 @@ def plan_treatments(
     regimen, intent = choose_regimens(
         rng, group, people.sex[tumours.patient], pathology.drug_class, intent, concurrent, drugs
     )
-    chemo_rt = np.array([r.chemo_radiation for r in codes.regimens().values()])
+    chemo_rt = np.array([r.chemo_radiation for r in drug_regimens.regimens().values()])
     concurrent = concurrent & chemo_rt[np.maximum(regimen, 0)] & (regimen >= 0)
     schedule = choose_schedules(rng, group, curative, concurrent, tumours.day, rt)
     first = _first_days(rng, tumours, clinical, pathology, group, surgery, rt)
@@ -60,12 +60,6 @@ def plan_treatments(
     )
     courses = replace(courses, start=tumours.day[rows] + days[1][rows])
     courses = _second_half(rng, courses, tumours.day + days[0], half, curative)
-    last = np.max(
-        [np.where(flag, day, 0) for flag, day in zip((surgery, drugs, rt), days, strict=True)],
-        axis=0,
-    )
-    share, guard_days = load()["early_death_guard"]
-    guard = np.where(drugs & (rng.random(len(last)) < share), days[1] + guard_days, 0)
     return Plan(
         surgery=surgery,
         drugs=drugs,
@@ -76,8 +70,20 @@ def plan_treatments(
         rt_day=np.where(rt, tumours.day + days[2], -1),
         schedule=schedule,
         courses=courses,
-        alive_until=np.clip(np.maximum(last + 1, guard), 0, 330),
+        alive_until=_alive_until(rng, (surgery, drugs, rt), days),
     )
+
+
+def _alive_until(
+    rng: np.random.Generator, flags: tuple[Bools, Bools, Bools], days: tuple[Ints, Ints, Ints]
+) -> Ints:
+    """Days after diagnosis that a treated patient lives for sure: past the last treatment of the
+    plan, and most on drugs for some time after their start.
+    """
+    last = np.max([np.where(flag, day, 0) for flag, day in zip(flags, days, strict=True)], axis=0)
+    share, guard_days = load()["early_death_guard"]
+    guard = np.where(flags[1] & (rng.random(len(last)) < share), days[1] + guard_days, 0)
+    return np.clip(np.maximum(last + 1, guard), 0, 330)
 
 
 def _flags(

@@ -104,7 +104,7 @@ class GeneTests:
     """All arrays [g]. Days count from 1970."""
 
     tumour: Ints
-    gene: Ints  # index into codes.genes()
+    gene: Ints  # index into gene_panel.genes()
     first_day: Ints
     last_day: Ints
     overall_day: Ints
@@ -120,13 +120,13 @@ class Courses:
     """All arrays [c]; one entry per regimen given to a patient. Days count from 1970."""
 
     tumour: Ints
-    regimen: Ints  # index into codes.regimens()
+    regimen: Ints  # index into drug_regimens.regimens()
     intent: Texts
     start: Ints
     line: Ints  # 1 first
     cycles: Ints  # delivered, before death cuts
     offsets: NDArray[np.int16]  # [c, 30] days from start to each cycle; first entry 0
-    planned: Ints
+    plan_cycles: Ints  # as many as the plan, or its half, has
     delayed: Bools
     reduced: Bools
     curative: Bools
@@ -191,7 +191,7 @@ class Plan:
 class Survival:
     excess_death: Ints  # [t] day of death of this tumour, NEVER if it does not kill
     death: Ints  # [m] day of death, NEVER beyond any extract
-    kept: Ints  # [k] indices of the tumours that were diagnosed before death
+    diagnoses: Ints  # [k] indices of the tumours that were diagnosed before death
     of_cancer: Ints  # [m] index of the tumour that killed, -1 otherwise
 
 

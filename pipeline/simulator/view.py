@@ -18,7 +18,7 @@ def view(latent: Latent, extract_date: date) -> View:
     first_day = tumours.day[: len(end)]
     patient_seen = (people.registered <= day) & (first_day <= end)
     tumour_seen = np.zeros(len(tumours.day), dtype=bool)
-    tumour_seen[latent.survival.kept] = True
+    tumour_seen[latent.survival.diagnoses] = True
     tumour_seen &= patient_seen[tumours.patient] & (tumours.day <= end[tumours.patient])
     return View(
         latent=latent,

@@ -5,8 +5,8 @@ leaves nothing to choose.
 import pytest
 from extracts import pathways
 
-from pipeline.schema import codes
 from pipeline.schema.code_relations import categories, relation, schedule_name, stage_group
+from pipeline.schema.codes import drug_regimens, radiotherapy_schedules, tumour_sites
 
 
 def test_every_stage_group_of_a_site_has_a_stage():
@@ -20,7 +20,7 @@ def test_every_stage_group_of_a_site_has_a_stage():
 def test_every_site_is_in_its_group_and_of_some_sex():
     for group, members in relation("site_groups.sites").items():
         assert members, group
-        assert all(codes.sites()[site].group == group for site in members)
+        assert all(tumour_sites.sites()[site].group == group for site in members)
     assert set(relation("sites.sexes")["C61"]) == {"1"}
     assert "C56" not in relation("sexes.sites")["1"]
     assert set(relation("sexes.sites")["2"]) | set(relation("sexes.sites")["1"]) == set(
@@ -39,16 +39,18 @@ def test_metastasis_follows_the_stage_where_tnm_is_used():
 def test_a_regimen_suits_the_sex_of_its_sites():
     for site, names in relation("sites.regimens").items():
         for name in names:
-            assert set(codes.sites()[site].sexes) <= set(codes.regimens()[name].sexes)
+            assert set(tumour_sites.sites()[site].sexes) <= set(
+                drug_regimens.regimens()[name].sexes
+            )
     assert "BCG INTRAVESICAL" in relation("sites.regimens")["C67"]
     assert "BCG INTRAVESICAL" not in relation("sites.regimens")["C50"]
 
 
 def test_a_schedule_names_one_modality_at_a_site():
-    for site in codes.sites().values():
+    for site in tumour_sites.sites().values():
         found = [
             (schedule_name(s.dose, s.fractions), s.modality)
-            for s in codes.radiotherapy()[site.group]
+            for s in radiotherapy_schedules.schedules()[site.group]
             if s.modality != "06" or site.brachytherapy
         ]
         assert len({name for name, _ in found}) == len(set(found)), site.code

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from pipeline.adapters import canonical, to_tables
 from pipeline.adapters.frames import complete_events, in_declared_order, physical, static_columns
 from pipeline.checks import rules
-from pipeline.schema import codes
+from pipeline.schema.codes import drug_regimens, lists
 from pipeline.schema.patient_log import PatientLog
 
 SEEDS = st.integers(10_001, 20_000)
@@ -184,7 +184,7 @@ def test_regimens_have_numbered_cycles_with_the_drugs_of_the_public_list():
     ).row(0) == (day(90), "Y", "0")
     regimen = found["sim_sact_regimen"].row(0, named=True)
     assert 8 <= (regimen["START_DATE_OF_REGIMEN"] - regimen["DATE_DECISION_TO_TREAT"]).days <= 14
-    assert regimen["BENCHMARK_GROUP"] == codes.regimens()["FEC-T"].benchmark_group
+    assert regimen["BENCHMARK_GROUP"] == drug_regimens.regimens()["FEC-T"].benchmark_group
 
 
 def test_a_regimen_without_cycles_gets_one_and_every_regimen_an_outcome():
@@ -296,7 +296,7 @@ def test_comorbidities_sum_to_the_total():
     for total in range(9):
         row = tables(CHRL_TOT_27_03=str(total))["sim_av_tumour"].row(0, named=True)
         groups = row["COMORBIDITIES_27_03"].split(",") if row["COMORBIDITIES_27_03"] else []
-        assert codes.charlson_total(groups) == row["CHRL_TOT_27_03"] == total
+        assert lists.charlson_total(groups) == row["CHRL_TOT_27_03"] == total
 
 
 def test_waiting_times_run_from_the_referral_to_the_first_treatment():

@@ -23,14 +23,13 @@ import pytest
 from pipeline.dp.marginals import MeasurementStore
 from pipeline.dp.noise import NoiseStream
 from pipeline.ledger import chain
-from pipeline.models.pathway.fit import calibration
-from pipeline.models.pathway.fit import train as training
-from pipeline.models.synthesizer import fit as synthesizer_fit
+from pipeline.models.pathway.fit import calibration, train
+from pipeline.models.synthesizer import fit
 from pipeline.models.table.measure import measure, reader
 from pipeline.models.table.plan.plan import TablePlan
 from pipeline.released import publish
 from pipeline.restricted import approve, validate
-from pipeline.restricted.ingest import stage as ingest
+from pipeline.restricted.ingest import stage
 
 # the package's own `fit` is the function
 fitting = importlib.import_module("pipeline.models.table.fit.fit")
@@ -87,7 +86,7 @@ def edited(
 
 
 def three_tumours(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(synthesizer_fit, "first_row_each", lambda patients: patients)
+    patch.setattr(fit, "first_row_each", lambda patients: patients)
     encode = edited(
         patch,
         measure,
@@ -178,7 +177,7 @@ def learned_categories(patch: pytest.MonkeyPatch) -> None:
 def counted_divisor(patch: pytest.MonkeyPatch) -> None:
     edited(
         patch,
-        training,
+        train,
         "train_weights",
         (
             "    while state.step < mechanism.steps:\n",
@@ -193,14 +192,14 @@ def counted_divisor(patch: pytest.MonkeyPatch) -> None:
 
 def counted_size(patch: pytest.MonkeyPatch) -> None:
     """The calibration is told how many patients there are."""
-    encode, n = training.encode_log, []
+    encode, n = train.encode_log, []
 
     def counting(*given: Any) -> Any:
         log = encode(*given)
         n.append(log.n_patients)
         return log
 
-    patch.setattr(training, "encode_log", counting)
+    patch.setattr(train, "encode_log", counting)
     patch.setattr(calibration, "population", lambda noisy, sigmas: max(float(n[-1]), 1.0))
 
 
@@ -208,11 +207,11 @@ def best_checkpoint(patch: pytest.MonkeyPatch) -> None:
     """Of the checkpoints, the one with the lowest loss on the patients."""
 
     def judged(best: list[Any], model: Any, log: Any, network: Any, state: Any) -> None:
-        training._load(dict(network.named_parameters()), state.weights)
-        everybody = training.batch_of(
-            model.coding, log, training.np.arange(log.n_patients), training.torch.device("cpu")
+        train._load(dict(network.named_parameters()), state.weights)
+        everybody = train.batch_of(
+            model.coding, log, train.np.arange(log.n_patients), train.torch.device("cpu")
         )
-        with training.torch.no_grad():
+        with train.torch.no_grad():
             loss = float(network.row_losses(everybody).sum())
         if not best or loss < best[0][0]:
             best[:] = [(loss, {name: value.clone() for name, value in state.weights.items()})]
@@ -220,7 +219,7 @@ def best_checkpoint(patch: pytest.MonkeyPatch) -> None:
     loop = "    while state.step < mechanism.steps:\n"
     edited(
         patch,
-        training,
+        train,
         "train_weights",
         (loop, f"    best = []\n{loop}"),
         (SAVES, SAVES + "            judged(best, model, log, network, state)\n"),
@@ -232,7 +231,7 @@ def best_checkpoint(patch: pytest.MonkeyPatch) -> None:
 def shuffled_split(patch: pytest.MonkeyPatch) -> None:
     edited(
         patch,
-        ingest,
+        stage,
         "_held_out",
         (
             "patients.select(ID).filter(coins)",
@@ -244,7 +243,7 @@ def shuffled_split(patch: pytest.MonkeyPatch) -> None:
 def stopped_by_a_row(patch: pytest.MonkeyPatch) -> None:
     edited(
         patch,
-        ingest,
+        stage,
         "_type_rows",
         (
             "    return {",
@@ -334,7 +333,7 @@ def durations(patch: pytest.MonkeyPatch) -> None:
 def logged_batch(patch: pytest.MonkeyPatch) -> None:
     edited(
         patch,
-        training,
+        train,
         "train_weights",
         (SAMPLES, SAMPLES + "        progress(f'a batch of {len(sampled)} patients')\n"),
     )
@@ -368,7 +367,7 @@ def approval_by_score(patch: pytest.MonkeyPatch) -> None:
 def forgotten_claim(patch: pytest.MonkeyPatch) -> None:
     edited(
         patch,
-        ingest,
+        stage,
         "run",
         (
             "    source_claims.claim(\n",
@@ -380,7 +379,7 @@ def forgotten_claim(patch: pytest.MonkeyPatch) -> None:
 def links_not_followed(patch: pytest.MonkeyPatch) -> None:
     edited(
         patch,
-        ingest.source_claims,
+        stage.source_claims,
         "_places",
         ("inside = path.iterdir() if path.is_dir() else ()", "inside = ()"),
     )
@@ -406,7 +405,7 @@ def saved_key(patch: pytest.MonkeyPatch) -> None:
     edited(patch, NoiseStream, "_rekey", (KEY[0], KEY[1].format("")))
     edited(
         patch,
-        training,
+        train,
         "train_weights",
         (
             SAVES,
@@ -427,7 +426,7 @@ def saved_noise(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(NoiseStream, "normal", kept)
     edited(
         patch,
-        training,
+        train,
         "train_weights",
         (SAVES, SAVES + "            np.save(checkpoint / 'last_noise.npy', noise.last)\n"),
     )

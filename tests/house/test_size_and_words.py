@@ -15,11 +15,8 @@ TO_SPLIT = {
     "pipeline/checks/rules/treatment.py",
     "pipeline/restricted/ingest/reading.py",
     "pipeline/runs/workspace.py",
-    "pipeline/schema/codes.py",
     "pipeline/services/processes.py",
     "pipeline/services/tracking.py",
-    "pipeline/simulator/broken_rules.py",
-    "pipeline/simulator/tables_sact.py",
 }
 CODE = sorted(
     [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime as dt
+from datetime import date, timedelta
 
 import numpy as np
 import polars as pl
@@ -116,7 +116,7 @@ def toy_patients(n: int, seed: int = 0) -> pl.DataFrame:
             "stage": pl.Series(stage.tolist(), dtype=pl.String),
             "age": rng.integers(30, 95, n),
             "diagnosed": [
-                dt.date(2012, 1, 1) + dt.timedelta(days=int(d)) for d in rng.integers(0, 1500, n)
+                date(2012, 1, 1) + timedelta(days=int(d)) for d in rng.integers(0, 1500, n)
             ],
         }
     )

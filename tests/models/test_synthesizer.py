@@ -20,9 +20,9 @@ from pipeline.dp.tape import Tape
 from pipeline.models.declaration import schema_from_plain, to_plain
 from pipeline.models.grammar.rules import Grammar
 from pipeline.models.grammar.violations import violations
-from pipeline.models.pathway.fit import train as pathway_training
+from pipeline.models.pathway.fit import train
 from pipeline.models.pathway.fit.encoded_log import encode_log
-from pipeline.models.synthesizer import draw as drawing
+from pipeline.models.synthesizer import draw
 from pipeline.models.synthesizer.model import Synthesizer
 from pipeline.models.synthesizer.plan import Plan, joint_plan
 from pipeline.models.table.measure.measure import encode_rows
@@ -78,7 +78,7 @@ def test_two_rows_under_one_id_are_one_patient_in_both_models(
         read.append({name: value.tobytes() for name, value in cells.items()})
         return cells
 
-    monkeypatch.setattr(pathway_training, "encode_log", read_log)
+    monkeypatch.setattr(train, "encode_log", read_log)
     monkeypatch.setattr(table_fitting, "encode_rows", read_table)
     for number, rows in enumerate((patients, pl.concat([patients, patients.reverse().head(15)]))):
         fit_public(toy_schema(), rows, events, 1.0, 1e-6, TRAIN, tmp_path / str(number))
@@ -143,7 +143,7 @@ def whole(parts: Iterable[PatientLog]) -> PatientLog:
 def test_an_extract_does_not_depend_on_partitions(
     model: Synthesizer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(drawing, "BLOCK", 40)
+    monkeypatch.setattr(draw, "BLOCK", 40)
     wholes = []
     for rows in (7, 100, 1000):
         parts = list(model.sample(100, 5, rows))

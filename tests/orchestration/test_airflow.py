@@ -34,7 +34,7 @@ from pipeline.released.verify import verify
 from pipeline.runs import sources, version_stores
 from pipeline.services import airflow_server, processes, tracking
 from pipeline.services.airflow_api import AirflowApi
-from pipeline.simulator import command as simulator
+from pipeline.simulator import command
 from pipeline.stages import A_PERSON, BY_A_PERSON, BY_ITSELF
 
 pytestmark = pytest.mark.airflow
@@ -148,8 +148,8 @@ def _settings(home: Home, *, warn_below_share: float = 0.01) -> None:
 def _declare(home: Home, label: str, extract_date: date) -> None:
     out = home.state / "source" / label
     arguments = argparse.ArgumentParser()
-    simulator.add_arguments(arguments)
-    simulator.run(
+    command.add_arguments(arguments)
+    command.run(
         arguments.parse_args(
             ["--patients", str(PATIENTS), "--out", str(out), "--extract-date", str(extract_date)]
         )
@@ -295,11 +295,11 @@ def _killer(walk: Walk, home: Home) -> Iterator[None]:
 
 def _kill_stage(folder: Path, stage: str) -> bool:
     for process in psutil.process_iter(["cmdline"]):
-        command = process.info["cmdline"] or []
+        words = process.info["cmdline"] or []
         try:
             if (
-                command[-3:] == ["-m", "pipeline", stage]
-                and "python" in command[0]
+                words[-3:] == ["-m", "pipeline", stage]
+                and "python" in words[0]
                 and process.cwd() == str(folder.resolve())
             ):
                 process.kill()

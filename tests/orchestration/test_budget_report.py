@@ -15,7 +15,6 @@ from pipeline.cli.parser import main
 from pipeline.dp.events import DiscreteGaussianDpEvent
 from pipeline.ledger import Ledger
 from pipeline.services import tracking
-from pipeline.services.tracking import client as client_module
 
 
 def charged(home: Home, releases: int) -> Ledger:
@@ -84,7 +83,7 @@ def test_a_ledger_that_was_put_back_is_not_reported_on(home, capsys):
 
 def test_mlflow_gets_one_run_per_report_with_a_step_per_charge(home, monkeypatch):
     ledger = charged(home, 3)
-    monkeypatch.setattr(client_module, "MOST_METRICS", 4)  # several calls
+    monkeypatch.setattr("pipeline.services.tracking.client.MOST_METRICS", 4)  # several calls
     assert main(["budget-report", "--mlflow"]) == main(["budget-report", "--mlflow"]) == 0
     client = tracking.client_of(home)
     experiment = client.get_experiment_by_name(tracking.BUDGET_EXPERIMENT).experiment_id

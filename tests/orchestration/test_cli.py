@@ -17,7 +17,7 @@ import pytest
 
 from pipeline import files, stages
 from pipeline.catalog import Workspace, project_root
-from pipeline.cli import stage as stage_command
+from pipeline.cli import stage
 from pipeline.cli.arguments.command import Later
 from pipeline.cli.parser import main, parser
 from pipeline.cli.services import _next_quarter
@@ -54,9 +54,7 @@ def stand_in(monkeypatch: pytest.MonkeyPatch, name: str, run) -> None:
     """The stage `name`, doing something else; the mirror stays away."""
     module = f"stand_in_{name}"
     monkeypatch.setitem(sys.modules, module, SimpleNamespace(run=run))
-    monkeypatch.setattr(
-        stage_command, "STAGES", {**STAGES, name: replace(STAGES[name], module=module)}
-    )
+    monkeypatch.setattr(stage, "STAGES", {**STAGES, name: replace(STAGES[name], module=module)})
     monkeypatch.setattr(tracking, "sync", lambda *_: "nowhere")
 
 
@@ -222,7 +220,7 @@ def test_a_stages_own_refusal_is_told_in_full_and_kept_for_dvc(workspace, monkey
 def test_the_task_command_gives_the_refusal_on_through_dvc(workspace, monkeypatch):
     # A source that holds no file of the dataset: ingest refuses, dvc turns any failure into 255,
     # the task must end with 2.
-    from pipeline.runs import workspace as workspaces
+    from pipeline.runs.workspace import run_stage
 
     settings = workspace.params.read_text()
     empty = workspace.root.parent.parent / "empty"
@@ -234,7 +232,7 @@ def test_the_task_command_gives_the_refusal_on_through_dvc(workspace, monkeypatc
         )
         + "\n"
     )
-    assert workspaces.run_stage(workspace, "ingest") == 2
+    assert run_stage(workspace, "ingest") == 2
     assert "ingest:" in (workspace.restricted.refusal).read_text()
     assert not workspace.restricted.data.exists()
 

@@ -134,13 +134,13 @@ def test_a_port_in_use_is_named_and_nothing_is_started(home, monkeypatch):
 def test_a_full_disk_is_said_before_anything_is_made(home, monkeypatch):
     from collections import namedtuple
 
-    from pipeline.cli import services as command
+    from pipeline.cli import services
 
     monkeypatch.setattr(
-        command.shutil, "disk_usage", lambda _: namedtuple("usage", "free")(10_000_000)
+        services.shutil, "disk_usage", lambda _: namedtuple("usage", "free")(10_000_000)
     )
     with pytest.raises(ValueError, match=r"the disk is nearly full: 0.0 GB free"):
-        command.setup()
+        services.setup()
     assert not home.released_store.exists()
 
 

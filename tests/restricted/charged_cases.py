@@ -10,7 +10,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from pipeline import params as parameters
+from pipeline import params
 from pipeline.catalog import Home, Workspace
 from pipeline.ledger import Ledger
 from pipeline.restricted import reserve, train
@@ -95,9 +95,9 @@ def declared(workspace: Workspace) -> Schema:
     return read_schema(workspace.dataset)
 
 
-def settings(**changes) -> parameters.Params:
-    root = Path(parameters.__file__).resolve().parent.parent
-    given = parameters.load(root / "params.yaml")
+def settings(**changes) -> params.Params:
+    root = Path(params.__file__).resolve().parent.parent
+    given = params.load(root / "params.yaml")
     small = dataclasses.replace(
         given.train,
         table={"steps": 10, "codes": 20},

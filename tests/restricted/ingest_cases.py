@@ -14,7 +14,7 @@ import pytest
 from pipeline import params
 from pipeline.catalog import Restricted, Workspace
 from pipeline.environment import HOME_VARIABLE
-from pipeline.restricted.ingest import stage as ingest
+from pipeline.restricted.ingest import stage
 from pipeline.schema.reader import read_schema
 from pipeline.schema.values import Schema
 
@@ -126,7 +126,7 @@ class Bench:
             }
         )
         place = workspace or self.workspace()
-        ingest.run(place, given, declared)
+        stage.run(place, given, declared)
         return Ingested(place.restricted)
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from audit import cohorts as audit
+import audit.cohorts
 from pipeline import params
 from pipeline.catalog import Home, Workspace
 from pipeline.cli.ledger import ensure_population
@@ -21,8 +21,7 @@ from pipeline.dp.events import DiscreteGaussianDpEvent
 from pipeline.ledger import Ledger
 from pipeline.released.privacy_facts import privacy_facts
 from pipeline.restricted import reserve, train
-from pipeline.restricted.ingest import cohorts
-from pipeline.restricted.ingest import stage as ingest
+from pipeline.restricted.ingest import cohorts, stage
 from pipeline.restricted.ingest.cohorts import Register, at_first_sight
 from pipeline.runs import workspace
 from pipeline.schema.document import DeclarationError
@@ -34,7 +33,7 @@ from pipeline.schema.values import Schema
 def declared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Schema:
     monkeypatch.setenv("SYNDASERA_HOME", str(tmp_path / "home"))
     path = tmp_path / "declared.yaml"
-    path.write_text(audit.DECLARATION)
+    path.write_text(audit.cohorts.DECLARATION)
     return read_schema(path)
 
 
@@ -88,7 +87,9 @@ def test_a_lost_register_or_key_or_another_dataset_stops_the_run(
     home = Home.find()
     outside(declared, ("early",), people(date(2012, 5, 1)))
     other = tmp_path / "other.yaml"
-    other.write_text(audit.DECLARATION.replace("dataset: audit_cohorts", "dataset: another"))
+    other.write_text(
+        audit.cohorts.DECLARATION.replace("dataset: audit_cohorts", "dataset: another")
+    )
     with pytest.raises(ValueError, match="those of dataset audit_cohorts"):
         Register(home, read_schema(other))
     shutil.move(home.keys, tmp_path / "keys")
@@ -141,7 +142,7 @@ def test_cohorts_that_cannot_be_kept_are_refused(
     declared: Schema, tmp_path: Path, old: str, new: str, message: str
 ) -> None:
     path = tmp_path / "wrong.yaml"
-    path.write_text(audit.DECLARATION.replace(old, new))
+    path.write_text(audit.cohorts.DECLARATION.replace(old, new))
     with pytest.raises(DeclarationError, match=message):
         read_schema(path)
 
@@ -149,7 +150,7 @@ def test_cohorts_that_cannot_be_kept_are_refused(
 def walked(home: Home, name: str, source: Path, cohort: str) -> Workspace:
     """Ingested and charged: as `prepare --cohorts` and the stages do it."""
     (home.root / "datasets").mkdir(parents=True, exist_ok=True)
-    (home.root / "datasets" / "audit_cohorts.yaml").write_text(audit.DECLARATION)
+    (home.root / "datasets" / "audit_cohorts.yaml").write_text(audit.cohorts.DECLARATION)
     request = workspace.Request(
         release_id=name,
         dataset="audit_cohorts",
@@ -159,7 +160,7 @@ def walked(home: Home, name: str, source: Path, cohort: str) -> Workspace:
     )
     made = workspace.make(home, request)
     ensure_population(home, read_schema(made.dataset))
-    ingest.run(made, params.load(made.params), read_schema(made.dataset))
+    stage.run(made, params.load(made.params), read_schema(made.dataset))
     made.restricted.validation.root.mkdir()
     reserve.run(made, params.load(made.params), read_schema(made.dataset))
     return made
@@ -171,7 +172,7 @@ def test_a_release_of_a_cohort_opens_and_charges_that_cohort_alone(
     monkeypatch.setenv("SYNDASERA_HOME", str(tmp_path / "home"))
     home, source = (
         Home.find(),
-        audit._write(tmp_path / "source" / "people.csv", 60, random.Random(3)),
+        audit.cohorts._write(tmp_path / "source" / "people.csv", 60, random.Random(3)),
     )
     early, late = (walked(home, f"{cohort}-1", source, cohort) for cohort in ("early", "late"))
     ids = [set(pl.read_parquet(made.restricted.patients)["patient_id"]) for made in (early, late)]

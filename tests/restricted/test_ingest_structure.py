@@ -238,12 +238,12 @@ def test_what_a_killed_attempt_left_is_removed(bench: Bench, tmp_path: Path) -> 
 
 def test_no_source_is_said(bench: Bench, tmp_path: Path) -> None:
     from pipeline import params
-    from pipeline.restricted.ingest import stage as ingest
+    from pipeline.restricted.ingest import stage
     from pipeline.schema.reader import read_schema
 
     given = params.load(Path(__file__).resolve().parents[2] / "params.yaml")
     with pytest.raises(ValueError, match=r"release.source is not set"):
-        ingest.run(
+        stage.run(
             bench.workspace(),
             given,
             read_schema(Path(__file__).resolve().parents[2] / "datasets" / "adult.yaml"),

@@ -12,7 +12,7 @@ from charged_cases import declared, settings
 
 from pipeline import files
 from pipeline.catalog import Home, Workspace
-from pipeline.cli import ledger as accounts
+from pipeline.cli.ledger import verify
 from pipeline.dp.events import DiscreteGaussianDpEvent
 from pipeline.ledger import BudgetExceeded, Ledger, ReservationConflict
 from pipeline.restricted import reserve, train
@@ -110,21 +110,18 @@ def test_a_ledger_rolled_back_behind_a_published_card_charges_nothing(
     card = {"privacy": {"chain_head": ledger.chain_head()}}
     files.write_json(home.published / "toy-0" / "card.json", card)
     reserve.run(workspace, settings(), declared(workspace))
-    assert (
-        accounts.verify(argparse.Namespace()) == 0
-        and "noted in 2 place(s)" in capsys.readouterr().out
-    )
+    assert verify(argparse.Namespace()) == 0 and "noted in 2 place(s)" in capsys.readouterr().out
     home.ledger_file.write_bytes(old)
     for ask in (
         lambda: reserve.run(workspace, settings(), declared(workspace)),
-        lambda: accounts.verify(argparse.Namespace()),
+        lambda: verify(argparse.Namespace()),
     ):
         with pytest.raises(ValueError, match="an old copy was put back"):
             ask()
     assert ledger.balance("toy").n_releases == 0
     home.ledger_file.unlink()
     with pytest.raises(ValueError, match="an old copy was put back"):
-        accounts.verify(argparse.Namespace())
+        verify(argparse.Namespace())
 
 
 def test_the_reservation_notes_the_ledgers_head_for_mlflow(workspace: Workspace) -> None:

@@ -14,8 +14,7 @@ import pytest
 from pipeline import params
 from pipeline.catalog import Workspace
 from pipeline.environment import HOME_VARIABLE
-from pipeline.restricted.ingest import repairs
-from pipeline.restricted.ingest import stage as ingest
+from pipeline.restricted.ingest import repairs, stage
 from pipeline.schema.reader import read_schema
 from pipeline.schema.values import Schema
 
@@ -86,7 +85,7 @@ def test_the_public_copy_fits_its_declaration(
     blocks = {block: dict(vars(getattr(given, block))) for block in params.BLOCKS}
     blocks["release"] |= {"dataset": name, "source": str(SHARED / folder)}
     workspace = Workspace(tmp_path / "run")
-    ingest.run(workspace, params.from_mapping(blocks), declared(name))
+    stage.run(workspace, params.from_mapping(blocks), declared(name))
     report = json.loads(workspace.restricted.ingest_report.read_text())
     assert report["patients"]["kept"] == n_patients - n_dropped
     assert sum(report["dropped_patients_by_reason"].values()) == n_dropped

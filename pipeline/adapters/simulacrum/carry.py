@@ -1,4 +1,4 @@
-"""Where each source row of the registry stands in the log, and what the log says about it
+"""Where each source row of the registry stands in the log, and which of its values the log holds
 (carried.py).
 """
 
@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 import polars as pl
 
-from pipeline.adapters.carried import Says, beside, restore
+from pipeline.adapters.carried import LogValues, beside, restore
 from pipeline.adapters.simulacrum.names import (
     COMBINED,
     CYCLE,
@@ -34,6 +34,11 @@ Tables = Mapping[str, pl.DataFrame]
 # the row's event; a second one for surgery of a tumour and the first appointment of a referral
 LINKS = ["seq", "seq2"]
 EPISODE_ID = "RADIOTHERAPYEPISODEID"
+MODIFICATIONS = (  # in the order of the letters in the event's `modified`
+    "REGIMEN_MOD_DOSE_REDUCTION",
+    "REGIMEN_MOD_TIME_DELAY",
+    "REGIMEN_MOD_STOPPED_EARLY",
+)
 
 
 def carry(tables: Tables, patients: pl.DataFrame, pathway: pl.DataFrame) -> dict[str, pl.DataFrame]:
@@ -42,14 +47,14 @@ def carry(tables: Tables, patients: pl.DataFrame, pathway: pl.DataFrame) -> dict
     carried = {}
     for name, rows in tables.items():
         links = _links(name, tables, pathway)
-        carried[name] = beside(rows, _context(links, log), _says()[name], LINKS)
+        carried[name] = beside(rows, _context(links, log), _log_values()[name], LINKS)
     return carried
 
 
 def uncarry(carried: Tables, log: PatientLog) -> dict[str, pl.DataFrame]:
     """The source tables again, from the log and what was carried beside it."""
     return {
-        name: restore(rows, _context(rows.select(ID, *LINKS), log), _says()[name], LINKS)
+        name: restore(rows, _context(rows.select(ID, *LINKS), log), _log_values()[name], LINKS)
         for name, rows in carried.items()
     }
 
@@ -65,64 +70,86 @@ def _context(links: pl.DataFrame, log: PatientLog) -> pl.DataFrame:
 
 def _links(name: str, tables: Tables, pathway: pl.DataFrame) -> pl.DataFrame:
     """patient_id, seq and seq2 of every row of a table, in its order."""
-    rows = tables[name].with_row_index("_row").with_columns(pl.col("_row").cast(pl.UInt32))
+    rows = _with_row_numbers(tables[name])
     if name in (EPISODE, PRESCRIPTION, EXPOSURE, COMBINED):
-        episodes = _own(tables[EPISODE].with_row_index("_row"), EPISODE, pathway).filter(
-            pl.col("seq").is_not_null()
-        )
-        starts = episodes.select("PATIENTID", EPISODE_ID, "seq")
-        return _as_links(
-            rows.join(starts, on=["PATIENTID", EPISODE_ID], how="left", maintain_order="left"),
-            "PATIENTID",
-        )
+        return _links_by_episode(rows, tables, pathway)
     if name in (CYCLE, DRUG, OUTCOME):
-        owners = (
-            tables[REGIMEN]
-            .select("MERGED_REGIMEN_ID", "ENCORE_PATIENT_ID")
-            .unique("MERGED_REGIMEN_ID", keep="first", maintain_order=True)
+        with_events = (
+            _join_cycles(rows, tables, pathway) if name == DRUG else _own(rows, name, pathway)
         )
-        if name == DRUG:
-            cycles = _own(tables[CYCLE].with_row_index("_row"), CYCLE, pathway).unique(
-                "MERGED_CYCLE_ID", keep="first", maintain_order=True
-            )
-            rows = rows.join(
-                cycles.select("MERGED_CYCLE_ID", "MERGED_REGIMEN_ID", "seq"),
-                on="MERGED_CYCLE_ID",
-                how="left",
-                maintain_order="left",
-            )
-        else:
-            rows = _own(rows, name, pathway)
-        return _as_links(
-            rows.join(owners, on="MERGED_REGIMEN_ID", how="left", maintain_order="left"),
-            "ENCORE_PATIENT_ID",
-        )
+        return _links_by_regimen(with_events, tables)
     if name == ROUTE:
-        tumours = _own(tables[TUMOUR].with_row_index("_row"), TUMOUR, pathway).unique(
-            "TUMOURID", keep="first", maintain_order=True
-        )
-        return _as_links(
-            rows.join(
-                tumours.select("TUMOURID", "PATIENTID", "seq"),
-                on="TUMOURID",
-                how="left",
-                maintain_order="left",
-            ),
-            "PATIENTID",
-        )
+        return _links_by_tumour(rows, tables, pathway)
     rows = _own(rows, name, pathway)
     if name in (TUMOUR, WAITING):
         rows = _own(rows, "surgery" if name == TUMOUR else "first_seen", pathway, "seq2")
     return _as_links(rows, "ENCORE_PATIENT_ID" if name == REGIMEN else "PATIENTID")
 
 
+def _links_by_episode(rows: pl.DataFrame, tables: Tables, pathway: pl.DataFrame) -> pl.DataFrame:
+    """Rows of radiotherapy stand at the event of their episode."""
+    episodes = _own(_with_row_numbers(tables[EPISODE]), EPISODE, pathway).filter(
+        pl.col("seq").is_not_null()
+    )
+    starts = episodes.select("PATIENTID", EPISODE_ID, "seq")
+    return _as_links(
+        rows.join(starts, on=["PATIENTID", EPISODE_ID], how="left", maintain_order="left"),
+        "PATIENTID",
+    )
+
+
+def _links_by_regimen(rows: pl.DataFrame, tables: Tables) -> pl.DataFrame:
+    """Rows of drugs belong to the patient of their regimen."""
+    owners = (
+        tables[REGIMEN]
+        .select("MERGED_REGIMEN_ID", "ENCORE_PATIENT_ID")
+        .unique("MERGED_REGIMEN_ID", keep="first", maintain_order=True)
+    )
+    return _as_links(
+        rows.join(owners, on="MERGED_REGIMEN_ID", how="left", maintain_order="left"),
+        "ENCORE_PATIENT_ID",
+    )
+
+
+def _join_cycles(drugs: pl.DataFrame, tables: Tables, pathway: pl.DataFrame) -> pl.DataFrame:
+    """Drugs with the regimen and the event of their cycle."""
+    cycles = _own(_with_row_numbers(tables[CYCLE]), CYCLE, pathway).unique(
+        "MERGED_CYCLE_ID", keep="first", maintain_order=True
+    )
+    return drugs.join(
+        cycles.select("MERGED_CYCLE_ID", "MERGED_REGIMEN_ID", "seq"),
+        on="MERGED_CYCLE_ID",
+        how="left",
+        maintain_order="left",
+    )
+
+
+def _links_by_tumour(rows: pl.DataFrame, tables: Tables, pathway: pl.DataFrame) -> pl.DataFrame:
+    """Routes stand at the event of their tumour."""
+    tumours = _own(_with_row_numbers(tables[TUMOUR]), TUMOUR, pathway).unique(
+        "TUMOURID", keep="first", maintain_order=True
+    )
+    return _as_links(
+        rows.join(
+            tumours.select("TUMOURID", "PATIENTID", "seq"),
+            on="TUMOURID",
+            how="left",
+            maintain_order="left",
+        ),
+        "PATIENTID",
+    )
+
+
+def _with_row_numbers(rows: pl.DataFrame) -> pl.DataFrame:
+    return rows.with_row_index("_row").with_columns(pl.col("_row").cast(pl.UInt32))
+
+
 def _own(rows: pl.DataFrame, source: str, pathway: pl.DataFrame, link: str = "seq") -> pl.DataFrame:
+    """`rows` with the event that was made of each."""
     places = pathway.filter((pl.col("_source") == source) & pl.col("_row").is_not_null()).select(
         "_row", pl.col("seq").alias(link)
     )
-    return rows.with_columns(pl.col("_row").cast(pl.UInt32)).join(
-        places, on="_row", how="left", maintain_order="left"
-    )
+    return rows.join(places, on="_row", how="left", maintain_order="left")
 
 
 def _as_links(rows: pl.DataFrame, patient: str) -> pl.DataFrame:
@@ -130,27 +157,20 @@ def _as_links(rows: pl.DataFrame, patient: str) -> pl.DataFrame:
     return rows.select(pl.col(patient).alias(ID), "seq", second)
 
 
-def _says() -> dict[str, Says]:
-    """For each table, the columns that patients and events say."""
+def _log_values() -> dict[str, LogValues]:
+    """For each table, the columns whose values stand in patients and events."""
+    return _tumour_values() | _drug_values() | _radiotherapy_values()
+
+
+def _tumour_values() -> dict[str, LogValues]:
+    """Patients, tumours, gene tests, routes and waiting times."""
     when, first, death = _date("day"), pl.col("type") == "DIAGNOSIS", pl.col("type") == "DEATH"
-    dose = pl.col("code").str.split("/").list
     tumour: dict[str, pl.Expr] = {name: pl.when(first).then(pl.col(name)) for name in FROM_TUMOUR}
     tumour |= {
         "GENDER": pl.col("GENDER"),
         ORIGIN: when,
         SITE: pl.when(first).then(pl.col(SITE)).otherwise(pl.col("code")),
         "DATE_FIRST_SURGERY": _date("day2"),
-    }
-    attendance: dict[str, pl.Expr] = {
-        "APPTDATE": when,
-        "RADIOTHERAPYINTENT": pl.col("rt_intent"),
-        "RADIOTHERAPYPRIORITY": pl.col("rt_priority"),
-    }
-    prescribed: dict[str, pl.Expr] = {
-        "APPTDATE": when,
-        "RTTREATMENTREGION": pl.col("rt_region"),
-        "RTPRESCRIBEDDOSE": dose.first().cast(pl.Float64, strict=False),
-        "RTPRESCRIBEDFRACTIONS": dose.last().cast(pl.Int64, strict=False),
     }
     return {
         PATIENT: {
@@ -168,8 +188,23 @@ def _says() -> dict[str, Says]:
             "MIN_DATE": when,
             "MAX_DATE": when,
         },
+        ROUTE: {"FINAL_ROUTE": pl.when(first).then(pl.col("FINAL_ROUTE"))},
+        WAITING: {
+            "REFERRAL_TYPE": pl.col("code"),
+            "CRTP_DATE": when,
+            "DATE_FIRST_SEEN": _date("day2"),
+        },
+    }
+
+
+def _drug_values() -> dict[str, LogValues]:
+    when, code = _date("day"), pl.col("code")
+    modifications = {
+        name: pl.col("modified").str.slice(at, 1) for at, name in enumerate(MODIFICATIONS)
+    }
+    return {
         REGIMEN: {
-            "MAPPED_REGIMEN": pl.col("code"),
+            "MAPPED_REGIMEN": code,
             "INTENT_OF_TREATMENT": pl.col("intent"),
             "CLINICAL_TRIAL": pl.col("clinical_trial"),
             "START_DATE_OF_REGIMEN": when,
@@ -181,34 +216,32 @@ def _says() -> dict[str, Says]:
             "PERF_STATUS_START_OF_CYCLE": pl.col("cycle_performance"),
         },
         DRUG: {"ADMINISTRATION_DATE": when},
-        OUTCOME: (
-            {
-                "DATE_OF_FINAL_TREATMENT": when,
-                "REGIMEN_OUTCOME_SUMMARY": (
-                    pl.when(pl.col("code") != MISSING_OUTCOME).then(pl.col("code"))
-                ),
-            }
-            | {
-                name: pl.col("modified").str.slice(at, 1)
-                for at, name in enumerate(
-                    (
-                        "REGIMEN_MOD_DOSE_REDUCTION",
-                        "REGIMEN_MOD_TIME_DELAY",
-                        "REGIMEN_MOD_STOPPED_EARLY",
-                    )
-                )
-            }
-        ),
-        EPISODE: attendance,
-        PRESCRIPTION: prescribed,
-        EXPOSURE: {"APPTDATE": when},
-        COMBINED: attendance | prescribed,
-        ROUTE: {"FINAL_ROUTE": pl.when(first).then(pl.col("FINAL_ROUTE"))},
-        WAITING: {
-            "REFERRAL_TYPE": pl.col("code"),
-            "CRTP_DATE": when,
-            "DATE_FIRST_SEEN": _date("day2"),
+        OUTCOME: {
+            "DATE_OF_FINAL_TREATMENT": when,
+            "REGIMEN_OUTCOME_SUMMARY": pl.when(code != MISSING_OUTCOME).then(code),
+            **modifications,
         },
+    }
+
+
+def _radiotherapy_values() -> dict[str, LogValues]:
+    when, dose = _date("day"), pl.col("code").str.split("/").list
+    episode: dict[str, pl.Expr] = {
+        "APPTDATE": when,
+        "RADIOTHERAPYINTENT": pl.col("rt_intent"),
+        "RADIOTHERAPYPRIORITY": pl.col("rt_priority"),
+    }
+    prescription: dict[str, pl.Expr] = {
+        "APPTDATE": when,
+        "RTTREATMENTREGION": pl.col("rt_region"),
+        "RTPRESCRIBEDDOSE": dose.first().cast(pl.Float64, strict=False),
+        "RTPRESCRIBEDFRACTIONS": dose.last().cast(pl.Int64, strict=False),
+    }
+    return {
+        EPISODE: episode,
+        PRESCRIPTION: prescription,
+        EXPOSURE: {"APPTDATE": when},
+        COMBINED: episode | prescription,
     }
 
 

@@ -7,8 +7,8 @@ from functools import cache
 import polars as pl
 
 from pipeline.adapters.simulacrum.names import SITE
-from pipeline.schema import codes
 from pipeline.schema.code_relations import relation, schedule_name, stage_group
+from pipeline.schema.codes import radiotherapy_schedules, tumour_sites
 
 
 @cache
@@ -18,8 +18,8 @@ def schedules() -> pl.DataFrame:
     """
     rows = [
         (site.code, schedule_name(s.dose, s.fractions), s.dose, s.fractions, s.modality)
-        for site in codes.sites().values()
-        for s in codes.radiotherapy()[site.group]
+        for site in tumour_sites.sites().values()
+        for s in radiotherapy_schedules.schedules()[site.group]
         if s.modality != "06" or site.brachytherapy
     ]
     frame = pl.DataFrame(
@@ -42,7 +42,7 @@ def sites() -> pl.DataFrame:
     behaviour, staging systems, screening status.
     """
     rows = []
-    for site in codes.sites().values():
+    for site in tumour_sites.sites().values():
         plain, staged = _fourth(site.codes4), _fourth(site.staged_codes4 or site.codes4)
         systems = site.stage_systems
         rows.append(

@@ -20,15 +20,15 @@ def placed(
     source: str,
     first_day: int | None = -BEFORE_DIAGNOSIS_DAYS,
 ) -> pl.DataFrame:
-    """`rows` of known patients with day, type and source, where the day lies between `first_day`
-    and the pathway's end.
+    """`rows` of the patients in `bounds` with day, type and source, where the day lies between
+    `first_day` and the pathway's end.
     """
     days = (pl.col(when) - pl.col(ORIGIN)).dt.total_days()
-    known = rows.join(bounds, on=ID, how="inner", maintain_order="left").with_columns(
+    events = rows.join(bounds, on=ID, how="inner", maintain_order="left").with_columns(
         days.alias("day"), pl.lit(kind).alias("type"), pl.lit(source).alias("_source")
     )
     inside = (pl.col("day") >= first_day) if first_day is not None else pl.lit(True)
-    return known.filter(
+    return events.filter(
         pl.col("day").is_not_null() & inside & (pl.col("day") <= pl.col("_last_day"))
     )
 

@@ -254,14 +254,19 @@ def _referrals(
         patients,
         "REFERRAL",
     )
-    seen = rows.join(referred.select(ID), on=ID, how="semi", maintain_order="left").filter(
+    appointments = rows.join(referred.select(ID), on=ID, how="semi", maintain_order="left").filter(
         pl.col("DATE_FIRST_SEEN") >= pl.col("CRTP_DATE")
     )
     return [
         keep(referred, "code"),
         keep(
             placed(
-                seen, bounds, "DATE_FIRST_SEEN", "FIRST_SEEN", "first_seen", schema.events.lower_day
+                appointments,
+                bounds,
+                "DATE_FIRST_SEEN",
+                "FIRST_SEEN",
+                "first_seen",
+                schema.events.lower_day,
             )
         ),
     ]

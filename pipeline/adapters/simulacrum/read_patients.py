@@ -19,6 +19,7 @@ from pipeline.adapters.simulacrum.names import (
     TUMOUR,
 )
 from pipeline.schema.code_relations import categories, stage_group
+from pipeline.schema.codes import tumour_sites
 from pipeline.schema.patient_log import ID
 from pipeline.schema.values import Implication, Schema
 
@@ -67,12 +68,12 @@ def static_rows(schema: Schema, tables: Tables) -> pl.DataFrame:
     by patient.
     """
     first = ranked_tumours(tables).filter(pl.col("_rank") == 0).select(ID, "TUMOURID", *FROM_TUMOUR)
-    known = (
+    followed_up = (
         tables[PATIENT]
         .filter(pl.col("VITALSTATUSDATE").is_not_null())
         .select(pl.col("PATIENTID").alias(ID), "GENDER", "ETHNICITY")
     )
-    rows = known.join(first, on=ID).join(_bodies(tables), on=ID, how="left")
+    rows = followed_up.join(first, on=ID).join(_bodies(tables), on=ID, how="left")
     if ROUTE in tables:
         rows = rows.join(
             tables[ROUTE]
@@ -106,12 +107,10 @@ def _coarser(rows: pl.DataFrame) -> pl.DataFrame:
     """T, N and M without their letters, Charlson up to 8, and the groups of site and stage. A stage
     that is not legal at the site is missing.
     """
-    from pipeline.schema import codes  # the site lists, read once
-
-    groups = {code: site.group for code, site in codes.sites().items()}
+    groups = {code: site.group for code, site in tumour_sites.sites().items()}
     main = {"T_BEST": r"^(is|a$|[0-4X])", "N_BEST": r"^([0-3X])", "M_BEST": r"^([01X])"}
     stages = pairs(
-        {code: (*site.stages, *site.unknown_stages) for code, site in codes.sites().items()},
+        {code: (*site.stages, *site.unknown_stages) for code, site in tumour_sites.sites().items()},
         SITE,
         "STAGE_BEST",
     )

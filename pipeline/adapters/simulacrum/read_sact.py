@@ -110,7 +110,7 @@ def _cycles(tables: Tables, regimens: pl.DataFrame) -> pl.DataFrame:
 
 
 def _ends(
-    tables: Tables, regimens: pl.DataFrame, cycles: pl.DataFrame, known: tuple[str, ...]
+    tables: Tables, regimens: pl.DataFrame, cycles: pl.DataFrame, summaries: tuple[str, ...]
 ) -> pl.DataFrame:
     """One end per regimen: the final treatment, or the last cycle, or the start; never before the
     last cycle nor after the next start.
@@ -136,7 +136,7 @@ def _ends(
         ),
         pl.lit("SACT_END").alias("type"),
         pl.lit(OUTCOME).alias("_source"),
-        pl.when(pl.col("REGIMEN_OUTCOME_SUMMARY").is_in(known))
+        pl.when(pl.col("REGIMEN_OUTCOME_SUMMARY").is_in(summaries))
         .then("REGIMEN_OUTCOME_SUMMARY")
         .otherwise(pl.lit(MISSING_OUTCOME))
         .alias("code"),

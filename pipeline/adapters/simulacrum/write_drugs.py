@@ -6,7 +6,7 @@ from functools import cache
 
 import polars as pl
 
-from pipeline.schema import codes
+from pipeline.schema.codes import drug_regimens
 from pipeline.schema.patient_log import ID
 
 BY = [ID, "line"]  # a regimen: its position among the patient's regimens
@@ -65,16 +65,16 @@ def _dose() -> pl.Expr:
         .when(pl.col("unit") == "mg_kg")
         .then(pl.col("dose") * pl.col("_kg"))
         .when(pl.col("unit") == "auc")
-        .then(pl.col("dose") * codes.auc_to_mg())
+        .then(pl.col("dose") * drug_regimens.auc_to_mg())
         .otherwise("dose")
     )
     full = pl.min_horizontal(full, "most")
-    given = (
+    dose = (
         pl.when(pl.col("_reduced").fill_null(False) & (pl.col("CYCLE_NUMBER") > 1))
         .then(full * REDUCED)
         .otherwise(full)
     )
-    return pl.when(given >= 50).then((given / 5).round() * 5).otherwise(given.round(1).clip(0.1))
+    return pl.when(dose >= 50).then((dose / 5).round() * 5).otherwise(dose.round(1).clip(0.1))
 
 
 def _bodies(patients: pl.DataFrame) -> pl.DataFrame:
@@ -109,12 +109,12 @@ def _administrations() -> pl.DataFrame:
             drug.route,
             drug.dose,
             drug.unit,
-            codes.max_single_dose().get(drug.name),
+            drug_regimens.max_single_dose().get(drug.name),
             day,
             drug.first_cycle,
             drug.last_cycle,
         )
-        for name, regimen in codes.regimens().items()
+        for name, regimen in drug_regimens.regimens().items()
         for entry, drug in enumerate(regimen.drugs)
         for day in drug.days
     ]

@@ -30,7 +30,7 @@ def waiting_times(
     referred = dated.filter(pl.col("type") == "REFERRAL").unique(
         ID, keep="first", maintain_order=True
     )
-    seen = (
+    first_appointments = (
         dated.filter(pl.col("type") == "FIRST_SEEN")
         .unique(ID, keep="first", maintain_order=True)
         .select(ID, pl.col("date").alias("_seen"))
@@ -38,7 +38,7 @@ def waiting_times(
     rows = referred.select(
         ID, pl.col("code").alias("REFERRAL_TYPE"), pl.col("date").alias("_referred")
     )
-    rows = rows.join(seen, on=ID, how="left", maintain_order="left").join(
+    rows = rows.join(first_appointments, on=ID, how="left", maintain_order="left").join(
         _first_treatment(patients, tumours, regimens, courses),
         on=ID,
         how="left",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
-from pipeline.schema import codes
+from pipeline.schema.codes import gene_panel
 from pipeline.schema.patient_log import ID
 
 KINDS = ("DNASEQ_GAT", "METHYL_GAT", "EXP_GAT", "COPYNO_GAT", "FUS_TRANS_GAT")
@@ -18,12 +18,12 @@ def genes(patients: pl.DataFrame, dated: pl.DataFrame) -> pl.DataFrame:
         .sort(ID, "seq")
         .unique([ID, "code"], keep="first", maintain_order=True)
     )
-    known = pl.DataFrame(
-        [(gene.symbol, gene.code, gene.kind) for gene in codes.genes().values()],
+    codes = pl.DataFrame(
+        [(gene.symbol, gene.code, gene.kind) for gene in gene_panel.genes().values()],
         schema={"code": pl.String, "GENE": pl.Int64, "kind": pl.String},
         orient="row",
     )
-    rows = rows.join(known, on="code", how="inner", maintain_order="left").with_columns(
+    rows = rows.join(codes, on="code", how="inner", maintain_order="left").with_columns(
         (pl.int_range(pl.len(), dtype=pl.Int64).over(ID) + 1).alias("nth")
     )
     status = pl.col("gene_status")

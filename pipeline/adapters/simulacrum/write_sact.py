@@ -15,7 +15,7 @@ from pipeline.adapters.simulacrum.names import (
 )
 from pipeline.adapters.simulacrum.write_days import days_before
 from pipeline.adapters.simulacrum.write_drugs import BY, drug_rows
-from pipeline.schema import codes
+from pipeline.schema.codes import drug_regimens
 from pipeline.schema.patient_log import ID
 
 # cycle 1 starts at most so long after the regimen (clinical rule 37)
@@ -102,15 +102,15 @@ def _cycles(events: pl.DataFrame, regimens: pl.DataFrame) -> pl.DataFrame:
     """Cycles on different days, numbered from 1. Where the first comes late or not at all, one is
     given at the regimen's start.
     """
-    given = events.filter(pl.col("type") == "SACT_CYCLE").select(
+    cycles = events.filter(pl.col("type") == "SACT_CYCLE").select(
         *BY, "seq", "date", pl.col("cycle_performance").alias("PERF_STATUS_START_OF_CYCLE")
     )
-    first = given.group_by(BY).agg(pl.col("date").min().alias("_first"))
+    first = cycles.group_by(BY).agg(pl.col("date").min().alias("_first"))
     late = regimens.join(first, on=BY, how="left").filter(
         pl.col("_first").is_null()
         | ((pl.col("_first") - pl.col("start")).dt.total_days() > FIRST_CYCLE_WITHIN_DAYS)
     )
-    rows = pl.concat([given, late.select(*BY, pl.col("start").alias("date"))], how="diagonal")
+    rows = pl.concat([cycles, late.select(*BY, pl.col("start").alias("date"))], how="diagonal")
     rows = (
         rows.join(regimens.select(*BY, "code", "planned_cycles", "MERGED_REGIMEN_ID"), on=BY)
         .sort(*BY, "date", "seq")
@@ -175,7 +175,7 @@ def regimen_id() -> pl.Expr:
 def _public() -> pl.DataFrame:
     rows = [
         (name, regimen.benchmark_group, regimen.chemo_radiation, regimen.cycles)
-        for name, regimen in codes.regimens().items()
+        for name, regimen in drug_regimens.regimens().items()
     ]
     return pl.DataFrame(
         rows,

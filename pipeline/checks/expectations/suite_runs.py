@@ -154,24 +154,24 @@ def _strip(result: Any) -> None:
     """Leaves counts only in a result, and no text of an exception, which may quote a value."""
     for one in result.results:
         counts = {name: value for name, value in one.result.items() if name in COUNTS}
-        declared = one.expectation_config.kwargs.get("column_list", [])
+        columns = one.expectation_config.kwargs.get("column_list", [])
         # the page is built in the order of columns; a foreign name is not repeated
         if isinstance(one.result.get("observed_value"), list):
             counts["observed_value"] = [
-                name if name in declared else "(not declared)"
+                name if name in columns else "(not declared)"
                 for name in one.result["observed_value"]
             ]
         one.result = counts
-        raised = (
+        has_raised = (
             "raised_exception" not in one.exception_info or one.exception_info["raised_exception"]
         )
-        message = "the check could not run" if raised else None
+        message = "the check could not run" if has_raised else None
         one.exception_info = {
-            "raised_exception": bool(raised),
+            "raised_exception": bool(has_raised),
             "exception_traceback": message,
             "exception_message": message,
         }
-        if raised:
+        if has_raised:
             one.success = False
 
 
@@ -245,11 +245,11 @@ def _suite_row(run: SuiteRun) -> str:
 
 def _row(rule: Mapping[str, Any]) -> str:
     cells = "".join(
-        f"<td class='{html.escape(str(rule['status']))}'>{html.escape(_shown(value))}</td>"
+        f"<td class='{html.escape(str(rule['status']))}'>{html.escape(_cell(value))}</td>"
         for value in rule.values()
     )
     return f"<tr>{cells}</tr>"
 
 
-def _shown(value: Any) -> str:
+def _cell(value: Any) -> str:
     return "" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)

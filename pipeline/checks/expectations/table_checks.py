@@ -126,11 +126,12 @@ def by_patient(results: Results, ids: pl.Series) -> pl.DataFrame:
     orphans = pl.Series("patient_id", [None], dtype=ids.dtype)
     everyone = pl.concat([ids, orphans]) if has_orphans else ids
     return pl.DataFrame({"patient_id": everyone}).select(
-        "patient_id", *(_kept(failing.get(name)).alias(name) for name in outcomes)
+        "patient_id", *(_holds(failing.get(name)).alias(name) for name in outcomes)
     )
 
 
-def _kept(breakers: pl.Series | None) -> pl.Expr:
+def _holds(breakers: pl.Series | None) -> pl.Expr:
+    """Whether a patient is none of the `breakers` of a rule; null where it is not applicable."""
     if breakers is None:
         return pl.lit(None, dtype=pl.Boolean)
     if breakers.dtype == pl.Null:

@@ -16,11 +16,11 @@ from pipeline.checks.rules.registry import (
     number,
     text,
 )
-from pipeline.schema import codes
+from pipeline.schema.codes import drug_regimens
 from pipeline.schema.patient_log import ID
 
 LARGEST_GAP = 120  # days between two cycles
-PLANNED = (-2, 14)  # days around the planned gap
+DAYS_AROUND_PLAN = (-2, 14)  # of a gap between cycles
 
 
 def cycles_count_up(registry: Registry, context: RuleContext) -> Finding:
@@ -47,7 +47,7 @@ def cycles_count_up(registry: Registry, context: RuleContext) -> Finding:
     )
     starts = registry[REGIMEN].select(ID, REGIMEN_ID, REGIMEN_START).unique([ID, REGIMEN_ID])
     of_regimen = of_regimen.join(starts, on=[ID, REGIMEN_ID], how="left")
-    counted = (
+    is_consecutive = (
         (pl.col("lowest") == 1)
         & (pl.col("highest") == pl.col("n"))
         & (pl.col("distinct") == pl.col("n"))
@@ -55,7 +55,7 @@ def cycles_count_up(registry: Registry, context: RuleContext) -> Finding:
     )
     near = (pl.col("first_day") - pl.col(REGIMEN_START)).dt.total_days().abs() <= 7
     return rows_where(
-        of_regimen, ~counted.fill_null(False) | pl.col("unknown") | pl.col("back") | ~near
+        of_regimen, ~is_consecutive.fill_null(False) | pl.col("unknown") | pl.col("back") | ~near
     )
 
 
@@ -92,21 +92,21 @@ def gaps_as_planned(registry: Registry, context: RuleContext) -> Finding:
     gaps = (
         _gaps(registry)
         .join(regimens, on=[ID, REGIMEN_ID])
-        .join(_planned_gaps(), on=["regimen", "nth"])
+        .join(_plan_gaps(), on=["regimen", "nth"])
     )
-    late = pl.col("gap") - pl.col("planned")
-    return share(gaps.filter(late.is_between(*PLANNED)).height, gaps.height)
+    late = pl.col("gap") - pl.col("plan_gap")
+    return share(gaps.filter(late.is_between(*DAYS_AROUND_PLAN)).height, gaps.height)
 
 
 @cache
-def _planned_gaps() -> pl.DataFrame:
+def _plan_gaps() -> pl.DataFrame:
     rows = [
         (r.name, n, days)
-        for r in codes.regimens().values()
+        for r in drug_regimens.regimens().values()
         for n, days in enumerate(r.cycle_days, start=1)
     ]
     return pl.DataFrame(
-        rows, schema={"regimen": pl.String, "nth": pl.Int64, "planned": pl.Int64}, orient="row"
+        rows, schema={"regimen": pl.String, "nth": pl.Int64, "plan_gap": pl.Int64}, orient="row"
     )
 
 

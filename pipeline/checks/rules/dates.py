@@ -41,12 +41,13 @@ def date_forms(registry: Registry, context: RuleContext) -> Finding:
     """
     findings = []
     for table in registry.tables:
-        declared = registry.schema.tables[registry.declared(table)].columns
+        columns = registry.schema.tables[registry.declared_name(table)].columns
         rows = registry.raw[table].with_columns(registry[table][ID])
-        for name in [
-            c.name for c in declared.values() if c.kind == "date" and c.name in rows.columns
-        ]:
-            findings.append(rows_where(rows, _is_malformed(name, rows.schema[name])))
+        findings += [
+            rows_where(rows, _is_malformed(name, rows.schema[name]))
+            for name, column in columns.items()
+            if column.kind == "date" and name in rows.columns
+        ]
         if "TIMEOFEXPOSURE" in rows.columns:
             findings.append(rows_where(rows, text("TIMEOFEXPOSURE").str.contains("1899|1900|9999")))
     return together(*findings)

@@ -16,7 +16,7 @@ from pipeline.checks.rules.registry import (
     number,
     text,
 )
-from pipeline.schema import codes
+from pipeline.schema.codes import drug_regimens
 from pipeline.schema.patient_log import ID
 
 BODY_SURFACE, BODY_WEIGHT = 1.8, 75.0  # m2 and kg, for a reference dose without the patient's own
@@ -67,7 +67,7 @@ def _drug_frame() -> pl.DataFrame:
     the dose column (mg or IU).
     """
     rows = []
-    for regimen in codes.regimens().values():
+    for regimen in drug_regimens.regimens().values():
         for name in dict.fromkeys(drug.name for drug in regimen.drugs):
             entries = [drug for drug in regimen.drugs if drug.name == name]
             doses = [_reference_dose(drug) for drug in entries]
@@ -92,24 +92,26 @@ def _drug_frame() -> pl.DataFrame:
     return pl.DataFrame(rows, schema=kinds, orient="row")
 
 
-def _reference_dose(drug: codes.Drug) -> float:
+def _reference_dose(drug: drug_regimens.Drug) -> float:
     factor = {
         "mg": 1.0,
         "iu": 1.0,
         "mg_m2": BODY_SURFACE,
         "iu_m2": BODY_SURFACE,
         "mg_kg": BODY_WEIGHT,
-        "auc": codes.auc_to_mg(),
+        "auc": drug_regimens.auc_to_mg(),
     }
-    return min(drug.dose * factor[drug.unit], codes.max_single_dose().get(drug.name, float("inf")))
+    return min(
+        drug.dose * factor[drug.unit], drug_regimens.max_single_dose().get(drug.name, float("inf"))
+    )
 
 
 def drugs_of_the_regimen(registry: Registry, context: RuleContext) -> Finding:
-    """A known regimen has its own drugs, at least one in each cycle, and its own benchmark group.
-    An unknown one cannot be judged.
+    """A regimen of the code list has its own drugs, at least one in each cycle, and its own
+    benchmark group. Another one cannot be judged.
     """
-    known = pl.col("regimen").is_in(list(codes.regimens()))
-    rows = _drugs_with_regimen(registry).filter(known)
+    has_plan = pl.col("regimen").is_in(list(drug_regimens.regimens()))
+    rows = _drugs_with_regimen(registry).filter(has_plan)
     foreign = rows.join(
         _drug_frame(),
         left_on=["regimen", text("DRUG_GROUP")],
@@ -118,8 +120,8 @@ def drugs_of_the_regimen(registry: Registry, context: RuleContext) -> Finding:
     )
     groups = pl.DataFrame(
         {
-            "regimen": list(codes.regimens()),
-            "group": [r.benchmark_group for r in codes.regimens().values()],
+            "regimen": list(drug_regimens.regimens()),
+            "group": [r.benchmark_group for r in drug_regimens.regimens().values()],
         }
     )
     regimens = (

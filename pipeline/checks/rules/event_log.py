@@ -39,17 +39,17 @@ def log_is_well_formed(registry: Registry, context: RuleContext) -> Finding | No
     tumours = registry[TUMOUR].group_by(ID).agg(pl.len().cast(pl.Int64).alias("tumours"))
     rows = registry.log.patients.select(ID).join(per_patient, on=ID, how="left")
     rows = rows.join(_same_type(tumours, registry.log), on=ID, how="left")
-    numbered = (
+    is_numbered = (
         (pl.col("low") == 0)
         & (pl.col("high") == pl.col("n") - 1)
         & (pl.col("distinct") == pl.col("n"))
         & ~pl.col("back")
     )
-    ended = (pl.col("ends") == 1) & pl.col("ends_last")
-    counted = (pl.col("diagnoses") == 1) & (
+    has_one_end = (pl.col("ends") == 1) & pl.col("ends_last")
+    has_all_tumours = (pl.col("diagnoses") == 1) & (
         pl.col("diagnoses") + pl.col("others") == pl.col("tumours")
     )
-    return rows_where(rows, ~(numbered & ended & counted).fill_null(False))
+    return rows_where(rows, ~(is_numbered & has_one_end & has_all_tumours).fill_null(False))
 
 
 def _same_type(rows: pl.DataFrame, log: PatientLog) -> pl.DataFrame:
@@ -64,15 +64,17 @@ def log_rebuilds(registry: Registry, context: RuleContext) -> Finding | None:
         return None
     from pipeline.adapters import to_log
 
-    declared = {name: registry.schema.tables[registry.declared(name)] for name in registry.raw}
+    declarations = {
+        name: registry.schema.tables[registry.declared_name(name)] for name in registry.raw
+    }
     tables = {
         table.name: registry.raw[name].select(list(table.columns))
-        for name, table in declared.items()
+        for name, table in declarations.items()
     }
     rebuilt = to_log(registry.schema, tables).log.pathways
     columns = ["seq", "day", "type", "code", *registry.schema.events.attributes]
-    stored = _sums(registry.log.pathways, columns, rebuilt)
-    both = stored.join(_sums(rebuilt, columns, rebuilt), on=ID, how="left", suffix="_rebuilt")
+    sums = _sums(registry.log.pathways, columns, rebuilt)
+    both = sums.join(_sums(rebuilt, columns, rebuilt), on=ID, how="left", suffix="_rebuilt")
     return rows_where(
         both,
         pl.col("sum").ne_missing(pl.col("sum_rebuilt"))

@@ -48,7 +48,9 @@ def missingness(registry: Registry, context: RuleContext) -> Finding | None:
     """
     if context.missing_share is None:
         return None
-    own = missing_shares({registry.declared(name): rows for name, rows in registry.tables.items()})
+    own = missing_shares(
+        {registry.declared_name(name): rows for name, rows in registry.tables.items()}
+    )
     visible = {
         f"{table.name}.{column.name}"
         for table in registry.schema.tables.values()
@@ -86,13 +88,13 @@ def rare_categories(registry: Registry, context: RuleContext) -> Finding | None:
     """
     if context.noisy_counts is None or not context.is_synthetic:
         return None
-    found = []
+    findings = []
     for column, table in RARE.items():
         counts = context.noisy_counts.get(column)
         if counts is not None and registry.has(table, [column]):
             rare = [value for value, count in counts.items() if count < context.rare_below]
-            found.append(rows_where(registry[table], text(column).is_in(rare)))
-    return together(*found) if found else None
+            findings.append(rows_where(registry[table], text(column).is_in(rare)))
+    return together(*findings) if findings else None
 
 
 def tumours_per_patient(registry: Registry, context: RuleContext) -> Finding:

@@ -200,14 +200,14 @@ def table_shapes(registry: Registry, context: RuleContext) -> Finding:
 
 def _is_declared(registry: Registry, table: str) -> bool:
     try:
-        return registry.declared(table) is not None
+        return registry.declared_name(table) is not None
     except StopIteration:
         return False
 
 
 def _has_shape(registry: Registry, table: str) -> bool:
     return table in registry.raw and not shape_problems(
-        registry.schema.tables[registry.declared(table)], registry.raw[table]
+        registry.schema.tables[registry.declared_name(table)], registry.raw[table]
     )
 
 

@@ -49,7 +49,7 @@ class Finding:
 
     failing: pl.DataFrame | None  # column patient_id, one row per failing row; None for a rate
     checked: int
-    measured: float | None = None  # the rate, where it is not failing / checked
+    bare_rate: float | None = None  # the rate, where it is not failing / checked
 
     @property
     def n_failing(self) -> int:
@@ -57,9 +57,9 @@ class Finding:
 
     @property
     def rate(self) -> float | None:
-        """Share of failing rows, or the measured rate; None where there was nothing to look at."""
+        """Share of failing rows, or the bare rate; None where there was nothing to look at."""
         if self.failing is None:
-            return self.measured
+            return self.bare_rate
         return self.n_failing / self.checked if self.checked else None
 
 

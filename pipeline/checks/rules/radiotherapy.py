@@ -30,7 +30,7 @@ from pipeline.checks.rules.registry import (
     number,
     text,
 )
-from pipeline.schema import codes
+from pipeline.schema.codes import lists, tumour_sites
 from pipeline.schema.patient_log import ID
 
 PHOTON, BRACHYTHERAPY = "1", "06"
@@ -60,7 +60,7 @@ def attendances_are_fractions(registry: Registry, context: RuleContext) -> Findi
     )
     findings = [rows_where(episodes, pl.col("days") < pl.col("n"))]
     if registry.has(PRESCRIPTION, [EPISODE_ID, "PRESCRIPTIONID", "RTACTUALFRACTIONS"]):
-        planned = (
+        prescriptions_by_episode = (
             registry[PRESCRIPTION]
             .group_by(ID, EPISODE_ID)
             .agg(
@@ -68,7 +68,9 @@ def attendances_are_fractions(registry: Registry, context: RuleContext) -> Findi
                 number("RTACTUALFRACTIONS").max().alias("fractions"),
             )
         )
-        single = episodes.join(planned.filter(pl.col("prescriptions") == 1), on=[ID, EPISODE_ID])
+        single = episodes.join(
+            prescriptions_by_episode.filter(pl.col("prescriptions") == 1), on=[ID, EPISODE_ID]
+        )
         findings.append(rows_where(single, (pl.col("attendances") - pl.col("fractions")).abs() > 1))
     return together(*findings)
 
@@ -95,7 +97,7 @@ def metastases_are_palliative(registry: Registry, context: RuleContext) -> Findi
 def modalities_and_isotopes(registry: Registry, context: RuleContext) -> Finding:
     modality = text("RTTREATMENTMODALITY")
     findings = [
-        rows_where(registry[PRESCRIPTION], ~modality.is_in(list(codes.lookup("rt_modality"))))
+        rows_where(registry[PRESCRIPTION], ~modality.is_in(list(lists.lookup("rt_modality"))))
     ]
     if registry.has(EXPOSURE, ["RADIOISOTOPE", "RADIOTHERAPYBEAMTYPE"]):
         findings.append(
@@ -109,7 +111,7 @@ def modalities_and_isotopes(registry: Registry, context: RuleContext) -> Finding
 
 def brachytherapy_at_its_sites(registry: Registry, context: RuleContext) -> Finding:
     sealed = registry[PRESCRIPTION].filter(text("RTTREATMENTMODALITY") == BRACHYTHERAPY)
-    legal = [site.code for site in codes.sites().values() if site.brachytherapy]
+    legal = [site.code for site in tumour_sites.sites().values() if site.brachytherapy]
     patients = registry[TUMOUR].filter(text("SITE_ICD10_O2_3CHAR").is_in(legal)).select(ID).unique()
     return Finding(failing(sealed.join(patients, on=ID, how="anti")), sealed.height)
 

@@ -21,7 +21,7 @@ from pipeline.checks.rules.registry import (
     number,
     text,
 )
-from pipeline.schema import codes
+from pipeline.schema.codes import radiotherapy_schedules, tumour_sites
 from pipeline.schema.patient_log import ID
 
 # Gy around a schedule of datasets/codes/radiotherapy.yaml, whose bands are that wide
@@ -29,14 +29,19 @@ DOSE_TOLERANCE = 1.0
 
 
 def doses_are_possible(registry: Registry, context: RuleContext) -> Finding:
-    dose, fractions, actual, given = (number(column) for column in PRESCRIBED)
-    more = (actual > dose * 1.05).fill_null(False) | (given > fractions).fill_null(False)
+    dose, fractions, actual_dose, actual_fractions = (number(column) for column in PRESCRIBED)
+    more = (actual_dose > dose * 1.05).fill_null(False) | (actual_fractions > fractions).fill_null(
+        False
+    )
     per_fraction = (~(dose / fractions).is_between(0.5, 30)).fill_null(False)
     return rows_where(
         registry[PRESCRIPTION],
         more
         | per_fraction
-        | ((dose > codes.max_dose_gy()) | (actual > codes.max_dose_gy())).fill_null(False),
+        | (
+            (dose > radiotherapy_schedules.max_dose_gy())
+            | (actual_dose > radiotherapy_schedules.max_dose_gy())
+        ).fill_null(False),
     )
 
 
@@ -44,8 +49,8 @@ def doses_are_possible(registry: Registry, context: RuleContext) -> Finding:
 def _curative_schedules() -> pl.DataFrame:
     rows = [
         (site.code, s.fractions, s.dose)
-        for site in codes.sites().values()
-        for s in codes.radiotherapy()[site.group]
+        for site in tumour_sites.sites().values()
+        for s in radiotherapy_schedules.schedules()[site.group]
         if s.kind != "palliative"
     ]
     return pl.DataFrame(

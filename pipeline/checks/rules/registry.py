@@ -74,7 +74,7 @@ class Registry:
             column in self.tables[table].columns for column in columns
         )
 
-    def declared(self, table: str) -> str:
+    def declared_name(self, table: str) -> str:
         """The name under which the declaration knows this table."""
         return next(
             name
@@ -83,7 +83,7 @@ class Registry:
         )
 
     def key(self, table: str) -> tuple[str, ...]:
-        return self.schema.tables[self.declared(table)].key
+        return self.schema.tables[self.declared_name(table)].key
 
 
 def registry_name(table: str, file: str = "") -> str:
@@ -106,11 +106,11 @@ def build(
         if name in schema.tables
     }
     typed: dict[str, pl.DataFrame] = {}
-    declared = {registry_name(name, table.file): table for name, table in schema.tables.items()}
-    pending = [name for name in declared if name in raw]
+    declarations = {registry_name(name, table.file): table for name, table in schema.tables.items()}
+    pending = [name for name in declarations if name in raw]
     while pending:  # a table that goes by its parent waits for it
         name = pending.pop(0)
-        table, rows = declared[name], _with_dates(raw[name])
+        table, rows = declarations[name], _with_dates(raw[name])
         if ID not in rows.columns:
             parent = (
                 registry_name(table.through[0], schema.tables[table.through[0]].file)

@@ -10,22 +10,22 @@ from pipeline.schema.patient_log import ID
 from pipeline.schema.values import Column, Table
 
 
-def shape_problems(declared: Table, rows: pl.DataFrame) -> list[str]:
+def shape_problems(table: Table, rows: pl.DataFrame) -> list[str]:
     """What is wrong with the columns of `rows`, by name and type only: no value of a row is in the
     answer. Empty: nothing.
     """
-    found = [column for column in rows.columns if column != ID or column in declared.columns]
-    missing = [name for name in declared.columns if name not in found]
-    extra = [name for name in found if name not in declared.columns]
+    names = [name for name in rows.columns if name != ID or name in table.columns]
+    missing = [name for name in table.columns if name not in names]
+    extra = [name for name in names if name not in table.columns]
     problems = [f"column {name} is missing" for name in missing] + [
         f"column {name} is not declared" for name in extra
     ]
-    if not problems and found != list(declared.columns):
+    if not problems and names != list(table.columns):
         problems.append("the columns are not in the declared order")
     return problems + [
         f"column {column.name} is {rows.schema[column.name]}, expected {column.kind}"
-        for column in declared.columns.values()
-        if column.name in found and not has_type(rows.schema[column.name], column)
+        for column in table.columns.values()
+        if column.name in names and not has_type(rows.schema[column.name], column)
     ]
 
 

@@ -18,7 +18,7 @@ from pipeline.checks.rules.registry import (
     number,
     text,
 )
-from pipeline.schema import codes
+from pipeline.schema.codes import drug_regimens
 from pipeline.schema.patient_log import ID
 
 INTRAVESICAL_SITES = r"^(C67|D09|D41)"
@@ -37,12 +37,12 @@ def started_soon(registry: Registry, context: RuleContext) -> Finding:
 
 def regimen_fits_patient(registry: Registry, context: RuleContext) -> Finding:
     """Regimens of one sex, and drugs into the bladder only with a tumour there."""
-    known = codes.regimens().values()
+    regimens = drug_regimens.regimens().values()
     legal = pl.DataFrame(
         {
-            "MAPPED_REGIMEN": [r.name for r in known],
-            "sexes": [list(r.sexes) for r in known],
-            "bladder": [any(drug.route == "9" for drug in r.drugs) for r in known],
+            "MAPPED_REGIMEN": [r.name for r in regimens],
+            "sexes": [list(r.sexes) for r in regimens],
+            "bladder": [any(drug.route == "9" for drug in r.drugs) for r in regimens],
         }
     )
     sexes = registry[PATIENT].select(ID, text("GENDER").alias("sex")).unique(ID)
@@ -103,13 +103,17 @@ def regimens_overlap(registry: Registry, context: RuleContext) -> Finding:
     """Share of regimens that begin before an earlier one of the patient ended, leaving out
     maintenance, hormones and chemoradiotherapy.
     """
-    flagged = [r.name for r in codes.regimens().values() if r.maintenance or r.chemo_radiation]
+    flagged = [
+        r.name for r in drug_regimens.regimens().values() if r.maintenance or r.chemo_radiation
+    ]
     ends = (
         registry[CYCLE]
         .group_by(ID, REGIMEN_ID)
         .agg(pl.col("START_DATE_OF_CYCLE").max().alias("end"))
     )
-    hormones = text("BENCHMARK_GROUP").is_in(list(codes.not_chemotherapy())).fill_null(False)
+    hormones = (
+        text("BENCHMARK_GROUP").is_in(list(drug_regimens.not_chemotherapy())).fill_null(False)
+    )
     rows = registry[REGIMEN].filter(~text("MAPPED_REGIMEN").is_in(flagged) & ~hormones)
     rows = (
         rows.filter(text("CHEMO_RADIATION").ne_missing(pl.lit("Y")))

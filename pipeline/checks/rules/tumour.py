@@ -17,7 +17,7 @@ from pipeline.checks.rules.registry import (
     number,
     text,
 )
-from pipeline.schema import codes
+from pipeline.schema.codes import lists, tumour_sites
 from pipeline.schema.patient_log import ID
 
 DAYS_PER_YEAR = 365.25
@@ -34,9 +34,9 @@ IMPLAUSIBLE = {"C61": (35, None), "C54": (20, None), "C62": (None, 85), "C34": (
 def same_sex(registry: Registry, context: RuleContext) -> Finding:
     sexes = registry[PATIENT].select(ID, text("GENDER").alias("sex")).unique(ID)
     rows = registry[TUMOUR].join(sexes, on=ID, how="left")
-    known = text("GENDER").is_in(codes.BOTH_SEXES).fill_null(False)
+    has_sex = text("GENDER").is_in(lists.BOTH_SEXES).fill_null(False)
     return rows_where(
-        rows, ~known | (pl.col("sex").is_not_null() & (text("GENDER") != pl.col("sex")))
+        rows, ~has_sex | (pl.col("sex").is_not_null() & (text("GENDER") != pl.col("sex")))
     )
 
 
@@ -82,7 +82,7 @@ def site_versions_agree(registry: Registry, context: RuleContext) -> Finding:
 
 @cache
 def _site_frame() -> pl.DataFrame:
-    sites = codes.sites().values()
+    sites = tumour_sites.sites().values()
     return pl.DataFrame(
         {"site": [s.code for s in sites], "icdo3": [s.icdo3_of(s.codes4[0])[:3] for s in sites]}
     )
@@ -132,7 +132,7 @@ def implausible_ages(registry: Registry, context: RuleContext) -> Finding:
 
 
 def is_unknown_stage() -> pl.Expr:
-    unknown = next(iter(codes.sites().values())).unknown_stages
+    unknown = next(iter(tumour_sites.sites().values())).unknown_stages
     return text("STAGE_BEST").is_null() | text("STAGE_BEST").is_in(unknown)
 
 
@@ -141,7 +141,7 @@ def stage_fits_site(registry: Registry, context: RuleContext) -> Finding:
     brain, unknown primary, leukaemia none.
     """
     stage, site, site4 = text("STAGE_BEST"), text(SITE), text(SITE4)
-    known = stage.is_in(list(codes.lookup("stage")))
+    is_code = stage.is_in(list(lists.lookup("stage")))
     legal = (
         pl.when(site == "C90")
         .then(stage.is_in(["1", "2", "3"]))
@@ -149,7 +149,7 @@ def stage_fits_site(registry: Registry, context: RuleContext) -> Finding:
         .then(stage.is_in(["A", "B", "C"]) & (site4 == "C911").fill_null(True))
         .when(site.str.contains(NOT_STAGED_BY_TNM))
         .then(pl.lit(False))
-        .otherwise(stage.str.contains("^[0-4]") & known)
+        .otherwise(stage.str.contains("^[0-4]") & is_code)
     )
     return rows_where(registry[TUMOUR], ~is_unknown_stage() & ~legal)
 
@@ -181,10 +181,10 @@ def stage_fits_metastasis(registry: Registry, context: RuleContext) -> Finding:
 
 
 def in_situ_is_stage_0(registry: Registry, context: RuleContext) -> Finding:
-    known = ~is_unknown_stage() & text("BEHAVIOUR_ICD10_O2").is_not_null()
+    has_both = ~is_unknown_stage() & text("BEHAVIOUR_ICD10_O2").is_not_null()
     return rows_where(
         registry[TUMOUR],
-        known & (text("STAGE_BEST").str.starts_with("0") != (text("BEHAVIOUR_ICD10_O2") == "2")),
+        has_both & (text("STAGE_BEST").str.starts_with("0") != (text("BEHAVIOUR_ICD10_O2") == "2")),
     )
 
 

@@ -8,7 +8,7 @@ import polars as pl
 
 from pipeline.checks.rules.model import Finding, Rule, RuleContext, rows_where, together
 from pipeline.checks.rules.registry import PATIENT, SITE, TUMOUR, Registry, number, text
-from pipeline.schema import codes
+from pipeline.schema.codes import lists, tumour_sites
 
 RECEPTORS = ("ER_STATUS", "PR_STATUS", "HER2_STATUS")
 GLEASON = ("GLEASON_PRIMARY", "GLEASON_SECONDARY", "GLEASON_COMBINED")
@@ -51,22 +51,22 @@ def gleason_sums(registry: Registry, context: RuleContext) -> Finding:
 
 
 def morphology_fits_site(registry: Registry, context: RuleContext) -> Finding:
-    """Four digits of a known list that the site can have, in both versions; a site without a list
-    takes any known one.
+    """Four digits of the code list that the site can have, in both versions; a site without a list
+    takes any of the code list.
     """
     rows = registry[TUMOUR]
     wrong = pl.lit(False)
-    known = sorted(
-        {morphology for site in codes.sites().values() for morphology in site.morphologies}
+    morphologies = sorted(
+        {morphology for site in tumour_sites.sites().values() for morphology in site.morphologies}
     )
     for column in ("MORPH_ICD10_O2", "MORPH_ICDO3REV2011"):
         if column in rows.columns:
             wrong = wrong | (
-                ~text(column).str.contains(r"^\d{4}$") | ~text(column).is_in(known)
+                ~text(column).str.contains(r"^\d{4}$") | ~text(column).is_in(morphologies)
             ).fill_null(False)
     for column in ("BEHAVIOUR_ICD10_O2", "BEHAVIOUR_ICDO3REV2011"):
         if column in rows.columns:
-            wrong = wrong | (~text(column).is_in(list(codes.lookup("behaviour")))).fill_null(False)
+            wrong = wrong | (~text(column).is_in(list(lists.lookup("behaviour")))).fill_null(False)
     pairs = _legal_morphologies()
     foreign = rows.filter(
         text(SITE).is_in(pairs["site"].unique().to_list()) & pl.col("MORPH_ICD10_O2").is_not_null()
@@ -84,7 +84,7 @@ def morphology_fits_site(registry: Registry, context: RuleContext) -> Finding:
 def _legal_morphologies() -> pl.DataFrame:
     pairs = [
         (site.code, morphology)
-        for site in codes.sites().values()
+        for site in tumour_sites.sites().values()
         for morphology in site.morphologies
     ]
     return pl.DataFrame(pairs, schema=["site", "morphology"], orient="row")
@@ -95,11 +95,11 @@ def coded_columns(registry: Registry, context: RuleContext) -> Finding:
     wrong = pl.lit(False)
     for column, code_list in CODED.items():
         if column in rows.columns:
-            wrong = wrong | (~text(column).is_in(list(codes.lookup(code_list)))).fill_null(False)
+            wrong = wrong | (~text(column).is_in(list(lists.lookup(code_list)))).fill_null(False)
     findings = [rows_where(rows, wrong)]
     # a local two-character code starts with the letter of its group
     if registry.has(PATIENT, ["ETHNICITY"]):
-        letters = "".join(sorted(codes.lookup("ethnicity")))
+        letters = "".join(sorted(lists.lookup("ethnicity")))
         findings.append(
             rows_where(
                 registry[PATIENT], ~text("ETHNICITY").str.contains(rf"^[{letters}][A-Z0-9]?$")
@@ -110,28 +110,28 @@ def coded_columns(registry: Registry, context: RuleContext) -> Finding:
 
 def sides_of_paired_organs(registry: Registry, context: RuleContext) -> Finding:
     paired = text(SITE).str.contains(PAIRED) | text(SITE).is_in(
-        [site.code for site in codes.sites().values() if site.paired]
+        [site.code for site in tumour_sites.sites().values() if site.paired]
     )
     return rows_where(registry[TUMOUR], text("LATERALITY").is_in(["L", "R", "B"]) & ~paired)
 
 
 def charlson_totals(registry: Registry, context: RuleContext) -> Finding:
     """The total is the weighted sum of the listed groups; without a list it is 0 or missing."""
-    rows = registry[TUMOUR].with_columns(text("COMORBIDITIES_27_03").fill_null("").alias("listed"))
-    lists = rows["listed"].unique().to_list()
+    rows = registry[TUMOUR].with_columns(text("COMORBIDITIES_27_03").fill_null("").alias("groups"))
+    groups = rows["groups"].unique().to_list()
     totals = pl.DataFrame(
-        {"listed": lists, "total": [_charlson(listed) for listed in lists]},
-        schema={"listed": pl.String, "total": pl.Int64},
+        {"groups": groups, "total": [_charlson(text) for text in groups]},
+        schema={"groups": pl.String, "total": pl.Int64},
     )
-    rows = rows.join(totals, on="listed", how="left")
+    rows = rows.join(totals, on="groups", how="left")
     unknown = pl.col("total").is_null()
     return rows_where(rows, unknown | (number("CHRL_TOT_27_03").fill_null(0) != pl.col("total")))
 
 
-def _charlson(listed: str) -> int | None:
-    """None where a group is no known one."""
-    groups = [group.strip() for group in listed.split(",") if group.strip()]
-    return codes.charlson_total(groups) if set(groups) <= set(codes.comorbidity_weights()) else None
+def _charlson(comma_separated: str) -> int | None:
+    """The total of comma-separated groups; None where one is not in the code list."""
+    groups = [group.strip() for group in comma_separated.split(",") if group.strip()]
+    return lists.charlson_total(groups) if set(groups) <= set(lists.comorbidity_weights()) else None
 
 
 RULES = (

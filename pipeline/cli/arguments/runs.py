@@ -30,7 +30,7 @@ def add(commands: Commands) -> None:
         commands,
         "verify",
         "check a published release: files, tag, ledger",
-        Later("runs", "verify"),
+        Later("runs", "verify_release"),
     )
     verify.add_argument("release", help="release id")
 

@@ -14,7 +14,7 @@ from table_cases import Fitted, run_fit, simulated_plan, simulated_rows
 
 from pipeline.dp.accounting import calibrate, epsilon
 from pipeline.models.table.draw.model import TableModel
-from pipeline.models.table.fit import critic as critic_training
+from pipeline.models.table.fit import critic
 from pipeline.models.table.measure.shrinkage import shrunk_residual
 from pipeline.models.table.plan.plan import plan
 from pipeline.models.table.plan.settings import TableSettings
@@ -32,11 +32,11 @@ def test_the_critic_runs_is_accounted_and_moves_the_generator(tmp_path: Path) ->
     # stored counts, finished checkpoint: the same
     alone = run_fit(rows, tmp_path, simulated_plan(nominal_size=2000, **SMALL), scale)
     assert alone.model.table["site"].tobytes() == result.model.table["site"].tobytes()
-    critic = table_plan.critic(scale)
+    steps = table_plan.critic(scale)
     assert (
-        critic is not None
-        and critic.sampling_probability == 0.05
-        and critic.expected_batch_size == 100
+        steps is not None
+        and steps.sampling_probability == 0.05
+        and steps.expected_batch_size == 100
     )
 
 
@@ -65,7 +65,7 @@ def test_one_critic_step_more_than_reserved_is_found(
     """The tape counts steps that ran, not a counter: a counter that forgets one hides nothing."""
     table_plan, generate, forgotten = (
         simulated_plan(nominal_size=2000, **SMALL),
-        critic_training._generator_step,
+        critic._generator_step,
         [],
     )
 
@@ -75,7 +75,7 @@ def test_one_critic_step_more_than_reserved_is_found(
             forgotten.append(state.step)
             state.step -= 1
 
-    monkeypatch.setattr(critic_training, "_generator_step", forgets_a_step)
+    monkeypatch.setattr(critic, "_generator_step", forgets_a_step)
     result = run_fit(simulated_rows(2000, 3), tmp_path, table_plan, 3.0)
     assert forgotten and not result.tape.matches(table_plan.dp_event(3.0))
     [difference] = result.tape.differences(table_plan.dp_event(3.0))

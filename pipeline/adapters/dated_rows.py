@@ -32,8 +32,10 @@ def to_log(schema: Schema, tables: Tables) -> SourceLog:
     outside the bounds or after the end are carried.
     """
     log, rows_of = _sources(schema)
-    known = {name: with_patient_id(frame, schema.tables[name]) for name, frame in tables.items()}
-    people, dated = known[_people(schema)], known[rows_of.table].with_row_index(ROW)
+    rows_by_table = {
+        name: with_patient_id(frame, schema.tables[name]) for name, frame in tables.items()
+    }
+    people, dated = rows_by_table[_people(schema)], rows_by_table[rows_of.table].with_row_index(ROW)
     late = [name for name in schema.patients if name not in people.columns]
     by_first = (
         dated.sort(ID, rows_of.date, ROW)
@@ -56,12 +58,12 @@ def to_log(schema: Schema, tables: Tables) -> SourceLog:
         ),
         _people(schema): people.select(ID).join(ends, on=ID, how="left", maintain_order="left"),
     }
-    says = _says(schema)
+    values = _log_values(schema)
     carried = {
         name: beside(
-            known[name].select(list(schema.tables[name].columns)),
+            rows_by_table[name].select(list(schema.tables[name].columns)),
             _context(links[name], patient_log),
-            says[name],
+            values[name],
             ["seq"],
         )
         for name in links
@@ -82,7 +84,7 @@ def to_tables(
             name: restore(
                 rows,
                 _context(rows.select(ID, "seq"), patient_log),
-                _says(schema)[name],
+                _log_values(schema)[name],
                 ["seq"],
             )
             for name, rows in carried.items()
@@ -96,8 +98,8 @@ def to_tables(
         _people(schema): context.filter(is_end),
     }
     built = {}
-    for name, says in _says(schema).items():
-        rows = chosen[name].select(ID, *(value.alias(column) for column, value in says.items()))
+    for name, values in _log_values(schema).items():
+        rows = chosen[name].select(ID, *(value.alias(column) for column, value in values.items()))
         if (
             log.ending is not None
             and log.ending.table == name
@@ -137,11 +139,11 @@ def within_dates(schema: Schema, patient_log: PatientLog) -> PatientLog:
     return PatientLog(patient_log.patients, numbered.select(patient_log.pathways.columns))
 
 
-def _says(schema: Schema) -> dict[str, dict[str, pl.Expr]]:
-    """For each table, what patients and events say its columns are."""
+def _log_values(schema: Schema) -> dict[str, dict[str, pl.Expr]]:
+    """For each table, the columns whose values stand in patients and events."""
     log, rows_of = _sources(schema)
     people = _people(schema)
-    says: dict[str, dict[str, pl.Expr]] = {
+    values: dict[str, dict[str, pl.Expr]] = {
         name: {
             column: pl.col(f"{STATIC}{column}")
             for column in table.columns
@@ -150,7 +152,7 @@ def _says(schema: Schema) -> dict[str, dict[str, pl.Expr]]:
         for name, table in schema.tables.items()
         if name in (rows_of.table, people)
     }
-    says[rows_of.table] |= {
+    values[rows_of.table] |= {
         name: pl.col(name)
         for name in log.attributes
         if name in schema.tables[rows_of.table].columns
@@ -162,10 +164,10 @@ def _says(schema: Schema) -> dict[str, dict[str, pl.Expr]]:
                 source.type: pl.col("type"),
                 source.code: pl.col("code"),
             }
-            says[source.table] |= {
+            values[source.table] |= {
                 column: value for column, value in named.items() if column is not None
             }
-    return says
+    return values
 
 
 def _context(links: pl.DataFrame, patient_log: PatientLog) -> pl.DataFrame:
@@ -255,7 +257,7 @@ def _from(
     events = events.filter(pl.col("day").is_not_null() & pl.col("type").is_in(list(log.types)))
     owners = {
         attribute: [
-            name for name, declared in log.types.items() if attribute in declared.attributes
+            name for name, event_type in log.types.items() if attribute in event_type.attributes
         ]
         for attribute in attributes
     }

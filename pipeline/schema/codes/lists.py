@@ -1,0 +1,68 @@
+"""Public code lists of `datasets/codes/*.yaml`: how a file is read, and its small lists.
+
+The declaration, the grammar, the rules, the table rebuild and the simulator all read the lists
+here and in the modules beside this one, as immutable values.
+
+Each function reads its file once and keeps the answer. A mistake in a file is a Refusal that names
+file and entry.
+"""
+
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import yaml
+
+from pipeline.refusal import Refusal
+
+CODES = Path(__file__).resolve().parents[3] / "datasets" / "codes"
+BOTH_SEXES = ("1", "2")
+
+
+@cache
+def read(file: str) -> dict[str, Any]:
+    raw = yaml.safe_load((CODES / file).read_text(encoding="utf-8"))
+    if "source" not in raw:
+        raise Refusal(f"datasets/codes/{file} has no `source:`")
+    return dict(raw)
+
+
+@cache
+def lookups() -> Mapping[str, Mapping[str, str]]:
+    """All small lists: name -> {code: description}."""
+    lists = read("lookups.yaml")["lists"]
+    return MappingProxyType(
+        {name: MappingProxyType(dict(entry["codes"])) for name, entry in lists.items()}
+    )
+
+
+def lookup(name: str) -> Mapping[str, str]:
+    """One small list, {code: description}."""
+    if name not in lookups():
+        raise Refusal(
+            f"datasets/codes/lookups.yaml has no list {name!r}; it has {', '.join(lookups())}"
+        )
+    return lookups()[name]
+
+
+@cache
+def comorbidity_weights() -> Mapping[str, int]:
+    return MappingProxyType(dict(read("lookups.yaml")["comorbidity_weights"]["weights"]))
+
+
+def charlson_total(groups: tuple[str, ...] | list[str]) -> int:
+    """Sum of the Charlson weights of `groups`, where 10 supersedes 09 and 17 supersedes 15 (NDRS
+    27-03).
+    """
+    present = set(groups)
+    for winner, loser in read("lookups.yaml")["comorbidity_weights"]["supersedes"].items():
+        if winner in present:
+            present.discard(loser)
+    return sum(comorbidity_weights()[group] for group in present)
+
+
+@cache
+def site_groups() -> tuple[str, ...]:
+    return tuple(read("sites.yaml")["groups"])
