@@ -178,13 +178,13 @@ def _gradient(losses: Tensor, network: torch.nn.Module) -> list[Tensor]:
     ]
 
 
-def _schema() -> Schema:
+def _event_log() -> EventLog:
     types = (
         EventType(name="DIAGNOSIS"),
         EventType(name="VISIT", codes=("x", "y", "z")),
         EventType(name="DEATH", terminal=True),
     )
-    log = EventLog(
+    return EventLog(
         types=freeze({kind.name: kind for kind in types}),
         attributes=freeze({}),
         origin="diagnosed",
@@ -197,6 +197,9 @@ def _schema() -> Schema:
         lower_day=0,
         upper_day=2000,
     )
+
+
+def _schema() -> Schema:
     columns = (
         Column(name="site", kind="categorical", categories=("a", "b")),
         Column(
@@ -224,7 +227,7 @@ def _schema() -> Schema:
         population=population,
         tables=freeze({}),
         patients=freeze({column.name: column for column in columns}),
-        events=log,
+        events=_event_log(),
         implications=(),
         targets=(),
         quasi_identifiers=(),

@@ -548,7 +548,7 @@ FAULTS: tuple[Fault, ...] = (
         name="a Poisson batch size logged",
         caught_by=SAMPLE_POPULATION,
         patch=logged_batch,
-        found_as="said",
+        found_as="output line",
     ),
     Fault(
         name="automatic approval on a raw score",
