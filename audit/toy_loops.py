@@ -52,7 +52,9 @@ class Loop(Protocol):
 
 
 class PathwayLoop:
-    """`pathway.train.train_weights`, with a memory, on pathways of 1 to 6 events."""
+    """`train_weights` of pipeline/models/pathway/fit/train.py: a recurrent network, and pathways of 1
+    to 6 events.
+    """
 
     tensor_names = frozenset({"weights", "average", "first", "second", "step", "mechanism"})
 
@@ -106,7 +108,7 @@ class PathwayLoop:
 
 
 class CriticLoop:
-    """`table.critic.refine` on rows of two columns."""
+    """`refine` of pipeline/models/table/fit/critic.py, on rows of two columns."""
 
     tensor_names = frozenset({"critic", "logits", "step", "discriminate", "generate", "mechanism"})
 

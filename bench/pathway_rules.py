@@ -1,4 +1,6 @@
-"""The 58 rules of a registry (pipeline/rules) on synthetic tables: which were asked, which hold."""
+"""The 58 rules of a registry (pipeline/checks/rules) on synthetic tables: which were asked, which
+hold.
+"""
 
 from __future__ import annotations
 

@@ -71,11 +71,11 @@ def runs(schema: Schema, sample: PatientLog) -> list[list[str]]:
         .filter(~pl.col("type").is_in(terminal))
         .select(ID, token=pathway_flat.TOKEN)
     )
-    listed = dict(tokens.group_by(ID).agg("token").iter_rows())
+    tokens_of = dict(tokens.group_by(ID).agg("token").iter_rows())
     return [
         [
             t
-            for token, run in groupby(listed.get(i, []))
+            for token, run in groupby(tokens_of.get(i, []))
             for t in ([token] if token == "SACT_CYCLE" else run)
         ]
         for i in sample.patients[ID]
