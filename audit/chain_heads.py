@@ -50,7 +50,7 @@ def _hidden(folder: Path) -> Finding:
         return Finding(
             holds=False,
             message=(
-                "whoever guesses an entry can tell by the chain's head:"
+                "whoever guesses an entry can tell by the chain head:"
                 f" {', '.join(alike) or 'facts differ'}"
             ),
         )
@@ -69,7 +69,7 @@ CHECKS: tuple[Check, ...] = (
         family="frozen mechanisms",
         run=_hidden,
         asks=(
-            "the ledger's head on a card cannot be used to try out when training began, or why a"
+            "the chain head on a card cannot be used to try out when training began, or why a"
             " release was refused"
         ),
     ),

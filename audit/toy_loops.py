@@ -52,8 +52,9 @@ class Loop(Protocol):
 
 
 class PathwayLoop:
-    """`train_weights` of pipeline/models/pathway/fit/train.py: a recurrent network, and pathways of 1
-    to 6 events.
+    """`train_weights` (pipeline/models/pathway/fit/train.py) with a recurrent network.
+
+    Its pathways have 1 to 6 events.
     """
 
     tensor_names = frozenset({"weights", "average", "first", "second", "step", "mechanism"})
