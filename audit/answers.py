@@ -23,19 +23,19 @@ from pipeline.dp.marginals import NoisyCounts
 from pipeline.dp.noise import NoiseStream
 from pipeline.dp.sgd import DpSgd
 
-TOLD = 2000  # patients that the made-up counts tell of: enough for a model to believe them
+N_PATIENTS = 2000  # patients that the made-up counts tell of: enough for a model to believe them
 Mechanism = NoisyCounts | DpSgd
 
 
 @dataclass(frozen=True, eq=False)
-class Asked:
-    """One run of a mechanism. `handed`: what one patient may move, before noise; empty where it was
-    not kept.
+class MechanismRun:
+    """One run of a mechanism. `sums`: counts or clipped gradients before noise, which one patient
+    may move; empty where they were not kept.
     """
 
     mechanism: Mechanism
     shape: tuple[int, ...]
-    handed: np.ndarray
+    sums: np.ndarray
 
     @property
     def event(self) -> dpa.DpEvent:
@@ -47,7 +47,7 @@ class Asked:
 
     @property
     def bound(self) -> float:
-        """What one patient moves `handed` by, in L2, according to the mechanism."""
+        """What one patient moves `sums` by, in L2, according to the mechanism."""
         return 1.0 if isinstance(self.mechanism, NoisyCounts) else self.mechanism.l2_clip_norm
 
     @property
@@ -56,24 +56,24 @@ class Asked:
 
 
 class Answers:
-    """What was asked, in order, and the answers to it. keeps: hold on to what was handed in; for
-    invented patients only.
+    """The runs of mechanisms, in order, and the answers to them. keeps: hold on to the sums that
+    mechanisms were handed; for invented patients only.
     """
 
     def __init__(self, *, keeps: bool = False) -> None:
-        self.asked: list[Asked] = []
+        self.runs: list[MechanismRun] = []
         self._keeps = keeps
 
     @property
     def event(self) -> dpa.ComposedDpEvent:
         """Everything that ran, canonical: told by the mechanisms that ran, not by the tape."""
-        return composed(one.event for one in self.asked)
+        return composed(one.event for one in self.runs)
 
-    def note(self, mechanism: Mechanism, handed: np.ndarray) -> np.random.Generator:
+    def note(self, mechanism: Mechanism, sums: np.ndarray) -> np.random.Generator:
         """Notes one run; the public source of its answer."""
-        seed = [crc32(getattr(mechanism, "name", "gradient").encode()), len(self.asked)]
-        self.asked.append(
-            Asked(mechanism, handed.shape, handed.copy() if self._keeps else np.empty(0))
+        seed = [crc32(getattr(mechanism, "name", "gradient").encode()), len(self.runs)]
+        self.runs.append(
+            MechanismRun(mechanism, sums.shape, sums.copy() if self._keeps else np.empty(0))
         )
         return np.random.default_rng(seed)
 
@@ -90,7 +90,9 @@ def answering(answers: Answers) -> Iterator[None]:
         source = answers.note(mechanism, counts)
         chances = source.dirichlet(np.full(max(counts.size, 1), 0.5))
         return (
-            source.multinomial(TOLD, chances).astype(np.int64)[: counts.size].reshape(counts.shape)
+            source.multinomial(N_PATIENTS, chances)
+            .astype(np.int64)[: counts.size]
+            .reshape(counts.shape)
         )
 
     def noisy(

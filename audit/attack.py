@@ -30,7 +30,7 @@ POPULATIONS: dict[str, tuple[float, float, tuple[str, ...]]] = {  # (epsilon, de
     "strict": (1.5, 1e-7, ()),
     "grouped": (4.0, 1e-6, ("early", "late")),
 }
-RAISED = {"narrow": 3.6}  # in the middle of the attack
+LARGER_BUDGETS = {"narrow": 3.6}  # in the middle of the attack
 
 
 @dataclass(kw_only=True)
@@ -217,10 +217,10 @@ def _meddle(ledger: Ledger, attacked: Game, number: int) -> None:
     """An early release is abandoned; a budget is raised; a later release is asked for a second
     time, which must charge nothing.
     """
-    if number == ROUNDS // 2 and attacked.population in RAISED:
+    if number == ROUNDS // 2 and attacked.population in LARGER_BUDGETS:
         ledger.raise_budget(
             attacked.population,
-            epsilon=RAISED[attacked.population],
+            epsilon=LARGER_BUDGETS[attacked.population],
             reason="the adversary's choice",
             by="adversary",
         )

@@ -90,7 +90,7 @@ def public_divisor(_folder: Path) -> Finding:
     """Steps on tables of very different sizes, with next to no noise, empty batches included: sums
     come back by one constant.
     """
-    mechanism, noise, found = replace(descent(1e-6), expected_batch_size=10.0), NoiseStream(), []
+    mechanism, noise, errors = replace(descent(1e-6), expected_batch_size=10.0), NoiseStream(), []
     like = {"weight": torch.zeros(3)}
     for n in (0, 1, 7, 5000):
         sampled = mechanism.sample(n, noise)
@@ -98,13 +98,13 @@ def public_divisor(_folder: Path) -> Finding:
             {"weight": torch.full((3,), float(len(part)))} for part in micro_batches(sampled, 100)
         ]
         noisy = mechanism.noisy_gradient(sums, like, noise)["weight"]
-        found.append(float((noisy * 10.0 - len(sampled)).abs().max()))
+        errors.append(float((noisy * 10.0 - len(sampled)).abs().max()))
     return Finding(
-        holds=max(found) < 1e-2,
-        figures={"off": max(found)},
+        holds=max(errors) < 1e-2,
+        figures={"off": max(errors)},
         message=(
             "sums of batches of 0 to about 1,250 patients, divided by the constant, come back"
-            f" within {max(found):.1e}"
+            f" within {max(errors):.1e}"
         ),
     )
 
@@ -113,13 +113,13 @@ def empty_steps(_folder: Path) -> Finding:
     """Batches without anybody: steps of pure noise, of the accounted scale."""
     mechanism, noise = descent(2.0), NoiseStream()
     like = {"weight": torch.zeros(TARGETS)}
-    drawn = [
+    noises = [
         mechanism.noisy_gradient([], like, noise)["weight"].numpy()
         * mechanism.expected_batch_size
         / 2.0
         for _ in range(100)
     ]
-    p = float(stats.kstest(np.concatenate(drawn).astype(float), "norm").pvalue)
+    p = float(stats.kstest(np.concatenate(noises).astype(float), "norm").pvalue)
     none = len(mechanism.sample(0, noise))
     return Finding(
         holds=p > 1 - SURE and none == 0,
@@ -205,8 +205,8 @@ def _sums(name: str, rows: Tensor) -> Sums:
         network = _networks()["linear"]
         weights = {key: value.detach() for key, value in network.named_parameters()}
         return mechanism.clipped_sum(
-            lambda weights, mine: torch.func.functional_call(
-                network, weights, (mine, torch.zeros(len(mine)))
+            lambda weights, patient_rows: torch.func.functional_call(
+                network, weights, (patient_rows, torch.zeros(len(patient_rows)))
             ).sum(),
             weights,
             rows,
@@ -221,24 +221,24 @@ def fresh_noise(_folder: Path) -> Finding:
     """Steps on the same batch, by one stream and by two: no two noises are equal."""
     mechanism = descent(1.0)
     streams = [NoiseStream(), NoiseStream()]
-    drawn = [step(linear(), mechanism, False, stream).tobytes() for stream in (*streams, *streams)]
+    noises = [step(linear(), mechanism, False, stream).tobytes() for stream in (*streams, *streams)]
     return Finding(
-        holds=len(set(drawn)) == 4,
-        figures={"different": len(set(drawn))},
-        message=f"four steps of two streams had {len(set(drawn))} different noises",
+        holds=len(set(noises)) == 4,
+        figures={"different": len(set(noises))},
+        message=f"four steps of two streams had {len(set(noises))} different noises",
     )
 
 
 CHECKS = (
     *(
         Check(
-            name=f"batches are Poisson{said}",
+            name=f"batches are Poisson{suffix}",
             family="mechanisms",
             run=partial(poisson, draws),
             long=long,
             asks="each patient joins a batch by a coin of his or her own",
         )
-        for said, draws, long in (("", 20_000, False), (", many", 500_000, True))
+        for suffix, draws, long in (("", 20_000, False), (", many", 500_000, True))
     ),
     Check(
         name="no part of a batch is left out",

@@ -27,9 +27,9 @@ from audit.canary_evidence import (
     Steps,
     from_counts,
     from_gradients,
-    own_gradients,
 )
 from audit.findings import Check, Finding
+from audit.own_gradients import own_gradients
 from pipeline.catalog import Checkpoints
 from pipeline.dp import one_run
 from pipeline.dp.marginals import MeasurementStore

@@ -14,7 +14,7 @@ from pipeline.dp import accounting, one_run
 from pipeline.dp.one_run import Guesses
 
 DELTA = 1e-6
-SHOWN = 0.05  # one less the confidence of the bounds that are shown
+ALPHA = 0.05  # one less the confidence of the bounds that are shown
 # at which the accountant is asked for its claim
 DELTAS = tuple(float(delta) for delta in np.geomspace(DELTA, 0.5, 40))
 
@@ -50,7 +50,7 @@ class PathGuesses:
     def epsilon(self) -> float:
         """Lower bound of epsilon at DELTA under (epsilon, delta) alone."""
         return max(
-            one_run.epsilon_bound(guesses, DELTA, SHOWN / len(self.guesses))
+            one_run.epsilon_bound(guesses, DELTA, ALPHA / len(self.guesses))
             for guesses in self.guesses
         )
 
@@ -58,7 +58,7 @@ class PathGuesses:
     def gaussian_epsilon(self) -> float:
         """Lower bound of epsilon at DELTA for a mechanism of Gaussian kind, as ours are."""
         return max(
-            one_run.gaussian_epsilon_bound(guesses, DELTA, SHOWN / len(self.guesses))
+            one_run.gaussian_epsilon_bound(guesses, DELTA, ALPHA / len(self.guesses))
             for guesses in self.guesses
         )
 

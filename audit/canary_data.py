@@ -22,7 +22,7 @@ from pipeline.models.pathway.draw.model import new_model
 from pipeline.models.synthesizer.plan import joint_plan
 from pipeline.models.table.domain.encode import Domain, column_domain
 from pipeline.params import PrivacyParams, TrainParams
-from pipeline.schema.patient_log import ID
+from pipeline.schema.patient_log import ID, PatientLog
 from pipeline.schema.reader import read_schema
 from pipeline.schema.values import Column, CountedTable, Schema, freeze
 from pipeline.simulator.latent import draw_lifetimes
@@ -94,10 +94,10 @@ def tables(
     """Invented people in the columns of UCI Adult, with a critic; the population is declared as
     large as the extract.
     """
-    declared = read_schema(project_root() / "datasets" / "adult.yaml")
+    schema = read_schema(project_root() / "datasets" / "adult.yaml")
     size = kinds * copies
-    declared = replace(
-        declared, population=replace(declared.population, kind="simulated", nominal_size=size)
+    schema = replace(
+        schema, population=replace(schema.population, kind="simulated", nominal_size=size)
     )
     train = TrainParams(
         shares={"table": 1.0, "pathway": 1.0},
@@ -117,8 +117,8 @@ def tables(
             "critic_learning_rate": 1e-4,
         },
     )
-    rows = _numbered(_drawn(declared, n_canaries + kinds, rng))
-    return Invented(declared, train, rows.tail(kinds), None, copies, rows.head(n_canaries), None)
+    rows = _numbered(_draw_rows(schema, n_canaries + kinds, rng))
+    return Invented(schema, train, rows.tail(kinds), None, copies, rows.head(n_canaries), None)
 
 
 def sequences(
@@ -134,13 +134,29 @@ def sequences(
     whole: every column and every counted table of the declaration; else few of them, for a quick
         audit.
     """
-    declared = read_schema(project_root() / "datasets" / "simulated_pathways.yaml")
+    schema = read_schema(project_root() / "datasets" / "simulated_pathways.yaml")
     size = kinds * copies
-    declared = replace(
-        declared if whole else _few(declared),
-        population=replace(declared.population, nominal_size=size),
+    schema = replace(
+        schema if whole else _few(schema),
+        population=replace(schema.population, nominal_size=size),
     )
-    train = TrainParams(
+    train = _train_params(size)
+    log = _simulate(schema, kinds, int(rng.integers(2**31)))
+    canaries = _draw_canaries(schema, train, n_canaries, rng, like=log)
+    return Invented(
+        schema,
+        train,
+        log.patients.select(canaries.patients.columns),
+        log.pathways,
+        copies,
+        canaries.patients,
+        canaries.pathways,
+    )
+
+
+def _train_params(size: int) -> TrainParams:
+    """A short training on pathways, in batches of half the extract."""
+    return TrainParams(
         shares={"table": 0.2, "pathway": 0.8},
         table={"codes": 60, "steps": 20, "max_bins": 8},
         device="cpu",
@@ -155,43 +171,39 @@ def sequences(
             "calibration_patients": 200,
         },
     )
-    log = to_log(
-        declared,
-        registry_tables(
-            view(draw_lifetimes(kinds, int(rng.integers(2**31)), lambda text: None), EXTRACT), 1
-        ),
-    ).log
-    plan = joint_plan(declared, PrivacyParams(epsilon=1.0, delta=1e-6), train, EXTRACT)
+
+
+def _simulate(schema: Schema, n: int, seed: int) -> PatientLog:
+    lifetimes = draw_lifetimes(n, seed, lambda text: None)
+    return to_log(schema, registry_tables(view(lifetimes, EXTRACT), 1)).log
+
+
+def _draw_canaries(
+    schema: Schema, train: TrainParams, n: int, rng: np.random.Generator, *, like: PatientLog
+) -> PatientLog:
+    """Canaries with pathways of an untrained network. like: a log whose column types they get."""
+    plan = joint_plan(schema, PrivacyParams(epsilon=1.0, delta=1e-6), train, EXTRACT)
     assert plan.pathway is not None
-    canaries = log.patients.clear().select(
-        ID, *(c.name for c in declared.patients.values() if c.is_modelled)
-    )
-    canaries = _numbered(_drawn(declared, n_canaries, rng)).select(
-        pl.col(name).cast(kind) for name, kind in canaries.schema.items()
-    )
-    events = new_model(declared, plan.pathway).sample(canaries, rng)
-    return Invented(
-        declared,
-        train,
-        log.patients.select(canaries.columns),
-        log.pathways,
-        copies,
-        canaries,
-        events.select(pl.col(name).cast(kind) for name, kind in log.pathways.schema.items()),
+    names = (ID, *(column.name for column in schema.patients.values() if column.is_modelled))
+    rows = _numbered(_draw_rows(schema, n, rng))
+    patients = rows.select(pl.col(name).cast(like.patients.schema[name]) for name in names)
+    events = new_model(schema, plan.pathway).sample(patients, rng)
+    return PatientLog(
+        patients, events.select(pl.col(name).cast(t) for name, t in like.pathways.schema.items())
     )
 
 
-def _few(declared: Schema) -> Schema:
-    assert declared.events is not None
+def _few(schema: Schema) -> Schema:
+    assert schema.events is not None
     columns = {
         name: column if name in FEW_COLUMNS else replace(column, role="carried")
-        for name, column in declared.patients.items()
+        for name, column in schema.patients.items()
     }
     return replace(
-        declared,
+        schema,
         patients=freeze(columns),
         events=replace(
-            declared.events, counted=tuple(CountedTable(parts=parts) for parts in FEW_TABLES)
+            schema.events, counted=tuple(CountedTable(parts=parts) for parts in FEW_TABLES)
         ),
     )
 
@@ -207,14 +219,14 @@ def _numbered(rows: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _drawn(declared: Schema, n: int, rng: np.random.Generator) -> pl.DataFrame:
+def _draw_rows(schema: Schema, n: int, rng: np.random.Generator) -> pl.DataFrame:
     """n rows of the modelled columns, every column evenly over its public cells, and each by
     itself.
     """
     return pl.DataFrame(
         [
             _column(column, column_domain(column, LEAVES), n, rng)
-            for column in declared.patients.values()
+            for column in schema.patients.values()
             if column.is_modelled
         ]
     )

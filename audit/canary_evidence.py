@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from pipeline.dp import marginals
 from pipeline.dp.marginals import MeasurementStore, NoisyCounts
@@ -30,7 +30,6 @@ from pipeline.dp.sgd import DpSgd
 PRIOR = 4.0  # 1 / variance of a fair coin
 # of the claimed noise: what is estimated below counts as this, so that nothing divides by zero
 LEAST = 1e-3
-ROWS = 1024  # whose outer products are in memory at once
 Array = np.ndarray[Any, Any]
 
 
@@ -86,18 +85,18 @@ class Replay(MeasurementStore):
         self, mechanism: NoisyCounts, counts_fn: Callable[[], Array], noise: NoiseStream
     ) -> Array:
         noisy = super().get_or_measure(mechanism, _never, noise)
-        seen: list[Array] = []
-        checked = marginals._checked
+        cells: list[Array] = []
+        check = marginals._checked
 
-        def watched(codes: Array, size: int) -> Array:
-            seen.append(checked(codes, size))
-            return seen[-1]
+        def check_and_note(codes: Array, size: int) -> Array:
+            cells.append(check(codes, size))
+            return cells[-1]
 
-        with replaced(marginals, "_checked", watched):
+        with replaced(marginals, "_checked", check_and_note):
             counts = counts_fn()
-        if not np.array_equal(np.bincount(seen[-1], minlength=counts.size), counts.ravel()):
+        if not np.array_equal(np.bincount(cells[-1], minlength=counts.size), counts.ravel()):
             raise ValueError(f"{mechanism.name}: its counts are not one cell for each patient")
-        self.blocks.append(Block(mechanism.sigma, noisy.ravel(), seen[-1]))
+        self.blocks.append(Block(mechanism.sigma, noisy.ravel(), cells[-1]))
         return noisy
 
 
@@ -138,10 +137,10 @@ class Step:
 class Steps:
     """All steps of a run, in order."""
 
-    seen: list[Step] = field(default_factory=list)
+    steps: list[Step] = field(default_factory=list)
 
     def of(self, mechanism: DpSgd) -> list[Step]:
-        return [step for step in self.seen if step.mechanism == mechanism]
+        return [step for step in self.steps if step.mechanism == mechanism]
 
     @contextmanager
     def recorded(self) -> Iterator[None]:
@@ -154,11 +153,11 @@ class Steps:
             mechanism: DpSgd, sums: Any, like: Mapping[str, Tensor], noise: NoiseStream
         ) -> dict[str, Tensor]:
             weights = {name: value.detach().clone() for name, value in like.items()}
-            made = inner(mechanism, sums, like, noise)
-            self.seen.append(
-                Step(mechanism, weights, {name: value.clone() for name, value in made.items()})
+            gradient = inner(mechanism, sums, like, noise)
+            self.steps.append(
+                Step(mechanism, weights, {name: value.clone() for name, value in gradient.items()})
             )
-            return made
+            return gradient
 
         with replaced(DpSgd, "noisy_gradient", noisy_gradient):
             yield
@@ -189,88 +188,33 @@ def from_gradients(
         # gradients that were not clipped are longer than claimed
         reach = max(float(summed @ expected / expected.square().sum()), 1.0)
         own, rest = own * reach, summed - expected * reach
-        alike, told = (own @ own.T).double().numpy(), (own @ rest).double().numpy()
+        gram, projections = (own @ own.T).double().numpy(), (own @ rest).double().numpy()
         claimed = (step.mechanism.noise_multiplier * clip) ** 2
         if factor is None:
-            factor = max(_variance_outside(alike, told, rest) / claimed, LEAST**2)
+            factor = max(_variance_outside(gram, projections, rest) / claimed, LEAST**2)
         # variance of the samples in units of the noise's
         sampled = weight.double().numpy() * (1 - q) / (claimed * factor)
         # how much those surely in add is not believed either
         sampled[n_canaries:] += (q * copies) ** 2 / (claimed * factor)
         solved = np.linalg.solve(
-            np.eye(len(own)) + alike * sampled, np.column_stack([alike[:, :n_canaries], told])
+            np.eye(len(own)) + gram * sampled, np.column_stack([gram[:, :n_canaries], projections])
         )[:n_canaries]
         information += q**2 * solved[:, :-1] / (claimed * factor)
         vector += q * solved[:, -1] / (claimed * factor)
     return Evidence(information, vector)
 
 
-def _variance_outside(alike: Array, told: Array, rest: Tensor) -> float:
+def _variance_outside(gram: Array, projections: Array, rest: Tensor) -> float:
     """Mean square of what lies outside the span of everybody's gradients, where there is nothing
     but noise.
     """
-    values, directions = np.linalg.eigh(alike)
-    kept = values > 1e-5 * values[-1]
-    within = float(((directions[:, kept].T @ told) ** 2 / values[kept]).sum())
-    outside = len(rest) - int(kept.sum())
+    values, directions = np.linalg.eigh(gram)
+    spans = values > 1e-5 * values[-1]
+    within = float(((directions[:, spans].T @ projections) ** 2 / values[spans]).sum())
+    outside = len(rest) - int(spans.sum())
     if outside < 100:
         raise ValueError(
-            f"{len(rest)} weights leave no room beside {int(kept.sum())} gradients to see the"
+            f"{len(rest)} weights leave no room beside {int(spans.sum())} gradients to see the"
             " noise: fewer canaries, or a wider network"
         )
     return max(float(rest.double().square().sum()) - within, 0.0) / outside
-
-
-def own_gradients(
-    network: nn.Module,
-    row_losses: Callable[[], Tensor],
-    owner: Tensor,
-    n: int,
-    per_patient: Sequence[str] = (),
-) -> Tensor:
-    """Every patient's gradient, float32 [n, p] in the order of named_parameters: plain sums over
-    its rows, made apart from the code under audit.
-
-    For networks of Linear, Embedding and EmbeddingBag layers. owner int64 [rows]; `per_patient`
-    layers have a row for each patient.
-    """
-    calls: list[tuple[str, nn.Module, Tensor, Tensor]] = []
-
-    def hook(name: str) -> Callable[[nn.Module, tuple[Any, ...], Tensor], None]:
-        return lambda layer, inputs, output: calls.append((name, layer, inputs[0].detach(), output))
-
-    layers = {
-        name: layer
-        for name, layer in network.named_modules()
-        if isinstance(layer, nn.Linear | nn.Embedding | nn.EmbeddingBag)
-    }
-    handles = [layer.register_forward_hook(hook(name)) for name, layer in layers.items()]
-    try:
-        outputs = row_losses().sum()
-        by_output = torch.autograd.grad(
-            outputs, [output for *_, output in calls], allow_unused=True
-        )
-    finally:
-        for handle in handles:
-            handle.remove()
-    gradients = {
-        name: torch.zeros(n, *parameter.shape) for name, parameter in network.named_parameters()
-    }
-    for (name, layer, inputs, _), gradient in zip(calls, by_output, strict=True):
-        if gradient is None:
-            continue
-        whose = torch.arange(n) if name in per_patient else owner
-        if isinstance(layer, nn.Linear):
-            for at in range(0, len(whose), ROWS):
-                part = slice(at, at + ROWS)
-                gradients[f"{name}.weight"].index_add_(
-                    0, whose[part], gradient[part, :, None] * inputs[part, None, :]
-                )
-            if layer.bias is not None:
-                gradients[f"{name}.bias"].index_add_(0, whose, gradient)
-        else:
-            ids = inputs.reshape(len(whose), -1)
-            table = gradients[f"{name}.weight"].view(-1, gradient.shape[1])
-            for slot in ids.T:
-                table.index_add_(0, whose * gradients[f"{name}.weight"].shape[1] + slot, gradient)
-    return torch.cat([value.flatten(1) for value in gradients.values()], dim=1)

@@ -16,7 +16,7 @@ from pipeline.ledger.entries import GENESIS, Entry
 MOMENT = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-def _written(path: Path) -> list[Entry]:
+def _write_entries(path: Path) -> list[Entry]:
     """The same entries at the same moment: whoever guesses all of this knows all that is not
     random.
     """
@@ -41,7 +41,7 @@ def _written(path: Path) -> list[Entry]:
 
 
 def _hidden(folder: Path) -> Finding:
-    first, second = _written(folder / "first.db"), _written(folder / "second.db")
+    first, second = _write_entries(folder / "first.db"), _write_entries(folder / "second.db")
     guessed = [
         one.kind for one, other in zip(first, second, strict=True) if one.facts != other.facts
     ]
@@ -50,7 +50,7 @@ def _hidden(folder: Path) -> Finding:
         return Finding(
             holds=False,
             message=(
-                "whoever guesses an entry can tell by the chain's head:"
+                "whoever guesses an entry can tell by the chain head:"
                 f" {', '.join(alike) or 'facts differ'}"
             ),
         )
@@ -69,7 +69,7 @@ CHECKS: tuple[Check, ...] = (
         family="frozen mechanisms",
         run=_hidden,
         asks=(
-            "the ledger's head on a card cannot be used to try out when training began, or why a"
+            "the chain head on a card cannot be used to try out when training began, or why a"
             " release was refused"
         ),
     ),

@@ -18,12 +18,12 @@ from pipeline.dp.tradeoff import tradeoff
 DELTA = 1e-6
 # confidence of a verdict: a check of a sound mechanism fails about once in a million runs
 SURE = 1 - 1e-6
-SHOWN = 0.95  # confidence of the bounds that are shown
+CONFIDENCE = 0.95  # confidence of the bounds that are shown
 
 Array = np.ndarray[Any, Any]
 
 
-def judged(what: str, scores: Callable[[bool], Array], claim: dpa.DpEvent) -> Finding:
+def judge(what: str, scores: Callable[[bool], Array], claim: dpa.DpEvent) -> Finding:
     """Does not hold where the scores contradict the claim's trade-off, or bound epsilon above it
     with nothing assumed, at SURE.
 
@@ -36,10 +36,10 @@ def judged(what: str, scores: Callable[[bool], Array], claim: dpa.DpEvent) -> Fi
     counts = audit.hits(with_patient, without_patient, claim)
     figures = {
         "epsilon_claimed": epsilon,
-        "epsilon_at_least": audit.family_epsilon(counts, claim, DELTA, SHOWN),
+        "epsilon_at_least": audit.family_epsilon(counts, claim, DELTA, CONFIDENCE),
         "epsilon_at_least_surely": audit.family_epsilon(counts, claim, DELTA, SURE),
         "epsilon_at_least_assuming_nothing": audit.free_epsilon(
-            with_patient, without_patient, DELTA, SHOWN
+            with_patient, without_patient, DELTA, CONFIDENCE
         ),
         "runs": float(len(with_patient)),
     }

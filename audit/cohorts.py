@@ -60,13 +60,13 @@ def _check(folder: Path) -> Finding:
         opened: dict[str, list[set[int]]] = {EARLY: [], LATE: []}
         for number, n_people in enumerate((N_PEOPLE, N_PEOPLE + N_NEW)):
             source = _write(folder / f"source-{number}" / "people.csv", n_people, chance)
-            for cohort, seen in opened.items():
-                seen.append(_ids(folder / f"run-{number}-{cohort}", source, schema, cohort))
+            for cohort, releases in opened.items():
+                releases.append(_ids(folder / f"run-{number}-{cohort}", source, schema, cohort))
     return _judge(opened)
 
 
 def _judge(opened: dict[str, list[set[int]]]) -> Finding:
-    everybody = {cohort: set().union(*seen) for cohort, seen in opened.items()}
+    everybody = {cohort: set().union(*releases) for cohort, releases in opened.items()}
     moved = everybody[EARLY] & everybody[LATE]
     forgotten = sum(len(first - second) for first, second in opened.values())
     missing = N_PEOPLE + N_NEW - len(everybody[EARLY] | everybody[LATE])

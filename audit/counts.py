@@ -19,7 +19,7 @@ import dp_accounting as dpa
 import numpy as np
 from scipy import stats
 
-from audit.claims import DELTA, SURE, judged
+from audit.claims import DELTA, SURE, judge
 from audit.findings import Check, Finding
 from pipeline.dp.accounting import calibrate
 from pipeline.dp.events import canonical_string, composed
@@ -48,7 +48,7 @@ def codes(present: bool, cells: int = _CELLS) -> Array:
     return np.tile(np.arange(cells), OTHERS + present)
 
 
-def seen(folder: Path, mechanism: NoisyCounts, counts: Callable[[], Array]) -> Array:
+def mean_of_attempts(folder: Path, mechanism: NoisyCounts, counts: Callable[[], Array]) -> Array:
     """What an attempt and the attempt after it read of one block: their mean, [cells]."""
     attempts = [
         MeasurementStore(folder).get_or_measure(mechanism, counts, NoiseStream()) for _ in range(2)
@@ -60,7 +60,7 @@ def block_scores(folder: Path, scale: float, present: bool, runs: int) -> Array:
     """Noisy counts less everybody else, [runs]."""
     counts = partial(one_way_counts, codes(present), _CELLS)
     blocks = [
-        seen(folder / f"one-way-{present}", block(scale, f"block {k}"), counts)
+        mean_of_attempts(folder / f"one-way-{present}", block(scale, f"block {k}"), counts)
         for k in range(-(-runs // _CELLS))
     ]
     return np.concatenate(blocks)[:runs] - OTHERS
@@ -75,7 +75,7 @@ def tree_scores(folder: Path, scale: float, present: bool, runs: int) -> Array:
     for k in range(-(-runs // _BRANCHING)):
         levels = tree_counts(fine, _BRANCHING, _DEPTH)
         ways = [
-            seen(
+            mean_of_attempts(
                 folder / f"tree-{present}",
                 block(scale, f"tree {k}, level {d}", level.size),
                 partial(np.copy, level),
@@ -88,7 +88,7 @@ def tree_scores(folder: Path, scale: float, present: bool, runs: int) -> Array:
 
 def one_way(epsilon: float, runs: int, folder: Path) -> Finding:
     scale, claim = calibrate(lambda scale: block(scale).dp_event, epsilon, DELTA)
-    return judged(
+    return judge(
         "one-way counts", lambda present: block_scores(folder, scale, present, runs), claim
     )
 
@@ -97,7 +97,7 @@ def trees(epsilon: float, runs: int, folder: Path) -> Finding:
     scale, claim = calibrate(
         lambda scale: dpa.SelfComposedDpEvent(block(scale).dp_event, _DEPTH), epsilon, DELTA
     )
-    return judged(
+    return judge(
         "trees of counts", lambda present: tree_scores(folder, scale, present, runs), claim
     )
 
@@ -191,11 +191,11 @@ def same_event(folder: Path) -> Finding:
     reserved = composed([block(4.0).dp_event] * (2 + _DEPTH))
     tapes = set()
     for n in (0, 1, 300):
-        store, mine = MeasurementStore(folder / f"of-{n}"), np.arange(n) % 4
+        store, cells = MeasurementStore(folder / f"of-{n}"), np.arange(n) % 4
         shapes = [
-            one_way_counts(mine, 4),
-            pair_counts(mine, mine, 4, 4),
-            *tree_counts(mine, 2, _DEPTH),
+            one_way_counts(cells, 4),
+            pair_counts(cells, cells, 4, 4),
+            *tree_counts(cells, 2, _DEPTH),
         ]
         for k, counts in enumerate(shapes):
             store.get_or_measure(block(4.0, f"block {k}"), partial(np.copy, counts), NoiseStream())

@@ -20,8 +20,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from audit.claims import DELTA, judged, loss
-from audit.counts import OTHERS, block, codes, seen
+from audit.claims import DELTA, judge, loss
+from audit.counts import OTHERS, block, codes, mean_of_attempts
 from audit.findings import Check, Finding
 from pipeline.dp.accounting import calibrate
 from pipeline.dp.marginals import one_way_counts
@@ -147,7 +147,7 @@ def step_scores(way: Way, mechanism: DpSgd, present: bool, runs: int) -> Array:
 def one_step(name: str, epsilon: float, runs: int, _folder: Path) -> Finding:
     scale, claim = calibrate(lambda scale: descent(scale).dp_event, epsilon, DELTA)
     way = WAYS[name]()
-    return judged(
+    return judge(
         f"a DP-SGD step, {name}",
         lambda present: step_scores(way, descent(scale), present, runs),
         claim,
@@ -184,14 +184,14 @@ class Release:
             part = slice(k * TARGETS, min((k + 1) * TARGETS, runs))
             for b, sigma in enumerate(self.sigmas):
                 mechanism = block(sigma, f"release {k}, block {b}", TARGETS)
-                noisy = seen(folder / f"counts-{present}", mechanism, counts) - OTHERS
+                noisy = mean_of_attempts(folder / f"counts-{present}", mechanism, counts) - OTHERS
                 total[part] += loss(mechanism.dp_event, noisy)[: part.stop - part.start]
         return total
 
 
 def composition(epsilon: float, runs: int, folder: Path) -> Finding:
     scale, claim = calibrate(lambda scale: Release(scale).dp_event, epsilon, DELTA)
-    return judged(
+    return judge(
         "six steps and three blocks",
         lambda present: Release(scale).scores(folder, present, runs),
         claim,

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from audit.claims import DELTA, judged
+from audit.claims import DELTA, judge
 from audit.descent import MICRO_BATCH, ROWS, SIZE, Sums, descent
 from audit.findings import Check, Finding
 from pipeline.dp.accounting import calibrate
@@ -81,7 +81,7 @@ def recurrent(epsilon: float, runs: int, _folder: Path) -> Finding:
         )
         return float(noisy @ direction) * mechanism.expected_batch_size
 
-    return judged(
+    return judge(
         "a DP-SGD step, recurrent",
         lambda present: np.array([score(present) for _ in range(runs)]),
         claim,

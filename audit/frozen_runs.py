@@ -23,7 +23,7 @@ from audit import people
 from audit.answers import Answers, answering
 from audit.findings import Check, Finding
 from audit.hurry import hurried
-from audit.visible import Seen, differences, listening, seen, settle_database
+from audit.visible import Snapshot, differences, listening, settle_database, take_snapshot
 from pipeline import files, params
 from pipeline.catalog import Extract, Home, Workspace, project_root
 from pipeline.dp.events import canonical_string
@@ -84,7 +84,7 @@ class FrozenRun:
     for it.
     """
 
-    seen: Seen
+    snapshot: Snapshot
     answers: Answers
     reserved: str  # canonical event
 
@@ -95,11 +95,11 @@ def run_frozen(way: Way, folder: Path, source: Path, score: float) -> FrozenRun:
     """
     home, answers = Home(folder / f"home of {source.name}"), Answers()
     with prepared_home(way, home):
-        with hurried(), answering(answers), listening() as said:
+        with hurried(), answering(answers), listening() as lines:
             run_stages(way, home, source, score)
         reservation = Ledger(home.ledger).reservation(RELEASE)
         assert reservation is not None
-        return FrozenRun(seen(home, said), answers, canonical_string(reservation.event))
+        return FrozenRun(take_snapshot(home, lines), answers, canonical_string(reservation.event))
 
 
 @contextmanager
@@ -112,8 +112,8 @@ def prepared_home(way: Way, home: Home) -> Iterator[None]:
         files.write_text(home.root / "datasets" / f"{way.dataset}.yaml", way.declaration)
     write = sample.write_database
 
-    def write_settled(declared: Schema, extract: Extract, views: Mapping[str, str]) -> None:
-        write(declared, extract, views)
+    def write_settled(schema: Schema, extract: Extract, views: Mapping[str, str]) -> None:
+        write(schema, extract, views)
         settle_database(extract.database)
 
     with ExitStack() as patches:
@@ -138,7 +138,7 @@ def run_stages(way: Way, home: Home, source: Path, score: float | None = None) -
     settings["train"] |= {**way.train, "device": "cpu", "checkpoint_steps": 1}
     settings["evaluate"]["max_rows"] = 100
     YAML().dump(settings, home.root / "params.yaml")
-    made = workspace.make(
+    run = workspace.make(
         home,
         workspace.Request(
             release_id=RELEASE,
@@ -149,26 +149,24 @@ def run_stages(way: Way, home: Home, source: Path, score: float | None = None) -
             rows=60,
         ),
     )
-    text = made.params.read_text(encoding="utf-8").splitlines()
-    made.params.write_text(
+    text = run.params.read_text(encoding="utf-8").splitlines()
+    run.params.write_text(
         "\n".join("  data_id: fixed" if line.startswith("  data_id:") else line for line in text)
         + "\n",
         encoding="utf-8",
     )
-    declared = read_schema(made.dataset)
-    _open(home, declared)
-    with contextlib.chdir(made.root):
+    schema = read_schema(run.dataset)
+    _open(home, schema)
+    with contextlib.chdir(run.root):
         for name, stage in STAGES.items():
             clock = monotonic()
-            import_module(stage.module).run(
-                made, params.load(made.params), read_schema(made.dataset)
-            )
+            import_module(stage.module).run(run, params.load(run.params), read_schema(run.dataset))
             tracking.note(
-                made, stage=name, started=MOMENT, seconds=monotonic() - clock, status="FINISHED"
+                run, stage=name, started=MOMENT, seconds=monotonic() - clock, status="FINISHED"
             )
             if name == "evaluate" and score is not None:
-                _say_everywhere(score, made.restricted.report.root)
-    return made
+                _say_everywhere(score, run.restricted.report.root)
+    return run
 
 
 def _say_everywhere(score: float, report: Path) -> None:
@@ -176,18 +174,18 @@ def _say_everywhere(score: float, report: Path) -> None:
     decides differently in another run.
     """
 
-    def told(value: Any) -> Any:
+    def with_score(value: Any) -> Any:
         if isinstance(value, Mapping):
-            return {key: told(item) for key, item in value.items()}
+            return {key: with_score(item) for key, item in value.items()}
         if isinstance(value, list):
-            return [told(item) for item in value]
+            return [with_score(item) for item in value]
         return score if isinstance(value, int | float) and not isinstance(value, bool) else value
 
-    files.write_json(report / "figures.json", told(files.read_json(report / "figures.json")))
+    files.write_json(report / "figures.json", with_score(files.read_json(report / "figures.json")))
 
 
-def _open(home: Home, declared: Schema) -> None:
-    facts = declared.population
+def _open(home: Home, schema: Schema) -> None:
+    facts = schema.population
     home.state.mkdir(parents=True, exist_ok=True)
     Ledger(home.ledger).open_population(
         facts.name,
@@ -206,11 +204,11 @@ def difference(first: FrozenRun, other: FrozenRun) -> str | None:
     """What tells two runs apart, in words; None where nothing does and each ran exactly what was
     charged.
     """
-    if [(a.mechanism, a.shape) for a in first.answers.asked] != [
-        (a.mechanism, a.shape) for a in other.answers.asked
+    if [(a.mechanism, a.shape) for a in first.answers.runs] != [
+        (a.mechanism, a.shape) for a in other.answers.runs
     ]:
         return "which mechanisms run, or over how many cells, depends on rows"
-    if names := differences(first.seen, other.seen):
+    if names := differences(first.snapshot, other.snapshot):
         return f"{len(names)} visible things depend on rows, such as {', '.join(names[:5])}"
     if any(canonical_string(one.answers.event) != one.reserved for one in (first, other)):
         return "the mechanisms that ran are not the ones that the ledger was charged for"
@@ -223,20 +221,20 @@ def compared(runs: Iterable[FrozenRun]) -> Finding:
     first, n_runs = next(rest), 1
     for other in rest:
         n_runs += 1
-        if said := difference(first, other):
-            return Finding(holds=False, message=said)
+        if reason := difference(first, other):
+            return Finding(holds=False, message=reason)
     figures = {
         "extracts": n_runs,
-        "mechanisms": len(first.answers.asked),
-        "visible": len(first.seen),
+        "mechanisms": len(first.answers.runs),
+        "visible": len(first.snapshot),
     }
     return Finding(
         holds=True,
         figures=figures,
         message=(
-            f"{n_runs} extracts, the same answers of {len(first.answers.asked)} runs of"
-            f" mechanisms: all {len(first.seen)} visible things are equal, and what ran is what was"
-            " charged"
+            f"{n_runs} extracts, the same answers of {len(first.answers.runs)} runs of"
+            f" mechanisms: all {len(first.snapshot)} visible things are equal, and what ran is what"
+            " was charged"
         ),
     )
 

@@ -53,14 +53,14 @@ class Step:
     noise: Array
 
 
-def watched(mechanism: DpSgd, seen: list[Step]) -> DpSgd:
-    """The mechanism, which notes its steps in `seen`."""
-    drawn: list[tuple[int, Array]] = []
+def watch(mechanism: DpSgd, steps: list[Step]) -> DpSgd:
+    """The mechanism, which notes its steps in `steps`."""
+    samples: list[tuple[int, Array]] = []
 
     class Watched(DpSgd):
         def sample(self, n_patients: int, noise: NoiseStream) -> Array:
-            drawn.append((n_patients, super().sample(n_patients, noise)))
-            return drawn[-1][1]
+            samples.append((n_patients, super().sample(n_patients, noise)))
+            return samples[-1][1]
 
         def noisy_gradient(self, clipped_sums: Any, like: Any, noise: NoiseStream) -> Sums:
             parts = list(clipped_sums)
@@ -78,9 +78,9 @@ def watched(mechanism: DpSgd, seen: list[Step]) -> DpSgd:
             ]
             # -1: not one sample per step
             n_patients, sampled = (
-                drawn[-1] if len(drawn) == len(seen) + 1 else (-1, np.zeros(0, dtype=np.int64))
+                samples[-1] if len(samples) == len(steps) + 1 else (-1, np.zeros(0, dtype=np.int64))
             )
-            seen.append(
+            steps.append(
                 Step(
                     n_patients,
                     sampled,
@@ -123,10 +123,10 @@ def as_claimed(name: str, folder: Path) -> Finding:
 
     The divisor is looked at in a second training with next to no noise.
     """
-    loop, seen, quiet = LOOPS[name](_PATIENTS), list[Step](), list[Step]()
-    for noise_multiplier, steps in ((1.0, seen), (_QUIET, quiet)):
+    loop, steps, quiet_steps = LOOPS[name](_PATIENTS), list[Step](), list[Step]()
+    for noise_multiplier, notes in ((1.0, steps), (_QUIET, quiet_steps)):
         loop.run(
-            watched(mechanism(noise_multiplier), steps),
+            watch(mechanism(noise_multiplier), notes),
             tape=Tape(),
             noise=NoiseStream(),
             checkpoint=folder / f"{noise_multiplier}",
@@ -140,26 +140,26 @@ def as_claimed(name: str, folder: Path) -> Finding:
                 - clipped(loop, step, mechanism().l2_clip_norm)
             ).norm()
         )
-        for step in seen
+        for step in steps
     )
-    of_all = all(step.n_patients == _PATIENTS for step in seen)
-    p = float(stats.kstest(np.concatenate([step.noise for step in seen]), "norm").pvalue)
-    divided = max(float(np.abs(step.noise).max()) for step in quiet) * _QUIET
+    of_all = all(step.n_patients == _PATIENTS for step in steps)
+    p = float(stats.kstest(np.concatenate([step.noise for step in steps]), "norm").pvalue)
+    divisor_off = max(float(np.abs(step.noise).max()) for step in quiet_steps) * _QUIET
     holds = (
-        len(seen) == _STEPS
+        len(steps) == _STEPS
         and of_all
         and off <= _ROUNDING
         and p > 1 - SURE
-        and divided <= 10 * _QUIET
+        and divisor_off <= 10 * _QUIET
     )
     return Finding(
         holds=holds,
-        figures={"steps": len(seen), "off": off, "p": p, "divided_off": divided},
+        figures={"steps": len(steps), "off": off, "p": p, "divided_off": divisor_off},
         message=(
-            f"{name}: {len(seen)} steps of {_STEPS}, samples of {'all' if of_all else 'not all'}"
+            f"{name}: {len(steps)} steps of {_STEPS}, samples of {'all' if of_all else 'not all'}"
             f" patients, sums off by {off:.1e} from the clipped gradients of the sampled ones,"
-            f" noise of the accounted scale with p = {p:.2g}, quotients off by {divided:.1e} from"
-            " the public divisor"
+            f" noise of the accounted scale with p = {p:.2g}, quotients off by {divisor_off:.1e}"
+            " from the public divisor"
         ),
     )
 
@@ -202,28 +202,29 @@ def resumed(name: str, folder: Path) -> Finding:
         if f"step {2 * _CHECKPOINT}/" in line:
             raise _Died
 
-    seen: list[list[Step]] = [[], [], []]
+    attempts: list[list[Step]] = [[], [], []]
     with suppress(_Died):
-        _attempt(name, seen[0], folder / "first", die)
-    held_by_checkpoint = _in_checkpoint(folder / "first")
-    for k, steps in enumerate(seen[1:]):
+        _attempt(name, attempts[0], folder / "first", die)
+    contents = _in_checkpoint(folder / "first")
+    for k, steps in enumerate(attempts[1:]):
         shutil.copytree(folder / "first", folder / f"again-{k}")
         _attempt(name, steps, folder / f"again-{k}", lambda line: None)
-    noises = [step.noise for steps in seen for step in steps]
+    noises = [step.noise for steps in attempts for step in steps]
     # float32 blurs the last digits
     repeated = sum(bool(np.abs(one - other).max() < 1e-2) for one, other in combinations(noises, 2))
-    done = [len(steps) for steps in seen]
-    strange = sorted(held_by_checkpoint - LOOPS[name](0).tensor_names)
+    n_steps = [len(steps) for steps in attempts]
+    strange = sorted(contents - LOOPS[name](0).tensor_names)
     holds = (
-        repeated == 0 and done == [2 * _CHECKPOINT, *[_STEPS - 2 * _CHECKPOINT] * 2] and not strange
+        repeated == 0
+        and n_steps == [2 * _CHECKPOINT, *[_STEPS - 2 * _CHECKPOINT] * 2]
+        and not strange
     )
     return Finding(
         holds=holds,
         figures={"steps": len(noises), "repeated": repeated},
         message=(
             f"{name}: of the noises of {len(noises)} steps, {repeated} pairs are equal, over an"
-            " attempt that died and two that went on from its "
-            "checkpoint; the checkpoint holds"
+            " attempt that died and two that went on from its checkpoint; the checkpoint holds"
             f" {'also ' + ', '.join(strange) if strange else 'weights, moments and the step only'}"
         ),
     )
@@ -232,7 +233,7 @@ def resumed(name: str, folder: Path) -> Finding:
 def _attempt(name: str, steps: list[Step], folder: Path, progress: Callable[[str], None]) -> None:
     folder.mkdir(exist_ok=True)
     LOOPS[name](_PATIENTS).run(
-        watched(mechanism(), steps),
+        watch(mechanism(), steps),
         tape=Tape(),
         noise=NoiseStream(),
         checkpoint=folder,
@@ -250,9 +251,9 @@ def _in_checkpoint(folder: Path) -> set[str]:
         if file.suffix != ".safetensors":
             kinds.add(file.name)
             continue
-        with safe_open(file, framework="pt") as stored:
-            kinds |= {key.replace("/", ".").split(".")[0] for key in list(stored.keys())} | set(
-                stored.metadata() or {}
+        with safe_open(file, framework="pt") as tensors:
+            kinds |= {key.replace("/", ".").split(".")[0] for key in list(tensors.keys())} | set(
+                tensors.metadata() or {}
             )
     return kinds
 

@@ -21,7 +21,7 @@ import numpy as np
 import polars as pl
 
 from audit import people
-from audit.answers import Answers, Asked, answering
+from audit.answers import Answers, MechanismRun, answering
 from audit.findings import Check, Finding
 from audit.hurry import hurried
 from audit.model_rows import behind, model_rows
@@ -67,15 +67,15 @@ SMALL: Mapping[str, Mapping[str, Any]] = {
 
 
 @dataclass(frozen=True, eq=False)
-class Fitted:
+class FitRecord:
     """What one fit asked of its mechanisms, and what its tape says of it."""
 
-    asked: list[Asked]
+    runs: list[MechanismRun]
     event: str
     tape: str
 
 
-def planned(schema: Schema, settings: Mapping[str, Mapping[str, Any]] = SMALL) -> Plan:
+def make_plan(schema: Schema, settings: Mapping[str, Mapping[str, Any]] = SMALL) -> Plan:
     defaults = params.load(project_root() / "params.yaml")
     train = dataclasses.replace(
         defaults.train, table=settings["table"], pathway=settings["pathway"]
@@ -83,7 +83,7 @@ def planned(schema: Schema, settings: Mapping[str, Mapping[str, Any]] = SMALL) -
     return joint_plan(schema, defaults.privacy, train, people.EXTRACT)
 
 
-def fit(schema: Schema, plan: Plan, rows: PatientLog, folder: Path) -> Fitted:
+def fit(schema: Schema, plan: Plan, rows: PatientLog, folder: Path) -> FitRecord:
     """The real fit, with made-up answers; keeps what every mechanism was given."""
     answers, tape = Answers(keeps=True), Tape()
     with (
@@ -103,18 +103,18 @@ def fit(schema: Schema, plan: Plan, rows: PatientLog, folder: Path) -> Fitted:
             progress=logging.getLogger(__name__).debug,
             checkpoint_steps=1,
         )
-    return Fitted(answers.asked, canonical_string(answers.event), canonical_string(tape.event))
+    return FitRecord(answers.runs, canonical_string(answers.event), canonical_string(tape.event))
 
 
-def faults(plan: Plan, before: Fitted, after: Fitted) -> list[str]:
+def faults(plan: Plan, before: FitRecord, after: FitRecord) -> list[str]:
     """What is wrong with two neighbours' fits: sentences, none where every bound holds."""
     breaches = [*_of_plan(plan, before), *_of_plan(plan, after)]
-    if [(one.mechanism, one.shape) for one in before.asked] != [
-        (one.mechanism, one.shape) for one in after.asked
+    if [(one.mechanism, one.shape) for one in before.runs] != [
+        (one.mechanism, one.shape) for one in after.runs
     ]:
         return [*breaches, "which mechanisms run, or over how many cells, depends on the newcomer"]
-    for old, new in zip(before.asked, after.asked, strict=True):
-        moved = new.handed.astype(np.float64) - old.handed
+    for old, new in zip(before.runs, after.runs, strict=True):
+        moved = new.sums.astype(np.float64) - old.sums
         distance = float(np.linalg.norm(moved))
         if not distance <= old.bound * (
             1 + (0 if isinstance(old.mechanism, NoisyCounts) else ROUNDING)
@@ -123,16 +123,16 @@ def faults(plan: Plan, before: Fitted, after: Fitted) -> list[str]:
     return breaches
 
 
-def furthest(before: Fitted, after: Fitted, kind: type) -> float:
+def furthest(before: FitRecord, after: FitRecord, kind: type) -> float:
     """The largest movement of a kind of mechanism, as a part of the claimed sensitivity."""
     return max(
-        float(np.linalg.norm(new.handed.astype(np.float64) - old.handed)) / old.bound
-        for old, new in zip(before.asked, after.asked, strict=True)
+        float(np.linalg.norm(new.sums.astype(np.float64) - old.sums)) / old.bound
+        for old, new in zip(before.runs, after.runs, strict=True)
         if isinstance(old.mechanism, kind)
     )
 
 
-def _of_plan(plan: Plan, fitted: Fitted) -> Iterable[str]:
+def _of_plan(plan: Plan, record: FitRecord) -> Iterable[str]:
     """Each count of the plan once and exactly as planned, each step of DP-SGD as planned, and the
     tape tells what ran.
     """
@@ -148,11 +148,11 @@ def _of_plan(plan: Plan, fitted: Fitted) -> Iterable[str]:
         if mechanism is not None
         for _ in range(mechanism.steps)
     ]
-    if sorted(map(repr, [*counts, *steps])) != sorted(repr(one.mechanism) for one in fitted.asked):
+    if sorted(map(repr, [*counts, *steps])) != sorted(repr(one.mechanism) for one in record.runs):
         yield "the mechanisms that ran are not those of the plan"
-    if fitted.event != canonical_string(plan.dp_event):
+    if record.event != canonical_string(plan.dp_event):
         yield "what ran is not what is charged for"
-    if fitted.tape != fitted.event:
+    if record.tape != record.event:
         yield "the tape does not tell what ran"
 
 
@@ -176,12 +176,12 @@ def compare(
         holds=True,
         figures={
             "newcomers": len(newcomers),
-            "mechanisms": len(before.asked),
+            "mechanisms": len(before.runs),
             "counts": counts,
             "clipped sums": sums,
         },
         message=(
-            f"{len(newcomers)} newcomers, {len(before.asked)} runs of mechanisms each: counts move"
+            f"{len(newcomers)} newcomers, {len(before.runs)} runs of mechanisms each: counts move"
             f" by {counts:.3f}, clipped sums by at most {sums:.3f} of what is claimed"
         ),
     )
@@ -203,14 +203,16 @@ def newcomers() -> dict[str, PatientLog]:
 
 
 def _with_everybody_odd(folder: Path) -> Finding:
-    schema = people.declared(folder / "declared")
-    return compare(schema, planned(schema), model_rows(people.extract(25, 3)), newcomers(), folder)
+    schema = people.schema_in(folder / "declared")
+    return compare(
+        schema, make_plan(schema), model_rows(people.extract(25, 3)), newcomers(), folder
+    )
 
 
 def _with_few(folder: Path) -> Finding:
     """A recurrent network, and an extract without anybody before the newcomer."""
-    schema = people.declared(folder / "declared")
-    plan = planned(schema, {**SMALL, "pathway": {**SMALL["pathway"], "recurrent": True}})
+    schema = people.schema_in(folder / "declared")
+    plan = make_plan(schema, {**SMALL, "pathway": {**SMALL["pathway"], "recurrent": True}})
     few = {
         name: rows
         for name, rows in newcomers().items()
@@ -221,7 +223,7 @@ def _with_few(folder: Path) -> Finding:
         whole
         if not whole.holds
         else compare(
-            schema, planned(schema), model_rows(people.Extract()), newcomers(), folder / "alone"
+            schema, make_plan(schema), model_rows(people.Extract()), newcomers(), folder / "alone"
         )
     )
 
@@ -247,7 +249,7 @@ def _registry(folder: Path) -> Finding:
     }
     return compare(
         schema,
-        planned(schema),
+        make_plan(schema),
         PatientLog(patients.filter(rest), events.filter(rest)),
         newcomers,
         folder,

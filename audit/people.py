@@ -47,7 +47,7 @@ class Extract:
         return folder
 
 
-def declared(folder: Path) -> Schema:
+def schema_in(folder: Path) -> Schema:
     """The declaration, read from a file in `folder`, which is made."""
     path = folder / f"{DATASET}.yaml"
     files.write_text(path, DECLARATION)

@@ -153,19 +153,19 @@ class _NoFloats(NoiseStream):
 def whole_numbers(_folder: Path) -> Finding:
     """Discrete noise and coins are made although floats are refused."""
     noise = _NoFloats()
-    drawn = [noise.discrete_gaussian(sigma, 1000) for sigma in _SIGMAS]
-    made = (
-        all(values.dtype == np.int64 for values in drawn) and noise.bernoulli(0.3, 10).dtype == bool
+    draws = [noise.discrete_gaussian(sigma, 1000) for sigma in _SIGMAS]
+    is_whole = (
+        all(values.dtype == np.int64 for values in draws) and noise.bernoulli(0.3, 10).dtype == bool
     )
     on_grid = all(
         sigma <= sigma_on_grid(sigma) and (sigma_on_grid(sigma) * 64).is_integer()
         for sigma in np.geomspace(1e-3, 1e5, 500)
     )
     return Finding(
-        holds=made and on_grid,
+        holds=is_whole and on_grid,
         message=(
-            f"discrete noise and coins took {'no' if made else 'a'} float; every sigma rounds up:"
-            f" {on_grid}"
+            f"discrete noise and coins took {'no' if is_whole else 'a'} float; every sigma rounds"
+            f" up: {on_grid}"
         ),
     )
 
@@ -182,7 +182,7 @@ def keys(_folder: Path) -> Finding:
     """Streams after equal seeds of everything that can be seeded, of one process and of forked
     ones; a stream's own next words; copies.
     """
-    drawn = []
+    draws = []
     before = random.getstate(), np.random.get_state(), torch.get_rng_state()
     try:
         for _ in range(3):
@@ -190,37 +190,37 @@ def keys(_folder: Path) -> Finding:
             np.random.seed(1)
             torch.manual_seed(1)
             noise = NoiseStream()
-            drawn += [_words(noise), _words(noise)]
+            draws += [_words(noise), _words(noise)]
     finally:
         random.setstate(before[0])
         np.random.set_state(before[1])
         torch.set_rng_state(before[2])
-    drawn += _of_children(noise)
-    drawn.append(_words(noise))
-    given = list(inspect.signature(type(noise)).parameters)
+    draws += _of_children(noise)
+    draws.append(_words(noise))
+    parameters = list(inspect.signature(type(noise)).parameters)
     copied = [keep.__name__ for keep in (_reduced, copy.copy, copy.deepcopy) if _works(keep, noise)]
-    different = len(set(drawn))
+    different = len(set(draws))
     return Finding(
-        holds=different == len(drawn) and not given and not copied,
-        figures={"draws": len(drawn), "different": different},
+        holds=different == len(draws) and not parameters and not copied,
+        figures={"draws": len(draws), "different": different},
         message=(
-            f"{different} of {len(drawn)} draws of streams, reseeded, resumed and forked, differ; a"
-            f" stream takes {len(given)} arguments, {len(copied)} ways to copy it work"
+            f"{different} of {len(draws)} draws of streams, reseeded, resumed and forked, differ; a"
+            f" stream takes {len(parameters)} arguments, {len(copied)} ways to copy it work"
         ),
     )
 
 
 def _of_children(noise: NoiseStream) -> list[bytes]:
     context = multiprocessing.get_context("fork")
-    drawn = []
+    draws = []
     for _ in range(2):
         receiver, sender = context.Pipe(duplex=False)
         child = context.Process(target=_tell, args=(noise, sender))
         child.start()
         sender.close()
-        drawn.append(receiver.recv())
+        draws.append(receiver.recv())
         child.join()
-    return drawn
+    return draws
 
 
 def _reduced(noise: NoiseStream) -> Any:
@@ -239,23 +239,23 @@ def _works(keep: Callable[[NoiseStream], Any], noise: NoiseStream) -> bool:
 CHECKS = (
     *(
         Check(
-            name=f"discrete noise is exact{said}",
+            name=f"discrete noise is exact{suffix}",
             family="sampler",
             run=partial(exact, draws),
             long=long,
             asks="counts get noise with the exact probabilities of the discrete Gaussian",
         )
-        for said, draws, long in (("", 200_000, False), (", many draws", 4_000_000, True))
+        for suffix, draws, long in (("", 200_000, False), (", many draws", 4_000_000, True))
     ),
     *(
         Check(
-            name=f"normals are normal{said}",
+            name=f"normals are normal{suffix}",
             family="sampler",
             run=partial(normals, draws),
             long=long,
             asks="noise on gradients is normal, of the accounted scale and independent",
         )
-        for said, draws, long in (("", 600_000, False), (", many draws", 8_000_000, True))
+        for suffix, draws, long in (("", 600_000, False), (", many draws", 8_000_000, True))
     ),
     Check(
         name="coins are exact",

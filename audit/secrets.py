@@ -62,42 +62,42 @@ def recording() -> Iterator[Secrets]:
     bits, normal, measure = NoiseStream.bits, NoiseStream.normal, NoisyCounts.measure
 
     def urandom(size: int) -> bytes:
-        drawn = system(size)
+        secret = system(size)
         caller = str(sys._getframe(1).f_globals.get("__name__"))
         # uuid's become names, which are no secret
         if size >= LEAST and caller.startswith("pipeline"):
-            secrets.keys[drawn] = OWN_FILES.get(caller)
-        return drawn
+            secrets.keys[secret] = OWN_FILES.get(caller)
+        return secret
 
-    def keyed(self: Any, key: bytes) -> None:
+    def note_key(self: Any, key: bytes) -> None:
         secrets.keys[bytes(key)] = None
         aes(self, key)
 
-    def counted(self: Any, nonce: bytes) -> None:
+    def note_counter(self: Any, nonce: bytes) -> None:
         secrets.keys[bytes(nonce)] = None
         counter(self, nonce)
 
     def stream(self: NoiseStream, n: int) -> np.ndarray:
-        secrets.words.append(np.array(drawn := bits(self, n)))
-        return drawn
+        secrets.words.append(np.array(words := bits(self, n)))
+        return words
 
     def normals(self: NoiseStream, shape: Any, dtype: Any = np.float64) -> np.ndarray:
-        drawn = normal(self, shape, dtype)
-        secrets.words.append(np.ascontiguousarray(drawn, np.float64).ravel().view(np.uint64))
-        return drawn
+        values = normal(self, shape, dtype)
+        secrets.words.append(np.ascontiguousarray(values, np.float64).ravel().view(np.uint64))
+        return values
 
-    def measured(self: NoisyCounts, counts: np.ndarray, noise: NoiseStream) -> np.ndarray:
+    def note_cells(self: NoisyCounts, counts: np.ndarray, noise: NoiseStream) -> np.ndarray:
         noisy = measure(self, counts, noise)
         secrets.cells |= _cells(counts.ravel(), (noisy - counts).ravel())
         return noisy
 
     with (
         patch.object(os, "urandom", urandom),
-        patch.object(noise.algorithms.AES, "__init__", keyed),
-        patch.object(noise.modes.CTR, "__init__", counted),
+        patch.object(noise.algorithms.AES, "__init__", note_key),
+        patch.object(noise.modes.CTR, "__init__", note_counter),
         patch.object(NoiseStream, "bits", stream),
         patch.object(NoiseStream, "normal", normals),
-        patch.object(NoisyCounts, "measure", measured),
+        patch.object(NoisyCounts, "measure", note_cells),
     ):
         yield secrets
 
@@ -122,15 +122,15 @@ def _cells(counts: np.ndarray, noise: np.ndarray) -> set[bytes]:
 
 def forms(secret: bytes) -> set[bytes]:
     """How code would write it: as it is, in hexadecimal, in base64, as JSON's list of numbers."""
-    listed = ", ".join(map(str, secret)).encode()
+    numbers = ", ".join(map(str, secret)).encode()
     return {
         secret,
         secret.hex().encode(),
         secret.hex().upper().encode(),
         base64.b64encode(secret).rstrip(b"="),
         base64.urlsafe_b64encode(secret).rstrip(b"="),
-        listed,
-        listed.replace(b" ", b""),
+        numbers,
+        numbers.replace(b" ", b""),
     }
 
 

@@ -85,7 +85,7 @@ def _sample_population(folder: Path) -> Finding:
     """Ordinary patients with ties and odd ones among them; each kind of newcomer before, between
     and behind them.
     """
-    schema = people.declared(folder / "declared")
+    schema = people.schema_in(folder / "declared")
     base = people.extract(40, 5) + sum(people.odd_patients(901).values(), people.Extract())
     before = ingest_extract(schema, base.write(folder / "base"), folder)
     faults = {}

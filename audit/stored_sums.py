@@ -40,7 +40,7 @@ def _of_leaf(leaf: Any, order: int) -> float:
 
 
 @lru_cache(maxsize=4096)
-def _stored(event: str, order: int) -> float:
+def _divergence_of(event: str, order: int) -> float:
     return divergence(from_json(json.loads(event)), order)
 
 
@@ -53,7 +53,7 @@ def sums_by_cohort(
     sums: dict[str, list[float]] = {cohort: [] for cohort in cohorts or (EVERYBODY,)}
     for facts in (entry.facts for entry in entries if entry.kind == "reserved"):
         for cohort in facts.get("cohorts") or sums:
-            sums[cohort].append(_stored(json.dumps(facts["event"]), order))
+            sums[cohort].append(_divergence_of(json.dumps(facts["event"]), order))
     return {cohort: math.fsum(costs) for cohort, costs in sums.items()}
 
 

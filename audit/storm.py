@@ -10,7 +10,7 @@ import os
 import random
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -19,7 +19,7 @@ import dp_accounting as dpa
 
 from audit.findings import Check, Finding
 from pipeline.dp.events import DiscreteGaussianDpEvent, flatten
-from pipeline.ledger import BudgetExceeded, Ledger, ReservationConflict
+from pipeline.ledger import BudgetExceeded, Ledger, Reservation, ReservationConflict
 
 POPULATION = "storm"
 _EVENTS: tuple[dpa.DpEvent, ...] = tuple(
@@ -69,7 +69,7 @@ def storm(where: str, folder: Path, plan: Storm) -> Finding:
     for worker in workers:
         worker.join()
     crashed = sum(worker.exitcode not in (0, -signal.SIGKILL) for worker in workers)
-    return _judge(ledger, folder, killed, crashed)
+    return _judge(ledger, _read_notes(folder), killed, crashed)
 
 
 def _kill_some(workers: Sequence[BaseProcess], plan: Storm) -> int:
@@ -108,63 +108,75 @@ def _work(where: str, folder: str, number: int, plan: Storm) -> None:
                 notes.write(f"conflict {release_id}\n")
 
 
-def _judge(ledger: Ledger, folder: Path, killed: int, crashed: int) -> Finding:
-    """The ledger against what the processes were told."""
-    notes = [
+@dataclass(frozen=True, kw_only=True)
+class Notes:
+    """What all processes wrote down: ids they asked for, {id: chain head} of the answers they
+    got, and how many refusals.
+    """
+
+    requests: set[str]
+    answers: dict[str, str]
+    refusals: int
+
+
+def _read_notes(folder: Path) -> Notes:
+    """A line that a kill has cut short is no answer."""
+    lines = [
         line.split()
         for path in sorted(folder.glob("*.txt"))
         for line in path.read_text(encoding="ascii").splitlines()
     ]
-    tried = {note[1] for note in notes if note[0] == "tried"}
-    answers = {
-        note[1]: note[2]
-        for note in notes
-        if note[0] == "told" and len(note) == 3 and len(note[2]) == 64
-    }
-    refused = sum(note[0] == "refused" for note in notes)
-    ledger.verify({f"the answer about {name}": head for name, head in answers.items()})
-    population = ledger.population(POPULATION)
-    charged = {
-        reservation.release_id: reservation for reservation in ledger.reservations(POPULATION)
-    }
-    entries = [entry.release_id for entry in ledger.entries(POPULATION) if entry.kind == "reserved"]
-    # The sum anew, without the ledger's own functions: order / (2 sigma^2) for each discrete
-    # Gaussian.
-    spent = math.fsum(
-        times * population.order / (2 * leaf.sigma**2)
-        for reservation in charged.values()
+    return Notes(
+        requests={line[1] for line in lines if line[0] == "tried"},
+        answers={
+            line[1]: line[2]
+            for line in lines
+            if line[0] == "told" and len(line) == 3 and len(line[2]) == 64
+        },
+        refusals=sum(line[0] == "refused" for line in lines),
+    )
+
+
+def _sum_of_charges(reservations: Iterable[Reservation], order: int) -> float:
+    """The sum anew, without the ledger's own functions: order / (2 sigma^2) for each discrete
+    Gaussian.
+    """
+    return math.fsum(
+        times * order / (2 * leaf.sigma**2)
+        for reservation in reservations
         for leaf, times in flatten(reservation.event).items()
     )
-    lost, unasked, twice = (
-        set(answers) - set(charged),
-        set(charged) - tried,
-        len(entries) - len(set(entries)),
+
+
+def _judge(ledger: Ledger, notes: Notes, killed: int, crashed: int) -> Finding:
+    """The ledger against what the processes were told."""
+    ledger.verify(
+        {f"the answer about {name}": chain_head for name, chain_head in notes.answers.items()}
     )
-    holds = (
-        spent <= population.limit_rdp * (1 + 1e-12)
-        and not lost
-        and not unasked
-        and not twice
-        and not crashed
-        and refused > 0
-    )
+    population = ledger.population(POPULATION)
+    charges = {one.release_id: one for one in ledger.reservations(POPULATION)}
+    entries = [entry.release_id for entry in ledger.entries(POPULATION) if entry.kind == "reserved"]
+    spent = _sum_of_charges(charges.values(), population.order)
+    figures = {
+        "killed": killed,
+        "crashed": crashed,
+        "charged": len(charges),
+        "refused": notes.refusals,
+        "spent_share": spent / population.limit_rdp,
+        "lost": len(notes.answers.keys() - charges.keys()),
+        "unasked": len(charges.keys() - notes.requests),
+        "twice": len(entries) - len(set(entries)),
+    }
+    faults = sum(figures[name] for name in ("lost", "unasked", "twice", "crashed"))
     return Finding(
-        holds=holds,
+        holds=spent <= population.limit_rdp * (1 + 1e-12) and not faults and notes.refusals > 0,
         message=(
-            f"{killed} processes killed, {crashed} ended by an error; {len(charged)} releases"
-            f" charged, {refused} refused; {spent:.4f} of {population.limit_rdp:.4f} spent;"
-            f" {len(lost)} lost, {len(unasked)} unasked, {twice} charged twice; the chain verifies"
+            f"{killed} processes killed, {crashed} ended by an error; {len(charges)} releases"
+            f" charged, {notes.refusals} refused; {spent:.4f} of {population.limit_rdp:.4f} spent;"
+            f" {figures['lost']} lost, {figures['unasked']} unasked, {figures['twice']} charged"
+            " twice; the chain verifies"
         ),
-        figures={
-            "killed": killed,
-            "crashed": crashed,
-            "charged": len(charged),
-            "refused": refused,
-            "spent_share": spent / population.limit_rdp,
-            "lost": len(lost),
-            "unasked": len(unasked),
-            "twice": twice,
-        },
+        figures=figures,
     )
 
 

@@ -52,7 +52,10 @@ class Loop(Protocol):
 
 
 class PathwayLoop:
-    """`pathway.train.train_weights`, with a memory, on pathways of 1 to 6 events."""
+    """`train_weights` (pipeline/models/pathway/fit/train.py) with a recurrent network.
+
+    Its pathways have 1 to 6 events.
+    """
 
     tensor_names = frozenset({"weights", "average", "first", "second", "step", "mechanism"})
 
@@ -106,7 +109,7 @@ class PathwayLoop:
 
 
 class CriticLoop:
-    """`table.critic.refine` on rows of two columns."""
+    """`refine` of pipeline/models/table/fit/critic.py, on rows of two columns."""
 
     tensor_names = frozenset({"critic", "logits", "step", "discriminate", "generate", "mechanism"})
 
@@ -178,13 +181,13 @@ def _gradient(losses: Tensor, network: torch.nn.Module) -> list[Tensor]:
     ]
 
 
-def _schema() -> Schema:
+def _event_log() -> EventLog:
     types = (
         EventType(name="DIAGNOSIS"),
         EventType(name="VISIT", codes=("x", "y", "z")),
         EventType(name="DEATH", terminal=True),
     )
-    log = EventLog(
+    return EventLog(
         types=freeze({kind.name: kind for kind in types}),
         attributes=freeze({}),
         origin="diagnosed",
@@ -197,6 +200,9 @@ def _schema() -> Schema:
         lower_day=0,
         upper_day=2000,
     )
+
+
+def _schema() -> Schema:
     columns = (
         Column(name="site", kind="categorical", categories=("a", "b")),
         Column(
@@ -224,7 +230,7 @@ def _schema() -> Schema:
         population=population,
         tables=freeze({}),
         patients=freeze({column.name: column for column in columns}),
-        events=log,
+        events=_event_log(),
         implications=(),
         targets=(),
         quasi_identifiers=(),

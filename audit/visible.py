@@ -23,23 +23,23 @@ from pipeline.runs import version_stores
 from pipeline.services import tracking
 from pipeline.services.tracking import client, run_facts
 
-Seen = dict[str, str]
+Snapshot = dict[str, str]
 DURATIONS = ("seconds",)  # metrics of MLflow that may differ
 REPORT = (  # metrics and files of the restricted report: they compare with real patients
     f"{run_facts.REPORT}/"
 )
 
 
-def seen(home: Home, said: list[str]) -> Seen:
+def take_snapshot(home: Home, lines: list[str]) -> Snapshot:
     """Of one home after its run: files of the released zone with their times, both of its
-    version stores' references, MLflow, and what was said.
+    version stores' references, MLflow, and the lines that `listening` took down.
     """
     return {
         **_files(home.published),
         **_files(home.released_remote),
         **_references(home),
         **_mlflow(home),
-        **{f"said {number:03}": line for number, line in enumerate(said)},
+        **{f"output line {number:03}": line for number, line in enumerate(lines)},
     }
 
 
@@ -55,11 +55,11 @@ def listening() -> Iterator[list[str]]:
     """What this project's code says meanwhile: log lines of all levels, warnings, and what it
     prints, which Airflow would take for an answer.
     """
-    said: list[str] = []
+    lines: list[str] = []
     handler = logging.Handler()
 
     def emit(record: logging.LogRecord) -> None:
-        said.append(f"{record.levelname} {record.getMessage()}")
+        lines.append(f"{record.levelname} {record.getMessage()}")
 
     handler.emit = emit  # type: ignore[method-assign]
     logger, printed = logging.getLogger("pipeline"), io.StringIO()
@@ -69,15 +69,15 @@ def listening() -> Iterator[list[str]]:
     try:
         with warnings.catch_warnings(record=True) as warned, redirect_stdout(printed):
             warnings.simplefilter("always")
-            yield said
+            yield lines
     finally:
         logger.removeHandler(handler)
         logger.setLevel(level)
         ours = str(project_root() / "pipeline")
-        said += sorted(
+        lines += sorted(
             {f"warning {one.message}" for one in warned if one.filename.startswith(ours)}
         )
-        said += [f"printed {line}" for line in printed.getvalue().splitlines()]
+        lines += [f"printed {line}" for line in printed.getvalue().splitlines()]
 
 
 def settle_database(path: Path) -> None:
@@ -95,19 +95,19 @@ def settle_database(path: Path) -> None:
     path.write_text(content, encoding="utf-8")
 
 
-def _files(folder: Path) -> Seen:
-    found: Seen = {}
+def _files(folder: Path) -> Snapshot:
+    entries: Snapshot = {}
     for path in sorted(folder.rglob("*")):
         name = f"{folder.name}/{path.relative_to(folder).as_posix()}"
         if path.is_file():
-            found[name] = sha256(path.read_bytes()).hexdigest()
+            entries[name] = sha256(path.read_bytes()).hexdigest()
         # the remote is served by name; its times are those of the restricted machine's copy
         if folder.name == "extracts":
-            found[f"time of {name}"] = str(path.stat().st_mtime)
-    return found
+            entries[f"time of {name}"] = str(path.stat().st_mtime)
+    return entries
 
 
-def _references(home: Home) -> Seen:
+def _references(home: Home) -> Snapshot:
     """Commits with what they changed, authors, times and words, and tags; without DVC's settings,
     which name where the home lies.
     """
@@ -132,21 +132,21 @@ def _references(home: Home) -> Seen:
         if not line.endswith("\t.dvc/config")
     ]
     return {
-        f"registry {number:04} {line.rpartition(chr(9))[2]}": line
+        f"reference {number:04} {line.rpartition(chr(9))[2]}": line
         for number, line in enumerate(lines)
     }
 
 
-def _mlflow(home: Home) -> Seen:
+def _mlflow(home: Home) -> Snapshot:
     mlflow = tracking.client_of(home)
-    found: Seen = {}
+    entries: Snapshot = {}
     for experiment in mlflow.search_experiments():
         for run in mlflow.search_runs([experiment.experiment_id]):
             name = f"MLflow {run.info.run_name} {run.data.tags.get('attempt', '')}"
-            found |= {f"{name} {key}": str(value) for key, value in _entries(run).items()}
+            entries |= {f"{name} {key}": str(value) for key, value in _entries(run).items()}
     for model in mlflow.search_registered_models():
         versions = mlflow.search_model_versions(f"name = '{model.name}'")
-        found[f"MLflow model {model.name}"] = str(
+        entries[f"MLflow model {model.name}"] = str(
             [
                 sorted(model.aliases.items()),
                 sorted((v.version, sorted(v.tags.items())) for v in versions),
@@ -156,7 +156,7 @@ def _mlflow(home: Home) -> Seen:
     places = (
         [path for path in sorted(folder.rglob("*")) if path.is_file()] if folder.is_dir() else []
     )
-    return found | {
+    return entries | {
         f"MLflow file {'/'.join(path.relative_to(folder).parts[1:])}": (
             sha256(path.read_bytes()).hexdigest()
         )

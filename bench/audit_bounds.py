@@ -88,14 +88,14 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
         for name in AUDITS:
             group = [row for row in rows if (row["mechanism"], row["epsilon"]) == (name, epsilon)]
             if group:
-                shown, free = (
+                bounds, free_bounds = (
                     [row[field] for row in group]
                     for field in ("epsilon_at_least", "epsilon_at_least_assuming_nothing")
                 )
                 claimed, runs = group[0]["epsilon_claimed"], group[0]["runs"]
                 lines.append(
-                    f"| {name} | {claimed:.2f} | {spread(shown)} | {spread(free)} | {runs:,.0f}"
-                    f" each | {len(group)} |"
+                    f"| {name} | {claimed:.2f} | {spread(bounds)} | {spread(free_bounds)} |"
+                    f" {runs:,.0f} each | {len(group)} |"
                 )
     return "\n".join(lines)
 

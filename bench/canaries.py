@@ -21,7 +21,7 @@ from matplotlib.figure import Figure
 
 from audit import canary_data
 from audit.canaries import SHARES, run_once
-from audit.canary_bounds import DELTA, SHOWN
+from audit.canary_bounds import ALPHA, DELTA
 from bench import report
 from pipeline.dp import one_run
 from pipeline.dp.one_run import Guesses
@@ -68,7 +68,7 @@ def most(coins: int) -> tuple[float, float]:
         Guesses(coins=coins, n_guesses=round(share * coins), correct=round(share * coins))
         for share in SHARES
     ]
-    part = SHOWN / len(SHARES)
+    part = ALPHA / len(SHARES)
     return (
         max(one_run.epsilon_bound(guesses, DELTA, part) for guesses in perfect),
         max(one_run.gaussian_epsilon_bound(guesses, DELTA, part) for guesses in perfect),

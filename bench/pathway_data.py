@@ -27,7 +27,7 @@ def read_declaration() -> Schema:
     return read_schema(ROOT / "datasets" / "simulated_pathways.yaml")
 
 
-def simulated(schema: Schema, n: int, seed: int) -> PatientLog:
+def simulate_log(schema: Schema, n: int, seed: int) -> PatientLog:
     """n registered patients; another seed is a fresh sample of the same population. Chunks of one
     seed are fresh samples too.
     """
@@ -37,7 +37,9 @@ def simulated(schema: Schema, n: int, seed: int) -> PatientLog:
     )
 
 
-def stored(schema: Schema, n: int, seed: int, folder: Path) -> tuple[pl.DataFrame, pl.LazyFrame]:
+def simulate_to_files(
+    schema: Schema, n: int, seed: int, folder: Path
+) -> tuple[pl.DataFrame, pl.LazyFrame]:
     """The same patients with their events in Parquet files, as the stage that trains finds them."""
     for number, part in enumerate(_parts(schema, n, seed)):
         part.patients.write_parquet(folder / f"patients-{number:03}.parquet")

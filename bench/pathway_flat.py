@@ -68,13 +68,13 @@ STOPS: Mapping[str, int] = MappingProxyType({AGE: 106, "gap": 2557, SURVIVAL: 25
 def columns(schema: Schema) -> dict[str, Column]:
     """The flat table's columns with their declared domains, in its order."""
     log = event_log(schema)
-    listed = [schema.patients[name] for name in STATICS]
-    listed += [
+    flat_columns = [schema.patients[name] for name in STATICS]
+    flat_columns += [
         _banded(AGE, AGES),
         Column(name=ORIGIN, kind="ordinal", categories=tuple(day.isoformat() for day in QUARTERS)),
     ]
     for slot in range(1, SLOTS + 1):
-        listed.append(
+        flat_columns.append(
             Column(
                 name=f"token_{slot}",
                 kind="categorical",
@@ -82,12 +82,12 @@ def columns(schema: Schema) -> dict[str, Column]:
             )
         )
         if slot > 1:  # nothing stands before the first
-            listed.append(
+            flat_columns.append(
                 Column(
                     name=f"gap_{slot}", kind="ordinal", categories=(NONE, *map(str, log.gap_edges))
                 )
             )
-    listed.append(
+    flat_columns.append(
         Column(
             name=END,
             kind="categorical",
@@ -96,7 +96,7 @@ def columns(schema: Schema) -> dict[str, Column]:
             ),
         )
     )
-    return {column.name: column for column in [*listed, _banded(SURVIVAL, SURVIVALS)]}
+    return {column.name: column for column in [*flat_columns, _banded(SURVIVAL, SURVIVALS)]}
 
 
 def flat_declaration(schema: Schema, n: int) -> Schema:
@@ -132,7 +132,7 @@ def flat_declaration(schema: Schema, n: int) -> Schema:
     )
 
 
-def narrowed(schema: Schema) -> Schema:
+def narrow_declaration(schema: Schema) -> Schema:
     """The declaration of what `unflatten` gives back."""
     static = {name: schema.patients[name] for name in (*STATICS, AGE, ORIGIN, SITE)}
     return replace(
@@ -184,13 +184,15 @@ def vocabulary(schema: Schema) -> pl.DataFrame:
 
 
 def flatten(schema: Schema, sample: PatientLog) -> pd.DataFrame:
-    """One row per patient, in the order of the sample, with the columns of `columns(told)`."""
+    """One row per patient, in the order of the sample, with the columns of `columns(schema)`."""
     log, flat = event_log(schema), columns(schema)
     slots = _slots(sample.pathways.filter(~pl.col("type").is_in(log.terminal)), log)
-    filled = [
+    slot_columns = [
         pl.col("token").slice(k - 1, 1).first().alias(f"token_{k}") for k in range(1, SLOTS + 1)
     ]
-    filled += [pl.col("gap").slice(k - 1, 1).first().alias(f"gap_{k}") for k in range(2, SLOTS + 1)]
+    slot_columns += [
+        pl.col("gap").slice(k - 1, 1).first().alias(f"gap_{k}") for k in range(2, SLOTS + 1)
+    ]
     ends = sample.pathways.filter(pl.col("type").is_in(log.terminal)).select(
         ID, TOKEN.alias(END), _band(pl.col("day"), SURVIVALS).alias(SURVIVAL)
     )
@@ -200,9 +202,9 @@ def flatten(schema: Schema, sample: PatientLog) -> pd.DataFrame:
     rows = sample.patients.select(
         ID, *STATICS, _band(pl.col(AGE), AGES), quarter.dt.to_string("%Y-%m-%d").alias(ORIGIN)
     )
-    rows = rows.join(slots.group_by(ID).agg(filled), on=ID, how="left", maintain_order="left").join(
-        ends, on=ID, how="left", maintain_order="left"
-    )
+    rows = rows.join(
+        slots.group_by(ID).agg(slot_columns), on=ID, how="left", maintain_order="left"
+    ).join(ends, on=ID, how="left", maintain_order="left")
     return rows.with_columns(pl.col("^(token|gap)_.*$").fill_null(NONE)).select(*flat).to_pandas()
 
 

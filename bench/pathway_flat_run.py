@@ -26,8 +26,8 @@ import numpy as np
 import pandas as pd
 import polars as pl
 
-from bench.pathway_data import read_declaration, simulated
-from bench.pathway_flat import SLOTS, columns, flat_declaration, flatten, narrow, narrowed
+from bench.pathway_data import read_declaration, simulate_log
+from bench.pathway_flat import SLOTS, columns, flat_declaration, flatten, narrow, narrow_declaration
 from bench.pathway_unflatten import unflatten
 from bench.peer_runs import FOLDER, RUNS, Prepared, Task, column_domain, python_of, run_peer
 from bench.tables import DELTA, timed_fit
@@ -92,7 +92,7 @@ def version_of_ours() -> str:
 
 
 def score(schema: Schema, holdout: PatientLog, other: PatientLog) -> dict[str, float | None]:
-    scores = figures(narrowed(schema), narrow(holdout), narrow(other))
+    scores = figures(narrow_declaration(schema), narrow(holdout), narrow(other))
     return {
         name: None if name == "detection" else float(f"{value:.5g}")
         for name, value in scores.items()
@@ -123,7 +123,7 @@ def main() -> None:
     options = parser.parse_args()
     schema = read_declaration()
     train, holdout = (
-        simulated(schema, options.patients, seed) for seed in (options.seed, options.seed + 100)
+        simulate_log(schema, options.patients, seed) for seed in (options.seed, options.seed + 100)
     )
     rows = flatten(schema, train)
     for model in options.models:

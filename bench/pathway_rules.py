@@ -1,4 +1,6 @@
-"""The 58 rules of a registry (pipeline/rules) on synthetic tables: which were asked, which hold."""
+"""The 58 rules of a registry (pipeline/checks/rules) on synthetic tables: which were asked, which
+hold.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,7 @@ from pipeline.checks.rules import check
 from pipeline.schema.patient_log import PatientLog
 from pipeline.schema.values import Schema
 
-ASKED = ("pass", "fail", "warn")
+OUTCOMES = ("pass", "fail", "warn")
 
 
 def judge(
@@ -36,7 +38,9 @@ def summary(rules: list[dict[str, Any]]) -> str:
         "|---|---|---|---|---|",
     ]
     for severity in ("F", "W"):
-        group = [rule for rule in rules if rule["severity"] == severity and rule["status"] in ASKED]
+        group = [
+            rule for rule in rules if rule["severity"] == severity and rule["status"] in OUTCOMES
+        ]
         passes = [rule for rule in group if rule["status"] == "pass"]
         clean = [rule for rule in passes if not rule["failing"]]
         broken = (
@@ -49,6 +53,6 @@ def summary(rules: list[dict[str, Any]]) -> str:
             f"| {severity} | {len(group)} | {len(clean)} | {len(passes) - len(clean)} | {broken} |"
         )
     left = ", ".join(
-        f"{rule['rule']} {rule['title']}" for rule in rules if rule["status"] not in ASKED
+        f"{rule['rule']} {rule['title']}" for rule in rules if rule["status"] not in OUTCOMES
     )
     return "\n".join(lines) + f"\n\nNot asked of synthetic tables: {left or 'none'}."

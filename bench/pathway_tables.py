@@ -40,7 +40,7 @@ _NAMES = (
     "detection",
     "illegal",
 )
-ASKED = {
+TARGETS = {
     20_000: dict(zip(_NAMES, (0.07, 0.11, 0.12, 0.02, 0.03, 0.12, 4, 0.82, 0), strict=True)),
     100_000: dict(zip(_NAMES, (0.035, 0.06, 0.09, 0.01, 0.015, 0.05, 2, 0.66, 0), strict=True)),
 }
@@ -61,17 +61,17 @@ def write(rows: Rows) -> None:
         SCRIPT,
         "\n\n".join(
             f"### {n:,} patients, epsilon 1\n{table(group, real, n, flat.get(str(n), {}))}"
-            for n in ASKED
+            for n in TARGETS
         ),
     )
     between(
         "curves",
         SCRIPT,
-        larger([row for row in default if row["patients"] not in ASKED or row["epsilon"] != 1]),
+        larger([row for row in default if row["patients"] not in TARGETS or row["epsilon"] != 1]),
     )
     between("costs", SCRIPT, costs(group))
     between("rules", SCRIPT, rules(default))
-    small = min(ASKED)
+    small = min(TARGETS)
     pathway_plots.curves(
         [row for row in default if row["epsilon"] == 1],
         "patients",
@@ -93,7 +93,7 @@ def table(rows: Rows, real: Rows, n: int, flat: dict[str, dict[str, Any]]) -> st
     """A line per model: mean over seeds, in brackets the standard deviation."""
     group = [row for row in rows if row["patients"] == n and row["epsilon"] == 1]
     real = [row for row in real if row["patients"] == n]
-    targets = dict(ASKED[n])
+    targets = dict(TARGETS[n])
     for name in DOUBLED if real else ():
         targets[name] = max(targets[name], 2 * float(np.mean([row[name] for row in real])))
     lines = [
@@ -139,7 +139,7 @@ def rules(rows: Rows) -> str:
     results = [
         row
         for row in rows
-        if row["patients"] == max(ASKED) and row["epsilon"] == 1 and row["rules"]
+        if row["patients"] == max(TARGETS) and row["epsilon"] == 1 and row["rules"]
     ]
     return (
         pathway_rules.summary(min(results, key=lambda row: row["seed"])["rules"]) if results else ""

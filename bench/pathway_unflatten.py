@@ -85,11 +85,11 @@ def _draw_within(
 ) -> np.ndarray:
     """Integers, uniform within each band; NONE and null are 0."""
     width = {str(low): high - low for low, high in zip(edges, (*edges[1:], stop), strict=True)}
-    known = bands.replace(NONE, None)
-    low = known.cast(pl.Int64).fill_null(0).to_numpy()
+    starts = bands.replace(NONE, None)
+    low = starts.cast(pl.Int64).fill_null(0).to_numpy()
     return low + (
         rng.random(len(bands))
-        * known.replace_strict(width, default=0, return_dtype=pl.Int64).fill_null(0).to_numpy()
+        * starts.replace_strict(width, default=0, return_dtype=pl.Int64).fill_null(0).to_numpy()
     ).astype(np.int64)
 
 

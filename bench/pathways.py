@@ -38,13 +38,14 @@ from pipeline.dp.noise import NoiseStream
 from pipeline.dp.tape import Tape
 from pipeline.evaluation import pathway_score
 from pipeline.models.synthesizer.fit import fit_synthesizer
+from pipeline.models.synthesizer.model import Synthesizer
 from pipeline.models.synthesizer.plan import joint_plan
 from pipeline.params import PrivacyParams
 from pipeline.schema.patient_log import PatientLog
 from pipeline.schema.values import Schema
 
 PARTITION = 20_000
-SCORED = 100_000  # patients, at most
+MAX_SCORED = 100_000  # patients, at most
 RESULTS = pathway_data.ROOT / "bench" / "results" / "pathways.json"
 
 
@@ -61,18 +62,26 @@ def ours(
 ) -> dict[str, Any]:
     """Figures and costs of one fit and of as many synthetic patients."""
     schema = schema_for(n, delta)
+    model, fit_costs = fit(schema, n, PrivacyParams(epsilon=epsilon, delta=delta), seed, settings)
+    synthetic, tables, draw_costs = draw(model, schema, n, seed)
+    figures = pathway_score.figures(
+        schema, pathway_data.simulate_log(schema, min(n, MAX_SCORED), seed + 100), synthetic
+    )
+    rules = pathway_rules.judge(schema, tables, synthetic) if n >= MAX_SCORED else []
+    return figures | fit_costs | draw_costs | {"rules": rules}
+
+
+def fit(
+    schema: Schema, n: int, privacy: PrivacyParams, seed: int, settings: dict[str, Any]
+) -> tuple[Synthesizer, dict[str, float]]:
+    """(model, costs) of planning and fitting on n simulated patients."""
     train_params = dataclasses.replace(
         params.load(pathway_data.ROOT / "params.yaml").train, pathway=settings
     )
     with tempfile.TemporaryDirectory() as folder:
-        patients, events = pathway_data.stored(schema, n, seed, Path(folder))
-        costs, wall, cpu = {"simulated_mb": peak_mb()}, time.perf_counter(), time.process_time()
-        plan = joint_plan(
-            schema,
-            PrivacyParams(epsilon=epsilon, delta=delta),
-            train_params,
-            pathway_data.EXTRACT,
-        )
+        patients, events = pathway_data.simulate_to_files(schema, n, seed, Path(folder))
+        simulated_mb, wall, cpu = peak_mb(), time.perf_counter(), time.process_time()
+        plan = joint_plan(schema, privacy, train_params, pathway_data.EXTRACT)
         tape = Tape()
         model = fit_synthesizer(
             schema,
@@ -86,40 +95,42 @@ def ours(
             progress=_say,
         )
     tape.check(plan.dp_event)
-    costs |= {
+    return model, {
+        "simulated_mb": simulated_mb,
         "fit_seconds": time.perf_counter() - wall,
         "fit_cpu_seconds": time.process_time() - cpu,
         "fit_mb": peak_mb(),
     }
+
+
+def draw(
+    model: Synthesizer, schema: Schema, n: int, seed: int
+) -> tuple[PatientLog, dict[str, pl.DataFrame], dict[str, float]]:
+    """(canonical log, tables, costs) of n synthetic patients; log and tables are those of the first
+    MAX_SCORED.
+    """
     wall, cpu, parts = time.perf_counter(), time.process_time(), []
     partitions = partition_tables(
         schema, model.sample(n, seed=seed, partition_rows=PARTITION), pathway_data.EXTRACT
     )
     for number, part in enumerate(partitions):
-        if number * PARTITION < SCORED:
+        if number * PARTITION < MAX_SCORED:
             parts.append(part)
-    costs |= {
+    costs = {
         "draw_seconds": time.perf_counter() - wall,
         "patients_per_cpu_second": n / (time.process_time() - cpu),
         "peak_mb": peak_mb(),
     }
-    synthetic = PatientLog(
+    log = PatientLog(
         pl.concat(log.patients for log, _ in parts),
         pl.concat(log.pathways for log, _ in parts),
-    )
-    figures = pathway_score.figures(
-        schema, pathway_data.simulated(schema, min(n, SCORED), seed + 100), synthetic
     )
     tables = {
         name: pl.concat(tables[name] for _, tables in parts)
         for name in schema.tables
         if name in parts[0][1]
     }
-    return (
-        figures
-        | costs
-        | {"rules": pathway_rules.judge(schema, tables, synthetic) if n >= SCORED else []}
-    )
+    return log, tables, costs
 
 
 def peak_mb() -> float:
@@ -135,7 +146,10 @@ def floor(n: int, seed: int) -> dict[str, float | None]:
     schema = schema_for(n, 1e-6)
     return pathway_score.figures(
         schema,
-        *(pathway_data.simulated(schema, min(n, SCORED), seed + offset) for offset in (100, 200)),
+        *(
+            pathway_data.simulate_log(schema, min(n, MAX_SCORED), seed + offset)
+            for offset in (100, 200)
+        ),
     )
 
 
@@ -153,7 +167,10 @@ def run(options: argparse.Namespace) -> None:
                 }
                 for epsilon in options.epsilon
             ]
-            for key in [*ours_keys, {"patients": min(n, SCORED), "model": "real", "seed": seed}]:
+            for key in [
+                *ours_keys,
+                {"patients": min(n, MAX_SCORED), "model": "real", "seed": seed},
+            ]:
                 measure(key)
 
 

@@ -172,14 +172,14 @@ def run_peer(
         str(rows),
     ]
     try:
-        said = subprocess.run(
+        process = subprocess.run(
             command, env=environment, capture_output=True, text=True, timeout=timeout, check=False
         )
     except subprocess.TimeoutExpired:
         return {"error": f"stopped after {timeout:.0f} s"}
-    if said.returncode != 0:
-        return {"error": said.stderr.strip()[-2000:] or f"exit status {said.returncode}"}
-    return json.loads(said.stdout.strip().splitlines()[-1])
+    if process.returncode != 0:
+        return {"error": process.stderr.strip()[-2000:] or f"exit status {process.returncode}"}
+    return json.loads(process.stdout.strip().splitlines()[-1])
 
 
 def tasks(peers: list[str], epsilons: list[float], datasets: list[str]) -> list[Task]:
@@ -211,7 +211,7 @@ def main() -> None:
     )
     options = parser.parse_args()
     sources = {
-        name: Path(path) for name, _, path in (given.partition("=") for given in options.source)
+        name: Path(path) for name, _, path in (text.partition("=") for text in options.source)
     }
     waiting = [
         task

@@ -18,7 +18,9 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from itertools import chain
 from pathlib import Path
 
 import psutil
@@ -34,7 +36,7 @@ PLOT = ROOT / "docs" / "benchmarks" / "refresh.svg"
 
 
 @dataclass(frozen=True)
-class Measured:
+class Cost:
     patients: int
     stage: str
     seconds: float
@@ -44,22 +46,22 @@ class Measured:
 def measure(command: list[str], cwd: Path, environment: dict[str, str]) -> tuple[float, float]:
     """(seconds, peak MB) of one command and its children. Raises RuntimeError where it fails."""
     started, peak = time.perf_counter(), 0
-    with tempfile.TemporaryFile() as said:
+    with tempfile.TemporaryFile() as output:
         process = psutil.Popen(
-            command, cwd=cwd, env=environment, stdout=said, stderr=subprocess.STDOUT
+            command, cwd=cwd, env=environment, stdout=output, stderr=subprocess.STDOUT
         )
         while process.poll() is None:
-            peak = max(peak, _held(process))
+            peak = max(peak, _pss(process))
             time.sleep(0.5)
         if process.returncode != 0:
-            said.seek(0)
+            output.seek(0)
             raise RuntimeError(
-                f"{' '.join(command[2:])} failed: {said.read()[-2000:].decode(errors='replace')}"
+                f"{' '.join(command[2:])} failed: {output.read()[-2000:].decode(errors='replace')}"
             )
     return time.perf_counter() - started, peak / 2**20
 
 
-def _held(process: psutil.Popen) -> int:
+def _pss(process: psutil.Popen) -> int:
     total = 0
     for one in [process, *process.children(recursive=True)]:
         try:
@@ -83,73 +85,51 @@ def declare(home: Path, patients: int) -> str:
     return name
 
 
-def bench(patients: int, scratch: Path) -> list[Measured]:
+def pipeline_command(name: str, options: Mapping[str, object] | None = None) -> list[str]:
+    """`python -m pipeline NAME --OPTION VALUE ...`"""
+    texts = [(f"--{option}", str(value)) for option, value in (options or {}).items()]
+    return [sys.executable, "-m", "pipeline", name, *chain.from_iterable(texts)]
+
+
+def bench(patients: int, scratch: Path) -> list[Cost]:
     """One simulated extract of this size through all stages."""
-    home = scratch / f"home-{patients}"
-    dataset = declare(home, patients)
+    home, source = scratch / f"home-{patients}", scratch / f"source-{patients}"
+    dataset, release = declare(home, patients), f"bench-{patients}"
     environment = os.environ | {"SYNDASERA_HOME": str(home), "PYTHONPATH": str(ROOT)}
-    pipeline, release = [sys.executable, "-m", "pipeline"], f"bench-{patients}"
-    source = scratch / f"source-{patients}"
-    rows = [
-        Measured(
-            patients,
-            "simulate",
-            *measure(
-                [
-                    *pipeline,
-                    "simulate",
-                    "--patients",
-                    str(patients),
-                    "--seed",
-                    "1",
-                    "--out",
-                    str(source),
-                ],
-                ROOT,
-                environment,
-            ),
-        )
-    ]
-    prepare = [
-        *pipeline,
+    simulate = pipeline_command("simulate", {"patients": patients, "seed": 1, "out": source})
+    prepare = pipeline_command(
         "prepare",
-        "--dataset",
-        dataset,
-        "--release-id",
-        release,
-        "--source",
-        str(source),
-        "--label",
-        f"bench {patients}",
-        "--extract-date",
-        "2022-12-31",
-        "--rows",
-        str(patients),
-    ]
+        {
+            "dataset": dataset,
+            "release-id": release,
+            "source": source,
+            "label": f"bench {patients}",
+            "extract-date": "2022-12-31",
+            "rows": patients,
+        },
+    )
+    rows = [Cost(patients, "simulate", *measure(simulate, ROOT, environment))]
     measure(prepare, ROOT, environment)
     for stage in STAGES:
-        rows.append(
-            Measured(
-                patients, stage, *measure([*pipeline, stage], home / "runs" / release, environment)
-            )
-        )
+        cost = measure(pipeline_command(stage), home / "runs" / release, environment)
+        rows.append(Cost(patients, stage, *cost))
         sys.stderr.write(
             f"{patients:>7} {stage:<9} {rows[-1].seconds:7.1f} s {rows[-1].peak_mb:7.0f} MB\n"
         )
     return rows
 
 
-def whole(patients: int, scratch: Path) -> Measured:
+def whole(patients: int, scratch: Path) -> Cost:
     """`make run` from an empty home, environment in place: Airflow, all stages, MLflow's and DVC's
     entries.
     """
     environment = os.environ | {"SYNDASERA_HOME": str(scratch / "home-whole")}
-    return Measured(
+    return Cost(
         patients, WHOLE, *measure(["make", "run", f"PATIENTS={patients}"], ROOT, environment)
     )
 
 
-def table(rows: list[Measured]) -> str:
+def table(rows: list[Cost]) -> str:
     """Markdown: a line per stage, two columns per size."""
     staged = [row for row in rows if row.stage != WHOLE]
     sizes = sorted({row.patients for row in staged})
@@ -167,14 +147,14 @@ def table(rows: list[Measured]) -> str:
         for group in of_size
     ]
     lines.append("| **all (peak: the largest)** | " + " | ".join(totals) + " |")
-    said = (
+    sentence = (
         "`make run` with {:,} patients, Airflow and all stages, from an empty home: {:.0f} s, at"
         " most {:,.0f} MB."
     )
     lines += [
         "",
         *(
-            said.format(row.patients, row.seconds, row.peak_mb)
+            sentence.format(row.patients, row.seconds, row.peak_mb)
             for row in rows
             if row.stage == WHOLE
         ),
@@ -182,7 +162,7 @@ def table(rows: list[Measured]) -> str:
     return "\n".join(lines)
 
 
-def plot(rows: list[Measured], out: Path) -> None:
+def plot(rows: list[Cost], out: Path) -> None:
     figure = Figure(figsize=(10, 3.6), layout="constrained")
     sizes = sorted({row.patients for row in rows})
     for axes, field, label in zip(
@@ -209,7 +189,7 @@ def plot(rows: list[Measured], out: Path) -> None:
     report.save(figure, out)
 
 
-def write(rows: list[Measured]) -> None:
+def write(rows: list[Cost]) -> None:
     report.keep_at(RESULTS, [asdict(row) for row in rows])
     plot(rows, PLOT)
     report.between("refresh", "refresh.py", table(rows))

@@ -27,16 +27,16 @@ def load(name: str, source: Path) -> tuple[Schema, pl.DataFrame]:
     Ingest names people without a key of their own anew each time and orders rows by name: such rows
     are sorted, so that splits are the same.
     """
-    declared = read_schema(ROOT / "datasets" / f"{name}.yaml")
+    schema = read_schema(ROOT / "datasets" / f"{name}.yaml")
     with tempfile.TemporaryDirectory() as scratch:
-        patients, _ = ingested(declared, source, params.load(ROOT / "params.yaml"), Path(scratch))
-    rows = patients.select("patient_id", *declared.patients)
-    has_key = any(table.key for table in declared.tables.values())
-    return declared, rows if has_key else rows.sort(*declared.patients)
+        patients, _ = ingested(schema, source, params.load(ROOT / "params.yaml"), Path(scratch))
+    rows = patients.select("patient_id", *schema.patients)
+    has_key = any(table.key for table in schema.tables.values())
+    return schema, rows if has_key else rows.sort(*schema.patients)
 
 
 def split(rows: pl.DataFrame, seed: int) -> tuple[pl.DataFrame, pl.DataFrame]:
     """(training rows, holdout), 80 to 20."""
     order = np.random.default_rng(seed).permutation(len(rows))
-    held = int(len(rows) * HOLDOUT)
-    return rows[order[held:]], rows[order[:held]]
+    n_holdout = int(len(rows) * HOLDOUT)
+    return rows[order[n_holdout:]], rows[order[:n_holdout]]

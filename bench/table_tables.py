@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from bench import table_data
@@ -42,9 +44,9 @@ Rows = Sequence[dict[str, Any]]
 
 def write(rows: Rows) -> None:
     """The parts of docs/benchmarks.md that are this script's."""
-    picture(rows, PLOTS / "tables.svg")
+    plot_scores(rows, PLOTS / "tables.svg")
     growth = json.loads((RESULTS / "table_growth.json").read_text(encoding="utf-8"))
-    grown(growth, PLOTS / "table_growth.svg")
+    plot_growth(growth, PLOTS / "table_growth.svg")
     between(
         "tables",
         SCRIPT,
@@ -72,15 +74,15 @@ def table(rows: Rows) -> str:
     for model in NAMES:
         for epsilon in sorted({row["epsilon"] for row in rows if row["model"] == model}):
             group = [row for row in rows if row["model"] == model and row["epsilon"] == epsilon]
-            said = f"| {NAMES[model]} | {f'{epsilon:g}' if epsilon else '-'} | "
+            start = f"| {NAMES[model]} | {f'{epsilon:g}' if epsilon else '-'} | "
             if "error" in group[0]:
                 lines.append(
-                    f"{said}0 | {group[0]['error'].splitlines()[-1][:80]} |"
+                    f"{start}0 | {group[0]['error'].splitlines()[-1][:80]} |"
                     + " |" * (len(COLUMNS) - 1)
                 )
             else:
                 lines.append(
-                    f"{said}{len(group)} | "
+                    f"{start}{len(group)} | "
                     + " | ".join(_cell(group, name) for name in COLUMNS)
                     + " |"
                 )
@@ -99,35 +101,16 @@ def _cell(rows: Rows, name: str) -> str:
     )
 
 
-def picture(rows: Rows, out: Path) -> None:
+def plot_scores(rows: Rows, out: Path) -> None:
     """Per dataset, over epsilon: 2-way TVD above, AUC below; dashed: what real rows give, dotted:
     the best peer without privacy.
     """
     figure = Figure(figsize=(13, 5.6), layout="constrained")
-    for axes, (name, dataset) in zip(
-        figure.subplots(2, 4).flat,
-        ((n, d) for n in ("two_way_tvd", "auc") for d in table_data.DATASETS),
-        strict=True,
-    ):
+    panels = product(("two_way_tvd", "auc"), table_data.DATASETS)
+    for axes, (name, dataset) in zip(figure.subplots(2, 4).flat, panels, strict=True):
         group = [row for row in rows if row["dataset"] == dataset and name in row]
         for model in (model for model in NAMES if model not in (REAL, "mostlyai", "ctgan")):
-            points = sorted({row["epsilon"] for row in group if row["model"] == model})
-            values = [
-                [row[name] for row in group if row["model"] == model and row["epsilon"] == epsilon]
-                for epsilon in points
-            ]
-            if points:
-                spread = [np.std(v, ddof=1) if len(v) > 1 else 0.0 for v in values]
-                axes.errorbar(
-                    points,
-                    [np.mean(v) for v in values],
-                    yerr=spread,
-                    marker="o",
-                    capsize=2,
-                    label=NAMES[model].strip("*"),
-                    color=COLOURS[model],
-                    linewidth=2.4 if model == OURS else 1.0,
-                )
+            _curve(axes, [row for row in group if row["model"] == model], name, model)
         for model, style in ((REAL, "--"), ("mostlyai", ":")):
             if level := [row[name] for row in group if row["model"] == model]:
                 axes.axhline(
@@ -137,18 +120,45 @@ def picture(rows: Rows, out: Path) -> None:
                     linewidth=1,
                     label=NAMES[model],
                 )
-        axes.set(
-            xscale="log",
-            title=dataset if name == "two_way_tvd" else "",
-            xlabel="epsilon" if name == "auc" else "",
+        _label(axes, name, dataset)
+    _legend(figure)
+    save(figure, out)
+
+
+def _curve(axes: Axes, rows: Rows, name: str, model: str) -> None:
+    """One model's figure over epsilon: means over splits, with their standard deviation."""
+    points = sorted({row["epsilon"] for row in rows})
+    values = [[row[name] for row in rows if row["epsilon"] == epsilon] for epsilon in points]
+    if points:
+        axes.errorbar(
+            points,
+            [np.mean(v) for v in values],
+            yerr=[np.std(v, ddof=1) if len(v) > 1 else 0.0 for v in values],
+            marker="o",
+            capsize=2,
+            label=NAMES[model].strip("*"),
+            color=COLOURS[model],
+            linewidth=2.4 if model == OURS else 1.0,
         )
-        axes.set_xticks([1, 3, 10], ["1", "3", "10"])
-        axes.minorticks_off()
-        axes.spines[["top", "right"]].set_visible(False)
-        if dataset == table_data.DATASETS[0]:
-            axes.set_ylabel(
-                "2-way TVD (small is good)" if name == "two_way_tvd" else "AUC on real rows"
-            )
+
+
+def _label(axes: Axes, name: str, dataset: str) -> None:
+    axes.set(
+        xscale="log",
+        title=dataset if name == "two_way_tvd" else "",
+        xlabel="epsilon" if name == "auc" else "",
+    )
+    axes.set_xticks([1, 3, 10], ["1", "3", "10"])
+    axes.minorticks_off()
+    axes.spines[["top", "right"]].set_visible(False)
+    if dataset == table_data.DATASETS[0]:
+        axes.set_ylabel(
+            "2-way TVD (small is good)" if name == "two_way_tvd" else "AUC on real rows"
+        )
+
+
+def _legend(figure: Figure) -> None:
+    """One legend for all panels, each label once."""
     handles = {
         label: handle
         for axes in figure.axes
@@ -162,7 +172,6 @@ def picture(rows: Rows, out: Path) -> None:
         frameon=False,
         fontsize="small",
     )
-    save(figure, out)
 
 
 def ablation(rows: Rows) -> str:
@@ -215,7 +224,7 @@ def growth_table(rows: Rows) -> str:
     )
 
 
-def grown(rows: Rows, out: Path) -> None:
+def plot_growth(rows: Rows, out: Path) -> None:
     fixed_rows = 50_000
     figure = Figure(figsize=(9, 3.4), layout="constrained")
     for axes, (name, fixed, label) in zip(

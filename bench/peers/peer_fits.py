@@ -133,13 +133,13 @@ def smartnoise_dpctgan(train: pd.DataFrame, job: Job) -> Draw:
 
     def encoder(name: str) -> Any:
         if name not in job.discrete:
-            return _fitted(
+            return _fit(
                 MinMaxTransformer(
                     lower=job.columns[name]["lower"], upper=job.columns[name]["upper"]
                 ),
                 [job.columns[name]["lower"]],
             )
-        return _fitted(
+        return _fit(
             ChainTransformer([LabelTransformer(nullable=False), OneHotEncoder()]),
             job.categories(name),
         )
@@ -156,7 +156,7 @@ def smartnoise_dpctgan(train: pd.DataFrame, job: Job) -> Draw:
     return model.sample
 
 
-def _fitted(encoder: Any, values: list[Any]) -> Any:
+def _fit(encoder: Any, values: list[Any]) -> Any:
     encoder.fit(values)
     return encoder
 

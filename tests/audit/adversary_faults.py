@@ -14,7 +14,7 @@ import pytest
 
 from pipeline.dp import accounting, renyi
 from pipeline.dp.events import from_json
-from pipeline.ledger import Ledger, charging, reading
+from pipeline.ledger import Ledger, charging, reading, standing
 from pipeline.ledger.values import spent_by
 
 ORDERS = (1.5, *range(2, 65))
@@ -33,7 +33,7 @@ class Fault:
 
 def _add_up_by(patch: pytest.MonkeyPatch, spent: Callable[..., float]) -> None:
     """`spent` in the place of the sum over a population's charges, wherever the ledger adds up."""
-    for module in (charging, reading):
+    for module in (charging, reading, standing):
         patch.setattr(module, "spent_by", spent)
 
 
@@ -41,26 +41,26 @@ def _admit_by(patch: pytest.MonkeyPatch, fits: Callable[[dpa.DpEvent, Any], bool
     """Admission asks `fits(everything charged and the candidate, population)` in place of the
     filter.
     """
-    reserve, asked = Ledger.reserve, []
+    reserve, candidates = Ledger.reserve, []
 
     def remembering(
         self: Ledger, release_id: str, population: str, event: dpa.DpEvent, **rest: Any
     ) -> Any:
-        asked.append(event)
+        candidates.append(event)
         try:
             return reserve(self, release_id, population, event, **rest)
         finally:
-            asked.pop()
+            candidates.pop()
 
     def spent(entries: list[Any], population: Any, *rest: Any) -> float:
-        if not asked:
+        if not candidates:
             return spent_by(entries, population, *rest)
-        held = [
+        charges = [
             from_json(entry.facts["event"])
             for entry in entries
             if entry.kind == "reserved" and entry.population == population.name
         ]
-        return -1e9 if fits(dpa.ComposedDpEvent([*held, asked[-1]]), population) else 1e9
+        return -1e9 if fits(dpa.ComposedDpEvent([*charges, candidates[-1]]), population) else 1e9
 
     patch.setattr(Ledger, "reserve", remembering)
     _add_up_by(patch, spent)
@@ -114,12 +114,12 @@ def noted_figures_count(patch: pytest.MonkeyPatch) -> None:
 
 def everybody_is_nobody(patch: pytest.MonkeyPatch) -> None:
     def spent(entries: list[Any], population: Any, cohorts: tuple[str, ...] = ()) -> float:
-        kept = [
+        rest = [
             entry
             for entry in entries
             if entry.kind != "reserved" or not cohorts or entry.facts.get("cohorts")
         ]
-        return spent_by(kept, population, cohorts)
+        return spent_by(rest, population, cohorts)
 
     _add_up_by(patch, spent)
 

@@ -28,7 +28,7 @@ FAULTS: tuple[Any, ...] = (
 )
 
 # What privacy_rules.md, *Tests*, asks to be planted, in its words and order.
-ASKED = (
+REQUIRED = (
     "no noise",
     "noise halved",
     "clip forgotten",
@@ -59,7 +59,7 @@ def table() -> str:
     """A row for each kind of fault: how often it was planted, and the checks that caught it. Those
     asked for first, in their order.
     """
-    kinds: dict[str, list[Any]] = {name: [] for name in ASKED}
+    kinds: dict[str, list[Any]] = {name: [] for name in REQUIRED}
     for fault in FAULTS:
         kinds.setdefault(fault.name, []).append(fault)
     lines = ["| fault | planted in | caught by |", "|---|---|---|"]
@@ -77,11 +77,11 @@ def table() -> str:
     return "\n".join(lines)
 
 
-def written() -> str:
+def page_with_table() -> str:
     """The page with the table as it is now."""
     head, rest = DOC.read_text(encoding="utf-8").split(BEGIN)
     return f"{head}{BEGIN}\n{table()}\n{END}{rest.split(END)[1]}"
 
 
 if __name__ == "__main__":
-    DOC.write_text(written(), encoding="utf-8")
+    DOC.write_text(page_with_table(), encoding="utf-8")

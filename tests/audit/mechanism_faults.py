@@ -43,27 +43,27 @@ def _no_counting_noise(patched: pytest.MonkeyPatch) -> None:
 
 
 def _less_counting_noise(patched: pytest.MonkeyPatch) -> None:
-    drawn = NoiseStream.discrete_gaussian
+    draw = NoiseStream.discrete_gaussian
     patched.setattr(
-        NoiseStream, "discrete_gaussian", lambda self, sigma, shape: drawn(self, sigma / 2, shape)
+        NoiseStream, "discrete_gaussian", lambda self, sigma, shape: draw(self, sigma / 2, shape)
     )
 
 
 def _one_noise_for_all_cells(patched: pytest.MonkeyPatch) -> None:
-    drawn = NoiseStream.discrete_gaussian
+    draw = NoiseStream.discrete_gaussian
     patched.setattr(
         NoiseStream,
         "discrete_gaussian",
-        lambda self, sigma, shape: np.broadcast_to(drawn(self, sigma, 1), shape).copy(),
+        lambda self, sigma, shape: np.broadcast_to(draw(self, sigma, 1), shape).copy(),
     )
 
 
 def _one_noise_for_all_weights(patched: pytest.MonkeyPatch) -> None:
-    drawn = NoiseStream.normal
+    draw = NoiseStream.normal
     patched.setattr(
         NoiseStream,
         "normal",
-        lambda self, shape, dtype=np.float64: np.resize(drawn(self, 1000, dtype), shape),
+        lambda self, shape, dtype=np.float64: np.resize(draw(self, 1000, dtype), shape),
     )
 
 
@@ -74,9 +74,9 @@ def _no_normals(patched: pytest.MonkeyPatch) -> None:
 
 
 def _smaller_normals(patched: pytest.MonkeyPatch) -> None:
-    drawn = NoiseStream.normal
+    draw = NoiseStream.normal
     patched.setattr(
-        NoiseStream, "normal", lambda self, shape, dtype=np.float64: drawn(self, shape, dtype) / 2
+        NoiseStream, "normal", lambda self, shape, dtype=np.float64: draw(self, shape, dtype) / 2
     )
 
 
@@ -121,7 +121,7 @@ def _recurrent_unclipped(patched: pytest.MonkeyPatch) -> None:
 def _mean_of_batch(patched: pytest.MonkeyPatch) -> None:
     sample, noisy, sizes = DpSgd.sample, DpSgd.noisy_gradient, []
 
-    def counted(self: DpSgd, n_patients: int, noise: NoiseStream) -> np.ndarray:
+    def sample_and_count(self: DpSgd, n_patients: int, noise: NoiseStream) -> np.ndarray:
         batch = sample(self, n_patients, noise)
         sizes.append(max(len(batch), 1))
         return batch
@@ -132,7 +132,7 @@ def _mean_of_batch(patched: pytest.MonkeyPatch) -> None:
             for name, value in noisy(self, clipped_sums, like, noise).items()
         }
 
-    patched.setattr(DpSgd, "sample", counted)
+    patched.setattr(DpSgd, "sample", sample_and_count)
     patched.setattr(DpSgd, "noisy_gradient", divided)
 
 
@@ -238,11 +238,11 @@ def _batch_by_condition(patched: pytest.MonkeyPatch) -> None:
     """As many patients as were sampled, but among those with long pathways: CTGAN's
     training-by-sampling.
     """
-    made = train.batch_of
+    batch_of = train.batch_of
 
     def chosen(coding, log, patients: np.ndarray, device):
         long = np.flatnonzero(log.lengths >= np.median(log.lengths))
-        return made(coding, log, long[np.arange(len(patients)) % len(long)], device)
+        return batch_of(coding, log, long[np.arange(len(patients)) % len(long)], device)
 
     patched.setattr(train, "batch_of", chosen)
 

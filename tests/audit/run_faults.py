@@ -61,7 +61,7 @@ class Fault:
 
 
 def edited(
-    patch: pytest.MonkeyPatch, owner: Any, name: str, *changes: tuple[str, str], **known: Any
+    patch: pytest.MonkeyPatch, owner: Any, name: str, *changes: tuple[str, str], **names: Any
 ) -> Any:
     """Puts a function in the place of `owner.name` that differs by these changes of its text.
     known: names that the new text uses.
@@ -73,16 +73,16 @@ def edited(
         assert text.count(old) == 1, f"{name} has changed: plant the fault anew in place of {old!r}"
         text = text.replace(old, new)
     module = owner if inspect.ismodule(owner) else sys.modules[owner.__module__]
-    for key, value in known.items():
+    for key, value in names.items():
         patch.setattr(module, key, value, raising=False)
-    made: dict[str, Any] = {}
+    namespace: dict[str, Any] = {}
     exec(
         compile(f"from __future__ import annotations\n{text}", f"<planted in {name}>", "exec"),
         vars(module),
-        made,
+        namespace,
     )
-    patch.setattr(owner, name, made[name])
-    return made[name]
+    patch.setattr(owner, name, namespace[name])
+    return namespace[name]
 
 
 def three_tumours(patch: pytest.MonkeyPatch) -> None:
@@ -158,10 +158,12 @@ def learned_categories(patch: pytest.MonkeyPatch) -> None:
 
     def seen_in(plan: TablePlan, patients: pl.DataFrame) -> TablePlan:
         texts = [name for name in patients.columns if patients.schema[name] == pl.String]
-        seen = {name: tuple(sorted(patients[name].drop_nulls().unique())) for name in texts}
+        categories = {name: tuple(sorted(patients[name].drop_nulls().unique())) for name in texts}
         return replace(
             plan,
-            columns=tuple(replace(one, categories=seen.get(one.name, ())) for one in plan.columns),
+            columns=tuple(
+                replace(one, categories=categories.get(one.name, ())) for one in plan.columns
+            ),
         )
 
     reads = "    real_codes = encode_rows("
@@ -194,8 +196,8 @@ def counted_size(patch: pytest.MonkeyPatch) -> None:
     """The calibration is told how many patients there are."""
     encode, n = train.encode_log, []
 
-    def counting(*given: Any) -> Any:
-        log = encode(*given)
+    def counting(*arguments: Any) -> Any:
+        log = encode(*arguments)
         n.append(log.n_patients)
         return log
 
@@ -343,17 +345,17 @@ def approval_by_score(patch: pytest.MonkeyPatch) -> None:
     """The run approves itself where the synthetic rows look well enough beside real ones."""
 
     def looks_well(workspace: Any) -> bool:
-        told: list[float] = []
+        figures: list[float] = []
 
         def gather(value: Any) -> None:
             if isinstance(value, dict | list):
                 for item in value.values() if isinstance(value, dict) else value:
                     gather(item)
             elif isinstance(value, int | float):
-                told.append(value)
+                figures.append(value)
 
         gather(approve.files.read_json(workspace.restricted.report.figures))
-        return sum(told) / max(len(told), 1) > 0.5
+        return sum(figures) / max(len(figures), 1) > 0.5
 
     edited(
         patch,
@@ -396,8 +398,8 @@ KEY = (
 
 
 def logged_key(patch: pytest.MonkeyPatch) -> None:
-    said = "; logging.getLogger('pipeline').debug('a key: %s', self._key.hex())"
-    edited(patch, NoiseStream, "_rekey", (KEY[0], KEY[1].format(said)), logging=logging)
+    text = "; logging.getLogger('pipeline').debug('a key: %s', self._key.hex())"
+    edited(patch, NoiseStream, "_rekey", (KEY[0], KEY[1].format(text)), logging=logging)
 
 
 def saved_key(patch: pytest.MonkeyPatch) -> None:
@@ -419,11 +421,11 @@ def saved_noise(patch: pytest.MonkeyPatch) -> None:
     """What was drawn last, for debugging."""
     normal = NoiseStream.normal
 
-    def kept(self: NoiseStream, *given: Any) -> Any:
-        self.last = normal(self, *given)
+    def draw_and_keep(self: NoiseStream, *arguments: Any) -> Any:
+        self.last = normal(self, *arguments)
         return self.last
 
-    patch.setattr(NoiseStream, "normal", kept)
+    patch.setattr(NoiseStream, "normal", draw_and_keep)
     edited(
         patch,
         train,
@@ -435,11 +437,11 @@ def saved_noise(patch: pytest.MonkeyPatch) -> None:
 def saved_noise_of_counts(patch: pytest.MonkeyPatch) -> None:
     draw = NoiseStream.discrete_gaussian
 
-    def kept(self: NoiseStream, *given: Any) -> Any:
-        self.last = draw(self, *given)
+    def draw_and_keep(self: NoiseStream, *arguments: Any) -> Any:
+        self.last = draw(self, *arguments)
         return self.last
 
-    patch.setattr(NoiseStream, "discrete_gaussian", kept)
+    patch.setattr(NoiseStream, "discrete_gaussian", draw_and_keep)
     measures = (
         "            self._write_once(file, mechanism, mechanism.measure(counts_fn(), noise))\n"
     )
@@ -547,7 +549,7 @@ FAULTS: tuple[Fault, ...] = (
         name="a Poisson batch size logged",
         caught_by=SAMPLE_POPULATION,
         patch=logged_batch,
-        found_as="said",
+        found_as="output line",
     ),
     Fault(
         name="automatic approval on a raw score",

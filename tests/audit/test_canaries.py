@@ -19,19 +19,20 @@ from canary_faults import (
 
 from audit import canary_data
 from audit.canaries import CHECKS
-from audit.canary_evidence import Block, Evidence, from_counts, own_gradients
+from audit.canary_evidence import Block, Evidence, from_counts
 from audit.findings import Finding, perform
+from audit.own_gradients import own_gradients
 
 BY_NAME = {check.name: check for check in CHECKS}
 
 
-def found(name: str, folder) -> Finding:
+def audit(name: str, folder) -> Finding:
     return perform(BY_NAME[name], folder).finding
 
 
 @pytest.mark.parametrize("name", [TABLES, SEQUENCES])
 def test_the_train_stage_tells_no_more_than_is_charged(name, tmp_path) -> None:
-    finding = found(name, tmp_path)
+    finding = audit(name, tmp_path)
     assert finding.holds, finding.message
     assert finding.figures["coins"] >= 1000
     assert 0.99 < finding.figures["all: claimed epsilon"] <= 1.0
@@ -45,7 +46,7 @@ def test_the_train_stage_tells_no_more_than_is_charged(name, tmp_path) -> None:
 def test_without_noise_every_path_is_refuted_by_itself(name, paths, tmp_path, monkeypatch) -> None:
     counts_without_noise(monkeypatch)
     gradients_without_noise(monkeypatch)
-    finding = found(name, tmp_path)
+    finding = audit(name, tmp_path)
     assert not finding.holds
     assert {path: finding.figures.get(f"{path}: refuted") for path in paths} == dict.fromkeys(
         paths, 1.0
@@ -56,7 +57,7 @@ def test_without_noise_every_path_is_refuted_by_itself(name, paths, tmp_path, mo
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
 def test_every_planted_fault_is_caught_where_it_is(fault: Fault, tmp_path, monkeypatch) -> None:
     fault.patch(monkeypatch)
-    finding = found(fault.caught_by, tmp_path)
+    finding = audit(fault.caught_by, tmp_path)
     assert not finding.holds
     other = (
         "counts"
@@ -74,7 +75,7 @@ def test_every_planted_fault_is_caught_where_it_is(fault: Fault, tmp_path, monke
 @pytest.mark.long
 @pytest.mark.parametrize("name", [check.name for check in CHECKS if check.long])
 def test_the_long_audits_hold(name, tmp_path) -> None:
-    finding = found(name, tmp_path)
+    finding = audit(name, tmp_path)
     assert finding.holds, finding.message
 
 
@@ -125,23 +126,25 @@ def test_the_auditors_gradients_are_autograds() -> None:
     torch.manual_seed(0)
     network, owner = Network(), torch.tensor([0, 0, 0, 1, 3, 3])  # patient 2 has no row
     features, statics = torch.randint(9, (6, 3)), torch.randint(6, (4, 2))
-    made = own_gradients(
+    gradients = own_gradients(
         network, lambda: network.losses(features, statics, owner), owner, 4, ("statics",)
     )
     for patient in range(4):
         network.zero_grad()
-        mine = owner == patient
-        if mine.any():
+        is_own = owner == patient
+        if is_own.any():
             network.losses(
-                features[mine], statics[[patient]], torch.zeros(int(mine.sum()), dtype=torch.long)
+                features[is_own],
+                statics[[patient]],
+                torch.zeros(int(is_own.sum()), dtype=torch.long),
             ).sum().backward()
-        wanted = torch.cat(
+        autograd_gradients = torch.cat(
             [
                 (torch.zeros_like(p) if p.grad is None else p.grad).flatten()
                 for p in network.parameters()
             ]
         )
-        assert torch.allclose(made[patient], wanted, atol=1e-6)
+        assert torch.allclose(gradients[patient], autograd_gradients, atol=1e-6)
 
 
 def test_an_extract_holds_the_kinds_and_the_canaries_whose_coins_fell_so() -> None:

@@ -11,6 +11,6 @@ from audit.findings import perform
 
 
 def test_nothing_but_mechanisms_carries_rows_out(tmp_path: Path) -> None:
-    found = perform(frozen_runs.CHECKS[0], tmp_path).finding
-    assert found.holds, found.message
-    assert found.figures["mechanisms"] > 100 and found.figures["visible"] > 100
+    finding = perform(frozen_runs.CHECKS[0], tmp_path).finding
+    assert finding.holds, finding.message
+    assert finding.figures["mechanisms"] > 100 and finding.figures["visible"] > 100

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from audit import neighbours, people
 from audit.model_rows import behind, model_rows
-from audit.neighbours import Fitted
+from audit.neighbours import FitRecord
 from audit.people import Extract
 from pipeline.models.synthesizer.plan import Plan
 from pipeline.schema.values import Schema
@@ -37,16 +37,16 @@ visits = st.tuples(
 
 
 @pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> tuple[Schema, Plan, dict[int, Fitted]]:
+def base(tmp_path_factory: pytest.TempPathFactory) -> tuple[Schema, Plan, dict[int, FitRecord]]:
     """The declaration, its plan, and the fits of 12 patients and of nobody."""
     folder = tmp_path_factory.mktemp("base")
-    schema = people.declared(folder)
-    made = neighbours.planned(schema)
+    schema = people.schema_in(folder)
+    plan = neighbours.make_plan(schema)
     return (
         schema,
-        made,
+        plan,
         {
-            n: neighbours.fit(schema, made, model_rows(people.extract(n, 4)), folder / str(n))
+            n: neighbours.fit(schema, plan, model_rows(people.extract(n, 4)), folder / str(n))
             for n in (0, 12)
         },
     )
@@ -64,7 +64,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> tuple[Schema, Plan, dict[i
 def test_no_newcomer_moves_a_mechanism_by_more_than_it_claims(
     base, tmp_path_factory, rows, log, n, repeat
 ) -> None:
-    schema, made, fits = base
+    schema, plan, fits = base
     rows_of_visits = []
     for day, kind, code, intent, dose in log * repeat:
         rows_of_visits += people.patient_of(
@@ -75,11 +75,11 @@ def test_no_newcomer_moves_a_mechanism_by_more_than_it_claims(
     )
     after = neighbours.fit(
         schema,
-        made,
+        plan,
         behind(newcomer, model_rows(people.extract(n, 4))),
         tmp_path_factory.mktemp("after"),
     )
-    assert neighbours.faults(made, fits[n], after) == []
+    assert neighbours.faults(plan, fits[n], after) == []
     if rows:
         assert neighbours.furthest(fits[n], after, neighbours.NoisyCounts) == 1.0
 
@@ -90,15 +90,13 @@ def test_clip_norms_are_reached(base) -> None:
     """
     _, _, fits = base
     sums = [
-        float(np.linalg.norm(one.handed)) / one.bound
-        for one in fits[12].asked
-        if one.name == "DP-SGD"
+        float(np.linalg.norm(one.sums)) / one.bound for one in fits[12].runs if one.name == "DP-SGD"
     ]
     assert max(sums) > 2
 
 
 def test_nobody_gives_nothing(base) -> None:
     _, _, fits = base
-    assert all((one.handed == 0).all() for one in fits[0].asked) and len(fits[0].asked) == len(
-        fits[12].asked
+    assert all((one.sums == 0).all() for one in fits[0].runs) and len(fits[0].runs) == len(
+        fits[12].runs
     )

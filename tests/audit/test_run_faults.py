@@ -44,8 +44,8 @@ def marked(name: str, is_long: bool) -> object:
     "name", [marked(name, check.long) for name, check in CHECKS.items() if name not in ELSEWHERE]
 )
 def test_a_check_holds(name: str, tmp_path: Path) -> None:
-    found = perform(CHECKS[name], tmp_path).finding
-    assert found.holds, found.message
+    finding = perform(CHECKS[name], tmp_path).finding
+    assert finding.holds, finding.message
 
 
 @pytest.mark.parametrize(
@@ -61,6 +61,6 @@ def test_a_planted_fault_is_found(
     check: Check = CHECKS[fault.caught_by]
     with monkeypatch.context() as patch:
         fault.patch(patch)
-        found = perform(check, tmp_path).finding
-    assert not found.holds, f"{fault.caught_by} does not see it: {found.message}"
-    assert fault.found_as in found.message, f"found for another reason: {found.message}"
+        finding = perform(check, tmp_path).finding
+    assert not finding.holds, f"{fault.caught_by} does not see it: {finding.message}"
+    assert fault.found_as in finding.message, f"found for another reason: {finding.message}"

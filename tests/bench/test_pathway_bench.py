@@ -20,18 +20,16 @@ def test_stored_patients_are_the_simulated_ones(
 ) -> None:
     monkeypatch.setattr(pathway_data, "CHUNK", 40)  # several files
     schema = pathway_data.read_declaration()
-    patients, events = pathway_data.stored(schema, 100, 3, tmp_path)
-    sample = pathway_data.simulated(schema, 100, 3)
+    patients, events = pathway_data.simulate_to_files(schema, 100, 3, tmp_path)
+    sample = pathway_data.simulate_log(schema, 100, 3)
     assert patients.equals(sample.patients) and events.collect().equals(sample.pathways)
 
 
 def test_rules_name_what_a_table_breaks() -> None:
     schema = pathway_data.read_declaration()
-    real = pathway_data.simulated(schema, 60, 3)
-    sample = PatientLog(
-        *canonical(schema, real.patients, real.pathways, extract_date=pathway_data.EXTRACT)
-    )
-    tables = to_tables(schema, sample.patients, sample.pathways, extract_date=pathway_data.EXTRACT)
+    real = pathway_data.simulate_log(schema, 60, 3)
+    sample = canonical(schema, real, extract_date=pathway_data.EXTRACT)
+    tables = to_tables(schema, sample, extract_date=pathway_data.EXTRACT)
     sound = pathway_rules.judge(schema, tables, sample)
     assert not [rule for rule in sound if rule["severity"] == "F" and rule["status"] == "fail"]
     late = pl.lit(date(2021, 5, 1)).alias("DIAGNOSISDATEBEST")

@@ -15,7 +15,7 @@ import polars as pl
 import pytest
 
 from bench import pathway_flat, pathway_unflatten
-from bench.pathway_data import EXTRACT, read_declaration, simulated
+from bench.pathway_data import EXTRACT, read_declaration, simulate_log
 from pipeline.models.synthesizer.plan import joint_plan
 from pipeline.params import PrivacyParams, load
 from pipeline.schema.patient_log import ID, PatientLog
@@ -31,7 +31,7 @@ def schema() -> Schema:
 
 @pytest.fixture(scope="module")
 def sample(schema: Schema) -> PatientLog:
-    return simulated(schema, 400, 3)
+    return simulate_log(schema, 400, 3)
 
 
 def one(schema: Schema, pathway: Sequence[Event], **statics: object) -> PatientLog:
@@ -71,11 +71,11 @@ def runs(schema: Schema, sample: PatientLog) -> list[list[str]]:
         .filter(~pl.col("type").is_in(terminal))
         .select(ID, token=pathway_flat.TOKEN)
     )
-    listed = dict(tokens.group_by(ID).agg("token").iter_rows())
+    tokens_of = dict(tokens.group_by(ID).agg("token").iter_rows())
     return [
         [
             t
-            for token, run in groupby(listed.get(i, []))
+            for token, run in groupby(tokens_of.get(i, []))
             for t in ([token] if token == "SACT_CYCLE" else run)
         ]
         for i in sample.patients[ID]
@@ -144,11 +144,11 @@ def test_rows_stay_in_the_declared_domains(schema: Schema, sample: PatientLog) -
         assert set(rows[name].dropna()) <= set(column.categories)
         assert column.nullable or rows[name].notna().all()
     back = pathway_unflatten.unflatten(schema, rows, 1)
-    narrowed = pathway_flat.narrowed(schema)
+    declaration = pathway_flat.narrow_declaration(schema)
     assert (
-        set(back.patients.columns) == {ID, *narrowed.patients}
-        and narrowed.events is not None
-        and not narrowed.events.attributes
+        set(back.patients.columns) == {ID, *declaration.patients}
+        and declaration.events is not None
+        and not declaration.events.attributes
     )
 
 

@@ -36,7 +36,8 @@ def test_a_fresh_sample_scores_well_and_shuffled_columns_do_not() -> None:
     train, holdout, fresh = rows(2_000, 1), rows(1_000, 2), rows(2_000, 3)
     shuffled = fresh.with_columns(pl.col("ill").shuffle(seed=1))
     good, bad = (
-        table_score.figures(train, holdout, made, COLUMNS, "ill") for made in (fresh, shuffled)
+        table_score.figures(train, holdout, synthetic, COLUMNS, "ill")
+        for synthetic in (fresh, shuffled)
     )
     assert set(good) == set(table_score.FIGURES)
     assert (
@@ -48,8 +49,8 @@ def test_a_fresh_sample_scores_well_and_shuffled_columns_do_not() -> None:
 
 
 def test_rows_of_one_class_teach_nothing() -> None:
-    made = rows(500, 1).with_columns(pl.lit("no").alias("ill"))
-    assert set(table_score.aucs(made, rows(500, 2), COLUMNS, "ill").values()) == {0.5}
+    constant = rows(500, 1).with_columns(pl.lit("no").alias("ill"))
+    assert set(table_score.aucs(constant, rows(500, 2), COLUMNS, "ill").values()) == {0.5}
 
 
 def test_splits_are_disjoint_and_the_same_each_time() -> None:
@@ -72,7 +73,7 @@ def test_the_table_names_every_run_and_its_failures() -> None:
         "auc": 0.88,
         "detection": 0.7,
     }
-    said = table_tables.table(
+    text = table_tables.table(
         [
             row | {"model": "ours", "split": 11},
             row | {"model": "ours", "split": 12, "two_way_tvd": 0.02},
@@ -85,4 +86,4 @@ def test_the_table_names_every_run_and_its_failures() -> None:
             },
         ]
     )
-    assert "| **Syndasera** | 1 | 2 | 0.0300 (0.0141) |" in said and "stopped after 2400 s" in said
+    assert "| **Syndasera** | 1 | 2 | 0.0300 (0.0141) |" in text and "stopped after 2400 s" in text
