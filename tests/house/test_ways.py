@@ -25,7 +25,9 @@ def names_in(tree: ast.Module) -> set[str]:
         if isinstance(node, definitions):
             names.add(node.name)
         if isinstance(node, ast.ClassDef):
-            names |= {f"{node.name}.{one.name}" for one in node.body if isinstance(one, definitions)}
+            names |= {
+                f"{node.name}.{one.name}" for one in node.body if isinstance(one, definitions)
+            }
     return names
 
 
