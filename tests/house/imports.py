@@ -1,4 +1,4 @@
-"""The imports of the house, read from the source: for the tests of this folder."""
+"""The imports of this project, read from the source: for the tests of this folder."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-SPLIT_ROOMS = ("checks", "models", "restricted")  # whose folders are rooms of their own
+SPLIT_PACKAGES = ("checks", "models", "restricted")  # whose folders are packages of their own
 
 
 def module_name(path: Path) -> str:
@@ -22,15 +22,15 @@ MODULES = {
 }
 
 
-def room(module: str) -> str:
-    """The room of a module: `audit`, a folder or module of `pipeline/`, or a folder or module of
-    one of the split rooms.
+def package(module: str) -> str:
+    """The package of a module: `audit`, a folder or module of `pipeline/`, or a folder or module of
+    one of the split packages.
     """
     parts = module.split(".")
     if parts[0] == "audit":
         return "audit"
     names = parts[1:] or ["__init__"]
-    return ".".join(names[:2]) if names[0] in SPLIT_ROOMS else names[0]
+    return ".".join(names[:2]) if names[0] in SPLIT_PACKAGES else names[0]
 
 
 def _statements(tree: ast.AST, *, top_level: bool) -> Iterator[ast.Import | ast.ImportFrom]:
@@ -75,8 +75,8 @@ def graph(top: str, *, top_level: bool) -> dict[str, set[str]]:
     }
 
 
-def circle(edges: dict[str, set[str]]) -> list[str]:
-    """One circle of the graph as a list of its members; empty where there is none."""
+def cycle(edges: dict[str, set[str]]) -> list[str]:
+    """One cycle of the graph as a list of its members; empty where there is none."""
     done: set[str] = set()
 
     def visit(name: str, path: list[str]) -> list[str]:
@@ -97,7 +97,7 @@ def circle(edges: dict[str, set[str]]) -> list[str]:
 
 
 def longest_chain(edges: dict[str, set[str]]) -> list[str]:
-    """The longest way down a graph without circles, from its top."""
+    """The longest way down a graph without cycles, from its top."""
 
     @cache
     def chain(name: str) -> tuple[str, ...]:
@@ -107,27 +107,30 @@ def longest_chain(edges: dict[str, set[str]]) -> list[str]:
     return list(max((chain(name) for name in edges), key=len, default=()))
 
 
-def floors(edges: dict[str, set[str]]) -> dict[int, list[str]]:
-    """Rooms by floor: the ground is 1, and a room stands one above the highest that it imports."""
+def layers(edges: dict[str, set[str]]) -> dict[int, list[str]]:
+    """Packages by layer: a package is one layer above the highest that it imports from; the lowest
+    layer is 1.
+    """
 
     @cache
-    def floor(name: str) -> int:
-        return 1 + max((floor(other) for other in edges.get(name, ())), default=0)
+    def layer(name: str) -> int:
+        return 1 + max((layer(other) for other in edges.get(name, ())), default=0)
 
     levels: dict[int, list[str]] = {}
     for name in sorted(edges):
         if name not in (
-            *SPLIT_ROOMS,
+            *SPLIT_PACKAGES,
             "__init__",
             "__main__",
         ):  # packages without anything of theirs
-            levels.setdefault(floor(name), []).append(name)
+            levels.setdefault(layer(name), []).append(name)
     return dict(sorted(levels.items()))
 
 
-def rooms() -> dict[str, set[str]]:
-    """Which rooms each room imports from, imports inside functions included."""
-    edges: dict[str, set[str]] = {room(module): set() for module in MODULES}
+def packages() -> dict[str, set[str]]:
+    """Which packages each package imports from, imports inside functions included."""
+    edges: dict[str, set[str]] = {package(module): set() for module in MODULES}
     for module in MODULES:
-        edges[room(module)] |= {room(other) for other in imports(module)} - {room(module)}
+        imported = {package(other) for other in imports(module)}
+        edges[package(module)] |= imported - {package(module)}
     return edges

@@ -68,7 +68,8 @@ def wrong_citations(text: str, pages: dict[str, Page], own: str | None = None) -
     for match in PAGE.finditer(text):
         name, folder = match["page"], match["folder"] or ""
         if folder not in ("", "docs/"):
-            if not (ROOT / folder / name).is_file():
+            base = DOCS if folder.startswith("../") else ROOT  # links of pages go from docs/
+            if not (base / folder / name).is_file():
                 wrong.append(f"{folder}{name}: there is no such file")
         elif name not in pages and name not in OUTPUTS and not (ROOT / name).is_file():
             wrong.append(f"{name}: there is no such page in docs/")
@@ -151,6 +152,7 @@ def test_whatever_is_cited_exists(pages: dict[str, Page]) -> None:
         ("as the rules demand (domain.md 3.5)", "domain.md: there is no such page"),
         ("see docs/rules.md for them", "rules.md: there is no such page"),
         ("see bench/nothing.md", "there is no such file"),
+        ("[files](../expectations/NOTHING.md)", "there is no such file"),
         ("charged once (privacy_rules.md 20)", "privacy_rules.md: there is no 20"),
         ("charged once (privacy_rules.md 7, 16 and 21)", "privacy_rules.md: there is no 21"),
         ("charged once (docs/privacy_rules.md, rule 0)", "privacy_rules.md: there is no 0"),
@@ -179,6 +181,7 @@ def test_a_wrong_citation_is_found(text: str, said: str, pages: dict[str, Page])
         "clinical rules 22a and 22",
         "registry_tables.md 1.4",
         "privacy_rules.md, *Tests*",
+        "[files](../expectations/README.md)",
         "the card (card.md), README.md and [table_model.md](table_model.md), step 5",
     ],
 )

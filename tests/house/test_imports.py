@@ -6,39 +6,39 @@ import pytest
 from imports import (
     MODULES,
     ROOT,
-    circle,
-    floors,
+    cycle,
     graph,
     imported_names,
     imports,
+    layers,
     longest_chain,
     module_of,
-    room,
-    rooms,
+    package,
+    packages,
 )
 
-MAX_FLOORS = 9  # of rooms, from the ground to the command line
+MAX_LAYERS = 9  # of packages, from the lowest to the command line
 MAX_DEPTH = 10  # modules of pipeline/ that one import loads one after the other
 
 
-def test_no_room_stands_on_itself():
-    assert circle(rooms()) == []
+def test_no_package_imports_itself_by_a_detour():
+    assert cycle(packages()) == []
 
 
 def test_no_module_imports_itself_by_a_detour():
     """Imports inside functions count too."""
     edges = {name: imports(name) for name in MODULES}
-    assert circle(edges) == []
+    assert cycle(edges) == []
 
 
-def test_a_circle_is_found():
-    assert circle({"a": {"b"}, "b": {"c"}, "c": {"b"}}) == ["b", "c"]
-    assert circle({"a": {"b", "c"}, "b": {"c"}, "c": set()}) == []
+def test_a_cycle_is_found():
+    assert cycle({"a": {"b"}, "b": {"c"}, "c": {"b"}}) == ["b", "c"]
+    assert cycle({"a": {"b", "c"}, "b": {"c"}, "c": set()}) == []
 
 
-def test_the_house_has_few_floors():
-    chain = longest_chain(rooms())
-    assert len(chain) <= MAX_FLOORS, " > ".join(chain)
+def test_there_are_few_layers():
+    chain = longest_chain(packages())
+    assert len(chain) <= MAX_LAYERS, " > ".join(chain)
 
 
 def test_import_chains_are_short():
@@ -50,27 +50,29 @@ def test_the_pipeline_never_imports_its_audit():
     users = {
         name
         for name in MODULES
-        if room(name) != "audit"
+        if package(name) != "audit"
         for other in imports(name)
-        if room(other) == "audit"
+        if package(other) == "audit"
     }
     assert users <= {"pipeline.cli.audit"}
 
 
-@pytest.mark.parametrize("module", [name for name in MODULES if room(name) == "released"])
+@pytest.mark.parametrize("module", [name for name in MODULES if package(name) == "released"])
 def test_released_never_imports_restricted(module):
     reached, todo = set(), [module]
     while todo:
         for other in imports(todo.pop()) - reached:
             reached.add(other)
             todo.append(other)
-    assert not [name for name in reached if room(name).startswith("restricted")]
+    assert not [name for name in reached if package(name).startswith("restricted")]
 
 
 def test_nobody_goes_past_the_public_names_of_the_ledger():
     """But for its audit, which patches the code that it checks."""
     scripts = [path for top in ("dags", "bench") for path in ROOT.glob(f"{top}/**/*.py")]
-    outsiders = {name: MODULES[name] for name in MODULES if room(name) not in ("ledger", "audit")}
+    outsiders = {
+        name: MODULES[name] for name in MODULES if package(name) not in ("ledger", "audit")
+    }
     past = [
         f"{name}: {other}"
         for name, path in (outsiders | {str(path): path for path in scripts}).items()
@@ -80,9 +82,9 @@ def test_nobody_goes_past_the_public_names_of_the_ledger():
     assert not past, past
 
 
-@pytest.mark.parametrize("module", [name for name in MODULES if room(name) == "dp"])
+@pytest.mark.parametrize("module", [name for name in MODULES if package(name) == "dp"])
 def test_dp_is_a_library_of_its_own(module):
-    assert all(room(other) == "dp" for other in imports(module))
+    assert all(package(other) == "dp" for other in imports(module))
 
 
 def test_only_tracking_knows_mlflow_and_no_model_knows_ctgan():
@@ -98,9 +100,9 @@ def test_only_tracking_knows_mlflow_and_no_model_knows_ctgan():
     assert users["ctgan"] == users["airflow"] == set()
 
 
-def test_the_architecture_shows_the_floors_as_they_are():
-    lines = [f"{floor}  {', '.join(names)}" for floor, names in floors(rooms()).items()]
+def test_the_architecture_shows_the_layers_as_they_are():
+    lines = [f"{layer}  {', '.join(names)}" for layer, names in layers(packages()).items()]
     picture = "\n".join(reversed(lines))
     assert picture in (ROOT / "docs" / "architecture.md").read_text("utf-8"), (
-        f"the floors are\n{picture}"
+        f"docs/architecture.md does not show the layers as they are; write there\n{picture}"
     )
