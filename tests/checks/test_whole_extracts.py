@@ -211,7 +211,7 @@ def test_ids_may_be_text() -> None:
     assert failing_patients(schema(), named, CONTEXT).rows() == [(str(BEA), "33")]
 
 
-def test_the_table_of_results_has_a_row_for_each_patient_and_one_for_rows_of_nobody() -> None:
+def test_the_table_of_results_has_a_row_for_each_patient_and_one_for_orphan_rows() -> None:
     tables = change(clean(), C, pl.col("MERGED_CYCLE_ID") == 12, MERGED_REGIMEN_ID=77)
     tables = change(tables, T, pl.col("TUMOURID") == 3, GRADE="G9")
     table = by_patient(check(schema(), tables, CONTEXT), pl.Series([ANN, BEA]))

@@ -79,7 +79,7 @@ def test_a_repair_keeps_its_patient(
     assert done.report["patients"]["kept"] == 1
 
 
-def test_rows_of_nobody_are_left_out_and_counted(bench: Bench, tmp_path: Path) -> None:
+def test_orphan_rows_are_left_out_and_counted(bench: Bench, tmp_path: Path) -> None:
     source = write_csv(
         tmp_path / "uci_credit_card.csv",
         CREDIT_COLUMNS,

@@ -46,8 +46,7 @@ def fit_synthesizer(
     events are those of one patient (privacy_rules.md 8). Raises Refusal for a dataset that
     declares events and has no event log.
     """
-    if plan.pathway is not None:
-        _refuse_missing_log(schema, events)
+    _refuse_missing_log(schema, plan, events)
     patients = first_row_each(patients)
     options: dict[str, Any] = {"store": store, "tape": tape, "noise": noise}
     options |= {"device": device, "checkpoint_steps": checkpoint_steps}
@@ -77,8 +76,8 @@ def fit_synthesizer(
     return Synthesizer(schema, plan, tables, pathways)
 
 
-def _refuse_missing_log(schema: Schema, events: object) -> None:
-    if events is None:
+def _refuse_missing_log(schema: Schema, plan: Plan, events: object) -> None:
+    if plan.pathway is not None and events is None:
         raise Refusal(
             f"{schema.dataset} declares events, but there is no event log: ingest should have"
             " made one"
