@@ -22,11 +22,11 @@ def write_report(options: argparse.Namespace) -> None:
     """
     from pipeline.evaluation import budget_page
     from pipeline.ledger import Ledger, standings
-    from pipeline.restricted.reserve import noted_heads
+    from pipeline.restricted.reserve import noted_chain_heads
 
     home = Home.find()
     ledger = Ledger(home.ledger)
-    ledger.verify(noted_heads(home))
+    ledger.verify(noted_chain_heads(home))
     if not ledger.populations():
         say("There is no ledger yet, or no population is open in it: nothing to report.")
         return

@@ -242,11 +242,11 @@ def export(options: argparse.Namespace) -> None:
 
 def verify(options: argparse.Namespace) -> int:
     from pipeline.ledger import Ledger
-    from pipeline.restricted.reserve import noted_heads
-    from pipeline.services.tracking import tracked_heads
+    from pipeline.restricted.reserve import noted_chain_heads
+    from pipeline.services.tracking import tracked_chain_heads
 
     home = Home.find()
-    ledger, chain_heads = Ledger(home.ledger), noted_heads(home) | tracked_heads(home)
+    ledger, chain_heads = Ledger(home.ledger), noted_chain_heads(home) | tracked_chain_heads(home)
     if not ledger.entries() and not chain_heads:
         say(NO_LEDGER)
         return 0

@@ -54,7 +54,7 @@ def privacy_facts(ledger: Ledger, release_id: str) -> dict[str, Any]:
     }
 
 
-def published_heads(home: Home) -> dict[str, str]:
+def published_chain_heads(home: Home) -> dict[str, str]:
     """{where: head of the chain} of every card published here: where the ledger lacks one, it was
     cut off or rolled back.
     """

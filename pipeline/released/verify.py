@@ -55,7 +55,9 @@ def verify(home: Home, release_id: str) -> list[Check]:
 def _fault(ask: Question, home: Home, release: Release, release_id: str) -> str:
     try:
         return "; ".join(ask(home, release, release_id))
-    except (ValueError, RuntimeError, OSError, KeyError) as error:
+    except KeyError as error:
+        return f"the card or manifest lacks {error}: an older version of the code made the release"
+    except (ValueError, RuntimeError, OSError) as error:
         return f"{type(error).__name__}: {error}"
 
 
@@ -133,5 +135,5 @@ QUESTIONS: dict[str, Question] = {
     "the tag in the released version store names this manifest": _tag,
     "the ledger's chain holds, and the card says what the ledger says": _ledger,
     "the tables have the declared columns": _columns,
-    "the released model gives this extract": _redraw,
+    "the released model and its seed give the first patients of this extract again": _redraw,
 }

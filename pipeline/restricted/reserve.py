@@ -18,7 +18,7 @@ from pipeline.ledger import Ledger, Reservation, budget_after_charge
 from pipeline.models.synthesizer.plan import Plan, joint_plan
 from pipeline.params import Params
 from pipeline.refusal import Refusal
-from pipeline.released.privacy_facts import published_heads
+from pipeline.released.privacy_facts import published_chain_heads
 from pipeline.restricted.ingest.cohorts import Register
 from pipeline.schema.values import Schema
 
@@ -35,7 +35,8 @@ def run(workspace: Workspace, params: Params, schema: Schema) -> None:
     release_id, label = _release_to_charge(workspace, params)
     home = Home.find()
     ledger = Ledger(home.ledger)
-    ledger.verify(noted_heads(home))  # an old copy put back has forgotten what was spent since
+    # an old copy put back has forgotten what was spent since
+    ledger.verify(noted_chain_heads(home))
     # the ledger's facts bind, even if somebody edited the workspace's dataset.yaml
     ledger.check_declared(schema.population)
     plan = joint_plan(schema, params.privacy, params.train, params.release.extract_date)
@@ -97,7 +98,7 @@ def _facts(release_id: str, reservation: Reservation, plan: Plan) -> dict[str, A
     }
 
 
-def noted_heads(home: Home) -> dict[str, str]:
+def noted_chain_heads(home: Home) -> dict[str, str]:
     """{where: head of the ledger's chain} wherever a run of this home noted one: published cards,
     and the reservations of runs, published or not.
     """
@@ -105,7 +106,7 @@ def noted_heads(home: Home) -> dict[str, str]:
         (run.parent.parent.name, files.read_json(run))
         for run in sorted(home.runs.glob("[!.]*/restricted/reservation.json"))
     )
-    return published_heads(home) | {
+    return published_chain_heads(home) | {
         f"the reservation of {name}": str(reservation["head"])
         for name, reservation in reservations
         if reservation

@@ -16,6 +16,7 @@ import polars as pl
 
 from pipeline import files
 from pipeline.catalog import Restricted, Validation, Workspace
+from pipeline.checks.expectations.suites import suites
 from pipeline.checks.expectations.table_checks import (
     TableChecks,
     check_tables,
@@ -43,7 +44,7 @@ def run(workspace: Workspace, params: Params, schema: Schema) -> None:
             f"the source tables of {schema.dataset} are not those declared: {'; '.join(problems)}. "
             "Correct the source or the declaration."
         )
-    logger.info("validate: running %d suites on the source tables", len(schema.tables))
+    logger.info("validate: running %d suites on the tables that ingest wrote", len(suites(schema)))
     with files.replacing_folder(restricted.validation.root) as folder:
         out = Validation(folder)
         try:
@@ -53,7 +54,7 @@ def run(workspace: Workspace, params: Params, schema: Schema) -> None:
             files.write_json(out.results, summary(checks, most=params.validate.rows_in_report))
         # whatever rows make of the checks, it is for custodians and stops nothing
         except (Exception, pl.exceptions.PanicException) as error:
-            files.write_json(out.results, {"passed": False, "could_not_run": type(error).__name__})
+            files.write_json(out.results, {"passed": False, "failed_run": type(error).__name__})
     logger.info("validate: the results are written")
 
 
@@ -110,7 +111,7 @@ def summary(checks: TableChecks, *, most: int) -> dict[str, Any]:
         "suites": [
             {
                 "suite": run.name,
-                "expectations": len(run.checked),
+                "expectations": len(run.results),
                 "failed": [
                     {"expectation": one.name, "severity": one.severity, **one.counts}
                     for one in run.failures

@@ -159,7 +159,7 @@ def test_a_value_outside_the_declaration_fails_without_being_shown(
     )
     run = run_suite(columns_suite("table", COLUMNS, key=("id",)), rows)
     assert expected in [one.name for one in run.failures]
-    shown = run.page + repr(run.checked)
+    shown = run.page + repr(run.results)
     assert "4711" not in shown
     assert "Traceback" not in shown
 

@@ -41,7 +41,7 @@ td,th{border:1px solid #ccc;padding:.25em .6em;text-align:left;vertical-align:to
 
 
 @dataclass(frozen=True)
-class Checked:
+class ExpectationResult:
     """One expectation on one table. Counts are restricted where the rows are patients'."""
 
     suite: str
@@ -68,12 +68,12 @@ class SuiteRun:
     """What one suite said about one table; `page` is its data docs."""
 
     name: str
-    checked: tuple[Checked, ...]
+    results: tuple[ExpectationResult, ...]
     page: str = field(repr=False)
 
     @property
-    def failures(self) -> tuple[Checked, ...]:
-        return tuple(one for one in self.checked if not one.passed)
+    def failures(self) -> tuple[ExpectationResult, ...]:
+        return tuple(one for one in self.results if not one.passed)
 
 
 def run_suite(suite: Suite, rows: pl.DataFrame, *, with_page: bool = True) -> SuiteRun:
@@ -95,14 +95,14 @@ def run_suite(suite: Suite, rows: pl.DataFrame, *, with_page: bool = True) -> Su
             result.results, key=lambda one: one.expectation_config.kwargs.get("column") or ""
         )
         page = _page(result) if with_page else ""
-    return SuiteRun(suite["name"], tuple(_checked(suite["name"], one) for one in in_order), page)
+    return SuiteRun(suite["name"], tuple(_result_of(suite["name"], one) for one in in_order), page)
 
 
-def could_not_run(suite: Suite) -> SuiteRun:
+def failed_run(suite: Suite) -> SuiteRun:
     """What stands in for a suite that raised an exception: one failed expectation, and a page that
     says so. Nothing of the rows.
     """
-    failure = Checked(
+    failure = ExpectationResult(
         suite=suite["name"],
         kind="could not run",
         column=None,
@@ -175,10 +175,10 @@ def _strip(result: Any) -> None:
             one.success = False
 
 
-def _checked(suite: str, one: Any) -> Checked:
+def _result_of(suite: str, one: Any) -> ExpectationResult:
     config = one.expectation_config
     meta = config.meta or {}
-    return Checked(
+    return ExpectationResult(
         suite=suite,
         kind=config.type,
         column=config.kwargs.get("column"),
@@ -238,7 +238,7 @@ def write_docs(
 def _suite_row(run: SuiteRun) -> str:
     name, answer = html.escape(run.name), "fail" if run.failures else "pass"
     return (
-        f"<tr><td><a href='{name}.html'>{name}</a></td><td>{len(run.checked)}</td>"
+        f"<tr><td><a href='{name}.html'>{name}</a></td><td>{len(run.results)}</td>"
         f"<td class='{answer}'>{len(run.failures)}</td></tr>"
     )
 

@@ -1,9 +1,9 @@
 """The suites of a dataset, written from its declaration and the clinical rules: the content of
 expectations/<dataset>/<table>.json.
 
-A suite is the JSON that Great Expectations reads. Nothing in it is typed by hand, so declaration =
-expectations = metadata: `python -m pipeline expectations` writes the files, `--check` says which
-are stale. Needs no Great Expectations.
+A suite is the JSON that Great Expectations reads. Nothing in it is typed by hand, so declaration,
+expectations and metadata cannot disagree. `suite_files` writes the files, for review: a run makes
+the same suites from the declaration in its workspace and never reads the files.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ TYPES = {
 
 
 def suites(schema: Schema) -> dict[str, Suite]:
-    """Every suite of a dataset by name: one per table, and for a registry the model-level form and
-    the rules.
+    """Every suite of a dataset by name: one per table; for a dataset with events also one for the
+    patients and one for the events in the models' form; for a registry also the rules.
     """
     by_table = {table.name: table_suite(table) for table in schema.tables.values()}
     if schema.events is not None:
@@ -64,7 +64,7 @@ def columns_suite(name: str, columns: Mapping[str, Column], key: tuple[str, ...]
 
 
 def _of_column(column: Column) -> Iterator[Suite]:
-    if not column.is_categorical:  # the set says it there
+    if not column.is_categorical:  # a set of values implies the type
         yield _expect(
             "expect_column_values_to_be_in_type_list",
             column=column.name,

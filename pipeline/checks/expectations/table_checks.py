@@ -17,7 +17,7 @@ from typing import Any
 
 import polars as pl
 
-from pipeline.checks.expectations.suite_runs import SuiteRun, could_not_run, run_suite, write_docs
+from pipeline.checks.expectations.suite_runs import SuiteRun, failed_run, run_suite, write_docs
 from pipeline.checks.expectations.suites import (
     BY_PATIENT,
     EVENTS,
@@ -95,7 +95,7 @@ def _run(suite: Suite, rows: pl.DataFrame, with_page: bool, *, is_synthetic: boo
     try:
         return run_suite(suite, rows, with_page=with_page)
     except (Exception, pl.exceptions.PanicException):
-        return could_not_run(suite)
+        return failed_run(suite)
 
 
 def _ids(schema: Schema, tables: Mapping[str, pl.DataFrame]) -> pl.Series:

@@ -29,7 +29,7 @@ def add(commands: Commands) -> None:
     verify = add_command(
         commands,
         "verify",
-        "check a published release: files, tag, ledger",
+        "check a published release: files, tag, ledger, columns, and that the model gives it again",
         Later("runs", "verify_release"),
     )
     verify.add_argument("release", help="release id")

@@ -139,8 +139,8 @@ class Plan:
         """The plan as it was written. Raises Refusal for another format."""
         if value.get("format") != FORMAT:
             raise Refusal(
-                f"plan of a release: format {value.get('format')} is not {FORMAT}; use a new"
-                " release id"
+                f"the plan has format {value.get('format')}, this version reads {FORMAT}: draw with"
+                " the version of the code on the release's card, or make a new release"
             )
         rest = {key: value[key] for key in ("dataset", "epsilon", "delta", "scale", "table_share")}
         return cls(

@@ -13,7 +13,7 @@ from pipeline.services.tracking.client import (
     EXPERIMENT,
     client_of,
     ensure,
-    tracked_heads,
+    tracked_chain_heads,
 )
 from pipeline.services.tracking.models import ALIAS, publish_model
 from pipeline.services.tracking.release_runs import catch_up, sync
@@ -31,5 +31,5 @@ __all__ = [
     "publish_model",
     "read_notes",
     "sync",
-    "tracked_heads",
+    "tracked_chain_heads",
 ]

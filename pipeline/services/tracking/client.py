@@ -70,7 +70,7 @@ def log_metrics(client: MlflowClient, run: str, metrics: Sequence[Metric]) -> No
         client.log_batch(run, metrics=metrics[first : first + MOST_METRICS])
 
 
-def tracked_heads(home: Home) -> dict[str, str]:
+def tracked_chain_heads(home: Home) -> dict[str, str]:
     """{where: head of the ledger's chain} of every run that noted one; none where there is no
     database yet.
     """

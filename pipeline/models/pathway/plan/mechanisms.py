@@ -96,8 +96,9 @@ class PathwayPlan:
         """The plan that `to_json` wrote. Raises Refusal for another format."""
         if value.get("format") != FORMAT:
             raise Refusal(
-                f"plan of the pathway model: format {value.get('format')} is not {FORMAT}; plan the"
-                " release again"
+                f"the pathway model's plan has format {value.get('format')}, this version reads"
+                f" {FORMAT}: draw with the version of the code on the release's card, or make a new"
+                " release"
             )
         return cls(
             settings=PathwaySettings(**value["settings"]),

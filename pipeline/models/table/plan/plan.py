@@ -102,8 +102,9 @@ class TablePlan:
         """The plan as it was written. Raises Refusal for another format."""
         if value.get("format") != FORMAT:
             raise Refusal(
-                f"plan of the table model: format {value.get('format')} is not {FORMAT}; plan the"
-                " release again"
+                f"the table model's plan has format {value.get('format')}, this version reads"
+                f" {FORMAT}: draw with the version of the code on the release's card, or make a new"
+                " release"
             )
         return cls(
             columns=tuple(_column(c) for c in value["columns"]),

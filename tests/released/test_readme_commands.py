@@ -1,4 +1,4 @@
-"""The README's walk without Airflow, command by command on a small extract, and what becomes of a
+"""The README's commands without Airflow, one by one on a small extract, and what becomes of a
 release that somebody touches.
 """
 
