@@ -59,7 +59,7 @@ def run_once(data: Invented, epsilon: float, folder: Path) -> list[PathGuesses]:
     plan = joint_plan(data.schema, PrivacyParams(epsilon=epsilon, delta=DELTA), data.train, EXTRACT)
     patients, events = data.extract(included)
     tape, steps = Tape(), Steps()
-    with steps.recorded():
+    with steps.record():
         model = train.fit(
             data.schema, patients, events, plan, Checkpoints(folder), tape, train=data.train
         )

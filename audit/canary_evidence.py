@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import torch
@@ -52,17 +53,6 @@ class Evidence:
         )
 
 
-@contextmanager
-def replaced(owner: Any, name: str, value: Any) -> Iterator[None]:
-    """owner.name is `value` meanwhile."""
-    before = getattr(owner, name)
-    setattr(owner, name, value)
-    try:
-        yield
-    finally:
-        setattr(owner, name, before)
-
-
 @dataclass(frozen=True, eq=False)
 class Block:
     """One block of noisy counts, and everybody's cell in it."""
@@ -92,7 +82,7 @@ class Replay(MeasurementStore):
             cells.append(check(codes, size))
             return cells[-1]
 
-        with replaced(marginals, "_checked", check_and_note):
+        with patch.object(marginals, "_checked", check_and_note):
             counts = counts_fn()
         if not np.array_equal(np.bincount(cells[-1], minlength=counts.size), counts.ravel()):
             raise ValueError(f"{mechanism.name}: its counts are not one cell for each patient")
@@ -143,7 +133,7 @@ class Steps:
         return [step for step in self.steps if step.mechanism == mechanism]
 
     @contextmanager
-    def recorded(self) -> Iterator[None]:
+    def record(self) -> Iterator[None]:
         """Keeps every noisy gradient that is made meanwhile, and the weights that it was made
         at.
         """
@@ -159,7 +149,7 @@ class Steps:
             )
             return gradient
 
-        with replaced(DpSgd, "noisy_gradient", noisy_gradient):
+        with patch.object(DpSgd, "noisy_gradient", noisy_gradient):
             yield
 
 

@@ -137,7 +137,7 @@ def independent(folder: Path) -> Finding:
     )
 
 
-def measured_once(folder: Path) -> Finding:
+def measure_once(folder: Path) -> Finding:
     """A child process measures, tells what it saw and dies; the next attempt must see the same,
     without reading rows.
     """
@@ -280,7 +280,7 @@ CHECKS = (
     Check(
         name="counts are measured once",
         family="mechanisms",
-        run=measured_once,
+        run=measure_once,
         asks="a count that an attempt saw before it died is what every later attempt sees",
     ),
     Check(

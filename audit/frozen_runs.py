@@ -22,7 +22,7 @@ from ruamel.yaml import YAML
 from audit import people
 from audit.answers import Answers, answering
 from audit.findings import Check, Finding
-from audit.hurry import hurried
+from audit.hurry import few_steps
 from audit.visible import Snapshot, differences, listening, settle_database, take_snapshot
 from pipeline import files, params
 from pipeline.catalog import Extract, Home, Workspace, project_root
@@ -95,7 +95,7 @@ def run_frozen(way: Way, folder: Path, source: Path, score: float) -> FrozenRun:
     """
     home, answers = Home(folder / f"home of {source.name}"), Answers()
     with prepared_home(way, home):
-        with hurried(), answering(answers), listening() as lines:
+        with few_steps(), answering(answers), listening() as lines:
             run_stages(way, home, source, score)
         reservation = Ledger(home.ledger).reservation(RELEASE)
         assert reservation is not None

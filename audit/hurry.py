@@ -18,17 +18,17 @@ STEPS, DRAWS = 2, 200
 
 
 @contextmanager
-def hurried() -> Iterator[None]:
+def few_steps() -> Iterator[None]:
     """Heads, calibration and target heads take two steps each. What reads rows stays as it is."""
 
-    def few(
+    def descend_briefly(
         parameters: Iterable[Tensor], loss: Callable[[], Tensor], steps: int, rate: float
     ) -> None:
         descend(parameters, loss, min(steps, STEPS), rate)
 
     with ExitStack() as patches:
         for module in (cell_weights, heads, calibration):
-            patches.enter_context(patch.object(module, "descend", few))
+            patches.enter_context(patch.object(module, "descend", descend_briefly))
         patches.enter_context(patch.object(target, "_STEPS", STEPS))
         patches.enter_context(patch.object(fit, "_DRAWS", DRAWS))
         yield

@@ -193,7 +193,7 @@ class _Died(Exception):
     pass
 
 
-def resumed(name: str, folder: Path) -> Finding:
+def resume(name: str, folder: Path) -> Finding:
     """One attempt dies after its second checkpoint; two others go on from copies of it. No step's
     noise is any other's.
     """
@@ -280,7 +280,7 @@ CHECKS = tuple(
         Check(
             name=f"{name} training draws fresh noise after a resume",
             family="mechanisms",
-            run=partial(resumed, name),
+            run=partial(resume, name),
             asks="a checkpoint holds no noise state, and a resume draws a fresh key",
         ),
     )

@@ -23,7 +23,7 @@ import polars as pl
 from audit import people
 from audit.answers import Answers, MechanismRun, answering
 from audit.findings import Check, Finding
-from audit.hurry import hurried
+from audit.hurry import few_steps
 from audit.model_rows import behind, model_rows
 from audit.stability import ingest_extract
 from pipeline import params
@@ -87,7 +87,7 @@ def fit(schema: Schema, plan: Plan, rows: PatientLog, folder: Path) -> FitRecord
     """The real fit, with made-up answers; keeps what every mechanism was given."""
     answers, tape = Answers(keeps=True), Tape()
     with (
-        hurried(),
+        few_steps(),
         answering(answers),
         patch.object(DpSgd, "sample", lambda mechanism, n_patients, noise: np.arange(n_patients)),
     ):

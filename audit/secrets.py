@@ -25,7 +25,7 @@ import numpy as np
 from audit import people
 from audit.findings import Check, Finding
 from audit.frozen_runs import SAMPLE_POPULATION, prepared_home, run_stages
-from audit.hurry import hurried
+from audit.hurry import few_steps
 from audit.visible import listening
 from pipeline.catalog import Home
 from pipeline.dp import noise
@@ -181,7 +181,7 @@ def _whole_run(folder: Path) -> Finding:
     source, home = people.extract(60, 8).write(folder / "source"), Home(folder / "home")
     with (
         prepared_home(SAMPLE_POPULATION, home),
-        hurried(),
+        few_steps(),
         recording() as secrets,
         listening() as lines,
     ):

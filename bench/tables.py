@@ -104,7 +104,7 @@ def score(
     return table_score.figures(train, holdout, synthetic, schema.patients, schema.targets[0])
 
 
-def wanted_runs(datasets: list[str]) -> Iterator[tuple[str, str, float, int]]:
+def runs_to_do(datasets: list[str]) -> Iterator[tuple[str, str, float, int]]:
     """(dataset, model, epsilon, split), the more telling first."""
     for model, epsilons, splits in (
         ("ours", EPSILONS, table_data.FRESH),
@@ -120,7 +120,7 @@ def wanted_runs(datasets: list[str]) -> Iterator[tuple[str, str, float, int]]:
 def run(options: argparse.Namespace) -> None:
     sources = sources_of(options)
     tables = {name: table_data.load(name, source) for name, source in sources.items()}
-    for dataset, model, epsilon, split in wanted_runs(list(sources)):
+    for dataset, model, epsilon, split in runs_to_do(list(sources)):
         key = {"dataset": dataset, "model": model, "epsilon": epsilon, "split": split}
         if report.holds(RESULTS, key):
             continue
