@@ -40,6 +40,7 @@ from pipeline.stages import A_PERSON, BY_A_PERSON, BY_ITSELF
 pytestmark = pytest.mark.airflow
 
 POPULATION, PATIENTS = "simulated_pathways", 150
+POLL_SECONDS = 2.0  # every answer costs the server some of the cores that the run needs
 SMALL = {
     "table": {"steps": 20},
     "pathway": {"steps": 12, "calibration_patients": 200, "width": 8},
@@ -175,7 +176,7 @@ def _declare_again(story: Story, api: AirflowApi, label: str, extract_date: date
         assert time.monotonic() - since < processes.STALL_SECONDS, (
             "the declared source started no run of refresh"
         )
-        time.sleep(0.2)
+        time.sleep(POLL_SECONDS)
     _finish(story, api, "refresh", "again", *new)
 
 
@@ -220,7 +221,7 @@ def _finish(
             last, since = now, time.monotonic()
         assert time.monotonic() - since < processes.STALL_SECONDS, f"{release_id} hangs: {last}"
         meanwhile(run)
-        time.sleep(0.2)
+        time.sleep(POLL_SECONDS)
     story.runs[release_id] = run
     tasks = api.tasks(dag, run)
     story.states[release_id] = state
