@@ -12,6 +12,9 @@ import pytest
 os.environ.pop("SYNDASERA_LEDGER", None)
 
 
+LONGEST = ("test_airflow.py", "test_readme_commands.py")  # whole runs of the pipeline
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The Airflow session first: it is the longest file, so nothing must wait for it at the end."""
-    items.sort(key=lambda item: item.get_closest_marker("airflow") is None)
+    """The longest files first, so that no process waits for one of them at the end."""
+    items.sort(key=lambda item: item.path.name not in LONGEST)
