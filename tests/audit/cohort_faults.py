@@ -18,7 +18,7 @@ class Fault:
 
 
 def _as_the_column_says(patched: pytest.MonkeyPatch) -> None:
-    patched.setattr(Register, "fixed", lambda self, identities, cohorts: cohorts)
+    patched.setattr(Register, "assign", lambda self, identities, cohorts: cohorts)
 
 
 FAULTS = (Fault("a cohort that moves", "nobody moves between cohorts", _as_the_column_says),)

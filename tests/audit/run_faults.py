@@ -25,7 +25,7 @@ from pipeline.dp.noise import NoiseStream
 from pipeline.ledger import chain
 from pipeline.models.pathway.fit import calibration, train
 from pipeline.models.synthesizer import fit
-from pipeline.models.table.measure import measure, reader
+from pipeline.models.table.measure import measure, measurer
 from pipeline.models.table.plan.plan import TablePlan
 from pipeline.released import publish
 from pipeline.restricted import approve, validate
@@ -91,7 +91,7 @@ def three_tumours(patch: pytest.MonkeyPatch) -> None:
         patch,
         measure,
         "encode_rows",
-        ('patients = patients.unique("patient_id", keep="first", maintain_order=True)', "pass"),
+        ('patients = patients.unique(ID, keep="first", maintain_order=True)', "pass"),
     )
     patch.setattr(fitting, "encode_rows", encode)
 
@@ -121,7 +121,7 @@ def realised_depth(patch: pytest.MonkeyPatch) -> None:
     )
     edited(
         patch,
-        reader.Reader,
+        measurer.Measurer,
         "__call__",
         (
             "self._tape.append(self._mechanisms[name].dp_event)",
@@ -138,7 +138,7 @@ def sigma_from_bins(patch: pytest.MonkeyPatch) -> None:
     """A block that has fewer cells than were declared gets less noise."""
     edited(
         patch,
-        reader.Reader,
+        measurer.Measurer,
         "__call__",
         (
             "self._store.get_or_measure(self._mechanisms[name], counts, self._noise)",

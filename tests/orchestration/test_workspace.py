@@ -125,7 +125,7 @@ def test_a_crash_while_building_leaves_no_half_workspace(home, source, monkeypat
     def fail(*_):
         raise OSError("the disk is full")
 
-    monkeypatch.setattr(workspace.declaration, "dump", fail)
+    monkeypatch.setattr(workspace.document, "dump", fail)
     with pytest.raises(OSError, match="disk is full"):
         workspace.make(home, request(source))
     assert not list(home.runs.iterdir())

@@ -188,7 +188,7 @@ def test_the_handbook_names_every_repair() -> None:
     text = (Path(__file__).resolve().parents[2] / "docs" / "ingest.md").read_text(encoding="utf-8")
     names = [
         *repairs.ALWAYS,
-        *repairs.DECLARED,
+        *repairs.BY_NAME,
         *(f"{name}(" for name in repairs.WITH_ARGUMENT),
         *repairs.OF_PATIENTS,
     ]
