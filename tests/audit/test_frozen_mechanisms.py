@@ -1,15 +1,19 @@
 """Frozen mechanisms (privacy_rules.md, *Tests*) on a whole registry. The audit itself is
-audit/frozen_runs.py.
+audit/frozen_runs.py. A registry takes five minutes; a sample population, which
+takes one, is in test_run_faults.py.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from audit import frozen_runs
 from audit.findings import perform
 
 
+@pytest.mark.long
 def test_nothing_but_mechanisms_carries_rows_out(tmp_path: Path) -> None:
     finding = perform(frozen_runs.CHECKS[0], tmp_path).finding
     assert finding.holds, finding.message
