@@ -1,6 +1,5 @@
-"""Frozen mechanisms (privacy_rules.md, *Tests*) on a whole registry. The audit itself is
-audit/frozen_runs.py. A registry takes five minutes; a sample population, which
-takes one, is in test_run_faults.py.
+"""Frozen mechanisms (privacy_rules.md, *Tests*) on a whole registry, which takes minutes; those on
+a sample population are in test_run_faults.py. The audit itself is audit/frozen_runs.py.
 """
 
 from __future__ import annotations
