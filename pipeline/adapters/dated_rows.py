@@ -12,6 +12,7 @@ import polars as pl
 from pipeline.adapters.carried import beside, restore
 from pipeline.adapters.frames import (
     SourceLog,
+    capped,
     complete_events,
     event_columns,
     in_declared_order,
@@ -232,7 +233,7 @@ def _events(
     events = in_declared_order(
         complete_events(pl.concat([rows, ends], how="diagonal_relaxed"), log), log
     )
-    return _capped(events, log)
+    return capped(events, log)
 
 
 def _from(
@@ -265,19 +266,3 @@ def _from(
         pl.when(pl.col("type").is_in(names)).then(pl.col(attribute)).alias(attribute)
         for attribute, names in owners.items()
     )
-
-
-def _capped(events: pl.DataFrame, log: EventLog) -> pl.DataFrame:
-    """At most so many events of a type, at most `max_events`, by date; the end is always kept."""
-    most = {
-        name: log.max_events if kind.at_most is None else kind.at_most
-        for name, kind in log.types.items()
-    }
-    events = events.filter(
-        pl.int_range(pl.len()).over(ID, "type")
-        < pl.col("type").replace_strict(most, return_dtype=pl.Int64)
-    )
-    events = events.filter(
-        pl.col("type").is_in(log.terminal) | (pl.int_range(pl.len()).over(ID) < log.max_events - 1)
-    )
-    return events.with_columns(pl.int_range(pl.len(), dtype=pl.Int32).over(ID).alias("seq"))

@@ -90,6 +90,24 @@ def complete_events(events: pl.DataFrame, log: EventLog) -> pl.DataFrame:
     )
 
 
+def capped(events: pl.DataFrame, log: EventLog) -> pl.DataFrame:
+    """The contribution caps, with `seq`: at most so many events of a type, at most `max_events`, by
+    date; the end is always kept.
+    """
+    most = {
+        name: log.max_events if kind.at_most is None else kind.at_most
+        for name, kind in log.types.items()
+    }
+    events = events.filter(
+        pl.int_range(pl.len()).over(ID, "type")
+        < pl.col("type").replace_strict(most, return_dtype=pl.Int64)
+    )
+    events = events.filter(
+        pl.col("type").is_in(log.terminal) | (pl.int_range(pl.len()).over(ID) < log.max_events - 1)
+    )
+    return events.with_columns(pl.int_range(pl.len(), dtype=pl.Int32).over(ID).alias("seq"))
+
+
 def static_columns(schema: Schema, patients: pl.DataFrame) -> pl.DataFrame:
     """patient_id and the static columns, in order and type, by patient."""
     return patients.select(

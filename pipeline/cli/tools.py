@@ -152,18 +152,17 @@ def draw(options: argparse.Namespace) -> None:
 
 def _draw_csv(model: Any, options: argparse.Namespace, folder: Path) -> list[Path]:
     """Draws into an extract in `folder`; its CSV files."""
-    from pipeline.adapters import to_tables
-    from pipeline.models.table.draw.prompts import parse_conditions
+    from pipeline.released.private_draws import drawn_tables
     from pipeline.released.writers import TableWriter
 
-    last_day = options.extract_date or model.extract_date
     with TableWriter(model.schema, folder) as writer:
-        for log in model.sample(
+        for tables in drawn_tables(
+            model,
             options.rows,
             seed=options.seed,
-            partition_rows=20_000,
-            where=parse_conditions(options.where) or None,
+            where=options.where,
             begins=options.begins,
+            extract_date=options.extract_date,
         ):
-            writer.write(to_tables(model.schema, log, extract_date=last_day))
+            writer.write(tables)
     return sorted(Extract(folder).csv.iterdir())

@@ -12,14 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from pipeline.adapters import to_tables
 from pipeline.models.synthesizer.model import Synthesizer
-from pipeline.models.table.draw.prompts import parse_conditions
+from pipeline.released.private_draws import drawn_tables
 
 if TYPE_CHECKING:
     import pandas as pd
-
-PARTITION_ROWS = 20_000
 
 
 @dataclass(frozen=True)
@@ -39,21 +36,16 @@ class DrawingModel:
         """
         settings = params or {}
         last_day = settings.get("extract_date")
-        extract_date = date.fromisoformat(last_day) if last_day else self.model.extract_date
-        parts = [
-            to_tables(
-                self.model.schema,
-                log,
-                extract_date=extract_date,
-            )
-            for log in self.model.sample(
+        parts = list(
+            drawn_tables(
+                self.model,
                 int(model_input["rows"].sum()),
                 seed=int(settings.get("seed", 1)),
-                partition_rows=PARTITION_ROWS,
-                where=parse_conditions(list(settings.get("where", ()))) or None,
+                where=list(settings.get("where", ())),
                 begins=tuple(settings.get("begins", ())),
+                extract_date=date.fromisoformat(last_day) if last_day else None,
             )
-        ]
+        )
         return {name: pl.concat([part[name] for part in parts]).to_pandas() for name in parts[0]}
 
 

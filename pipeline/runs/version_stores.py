@@ -10,6 +10,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -29,18 +30,7 @@ def git(*arguments: str, cwd: Path, has_clock: bool = True) -> str:
     (privacy_rules.md 1).
     """
     clock = {} if has_clock else _NO_CLOCK
-    result = subprocess.run(
-        ["git", *arguments],
-        cwd=cwd,
-        env=environment.for_git() | clock,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if result.returncode != 0:
-        lines = (result.stderr or result.stdout).strip().splitlines() or ["nothing said"]
-        raise RuntimeError(f"git {arguments[0]} in {cwd.name}: {lines[-1]}")
-    return result.stdout.strip()
+    return _output("git", arguments, cwd, environment.for_git() | clock)
 
 
 def ensure(home: Home) -> None:
@@ -94,17 +84,23 @@ def commit_all(tree: Path, message: str, *, has_clock: bool = True) -> bool:
 
 def dvc(*arguments: str, cwd: Path) -> None:
     """Runs dvc there. Raises RuntimeError with its last line."""
+    _output("dvc", arguments, cwd, environment.for_stages())
+
+
+def _output(program: str, arguments: Sequence[str], cwd: Path, variables: Mapping[str, str]) -> str:
+    """What the program writes. Raises RuntimeError with the last line that it says."""
     result = subprocess.run(
-        ["dvc", *arguments],
+        [program, *arguments],
         cwd=cwd,
-        env=environment.for_stages(),
+        env=dict(variables),
         capture_output=True,
         text=True,
         check=False,
     )
     if result.returncode != 0:
         lines = (result.stderr or result.stdout).strip().splitlines() or ["nothing said"]
-        raise RuntimeError(f"dvc {arguments[0]} in {cwd.name}: {lines[-1]}")
+        raise RuntimeError(f"{program} {arguments[0]} in {cwd.name}: {lines[-1]}")
+    return result.stdout.strip()
 
 
 def _ensure_one(store: Path, zone: str, remote: Path) -> None:

@@ -8,10 +8,10 @@ import tarfile
 from pathlib import Path
 
 import pytest
+from budget_cases import opened
 
 from pipeline.catalog import Home
 from pipeline.cli.parser import main
-from pipeline.ledger import Ledger
 
 ROOT = Path(__file__).parents[2]
 ARCHIVE = ROOT / "tests" / "released" / "data" / "old-layout.tar.xz"
@@ -35,31 +35,15 @@ def thesis(tmp_path: Path) -> Path:
     return folder
 
 
-def opened_ledger(home: Home) -> None:
-    """Without one there is nothing to report on."""
-    Ledger(home.ledger).open_population(
-        "people",
-        universe="nobody",
-        nominal_size=1000,
-        epsilon=3.0,
-        delta=1e-6,
-        ceiling_epsilon=3.0,
-        kind="simulated",
-        reason="tests",
-        by="tests",
-    )
-
-
-def draw(model: Path, out: Path, rows: int = 5) -> int:
+def draw(model: Path, out: Path, rows: int = 5) -> list[str]:
     options = ["--rows", str(rows), "--seed", "1", "--extract-date", "2022-12-31"]
-    return main(["draw", "--model", str(model), *options, "--out", str(out)])
+    return ["draw", "--model", str(model), *options, "--out", str(out)]
 
 
 def commands(model: Path, out: Path) -> dict[str, list[str]]:
-    rows = ["--rows", "5", "--seed", "1", "--extract-date", "2022-12-31"]
     adult = ["--dataset", str(ROOT / "datasets" / "adult.yaml"), "--source", str(out.parent)]
     return {
-        "draw": ["draw", "--model", str(model), *rows, "--out", str(out)],
+        "draw": draw(model, out),
         "fit": ["fit", *adult, "--epsilon", "1", "--model", str(out)],
         "budget-report": ["budget-report", "--out", str(out)],
     }
@@ -69,7 +53,7 @@ def commands(model: Path, out: Path) -> dict[str, list[str]]:
 def test_a_folder_with_a_persons_files_is_refused_and_left_alone(
     command: str, model: Path, thesis: Path, home: Home, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    opened_ledger(home)
+    opened(home.ledger_file, people=3.0)  # without a ledger there is nothing to report on
     assert main(commands(model, thesis)[command]) == 2
     message = capsys.readouterr().err
     assert "thesis holds chapter-1.txt, which this command did not write" in message
@@ -82,13 +66,13 @@ def test_a_draw_replaces_a_draw_and_nothing_that_was_edited_since(
     model: Path, tmp_path: Path, home: Home, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "drawn"
-    assert draw(model, out, rows=5) == 0
-    assert draw(model, out, rows=3) == 0  # as it was written: it gives way
+    assert main(draw(model, out, rows=5)) == 0
+    assert main(draw(model, out, rows=3)) == 0  # as it was written: it gives way
     table = next(path for path in sorted(out.glob("*patient*.csv")))
     assert len(table.read_text("utf-8").splitlines()) == 1 + 3
     with table.open("a", encoding="utf-8") as file:
         file.write("a line of mine\n")
     capsys.readouterr()
-    assert draw(model, out, rows=4) == 2
+    assert main(draw(model, out, rows=4)) == 2
     assert table.name in capsys.readouterr().err
     assert table.read_text("utf-8").endswith("a line of mine\n")

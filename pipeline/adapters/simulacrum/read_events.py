@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 import polars as pl
 
-from pipeline.adapters.frames import complete_events, in_declared_order
+from pipeline.adapters.frames import capped, complete_events, in_declared_order
 from pipeline.adapters.simulacrum.code_tables import schedules
 from pipeline.adapters.simulacrum.names import (
     EPISODE,
@@ -50,7 +50,7 @@ def pathway_rows(schema: Schema, tables: Tables, patients: pl.DataFrame) -> pl.D
         *_referrals(schema, tables, patients, bounds),
     ]
     events = complete_events(pl.concat([*parts, ends], how="diagonal_relaxed"), schema.events)
-    return _capped(schema, in_declared_order(events, schema.events))
+    return capped(in_declared_order(events, schema.events), schema.events)
 
 
 def _ends(schema: Schema, tables: Tables, patients: pl.DataFrame) -> pl.DataFrame:
@@ -270,20 +270,3 @@ def _referrals(
             )
         ),
     ]
-
-
-def _capped(schema: Schema, events: pl.DataFrame) -> pl.DataFrame:
-    """Contribution caps, by date: at most so many of a type, at most `max_events`, the end always
-    kept.
-    """
-    assert schema.events is not None
-    log = schema.events
-    most = {
-        name: log.max_events if kind.at_most is None else kind.at_most
-        for name, kind in log.types.items()
-    }
-    nth = pl.int_range(pl.len()).over(ID, "type")
-    events = events.filter(nth < pl.col("type").replace_strict(most, return_dtype=pl.Int64))
-    is_end = pl.col("type").is_in(log.terminal)
-    events = events.filter(is_end | ((pl.int_range(pl.len()).over(ID)) < log.max_events - 1))
-    return events.with_columns(pl.int_range(pl.len(), dtype=pl.Int32).over(ID).alias("seq"))

@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 
 from pipeline.models.pathway.draw.model import PathwayModel
+from pipeline.models.pathway.draw.start import PathwayStart
 from pipeline.refusal import Refusal
 from pipeline.schema.patient_log import ID, PatientLog
 
@@ -21,28 +22,32 @@ ATTEMPTS = 50  # blocks drawn for one block of prompted patients
 class BlockSampler:
     """Draws from both models under one prompt.
 
-    draw_rows(n, rng): n static rows that keep the prompt's conditions; begins: how every pathway
-        must begin, as PathwayModel.sample_with_start takes it; needs a pathway model.
+    draw_rows(n, rng): n static rows that keep the prompt's conditions; start: how every pathway
+        must start; needs a pathway model.
     """
 
     draw_rows: Callable[[int, np.random.Generator], pl.DataFrame]
     pathway: PathwayModel | None
-    begins: Sequence[str] = ()
+    start: PathwayStart | None = None
 
     def blocks(self, n: int, seed: int) -> Iterator[PatientLog]:
         """n patients with ids 1 to n, in blocks of at most BLOCK; one empty block for n = 0. Raises
         Refusal for prompts that cannot be met.
         """
-        highest = self._highest_chance(seed) if self.begins else 1.0
+        highest = self._highest_chance(seed) if self.start is not None else 1.0
         for number, first in enumerate(range(0, max(n, 1), BLOCK)):
             rng, size = np.random.default_rng([seed, number]), min(BLOCK, n - first)
-            if self.begins:
+            if self.start is not None:
                 yield self._prompted_block(size, first + 1, highest, rng)
                 continue
             patients = self._patients(size, first + 1, rng)
             yield PatientLog(
                 patients, self.pathway.sample(patients, rng) if self.pathway is not None else None
             )
+
+    @property
+    def _start_in_words(self) -> str:
+        return ", ".join(self.start.events) if self.start is not None else ""
 
     def _patients(self, n: int, first: int, rng: np.random.Generator) -> pl.DataFrame:
         return with_ids(self.draw_rows(n, rng), first)
@@ -52,16 +57,16 @@ class BlockSampler:
         highest = float(self._candidates(np.random.default_rng([seed, 0, 1]))[1].max())
         if highest == 0:
             raise Refusal(
-                f"no pathway of {BLOCK:,} synthetic patients begins with {', '.join(self.begins)}:"
+                f"no pathway of {BLOCK:,} synthetic patients begins with {self._start_in_words}:"
                 " ask for a start that the conditions allow"
             )
         return highest
 
     def _candidates(self, rng: np.random.Generator) -> tuple[PatientLog, np.ndarray]:
         """A block of patients with pathways, and each one's chance of such a start, [BLOCK]."""
-        assert self.pathway is not None
+        assert self.pathway is not None and self.start is not None
         patients = self._patients(BLOCK, 1, rng)
-        events, chance = self.pathway.sample_with_start(patients, self.begins, rng)
+        events, chance = self.pathway.sample_with_start(patients, self.start, rng)
         return PatientLog(patients, events), chance
 
     def _prompted_block(
@@ -82,7 +87,7 @@ class BlockSampler:
                 return _joined(parts)
         raise Refusal(
             f"of {ATTEMPTS * BLOCK:,} synthetic patients only {total} of {n} have pathways that"
-            f" begin with {', '.join(self.begins)}: ask for fewer rows, or for a start that the"
+            f" begin with {self._start_in_words}: ask for fewer rows, or for a start that the"
             " conditions allow"
         )
 

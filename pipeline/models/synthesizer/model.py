@@ -13,6 +13,7 @@ from typing import Any
 from pipeline import files
 from pipeline.dp.events import to_json
 from pipeline.models.declaration import schema_from_plain, to_plain
+from pipeline.models.formats import require_format
 from pipeline.models.pathway.draw.model import PathwayModel
 from pipeline.models.pathway.draw.start import pathway_start
 from pipeline.models.synthesizer.draw import BlockSampler, partitions
@@ -44,7 +45,7 @@ class Synthesizer:
         for a dataset without.
 
         where: conditions on static columns, as TableModel.sample takes them; begins: how pathways
-            start, as PathwayModel.sample_with_start takes it. Both hold for every patient. The
+            start, as `pathway_start` reads it. Both hold for every patient. The
             extract depends on (n, seed, where, begins) only: patients are drawn in blocks of 5,000,
             each from a stream of its own made from seed and block number. Raises Refusal at once
             for a column, value or event that is not declared; while drawing, for a prompt that too
@@ -60,10 +61,13 @@ class Synthesizer:
                 f"sample: n must be at least 0 and partition_rows at least 1, got {n} and"
                 f" {partition_rows}"
             )
-        if self.pathway is not None:
+        start = (
             pathway_start(self.pathway.coding, begins)
+            if self.pathway is not None and begins
+            else None
+        )
         draw_rows = partial(self.table.sample_from, self.table.sampler(where))
-        sampler = BlockSampler(draw_rows, self.pathway, begins)
+        sampler = BlockSampler(draw_rows, self.pathway, start)
         return partitions(sampler.blocks(n, seed), partition_rows)
 
     @property
@@ -106,11 +110,7 @@ class Synthesizer:
         facts = files.read_json(folder / "model.json")
         if facts is None:
             raise Refusal(f"no model in {folder.name}: model.json is not there")
-        if facts.get("format") != FORMAT:
-            raise Refusal(
-                f"the model in {folder.name} has format {facts.get('format')}, this version reads"
-                f" {FORMAT}"
-            )
+        require_format(f"the model in {folder.name}", facts.get("format"), FORMAT)
         schema = schema_from_plain(files.read_json(folder / "schema.json"))
         plan = Plan.from_json(facts["plan"])
         pathways = (

@@ -19,6 +19,7 @@ from pipeline.dp import accounting
 from pipeline.dp.events import canonical, composed
 from pipeline.dp.marginals import NoisyCounts
 from pipeline.dp.sgd import DpSgd
+from pipeline.models.formats import require_format
 from pipeline.models.pathway.plan import settings as pathway_settings
 from pipeline.models.pathway.plan.mechanisms import PathwayPlan
 from pipeline.models.pathway.plan.plan import plan_pathways
@@ -26,7 +27,6 @@ from pipeline.models.table.plan import plan as table_plans
 from pipeline.models.table.plan import settings as table_settings
 from pipeline.models.table.plan.plan import TablePlan
 from pipeline.params import PrivacyParams, TrainParams
-from pipeline.refusal import Refusal
 from pipeline.schema.values import Schema
 
 FORMAT = 1
@@ -137,11 +137,7 @@ class Plan:
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Plan:
         """The plan as it was written. Raises Refusal for another format."""
-        if value.get("format") != FORMAT:
-            raise Refusal(
-                f"the plan has format {value.get('format')}, this version reads {FORMAT}: draw with"
-                " the version of the code on the release's card, or make a new release"
-            )
+        require_format("the plan", value.get("format"), FORMAT)
         rest = {key: value[key] for key in ("dataset", "epsilon", "delta", "scale", "table_share")}
         return cls(
             **rest,

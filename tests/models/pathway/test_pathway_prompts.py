@@ -14,6 +14,7 @@ from pathway_cases import toy_patients, toy_schema
 from pipeline.models.grammar.rules import Grammar
 from pipeline.models.grammar.violations import violations
 from pipeline.models.pathway.draw.model import PathwayModel, new_model
+from pipeline.models.pathway.draw.start import pathway_start
 from pipeline.models.pathway.plan.plan import plan_pathways
 from pipeline.models.pathway.plan.settings import PathwaySettings
 
@@ -44,7 +45,9 @@ def test_prompted_patients_are_those_that_an_unprompted_extract_would_keep(
     free = model.sample(patients, rng)
     first, second = pl.col("first").list.get(0), pl.col("first").list.get(1, null_on_oob=True)
     matches = starts(free).filter(first.str.starts_with("REGIMEN") & (second == "SURGERY=biopsy"))
-    events, chance = model.sample_with_start(patients, ["REGIMEN", "SURGERY=biopsy"], rng)
+    events, chance = model.sample_with_start(
+        patients, pathway_start(model.coding, ["REGIMEN", "SURGERY=biopsy"]), rng
+    )
     assert violations(Grammar(model.schema), patients, events).is_empty()
     assert chance.mean() == pytest.approx(len(matches) / 20_000, rel=0.12)
     prompted = patients.filter(pl.Series(chance > 0))
@@ -78,4 +81,6 @@ def test_prompted_patients_are_those_that_an_unprompted_extract_would_keep(
 )
 def test_a_prompt_that_cannot_be_met_says_why(begins: list[str], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        model_of(False).sample_with_start(toy_patients(5), begins, np.random.default_rng(1))
+        model_of(False).sample_with_start(
+            toy_patients(5), pathway_start(model_of(False).coding, begins), np.random.default_rng(1)
+        )

@@ -23,6 +23,7 @@ from pipeline.models.pathway.domain.batch import Batch
 from pipeline.models.pathway.domain.network import PER_PATIENT, PathwayNetwork
 from pipeline.models.pathway.draw.draw import draw
 from pipeline.models.pathway.draw.model import PathwayModel, new_model
+from pipeline.models.pathway.draw.start import pathway_start
 from pipeline.models.pathway.fit import train
 from pipeline.models.pathway.fit.calibration import learn
 from pipeline.models.pathway.fit.encoded_log import (
@@ -214,7 +215,9 @@ def test_samples_are_legal_and_no_patients_give_no_events() -> None:
     schema, patients = toy_schema(treatments=("SURGERY", "REGIMEN")), toy_patients(2000, 5)
     model = remembering(schema)
     free = model.sample(patients, np.random.default_rng(0))
-    begun, _ = model.sample_with_start(patients, ["REGIMEN"], np.random.default_rng(0))
+    begun, _ = model.sample_with_start(
+        patients, pathway_start(model.coding, ["REGIMEN"]), np.random.default_rng(0)
+    )
     for events in (free, begun):
         assert (
             violations(Grammar(schema), patients, events).is_empty()

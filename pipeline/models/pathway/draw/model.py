@@ -27,7 +27,7 @@ from pipeline.models.pathway.domain.network import PathwayNetwork
 from pipeline.models.pathway.domain.pathways import Pathways, positions
 from pipeline.models.pathway.domain.tables import table_cells
 from pipeline.models.pathway.draw.draw import draw, pick_candidates
-from pipeline.models.pathway.draw.start import pathway_start
+from pipeline.models.pathway.draw.start import PathwayStart
 from pipeline.models.pathway.plan.coding import declared_coding
 from pipeline.models.pathway.plan.mechanisms import PathwayPlan
 from pipeline.models.pathway.plan.settings import PathwaySettings
@@ -78,17 +78,15 @@ class PathwayModel:
         return pl.concat(parts)
 
     def sample_with_start(
-        self, patients: pl.DataFrame, begins: Sequence[str], rng: np.random.Generator
+        self, patients: pl.DataFrame, start: PathwayStart, rng: np.random.Generator
     ) -> tuple[pl.DataFrame, np.ndarray]:
         """A pathway with this start for each patient, and how likely the patient is to have one,
         [n]; a patient with likelihood 0 gets a pathway without it.
 
-        begins: `TYPE` or `TYPE=CODE`, in order: of the treatments and of the types named, these
-            come first. Keeping patients in proportion to the likelihoods gives what would be left
-            of an unprompted extract, in statics, pathways and calibration alike. Raises Refusal
-            for a type or code that is not declared.
+        Keeping patients in proportion to the likelihoods gives what would be left of an unprompted
+        extract, in statics, pathways and calibration alike.
         """
-        start, candidates = pathway_start(self.coding, begins), self.settings.candidates
+        candidates = self.settings.candidates
         pathways, log_weight = draw(
             self.coding, self.network, self.heads, patients, candidates, rng, start
         )

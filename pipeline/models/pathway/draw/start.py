@@ -23,6 +23,7 @@ class PathwayStart:
     named here.
     """
 
+    events: tuple[str, ...]  # as they were asked for
     types: tuple[int, ...]
     codes: tuple[int, ...]  # place among the type's codes, -1: any
     watched: tuple[int, ...]  # types that may not come before their turn
@@ -30,8 +31,8 @@ class PathwayStart:
 
 
 def pathway_start(coding: Coding, events: Sequence[str]) -> PathwayStart:
-    """From `TYPE` or `TYPE=CODE` each. Raises Refusal for a type or code that is not declared,
-    or one that ends a pathway too early.
+    """From `TYPE` or `TYPE=CODE` each, in order. Raises Refusal for a type or code that is not
+    declared, or one that ends a pathway too early.
     """
     g, types, codes = coding.grammar, [], []
     for at, event in enumerate(events):
@@ -53,6 +54,7 @@ def pathway_start(coding: Coding, events: Sequence[str]) -> PathwayStart:
         types.append(t)
         codes.append(type_codes.index(code) if code else -1)
     return PathwayStart(
+        tuple(events),
         tuple(types),
         tuple(codes),
         tuple(sorted({*coding.treatments, *types})),

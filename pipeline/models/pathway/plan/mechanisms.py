@@ -19,9 +19,9 @@ import dp_accounting as dpa
 from pipeline.dp.accounting import round_sigma_up
 from pipeline.dp.marginals import NoisyCounts
 from pipeline.dp.sgd import DpSgd
+from pipeline.models.formats import require_format
 from pipeline.models.pathway.domain.calibration_table import CalibrationTable
 from pipeline.models.pathway.plan.settings import PathwaySettings
-from pipeline.refusal import Refusal
 
 FORMAT = 4
 
@@ -94,12 +94,7 @@ class PathwayPlan:
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> PathwayPlan:
         """The plan that `to_json` wrote. Raises Refusal for another format."""
-        if value.get("format") != FORMAT:
-            raise Refusal(
-                f"the pathway model's plan has format {value.get('format')}, this version reads"
-                f" {FORMAT}: draw with the version of the code on the release's card, or make a new"
-                " release"
-            )
+        require_format("the pathway model's plan", value.get("format"), FORMAT)
         return cls(
             settings=PathwaySettings(**value["settings"]),
             nominal_size=value["nominal_size"],

@@ -18,6 +18,7 @@ import dp_accounting as dpa
 from pipeline.dp.accounting import round_sigma_up
 from pipeline.dp.marginals import NoisyCounts
 from pipeline.dp.sgd import DpSgd
+from pipeline.models.formats import require_format
 from pipeline.models.table.domain.encode import BRANCHING, Domain, column_domain
 from pipeline.models.table.domain.legality import check_implications
 from pipeline.models.table.plan.blocks import Block, blocks_of, max_groups
@@ -100,12 +101,7 @@ class TablePlan:
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> TablePlan:
         """The plan as it was written. Raises Refusal for another format."""
-        if value.get("format") != FORMAT:
-            raise Refusal(
-                f"the table model's plan has format {value.get('format')}, this version reads"
-                f" {FORMAT}: draw with the version of the code on the release's card, or make a new"
-                " release"
-            )
+        require_format("the table model's plan", value.get("format"), FORMAT)
         return cls(
             columns=tuple(_column(c) for c in value["columns"]),
             implications=tuple(
