@@ -76,12 +76,22 @@ class PrivacyParams:
 
 @dataclass(frozen=True, kw_only=True)
 class IngestParams:
+    """`min_kept_share`: of the patients and of each table's rows; where fewer are left, public and
+    simulated data stop before the charge.
+    """
+
     holdout_share: float
     max_cell_bytes: int
+    max_patient_rows: int = 100_000
+    min_kept_share: float = 0.99
 
     def __post_init__(self) -> None:
         if not 0 <= self.holdout_share < 1:
             raise Refusal(f"ingest.holdout_share must be in [0, 1), is {self.holdout_share}")
+        if not 0 < self.min_kept_share <= 1:
+            raise Refusal(f"ingest.min_kept_share must be in (0, 1], is {self.min_kept_share}")
+        if self.max_patient_rows < 1:
+            raise Refusal(f"ingest.max_patient_rows must be at least 1, is {self.max_patient_rows}")
 
 
 @dataclass(frozen=True, kw_only=True)

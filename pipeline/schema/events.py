@@ -85,6 +85,7 @@ def read_events(reader: FieldReader, columns: Mapping[str, Column]) -> EventLog 
         values["observation_end"] = reader.strings(
             (*path, "observation_end"), values["observation_end"]
         )
+    values["censoring"] = reader.strings((*path, "censoring"), values.get("censoring", []))
     values["treatments"] = reader.strings((*path, "treatments"), values.get("treatments", []))
     values["counted"] = _count_tables(reader)
     for source in ("rows", "ending"):
@@ -207,6 +208,12 @@ def _check_events(reader: FieldReader, log: EventLog, columns: Mapping[str, Colu
         if kind not in log.terminal or code not in log.types[kind].codes:
             reader.document.problem(
                 (*path, "observation_end"), "must be [type, code] of a terminal type"
+            )
+    ends = {*log.terminal, *(code for name in log.terminal for code in log.types[name].codes)}
+    for name in log.censoring:
+        if name not in ends:
+            reader.document.problem(
+                (*path, "censoring"), f"{name!r} is no terminal type and no code of one"
             )
     if log.max_events < 2:
         reader.document.problem((*path, "max_events"), f"must be at least 2, is {log.max_events}")

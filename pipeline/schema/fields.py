@@ -8,8 +8,10 @@ from datetime import date
 from typing import Any, get_args
 
 from pipeline.schema import code_relations
+from pipeline.schema.columns import Column, Kind, Role
 from pipeline.schema.document import Document, Path_
-from pipeline.schema.values import Column, Kind, Role, freeze
+from pipeline.schema.source_formats import format_problems
+from pipeline.schema.values import freeze
 
 EPOCH = date(1970, 1, 1)
 
@@ -81,7 +83,8 @@ class FieldReader:
             )
             return None
         values = dict(entry)
-        ready: dict[str, Any] = {"name": name}
+        is_registry = self.document.value.get("layout") == "registry"
+        ready: dict[str, Any] = {"name": name, "integer": is_registry}  # as its dictionary says
         if base is not None:
             ready = {one.name: getattr(base, one.name) for one in fields(Column)} | ready
             values.pop("like", None)
@@ -90,7 +93,7 @@ class FieldReader:
                 (*path, "categories_from"), values.pop("categories_from"), code_relations.categories
             )
             ready["categories"] = tuple(categories or ())
-        for field in ("categories", "missing", "aliases", "repairs"):
+        for field in ("categories", "missing", "aliases", "repairs", "booleans"):
             if field in values:
                 ready[field] = self.strings((*path, field), values.pop(field))
         for bound in ("lower", "upper"):
@@ -145,6 +148,8 @@ class FieldReader:
             self.document.problem(
                 path, f"lower {column.lower:g} is not below upper {column.upper:g}"
             )
+        for field, message in format_problems(column):
+            self.document.problem((*path, field), message)
         if column.role == "modelled" and column.kind in ("id", "text"):
             self.document.problem(
                 (*path, "role"),

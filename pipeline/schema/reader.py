@@ -15,6 +15,7 @@ from pipeline.schema import document
 from pipeline.schema.document import Path_
 from pipeline.schema.events import read_events
 from pipeline.schema.fields import FieldReader
+from pipeline.schema.source_formats import SEPARATORS, TABLE_FORMATS, with_formats
 from pipeline.schema.values import (
     Cohorts,
     Column,
@@ -62,8 +63,9 @@ class SchemaReader(FieldReader):
         for name in self.section(("tables",)):
             path = ("tables", name)
             values = dict(self.section(path))
+            formats = {name: values.pop(name) for name in TABLE_FORMATS if name in values}
             columns = {
-                c: self.column((*path, "columns", c), c, v)
+                c: self.column((*path, "columns", c), c, with_formats(v, formats))
                 for c, v in self.section((*path, "columns")).items()
             }
             for field_name in ("key", "ignore"):
@@ -86,6 +88,13 @@ class SchemaReader(FieldReader):
         return tables
 
     def check_table(self, path: Path_, table: Table) -> None:
+        self.one_of((*path, "separator"), table.separator, SEPARATORS)
+        for declared in table.columns.values():
+            if declared.decimal == table.separator and declared.kind == "continuous":
+                self.document.problem(
+                    (*path, "separator"),
+                    f"{table.separator!r} is the decimal mark of {declared.name}, too",
+                )
         for field, names in (
             ("key", table.key),
             ("patient", (table.patient,) if table.patient else ()),

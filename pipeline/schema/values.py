@@ -13,88 +13,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from types import MappingProxyType
-from typing import Literal, TypeVar
+from typing import Literal
 
 import polars as pl
 
-Kind = Literal["categorical", "ordinal", "continuous", "date", "id", "text"]
-Role = Literal["modelled", "rebuilt", "carried", "key"]
+from pipeline.schema.columns import Column as Column
+
 Layout = Literal["table", "log", "registry"]
-Numbers = TypeVar("Numbers", pl.Expr, pl.Series)
 _SEPARATOR = "\0"
-
-# SDMetrics' word where it is not ours
-_SDTYPES = {"date": "datetime", "continuous": "numerical", "ordinal": "categorical"}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Column:
-    """One column. `lower` and `upper` are days since 1970-01-01 for a date. Missing (null) is a
-    value of its own where `nullable`.
-    """
-
-    name: str
-    kind: Kind
-    role: Role = "modelled"
-    # legal values as strings, categorical and ordinal only; null is not listed
-    categories: tuple[str, ...] = ()
-    lower: float | None = None  # public bounds, continuous and date
-    upper: float | None = None
-    decimals: int = 0  # places kept in an extract, continuous; 0 means integers
-    atoms: tuple[float, ...] = ()  # declared values with mass of their own, such as 0
-    transform: Literal["linear", "asinh"] = "linear"  # grid of the public bins
-    # unit of asinh: the grid is linear below and logarithmic above it
-    scale: float = 1.0
-    unit: str | None = None
-    nullable: bool = False
-    missing: tuple[str, ...] = ()  # source tokens that mean missing, beside the empty cell
-    header: str | None = None  # name in the source file where it differs
-    aliases: tuple[str, ...] = ()  # older names that ingest accepts
-    repairs: tuple[str, ...] = ()  # declared repairs of ingest, by name
-    lookup: str | None = None  # code list in datasets/codes/ that explains the categories
-    # how a rebuilt column is made; plain words and the function's name
-    rule: str | None = None
-    source: str | None = None  # public source of the domain
-    description: str | None = None
-
-    @property
-    def is_modelled(self) -> bool:
-        return self.role == "modelled"
-
-    @property
-    def is_categorical(self) -> bool:
-        return self.kind in ("categorical", "ordinal")
-
-    @property
-    def is_numeric(self) -> bool:
-        """Numbers and dates, which have bounds."""
-        return self.kind in ("continuous", "date")
-
-    def outside(self, value: pl.Expr) -> pl.Expr:
-        """Whether a value that is there lies outside the declaration: not a category, or out of
-        bounds. bool, never null; missing is not outside.
-        """
-        if self.categories:
-            outside = ~value.cast(pl.String).is_in(list(self.categories))
-        elif self.is_numeric:
-            number = value.cast(pl.Date).cast(pl.Int32) if self.kind == "date" else value
-            outside = self.out_of_bounds(number.cast(pl.Float64))
-        else:
-            return pl.lit(False)
-        return outside.fill_null(False)
-
-    def out_of_bounds(self, numbers: Numbers) -> Numbers:
-        """Whether numbers, or days since 1970-01-01 for a date, pass the declared bounds; null for
-        null.
-        """
-        low = -float("inf") if self.lower is None else self.lower
-        high = float("inf") if self.upper is None else self.upper
-        return ~numbers.is_between(low, high)
-
-    @property
-    def sdtype(self) -> str:
-        """SDMetrics' word for the kind."""
-        return _SDTYPES.get(self.kind, self.kind)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,6 +39,9 @@ class Table:
     required: bool = True
     ignore: tuple[str, ...] = ()  # headers in the file that are not read
     max_rows: int | None = None  # contribution cap: rows per patient
+    separator: str = ","  # between the cells of a CSV file
+    # line_breaks: whether quoted cells of a CSV file hold line breaks; then its quotes must match
+    line_breaks: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -226,6 +155,8 @@ class EventLog:
     ending: EventSource | None = None  # layout `log` only
     # (terminal type, code) that stands at the extract date
     observation_end: tuple[str, str] | None = None
+    # terminal types, and codes of terminal types, that are no event but the end of observation
+    censoring: tuple[str, ...] = ()
     # types whose combination, order and waiting times matter; none: the model takes the repeatable
     # ones
     treatments: tuple[str, ...] = ()

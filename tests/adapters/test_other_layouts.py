@@ -29,7 +29,7 @@ TABLE = (
         file: staff
         patient: id
         columns:
-          id: {kind: id, role: key}
+          id: {kind: id, role: key, integer: true}
           sex: {kind: categorical, categories: [F, M], nullable: true}
           over18: {kind: categorical, role: rebuilt, rule: constant, categories: ["Y"]}
           age: {kind: continuous, lower: 0, upper: 120}
@@ -46,7 +46,7 @@ LOG = (
         key: [id]
         patient: id
         columns:
-          id: {kind: id, role: key}
+          id: {kind: id, role: key, integer: true}
           sex: {kind: categorical, categories: [F, M]}
           start: {kind: date, lower: 2011-01-01, upper: 2011-12-31}
           last: {kind: date, lower: 2011-01-01, upper: 2017-12-31}
@@ -55,7 +55,7 @@ LOG = (
         file: visits
         patient: id
         columns:
-          id: {kind: id, role: key}
+          id: {kind: id, role: key, integer: true}
           place: {kind: categorical, categories: [north, south]}
           on: {kind: date, lower: 2011-01-01, upper: 2017-12-31}
           what: {kind: categorical, categories: [first, routine]}
@@ -150,7 +150,7 @@ def test_a_table_without_ids_needs_those_of_ingest(tmp_path):
     schema = declared(
         tmp_path,
         TABLE.replace("        patient: id\n", "").replace(
-            "          id: {kind: id, role: key}\n", ""
+            "          id: {kind: id, role: key, integer: true}\n", ""
         ),
     )
     rows = pl.DataFrame(

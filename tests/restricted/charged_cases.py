@@ -30,14 +30,14 @@ tables:
     key: [id]
     patient: id
     columns:
-      id: {kind: id, role: key}
+      id: {kind: id, role: key, integer: true}
       sex: {kind: categorical, categories: [F, M], source: tests}
       joined: {kind: date, lower: 2012-01-01, upper: 2014-12-31, source: tests}
       left: {kind: date, role: rebuilt, lower: 2012-01-01, upper: 2019-12-31, source: tests, rule: end}
   visits:
     file: visits.csv
     patient: id
-    columns: {id: {kind: id, role: key}, date: {kind: date, lower: 2012-01-01, upper: 2019-12-31, source: tests}}
+    columns: {id: {kind: id, role: key, integer: true}, date: {kind: date, lower: 2012-01-01, upper: 2019-12-31, source: tests}}
 patients:
   sex: {kind: categorical, categories: [F, M], source: tests}
   joined: {kind: date, lower: 2012-01-01, upper: 2014-12-31, source: tests}

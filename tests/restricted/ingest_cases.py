@@ -127,7 +127,9 @@ class Bench:
         )
         place = workspace or self.workspace()
         stage.run(place, given, declared)
-        return Ingested(place.restricted)
+        done = Ingested(place.restricted)
+        assert done.report["out_of_balance"] == []
+        return done
 
 
 def write_csv(path: Path, header: tuple[str, ...], *rows: tuple[str, ...]) -> Path:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from datetime import date
 from types import MappingProxyType
 
 import polars as pl
 
+from pipeline.adapters.frames import ABOVE_AT_MOST, ABOVE_MAX_EVENTS
 from pipeline.restricted.ingest import caps
+from pipeline.restricted.ingest.account import CAPPED, UNDER_CAPPED, Account
 from pipeline.schema.values import Column, EventLog, EventType, Schema, Table
 
 TYPES = {
@@ -60,17 +61,20 @@ def letters(frame: pl.DataFrame) -> list[str]:
 
 
 def test_more_than_at_most_of_a_type_is_cut_with_what_lies_inside() -> None:
-    clipped: Counter[str] = Counter()
-    capped = caps.cap_events(log(99), events("AAAE", "OIIOIE", "OIAIE"), clipped)
+    capped, cut = caps.cap_events(log(99), events("AAAE", "OIIOIE", "OIAIE"))
     assert letters(capped) == ["AAE", "OIIE", "OIAIE"]
-    assert clipped == {"events above at_most": 3, "events above max_events": 0}
+    assert sorted(cut.rows()) == [
+        (0, ABOVE_AT_MOST, 1),
+        (1, ABOVE_AT_MOST, 1),
+        (1, caps.INSIDE, 1),
+    ]
     assert capped["seq"].to_list() == [0, 1, 2, 0, 1, 2, 3, 0, 1, 2, 3, 4]
 
 
 def test_the_end_is_kept_whatever_the_length() -> None:
-    clipped: Counter[str] = Counter()
-    assert letters(caps.cap_events(log(3), events("OIIIIE", "OE"), clipped)) == ["OIE", "OE"]
-    assert clipped["events above max_events"] == 3
+    capped, cut = caps.cap_events(log(3), events("OIIIIE", "OE"))
+    assert letters(capped) == ["OIE", "OE"]
+    assert cut.rows() == [(0, ABOVE_MAX_EVENTS, 3)]
 
 
 def test_rows_above_the_cap_take_their_children_with_them() -> None:
@@ -108,9 +112,9 @@ def test_rows_above_the_cap_take_their_children_with_them() -> None:
         ),
         "child": rows,
     }
-    clipped: Counter[str] = Counter()
-    capped = caps.cap_rows(schema, tables, clipped)
+    lost = Account()
+    capped = caps.cap_rows(schema, tables, lost)
     # the earlier of patient 1, and all of patient 2, who shares a key
     assert capped["parent"]["_row"].to_list() == [1, 2]
     assert capped["child"]["_row"].to_list() == [1, 2]
-    assert clipped == {"parent": 1}
+    assert lost.rows_left_out == {("parent", CAPPED): 1, ("child", UNDER_CAPPED): 1}

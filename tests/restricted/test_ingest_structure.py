@@ -102,7 +102,7 @@ def test_a_file_without_its_header_does_not_say_its_first_row(bench: Bench, tmp_
 def test_another_separator(bench: Bench, tmp_path: Path) -> None:
     source = tmp_path / NAME
     source.write_text(";".join(HEART) + "\n" + ";".join(heart_row()) + "\n")
-    assert "is the file separated by commas?" in refused(bench, source)
+    assert "declare `separator: ';'` under the table" in refused(bench, source)
 
 
 @pytest.mark.parametrize("content", [b"", b"\n\n"])

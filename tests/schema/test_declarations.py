@@ -14,7 +14,7 @@ import pytest
 from pipeline import params
 from pipeline.catalog import Workspace
 from pipeline.environment import HOME_VARIABLE
-from pipeline.restricted.ingest import repairs, stage
+from pipeline.restricted.ingest import account, repairs, stage
 from pipeline.schema.reader import read_schema
 from pipeline.schema.values import Schema
 
@@ -90,7 +90,10 @@ def test_the_public_copy_fits_its_declaration(
     assert report["patients"]["kept"] == n_patients - n_dropped
     assert sum(report["dropped_patients_by_reason"].values()) == n_dropped
     assert 0.05 < report["patients"]["held_out"] / n_patients < 0.15
-    assert report["clipped"] == {}
+    assert report["out_of_balance"] == []
+    assert report["events"]["left_out"] == {}
+    reasons = {reason for table in report["tables"].values() for reason in table["left_out"]}
+    assert reasons <= {account.OF_DROPPED, account.FAULT}
     kept = pl.read_parquet(workspace.restricted.patients)
     assert kept.columns == ["patient_id", *declared(name).patients]
     assert kept.height + report["patients"]["held_out"] == report["patients"]["kept"]

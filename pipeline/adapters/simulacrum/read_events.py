@@ -5,10 +5,16 @@ legality, caps and order.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import polars as pl
 
-from pipeline.adapters.frames import capped, complete_events, in_declared_order
+from pipeline.adapters.frames import (
+    complete_events,
+    ends_within_days,
+    in_declared_order,
+    within_caps,
+)
 from pipeline.adapters.simulacrum.code_tables import schedules
 from pipeline.adapters.simulacrum.names import (
     EPISODE,
@@ -33,10 +39,21 @@ from pipeline.schema.values import Schema
 Tables = Mapping[str, pl.DataFrame]
 
 
-def pathway_rows(schema: Schema, tables: Tables, patients: pl.DataFrame) -> pl.DataFrame:
-    """The event log, in order and within its caps, with `_source` and `_row` beside it."""
+@dataclass(frozen=True)
+class Pathways:
+    """The event log, in order and within its caps, with `_source` and `_row` beside it; which
+    events were cut and which ends moved (`frames.losses`).
+    """
+
+    events: pl.DataFrame
+    left_out: pl.DataFrame
+    moved: pl.DataFrame
+
+
+def pathway_rows(schema: Schema, tables: Tables, patients: pl.DataFrame) -> Pathways:
+    """What the tables tell of these patients, by their own rows alone."""
     assert schema.events is not None
-    ends = _ends(schema, tables, patients)
+    ends, moved = ends_within_days(_ends(tables, patients), schema.events)
     bounds = patients.select(ID, ORIGIN, SITE).join(
         ends.select(ID, pl.col("day").alias("_last_day")), on=ID
     )
@@ -50,11 +67,11 @@ def pathway_rows(schema: Schema, tables: Tables, patients: pl.DataFrame) -> pl.D
         *_referrals(schema, tables, patients, bounds),
     ]
     events = complete_events(pl.concat([*parts, ends], how="diagonal_relaxed"), schema.events)
-    return capped(in_declared_order(events, schema.events), schema.events)
+    events, left_out = within_caps(in_declared_order(events, schema.events), schema.events)
+    return Pathways(events, left_out, moved)
 
 
-def _ends(schema: Schema, tables: Tables, patients: pl.DataFrame) -> pl.DataFrame:
-    assert schema.events is not None
+def _ends(tables: Tables, patients: pl.DataFrame) -> pl.DataFrame:
     rows = (
         tables[PATIENT]
         .with_row_index("_row")
@@ -63,10 +80,7 @@ def _ends(schema: Schema, tables: Tables, patients: pl.DataFrame) -> pl.DataFram
     )
     status = pl.col("VITALSTATUS").str.slice(0, 1)
     rows = rows.with_columns(
-        (pl.col("VITALSTATUSDATE") - pl.col(ORIGIN))
-        .dt.total_days()
-        .clip(0, schema.events.upper_day)
-        .alias("day"),
+        (pl.col("VITALSTATUSDATE") - pl.col(ORIGIN)).dt.total_days().alias("day"),
         pl.when(status == "D").then(pl.lit("DEATH")).otherwise(pl.lit("CENSOR")).alias("type"),
         pl.when(status == "D")
         .then(cause_group(pl.col("DEATHCAUSECODE_UNDERLYING"), pl.col(SITE)))

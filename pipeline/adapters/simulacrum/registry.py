@@ -37,9 +37,12 @@ def to_log(schema: Schema, tables: Tables) -> SourceLog:
     patients = static_rows(schema, read)
     pathway = pathway_rows(schema, read, patients)
     carried = {
-        name: rows for name, rows in carry(read, patients, pathway).items() if name in complete
+        name: rows
+        for name, rows in carry(read, patients, pathway.events).items()
+        if name in complete
     }
-    return SourceLog(PatientLog(patients, pathway.select(event_columns(schema.events))), carried)
+    log = PatientLog(patients, pathway.events.select(event_columns(schema.events)))
+    return SourceLog(log, carried, pathway.left_out, pathway.moved)
 
 
 def to_tables(

@@ -4,18 +4,21 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 
 import polars as pl
 
+from pipeline.adapters.frames import ABOVE_AT_MOST, ABOVE_MAX_EVENTS, losses
+from pipeline.restricted.ingest.account import CAPPED, UNDER_CAPPED, Account
 from pipeline.restricted.ingest.owners import ROW
 from pipeline.schema.patient_log import ID
 from pipeline.schema.values import EventLog, Schema, Table
 
+_WHY = "_why"
+
 
 def cap_rows(
-    schema: Schema, tables: Mapping[str, pl.DataFrame], clipped: Counter[str]
+    schema: Schema, tables: Mapping[str, pl.DataFrame], lost: Account
 ) -> dict[str, pl.DataFrame]:
     """The first `max_rows` rows of each patient by date, then by key, then by content; rows that
     hang on a row cut off go with it.
@@ -30,14 +33,14 @@ def cap_rows(
             .group_by(ID, maintain_order=True)
             .head(table.max_rows)
         )
-        clipped[name] += before.height - capped.height
+        lost.leave_out(name, CAPPED, before.height - capped.height)
         if capped.height == before.height:
             continue
         tables[name] = before.join(
             capped.select(ID, ROW), on=[ID, ROW], how="semi", maintain_order="left"
         )
         cut = before.join(capped.select(ID, ROW), on=[ID, ROW], how="anti")
-        _cut_below(schema, tables, name, cut)
+        _cut_below(schema, tables, name, cut, lost)
     return tables
 
 
@@ -47,7 +50,7 @@ def _order(table: Table) -> list[str]:
 
 
 def _cut_below(
-    schema: Schema, tables: dict[str, pl.DataFrame], name: str, cut: pl.DataFrame
+    schema: Schema, tables: dict[str, pl.DataFrame], name: str, cut: pl.DataFrame, lost: Account
 ) -> None:
     """Cuts from every other table the patient's rows that carry the key of a row cut off."""
     table = schema.tables[name]
@@ -62,12 +65,16 @@ def _cut_below(
             tables[other] = rows.join(
                 gone.select(ID, ROW), on=[ID, ROW], how="anti", maintain_order="left"
             )
-            _cut_below(schema, tables, other, gone)
+            lost.leave_out(other, UNDER_CAPPED, gone.height)
+            _cut_below(schema, tables, other, gone, lost)
 
 
-def cap_events(log: EventLog, events: pl.DataFrame, clipped: Counter[str]) -> pl.DataFrame:
+INSIDE = "inside of what at_most cut off"
+
+
+def cap_events(log: EventLog, events: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     """The first `at_most` events of each type, without what lies inside an opener cut off; then the
-    first `max_events`, the end always kept.
+    first `max_events`, the end always kept. Beside the events what was cut (`frames.losses`).
     """
     kind = pl.col("type")
     is_end = kind.is_in(list(log.terminal))
@@ -77,17 +84,21 @@ def cap_events(log: EventLog, events: pl.DataFrame, clipped: Counter[str]) -> pl
         if event_type.at_most is not None and not event_type.terminal
     }
     nth = pl.int_range(1, pl.len() + 1).over(ID, "type")
-    is_cut = nth > kind.replace_strict(most, default=None, return_dtype=pl.Int64)
+    is_cut = (nth > kind.replace_strict(most, default=None, return_dtype=pl.Int64)).fill_null(False)
+    is_inside = pl.lit(False)
     for opener in {
         event_type.inside for event_type in log.types.values() if event_type.inside
     } & set(most):
         inner = [name for name, event_type in log.types.items() if event_type.inside == opener]
-        is_cut = is_cut.fill_null(False) | (
-            kind.is_in(inner) & ((kind == opener).cum_sum().over(ID) > most[opener])
-        )
-    remaining = events.filter(~is_cut.fill_null(False))
-    clipped["events above at_most"] += events.height - remaining.height
-    position = pl.int_range(pl.len()).over(ID)
-    within = remaining.filter(is_end | (position < log.max_events - 1))
-    clipped["events above max_events"] += remaining.height - within.height
-    return within.with_columns(pl.int_range(pl.len(), dtype=pl.Int32).over(ID).alias("seq"))
+        is_inside |= kind.is_in(inner) & ((kind == opener).cum_sum().over(ID) > most[opener])
+    why = pl.when(is_cut).then(pl.lit(ABOVE_AT_MOST)).when(is_inside).then(pl.lit(INSIDE))
+    marked = events.with_columns(why.alias(_WHY))
+    remaining = marked.filter(pl.col(_WHY).is_null()).drop(_WHY)
+    is_first = is_end | (pl.int_range(pl.len()).over(ID) < log.max_events - 1)
+    cut = [
+        losses(marked.filter(pl.col(_WHY).is_not_null()), pl.col(_WHY)),
+        losses(remaining.filter(~is_first), ABOVE_MAX_EVENTS),
+    ]
+    within = remaining.filter(is_first)
+    seq = pl.int_range(pl.len(), dtype=pl.Int32).over(ID).alias("seq")
+    return within.with_columns(seq), pl.concat(cut)

@@ -12,7 +12,9 @@ import polars as pl
 
 from pipeline.adapters.frames import physical
 from pipeline.restricted.ingest import repairs
-from pipeline.schema.values import Column, Table
+from pipeline.schema.columns import ISO_DATE, Column
+from pipeline.schema.source_formats import read_dates
+from pipeline.schema.values import Table
 
 # columns that ingest adds to a table while it works on it
 OWNER, REASON, SOURCE = "_owner", "_reason", "_source"
@@ -24,6 +26,8 @@ UNPARSEABLE, UNKNOWN, OUTSIDE, ABSENT, LONG = (
     "cell too long",
 )
 Counts = Counter[tuple[str, str]]  # (column, repair or reason) -> cells
+Examples = Counter[tuple[str, str, str, str]]  # (table, column, reason, text) -> cells
+MOST_EXAMPLES = 1000  # kept of one block, column and reason
 
 
 @dataclass(frozen=True)
@@ -38,10 +42,15 @@ class Typed:
 
 
 def cast_rows(
-    cells: pl.DataFrame, table: Table, aliases: frozenset[str], max_cell_bytes: int
+    cells: pl.DataFrame,
+    table: Table,
+    aliases: frozenset[str],
+    max_cell_bytes: int,
+    examples: Examples | None = None,
 ) -> Typed:
     """`cells`: text columns under declared names. `aliases`: columns that the file has under an
-    older name.
+    older name. `examples` takes the texts of cells at fault: of a dry run alone, whose reader holds
+    the source.
     """
     repaired: Counts = Counter()
     faults: Counts = Counter()
@@ -58,6 +67,8 @@ def cast_rows(
                     for kind, n in fault.drop_nulls().value_counts().iter_rows()
                 }
             )
+            if examples is not None:
+                examples.update(_examples(cells[column.name], fault, table.name, column.name))
             fault = f"{column.name}: " + fault
             reason = (
                 pl.DataFrame([reason, fault.alias("fault")])
@@ -72,6 +83,18 @@ def cast_rows(
     else:
         rows = rows.with_columns(source_text(cells, table).alias(SOURCE))
     return Typed(rows.with_columns(reason), +repaired, +faults)
+
+
+def _examples(texts: pl.Series, fault: pl.Series, table: str, column: str) -> Examples:
+    """The texts of the cells at fault, with their reasons."""
+    both = pl.DataFrame([texts.alias("text"), fault.alias("fault")]).drop_nulls("fault")
+    counts = both.group_by("fault", "text").len("n").sort("n", descending=True)
+    return Counter(
+        {
+            (table, column, reason, text or ""): n
+            for reason, text, n in counts.head(MOST_EXAMPLES).iter_rows()
+        }
+    )
 
 
 def broken_rows(broken: pl.DataFrame, table: Table, like: pl.DataFrame) -> Typed:
@@ -117,19 +140,46 @@ def _cast(
         )
     for name, repair in _repairs_of(column, is_alias).items():
         after = repair(values, column)
-        repaired[column.name, name] += int(
-            (after.ne_missing(values) & ~((values == "").fill_null(False) & after.is_null())).sum()
-        )
+        if name != "missing_marks":  # no repair: how the source writes missing
+            was_empty = (values == "").fill_null(False) & after.is_null()
+            repaired[column.name, name] += int((after.ne_missing(values) & ~was_empty).sum())
         values = after
         if name == "whole_number":
-            values = _declared_missing(values, column)
+            values = repairs.missing_marks(values, column)
     typed, fault = _typed(values, column, repaired)
     frame = pl.DataFrame([typed.alias("v"), fault.alias("f"), is_long.alias("l")])
-    absent = pl.col("v").is_null() & pl.col("f").is_null() & pl.lit(not column.nullable)
-    fault = frame.select(
-        pl.when("l").then(pl.lit(LONG)).when(absent).then(pl.lit(ABSENT)).otherwise("f")
-    ).to_series()
+    typed, fault = _of_unknown(
+        frame.select("v", pl.when("l").then(pl.lit(LONG)).otherwise("f").alias("f")),
+        column,
+        repaired,
+    )
+    absent = typed.is_null() & fault.is_null() & (not column.nullable)
+    fault = (
+        pl.DataFrame([fault.alias("f"), absent.alias("a")])
+        .select(pl.when("a").then(pl.lit(ABSENT)).otherwise("f"))
+        .to_series()
+    )
     return typed, fault
+
+
+def _of_unknown(
+    cells: pl.DataFrame, column: Column, repaired: Counts
+) -> tuple[pl.Series, pl.Series]:
+    """`cells` (v, f) after what the column declares for values that it does not know: they are
+    missing, or the category for others, and counted; or faults as before.
+    """
+    if column.unknown == "drop":
+        return cells["v"], cells["f"]
+    is_other = column.unknown == "other"
+    chosen = pl.col("f") == UNKNOWN if is_other else pl.col("f").is_not_null()
+    is_chosen = cells.select(chosen.fill_null(False).alias("c"))["c"]
+    repaired[column.name, f"unknown to {column.unknown}"] += int(is_chosen.sum())
+    frame = cells.with_columns(is_chosen)
+    instead = pl.lit(column.other if is_other else None, cells.schema["v"])
+    return (
+        frame.select(pl.when("c").then(instead).otherwise("v").alias("v"))["v"],
+        frame.select(pl.when(~pl.col("c")).then("f").alias("f"))["f"],
+    )
 
 
 def _repairs_of(column: Column, is_alias: bool) -> Mapping[str, repairs.Repair]:
@@ -144,41 +194,24 @@ def _repairs_of(column: Column, is_alias: bool) -> Mapping[str, repairs.Repair]:
     return chosen
 
 
-def _declared_missing(values: pl.Series, column: Column) -> pl.Series:
-    """The declared marks of a missing value are no repair: they are how the source writes it."""
-    if not column.missing:
-        return values
-    return values.replace(dict.fromkeys(column.missing))
-
-
 def _typed(values: pl.Series, column: Column, repaired: Counts) -> tuple[pl.Series, pl.Series]:
     kind = physical(column)
     if kind == pl.String:
-        typed = values
+        is_unreadable = values.str.starts_with(repairs.UNREADABLE).fill_null(False)
+        typed = values.set(is_unreadable, None) if column.kind == "id" else values
         wrong = (
             ~values.is_in(list(column.categories))
             if column.categories
             else pl.repeat(False, len(values), eager=True)
         )
         return _checked(typed, values, {UNKNOWN: wrong})
-    if column.kind == "id":
-        typed = values.str.to_integer(strict=False, dtype=pl.Int64)
-        return _checked(typed, values, {})
     if kind == pl.Date:
-        has_form = values.str.contains(r"^\d{4}-\d{2}-\d{2}$")
-        typed = values.str.to_date("%Y-%m-%d", strict=False)
-        typed = (
-            pl.DataFrame([typed.alias("v"), has_form.alias("f")])
-            .select(pl.when("f").then("v"))
-            .to_series()
-        )
-        return _checked(
-            typed, values, {OUTSIDE: column.out_of_bounds(typed.cast(pl.Int32).cast(pl.Float64))}
-        )
-    number = values.cast(pl.Float64, strict=False)
-    number = (
-        pl.DataFrame({"v": number}).select(pl.when(pl.col("v").is_finite()).then("v")).to_series()
-    )
+        typed = dates(values, column)
+        days = typed.cast(pl.Int32).cast(pl.Float64)
+        return _checked(typed, values, {OUTSIDE: column.out_of_bounds(days)})
+    if column.kind == "id":
+        return _checked(_whole_ids(values), values, {})
+    number = numbers(values, column)
     rounded = number.round(column.decimals) + 0.0  # no negative zero
     repaired[column.name, "rounded"] += int(
         ((rounded - number).abs() > 10.0 ** -(column.decimals + 3)).sum()
@@ -186,6 +219,37 @@ def _typed(values: pl.Series, column: Column, repaired: Counts) -> tuple[pl.Seri
     is_whole = rounded.abs() < 2.0**62
     typed = rounded if kind == pl.Float64 else rounded.cast(pl.Int64, strict=False)
     return _checked(typed, values, {OUTSIDE: column.out_of_bounds(rounded) | ~is_whole})
+
+
+def dates(values: pl.Series, column: Column) -> pl.Series:
+    """Texts in the column's format as dates; null where they do not parse."""
+    if column.date_format != ISO_DATE:
+        return read_dates(values, column.date_format)
+    # polars reads 2019-7-1, too, which no program writes
+    has_form = values.str.contains(r"^\d{4}-\d{2}-\d{2}$")
+    return pl.DataFrame({"v": read_dates(values, ISO_DATE), "f": has_form}).select(
+        pl.when("f").then("v").alias("v")
+    )["v"]
+
+
+def numbers(values: pl.Series, column: Column) -> pl.Series:
+    """Texts with the column's decimal mark as finite numbers; null where they do not parse."""
+    if column.decimal != ".":
+        has_form = values.str.contains(r"^[+-]?(\d+(,\d*)?|,\d+)([eE][+-]?\d+)?$")
+        values = pl.DataFrame({"v": values.str.replace(",", ".", literal=True), "f": has_form})[
+            "v"
+        ].set(~has_form.fill_null(True), None)
+    number = values.cast(pl.Float64, strict=False)
+    return number.set(~number.is_finite().fill_null(True), None)
+
+
+def _whole_ids(values: pl.Series) -> pl.Series:
+    """Int64 of the numerals that name one number and are named by it: 007 is another text than 7,
+    and none that is certainly a number.
+    """
+    has_form = values.str.contains(r"^(0|-?[1-9]\d*)$")
+    whole = values.str.to_integer(strict=False, dtype=pl.Int64)
+    return whole.set(~has_form.fill_null(True), None)
 
 
 def _checked(

@@ -2,11 +2,12 @@
 
 A general CSV parser lets one unclosed quote swallow the rows behind it, and one huge cell fill the
 memory: one patient's dirt would change another's rows (privacy_rules.md 7). Here each line is
-parsed for itself. An export must hold no line break inside a cell: what stands behind one looks
-like a row of its own. A line with a quote where RFC 4180 allows none is such a remainder, and an
-orphan row, whatever its first cell says; one without any quote cannot be told from a row. Parquet
-has no such doubt. A line that does not parse for another reason keeps the text of its owner's cell
-where that can be read, so that its patient can be dropped whole.
+parsed for itself: what stands behind a line break in a cell looks like a row of its own. A line
+with a quote where RFC 4180 allows none is such a remainder, and an orphan row, whatever its first
+cell says; one without any quote cannot be told from a row. Parquet has no such doubt, nor has a
+file whose declaration vouches for its quotes (`line_breaks`, quoted_rows.py). A line that does not
+parse for another reason keeps the text of its owner's cell where that can be read, so that its
+patient can be dropped whole.
 """
 
 from __future__ import annotations
@@ -15,20 +16,21 @@ import csv
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from typing import BinaryIO
 
 import numpy as np
 import polars as pl
 
+NDArray = np.ndarray
 BLOCK_BYTES = 8 << 20
-NEWLINE, COMMA, QUOTE = 10, 44, 34
+NEWLINE, QUOTE = 10, 34
 LONGEST_BLANK = 64  # bytes
 BROKEN_ROW, LONG_ROW = "row does not parse", "row too long"
-
-
-# Whole cells, quoted or plain, and then a plain cell with a quote in it. Possessive: no line is
-# gone through twice.
-_STRAY_QUOTE = re.compile(r'(?:(?:"(?:[^"]|"")*+"|[^",]*+),)*+[^",]++"')
+OPEN_ROW = "row ends inside a quoted cell"
+# stands for a lone carriage return until `repairs.blanks` counts it
+LINE_SEPARATOR = "\u2028"
+_LONE_RETURN = re.compile(rb"\r(?!\n)")
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,8 @@ class Header:
     fields: tuple[str, ...]
     owner: int | None
     longest: int  # bytes; a longer line is not parsed
+    separator: str = ","
+    line_end: bytes = b"\n"  # as the header's own line ends; a return before it belongs to it
 
 
 @dataclass(frozen=True)
@@ -53,19 +57,19 @@ class Parsed:
     n_latin1: int
 
 
-def blocks(stream: BinaryIO, longest: int, block_bytes: int = BLOCK_BYTES) -> Iterator[bytes]:
-    """Whole lines, about `block_bytes` at a time. Of a line longer than `longest` bytes only its
-    two ends are kept, still too long together.
+def blocks(stream: BinaryIO, header: Header, block_bytes: int = BLOCK_BYTES) -> Iterator[bytes]:
+    """Whole lines, about `block_bytes` at a time. Of a line longer than `header.longest` bytes only
+    its two ends are kept, still too long together.
     """
     rest = b""
     while chunk := stream.read(block_bytes):
-        rest += chunk
+        rest += chunk.replace(header.line_end, b"\n")
         cut = rest.rfind(b"\n") + 1
         if cut:
             yield rest[:cut]
             rest = rest[cut:]
-        if len(rest) > 2 * longest:
-            rest = _ends(rest, longest)
+        if len(rest) > 2 * header.longest:
+            rest = _ends(rest, header.longest)
     if rest:
         yield rest + b"\n"
 
@@ -77,69 +81,80 @@ def _ends(line: bytes, longest: int) -> bytes:
 
 def parse(block: bytes, header: Header) -> Parsed:
     """The rows of a block of whole lines. Blank lines are no rows."""
-    n_fields = len(header.fields)
-    block, n_latin1 = _utf8(block)
+    block = _LONE_RETURN.sub(LINE_SEPARATOR.encode(), block)
     data = np.frombuffer(block, np.uint8)
     ends = np.flatnonzero(data == NEWLINE)
     starts = np.concatenate([[0], ends[:-1] + 1])
     lengths = ends - starts + 1  # with the line break
-    n_commas = np.add.reduceat(data == COMMA, starts, dtype=np.int32)
+    n_separators = np.add.reduceat(data == ord(header.separator), starts, dtype=np.int32)
     has_odd = b'"' in block or b"\0" in block
     is_odd = (
         np.add.reduceat((data == QUOTE) | (data == 0), starts, dtype=np.int32) > 0
         if has_odd
         else np.zeros(len(ends), bool)
     )
+    is_latin1 = _not_utf8(block, starts, ends)
     is_blank = np.zeros(len(ends), bool)
-    for index in np.flatnonzero((lengths <= LONGEST_BLANK) & (n_commas == 0)):
+    for index in np.flatnonzero((lengths <= LONGEST_BLANK) & (n_separators == 0)):
         is_blank[index] = not block[starts[index] : ends[index]].strip()
-    is_plain = ~is_odd & ~is_blank & (n_commas == n_fields - 1) & (lengths <= header.longest)
+    has_all_cells = (n_separators == len(header.fields) - 1) & (lengths <= header.longest)
+    is_plain = ~is_odd & ~is_latin1 & ~is_blank & has_all_cells
     plain = block if is_plain.all() else data[np.repeat(is_plain, lengths)].tobytes()
     rows, broken = [], []
     for index in np.flatnonzero(~is_plain & ~is_blank):
         line = block[starts[index] : ends[index]]
-        cells, reason = _parse_line(line, header)
+        cells, reason = parse_line(line, header, is_latin1=bool(is_latin1[index]))
         if reason is None:
             rows.append(cells)
         else:
-            broken.append((_owner_cell(cells, header), reason))
-    return Parsed(
-        _frame(plain, rows, header),
-        pl.DataFrame(broken, {"owner": pl.String, "reason": pl.String}, orient="row"),
-        n_latin1,
-    )
+            broken.append((owner_cell(cells, header), reason))
+    return Parsed(frame(plain, rows, header), broken_frame(broken), int(is_latin1.sum()))
 
 
-def _utf8(block: bytes) -> tuple[bytes, int]:
-    """The block in UTF-8; a line that is not is read as latin-1, line by line, and counted."""
+def broken_frame(broken: list[tuple[str | None, str]]) -> pl.DataFrame:
+    """owner (text or null) and reason, of rows that do not parse."""
+    return pl.DataFrame(broken, {"owner": pl.String, "reason": pl.String}, orient="row")
+
+
+def _not_utf8(block: bytes, starts: NDArray, ends: NDArray) -> NDArray:
+    """Which lines are not UTF-8: they are read as latin-1, cell by cell, and counted. bool [n]."""
+    is_latin1 = np.zeros(len(ends), bool)
     try:
         block.decode()
-        return block, 0
     except UnicodeDecodeError:
-        pass
-    lines, n_latin1 = block.split(b"\n"), 0
-    for index, line in enumerate(lines):
-        try:
-            line.decode()
-        except UnicodeDecodeError:
-            lines[index] = line.decode("latin-1").encode()
-            n_latin1 += 1
-    return b"\n".join(lines), n_latin1
+        for index, (start, end) in enumerate(zip(starts, ends, strict=True)):
+            is_latin1[index] = not is_utf8(block[start:end])
+    return is_latin1
 
 
-def _parse_line(line: bytes, header: Header) -> tuple[list[str], str | None]:
+def is_utf8(text: bytes) -> bool:
+    """Whether the bytes are text in UTF-8."""
+    try:
+        text.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def parse_line(
+    line: bytes, header: Header, *, is_latin1: bool = False
+) -> tuple[list[str], str | None]:
     """The cells of one line, as far as they can be read, and what is wrong with it (None:
     nothing).
     """
     too_long = len(line) >= header.longest
-    text = line.decode(errors="replace").rstrip("\r")
+    text = line.decode("latin-1" if is_latin1 else "utf-8", errors="replace").rstrip("\r")
     csv.field_size_limit(1 << 30)
-    if not too_long and _has_stray_quote(text):
+    if not too_long and _has_stray_quote(text, header.separator):
         return [], BROKEN_ROW
     try:
-        cells = next(csv.reader([text], strict=not too_long), [])
+        reader = csv.reader([text], strict=not too_long, delimiter=header.separator)
+        cells = next(reader, [])
     except csv.Error:
-        return _leading_cells(text), BROKEN_ROW
+        is_open = text.count('"') % 2 == 1
+        return _leading_cells(text, header.separator), OPEN_ROW if is_open else BROKEN_ROW
+    if is_latin1:
+        cells = [_cell_text(cell) for cell in cells]
     if too_long:
         return cells, LONG_ROW
     if len(cells) != len(header.fields) or "\0" in text:
@@ -147,19 +162,36 @@ def _parse_line(line: bytes, header: Header) -> tuple[list[str], str | None]:
     return cells, None
 
 
-def _has_stray_quote(text: str) -> bool:
+def _cell_text(cell: str) -> str:
+    """A cell of a line that was read as latin-1; in UTF-8 where its own bytes are."""
+    content = cell.encode("latin-1", errors="replace")
+    return content.decode() if is_utf8(content) else cell
+
+
+def _has_stray_quote(text: str, separator: str) -> bool:
     """Whether a cell that does not begin with a quote holds one: the end of another line's quoted
     cell may lie here (RFC 4180, 2.5).
     """
-    return '"' in text and _STRAY_QUOTE.match(text) is not None
+    return '"' in text and _stray_quote(separator).match(text) is not None
 
 
-def _leading_cells(text: str) -> list[str]:
+@cache
+def _stray_quote(separator: str) -> re.Pattern[str]:
+    """Whole cells, quoted or plain, and then a plain cell with a quote in it. Possessive: no line
+    is gone through twice.
+    """
+    mark = re.escape(separator)
+    plain = f'[^"{mark}]'
+    return re.compile(f'(?:(?:"(?:[^"]|"")*+"|{plain}*+){mark})*+{plain}++"')
+
+
+def _leading_cells(text: str, separator: str) -> list[str]:
     """The cells before the first quote: what stands behind it may mean anything."""
-    return text.split('"', 1)[0].split(",")[:-1]
+    return text.split('"', 1)[0].split(separator)[:-1]
 
 
-def _owner_cell(cells: list[str], header: Header) -> str | None:
+def owner_cell(cells: list[str], header: Header) -> str | None:
+    """The text that says whose row it is; None where there is none."""
     return (
         (cells[header.owner] or None)
         if header.owner is not None and header.owner < len(cells)
@@ -167,7 +199,7 @@ def _owner_cell(cells: list[str], header: Header) -> str | None:
     )
 
 
-def _frame(plain: bytes, rows: list[list[str]], header: Header) -> pl.DataFrame:
+def frame(plain: bytes, rows: list[list[str]], header: Header) -> pl.DataFrame:
     """Plain lines by polars, the others as parsed. Columns by position: `c0`, `c1`, ..."""
     names = [f"c{index}" for index in range(len(header.fields))]
     schema = dict.fromkeys(names, pl.String)
@@ -177,11 +209,13 @@ def _frame(plain: bytes, rows: list[list[str]], header: Header) -> pl.DataFrame:
         else []
     )
     if plain:
+        # under a header of our own: a byte-order mark that begins a block is not polars' to strip
+        first = header.separator.join(names).encode() + b"\n"
         frames.insert(
             0,
             pl.read_csv(
-                plain,
-                has_header=False,
+                first + plain,
+                separator=header.separator,
                 schema=schema,
                 quote_char=None,
                 empty_string_is_null=True,

@@ -11,7 +11,6 @@ bucket and memory holds one bucket at a time.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +18,8 @@ from pathlib import Path
 import polars as pl
 
 from pipeline.refusal import Refusal
+from pipeline.restricted.ingest import account
+from pipeline.restricted.ingest.account import Account
 from pipeline.restricted.ingest.casting import OWNER, REASON, SOURCE
 from pipeline.restricted.ingest.holdout import row_digests
 from pipeline.schema.patient_log import ID
@@ -26,6 +27,7 @@ from pipeline.schema.values import Schema, Table
 
 ROW, BUCKET = "_row", "_bucket"
 DUPLICATE_KEY, NOT_IN_PATIENT_TABLE = "key used twice", "patient not in the patient table"
+TOO_MANY_ROWS = "more rows than ingest.max_patient_rows"
 BUCKET_PATIENTS = 20_000
 Tables = Mapping[str, pl.DataFrame]  # rows with patient_id and ROW, by table
 
@@ -37,8 +39,7 @@ class Findings:
     """
 
     dropped: list[pl.DataFrame] = field(default_factory=list)
-    orphans: Counter[str] = field(default_factory=Counter)  # table -> orphan rows
-    repeated: Counter[str] = field(default_factory=Counter)  # table -> equal rows left out
+    account: Account = field(default_factory=Account)
     is_shared: bool = False  # some rows are rows of two patients
 
     def drop(self, patients: pl.DataFrame, reason: str) -> None:
@@ -66,14 +67,17 @@ class Owned:
     folder: Path
     tables: tuple[str, ...]
     n_buckets: int
+    # table -> patient_id of those with too many rows in it, which no bucket holds
+    excessive: dict[str, pl.DataFrame] = field(default_factory=dict)
 
     def bucket(self, name: str, number: int) -> pl.DataFrame:
-        return (
-            pl.scan_parquet(self.folder / name / "*.parquet")
-            .filter(pl.col(BUCKET) == number)
-            .drop(BUCKET)
-            .collect()
-        )
+        rows = self.rows(name).filter(pl.col(BUCKET) == number).drop(BUCKET)
+        if (excessive := self.excessive.get(name)) is not None:
+            rows = rows.filter(~pl.col(ID).is_in(excessive[ID].implode()))
+        return rows.collect()
+
+    def rows(self, name: str) -> pl.LazyFrame:
+        return pl.scan_parquet(self.folder / name / "*.parquet")
 
 
 def patient_table(schema: Schema) -> str:
@@ -90,7 +94,12 @@ def patient_table(schema: Schema) -> str:
 
 
 def assign_owners(
-    schema: Schema, parts: Mapping[str, Path], folder: Path, key: bytes, findings: Findings
+    schema: Schema,
+    parts: Mapping[str, Path],
+    folder: Path,
+    key: bytes,
+    findings: Findings,
+    max_patient_rows: int,
 ) -> Owned:
     """Gives each row its patient, table by table, part by part, and spreads the rows over buckets.
     Orphan rows are left out and counted.
@@ -109,7 +118,8 @@ def assign_owners(
             typed = pl.read_parquet(path).with_row_index(ROW, offset)
             offset += typed.height
             rows = _with_patient(typed, table, owners, key)
-            findings.orphans[name] += rows[ID].null_count()
+            findings.account.leave_out(name, account.ORPHANS, rows[ID].null_count())
+            findings.account.rows_twice[name] += rows.height - typed.height
             rows = rows.filter(pl.col(ID).is_not_null())
             for (reason,), group in (
                 rows.filter(pl.col(REASON).is_not_null()).select(ID, REASON).group_by(REASON)
@@ -122,7 +132,24 @@ def assign_owners(
                 folder / name / f"{index:06}.parquet",
                 row_group_size=max(1000, rows.height // owned.n_buckets),
             )
+        if table.patient is not None or table.through is not None:
+            _exclude_excessive(owned, name, main, findings, max_patient_rows)
     return owned
+
+
+def _exclude_excessive(
+    owned: Owned, name: str, main: str, findings: Findings, max_patient_rows: int
+) -> None:
+    """Who has more rows in a table than any patient has is dropped before the rows are read
+    together: nobody's rows exhaust the memory of the run.
+    """
+    counts = owned.rows(name).group_by(ID).len("n").filter(pl.col("n") > max_patient_rows).collect()
+    if not counts.height:
+        return
+    owned.excessive[name] = counts.select(ID)
+    findings.account.leave_out(name, account.TOO_MANY, int(counts["n"].sum()))
+    findings.account.patients["read"] += counts.height if name == main else 0
+    findings.drop(counts, f"{name}: {TOO_MANY_ROWS}")
 
 
 def _n_rows(parts: Path) -> int:
@@ -192,12 +219,13 @@ def kept_tables(
     }
     # a row is a person: equal rows are different people, and a row at fault is out
     if schema.tables[main].patient is None:
-        tables[main] = (
-            tables[main]
-            .filter(pl.col(REASON).is_null())
-            .with_columns(pl.format("{}-{}", ID, pl.int_range(pl.len()).over(ID)).alias(ID))
-        )
+        whole = tables[main].filter(pl.col(REASON).is_null())
+        findings.account.leave_out(main, account.FAULT, tables[main].height - whole.height)
+        findings.account.patients["read"] += tables[main].height - whole.height
+        nth = pl.int_range(pl.len()).over(ID)
+        tables[main] = whole.with_columns(pl.format("{}-{}", ID, nth).alias(ID))
     everybody = tables[main].select(ID).unique()
+    findings.account.patients["read"] += everybody.height
     for name, rows in tables.items():
         if name != main:
             findings.drop(
@@ -207,7 +235,7 @@ def kept_tables(
                 f"{name}: {NOT_IN_PATIENT_TABLE}",
             )
     owners = everybody.join(findings.all_dropped(everybody.schema[ID]), on=ID, how="anti")
-    return {
+    kept = {
         name: (
             rows.drop(REASON)
             .with_columns(pl.col(ID).cast(everybody.schema[ID]))
@@ -215,24 +243,29 @@ def kept_tables(
         )
         for name, rows in tables.items()
     }
+    findings.account.compare(tables, kept, account.OF_DROPPED)
+    return kept
 
 
 def _scope_keys(rows: pl.DataFrame, name: str, table: Table, findings: Findings) -> pl.DataFrame:
-    """A patient's equal rows with one key are one row; unequal ones drop the patient."""
+    """A patient's equal rows are one row; unequal ones with one key drop the patient. In a table
+    without the patient's id a row is a person, and equal rows are different people.
+    """
     content = [ID, *table.key, *(column for column in table.columns if column not in table.key)]
-    if not table.key:
+    if table.patient is None and table.through is None:
         return rows.sort(content)
     # its cells are empty: it says nothing about keys, and its patient is dropped already
     is_broken = pl.col(REASON).is_not_null()
     whole = rows.filter(~is_broken)
     once = whole.unique(content, keep="any")
-    findings.repeated[name] += whole.height - once.height
+    findings.account.leave_out(name, account.EQUAL, whole.height - once.height)
     scope = list(dict.fromkeys([ID, *table.key]))
-    findings.drop(
-        once.filter(pl.struct(scope).is_duplicated()).select(ID),
-        f"{name}.{', '.join(table.key)}: {DUPLICATE_KEY}",
-    )
-    return pl.concat([once, rows.filter(is_broken)]).sort(scope)
+    if table.key:
+        findings.drop(
+            once.filter(pl.struct(scope).is_duplicated()).select(ID),
+            f"{name}.{', '.join(table.key)}: {DUPLICATE_KEY}",
+        )
+    return pl.concat([once, rows.filter(is_broken)]).sort(scope if table.key else content)
 
 
 def without_shared_keys(schema: Schema, tables: Tables) -> Iterator[dict[str, pl.DataFrame]]:

@@ -2,8 +2,9 @@
 that cell alone.
 
 A column names its repairs under `repairs:`; they run in that order, after the ones that every
-column gets: blanks around a value go, `1.0` is read as 1 where whole numbers or codes stand, and
-the ways in which programs write "missing" are missing. Repairs that look at a patient's other rows
+column gets: blanks around a value go, `1.0` is read as 1 where whole numbers or codes stand, true
+and false are read as the declared words, and the ways in which programs write "missing" are
+missing. Repairs that look at a patient's other rows
 are in patient_repairs.py.
 """
 
@@ -11,23 +12,36 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, time
 from types import MappingProxyType
 
 import polars as pl
 
 from pipeline.refusal import Refusal
+from pipeline.schema.source_formats import has_time
 from pipeline.schema.values import Column
 
 Repair = Callable[[pl.Series, Column], pl.Series]
 MISSING_TOKENS = ("NA", "N/A", "NaN", "nan", "None", "none", "null", "NULL", "<NA>", "NaT")
+UNREADABLE = "cannot be read: "  # before a stored value that no text can say
+TRUE_WORDS, FALSE_WORDS = ("true", "t", "yes", "y", "1"), ("false", "f", "no", "n", "0")
+_MIDNIGHT = r"[T ]00:00(:00(\.0+)?)? ?(Z|[+-]\d{2}:?\d{2})?$"
+_MOMENT = r"^\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}.*(Z|[+-]\d{2}:?\d{2})$"
 SENTINELS = "^(1899|1900|9999)(-|$)"
 
 
 def blanks(values: pl.Series, column: Column) -> pl.Series:
-    """Blanks around a value go, a non-breaking one within it is a blank; an empty cell is
-    missing.
+    """Blanks around a value go; a non-breaking one, or a line break, within it is a blank; byte-order
+    marks go. An empty cell is missing.
     """
-    return values.str.replace_all("\u00a0", " ", literal=True).str.strip_chars().replace("", None)
+    plain = values.str.replace_all("\ufeff", "", literal=True)
+    plain = plain.str.replace_all("\r\n|[\u00a0\u2028\r\n]", " ")
+    return plain.str.strip_chars().replace("", None)
+
+
+def missing_marks(values: pl.Series, column: Column) -> pl.Series:
+    """The declared marks of a missing value: how the source writes it."""
+    return values.replace(dict.fromkeys(column.missing)) if column.missing else values
 
 
 def whole_number(values: pl.Series, column: Column) -> pl.Series:
@@ -39,8 +53,50 @@ def whole_number(values: pl.Series, column: Column) -> pl.Series:
 
 
 def midnight(values: pl.Series, column: Column) -> pl.Series:
-    """A date with the time 00:00:00 is that date."""
-    return values.str.replace(r"[T ]00:00(:00(\.0+)?)?Z?$", "") if column.kind == "date" else values
+    """A date with a time of midnight, in its own zone or in UTC, is that date. Another time is part
+    of the value.
+    """
+    if column.kind != "date" or has_time(column.date_format):
+        return values
+    values = values.str.replace(_MIDNIGHT, "")
+    moments = values.filter(values.str.contains(_MOMENT).fill_null(False)).unique()
+    days = {text: day for text in moments if (day := _utc_day(text, column)) is not None}
+    return values.replace(days) if days else values
+
+
+def _utc_day(text: str, column: Column) -> str | None:
+    """The day of a moment that is midnight in UTC; None for another."""
+    try:
+        moment = datetime.fromisoformat(text).astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
+    return moment.strftime(column.date_format) if moment.time() == time() else None
+
+
+def booleans(values: pl.Series, column: Column) -> pl.Series:
+    """true and false, as programs write them, in the categories that stand for them; as 1 and 0
+    where numbers stand.
+    """
+    words = ("1", "0") if column.kind == "continuous" else column.booleans or boolean_pair(column)
+    if not words:
+        return values
+    folded, is_known = values.str.to_lowercase(), values.is_in(list(column.categories))
+    trues, falses = (TRUE_WORDS, FALSE_WORDS) if column.is_categorical else (("true",), ("false",))
+    values = _where(~is_known & folded.is_in(list(trues)), values, words[0])
+    return _where(~is_known & folded.is_in(list(falses)), values, words[1])
+
+
+def boolean_pair(column: Column) -> tuple[str, ...]:
+    """(category for true, category for false) where the column has just these two, and one says
+    true and the other false; () else.
+    """
+    if not column.is_categorical or len(column.categories) != 2:
+        return ()
+    folded = {category.casefold(): category for category in column.categories}
+    for pair in zip(TRUE_WORDS, FALSE_WORDS, strict=True):
+        if set(pair) == set(folded):
+            return tuple(folded[word] for word in pair)
+    return ()
 
 
 def missing_tokens(values: pl.Series, column: Column) -> pl.Series:
@@ -136,7 +192,10 @@ def replace(values: pl.Series, column: Column, argument: str) -> pl.Series:
 
 
 ALWAYS: Mapping[str, Repair] = MappingProxyType(
-    {function.__name__: function for function in (blanks, whole_number, midnight, missing_tokens)}
+    {
+        function.__name__: function
+        for function in (blanks, missing_marks, whole_number, midnight, booleans, missing_tokens)
+    }
 )
 BY_NAME: Mapping[str, Repair] = MappingProxyType(
     {

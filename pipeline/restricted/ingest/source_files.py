@@ -4,7 +4,6 @@ type) stops the run with one line to the custodian.
 
 from __future__ import annotations
 
-import csv
 import gzip
 import zlib
 from collections import Counter
@@ -18,11 +17,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.refusal import Refusal
+from pipeline.restricted.ingest import csv_header
 from pipeline.schema.values import Column, Schema, Table
 
 SUFFIXES = (".csv", ".csv.gz", ".parquet")
-HEADER_BYTES = 1 << 20
-WIDE_BOMS = (b"\xff\xfe", b"\xfe\xff")
 
 
 @dataclass(frozen=True)
@@ -36,6 +34,7 @@ class Source:
     fields: tuple[str, ...]
     positions: dict[str, int]
     aliases: frozenset[str]
+    line_end: bytes = b"\n"  # CSV only
 
     @property
     def is_parquet(self) -> bool:
@@ -111,12 +110,13 @@ def open_source(table: Table, path: Path) -> Source:
     """Reads the header and matches it with the declaration. Raises Refusal for a file whose
     structure is wrong.
     """
+    line_end = b"\n"
     with structure(path):
-        fields = (
-            _parquet_fields(table, path)
-            if path.name.lower().endswith(".parquet")
-            else _csv_fields(path)
-        )
+        if path.name.lower().endswith(".parquet"):
+            fields = _parquet_fields(table, path)
+        else:
+            with binary(path) as stream:
+                fields, line_end = csv_header.read(stream, path.name, table.separator)
     index_of = {field.casefold(): index for index, field in reversed(list(enumerate(fields)))}
     if len(index_of) < len(fields):
         _refuse_twice(table, path, fields)
@@ -138,7 +138,7 @@ def open_source(table: Table, path: Path) -> Source:
         if index not in used and field.casefold() not in ignored
     ]
     _refuse_other_columns(table, path, fields, missing, extra)
-    return Source(table, path, tuple(fields), positions, frozenset(aliases))
+    return Source(table, path, tuple(fields), positions, frozenset(aliases), line_end)
 
 
 def _headers(column: Column) -> list[str]:
@@ -168,11 +168,7 @@ def _refuse_other_columns(
     table: Table, path: Path, fields: Sequence[str], missing: list[str], extra: list[str]
 ) -> None:
     if missing:
-        hint = (
-            " The header has a single field: is the file separated by commas?"
-            if len(fields) == 1 and len(table.columns) > 1
-            else ""
-        )
+        hint = csv_header.separator_hint(fields, table)
         raise Refusal(
             f"{path.name}: missing column(s) {', '.join(missing)} of table {table.name}.{hint}"
             " Older names go under `aliases:`."
@@ -219,30 +215,6 @@ def structure(path: Path) -> Iterator[None]:
         ) from None
 
 
-def _csv_fields(path: Path) -> list[str]:
-    with binary(path) as stream:
-        line = header_line(stream)
-    if not line.strip():
-        raise Refusal(f"{path.name} is empty. Every table needs at least its header.")
-    if line.startswith(WIDE_BOMS) or b"\0" in line:
-        raise Refusal(
-            f"{path.name} is not a text file in UTF-8 or latin-1 (it looks like UTF-16 or binary)."
-            " Save it as CSV in UTF-8."
-        )
-    try:
-        text = line.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        text = line.decode("latin-1")
-    return [field.strip() for field in next(csv.reader([text.strip("\r\n")]))]
-
-
-def header_line(stream: BinaryIO) -> bytes:
-    line = stream.readline(HEADER_BYTES)
-    if len(line) == HEADER_BYTES:
-        raise Refusal("the header is longer than a megabyte: this is no CSV file.")
-    return line
-
-
 def _parquet_fields(table: Table, path: Path) -> list[str]:
     if path.stat().st_size == 0:
         raise Refusal(f"{path.name} is empty. Every table needs at least its header.")
@@ -273,8 +245,11 @@ def _fits(kind: pa.DataType, column: Column) -> bool:
     )
     is_number = pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)
     is_date = pa.types.is_date(kind) or pa.types.is_timestamp(kind)
+    is_boolean = pa.types.is_boolean(kind)
     if column.kind == "date":
         return is_text or is_date
-    if column.kind in ("continuous", "id"):
+    if column.kind == "id":
         return is_text or is_number
-    return is_text or is_number or is_date or pa.types.is_boolean(kind) or pa.types.is_time(kind)
+    if column.kind == "continuous":
+        return is_text or is_number or is_boolean
+    return is_text or is_number or is_date or is_boolean or pa.types.is_time(kind)

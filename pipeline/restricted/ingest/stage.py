@@ -13,20 +13,21 @@ import shutil
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 
 from pipeline import files
+from pipeline.adapters.row_events import has_row_ends
 from pipeline.catalog import Home, Workspace
 from pipeline.params import Params
 from pipeline.refusal import Refusal
 from pipeline.restricted.ingest import batches, cohorts, holdout, owners, reading, source_files
-from pipeline.restricted.ingest.casting import Counts, broken_rows, cast_rows
+from pipeline.restricted.ingest.account import OTHER_COHORT, Account
+from pipeline.restricted.ingest.casting import Examples, broken_rows, cast_rows
 from pipeline.restricted.ingest.owners import ROW
 from pipeline.runs import source_claims
 from pipeline.schema.patient_log import ID
-from pipeline.schema.values import Schema
+from pipeline.schema.values import EventLog, Schema
 
 TABLES, PATIENTS, EVENTS, CARRIED = "tables", "patients", "events", "carried"
 
@@ -57,75 +58,120 @@ def run(workspace: Workspace, params: Params, schema: Schema) -> None:
     register = cohorts.Register(Home.find(), schema) if schema.population.cohort_names else None
     key = holdout.permanent_key(Home.find().keys)
     with files.replacing_folder(workspace.restricted.data) as folder:
-        _ingest(schema, params, sources, key, folder, register)
+        ingest(schema, params, sources, key, folder, register)
 
 
-def _ingest(
+def ingest(
     schema: Schema,
     params: Params,
     sources: dict[str, source_files.Source],
     key: bytes,
     folder: Path,
-    register: cohorts.Register | None,
-) -> None:
-    work = folder / "work"
-    report: dict[str, Any] = {"tables": {}}
+    register: cohorts.Register | None = None,
+    examples: Examples | None = None,
+) -> Account:
+    """Reads the sources into `folder`, in parts and then whole; the account of it, which
+    `ingest.json` holds.
+    """
+    work, account = folder / "work", Account()
     for name, source in sources.items():
         logger.info("ingest: table %s", name)
-        report["tables"][name] = _type_rows(
-            source, params.ingest.max_cell_bytes, work / "typed" / name
-        )
+        _type_rows(source, params.ingest.max_cell_bytes, work / "typed" / name, account, examples)
     logger.info("ingest: rows to patients")
-    findings, tally = owners.Findings(), batches.Tally()
+    findings = owners.Findings(account=account)
     owned = owners.assign_owners(
-        schema, {name: work / "typed" / name for name in sources}, work / "owned", key, findings
+        schema,
+        {name: work / "typed" / name for name in sources},
+        work / "owned",
+        key,
+        findings,
+        params.ingest.max_patient_rows,
     )
     logger.info("ingest: patients to pathways")
-    patients: Counter[str] = Counter()
     n_parts = 0
     for number in range(owned.n_buckets):
         for tables in owners.without_shared_keys(
             schema, owners.kept_tables(schema, owned, number, findings)
         ):
-            prepared = batches.prepare(schema, tables, params.release.extract_date, tally)
-            prepared = prepared.without(
-                cohorts.enrol(schema, params.release.cohorts, register, prepared.log.patients)
-            )
-            held_out = _held_out(schema, prepared.log.patients, key, params.ingest.holdout_share)
-            _write_part(work / "out", n_parts, prepared, held_out)
-            patients.update(kept=prepared.log.patients.height, held_out=held_out.height)
-            n_parts += 1
+            for prepared in batches.prepare(schema, tables, params.release.extract_date, account):
+                chosen = _of_cohorts(schema, params, prepared, register, account)
+                held_out = _held_out(schema, chosen.log.patients, key, params.ingest.holdout_share)
+                _write_part(work / "out", n_parts, chosen, held_out)
+                account.patients.update(kept=chosen.log.patients.height, held_out=held_out.height)
+                _account_for(schema, chosen, account)
+                n_parts += 1
     _write_data(schema, work / "out", folder, list(sources), is_shared=findings.is_shared)
     shutil.rmtree(work)
-    report["patients"] = dict(patients)
-    report["cohorts"] = list(params.release.cohorts)
-    files.write_json(folder / "ingest.json", _complete_report(report, findings, tally))
+    early = Counter(reason for frame in findings.dropped for reason in frame["reason"])
+    account.dropped += early
+    report = account.to_json(
+        {name: source.path.name for name, source in sources.items()}, _events_table(schema)
+    )
+    files.write_json(folder / "ingest.json", report | {"cohorts": list(params.release.cohorts)})
+    return account
 
 
-def _type_rows(source: source_files.Source, max_cell_bytes: int, folder: Path) -> dict[str, Any]:
+def _of_cohorts(
+    schema: Schema,
+    params: Params,
+    prepared: batches.Prepared,
+    register: cohorts.Register | None,
+    account: Account,
+) -> batches.Prepared:
+    """The patients of the cohorts that the release opens."""
+    others = cohorts.enrol(schema, params.release.cohorts, register, prepared.log.patients)
+    chosen = prepared.without(others)
+    account.patients["other_cohorts"] += others.height
+    account.compare(prepared.tables, chosen.tables, OTHER_COHORT)
+    return chosen
+
+
+def _account_for(schema: Schema, chosen: batches.Prepared, account: Account) -> None:
+    """Notes what is kept: rows by table, and the rows of a log that are events."""
+    for name, rows in chosen.tables.items():
+        account.rows_kept[name] += rows.height
+    if schema.events is None or chosen.log.events is None:
+        return
+    account.lose_events(chosen.left_out, chosen.moved, chosen.log.patients)
+    account.events_kept += _n_row_events(schema.events, chosen.log.pathways)
+
+
+def _n_row_events(log: EventLog, events: pl.DataFrame) -> int:
+    """How many events are rows: all, but for the ends that are none."""
+    if log.rows is None or has_row_ends(log):
+        return events.height
+    return events.filter(~pl.col("type").is_in(log.terminal)).height
+
+
+def _events_table(schema: Schema) -> str | None:
+    """The table whose rows are the events of a log."""
+    return schema.events.rows.table if schema.events and schema.events.rows else None
+
+
+def _type_rows(
+    source: source_files.Source,
+    max_cell_bytes: int,
+    folder: Path,
+    account: Account,
+    examples: Examples | None,
+) -> None:
     """Writes the typed parts of one table and counts what was repaired and what fails, by
     column.
     """
     folder.mkdir(parents=True)
-    repaired: Counts = Counter()
-    faults: Counts = Counter()
-    n_rows = 0
+    table = source.table
     blocks = reading.blocks(source, max_cell_bytes)
     for index, block in enumerate(_at_least_one(blocks, reading.empty_block(source))):
-        typed = cast_rows(block.cells, source.table, source.aliases, max_cell_bytes)
-        broken = broken_rows(block.broken, source.table, typed.rows)
+        typed = cast_rows(block.cells, table, source.aliases, max_cell_bytes, examples)
+        broken = broken_rows(block.broken, table, typed.rows)
         rows = pl.concat([typed.rows, broken.rows]) if broken.rows.height else typed.rows
         rows.write_parquet(folder / f"{index:06}.parquet")
-        repaired += typed.repaired
-        faults += typed.faults + broken.faults
-        repaired["(row)", reading.LATIN1] += block.n_latin1
-        n_rows += rows.height
-    return {
-        "file": source.path.name,
-        "rows": n_rows,
-        "repaired": _nested(+repaired),
-        "faults": _nested(faults),
-    }
+        for (column, how), n in (typed.repaired + block.repaired).items():
+            account.repaired[table.name, column, how] += n
+        for (column, what), n in (typed.faults + broken.faults).items():
+            account.faults[table.name, column, what] += n
+        account.rows_read[table.name] += rows.height
+        account.cells_read[table.name] += rows.height * len(table.columns)
 
 
 def _at_least_one(blocks: Iterator[reading.Block], empty: reading.Block) -> Iterator[reading.Block]:
@@ -178,24 +224,3 @@ def _write_data(
             pl.scan_parquet(out / name / "*.parquet").sort(by).sink_parquet(
                 folder / f"{name}.parquet"
             )
-
-
-def _complete_report(
-    report: dict[str, Any], findings: owners.Findings, tally: batches.Tally
-) -> dict[str, Any]:
-    for name, counts in report["tables"].items():
-        counts["orphan_rows"] = findings.orphans[name]
-        counts["equal_rows_left_out"] = findings.repeated[name]
-    for (table, column, repair), n in (+tally.repaired).items():
-        report["tables"][table]["repaired"].setdefault(column, {})[repair] = n
-    early = Counter(reason for frame in findings.dropped for reason in frame["reason"])
-    report["dropped_patients_by_reason"] = dict(sorted((early + tally.reasons).items()))
-    report["clipped"] = dict(+tally.clipped)
-    return report
-
-
-def _nested(counts: Counter[tuple[str, str]]) -> dict[str, dict[str, int]]:
-    nested: dict[str, dict[str, int]] = {}
-    for (column, what), n in sorted(counts.items()):
-        nested.setdefault(column, {})[what] = n
-    return nested
