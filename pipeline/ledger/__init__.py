@@ -4,9 +4,10 @@ Whoever needs the ledger imports its public names from here, and a test holds th
 goes past them, because it patches the code that it checks.
 """
 
-from pipeline.ledger.admission import REFUSAL_REASON, check_register, cohorts_in_words
+from pipeline.ledger.admission import check_register, cohorts_in_words
 from pipeline.ledger.entries import Entry
 from pipeline.ledger.ledger import Ledger
+from pipeline.ledger.refusals import REFUSAL_REASON
 from pipeline.ledger.standing import Charge, Point, Standing, standings
 from pipeline.ledger.values import (
     Balance,

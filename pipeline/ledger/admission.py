@@ -11,7 +11,6 @@ from typing import Any
 
 from pipeline.dp import events
 from pipeline.dp.gaussian import gaussian_epsilon
-from pipeline.ledger.entries import Entry
 from pipeline.ledger.values import (
     ChargeRequest,
     Population,
@@ -22,12 +21,6 @@ from pipeline.population_limits import KINDS, largest_delta
 from pipeline.refusal import Refusal
 
 NAME = re.compile(r"[A-Za-z0-9_-]+")
-# The reason in the ledger where a person refused a release; what the person thought stays with the
-# person.
-REFUSAL_REASON = "refused"
-# Of a population's releases, over its whole life: each may be a person's answer that rows
-# influenced.
-MOST_ABANDONED = 5
 SHORTEST_PROOF = 60  # characters
 # {what a dataset's declaration says of its population: the field of the population in the ledger};
 # a budget raised since is the ledger's alone to say.
@@ -223,24 +216,6 @@ def check_register(population: str, charged: Sequence[str], register: Sequence[s
             f"population {population}: the register of cohorts here is an old copy, or another one"
             " than the last charge noted; patients might move between cohorts. Restore the newest"
             " backup of state/restricted/cohorts; hosts must share it. Nothing was charged"
-        )
-
-
-def check_refusals(population: str, release_id: str, entries: Sequence[Entry]) -> None:
-    """Raises Refusal where so many releases were refused that the refusals themselves could reveal
-    something about rows (privacy_rules.md 4). Every abandonment counts.
-    """
-    n_abandoned = sum(
-        entry.kind == "abandoned" and entry.population == population for entry in entries
-    )
-    if n_abandoned >= MOST_ABANDONED:
-        raise Refusal(
-            f"{release_id} was refused and nothing was charged: {n_abandoned} releases of"
-            f" population {population} were refused or abandoned since it was opened, and"
-            f" {MOST_ABANDONED} is the most there may be, as each is an answer by somebody who may"
-            " have seen rows. What to do: draw further extracts from a published model (free), or"
-            " have a person decide to open a new population with a budget of its own, which adds"
-            " up with this one"
         )
 
 

@@ -12,27 +12,26 @@ from typing import Any
 
 import dp_accounting as dpa
 
-from pipeline.dp import renyi
 from pipeline.ledger.admission import (
     check_cohorts,
-    check_declaration,
-    check_disjoint,
-    check_raise,
-    check_refusals,
     check_register,
     check_same,
-    differences,
 )
+from pipeline.ledger.budgets import BudgetWriter
 from pipeline.ledger.charging import canonical_mechanism, charge, finite_epsilon
 from pipeline.ledger.reading import LedgerReader
+from pipeline.ledger.refusals import (
+    DECLINED_REASON,
+    check_not_declined,
+    check_refusals,
+    check_undecided,
+)
 from pipeline.ledger.values import (
     ChargeRequest,
-    Population,
     Reservation,
     ReservationConflict,
     marks_in,
     population_in,
-    populations_in,
     reservations_in,
     state_in,
     training_token_in,
@@ -40,7 +39,7 @@ from pipeline.ledger.values import (
 from pipeline.refusal import Refusal
 
 
-class Ledger(LedgerReader):
+class Ledger(LedgerReader, BudgetWriter):
     """A file (SQLite), or a database of PostgreSQL by its URL. All methods may be called from
     several processes, or hosts, at once.
 
@@ -60,72 +59,6 @@ class Ledger(LedgerReader):
     ('released', 4)
     >>> folder.cleanup()
     """
-
-    def open_population(
-        self,
-        name: str,
-        *,
-        universe: str,
-        nominal_size: int,
-        epsilon: float,
-        delta: float,
-        ceiling_epsilon: float,
-        kind: str,
-        reason: str,
-        by: str,
-        disjoint_from: Sequence[str] = (),
-        cohorts: Sequence[str] = (),
-    ) -> Population:
-        """Open a population's budget. The same declaration again changes nothing. With
-        `disjoint_from`, the reason is the proof.
-
-        `cohorts` compose in parallel: only where each patient's cohort is fixed at first sight, in
-        a register (privacy_rules.md 16).
-
-        Raises Refusal for an impossible declaration, or where another one stands under this name.
-        """
-        disjoint = tuple(sorted(set(disjoint_from)))
-        facts = {
-            "universe": universe,
-            "nominal_size": nominal_size,
-            "epsilon": float(epsilon),
-            "delta": float(delta),
-            "ceiling_epsilon": float(ceiling_epsilon),
-            "kind": kind,
-            "disjoint_from": disjoint,
-            "cohorts": tuple(cohorts),
-        }
-        check_declaration(name, facts, reason)
-        order, limit = renyi.rdp_bound(epsilon, delta)
-        with self._chain.writing() as writer:
-            populations = populations_in(writer.entries)
-            if name in populations:
-                _check_same_population(populations[name], facts)
-                return populations[name]
-            check_disjoint(name, disjoint, populations, reason)
-            facts |= {"order": order, "limit_rdp": limit, "reason": reason}
-            writer.append(population=name, release_id=None, kind="opened", by=by, facts=facts)
-            return population_in(writer.entries, name)
-
-    def raise_budget(self, name: str, *, epsilon: float, reason: str, by: str) -> Population:
-        """A larger budget for a population, at the same Renyi order: a new, weaker statement about
-        its people. The same raise again changes nothing.
-
-        Raises Refusal for a budget that is lower, or above the ceiling that the population was
-        opened with.
-        """
-        with self._chain.writing() as writer:
-            population = population_in(writer.entries, name)
-            if population.epsilon == epsilon > population.opened_epsilon:
-                return population
-            check_raise(population, epsilon, reason)
-            facts = {
-                "epsilon": float(epsilon),
-                "limit_rdp": renyi.rdp_limit(population.order, epsilon, population.delta),
-                "reason": reason,
-            }
-            writer.append(population=name, release_id=None, kind="raised", by=by, facts=facts)
-            return population_in(writer.entries, name)
 
     def reserve(
         self,
@@ -149,7 +82,7 @@ class Ledger(LedgerReader):
         Raises:
             BudgetExceeded, ReservationConflict: and the ledger is as it was.
             Refusal: no such population, a mechanism of nothing or without a finite epsilon, or too
-                many releases that persons refused.
+                many releases that did not appear.
             MechanismError: an event that cannot be accounted.
         """
         request = ChargeRequest(
@@ -167,6 +100,7 @@ class Ledger(LedgerReader):
             if reservation := reservations_in(writer.entries).get(release_id):
                 check_same(reservation, state_in(writer.entries, release_id), request)
                 return reservation
+            check_not_declined(release_id, state_in(writer.entries, release_id))
             check_refusals(population, release_id, writer.entries)
             check_register(population, marks_in(writer.entries, population), register)
             return charge(writer, request, epsilon, by, register)
@@ -179,7 +113,7 @@ class Ledger(LedgerReader):
         wherever else the release is started.
 
         Raises Refusal where the release is not reserved, or closed, or its training began with
-        another token.
+        another token, or where too many others began and did not appear.
         """
         with self._chain.writing() as writer:
             state = state_in(writer.entries, release_id)
@@ -196,13 +130,36 @@ class Ledger(LedgerReader):
                     " restricted/checkpoints back"
                 )
             if first_token is None:
+                population = reservations_in(writer.entries)[release_id].population
+                check_refusals(population, release_id, writer.entries)
                 writer.append(
-                    population=reservations_in(writer.entries)[release_id].population,
+                    population=population,
                     release_id=release_id,
                     kind="training",
                     by=by,
                     facts={"token": token},
                 )
+
+    def decline(self, release_id: str, population: str, by: str) -> None:
+        """Record that a person who has seen what ingest kept says no before anything is charged.
+        It counts as a refusal does. The same call twice changes nothing.
+
+        Raises Refusal where the population is not open, ReservationConflict where the release is
+        charged, closed, or was declined for another population.
+        """
+        with self._chain.writing() as writer:
+            population_in(writer.entries, population)
+            earlier = [entry for entry in writer.entries if entry.release_id == release_id]
+            if any((entry.kind, entry.population) == ("declined", population) for entry in earlier):
+                return
+            check_undecided(release_id, population, state_in(earlier, release_id))
+            writer.append(
+                population=population,
+                release_id=release_id,
+                kind="declined",
+                by=by,
+                facts={"reason": DECLINED_REASON},
+            )
 
     def commit(self, release_id: str, facts: Mapping[str, Any] | None = None) -> None:
         """Record that the release left the restricted zone. `facts` (JSON) are public. The same
@@ -253,12 +210,3 @@ class Ledger(LedgerReader):
         Raises Refusal where the other one holds anything else.
         """
         self._chain.move_to(other._chain, by)
-
-
-def _check_same_population(population: Population, facts: Mapping[str, Any]) -> None:
-    if differing := differences(population, facts):
-        raise Refusal(
-            f"population {population.name} is open with {'; '.join(differing)}: a budget is not"
-            " changed by opening it again; use another population name, or raise the budget"
-            " (`python -m pipeline ledger raise`)"
-        )

@@ -16,7 +16,7 @@ from pipeline.ledger.values import Balance, Population, reservation_of, spent_by
 PACE_OF = 5  # releases: how fast the budget goes is read off the last ones
 SHORTEST_PACE = timedelta(days=1)  # charges closer together say nothing about a pace
 FARTHEST = timedelta(days=36525)
-STATES = ("reserved", "released", "abandoned")
+STATES = ("reserved", "released", "abandoned")  # of a charge
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,6 +12,11 @@ from pipeline.dp import events, renyi
 from pipeline.ledger.entries import Entry
 from pipeline.refusal import Refusal
 
+# what an entry may make of a release
+STATES = ("reserved", "released", "abandoned", "declined")
+# kinds of entries after which somebody may have seen rows, or what was made of them
+LOOKS = ("training", "abandoned", "declined")
+
 
 class BudgetExceeded(Refusal):
     """The release would pass the budget. Nothing was recorded."""
@@ -158,15 +163,27 @@ def reservations_in(entries: Sequence[Entry]) -> dict[str, Reservation]:
 
 
 def state_in(entries: Sequence[Entry], release_id: str) -> str | None:
-    """reserved, released or abandoned; None where there is no such release."""
+    """reserved, released, abandoned or declined; None where there is no such release."""
     return next(
         (
             entry.kind
             for entry in reversed(entries)
-            if entry.release_id == release_id and entry.kind != "training"
+            if entry.release_id == release_id and entry.kind in STATES
         ),
         None,
     )
+
+
+def unpublished_in(entries: Sequence[Entry], population: str) -> dict[str, str]:
+    """The releases of a population of which somebody may have seen rows, or what was made of them,
+    and which did not appear: {release id: declined, abandoned or training}.
+    """
+    last = {
+        str(entry.release_id): entry.kind
+        for entry in entries
+        if entry.population == population and entry.kind in (*LOOKS, "released")
+    }
+    return {release_id: kind for release_id, kind in last.items() if kind in LOOKS}
 
 
 def reservation_of(entry: Entry) -> Reservation:

@@ -194,8 +194,7 @@ def _refuse_used(home: Home, release_id: str, population: str) -> None:
         raise Refusal(f"release id {release_id} is published already; {other}")
     if release_id in Ledger(home.ledger).charged_releases(population):
         raise Refusal(
-            f"release id {release_id} is charged in the ledger already, and its workspace is gone;"
-            f" {other}"
+            f"release id {release_id} is in the ledger already, and its workspace is gone; {other}"
         )
     if release_id in version_stores.branches(home.restricted_store):
         raise Refusal(

@@ -8,7 +8,6 @@ import pytest
 
 from pipeline.dp.events import DiscreteGaussianDpEvent
 from pipeline.ledger import Ledger
-from pipeline.ledger.admission import MOST_ABANDONED
 from pipeline.released.privacy_facts import privacy_facts
 
 OPEN = {
@@ -94,23 +93,3 @@ def test_public_and_simulated_people_are_of_their_own_universe(ledger: Ledger) -
         ["c"],
         ["first"],
     ]
-
-
-def test_persons_say_no_five_times_at_most(ledger: Ledger) -> None:
-    def reserve(name: str, population: str = "first") -> object:
-        return ledger.reserve(
-            name, population, DiscreteGaussianDpEvent(100.0), by="tester", source_label="May"
-        )
-
-    for number in range(MOST_ABANDONED):
-        reserve(f"r{number}")
-        ledger.abandon(f"r{number}", "refused", "custodian")
-        ledger.abandon(f"r{number}", "refused", "custodian")
-    head = ledger.chain_head()
-    with pytest.raises(
-        ValueError, match=r"5 releases of population first were refused.*What to do"
-    ):
-        reserve("one-more")
-    assert ledger.chain_head() == head
-    ledger.open_population("second", **OPEN)
-    reserve("second-1", "second")

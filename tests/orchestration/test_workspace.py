@@ -99,7 +99,7 @@ def test_a_published_or_charged_id_without_workspace_is_refused(home, source):
     Ledger(home.ledger).reserve(
         "adult-2", "adult", DiscreteGaussianDpEvent(100.0), by="test", source_label="first"
     )
-    with pytest.raises(ValueError, match="adult-2 is charged in the ledger already"):
+    with pytest.raises(ValueError, match="adult-2 is in the ledger already"):
         workspace.make(home, request(source, release_id="adult-2"))
     assert not home.runs.exists() or not list(home.runs.iterdir())
 
