@@ -14,6 +14,7 @@ from datetime import timedelta
 from airflow.sdk import DAG, AssetOrTimeSchedule, CronTriggerTimetable, Param, chain
 
 from dags.stages import (
+    ACCOUNT,
     DATASET,
     EXTRACT,
     MACROS,
@@ -21,6 +22,7 @@ from dags.stages import (
     SOURCE,
     WORKSPACE,
     Approval,
+    answer,
     command,
     datasets,
     extract_date_param,
@@ -54,16 +56,6 @@ REQUEST = {
     "OWNER": "{{ run_id }}",
     "ASKED_BY": "{{ dag_run.triggering_user_name or 'the schedule' }}",
 }
-ANSWER = {  # empty where nobody was asked
-    "SYNDASERA_ANSWER": (
-        "{{ ((ti.xcom_pull(task_ids='approval') or {}).get('chosen_options') or [''])[0] }}"
-    ),
-    "SYNDASERA_ANSWERED_BY": (
-        "{{ ((ti.xcom_pull(task_ids='approval') or {}).get('responded_by_user') or {}).get('name',"
-        " '') }}"
-    ),
-}
-
 with DAG(
     "refresh",
     schedule=AssetOrTimeSchedule(timetable=CLOCK, assets=SOURCE),
@@ -163,6 +155,34 @@ with DAG(
             " before."
         ),
     )
+    with group("source", "reads patients' rows before the charge; everything here is restricted"):
+        ingest = stage("ingest")
+        needs_confirmation = command(
+            "needs_confirmation",
+            "python -m pipeline needs-confirmation",
+            cwd=WORKSPACE,
+            do_xcom_push=True,
+            doc=(
+                "Says by its last line who confirms what ingest kept: a person, or the run itself"
+                " (simulated and public data only)."
+            ),
+        )
+        confirmation = Approval(
+            task_id="confirmation",
+            asked_by="needs_confirmation",
+            subject=f"Charge release {RELEASE_ID} for what ingest kept?",
+            response_timeout=timedelta(days=14),
+            body=(
+                f"What ingest kept of the source:\n\n{ACCOUNT}\n\nReject, and nothing is charged;"
+                " the no is recorded and counts as a refusal."
+            ),
+            doc_md=(
+                "Waits up to 14 days for the answer of a person, under *Required Actions*; green at"
+                " once for simulated and public data."
+            ),
+        )
+        confirm = stage("confirm", answer("confirmation"))
+        chain(ingest, stage("validate"), needs_confirmation, confirmation, confirm)
     with group(
         "model",
         "reads patients' rows under the charge; everything here is restricted except the model",
@@ -177,7 +197,7 @@ with DAG(
                 " low, and the log says what to do. It stops nothing."
             ),
         )
-        chain(stage("ingest"), stage("validate"), reserve, [train, enough_budget])
+        chain(reserve, [train, enough_budget])
     with group("extract", "synthetic patients, and the restricted report on them"):
         sample = stage("sample")
         evaluate = stage("evaluate")
@@ -200,7 +220,7 @@ with DAG(
             response_timeout=timedelta(days=14),
             body=(
                 "The restricted report lies in the run's workspace, restricted/report/index.html. A"
-                " refusal is recorded; the charge stays."
+                f" refusal is recorded; the charge stays.\n\nWhat ingest kept:\n\n{ACCOUNT}"
             ),
             doc_md=(
                 "Waits up to 14 days for the answer of a person, under *Required Actions*; green at"
@@ -210,7 +230,8 @@ with DAG(
         publish = stage(
             "publish", outlets=[EXTRACT], event={"dataset": DATASET, "release_id": RELEASE_ID}
         )
-        chain(needs_approval, approval, stage("approve", ANSWER), publish)
-    chain(check, prepare, dag.get_task("ingest"))
+        chain(needs_approval, approval, stage("approve", answer("approval")), publish)
+    chain(check, prepare, ingest)
+    chain(confirm, reserve)
     chain(train, sample)
     chain(evaluate, needs_approval)

@@ -1,7 +1,8 @@
 """One stage of the pipeline is one task. The command is the one that a laptop runs.
 
-Through Airflow pass the release id, the dataset's name, the source's public label and the answer of
-a person: nothing that was read from a patient's row.
+Between tasks pass the release id, the dataset's name, the source's public label and the answer of a
+person: nothing that was read from a patient's row. The questions that a person is asked show counts
+of what ingest kept: Airflow is restricted (privacy_rules.md 1).
 """
 
 from __future__ import annotations
@@ -41,10 +42,12 @@ EXTRACT = Asset(
 )
 
 DATASET = "{{ dataset_of(params, triggering_asset_events) }}"
-RELEASE_ID = (
-    "{{ params.release_id or dataset_of(params, triggering_asset_events) | replace('_', '-') ~ '-'"
-    " ~ dag_run.run_after.strftime('%Y%m%d-%H%M%S') }}"
+_RELEASE_ID = (
+    "params.release_id or dataset_of(params, triggering_asset_events) | replace('_', '-') ~ '-'"
+    " ~ dag_run.run_after.strftime('%Y%m%d-%H%M%S')"
 )
+RELEASE_ID = f"{{{{ {_RELEASE_ID} }}}}"
+ACCOUNT = f"{{{{ account({_RELEASE_ID}) }}}}"  # what ingest kept, for a question
 WORKSPACE = f"{Home.find().runs}/{RELEASE_ID}"
 RETRIES = 2
 CLOCK = re.compile(r"^\d\d:\d\d:\d\d ")  # what our log lines begin with
@@ -74,7 +77,14 @@ def _datasets_of(events: Mapping[Asset, Any]) -> list[str]:
     return names
 
 
-MACROS = {"dataset_of": dataset_of, "other_datasets": other_datasets}
+def account(release_id: str) -> str:
+    """What ingest kept of the source, in Markdown."""
+    from pipeline.restricted import account_table
+
+    return f"```\n{account_table.of_workspace(Home.find().workspace(release_id).root)}\n```"
+
+
+MACROS = {"dataset_of": dataset_of, "other_datasets": other_datasets, "account": account}
 
 
 class Subprocess(SubprocessHook):
@@ -126,6 +136,17 @@ class Approval(HITLOperator):
             self.log.info("Nobody is asked: the run may approve itself.")
             return None
         return super().execute(context)
+
+
+def answer(task_id: str) -> dict[str, str]:
+    """For a stage: what a person answered in that task, and who; empty where nobody was asked."""
+    reply = f"(ti.xcom_pull(task_ids='{task_id}') or {{}})"
+    return {
+        "SYNDASERA_ANSWER": f"{{{{ ({reply}.get('chosen_options') or [''])[0] }}}}",
+        "SYNDASERA_ANSWERED_BY": (
+            f"{{{{ ({reply}.get('responded_by_user') or {{}}).get('name', '') }}}}"
+        ),
+    }
 
 
 def datasets() -> list[str]:

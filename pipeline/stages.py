@@ -59,6 +59,14 @@ _ALL = (
         seconds=16,
     ),
     Stage(
+        name="confirm",
+        module="pipeline.restricted.confirm",
+        reads_rows=True,
+        summary="stop before the charge where too little is left; a person confirms real data",
+        on_retry="A retry keeps the answer that was given about these rows.",
+        seconds=4,
+    ),
+    Stage(
         name="reserve",
         module="pipeline.restricted.reserve",
         reads_rows=False,

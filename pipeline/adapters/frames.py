@@ -127,14 +127,14 @@ def within_caps(events: pl.DataFrame, log: EventLog) -> tuple[pl.DataFrame, pl.D
     is_first = pl.col("type").is_in(log.terminal) | (
         pl.int_range(pl.len()).over(ID) < log.max_events - 1
     )
-    kept = of_types.filter(is_first)
+    remaining = of_types.filter(is_first)
     cut = pl.concat(
         [
             losses(events.filter(~is_within), ABOVE_AT_MOST),
             losses(of_types.filter(~is_first), ABOVE_MAX_EVENTS),
         ]
     )
-    return kept.with_columns(pl.int_range(pl.len(), dtype=pl.Int32).over(ID).alias("seq")), cut
+    return remaining.with_columns(pl.int_range(pl.len(), dtype=pl.Int32).over(ID).alias("seq")), cut
 
 
 def ends_within_days(ends: pl.DataFrame, log: EventLog) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -172,7 +172,7 @@ def ends_within_days(ends: pl.DataFrame, log: EventLog) -> tuple[pl.DataFrame, p
 
 
 def _censored_end(log: EventLog) -> tuple[str, str | None] | None:
-    """(type, code) of the end that says only that observation ended; None where none is declared."""
+    """(type, code) of the end that says only that observation ended; None: none is declared."""
     if log.observation_end is not None:
         return log.observation_end
     for name in log.censoring:

@@ -68,6 +68,16 @@ class Restricted:
         return Validation(self.root / "validation")
 
     @property
+    def confirmation(self) -> Path:
+        """Who confirmed what ingest kept."""
+        return self.root / "confirmation.json"
+
+    @property
+    def confirmations(self) -> Path:
+        """Every answer to what ingest kept, a JSON line each."""
+        return self.root / "confirmations.jsonl"
+
+    @property
     def reservation(self) -> Path:
         """The joint mechanism with all noise fixed, as reserved in the ledger."""
         return self.root / "reservation.json"

@@ -26,6 +26,7 @@ from pipeline.checks.expectations.table_checks import (
 from pipeline.checks.rules.shapes import shape_problems
 from pipeline.models.grammar.rules import Grammar
 from pipeline.models.grammar.violations import violations
+from pipeline.schema import legality
 from pipeline.schema.patient_log import PatientLog, read_patient_log
 from pipeline.schema.values import Schema
 
@@ -138,7 +139,7 @@ def implication_breaches(schema: Schema, patients: pl.DataFrame) -> list[str]:
     return [
         f"{one.then} does not fit {one.given}"
         for one in schema.implications
-        if patients.select(one.breaches().any()).item()
+        if patients.select(legality.breaches(one).any()).item()
     ]
 
 

@@ -159,6 +159,23 @@ def gate(options: argparse.Namespace) -> None:
     logger.info("gate: the synthetic tables keep every rule")
 
 
+def needs_confirmation(options: argparse.Namespace) -> None:
+    """Says who must confirm what ingest kept; the last line is BY_ITSELF or BY_A_PERSON."""
+    from pipeline.restricted.confirm import may_confirm_itself
+
+    itself = may_confirm_itself(read_schema(_here().dataset))
+    who = "the run itself (simulated or public data)" if itself else "a person, as for real data"
+    logger.info("needs-confirmation: what ingest kept is confirmed by %s", who)
+    say(BY_ITSELF if itself else BY_A_PERSON)
+
+
+def account(options: argparse.Namespace) -> None:
+    """Prints what ingest kept, repaired and dropped in a run. Restricted."""
+    from pipeline.restricted import account_table
+
+    say(account_table.question(Home.find().workspace(options.release_id).restricted))
+
+
 def needs_approval(options: argparse.Namespace) -> None:
     """Says who must approve; the last line is BY_ITSELF or BY_A_PERSON."""
     from pipeline.restricted.approve import may_approve_itself

@@ -8,11 +8,8 @@ charged.
 
 from __future__ import annotations
 
-import getpass
 import json
 import logging
-import os
-import sys
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,6 +20,7 @@ from pipeline.ledger import REFUSAL_REASON, Ledger
 from pipeline.params import Params
 from pipeline.population_limits import SELF_APPROVING_KINDS
 from pipeline.refusal import Refusal
+from pipeline.restricted import account_table, person
 from pipeline.schema.values import Schema
 
 logger = logging.getLogger(__name__)
@@ -71,7 +69,7 @@ def run(workspace: Workspace, params: Params, schema: Schema) -> None:
         release_id, may_approve_itself(params, schema), workspace
     )
     if _last_answer(answers, release_id) != approval:
-        _append(answers, approval)
+        files.append_line(answers, json.dumps(asdict(approval)))
     if not approval.approved:
         _abandon(release_id, approval.by)
         raise NotApproved(
@@ -94,21 +92,19 @@ def _abandon(release_id: str, by: str) -> None:
 
 def _decide(release_id: str, itself: bool, workspace: Workspace) -> Approval:
     """The answer from Airflow, else the run's own where it may, else the terminal's."""
-    if answer := environment.approval_answer():
-        return _answer(release_id, answer.is_approval, answer.by)
-    if itself:
+    if itself and environment.approval_answer() is None:
         return _answer(release_id, True, "the run itself", self_approved=True)
-    if not sys.stdin.isatty():
+    restricted = workspace.restricted
+    table = account_table.question(restricted) if restricted.ingest_report.is_file() else ""
+    answer = person.answer(
+        f"{table}\nRestricted report: {restricted.report.page}\nPublish release {release_id}?"
+    )
+    if answer is None:
         raise NotApproved(
             f"release {release_id} waits for a person: run `dvc repro approve` in its workspace at"
             " a terminal, or use Airflow"
         )
-    sys.stderr.write(
-        f"Restricted report: {workspace.restricted.report.page}\nPublish release"
-        f" {release_id}? Type yes or no: "
-    )
-    sys.stderr.flush()
-    return _answer(release_id, sys.stdin.readline().strip().lower() == "yes", getpass.getuser())
+    return _answer(release_id, answer.is_approval, answer.by)
 
 
 def _answer(release_id: str, approved: bool, by: str, self_approved: bool = False) -> Approval:
@@ -130,11 +126,3 @@ def _last_answer(path: Path, release_id: str) -> Approval | None:
         if line.endswith("}")
     ]
     return next((answer for answer in reversed(answers) if answer.release_id == release_id), None)
-
-
-def _append(path: Path, approval: Approval) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(asdict(approval)) + "\n")
-        file.flush()
-        os.fsync(file.fileno())

@@ -16,14 +16,16 @@ from pathlib import Path
 import polars as pl
 
 from pipeline import files
-from pipeline.catalog import Report, Workspace
+from pipeline.catalog import Report, Restricted, Workspace
 from pipeline.checks.synthetic_gate import check_synthetic
 from pipeline.evaluation import comparison, report
 from pipeline.params import Params
 from pipeline.refusal import Refusal
-from pipeline.restricted import beside_source
+from pipeline.restricted import account_table, beside_source
 from pipeline.schema.patient_log import concat, read_patient_log
 from pipeline.schema.values import Schema
+
+ACCOUNT = "What ingest kept, repaired and dropped"
 
 logger = logging.getLogger(__name__)
 
@@ -74,7 +76,7 @@ def _try_to_report(workspace: Workspace, params: Params, schema: Schema, out: Re
             f" {Path(last.filename).name}:{last.lineno}."
         )
         files.write_json(out.figures, {"could_not_be_made": message})
-        sections = {
+        sections = _account(workspace.restricted) | {
             "Figures": (
                 f"<p>{html.escape(message)} The gate on synthetic rows, in gate.json, is not"
                 " concerned.</p>"
@@ -83,6 +85,11 @@ def _try_to_report(workspace: Workspace, params: Params, schema: Schema, out: Re
         files.write_text(
             out.page, report.page(schema.title, f"Release {params.release.id}", sections)
         )
+
+
+def _account(restricted: Restricted) -> dict[str, str]:
+    """The head of the report: what ingest kept, repaired and dropped."""
+    return {ACCOUNT: account_table.section(account_table.read(restricted))}
 
 
 def write_report(workspace: Workspace, params: Params, schema: Schema, out: Report) -> None:
@@ -100,7 +107,7 @@ def write_report(workspace: Workspace, params: Params, schema: Schema, out: Repo
     )
     numbers = comparison.figures(schema, holdout, synthetic, training)
     files.write_json(out.figures, numbers)
-    sections = comparison.sections(schema, numbers, holdout, synthetic)
+    sections = _account(restricted) | comparison.sections(schema, numbers, holdout, synthetic)
     everybody = [
         (restricted.patients, restricted.events),
         (restricted.holdout_patients, restricted.holdout_events),

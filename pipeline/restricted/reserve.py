@@ -19,6 +19,7 @@ from pipeline.models.synthesizer.plan import Plan, joint_plan
 from pipeline.params import Params
 from pipeline.refusal import Refusal
 from pipeline.released.privacy_facts import published_chain_heads
+from pipeline.restricted import confirmation
 from pipeline.restricted.ingest.cohorts import Register
 from pipeline.schema.values import Schema
 
@@ -33,6 +34,7 @@ def run(workspace: Workspace, params: Params, schema: Schema) -> None:
     Refusal before validate has run.
     """
     release_id, label = _release_to_charge(workspace, params)
+    confirmation.check(workspace.restricted, release_id)
     home = Home.find()
     ledger = Ledger(home.ledger)
     # an old copy put back has forgotten what was spent since

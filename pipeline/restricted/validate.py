@@ -27,6 +27,7 @@ from pipeline.checks.expectations.table_checks import (
 from pipeline.checks.rules.shapes import shape_problems
 from pipeline.params import Params
 from pipeline.refusal import Refusal
+from pipeline.restricted import account_table
 from pipeline.schema.patient_log import PatientLog, concat, read_patient_log
 from pipeline.schema.values import Schema
 
@@ -51,11 +52,20 @@ def run(workspace: Workspace, params: Params, schema: Schema) -> None:
             context = context_of(schema, params.release.extract_date, is_synthetic=False)
             checks = check_tables(schema, tables, context, whole_log(schema, restricted))
             write_pages(out.docs, checks, schema, f"{schema.title}: the source tables")
-            files.write_json(out.results, summary(checks, most=params.validate.rows_in_report))
+            results = summary(checks, most=params.validate.rows_in_report)
+            files.write_json(out.results, with_account(results, restricted))
         # whatever rows make of the checks, it is for custodians and stops nothing
         except (Exception, pl.exceptions.PanicException) as error:
             files.write_json(out.results, {"passed": False, "failed_run": type(error).__name__})
     logger.info("validate: the results are written")
+
+
+def with_account(results: dict[str, Any], restricted: Restricted) -> dict[str, Any]:
+    """The results under what ingest kept: nothing has passed where nobody is left."""
+    account = account_table.read(restricted)
+    has_patients = account["patients"]["kept"] > 0
+    kept_lines = account_table.lines(account)
+    return {**results, "passed": results["passed"] and has_patients, "ingest": kept_lines}
 
 
 def read_tables(schema: Schema, folder: Path) -> dict[str, pl.DataFrame]:

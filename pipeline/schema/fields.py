@@ -8,10 +8,9 @@ from datetime import date
 from typing import Any, get_args
 
 from pipeline.schema import code_relations
-from pipeline.schema.columns import Column, Kind, Role
 from pipeline.schema.document import Document, Path_
 from pipeline.schema.source_formats import format_problems
-from pipeline.schema.values import freeze
+from pipeline.schema.values import Column, Kind, Role, freeze
 
 EPOCH = date(1970, 1, 1)
 

@@ -89,11 +89,11 @@ class SchemaReader(FieldReader):
 
     def check_table(self, path: Path_, table: Table) -> None:
         self.one_of((*path, "separator"), table.separator, SEPARATORS)
-        for declared in table.columns.values():
-            if declared.decimal == table.separator and declared.kind == "continuous":
+        for one in table.columns.values():
+            if one.decimal == table.separator and one.kind == "continuous":
                 self.document.problem(
                     (*path, "separator"),
-                    f"{table.separator!r} is the decimal mark of {declared.name}, too",
+                    f"{table.separator!r} is the decimal mark of {one.name}, too",
                 )
         for field, names in (
             ("key", table.key),

@@ -11,7 +11,7 @@ from typing import Any, get_args
 
 import polars as pl
 
-from pipeline.schema.columns import ISO_DATE, Column, Unknown
+from pipeline.schema.values import ISO_DATE, Column, Unknown
 
 # a table's own, for all of its columns that do not say otherwise
 TABLE_FORMATS = ("date_format", "decimal", "missing", "unknown")

@@ -15,12 +15,69 @@ from datetime import date
 from types import MappingProxyType
 from typing import Literal
 
-import polars as pl
-
-from pipeline.schema.columns import Column as Column
-
+Kind = Literal["categorical", "ordinal", "continuous", "date", "id", "text"]
+Role = Literal["modelled", "rebuilt", "carried", "key"]
+Unknown = Literal["drop", "missing", "other"]
+ISO_DATE = "%Y-%m-%d"
 Layout = Literal["table", "log", "registry"]
-_SEPARATOR = "\0"
+
+# SDMetrics' word where it is not ours
+_SDTYPES = {"date": "datetime", "continuous": "numerical", "ordinal": "categorical"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Column:
+    """One column. `lower` and `upper` are days since 1970-01-01 for a date. Missing (null) is a
+    value of its own where `nullable`.
+    """
+
+    name: str
+    kind: Kind
+    role: Role = "modelled"
+    # legal values as strings, categorical and ordinal only; null is not listed
+    categories: tuple[str, ...] = ()
+    lower: float | None = None  # public bounds, continuous and date
+    upper: float | None = None
+    decimals: int = 0  # places kept in an extract, continuous; 0 means integers
+    atoms: tuple[float, ...] = ()  # declared values with mass of their own, such as 0
+    transform: Literal["linear", "asinh"] = "linear"  # grid of the public bins
+    # unit of asinh: the grid is linear below and logarithmic above it
+    scale: float = 1.0
+    unit: str | None = None
+    nullable: bool = False
+    missing: tuple[str, ...] = ()  # source tokens that mean missing, beside the empty cell
+    header: str | None = None  # name in the source file where it differs
+    aliases: tuple[str, ...] = ()  # older names that ingest accepts
+    repairs: tuple[str, ...] = ()  # declared repairs of ingest, by name
+    date_format: str = ISO_DATE  # how the source writes a date, in the directives of strptime
+    decimal: str = "."  # the source's decimal mark
+    booleans: tuple[str, ...] = ()  # the categories that stand for true and for false
+    unknown: Unknown = "drop"  # what becomes of a value that the declaration does not know
+    other: str | None = None  # the category that takes it where `unknown` is other
+    integer: bool = True  # an id is a whole number below 2^63; else it is text
+    lookup: str | None = None  # code list in datasets/codes/ that explains the categories
+    # how a rebuilt column is made; plain words and the function's name
+    rule: str | None = None
+    source: str | None = None  # public source of the domain
+    description: str | None = None
+
+    @property
+    def is_modelled(self) -> bool:
+        return self.role == "modelled"
+
+    @property
+    def is_categorical(self) -> bool:
+        return self.kind in ("categorical", "ordinal")
+
+    @property
+    def is_numeric(self) -> bool:
+        """Numbers and dates, which have bounds."""
+        return self.kind in ("continuous", "date")
+
+    @property
+    def sdtype(self) -> str:
+        """SDMetrics' word for the kind."""
+        return _SDTYPES.get(self.kind, self.kind)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,19 +110,6 @@ class Implication:
     given: str
     then: str
     allowed: Mapping[str, tuple[str | None, ...]]
-
-    def breaches(self) -> pl.Expr:
-        """Whether a row with both columns breaks the implication: bool, never null."""
-        given, then = pl.col(self.given).cast(pl.String), pl.col(self.then).cast(pl.String)
-        # no text holds the separator, so that two texts are one key
-        pair = pl.concat_str([given, then.fill_null(_SEPARATOR)], separator=_SEPARATOR)
-        legal = [
-            f"{value}{_SEPARATOR}{_SEPARATOR if option is None else option}"
-            for value, options in self.allowed.items()
-            for option in options
-        ]
-        is_bound = given.is_in(list(self.allowed)).fill_null(False)
-        return is_bound & ~pair.is_in(pl.Series(legal, dtype=pl.String)).fill_null(False)
 
 
 @dataclass(frozen=True, kw_only=True)

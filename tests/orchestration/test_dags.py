@@ -17,7 +17,10 @@ REFRESH = {
     "check_source": ["prepare"],
     "prepare": ["ingest"],
     "ingest": ["validate"],
-    "validate": ["reserve"],
+    "validate": ["needs_confirmation"],
+    "needs_confirmation": ["confirmation"],
+    "confirmation": ["confirm"],
+    "confirm": ["reserve"],
     "reserve": ["enough_budget", "train"],
     "enough_budget": [],
     "train": ["sample"],
@@ -145,8 +148,8 @@ def test_every_stage_is_one_task_that_runs_it_by_dvc_without_run_cache(parsed):
 
 
 def test_nothing_of_a_command_goes_through_xcom(parsed):
-    # needs_approval hands over one of two fixed sentences (test_airflow)
-    assert parsed["refresh"]["xcom"] == ["needs_approval"]
+    # both hand over one of two fixed sentences (test_airflow)
+    assert parsed["refresh"]["xcom"] == ["needs_confirmation", "needs_approval"]
     assert (
         parsed["draw"]["xcom"]
         == parsed["budget_report"]["xcom"]
@@ -242,7 +245,8 @@ def test_every_task_says_what_it_does(parsed):
 
 def test_tasks_are_grouped_and_keep_their_names(parsed):
     assert parsed["refresh"]["groups"] == {
-        "model": ["enough_budget", "ingest", "reserve", "train", "validate"],
+        "source": ["confirm", "confirmation", "ingest", "needs_confirmation", "validate"],
+        "model": ["enough_budget", "reserve", "train"],
         "extract": ["evaluate", "sample"],
         "release": ["approval", "approve", "needs_approval", "publish"],
     }

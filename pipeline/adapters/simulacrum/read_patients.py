@@ -18,6 +18,7 @@ from pipeline.adapters.simulacrum.names import (
     SITE,
     TUMOUR,
 )
+from pipeline.schema import legality
 from pipeline.schema.code_relations import categories, stage_group
 from pipeline.schema.codes import tumour_sites
 from pipeline.schema.patient_log import ID
@@ -170,7 +171,7 @@ def _imply(patients: pl.DataFrame, implication: Implication) -> pl.DataFrame:
         instead, default=None, return_dtype=pl.String
     )
     return patients.with_columns(
-        pl.when(implication.breaches())
+        pl.when(legality.breaches(implication))
         .then(fallback)
         .otherwise(pl.col(implication.then))
         .alias(implication.then)

@@ -170,6 +170,12 @@ def _add_inside_a_workspace(commands: Commands) -> None:
     )
     add_command(
         commands,
+        "needs-confirmation",
+        "in a workspace: say in the last line whether a person must confirm what ingest kept",
+        Later("runs", "needs_confirmation"),
+    )
+    add_command(
+        commands,
         "needs-approval",
         "in a workspace: say in the last line whether a person must approve, or the run may itself",
         Later("runs", "needs_approval"),

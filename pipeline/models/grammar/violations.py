@@ -11,6 +11,7 @@ import polars as pl
 
 from pipeline.models.grammar.rules import Grammar
 from pipeline.models.grammar.tracker import options, start
+from pipeline.schema import legality
 from pipeline.schema.patient_log import ID
 from pipeline.schema.values import Column
 
@@ -154,7 +155,7 @@ def _row_rules(grammar: Grammar) -> Iterator[tuple[str, pl.Expr]]:
 
 def _bad_value(column: Column) -> pl.Expr:
     value = pl.col(column.name)
-    outside = column.outside(value)
+    outside = legality.outside(column, value)
     return outside if column.nullable else outside | value.is_null()
 
 

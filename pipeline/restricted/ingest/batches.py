@@ -19,7 +19,7 @@ from pipeline.schema.patient_log import ID, PatientLog
 from pipeline.schema.values import Schema
 
 NOT_IN_LOG = "no pathway can be made of the tables"
-RAISED = "rows that the program cannot handle"
+CANNOT_HANDLE = "rows that the program cannot handle"
 Tables = Mapping[str, pl.DataFrame]  # typed rows with patient_id and ROW, by table
 
 
@@ -72,7 +72,7 @@ def _halves(
     """
     everybody = pl.concat([rows.select(ID) for rows in tables.values()]).unique().sort(ID)
     if everybody.height <= 1:
-        account.dropped[f"{RAISED} ({error})"] += everybody.height
+        account.dropped[f"{CANNOT_HANDLE} ({error})"] += everybody.height
         account.compare(tables, {name: rows.clear() for name, rows in tables.items()}, OF_DROPPED)
         return []
     middle = everybody.height // 2
@@ -118,9 +118,9 @@ def _prepare(
     )
     broken = pl.concat([lost, model_form.faults(schema, log)], how="vertical_relaxed")
     whole = Prepared(tables, log, source.carried, left_out, source.moved)
-    kept = whole.without(_tallied(broken, everybody, account))
-    account.compare(whole.tables, kept.tables, OF_DROPPED)
-    return kept
+    survivors = whole.without(_tallied(broken, everybody, account))
+    account.compare(whole.tables, survivors.tables, OF_DROPPED)
+    return survivors
 
 
 def _plain(schema: Schema, rows: pl.DataFrame, name: str) -> pl.DataFrame:

@@ -12,9 +12,9 @@ import polars as pl
 
 from pipeline.adapters.frames import physical
 from pipeline.restricted.ingest import repairs
-from pipeline.schema.columns import ISO_DATE, Column
+from pipeline.schema import legality
 from pipeline.schema.source_formats import read_dates
-from pipeline.schema.values import Table
+from pipeline.schema.values import ISO_DATE, Column, Table
 
 # columns that ingest adds to a table while it works on it
 OWNER, REASON, SOURCE = "_owner", "_reason", "_source"
@@ -208,7 +208,7 @@ def _typed(values: pl.Series, column: Column, repaired: Counts) -> tuple[pl.Seri
     if kind == pl.Date:
         typed = dates(values, column)
         days = typed.cast(pl.Int32).cast(pl.Float64)
-        return _checked(typed, values, {OUTSIDE: column.out_of_bounds(days)})
+        return _checked(typed, values, {OUTSIDE: legality.out_of_bounds(column, days)})
     if column.kind == "id":
         return _checked(_whole_ids(values), values, {})
     number = numbers(values, column)
@@ -218,7 +218,7 @@ def _typed(values: pl.Series, column: Column, repaired: Counts) -> tuple[pl.Seri
     )
     is_whole = rounded.abs() < 2.0**62
     typed = rounded if kind == pl.Float64 else rounded.cast(pl.Int64, strict=False)
-    return _checked(typed, values, {OUTSIDE: column.out_of_bounds(rounded) | ~is_whole})
+    return _checked(typed, values, {OUTSIDE: legality.out_of_bounds(column, rounded) | ~is_whole})
 
 
 def dates(values: pl.Series, column: Column) -> pl.Series:
@@ -235,11 +235,16 @@ def dates(values: pl.Series, column: Column) -> pl.Series:
 def numbers(values: pl.Series, column: Column) -> pl.Series:
     """Texts with the column's decimal mark as finite numbers; null where they do not parse."""
     if column.decimal != ".":
-        has_form = values.str.contains(r"^[+-]?(\d+(,\d*)?|,\d+)([eE][+-]?\d+)?$")
-        values = pl.DataFrame({"v": values.str.replace(",", ".", literal=True), "f": has_form})[
-            "v"
-        ].set(~has_form.fill_null(True), None)
+        return comma_numbers(values)
     number = values.cast(pl.Float64, strict=False)
+    return number.set(~number.is_finite().fill_null(True), None)
+
+
+def comma_numbers(values: pl.Series) -> pl.Series:
+    """Texts with a decimal comma as finite numbers; null where they do not parse."""
+    has_form = values.str.contains(r"^[+-]?(\d+(,\d*)?|,\d+)([eE][+-]?\d+)?$").fill_null(False)
+    points = values.set(~has_form, None).str.replace(",", ".", literal=True)
+    number = points.cast(pl.Float64, strict=False)
     return number.set(~number.is_finite().fill_null(True), None)
 
 

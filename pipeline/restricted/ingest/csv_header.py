@@ -64,18 +64,18 @@ def _refuse_other_first_line(text: str, name: str) -> None:
         )
     if text.lower().startswith("sep="):
         mark = text[4:5]
-        declared = f' and declare `separator: "{mark}"` under the table' if mark != "," else ""
-        raise Refusal(f"{name}, line 1 is {text!r}, a note for Excel: take it out{declared}.")
+        advice = f' and declare `separator: "{mark}"` under the table' if mark != "," else ""
+        raise Refusal(f"{name}, line 1 is {text!r}, a note for Excel: take it out{advice}.")
 
 
 def separator_hint(fields: Sequence[str], table: Table) -> str:
     """What the header's only field says about the separator; empty where that is not the fault."""
     if len(fields) != 1 or len(table.columns) == 1:
         return ""
-    found = [mark for mark in SEPARATORS if mark in fields[0]]
-    if found:
+    marks = [mark for mark in SEPARATORS if mark in fields[0]]
+    if marks:
         return (
-            f" The header is separated by {NAMES[found[0]]}, not by {NAMES[table.separator]}:"
-            f" declare `separator: {found[0]!r}` under the table."
+            f" The header is separated by {NAMES[marks[0]]}, not by {NAMES[table.separator]}:"
+            f" declare `separator: {marks[0]!r}` under the table."
         )
     return f" The header has a single field: is the file separated by {NAMES[table.separator]}?"

@@ -10,6 +10,7 @@ import polars as pl
 
 from pipeline.models.grammar.rules import Grammar
 from pipeline.models.grammar.violations import violations
+from pipeline.schema import legality
 from pipeline.schema.patient_log import ID, PatientLog
 from pipeline.schema.values import Column, Schema
 
@@ -34,11 +35,11 @@ def _static_rules(schema: Schema) -> Iterator[tuple[str, pl.Expr]]:
     for column in schema.patients.values():
         yield column.name, _bad_value(column)
     for implication in schema.implications:
-        yield f"{implication.given} with {implication.then}", implication.breaches()
+        yield f"{implication.given} with {implication.then}", legality.breaches(implication)
 
 
 def _bad_value(column: Column) -> pl.Expr:
     """Whether a value is outside the declaration, or missing where it must not be."""
     value = pl.col(column.name)
-    outside = column.outside(value)
+    outside = legality.outside(column, value)
     return outside if column.nullable else outside | value.is_null()

@@ -11,7 +11,7 @@ bucket and memory holds one bucket at a time.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -235,7 +235,7 @@ def kept_tables(
                 f"{name}: {NOT_IN_PATIENT_TABLE}",
             )
     owners = everybody.join(findings.all_dropped(everybody.schema[ID]), on=ID, how="anti")
-    kept = {
+    survivors = {
         name: (
             rows.drop(REASON)
             .with_columns(pl.col(ID).cast(everybody.schema[ID]))
@@ -243,8 +243,8 @@ def kept_tables(
         )
         for name, rows in tables.items()
     }
-    findings.account.compare(tables, kept, account.OF_DROPPED)
-    return kept
+    findings.account.compare(tables, survivors, account.OF_DROPPED)
+    return survivors
 
 
 def _scope_keys(rows: pl.DataFrame, name: str, table: Table, findings: Findings) -> pl.DataFrame:
@@ -266,57 +266,3 @@ def _scope_keys(rows: pl.DataFrame, name: str, table: Table, findings: Findings)
             f"{name}.{', '.join(table.key)}: {DUPLICATE_KEY}",
         )
     return pl.concat([once, rows.filter(is_broken)]).sort(scope if table.key else content)
-
-
-def without_shared_keys(schema: Schema, tables: Tables) -> Iterator[dict[str, pl.DataFrame]]:
-    """The bucket in parts in which no two patients share a key: what reads a part may join by keys
-    alone.
-    """
-    colours = _colours(schema, tables)
-    if not colours:
-        yield dict(tables)
-        return
-    like = next(iter(tables.values())).schema[ID]
-    frame = pl.DataFrame(
-        {ID: list(colours), "_colour": list(colours.values())}, {ID: like, "_colour": pl.Int32}
-    )
-    colour = pl.col("_colour").fill_null(0)
-    coloured = {
-        name: rows.join(frame, on=ID, how="left", maintain_order="left").with_columns(colour)
-        for name, rows in tables.items()
-    }
-    for number in range(max(colours.values()) + 1):
-        yield {
-            name: rows.filter(pl.col("_colour") == number).drop("_colour")
-            for name, rows in coloured.items()
-        }
-
-
-def _colours(schema: Schema, tables: Tables) -> dict[object, int]:
-    """A number for each patient who shares a key with another, different for patients who share
-    one.
-    """
-    neighbours: dict[object, set[object]] = {}
-    for name, rows in tables.items():
-        key = [
-            column for column in schema.tables[name].key if column != schema.tables[name].patient
-        ]
-        if not key:
-            continue
-        shared = (
-            rows.select(ID, *key)
-            .unique()
-            .group_by(key)
-            .agg(pl.col(ID))
-            .filter(pl.col(ID).list.len() > 1)
-        )
-        for patients in shared[ID].to_list():
-            for patient in patients:
-                neighbours.setdefault(patient, set()).update(patients)
-    colours: dict[object, int] = {}
-    for patient in sorted(neighbours, key=str):
-        colours_beside = {colours[other] for other in neighbours[patient] if other in colours}
-        colours[patient] = next(
-            number for number in range(len(colours_beside) + 1) if number not in colours_beside
-        )
-    return colours

@@ -15,8 +15,8 @@ import pyarrow.compute as pc
 
 from pipeline.restricted.ingest.csv_lines import is_utf8
 from pipeline.restricted.ingest.repairs import UNREADABLE
-from pipeline.schema.columns import ISO_DATE, Column
 from pipeline.schema.source_formats import has_time
+from pipeline.schema.values import ISO_DATE, Column
 
 _EPOCH = date(1970, 1, 1)
 _FIRST_DAY, _LAST_DAY = (date.min - _EPOCH).days, (date.max - _EPOCH).days
@@ -67,11 +67,11 @@ def _dates(values: pa.Array, column: Column) -> pl.Series:
     kind = values.type
     unit = "ms" if pa.types.is_date64(kind) else getattr(kind, "unit", "d")
     numbers = values.cast(pa.int32() if pa.types.is_date32(kind) else pa.int64()).cast(pa.int64())
-    stored = pl.Series(numbers, dtype=pl.Int64)
+    numbers = pl.Series(numbers, dtype=pl.Int64)
     per_day = _PER_DAY.get(unit, 1)
     # a day of room at both ends: a zone may move a time into the neighbouring day
-    is_in_range = stored.is_between((_FIRST_DAY + 1) * per_day, _LAST_DAY * per_day - 1)
-    within = pl.DataFrame({"v": stored, "in": is_in_range}).select(
+    is_in_range = numbers.is_between((_FIRST_DAY + 1) * per_day, _LAST_DAY * per_day - 1)
+    within = pl.DataFrame({"v": numbers, "in": is_in_range}).select(
         pl.when("in").then("v").alias("v")
     )["v"]
     if per_day == 1:
@@ -79,8 +79,8 @@ def _dates(values: pa.Array, column: Column) -> pl.Series:
     else:
         moments = _moments(within, unit)
     zone = getattr(kind, "tz", None)
-    written = _written(moments, column) if zone is None else _aware(moments, zone, column)
-    return pl.DataFrame({"n": stored, "in": is_in_range, "t": written}).select(
+    date_texts = _date_texts(moments, column) if zone is None else _aware(moments, zone, column)
+    return pl.DataFrame({"n": numbers, "in": is_in_range, "t": date_texts}).select(
         pl.when(pl.col("n").is_null() | pl.col("in"))
         .then("t")
         .otherwise(UNREADABLE + pl.col("n").cast(pl.String))
@@ -88,16 +88,16 @@ def _dates(values: pa.Array, column: Column) -> pl.Series:
     )["t"]
 
 
-def _moments(stored: pl.Series, unit: str) -> pl.Series:
+def _moments(numbers: pl.Series, unit: str) -> pl.Series:
     """Datetime in microseconds, which hold every day that a date may have."""
     per_microsecond = {"s": 1_000_000, "ms": 1000, "us": 1, "ns": 1}[unit]
-    whole = stored // 1000 if unit == "ns" else stored * per_microsecond
+    whole = numbers // 1000 if unit == "ns" else numbers * per_microsecond
     return whole.cast(pl.Datetime("us"))
 
 
-def _written(moments: pl.Series, column: Column) -> pl.Series:
-    """As the column's dates are written; the time of day stands there where it is not midnight, so
-    that it is not lost without a word.
+def _date_texts(moments: pl.Series, column: Column) -> pl.Series:
+    """As the source writes them; the time of day stands there where it is not midnight, so that it
+    is not lost without a word.
     """
     if column.kind == "date" and has_time(column.date_format):
         return moments.dt.to_string(column.date_format)
@@ -122,23 +122,23 @@ def _aware(moments: pl.Series, zone: str, column: Column) -> pl.Series:
         local = moments.dt.replace_time_zone("UTC").dt.convert_time_zone(zone)
         local = local.dt.replace_time_zone(None)
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException):
-        local = moments  # a zone that nobody knows: the moments as they are stored, in UTC
+        local = moments  # a zone that nobody knows: the moments as they are, in UTC
     both = pl.DataFrame({"local": local, "utc": moments})
     is_utc_day = (pl.col("utc") == pl.col("utc").dt.truncate("1d")) & (
         pl.col("local") != pl.col("local").dt.truncate("1d")
     )
     chosen = both.select(pl.when(is_utc_day).then("utc").otherwise("local").alias("m"))["m"]
-    return _written(chosen, column)
+    return _date_texts(chosen, column)
 
 
 def _times(values: pa.Array) -> pl.Series:
     unit = values.type.unit
     integer = pa.int32() if unit in ("s", "ms") else pa.int64()
-    stored = pl.Series(values.cast(integer).cast(pa.int64()), dtype=pl.Int64)
+    numbers = pl.Series(values.cast(integer).cast(pa.int64()), dtype=pl.Int64)
     per_day = _PER_DAY[unit]
-    is_in_range = stored.is_between(0, per_day - 1)
-    nanoseconds = stored * (86_400_000_000_000 // per_day)
-    frame = pl.DataFrame({"n": stored, "in": is_in_range, "ns": nanoseconds}).with_columns(
+    is_in_range = numbers.is_between(0, per_day - 1)
+    nanoseconds = numbers * (86_400_000_000_000 // per_day)
+    frame = pl.DataFrame({"n": numbers, "in": is_in_range, "ns": nanoseconds}).with_columns(
         pl.when("in").then(pl.col("ns").cast(pl.Time)).dt.to_string("%H:%M:%S%.f").alias("t")
     )
     return frame.select(

@@ -98,6 +98,6 @@ def _cells(text: str, header: Header) -> list[str] | None:
 def _unmatched(name: str, line: int) -> Refusal:
     return Refusal(
         f"{name}: from line {line} on, quotes do not match, though the declaration says"
-        " `line_breaks: true`. Write the file again by a program that quotes by RFC 4180, save it as"
-        " Parquet, or take `line_breaks` out: then a row with a line break costs its patient."
+        " `line_breaks: true`. Write the file again by a program that quotes by RFC 4180, save it"
+        " as Parquet, or take `line_breaks` out: then a row with a line break costs its patient."
     )

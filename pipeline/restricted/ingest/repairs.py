@@ -18,6 +18,7 @@ from types import MappingProxyType
 import polars as pl
 
 from pipeline.refusal import Refusal
+from pipeline.schema import legality
 from pipeline.schema.source_formats import has_time
 from pipeline.schema.values import Column
 
@@ -31,8 +32,8 @@ SENTINELS = "^(1899|1900|9999)(-|$)"
 
 
 def blanks(values: pl.Series, column: Column) -> pl.Series:
-    """Blanks around a value go; a non-breaking one, or a line break, within it is a blank; byte-order
-    marks go. An empty cell is missing.
+    """Blanks around a value go; a non-breaking one, or a line break, within it is a blank.
+    Byte-order marks go. An empty cell is missing.
     """
     plain = values.str.replace_all("\ufeff", "", literal=True)
     plain = plain.str.replace_all("\r\n|[\u00a0\u2028\r\n]", " ")
@@ -172,7 +173,7 @@ def unknown_to_missing(values: pl.Series, column: Column) -> pl.Series:
 def out_of_bounds_to_missing(values: pl.Series, column: Column) -> pl.Series:
     """A number outside the declared bounds (heights of -1 and 0) is missing."""
     number = values.cast(pl.Float64, strict=False)
-    return _where(number.is_not_null() & column.out_of_bounds(number), values, None)
+    return _where(number.is_not_null() & legality.out_of_bounds(column, number), values, None)
 
 
 def trailing_dot(values: pl.Series, column: Column) -> pl.Series:

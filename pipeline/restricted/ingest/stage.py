@@ -9,10 +9,13 @@ or not at all.
 from __future__ import annotations
 
 import logging
+import os
 import shutil
+import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
@@ -21,7 +24,15 @@ from pipeline.adapters.row_events import has_row_ends
 from pipeline.catalog import Home, Workspace
 from pipeline.params import Params
 from pipeline.refusal import Refusal
-from pipeline.restricted.ingest import batches, cohorts, holdout, owners, reading, source_files
+from pipeline.restricted.ingest import (
+    batches,
+    cohorts,
+    holdout,
+    owners,
+    reading,
+    shared_keys,
+    source_files,
+)
 from pipeline.restricted.ingest.account import OTHER_COHORT, Account
 from pipeline.restricted.ingest.casting import Examples, broken_rows, cast_rows
 from pipeline.restricted.ingest.owners import ROW
@@ -61,6 +72,22 @@ def run(workspace: Workspace, params: Params, schema: Schema) -> None:
         ingest(schema, params, sources, key, folder, register)
 
 
+def rehearse(schema: Schema, params: Params, source: Path) -> tuple[dict[str, Any], Examples]:
+    """A dry run: the account of what ingest would keep, and the texts of cells at fault. It charges
+    nothing, opens no population, claims no source, makes no key and leaves no file.
+
+    Raises Refusal for a source whose structure is wrong.
+    """
+    examples: Examples = Counter()
+    scratch = Home.find().state / "restricted"
+    files.private_folder(scratch)
+    with tempfile.TemporaryDirectory(dir=scratch, prefix="check-") as folder:
+        sources = source_files.sources(schema, source)
+        ingest(schema, params, sources, os.urandom(32), Path(folder), examples=examples)
+        account = files.read_json(Path(folder) / "ingest.json")
+    return account, examples
+
+
 def ingest(
     schema: Schema,
     params: Params,
@@ -69,9 +96,9 @@ def ingest(
     folder: Path,
     register: cohorts.Register | None = None,
     examples: Examples | None = None,
-) -> Account:
-    """Reads the sources into `folder`, in parts and then whole; the account of it, which
-    `ingest.json` holds.
+) -> None:
+    """Reads the sources into `folder`, in parts and then whole, with the account of it in
+    `ingest.json`.
     """
     work, account = folder / "work", Account()
     for name, source in sources.items():
@@ -90,7 +117,7 @@ def ingest(
     logger.info("ingest: patients to pathways")
     n_parts = 0
     for number in range(owned.n_buckets):
-        for tables in owners.without_shared_keys(
+        for tables in shared_keys.without_shared_keys(
             schema, owners.kept_tables(schema, owned, number, findings)
         ):
             for prepared in batches.prepare(schema, tables, params.release.extract_date, account):
@@ -108,7 +135,6 @@ def ingest(
         {name: source.path.name for name, source in sources.items()}, _events_table(schema)
     )
     files.write_json(folder / "ingest.json", report | {"cohorts": list(params.release.cohorts)})
-    return account
 
 
 def _of_cohorts(
