@@ -28,7 +28,8 @@ def check(restricted: Restricted, release_id: str) -> None:
     confirmation = files.read_json(restricted.confirmation)
     if confirmation is None or confirmation["release_id"] != release_id:
         raise Refusal("confirm has not run in this workspace: run it before reserve")
-    if confirmation["account"] != account_hash(restricted):
+    has_data = restricted.ingest_report.is_file()
+    if has_data and confirmation["account"] != account_hash(restricted):
         raise Refusal("ingest has run since what it kept was confirmed: run confirm again")
 
 

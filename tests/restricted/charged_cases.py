@@ -9,11 +9,12 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from account_cases import write_account
 
 from pipeline import params
 from pipeline.catalog import Home, Workspace
 from pipeline.ledger import Ledger
-from pipeline.restricted import reserve, train
+from pipeline.restricted import confirm, reserve, train
 from pipeline.schema.reader import read_schema
 from pipeline.schema.values import Schema
 
@@ -88,6 +89,8 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
     )
     patients.write_parquet(made.restricted.patients)
     events.write_parquet(made.restricted.events)
+    write_account(made.restricted)
+    confirm.run(made, settings(), declared(made))
     return made
 
 

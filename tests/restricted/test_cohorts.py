@@ -20,7 +20,7 @@ from pipeline.cli.ledger import ensure_population
 from pipeline.dp.events import DiscreteGaussianDpEvent
 from pipeline.ledger import Ledger
 from pipeline.released.privacy_facts import privacy_facts
-from pipeline.restricted import reserve, train
+from pipeline.restricted import confirm, reserve, train
 from pipeline.restricted.ingest import cohorts, stage
 from pipeline.restricted.ingest.cohorts import Register, at_first_sight
 from pipeline.runs import workspace
@@ -162,6 +162,7 @@ def walked(home: Home, name: str, source: Path, cohort: str) -> Workspace:
     ensure_population(home, read_schema(made.dataset))
     stage.run(made, params.load(made.params), read_schema(made.dataset))
     made.restricted.validation.root.mkdir()
+    confirm.run(made, params.load(made.params), read_schema(made.dataset))
     reserve.run(made, params.load(made.params), read_schema(made.dataset))
     return made
 

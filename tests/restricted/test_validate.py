@@ -9,6 +9,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from account_cases import write_account
 from registry_cases import ANN, EXTRACT, Tables, change, clean, schema
 
 from pipeline import adapters, files, params
@@ -29,6 +30,7 @@ def settings() -> params.Params:
 def workspace(root: Path, tables: Tables, *, with_log: bool = True) -> Workspace:
     made = Workspace(root)
     made.restricted.tables.mkdir(parents=True)
+    write_account(made.restricted)
     for name, rows in tables.items():
         rows.write_parquet(made.restricted.tables / f"{name}.parquet")
     if with_log:
