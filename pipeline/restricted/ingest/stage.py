@@ -21,7 +21,15 @@ from pipeline import files
 from pipeline.catalog import Home, Workspace
 from pipeline.params import Params
 from pipeline.refusal import Refusal
-from pipeline.restricted.ingest import batches, cohorts, holdout, owners, reading, source_files
+from pipeline.restricted.ingest import (
+    batches,
+    cohorts,
+    holdout,
+    key_check,
+    owners,
+    reading,
+    source_files,
+)
 from pipeline.restricted.ingest.casting import Counts, broken_rows, cast_rows
 from pipeline.restricted.ingest.owners import ROW
 from pipeline.runs import source_claims
@@ -53,9 +61,9 @@ def run(workspace: Workspace, params: Params, schema: Schema) -> None:
             f"release.cohorts: population {schema.population.name} has no cohort"
             f" {', '.join(unknown)} (it has: {', '.join(schema.population.cohort_names) or 'none'})"
         )
+    key = key_check.key_of(Home.find(), schema.population.name)
     sources = source_files.sources(schema, Path(params.release.source))
     register = cohorts.Register(Home.find(), schema) if schema.population.cohort_names else None
-    key = holdout.permanent_key(Home.find().keys)
     with files.replacing_folder(workspace.restricted.data) as folder:
         _ingest(schema, params, sources, key, folder, register)
 
