@@ -8,18 +8,13 @@ their sum is what a loop must hand to `noisy_gradient`.
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import partial
-from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from safetensors import safe_open
 from scipy import stats
 from torch import Tensor
 
@@ -34,8 +29,8 @@ from pipeline.dp.tape import Tape
 Array = np.ndarray[Any, Any]
 Sums = dict[str, Tensor]
 
-_PATIENTS = 60
-_STEPS, _CHECKPOINT = 6, 2
+PATIENTS = 60
+STEPS, CHECKPOINT = 6, 2
 # noise multiplier of a training that shows its divisor; its normals are at most 10 times that
 _QUIET = 1e-5
 _ROUNDING = 1e-4  # of float32 sums, in units of the clip norm
@@ -96,7 +91,7 @@ def watch(mechanism: DpSgd, steps: list[Step]) -> DpSgd:
 
 def mechanism(noise_multiplier: float = 1.0) -> DpSgd:
     return DpSgd(
-        steps=_STEPS,
+        steps=STEPS,
         sampling_probability=0.25,
         l2_clip_norm=0.3,
         noise_multiplier=noise_multiplier,
@@ -123,14 +118,14 @@ def as_claimed(name: str, folder: Path) -> Finding:
 
     The divisor is looked at in a second training with next to no noise.
     """
-    loop, steps, quiet_steps = LOOPS[name](_PATIENTS), list[Step](), list[Step]()
+    loop, steps, quiet_steps = LOOPS[name](PATIENTS), list[Step](), list[Step]()
     for noise_multiplier, notes in ((1.0, steps), (_QUIET, quiet_steps)):
         loop.run(
             watch(mechanism(noise_multiplier), notes),
             tape=Tape(),
             noise=NoiseStream(),
             checkpoint=folder / f"{noise_multiplier}",
-            checkpoint_steps=_CHECKPOINT,
+            checkpoint_steps=CHECKPOINT,
             progress=lambda line: None,
         )
     off = max(
@@ -142,11 +137,11 @@ def as_claimed(name: str, folder: Path) -> Finding:
         )
         for step in steps
     )
-    of_all = all(step.n_patients == _PATIENTS for step in steps)
+    of_all = all(step.n_patients == PATIENTS for step in steps)
     p = float(stats.kstest(np.concatenate([step.noise for step in steps]), "norm").pvalue)
     divisor_off = max(float(np.abs(step.noise).max()) for step in quiet_steps) * _QUIET
     holds = (
-        len(steps) == _STEPS
+        len(steps) == STEPS
         and of_all
         and off <= _ROUNDING
         and p > 1 - SURE
@@ -156,7 +151,7 @@ def as_claimed(name: str, folder: Path) -> Finding:
         holds=holds,
         figures={"steps": len(steps), "off": off, "p": p, "divided_off": divisor_off},
         message=(
-            f"{name}: {len(steps)} steps of {_STEPS}, samples of {'all' if of_all else 'not all'}"
+            f"{name}: {len(steps)} steps of {STEPS}, samples of {'all' if of_all else 'not all'}"
             f" patients, sums off by {off:.1e} from the clipped gradients of the sampled ones,"
             f" noise of the accounted scale with p = {p:.2g}, quotients off by {divisor_off:.1e}"
             " from the public divisor"
@@ -167,14 +162,14 @@ def as_claimed(name: str, folder: Path) -> Finding:
 def same_event(name: str, folder: Path) -> Finding:
     """Nobody, one patient, many: the loop leaves the reserved event on the tape."""
     tapes = set()
-    for n in (0, 1, _PATIENTS):
+    for n in (0, 1, PATIENTS):
         tape = Tape()
         LOOPS[name](n).run(
             mechanism(),
             tape=tape,
             noise=NoiseStream(),
             checkpoint=folder / f"of-{n}",
-            checkpoint_steps=_CHECKPOINT,
+            checkpoint_steps=CHECKPOINT,
             progress=lambda line: None,
         )
         tapes.add(canonical_string(tape.event))
@@ -183,79 +178,10 @@ def same_event(name: str, folder: Path) -> Finding:
         holds=holds,
         figures={"tapes": len(tapes)},
         message=(
-            f"{name}: trained on 0, 1 and {_PATIENTS} patients, the tape"
+            f"{name}: trained on 0, 1 and {PATIENTS} patients, the tape"
             f" {'was the reserved event each time' if holds else 'was not the reserved event'}"
         ),
     )
-
-
-class _Died(Exception):
-    pass
-
-
-def resume(name: str, folder: Path) -> Finding:
-    """One attempt dies after its second checkpoint; two others go on from copies of it. No step's
-    noise is any other's.
-    """
-
-    def die(line: str) -> None:
-        if f"step {2 * _CHECKPOINT}/" in line:
-            raise _Died
-
-    attempts: list[list[Step]] = [[], [], []]
-    with suppress(_Died):
-        _attempt(name, attempts[0], folder / "first", die)
-    contents = _in_checkpoint(folder / "first")
-    for k, steps in enumerate(attempts[1:]):
-        shutil.copytree(folder / "first", folder / f"again-{k}")
-        _attempt(name, steps, folder / f"again-{k}", lambda line: None)
-    noises = [step.noise for steps in attempts for step in steps]
-    # float32 blurs the last digits
-    repeated = sum(bool(np.abs(one - other).max() < 1e-2) for one, other in combinations(noises, 2))
-    n_steps = [len(steps) for steps in attempts]
-    strange = sorted(contents - LOOPS[name](0).tensor_names)
-    holds = (
-        repeated == 0
-        and n_steps == [2 * _CHECKPOINT, *[_STEPS - 2 * _CHECKPOINT] * 2]
-        and not strange
-    )
-    return Finding(
-        holds=holds,
-        figures={"steps": len(noises), "repeated": repeated},
-        message=(
-            f"{name}: of the noises of {len(noises)} steps, {repeated} pairs are equal, over an"
-            " attempt that died and two that went on from its checkpoint; the checkpoint holds"
-            f" {'also ' + ', '.join(strange) if strange else 'weights, moments and the step only'}"
-        ),
-    )
-
-
-def _attempt(name: str, steps: list[Step], folder: Path, progress: Callable[[str], None]) -> None:
-    folder.mkdir(exist_ok=True)
-    LOOPS[name](_PATIENTS).run(
-        watch(mechanism(), steps),
-        tape=Tape(),
-        noise=NoiseStream(),
-        checkpoint=folder,
-        checkpoint_steps=_CHECKPOINT,
-        progress=progress,
-    )
-
-
-def _in_checkpoint(folder: Path) -> set[str]:
-    """Kinds of what a checkpoint's folder holds: the first part of the names of tensors, keys of
-    the metadata, other files.
-    """
-    kinds = set()
-    for file in folder.iterdir():
-        if file.suffix != ".safetensors":
-            kinds.add(file.name)
-            continue
-        with safe_open(file, framework="pt") as tensors:
-            kinds |= {key.replace("/", ".").split(".")[0] for key in list(tensors.keys())} | set(
-                tensors.metadata() or {}
-            )
-    return kinds
 
 
 CHECKS = tuple(
@@ -276,12 +202,6 @@ CHECKS = tuple(
             family="mechanisms",
             run=partial(same_event, name),
             asks="steps are fixed; an empty table is trained on as any other",
-        ),
-        Check(
-            name=f"{name} training draws fresh noise after a resume",
-            family="mechanisms",
-            run=partial(resume, name),
-            asks="a checkpoint holds no noise state, and a resume draws a fresh key",
         ),
     )
 )

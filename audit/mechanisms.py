@@ -4,7 +4,7 @@ them.
 
 from __future__ import annotations
 
-from audit import batches, counts, descent, descent_recurrent, loops
+from audit import batches, counts, descent, descent_recurrent, loops, resumes
 from audit.findings import Check
 
 CHECKS: tuple[Check, ...] = (
@@ -13,4 +13,5 @@ CHECKS: tuple[Check, ...] = (
     *descent_recurrent.CHECKS,
     *batches.CHECKS,
     *loops.CHECKS,
+    *resumes.CHECKS,
 )

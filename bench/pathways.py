@@ -91,7 +91,7 @@ def fit(
             store=MeasurementStore(Path(folder) / "counts"),
             tape=tape,
             noise=NoiseStream(),
-            checkpoint=Path(folder),
+            checkpoint=Path(folder) / "checkpoint",
             progress=_say,
         )
     tape.check(plan.dp_event)

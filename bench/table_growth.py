@@ -101,7 +101,7 @@ def measure(n: int, width: int) -> dict[str, Any]:
             store=MeasurementStore(Path(folder) / "counts"),
             tape=Tape(),
             noise=NoiseStream(),
-            checkpoint=Path(folder),
+            checkpoint=Path(folder) / "checkpoint",
             progress=lambda line: None,
         )
     fit_seconds, wall = time.process_time() - started, time.perf_counter() - clock

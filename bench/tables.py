@@ -66,7 +66,7 @@ def timed_fit(
             store=MeasurementStore(Path(folder) / "counts"),
             tape=Tape(),
             noise=NoiseStream(),
-            checkpoint=Path(folder),
+            checkpoint=Path(folder) / "checkpoint",
             progress=lambda line: None,
         )
     return model, time.process_time() - started

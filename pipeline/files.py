@@ -160,6 +160,11 @@ def _checksums(folder: Path) -> dict[str, str]:
     }
 
 
+def folder_sha256(folder: Path) -> str:
+    """One SHA-256 over the paths in a folder and what each file holds."""
+    return json_sha256(_checksums(folder))
+
+
 def _checksum(file: Path) -> str:
     if file.is_symlink():
         return f"link to {file.readlink()}"

@@ -16,7 +16,16 @@ from ruamel.yaml import YAML
 from pipeline.population_limits import LARGEST_DELTA
 from pipeline.refusal import Refusal
 
-RELEASE_ID = re.compile(r"^[a-z0-9][a-z0-9-]{2,40}$")
+RELEASE_ID = re.compile(r"[a-z0-9][a-z0-9-]{2,40}")
+
+
+def check_release_id(text: str, name: str = "release id") -> str:
+    """The text, which may name files, tags and branches. Raises Refusal for any other."""
+    if not RELEASE_ID.fullmatch(text):
+        raise Refusal(
+            f"{name} {text!r}: 3 to 41 of a-z, 0-9 and -, beginning with a letter or digit"
+        )
+    return text
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,11 +47,9 @@ class ReleaseParams:
         if isinstance(self.cohorts, str):
             raise Refusal(f"release.cohorts must be a list of names, is {self.cohorts!r}")
         object.__setattr__(self, "cohorts", tuple(sorted(set(self.cohorts))))
-        if self.id is not None and not RELEASE_ID.match(self.id):
-            raise Refusal(
-                f"release.id {self.id!r}: 3 to 41 of a-z, 0-9 and -, beginning with a letter or"
-                " digit"
-            )
+        for name in ("id", "drawn_from"):
+            if (value := getattr(self, name)) is not None:
+                check_release_id(str(value), f"release.{name}")
         if self.rows < 1:
             raise Refusal(f"release.rows must be at least 1, is {self.rows}")
 

@@ -169,6 +169,16 @@ class Checkpoints(Folder):
         return self.root / "begun"
 
     @property
+    def model(self) -> Path:
+        """The finished model: written once, noted in the ledger, and handed out from here."""
+        return self.root / "model"
+
+    @property
+    def tape(self) -> Path:
+        """What was executed for it."""
+        return self.root / "tape.json"
+
+    @property
     def lock(self) -> Path:
         """Held while a process trains."""
         return self.root / "lock"

@@ -79,6 +79,11 @@ class Home:
         """Which population the rows at a path belong to. Restricted."""
         return self.state / "restricted" / "source_paths.json"
 
+    @property
+    def chain_heads(self) -> Path:
+        """The ledger's chain head as each run saw it last: `<release_id>.json`. Restricted."""
+        return self.state / "restricted" / "chain_heads"
+
     def cohorts(self, population: str) -> Path:
         """The register of who is in which cohort of a population. Restricted; backed up with the
         ledger.

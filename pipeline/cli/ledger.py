@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from pipeline import files
 from pipeline.catalog import Home
 from pipeline.cli.console import say, say_table
+from pipeline.params import check_release_id
 from pipeline.population_limits import SELF_APPROVING_KINDS
 from pipeline.refusal import Refusal
 from pipeline.runs import sources
@@ -94,7 +95,12 @@ def raise_budget(options: argparse.Namespace) -> None:
 
 
 def abandon(options: argparse.Namespace) -> None:
-    _ledger(Home.find()).abandon(options.release, options.reason, getpass.getuser())
+    from pipeline.runs import chain_heads
+
+    home = Home.find()
+    check_release_id(options.release)
+    _ledger(home).abandon(options.release, options.reason, getpass.getuser())
+    chain_heads.note(home, options.release)
     say(
         f"{options.release} is abandoned. It stays charged, and counts as one of the few refusals"
         " that its population has."
@@ -116,7 +122,17 @@ def _show_one(ledger: Ledger, name: str) -> None:
     population, balance = ledger.population(name), ledger.balance(name)
     say(balance_line(ledger, name))
     for entry in ledger.entries(name):
-        if entry.release_id is None:
+        if entry.kind == "keyed":
+            say(
+                f"  entry {entry.number}, {entry.at}: the holdout's permanent key has the"
+                f" fingerprint {entry.facts['holdout_key'][:12]}…"
+            )
+        elif entry.kind == "declined":
+            say(
+                f"  entry {entry.number}, {entry.at}: {entry.release_id} was declined before its"
+                f" charge, by {entry.by}"
+            )
+        elif entry.release_id is None:
             say(
                 f"  entry {entry.number}, {entry.at}: {entry.kind}, epsilon"
                 f" {entry.facts['epsilon']:g}, by {entry.by}: {entry.facts['reason']}"

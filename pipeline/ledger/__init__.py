@@ -4,7 +4,7 @@ Whoever needs the ledger imports its public names from here, and a test holds th
 goes past them, because it patches the code that it checks.
 """
 
-from pipeline.ledger.admission import check_register, cohorts_in_words
+from pipeline.ledger.admission import check_key, check_register, cohorts_in_words
 from pipeline.ledger.entries import Entry
 from pipeline.ledger.ledger import Ledger
 from pipeline.ledger.refusals import REFUSAL_REASON
@@ -33,6 +33,7 @@ __all__ = [
     "ReservationConflict",
     "Standing",
     "budget_after_charge",
+    "check_key",
     "check_register",
     "cohorts_in_words",
     "low_budget_warning",

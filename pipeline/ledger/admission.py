@@ -70,6 +70,12 @@ def check_same(reservation: Reservation, state: str | None, request: ChargeReque
             f"release id {reservation.release_id} holds another plan, though its mechanism costs"
             " the same: put the parameters back as they were, or choose a new release id"
         )
+    if reservation.seed not in (None, request.seed):
+        raise ReservationConflict(
+            f"release id {reservation.release_id} was charged for a draw with the seed"
+            f" {reservation.seed}, asked for {request.seed}: put sample.seed back as it was, or"
+            " choose a new release id"
+        )
 
 
 def cohorts_in_words(cohorts: Sequence[str]) -> str:
@@ -216,6 +222,20 @@ def check_register(population: str, charged: Sequence[str], register: Sequence[s
             f"population {population}: the register of cohorts here is an old copy, or another one"
             " than the last charge noted; patients might move between cohorts. Restore the newest"
             " backup of state/restricted/cohorts; hosts must share it. Nothing was charged"
+        )
+
+
+def check_key(population: str, first: str | None, fingerprint: str | None) -> None:
+    """Raises Refusal where a population's holdout was drawn by another key than this one. None:
+    there is no fingerprint.
+    """
+    if first not in (None, fingerprint):
+        raise Refusal(
+            f"population {population}: the ledger notes that its holdout is drawn by another"
+            f" permanent key (fingerprint {str(first)[:12]}…) than"
+            f" {'the one here' if fingerprint else 'none, and there is none here'}: other people"
+            " would be held out. Restore state/keys from the backup of the ledger and keys; hosts"
+            " that share a ledger must share it. Nothing was read or charged"
         )
 
 

@@ -7,11 +7,12 @@ from pipeline.dp import renyi
 from pipeline.ledger.admission import (
     check_declaration,
     check_disjoint,
+    check_key,
     check_raise,
     differences,
 )
 from pipeline.ledger.chain import Chain
-from pipeline.ledger.values import Population, population_in, populations_in
+from pipeline.ledger.values import Population, keys_in, population_in, populations_in
 from pipeline.refusal import Refusal
 
 
@@ -85,6 +86,20 @@ class BudgetWriter:
             }
             writer.append(population=name, release_id=None, kind="raised", by=by, facts=facts)
             return population_in(writer.entries, name)
+
+    def note_key(self, name: str, fingerprint: str, by: str) -> None:
+        """Record by which permanent key the population's holdout is drawn: its fingerprint, the
+        first time. The same call twice changes nothing.
+
+        Raises Refusal where it is drawn by another key, or the population is not open.
+        """
+        with self._chain.writing() as writer:
+            population_in(writer.entries, name)
+            first = keys_in(writer.entries).get(name)
+            check_key(name, first, fingerprint)
+            if first is None:
+                facts = {"holdout_key": fingerprint}
+                writer.append(population=name, release_id=None, kind="keyed", by=by, facts=facts)
 
 
 def _check_same_population(population: Population, facts: Mapping[str, Any]) -> None:

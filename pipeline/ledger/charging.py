@@ -66,6 +66,7 @@ def charge(
             "epsilon": epsilon,
             "delta": population.delta,
             "plan_sha256": request.plan_sha256,
+            **({"seed": request.seed} if request.seed is not None else {}),
             **({"cohorts": request.cohorts} if request.cohorts else {}),
             **({"register": register[-1]} if register else {}),
         },

@@ -25,8 +25,8 @@ class Entry:
     number: int  # 1, 2, 3, ...
     population: str
     release_id: str | None  # None where the entry is about the population itself
-    # opened, raised, declined, reserved, training, released, abandoned; moved closes a ledger that
-    # lies elsewhere now
+    # opened, raised, keyed, declined, reserved, training, trained, released, abandoned; moved
+    # closes a ledger that lies elsewhere now
     kind: str
     at: str  # UTC, ISO 8601
     by: str

@@ -31,6 +31,7 @@ from pipeline.ledger.values import (
     Reservation,
     ReservationConflict,
     marks_in,
+    model_in,
     population_in,
     reservations_in,
     state_in,
@@ -71,13 +72,15 @@ class Ledger(LedgerReader, BudgetWriter):
         plan_sha256: str | None = None,
         cohorts: Sequence[str] = (),
         register: Sequence[str] = (),
+        seed: int | None = None,
     ) -> Reservation:
         """Charge the joint mechanism of a release before it reads a row. The same call twice
         charges once.
 
         `plan_sha256` binds the charge to one plan: an event may stand for several. `cohorts`: whose
         rows it opens; none: everybody's. `register`: the marks of the register of cohorts, oldest
-        first; one that lacks the mark recorded last is an old copy, or another host's.
+        first; one that lacks the mark recorded last is an old copy, or another host's. `seed`: of
+        the extract's draw, so that nobody draws until they like it.
 
         Raises:
             BudgetExceeded, ReservationConflict: and the ledger is as it was.
@@ -92,6 +95,7 @@ class Ledger(LedgerReader, BudgetWriter):
             source_label=source_label,
             plan_sha256=plan_sha256,
             cohorts=tuple(sorted(set(cohorts))),
+            seed=seed,
         )
         opened = self.population(population)
         check_cohorts(opened, request.cohorts)
@@ -138,6 +142,32 @@ class Ledger(LedgerReader, BudgetWriter):
                     kind="training",
                     by=by,
                     facts={"token": token},
+                )
+
+    def note_model(self, release_id: str, by: str, sha256: str) -> None:
+        """Record the one model that was trained under the charge. The same call twice changes
+        nothing.
+
+        Raises Refusal where no training began, or another model was recorded: somebody could choose
+        among noises.
+        """
+        with self._chain.writing() as writer:
+            if training_token_in(writer.entries, release_id) is None:
+                raise Refusal(f"{release_id}: no training began in the ledger, so it has no model")
+            first = model_in(writer.entries, release_id)
+            if first is not None and first != sha256:
+                raise Refusal(
+                    f"{release_id}: another model was trained under this charge (its hash begins"
+                    f" with {first[:12]}); a charge pays for one. Put restricted/checkpoints back"
+                    " as it was after that training, or use a new release id"
+                )
+            if first is None:
+                writer.append(
+                    population=reservations_in(writer.entries)[release_id].population,
+                    release_id=release_id,
+                    kind="trained",
+                    by=by,
+                    facts={"model": sha256},
                 )
 
     def decline(self, release_id: str, population: str, by: str) -> None:
@@ -196,7 +226,9 @@ class Ledger(LedgerReader, BudgetWriter):
                 )
                 return
             last = next(
-                entry.facts for entry in reversed(writer.entries) if entry.release_id == release_id
+                entry.facts
+                for entry in reversed(writer.entries)
+                if (entry.release_id, entry.kind) == (release_id, state)
             )
             if (state, last) != (kind, facts):
                 raise ReservationConflict(

@@ -21,7 +21,9 @@ from pipeline.ledger.values import (
     Quote,
     Reservation,
     how_many_fit,
+    keys_in,
     marks_in,
+    model_in,
     population_in,
     populations_in,
     reservations_in,
@@ -176,9 +178,22 @@ class LedgerReader:
         """
         return marks_in(self.entries(), population)
 
+    def keys(self) -> dict[str, str]:
+        """{population: fingerprint of the permanent key by which its holdout is drawn}."""
+        return keys_in(self.entries())
+
+    def has_key(self) -> bool:
+        """Whether anybody was ever held out, or charged for, so that a permanent key exists."""
+        entries = self.entries()
+        return bool(keys_in(entries) or reservations_in(entries))
+
     def has_training_begun(self, release_id: str) -> bool:
         """Whether mechanisms of this release may have run."""
         return training_token_in(self.entries(), release_id) is not None
+
+    def trained_model(self, release_id: str) -> str | None:
+        """The hash of the one model that its charge pays for; None before it is trained."""
+        return model_in(self.entries(), release_id)
 
     def export(self) -> dict[str, Any]:
         """Everything, as JSON values: restricted. Also of a broken chain, to look into it."""

@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine, make_url
 from sqlalchemy.pool import NullPool
 
+from pipeline.ledger.append_only import protect
 from pipeline.ledger.entries import Entry
 from pipeline.refusal import Refusal
 
@@ -45,28 +46,6 @@ _SESSION = {
 # First statement of a transaction that writes: one writer at a time, from however many processes
 # or hosts.
 _EXCLUSIVE = {"sqlite": "BEGIN IMMEDIATE", "postgresql": f"SELECT pg_advisory_xact_lock({_LOCK})"}
-_APPEND_ONLY = {
-    "sqlite": (
-        (
-            "CREATE TRIGGER entry_is_never_changed BEFORE UPDATE ON entry BEGIN SELECT RAISE(ABORT,"
-            " 'the ledger is append-only'); END"
-        ),
-        (
-            "CREATE TRIGGER entry_is_never_deleted BEFORE DELETE ON entry BEGIN SELECT RAISE(ABORT,"
-            " 'the ledger is append-only'); END"
-        ),
-    ),
-    "postgresql": (
-        (
-            "CREATE FUNCTION entry_is_append_only() RETURNS trigger LANGUAGE plpgsql AS "
-            "$$ BEGIN RAISE EXCEPTION 'the ledger is append-only'; END $$"
-        ),
-        (
-            "CREATE TRIGGER entry_is_never_changed BEFORE UPDATE OR DELETE OR TRUNCATE ON entry "
-            "FOR EACH STATEMENT EXECUTE FUNCTION entry_is_append_only()"
-        ),
-    ),
-}
 
 
 class Storage:
@@ -114,8 +93,7 @@ class Storage:
             connection.exec_driver_sql(_EXCLUSIVE[connection.dialect.name])
             if not _has_table(connection):
                 _ENTRY.create(connection)
-                for statement in _APPEND_ONLY[connection.dialect.name]:
-                    connection.exec_driver_sql(statement)
+            protect(connection)
             yield connection
             connection.commit()
 

@@ -67,6 +67,7 @@ class ChargeRequest:
     source_label: str
     plan_sha256: str | None  # of the plan's canonical JSON; None where no plan was given
     cohorts: tuple[str, ...]  # whose rows it opens, sorted; none: everybody's
+    seed: int | None  # of the extract's draw; None where none was given
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,6 +87,7 @@ class Reservation:
     entry_hash: str  # the chain head just after it
     plan_sha256: str | None  # of the plan's canonical JSON; None where no plan was given
     cohorts: tuple[str, ...] = ()  # whose rows it opens; none: everybody's
+    seed: int | None = None  # of the extract's draw; None in entries of before seeds were bound
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -203,6 +205,7 @@ def reservation_of(entry: Entry) -> Reservation:
         entry_hash=entry.hash,
         plan_sha256=facts.get("plan_sha256"),
         cohorts=tuple(facts.get("cohorts", ())),
+        seed=facts.get("seed"),
     )
 
 
@@ -218,6 +221,27 @@ def training_token_in(entries: Sequence[Entry], release_id: str) -> str | None:
         ),
         None,
     )
+
+
+def model_in(entries: Sequence[Entry], release_id: str) -> str | None:
+    """The hash of the model that was trained under its charge; None before that."""
+    return next(
+        (
+            str(entry.facts["model"])
+            for entry in entries
+            if entry.kind == "trained" and entry.release_id == release_id
+        ),
+        None,
+    )
+
+
+def keys_in(entries: Sequence[Entry]) -> dict[str, str]:
+    """{population: fingerprint of the key by which its holdout is drawn}, where it was noted."""
+    return {
+        entry.population: str(entry.facts["holdout_key"])
+        for entry in entries
+        if entry.kind == "keyed"
+    }
 
 
 def marks_in(entries: Sequence[Entry], population: str) -> list[str]:

@@ -19,10 +19,11 @@ from pipeline.ledger import Ledger
 from pipeline.params import Params
 from pipeline.refusal import Refusal
 from pipeline.released import card, manifest
+from pipeline.released.charged_draw import check_draw
 from pipeline.released.dictionary import write_dictionary, write_lookups
 from pipeline.released.privacy_facts import privacy_facts
 from pipeline.released.small_sample import write_small_sample
-from pipeline.runs import version_stores
+from pipeline.runs import chain_heads, version_stores
 from pipeline.schema.values import Schema
 from pipeline.services import tracking
 
@@ -50,21 +51,16 @@ def run(workspace: Workspace, params: Params, schema: Schema) -> None:
             f"{release_id}: the assembled release does not fit its manifest: {faults[0]}; delete"
             f" {release.root.name}/ and publish again"
         )
-    if params.release.drawn_from is None and (
-        state := Ledger(home.ledger).state(release_id)
-    ) not in ("reserved", "released"):
-        raise Refusal(
-            f"{release_id} is {state or 'not charged'} in the ledger, so nothing was published; use"
-            " a new release id"
-        )
+    check_draw(home, params, release.model)
     logger.info("publish: tagging %s in the released version store", release_id)
     _tag(home, release, release_id, schema.dataset)
-    _copy(release, home.release(release_id))
+    _copy(release, Release(_folder_of(home.published, release_id)))
     tracking.publish_model(release_id, release.model)
     if params.release.drawn_from is None:
         Ledger(home.ledger).commit(
             release_id, facts={"manifest": manifest.sha256(release.manifest)}
         )
+        chain_heads.note(home, release_id)
     logger.info("publish: %s is published", release_id)
 
 
@@ -128,7 +124,7 @@ def _tag(home: Home, release: Release, release_id: str, dataset: str) -> None:
     with tempfile.TemporaryDirectory(dir=home.state) as scratch:
         tree = Path(scratch) / "tree"
         version_stores.clone(home.released_store, tree)
-        folder = tree / dataset
+        folder = _folder_of(tree, dataset)
         shutil.rmtree(folder, ignore_errors=True)
         shutil.copytree(release.root, folder)
         version_stores.dvc(
@@ -146,6 +142,19 @@ def _tag(home: Home, release: Release, release_id: str, dataset: str) -> None:
             has_clock=False,
         )
         version_stores.git("push", "-q", "--atomic", "origin", "main", release_id, cwd=tree)
+
+
+def _folder_of(root: Path, name: str) -> Path:
+    """The folder of that name right in `root`, which may be removed or replaced. Raises Refusal
+    for a name that leads elsewhere.
+    """
+    folder = root / name
+    if not name or Path(name).name != name or name.startswith(".") or folder.is_symlink():
+        raise Refusal(
+            f"{name!r} is no name of a folder in {root.name}/: nothing was removed or published."
+            " A dataset and a release are called by plain names"
+        )
+    return folder
 
 
 def _copy(release: Release, published: Release) -> None:

@@ -8,9 +8,10 @@ import logging
 
 from pipeline import files
 from pipeline.adapters import partition_tables
-from pipeline.catalog import Extract, Patients, Workspace
+from pipeline.catalog import Extract, Home, Patients, Workspace
 from pipeline.models.synthesizer.model import Synthesizer
 from pipeline.params import Params
+from pipeline.released.charged_draw import check_draw
 from pipeline.released.views import views
 from pipeline.released.writers import ParquetPart, TableWriter, write_database
 from pipeline.schema.values import Schema
@@ -19,8 +20,11 @@ logger = logging.getLogger(__name__)
 
 
 def run(workspace: Workspace, params: Params, schema: Schema) -> None:
-    """Writes `released/synthetic` and `released/extract`, partition by partition."""
+    """Writes `released/synthetic` and `released/extract`, partition by partition. Raises Refusal
+    for another model or seed than the charge binds.
+    """
     released, n_synthetic, n_drawn = workspace.released, params.release.rows, 0
+    check_draw(Home.find(), params, released.model)
     synthesizer = Synthesizer.load(released.model)
     with (
         files.replacing_folder(released.synthetic.root) as synthetic,

@@ -15,6 +15,7 @@ from pipeline.adapters import partition_tables
 from pipeline.catalog import Home, Release
 from pipeline.ledger import Ledger
 from pipeline.models.synthesizer.model import Synthesizer
+from pipeline.params import check_release_id
 from pipeline.refusal import Refusal
 from pipeline.released import manifest
 from pipeline.released.writers import headers
@@ -40,7 +41,7 @@ def verify(home: Home, release_id: str) -> list[Check]:
     """All checks, in order; none hides another. Raises Refusal where there is no such
     release.
     """
-    release = home.release(release_id)
+    release = home.release(check_release_id(release_id))
     if not release.root.is_dir():
         raise Refusal(
             f"{release_id} is not published here: there is no {release.root.name} among the"

@@ -94,7 +94,13 @@ def write_database(schema: Schema, extract: Extract, views: Mapping[str, str]) -
             path = extract.parquet / f"{table.file}.parquet"
             if path.exists():
                 database.execute(
-                    f'CREATE TABLE "{table.file}" AS SELECT * FROM read_parquet(?)', [str(path)]
+                    f"CREATE TABLE {_identifier(table.file)} AS SELECT * FROM read_parquet(?)",
+                    [str(path)],
                 )
         for name, query in views.items():
-            database.execute(f"CREATE VIEW {name} AS {query}")
+            database.execute(f"CREATE VIEW {_identifier(name)} AS {query}")
+
+
+def _identifier(name: str) -> str:
+    """A name in SQL, whatever characters it has."""
+    return '"' + name.replace('"', '""') + '"'

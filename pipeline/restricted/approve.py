@@ -21,6 +21,7 @@ from pipeline.params import Params
 from pipeline.population_limits import SELF_APPROVING_KINDS
 from pipeline.refusal import Refusal
 from pipeline.restricted import account_table, person
+from pipeline.runs import chain_heads
 from pipeline.schema.values import Schema
 
 logger = logging.getLogger(__name__)
@@ -85,9 +86,11 @@ def run(workspace: Workspace, params: Params, schema: Schema) -> None:
 
 def _abandon(release_id: str, by: str) -> None:
     """The refusal in the ledger, once: it counts against the population (privacy_rules.md 4)."""
-    ledger = Ledger(Home.find().ledger)
+    home = Home.find()
+    ledger = Ledger(home.ledger)
     if ledger.state(release_id) == "reserved":
         ledger.abandon(release_id, REFUSAL_REASON, by)
+    chain_heads.note(home, release_id)
 
 
 def _decide(release_id: str, itself: bool, workspace: Workspace) -> Approval:

@@ -21,7 +21,10 @@ from pipeline.refusal import Refusal
 from pipeline.released.privacy_facts import published_chain_heads
 from pipeline.restricted import confirmation
 from pipeline.restricted.ingest.cohorts import Register
+from pipeline.restricted.ingest.key_check import check_key_of
+from pipeline.runs import chain_heads
 from pipeline.schema.values import Schema
+from pipeline.services.tracking import tracked_chain_heads
 
 logger = logging.getLogger(__name__)
 
@@ -38,9 +41,10 @@ def run(workspace: Workspace, params: Params, schema: Schema) -> None:
     home = Home.find()
     ledger = Ledger(home.ledger)
     # an old copy put back has forgotten what was spent since
-    ledger.verify(noted_chain_heads(home))
+    ledger.verify(noted_chain_heads(home) | tracked_chain_heads(home))
     # the ledger's facts bind, even if somebody edited the workspace's dataset.yaml
     ledger.check_declared(schema.population)
+    check_key_of(home, schema.population.name)
     plan = joint_plan(schema, params.privacy, params.train, params.release.extract_date)
     logger.info("reserve: planned for epsilon %g at delta %g", plan.epsilon, plan.delta)
     population, plan_sha256 = schema.population.name, files.json_sha256(plan.to_json())
@@ -53,6 +57,7 @@ def run(workspace: Workspace, params: Params, schema: Schema) -> None:
         plan_sha256=plan_sha256,
         cohorts=params.release.cohorts,
         register=Register(home, schema).marks() if schema.population.cohorts else (),
+        seed=params.sample.seed,
     )
     files.write_json(workspace.restricted.reservation, _facts(release_id, reservation, plan))
     logger.info(
@@ -102,17 +107,21 @@ def _facts(release_id: str, reservation: Reservation, plan: Plan) -> dict[str, A
 
 def noted_chain_heads(home: Home) -> dict[str, str]:
     """{where: head of the ledger's chain} wherever a run of this home noted one: published cards,
-    and the reservations of runs, published or not.
+    the reservations of runs, published or not, and the notes that outlive the runs.
     """
     reservations = (
         (run.parent.parent.name, files.read_json(run))
         for run in sorted(home.runs.glob("[!.]*/restricted/reservation.json"))
     )
-    return published_chain_heads(home) | {
-        f"the reservation of {name}": str(reservation["head"])
-        for name, reservation in reservations
-        if reservation
-    }
+    return (
+        published_chain_heads(home)
+        | chain_heads.notes(home)
+        | {
+            f"the reservation of {name}": str(reservation["head"])
+            for name, reservation in reservations
+            if reservation
+        }
+    )
 
 
 def _earlier_charge(
@@ -125,15 +134,12 @@ def _earlier_charge(
     reservation = ledger.reservation(str(release.id))
     if reservation is None or ledger.state(str(release.id)) != "released":
         return None
-    charge = (population, release.source_label, plan_sha256, release.cohorts)
-    return (
-        reservation
-        if (
-            reservation.population,
-            reservation.source_label,
-            reservation.plan_sha256,
-            reservation.cohorts,
-        )
-        == charge
-        else None
+    request = (population, release.source_label, plan_sha256, release.cohorts)
+    charge = (
+        reservation.population,
+        reservation.source_label,
+        reservation.plan_sha256,
+        reservation.cohorts,
     )
+    is_same = charge == request and reservation.seed in (None, params.sample.seed)
+    return reservation if is_same else None

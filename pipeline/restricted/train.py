@@ -7,6 +7,7 @@ from __future__ import annotations
 import fcntl
 import getpass
 import logging
+import shutil
 import tempfile
 import uuid
 from collections.abc import Iterator
@@ -28,6 +29,7 @@ from pipeline.models.synthesizer.model import Synthesizer
 from pipeline.models.synthesizer.plan import Plan, joint_plan
 from pipeline.params import Params, PrivacyParams, TrainParams
 from pipeline.refusal import Refusal
+from pipeline.runs import chain_heads
 from pipeline.schema.values import Schema
 
 logger = logging.getLogger(__name__)
@@ -35,30 +37,50 @@ logger = logging.getLogger(__name__)
 
 def run(workspace: Workspace, params: Params, schema: Schema) -> None:
     """Writes `released/model` and `restricted/tape.json`. A retry goes on from the checkpoint, with
-    new noise.
+    new noise; once the model is finished, it gives that model out again.
 
     Raises Refusal where the ledger does not hold exactly this plan, or where what was executed
-    differs: then there is no model.
+    differs, or another model was trained under the charge: then there is no model.
     """
-    restricted = workspace.restricted
     ledger, release_id = Ledger(Home.find().ledger), str(params.release.id)
     plan = charged_plan(workspace, ledger, release_id)
     _refuse_other_cohorts(workspace, ledger, release_id)
-    checkpoints = restricted.checkpoints
+    checkpoints = workspace.restricted.checkpoints
     with _alone(checkpoints):
         for leftover in checkpoints.root.rglob("*.tmp"):
-            leftover.unlink()
+            if leftover.is_file():
+                leftover.unlink()
         ledger.begin_training(release_id, getpass.getuser(), _token(checkpoints))
-        patients = pl.read_parquet(restricted.patients)
-        events = pl.scan_parquet(restricted.events) if restricted.events.is_file() else None
-        tape = Tape()
-        model = fit(schema, patients, events, plan, checkpoints, tape, train=params.train)
-        tape.save(restricted.tape)
-        tape.check(plan.dp_event)
-        # the store holds the plan's counts and no others
-        Tape([MeasurementStore(checkpoints.counts).measured_event()]).check(plan.counts_event)
-        model.save(workspace.released.model)
+        if not checkpoints.model.is_dir():
+            _train(workspace, params, schema, plan)
+        Tape.load(checkpoints.tape).check(plan.dp_event)
+        ledger.note_model(release_id, getpass.getuser(), files.folder_sha256(checkpoints.model))
+        chain_heads.note(Home.find(), release_id)
+        _hand_out(checkpoints, workspace)
     logger.info("train: the executed mechanisms are the reserved ones; the model is written")
+
+
+def _train(workspace: Workspace, params: Params, schema: Schema, plan: Plan) -> None:
+    """The model of the plan, kept in `checkpoints` where no stage removes it: whatever happens
+    after that, it is this one model that is handed out.
+    """
+    restricted, checkpoints, tape = workspace.restricted, workspace.restricted.checkpoints, Tape()
+    patients = pl.read_parquet(restricted.patients)
+    events = pl.scan_parquet(restricted.events) if restricted.events.is_file() else None
+    model = fit(schema, patients, events, plan, checkpoints, tape, train=params.train)
+    tape.check(plan.dp_event)
+    # the store holds the plan's counts and no others
+    Tape([MeasurementStore(checkpoints.counts).measured_event()]).check(plan.counts_event)
+    tape.save(checkpoints.tape)
+    model.save(checkpoints.model)
+
+
+def _hand_out(checkpoints: Checkpoints, workspace: Workspace) -> None:
+    """Copies of the finished model and its tape, where the next stages find them."""
+    with files.replacing(workspace.restricted.tape) as temporary:
+        shutil.copyfile(checkpoints.tape, temporary)
+    with files.replacing_folder(workspace.released.model) as folder:
+        shutil.copytree(checkpoints.model, folder, dirs_exist_ok=True)
 
 
 def charged_plan(workspace: Workspace, ledger: Ledger, release_id: str) -> Plan:

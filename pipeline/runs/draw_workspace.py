@@ -40,6 +40,8 @@ def make(home: Home, request: Request) -> Workspace:
     """Makes the workspace, or finds it made by the same request. Raises Refusal where there is
     no such release or the id was used.
     """
+    params.check_release_id(request.model_of, "the release to draw from")
+    params.check_release_id(request.release_id)
     if not version_stores.is_tagged(home.released_store, request.model_of):
         raise Refusal(f"there is no release {request.model_of} in the released version store")
     folder, manifest = _released(home, request.model_of)

@@ -17,7 +17,7 @@ from pipeline import files
 from pipeline.catalog import Home
 from pipeline.refusal import Refusal
 
-LABEL = re.compile(r"^[A-Za-z0-9][A-Za-z0-9 ._-]{0,63}$")
+LABEL = re.compile(r"^[A-Za-z0-9][A-Za-z0-9 ._-]{0,63}$")  # the form in Airflow takes it, too
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +29,7 @@ class Source:
     extract_date: date | None = None
 
     def __post_init__(self) -> None:
-        if not LABEL.match(self.label):
+        if not LABEL.fullmatch(self.label):
             raise Refusal(
                 f"source label {self.label!r}: 1 to 64 letters, digits, blanks and . _ -, beginning"
                 " with a letter or digit"

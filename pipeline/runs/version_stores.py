@@ -44,7 +44,7 @@ def ensure(home: Home) -> None:
 
 def is_tagged(store: Path, tag: str) -> bool:
     """Whether a version store holds this tag. False where there is no store yet."""
-    return store.is_dir() and bool(git("tag", "--list", tag, cwd=store))
+    return store.is_dir() and tag in git("tag", "--list", cwd=store).split()
 
 
 def branches(store: Path) -> set[str]:

@@ -18,6 +18,7 @@ from pipeline.dp.ghost_traces import Trace
 from pipeline.dp.marginals import MeasurementStore
 from pipeline.dp.noise import NoiseStream
 from pipeline.dp.sgd import DpSgd, micro_batches
+from pipeline.dp.steps import StepIndex
 from pipeline.models.pathway.fit import train
 from pipeline.models.table.fit import critic
 
@@ -284,6 +285,12 @@ def _float_coins(patched: pytest.MonkeyPatch) -> None:
 
 
 _STEP = "a DP-SGD step, {}, at epsilon {}".format
+
+
+def _steps_forgotten(patched: pytest.MonkeyPatch) -> None:
+    patched.setattr(StepIndex, "check", lambda self, step: None)
+
+
 FAULTS = (
     Fault("no noise", "counts", "one-way counts at epsilon 1", _no_counting_noise),
     Fault("no noise", "DP-SGD", _STEP("linear", 1), _no_normals),
@@ -361,6 +368,18 @@ FAULTS = (
         "what an adversary sees",
         "one-way counts at epsilon 10",
         _measured_again,
+    ),
+    Fault(
+        "steps run twice under one charge",
+        "pathway training",
+        "pathway training runs its steps once",
+        _steps_forgotten,
+    ),
+    Fault(
+        "steps run twice under one charge",
+        "critic training",
+        "critic training runs its steps once",
+        _steps_forgotten,
     ),
     Fault("noise key reused on resume", "a key kept", "keys are fresh", _kept_key),
     Fault("noise key reused on resume", "a key from a seed", "keys are fresh", _seeded_key),

@@ -12,7 +12,7 @@ from pipeline.cli.ledger import ensure_population
 from pipeline.dp.events import DiscreteGaussianDpEvent
 from pipeline.ledger import Ledger
 from pipeline.released import manifest, publish
-from pipeline.runs import version_stores
+from pipeline.runs import chain_heads, version_stores
 from pipeline.schema.reader import read_schema
 
 PUBLIC = read_schema(project_root() / "datasets" / "adult.yaml")
@@ -23,7 +23,7 @@ def assembled(home: Home, tmp_path) -> Workspace:
     """A release that is approved and put together."""
     made = Workspace(tmp_path / "run")
     files.write_json(made.restricted.approval, {"approved": True})
-    made.released.release.root.mkdir(parents=True)
+    files.write_json(made.released.release.model / "model.json", {})
     manifest.write(made.released.release.root, {"release_id": "adult-1"})
     ensure_population(home, PUBLIC)
     return made
@@ -38,6 +38,11 @@ def publish_it(assembled: Workspace) -> None:
         ),
         PUBLIC,
     )
+
+
+def trained(ledger: Ledger, assembled: Workspace) -> None:
+    ledger.begin_training("adult-1", "tests", "token")
+    ledger.note_model("adult-1", "tests", files.folder_sha256(assembled.released.release.model))
 
 
 @pytest.mark.parametrize("state", ["not charged", "abandoned"])
@@ -69,8 +74,48 @@ def test_what_it_holds_goes_on_to_the_tag(home, assembled, state, monkeypatch):
     ledger.reserve(
         "adult-1", "adult", DiscreteGaussianDpEvent(100.0), by="tests", source_label="first"
     )
+    trained(ledger, assembled)
     if state == "released":
         ledger.commit("adult-1")
     monkeypatch.setattr(publish, "_tag", tag)
     with pytest.raises(Tagging):
         publish_it(assembled)
+
+
+@pytest.mark.parametrize("fault", ["no model noted", "another model", "one file more"])
+def test_no_other_model_than_the_one_that_was_trained_is_tagged(home, assembled, fault):
+    ledger, model = Ledger(home.ledger), assembled.released.release.model
+    ledger.reserve(
+        "adult-1", "adult", DiscreteGaussianDpEvent(100.0), by="tests", source_label="first"
+    )
+    if fault != "no model noted":
+        trained(ledger, assembled)
+        files.write_json(model / ("model.json" if fault == "another model" else "more.json"), [1])
+        manifest.write(assembled.released.release.root, {"release_id": "adult-1"})
+    with pytest.raises(ValueError, match="run the stage train again"):
+        publish_it(assembled)
+    assert not version_stores.is_tagged(home.released_store, "adult-1")
+
+
+def test_the_seed_of_the_charge_is_the_seed_of_the_extract(home, assembled):
+    ledger = Ledger(home.ledger)
+    ledger.reserve(
+        "adult-1", "adult", DiscreteGaussianDpEvent(100.0), by="tests", source_label="1", seed=77
+    )
+    trained(ledger, assembled)
+    with pytest.raises(ValueError, match=r"with the seed 77, and params\.yaml says 1"):
+        publish_it(assembled)
+
+
+def test_the_head_after_publishing_is_noted(home, assembled, monkeypatch):
+    ledger = Ledger(home.ledger)
+    ledger.reserve(
+        "adult-1", "adult", DiscreteGaussianDpEvent(100.0), by="tests", source_label="first"
+    )
+    trained(ledger, assembled)
+    for name in ("_tag", "_copy"):
+        monkeypatch.setattr(publish, name, lambda *_: None)
+    monkeypatch.setattr(publish.tracking, "publish_model", lambda *_: None)
+    publish_it(assembled)
+    assert ledger.state("adult-1") == "released"
+    assert chain_heads.notes(home) == {"the note of adult-1": ledger.chain_head()}

@@ -85,6 +85,7 @@ def test_counts_that_are_gone_are_not_measured_again(workspace: Workspace) -> No
     reserve.run(workspace, settings(), declared(workspace))
     run_train(workspace)
     shutil.rmtree(workspace.restricted.checkpoints.counts)
+    shutil.rmtree(workspace.restricted.checkpoints.model)
     with pytest.raises(ValueError, match="put counts/ back, or use a new release id"):
         run_train(workspace)
 

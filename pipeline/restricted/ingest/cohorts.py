@@ -46,8 +46,9 @@ class Register:
     def __init__(self, home: Home, schema: Schema) -> None:
         name = schema.population.name
         self._path = home.cohorts(name)
-        self._key = permanent_key(home.keys)
-        charged = Ledger(home.ledger).marks(name)
+        ledger = Ledger(home.ledger)
+        self._key = permanent_key(home.keys, is_first=not ledger.has_key())
+        charged = ledger.marks(name)
         if charged and not self._path.is_file():
             raise Refusal(
                 f"population {name} was charged with a register of cohorts, and the register is"

@@ -17,14 +17,20 @@ KEY_NAME = "holdout.key"
 KEY_BYTES = 32
 
 
-def permanent_key(keys: Path) -> bytes:
+def permanent_key(keys: Path, *, is_first: bool = True) -> bytes:
     """The secret key in the folder `keys`; made from the system's randomness at the first call,
     never changed after. Losing it moves every coin.
 
     Two processes that make it at once end with the same key. Raises Refusal for a key of the
-    wrong length.
+    wrong length, and where it is missing although it is not the first.
     """
     path = keys / KEY_NAME
+    if not path.is_file() and not is_first:
+        raise Refusal(
+            f"state/keys/{KEY_NAME} is missing, and the ledger knows of people who were held out by"
+            " it: a new key would hold out others. Restore state/keys from the backup of the ledger"
+            " and keys; hosts that share a ledger must share it. Nothing was read or charged"
+        )
     if not path.is_file():
         keys.mkdir(parents=True, exist_ok=True, mode=0o700)
         temporary = keys / f".{KEY_NAME}.{uuid.uuid4().hex[:8]}"

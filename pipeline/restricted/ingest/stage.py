@@ -28,6 +28,7 @@ from pipeline.restricted.ingest import (
     batches,
     cohorts,
     holdout,
+    key_check,
     owners,
     reading,
     shared_keys,
@@ -65,9 +66,9 @@ def run(workspace: Workspace, params: Params, schema: Schema) -> None:
             f"release.cohorts: population {schema.population.name} has no cohort"
             f" {', '.join(unknown)} (it has: {', '.join(schema.population.cohort_names) or 'none'})"
         )
+    key = key_check.key_of(Home.find(), schema.population.name)
     sources = source_files.sources(schema, Path(params.release.source))
     register = cohorts.Register(Home.find(), schema) if schema.population.cohort_names else None
-    key = holdout.permanent_key(Home.find().keys)
     with files.replacing_folder(workspace.restricted.data) as folder:
         ingest(schema, params, sources, key, folder, register)
 

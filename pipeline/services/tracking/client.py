@@ -7,15 +7,18 @@ from typing import TYPE_CHECKING
 
 from pipeline import environment, files
 from pipeline.catalog import Home
+from pipeline.refusal import Refusal
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities import Metric
+    from mlflow.entities import Metric, Run
 
 EXPERIMENT = "releases"
 BUDGET_EXPERIMENT = "budget"
 NOTE = "mlflow.note.content"  # what MLflow shows as the description of a run or an experiment
 MOST_METRICS = 1000  # in one call
+MOST_RUNS = 1000  # in one answer
+HEAD_TAGS = ("ledger_head", "chain_head", "last_head")  # of a run: the ledger's chain head then
 # MLflow 3 opens an experiment in the mode for language models unless this tag says otherwise.
 KIND = {"mlflow.experimentKind": "custom_model_development"}
 DESCRIPTIONS = {
@@ -73,16 +76,36 @@ def log_metrics(client: MlflowClient, run: str, metrics: Sequence[Metric]) -> No
 def tracked_chain_heads(home: Home) -> dict[str, str]:
     """{where: head of the ledger's chain} of every run that noted one; none where there is no
     database yet.
+
+    Raises Refusal for a database that cannot be read.
     """
     if not home.mlflow_database.is_file():
         return {}
-    client = client_of(home)
-    experiments = [one.experiment_id for one in client.search_experiments()]
-    runs = client.search_runs(experiments, max_results=10_000)
-    heads = (
-        (run.info, run.data.tags.get("ledger_head") or run.data.tags.get("chain_head"))
-        for run in runs
-    )
     return {
-        f"the MLflow run {info.run_name} ({info.run_id[:8]})": head for info, head in heads if head
+        f"the MLflow run {run.info.run_name} ({run.info.run_id[:8]}, {tag})": head
+        for run in _all_runs(home)
+        for tag in HEAD_TAGS
+        if (head := run.data.tags.get(tag))
     }
+
+
+def _all_runs(home: Home) -> list[Run]:
+    """Of every experiment, page by page."""
+    client = client_of(home)
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        experiments = [one.experiment_id for one in client.search_experiments()]
+        page = client.search_runs(experiments, max_results=MOST_RUNS)
+        runs = list(page)
+        while page.token:
+            page = client.search_runs(experiments, max_results=MOST_RUNS, page_token=page.token)
+            runs += page
+    except (MlflowException, SQLAlchemyError) as error:
+        raise Refusal(
+            f"{home.mlflow_database.name} cannot be read ({type(error).__name__}), and it holds"
+            " chain heads that tell whether the ledger is whole: restore mlruns/ from the backup,"
+            " or move it away, so that the next run begins a new one. Nothing was charged"
+        ) from None
+    return runs

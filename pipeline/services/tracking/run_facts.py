@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import files, params
-from pipeline.catalog import Workspace, project_root
+from pipeline.catalog import Home, Workspace, project_root
 from pipeline.params import Params
 from pipeline.runs import version_stores
 from pipeline.services.tracking.client import NOTE
@@ -144,6 +144,7 @@ def _tags(
         "mlflow.user": request.get("asked_by"),
         "airflow_run": airflow_run,
         **reservation_tags(reservation),
+        "last_head": _last_head(workspace),
         "budget_warning": _budget_warning(workspace),
         "gate": ("passed" if gate["passed"] else "stopped") if gate else None,
         "approved_by": approval.get("by"),
@@ -154,6 +155,13 @@ def _tags(
 def _budget_warning(workspace: Workspace) -> str | None:
     warning: str | None = files.read_json(workspace.restricted.budget, {}).get("warning")
     return warning
+
+
+def _last_head(workspace: Workspace) -> str | None:
+    """The ledger's chain head after the last entry about the release that this home noted."""
+    note = files.read_json(Home.find().chain_heads / f"{workspace.root.name}.json", {})
+    head: str | None = note.get("head")
+    return head
 
 
 def _artifacts(workspace: Workspace) -> dict[str, Path]:

@@ -25,6 +25,7 @@ from torch import Tensor
 from pipeline.dp.marginals import MeasurementStore, one_way_counts
 from pipeline.dp.noise import NoiseStream
 from pipeline.dp.sgd import DpSgd, micro_batches
+from pipeline.dp.steps import StepIndex
 from pipeline.dp.tape import Tape
 from pipeline.models.pathway.domain.network import PER_PATIENT
 from pipeline.models.pathway.domain.tables import table_cells
@@ -139,12 +140,14 @@ def train_weights(
     checkpoint_steps: int,
 ) -> None:
     """All steps of the mechanism; leaves the averaged weights in the model's network, on the CPU.
-    The steps that ran go on the tape.
+    The steps that ran go on the tape. Raises MechanismError where steps that were kept are gone.
     """
     network, settings, where = model.network, model.settings, torch.device(device)
     network.to(where).train()
     parameters = dict(network.named_parameters())
     state = _resume(checkpoint / CHECKPOINT, parameters, mechanism, where)
+    index = StepIndex(checkpoint / CHECKPOINT)
+    index.check(state.step)
     if state.step:
         tape.append(dpa.SelfComposedDpEvent(mechanism.step_event, state.step))
         progress(f"pathway step {state.step}/{mechanism.steps}, resumed")
@@ -166,6 +169,7 @@ def train_weights(
         tape.append(mechanism.step_event)
         if state.step % checkpoint_steps == 0 or state.step == mechanism.steps:
             _save(checkpoint / CHECKPOINT, state, mechanism)
+            index.note(state.step)
             progress(f"pathway step {state.step}/{mechanism.steps}")
     _load(parameters, state.average)
     network.to("cpu").eval()

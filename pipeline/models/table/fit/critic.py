@@ -23,6 +23,7 @@ from torch import nn
 from pipeline import files
 from pipeline.dp.noise import NoiseStream
 from pipeline.dp.sgd import DpSgd, micro_batches, set_gradients
+from pipeline.dp.steps import StepIndex
 from pipeline.dp.tape import Tape
 from pipeline.models.table.fit.loss import MarginalLoss, Spans, softmax_heads
 from pipeline.models.table.plan.settings import TableSettings
@@ -135,11 +136,13 @@ def refine(
     Goes on from the checkpoint where there is one, with fresh noise. A checkpoint falls between
     steps. The tape gets the checkpoint's steps and then each step as it is executed; steps after
     the last checkpoint of a lost attempt left nothing behind. Raises Refusal where the
-    checkpoint belongs to another mechanism.
+    checkpoint belongs to another mechanism, MechanismError where steps that were kept are gone.
     """
     state, path = _State(logits, spans, settings), checkpoint / "critic.safetensors"
     if path.is_file():
         state.load(path, mechanism)
+    index = StepIndex(path)
+    index.check(state.step)
     if state.step:
         tape.append(dpa.SelfComposedDpEvent(mechanism.step_event, state.step))
     loss_of = MarginalLoss(marginals, spans, settings.divergence_weight, logits.device)
@@ -152,8 +155,10 @@ def refine(
             _generator_step(state, spans, settings, loss_of)
         if state.step % checkpoint_steps == 0:
             state.save(path, mechanism)
+            index.note(state.step)
             progress(f"critic step {state.step}/{mechanism.steps}")
     state.save(path, mechanism)
+    index.note(state.step)
     return state.logits.detach()
 
 
