@@ -14,7 +14,7 @@ import polars as pl
 
 from pipeline.schema.patient_log import ID
 
-DIFFERS = "__differs"
+DIFFERS = ":differs"  # no declared name holds a colon (schema/names.py)
 LogValues = Mapping[str, pl.Expr]  # table column -> its value by patients and events
 
 

@@ -11,13 +11,27 @@ from datetime import date
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from pipeline.refusal import Refusal
+from pipeline.schema.names import path_faults
 from pipeline.schema.values import Schema, freeze
+
+# fields that earlier versions do not know: left out where they say nothing
+LATER: Mapping[str, frozenset[str]] = {
+    "Schema": frozenset({"order", "equal"}),
+    "Column": frozenset({"date_format", "decimal", "booleans", "unknown", "other", "integer"}),
+    "Table": frozenset({"separator", "line_breaks"}),
+    "EventLog": frozenset({"censoring"}),
+}
 
 
 def to_plain(value: Any) -> Any:
     """Dataclasses and mappings as dicts, tuples as lists: what JSON holds."""
     if is_dataclass(value) and not isinstance(value, type):
-        return {f.name: to_plain(getattr(value, f.name)) for f in fields(value)}
+        later = LATER.get(type(value).__name__, frozenset())
+        return {
+            f.name: to_plain(getattr(value, f.name))
+            for f in fields(value)
+            if f.name not in later or getattr(value, f.name) != f.default
+        }
     if isinstance(value, Mapping):
         return {key: to_plain(item) for key, item in value.items()}
     if isinstance(value, tuple | list):
@@ -33,6 +47,9 @@ def schema_from_plain(value: Mapping[str, Any]) -> Schema:
         raise Refusal(f"not a declaration of this version: {error}") from None
     if not isinstance(schema, Schema):
         raise Refusal("not a declaration")
+    tables = ((name, table.file) for name, table in schema.tables.items())
+    if faults := path_faults(schema.dataset, tables):
+        raise Refusal(f"not a declaration of this version: {faults[0]}")
     return schema
 
 

@@ -7,6 +7,7 @@ release id that was used for something else is refused before anything is made.
 
 from __future__ import annotations
 
+import logging
 import shutil
 import subprocess
 import uuid
@@ -25,8 +26,10 @@ from pipeline.refusal import Refusal
 from pipeline.runs import source_claims, sources, version_stores
 from pipeline.runs.declarations import declaration_path
 from pipeline.schema import document
-from pipeline.schema.reader import read_schema
+from pipeline.schema.reader import read_schema_with_warnings
 from pipeline.stages import A_PERSON, AS_DECLARED, STAGES, repro_command
+
+logger = logging.getLogger(__name__)
 
 IGNORED = "/restricted/\n/released/\n*.tmp\n"
 
@@ -60,7 +63,14 @@ def make(home: Home, request: Request) -> Workspace:
     id used before; DeclarationError for mistakes in the declaration. Then nothing was made.
     """
     path = declaration_path(request.dataset)
-    schema = read_schema(path)
+    schema, warnings = read_schema_with_warnings(path)
+    if schema.dataset != path.stem:
+        raise Refusal(
+            f"{path.name} declares dataset {schema.dataset!r}: call both by one name, for a release"
+            " goes by it"
+        )
+    for warning in warnings:
+        logger.warning("%s", warning)
     settings = _settings(home, request)
     checked = params.from_mapping(settings)
     workspace = home.workspace(request.release_id)

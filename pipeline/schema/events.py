@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import date
+from dataclasses import replace
+from typing import Any
 
 from pipeline.schema import code_relations
+from pipeline.schema.columns import ColumnReader
 from pipeline.schema.document import Path_
-from pipeline.schema.fields import FieldReader
+from pipeline.schema.event_checks import check_events
+from pipeline.schema.names import static_fault, within, words_fault
+from pipeline.schema.value_types import in_short, type_fault
 from pipeline.schema.values import (
     Column,
     CountedTable,
@@ -20,103 +24,107 @@ from pipeline.schema.values import (
 )
 
 DEFAULT_GAP_EDGES = (  # days
-    0,
-    1,
-    2,
-    3,
-    5,
-    7,
-    8,
-    10,
-    14,
-    15,
-    18,
-    21,
-    22,
-    25,
-    28,
-    29,
-    32,
-    36,
-    42,
-    49,
-    56,
-    63,
-    75,
-    90,
-    105,
-    120,
-    150,
-    180,
-    240,
-    300,
-    365,
-    455,
-    545,
-    730,
-    910,
-    1095,
-    1460,
-    1825,
-    2190,
-    2920,
-)
+    0, 1, 2, 3, 5, 7, 8, 10, 14, 15, 18, 21, 22, 25, 28, 29, 32, 36, 42, 49, 56, 63, 75, 90,
+    105, 120, 150, 180, 240, 300, 365, 455, 545, 730, 910, 1095, 1460, 1825, 2190, 2920,
+)  # fmt: skip
 
 
-def read_events(reader: FieldReader, columns: Mapping[str, Column]) -> EventLog | None:
+def read_events(reader: ColumnReader, columns: Mapping[str, Column]) -> EventLog | None:
     section = reader.section(("events",), required=False)
     if not section:
         return None
     path: Path_ = ("events",)
     values = dict(section)
-    attributes = {
-        name: reader.column((*path, "attributes", name), name, value)
-        for name, value in reader.section((*path, "attributes"), required=False).items()
+    attributes = freeze(_attributes(reader))
+    types = freeze(_event_types(reader, attributes))
+    ready: dict[str, Any] = {
+        "attributes": attributes,
+        "types": types,
+        "legal_codes": _legal_codes(reader, columns, types),
+        "deadlines": _deadlines(reader),
+        "counted": _count_tables(reader),
+        "gap_edges": _gap_edges(reader, values.get("gap_edges")),
     }
-    values["attributes"] = freeze(
-        {name: column for name, column in attributes.items() if column is not None}
-    )
-    values["types"] = freeze(_event_types(reader, values["attributes"]))
-    values["first"] = reader.strings((*path, "first"), values.get("first", []))
-    values["legal_codes"] = _legal_codes(reader, columns, values["types"])
-    values["deadlines"] = _deadlines(reader)
-    values["gap_edges"] = tuple(int(edge) for edge in values.get("gap_edges") or DEFAULT_GAP_EDGES)
-    if "observation_end" in values:
-        values["observation_end"] = reader.strings(
+    for name in ("first", "treatments", "censoring"):
+        ready[name] = reader.distinct((*path, name), values.get(name) or [])
+    for name in ("rows", "ending"):
+        if values.get(name) is not None:
+            ready[name] = _source(reader, (*path, name))
+    if values.get("observation_end") is not None:
+        ready["observation_end"] = reader.strings(
             (*path, "observation_end"), values["observation_end"]
         )
-    values["censoring"] = reader.strings((*path, "censoring"), values.get("censoring", []))
-    values["treatments"] = reader.strings((*path, "treatments"), values.get("treatments", []))
-    values["counted"] = _count_tables(reader)
-    for source in ("rows", "ending"):
-        if source in values:
-            values[source] = reader.build(EventSource, (*path, source), values[source])
-    log = reader.build(EventLog, path, values)
-    if log is not None:
-        _check_events(reader, log, columns)
+    rest = {name: value for name, value in values.items() if name not in ready}
+    log = reader.build(EventLog, path, rest, **ready)
+    if not isinstance(log, EventLog):
+        return None
+    check_events(reader, log, columns)
     return log
 
 
-def _deadlines(reader: FieldReader) -> tuple[Deadline, ...]:
+def _attributes(reader: ColumnReader) -> dict[str, Column]:
+    path: Path_ = ("events", "attributes")
+    attributes = {}
+    for name, value in reader.section(path, required=False).items():
+        if fault := words_fault(name) or static_fault(name, has_events=True):
+            reader.document.problem((*path, name), fault)
+        column = reader.column((*path, name), name, value)
+        if column is not None:
+            attributes[name] = column
+    return attributes
+
+
+def _source(reader: ColumnReader, path: Path_) -> EventSource | None:
+    source = reader.build(EventSource, path, reader.section(path))
+    if not isinstance(source, EventSource):
+        return None
+    if (source.type is None) == (source.constant is None):
+        reader.document.problem(path, "names the type of its events by `type` or by `constant`")
+    return replace(
+        source,
+        date=within(source.date),
+        type=source.type and within(source.type),
+        code=source.code and within(source.code),
+    )
+
+
+def _gap_edges(reader: ColumnReader, value: Any) -> tuple[int, ...]:
+    if value is None:
+        return DEFAULT_GAP_EDGES
+    is_list = isinstance(value, list)
+    if not is_list or any(type_fault(int, edge) for edge in value):
+        reader.document.problem(
+            ("events", "gap_edges"), f"must be a list of whole numbers, is {in_short(value)}"
+        )
+        return DEFAULT_GAP_EDGES
+    return tuple(value)
+
+
+def _deadlines(reader: ColumnReader) -> tuple[Deadline, ...]:
     deadlines = []
-    for index, entry in enumerate(reader.document.value["events"].get("deadlines") or []):
-        path: Path_ = ("events", "deadlines", index)
-        after = reader.strings((*path, "after"), entry.get("after", []))
-        deadlines.append(reader.build(Deadline, path, {**entry, "after": after}))
-    return tuple(deadline for deadline in deadlines if deadline is not None)
+    for path, entry in reader.entries(("events", "deadlines")):
+        after = reader.distinct((*path, "after"), entry.pop("after", []))
+        deadline = reader.build(Deadline, path, entry, after=after)
+        if not isinstance(deadline, Deadline):
+            continue
+        if not after:
+            reader.document.problem((*path, "after"), "must name at least one type")
+        if deadline.days < 0:
+            reader.document.problem((*path, "days"), f"must be at least 0, is {deadline.days}")
+        deadlines.append(deadline)
+    return tuple(deadlines)
 
 
-def _count_tables(reader: FieldReader) -> tuple[CountedTable, ...]:
+def _count_tables(reader: ColumnReader) -> tuple[CountedTable, ...]:
     tables: list[CountedTable] = []
-    for index, entry in enumerate(reader.document.value["events"].get("counted") or []):
-        path: Path_ = ("events", "counted", index)
-        parts = reader.strings((*path, "parts"), entry.get("parts", []))
-        table = reader.build(CountedTable, path, {**entry, "parts": parts})
-        if table is None:
+    for path, entry in reader.entries(("events", "counted")):
+        parts = reader.strings((*path, "parts"), entry.pop("parts", []))
+        table = reader.build(CountedTable, path, entry, parts=parts)
+        if not isinstance(table, CountedTable):
             continue
         if not table.parts or len(set(table.parts)) < len(table.parts):
             reader.document.problem((*path, "parts"), "must name at least one part, each once")
-        if not (isinstance(table.weight, int | float) and table.weight > 0):
+        if not table.weight > 0:
             reader.document.problem((*path, "weight"), f"must be above 0, is {table.weight!r}")
         if table.parts in [other.parts for other in tables]:
             reader.document.problem(
@@ -126,28 +134,26 @@ def _count_tables(reader: FieldReader) -> tuple[CountedTable, ...]:
     return tuple(tables)
 
 
-def _event_types(reader: FieldReader, attributes: Mapping[str, Column]) -> dict[str, EventType]:
+def _event_types(reader: ColumnReader, attributes: Mapping[str, Column]) -> dict[str, EventType]:
     types = {}
     for name, entry in reader.section(("events", "types")).items():
-        path = ("events", "types", name)
-        values = dict(entry or {})
-        if "codes_from" in values:
-            values["codes"] = tuple(
-                reader.named(
-                    (*path, "codes_from"), values.pop("codes_from"), code_relations.categories
-                )
-                or ()
-            )
-        for field in ("codes", "attributes"):
-            if field in values:
-                values[field] = reader.strings((*path, field), values[field])
-        event_type = reader.build(EventType, path, values, name=name)
-        if event_type is None:
+        path: Path_ = ("events", "types", name)
+        if fault := words_fault(name):
+            reader.document.problem(path, fault)
+        if entry is not None and not isinstance(entry, dict):
+            reader.document.problem(path, f"must be a mapping, is {in_short(entry)}")
             continue
-        if event_type.until is not None and not isinstance(event_type.until, date):
-            reader.document.problem(
-                (*path, "until"), f"must be an ISO date, is {event_type.until!r}"
-            )
+        values = reader.by_name(path, entry or {})
+        values.pop("name", None)
+        ready = _codes(reader, path, values)
+        if "attributes" in values:
+            field = (*path, "attributes")
+            ready["attributes"] = reader.distinct(field, values.pop("attributes"))
+        event_type = reader.build(EventType, path, values, name=name, **ready)
+        if not isinstance(event_type, EventType):
+            continue
+        if event_type.at_most is not None and event_type.at_most < 1:
+            reader.document.problem((*path, "at_most"), "must be at least 1")
         for attribute in event_type.attributes:
             if attribute not in attributes:
                 reader.document.problem(
@@ -158,62 +164,64 @@ def _event_types(reader: FieldReader, attributes: Mapping[str, Column]) -> dict[
     return types
 
 
+def _codes(reader: ColumnReader, path: Path_, values: dict[str, Any]) -> dict[str, Any]:
+    """The codes among the values, which go from there."""
+    if "codes_from" in values:
+        if "codes" in values:
+            reader.document.problem(path, "says codes and codes_from: leave one of them out")
+            values.pop("codes")
+        name = values.pop("codes_from")
+        listing = reader.named((*path, "codes_from"), name, code_relations.categories)
+        return {"codes": tuple(listing or ())}
+    if "codes" in values:
+        return {"codes": reader.labels((*path, "codes"), values.pop("codes"))}
+    return {}
+
+
 def _legal_codes(
-    reader: FieldReader, columns: Mapping[str, Column], types: Mapping[str, EventType]
+    reader: ColumnReader, columns: Mapping[str, Column], types: Mapping[str, EventType]
 ) -> tuple[LegalCodes, ...]:
     legal_codes = []
-    for index, entry in enumerate(reader.document.value["events"].get("legal_codes") or []):
-        path: Path_ = ("events", "legal_codes", index)
-        values = dict(entry) | {"allowed": reader.relation(path, entry)}
-        values.pop("allowed_from", None)
-        legal = reader.build(LegalCodes, path, values)
-        if legal is None:
+    for path, entry in reader.entries(("events", "legal_codes")):
+        allowed = reader.relation(path, entry)
+        is_ours = "allowed_from" not in entry
+        for field in ("allowed", "allowed_from"):
+            entry.pop(field, None)
+        legal = reader.build(LegalCodes, path, entry, allowed=allowed)
+        if not isinstance(legal, LegalCodes):
             continue
-        if legal.type not in types:
+        kind, column = types.get(legal.type), columns.get(legal.given)
+        if kind is None:
             reader.document.problem((*path, "type"), f"no event type named {legal.type!r}")
-        if legal.given not in columns:
+        if column is None:
             reader.document.problem((*path, "given"), f"no static column named {legal.given!r}")
+        if kind is not None and column is not None and is_ours:
+            _check_legal_codes(reader, path, legal, kind, column)
         legal_codes.append(legal)
     return tuple(legal_codes)
 
 
-def _check_events(reader: FieldReader, log: EventLog, columns: Mapping[str, Column]) -> None:
-    path: Path_ = ("events",)
-    for name in set(log.attributes) & set(log.types):
+def _check_legal_codes(
+    reader: ColumnReader, path: Path_, legal: LegalCodes, kind: EventType, column: Column
+) -> None:
+    if not column.is_categorical:
         reader.document.problem(
-            (*path, "attributes", name),
-            "is the name of an event type, too: facts could not tell them apart",
+            (*path, "given"), f"{legal.given} is {column.kind}: it must have categories"
         )
-    if log.origin not in columns or columns[log.origin].kind != "date":
-        reader.document.problem(
-            (*path, "origin"), f"{log.origin!r} must be a static column of kind date"
-        )
-    if not log.terminal:
-        reader.document.problem((*path, "types"), "no type is terminal: every pathway needs an end")
-    named = {
-        "first": log.first,
-        "treatments": log.treatments,
-        "anchor": (log.anchor,) if log.anchor else (),
-        "deadlines": tuple(n for d in log.deadlines for n in (d.event, *d.after)),
-        "types": tuple(n for t in log.types.values() for n in (t.inside, t.closes) if n),
-    }
-    for field, names in named.items():
-        for name in names:
-            if name not in log.types:
-                reader.document.problem((*path, field), f"no event type named {name!r}")
-    if list(log.gap_edges) != sorted(set(log.gap_edges)) or log.gap_edges[:1] != (0,):
-        reader.document.problem((*path, "gap_edges"), "must ascend from 0")
-    if log.observation_end is not None:
-        kind, code = log.observation_end if len(log.observation_end) == 2 else ("", "")
-        if kind not in log.terminal or code not in log.types[kind].codes:
+        return
+    for value, codes in legal.allowed.items():
+        place = (*path, "allowed", value)
+        if value not in column.categories:
             reader.document.problem(
-                (*path, "observation_end"), "must be [type, code] of a terminal type"
+                place, f"{value!r} is no value of {column.name}: {_some(column.categories)}"
             )
-    ends = {*log.terminal, *(code for name in log.terminal for code in log.types[name].codes)}
-    for name in log.censoring:
-        if name not in ends:
-            reader.document.problem(
-                (*path, "censoring"), f"{name!r} is no terminal type and no code of one"
-            )
-    if log.max_events < 2:
-        reader.document.problem((*path, "max_events"), f"must be at least 2, is {log.max_events}")
+        for code in codes:
+            if code not in kind.codes:
+                reader.document.problem(
+                    place, f"{code!r} is no code of {kind.name}: {_some(kind.codes)}"
+                )
+
+
+def _some(names: tuple[str, ...]) -> str:
+    shortened = ", ".join(names[:12]) or "it has none"
+    return f"there are {shortened}{', ...' if len(names) > 12 else ''}"

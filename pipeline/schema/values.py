@@ -260,6 +260,8 @@ class Schema:
     targets: tuple[str, ...]
     quasi_identifiers: tuple[str, ...]
     strata: tuple[str, ...]  # static columns by which pathways are reported
+    order: tuple[tuple[str, ...], ...] = ()  # static columns whose values never fall, in a chain
+    equal: tuple[tuple[str, ...], ...] = ()  # static columns that are copies of the first
     citation: str | None = None
     licence: str | None = None
 

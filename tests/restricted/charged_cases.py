@@ -40,8 +40,9 @@ tables:
     patient: id
     columns: {id: {kind: id, role: key, integer: true}, date: {kind: date, lower: 2012-01-01, upper: 2019-12-31, source: tests}}
 patients:
-  sex: {kind: categorical, categories: [F, M], source: tests}
-  joined: {kind: date, lower: 2012-01-01, upper: 2014-12-31, source: tests}
+  columns:
+    sex: {kind: categorical, categories: [F, M], source: tests}
+    joined: {kind: date, lower: 2012-01-01, upper: 2014-12-31, source: tests}
 events:
   origin: joined
   anchor: null

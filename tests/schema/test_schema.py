@@ -118,7 +118,20 @@ def test_the_shipped_declarations_are_sound(path):
     assert loaded.public == (loaded.dataset != "cancer_pathways")
 
 
-EVENTS = GOOD.replace(
+EVENTS = (
+    GOOD.replace("layout: table", "layout: registry")
+    .replace("file: toy\n", "file: toy\n        patient: id\n")
+    .replace("columns:\n", "columns:\n          id: {kind: id, role: key}\n")
+    .replace(
+        "    implications:",
+        """    patients:
+      columns:
+        sex: {like: toy.sex}
+        age: {like: toy.age}
+        born: {like: toy.born}
+    implications:""",
+    )
+).replace(
     "    implications:",
     """    events:
       origin: born
