@@ -83,7 +83,7 @@ def test_a_table_may_bear_all_names_that_are_used_within(
 ) -> None:
     names = [*EVERYWHERE, *BESIDE_NO_EVENTS]
     text = table_of(names, top) + (
-        "      patient_id: {kind: id, role: key%s}\n" % ("" if top else ", nullable: true")
+        "      patient_id: {kind: id, role: key, integer: true%s}\n" % ("" if top else ", nullable: true")
     )
     schema = declared(tmp_path, text.replace("          '", "      '"))
     rows = [("a",) * len(names) + ("7",), ("b",) * len(names) + ("8",)]
@@ -111,7 +111,7 @@ LOG = (
         key: [patient_id]
         patient: patient_id
         columns:
-          patient_id: {kind: id, role: key}
+          patient_id: {kind: id, role: key, integer: true}
           %(static)s: {kind: categorical, categories: [F, M], source: tests}
           start: {kind: date, lower: 2011-01-01, upper: 2011-12-31, source: tests}
           last: {kind: date, lower: 2011-01-01, upper: 2017-12-31, source: tests}
@@ -119,7 +119,7 @@ LOG = (
         file: visits
         patient: patient_id
         columns:
-          patient_id: {kind: id, role: key}
+          patient_id: {kind: id, role: key, integer: true}
           day: {kind: date, lower: 2011-01-01, upper: 2017-12-31, source: tests}
           type: {kind: categorical, categories: [first, routine], source: tests}
           code: {kind: categorical, categories: [x, y], nullable: true, source: tests}
@@ -235,7 +235,7 @@ def test_a_row_number_of_the_source_has_another_name_there(tmp_path: Path) -> No
 
 
 def test_a_patient_id_that_is_not_said_to_be_one_is_a_warning(tmp_path: Path) -> None:
-    text = table_of(["sex"]) + "          patient_id: {kind: id, role: key}\n"
+    text = table_of(["sex"]) + "          patient_id: {kind: id, role: key, integer: true}\n"
     path = tmp_path / "toy.yaml"
     path.write_text(text, encoding="utf-8")
     _, warnings = read_schema_with_warnings(path)

@@ -7,7 +7,8 @@ patient's fault and nobody else's (privacy_rules.md 2).
 
 from __future__ import annotations
 
-from datetime import date
+import re
+from datetime import date, timedelta
 
 import polars as pl
 import pyarrow as pa
@@ -21,6 +22,7 @@ from pipeline.schema.values import ISO_DATE, Column
 _EPOCH = date(1970, 1, 1)
 _FIRST_DAY, _LAST_DAY = (date.min - _EPOCH).days, (date.max - _EPOCH).days
 _PER_DAY = {"s": 86_400, "ms": 86_400_000, "us": 86_400_000_000, "ns": 86_400_000_000_000}
+_OFFSET = re.compile(r"([+-])(\d\d):?(\d\d)")
 _EXACT = 2.0**53  # above it, a floating number has lost digits
 
 
@@ -70,7 +72,9 @@ def _dates(values: pa.Array, column: Column) -> pl.Series:
     numbers = pl.Series(numbers, dtype=pl.Int64)
     per_day = _PER_DAY.get(unit, 1)
     # a day of room at both ends: a zone may move a time into the neighbouring day
-    is_in_range = numbers.is_between((_FIRST_DAY + 1) * per_day, _LAST_DAY * per_day - 1)
+    first, last = (_FIRST_DAY + 1) * per_day, _LAST_DAY * per_day - 1
+    # what nanoseconds can say lies within those days anyway
+    is_in_range = numbers.is_between(max(first, -(2**63)), min(last, 2**63 - 1))
     within = pl.DataFrame({"v": numbers, "in": is_in_range}).select(
         pl.when("in").then("v").alias("v")
     )["v"]
@@ -118,17 +122,25 @@ def _aware(moments: pl.Series, zone: str, column: Column) -> pl.Series:
     """Moments with a zone: the day is that of the clock in the zone, or of UTC where the moment is
     midnight there only: a date that a program made a moment of keeps its day in summer, too.
     """
-    try:
-        local = moments.dt.replace_time_zone("UTC").dt.convert_time_zone(zone)
-        local = local.dt.replace_time_zone(None)
-    except (pl.exceptions.PolarsError, pl.exceptions.PanicException):
-        local = moments  # a zone that nobody knows: the moments as they are, in UTC
+    local = _local(moments, zone)
     both = pl.DataFrame({"local": local, "utc": moments})
     is_utc_day = (pl.col("utc") == pl.col("utc").dt.truncate("1d")) & (
         pl.col("local") != pl.col("local").dt.truncate("1d")
     )
     chosen = both.select(pl.when(is_utc_day).then("utc").otherwise("local").alias("m"))["m"]
     return _date_texts(chosen, column)
+
+
+def _local(moments: pl.Series, zone: str) -> pl.Series:
+    """The clock in the zone; of a zone that nobody knows, UTC's, in which moments are stored."""
+    if offset := _OFFSET.fullmatch(zone):
+        minutes = int(offset[2]) * 60 + int(offset[3])
+        return moments + timedelta(minutes=-minutes if offset[1] == "-" else minutes)
+    try:
+        aware = moments.dt.replace_time_zone("UTC").dt.convert_time_zone(zone)
+        return aware.dt.replace_time_zone(None)
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException):
+        return moments
 
 
 def _times(values: pa.Array) -> pl.Series:
