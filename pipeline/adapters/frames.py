@@ -116,13 +116,9 @@ def within_caps(events: pl.DataFrame, log: EventLog) -> tuple[pl.DataFrame, pl.D
     """The contribution caps, with `seq`: at most so many events of a type, at most `max_events`, by
     date; the end is always kept. Beside the events what was cut (`losses`).
     """
-    most = {
-        name: log.max_events if kind.at_most is None else kind.at_most
-        for name, kind in log.types.items()
-    }
-    is_within = pl.int_range(pl.len()).over(ID, "type") < pl.col("type").replace_strict(
-        most, return_dtype=pl.Int64
-    )
+    most = {name: kind.at_most for name, kind in log.types.items() if kind.at_most is not None}
+    limit = pl.col("type").replace_strict(most, default=None, return_dtype=pl.Int64)
+    is_within = (pl.int_range(pl.len()).over(ID, "type") < limit).fill_null(True)
     of_types = events.filter(is_within)
     is_first = pl.col("type").is_in(log.terminal) | (
         pl.int_range(pl.len()).over(ID) < log.max_events - 1

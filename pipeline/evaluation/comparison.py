@@ -169,5 +169,5 @@ def _survival_plot(
         for patients in (holdout, synthetic)
     )
     return plots.survival(
-        f"{log.terminal[0].lower()}-free, by {by or 'nothing'}", YEARS, real, other
+        f"{pathways.event_name(log)}-free, by {by or 'nothing'}", YEARS, real, other
     )

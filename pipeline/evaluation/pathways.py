@@ -65,14 +65,23 @@ def quantiles(values: np.ndarray) -> dict[str, float]:
 
 
 def survival(sample: PatientLog, log: EventLog, stratum: str | None) -> pl.DataFrame:
-    """`stratum`, `days`, `died` per patient. The first terminal type of the declaration is the
-    event, the others censor.
+    """`stratum`, `days`, `died` per patient. What the declaration calls `censoring` censors; where
+    it says nothing, every terminal type but the first.
     """
+    censoring = list(log.censoring or log.terminal[1:])
+    is_censored = pl.col("type").is_in(censoring) | pl.col("code").is_in(censoring).fill_null(False)
     ends = sample.pathways.filter(pl.col("type").is_in(log.terminal)).select(
-        "patient_id", days=pl.col("day").clip(lower_bound=0), died=pl.col("type") == log.terminal[0]
+        "patient_id", days=pl.col("day").clip(lower_bound=0), died=~is_censored
     )
     label = pl.col(stratum).fill_null("missing") if stratum else pl.lit("all")
     return sample.patients.select("patient_id", stratum=label).join(ends, on="patient_id")
+
+
+def event_name(log: EventLog) -> str:
+    """What survival waits for: the codes, or the type, that do not censor."""
+    first = log.terminal[0]
+    codes = [code for code in log.types[first].codes if code not in log.censoring]
+    return " or ".join(codes).lower() if log.censoring and 0 < len(codes) <= 2 else first.lower()
 
 
 def kaplan_meier(outcomes: pl.DataFrame, grid: np.ndarray) -> dict[str, np.ndarray]:

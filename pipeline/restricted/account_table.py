@@ -12,7 +12,7 @@ from pipeline import files
 from pipeline.catalog import Restricted
 from pipeline.evaluation import report
 from pipeline.refusal import Refusal
-from pipeline.restricted.ingest.account import INTENDED
+from pipeline.restricted.ingest.account import INTENDED, OF_DROPPED
 
 MOST_LINES = 12  # reasons of one kind that a question lists
 HOW_TO_DECLARE = (
@@ -51,7 +51,9 @@ def shortfalls(account: Mapping[str, Any], min_share: float) -> list[str]:
             f" ({kept_share(account):.1%})"
         )
     for name, table in account["tables"].items():
-        lost = sum(n for reason, n in table["left_out"].items() if reason not in INTENDED)
+        # rows of dropped patients are in the share of patients
+        reasons = INTENDED | {OF_DROPPED}
+        lost = sum(n for reason, n in table["left_out"].items() if reason not in reasons)
         if table["rows"] and lost > (1 - min_share) * table["rows"]:
             problems.append(f"{lost:,} of {table['rows']:,} rows of {name} are left out")
     events = account["events"]

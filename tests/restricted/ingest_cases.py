@@ -107,6 +107,7 @@ class Bench:
         source: Path,
         *,
         share: float = 0.3,
+        max_patient_rows: int = 100_000,
         workspace: Workspace | None = None,
     ) -> Ingested:
         declared = (
@@ -122,7 +123,11 @@ class Bench:
                     "rows": 10,
                     "extract_date": EXTRACT,
                 },
-                "ingest": {"holdout_share": share, "max_cell_bytes": 100_000},
+                "ingest": {
+                    "holdout_share": share,
+                    "max_cell_bytes": 100_000,
+                    "max_patient_rows": max_patient_rows,
+                },
             }
         )
         place = workspace or self.workspace()

@@ -83,7 +83,8 @@ def test_a_table_may_bear_all_names_that_are_used_within(
 ) -> None:
     names = [*EVERYWHERE, *BESIDE_NO_EVENTS]
     text = table_of(names, top) + (
-        "      patient_id: {kind: id, role: key, integer: true%s}\n" % ("" if top else ", nullable: true")
+        "      patient_id: {kind: id, role: key, integer: true%s}\n"
+        % ("" if top else ", nullable: true")
     )
     schema = declared(tmp_path, text.replace("          '", "      '"))
     rows = [("a",) * len(names) + ("7",), ("b",) * len(names) + ("8",)]
