@@ -4,6 +4,7 @@ workspace of a run: `runs/<release_id>/`. A stage runs with the workspace as its
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +12,11 @@ from pipeline import environment
 from pipeline.catalog.contents import DATASET, BudgetReport, Release
 from pipeline.catalog.zones import Released, Restricted
 from pipeline.refusal import Refusal
+
+# In the path of a home. polars takes * ? [ for a pattern, Airflow $NAME for a variable and {{ for
+# a template, `dvc get` what is before a colon for a host, a database's URL %20 for a blank; a line
+# ends at a line break everywhere.
+UNUSABLE = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029\ud800-\udfff*?\[$:]|\{[{%#]|%[0-9A-Fa-f]{2}")
 
 
 def project_root() -> Path:
@@ -26,7 +32,17 @@ class Home:
 
     @classmethod
     def find(cls) -> Home:
-        return cls(Path(environment.home_folder() or project_root()))
+        """The home by its absolute path. Raises Refusal for a path that polars, Airflow or a
+        template would read as another one.
+        """
+        root = Path(environment.home_folder() or project_root())
+        if character := UNUSABLE.search(str(root)):
+            raise Refusal(
+                f"the home {str(root)!r} holds {character[0]!r}, which some program that works"
+                " there takes for a pattern, a variable or the end of a line: choose another folder"
+                " (SYNDASERA_HOME). Nothing was written"
+            )
+        return cls(root)
 
     @property
     def state(self) -> Path:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from pipeline import environment, files
 from pipeline.catalog import Home
+from pipeline.refusal import Refusal
 
 MOMENT = datetime(2000, 1, 1, tzinfo=UTC)
 _NO_CLOCK = {"GIT_AUTHOR_DATE": MOMENT.isoformat(), "GIT_COMMITTER_DATE": MOMENT.isoformat()}
@@ -37,6 +38,9 @@ def ensure(home: Home) -> None:
     """Makes both version stores and remotes where they are missing; the restricted ones for their
     owner only. Idempotent.
     """
+    stores = (home.restricted_store, home.released_store)
+    if not all(store.is_dir() for store in stores):
+        _refuse_other_place(home)
     files.private_folder(home.restricted_store.parent)
     _ensure_one(home.restricted_store, "restricted", home.restricted_remote)
     _ensure_one(home.released_store, "released", home.released_remote)
@@ -103,6 +107,18 @@ def _output(program: str, arguments: Sequence[str], cwd: Path, variables: Mappin
     return result.stdout.strip()
 
 
+def _refuse_other_place(home: Home) -> None:
+    """Raises Refusal where DVC would not find a remote by its path, before anything is written in
+    the home.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        for zone, remote in (
+            ("restricted", home.restricted_remote),
+            ("released", home.released_remote),
+        ):
+            _write_dvc_config(Path(scratch), zone, remote)
+
+
 def _ensure_one(store: Path, zone: str, remote: Path) -> None:
     remote.mkdir(parents=True, exist_ok=True)
     if store.is_dir():
@@ -122,16 +138,45 @@ def _begin_tree(tree: Path, branch: str, zone: str, remote: Path) -> None:
     tree.mkdir(parents=True, exist_ok=True)
     git("init", "-q", "-b", branch, cwd=tree)
     (tree / ".dvc").mkdir()
-    (tree / ".dvc" / "config").write_text(_dvc_config(zone, remote), encoding="utf-8")
+    _write_dvc_config(tree / ".dvc", zone, remote)
     (tree / ".dvc" / ".gitignore").write_text("/config.local\n/tmp\n/cache\n", encoding="utf-8")
     (tree / ".dvcignore").write_text("", encoding="utf-8")
 
 
-def _dvc_config(zone: str, remote: Path) -> str:
-    return (
-        f"[core]\n    analytics = false\n    check_update = false\n    remote = {zone}\n"
-        f"['remote \"{zone}\"']\n    url = {remote.resolve()}\n"
-    )
+def _write_dvc_config(folder: Path, zone: str, remote: Path) -> None:
+    """DVC's settings, by the library that DVC reads them with. Raises Refusal where DVC would put
+    objects elsewhere than in `remote`.
+    """
+    from configobj import ConfigObj, ConfigObjError
+
+    place = str(remote.resolve())
+    config = ConfigObj(encoding="utf-8", interpolation=False)
+    config["core"] = {"analytics": "false", "check_update": "false", "remote": zone}
+    config[f'remote "{zone}"'] = {"url": place}
+    try:
+        with (folder / "config").open("wb") as file:
+            config.write(file)
+        found = _remote_by_dvc(folder, zone)
+    except (ConfigObjError, OSError) as error:
+        found = f"nowhere ({type(error).__name__})"
+    if found != place:
+        raise Refusal(
+            f"DVC would put the objects of {place!r} at {found!r}: choose a home (SYNDASERA_HOME)"
+            " without the characters that it does not take. Nothing was written"
+        )
+
+
+def _remote_by_dvc(folder: Path, zone: str) -> str:
+    """Where DVC itself finds the remote."""
+    from dvc.config import Config, ConfigError
+    from dvc.fs import get_cloud_fs
+
+    try:
+        config = Config(dvc_dir=str(folder), local_dvc_dir=str(folder))
+        filesystem, _, path = get_cloud_fs(config, name=zone)
+    except ConfigError as error:
+        return f"nowhere ({type(error).__name__})"
+    return str(path) if filesystem.protocol == "local" else f"{filesystem.protocol}: {path}"
 
 
 def code_version(root: Path) -> str:

@@ -6,7 +6,7 @@ import sys
 
 from pipeline import environment
 from pipeline.catalog import Home
-from pipeline.services.processes import USER, Service, secret
+from pipeline.services.processes import USER, Service, secret, sqlite_url
 
 # MLflow shows its assistant, a chat with a language model that runs commands on this machine, to
 # whoever calls it `localhost`, `127.0.0.1` or `::1`. No switch turns it off. Under this name of the
@@ -43,7 +43,7 @@ def mlflow_services(home: Home) -> tuple[Service, ...]:
         "--workers",
         "1",
         "--backend-store-uri",
-        f"sqlite:///{home.mlflow_database.resolve()}",
+        sqlite_url(home.mlflow_database),
         "--default-artifact-root",
         home.mlflow_artifacts.resolve().as_uri(),
     )

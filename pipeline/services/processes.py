@@ -11,8 +11,10 @@ import subprocess
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import psutil
+import sqlalchemy as sa
 
 from pipeline import environment, files
 from pipeline.catalog import Home
@@ -33,6 +35,16 @@ class Service:
     command: tuple[str, ...]
     environment: Mapping[str, str]
     port: int | None = None
+
+
+def sqlite_url(path: Path) -> str:
+    """The URL by which Airflow and MLflow find a database file. Not escaped: they make folders by
+    the text itself. Raises Refusal where SQLAlchemy would read another path from it.
+    """
+    url = f"sqlite:///{path.absolute()}"
+    if sa.make_url(url).database != str(path.absolute()):
+        raise Refusal(f"{str(path)!r} cannot be written as a URL: choose another home")
+    return url
 
 
 def secret(home: Home, name: str) -> str:
