@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline import environment
+from pipeline import environment, files
 from pipeline.catalog.contents import DATASET, BudgetReport, Release
 from pipeline.catalog.zones import Released, Restricted
 from pipeline.refusal import Refusal
@@ -47,6 +47,27 @@ class Home:
     @property
     def state(self) -> Path:
         return self.root / "state"
+
+    @property
+    def released(self) -> Path:
+        """The released zone: what everybody may read."""
+        return self.state / "released"
+
+    @property
+    def mlruns(self) -> Path:
+        """MLflow's database and files. Restricted."""
+        return self.root / "mlruns"
+
+    def set_modes(self) -> None:
+        """Nobody but the owner reads what lies in the home, files of before this was so included;
+        the released zone everybody may read whom the folders above it let through.
+        """
+        for path in (*self.state.glob("*"), self.runs, self.mlruns):
+            if path != self.released:
+                files.keep_private(path)
+        if self.state.is_dir():
+            files.keep_unlisted(self.state)
+        files.open_to_readers(self.released)
 
     @property
     def runs(self) -> Path:
@@ -132,11 +153,11 @@ class Home:
 
     @property
     def mlflow_database(self) -> Path:
-        return self.root / "mlruns" / "mlflow.db"
+        return self.mlruns / "mlflow.db"
 
     @property
     def mlflow_artifacts(self) -> Path:
-        return self.root / "mlruns" / "artifacts"
+        return self.mlruns / "artifacts"
 
     @property
     def restricted_store(self) -> Path:
@@ -154,18 +175,18 @@ class Home:
         """Bare git repository with DVC: one commit and tag per published release. Anybody may
         `dvc get` from it.
         """
-        return self.state / "released" / "registry.git"
+        return self.released / "registry.git"
 
     @property
     def released_remote(self) -> Path:
-        return self.state / "released" / "dvc-remote"
+        return self.released / "dvc-remote"
 
     @property
     def published(self) -> Path:
         """A plain copy of each published release, for people who do not use DVC:
         `<published>/<release_id>/`.
         """
-        return self.state / "released" / "extracts"
+        return self.released / "extracts"
 
     def release(self, release_id: str) -> Release:
         """The plain copy of one published release."""

@@ -156,12 +156,12 @@ def _write_dvc_config(folder: Path, zone: str, remote: Path) -> None:
     try:
         with (folder / "config").open("wb") as file:
             config.write(file)
-        found = _remote_by_dvc(folder, zone)
+        actual = _remote_by_dvc(folder, zone)
     except (ConfigObjError, OSError) as error:
-        found = f"nowhere ({type(error).__name__})"
-    if found != place:
+        actual = f"nowhere ({type(error).__name__})"
+    if actual != place:
         raise Refusal(
-            f"DVC would put the objects of {place!r} at {found!r}: choose a home (SYNDASERA_HOME)"
+            f"DVC would put the objects of {place!r} at {actual!r}: choose a home (SYNDASERA_HOME)"
             " without the characters that it does not take. Nothing was written"
         )
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from pipeline import environment, files
 from pipeline.catalog import Home, project_root
-from pipeline.services.processes import USER, Service, secret, sqlite_url
+from pipeline.services.database_url import sqlite_url
+from pipeline.services.processes import USER, Service, secret
 
 
 def airflow_address() -> str:
@@ -27,6 +28,9 @@ def airflow_environment(home: Home) -> dict[str, str]:
     return {
         **environment.for_services(home.root),
         "AIRFLOW_HOME": str(home.airflow.absolute()),
+        # what is logged, and how long tasks took, is the owner's alone
+        "AIRFLOW__LOGGING__FILE_TASK_HANDLER_NEW_FOLDER_PERMISSIONS": "0o700",
+        "AIRFLOW__LOGGING__FILE_TASK_HANDLER_NEW_FILE_PERMISSIONS": "0o600",
         "AIRFLOW__CORE__DAGS_FOLDER": str(project_root() / "dags"),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",

@@ -6,7 +6,8 @@ import sys
 
 from pipeline import environment
 from pipeline.catalog import Home
-from pipeline.services.processes import USER, Service, secret, sqlite_url
+from pipeline.services.database_url import sqlite_url
+from pipeline.services.processes import USER, Service, secret
 
 # MLflow shows its assistant, a chat with a language model that runs commands on this machine, to
 # whoever calls it `localhost`, `127.0.0.1` or `::1`. No switch turns it off. Under this name of the

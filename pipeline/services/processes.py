@@ -11,10 +11,8 @@ import subprocess
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import psutil
-import sqlalchemy as sa
 
 from pipeline import environment, files
 from pipeline.catalog import Home
@@ -35,16 +33,6 @@ class Service:
     command: tuple[str, ...]
     environment: Mapping[str, str]
     port: int | None = None
-
-
-def sqlite_url(path: Path) -> str:
-    """The URL by which Airflow and MLflow find a database file. Not escaped: they make folders by
-    the text itself. Raises Refusal where SQLAlchemy would read another path from it.
-    """
-    url = f"sqlite:///{path.absolute()}"
-    if sa.make_url(url).database != str(path.absolute()):
-        raise Refusal(f"{str(path)!r} cannot be written as a URL: choose another home")
-    return url
 
 
 def secret(home: Home, name: str) -> str:
@@ -85,12 +73,14 @@ def start(home: Home, services: Iterable[Service]) -> list[str]:
 
 def _spawn(home: Home, service: Service) -> psutil.Process:
     logs = home.state / "logs"
-    logs.mkdir(parents=True, exist_ok=True)
+    files.private_folder(logs)
     folder = home.state / "services" / service.name  # some write beside where they start
-    folder.mkdir(parents=True, exist_ok=True)
+    files.private_folder(folder.parent)
+    files.private_folder(folder)
     with (logs / f"{service.name}.log").open("ab") as out:
         child = subprocess.Popen(
             service.command,
+            umask=0o077,
             cwd=folder,
             env=dict(service.environment),
             stdin=subprocess.DEVNULL,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from pipeline import environment, files
 from pipeline.catalog import Home
 from pipeline.refusal import Refusal
-from pipeline.services.processes import sqlite_url
+from pipeline.services.database_url import sqlite_url
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
