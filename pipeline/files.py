@@ -232,7 +232,16 @@ def json_sha256(value: Any) -> str:
 
 
 def read_json(path: Path, default: Any = None) -> Any:
-    """The parsed file, or `default` where there is none."""
+    """The parsed file, or `default` where there is none. Raises Refusal where it is damaged; what
+    it holds is not quoted.
+    """
     if not path.is_file():
         return default
-    return json.loads(path.read_text(encoding="utf-8"))
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise Refusal(
+            f"{path.parent.name}/{path.name} is damaged: it is no JSON ({type(error).__name__})."
+            " Restore it from the backup; where a stage of a run wrote it, remove it and run that"
+            " stage again"
+        ) from None

@@ -7,6 +7,8 @@ one holds one commit and tag per published release, and nothing else; anybody ma
 
 from __future__ import annotations
 
+import fcntl
+import json
 import shutil
 import subprocess
 import tempfile
@@ -88,7 +90,36 @@ def commit_all(tree: Path, message: str, *, has_clock: bool = True) -> bool:
 
 def dvc(*arguments: str, cwd: Path) -> None:
     """Runs dvc there. Raises RuntimeError with its last line."""
+    mend_lock(cwd)
     _output("dvc", arguments, cwd, environment.for_stages())
+
+
+def mend_lock(tree: Path) -> bool:
+    """Removes DVC's list of readers and writers where a kill or a full disk left half of it, which
+    stops every later try. Returns whether it did. A list that some process writes is left alone.
+    """
+    folder = tree / ".dvc" / "tmp"
+    path = folder / "rwlock"
+    if not path.is_file() or _is_json_object(path):
+        return False
+    with (folder / "rwlock.lock").open("a") as guard:  # DVC holds it while it writes the list
+        try:
+            fcntl.flock(guard, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return False
+        if _is_json_object(path):
+            return False
+        path.unlink(missing_ok=True)
+    return True
+
+
+def _is_json_object(path: Path) -> bool:
+    try:
+        return isinstance(json.loads(path.read_text(encoding="utf-8")), dict)
+    except FileNotFoundError:
+        return True
+    except ValueError:
+        return False
 
 
 def _output(program: str, arguments: Sequence[str], cwd: Path, variables: Mapping[str, str]) -> str:
