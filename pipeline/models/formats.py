@@ -28,8 +28,8 @@ def whole(folder: Path, *names: str) -> Iterator[None]:
             raise Refusal(f"no whole model in {folder}: {name} is not there; {_REMEDY}")
     try:
         yield
-    except Refusal:
-        raise
+    except Refusal as refusal:
+        raise Refusal(f"{folder.name}/{' or '.join(names)}: {refusal}") from None
     except Exception as error:  # of safetensors, torch, JSON, or a part that is missing
         raise Refusal(
             f"the model in {folder} is damaged: {' or '.join(names)} cannot be read"

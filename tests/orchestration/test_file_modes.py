@@ -94,7 +94,7 @@ def test_files_of_before_are_mended(home: Home, tmp_path: Path) -> None:
         "state/ledger.url",
         "mlruns/artifacts/1/a/report/index.html",
         "runs/adult-1/restricted/stages.jsonl",
-        "state/released/extracts/adult-1/card.md",
+        "state/released/extracts/adult-1/card.json",
     ):
         path = home.root / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -126,7 +126,7 @@ def test_the_released_zone_is_readable_whatever_wrote_it(home: Home) -> None:
     files.private_umask()
     version_stores.ensure(home)
     (home.published / "adult-1").mkdir(parents=True)
-    (home.published / "adult-1" / "card.md").write_text("a card")
+    (home.published / "adult-1" / "card.json").write_text("a card")
     files.open_to_readers(home.released)
     for path in (home.released, *home.released.rglob("*")):
         assert path.stat().st_mode & 0o044 == 0o044, path

@@ -208,7 +208,7 @@ def test_a_damaged_file_is_named(done: Workspace) -> None:
         content = file.read_bytes()
         for damage in (b"", content[: len(content) // 2], b"\0" * 64, b"[]", b"{}"):
             file.write_bytes(damage)
-            with pytest.raises(Refusal, match=rf"{file.name}|{file.stem}.* has format None"):
+            with pytest.raises(Refusal, match=file.name):
                 Synthesizer.load(model)
         file.unlink()
         with pytest.raises(Refusal, match=file.name):

@@ -111,7 +111,7 @@ class Synthesizer:
         if facts is None:
             raise Refusal(f"no model in {folder.name}: model.json is not there")
         with whole(folder, "model.json"):
-            require_format(f"the model in {folder.name} (model.json)", facts.get("format"), FORMAT)
+            require_format(f"the model in {folder.name}", facts.get("format"), FORMAT)
             plan = Plan.from_json(facts["plan"])
         with whole(folder, "schema.json"):
             schema = schema_from_plain(files.read_json(folder / "schema.json"))
