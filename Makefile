@@ -8,9 +8,10 @@ SHELL := /bin/sh
 PYTHON_BIN := .venv/bin/python
 PIPELINE := $(PYTHON_BIN) -m pipeline
 export AIRFLOW_PORT MLFLOW_PORT PYTHON
-HOME_OF_STATE := $(or $(SYNDASERA_HOME),.)
-REQUEST = --dataset "$(DATASET)" --source "$(SOURCE)" --label "$(LABEL)" --patients "$(PATIENTS)" --epsilon "$(EPSILON)" \
-          --rows "$(ROWS)" --release-id "$(RELEASE)" --extract-date "$(EXTRACT_DATE)"
+# What a person typed reaches a command by environment, never as shell text.
+export DATASET SOURCE LABEL PATIENTS EPSILON ROWS RELEASE EXTRACT_DATE
+REQUEST = --dataset "$$DATASET" --source "$$SOURCE" --label "$$LABEL" --patients "$$PATIENTS" --epsilon "$$EPSILON" \
+          --rows "$$ROWS" --release-id "$$RELEASE" --extract-date "$$EXTRACT_DATE"
 
 .PHONY: run refresh test test-long lint up down clean lock environment help
 .DEFAULT_GOAL := help
@@ -46,7 +47,7 @@ test-long: environment
 # State goes, the environment stays. Refused where the ledger is the only record of what was spent on confidential data.
 clean: environment
 	@$(PIPELINE) clean-check
-	@cd "$(HOME_OF_STATE)" && rm -rf state runs mlruns/mlflow.db mlruns/artifacts
+	@CDPATH= cd -- "$${SYNDASERA_HOME:-.}" && rm -rf state runs mlruns/mlflow.db mlruns/artifacts
 	@echo "State, runs and MLflow's database are removed."
 
 # Without local wheels (find-links): the lock must name what an ordinary machine needs, torch's nvidia packages included.

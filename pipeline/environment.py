@@ -54,11 +54,34 @@ class Answer:
 
 
 def home_folder() -> str | None:
+    """The home's path, absolute. A relative one is made so once, from where the first program was
+    started, and stays so for every program that this one starts, wherever that runs.
+    """
+    _settle_paths()
     return os.environ.get(HOME_VARIABLE) or None
 
 
+def is_home_relative() -> bool:
+    """Whether the home's path depends on where this program was started."""
+    path = os.environ.get(HOME_VARIABLE)
+    return bool(path) and not _without_tilde(str(path)).is_absolute()
+
+
 def ledger_url() -> str | None:
+    """The ledger's URL; where it is a file's path, absolute as the home's is."""
+    _settle_paths()
     return os.environ.get(LEDGER_VARIABLE) or None
+
+
+def _settle_paths() -> None:
+    for variable in (HOME_VARIABLE, LEDGER_VARIABLE):
+        path = os.environ.get(variable)
+        if path and "://" not in path:
+            os.environ[variable] = str(_without_tilde(path).absolute())
+
+
+def _without_tilde(path: str) -> Path:
+    return Path(path).expanduser() if path.startswith("~/") or path == "~" else Path(path)
 
 
 def is_debugging() -> bool:
@@ -143,13 +166,15 @@ def for_git() -> dict[str, str]:
 
 def for_stages() -> dict[str, str]:
     """dvc and the stages that it starts: our own interpreter's folder first on the path, so that
-    `python` is this one.
+    `python` is this one. They run in another folder than this program.
     """
+    _settle_paths()
     return {**os.environ, **IDENTITY, **NO_TELEMETRY, "PATH": _path()}
 
 
 def for_services(home: Path) -> dict[str, str]:
     """Airflow and MLflow, which look after the home at `home`."""
+    _settle_paths()
     # SHLVL: a first-level bash whose standard input is a socket (every Airflow task's is) takes
     # itself for a remote login and reads ~/.bashrc, which may put another python first.
     return {
@@ -157,7 +182,7 @@ def for_services(home: Path) -> dict[str, str]:
         **NO_TELEMETRY,
         "PATH": _path(),
         "SHLVL": "1",
-        HOME_VARIABLE: str(home.resolve()),
+        HOME_VARIABLE: str(home.absolute()),
         "PYTHONUNBUFFERED": "1",
     }
 

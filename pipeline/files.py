@@ -8,6 +8,7 @@ import json
 import os
 import re
 import shutil
+import stat
 import uuid
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
@@ -35,10 +36,49 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def private_umask() -> None:
+    """What this process, and every program that it starts, writes from now on is its owner's."""
+    os.umask(0o077)
+
+
 def private_folder(path: Path) -> None:
     """Makes the folder, or finds it made, and lets nobody but its owner in."""
     path.mkdir(parents=True, exist_ok=True)
     path.chmod(0o700)
+
+
+def keep_private(root: Path) -> None:
+    """Takes all rights in a file or a folder, and in all that lies there, from everybody but the
+    owner. Links are not followed; what belongs to somebody else, or goes meanwhile, is left.
+    """
+    for path in _with_all_below(root):
+        _set_mode(path, lambda mode: mode & ~0o077)
+
+
+def open_to_readers(root: Path) -> None:
+    """Lets everybody read a folder and all that lies there, and nobody else write."""
+    for path in _with_all_below(root):
+        _set_mode(path, lambda mode: (mode | 0o444 | (0o111 if mode & 0o100 else 0)) & ~0o022)
+
+
+def keep_unlisted(folder: Path) -> None:
+    """Nobody but the owner lists a folder or writes there. Who may go through it may still."""
+    _set_mode(folder, lambda mode: mode & ~0o066)
+
+
+def _with_all_below(root: Path) -> Iterator[Path]:
+    if root.is_symlink() or not root.exists():
+        return
+    yield root
+    for folder, folders, names in os.walk(root):
+        yield from (Path(folder) / name for name in (*folders, *names))
+
+
+def _set_mode(path: Path, change: Callable[[int], int]) -> None:
+    with suppress(FileNotFoundError, PermissionError):
+        mode = stat.S_IMODE(path.lstat().st_mode)
+        if not path.is_symlink() and change(mode) != mode:
+            path.chmod(change(mode))
 
 
 @contextmanager
@@ -201,7 +241,16 @@ def json_sha256(value: Any) -> str:
 
 
 def read_json(path: Path, default: Any = None) -> Any:
-    """The parsed file, or `default` where there is none."""
+    """The parsed file, or `default` where there is none. Raises Refusal where it is damaged; what
+    it holds is not quoted.
+    """
     if not path.is_file():
         return default
-    return json.loads(path.read_text(encoding="utf-8"))
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise Refusal(
+            f"{path.parent.name}/{path.name} is damaged: it is no JSON ({type(error).__name__})."
+            " Restore it from the backup; where a stage of a run wrote it, remove it and run that"
+            " stage again"
+        ) from None

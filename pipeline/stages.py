@@ -137,15 +137,18 @@ def repro_command(stage: str) -> str:
     """The shell line that runs one stage in a workspace: DVC runs it, then its lock goes to the
     restricted version store.
 
-    No run cache: it could hand back a reservation without a charge. A refusal keeps its exit code,
+    Where a kill or a full disk left half of DVC's lock, it is mended and the stage tried again. No
+    run cache: it could hand back a reservation without a charge. A refusal keeps its exit code,
     which dvc would hide, and says its reason again in the last line. What dvc prints on standard
     output goes nowhere: hints for people who commit and push by hand. Errors, and all that stages
     say, are on standard error.
     """
     if stage not in STAGES:
         raise Refusal(f"there is no stage {stage!r}; the stages are {', '.join(STAGES)}")
+    repro = f"dvc repro --single-item --no-run-cache {stage} >/dev/null"
     return (
-        f"rm -f restricted/refused; dvc repro --single-item --no-run-cache {stage} >/dev/null"
+        f"rm -f restricted/refused; {repro}"
+        f" || {{ [ ! -e restricted/refused ] && python -m pipeline mend-lock && {repro}; }}"
         f" || {{ cat restricted/refused 2>/dev/null && exit {REFUSED}; exit 1; }}"
         f"; python -m pipeline record {stage}"
     )

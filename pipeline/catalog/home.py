@@ -4,13 +4,19 @@ workspace of a run: `runs/<release_id>/`. A stage runs with the workspace as its
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline import environment
+from pipeline import environment, files
 from pipeline.catalog.contents import DATASET, BudgetReport, Release
 from pipeline.catalog.zones import Released, Restricted
 from pipeline.refusal import Refusal
+
+# In the path of a home. polars takes * ? [ for a pattern, Airflow $NAME for a variable and {{ for
+# a template, `dvc get` what is before a colon for a host, a database's URL %20 for a blank; a line
+# ends at a line break everywhere.
+UNUSABLE = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029\ud800-\udfff*?\[$:]|\{[{%#]|%[0-9A-Fa-f]{2}")
 
 
 def project_root() -> Path:
@@ -26,11 +32,42 @@ class Home:
 
     @classmethod
     def find(cls) -> Home:
-        return cls(Path(environment.home_folder() or project_root()))
+        """The home by its absolute path. Raises Refusal for a path that polars, Airflow or a
+        template would read as another one.
+        """
+        root = Path(environment.home_folder() or project_root())
+        if character := UNUSABLE.search(str(root)):
+            raise Refusal(
+                f"the home {str(root)!r} holds {character[0]!r}, which some program that works"
+                " there takes for a pattern, a variable or the end of a line: choose another folder"
+                " (SYNDASERA_HOME). Nothing was written"
+            )
+        return cls(root)
 
     @property
     def state(self) -> Path:
         return self.root / "state"
+
+    @property
+    def released(self) -> Path:
+        """The released zone: what everybody may read."""
+        return self.state / "released"
+
+    @property
+    def mlruns(self) -> Path:
+        """MLflow's database and files. Restricted."""
+        return self.root / "mlruns"
+
+    def set_modes(self) -> None:
+        """Nobody but the owner reads what lies in the home, files of before this was so included;
+        the released zone everybody may read whom the folders above it let through.
+        """
+        for path in (*self.state.glob("*"), self.runs, self.mlruns):
+            if path != self.released:
+                files.keep_private(path)
+        if self.state.is_dir():
+            files.keep_unlisted(self.state)
+        files.open_to_readers(self.released)
 
     @property
     def runs(self) -> Path:
@@ -116,11 +153,11 @@ class Home:
 
     @property
     def mlflow_database(self) -> Path:
-        return self.root / "mlruns" / "mlflow.db"
+        return self.mlruns / "mlflow.db"
 
     @property
     def mlflow_artifacts(self) -> Path:
-        return self.root / "mlruns" / "artifacts"
+        return self.mlruns / "artifacts"
 
     @property
     def restricted_store(self) -> Path:
@@ -138,18 +175,18 @@ class Home:
         """Bare git repository with DVC: one commit and tag per published release. Anybody may
         `dvc get` from it.
         """
-        return self.state / "released" / "registry.git"
+        return self.released / "registry.git"
 
     @property
     def released_remote(self) -> Path:
-        return self.state / "released" / "dvc-remote"
+        return self.released / "dvc-remote"
 
     @property
     def published(self) -> Path:
         """A plain copy of each published release, for people who do not use DVC:
         `<published>/<release_id>/`.
         """
-        return self.state / "released" / "extracts"
+        return self.released / "extracts"
 
     def release(self, release_id: str) -> Release:
         """The plain copy of one published release."""

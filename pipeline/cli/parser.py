@@ -12,7 +12,7 @@ import signal
 import sys
 from collections.abc import Sequence
 
-from pipeline import environment
+from pipeline import environment, files
 from pipeline.cli.arguments import audit, budget, ledger, runs, services, sources, stages, tools
 from pipeline.stages import REFUSED
 
@@ -28,6 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from pipeline.cli.stage import main_logging
 
     environment.limit_threads()
+    files.private_umask()
     words = sys.argv[1:] if arguments is None else list(arguments)
     options = parser(with_simulator="simulate" in words[:1]).parse_args(words)
     main_logging()

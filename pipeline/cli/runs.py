@@ -12,7 +12,7 @@ from pipeline.catalog import Home, Workspace
 from pipeline.cli.console import say
 from pipeline.ledger import Ledger
 from pipeline.refusal import Refusal
-from pipeline.runs import sources, workspace
+from pipeline.runs import sources, version_stores, workspace
 from pipeline.runs.declarations import declaration_path
 from pipeline.schema.reader import read_schema
 from pipeline.stages import BY_A_PERSON, BY_ITSELF, UNCHANGED, announcement
@@ -75,6 +75,19 @@ def prepare_draw(options: argparse.Namespace) -> None:
         ),
     )
     logger.info("prepare-draw: the workspace is runs/%s", draw.root.name)
+
+
+def mend_lock(options: argparse.Namespace) -> int:
+    """0 where DVC's lock was broken, held by nobody, and is mended; 1 where there was nothing to
+    mend.
+    """
+    if not version_stores.mend_lock(Path.cwd()):
+        return 1
+    logger.warning(
+        "DVC's lock .dvc/tmp/rwlock was broken off by a kill or a full disk and held by nobody: it"
+        " is removed"
+    )
+    return 0
 
 
 def record(options: argparse.Namespace) -> None:

@@ -36,6 +36,7 @@ def setup(options: argparse.Namespace | None = None) -> None:
 
     home = Home.find()
     home.state.mkdir(parents=True, exist_ok=True)
+    home.set_modes()
     free = shutil.disk_usage(home.state).free / 1e9
     if free < NEEDED_GB:
         raise Refusal(f"the disk is nearly full: {free:.1f} GB free, a run needs {NEEDED_GB:.0f}")
@@ -51,6 +52,7 @@ def setup(options: argparse.Namespace | None = None) -> None:
             work.append(pool.submit(tracking.ensure, home))
         for item in work:
             item.result()
+    home.set_modes()
 
 
 def up(options: argparse.Namespace) -> None:

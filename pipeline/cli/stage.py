@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from pipeline import files
+from pipeline import environment, files
 from pipeline.catalog import Home, Workspace, project_root
 from pipeline.dp.errors import MechanismError
 from pipeline.refusal import Refusal
@@ -36,6 +36,12 @@ def run(name: str) -> int:
     """
     stage = STAGES[name]
     workspace = Workspace(Path.cwd())
+    if environment.is_home_relative():
+        raise Refusal(
+            f"{environment.HOME_VARIABLE} is not absolute, and a stage runs in its workspace, where"
+            " that would be a home of its own, with another ledger and other keys: give the"
+            " absolute path"
+        )
     if not workspace.params.is_file() or not workspace.dataset.is_file():
         raise Refusal(
             "this folder is no workspace of a run (no params.yaml and dataset.yaml): `python -m"

@@ -55,6 +55,7 @@ def run(workspace: Workspace, params: Params, schema: Schema) -> None:
     logger.info("publish: tagging %s in the released version store", release_id)
     _tag(home, release, release_id, schema.dataset)
     _copy(release, Release(_folder_of(home.published, release_id)))
+    files.open_to_readers(home.released)
     tracking.publish_model(release_id, release.model)
     if params.release.drawn_from is None:
         Ledger(home.ledger).commit(

@@ -7,6 +7,8 @@ one holds one commit and tag per published release, and nothing else; anybody ma
 
 from __future__ import annotations
 
+import fcntl
+import json
 import shutil
 import subprocess
 import tempfile
@@ -16,6 +18,7 @@ from pathlib import Path
 
 from pipeline import environment, files
 from pipeline.catalog import Home
+from pipeline.refusal import Refusal
 
 MOMENT = datetime(2000, 1, 1, tzinfo=UTC)
 _NO_CLOCK = {"GIT_AUTHOR_DATE": MOMENT.isoformat(), "GIT_COMMITTER_DATE": MOMENT.isoformat()}
@@ -37,6 +40,9 @@ def ensure(home: Home) -> None:
     """Makes both version stores and remotes where they are missing; the restricted ones for their
     owner only. Idempotent.
     """
+    stores = (home.restricted_store, home.released_store)
+    if not all(store.is_dir() for store in stores):
+        _refuse_other_place(home)
     files.private_folder(home.restricted_store.parent)
     _ensure_one(home.restricted_store, "restricted", home.restricted_remote)
     _ensure_one(home.released_store, "released", home.released_remote)
@@ -84,7 +90,36 @@ def commit_all(tree: Path, message: str, *, has_clock: bool = True) -> bool:
 
 def dvc(*arguments: str, cwd: Path) -> None:
     """Runs dvc there. Raises RuntimeError with its last line."""
+    mend_lock(cwd)
     _output("dvc", arguments, cwd, environment.for_stages())
+
+
+def mend_lock(tree: Path) -> bool:
+    """Removes DVC's list of readers and writers where a kill or a full disk left half of it, which
+    stops every later try. Returns whether it did. A list that some process writes is left alone.
+    """
+    folder = tree / ".dvc" / "tmp"
+    path = folder / "rwlock"
+    if not path.is_file() or _is_json_object(path):
+        return False
+    with (folder / "rwlock.lock").open("a") as guard:  # DVC holds it while it writes the list
+        try:
+            fcntl.flock(guard, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return False
+        if _is_json_object(path):
+            return False
+        path.unlink(missing_ok=True)
+    return True
+
+
+def _is_json_object(path: Path) -> bool:
+    try:
+        return isinstance(json.loads(path.read_text(encoding="utf-8")), dict)
+    except FileNotFoundError:
+        return True
+    except ValueError:
+        return False
 
 
 def _output(program: str, arguments: Sequence[str], cwd: Path, variables: Mapping[str, str]) -> str:
@@ -101,6 +136,18 @@ def _output(program: str, arguments: Sequence[str], cwd: Path, variables: Mappin
         lines = (result.stderr or result.stdout).strip().splitlines() or ["nothing said"]
         raise RuntimeError(f"{program} {arguments[0]} in {cwd.name}: {lines[-1]}")
     return result.stdout.strip()
+
+
+def _refuse_other_place(home: Home) -> None:
+    """Raises Refusal where DVC would not find a remote by its path, before anything is written in
+    the home.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        for zone, remote in (
+            ("restricted", home.restricted_remote),
+            ("released", home.released_remote),
+        ):
+            _write_dvc_config(Path(scratch), zone, remote)
 
 
 def _ensure_one(store: Path, zone: str, remote: Path) -> None:
@@ -122,16 +169,45 @@ def _begin_tree(tree: Path, branch: str, zone: str, remote: Path) -> None:
     tree.mkdir(parents=True, exist_ok=True)
     git("init", "-q", "-b", branch, cwd=tree)
     (tree / ".dvc").mkdir()
-    (tree / ".dvc" / "config").write_text(_dvc_config(zone, remote), encoding="utf-8")
+    _write_dvc_config(tree / ".dvc", zone, remote)
     (tree / ".dvc" / ".gitignore").write_text("/config.local\n/tmp\n/cache\n", encoding="utf-8")
     (tree / ".dvcignore").write_text("", encoding="utf-8")
 
 
-def _dvc_config(zone: str, remote: Path) -> str:
-    return (
-        f"[core]\n    analytics = false\n    check_update = false\n    remote = {zone}\n"
-        f"['remote \"{zone}\"']\n    url = {remote.resolve()}\n"
-    )
+def _write_dvc_config(folder: Path, zone: str, remote: Path) -> None:
+    """DVC's settings, by the library that DVC reads them with. Raises Refusal where DVC would put
+    objects elsewhere than in `remote`.
+    """
+    from configobj import ConfigObj, ConfigObjError
+
+    place = str(remote.resolve())
+    config = ConfigObj(encoding="utf-8", interpolation=False)
+    config["core"] = {"analytics": "false", "check_update": "false", "remote": zone}
+    config[f'remote "{zone}"'] = {"url": place}
+    try:
+        with (folder / "config").open("wb") as file:
+            config.write(file)
+        actual = _remote_by_dvc(folder, zone)
+    except (ConfigObjError, OSError) as error:
+        actual = f"nowhere ({type(error).__name__})"
+    if actual != place:
+        raise Refusal(
+            f"DVC would put the objects of {place!r} at {actual!r}: choose a home (SYNDASERA_HOME)"
+            " without the characters that it does not take. Nothing was written"
+        )
+
+
+def _remote_by_dvc(folder: Path, zone: str) -> str:
+    """Where DVC itself finds the remote."""
+    from dvc.config import Config, ConfigError
+    from dvc.fs import get_cloud_fs
+
+    try:
+        config = Config(dvc_dir=str(folder), local_dvc_dir=str(folder))
+        filesystem, _, path = get_cloud_fs(config, name=zone)
+    except ConfigError as error:
+        return f"nowhere ({type(error).__name__})"
+    return str(path) if filesystem.protocol == "local" else f"{filesystem.protocol}: {path}"
 
 
 def code_version(root: Path) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pipeline import environment, files
 from pipeline.catalog import Home, project_root
+from pipeline.services.database_url import sqlite_url
 from pipeline.services.processes import USER, Service, secret
 
 
@@ -26,7 +27,10 @@ def airflow_environment(home: Home) -> dict[str, str]:
         fernet.chmod(0o600)
     return {
         **environment.for_services(home.root),
-        "AIRFLOW_HOME": str(home.airflow.resolve()),
+        "AIRFLOW_HOME": str(home.airflow.absolute()),
+        # what is logged, and how long tasks took, is the owner's alone
+        "AIRFLOW__LOGGING__FILE_TASK_HANDLER_NEW_FOLDER_PERMISSIONS": "0o700",
+        "AIRFLOW__LOGGING__FILE_TASK_HANDLER_NEW_FILE_PERMISSIONS": "0o600",
         "AIRFLOW__CORE__DAGS_FOLDER": str(project_root() / "dags"),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
@@ -35,7 +39,7 @@ def airflow_environment(home: Home) -> dict[str, str]:
         "AIRFLOW__CORE__FERNET_KEY": fernet.read_text(encoding="utf-8"),
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": f"{USER}:admin",
         "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{address}/execution/",
-        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home.airflow.resolve()}/airflow.db",
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": sqlite_url(home.airflow / "airflow.db"),
         "AIRFLOW__API__BASE_URL": address,
         "AIRFLOW__API__HOST": "127.0.0.1",
         "AIRFLOW__API__PORT": str(environment.airflow_port()),

@@ -6,6 +6,7 @@ import sys
 
 from pipeline import environment
 from pipeline.catalog import Home
+from pipeline.services.database_url import sqlite_url
 from pipeline.services.processes import USER, Service, secret
 
 # MLflow shows its assistant, a chat with a language model that runs commands on this machine, to
@@ -43,7 +44,7 @@ def mlflow_services(home: Home) -> tuple[Service, ...]:
         "--workers",
         "1",
         "--backend-store-uri",
-        f"sqlite:///{home.mlflow_database.resolve()}",
+        sqlite_url(home.mlflow_database),
         "--default-artifact-root",
         home.mlflow_artifacts.resolve().as_uri(),
     )

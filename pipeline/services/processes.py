@@ -73,12 +73,14 @@ def start(home: Home, services: Iterable[Service]) -> list[str]:
 
 def _spawn(home: Home, service: Service) -> psutil.Process:
     logs = home.state / "logs"
-    logs.mkdir(parents=True, exist_ok=True)
+    files.private_folder(logs)
     folder = home.state / "services" / service.name  # some write beside where they start
-    folder.mkdir(parents=True, exist_ok=True)
+    files.private_folder(folder.parent)
+    files.private_folder(folder)
     with (logs / f"{service.name}.log").open("ab") as out:
         child = subprocess.Popen(
             service.command,
+            umask=0o077,
             cwd=folder,
             env=dict(service.environment),
             stdin=subprocess.DEVNULL,

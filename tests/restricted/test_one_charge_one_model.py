@@ -18,6 +18,8 @@ from pipeline.dp.noise import NoiseStream
 from pipeline.dp.sgd import DpSgd
 from pipeline.ledger import Ledger, ReservationConflict
 from pipeline.models.pathway.fit import train as pathway_training
+from pipeline.models.synthesizer.model import Synthesizer
+from pipeline.refusal import Refusal
 from pipeline.released import sample
 from pipeline.restricted import reserve, train
 
@@ -197,3 +199,27 @@ def test_an_extract_is_drawn_from_the_trained_model_alone(done: Workspace) -> No
         sample.run(done, settings(), declared(done))
     run_train(done)
     sample.run(done, settings(), declared(done))
+
+
+def test_a_damaged_file_is_named(done: Workspace) -> None:
+    """The model's files, and those by which stages tell each other."""
+    model = done.released.model
+    for file in [path for path in sorted(model.rglob("*")) if path.is_file()]:
+        content = file.read_bytes()
+        for damage in (b"", content[: len(content) // 2], b"\0" * 64, b"[]", b"{}"):
+            file.write_bytes(damage)
+            with pytest.raises(Refusal, match=file.name):
+                Synthesizer.load(model)
+        file.unlink()
+        with pytest.raises(Refusal, match=file.name):
+            Synthesizer.load(model)
+        file.write_bytes(content)
+    assert Synthesizer.load(model)
+    reservation = done.restricted.reservation
+    whole = reservation.read_text()
+    for damage in ("", whole[:100], "\0"):
+        reservation.write_text(damage)
+        with pytest.raises(Refusal, match=r"restricted/reservation\.json is damaged"):
+            run_train(done)
+        with pytest.raises(Refusal, match=r"reservation\.json is damaged"):
+            reserve.noted_chain_heads(Home.find())

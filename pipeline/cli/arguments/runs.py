@@ -154,6 +154,13 @@ def _add_check_source(commands: Commands) -> None:
 
 
 def _add_inside_a_workspace(commands: Commands) -> None:
+    add_command(
+        commands,
+        "mend-lock",
+        "in a workspace: remove what a kill or a full disk left of DVC's lock; fails where all is"
+        " well",
+        Later("runs", "mend_lock"),
+    )
     record = add_command(
         commands,
         "record",

@@ -13,8 +13,8 @@ from typing import Any
 from pipeline import files
 from pipeline.dp.events import to_json
 from pipeline.models.declaration import schema_from_plain, to_plain
-from pipeline.models.formats import require_format
-from pipeline.models.pathway.draw.model import PathwayModel
+from pipeline.models.formats import require_format, whole
+from pipeline.models.pathway.draw.model import FACTS, WEIGHTS, PathwayModel
 from pipeline.models.pathway.draw.start import pathway_start
 from pipeline.models.synthesizer.draw import BlockSampler, partitions
 from pipeline.models.synthesizer.plan import FORMAT, Plan
@@ -110,10 +110,15 @@ class Synthesizer:
         facts = files.read_json(folder / "model.json")
         if facts is None:
             raise Refusal(f"no model in {folder.name}: model.json is not there")
-        require_format(f"the model in {folder.name}", facts.get("format"), FORMAT)
-        schema = schema_from_plain(files.read_json(folder / "schema.json"))
-        plan = Plan.from_json(facts["plan"])
-        pathways = (
-            PathwayModel.load(folder / "pathway", schema) if plan.pathway is not None else None
-        )
-        return cls(schema, plan, TableModel.load(folder / "table"), pathways)
+        with whole(folder, "model.json"):
+            require_format(f"the model in {folder.name}", facts.get("format"), FORMAT)
+            plan = Plan.from_json(facts["plan"])
+        with whole(folder, "schema.json"):
+            schema = schema_from_plain(files.read_json(folder / "schema.json"))
+        with whole(folder / "table", "table.json", "table.safetensors"):
+            table = TableModel.load(folder / "table")
+        if plan.pathway is None:
+            return cls(schema, plan, table, None)
+        with whole(folder / "pathway", FACTS, WEIGHTS):
+            pathways = PathwayModel.load(folder / "pathway", schema)
+        return cls(schema, plan, table, pathways)

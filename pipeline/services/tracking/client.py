@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from pipeline import environment, files
 from pipeline.catalog import Home
 from pipeline.refusal import Refusal
+from pipeline.services.database_url import sqlite_url
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -40,7 +41,7 @@ def client_of(home: Home) -> MlflowClient:
     from mlflow import MlflowClient
 
     files.private_folder(home.mlflow_database.parent)  # the restricted report lies there, too
-    return MlflowClient(tracking_uri=f"sqlite:///{home.mlflow_database.resolve()}")
+    return MlflowClient(tracking_uri=sqlite_url(home.mlflow_database))
 
 
 def ensure(home: Home) -> None:
