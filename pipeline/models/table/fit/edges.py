@@ -30,7 +30,7 @@ from pipeline.models.table.domain.quantiles import groups_by_value
 from pipeline.models.table.measure.shrinkage import shrunk_residual
 from pipeline.models.table.values.heads import Edge
 from pipeline.models.table.values.measurements import Marginals, Measurements
-from pipeline.models.table.values.symbols import Pair, Symbols
+from pipeline.models.table.values.symbols import Pair, Relations, Symbols
 
 _ROUNDS = 50
 # factor on the codes' own joint that a cell may reach: far from the diagonal more is noise
@@ -48,10 +48,12 @@ def fit_edges(
     domains: Mapping[str, Domain],
     symbols: Mapping[str, Symbols],
     children: Collection[str],
+    legal: Relations,
 ) -> tuple[Edge, ...]:
     """At most one edge into each of `children`, from an earlier numeric column.
 
-    table[name]: float [codes, groups], each code's probabilities; codes weigh the same.
+    table[name]: float [codes, groups], each code's probabilities; codes weigh the same. legal:
+    between groups, where declared orders forbid anything.
     """
     orders = {
         name: groups_by_value(domains[name], symbols[name])
@@ -82,6 +84,9 @@ def fit_edges(
             orders,
             dependence[parent],
         )
+        if (parent, child) in legal:
+            rows, columns = marginals.margins[parent], marginals.margins[child]
+            goal = _rake(goal * legal[parent, child], rows, columns)
         ratio = _ratio(joint[parent], q[child], goal)
         edges.append(Edge(parent, child, ratio.astype(np.float32), dependence[parent].correlation))
         normaliser = np.maximum(q[child] @ ratio.T, 1e-300)
