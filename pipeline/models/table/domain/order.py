@@ -89,7 +89,7 @@ def _placed(
     first = np.maximum(start, _whole(np.ceil, (floor - column.lower) * scale, -1))
     last = np.minimum(stop - 1, _whole(np.floor, (ceiling - column.lower) * scale, 1))
     width = np.maximum(stop - start, 1)
-    is_free = (first == start) & (last == stop - 1)
+    is_free = ((first == start) & (last == stop - 1)) | (stop <= start)  # an atom, or missing
     point = first + np.floor(positions * np.maximum(last - first + 1, 1)).astype(np.int64)
     positions = np.where(is_free, positions, (point - start + 0.5) / width)
     values = domain.values(start + np.floor(positions * width).astype(np.int64))
