@@ -5,6 +5,7 @@ prompts, for nothing; the dependence stays; who breaks them in a source is count
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import date, timedelta
 from itertools import combinations
 from pathlib import Path
@@ -24,6 +25,7 @@ from pipeline.models.table.draw.independence import independent_pairs
 from pipeline.models.table.values.symbols import Symbols
 from pipeline.params import PrivacyParams, TrainParams
 from pipeline.refusal import Refusal
+from pipeline.released.card import _independent, facts
 from pipeline.restricted.ingest.model_form import faults
 from pipeline.restricted.train import fit_public
 from pipeline.schema.document import DeclarationError
@@ -50,7 +52,7 @@ TEXT = """
           death: {kind: continuous, lower: 0, upper: 120, decimals: 1, atoms: [0], source: tests}
           relapse: {kind: continuous, lower: 0, upper: 120, nullable: true, source: tests}
           s2: {kind: continuous, lower: 0, upper: 1, decimals: 3, source: tests}
-          s6: {kind: continuous, lower: 0, upper: 1, decimals: 2, source: tests}
+          s6: {kind: continuous, lower: 0, upper: 1, decimals: 3, source: tests}
           s12: {kind: continuous, lower: 0, upper: 1, decimals: 3, source: tests}
           score: {kind: continuous, lower: 0, upper: 100, nullable: true, source: tests}
           began: {kind: date, lower: 2010-01-01, upper: 2012-12-31, source: tests}
@@ -216,9 +218,21 @@ def test_a_patient_who_breaks_them_is_dropped_and_counted(model: Synthesizer) ->
 
 
 def test_columns_that_nothing_joins_are_on_the_card(model: Synthesizer) -> None:
-    pairs = independent_pairs(model.table)
-    assert ("coin", "death") in pairs and ("stage", "coin") not in pairs
+    heads = model.table.table
+    even = np.tile(heads["coin"].mean(0), (len(heads["coin"]), 1))
+    pairs = independent_pairs(replace(model.table, table={**heads, "coin": even}))
+    assert [pair for pair in pairs if "coin" in pair] == [
+        tuple(sorted(("coin", name), key=list(heads).index)) for name in heads
+        if name not in ("coin", "stage")  # a target depends on all columns
+    ]  # fmt: skip
     assert not {("death", "relapse"), ("s2", "s6"), ("s6", "s12")} & set(pairs)
+    card = facts(model.schema, release_id="one-1", source_label="x", rows=1, extract_date=None,
+                 code_version="0", privacy={}, approval={}, drawn_from=None,
+                 independent=[("coin", "death"), ("coin", "s2"), ("death", "s2")])  # fmt: skip
+    assert card["independent_pairs"] == [["coin", "death"], ["coin", "s2"], ["death", "s2"]]
+    assert _independent(card["independent_pairs"])[2:4] == [
+        "- `coin` of `death`, `s2`", "- `death` of `s2`",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -231,6 +245,8 @@ def test_columns_that_nothing_joins_are_on_the_card(model: Synthesizer) -> None:
         ("order: [[relapse, began]]", "numbers only, or dates only"),
         ("order: [[relapse, death], [death, relapse]]", "goes in a circle"),
         ("order: [[s2, s6, s12], [s12, s2]]", "goes in a circle"),
+        ("order: [[s2, s6, score]]", "give all of them decimals: 3"),
+        ("order: [[relapse, death], [score, relapse]]", "give all of them decimals: 1"),
         ("order: relapse", "must be a list"),
         ("order: {relapse: death}", "must be a list"),
         ("order: [[relapse, [death]]]", "single values"),
@@ -273,14 +289,19 @@ def test_values_are_ordered_within_any_symbols(seed: int) -> None:
     """
     rng = np.random.default_rng(seed)
     domains, symbols = {}, {}
+    all_places = int(rng.integers(0, 4))
+    is_pair = seed % 3 == 0  # of two columns each may have places of its own
     for name in "abcd":
-        lower, places = float(rng.integers(-3, 3)), int(rng.integers(0, 4))
+        places = int(rng.integers(0, 4)) if is_pair else all_places
+        lower = float(rng.integers(-3, 3))
         column = Column(name=name, kind="continuous", lower=lower, upper=lower + 5,
                         decimals=places, atoms=(lower + 2,), nullable=True)  # fmt: skip
         domains[name] = column_domain(column, 16)
         symbols[name] = symbols_at_random(rng, 5 * 10**places + 1, 0)
     chains = [list(rng.permutation(list("abcd"))[:3]), ["a", "d"]]
-    if {"a", "d"} <= set(chains[0]) and chains[0].index("d") < chains[0].index("a"):
+    if is_pair:
+        chains = [["a", "b"], ["d", "c"]]
+    elif {"a", "d"} <= set(chains[0]) and chains[0].index("d") < chains[0].index("a"):
         chains.pop()
     orders = order_pairs(chains)
     matrices = with_order({}, domains, symbols, orders)
