@@ -59,16 +59,11 @@ def conditional_sampler(
         names, table, part, alive, where, targets, edges
     )
     total = weights.sum()
-    binding = {
-        key: matrix
-        for key, matrix in closure.items()
-        if not matrix[np.ix_(alive[key[0]], alive[key[1]])].all()
-    }
     return Sampler(
         tuple(names),
         heads,
         weights / total if total > 1e-300 else np.full(len(weights), 1 / len(weights)),
-        binding,
+        _binding(closure, alive),
         origin,
         {
             name: column_quantiles(
@@ -79,6 +74,15 @@ def conditional_sampler(
         tuple(targets),
         condition_probabilities,
     )
+
+
+def _binding(closure: Relations, alive: Mapping[str, np.ndarray]) -> Relations:
+    """The relations that forbid something of what is left."""
+    return {
+        key: matrix
+        for key, matrix in closure.items()
+        if not matrix[np.ix_(alive[key[0]], alive[key[1]])].all()
+    }
 
 
 def _restrict(

@@ -84,14 +84,21 @@ def fit_edges(
             orders,
             dependence[parent],
         )
-        if (parent, child) in legal:
-            rows, columns = marginals.margins[parent], marginals.margins[child]
-            goal = _rake(goal * legal[parent, child], rows, columns)
+        goal = _without_forbidden(goal, marginals, (parent, child), legal)
         ratio = _ratio(joint[parent], q[child], goal)
         edges.append(Edge(parent, child, ratio.astype(np.float32), dependence[parent].correlation))
         normaliser = np.maximum(q[child] @ ratio.T, 1e-300)
         joint[child] = q[child] * ((joint[parent] / normaliser) @ ratio)
     return tuple(edges)
+
+
+def _without_forbidden(
+    joint: np.ndarray, marginals: Marginals, pair: Pair, legal: Relations
+) -> np.ndarray:
+    """The joint over the legal cells, with the columns' margins; as it is where none is forbidden."""
+    if pair not in legal:
+        return joint
+    return _rake(joint * legal[pair], *(marginals.margins[name] for name in pair))
 
 
 @dataclass(frozen=True)

@@ -160,21 +160,8 @@ def plan(
     implied = {name for i in modelled for name in (i.given, i.then)} | {
         name for pair in pairs for name in pair
     }
-    heads = tuple(
-        t
-        for t in targets
-        if t in sizes
-        and t not in implied
-        and sizes[t] <= settings.target_classes
-        and len(sizes) > 1
-        and settings.target_share != 0
-    )
+    heads = _heads([t for t in targets if t not in implied], sizes, settings)
     blocks = tuple(blocks_of(domains, sizes, heads, settings, nominal_size))
-    critic_noise = None
-    # mu of DP-SGD is about q sqrt(steps) / noise multiplier: good enough to split a budget by
-    if settings.critic_share > 0:
-        q = critic_probability(settings, nominal_size)
-        critic_noise = q * math.sqrt(settings.critic_steps / settings.critic_share)
     return TablePlan(
         columns=columns,
         implications=modelled,
@@ -183,7 +170,7 @@ def plan(
         nominal_size=nominal_size,
         leaves=leaves,
         blocks=blocks,
-        critic_noise=critic_noise,
+        critic_noise=_critic_noise(settings, nominal_size),
         orders=pairs,
         copies=tuple(
             (place, column.name, first[column.name])
@@ -191,6 +178,28 @@ def plan(
             if column.name in first
         ),
     )
+
+
+def _heads(
+    targets: Sequence[str], sizes: Mapping[str, int], settings: TableSettings
+) -> tuple[str, ...]:
+    """The targets that are drawn from all other columns."""
+    return tuple(
+        t
+        for t in targets
+        if t in sizes
+        and sizes[t] <= settings.target_classes
+        and len(sizes) > 1
+        and settings.target_share != 0
+    )
+
+
+def _critic_noise(settings: TableSettings, nominal_size: int) -> float | None:
+    if settings.critic_share <= 0:
+        return None
+    # mu of DP-SGD is about q sqrt(steps) / noise multiplier: good enough to split a budget by
+    q = critic_probability(settings, nominal_size)
+    return q * math.sqrt(settings.critic_steps / settings.critic_share)
 
 
 def critic_probability(settings: TableSettings, nominal_size: int) -> float:
