@@ -95,7 +95,7 @@ def fit_edges(
 def _without_forbidden(
     joint: np.ndarray, marginals: Marginals, pair: Pair, legal: Relations
 ) -> np.ndarray:
-    """The joint over the legal cells, with the columns' margins; as it is where none is forbidden."""
+    """The joint over legal cells, with the margins; as it is where none is forbidden."""
     if pair not in legal:
         return joint
     return _rake(joint * legal[pair], *(marginals.margins[name] for name in pair))
