@@ -41,6 +41,38 @@ def private_umask() -> None:
     os.umask(0o077)
 
 
+@contextmanager
+def new_file(path: Path) -> Iterator[Path]:
+    """Gives a temporary path beside `path`, which a person named; moves it there when the block
+    ends well, removes it otherwise. Raises Refusal where something stands at `path`, before the
+    block and again after it: nothing that is there is replaced.
+    """
+    refuse_existing(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
+    try:
+        yield temporary
+        try:
+            os.link(temporary, path)  # fails where something came to stand there meanwhile
+        except FileExistsError:
+            refuse_existing(path)
+        except OSError:  # a file system without links
+            refuse_existing(path)
+            temporary.rename(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def refuse_existing(path: Path) -> None:
+    """Raises Refusal where a new file could not be put at `path`."""
+    if path.is_dir() and not path.is_symlink():
+        raise Refusal(f"{path} is a folder: name a file")
+    if path.exists() or path.is_symlink():
+        raise Refusal(
+            f"{path} is there already. Nothing was changed: name a new file, or move that one away"
+        )
+
+
 def private_folder(path: Path) -> None:
     """Makes the folder, or finds it made, and lets nobody but its owner in."""
     path.mkdir(parents=True, exist_ok=True)

@@ -26,7 +26,7 @@ from pipeline.checks.expectations.table_checks import (
 from pipeline.checks.rules.shapes import shape_problems
 from pipeline.models.grammar.rules import Grammar
 from pipeline.models.grammar.violations import violations
-from pipeline.schema import legality
+from pipeline.schema import static_rules
 from pipeline.schema.patient_log import PatientLog, read_patient_log
 from pipeline.schema.values import Schema
 
@@ -94,7 +94,7 @@ def check_synthetic(
         if one.severity == "F"
     ]
     if log is not None:
-        failures += implication_breaches(schema, log.patients)
+        failures += static_breaches(schema, log.patients)
         failures += grammar_breaches(schema, log) if log.events is not None else []
     warnings = tuple(
         _share(one.name, one.counts)
@@ -134,12 +134,12 @@ def _read(folder: Path) -> PatientLog | None:
     return read_patient_log(paths.patients, paths.events) if paths.patients.is_file() else None
 
 
-def implication_breaches(schema: Schema, patients: pl.DataFrame) -> list[str]:
-    """The declared implications that some synthetic patient breaks."""
+def static_breaches(schema: Schema, patients: pl.DataFrame) -> list[str]:
+    """The declared rules between static columns that some synthetic patient breaks."""
     return [
-        f"{one.then} does not fit {one.given}"
-        for one in schema.implications
-        if patients.select(legality.breaches(one).any()).item()
+        rule
+        for rule, is_broken in static_rules.breaches(schema)
+        if patients.select(is_broken.any()).item()
     ]
 
 

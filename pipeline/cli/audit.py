@@ -37,6 +37,8 @@ def run(options: argparse.Namespace) -> int:
         for check in CHECKS:
             say(f"{check.name}{' (long)' if check.long else ''}, {check.family}: {check.asks}")
         return 0
+    if options.out is not None:
+        files.refuse_existing(options.out)  # before an hour's work, and again after it
     answers = _perform(
         [
             check
@@ -83,24 +85,23 @@ def _write(path: Path, answers: Sequence[Answer]) -> None:
     from pipeline.catalog import project_root
     from pipeline.runs.version_stores import code_version
 
-    files.write_json(
-        path,
-        {
-            "at": datetime.now(UTC).isoformat(timespec="seconds"),
-            "code_version": code_version(project_root()),
-            "holds": all(answer.finding.holds for answer in answers),
-            "checks": [
-                {
-                    "name": answer.check.name,
-                    "family": answer.check.family,
-                    "asks": answer.check.asks,
-                    "long": answer.check.long,
-                    "holds": answer.finding.holds,
-                    "said": answer.finding.message,
-                    "figures": dict(answer.finding.figures),
-                    "seconds": round(answer.seconds, 1),
-                }
-                for answer in answers
-            ],
-        },
-    )
+    findings = {
+        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "code_version": code_version(project_root()),
+        "holds": all(answer.finding.holds for answer in answers),
+        "checks": [
+            {
+                "name": answer.check.name,
+                "family": answer.check.family,
+                "asks": answer.check.asks,
+                "long": answer.check.long,
+                "holds": answer.finding.holds,
+                "said": answer.finding.message,
+                "figures": dict(answer.finding.figures),
+                "seconds": round(answer.seconds, 1),
+            }
+            for answer in answers
+        ],
+    }
+    with files.new_file(path) as file:
+        files.write_json(file, findings)

@@ -247,7 +247,7 @@ def export(options: argparse.Namespace) -> None:
     if options.out is None:
         say(json.dumps(document, indent=2))
         return
-    with files.replacing(options.out) as temporary:
+    with files.new_file(options.out) as temporary:
         temporary.touch(mode=0o600)
         temporary.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
     say(

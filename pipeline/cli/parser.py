@@ -14,6 +14,7 @@ from collections.abc import Sequence
 
 from pipeline import environment, files
 from pipeline.cli.arguments import audit, budget, ledger, runs, services, sources, stages, tools
+from pipeline.options import Parser
 from pipeline.stages import REFUSED
 
 logger = logging.getLogger("pipeline")
@@ -67,7 +68,7 @@ def parser(with_simulator: bool = True) -> argparse.ArgumentParser:
     """Every command with its options and their help. `with_simulator` loads the simulator for its
     own options.
     """
-    top = argparse.ArgumentParser(
+    top = Parser(
         prog="python -m pipeline",
         description=(
             "Synthetic extracts with a differential-privacy guarantee for a patient's whole"

@@ -123,7 +123,8 @@ def ingested(schema: Any, source: Path, settings: Any, scratch: Path) -> tuple[A
 
 def draw(options: argparse.Namespace) -> None:
     """Draws `rows` patients into one CSV (a dataset of one table) or a folder of CSVs. Written
-    whole or not at all. Raises Refusal for a folder that holds what no draw wrote.
+    whole or not at all. Raises Refusal for a file that is there, and for a folder that holds what
+    no draw wrote.
     """
     from pipeline.models.synthesizer.model import Synthesizer
 
@@ -133,13 +134,10 @@ def draw(options: argparse.Namespace) -> None:
         raise Refusal(
             f"{model.schema.dataset} has {len(model.schema.tables)} tables: give --out a folder"
         )
-    if one_file and options.out.is_dir():
-        raise Refusal(f"{options.out} is a folder: name a file, or a folder without .csv")
-    options.out.parent.mkdir(parents=True, exist_ok=True)
     if one_file:
-        with tempfile.TemporaryDirectory(dir=options.out.parent) as scratch:
+        with files.new_file(options.out) as file, tempfile.TemporaryDirectory() as scratch:
             [table] = _draw_csv(model, options, Path(scratch))
-            table.replace(options.out)
+            shutil.move(table, file)
     else:
         with files.replacing_folder(options.out, foreign=files.unsigned) as folder:
             parts = folder / "parts"
@@ -152,7 +150,7 @@ def draw(options: argparse.Namespace) -> None:
 
 def _draw_csv(model: Any, options: argparse.Namespace, folder: Path) -> list[Path]:
     """Draws into an extract in `folder`; its CSV files."""
-    from pipeline.released.private_draws import drawn_tables
+    from pipeline.checks.private_draws import drawn_tables
     from pipeline.released.writers import TableWriter
 
     with TableWriter(model.schema, folder) as writer:

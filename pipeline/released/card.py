@@ -4,6 +4,7 @@ JSON and in plain English.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from pipeline.schema.values import Schema
@@ -28,12 +29,14 @@ def facts(
     privacy: dict[str, Any],
     approval: dict[str, Any],
     drawn_from: str | None,
+    independent: Sequence[tuple[str, str]] = (),
 ) -> dict[str, Any]:
     """Everything the card says, from the declaration, the ledger and the run's params; no patient's
     row is looked at.
 
     `privacy`: epsilon and delta of the release, mechanisms, and the population's balance and chain
-    head, as the ledger gives them.
+    head, as the ledger gives them. `independent`: pairs of columns that the model draws
+    independently of each other.
     """
     return {
         "release_id": release_id,
@@ -57,6 +60,7 @@ def facts(
         "public": list(PUBLIC),
         "not_covered": _not_covered(schema),
         "empty_columns": _empty_columns(schema),
+        "independent_pairs": [list(pair) for pair in independent],
         "approval": approval,
         "limits": _limits(schema),
         "use": {
@@ -147,10 +151,27 @@ def markdown(card: dict[str, Any]) -> str:
             ", ".join(f"`{name}`" for name in card["empty_columns"]),
             "",
         ]
+    lines += _independent(card["independent_pairs"])
     for name in ("citation", "licence"):
         if card[name]:
             lines += [f"{name.capitalize()}: {card[name]}", ""]
     return "\n".join(lines)
+
+
+def _independent(pairs: list[list[str]]) -> list[str]:
+    """The pairs by the column that stands first in the declaration."""
+    if not pairs:
+        return []
+    others: dict[str, list[str]] = {}
+    for first, second in pairs:
+        others.setdefault(first, []).append(second)
+    return _bullets(
+        "## Columns that were drawn independently of each other",
+        [
+            f"`{first}` of {', '.join(f'`{name}`' for name in names)}"
+            for first, names in others.items()
+        ],
+    )
 
 
 def _bullets(heading: str, items: list[str]) -> list[str]:

@@ -16,6 +16,8 @@ from typing import Any
 from pipeline import files
 from pipeline.catalog import Home, Release, Workspace, project_root
 from pipeline.ledger import Ledger
+from pipeline.models.table.draw.independence import independent_pairs
+from pipeline.models.table.draw.model import TableModel
 from pipeline.params import Params
 from pipeline.refusal import Refusal
 from pipeline.released import card, manifest
@@ -82,6 +84,7 @@ def _assemble(
         code_version=code_version,
         approval={key: approval[key] for key in ("self_approved", "by") if key in approval},
         drawn_from=settings.drawn_from,
+        independent=independent_pairs(TableModel.load(released.model / "table")),
     )
     lineage = {
         "release_id": settings.id,

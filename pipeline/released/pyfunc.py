@@ -7,16 +7,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
 from pipeline.models.synthesizer.model import Synthesizer
-from pipeline.released.private_draws import drawn_tables
+from pipeline.refusal import Refusal
 
 if TYPE_CHECKING:
     import pandas as pd
+
+# loaded when somebody draws: it brings the gate's libraries, and stands on a higher layer
+DRAWS = "pipeline.checks.private_draws"
 
 
 @dataclass(frozen=True)
@@ -32,8 +36,10 @@ class DrawingModel:
         its rows. Free.
 
         params: seed, extract_date (YYYY-MM-DD), where and begins, as `python -m pipeline draw`
-        takes them. Raises Refusal for a prompt that cannot be met.
+        takes them. Raises Refusal for a prompt that cannot be met, and for tables that break a
+        rule.
         """
+        drawn_tables = import_module(DRAWS).drawn_tables
         settings = params or {}
         last_day = settings.get("extract_date")
         parts = list(
@@ -43,10 +49,17 @@ class DrawingModel:
                 seed=int(settings.get("seed", 1)),
                 where=list(settings.get("where", ())),
                 begins=tuple(settings.get("begins", ())),
-                extract_date=date.fromisoformat(last_day) if last_day else None,
+                extract_date=_date(last_day) if last_day else None,
             )
         )
         return {name: pl.concat([part[name] for part in parts]).to_pandas() for name in parts[0]}
+
+
+def _date(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except (TypeError, ValueError):
+        raise Refusal(f"extract_date {text!r} is no date, write YYYY-MM-DD") from None
 
 
 def _load_pyfunc(path: str) -> DrawingModel:

@@ -94,12 +94,28 @@ class RuleReader(ColumnReader):
                         path, f"{low} can never be at most {high}: their bounds lie apart"
                     )
         sound = tuple(chain for _, chain in chains)
+        self._check_places(chains, columns)
         steps = [(a, b) for chain in sound for a, b in combinations(chain, 2)]
         if _has_circle(steps):
             self.document.problem(
                 ("order",), "goes in a circle: columns that are the same stand under `equal`"
             )
         return sound
+
+    def _check_places(
+        self, chains: Sequence[tuple[Path_, tuple[str, ...]]], columns: Mapping[str, Column]
+    ) -> None:
+        """Between two columns a third has room only where it can take their values."""
+        names = [name for _, chain in chains for name in chain]
+        for path, chain in chains:
+            places = {columns[name].decimals for name in chain if columns[name].is_numeric}
+            is_pair = len(chain) == 2 and all(names.count(name) == 1 for name in chain)
+            if len(places) > 1 and not is_pair:
+                self.document.problem(
+                    path,
+                    "orders more than two columns, whose decimals must be the same: give all of"
+                    f" them decimals: {max(places)}",
+                )
 
     def equals(self, columns: Mapping[str, Column]) -> tuple[tuple[str, ...], ...]:
         """Groups of columns that are copies of the first."""

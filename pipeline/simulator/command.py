@@ -4,9 +4,9 @@ command, and its call, which pipeline/cli/tools.py makes.
 
 import argparse
 import logging
-from datetime import date
 from pathlib import Path
 
+from pipeline.options import count, day, seed
 from pipeline.refusal import Refusal
 from pipeline.simulator import DEFAULT_EXTRACT
 
@@ -16,14 +16,14 @@ logger = logging.getLogger(__name__)
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--patients",
-        type=int,
+        type=count,
         required=True,
         metavar="N",
         help="patients registered by the default extract date, 2022-12-31",
     )
     parser.add_argument(
         "--seed",
-        type=int,
+        type=seed,
         default=1,
         metavar="S",
         help="the same seed and N give the same patients (default 1)",
@@ -37,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--extract-date",
-        type=date.fromisoformat,
+        type=day,
         default=DEFAULT_EXTRACT,
         metavar="D",
         help=(

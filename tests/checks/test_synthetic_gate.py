@@ -11,7 +11,7 @@ import pytest
 from registry_cases import EXTRACT, Tables, change, clean, schema
 
 from pipeline import adapters, files
-from pipeline.checks.synthetic_gate import check_synthetic, grammar_breaches, implication_breaches
+from pipeline.checks.synthetic_gate import check_synthetic, grammar_breaches, static_breaches
 from pipeline.schema.patient_log import PatientLog
 from pipeline.schema.reader import read_schema
 
@@ -48,14 +48,14 @@ def test_an_f_rule_and_a_foreign_value_stop_the_release(synthetic) -> None:
 
 def test_every_broken_implication_is_named(synthetic) -> None:
     patients = synthetic[1].patients
-    assert implication_breaches(schema(), patients) == []
+    assert static_breaches(schema(), patients) == []
     foreign = patients.with_columns(
         pl.when(pl.col("SITE_ICD10_O2_3CHAR") == "C61")
         .then(pl.lit("2"))
         .otherwise(pl.col("GENDER"))
         .alias("GENDER")
     )
-    assert implication_breaches(schema(), foreign) == ["GENDER does not fit SITE_ICD10_O2_3CHAR"]
+    assert static_breaches(schema(), foreign) == ["GENDER does not fit SITE_ICD10_O2_3CHAR"]
 
 
 def test_an_illegal_pathway_is_named(synthetic) -> None:

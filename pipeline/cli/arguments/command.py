@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
+from pipeline.options import count, day, number
+
 Runner = Callable[[argparse.Namespace], int | None]
 Commands = Any  # argparse's own type for this, _SubParsersAction, is private to it
 
@@ -54,25 +56,15 @@ def text_or_none(text: str) -> str | None:
 
 
 def date_or_none(text: str) -> date | None:
-    try:
-        return date.fromisoformat(text) if text else None
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is no date, write YYYY-MM-DD") from None
+    return day(text) if text else None
 
 
 def number_or_none(text: str) -> float | None:
-    try:
-        return float(text) if text else None
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number") from None
+    return number(text) if text else None
 
 
 def count_or_none(text: str) -> int | None:
-    if not text:
-        return None
-    if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number of at least 1")
-    return int(text)
+    return count(text) if text else None
 
 
 def names(text: str) -> tuple[str, ...]:

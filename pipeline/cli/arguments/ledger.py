@@ -17,6 +17,7 @@ from pipeline.cli.arguments.command import (
     add_reason,
     number_or_none,
 )
+from pipeline.options import number
 
 
 def add(commands: Commands) -> None:
@@ -91,7 +92,7 @@ def _add_writing(actions: Commands) -> None:
     )
     increase.add_argument("population", help="name of a population")
     increase.add_argument(
-        "--epsilon", type=float, required=True, help="the new budget for its whole life"
+        "--epsilon", type=number, required=True, help="the new budget for its whole life"
     )
     add_reason(increase)
     abandonment = add_command(

@@ -11,9 +11,9 @@ from pipeline.cli.arguments.command import (
     Later,
     add_command,
     add_extract_date,
-    count_or_none,
     names,
 )
+from pipeline.options import count, number, seed
 
 
 def add(commands: Commands, *, with_simulator: bool) -> None:
@@ -56,8 +56,8 @@ def _add_fit(commands: Commands) -> None:
     fit.add_argument(
         "--source", type=Path, required=True, help="folder or file of the source tables"
     )
-    fit.add_argument("--epsilon", type=float, required=True, help="privacy loss of the model")
-    fit.add_argument("--delta", type=float, default=1e-6, help="default 1e-6")
+    fit.add_argument("--epsilon", type=number, required=True, help="privacy loss of the model")
+    fit.add_argument("--delta", type=number, default=1e-6, help="default 1e-6")
     add_extract_date(fit, "; datasets of pathways")
     fit.add_argument(
         "--model", type=Path, required=True, help="folder to write the model to; it must not exist"
@@ -72,16 +72,14 @@ def _add_draw(commands: Commands) -> None:
         Later("tools", "draw"),
     )
     draw.add_argument("--model", type=Path, required=True, help="a model's folder")
-    draw.add_argument(
-        "--rows", type=count_or_none, required=True, help="synthetic patients to draw"
-    )
+    draw.add_argument("--rows", type=count, required=True, help="synthetic patients to draw")
     draw.add_argument(
         "--out",
         type=Path,
         required=True,
         help="a .csv file for a single table, else a folder for one CSV per table",
     )
-    draw.add_argument("--seed", type=int, default=1, help="public seed of the draw, default 1")
+    draw.add_argument("--seed", type=seed, default=1, help="public seed of the draw, default 1")
     add_extract_date(draw, "; datasets of pathways; default: the one that the model was made with")
     draw.add_argument(
         "--where",

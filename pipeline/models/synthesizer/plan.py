@@ -166,7 +166,13 @@ def joint_plan(
     )
     settings = table_settings.from_mapping(train.table, epsilon=privacy.epsilon)
     table_plan = table_plans.plan(
-        schema.patients, schema.implications, schema.targets, settings, size
+        schema.patients,
+        schema.implications,
+        schema.targets,
+        settings,
+        size,
+        schema.order,
+        schema.equal,
     )
     pathway_plan = (
         plan_pathways(

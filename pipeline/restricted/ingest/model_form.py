@@ -10,13 +10,13 @@ import polars as pl
 
 from pipeline.models.grammar.rules import Grammar
 from pipeline.models.grammar.violations import violations
-from pipeline.schema import legality
+from pipeline.schema import legality, static_rules
 from pipeline.schema.patient_log import ID, PatientLog
 from pipeline.schema.values import Column, Schema
 
 
 def faults(schema: Schema, log: PatientLog) -> pl.DataFrame:
-    """patient_id and reason for each patient whose static columns, implications or pathway break
+    """patient_id and reason for each patient whose static columns, rules or pathway break
     the declaration.
     """
     breaches = [
@@ -34,8 +34,7 @@ def faults(schema: Schema, log: PatientLog) -> pl.DataFrame:
 def _static_rules(schema: Schema) -> Iterator[tuple[str, pl.Expr]]:
     for column in schema.patients.values():
         yield column.name, _bad_value(column)
-    for implication in schema.implications:
-        yield f"{implication.given} with {implication.then}", legality.breaches(implication)
+    yield from static_rules.breaches(schema)
 
 
 def _bad_value(column: Column) -> pl.Expr:

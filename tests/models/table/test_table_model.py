@@ -188,7 +188,7 @@ def test_a_prompt_is_the_filtered_draw(fitted: Fitted, where: dict[str, object])
         ({"stage": ("2", "5")}, "not among its declared values"),
         ({"stage": ("4", "2")}, "comes before"),
         ({"site": ("breast", "colon")}, "have no order"),
-        ({"diagnosed": ("2016-13-40", "2016-12-31")}, "neither a number nor a date"),
+        ({"diagnosed": ("2016-13-40", "2016-12-31")}, "is no date, write YYYY-MM-DD"),
         ({"sex": ["F"], "site": ["prostate"]}, "no value of"),
         ({"site": ["brain"], "spread": ["M1"]}, "no value of"),
     ],

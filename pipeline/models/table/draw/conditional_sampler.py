@@ -16,11 +16,12 @@ import numpy as np
 
 from pipeline.models.table.domain.encode import Domain
 from pipeline.models.table.domain.legality import close
+from pipeline.models.table.domain.order import with_order
 from pipeline.models.table.domain.quantiles import column_quantiles
 from pipeline.models.table.draw.prompts import restrict
 from pipeline.models.table.draw.sampler import Sampler
 from pipeline.models.table.values.heads import ChildHead, Edge, Head, TargetHead
-from pipeline.models.table.values.symbols import Relations, Symbols
+from pipeline.models.table.values.symbols import Pair, Relations, Symbols
 from pipeline.refusal import Refusal
 
 _EMPTY = 1e-12
@@ -35,11 +36,13 @@ def conditional_sampler(
     where: Mapping[str, Any] | None = None,
     targets: Sequence[TargetHead] = (),
     edges: Sequence[Edge] = (),
+    orders: Sequence[Pair] = (),
 ) -> Sampler:
     """Heads for these conditions.
 
     table[name]: float [codes, groups], each code's probabilities. relations: between whole columns,
-    not yet closed. where: as `prompts.restrict` takes it, by column.
+    not yet closed. where: as `prompts.restrict` takes it, by column. orders: of the relations those
+    that are declared orders of numbers, which conditions cut within a symbol.
 
     Raises Refusal for an unknown column, or conditions that no legal row can meet.
     """
@@ -48,6 +51,7 @@ def conditional_sampler(
     restricted = {
         (a, b): matrix[np.ix_(origin[a], origin[b])] for (a, b), matrix in relations.items()
     }
+    restricted = with_order(restricted, domains, part, orders)
     alive, closure = close(
         names, {name: np.ones(len(part[name].group), bool) for name in names}, restricted
     )
@@ -55,16 +59,11 @@ def conditional_sampler(
         names, table, part, alive, where, targets, edges
     )
     total = weights.sum()
-    binding = {
-        key: matrix
-        for key, matrix in closure.items()
-        if not matrix[np.ix_(alive[key[0]], alive[key[1]])].all()
-    }
     return Sampler(
         tuple(names),
         heads,
         weights / total if total > 1e-300 else np.full(len(weights), 1 / len(weights)),
-        binding,
+        _binding(closure, alive),
         origin,
         {
             name: column_quantiles(
@@ -75,6 +74,15 @@ def conditional_sampler(
         tuple(targets),
         condition_probabilities,
     )
+
+
+def _binding(closure: Relations, alive: Mapping[str, np.ndarray]) -> Relations:
+    """The relations that forbid something of what is left."""
+    return {
+        key: matrix
+        for key, matrix in closure.items()
+        if not matrix[np.ix_(alive[key[0]], alive[key[1]])].all()
+    }
 
 
 def _restrict(
@@ -126,7 +134,7 @@ def _heads(
         q = table[name].astype(np.float64)
         likelihood = q * messages[name] if name in messages else q
         if name in edge_into:
-            heads[name], message = _child(edge_into[name], part[name], q, likelihood)
+            heads[name], message = _child(edge_into[name], part[name], q, likelihood, alive[name])
             if name in where or name in messages:
                 parent = edge_into[name].parent
                 messages[parent] = messages.get(parent, np.ones((1, 1))) * message
@@ -156,14 +164,15 @@ def _head(part: Symbols, q: np.ndarray, alive: np.ndarray) -> tuple[Head, np.nda
 
 
 def _child(
-    edge: Edge, part: Symbols, q: np.ndarray, likelihood: np.ndarray
+    edge: Edge, part: Symbols, q: np.ndarray, likelihood: np.ndarray, alive: np.ndarray
 ) -> tuple[ChildHead, np.ndarray]:
     """(the child ready to draw, message to its parent [codes, groups parent]: probability of the
     conditions given code and group).
     """
     ratio = edge.ratio.astype(np.float64)
-    allowed = np.bincount(part.group, part.share, minlength=q.shape[1])
+    allowed = np.bincount(part.group, part.share * alive, minlength=q.shape[1])
     # a code without mass on what is allowed still draws from it
     weights = np.maximum(likelihood * allowed, 1e-30 * (allowed > 0))
     message = (likelihood * allowed) @ ratio.T / np.maximum(q @ ratio.T, 1e-300)
-    return ChildHead(edge, part, weights, np.maximum(ratio, 1e-30) * (allowed > 0)), message
+    kept_ratio = np.maximum(ratio, 1e-30) * (allowed > 0)
+    return ChildHead(edge, part, weights, kept_ratio, alive), message

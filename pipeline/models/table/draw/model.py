@@ -15,6 +15,7 @@ from safetensors.numpy import load_file, save_file
 
 from pipeline import files
 from pipeline.models.table.domain.legality import relations
+from pipeline.models.table.domain.order import ordered_positions
 from pipeline.models.table.draw.conditional_sampler import conditional_sampler
 from pipeline.models.table.draw.decode import decode
 from pipeline.models.table.draw.sampler import Sampler
@@ -67,29 +68,49 @@ class TableModel:
             self.symbols,
             self.table,
             relations(domains, self.symbols, self.plan.implications),
-            where,
+            self._of_originals(where),
             self.targets,
             self.edges,
+            self.plan.orders,
         )
 
     def sample_from(self, sampler: Sampler, n: int, rng: np.random.Generator) -> pl.DataFrame:
         """As `sample`, from a sampler that `sampler` returned."""
-        rows = sampler.draw(n, rng)
-        columns = []
-        for name, domain in self.plan.domains().items():
-            positions = rows.positions.get(name)
-            if positions is None and domain.is_numeric:
-                positions = rng.random(n)
-            columns.append(
-                decode(
-                    domain,
-                    sampler.heads[name].symbols,
-                    rows.symbols[name],
-                    positions,
-                    sampler.origins[name],
-                )
+        rows, domains = sampler.draw(n, rng), self.plan.domains()
+        positions = dict(rows.positions)
+        for name, domain in domains.items():
+            if domain.is_numeric and name not in positions:
+                positions[name] = rng.random(n)
+        symbols = {name: sampler.heads[name].symbols for name in domains}
+        if self.plan.orders:
+            positions = ordered_positions(
+                domains, symbols, rows.symbols, positions, self.plan.orders
             )
+        columns = [
+            decode(
+                domain,
+                symbols[name],
+                rows.symbols[name],
+                positions.get(name),
+                sampler.origins[name],
+            )
+            for name, domain in domains.items()
+        ]
+        by_name = {column.name: column for column in columns}
+        for place, copy, name in self.plan.copies:
+            columns.insert(place, by_name[name].alias(copy))
         return pl.DataFrame(columns)
+
+    def _of_originals(self, where: Mapping[str, Any] | None) -> dict[str, Any]:
+        """Conditions on copies as conditions on what they repeat."""
+        original = {copy: name for _, copy, name in self.plan.copies}
+        conditions: dict[str, Any] = {}
+        for name, condition in (where or {}).items():
+            of = original.get(name, name)
+            if of in conditions:
+                raise Refusal(f"where {name}: it is the same as {of}; give one condition for both")
+            conditions[of] = condition
+        return conditions
 
     def save(self, folder: Path) -> None:
         """Writes `table.safetensors` and `table.json`, byte for byte the same for the same

@@ -4,9 +4,10 @@ as.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 
 import numpy as np
@@ -14,8 +15,10 @@ import numpy as np
 from pipeline.models.table.domain.encode import Domain
 from pipeline.models.table.values.symbols import SYMBOL_FIELDS, Symbols
 from pipeline.refusal import Refusal
+from pipeline.schema.values import Column
 
 _EPOCH = date(1970, 1, 1)
+_MOST_DAYS = 700_000  # from 1970 in which every day has a date
 _ISO_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
@@ -57,7 +60,8 @@ def restrict(domain: Domain, symbols: Symbols, condition: Any) -> tuple[Symbols,
         values = _between(domain, *condition) if isinstance(condition, tuple) else list(condition)
         return _categories(domain, symbols, values)
     if isinstance(condition, tuple):
-        return _range(domain, symbols, _number(name, condition[0]), _number(name, condition[1]))
+        low, high = (_number(domain.column, end) for end in condition)
+        return _range(domain, symbols, low, high)
     return _values(domain, symbols, list(condition))
 
 
@@ -107,8 +111,9 @@ def _range(domain: Domain, symbols: Symbols, low: float, high: float) -> tuple[S
     places = np.flatnonzero(is_inside)
     if not len(places):
         raise Refusal(
-            f"where {column.name}: no declared value lies from {low} to {high}; bounds are"
-            f" {column.lower} and {column.upper}"
+            f"where {column.name}: no declared value lies from {_in_words(column, low)} to"
+            f" {_in_words(column, high)}; bounds are {_in_words(column, column.lower)} and"
+            f" {_in_words(column, column.upper)}"
         )
     fraction = np.where(
         symbols.atom >= 0, 1.0, (stop - start) / np.maximum(symbols.stop - symbols.start, 1)
@@ -136,7 +141,7 @@ def _values(domain: Domain, symbols: Symbols, values: list[Any]) -> tuple[Symbol
             origin = np.flatnonzero(symbols.missing)
             part = symbols.take(origin)
         else:
-            number = _number(domain.column.name, value)
+            number = _number(domain.column, value)
             part, origin = _range(domain, symbols, number, number)
         parts.append(part)
         origins.append(origin)
@@ -148,11 +153,26 @@ def _values(domain: Domain, symbols: Symbols, values: list[Any]) -> tuple[Symbol
     return Symbols(**fields), np.concatenate(origins)
 
 
-def _number(name: str, value: Any) -> float:
-    """Days since 1970-01-01 for a date or an ISO date's text."""
+def _number(column: Column, value: Any) -> float:
+    """A number as it is; days since 1970-01-01 for a date or, of a column of dates, an ISO date's
+    text.
+    """
+    is_date = column.kind == "date"
     try:
-        if isinstance(value, str) and _ISO_DATE.fullmatch(value):
-            value = date.fromisoformat(value)
-        return float((value - _EPOCH).days if isinstance(value, date) else value)
+        if is_date and isinstance(value, str):
+            value = date.fromisoformat(value if _ISO_DATE.fullmatch(value) else "")
+        number = float((value - _EPOCH).days if isinstance(value, date) else value)
     except (TypeError, ValueError):
-        raise Refusal(f"where {name}: {value!r} is neither a number nor a date") from None
+        number = math.nan
+    if not math.isfinite(number) or (isinstance(value, date) and not is_date):
+        kind = "date, write YYYY-MM-DD" if is_date else "number"
+        raise Refusal(f"where {column.name}: {value!r} is no {kind}")
+    return number
+
+
+def _in_words(column: Column, number: float | None) -> str:
+    """A number or a date as a person writes it."""
+    if number is None:
+        return "none"
+    is_day = column.kind == "date" and abs(number) < _MOST_DAYS
+    return str(_EPOCH + timedelta(days=number)) if is_day else f"{number:g}"

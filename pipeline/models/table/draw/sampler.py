@@ -15,7 +15,7 @@ space out evenly, so a draw strays less from the model.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -99,9 +99,13 @@ class Sampler:
                 continue
             head = self.heads[name]
             if isinstance(head, ChildHead):
-                rows.symbols[name], rows.positions[name] = self._from_parent(
+                symbols, positions = self._from_parent(
                     head, rows, uniform[:, place] * _BELOW_ONE, rng
                 )
+                legal = self._legal_child(name, head, rows, symbols, rng)
+                if legal is not symbols:
+                    positions = np.where(legal == symbols, positions, rng.random(n))
+                rows.symbols[name], rows.positions[name] = legal, positions
                 continue
             rows.symbols[name] = self._from_codes(name, head, rows, uniform[:, place], rng)
             if name in self.quantiles:
@@ -118,10 +122,32 @@ class Sampler:
             - rows.codes * width
         )
         symbols = symbols.clip(0, width - 1)
-        parents = [
-            (rows.symbols[a], matrix) for (a, b), matrix in self.relations.items() if b == name
-        ]
-        return _legal(head, rows.codes, symbols, parents, rng) if parents else symbols
+        parents = self._parents(name, rows)
+        if not parents:
+            return symbols
+        return _legal(lambda at: head.probabilities[rows.codes[at]], symbols, parents, rng)
+
+    def _parents(self, name: str, rows: Rows) -> list[tuple[np.ndarray, np.ndarray]]:
+        """The columns drawn before that restrict this one, with what each value of them allows."""
+        return [(rows.symbols[a], matrix) for (a, b), matrix in self.relations.items() if b == name]
+
+    def _legal_child(
+        self, name: str, head: ChildHead, rows: Rows, symbols: np.ndarray, rng: np.random.Generator
+    ) -> np.ndarray:
+        """The same symbols, drawn again where a declared order forbids one."""
+        parents = self._parents(name, rows)
+        if not head.alive.all():
+            parents.append((np.zeros(len(symbols), np.int64), head.alive[None]))
+        if not parents:
+            return symbols
+        parent_groups = self.heads[head.edge.parent].symbols.group[rows.symbols[head.edge.parent]]
+
+        def probabilities(at: np.ndarray) -> np.ndarray:
+            groups = head.weights[rows.codes[at]] * head.ratio[parent_groups[at]]
+            weights = groups[:, head.symbols.group] * head.symbols.share
+            return np.asarray(weights / np.maximum(weights.sum(1, keepdims=True), 1e-300))
+
+        return _legal(probabilities, symbols, parents, rng)
 
     def _from_parent(
         self, head: ChildHead, rows: Rows, uniform: np.ndarray, rng: np.random.Generator
@@ -178,8 +204,7 @@ def _sobol(n: int, dimensions: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def _legal(
-    head: Head,
-    codes: np.ndarray,
+    probabilities_of: Callable[[np.ndarray], np.ndarray],
     symbols: np.ndarray,
     parents: Sequence[tuple[np.ndarray, np.ndarray]],
     rng: np.random.Generator,
@@ -187,22 +212,23 @@ def _legal(
     """Draws again, among what the parents allow, for the rows whose symbol is forbidden: together
     that is the renormalised distribution.
 
-    parents: (symbols [n], bool [symbols parent, symbols]) each. P(keep) + P(draw again) =
+    probabilities_of: of the symbols in some rows, float [rows, symbols]. parents: (symbols [n],
+    bool [symbols parent, symbols]) each. P(keep) + P(draw again) =
     p + (1 - sum of allowed p) p / (sum of allowed p) = p / (sum of allowed p) for each allowed
     symbol.
     """
-    is_legal = np.ones(len(codes), bool)
+    is_legal = np.ones(len(symbols), bool)
     for values, matrix in parents:
         is_legal &= matrix[values, symbols]
     forbidden = np.flatnonzero(~is_legal)
     symbols = symbols.copy()
     for first in range(0, len(forbidden), _CHUNK):
         rows = forbidden[first : first + _CHUNK]
-        legal = np.ones((len(rows), head.probabilities.shape[1]), bool)
+        legal = np.ones((len(rows), parents[0][1].shape[1]), bool)
         for values, matrix in parents:
             legal &= matrix[values[rows]]
         has_none = ~legal.any(1)
-        probabilities = head.probabilities[codes[rows]] * legal
+        probabilities = probabilities_of(rows) * legal
         is_empty = (probabilities.sum(1) <= 1e-12) & ~has_none
         probabilities[is_empty] = legal[is_empty]
         symbols[rows] = np.where(

@@ -30,7 +30,7 @@ from pipeline.models.table.domain.quantiles import groups_by_value
 from pipeline.models.table.measure.shrinkage import shrunk_residual
 from pipeline.models.table.values.heads import Edge
 from pipeline.models.table.values.measurements import Marginals, Measurements
-from pipeline.models.table.values.symbols import Pair, Symbols
+from pipeline.models.table.values.symbols import Pair, Relations, Symbols
 
 _ROUNDS = 50
 # factor on the codes' own joint that a cell may reach: far from the diagonal more is noise
@@ -48,10 +48,12 @@ def fit_edges(
     domains: Mapping[str, Domain],
     symbols: Mapping[str, Symbols],
     children: Collection[str],
+    legal: Relations,
 ) -> tuple[Edge, ...]:
     """At most one edge into each of `children`, from an earlier numeric column.
 
-    table[name]: float [codes, groups], each code's probabilities; codes weigh the same.
+    table[name]: float [codes, groups], each code's probabilities; codes weigh the same. legal:
+    between groups, where declared orders forbid anything.
     """
     orders = {
         name: groups_by_value(domains[name], symbols[name])
@@ -82,11 +84,21 @@ def fit_edges(
             orders,
             dependence[parent],
         )
+        goal = _without_forbidden(goal, marginals, (parent, child), legal)
         ratio = _ratio(joint[parent], q[child], goal)
         edges.append(Edge(parent, child, ratio.astype(np.float32), dependence[parent].correlation))
         normaliser = np.maximum(q[child] @ ratio.T, 1e-300)
         joint[child] = q[child] * ((joint[parent] / normaliser) @ ratio)
     return tuple(edges)
+
+
+def _without_forbidden(
+    joint: np.ndarray, marginals: Marginals, pair: Pair, legal: Relations
+) -> np.ndarray:
+    """The joint over legal cells, with the margins; as it is where none is forbidden."""
+    if pair not in legal:
+        return joint
+    return _rake(joint * legal[pair], *(marginals.margins[name] for name in pair))
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ columns, tie edges, fit targets. In this order, each step once.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from pipeline.dp.noise import NoiseStream
 from pipeline.dp.tape import Tape
 from pipeline.models.sampling import draw_categorical
 from pipeline.models.table.domain.legality import relations
+from pipeline.models.table.domain.order import with_order
 from pipeline.models.table.draw.conditional_sampler import conditional_sampler
 from pipeline.models.table.draw.model import TableModel
 from pipeline.models.table.draw.sampler import Sampler
@@ -32,7 +33,7 @@ from pipeline.models.table.measure.measure import encode_rows, measure
 from pipeline.models.table.plan.plan import TablePlan
 from pipeline.models.table.values.heads import Edge, TargetHead
 from pipeline.models.table.values.measurements import Marginals, Measurements
-from pipeline.models.table.values.symbols import Symbols
+from pipeline.models.table.values.symbols import Relations, Symbols
 
 Progress = Callable[[str], None]
 _DRAWS = 20_000  # of the generator, to fit the targets on
@@ -94,11 +95,14 @@ def _symbols(measurements: Measurements) -> dict[str, Symbols]:
 def _marginals(plan: TablePlan, measurements: Measurements) -> Marginals:
     """The noisy counts as marginals, given what the implications allow."""
     symbols = _symbols(measurements)
-    legal = {
+    return denoise(measurements, _legal_groups(plan, symbols), shrink=plan.settings.shrink)
+
+
+def _legal_groups(plan: TablePlan, symbols: Mapping[str, Symbols]) -> Relations:
+    return {
         (a, b): _between_groups(matrix, symbols[a], symbols[b])
-        for (a, b), matrix in relations(plan.domains(), symbols, plan.implications).items()
+        for (a, b), matrix in _relations(plan, symbols).items()
     }
-    return denoise(measurements, legal, shrink=plan.settings.shrink)
 
 
 def _finish(
@@ -117,7 +121,7 @@ def _finish(
     q = softmax_heads(logits, spans)
     if plan.settings.network:
         q, network = distil(q, marginals, spans, plan.settings, progress=progress)
-    whole = relations(domains, symbols, plan.implications)
+    whole = _relations(plan, symbols)
     table = rake(
         {name: q[:, spans.of(name)].cpu().numpy().astype(np.float32) for name in spans.names},
         marginals.margins,
@@ -133,11 +137,19 @@ def _finish(
         domains,
         symbols,
         children=_unrelated(plan) if plan.settings.edges else (),
+        legal=_legal_groups(plan, symbols),
     )
     sampler = conditional_sampler(spans.names, domains, symbols, table, whole, edges=edges)
     targets = _target_heads(plan, measurements, marginals.size, sampler, progress)
     notes = _notes(measurements, marginals, edges)
     return TableModel(plan, symbols, table, edges, targets, network, notes)
+
+
+def _relations(plan: TablePlan, symbols: Mapping[str, Symbols]) -> Relations:
+    """What implications and declared orders leave, between whole columns."""
+    domains = plan.domains()
+    implied = relations(domains, symbols, plan.implications)
+    return with_order(implied, domains, symbols, plan.orders)
 
 
 def _unrelated(plan: TablePlan) -> set[str]:

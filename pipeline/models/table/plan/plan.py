@@ -24,6 +24,7 @@ from pipeline.models.table.domain.legality import check_implications
 from pipeline.models.table.plan.blocks import Block, blocks_of, max_groups
 from pipeline.models.table.plan.settings import TableSettings
 from pipeline.refusal import Refusal
+from pipeline.schema.static_rules import order_pairs
 from pipeline.schema.values import Column, Implication
 
 FORMAT = 2
@@ -44,6 +45,10 @@ class TablePlan:
     leaves: int  # of a numeric column's grid, at most
     blocks: tuple[Block, ...]
     critic_noise: float | None  # noise multiplier of the critic at scale 1; None: no critic
+    # (low, high): columns of numbers whose values never fall, closed (`order_pairs`)
+    orders: tuple[tuple[str, str], ...] = ()
+    # copy -> the column that it repeats, by place among all columns that are drawn
+    copies: tuple[tuple[int, str, str], ...] = ()
 
     def domains(self) -> dict[str, Domain]:
         return {column.name: column_domain(column, self.leaves) for column in self.columns}
@@ -96,6 +101,9 @@ class TablePlan:
             "leaves": self.leaves,
             "blocks": [asdict(b) for b in self.blocks],
             "critic_noise": self.critic_noise,
+            # plans of before know neither
+            **({"orders": [list(pair) for pair in self.orders]} if self.orders else {}),
+            **({"copies": [list(copy) for copy in self.copies]} if self.copies else {}),
         }
 
     @classmethod
@@ -118,6 +126,8 @@ class TablePlan:
             leaves=value["leaves"],
             blocks=tuple(Block(**b) for b in value["blocks"]),
             critic_noise=value["critic_noise"],
+            orders=tuple((low, high) for low, high in value.get("orders", ())),
+            copies=tuple((place, copy, name) for place, copy, name in value.get("copies", ())),
         )
 
 
@@ -127,12 +137,17 @@ def plan(
     targets: Sequence[str],
     settings: TableSettings,
     nominal_size: int,
+    orders: Sequence[Sequence[str]] = (),
+    equals: Sequence[Sequence[str]] = (),
 ) -> TablePlan:
-    """The mechanisms for these columns. Columns that are not modelled are left out.
+    """The mechanisms for these columns. Columns that are not modelled are left out, and so are
+    copies of others (`equals`): they cost nothing.
 
     Raises Refusal for a column without a public domain, or an implication that cannot be kept.
     """
-    columns = tuple(column for column in schema_columns.values() if column.is_modelled)
+    first = {copy: names[0] for names in equals for copy in names[1:]}
+    everything = [column for column in schema_columns.values() if column.is_modelled]
+    columns = tuple(column for column in everything if column.name not in first)
     if not columns:
         raise Refusal("the table model needs at least one modelled column")
     leaves = _leaves(nominal_size, settings)
@@ -141,22 +156,12 @@ def plan(
     check_implications(domains, modelled)
     sizes = {name: max_groups(domain, settings) for name, domain in domains.items()}
     # drawn in declared order, each legal given those before it
-    implied = {name for i in modelled for name in (i.given, i.then)}
-    heads = tuple(
-        t
-        for t in targets
-        if t in sizes
-        and t not in implied
-        and sizes[t] <= settings.target_classes
-        and len(sizes) > 1
-        and settings.target_share != 0
-    )
+    pairs = order_pairs([[name for name in chain if name in domains] for chain in orders])
+    implied = {name for i in modelled for name in (i.given, i.then)} | {
+        name for pair in pairs for name in pair
+    }
+    heads = _heads([t for t in targets if t not in implied], sizes, settings)
     blocks = tuple(blocks_of(domains, sizes, heads, settings, nominal_size))
-    critic_noise = None
-    # mu of DP-SGD is about q sqrt(steps) / noise multiplier: good enough to split a budget by
-    if settings.critic_share > 0:
-        q = critic_probability(settings, nominal_size)
-        critic_noise = q * math.sqrt(settings.critic_steps / settings.critic_share)
     return TablePlan(
         columns=columns,
         implications=modelled,
@@ -165,8 +170,36 @@ def plan(
         nominal_size=nominal_size,
         leaves=leaves,
         blocks=blocks,
-        critic_noise=critic_noise,
+        critic_noise=_critic_noise(settings, nominal_size),
+        orders=pairs,
+        copies=tuple(
+            (place, column.name, first[column.name])
+            for place, column in enumerate(everything)
+            if column.name in first
+        ),
     )
+
+
+def _heads(
+    targets: Sequence[str], sizes: Mapping[str, int], settings: TableSettings
+) -> tuple[str, ...]:
+    """The targets that are drawn from all other columns."""
+    return tuple(
+        t
+        for t in targets
+        if t in sizes
+        and sizes[t] <= settings.target_classes
+        and len(sizes) > 1
+        and settings.target_share != 0
+    )
+
+
+def _critic_noise(settings: TableSettings, nominal_size: int) -> float | None:
+    if settings.critic_share <= 0:
+        return None
+    # mu of DP-SGD is about q sqrt(steps) / noise multiplier: good enough to split a budget by
+    q = critic_probability(settings, nominal_size)
+    return q * math.sqrt(settings.critic_steps / settings.critic_share)
 
 
 def critic_probability(settings: TableSettings, nominal_size: int) -> float:

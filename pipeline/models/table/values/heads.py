@@ -55,6 +55,7 @@ class ChildHead:
     weights: np.ndarray  # float64 [codes, groups]
     # float64 [groups parent, groups]; 0 where conditions leave nothing of a group
     ratio: np.ndarray
+    alive: np.ndarray  # bool [symbols], what declared orders leave under the conditions
 
 
 @dataclass(frozen=True, eq=False)
