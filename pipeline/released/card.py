@@ -4,9 +4,10 @@ JSON and in plain English.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
+from pipeline.released import card_limits
+from pipeline.released.card_limits import ModelFacts
 from pipeline.schema.values import Schema
 
 PUBLIC = (
@@ -29,14 +30,13 @@ def facts(
     privacy: dict[str, Any],
     approval: dict[str, Any],
     drawn_from: str | None,
-    independent: Sequence[tuple[str, str]] = (),
+    model: ModelFacts,
 ) -> dict[str, Any]:
     """Everything the card says, from the declaration, the ledger and the run's params; no patient's
     row is looked at.
 
     `privacy`: epsilon and delta of the release, mechanisms, and the population's balance and chain
-    head, as the ledger gives them. `independent`: pairs of columns that the model draws
-    independently of each other.
+    head, as the ledger gives them.
     """
     return {
         "release_id": release_id,
@@ -58,68 +58,16 @@ def facts(
             **privacy,
         },
         "public": list(PUBLIC),
-        "not_covered": _not_covered(schema),
-        "empty_columns": _empty_columns(schema),
-        "independent_pairs": [list(pair) for pair in independent],
+        "not_covered": card_limits.not_covered(schema),
+        "empty_columns": card_limits.empty_columns(schema),
+        "independent_pairs": [list(pair) for pair in model.independent],
         "approval": approval,
-        "limits": _limits(schema),
+        "limits": card_limits.limits(schema, model.noisy_size),
         "use": {
             "for": "code development, training, feasibility, method testing",
             "not_for": NOT_FOR,
         },
     }
-
-
-def _empty_columns(schema: Schema) -> list[str]:
-    return [
-        f"{table.file}.{column.name}"
-        for table in schema.tables.values()
-        for column in table.columns.values()
-        if column.role == "carried"
-    ]
-
-
-def _not_covered(schema: Schema) -> list[str]:
-    entries = [
-        (
-            "a custodian's refusal after reading the restricted report is a human decision outside"
-            " the (epsilon, delta) statement"
-        ),
-        "floating-point and timing side channels of DP-SGD",
-        "people who share data with the patient, such as relatives",
-        "whoever may read the restricted zone",
-        "what can be concluded about groups",
-        (
-            "a patient who stands in the source under two ids is protected as two; whether there"
-            " are such was not published"
-        ),
-        (
-            "rows found through a key that two patients of the source share count for both, and the"
-            " rows of such patients are not independent; whether there are such was not published"
-        ),
-    ]
-    if schema.population.kind == "simulated":
-        entries.append(
-            "the source is simulated: no real patient is in it, and the guarantee is shown for"
-            " practice"
-        )
-    return entries
-
-
-def _limits(schema: Schema) -> list[str]:
-    limits = [
-        "noise makes small groups unreliable: read nothing from cells below 50 patients",
-        "confidence intervals computed as if these were real rows are too narrow",
-    ]
-    if schema.events is not None:
-        limits += [
-            f"a pathway holds at most {schema.events.max_events} events",
-            (
-                "details below the declared events (drug rows, radiotherapy fractions, dates of"
-                " decision) are rebuilt by public rules"
-            ),
-        ]
-    return limits
 
 
 def markdown(card: dict[str, Any]) -> str:

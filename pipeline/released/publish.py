@@ -21,6 +21,7 @@ from pipeline.models.table.draw.model import TableModel
 from pipeline.params import Params
 from pipeline.refusal import Refusal
 from pipeline.released import card, manifest
+from pipeline.released.card_limits import ModelFacts
 from pipeline.released.charged_draw import check_draw
 from pipeline.released.dictionary import write_dictionary, write_lookups
 from pipeline.released.privacy_facts import privacy_facts
@@ -67,6 +68,12 @@ def run(workspace: Workspace, params: Params, schema: Schema) -> None:
     logger.info("publish: %s is published", release_id)
 
 
+def _model_facts(folder: Path) -> ModelFacts:
+    """What the card says of the model that lies in the folder."""
+    model = TableModel.load(folder / "table")
+    return ModelFacts(independent_pairs(model), model.notes.get("size_estimate"))
+
+
 def _assemble(
     workspace: Workspace, params: Params, schema: Schema, home: Home, approval: dict[str, Any]
 ) -> None:
@@ -84,7 +91,7 @@ def _assemble(
         code_version=code_version,
         approval={key: approval[key] for key in ("self_approved", "by") if key in approval},
         drawn_from=settings.drawn_from,
-        independent=independent_pairs(TableModel.load(released.model / "table")),
+        model=_model_facts(released.model),
     )
     lineage = {
         "release_id": settings.id,

@@ -132,7 +132,9 @@ def _remedy(column: Column, reason: str, texts: list[str]) -> str:
 def _of_unparseable(column: Column, texts: list[str]) -> str:
     cells = pl.Series(texts, dtype=pl.String).str.strip_chars()
     if column.kind == "date":
-        fitting = [form for form in DATE_FORMATS if _share(read_dates(cells, form)) > 0.5]
+        shares = {form: _share(read_dates(cells, form)) for form in DATE_FORMATS}
+        best = max(shares.values())
+        fitting = [form for form, share in shares.items() if share == best > 0.5]
         if len(fitting) > 1:
             return (
                 f"Ask who wrote the file which it is, and declare `date_format: "
@@ -158,8 +160,8 @@ def _of_unknown(column: Column, texts: list[str]) -> str:
         first, second = column.categories
         return f'Declare `booleans: ["{first}", "{second}"]`: true first, then false'
     return (
-        f"{len(texts):,} values that `categories` lacks: look each up in the column's public source"
-        " and add it, or declare `unknown: missing` or `unknown: other`"
+        f"`categories` lacks {len(texts):,}: look each up in the column's public source and add it,"
+        " or declare `unknown: missing` or `unknown: other`"
     )
 
 

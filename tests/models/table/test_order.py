@@ -28,6 +28,7 @@ from pipeline.refusal import Refusal
 from pipeline.released.card import _independent, facts
 from pipeline.restricted.ingest.model_form import faults
 from pipeline.restricted.train import fit_public
+from pipeline.released.card_limits import ModelFacts
 from pipeline.schema.document import DeclarationError
 from pipeline.schema.patient_log import ID, PatientLog
 from pipeline.schema.reader import read_schema
@@ -228,7 +229,7 @@ def test_columns_that_nothing_joins_are_on_the_card(model: Synthesizer) -> None:
     assert not {("death", "relapse"), ("s2", "s6"), ("s6", "s12")} & set(pairs)
     card = facts(model.schema, release_id="one-1", source_label="x", rows=1, extract_date=None,
                  code_version="0", privacy={}, approval={}, drawn_from=None,
-                 independent=[("coin", "death"), ("coin", "s2"), ("death", "s2")])  # fmt: skip
+                 model=ModelFacts([("coin", "death"), ("coin", "s2"), ("death", "s2")]))  # fmt: skip
     assert card["independent_pairs"] == [["coin", "death"], ["coin", "s2"], ["death", "s2"]]
     assert _independent(card["independent_pairs"])[2:4] == [
         "- `coin` of `death`, `s2`", "- `death` of `s2`",
