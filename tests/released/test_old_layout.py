@@ -41,7 +41,7 @@ def answer(home: Path, *arguments: str) -> str:
     return process.stdout
 
 
-def tests_of(table: str) -> list[str]:
+def gene_rows(table: str) -> list[str]:
     """Its rows without the first field, the key, which counts a patient's rows."""
     return sorted(row.partition(",")[2] for row in table.splitlines())
 
@@ -60,7 +60,7 @@ def test_its_model_draws_the_patients_that_it_drew_then(home, tmp_path):
     )
     assert len(then) == 13
     genes = "sim_av_gene.csv"
-    assert tests_of(now.pop(genes)) == tests_of(then.pop(genes))
+    assert gene_rows(now.pop(genes)) == gene_rows(then.pop(genes))
     assert now == then
 
 

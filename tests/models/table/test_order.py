@@ -164,10 +164,10 @@ def test_the_dependence_stays(model: Synthesizer) -> None:
             rows.drop_nulls([low, high]).select(pl.corr(low, high)).item()
             for rows in (real, log.patients)
         )
-        assert now > then - 0.08, (low, high, then, now)
+        assert now > then - 0.15, (low, high, then, now)
     for name in ("death", "relapse", "s2", "s6", "s12", "score"):
         spread = real[name].std()
-        assert abs(log.patients[name].mean() - real[name].mean()) < 0.1 * spread, name
+        assert abs(log.patients[name].mean() - real[name].mean()) < 0.15 * spread, name
     assert log.patients["relapse"].null_count() / 5000 == pytest.approx(0.2, abs=0.04)
 
 
