@@ -15,7 +15,7 @@ from pipeline.population_limits import SELF_APPROVING_KINDS
 from pipeline.refusal import Refusal
 from pipeline.runs import source_claims, sources, version_stores
 from pipeline.runs.declarations import declaration_path
-from pipeline.schema.reader import read_schema
+from pipeline.schema.reader import read_schema, read_schema_with_warnings
 from pipeline.services import processes
 
 
@@ -48,7 +48,9 @@ def check(options: argparse.Namespace) -> int:
     from pipeline.restricted import source_check
     from pipeline.restricted.ingest import stage
 
-    schema = read_schema(declaration_path(options.dataset))
+    schema, warnings = read_schema_with_warnings(declaration_path(options.dataset))
+    for warning in warnings:
+        say(f"Warning: {warning}")
     say(f"The declaration of {schema.dataset} is sound.")
     source = sources.get(Home.find(), options.dataset)
     place = options.source or (source.path if source else None)

@@ -20,7 +20,9 @@ table { border-collapse: collapse; margin: .8rem 0; }
 th, td { padding: .25rem .9rem .25rem 0; text-align: left; border-bottom: 1px solid var(--line); }
 td.n { text-align: right; font-variant-numeric: tabular-nums; } .soft { color: var(--soft); }
 .banner { background: var(--warn); color: white; padding: .5rem .9rem; border-radius: .3rem; }
-.plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(24rem, 1fr)); gap: 1rem; }
+.plots { display: grid; gap: 1rem;
+  grid-template-columns: repeat(auto-fit, minmax(min(24rem, 100%), 1fr)); }
+@media (max-width: 50rem) { table { display: block; overflow-x: auto; } }
 .plots svg { width: 100%; height: auto; }
 """
 

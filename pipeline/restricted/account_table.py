@@ -10,6 +10,7 @@ from typing import Any
 
 from pipeline import files
 from pipeline.catalog import Restricted
+from pipeline.checks.rules import RULES
 from pipeline.evaluation import report
 from pipeline.refusal import Refusal
 from pipeline.restricted.ingest.account import INTENDED, OF_DROPPED
@@ -76,7 +77,7 @@ def _lines(account: Mapping[str, Any]) -> Iterator[str]:
     )
     if patients["other_cohorts"]:
         yield f"    {patients['other_cohorts']:>9,}  of cohorts that this release does not open"
-    yield from _counts(account["dropped_patients_by_reason"], "patients")
+    yield from _counts(_with_titles(account["dropped_patients_by_reason"]), "patients")
     for name, table in account["tables"].items():
         yield (
             f"Table {name} ({table['file']}): {table['rows']:,} rows read, {table['kept']:,} kept"
@@ -95,6 +96,12 @@ def _lines(account: Mapping[str, Any]) -> Iterator[str]:
         yield from _counts(events["ends_moved"], "")
     for name in account["out_of_balance"]:
         yield f"DOES NOT BALANCE: {name}"
+
+
+def _with_titles(reasons: Mapping[str, int]) -> dict[str, int]:
+    """The reasons, a clinical rule with what it says."""
+    titles = {f"rule {rule.id}": f"clinical rule {rule.id}: {rule.title}" for rule in RULES}
+    return {titles.get(reason, reason): n for reason, n in reasons.items()}
 
 
 def _counts(counts: Mapping[str, int], what: str) -> Iterator[str]:
@@ -165,7 +172,8 @@ def section(account: Mapping[str, Any]) -> str:
 
 def _reasons(account: Mapping[str, Any]) -> Iterator[tuple[str, list[tuple[str, str, str]]]]:
     """(heading, rows of where, why and how many)."""
-    dropped = sorted(account["dropped_patients_by_reason"].items(), key=lambda item: -item[1])
+    reasons = _with_titles(account["dropped_patients_by_reason"])
+    dropped = sorted(reasons.items(), key=lambda item: -item[1])
     yield (
         "Patients dropped, by reason",
         [(*_place_and_reason(reason), f"{n:,}") for reason, n in dropped],

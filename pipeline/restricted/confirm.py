@@ -22,6 +22,7 @@ from pipeline.population_limits import SELF_APPROVING_KINDS
 from pipeline.refusal import Refusal
 from pipeline.restricted import account_table, person
 from pipeline.restricted.confirmation import Confirmation, account_hash
+from pipeline.runs import chain_heads
 from pipeline.schema.values import Schema
 
 logger = logging.getLogger(__name__)
@@ -58,7 +59,9 @@ def run(workspace: Workspace, params: Params, schema: Schema) -> None:
     else:
         confirmation = _earlier(restricted, release_id) or _ask(release_id, restricted)
         if not confirmation.confirmed:
-            Ledger(Home.find().ledger).decline(release_id, schema.population.name, confirmation.by)
+            home = Home.find()
+            Ledger(home.ledger).decline(release_id, schema.population.name, confirmation.by)
+            chain_heads.note(home, release_id)
             raise NotConfirmed(
                 f"release {release_id} was declined by {confirmation.by} before the charge:"
                 " nothing was charged, and the no counts among the refusals of the population. A"

@@ -26,9 +26,9 @@ from pipeline.models.table.values.symbols import Symbols
 from pipeline.params import PrivacyParams, TrainParams
 from pipeline.refusal import Refusal
 from pipeline.released.card import _independent, facts
+from pipeline.released.card_limits import ModelFacts
 from pipeline.restricted.ingest.model_form import faults
 from pipeline.restricted.train import fit_public
-from pipeline.released.card_limits import ModelFacts
 from pipeline.schema.document import DeclarationError
 from pipeline.schema.patient_log import ID, PatientLog
 from pipeline.schema.reader import read_schema
