@@ -248,8 +248,9 @@ def stopped_by_a_row(patch: pytest.MonkeyPatch) -> None:
         stage,
         "_type_rows",
         (
-            "    return {",
-            "    if faults:\n        raise ValueError('there are rows at fault')\n    return {",
+            "        account.rows_read",
+            "        if typed.faults:\n            raise ValueError('there are rows at fault')\n"
+            "        account.rows_read",
         ),
     )
 
@@ -361,7 +362,7 @@ def approval_by_score(patch: pytest.MonkeyPatch) -> None:
         patch,
         approve,
         "_decide",
-        ("    if itself:\n", "    if itself and looks_well(workspace):\n"),
+        ("    if itself and", "    if itself and looks_well(workspace) and"),
         looks_well=looks_well,
     )
 

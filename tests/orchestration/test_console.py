@@ -71,7 +71,7 @@ def test_stages_are_counted_and_a_retry_says_why(home, capsys):
         "  train: done in 7 s",
         "  needs-approval: the run approves itself",
     ]
-    assert lines[0].startswith("Stage 4 of 8, train: fit both models")
+    assert lines[0].startswith("Stage 5 of 9, train: fit both models")
 
 
 def task(name: str, state: str, attempt: int = 1, duration: float | None = 7.2) -> dict:
