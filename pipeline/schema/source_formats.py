@@ -29,10 +29,15 @@ def with_formats(column: Any, formats: Mapping[str, Any]) -> Any:
     fitting = {
         "date_format": kind == "date",
         "decimal": kind == "continuous",
-        "missing": True,
+        "missing": is_nullable or _fills(column),
         "unknown": is_nullable or formats.get("unknown") != "missing",
     }
     return {name: value for name, value in formats.items() if fitting[name]} | column
+
+
+def _fills(column: Mapping[str, Any]) -> bool:
+    """Whether a repair writes a value where one is missing."""
+    return any(str(name).startswith("fill(") for name in column.get("repairs") or ())
 
 
 def format_problems(column: Column) -> Iterator[tuple[str, str]]:

@@ -43,6 +43,7 @@ class TableReader(ColumnReader):
         for name, table in tables.items():
             self._check_through(("tables", name, "through"), name, tables)
             self._check_shape(("tables", name), table)
+        self._check_links(tables)
         return tables
 
     def _table(self, path: Path_, name: str) -> Table | None:
@@ -150,6 +151,21 @@ class TableReader(ColumnReader):
                 self.document.problem(path, f"goes in a circle: {' -> '.join([*chain, step[0]])}")
                 return
             chain.append(step[0])
+
+    def _check_links(self, tables: Mapping[str, Table]) -> None:
+        """An id that is a number in one table and text in another leads to nobody."""
+        links = [[(n, t.patient) for n, t in tables.items() if t.patient is not None]]
+        links += [[(n, t.through[1]), t.through] for n, t in tables.items() if t.through]
+        for link in links:
+            ends = [(n, c) for n, c in link if n in tables and c in tables[n].columns]
+            columns = [tables[name].columns[column] for name, column in ends]
+            for (name, column), one in zip(ends, columns, strict=True):
+                if (one.kind, one.integer) != (columns[0].kind, columns[0].integer):
+                    self.document.problem(
+                        ("tables", name, "columns", column),
+                        f"must be declared as {'.'.join(ends[0])} is, kind and integer: the two are"
+                        " one id",
+                    )
 
     def _check_shape(self, path: Path_, table: Table) -> None:
         if table.patient is None and table.through is None and SOURCE_ID in table.columns:

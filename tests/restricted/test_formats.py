@@ -409,3 +409,15 @@ def test_the_header_tells_the_separator(tmp_path: Path) -> None:
     table = schema(tmp_path).tables["people"]
     assert "semicolons" in csv_header.separator_hint(["id;born"], table)
     assert csv_header.separator_hint(["id", "born"], table) == ""
+
+
+def test_an_id_is_one_kind_of_thing_in_all_tables(tmp_path: Path) -> None:
+    """A number here and text there would lead to nobody."""
+    from test_losses import LOG
+
+    path = tmp_path / "visits.yaml"
+    path.write_text(
+        LOG.replace("id: {kind: id, role: key, integer: true}", "id: {kind: id, role: key}", 1)
+    )
+    with pytest.raises(Refusal, match=r"must be declared as people\.id is"):
+        read_schema(path)

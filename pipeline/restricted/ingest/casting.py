@@ -88,7 +88,8 @@ def cast_rows(
 def _examples(texts: pl.Series, fault: pl.Series, table: str, column: str) -> Examples:
     """The texts of the cells at fault, with their reasons."""
     both = pl.DataFrame([texts.alias("text"), fault.alias("fault")]).drop_nulls("fault")
-    counts = both.group_by("fault", "text").len("n").sort("n", descending=True)
+    counts = both.group_by("fault", "text").len("n")
+    counts = counts.sort("n", "text", descending=[True, False])
     return Counter(
         {
             (table, column, reason, text or ""): n
