@@ -351,8 +351,10 @@ def test_a_release_whose_training_and_publishing_were_killed_finishes(story):
 def test_it_was_charged_once_and_released_once(story):
     assert story.entries["first-1"] == [
         ("opened", None),
+        ("keyed", None),
         ("reserved", "first-1"),
         ("training", "first-1"),
+        ("trained", "first-1"),
         ("released", "first-1"),
     ]
 
@@ -410,7 +412,7 @@ def test_the_next_extract_composes_with_the_first(story):
     assert story.states["second-1"] == "success", _said(story)
     assert story.entries["second-1"] == [
         *story.entries["first-1"],
-        *((kind, "second-1") for kind in ("reserved", "training", "released")),
+        *((kind, "second-1") for kind in ("reserved", "training", "trained", "released")),
     ]
     balance = Ledger(story.home.ledger).balance(POPULATION)
     assert balance.n_releases == 2 and 0 < balance.spent_rdp <= balance.limit_rdp
@@ -470,9 +472,8 @@ def test_the_budget_report_is_on_disk_and_in_mlflow(story):
 
 
 def test_only_the_answer_of_a_person_went_through_xcom(story):
-    assert {entry.split()[0] for entry in story.xcoms} <= {"approval", "needs_approval"}, (
-        story.xcoms
-    )
+    asking = {"approval", "needs_approval", "confirmation", "needs_confirmation"}
+    assert {entry.split()[0] for entry in story.xcoms} <= asking, story.xcoms
 
 
 def test_the_form_refuses_a_negative_epsilon(story):
