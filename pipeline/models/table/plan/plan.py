@@ -215,8 +215,8 @@ def _leaves(nominal_size: int, settings: TableSettings) -> int:
 
 
 def _column(value: Mapping[str, Any]) -> Column:
-    tuples = {"categories", "atoms", "missing", "aliases", "repairs"}
+    """JSON has lists where a column has tuples."""
     fields: dict[str, Any] = {
-        key: tuple(item) if key in tuples else item for key, item in value.items()
+        key: tuple(item) if isinstance(item, list) else item for key, item in value.items()
     }
     return Column(**fields)
