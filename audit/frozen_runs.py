@@ -20,18 +20,16 @@ from unittest.mock import patch
 from ruamel.yaml import YAML
 
 from audit import people
-from audit.answers import Answers, answering
+from audit.answers import Answers, answering, confirmation_by_a_person
 from audit.findings import Check, Finding
 from audit.hurry import few_steps
 from audit.visible import Snapshot, differences, listening, settle_database, take_snapshot
 from pipeline import files, params
-from pipeline.catalog import Extract, Home, Restricted, Workspace, project_root
+from pipeline.catalog import Extract, Home, Workspace, project_root
 from pipeline.dp.events import canonical_string
 from pipeline.environment import at_home
 from pipeline.ledger import Ledger
 from pipeline.released import sample
-from pipeline.restricted import confirm
-from pipeline.restricted.confirmation import Confirmation, account_hash
 from pipeline.runs import version_stores, workspace
 from pipeline.schema.reader import read_schema
 from pipeline.schema.values import Schema
@@ -130,23 +128,15 @@ def prepared_home(way: Way, home: Home) -> Iterator[None]:
             patch("pipeline.restricted.ingest.key_check.fingerprint", lambda _: "0" * 64)
         )
         # as of confidential data: a person confirms, whoever is in the source
-        patches.enter_context(patch.object(confirm, "may_confirm_itself", lambda _: False))
-        patches.enter_context(patch.object(confirm, "_ask", _yes))
+        patches.enter_context(
+            patch("pipeline.restricted.confirm.may_confirm_itself", lambda _: False)
+        )
+        patches.enter_context(patch("pipeline.restricted.confirm._ask", confirmation_by_a_person))
         patches.enter_context(patch.object(version_stores, "code_version", lambda _: "one version"))
         patches.enter_context(patch.object(sample, "write_database", write_settled))
         if not way.dvc:
             patches.enter_context(patch.object(version_stores, "dvc", lambda *arguments, cwd: None))
         yield
-
-
-def _yes(release_id: str, restricted: Restricted) -> Confirmation:
-    return Confirmation(
-        release_id=release_id,
-        account=account_hash(restricted),
-        confirmed=True,
-        by="an auditor",
-        answered_at=MOMENT.isoformat(),
-    )
 
 
 def run_stages(way: Way, home: Home, source: Path, score: float | None = None) -> Workspace:
