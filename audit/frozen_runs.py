@@ -129,7 +129,7 @@ def prepared_home(way: Way, home: Home) -> Iterator[None]:
         )
         # as of confidential data: a person confirms, whoever is in the source
         patches.enter_context(
-            patch("pipeline.restricted.confirm.may_confirm_itself", lambda _: False)
+            patch("pipeline.restricted.confirm.answers_for_itself", lambda _: False)
         )
         patches.enter_context(patch("pipeline.restricted.confirm._ask", confirmation_by_a_person))
         patches.enter_context(patch.object(version_stores, "code_version", lambda _: "one version"))

@@ -81,7 +81,8 @@ def account(release_id: str) -> str:
     """What ingest kept of the source, in Markdown."""
     from pipeline.restricted import account_table
 
-    return f"```\n{account_table.of_workspace(Home.find().workspace(release_id).root)}\n```"
+    restricted = Home.find().workspace(release_id).restricted
+    return f"```\n{account_table.question_or_reason(restricted)}\n```"
 
 
 MACROS = {"dataset_of": dataset_of, "other_datasets": other_datasets, "account": account}

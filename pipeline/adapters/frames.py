@@ -32,9 +32,9 @@ class SourceLog:
     moved: pl.DataFrame = field(default_factory=lambda: no_losses())
 
 
-def no_losses(like: pl.DataType | None = None) -> pl.DataFrame:
+def no_losses() -> pl.DataFrame:
     """patient_id, reason, n: no row."""
-    return pl.DataFrame(schema={ID: like or pl.Int64(), "reason": pl.String, "n": pl.UInt32})
+    return pl.DataFrame(schema={ID: pl.Int64, "reason": pl.String, "n": pl.UInt32})
 
 
 def losses(rows: pl.DataFrame, reason: str | pl.Expr) -> pl.DataFrame:

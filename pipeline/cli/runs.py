@@ -174,9 +174,9 @@ def gate(options: argparse.Namespace) -> None:
 
 def needs_confirmation(options: argparse.Namespace) -> None:
     """Says who must confirm what ingest kept; the last line is BY_ITSELF or BY_A_PERSON."""
-    from pipeline.restricted.confirm import may_confirm_itself
+    from pipeline.restricted import person
 
-    itself = may_confirm_itself(read_schema(_here().dataset))
+    itself = person.answers_for_itself(read_schema(_here().dataset))
     who = "the run itself (simulated or public data)" if itself else "a person, as for real data"
     logger.info("needs-confirmation: what ingest kept is confirmed by %s", who)
     say(BY_ITSELF if itself else BY_A_PERSON)

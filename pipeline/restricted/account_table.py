@@ -5,7 +5,6 @@ question, HTML for the head of the restricted report. Restricted.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 from pipeline import files
@@ -208,11 +207,11 @@ def question(restricted: Restricted) -> str:
     return "\n".join(lines(read(restricted)))
 
 
-def of_workspace(root: str | Path) -> str:
-    """The account of the run in a workspace; a line that says so where there is none. For the
-    questions in Airflow.
+def question_or_reason(restricted: Restricted) -> str:
+    """As `question`; why there is no account, where there is none. For the questions in Airflow,
+    which are asked by what can be said.
     """
     try:
-        return question(Restricted(Path(root) / "restricted"))
+        return question(restricted)
     except Refusal as refusal:
         return str(refusal)

@@ -18,7 +18,6 @@ from pipeline import environment, files
 from pipeline.catalog import Home, Workspace
 from pipeline.ledger import REFUSAL_REASON, Ledger
 from pipeline.params import Params
-from pipeline.population_limits import SELF_APPROVING_KINDS
 from pipeline.refusal import Refusal
 from pipeline.restricted import account_table, person
 from pipeline.runs import chain_heads
@@ -50,14 +49,7 @@ def may_approve_itself(params: Params, schema: Schema) -> bool:
     """Whether the run needs no person: params.yaml says so, and ledger and declaration agree that
     the data are simulated or public.
     """
-    kind_in_ledger = {
-        population.name: population.kind for population in Ledger(Home.find().ledger).populations()
-    }.get(schema.population.name)
-    return (
-        params.approve.self_approve
-        and kind_in_ledger in SELF_APPROVING_KINDS
-        and schema.population.kind == kind_in_ledger
-    )
+    return params.approve.self_approve and person.answers_for_itself(schema)
 
 
 def run(workspace: Workspace, params: Params, schema: Schema) -> None:
@@ -121,11 +113,5 @@ def _answer(release_id: str, approved: bool, by: str, self_approved: bool = Fals
 
 
 def _last_answer(path: Path, release_id: str) -> Approval | None:
-    if not path.is_file():
-        return None
-    answers = [
-        Approval(**json.loads(line))
-        for line in path.read_text(encoding="utf-8").splitlines()
-        if line.endswith("}")
-    ]
-    return next((answer for answer in reversed(answers) if answer.release_id == release_id), None)
+    answer = person.last_answer(path, release_id=release_id)
+    return None if answer is None else Approval(**answer)

@@ -12,16 +12,15 @@ import json
 import logging
 from dataclasses import asdict
 from datetime import UTC, datetime
-from pathlib import Path
 
 from pipeline import environment, files
 from pipeline.catalog import Home, Restricted, Workspace
 from pipeline.ledger import Ledger
 from pipeline.params import Params
-from pipeline.population_limits import SELF_APPROVING_KINDS
 from pipeline.refusal import Refusal
 from pipeline.restricted import account_table, person
 from pipeline.restricted.confirmation import Confirmation, account_hash
+from pipeline.restricted.person import answers_for_itself
 from pipeline.runs import chain_heads
 from pipeline.schema.values import Schema
 
@@ -34,20 +33,13 @@ class NotConfirmed(Refusal):
     """
 
 
-def may_confirm_itself(schema: Schema) -> bool:
-    """Whether ledger and declaration agree that the rows are simulated or public."""
-    kinds = {one.name: one.kind for one in Ledger(Home.find().ledger).populations()}
-    kind = kinds.get(schema.population.name)
-    return kind in SELF_APPROVING_KINDS and schema.population.kind == kind
-
-
 def run(workspace: Workspace, params: Params, schema: Schema) -> None:
     """Writes `restricted/confirmation.json`. Raises NotConfirmed, and then nothing is charged. A
     person's answer holds for this account of the rows; another account is asked about again.
     """
     release_id, restricted = str(params.release.id), workspace.restricted
     account = account_table.read(restricted)
-    if may_confirm_itself(schema):
+    if answers_for_itself(schema):
         if problems := account_table.shortfalls(account, params.ingest.min_kept_share):
             table = "\n".join(account_table.lines(account))
             raise NotConfirmed(
@@ -98,20 +90,9 @@ def _confirmation(release_id: str, restricted: Restricted, yes: bool, by: str) -
 
 def _earlier(restricted: Restricted, release_id: str) -> Confirmation | None:
     """The last answer about this release and this account, unless somebody answers anew."""
-    path: Path = restricted.confirmations
-    if not path.is_file() or environment.approval_answer() is not None:
+    if environment.approval_answer() is not None:
         return None
-    answers = [
-        Confirmation(**json.loads(line))
-        for line in path.read_text(encoding="utf-8").splitlines()
-        if line.endswith("}")
-    ]
-    account = account_hash(restricted)
-    return next(
-        (
-            one
-            for one in reversed(answers)
-            if (one.release_id, one.account) == (release_id, account)
-        ),
-        None,
+    answer = person.last_answer(
+        restricted.confirmations, release_id=release_id, account=account_hash(restricted)
     )
+    return None if answer is None else Confirmation(**answer)

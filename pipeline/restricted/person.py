@@ -1,12 +1,28 @@
-"""Asks a person: by the answer that Airflow's task hands over, or at the terminal."""
+"""Who answers for a run, and what was answered before: itself, or a person, by the answer that
+Airflow's task hands over or at the terminal.
+"""
 
 from __future__ import annotations
 
 import getpass
+import json
 import sys
+from pathlib import Path
+from typing import Any
 
 from pipeline import environment
+from pipeline.catalog import Home
 from pipeline.environment import Answer
+from pipeline.ledger import Ledger
+from pipeline.population_limits import SELF_APPROVING_KINDS
+from pipeline.schema.values import Schema
+
+
+def answers_for_itself(schema: Schema) -> bool:
+    """Whether ledger and declaration agree that the rows are simulated or public."""
+    kinds = {one.name: one.kind for one in Ledger(Home.find().ledger).populations()}
+    kind = kinds.get(schema.population.name)
+    return kind in SELF_APPROVING_KINDS and schema.population.kind == kind
 
 
 def answer(question: str) -> Answer | None:
@@ -18,3 +34,14 @@ def answer(question: str) -> Answer | None:
     sys.stderr.write(f"{question} Type yes or no: ")
     sys.stderr.flush()
     return Answer(sys.stdin.readline().strip().lower() == "yes", getpass.getuser())
+
+
+def last_answer(path: Path, **subject: Any) -> dict[str, Any] | None:
+    """The last of the answers in a file, a JSON line each, that has the fields of `subject`; None
+    where there is none. A line that was cut off is none.
+    """
+    if not path.is_file():
+        return None
+    lines = path.read_text(encoding="utf-8").splitlines()
+    answers: list[dict[str, Any]] = [json.loads(line) for line in lines if line.endswith("}")]
+    return next((one for one in reversed(answers) if subject.items() <= one.items()), None)

@@ -124,9 +124,9 @@ def _remedy(column: Column, reason: str, texts: list[str]) -> str:
         UNKNOWN: _of_unknown,
         OUTSIDE: _of_bounds,
     }
-    report = remedies.get(reason, lambda column, texts: "Look at these cells in the source")
+    remedy = remedies.get(reason, lambda column, texts: "Look at these cells in the source")
     also = f"; of the rest, `missing: {marks[:MOST_TEXTS]}` may be marks" if marks else ""
-    return report(column, [text for text in texts if text not in marks]) + also
+    return remedy(column, [text for text in texts if text not in marks]) + also
 
 
 def _of_unparseable(column: Column, texts: list[str]) -> str:

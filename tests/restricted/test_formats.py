@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import io
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -185,8 +186,6 @@ def test_bytes_that_are_no_utf8_are_judged_cell_by_cell(bench: Bench, tmp_path: 
 @pytest.mark.parametrize("block_bytes", [1, 7, 20, 1 << 20])
 def test_a_byte_order_mark_is_stripped_wherever_it_stands(block_bytes: int) -> None:
     """Also where a block happens to begin: what is read depends on the row alone."""
-    import io
-
     header = csv_lines.Header(("id", "a"), owner=0, longest=200)
     content = "\ufeff1,x\n\ufeff2,\ufeffy\n3,z\n".encode()
     blocks = csv_lines.blocks(io.BytesIO(content), header, block_bytes)
@@ -345,8 +344,6 @@ def test_line_breaks_in_quoted_cells_are_read_where_they_are_declared(
 def test_quoted_rows_whatever_the_blocks(
     content: bytes, rows: list[object], broken: list[object], block_bytes: int
 ) -> None:
-    import io
-
     header = csv_lines.Header(("id", "a"), owner=0, longest=200)
     parsed = list(quoted_rows.parsed_blocks(io.BytesIO(content), header, "f.csv", block_bytes))
     assert sorted(row for one in parsed for row in one.cells.rows()) == rows

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.restricted.ingest import casting, repairs
+from pipeline.schema import repair_names
 from pipeline.schema.values import Column, Table
 
 RECEPTOR = Column(
@@ -190,6 +191,6 @@ def test_the_handbook_names_every_repair() -> None:
         *repairs.ALWAYS,
         *repairs.BY_NAME,
         *(f"{name}(" for name in repairs.WITH_ARGUMENT),
-        *repairs.OF_PATIENTS,
+        *repair_names.OF_PATIENTS,
     ]
     assert [name for name in names if f"`{name}" not in text] == []

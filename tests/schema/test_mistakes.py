@@ -11,7 +11,7 @@ from textwrap import dedent
 import pytest
 from mutations import mutation
 
-from pipeline.restricted.ingest import repairs
+from pipeline.restricted.ingest import patient_repairs, repairs
 from pipeline.schema import document, repair_names
 from pipeline.schema.document import DeclarationError
 from pipeline.schema.reader import read_schema, read_schema_with_warnings
@@ -399,7 +399,7 @@ def test_decimals_that_are_said_are_meant(tmp_path: Path) -> None:
 def test_the_repairs_that_may_be_named_are_those_there_are() -> None:
     assert set(repair_names.OF_CELLS) == set(repairs.BY_NAME)
     assert set(repair_names.WITH_ARGUMENT) == set(repairs.WITH_ARGUMENT)
-    assert repair_names.OF_PATIENTS == repairs.OF_PATIENTS
+    assert tuple(patient_repairs.ORDER) == repair_names.OF_PATIENTS
 
 
 @pytest.mark.parametrize("path", sorted(DATASETS.glob("*.yaml")), ids=lambda path: path.stem)

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 import polars as pl
 
-from pipeline.adapters.frames import ABOVE_AT_MOST, ABOVE_MAX_EVENTS, losses
+from pipeline.adapters.frames import ABOVE_AT_MOST, losses, within_caps
 from pipeline.restricted.ingest.account import CAPPED, UNDER_CAPPED, Account
 from pipeline.restricted.ingest.owners import ROW
 from pipeline.schema.patient_log import ID
@@ -77,7 +77,6 @@ def cap_events(log: EventLog, events: pl.DataFrame) -> tuple[pl.DataFrame, pl.Da
     first `max_events`, the end always kept. Beside the events what was cut (`frames.losses`).
     """
     kind = pl.col("type")
-    is_end = kind.is_in(list(log.terminal))
     most = {
         name: event_type.at_most
         for name, event_type in log.types.items()
@@ -94,11 +93,5 @@ def cap_events(log: EventLog, events: pl.DataFrame) -> tuple[pl.DataFrame, pl.Da
     why = pl.when(is_cut).then(pl.lit(ABOVE_AT_MOST)).when(is_inside).then(pl.lit(INSIDE))
     marked = events.with_columns(why.alias(_WHY))
     remaining = marked.filter(pl.col(_WHY).is_null()).drop(_WHY)
-    is_first = is_end | (pl.int_range(pl.len()).over(ID) < log.max_events - 1)
-    cut = [
-        losses(marked.filter(pl.col(_WHY).is_not_null()), pl.col(_WHY)),
-        losses(remaining.filter(~is_first), ABOVE_MAX_EVENTS),
-    ]
-    within = remaining.filter(is_first)
-    seq = pl.int_range(pl.len(), dtype=pl.Int32).over(ID).alias("seq")
-    return within.with_columns(seq), pl.concat(cut)
+    within, cut = within_caps(remaining, log)
+    return within, pl.concat([losses(marked.filter(pl.col(_WHY).is_not_null()), pl.col(_WHY)), cut])

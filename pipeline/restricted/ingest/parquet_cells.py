@@ -68,8 +68,8 @@ def _utf8(values: pa.Array) -> tuple[pl.Series, int]:
 def _dates(values: pa.Array, column: Column) -> pl.Series:
     kind = values.type
     unit = "ms" if pa.types.is_date64(kind) else getattr(kind, "unit", "d")
-    numbers = values.cast(pa.int32() if pa.types.is_date32(kind) else pa.int64()).cast(pa.int64())
-    numbers = pl.Series(numbers, dtype=pl.Int64)
+    integers = values.cast(pa.int32() if pa.types.is_date32(kind) else pa.int64())
+    numbers = pl.Series(integers.cast(pa.int64()), dtype=pl.Int64)
     per_day = _PER_DAY.get(unit, 1)
     # a day of room at both ends: a zone may move a time into the neighbouring day
     first, last = (_FIRST_DAY + 1) * per_day, _LAST_DAY * per_day - 1
@@ -84,7 +84,13 @@ def _dates(values: pa.Array, column: Column) -> pl.Series:
         moments = _moments(within, unit)
     zone = getattr(kind, "tz", None)
     date_texts = _date_texts(moments, column) if zone is None else _aware(moments, zone, column)
-    return pl.DataFrame({"n": numbers, "in": is_in_range, "t": date_texts}).select(
+    return _or_unreadable(date_texts, numbers, is_in_range)
+
+
+def _or_unreadable(texts: pl.Series, numbers: pl.Series, is_in_range: pl.Series) -> pl.Series:
+    """The texts, and for a stored number that no text can say a text that does not parse."""
+    frame = pl.DataFrame({"t": texts, "n": numbers, "in": is_in_range})
+    return frame.select(
         pl.when(pl.col("n").is_null() | pl.col("in"))
         .then("t")
         .otherwise(UNREADABLE + pl.col("n").cast(pl.String))
@@ -150,15 +156,11 @@ def _times(values: pa.Array) -> pl.Series:
     per_day = _PER_DAY[unit]
     is_in_range = numbers.is_between(0, per_day - 1)
     nanoseconds = numbers * (86_400_000_000_000 // per_day)
-    frame = pl.DataFrame({"n": numbers, "in": is_in_range, "ns": nanoseconds}).with_columns(
+    frame = pl.DataFrame({"in": is_in_range, "ns": nanoseconds})
+    times = frame.select(
         pl.when("in").then(pl.col("ns").cast(pl.Time)).dt.to_string("%H:%M:%S%.f").alias("t")
-    )
-    return frame.select(
-        pl.when(pl.col("n").is_null() | pl.col("in"))
-        .then("t")
-        .otherwise(UNREADABLE + pl.col("n").cast(pl.String))
-        .alias("t")
     )["t"]
+    return _or_unreadable(times, numbers, is_in_range)
 
 
 def _numbers(values: pa.Array, column: Column) -> pl.Series:

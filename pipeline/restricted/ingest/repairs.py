@@ -10,7 +10,6 @@ are in patient_repairs.py.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, time
 from types import MappingProxyType
@@ -18,7 +17,7 @@ from types import MappingProxyType
 import polars as pl
 
 from pipeline.refusal import Refusal
-from pipeline.schema import legality
+from pipeline.schema import legality, repair_names
 from pipeline.schema.source_formats import has_time
 from pipeline.schema.values import Column
 
@@ -218,27 +217,21 @@ BY_NAME: Mapping[str, Repair] = MappingProxyType(
 WITH_ARGUMENT = MappingProxyType({"fill": fill, "replace": replace})
 # what a column read under an alias gets besides
 ALIAS_REPAIRS: Mapping[str, str] = MappingProxyType({"quintile_2015": "quintile_v1"})
-OF_PATIENTS = ("align_to_origin", "not_before_origin", "end_after_rows")  # patient_repairs.py
-CALL = re.compile(r"^(\w+)\((.*)\)$")
 
 
 def named(name: str) -> Repair | None:
     """The repair of one cell that a declaration names; None for one of whole patients. Raises
     Refusal for an unknown name.
     """
-    if name in OF_PATIENTS:
-        return None
+    if fault := repair_names.repair_fault(name):
+        raise Refusal(f"{fault}. Correct `repairs:` in the declaration.")
     if name in BY_NAME:
         return BY_NAME[name]
-    call = CALL.match(name)
-    if call and call[1] in WITH_ARGUMENT:
-        function, argument = WITH_ARGUMENT[call[1]], call[2]
-        return lambda values, column: function(values, column, argument)
-    names = ", ".join([*BY_NAME, *(f"{n}(...)" for n in WITH_ARGUMENT), *OF_PATIENTS])
-    raise Refusal(
-        f"there is no repair named {name!r}; known are {names}. Correct `repairs:` in the"
-        " declaration."
-    )
+    call = repair_names.CALL.fullmatch(name)
+    if call is None:
+        return None
+    function, argument = WITH_ARGUMENT[call[1]], call[2]
+    return lambda values, column: function(values, column, argument)
 
 
 def _where(mask: pl.Series, values: pl.Series, then: pl.Series | str | None) -> pl.Series:
