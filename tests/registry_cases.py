@@ -104,7 +104,7 @@ def _tumour(
         "QUINTILE_2019": "1 - most deprived",
         "CHRL_TOT_27_03": 2,
         "COMORBIDITIES_27_03": "09,10",
-        "LATERALITY": "8",
+        "LATERALITY": "9",
         "PERFORMANCESTATUS": "1",
         **more,
     }
@@ -167,13 +167,13 @@ def _registration() -> dict[str, list[dict]]:
                 "TUMOURID": 3,
                 "PATIENTID": BEA,
                 "GENE_DESC": "KRAS",
-                "GENE": 4,
+                "GENE": 47,
                 "COUNT_TESTS": 1,
                 "COUNT_RESULTS": 1,
                 "COUNT_DATE": 1,
                 "OVERALL_TS": "a:abnormal",
                 "NO_OF_AB_GATS": 1,
-                "DNASEQ_GAT": "abnormal",
+                "DNASEQ_GAT": "a:abnormal_dna_sq",
                 "NO_OF_SEQ_VARS": 1,
                 "SEQ_VAR": "p.G12C",
                 "MIN_DATE": date(2018, 1, 20),
@@ -241,7 +241,7 @@ def _drugs() -> dict[str, list[dict]]:
             {
                 "MERGED_REGIMEN_ID": 7,
                 "DATE_OF_FINAL_TREATMENT": starts[1],
-                "REGIMEN_OUTCOME_SUMMARY": "2",
+                "REGIMEN_OUTCOME_SUMMARY": "1",
             }
         ],
     }
@@ -263,11 +263,11 @@ def _radiotherapy() -> dict[str, list[dict]]:
         "DECISIONTOTREATDATE": date(2018, 8, 10),
         "EARLIESTCLINAPPROPDATE": date(2018, 8, 20),
         "RADIOTHERAPYPRIORITY": "R",
-        "RADIOTHERAPYINTENT": "02",
+        "RADIOTHERAPYINTENT": "3",
     }
     prescription = {
         "PRESCRIPTIONID": 6,
-        "RTTREATMENTMODALITY": "05",
+        "RTTREATMENTMODALITY": "5",
         "RTPRESCRIBEDDOSE": 36.25,
         "RTPRESCRIBEDFRACTIONS": 5,
         "RTACTUALDOSE": 36.25,
@@ -276,7 +276,7 @@ def _radiotherapy() -> dict[str, list[dict]]:
     }
     exposure = {
         "PRESCRIPTIONID": 6,
-        "RADIOTHERAPYBEAMTYPE": "1",
+        "RADIOTHERAPYBEAMTYPE": "T1",
         "RADIOTHERAPYBEAMENERGY": 6.0,
         "TIMEOFEXPOSURE": "10:30",
     }

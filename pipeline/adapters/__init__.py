@@ -18,7 +18,14 @@ from pipeline.refusal import Refusal
 from pipeline.schema.patient_log import PatientLog
 from pipeline.schema.values import Schema
 
-__all__ = ["SourceLog", "canonical", "partition_tables", "to_log", "to_tables"]
+__all__ = [
+    "SourceLog",
+    "canonical",
+    "extract_tables",
+    "partition_tables",
+    "to_log",
+    "to_tables",
+]
 
 
 def to_log(schema: Schema, tables: Mapping[str, pl.DataFrame]) -> SourceLog:
@@ -73,7 +80,26 @@ def canonical(schema: Schema, log: PatientLog, *, extract_date: date | None) -> 
 def partition_tables(
     schema: Schema, partitions: Iterable[PatientLog], extract_date: date | None
 ) -> Iterator[tuple[PatientLog, dict[str, pl.DataFrame]]]:
-    """Each partition of synthetic patients as its tables show it, with these tables."""
+    """Each partition of synthetic patients 1 to n as its tables show it, with these tables; in a
+    registry under the registry's own numbers. All partitions of an extract in order: keys go on
+    from one to the next.
+    """
+    n_drugs = 0
     for partition in partitions:
+        if schema.layout == "registry":
+            partition = registry.as_registry_numbers(partition)
         log = canonical(schema, partition, extract_date=extract_date)
-        yield log, to_tables(schema, log, extract_date=extract_date)
+        tables, n_drugs = extract_tables(schema, log, extract_date, n_drugs)
+        yield log, tables
+
+
+def extract_tables(
+    schema: Schema, log: PatientLog, extract_date: date | None, n_drugs: int = 0
+) -> tuple[dict[str, pl.DataFrame], int]:
+    """The tables of a canonical log as an extract shows them, after `n_drugs` rows of drugs of
+    earlier partitions, and how many those are then.
+    """
+    tables = to_tables(schema, log, extract_date=extract_date)
+    if schema.layout != "registry":
+        return tables, n_drugs
+    return registry.with_drug_numbers(tables, n_drugs)

@@ -99,14 +99,25 @@ def event_columns(log: EventLog) -> list[str]:
 
 
 def complete_events(events: pl.DataFrame, log: EventLog) -> pl.DataFrame:
-    """`events` with every attribute column, in its type."""
+    """`events` with every attribute column, in its type. A code that the attribute does not have
+    (an unmapped one of the registry's lists) is missing: the log is coarser than the tables.
+    """
     attributes = [
-        cast(name, column) if name in events.columns else pl.lit(None, physical(column)).alias(name)
+        _declared(name, column)
+        if name in events.columns
+        else pl.lit(None, physical(column)).alias(name)
         for name, column in log.attributes.items()
     ]
     return events.with_columns(
         pl.col("day").cast(pl.Int32), pl.col("code").cast(pl.String), *attributes
     )
+
+
+def _declared(name: str, column: Column) -> pl.Expr:
+    value = cast(name, column)
+    if not column.is_categorical:
+        return value
+    return pl.when(value.is_in(list(column.categories))).then(value).alias(name)
 
 
 ABOVE_AT_MOST, ABOVE_MAX_EVENTS = "above at_most of its type", "above max_events"

@@ -8,6 +8,7 @@ import logging
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import date
+from itertools import tee
 
 import polars as pl
 
@@ -43,15 +44,17 @@ def drawn_tables(
     last_day = extract_date or model.extract_date
     conditions = parse_conditions(where) or None
     changes: Counter[str] = Counter()
-    for draw in model.sample(
-        n, seed=seed, partition_rows=PARTITION_ROWS, where=conditions, begins=begins
+    draws, shown = tee(
+        model.sample(n, seed=seed, partition_rows=PARTITION_ROWS, where=conditions, begins=begins)
+    )
+    for draw, (log, tables) in zip(
+        draws, partition_tables(model.schema, shown, last_day), strict=True
     ):
-        for log, tables in partition_tables(model.schema, [draw], last_day):
-            changes.update(+_changes(model, draw, log, begins))
-            gate = check_synthetic(model.schema, tables, log, extract_date=last_day)
-            if not gate.passed:
-                raise Refusal(f"{gate.refusal}. Nothing was drawn: {_advice(where, begins)}")
-            yield tables
+        changes.update(+_changes(model, draw, log, begins))
+        gate = check_synthetic(model.schema, tables, log, extract_date=last_day)
+        if not gate.passed:
+            raise Refusal(f"{gate.refusal}. Nothing was drawn: {_advice(where, begins)}")
+        yield tables
     for change, times in sorted((+changes).items()):
         logger.warning("draw: %s: %d", change, times)
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 from datetime import date
 from pathlib import Path
 
-from pipeline.adapters import to_tables
+from pipeline.adapters import extract_tables
 from pipeline.catalog import Patients
 from pipeline.released.writers import TableWriter
 from pipeline.schema.patient_log import read_patient_log
@@ -23,4 +23,4 @@ def write_small_sample(
     log = read_patient_log(synthetic.patients, synthetic.events)
     first = log.of(log.patients.head(n_patients))
     with TableWriter(schema, out) as writer:
-        writer.write(to_tables(schema, first, extract_date=extract_date))
+        writer.write(extract_tables(schema, first, extract_date)[0])

@@ -87,7 +87,7 @@ def _schedules(site: tumour_sites.Site) -> tuple[str, ...]:
     legal = (
         s
         for s in radiotherapy_schedules.schedules()[site.group]
-        if s.modality != "06" or site.brachytherapy
+        if s.modality != radiotherapy_schedules.BRACHYTHERAPY or site.brachytherapy
     )
     return _unique(schedule_name(s.dose, s.fractions) for s in legal)
 
@@ -157,6 +157,7 @@ _CATEGORIES: Mapping[str, Callable[[], Iterable[str]]] = {
         drug.name for regimen in drug_regimens.regimens().values() for drug in regimen.drugs
     ),
     "genes": lambda: gene_panel.genes(),
+    "gene_descriptions": lambda: lists.lookup("gene").values(),
     "gene_numbers": lambda: (str(gene.code) for gene in gene_panel.genes().values()),
     "schedules": lambda: (
         name for site in tumour_sites.sites().values() for name in _schedules(site)
@@ -188,9 +189,7 @@ _RELATIONS: Mapping[str, Callable[[], Mapping[str, tuple[str | None, ...]]]] = {
         for stage in categories("stages")
         if stage_group(stage) in "01234"
     },
-    "sites.lateralities": lambda: _by_site(
-        lambda site: None if site.paired else ("8", "9", "M", None)
-    ),
+    "sites.lateralities": lambda: _by_site(lambda site: None if site.paired else ("9", "M")),
     "sites.receptors": lambda: _by_site(lambda site: None if site.receptors else (None,)),
     "sites.gleason": lambda: _by_site(lambda site: None if site.gleason else (None,)),
     "sites.regimens": lambda: _by_site(_regimens),

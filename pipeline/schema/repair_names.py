@@ -10,7 +10,7 @@ OF_CELLS = (
     "first_letter",
     "quintile_2015",
     "quintile_v1",
-    "regimen_intent",
+    "leading_zero",
     "yes_or_no",
     "unknown_to_missing",
     "out_of_bounds_to_missing",

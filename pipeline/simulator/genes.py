@@ -3,13 +3,11 @@
 import numpy as np
 
 from pipeline.schema.codes import gene_panel
+from pipeline.schema.codes.gene_panel import ABNORMAL, FAILED, NORMAL
 from pipeline.simulator import draw
 from pipeline.simulator.draw import Bools, Ints
 from pipeline.simulator.parameters import cells, load
 from pipeline.simulator.values import (
-    ABNORMAL,
-    FAILED,
-    NORMAL,
     Clinical,
     GeneTests,
     Pathology,

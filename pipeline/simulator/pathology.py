@@ -23,7 +23,7 @@ def pathology(people: People, tumours: Tumours, seed: int) -> Pathology:
     laterality = np.where(
         paired,
         draw.choose(rng, {"R": 49, "L": 47, "9": 3, "B": 1}, len(paired)),
-        draw.choose(rng, {"8": 92, "9": 8}, len(paired)),
+        draw.choose(rng, {"9": 98, "M": 2}, len(paired)),
     )
     er, pr, her2, positive, triple = _receptors(rng, tumours)
     group = np.array([cell.group for cell in cells()])[tumours.cell]

@@ -6,14 +6,13 @@ import numpy as np
 import polars as pl
 
 from pipeline.schema.codes import gene_panel, lists
+from pipeline.schema.codes.gene_panel import ABNORMAL, FAILED, NOT_APPLICABLE, RESULT_COLUMNS
 from pipeline.simulator import draw
 from pipeline.simulator.draw import MISSING, Bools, Ints, Texts
 from pipeline.simulator.parameters import load
 from pipeline.simulator.values import (
-    ABNORMAL,
     DCO,
     EMERGENCY,
-    FAILED,
     FIRST_EVENT_DAY,
     ROUTES,
     SCREENED,
@@ -134,7 +133,7 @@ def gene_table(view: View, seed: int) -> pl.DataFrame:
     symbol = np.array([gene.symbol for gene in genes], dtype=object)[tests.gene[rows]]
     abnormal, failed = tests.status[rows] == ABNORMAL, tests.status[rows] == FAILED
     repeated = tests.last_day[rows] > tests.first_day[rows]
-    statuses = np.where(repeated, "c:fail/inconclusive," + tests.status[rows], tests.status[rows])
+    statuses = np.where(repeated, FAILED + "," + tests.status[rows], tests.status[rows])
     is_sequence = (kind == "DNASEQ_GAT") & ~failed
     variant, n_variants = _variants(tests.variant[rows], is_sequence)
     gene_id = tumours.tumour_id[tests.tumour[rows]] * 100 + tests.gene[rows]
@@ -151,8 +150,10 @@ def gene_table(view: View, seed: int) -> pl.DataFrame:
             "ALL_TESTSTATUSES": texts(statuses),
             "OVERALL_TS": texts(tests.status[rows]),
             "NO_OF_AB_GATS": abnormal.astype(np.int64),
-            **_results_by_kind(kind, abnormal, failed),
-            "ABNORMAL_GAT": texts(np.where(abnormal, kind, MISSING)),
+            **_results_by_kind(tests.gene[rows], abnormal, failed),
+            "ABNORMAL_GAT": texts(
+                np.where(abnormal, _of_genes("abnormality", tests.gene[rows]), MISSING)
+            ),
             "NO_OF_SEQ_VARS": n_variants,
             "ALL_SEQ_VARS": variant,
             "SEQ_VAR": variant,
@@ -171,12 +172,19 @@ def gene_table(view: View, seed: int) -> pl.DataFrame:
     )
 
 
-def _results_by_kind(kind: Texts, abnormal: Bools, failed: Bools) -> dict[str, pl.Series]:
-    """The result in the column of the test's kind; the other four columns are empty."""
-    result = np.where(failed, MISSING, np.where(abnormal, "a:abnormal", "b:normal"))
+def _of_genes(field: str, gene: Ints) -> Texts:
+    """A field of the panel's genes, one value per test."""
+    values = [getattr(one, field) for one in gene_panel.genes().values()]
+    return np.array(values, dtype=object)[gene]
+
+
+def _results_by_kind(gene: Ints, abnormal: Bools, failed: Bools) -> dict[str, pl.Series]:
+    """The result in the column of the test's kind; the other four are not applicable."""
+    kind = _of_genes("kind", gene)
+    result = np.where(abnormal, _of_genes("abnormal", gene), _of_genes("normal", gene))
+    result = np.where(failed, NOT_APPLICABLE, result)
     return {
-        column: texts(np.where(kind == column, result, MISSING))
-        for column in ("DNASEQ_GAT", "METHYL_GAT", "EXP_GAT", "COPYNO_GAT", "FUS_TRANS_GAT")
+        column: texts(np.where(kind == column, result, NOT_APPLICABLE)) for column in RESULT_COLUMNS
     }
 
 

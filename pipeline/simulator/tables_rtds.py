@@ -5,8 +5,9 @@
 import numpy as np
 import polars as pl
 
+from pipeline.schema.codes.radiotherapy_schedules import BRACHYTHERAPY, PALLIATIVE
 from pipeline.simulator import draw
-from pipeline.simulator.draw import MISSING, Texts
+from pipeline.simulator.draw import MISSING, Bools, Texts
 from pipeline.simulator.parameters import load
 from pipeline.simulator.radiotherapy import attendance_days, schedule_list
 from pipeline.simulator.values import FIRST_EVENT_DAY, Episodes, View
@@ -114,16 +115,26 @@ def _attendances(view: View, episodes: Episodes, seed: int) -> pl.DataFrame:
     return rows.filter(pl.Series(is_visible))
 
 
+def _intents(view: View, episodes: Episodes, palliative: Bools) -> Texts:
+    """z_radiotherapyintent: 1 adjuvant (after surgery), 2 neoadjuvant (before it), 3 radical; it
+    has no code for palliative radiotherapy.
+    """
+    plan, tumour = view.latent.plan, episodes.tumour
+    operated, day = plan.surgery[tumour], plan.surgery_day[tumour]
+    intent = np.where(operated, np.where(episodes.start > day, "1", "2"), "3")
+    return np.where(palliative, MISSING, intent.astype(object))
+
+
 def _episode_columns(view: View, episodes: Episodes, seed: int) -> pl.DataFrame:
     """One row per episode: what all its attendances share."""
     raw, rng, n = load()["radiotherapy"], draw.stream(seed, "episode rows"), len(episodes.tumour)
     schedules, people = schedule_list(), view.latent.people
     who = view.latent.tumours.patient[episodes.tumour]
-    intent, modality = (
+    kind, modality = (
         np.array(values, dtype=object)[episodes.schedule]
-        for values in ([s.intent for s in schedules], [s.modality for s in schedules])
+        for values in ([s.kind for s in schedules], [s.modality for s in schedules])
     )
-    palliative, sealed = intent == "01", modality == "06"
+    palliative, sealed = kind == PALLIATIVE, modality == BRACHYTHERAPY
     wait = np.where(
         palliative,
         draw.lognormal_of(rng, raw["decision_palliative"], n),
@@ -137,7 +148,7 @@ def _episode_columns(view: View, episodes: Episodes, seed: int) -> pl.DataFrame:
     anatomy: Texts = draw.choose(
         rng, {"Z018": 20, "Z063": 22, "Z064": 20, "Z664": 16, "Z761": 8, "Z246": 8, "Z301": 6}, n
     )
-    isotope = np.where(sealed, "IR192", MISSING)
+    isotope = np.where(sealed, "Ir192", MISSING)
     return pl.DataFrame(
         {
             "PATIENTID": people.patient_id[who],
@@ -147,12 +158,14 @@ def _episode_columns(view: View, episodes: Episodes, seed: int) -> pl.DataFrame:
             "DECISIONTOTREATDATE": dates(decision),
             "EARLIESTCLINAPPROPDATE": dates(ready, rng.random(n) < 0.15),
             "RADIOTHERAPYPRIORITY": texts(draw.choose(rng, raw["priority"], n)),
-            "RADIOTHERAPYINTENT": texts(intent),
+            "RADIOTHERAPYINTENT": texts(_intents(view, episodes, palliative)),
             "RTTREATMENTMODALITY": texts(modality),
             "RTTREATMENTREGION": texts(episodes.region),
             "RTTREATMENTANATOMICALSITE": texts(np.where(episodes.region == "M", anatomy, MISSING)),
             "RADIOISOTOPE": texts(isotope),
-            "RADIOTHERAPYBEAMTYPE": texts(np.where(sealed, "9", np.where(electron, "2", "1"))),
+            "RADIOTHERAPYBEAMTYPE": texts(
+                np.where(sealed, MISSING, np.where(electron, "T2", "T1"))
+            ),
             "RADIOTHERAPYBEAMENERGY": pl.Series(energy).set(pl.Series(sealed), None),
         }
     )

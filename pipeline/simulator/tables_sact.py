@@ -3,7 +3,7 @@
 import numpy as np
 import polars as pl
 
-from pipeline.schema.codes import drug_regimens, lists
+from pipeline.schema.codes import drug_regimens
 from pipeline.simulator import draw
 from pipeline.simulator.draw import MISSING, Bools, Floats, Ints, Texts
 from pipeline.simulator.drug_administrations import CYCLE_BASE, administrations
@@ -135,8 +135,8 @@ def _cycles(
         .astype(object)
     )
     missing = rng.random(len(course)) < raw["cycle_ps_missing"]
-    procurement = np.array(list(lists.lookup("opcs_procurement")), dtype=object)[
-        courses.regimen[course] % 10
+    procurement = np.array(list(drug_regimens.procurement_codes().values()), dtype=object)[
+        courses.regimen[course]
     ]
     frame = pl.DataFrame(
         {
@@ -181,8 +181,8 @@ def _outcomes(
         draw.choose(rng, raw["outcome"]["palliative"], n),
     ).astype(object)
     short = courses.cycles < courses.plan_cycles
-    summary = np.where(short & (summary == "0"), np.where(courses.curative, "3", "2"), summary)
-    summary = np.where(died, "1", np.where(~short & (rng.random(n) < 0.75), "0", summary))
+    summary = np.where(short & (summary == "0"), np.where(courses.curative, "2", "1"), summary)
+    summary = np.where(died, "3", np.where(~short & (rng.random(n) < 0.75), "0", summary))
     recorded, no_summary = (
         rng.random(n) >= raw["drugs"]["no_outcome_row"],
         rng.random(n) < raw["drugs"]["no_outcome_summary"],

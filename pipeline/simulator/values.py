@@ -23,7 +23,6 @@ ROUTES = (
     "Unknown",
     "DCO",
 )
-ABNORMAL, NORMAL, FAILED = ("a:abnormal", "b:normal", "c:fail/inconclusive")
 FIRST_EVENT_DAY = int(np.datetime64("2015-11-01").astype(int))  # clinical rule 11
 
 

@@ -51,7 +51,7 @@ def test_a_schedule_names_one_modality_at_a_site():
         found = [
             (schedule_name(s.dose, s.fractions), s.modality)
             for s in radiotherapy_schedules.schedules()[site.group]
-            if s.modality != "06" or site.brachytherapy
+            if s.modality != radiotherapy_schedules.BRACHYTHERAPY or site.brachytherapy
         ]
         assert len({name for name, _ in found}) == len(set(found)), site.code
         assert set(relation("sites.schedules")[site.code]) == {name for name, _ in found}

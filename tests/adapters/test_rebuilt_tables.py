@@ -4,6 +4,7 @@ draws.
 
 import csv
 import os
+import re
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -218,21 +219,21 @@ def test_outcome_died_needs_a_death_within_90_days():
     treated = [
         (20, "SACT_REGIMEN", "CAPECITABINE"),
         (20, "SACT_CYCLE", None),
-        (30, "SACT_END", "1"),
+        (30, "SACT_END", "3"),
     ]
     assert tables(*treated, end=(100, "DEATH", "tumour"))["sim_sact_outcome"][
         "REGIMEN_OUTCOME_SUMMARY"
-    ].to_list() == ["1"]
+    ].to_list() == ["3"]
     assert tables(*treated, end=(300, "DEATH", "tumour"))["sim_sact_outcome"][
         "REGIMEN_OUTCOME_SUMMARY"
-    ].to_list() == ["9"]
-    assert tables(*treated)["sim_sact_outcome"]["REGIMEN_OUTCOME_SUMMARY"].to_list() == ["9"]
+    ].to_list() == ["5"]
+    assert tables(*treated)["sim_sact_outcome"]["REGIMEN_OUTCOME_SUMMARY"].to_list() == ["5"]
 
 
 def test_radiotherapy_is_given_on_weekdays_until_the_end():
     saturday = next(n for n in range(30, 40) if day(n).weekday() == 5)
     found = tables(
-        (saturday, "RADIOTHERAPY", "40/15", {"rt_intent": "02", "decision_days": "15-21"}),
+        (saturday, "RADIOTHERAPY", "40/15", {"rt_intent": "3", "decision_days": "15-21"}),
         end=(saturday + 8, "DEATH", "other"),
     )
     episode, prescription = found["sim_rtds_episode"], found["sim_rtds_prescription"]
@@ -241,7 +242,17 @@ def test_radiotherapy_is_given_on_weekdays_until_the_end():
     assert prescription["RTACTUALFRACTIONS"].unique().to_list() == [5]
     assert prescription["RTACTUALDOSE"].unique().to_list() == pytest.approx([40 / 3], abs=0.01)
     assert 15 <= (episode["APPTDATE"].min() - episode["DECISIONTOTREATDATE"][0]).days <= 21
-    assert found["sim_rtds_combined"].height == found["sim_rtds_exposure"].height == 5
+    # patient 1 has two exposures at each attendance, some minutes apart
+    assert found["sim_rtds_combined"].height == found["sim_rtds_exposure"].height == 10
+    exposures = found["sim_rtds_exposure"].group_by("ATTENDID").agg("TIMEOFEXPOSURE")
+    assert all(
+        len(set(times)) == 2 and all(re.fullmatch(r"\d\d:\d\d", time) for time in times)
+        for times in exposures["TIMEOFEXPOSURE"]
+    )
+    assert episode["ATTENDID"].to_list() == [
+        f"10000001.{day:%Y%m%d}" for day in episode["APPTDATE"]
+    ]
+    assert re.fullmatch("L[A-Z]{2}", episode["LINKCODE"][0])
 
 
 def test_observation_ends_at_the_extract_date():

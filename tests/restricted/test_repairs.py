@@ -25,7 +25,8 @@ QUINTILE = Column(
     aliases=("QUINTILE_2015",),
     categories=("1 - most deprived", "2", "3", "4", "5 - least deprived"),
 )
-INTENT = Column(name="INTENT", kind="categorical", categories=("C", "A", "N", "P", "D"))
+INTENT = Column(name="INTENT", kind="categorical", categories=("C", "P", "01", "02", "03", "4"))
+MODALITY = Column(name="MODALITY", kind="categorical", categories=("5", "6"))
 TRIAL = Column(name="CLINICAL_TRIAL", kind="categorical", categories=("Y", "N"))
 HEIGHT = Column(name="HEIGHT", kind="continuous", lower=0.5, upper=2.2, decimals=2, nullable=True)
 DAY = Column(name="DAY", kind="date", nullable=True, lower=0, upper=20_000)
@@ -50,7 +51,8 @@ NUMBER = Column(name="NUMBER", kind="id")
             ["1", "2", "3", "4", "5"],
             ["5 - least deprived", "4", "3", "2", "1 - most deprived"],
         ),
-        ("regimen_intent", INTENT, ["1", "02", "3", "P", "4"], ["C", "P", "D", "P", "4"]),
+        ("leading_zero", INTENT, ["1", "02", "3", "P", "4"], ["01", "02", "03", "P", "4"]),
+        ("leading_zero", MODALITY, ["05", "6", "5", "50"], ["5", "6", "5", "50"]),
         (
             "yes_or_no",
             TRIAL,

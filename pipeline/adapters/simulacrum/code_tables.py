@@ -13,14 +13,14 @@ from pipeline.schema.codes import radiotherapy_schedules, tumour_sites
 
 @cache
 def schedules() -> pl.DataFrame:
-    """Legal radiotherapy schedules: SITE, code, dose (Gy), fractions, modality; one row per site
-    and code.
+    """Legal radiotherapy schedules: SITE, code, dose (Gy), fractions, modality, kind; one row per
+    site and code.
     """
     rows = [
-        (site.code, schedule_name(s.dose, s.fractions), s.dose, s.fractions, s.modality)
+        (site.code, schedule_name(s.dose, s.fractions), s.dose, s.fractions, s.modality, s.kind)
         for site in tumour_sites.sites().values()
         for s in radiotherapy_schedules.schedules()[site.group]
-        if s.modality != "06" or site.brachytherapy
+        if s.modality != radiotherapy_schedules.BRACHYTHERAPY or site.brachytherapy
     ]
     frame = pl.DataFrame(
         rows,
@@ -30,6 +30,7 @@ def schedules() -> pl.DataFrame:
             "dose": pl.Float64,
             "fractions": pl.Int64,
             "modality": pl.String,
+            "kind": pl.String,
         },
         orient="row",
     )

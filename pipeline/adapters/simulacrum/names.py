@@ -24,9 +24,11 @@ ORIGIN = "DIAGNOSISDATEBEST"
 BEFORE_DIAGNOSIS_DAYS = 31  # NDRS: a treatment counts from 31 days before the diagnosis on
 CYCLES_PER_REGIMEN = 30  # contribution cap, registry_tables.md 2.3
 TUMOURS_PER_PATIENT = 3  # contribution cap, registry_tables.md 2.3
-# LINKNUMBER is another number than PATIENTID, as in the registry
-LINK_NUMBERS_FROM = 900_000_000_000
 MISSING_OUTCOME = "missing"  # code of a SACT_END without a summary
+DIED_OUTCOME, OTHER_OUTCOME = "3", "5"  # z_regimen_outcome_summary: death of patient, other
+# Codes without a meaning that make a column text in the real release (z_regimen_outcome_summary,
+# z_perf_status_start_of_cycle): a few of the missing cells bear them.
+UNMAPPED_OUTCOMES, UNMAPPED_PERFORMANCE = ("A", "N"), ("*",)
 
 # The cause of death as the models see it, and the common ICD-10 code that stands for the group
 # where the tumour is not the cause.

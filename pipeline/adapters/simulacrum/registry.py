@@ -11,10 +11,14 @@ import polars as pl
 
 from pipeline.adapters.frames import SourceLog, event_columns, physical, shaped
 from pipeline.adapters.simulacrum.carry import carry, uncarry
+from pipeline.adapters.simulacrum.key_numbers import PATIENTS_FROM, as_registry_numbers
+from pipeline.adapters.simulacrum.names import DRUG
 from pipeline.adapters.simulacrum.read_events import pathway_rows
 from pipeline.adapters.simulacrum.read_patients import static_rows
 from pipeline.schema.patient_log import ID, PatientLog
 from pipeline.schema.values import Schema, Table
+
+__all__ = ["as_registry_numbers", "to_log", "to_tables", "with_drug_numbers"]
 
 Tables = Mapping[str, pl.DataFrame]
 
@@ -60,6 +64,20 @@ def to_tables(
         name: shaped(built[name], table).sort(_order(table))
         for name, table in schema.tables.items()
     }
+
+
+def with_drug_numbers(
+    tables: dict[str, pl.DataFrame], n_before: int
+) -> tuple[dict[str, pl.DataFrame], int]:
+    """`tables` with the rows of drugs numbered on from `n_before`, and how many there are then: a
+    patient may have hundreds, so that a number made of the patient's own would not be below 2^31.
+    """
+    rows = tables[DRUG]
+    first = PATIENTS_FROM + n_before + 1
+    numbered = rows.with_columns(
+        pl.int_range(first, first + pl.len(), dtype=pl.Int64).alias("MERGED_DRUG_DETAIL_ID")
+    )
+    return {**tables, DRUG: numbered}, n_before + rows.height
 
 
 def _order(table: Table) -> list[str]:

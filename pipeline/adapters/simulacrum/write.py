@@ -1,8 +1,7 @@
 """Patients and pathways to the registry's tables by public rules, with fresh keys. A function of
 each patient's own row and events.
 
-Keys are the patient's number with a position behind it, so that partitions of patients never share
-one.
+Keys: key_numbers.py.
 """
 
 from __future__ import annotations
@@ -12,6 +11,7 @@ from datetime import date
 import polars as pl
 
 from pipeline.adapters.frames import static_columns
+from pipeline.adapters.simulacrum.key_numbers import link_number, nth_patient, patient_number
 from pipeline.adapters.simulacrum.names import (
     CAUSE_CODES,
     COMBINED,
@@ -20,7 +20,6 @@ from pipeline.adapters.simulacrum.names import (
     EPISODE,
     EXPOSURE,
     GENE,
-    LINK_NUMBERS_FROM,
     ORIGIN,
     OUTCOME,
     PATIENT,
@@ -36,8 +35,14 @@ from pipeline.adapters.simulacrum.write_radiotherapy import courses, radiotherap
 from pipeline.adapters.simulacrum.write_sact import sact_tables
 from pipeline.adapters.simulacrum.write_tumours import tumours
 from pipeline.refusal import Refusal
+from pipeline.schema.codes import radiotherapy_schedules
 from pipeline.schema.patient_log import ID, PatientLog
 from pipeline.schema.values import Schema
+
+# Lines of a death certificate, ICD-10. The comorbidities are those of CHARLSON_GROUPS of weight 1.
+BRONCHOPNEUMONIA, METASTASIS = "J180", "C787"
+HEART_FAILURE, LUNG_DISEASE = "I500", "J449"
+DUE_BETWEEN, CHAIN_AT = (6, 8), 9  # of ten patients, by number
 
 
 def rebuild(schema: Schema, log: PatientLog, extract_date: date | None) -> dict[str, pl.DataFrame]:
@@ -45,6 +50,7 @@ def rebuild(schema: Schema, log: PatientLog, extract_date: date | None) -> dict[
     grammar.
     """
     assert schema.events is not None
+    _check_code_lists(schema)
     ids = log.patients[ID]
     if ids.null_count() or not ids.dtype.is_integer():
         raise Refusal(
@@ -73,6 +79,20 @@ def rebuild(schema: Schema, log: PatientLog, extract_date: date | None) -> dict[
         ROUTE: routes(patients),
         WAITING: waiting_times(patients, dated, tumour_rows, regimens, course_rows),
     }
+
+
+def _check_code_lists(schema: Schema) -> None:
+    """The rules below write today's public codes. Raises Refusal for a model whose declaration
+    knows others.
+    """
+    column = "RTTREATMENTMODALITY"
+    known = schema.tables[PRESCRIPTION].columns[column].categories
+    if radiotherapy_schedules.TELETHERAPY not in known:
+        raise Refusal(
+            f"{schema.dataset} was declared with other code lists than the registry's own of today"
+            f" ({column} knows {', '.join(known)}). Draw from this model with the version of the"
+            " code that made it: `code_version` on its card"
+        )
 
 
 def timeline(
@@ -127,9 +147,9 @@ def patient_rows(
     of another, one common code of its group.
     """
     own = tumour_rows.filter(pl.col("position") == 1).select(
-        ID, pl.col("SITE_ICD10_O2").alias("own_site")
+        ID, pl.col("SITE_ICD10_O2").alias("own_site"), "CHRL_TOT_27_03"
     )
-    rows = patients.join(ends, on=ID).join(own, on=ID, how="left")
+    rows = patients.drop("CHRL_TOT_27_03").join(ends, on=ID).join(own, on=ID, how="left")
     died = pl.col("status") == "D"
     cause = (
         pl.when(pl.col("cause") == "tumour")
@@ -140,13 +160,33 @@ def patient_rows(
     )
     return rows.select(
         ID,
-        pl.col(ID).alias("PATIENTID"),
+        patient_number().alias("PATIENTID"),
         "GENDER",
         "ETHNICITY",
         pl.when(died).then(cause).alias("DEATHCAUSECODE_UNDERLYING"),
-        pl.when(died).then(cause).alias("DEATHCAUSECODE_1A"),
+        *(pl.when(died).then(line).alias(name) for name, line in certificate(cause).items()),
         pl.when(died).then("death_location").alias("DEATHLOCATIONCODE"),
         pl.col("status").alias("VITALSTATUS"),
         pl.col("end_date").alias("VITALSTATUSDATE"),
-        (pl.col(ID) + LINK_NUMBERS_FROM).alias("LINKNUMBER"),
+        link_number().alias("LINKNUMBER"),
     )
+
+
+def certificate(cause: pl.Expr) -> dict[str, pl.Expr]:
+    """The lines of a death certificate that end in this underlying cause: by the patient's number
+    it alone, or bronchopneumonia due to it, or due to a metastasis due to it where the tumour is
+    the cause. Line 2 names the comorbidities.
+    """
+    chance, of_tumour = nth_patient() % 10, pl.col("cause") == "tumour"
+    chain = of_tumour & (chance == CHAIN_AT)
+    due = (of_tumour & chance.is_between(*DUE_BETWEEN)) | chain
+    others = pl.col("CHRL_TOT_27_03").cast(pl.Int64, strict=False)
+    return {
+        "DEATHCAUSECODE_1A": pl.when(due).then(pl.lit(BRONCHOPNEUMONIA)).otherwise(cause),
+        "DEATHCAUSECODE_1B": pl.when(chain).then(pl.lit(METASTASIS)).when(due).then(cause),
+        "DEATHCAUSECODE_1C": pl.when(chain).then(cause),
+        "DEATHCAUSECODE_2": pl.when(others >= 2)
+        .then(pl.lit(f"{HEART_FAILURE},{LUNG_DISEASE}"))
+        .when(others == 1)
+        .then(pl.lit(LUNG_DISEASE)),
+    }

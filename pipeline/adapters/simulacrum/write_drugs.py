@@ -10,6 +10,7 @@ from pipeline.schema.codes import drug_regimens
 from pipeline.schema.patient_log import ID
 
 BY = [ID, "line"]  # a regimen: its position among the patient's regimens
+ORAL = "2"  # z_administration_route
 # of the dose, where the regimen's dose was reduced (simulator.md 3.5)
 REDUCED = 0.8
 # metres and kilograms that stand for missing ones, by GENDER (simulator.md 3.5)
@@ -50,8 +51,27 @@ def drug_rows(
         (pl.int_range(pl.len(), dtype=pl.Int64).over("MERGED_CYCLE_ID") + 1).alias("_nth")
     )
     return rows.with_columns(
-        (pl.col("MERGED_CYCLE_ID") * 100 + pl.col("_nth")).alias("MERGED_DRUG_DETAIL_ID"),
+        (pl.col("MERGED_CYCLE_ID") * 1000 + pl.col("_nth")).alias("MERGED_DRUG_DETAIL_ID"),
         _dose().alias("ACTUAL_DOSE_PER_ADMINISTRATION"),
+        _delivery().alias("OPCS_DELIVERY_CODE"),
+    )
+
+
+def _delivery() -> pl.Expr:
+    """OPCS-4 X72 and X73: a cycle of drugs by mouth alone; else the first attendance of a cycle,
+    complex where several drugs are given on it, and its subsequent attendances.
+    """
+    cycle, by_mouth = "MERGED_CYCLE_ID", pl.col("ADMINISTRATION_ROUTE") == ORAL
+    is_first = pl.col("ADMINISTRATION_DATE") == pl.col("ADMINISTRATION_DATE").min().over(cycle)
+    together = (is_first & ~by_mouth).sum().over(cycle)
+    return (
+        pl.when(by_mouth.all().over(cycle))
+        .then(pl.lit("X731"))
+        .when(~is_first)
+        .then(pl.lit("X724"))
+        .when(together > 1)
+        .then(pl.lit("X722"))
+        .otherwise(pl.lit("X723"))
     )
 
 

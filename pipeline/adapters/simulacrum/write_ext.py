@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import polars as pl
 
+from pipeline.adapters.simulacrum.key_numbers import patient_number, tumour_number
 from pipeline.adapters.simulacrum.names import BEFORE_DIAGNOSIS_DAYS, ORIGIN
 from pipeline.adapters.simulacrum.write_days import FIRST_DATE, days_before
 from pipeline.schema.patient_log import ID
@@ -13,7 +14,7 @@ from pipeline.schema.patient_log import ID
 
 def routes(patients: pl.DataFrame) -> pl.DataFrame:
     return patients.filter(pl.col("FINAL_ROUTE").is_not_null()).select(
-        ID, (pl.col(ID) * 10 + 1).alias("TUMOURID"), "FINAL_ROUTE"
+        ID, tumour_number(pl.lit(1)).alias("TUMOURID"), "FINAL_ROUTE"
     )
 
 
@@ -47,8 +48,8 @@ def waiting_times(
     floor = pl.lit(FIRST_DATE, pl.Int32).cast(pl.Date)
     return rows.select(
         ID,
-        pl.col(ID).alias("PATIENTID"),
-        (pl.col(ID) * 10 + 1).alias("TUMOURID"),
+        patient_number().alias("PATIENTID"),
+        tumour_number(pl.lit(1)).alias("TUMOURID"),
         pl.max_horizontal("_referred", floor).alias("CRTP_DATE"),
         "REFERRAL_TYPE",
         pl.when(pl.col("_seen").is_not_null())
@@ -84,7 +85,11 @@ def _first_treatment(
         "decision_days",
     )
     rays = courses.unique([ID, "course"], keep="first", maintain_order=True).select(
-        ID, "start", "modality", "decision_days"
+        # the waiting times' codes 05 and 06 are the radiotherapy tables' 5 and 6
+        ID,
+        "start",
+        (pl.lit("0") + pl.col("modality")).alias("modality"),
+        "decision_days",
     )
     every = pl.concat([surgery, drugs, rays]).join(patients.select(ID, ORIGIN), on=ID)
     every = every.filter(

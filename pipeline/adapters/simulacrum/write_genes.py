@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import polars as pl
 
+from pipeline.adapters.simulacrum.key_numbers import patient_number, tumour_number
 from pipeline.schema.codes import gene_panel
+from pipeline.schema.codes.gene_panel import ABNORMAL, NORMAL
 from pipeline.schema.patient_log import ID
-
-KINDS = ("DNASEQ_GAT", "METHYL_GAT", "EXP_GAT", "COPYNO_GAT", "FUS_TRANS_GAT")
-ABNORMAL, NORMAL = "a:abnormal", "b:normal"
 
 
 def genes(patients: pl.DataFrame, dated: pl.DataFrame) -> pl.DataFrame:
@@ -18,12 +19,7 @@ def genes(patients: pl.DataFrame, dated: pl.DataFrame) -> pl.DataFrame:
         .sort(ID, "seq")
         .unique([ID, "code"], keep="first", maintain_order=True)
     )
-    codes = pl.DataFrame(
-        [(gene.symbol, gene.code, gene.kind) for gene in gene_panel.genes().values()],
-        schema={"code": pl.String, "GENE": pl.Int64, "kind": pl.String},
-        orient="row",
-    )
-    rows = rows.join(codes, on="code", how="inner", maintain_order="left").with_columns(
+    rows = rows.join(_panel(), on="code", how="inner", maintain_order="left").with_columns(
         (pl.int_range(pl.len(), dtype=pl.Int64).over(ID) + 1).alias("nth")
     )
     status = pl.col("gene_status")
@@ -31,13 +27,13 @@ def genes(patients: pl.DataFrame, dated: pl.DataFrame) -> pl.DataFrame:
         (status == ABNORMAL).fill_null(False),
         status.is_in((ABNORMAL, NORMAL)).fill_null(False),
     )
-    result = pl.when(is_abnormal).then(pl.lit("abnormal")).when(has_result).then(pl.lit("normal"))
+    result = pl.when(is_abnormal).then("abnormal").when(has_result).then("normal")
     one = pl.lit(1, pl.Int64)
     return rows.select(
         ID,
-        ((pl.col(ID) * 10 + 1) * 100 + pl.col("nth")).cast(pl.String).alias("GENEID"),
-        (pl.col(ID) * 10 + 1).alias("TUMOURID"),
-        pl.col(ID).alias("PATIENTID"),
+        pl.format("G{}", tumour_number(pl.lit(1)) * 100 + pl.col("nth")).alias("GENEID"),
+        tumour_number(pl.lit(1)).alias("TUMOURID"),
+        patient_number().alias("PATIENTID"),
         pl.col("code").alias("GENE_DESC"),
         "GENE",
         one.alias("COUNT_TESTS"),
@@ -46,7 +42,30 @@ def genes(patients: pl.DataFrame, dated: pl.DataFrame) -> pl.DataFrame:
         status.alias("ALL_TESTSTATUSES"),
         status.alias("OVERALL_TS"),
         is_abnormal.cast(pl.Int64).alias("NO_OF_AB_GATS"),
-        *(pl.when(pl.col("kind") == kind).then(result).alias(kind) for kind in KINDS),
-        pl.when(is_abnormal).then("kind").alias("ABNORMAL_GAT"),
+        *(
+            pl.when(pl.col("kind") == kind)
+            .then(result)
+            .fill_null(pl.lit(gene_panel.NOT_APPLICABLE))
+            .alias(kind)
+            for kind in gene_panel.RESULT_COLUMNS
+        ),
+        pl.when(is_abnormal).then("abnormality").alias("ABNORMAL_GAT"),
         *(pl.col("date").alias(name) for name in ("DATE_OVERALL_TS", "MIN_DATE", "MAX_DATE")),
+    )
+
+
+@cache
+def _panel() -> pl.DataFrame:
+    """code, GENE, kind (the column of the result), its values where abnormal and normal, and
+    ABNORMAL_GAT: one row per gene of the panel.
+    """
+    rows = [
+        (gene.symbol, gene.code, gene.kind, gene.abnormal, gene.normal, gene.abnormality)
+        for gene in gene_panel.genes().values()
+    ]
+    names = ("code", "GENE", "kind", "abnormal", "normal", "abnormality")
+    return pl.DataFrame(
+        rows,
+        schema={name: pl.Int64 if name == "GENE" else pl.String for name in names},
+        orient="row",
     )

@@ -8,10 +8,20 @@ from functools import cache
 
 import polars as pl
 
+from pipeline.adapters.simulacrum.key_numbers import (
+    cycle_number,
+    link_number,
+    nth_patient,
+    patient_number,
+    regimen_number,
+)
 from pipeline.adapters.simulacrum.names import (
     CYCLES_PER_REGIMEN,
-    LINK_NUMBERS_FROM,
+    DIED_OUTCOME,
     MISSING_OUTCOME,
+    OTHER_OUTCOME,
+    UNMAPPED_OUTCOMES,
+    UNMAPPED_PERFORMANCE,
 )
 from pipeline.adapters.simulacrum.write_days import days_before
 from pipeline.adapters.simulacrum.write_drugs import BY, drug_rows
@@ -20,8 +30,9 @@ from pipeline.schema.patient_log import ID
 
 # cycle 1 starts at most so long after the regimen (clinical rule 37)
 FIRST_CYCLE_WITHIN_DAYS = 7
-# outcome 1, died, needs a death so soon after the last treatment (clinical rule 43)
+# the outcome `death of patient` needs a death so soon after the last treatment (clinical rule 43)
 DIED_WITHIN_DAYS = 90
+UNMAPPED_EVERY = 20
 
 
 Sact = tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame, pl.DataFrame]
@@ -68,8 +79,9 @@ def _regimens(events: pl.DataFrame, patients: pl.DataFrame, courses: pl.DataFram
         "start",
         "decision_days",
         "planned_cycles",
-        pl.col(ID).alias("ENCORE_PATIENT_ID"),
-        regimen_id().alias("MERGED_REGIMEN_ID"),
+        "OPCS_PROCUREMENT_CODE",
+        patient_number().alias("ENCORE_PATIENT_ID"),
+        regimen_number(pl.col("line")).alias("MERGED_REGIMEN_ID"),
         pl.col("HEIGHT").alias("HEIGHT_AT_START_OF_REGIMEN"),
         pl.col("WEIGHT").alias("WEIGHT_AT_START_OF_REGIMEN"),
         pl.col("intent").alias("INTENT_OF_TREATMENT"),
@@ -81,7 +93,7 @@ def _regimens(events: pl.DataFrame, patients: pl.DataFrame, courses: pl.DataFram
         pl.col("clinical_trial").alias("CLINICAL_TRIAL"),
         pl.when(together).then(pl.lit("Y")).otherwise(pl.lit("N")).alias("CHEMO_RADIATION"),
         "BENCHMARK_GROUP",
-        (pl.col(ID) + LINK_NUMBERS_FROM).alias("LINK_NUMBER"),
+        link_number().alias("LINK_NUMBER"),
     )
 
 
@@ -103,7 +115,12 @@ def _cycles(events: pl.DataFrame, regimens: pl.DataFrame) -> pl.DataFrame:
     given at the regimen's start.
     """
     cycles = events.filter(pl.col("type") == "SACT_CYCLE").select(
-        *BY, "seq", "date", pl.col("cycle_performance").alias("PERF_STATUS_START_OF_CYCLE")
+        *BY,
+        "seq",
+        "date",
+        pl.coalesce("cycle_performance", _unmapped(UNMAPPED_PERFORMANCE)).alias(
+            "PERF_STATUS_START_OF_CYCLE"
+        ),
     )
     first = cycles.group_by(BY).agg(pl.col("date").min().alias("_first"))
     late = regimens.join(first, on=BY, how="left").filter(
@@ -112,7 +129,12 @@ def _cycles(events: pl.DataFrame, regimens: pl.DataFrame) -> pl.DataFrame:
     )
     rows = pl.concat([cycles, late.select(*BY, pl.col("start").alias("date"))], how="diagonal")
     rows = (
-        rows.join(regimens.select(*BY, "code", "planned_cycles", "MERGED_REGIMEN_ID"), on=BY)
+        rows.join(
+            regimens.select(
+                *BY, "code", "planned_cycles", "MERGED_REGIMEN_ID", "OPCS_PROCUREMENT_CODE"
+            ),
+            on=BY,
+        )
         .sort(*BY, "date", "seq")
         .unique([*BY, "date"], keep="first", maintain_order=True)
     )
@@ -120,7 +142,7 @@ def _cycles(events: pl.DataFrame, regimens: pl.DataFrame) -> pl.DataFrame:
         (pl.int_range(pl.len(), dtype=pl.Int64).over(BY) + 1).alias("CYCLE_NUMBER")
     ).filter(pl.col("CYCLE_NUMBER") <= CYCLES_PER_REGIMEN)
     return rows.with_columns(
-        (pl.col("MERGED_REGIMEN_ID") * 100 + pl.col("CYCLE_NUMBER")).alias("MERGED_CYCLE_ID"),
+        cycle_number(pl.col("line"), pl.col("CYCLE_NUMBER")).alias("MERGED_CYCLE_ID"),
         pl.col("date").alias("START_DATE_OF_CYCLE"),
         pl.col("date").shift(-1).over(BY).alias("_next"),
     )
@@ -129,8 +151,9 @@ def _cycles(events: pl.DataFrame, regimens: pl.DataFrame) -> pl.DataFrame:
 def _outcomes(
     regimens: pl.DataFrame, cycles: pl.DataFrame, closes: pl.DataFrame, ends: pl.DataFrame
 ) -> pl.DataFrame:
-    """One per regimen. `Died` stays only where the patient did within 90 days, and is `not known`
-    else.
+    """One per regimen. `Death of patient` stays only where there was one within 90 days, and is
+    `other` else. Of the missing summaries one in UNMAPPED_EVERY bears a letter, as in the real
+    release: the column is text there, and so it is here.
     """
     last = cycles.group_by(BY).agg(pl.col("date").max().alias("_last_cycle"))
     rows = (
@@ -146,10 +169,10 @@ def _outcomes(
         (pl.col("end_date") - final).dt.total_days() <= DIED_WITHIN_DAYS
     )
     summary = (
-        pl.when(pl.col("code") == MISSING_OUTCOME)
-        .then(None)
-        .when((pl.col("code") == "1") & ~died)
-        .then(pl.lit("9"))
+        pl.when(pl.col("code").is_null() | (pl.col("code") == MISSING_OUTCOME))
+        .then(_unmapped(UNMAPPED_OUTCOMES))
+        .when((pl.col("code") == DIED_OUTCOME) & ~died)
+        .then(pl.lit(OTHER_OUTCOME))
         .otherwise("code")
     )
     letters = {
@@ -167,14 +190,22 @@ def _outcomes(
     )
 
 
-def regimen_id() -> pl.Expr:
-    return pl.col(ID) * 10 + pl.col("line")
+def _unmapped(codes: tuple[str, ...]) -> pl.Expr:
+    """One of these codes where the patient's number says so, missing else."""
+    place = (nth_patient() + pl.col("line")) % UNMAPPED_EVERY
+    return place.replace_strict(dict(enumerate(codes)), default=None, return_dtype=pl.String)
 
 
 @cache
 def _public() -> pl.DataFrame:
     rows = [
-        (name, regimen.benchmark_group, regimen.chemo_radiation, regimen.cycles)
+        (
+            name,
+            regimen.benchmark_group,
+            regimen.chemo_radiation,
+            regimen.cycles,
+            drug_regimens.procurement_codes()[name],
+        )
         for name, regimen in drug_regimens.regimens().items()
     ]
     return pl.DataFrame(
@@ -184,6 +215,7 @@ def _public() -> pl.DataFrame:
             "BENCHMARK_GROUP": pl.String,
             "chemo_radiation": pl.Boolean,
             "planned_cycles": pl.Int64,
+            "OPCS_PROCUREMENT_CODE": pl.String,
         },
         orient="row",
     )

@@ -9,6 +9,11 @@ from datetime import date
 import polars as pl
 
 from pipeline.adapters.simulacrum.code_tables import main_stages, sites
+from pipeline.adapters.simulacrum.key_numbers import (
+    nth_patient,
+    patient_number,
+    tumour_number,
+)
 from pipeline.adapters.simulacrum.names import (
     BEFORE_DIAGNOSIS_DAYS,
     CHARLSON_GROUPS,
@@ -20,7 +25,17 @@ from pipeline.adapters.simulacrum.names import (
 from pipeline.schema.patient_log import ID
 
 OLDEST_AT_DIAGNOSIS, OLDEST_AT_END = 105, 110  # years
-UNKNOWN_STAGES = ("6", "?", "U", "X")
+UNKNOWN_STAGES = ("?", "U", "X")
+SHORT_ANSWER_EVERY = 10
+M_OF_STAGE = {  # site group and stage -> M
+    "Lung 4A": "1a",
+    "Lung 4B": "1c",
+    **{
+        f"{group} {stage}": m
+        for group in ("Colon", "Rectum")
+        for stage, m in (("4A", "1a"), ("4B", "1b"))
+    },
+}
 FIRST_ONLY = (
     "T_BEST",
     "N_BEST",
@@ -57,8 +72,8 @@ def tumours(
     primary, secondary = pl.col("GLEASON_PRIMARY"), pl.col("GLEASON_SECONDARY")
     both = primary.is_not_null() & secondary.is_not_null()
     rows = rows.with_columns(
-        tumour_id().alias("TUMOURID"),
-        pl.col(ID).alias("PATIENTID"),
+        tumour_number(pl.col("position")).alias("TUMOURID"),
+        patient_number().alias("PATIENTID"),
         code4.alias("SITE_ICD10_O2"),
         code4.alias("SITE_ICD10R4_O2_FROM2013"),
         pl.col(SITE).alias("SITE_ICD10R4_O2_3CHAR_FROM2013"),
@@ -68,9 +83,9 @@ def tumours(
         behaviour.alias("BEHAVIOUR_ICD10_O2"),
         behaviour.alias("BEHAVIOUR_ICDO3REV2011"),
         system.alias("STAGE_BEST_SYSTEM"),
-        pl.when(pl.col("FINAL_ROUTE") == "Screen detected")
-        .then("screened")
-        .alias("SCREENINGSTATUSFULL_CODE"),
+        _screening().alias("SCREENINGSTATUSFULL_CODE"),
+        _with_letter("T_BEST").alias("T_BEST"),
+        _with_letter("M_BEST").alias("M_BEST"),
         pl.col("CHRL_TOT_27_03")
         .replace_strict(_comorbidities(), default=None, return_dtype=pl.String)
         .alias("COMORBIDITIES_27_03"),
@@ -81,8 +96,37 @@ def tumours(
     return rows.join(_surgery(rows, dated), on=[ID, "position"], how="left", maintain_order="left")
 
 
-def tumour_id(position: str = "position") -> pl.Expr:
-    return pl.col(ID) * 10 + pl.col(position)
+def _screening() -> pl.Expr:
+    """Screen detected by the site's programme where the route says so; `Y` and, of tumours that
+    were not found so, `N` for one patient in SHORT_ANSWER_EVERY, as in the real release.
+    """
+    is_short = nth_patient() % SHORT_ANSWER_EVERY == 0
+    found = pl.col("FINAL_ROUTE") == "Screen detected"
+    return (
+        pl.when(found & is_short)
+        .then(pl.lit("Y"))
+        .when(found)
+        .then("screened")
+        .when(is_short & pl.col("screened").is_not_null())
+        .then(pl.lit("N"))
+    )
+
+
+def _with_letter(column: str) -> pl.Expr:
+    """T_BEST or M_BEST with the letter that the stage implies (TNM, 7th and 8th editions): FIGO's
+    stages 1A to 3C say T, stages 4A and 4B of lung and bowel say M.
+    """
+    value, stage = pl.col(column), pl.col("STAGE_BEST")
+    if column == "M_BEST":
+        implied = pl.concat_str("SITE_GROUP", stage, separator=" ").replace_strict(
+            M_OF_STAGE, default=None, return_dtype=pl.String
+        )
+        return pl.when(value == "1").then(pl.coalesce(implied, value)).otherwise(value)
+    is_figo = pl.col("system").str.starts_with("FIGO").fill_null(False)
+    lettered = stage.str.contains("^[1-3][ABC]$") & (value == stage.str.slice(0, 1))
+    return (
+        pl.when(is_figo & lettered.fill_null(False)).then(stage.str.to_lowercase()).otherwise(value)
+    )
 
 
 def _new(dated: pl.DataFrame, last_diagnosis: float | None) -> pl.DataFrame:
@@ -146,7 +190,7 @@ def _later(patients: pl.DataFrame, new: pl.DataFrame) -> pl.DataFrame:
         pl.col("stage").fill_null("?").alias("STAGE_BEST"),
         pl.col("morphology").alias("MORPH_ICD10_O2"),
         pl.lit("GX").alias("GRADE"),
-        pl.when("paired").then(pl.lit("9")).otherwise(pl.lit("8")).alias("LATERALITY"),
+        pl.lit("9").alias("LATERALITY"),
         (pl.col("AGE") + _years("_at")).alias("AGE"),
         pl.col("_at").alias(ORIGIN),
     )

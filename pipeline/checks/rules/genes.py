@@ -6,8 +6,8 @@ import polars as pl
 
 from pipeline.checks.rules.model import Finding, Rule, RuleContext, rows_where
 from pipeline.checks.rules.registry import GENE, Registry, number, text
+from pipeline.schema.codes.gene_panel import NOT_APPLICABLE, RESULT_COLUMNS
 
-ABNORMALITIES = ("DNASEQ_GAT", "METHYL_GAT", "EXP_GAT", "COPYNO_GAT", "FUS_TRANS_GAT")
 SEQUENCE = ("NO_OF_SEQ_VARS", "ALL_SEQ_VARS", "SEQ_VAR")
 
 
@@ -26,25 +26,19 @@ def gene_tests(registry: Registry, context: RuleContext) -> Finding:
     )
     tests, dated, abnormal = number("COUNT_TESTS"), number("COUNT_DATE"), number("NO_OF_AB_GATS")
     counts = (tests < dated).fill_null(False) | (dated < 1).fill_null(False)
-    count = pl.sum_horizontal(_is_abnormal(column) for column in ABNORMALITIES)
+    count = pl.sum_horizontal(_is_abnormal(column) for column in RESULT_COLUMNS)
     gats = (abnormal != count).fill_null(count > 0) | (~abnormal.is_between(0, 5)).fill_null(False)
-    variants = (
-        pl.any_horizontal(
-            pl.col(column).is_not_null() for column in SEQUENCE if column in rows.columns
-        )
-        & pl.col("DNASEQ_GAT").is_null()
-    )
+    variants = pl.any_horizontal(
+        pl.col(column).is_not_null() for column in SEQUENCE if column in rows.columns
+    ) & text("DNASEQ_GAT").fill_null(NOT_APPLICABLE).eq(NOT_APPLICABLE)
     return rows_where(rows, dates | counts | gats | variants)
 
 
 def _is_abnormal(column: str) -> pl.Expr:
-    """1 where a kind of test found something: the column says so, or names what; `normal` and a
-    missing value do not.
+    """1 where a kind of test found something definite: `a:`, `aa:` and the like (borderline does
+    not count).
     """
-    return (
-        pl.col(column).is_not_null()
-        & ~text(column).str.contains("(?i)^(b:)?normal$|fail|not tested")
-    ).cast(pl.Int64)
+    return text(column).str.contains("^a[abc]?:").fill_null(False).cast(pl.Int64)
 
 
 RULES = (
@@ -64,7 +58,7 @@ RULES = (
                 "COUNT_TESTS",
                 "COUNT_DATE",
                 "NO_OF_AB_GATS",
-                *ABNORMALITIES,
+                *RESULT_COLUMNS,
             ]
         },
     ),

@@ -17,6 +17,7 @@ from pipeline.checks.rules.radiotherapy_tables import (
     DOSES,
     EPISODE_ID,
     EPISODES,
+    IS_CURATIVE,
     prescriptions,
 )
 from pipeline.checks.rules.registry import (
@@ -33,7 +34,7 @@ from pipeline.checks.rules.registry import (
 from pipeline.schema.codes import lists, tumour_sites
 from pipeline.schema.patient_log import ID
 
-PHOTON, BRACHYTHERAPY = "1", "06"
+PHOTON, BRACHYTHERAPY = "T1", "6"  # z_radiotherapybeamtype, z_rttreatmentmodality
 
 
 def decided_before_first_attendance(registry: Registry, context: RuleContext) -> Finding:
@@ -81,17 +82,13 @@ def attendances_on_weekdays(registry: Registry, context: RuleContext) -> Finding
 
 
 def curative_at_the_primary(registry: Registry, context: RuleContext) -> Finding:
-    curative = prescriptions(registry).filter(
-        (pl.col("intent") == "02") & pl.col("region").is_not_null()
-    )
+    curative = prescriptions(registry).filter(IS_CURATIVE & pl.col("region").is_not_null())
     return share(curative.filter(pl.col("region").is_in(["P", "PR"])).height, curative.height)
 
 
 def metastases_are_palliative(registry: Registry, context: RuleContext) -> Finding:
-    at_metastasis = prescriptions(registry).filter(
-        (pl.col("region") == "M") & pl.col("intent").is_not_null()
-    )
-    return share(at_metastasis.filter(pl.col("intent") == "01").height, at_metastasis.height)
+    at_metastasis = prescriptions(registry).filter(pl.col("region") == "M")
+    return share(at_metastasis.filter(~IS_CURATIVE).height, at_metastasis.height)
 
 
 def modalities_and_isotopes(registry: Registry, context: RuleContext) -> Finding:
@@ -181,7 +178,7 @@ RULES = (
     Rule(
         number=49,
         part="c",
-        title="Radiotherapy of metastases is palliative",
+        title="Radiotherapy of metastases has no curative intent",
         severity="W",
         scope="rate",
         bounds=(0.5, None),

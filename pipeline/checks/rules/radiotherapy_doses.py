@@ -13,7 +13,12 @@ from pipeline.checks.rules.model import (
     rows_where,
     share,
 )
-from pipeline.checks.rules.radiotherapy_tables import DOSES, PRESCRIBED, prescriptions
+from pipeline.checks.rules.radiotherapy_tables import (
+    DOSES,
+    IS_CURATIVE,
+    PRESCRIBED,
+    prescriptions,
+)
 from pipeline.checks.rules.registry import (
     PRESCRIPTION,
     TUMOUR,
@@ -64,7 +69,7 @@ def schedules_in_bands(registry: Registry, context: RuleContext) -> Finding:
     """Share of curative prescriptions whose dose and fractions are a schedule of one of the
     patient's sites.
     """
-    curative = prescriptions(registry).filter(pl.col("intent") == "02").with_row_index("row")
+    curative = prescriptions(registry).filter(IS_CURATIVE).with_row_index("row")
     sites = registry[TUMOUR].select(ID, text("SITE_ICD10_O2_3CHAR").alias("site")).unique()
     legal = curative.join(sites, on=ID).join(_curative_schedules(), on=["site", "fractions"])
     inside = legal.filter((pl.col("dose") - pl.col("legal_dose")).abs() <= DOSE_TOLERANCE)[

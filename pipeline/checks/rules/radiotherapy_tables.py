@@ -5,8 +5,11 @@ from __future__ import annotations
 import polars as pl
 
 from pipeline.checks.rules.registry import EPISODE, PRESCRIPTION, Registry, number, text
+from pipeline.schema.codes import lists
 from pipeline.schema.patient_log import ID
 
+# The official codes are adjuvant, neoadjuvant and radical: palliative radiotherapy has none.
+IS_CURATIVE = pl.col("intent").is_in(list(lists.lookup("rt_intent"))).fill_null(False)
 EPISODE_ID = "RADIOTHERAPYEPISODEID"
 PRESCRIBED = ("RTPRESCRIBEDDOSE", "RTPRESCRIBEDFRACTIONS", "RTACTUALDOSE", "RTACTUALFRACTIONS")
 EPISODES = {EPISODE: [EPISODE_ID, "ATTENDID", "APPTDATE", "RADIOTHERAPYINTENT"]}

@@ -23,6 +23,8 @@ from pipeline.schema.patient_log import ID
 
 INTRAVESICAL_SITES = r"^(C67|D09|D41)"
 
+DIED = "3"  # z_regimen_outcome_summary: death of patient
+
 
 def started_after_decision(registry: Registry, context: RuleContext) -> Finding:
     return rows_where(registry[REGIMEN], pl.col(REGIMEN_START) < pl.col("DATE_DECISION_TO_TREAT"))
@@ -74,7 +76,7 @@ def outcomes_fit(registry: Registry, context: RuleContext) -> Finding:
     )
     final = pl.col("DATE_OF_FINAL_TREATMENT")
     survived = (pl.col("VITALSTATUSDATE") - pl.coalesce(final, "last_cycle")).dt.total_days()
-    died = (text("REGIMEN_OUTCOME_SUMMARY") == "1") & (~is_dead() | (survived > 90))
+    died = (text("REGIMEN_OUTCOME_SUMMARY") == DIED) & (~is_dead() | (survived > 90))
     outside = (final < pl.col("last_cycle")).fill_null(False) | (
         is_dead() & (final > pl.col("VITALSTATUSDATE"))
     ).fill_null(False)

@@ -147,12 +147,17 @@ def quintile_v1(values: pl.Series, column: Column) -> pl.Series:
     return values.replace(turned)
 
 
-def regimen_intent(values: pl.Series, column: Column) -> pl.Series:
-    """Later SACT versions write 1 curative, 2 palliative, 3 disease modification, with or without a
-    leading zero (registry_tables.md 1.4).
+def leading_zero(values: pl.Series, column: Column) -> pl.Series:
+    """A code of one digit with a leading zero too many, or without the one that it has: a program
+    read it as a number (registry_tables.md 1.5).
     """
-    codes = {"1": "C", "01": "C", "2": "P", "02": "P", "3": "D", "03": "D"}
-    return values.replace({old: new for old, new in codes.items() if old not in column.categories})
+    known = set(column.categories)
+    spellings = {}
+    for digit in "0123456789":
+        for old, new in ((digit, f"0{digit}"), (f"0{digit}", digit)):
+            if old not in known and new in known:
+                spellings[old] = new
+    return values.replace(spellings)
 
 
 def yes_or_no(values: pl.Series, column: Column) -> pl.Series:
@@ -206,7 +211,7 @@ BY_NAME: Mapping[str, Repair] = MappingProxyType(
             first_letter,
             quintile_2015,
             quintile_v1,
-            regimen_intent,
+            leading_zero,
             yes_or_no,
             unknown_to_missing,
             out_of_bounds_to_missing,

@@ -55,6 +55,17 @@ def regimens() -> Mapping[str, Regimen]:
     )
 
 
+@cache
+def procurement_codes() -> Mapping[str, str]:
+    """MAPPED_REGIMEN -> OPCS_PROCUREMENT_CODE. The bands of the tariff are this project's choice:
+    they go round the regimens in their order.
+    """
+    bands = list(lists.lookup("opcs_procurement"))
+    return MappingProxyType(
+        {name: bands[place % len(bands)] for place, name in enumerate(regimens())}
+    )
+
+
 def not_chemotherapy() -> tuple[str, ...]:
     """Benchmark groups that NDRS does not count as chemotherapy."""
     return tuple(lists.read("regimens.yaml")["not_chemotherapy"])

@@ -9,6 +9,20 @@ from typing import Any
 from pipeline.refusal import Refusal
 from pipeline.schema.codes import lists
 
+# OVERALL_TS: the results that a test of the panel has
+ABNORMAL, NORMAL, FAILED = "a:abnormal", "b:normal", "e:failed"
+NOT_APPLICABLE = "n:not_applicable_null"  # in the four result columns of other kinds of test
+# result column -> values of an abnormal and a normal result, and ABNORMAL_GAT; a gene of
+# expression or copy number says which way
+_RESULTS = {
+    "DNASEQ_GAT": ("a:abnormal_dna_sq", "b:normal_dna_sq", "dna_sq"),
+    "METHYL_GAT": ("a:abnormal_methyl", "b:normal_epi", "ab_methyl"),
+    "EXP_GAT": ("ab:abnormal_over_exp", "b:normal_exp", "over_exp"),
+    "COPYNO_GAT": ("ab:abnormal_copy_no_gain", "b:normal_re_copy_no", "copyno_gain"),
+    "FUS_TRANS_GAT": ("a:abnormal_fusion/trans", "b:normal_fusion/trans", "fus_trans"),
+}
+RESULT_COLUMNS = tuple(_RESULTS)
+
 
 @dataclass(frozen=True, kw_only=True)
 class GeneTest:
@@ -21,10 +35,12 @@ class GeneTest:
 
 @dataclass(frozen=True, kw_only=True)
 class Gene:
-    symbol: str
+    symbol: str  # GENE_DESC, as in z_gene
     code: int  # GENE
-    name: str  # GENE_DESC is the symbol, this is the dictionary's text
     kind: str  # result column
+    abnormal: str  # its value for an abnormal result
+    normal: str
+    abnormality: str  # ABNORMAL_GAT of an abnormal result
     variants: tuple[str, ...]
     tests: tuple[GeneTest, ...]
 
@@ -33,18 +49,27 @@ class Gene:
 def genes() -> Mapping[str, Gene]:
     """Gene symbol -> Gene."""
     raw = lists.read("genes.yaml")
+    codes = {symbol: int(code) for code, symbol in lists.lookup("gene").items()}
     answer = {}
     for symbol, entry in raw["genes"].items():
-        if entry["kind"] not in raw["kinds"]:
+        if entry["kind"] not in _RESULTS:
             raise Refusal(
                 f"datasets/codes/genes.yaml, {symbol}: kind {entry['kind']!r} is not one of"
-                f" {raw['kinds']}"
+                f" {', '.join(_RESULTS)}"
             )
+        if symbol not in codes:
+            raise Refusal(
+                f"datasets/codes/genes.yaml, {symbol}: no such gene in the list `gene` of"
+                " lookups.yaml; write it as there"
+            )
+        abnormal, normal, abnormality = _RESULTS[entry["kind"]]
         answer[symbol] = Gene(
             symbol=symbol,
-            code=entry["code"],
-            name=entry["name"],
+            code=codes[symbol],
             kind=entry["kind"],
+            abnormal=abnormal,
+            normal=normal,
+            abnormality=abnormality,
             variants=tuple(entry.get("variants", ())),
             tests=tuple(_gene_test(test) for test in entry["tests"]),
         )

@@ -10,6 +10,9 @@ from typing import Any
 
 from pipeline.schema.codes import lists
 
+TELETHERAPY, BRACHYTHERAPY = "5", "6"  # z_rttreatmentmodality
+PALLIATIVE = "palliative"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Schedule:
@@ -17,7 +20,6 @@ class Schedule:
     fractions: int
     share: float  # weight among the schedules of the kind and group
     kind: str  # curative | brachytherapy | palliative
-    intent: str  # RADIOTHERAPYINTENT
     modality: str  # RTTREATMENTMODALITY
     regions: tuple[str, ...]
     years: tuple[int, int]  # first and last year of use
@@ -37,6 +39,17 @@ def schedules() -> Mapping[str, tuple[Schedule, ...]]:
     return MappingProxyType(answer)
 
 
+@cache
+def primary_anatomical_sites() -> Mapping[str, str]:
+    """Site group -> RTTREATMENTANATOMICALSITE of radiotherapy at the primary."""
+    return MappingProxyType(dict(lists.read("radiotherapy.yaml")["anatomical_sites"]["primary"]))
+
+
+def metastatic_anatomical_sites() -> tuple[str, ...]:
+    """RTTREATMENTANATOMICALSITE of radiotherapy at a metastasis."""
+    return tuple(lists.read("radiotherapy.yaml")["anatomical_sites"]["metastasis"])
+
+
 def max_dose_gy() -> float:
     return float(lists.read("radiotherapy.yaml")["max_dose_gy"])
 
@@ -48,8 +61,7 @@ def _schedule(kind: str, row: list[Any], regions: list[str]) -> Schedule:
         fractions=row[1],
         share=float(row[2]),
         kind=kind,
-        intent="01" if kind == "palliative" else "02",
-        modality="06" if kind == "brachytherapy" else "05",
+        modality=BRACHYTHERAPY if kind == "brachytherapy" else TELETHERAPY,
         regions=tuple(regions),
         years=years,
     )

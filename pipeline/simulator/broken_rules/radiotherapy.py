@@ -72,7 +72,7 @@ def wrong_episodes() -> tuple[Breach, ...]:
             rule="50",
             what="an isotope in a photon beam",
             table=EXPOSURE,
-            where=first & (pl.col("RADIOTHERAPYBEAMTYPE") == "1"),
-            edit=put(EXPOSURE, COMBINED, rows=every_row, RADIOISOTOPE="IR192"),
+            where=first & (pl.col("RADIOTHERAPYBEAMTYPE") == "T1"),
+            edit=put(EXPOSURE, COMBINED, rows=every_row, RADIOISOTOPE="Ir192"),
         ),
     )
