@@ -103,7 +103,7 @@ def complete_events(events: pl.DataFrame, log: EventLog) -> pl.DataFrame:
     (an unmapped one of the registry's lists) is missing: the log is coarser than the tables.
     """
     attributes = [
-        _declared(name, column)
+        _legal_code(name, column)
         if name in events.columns
         else pl.lit(None, physical(column)).alias(name)
         for name, column in log.attributes.items()
@@ -113,7 +113,7 @@ def complete_events(events: pl.DataFrame, log: EventLog) -> pl.DataFrame:
     )
 
 
-def _declared(name: str, column: Column) -> pl.Expr:
+def _legal_code(name: str, column: Column) -> pl.Expr:
     value = cast(name, column)
     if not column.is_categorical:
         return value

@@ -44,11 +44,11 @@ def drawn_tables(
     last_day = extract_date or model.extract_date
     conditions = parse_conditions(where) or None
     changes: Counter[str] = Counter()
-    draws, shown = tee(
+    draws, same_draws = tee(
         model.sample(n, seed=seed, partition_rows=PARTITION_ROWS, where=conditions, begins=begins)
     )
     for draw, (log, tables) in zip(
-        draws, partition_tables(model.schema, shown, last_day), strict=True
+        draws, partition_tables(model.schema, same_draws, last_day), strict=True
     ):
         changes.update(+_changes(model, draw, log, begins))
         gate = check_synthetic(model.schema, tables, log, extract_date=last_day)

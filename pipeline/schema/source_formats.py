@@ -37,7 +37,8 @@ def with_formats(column: Any, formats: Mapping[str, Any]) -> Any:
 
 def _fills(column: Mapping[str, Any]) -> bool:
     """Whether a repair writes a value where one is missing."""
-    return any(str(name).startswith("fill(") for name in column.get("repairs") or ())
+    repairs = column.get("repairs")
+    return isinstance(repairs, list) and any(str(name).startswith("fill(") for name in repairs)
 
 
 def format_problems(column: Column) -> Iterator[tuple[str, str]]:

@@ -180,3 +180,20 @@ def test_mistakes_in_events_are_named(tmp_path):
         ("treatments", "no event type named 'SURGERY'"),
     ]:
         assert any(field in line and what in line for line in said.splitlines()), (field, said)
+
+
+@pytest.mark.parametrize(
+    "path",
+    sorted((Path(__file__).parents[2] / "datasets").glob("*.yaml")),
+    ids=lambda path: path.stem,
+)
+def test_every_column_of_a_dataset_is_described(path: Path) -> None:
+    """The dictionary of an extract has a sentence per column."""
+    schema = read_schema(path)
+    bare = [
+        f"{table.name}.{column.name}"
+        for table in schema.tables.values()
+        for column in table.columns.values()
+        if not column.description
+    ]
+    assert not bare

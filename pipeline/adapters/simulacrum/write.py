@@ -86,11 +86,11 @@ def _check_code_lists(schema: Schema) -> None:
     knows others.
     """
     column = "RTTREATMENTMODALITY"
-    known = schema.tables[PRESCRIPTION].columns[column].categories
-    if radiotherapy_schedules.TELETHERAPY not in known:
+    codes = schema.tables[PRESCRIPTION].columns[column].categories
+    if radiotherapy_schedules.TELETHERAPY not in codes:
         raise Refusal(
             f"{schema.dataset} was declared with other code lists than the registry's own of today"
-            f" ({column} knows {', '.join(known)}). Draw from this model with the version of the"
+            f" ({column} knows {', '.join(codes)}). Draw from this model with the version of the"
             " code that made it: `code_version` on its card"
         )
 

@@ -101,11 +101,11 @@ def _screening() -> pl.Expr:
     were not found so, `N` for one patient in SHORT_ANSWER_EVERY, as in the real release.
     """
     is_short = nth_patient() % SHORT_ANSWER_EVERY == 0
-    found = pl.col("FINAL_ROUTE") == "Screen detected"
+    is_found = pl.col("FINAL_ROUTE") == "Screen detected"
     return (
-        pl.when(found & is_short)
+        pl.when(is_found & is_short)
         .then(pl.lit("Y"))
-        .when(found)
+        .when(is_found)
         .then("screened")
         .when(is_short & pl.col("screened").is_not_null())
         .then(pl.lit("N"))

@@ -151,11 +151,11 @@ def leading_zero(values: pl.Series, column: Column) -> pl.Series:
     """A code of one digit with a leading zero too many, or without the one that it has: a program
     read it as a number (registry_tables.md 1.5).
     """
-    known = set(column.categories)
+    codes = set(column.categories)
     spellings = {}
     for digit in "0123456789":
         for old, new in ((digit, f"0{digit}"), (f"0{digit}", digit)):
-            if old not in known and new in known:
+            if old not in codes and new in codes:
                 spellings[old] = new
     return values.replace(spellings)
 
