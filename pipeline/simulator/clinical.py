@@ -262,10 +262,10 @@ def _tnm(
     rows = np.flatnonzero(tnm & (column == 4) & t_alone)
     values[0][rows] = draw.choose(rng, raw["t_values_of_unstaged"], len(rows))
     for index, rows in draw.by_key(tumours.cell):
-        known = load()["t_without_stage"].get(cells()[index].name)
-        if known is not None:
-            nothing = {MISSING: 100 - sum(known.values())}
-            values[0][rows] = draw.choose(rng, {**known, **nothing}, len(rows))
+        shares = load()["t_without_stage"].get(cells()[index].name)
+        if shares is not None:
+            nothing = {MISSING: 100 - sum(shares.values())}
+            values[0][rows] = draw.choose(rng, {**shares, **nothing}, len(rows))
     head_neck = np.array([cells()[i].group == "Head and neck" for i in range(len(cells()))])[
         tumours.cell
     ]

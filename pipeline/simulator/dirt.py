@@ -159,10 +159,10 @@ def _copy_to_combined(tables: Tables, column: str) -> pl.DataFrame:
     if column in tables["sim_rtds_exposure"].columns:
         return combined.with_columns(tables["sim_rtds_exposure"][column])
     key = ["RADIOTHERAPYEPISODEID", "ATTENDID"]
-    said = tables["sim_rtds_episode"].select(*key, column)
+    source = tables["sim_rtds_episode"].select(*key, column)
     return (
         combined.drop(column)
-        .join(said, on=key, how="left", maintain_order="left")
+        .join(source, on=key, how="left", maintain_order="left")
         .select(combined.columns)
     )
 

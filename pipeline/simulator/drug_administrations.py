@@ -49,13 +49,7 @@ def administrations(
             ACTUAL_DOSE_PER_ADMINISTRATION=pl.Series(dose),
             two_strengths=_two_strengths(rows, key, dose, seed),
             ADMINISTRATION_DATE=dates(rows["at"].to_numpy()),
-            OPCS_DELIVERY_CODE=pl.when(pl.col("ADMINISTRATION_ROUTE") == "2")
-            .then(pl.lit("X731"))
-            .when(pl.col("drug_day") > 1)
-            .then(pl.lit("X724"))
-            .when(pl.col("slot") >= 2 * DAYS_PER_DRUG)
-            .then(pl.lit("X722"))
-            .otherwise(pl.lit("X723")),
+            OPCS_DELIVERY_CODE=_delivery_code(),
         )
         .filter(keep)
         .pipe(_in_two_rows)
@@ -69,6 +63,19 @@ def administrations(
             "DRUG_GROUP",
             "course",
         )
+    )
+
+
+def _delivery_code() -> pl.Expr:
+    """OPCS-4: oral, a further day of the cycle, a further drug, or the first infusion."""
+    return (
+        pl.when(pl.col("ADMINISTRATION_ROUTE") == "2")
+        .then(pl.lit("X731"))
+        .when(pl.col("drug_day") > 1)
+        .then(pl.lit("X724"))
+        .when(pl.col("slot") >= 2 * DAYS_PER_DRUG)
+        .then(pl.lit("X722"))
+        .otherwise(pl.lit("X723"))
     )
 
 

@@ -173,10 +173,10 @@ def recorded_apart(rng: np.random.Generator, courses: Courses) -> Courses:
     """Courses as the registry lists them: many a plan is two regimens there, since the second
     drugs of a sequence, a break or another hospital begin a new record.
     """
+    curative, palliative = load()["drugs"]["recorded_apart"]
+    share = np.where(courses.curative, curative, palliative)
     rows = np.flatnonzero(
-        (courses.cycles >= 2)
-        & ~courses.concurrent
-        & (rng.random(len(courses.cycles)) < load()["drugs"]["recorded_apart"])
+        (courses.cycles >= 2) & ~courses.concurrent & (rng.random(len(share)) < share)
     )
     first, n = courses.take(rows), len(rows)
     cut = 1 + np.floor(rng.random(n) * (first.cycles - 1)).astype(np.int64)

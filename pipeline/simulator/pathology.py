@@ -149,9 +149,7 @@ def _receptors(
     positive, triple = np.zeros(n, dtype=bool), np.zeros(n, dtype=bool)
     positive[rows], triple[rows] = np.isin(subtype, [1, 2]), subtype == 3
     in_situ = np.array([cell.in_situ for cell in cells()])[tumours.cell[rows]]
-    recorded = rng.random(len(rows)) < np.where(
-        in_situ, raw["recorded_in_situ"], raw["recorded"]
-    )
+    recorded = rng.random(len(rows)) < np.where(in_situ, raw["recorded_in_situ"], raw["recorded"])
     er_value = np.where(subtype <= 1, "P", "N")
     pr_value = np.where((subtype <= 1) & (rng.random(len(rows)) < raw["pr_given_hr"]), "P", "N")
     her2_value = np.where(

@@ -72,10 +72,6 @@ def tumour_table(view: View, seed: int) -> pl.DataFrame:
     no_surgery = (surgery == NO_DAY) | (surgery > view.end[who])
     code4, site, icdo3 = texts(path.code4[rows]), texts(tumours.site[rows]), texts(path.icdo3[rows])
     primary, secondary, tertiary, combined = (texts(part[rows]) for part in latent.gleason)
-    comorbidities = people.comorbidities[who]
-    no_charlson = (
-        draw.coins(tumours.tumour_id[rows], seed, "no charlson") < load()["charlson_missing"]
-    )
     return pl.DataFrame(
         {
             "TUMOURID": tumours.tumour_id[rows],
@@ -109,16 +105,26 @@ def tumour_table(view: View, seed: int) -> pl.DataFrame:
             "DATE_FIRST_SURGERY": dates(surgery, no_surgery),
             "CANCERCAREPLANINTENT": texts(_care_plans(view, seed)),
             "PERFORMANCESTATUS": texts(clinic.performance_recorded[rows]),
-            "CHRL_TOT_27_03": pl.Series(people.charlson[who]).set(pl.Series(no_charlson), None),
-            "COMORBIDITIES_27_03": texts(
-                np.where((comorbidities == "") | no_charlson, MISSING, comorbidities)
-            ),
+            **_comorbidity(view, seed),
             "GLEASON_PRIMARY": primary,
             "GLEASON_SECONDARY": secondary,
             "GLEASON_TERTIARY": tertiary,
             "GLEASON_COMBINED": combined.cast(pl.Int64),
         }
     )
+
+
+def _comorbidity(view: View, seed: int) -> dict[str, pl.Series]:
+    """Total and list of each tumour; a few tumours have neither."""
+    tumours, people = view.latent.tumours, view.latent.people
+    who = tumours.patient[view.tumours]
+    ids = tumours.tumour_id[view.tumours]
+    nothing = draw.coins(ids, seed, "no charlson") < load()["charlson_missing"]
+    groups = people.comorbidities[who]
+    return {
+        "CHRL_TOT_27_03": pl.Series(people.charlson[who]).set(pl.Series(nothing), None),
+        "COMORBIDITIES_27_03": texts(np.where((groups == "") | nothing, MISSING, groups)),
+    }
 
 
 def _care_plans(view: View, seed: int) -> Texts:

@@ -117,7 +117,7 @@ def _cycles(
     """One row per delivered and visible cycle, with helper columns `course`, `plan_cycle` and
     `next_day`.
     """
-    raw, rng = load()["drugs"], draw.stream(seed, "cycle rows")
+    rng = draw.stream(seed, "cycle rows")
     course = np.repeat(np.arange(len(ids)), courses.cycles)
     number = np.arange(len(course)) - np.repeat(
         np.cumsum(courses.cycles) - courses.cycles, courses.cycles
@@ -183,17 +183,11 @@ def _outcomes(
     last[final["course"].to_numpy()] = final["day"].to_numpy()
     death = view.latent.survival.death[who]
     died = (death - last <= 30) & (rng.random(n) < raw["outcome"]["died_within_30_days"])
-    summary = np.where(
-        courses.curative,
-        draw.choose(rng, raw["outcome"]["curative"], n),
-        draw.choose(rng, raw["outcome"]["palliative"], n),
-    ).astype(object)
+    summary = _planned_outcomes(rng, courses)
     short = courses.cycles < courses.plan_cycles
     summary = np.where(short & (summary == "0"), np.where(courses.curative, "3", "2"), summary)
     summary = np.where(died, "1", np.where(~short & (rng.random(n) < 0.75), "0", summary))
-    letter = rng.random(n) < raw["outcome"]["letters"]["share"]
-    letters = draw.choose(rng, raw["outcome"]["letters"]["codes"], n)
-    summary = np.where(letter & ~died, letters, summary)
+    summary = np.where(died, summary, _with_letters(rng, summary))
     recorded, no_summary = (
         rng.random(n) >= raw["drugs"]["no_outcome_row"],
         rng.random(n) < raw["drugs"]["no_outcome_summary"],
@@ -215,3 +209,16 @@ def _outcomes(
             "REGIMEN_OUTCOME_SUMMARY": texts(np.where(no_summary, MISSING, summary)),
         }
     ).filter(pl.Series(visible))
+
+
+def _planned_outcomes(rng: np.random.Generator, courses: Courses) -> Texts:
+    """How courses end where neither death nor an early stop says it."""
+    raw, n = load()["outcome"], len(courses.curative)
+    curative, palliative = (draw.choose(rng, raw[aim], n) for aim in ("curative", "palliative"))
+    return np.where(courses.curative, curative, palliative).astype(object)
+
+
+def _with_letters(rng: np.random.Generator, summary: Texts) -> Texts:
+    """The summaries, a few of them one of the registry's letters instead of a digit."""
+    raw, n = load()["outcome"]["letters"], len(summary)
+    return np.where(rng.random(n) < raw["share"], draw.choose(rng, raw["codes"], n), summary)

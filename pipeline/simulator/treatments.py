@@ -9,10 +9,10 @@ from scipy.stats import norm
 
 from pipeline.schema.codes import drug_regimens
 from pipeline.simulator import draw
-from pipeline.simulator.clinical import per_tumour
 from pipeline.simulator.draw import Bools, Ints, Texts
 from pipeline.simulator.drugs import choose_regimens, deliver, last_offset
 from pipeline.simulator.parameters import cells, load, of_cell
+from pipeline.simulator.procedures import procedure_days
 from pipeline.simulator.radiotherapy import choose_schedules, schedule_list
 from pipeline.simulator.values import (
     DCO,
@@ -69,22 +69,12 @@ def plan_treatments(
         curative=curative,
         concurrent=concurrent,
         surgery_day=np.where(surgery, tumours.day + days[0], NO_DAY),
-        procedure_day=_procedure_days(draw.stream(seed, "procedures"), tumours, clinical, surgery),
+        procedure_day=procedure_days(draw.stream(seed, "procedures"), tumours, clinical, surgery),
         rt_day=np.where(rt, tumours.day + days[2], NO_DAY),
         schedule=schedule,
         courses=courses,
         alive_until=_alive_until(rng, (surgery, drugs, rt), days),
     )
-
-
-def _procedure_days(
-    rng: np.random.Generator, tumours: Tumours, clinical: Clinical, surgery: Bools
-) -> Ints:
-    """The day of a procedure in theatre that is no resection, of those who have none."""
-    raw, n = load(), len(surgery)
-    share = per_tumour(raw["procedures"], tumours) / 100
-    some = ~surgery & (clinical.route != DCO) & (rng.random(n) < share)
-    return np.where(some, tumours.day + draw.lognormal_of(rng, raw["procedure_days"], n), NO_DAY)
 
 
 def _alive_until(
