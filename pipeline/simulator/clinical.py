@@ -2,13 +2,14 @@
 3.4).
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from pipeline.schema.codes import tumour_sites
 from pipeline.simulator import draw
-from pipeline.simulator.draw import Bools, Floats, Ints, Texts
+from pipeline.simulator.draw import MISSING, Bools, Floats, Ints, Texts
 from pipeline.simulator.parameters import Cell, cells, load, of_cell
 from pipeline.simulator.values import (
     DCO,
@@ -43,6 +44,8 @@ def clinical(people: People, tumours: Tumours, pathology: Pathology, seed: int) 
     rng = draw.stream(seed, "stage text")
     stage, system, iss = _stage_text(rng, tumours, pathology, column)
     t_best, n_best, m_best = _tnm(rng, tumours, column, stage)
+    lost = rng.random(len(stage)) < per_tumour(load()["stage"]["missing_of_unknown"], tumours)
+    stage = np.where((system == MISSING) & lost, MISSING, stage)
     rng = draw.stream(seed, "recorded")
     return Clinical(
         stage_column=column,
@@ -57,6 +60,11 @@ def clinical(people: People, tumours: Tumours, pathology: Pathology, seed: int) 
         performance_recorded=_recorded_performance(rng, tumours, performance),
         iss_hazard=iss,
     )
+
+
+def per_tumour(table: Mapping[str, Any], tumours: Tumours) -> Any:
+    """The entry of each tumour's cell in a table keyed by cell or group."""
+    return np.array([of_cell(table, cell) for cell in cells()])[tumours.cell]
 
 
 def _stage_columns(rng: np.random.Generator, people: People, tumours: Tumours) -> Ints:
@@ -145,10 +153,7 @@ def _performance(rng: np.random.Generator, people: People, tumours: Tumours, col
 
 def _recorded_performance(rng: np.random.Generator, tumours: Tumours, performance: Ints) -> Texts:
     raw = load()["performance"]
-    lung = np.array([cell.group == "Lung" for cell in cells()])[tumours.cell]
-    is_recorded = rng.random(len(performance)) < np.where(
-        lung, raw["recorded_lung"], raw["recorded"]
-    )
+    is_recorded = rng.random(len(performance)) < per_tumour(raw["recorded"], tumours)
     text = performance.astype(str).astype(object)
     text[~is_recorded] = None
     text[~is_recorded & (rng.random(len(performance)) < raw["not_recorded_code"])] = "9"
@@ -167,8 +172,8 @@ def _stage_text(
         may = np.isin(pathology.code4[rows], site.staged_codes4)
         if site.staging == "none":
             stage[rows] = np.where(rng.random(len(rows)) < 0.75, "U", "?")
-        elif site.stages == ("0",):
-            stage[rows], system[rows] = "0", "UICC 7"
+        elif site.in_situ:
+            stage[rows], system[rows] = _in_situ_stages(rng, site, len(rows)), "UICC 7"
         elif site.staging == "binet":
             stage[rows] = np.where(
                 may,
@@ -200,6 +205,15 @@ def _stage_text(
     return stage, system, iss
 
 
+def _in_situ_stages(rng: np.random.Generator, site: tumour_sites.Site, n: int) -> Texts:
+    special = {
+        stage: shares[site.code]
+        for stage, shares in load()["in_situ_stages"].items()
+        if site.code in shares
+    }
+    return draw.choose(rng, {"0": 1 - sum(special.values()), **special}, n)
+
+
 def _substages(rng: np.random.Generator, site: tumour_sites.Site, column: Ints) -> Texts:
     parameters = load()
     text = (column + 1).astype(str).astype(object)
@@ -225,20 +239,33 @@ def _tnm(
     rng: np.random.Generator, tumours: Tumours, column: Ints, stage: Texts
 ) -> tuple[Texts, Texts, Texts]:
     """T, N and M of the stage, in most staged tumours of TNM sites; head and neck 4A and 4B are
-    M0.
+    M0. Of tumours in situ and of many without a stage the registry knows T alone.
     """
-    n = len(column)
+    raw, n = load()["stage"], len(column)
     values = [np.full(n, None, dtype=object) for _ in range(3)]
     site_tnm = {
-        code: site.staging == "tnm" and site.stages != ("0",)
+        code: site.staging == "tnm" and not site.in_situ
         for code, site in tumour_sites.sites().items()
     }
     tnm = np.array([site_tnm[code] for code in tumours.site])
-    recorded = tnm & (rng.random(n) < load()["stage"]["tnm_recorded"])
+    recorded = tnm & (rng.random(n) < raw["tnm_recorded"])
     for value in range(4):
-        rows = np.flatnonzero(recorded & (column == value))
-        for array, table in zip(values, (T_OF_STAGE, N_OF_STAGE, M_OF_STAGE), strict=True):
+        for array, table, part in zip(
+            values,
+            (T_OF_STAGE, N_OF_STAGE, M_OF_STAGE),
+            (1, raw["n_recorded"], raw["m_recorded"]),
+            strict=True,
+        ):
+            rows = np.flatnonzero(recorded & (column == value) & (rng.random(n) < part))
             array[rows] = draw.choose(rng, table[value], len(rows))
+    t_alone = rng.random(n) < per_tumour(raw["t_of_unstaged"], tumours)
+    rows = np.flatnonzero(tnm & (column == 4) & t_alone)
+    values[0][rows] = draw.choose(rng, raw["t_values_of_unstaged"], len(rows))
+    for index, rows in draw.by_key(tumours.cell):
+        shares = load()["t_without_stage"].get(cells()[index].name)
+        if shares is not None:
+            nothing = {MISSING: 100 - sum(shares.values())}
+            values[0][rows] = draw.choose(rng, {**shares, **nothing}, len(rows))
     head_neck = np.array([cells()[i].group == "Head and neck" for i in range(len(cells()))])[
         tumours.cell
     ]
@@ -255,4 +282,7 @@ def _screening(rng: np.random.Generator, people: People, tumours: Tumours, route
         rows = np.flatnonzero((family == digit) & (woman | (digit == "7")) & some)
         answer[rows] = draw.choose(rng, weights, len(rows))
         answer[(family == digit) & (route == SCREENED)] = f"{digit}001"
+    plain = rng.random(len(route)) < parameters["screening_yes_or_no"]["share"]
+    rows = np.flatnonzero((answer == MISSING) & plain)
+    answer[rows] = draw.choose(rng, parameters["screening_yes_or_no"]["codes"], len(rows))
     return answer

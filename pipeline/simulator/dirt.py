@@ -106,6 +106,7 @@ ORPHANS = (
     ("sim_av_gene", "GENEID", "TUMOURID", 0.0005),
 )
 DUPLICATES = (("sim_av_tumour", "TUMOURID", 0.0003), ("sim_sact_cycle", "MERGED_CYCLE_ID", 0.0002))
+NOBODY = 2_000_000_000  # a key that no row has
 DEAD_CAUSE = 0.001  # patients alive with a cause of death
 
 
@@ -138,7 +139,7 @@ def add_dirt(tables: Tables, seed: int) -> tuple[Tables, dict[str, int]]:
     for name, key, parent, share in ORPHANS:
         hit = pl.Series(_coins(dirty[name][key], seed, f"orphan {name}") < share)
         dirty[name] = dirty[name].with_columns(
-            pl.when(hit).then(pl.lit(99_999_999_999)).otherwise(pl.col(parent)).alias(parent)
+            pl.when(hit).then(pl.lit(NOBODY)).otherwise(pl.col(parent)).alias(parent)
         )
         hits[f"{name} orphans"] = int(hit.sum())
     for name, key, share in DUPLICATES:
@@ -151,14 +152,22 @@ def add_dirt(tables: Tables, seed: int) -> tuple[Tables, dict[str, int]]:
 
 
 def _copy_to_combined(tables: Tables, column: str) -> pl.DataFrame:
-    """COMBINED repeats what its source table says, defects included; rows of both are in the same
-    order.
+    """COMBINED repeats what its source table says, defects included; its rows are those of the
+    exposures, in the same order.
     """
-    source = tables["sim_rtds_episode" if column == "DECISIONTOTREATDATE" else "sim_rtds_exposure"]
-    return tables["sim_rtds_combined"].with_columns(source[column])
+    combined = tables["sim_rtds_combined"]
+    if column in tables["sim_rtds_exposure"].columns:
+        return combined.with_columns(tables["sim_rtds_exposure"][column])
+    key = ["RADIOTHERAPYEPISODEID", "ATTENDID"]
+    source = tables["sim_rtds_episode"].select(*key, column)
+    return (
+        combined.drop(column)
+        .join(source, on=key, how="left", maintain_order="left")
+        .select(combined.columns)
+    )
 
 
 def _coins(keys: pl.Series, seed: int, what: str) -> Any:
     if keys.dtype == pl.String:
-        keys = keys.str.strip_chars_start("G").cast(pl.Int64)
+        keys = keys.str.replace_all("[G.]", "").cast(pl.Int64)
     return draw.coins(keys.to_numpy().astype(np.int64), seed, what)

@@ -2,6 +2,7 @@
 
 import zlib
 from collections.abc import Callable, Mapping, Sequence
+from math import gcd
 from typing import Any
 
 import numpy as np
@@ -107,10 +108,12 @@ def coins(ids: Ints, seed: int, what: str) -> Floats:
     return (x >> np.uint64(11)).astype(float) / 2**53
 
 
-def scattered_ids(n: int, base: int) -> Ints:
-    """n distinct ids above `base` without visible order: an affine walk modulo a prime."""
-    prime = 2_147_483_647
-    return base + ((np.arange(1, n + 1, dtype=np.int64) + base % 999_983) * 1_103_515_245) % prime
+def shuffled_ids(n: int, base: int) -> Ints:
+    """The n ids from `base` on without visible order: a walk modulo n in steps of its golden
+    section, which meets each place once.
+    """
+    step = next(k for k in range(max(round(n * 0.618034), 1), 2 * n + 2) if gcd(k, n) == 1)
+    return base + (np.arange(1, n + 1, dtype=np.int64) * step) % max(n, 1)
 
 
 def by_key(keys: Any) -> list[tuple[Any, Ints]]:

@@ -14,7 +14,9 @@ from pipeline.simulator.parameters import load
 from pipeline.simulator.values import Courses
 from pipeline.simulator.view import dates
 
-CYCLE_BASE, DRUG_BASE = 40_000_000_000, 60_000_000_000
+# drug rows have 64 numbers a cycle, so that 30 million cycles stay below 2**31
+DAYS_PER_DRUG = 5  # at most, in a cycle of any regimen
+CYCLE_BASE, DRUG_BASE = 20_000_001, 100_000_000
 
 
 def administrations(
@@ -45,16 +47,12 @@ def administrations(
     return (
         rows.with_columns(
             ACTUAL_DOSE_PER_ADMINISTRATION=pl.Series(dose),
+            two_strengths=_two_strengths(rows, key, dose, seed),
             ADMINISTRATION_DATE=dates(rows["at"].to_numpy()),
-            OPCS_DELIVERY_CODE=pl.when(pl.col("ADMINISTRATION_ROUTE") == "2")
-            .then(pl.lit("X731"))
-            .when(pl.col("drug_day") > 1)
-            .then(pl.lit("X724"))
-            .when(pl.col("slot") >= 10)
-            .then(pl.lit("X722"))
-            .otherwise(pl.lit("X723")),
+            OPCS_DELIVERY_CODE=_delivery_code(),
         )
         .filter(keep)
+        .pipe(_in_two_rows)
         .select(
             "MERGED_DRUG_DETAIL_ID",
             "MERGED_CYCLE_ID",
@@ -66,6 +64,38 @@ def administrations(
             "course",
         )
     )
+
+
+def _delivery_code() -> pl.Expr:
+    """OPCS-4: oral, a further day of the cycle, a further drug, or the first infusion."""
+    return (
+        pl.when(pl.col("ADMINISTRATION_ROUTE") == "2")
+        .then(pl.lit("X731"))
+        .when(pl.col("drug_day") > 1)
+        .then(pl.lit("X724"))
+        .when(pl.col("slot") >= 2 * DAYS_PER_DRUG)
+        .then(pl.lit("X722"))
+        .otherwise(pl.lit("X723"))
+    )
+
+
+def _two_strengths(rows: pl.DataFrame, key: Ints, dose: Floats, seed: int) -> pl.Series:
+    """Whether a dose is made up of two strengths or bags, each of which the registry lists."""
+    raw = load()["drugs"]["two_strengths"]
+    oral = (rows["ADMINISTRATION_ROUTE"] == "2").to_numpy()
+    some = draw.coins(key, seed, "two strengths") < np.where(oral, raw["oral"], raw["other"])
+    return pl.Series(some & (dose >= raw["least_dose"]))
+
+
+def _in_two_rows(rows: pl.DataFrame) -> pl.DataFrame:
+    """Three quarters of a dose of two strengths in its own row, the rest in a row of its own."""
+    dose = pl.col("ACTUAL_DOSE_PER_ADMINISTRATION")
+    rest = (dose / 4).round(1)
+    second = rows.filter("two_strengths").with_columns(
+        pl.col("MERGED_DRUG_DETAIL_ID") + DAYS_PER_DRUG, rest
+    )
+    first = rows.with_columns(pl.when("two_strengths").then((dose - rest).round(1)).otherwise(dose))
+    return pl.concat([first, second])
 
 
 @cache
@@ -80,7 +110,7 @@ def _plan_rows() -> pl.DataFrame:
                         (
                             index,
                             cycle,
-                            order * 10 + i,
+                            order * 2 * DAYS_PER_DRUG + i,
                             drug.name,
                             drug.dose,
                             drug.unit,

@@ -1,6 +1,6 @@
 """Drug courses: which regimen, how many of its cycles, on which days (simulator.md 3.5)."""
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from functools import cache
 
 import numpy as np
@@ -99,11 +99,14 @@ def _weights(
     """
     needs = load()["regimen_needs"].get(group, {})
     class_weight = load()["regimen_class_weight"].get(drug_class)
+    only = load()["regimens_of_class"].get(drug_class)
     free_fits = class_weight is not None or drug_class not in needs.values()
     weights = {}
     for index, regimen in enumerate(_regimen_list()):
         need = needs.get(regimen.name)
         fits = need == drug_class if need else free_fits
+        if only is not None:
+            fits = regimen.name in only
         if (
             group in regimen.share
             and sex in regimen.sexes
@@ -164,6 +167,44 @@ def deliver(
         concurrent=concurrent,
         first_cycle=np.zeros(n, dtype=np.int64),
     )
+
+
+def recorded_apart(rng: np.random.Generator, courses: Courses) -> Courses:
+    """Courses as the registry lists them: many a plan is two regimens there, since the second
+    drugs of a sequence, a break or another hospital begin a new record.
+    """
+    curative, palliative = load()["drugs"]["recorded_apart"]
+    share = np.where(courses.curative, curative, palliative)
+    rows = np.flatnonzero(
+        (courses.cycles >= 2) & ~courses.concurrent & (rng.random(len(share)) < share)
+    )
+    first, n = courses.take(rows), len(rows)
+    cut = 1 + np.floor(rng.random(n) * (first.cycles - 1)).astype(np.int64)
+    change = _changes()[first.regimen] - first.first_cycle
+    cut = np.where((change > 0) & (change < first.cycles), change, cut)
+    column = np.minimum(np.arange(MAX_CYCLES) + cut[:, None], MAX_CYCLES - 1)
+    passed = first.offsets[np.arange(n), cut]
+    rest = replace(
+        first,
+        start=first.start + passed,
+        cycles=first.cycles - cut,
+        plan_cycles=np.maximum(first.plan_cycles - cut, 1),
+        first_cycle=first.first_cycle + cut,
+        offsets=np.take_along_axis(first.offsets, column, axis=1) - passed[:, None],
+    )
+    cycles, plan_cycles = courses.cycles.copy(), courses.plan_cycles.copy()
+    cycles[rows] = plan_cycles[rows] = cut
+    return replace(courses, cycles=cycles, plan_cycles=plan_cycles).joined(rest)
+
+
+@cache
+def _changes() -> NDArray[np.int64]:
+    """[regimens] the number of cycles of a plan after which other drugs are given; 0 for none."""
+    starts = [
+        min((drug.first_cycle for drug in regimen.drugs if drug.first_cycle > 1), default=1)
+        for regimen in _regimen_list()
+    ]
+    return np.array(starts) - 1
 
 
 def cut_at_death(rng: np.random.Generator, courses: Courses, death: Ints) -> Courses:

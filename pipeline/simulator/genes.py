@@ -16,7 +16,7 @@ from pipeline.simulator.values import (
 
 
 def gene_tests(tumours: Tumours, pathology: Pathology, clinical: Clinical, seed: int) -> GeneTests:
-    rng = draw.stream(seed, "genes")
+    rng, raw = draw.stream(seed, "genes"), load()["genes"]
     group = np.array([cell.group for cell in cells()])[tumours.cell]
     late = np.isin(clinical.stage_column, [2, 3])
     # one coin per tumour: a tumour tested for one gene tends to be tested for all
@@ -40,7 +40,7 @@ def gene_tests(tumours: Tumours, pathology: Pathology, clinical: Clinical, seed:
                     own
                     < np.quantile(
                         0.7 * np.linspace(0, 1, 201)[:, None] + 0.3 * np.linspace(0, 1, 201),
-                        test.tested,
+                        min(test.tested * raw["tested"], 1),
                     )
                 )
             )

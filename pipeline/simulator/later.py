@@ -8,7 +8,13 @@ import numpy as np
 
 from pipeline.simulator import draw
 from pipeline.simulator.draw import Bools, Ints, Texts
-from pipeline.simulator.drugs import choose_regimens, cut_at_death, deliver, last_offset
+from pipeline.simulator.drugs import (
+    choose_regimens,
+    cut_at_death,
+    deliver,
+    last_offset,
+    recorded_apart,
+)
 from pipeline.simulator.parameters import cells, load
 from pipeline.simulator.radiotherapy import boosts, choose_schedules, episodes, schedule_list
 from pipeline.simulator.values import Courses, Episodes, Pathology, People, Plan, Survival, Tumours
@@ -51,6 +57,7 @@ def all_courses_and_episodes(
     for number in range(2, load()["drugs"]["max_lines"] + 1):
         line = _next_line(rng, people, tumours, pathology, group, line, death, number)
         courses = courses.joined(line)
+    courses = recorded_apart(rng, courses)
     order = np.lexsort((courses.start, courses.tumour))
     return courses.take(order), _all_episodes(
         rng, tumours, plan, group, relapse, death, is_diagnosed

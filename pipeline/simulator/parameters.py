@@ -33,6 +33,7 @@ class Cell:
     s5: Floats  # [5]
     staged: bool
     in_situ: bool
+    morphologies: Mapping[str, float]  # the cell's own, with weights; {}: those of its sites
 
 
 @cache
@@ -71,4 +72,5 @@ def _cell(name: str, raw: dict[str, Any]) -> Cell:
         s5=np.array([1, 1, 1, 1, lone[1]] if lone else raw["s5"]),
         staged=not lone,
         in_situ="in_situ" in raw,
+        morphologies=raw.get("morphologies", {}),
     )

@@ -44,7 +44,7 @@ def pathology(people: People, tumours: Tumours, seed: int) -> Pathology:
         egfr=egfr,
         alk=alk,
         braf=braf,
-        drug_class=_drug_classes(group, tumours.site, morphology, positive, egfr, alk, braf),
+        drug_class=_drug_classes(group, tumours, morphology, positive, egfr, alk, braf),
     )
 
 
@@ -63,7 +63,6 @@ def grades(tumours: Tumours, triple_negative: Bools, seed: int) -> Texts:
         answer[rows] = np.where(rng.random(len(rows)) < recorded, value, "GX")
     forced = triple_negative & (rng.random(len(answer)) < raw["subtypes"]["g3_triple_negative"])
     answer[forced] = "G3"
-    answer[rng.random(len(answer)) < 0.03] = None
     return answer
 
 
@@ -91,31 +90,36 @@ def gleason(tumours: Tumours, column: Ints, seed: int) -> tuple[Texts, Texts, Te
 def _morphologies(rng: np.random.Generator, tumours: Tumours) -> Texts:
     raw, answer = load(), np.empty(len(tumours.cell), dtype=object)
     childhood = raw["childhood_morphologies"]
-    for code, rows in draw.by_key(tumours.site.astype(str)):
-        site = tumour_sites.sites()[code]
-        legal = [m for m in site.morphologies if m != childhood.get(code)] or list(
-            site.morphologies
-        )
-        recorded = {
-            m: w
-            for m, w in (
-                raw["morphologies"].get(code, raw["morphologies"].get(site.group, {})).items()
-            )
-            if m in legal
-        }
-        rest = [m for m in legal if m not in recorded]
-        spare = max(100 - sum(recorded.values()), raw["other_morphologies"]) if recorded else 100
-        weights = {**recorded, **{m: spare / len(rest) for m in rest}}
-        answer[rows] = draw.choose(rng, weights, len(rows))
-        if code in childhood:
-            young = rows[tumours.age[rows] < raw["childhood_age"]]
-            answer[young] = childhood[code]
+    for index, in_cell in draw.by_key(tumours.cell):
+        own = cells()[index].morphologies
+        for code, some in draw.by_key(tumours.site[in_cell].astype(str)):
+            rows = in_cell[some]
+            answer[rows] = draw.choose(rng, own or _weights(code), len(rows))
+            if code in childhood:
+                young = rows[tumours.age[rows] < raw["childhood_age"]]
+                answer[young] = childhood[code]
     return answer
+
+
+def _weights(code: str) -> dict[str, float]:
+    """Weights of the morphologies of a site, but for the one that only children have."""
+    raw, site = load(), tumour_sites.sites()[code]
+    childhood = raw["childhood_morphologies"].get(code)
+    legal = [m for m in site.morphologies if m != childhood] or list(site.morphologies)
+    likely = raw["morphologies"].get(code, raw["morphologies"].get(site.group, {}))
+    recorded = {m: w for m, w in likely.items() if m in legal}
+    rest = [m for m in legal if m not in recorded]
+    spare = max(100 - sum(recorded.values()), raw["other_morphologies"]) if recorded else 100
+    return {**recorded, **{m: spare / len(rest) for m in rest}}
 
 
 def _codes4(rng: np.random.Generator, tumours: Tumours, morphology: Texts) -> Texts:
     fixed, answer = load()["code4_of_morphology"], np.empty(len(morphology), dtype=object)
+    fourths = load()["fourths"]
     for code, rows in draw.by_key(tumours.site.astype(str)):
+        if code in fourths:
+            answer[rows] = code + draw.choose(rng, fourths[code], len(rows))
+            continue
         legal = [c for c in tumour_sites.sites()[code].codes4 if c not in fixed.values()] or list(
             tumour_sites.sites()[code].codes4
         )
@@ -145,7 +149,7 @@ def _receptors(
     positive, triple = np.zeros(n, dtype=bool), np.zeros(n, dtype=bool)
     positive[rows], triple[rows] = np.isin(subtype, [1, 2]), subtype == 3
     in_situ = np.array([cell.in_situ for cell in cells()])[tumours.cell[rows]]
-    recorded = rng.random(len(rows)) < np.where(in_situ, 0.3, raw["recorded"])
+    recorded = rng.random(len(rows)) < np.where(in_situ, raw["recorded_in_situ"], raw["recorded"])
     er_value = np.where(subtype <= 1, "P", "N")
     pr_value = np.where((subtype <= 1) & (rng.random(len(rows)) < raw["pr_given_hr"]), "P", "N")
     her2_value = np.where(
@@ -175,10 +179,18 @@ def _mutations(
 
 
 def _drug_classes(
-    group: Any, site: Texts, morphology: Texts, her2: Bools, egfr: Bools, alk: Bools, braf: Bools
+    group: Any,
+    tumours: Tumours,
+    morphology: Texts,
+    her2: Bools,
+    egfr: Bools,
+    alk: Bools,
+    braf: Bools,
 ) -> Texts:
-    lymphoma, leukaemia = group == "Lymphoma", group == "Leukaemia"
+    site, lymphoma, leukaemia = tumours.site, group == "Lymphoma", group == "Leukaemia"
     conditions = [
+        np.isin(site, ["D09", "D41"]),
+        np.isin(site, ["D46", "D47"]),
         (group == "Lung") & (morphology == "8041"),
         egfr,
         alk,
@@ -194,6 +206,8 @@ def _drug_classes(
         leukaemia,
     ]
     names = [
+        "intravesical",
+        "marrow",
         "SCLC",
         "EGFR",
         "ALK",

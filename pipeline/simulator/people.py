@@ -16,6 +16,8 @@ from pipeline.simulator.values import People, Tumours
 FIRST_DAY = np.datetime64("2016-01-01").astype(int)
 LAST_DAY = np.datetime64("2019-12-31").astype(int)
 DEFAULT_DAY = np.datetime64(DEFAULT_EXTRACT).astype(int)
+# every key below 2**31, as public loaders take INTEGER; patients and tumours have 8 digits
+PATIENT_BASE, TUMOUR_BASE, LINK_BASE = 10_000_001, 10_000_001, 100_000_001
 FAMILIES = {"black": "MNP", "asian": "HJKLR", "mixed": "DEFG", "other": "S"}
 
 
@@ -83,7 +85,7 @@ def _all_tumours(
         np.concatenate([row[i] for row in rows]) for i in range(5)
     )
     return Tumours(
-        tumour_id=draw.scattered_ids(len(patient), 20_000_000_000),
+        tumour_id=draw.shuffled_ids(len(patient), TUMOUR_BASE),
         patient=patient,
         order=order_,
         cell=cell_,
@@ -134,8 +136,8 @@ def _people(
         10**6,
     ).astype(np.int64)
     return People(
-        patient_id=draw.scattered_ids(m, 10_000_000_000),
-        link_number=draw.scattered_ids(m, 50_000_000_000)[::-1].copy(),
+        patient_id=PATIENT_BASE + np.arange(m, dtype=np.int64),
+        link_number=draw.shuffled_ids(m, LINK_BASE),
         sex=sex,
         ethnicity=ethnicity,
         asian=np.isin(ethnicity, list(FAMILIES["asian"])),
@@ -199,6 +201,7 @@ def _ethnicity(rng: np.random.Generator, cell: Ints, age: Floats) -> Texts:
         answer[rows] = letters[draw.choose_rows(rng, draw.tilted(weights, effect))]
     unknown = rng.random(len(cell)) < sum(raw["unknown"].values()) / 100
     answer[unknown] = draw.choose(rng, raw["unknown"], int(unknown.sum()))
+    answer[rng.random(len(cell)) < raw["missing"]] = None
     return answer
 
 

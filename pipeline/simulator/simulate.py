@@ -100,7 +100,8 @@ def registry_tables(extract: View, seed: int) -> dict[str, pl.DataFrame]:
         "ext_route": ["TUMOURID"],
         "ext_cwt_pathway": ["PATIENTID", "TUMOURID"],
     }
+    radiotherapy = ["PATIENTID", "RADIOTHERAPYEPISODEID", "APPTDATE"]
     return {
-        name: table.sort(keys.get(name, ["PATIENTID", "RADIOTHERAPYEPISODEID", "APPTDATE"]))
+        name: table.sort(keys.get(name, radiotherapy), maintain_order=True)
         for name, table in tables.items()
     }

@@ -8,12 +8,14 @@ import polars as pl
 from pipeline.schema.codes import gene_panel, lists
 from pipeline.schema.codes.gene_panel import ABNORMAL, FAILED, NOT_APPLICABLE, RESULT_COLUMNS
 from pipeline.simulator import draw
+from pipeline.simulator.clinical import per_tumour
 from pipeline.simulator.draw import MISSING, Bools, Ints, Texts
 from pipeline.simulator.parameters import load
 from pipeline.simulator.values import (
     DCO,
     EMERGENCY,
     FIRST_EVENT_DAY,
+    NO_DAY,
     ROUTES,
     SCREENED,
     TWW,
@@ -43,7 +45,11 @@ def patient_table(view: View, seed: int) -> pl.DataFrame:
             "GENDER": texts(people.sex[rows]),
             "ETHNICITY": texts(people.ethnicity[rows]),
             "DEATHCAUSECODE_1A": texts(
-                np.where(dead & (more[0] < 0.93), np.where(more[0] < 0.55, cause, other), MISSING)
+                np.where(
+                    dead & (more[0] < load()["cause_of_death"]["first_line_recorded"]),
+                    np.where(more[4] < 0.6, cause, other),
+                    MISSING,
+                )
             ),
             "DEATHCAUSECODE_1B": texts(np.where(dead & (more[1] < 0.42), cause, MISSING)),
             "DEATHCAUSECODE_1C": texts(np.where(dead & (more[2] < 0.1), cause, MISSING)),
@@ -61,11 +67,10 @@ def tumour_table(view: View, seed: int) -> pl.DataFrame:
     latent, rows = view.latent, view.tumours
     tumours, path, clinic, people = latent.tumours, latent.pathology, latent.clinical, latent.people
     who = tumours.patient[rows]
-    surgery = latent.plan.surgery_day[rows]
-    no_surgery = ~latent.plan.surgery[rows] | (surgery > view.end[who])
+    surgery = latent.plan.first_surgery_day[rows]
+    no_surgery = (surgery == NO_DAY) | (surgery > view.end[who])
     code4, site, icdo3 = texts(path.code4[rows]), texts(tumours.site[rows]), texts(path.icdo3[rows])
     primary, secondary, tertiary, combined = (texts(part[rows]) for part in latent.gleason)
-    comorbidities = people.comorbidities[who]
     return pl.DataFrame(
         {
             "TUMOURID": tumours.tumour_id[rows],
@@ -99,8 +104,7 @@ def tumour_table(view: View, seed: int) -> pl.DataFrame:
             "DATE_FIRST_SURGERY": dates(surgery, no_surgery),
             "CANCERCAREPLANINTENT": texts(_care_plans(view, seed)),
             "PERFORMANCESTATUS": texts(clinic.performance_recorded[rows]),
-            "CHRL_TOT_27_03": people.charlson[who],
-            "COMORBIDITIES_27_03": texts(np.where(comorbidities == "", MISSING, comorbidities)),
+            **_comorbidity(view, seed),
             "GLEASON_PRIMARY": primary,
             "GLEASON_SECONDARY": secondary,
             "GLEASON_TERTIARY": tertiary,
@@ -109,11 +113,25 @@ def tumour_table(view: View, seed: int) -> pl.DataFrame:
     )
 
 
+def _comorbidity(view: View, seed: int) -> dict[str, pl.Series]:
+    """Total and list of each tumour; a few tumours have neither."""
+    tumours, people = view.latent.tumours, view.latent.people
+    who = tumours.patient[view.tumours]
+    ids = tumours.tumour_id[view.tumours]
+    nothing = draw.coins(ids, seed, "no charlson") < load()["charlson_missing"]
+    groups = people.comorbidities[who]
+    return {
+        "CHRL_TOT_27_03": pl.Series(people.charlson[who]).set(pl.Series(nothing), None),
+        "COMORBIDITIES_27_03": texts(np.where((groups == "") | nothing, MISSING, groups)),
+    }
+
+
 def _care_plans(view: View, seed: int) -> Texts:
     latent, rows = view.latent, view.tumours
     plan, ids = latent.plan, latent.tumours.tumour_id[rows]
     treated = (plan.surgery | plan.drugs | plan.radiotherapy)[rows]
-    is_recorded = draw.coins(ids, seed, "care plan") < load()["care_plan_recorded"]
+    recorded = per_tumour(load()["care_plan_recorded"], latent.tumours)[rows]
+    is_recorded = draw.coins(ids, seed, "care plan") < recorded
     aim = np.where(
         treated,
         np.where(plan.curative[rows], "C", "Z"),

@@ -5,15 +5,20 @@
 import numpy as np
 import polars as pl
 
+from pipeline.schema.codes import radiotherapy_schedules
 from pipeline.schema.codes.radiotherapy_schedules import BRACHYTHERAPY, PALLIATIVE
 from pipeline.simulator import draw
-from pipeline.simulator.draw import MISSING, Bools, Texts
-from pipeline.simulator.parameters import load
+from pipeline.simulator.draw import MISSING, Bools, Ints, Texts
+from pipeline.simulator.parameters import cells, load
 from pipeline.simulator.radiotherapy import attendance_days, schedule_list
 from pipeline.simulator.values import FIRST_EVENT_DAY, Episodes, View
 from pipeline.simulator.view import dates, texts
 
-EPISODE_BASE, PRESCRIPTION_BASE, ATTEND_BASE = 70_000_000_000, 80_000_000_000, 90_000_000_000
+EPISODE_BASE, PRESCRIPTION_BASE = 30_000_001, 40_000_001
+CLINIC_OPENS, CLINIC_CLOSES = 8 * 60, 18 * 60  # minutes of the day
+# invented organisations: L and two letters, such as LKY
+PROVIDERS_PER_REGION = 7
+PROVIDERS = np.array([f"L{a}{b}" for a in "BDGHKMPT" for b in "AEIOUYX"], dtype=object)
 LINKS = ["PATIENTID", "RADIOTHERAPYEPISODEID", "ATTENDID", "APPTDATE", "LINKCODE"]
 PRESCRIPTION = [
     "PATIENTID",
@@ -68,8 +73,11 @@ COMBINED = [
 
 
 def rtds_tables(view: View, seed: int) -> dict[str, pl.DataFrame]:
-    """The four radiotherapy tables; one row per attendance in each."""
+    """The four radiotherapy tables: one row per attendance in episode and prescription, one per
+    beam of an attendance in exposure and combined.
+    """
     rows = _attendances(view, view.latent.episodes, seed)
+    beams = _exposures(rows)
     return {
         "sim_rtds_episode": rows.select(
             [
@@ -81,8 +89,8 @@ def rtds_tables(view: View, seed: int) -> dict[str, pl.DataFrame]:
             ]
         ),
         "sim_rtds_prescription": rows.select(PRESCRIPTION),
-        "sim_rtds_exposure": rows.select(EXPOSURE),
-        "sim_rtds_combined": rows.select(COMBINED),
+        "sim_rtds_exposure": beams.select(EXPOSURE),
+        "sim_rtds_combined": beams.select(COMBINED),
     }
 
 
@@ -92,15 +100,17 @@ def _attendances(view: View, episodes: Episodes, seed: int) -> pl.DataFrame:
     fractions = np.array([s.fractions for s in schedules])[episodes.schedule]
     index, day = attendance_days(episodes.start, episodes.delivered, dose / fractions)
     who = view.latent.tumours.patient[episodes.tumour]
+    free = _first_of_its_day(who[index], day)
+    index, day = index[free], day[free]
     is_visible = view.tumour_seen[episodes.tumour][index] & (day <= view.end[who][index])
     delivered = np.bincount(index[is_visible], minlength=len(dose))
     rng = draw.stream(seed, "exposures")
     minute = np.clip(
-        rng.integers(8 * 60, 18 * 60, len(dose))[index] + rng.integers(-20, 21, len(index)),
-        8 * 60,
-        18 * 60,
+        rng.integers(CLINIC_OPENS, CLINIC_CLOSES, len(dose))[index]
+        + rng.integers(-20, 21, len(index)),
+        CLINIC_OPENS,
+        CLINIC_CLOSES,
     )
-    clock = np.array([f"{m // 60:02d}:{m % 60:02d}" for m in range(24 * 60)], dtype=object)[minute]
     frame = _episode_columns(view, episodes, seed).with_columns(
         RTPRESCRIBEDDOSE=pl.Series(dose),
         RTPRESCRIBEDFRACTIONS=pl.Series(fractions),
@@ -108,9 +118,12 @@ def _attendances(view: View, episodes: Episodes, seed: int) -> pl.DataFrame:
         RTACTUALFRACTIONS=pl.Series(delivered),
     )
     rows = frame[index].with_columns(
-        ATTENDID=pl.Series(draw.scattered_ids(len(index), ATTEND_BASE)).cast(pl.String),
         APPTDATE=dates(day),
-        TIMEOFEXPOSURE=texts(clock),
+        minute=pl.Series(minute),
+        pause=pl.Series(rng.integers(2, 6, len(index))),
+    )
+    rows = rows.with_columns(
+        ATTENDID=pl.format("{}.{}", "PATIENTID", pl.col("APPTDATE").dt.to_string("%Y%m%d"))
     )
     return rows.filter(pl.Series(is_visible))
 
@@ -123,6 +136,26 @@ def _intents(view: View, episodes: Episodes, palliative: Bools) -> Texts:
     operated, day = plan.surgery[tumour], plan.surgery_day[tumour]
     intent = np.where(operated, np.where(episodes.start > day, "1", "2"), "3")
     return np.where(palliative, MISSING, intent.astype(object))
+
+
+def _first_of_its_day(who: Ints, day: Ints) -> Bools:
+    """Attendances but for those on a day on which the patient attends for an earlier episode: an
+    attendance is named by patient and day.
+    """
+    first = np.zeros(len(day), dtype=bool)
+    first[np.unique(who * 100_000 + day, return_index=True)[1]] = True
+    return first
+
+
+def _exposures(attendances: pl.DataFrame) -> pl.DataFrame:
+    """One row per beam of each attendance, the beams some minutes apart."""
+    beams = attendances["beams"].to_numpy()
+    row = np.repeat(np.arange(len(beams)), beams)
+    number = np.arange(len(row)) - np.repeat(np.cumsum(beams) - beams, beams)
+    rows = attendances[row]
+    minute = rows["minute"].to_numpy() + number * rows["pause"].to_numpy()
+    clock = np.array([f"{m // 60:02d}:{m % 60:02d}" for m in range(24 * 60)], dtype=object)
+    return rows.with_columns(TIMEOFEXPOSURE=texts(clock[minute]))
 
 
 def _episode_columns(view: View, episodes: Episodes, seed: int) -> pl.DataFrame:
@@ -144,28 +177,59 @@ def _episode_columns(view: View, episodes: Episodes, seed: int) -> pl.DataFrame:
     ready = decision + np.floor(rng.random(n) * (episodes.start - decision)).astype(np.int64)
     electron = ~sealed & ~palliative & (rng.random(n) < raw["electron"])
     energy = np.where(electron, 9.0, draw.choose(rng, raw["energy"], n).astype(float))
-    episode_id = draw.scattered_ids(n, EPISODE_BASE)
-    anatomy: Texts = draw.choose(
-        rng, {"Z018": 20, "Z063": 22, "Z064": 20, "Z664": 16, "Z761": 8, "Z246": 8, "Z301": 6}, n
-    )
     isotope = np.where(sealed, "Ir192", MISSING)
     return pl.DataFrame(
         {
             "PATIENTID": people.patient_id[who],
-            "RADIOTHERAPYEPISODEID": episode_id,
-            "LINKCODE": texts(np.char.add("LC", episode_id.astype(str)).astype(object)),
-            "PRESCRIPTIONID": draw.scattered_ids(n, PRESCRIPTION_BASE),
+            "RADIOTHERAPYEPISODEID": draw.shuffled_ids(n, EPISODE_BASE),
+            "LINKCODE": texts(_providers(view, seed)[who]),
+            "PRESCRIPTIONID": draw.shuffled_ids(n, PRESCRIPTION_BASE),
             "DECISIONTOTREATDATE": dates(decision),
             "EARLIESTCLINAPPROPDATE": dates(ready, rng.random(n) < 0.15),
             "RADIOTHERAPYPRIORITY": texts(draw.choose(rng, raw["priority"], n)),
             "RADIOTHERAPYINTENT": texts(_intents(view, episodes, palliative)),
             "RTTREATMENTMODALITY": texts(modality),
             "RTTREATMENTREGION": texts(episodes.region),
-            "RTTREATMENTANATOMICALSITE": texts(np.where(episodes.region == "M", anatomy, MISSING)),
+            "RTTREATMENTANATOMICALSITE": texts(_anatomical_sites(rng, view, episodes)),
             "RADIOISOTOPE": texts(isotope),
             "RADIOTHERAPYBEAMTYPE": texts(
                 np.where(sealed, MISSING, np.where(electron, "T2", "T1"))
             ),
             "RADIOTHERAPYBEAMENERGY": pl.Series(energy).set(pl.Series(sealed), None),
+            "beams": _beams(rng, episodes),
         }
     )
+
+
+def _beams(rng: np.random.Generator, episodes: Episodes) -> Ints:
+    """Exposures per attendance of each episode: one source, few palliative beams, more in curative
+    treatment.
+    """
+    kinds = np.array([s.kind for s in schedule_list()], dtype=object)[episodes.schedule]
+    beams = np.ones(len(kinds), dtype=np.int64)
+    for kind, weights in load()["radiotherapy"]["beams"].items():
+        rows = np.flatnonzero(kinds == kind)
+        beams[rows] = draw.choose(rng, weights, len(rows)).astype(np.int64)
+    return beams
+
+
+def _anatomical_sites(rng: np.random.Generator, view: View, episodes: Episodes) -> Texts:
+    """OPCS-4 site codes: of the organ, or of a common metastasis; some prescriptions have none."""
+    n, cell = len(episodes.tumour), view.latent.tumours.cell[episodes.tumour]
+    of_group = radiotherapy_schedules.primary_anatomical_sites()
+    primary = np.array([of_group.get(one.group, MISSING) for one in cells()], dtype=object)[cell]
+    metastatic = np.array(radiotherapy_schedules.metastatic_anatomical_sites(), dtype=object)
+    elsewhere = metastatic[rng.integers(0, len(metastatic), n)]
+    is_missing = rng.random(n) < load()["radiotherapy"]["anatomy_missing"]
+    site = np.where(episodes.region == "M", elsewhere, primary)
+    return np.where(is_missing, MISSING, site)
+
+
+def _providers(view: View, seed: int) -> Texts:
+    """[m] the three letters of the radiotherapy provider of each patient, one of a few in the
+    patient's region.
+    """
+    people, regions = view.latent.people, list(load()["regions"])
+    coin = draw.coins(people.patient_id, seed, "provider")
+    place = np.array([regions.index(region) for region in people.region], dtype=np.int64)
+    return PROVIDERS[place * PROVIDERS_PER_REGION + (coin * PROVIDERS_PER_REGION).astype(np.int64)]

@@ -12,7 +12,7 @@ from pipeline.simulator.parameters import load
 from pipeline.simulator.values import FIRST_EVENT_DAY, Courses, View
 from pipeline.simulator.view import dates, texts
 
-REGIMEN_BASE = 30_000_000_000
+REGIMEN_BASE = 10_000_001
 
 
 def sact_tables(view: View, seed: int) -> dict[str, pl.DataFrame]:
@@ -22,7 +22,7 @@ def sact_tables(view: View, seed: int) -> dict[str, pl.DataFrame]:
     courses = view.latent.courses
     who = view.latent.tumours.patient[courses.tumour]
     end = view.end[who]
-    ids = draw.scattered_ids(len(courses.tumour), REGIMEN_BASE)
+    ids = draw.shuffled_ids(len(courses.tumour), REGIMEN_BASE)
     is_visible = view.tumour_seen[courses.tumour] & (courses.start <= end)
     body = _bodies(view, seed)
     cycles = _cycles(view, courses, ids, end, is_visible, seed)
@@ -117,7 +117,7 @@ def _cycles(
     """One row per delivered and visible cycle, with helper columns `course`, `plan_cycle` and
     `next_day`.
     """
-    raw, rng = load()["drugs"], draw.stream(seed, "cycle rows")
+    rng = draw.stream(seed, "cycle rows")
     course = np.repeat(np.arange(len(ids)), courses.cycles)
     number = np.arange(len(course)) - np.repeat(
         np.cumsum(courses.cycles) - courses.cycles, courses.cycles
@@ -128,24 +128,18 @@ def _cycles(
         + courses.offsets[course, np.minimum(number + 1, courses.offsets.shape[1] - 1)]
     )
     last = number == courses.cycles[course] - 1
-    step = rng.choice([-1, 0, 0, 0, 0, 1], size=len(course))
-    status = (
-        np.clip(view.latent.clinical.performance[courses.tumour[course]] + step, 0, 4)
-        .astype(str)
-        .astype(object)
-    )
-    missing = rng.random(len(course)) < raw["cycle_ps_missing"]
+    status = _performance(rng, view, courses.tumour[course])
     procurement = np.array(list(drug_regimens.procurement_codes().values()), dtype=object)[
         courses.regimen[course]
     ]
     frame = pl.DataFrame(
         {
             "MERGED_REGIMEN_ID": ids[course],
-            "MERGED_CYCLE_ID": draw.scattered_ids(len(course), CYCLE_BASE),
+            "MERGED_CYCLE_ID": draw.shuffled_ids(len(course), CYCLE_BASE),
             "CYCLE_NUMBER": number + 1,
             "START_DATE_OF_CYCLE": dates(day),
             "OPCS_PROCUREMENT_CODE": texts(procurement),
-            "PERF_STATUS_START_OF_CYCLE": texts(np.where(missing, MISSING, status)),
+            "PERF_STATUS_START_OF_CYCLE": texts(status),
             "course": course,
             "plan_cycle": number + courses.first_cycle[course],
             "day": day,
@@ -154,6 +148,20 @@ def _cycles(
         }
     )
     return frame.filter(pl.Series(is_visible[course] & (day <= end[course])))
+
+
+def _performance(rng: np.random.Generator, view: View, tumour: Ints) -> Texts:
+    """PERF_STATUS_START_OF_CYCLE of cycles for these tumours: a digit of WHO, two digits of Lansky
+    for the young, now and then a code that says nothing.
+    """
+    raw, n = load()["drugs"], len(tumour)
+    step = rng.choice([-1, 0, 0, 0, 0, 1], size=n)
+    digit = np.clip(view.latent.clinical.performance[tumour] + step, 0, 4).astype(str)
+    young = view.latent.tumours.age[tumour] < raw["child"]
+    status = np.where(young, np.char.zfill(digit, 2), digit).astype(object)
+    odd = np.flatnonzero(rng.random(n) < raw["cycle_ps_codes"]["share"])
+    status[odd] = draw.choose(rng, raw["cycle_ps_codes"]["codes"], len(odd))
+    return np.where(rng.random(n) < raw["cycle_ps_missing"], MISSING, status)
 
 
 def _outcomes(
@@ -175,14 +183,11 @@ def _outcomes(
     last[final["course"].to_numpy()] = final["day"].to_numpy()
     death = view.latent.survival.death[who]
     died = (death - last <= 30) & (rng.random(n) < raw["outcome"]["died_within_30_days"])
-    summary = np.where(
-        courses.curative,
-        draw.choose(rng, raw["outcome"]["curative"], n),
-        draw.choose(rng, raw["outcome"]["palliative"], n),
-    ).astype(object)
+    summary = _planned_outcomes(rng, courses)
     short = courses.cycles < courses.plan_cycles
     summary = np.where(short & (summary == "0"), np.where(courses.curative, "2", "1"), summary)
     summary = np.where(died, "3", np.where(~short & (rng.random(n) < 0.75), "0", summary))
+    summary = np.where(died, summary, _with_letters(rng, summary))
     recorded, no_summary = (
         rng.random(n) >= raw["drugs"]["no_outcome_row"],
         rng.random(n) < raw["drugs"]["no_outcome_summary"],
@@ -204,3 +209,16 @@ def _outcomes(
             "REGIMEN_OUTCOME_SUMMARY": texts(np.where(no_summary, MISSING, summary)),
         }
     ).filter(pl.Series(visible))
+
+
+def _planned_outcomes(rng: np.random.Generator, courses: Courses) -> Texts:
+    """How courses end where neither death nor an early stop says it."""
+    raw, n = load()["outcome"], len(courses.curative)
+    curative, palliative = (draw.choose(rng, raw[aim], n) for aim in ("curative", "palliative"))
+    return np.where(courses.curative, curative, palliative).astype(object)
+
+
+def _with_letters(rng: np.random.Generator, summary: Texts) -> Texts:
+    """The summaries, a few of them one of the registry's letters instead of a digit."""
+    raw, n = load()["outcome"]["letters"], len(summary)
+    return np.where(rng.random(n) < raw["share"], draw.choose(rng, raw["codes"], n), summary)

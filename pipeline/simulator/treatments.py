@@ -12,10 +12,12 @@ from pipeline.simulator import draw
 from pipeline.simulator.draw import Bools, Ints, Texts
 from pipeline.simulator.drugs import choose_regimens, deliver, last_offset
 from pipeline.simulator.parameters import cells, load, of_cell
+from pipeline.simulator.procedures import procedure_days
 from pipeline.simulator.radiotherapy import choose_schedules, schedule_list
 from pipeline.simulator.values import (
     DCO,
     EMERGENCY,
+    NO_DAY,
     Clinical,
     Courses,
     Pathology,
@@ -66,8 +68,9 @@ def plan_treatments(
         radiotherapy=rt,
         curative=curative,
         concurrent=concurrent,
-        surgery_day=np.where(surgery, tumours.day + days[0], -1),
-        rt_day=np.where(rt, tumours.day + days[2], -1),
+        surgery_day=np.where(surgery, tumours.day + days[0], NO_DAY),
+        procedure_day=procedure_days(draw.stream(seed, "procedures"), tumours, clinical, surgery),
+        rt_day=np.where(rt, tumours.day + days[2], NO_DAY),
         schedule=schedule,
         courses=courses,
         alive_until=_alive_until(rng, (surgery, drugs, rt), days),

@@ -23,6 +23,7 @@ ROUTES = (
     "Unknown",
     "DCO",
 )
+NO_DAY = -1
 FIRST_EVENT_DAY = int(np.datetime64("2015-11-01").astype(int))  # clinical rule 11
 
 
@@ -180,10 +181,16 @@ class Plan:
     curative: Bools
     concurrent: Bools
     surgery_day: Ints
+    procedure_day: Ints  # of a procedure in theatre that is no resection
     rt_day: Ints
     schedule: Ints  # index into radiotherapy.schedule_list()
     courses: Courses  # first-line drug courses, the second half of a perioperative one included
     alive_until: Ints  # days after diagnosis that a treated patient lives for sure
+
+    @property
+    def first_surgery_day(self) -> Ints:
+        """[t] what the registry dates as first surgery: resection or procedure, -1 for none."""
+        return np.where(self.surgery, self.surgery_day, self.procedure_day)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -42,6 +42,11 @@ class Site:
     first_treatment: str  # surgery | sact | radiotherapy
     min_age: int  # years
 
+    @property
+    def in_situ(self) -> bool:
+        """Whether its only stages are those of a tumour in situ: 0, 0A, 0IS."""
+        return bool(self.stages) and all(stage.startswith("0") for stage in self.stages)
+
     def icdo3_of(self, code4: str) -> str:
         """The ICD-O-3 topography of one of `codes4`."""
         if self.icdo3_code:
