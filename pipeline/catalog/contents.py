@@ -35,6 +35,11 @@ class Extract(Folder):
         """All tables in one DuckDB file, with views."""
         return self.root / "extract.duckdb"
 
+    @property
+    def sqlite(self) -> Path:
+        """The same as a SQLite file."""
+        return self.root / "extract.sqlite"
+
 
 class Patients(Folder):
     """Patients with their events in the models' own form."""

@@ -8,6 +8,7 @@ import csv
 from datetime import date, timedelta
 from pathlib import Path
 
+from pipeline.adapters.marks import mark
 from pipeline.schema.codes import lists
 from pipeline.schema.values import Column, Schema
 
@@ -19,6 +20,7 @@ FIELDS = (
     "values",
     "unit",
     "missing_allowed",
+    "missing_mark",
     "lookup",
     "made_by",
     "source",
@@ -51,6 +53,7 @@ def _line(table: str, column: Column) -> dict[str, str]:
         "values": _values(column),
         "unit": column.unit or "",
         "missing_allowed": "yes" if column.nullable else "no",
+        "missing_mark": mark(column),
         "lookup": column.lookup or "",
         "made_by": column.rule or "",
         "source": column.source or "",
