@@ -1,4 +1,6 @@
-"""A small extract of a registry without a model: simulated patients, rebuilt as a draw is."""
+"""Small packages without a model: simulated patients, rebuilt as a draw is, and rows that only fit
+their declaration.
+"""
 
 from datetime import date
 from pathlib import Path
@@ -6,12 +8,14 @@ from pathlib import Path
 import polars as pl
 
 from pipeline.adapters import canonical, to_log, to_tables
-from pipeline.adapters.frames import cast
-from pipeline.catalog import Extract
+from pipeline.adapters.frames import cast, physical
+from pipeline.catalog import Release
 from pipeline.released.databases import write_database, write_sqlite
+from pipeline.released.package import write_package
 from pipeline.released.views import views
 from pipeline.released.writers import TableWriter
 from pipeline.schema.reader import read_schema
+from pipeline.schema.values import Column, Schema
 from pipeline.simulator.simulate import simulate
 
 ROOT = Path(__file__).parents[2]
@@ -35,10 +39,37 @@ def registry_tables(folder: Path, n_patients: int = 150) -> dict[str, pl.DataFra
     return to_tables(SCHEMA, log, extract_date=LAST_DAY)
 
 
-def registry_extract(folder: Path) -> Extract:
-    extract = Extract(folder / "extract")
-    with TableWriter(SCHEMA, extract.root) as writer:
-        writer.write(registry_tables(folder / "source"))
-    write_database(SCHEMA, extract, views(SCHEMA))
-    write_sqlite(SCHEMA, extract, views(SCHEMA))
-    return extract
+CARD = {"release_id": "first-1", "synthetic_patients": 150}
+
+
+def package(schema: Schema, tables: dict[str, pl.DataFrame], root: Path) -> Release:
+    """A release's folder with its extract and all that stands beside it for readers."""
+    release = Release(root)
+    with TableWriter(schema, release.extract.root) as writer:
+        writer.write(tables)
+    for write in (write_database, write_sqlite):
+        write(schema, release.extract, views(schema))
+    write_package(schema, release, CARD)
+    return release
+
+
+def values_of(column: Column) -> pl.Series:
+    """Three legal values and one that is missing, where it may be."""
+    kind = physical(column)
+    value: object = "x"
+    if column.categories:
+        value = column.categories[-1]
+    elif column.is_numeric:
+        value = column.lower
+    elif kind == pl.Int64:
+        value = 1
+    last = None if column.nullable else value
+    return pl.Series(column.name, [value] * 3 + [last]).cast(kind, strict=False)
+
+
+def plain_tables(schema: Schema) -> dict[str, pl.DataFrame]:
+    """Four rows of each table of a declaration."""
+    return {
+        name: pl.DataFrame([values_of(column) for column in table.columns.values()])
+        for name, table in schema.tables.items()
+    }

@@ -7,7 +7,7 @@ from pathlib import Path
 import duckdb
 import polars as pl
 import pytest
-from package_cases import registry_extract
+from package_cases import package, registry_tables
 
 from pipeline.catalog import Extract
 from pipeline.released import databases
@@ -20,7 +20,8 @@ SCHEMA = read_schema(ROOT / "datasets" / "simulated_pathways.yaml")
 
 @pytest.fixture(scope="module")
 def extract(tmp_path_factory) -> Extract:
-    return registry_extract(tmp_path_factory.mktemp("extract"))
+    folder = tmp_path_factory.mktemp("extract")
+    return package(SCHEMA, registry_tables(folder / "source"), folder / "release").extract
 
 
 def test_tables_agree_and_a_date_is_its_iso_text(extract: Extract) -> None:
