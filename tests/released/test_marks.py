@@ -12,9 +12,11 @@ import duckdb
 import pandas as pd
 import polars as pl
 import pytest
+from package_cases import plain_tables
 
 from pipeline.adapters.extract import read_extract
 from pipeline.catalog import Extract
+from pipeline.checks.synthetic_gate import check_synthetic
 from pipeline.released.databases import write_database, write_sqlite
 from pipeline.released.dictionary import write_dictionary
 from pipeline.released.writers import TableWriter
@@ -150,3 +152,15 @@ def test_a_tables_marks_are_those_of_its_columns(tmp_path: Path) -> None:
     table = declared(tmp_path, 'missing: ["", "*"]').tables["people"]
     assert table.columns["plain"].missing == ("", "*")
     assert table.columns["job"].missing == ("?",)
+
+
+def test_the_gate_reads_marks_as_missing(tmp_path: Path) -> None:
+    schema = read_schema(Path(__file__).parents[2] / "datasets" / "adult.yaml")
+    tables = plain_tables(schema)
+    with TableWriter(schema, tmp_path) as writer:
+        writer.write(tables)
+    path = Extract(tmp_path).parquet / "adult_48842_raw.parquet"
+    assert pl.read_parquet(path)["workclass"].to_list() == ["Never-worked"] * 3 + ["?"]
+    gate = check_synthetic(schema, path.parent)
+    assert gate.failures == check_synthetic(schema, tables).failures
+    assert not [failure for failure in gate.failures if "workclass" in failure]
