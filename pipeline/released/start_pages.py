@@ -20,7 +20,7 @@ PLACE = re.compile(r"<<([\w./]+)>>")
 DOCUMENTS = {
     "all_z_lookup_tables.xlsx": "An Excel workbook with every code list",
     "data_dictionary.xlsx": "An Excel workbook with the data dictionary of each table",
-    "v1_views.sql": "Views with the names and columns of Simulacrum v1",
+    "v1_views.sql": "Two tables of Simulacrum v1, as views",
 }
 
 
