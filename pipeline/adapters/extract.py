@@ -6,14 +6,13 @@ from pathlib import Path
 
 import polars as pl
 
+from pipeline.adapters.marks import without_marks
 from pipeline.refusal import Refusal
-from pipeline.schema.values import Schema
+from pipeline.schema.values import Schema, Table
 
 
 def read_extract(schema: Schema, folder: Path) -> dict[str, pl.DataFrame]:
-    """The tables of an extract's Parquet folder under declared names; headers become column names
-    again.
-    """
+    """The tables of an extract's Parquet folder under declared names (`read_table`)."""
     tables = {}
     for table in schema.tables.values():
         path = next(
@@ -25,13 +24,18 @@ def read_extract(schema: Schema, folder: Path) -> dict[str, pl.DataFrame]:
             None,
         )
         if path is not None:
-            names = {
-                column.header: column.name for column in table.columns.values() if column.header
-            }
-            tables[table.name] = pl.read_parquet(path).rename(names, strict=False)
+            tables[table.name] = read_table(table, path)
     if not tables:
         raise Refusal(
             f"{folder.name} holds no Parquet file of {schema.dataset}: expected"
             f" {', '.join(t.file for t in schema.tables.values())}"
         )
     return tables
+
+
+def read_table(table: Table, path: Path, n_rows: int | None = None) -> pl.DataFrame:
+    """The first rows of a Parquet file of an extract, or all: headers become column names again,
+    marks of missing become null.
+    """
+    names = {column.header: column.name for column in table.columns.values() if column.header}
+    return without_marks(pl.read_parquet(path, n_rows=n_rows).rename(names, strict=False), table)

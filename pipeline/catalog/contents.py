@@ -35,6 +35,11 @@ class Extract(Folder):
         """All tables in one DuckDB file, with views."""
         return self.root / "extract.duckdb"
 
+    @property
+    def sqlite(self) -> Path:
+        """The same as a SQLite file."""
+        return self.root / "extract.sqlite"
+
 
 class Patients(Folder):
     """Patients with their events in the models' own form."""
@@ -55,6 +60,45 @@ class Release(Folder):
     @property
     def extract(self) -> Extract:
         return Extract(self.root / "extract")
+
+    @property
+    def data(self) -> Path:
+        """The CSV files again, where people who know the Simulacrum look for them."""
+        return self.root / "Data"
+
+    @property
+    def documents(self) -> Path:
+        """Dictionary and look-ups as workbooks."""
+        return self.root / "Documents"
+
+    @property
+    def dictionary_workbook(self) -> Path:
+        return self.documents / "data_dictionary.xlsx"
+
+    @property
+    def lookup_workbook(self) -> Path:
+        """Every code list as a sheet. Absent where no column has one."""
+        return self.documents / "all_z_lookup_tables.xlsx"
+
+    @property
+    def older_views(self) -> Path:
+        """SQL: the tables of Simulacrum v1 as views. A registry's only."""
+        return self.documents / "v1_views.sql"
+
+    @property
+    def quick_start(self) -> Path:
+        """Programs and queries that run as they are."""
+        return self.root / "quickstart"
+
+    @property
+    def readme(self) -> Path:
+        """What is in which folder."""
+        return self.root / "README.txt"
+
+    @property
+    def start_page(self) -> Path:
+        """The quick start to read."""
+        return self.root / "START.md"
 
     @property
     def sample(self) -> Path:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
+from pathlib import Path
+
 from pipeline import files
 from pipeline.catalog import Home
 from pipeline.cli.console import say
@@ -26,7 +30,9 @@ def say_outcome(home: Home, dataset: str, release_id: str, state: str) -> int:
     elif is_published:
         parent = (files.read_json(workspace.tracking) or {}).get("parent_run", "not there yet")
         say(f"Release {release_id} is published.")
-        say(f"  extract      {_short(home, home.release(release_id).extract.root)}")
+        say(f"  extract      {_short(home, home.release(release_id).root)}")
+        say(f"  begin with   {_short(home, home.release(release_id).start_page)}")
+        say(f"  fetch it     {fetch_command(home, dataset, release_id)}")
         say(f"  card         {_short(home, home.release(release_id).card_page)}")
         say(f"  report       {_short(home, workspace.restricted.report.page)}  (restricted)")
         say(f"  MLflow run   {parent}  (restricted; `make up` shows it)")
@@ -44,6 +50,19 @@ def say_outcome(home: Home, dataset: str, release_id: str, state: str) -> int:
     if warning := files.read_json(home.workspace(release_id).restricted.budget, {}).get("warning"):
         say(f"  LOW BUDGET   {warning}")
     return 0 if state == "success" else REFUSED
+
+
+def fetch_command(home: Home, dataset: str, release_id: str) -> str:
+    """What somebody types in this folder to get a copy of the release from its version store."""
+    program, store = Path(sys.executable).with_name("dvc"), home.released_store
+    parts = [_from_here(program), "get", _from_here(store), dataset, "--rev", release_id]
+    return shlex.join([*parts, "-o", release_id])
+
+
+def _from_here(path: Path) -> str:
+    """A path as it is typed in the present folder."""
+    here = Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)
 
 
 def _short(home: Home, path: object) -> str:

@@ -8,6 +8,7 @@ import csv
 from datetime import date, timedelta
 from pathlib import Path
 
+from pipeline.adapters.marks import mark
 from pipeline.schema.codes import lists
 from pipeline.schema.values import Column, Schema
 
@@ -19,6 +20,7 @@ FIELDS = (
     "values",
     "unit",
     "missing_allowed",
+    "missing_mark",
     "lookup",
     "made_by",
     "source",
@@ -48,9 +50,10 @@ def _line(table: str, column: Column) -> dict[str, str]:
         "column": column.header or column.name,
         "kind": column.kind,
         "in_this_extract": ORIGINS[column.role],
-        "values": _values(column),
+        "values": value_range(column),
         "unit": column.unit or "",
         "missing_allowed": "yes" if column.nullable else "no",
+        "missing_mark": mark(column),
         "lookup": column.lookup or "",
         "made_by": column.rule or "",
         "source": column.source or "",
@@ -58,7 +61,8 @@ def _line(table: str, column: Column) -> dict[str, str]:
     }
 
 
-def _values(column: Column) -> str:
+def value_range(column: Column) -> str:
+    """The legal values of a column in words: its categories, or its bounds."""
     if column.categories:
         return " | ".join(column.categories)
     if column.lower is None or column.upper is None:
@@ -75,14 +79,18 @@ def _day(days: float) -> date:
 def write_lookups(schema: Schema, folder: Path) -> None:
     """`<lookup>.csv` (Code, Description) for every code list that a column names."""
     folder.mkdir(parents=True, exist_ok=True)
-    names = {
+    for name in sorted(named_lists(schema)):
+        with (folder / f"{name}.csv").open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            writer.writerow(("Code", "Description"))
+            writer.writerows(lists.lookup(name).items())
+
+
+def named_lists(schema: Schema) -> set[str]:
+    """The code lists that columns of the tables name."""
+    return {
         column.lookup
         for table in schema.tables.values()
         for column in table.columns.values()
         if column.lookup
     }
-    for name in sorted(names):
-        with (folder / f"{name}.csv").open("w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file)
-            writer.writerow(("Code", "Description"))
-            writer.writerows(lists.lookup(name).items())

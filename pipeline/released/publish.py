@@ -24,6 +24,7 @@ from pipeline.released import card, manifest
 from pipeline.released.card_limits import ModelFacts
 from pipeline.released.charged_draw import check_draw
 from pipeline.released.dictionary import write_dictionary, write_lookups
+from pipeline.released.package import copy_with_links, write_package
 from pipeline.released.privacy_facts import privacy_facts
 from pipeline.released.small_sample import write_small_sample
 from pipeline.runs import chain_heads, version_stores
@@ -31,7 +32,7 @@ from pipeline.schema.values import Schema
 from pipeline.services import tracking
 
 logger = logging.getLogger(__name__)
-TRACKED_BY_DVC = ("extract", "sample", "model")
+TRACKED_BY_DVC = ("extract", "Data", "sample", "model")
 
 
 def run(workspace: Workspace, params: Params, schema: Schema) -> None:
@@ -122,6 +123,7 @@ def _assemble(
         write_lookups(schema, out.lookups)
         files.write_json(out.card, facts)
         files.write_text(out.card_page, card.markdown(facts))
+        write_package(schema, out, facts)
         manifest.write(folder, lineage)
 
 
@@ -137,9 +139,12 @@ def _tag(home: Home, release: Release, release_id: str, dataset: str) -> None:
         version_stores.clone(home.released_store, tree)
         folder = _folder_of(tree, dataset)
         shutil.rmtree(folder, ignore_errors=True)
-        shutil.copytree(release.root, folder)
+        copy_with_links(release.root, folder)
         version_stores.dvc(
-            "add", "--quiet", *[f"{dataset}/{name}" for name in TRACKED_BY_DVC], cwd=tree
+            "add",
+            "--quiet",
+            *[f"{dataset}/{name}" for name in TRACKED_BY_DVC if (folder / name).exists()],
+            cwd=tree,
         )
         version_stores.dvc("push", "--quiet", cwd=tree)
         version_stores.commit_all(tree, f"Release {release_id}", has_clock=False)
@@ -177,7 +182,7 @@ def _copy(release: Release, published: Release) -> None:
         return [] if Release(folder).manifest.exists() else files.everything(folder)
 
     with files.replacing_folder(published.root, foreign=foreign) as folder:
-        shutil.copytree(release.root, folder, dirs_exist_ok=True)
+        copy_with_links(release.root, folder)
         _take_clock_away(folder)
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from pipeline.adapters.marks import with_marks
 from pipeline.models.synthesizer.model import Synthesizer
 from pipeline.refusal import Refusal
 
@@ -33,7 +34,7 @@ class DrawingModel:
         self, model_input: pd.DataFrame, params: Mapping[str, Any] | None = None
     ) -> dict[str, pd.DataFrame]:
         """{table: rows} of as many synthetic patients as the column `rows` asks for, summed over
-        its rows. Free.
+        its rows; missing texts as the source marks them. Free.
 
         params: seed, extract_date (YYYY-MM-DD), where and begins, as `python -m pipeline draw`
         takes them. Raises Refusal for a prompt that cannot be met, and for tables that break a
@@ -52,7 +53,12 @@ class DrawingModel:
                 extract_date=_date(last_day) if last_day else None,
             )
         )
-        return {name: pl.concat([part[name] for part in parts]).to_pandas() for name in parts[0]}
+        return {
+            name: with_marks(
+                pl.concat([part[name] for part in parts]), self.model.schema.tables[name]
+            ).to_pandas()
+            for name in parts[0]
+        }
 
 
 def _date(text: str) -> date:

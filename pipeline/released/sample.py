@@ -12,8 +12,9 @@ from pipeline.catalog import Extract, Home, Patients, Workspace
 from pipeline.models.synthesizer.model import Synthesizer
 from pipeline.params import Params
 from pipeline.released.charged_draw import check_draw
+from pipeline.released.databases import write_database, write_sqlite
 from pipeline.released.views import views
-from pipeline.released.writers import ParquetPart, TableWriter, write_database
+from pipeline.released.writers import ParquetPart, TableWriter
 from pipeline.schema.values import Schema
 
 logger = logging.getLogger(__name__)
@@ -45,4 +46,5 @@ def run(workspace: Workspace, params: Params, schema: Schema) -> None:
                 logger.info("sample: %d of %d synthetic patients", n_drawn, n_synthetic)
         patient_part.close()
         event_part.close()
-        write_database(schema, Extract(extract), views(schema))
+        for write in (write_database, write_sqlite):
+            write(schema, Extract(extract), views(schema))

@@ -12,6 +12,7 @@ import polars as pl
 
 from pipeline import files
 from pipeline.adapters import partition_tables
+from pipeline.adapters.extract import read_table
 from pipeline.catalog import Home, Release
 from pipeline.ledger import Ledger
 from pipeline.models.synthesizer.model import Synthesizer
@@ -119,14 +120,9 @@ def _redraw(_: Home, release: Release, __: str) -> Iterator[str]:
     tables = next(partition_tables(schema, partitions, last_day))[1]
     for name, rows in tables.items():
         table = schema.tables[name]
-        published = pl.read_parquet(
-            release.extract.parquet / f"{table.file}.parquet", n_rows=len(rows)
-        )
-        again = rows.select(
-            pl.col(column).alias(header)
-            for column, header in headers(table).items()
-            if column in rows.columns
-        )
+        path = release.extract.parquet / f"{table.file}.parquet"
+        published = read_table(table, path, n_rows=len(rows))
+        again = rows.select(column for column in table.columns if column in rows.columns)
         if not again.equals(published):
             yield f"{table.file}: the model and the seed give other rows"
 

@@ -1,5 +1,6 @@
 """SQL views of a registry extract, for people who do not want to write the joins
-(registry_tables.md 3.3).
+(registry_tables.md 3.3). One text for DuckDB and SQLite: of dates only `julianday`, which is a
+function of the one and a macro in the other's file.
 """
 
 from __future__ import annotations
@@ -9,7 +10,8 @@ from pipeline.schema.values import Schema
 V_SURVIVAL = """
     SELECT t.PATIENTID, t.TUMOURID, t.SITE_ICD10_O2_3CHAR, t.STAGE_BEST, t.AGE, p.GENDER,
            t.QUINTILE_2019, t.DIAGNOSISDATEBEST, p.VITALSTATUS, p.VITALSTATUSDATE,
-           date_diff('day', t.DIAGNOSISDATEBEST, p.VITALSTATUSDATE) AS survival_days,
+           CAST(julianday(p.VITALSTATUSDATE) - julianday(t.DIAGNOSISDATEBEST) AS INTEGER)
+               AS survival_days,
            p.VITALSTATUS LIKE 'D%' AS died
     FROM sim_av_tumour t JOIN sim_av_patient p USING (PATIENTID)
 """
@@ -18,14 +20,18 @@ V_SURVIVAL = """
 # days after diagnosis.
 V_TREATMENT_FLAGS = """
     SELECT t.PATIENTID, t.TUMOURID, t.SITE_ICD10_O2_3CHAR, t.STAGE_BEST,
-           coalesce(t.DATE_FIRST_SURGERY BETWEEN t.DIAGNOSISDATEBEST - 31
-                    AND t.DIAGNOSISDATEBEST + 365, false) AS surgery,
-           EXISTS (SELECT 1 FROM sim_sact_regimen r WHERE r.ENCORE_PATIENT_ID = t.PATIENTID
-                   AND r.START_DATE_OF_REGIMEN BETWEEN t.DIAGNOSISDATEBEST - 31
-                   AND t.DIAGNOSISDATEBEST + 365) AS sact,
-           EXISTS (SELECT 1 FROM sim_rtds_episode e WHERE e.PATIENTID = t.PATIENTID
-                   AND e.APPTDATE BETWEEN t.DIAGNOSISDATEBEST - 31
-                   AND t.DIAGNOSISDATEBEST + 365) AS radiotherapy
+           coalesce(julianday(t.DATE_FIRST_SURGERY) - julianday(t.DIAGNOSISDATEBEST)
+                    BETWEEN -31 AND 365, false) AS surgery,
+           t.TUMOURID IN (
+               SELECT d.TUMOURID FROM sim_av_tumour d
+               JOIN sim_sact_regimen r ON r.ENCORE_PATIENT_ID = d.PATIENTID
+               WHERE julianday(r.START_DATE_OF_REGIMEN) - julianday(d.DIAGNOSISDATEBEST)
+                     BETWEEN -31 AND 365) AS sact,
+           t.TUMOURID IN (
+               SELECT d.TUMOURID FROM sim_av_tumour d
+               JOIN sim_rtds_episode e ON e.PATIENTID = d.PATIENTID
+               WHERE julianday(e.APPTDATE) - julianday(d.DIAGNOSISDATEBEST)
+                     BETWEEN -31 AND 365) AS radiotherapy
     FROM sim_av_tumour t
 """
 
@@ -43,14 +49,14 @@ V_PATHWAY = """
         UNION ALL SELECT r.ENCORE_PATIENT_ID, c.START_DATE_OF_CYCLE, 'SACT_CYCLE',
                          CAST(c.CYCLE_NUMBER AS VARCHAR)
                   FROM sim_sact_cycle c JOIN sim_sact_regimen r USING (MERGED_REGIMEN_ID)
-        UNION ALL SELECT PATIENTID, min(APPTDATE), 'RADIOTHERAPY', any_value(RADIOTHERAPYINTENT)
+        UNION ALL SELECT PATIENTID, min(APPTDATE), 'RADIOTHERAPY', min(RADIOTHERAPYINTENT)
                   FROM sim_rtds_episode GROUP BY PATIENTID, RADIOTHERAPYEPISODEID
         UNION ALL SELECT PATIENTID, VITALSTATUSDATE,
                          CASE WHEN VITALSTATUS LIKE 'D%' THEN 'DEATH' ELSE 'CENSOR' END,
                          CASE WHEN VITALSTATUS LIKE 'D%' THEN DEATHCAUSECODE_UNDERLYING
                               ELSE VITALSTATUS END
                   FROM sim_av_patient
-    ), first AS (
+    ), first_tumour AS (
         SELECT PATIENTID, min(DIAGNOSISDATEBEST) AS first_diagnosis
         FROM sim_av_tumour GROUP BY PATIENTID
     )
@@ -60,8 +66,9 @@ V_PATHWAY = """
                ORDER BY event_date, event_type IN ('DEATH', 'CENSOR'), event_type, event_code
            ) AS event_seq,
            event_type, event_code, event_date,
-           date_diff('day', first_diagnosis, event_date) AS days_since_diagnosis
-    FROM log JOIN first USING (PATIENTID)
+           CAST(julianday(event_date) - julianday(first_diagnosis) AS INTEGER)
+               AS days_since_diagnosis
+    FROM log JOIN first_tumour USING (PATIENTID)
 """
 
 

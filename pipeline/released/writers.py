@@ -1,6 +1,4 @@
-"""Writes tables partition by partition: CSV as researchers read it, Parquet with types, one DuckDB
-file with views.
-"""
+"""Writes tables partition by partition: CSV as researchers read it, Parquet with types."""
 
 from __future__ import annotations
 
@@ -8,11 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 
-import duckdb
 import polars as pl
 import pyarrow.parquet as pq
 
-from pipeline import files
+from pipeline.adapters.marks import with_marks, with_marks_everywhere
 from pipeline.catalog import Extract
 from pipeline.schema.values import Schema, Table
 
@@ -58,18 +55,15 @@ class TableWriter:
     def write(self, tables: Mapping[str, pl.DataFrame]) -> None:
         for name, frame in tables.items():
             table = self._schema.tables[name]
-            named = frame.select(
-                pl.col(column).alias(header)
-                for column, header in headers(table).items()
-                if column in frame.columns
-            )
             first = name not in self._parts
             if first:
                 self._parts[name] = ParquetPart(self._out.parquet / f"{table.file}.parquet")
-            self._parts[name].write(named)
+            self._parts[name].write(_named(with_marks(frame, table), table))
             path = self._out.csv / f"{table.file}.csv"
             with path.open("wb" if first else "ab") as file:
-                named.write_csv(file, include_header=first, date_format="%Y-%m-%d")
+                _named(with_marks_everywhere(frame, table), table).write_csv(
+                    file, include_header=first, date_format="%Y-%m-%d"
+                )
 
     def __enter__(self) -> TableWriter:
         return self
@@ -84,23 +78,10 @@ class TableWriter:
             part.close()
 
 
-def write_database(schema: Schema, extract: Extract, views: Mapping[str, str]) -> None:
-    """One DuckDB file with a table per Parquet file of the extract, and the views."""
-    with (
-        files.replacing(extract.database) as temporary,
-        duckdb.connect(str(temporary)) as database,
-    ):
-        for table in schema.tables.values():
-            path = extract.parquet / f"{table.file}.parquet"
-            if path.exists():
-                database.execute(
-                    f"CREATE TABLE {_identifier(table.file)} AS SELECT * FROM read_parquet(?)",
-                    [str(path)],
-                )
-        for name, query in views.items():
-            database.execute(f"CREATE VIEW {_identifier(name)} AS {query}")
-
-
-def _identifier(name: str) -> str:
-    """A name in SQL, whatever characters it has."""
-    return '"' + name.replace('"', '""') + '"'
+def _named(rows: pl.DataFrame, table: Table) -> pl.DataFrame:
+    """The declared columns in order, under the names that they have in the source's files."""
+    return rows.select(
+        pl.col(column).alias(header)
+        for column, header in headers(table).items()
+        if column in rows.columns
+    )

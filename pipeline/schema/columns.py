@@ -67,13 +67,22 @@ class ColumnReader(FieldReader):
             name = values.pop("categories_from")
             listing = self.named((*path, "categories_from"), name, code_relations.categories)
             ready["categories"] = tuple(listing or ())
-        for field in ("categories", "missing", "booleans"):
+        for field in ("categories", "booleans"):
             if field in values:
                 ready[field] = self.labels((*path, field), values.pop(field))
+        if "missing" in values:
+            ready["missing"] = self._marks((*path, "missing"), values.pop("missing"))
         for field in ("aliases", "repairs"):
             if field in values:
                 ready[field] = self.distinct((*path, field), values.pop(field))
         return ready
+
+    def _marks(self, path: Path_, value: Any) -> tuple[str, ...]:
+        """Labels; before them perhaps the empty text, for the empty cell, which is always missing:
+        where it is first, missing values leave as empty cells.
+        """
+        empty = value[:1] if isinstance(value, list) and value[:1] == [""] else []
+        return ("",) * len(empty) + self.labels(path, value[1:] if empty else value)
 
     def _bounds(self, path: Path_, values: dict[str, Any], kind: Any) -> dict[str, Any]:
         ready: dict[str, Any] = {}

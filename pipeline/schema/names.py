@@ -49,6 +49,8 @@ def short_fault(name: Any) -> str | None:
 
 def file_fault(name: Any) -> str | None:
     """Of a table's `file`."""
+    if isinstance(name, str) and name.casefold().startswith("sqlite_"):
+        return f"{name!r} is no name of a table: SQLite keeps names that begin with sqlite_"
     if isinstance(name, str) and _fits(_FILE, name):
         return None
     return (

@@ -45,7 +45,8 @@ class Column:
     scale: float = 1.0
     unit: str | None = None
     nullable: bool = False
-    missing: tuple[str, ...] = ()  # source tokens that mean missing, beside the empty cell
+    # source tokens that mean missing, beside the empty cell; the first is how an extract writes it
+    missing: tuple[str, ...] = ()
     header: str | None = None  # name in the source file where it differs
     aliases: tuple[str, ...] = ()  # older names that ingest accepts
     repairs: tuple[str, ...] = ()  # declared repairs of ingest, by name

@@ -16,7 +16,7 @@ from pipeline.schema.reader import read_schema
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 READ = {".py", ".md", ".yaml", ".yml", ".toml"}
-OUTPUTS = {"card.md"}  # files of a release, not pages of this repository
+OUTPUTS = {"card.md", "START.md"}  # files of a release, not pages of this repository
 PRIVACY, CLINICAL = "privacy_rules.md", "clinical_rules.md"
 
 NUMBER = r"\d+(?:\.\d+)*[a-z]?(?![\w%])"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import duckdb
@@ -14,8 +16,8 @@ from pipeline.__main__ import main
 from pipeline.catalog import Extract, Home, project_root
 from pipeline.refusal import Refusal
 from pipeline.released import publish
+from pipeline.released.databases import write_database, write_sqlite
 from pipeline.released.verify import verify
-from pipeline.released.writers import write_database
 from pipeline.runs import draw_workspace, sources, version_stores
 from pipeline.schema.reader import read_schema
 
@@ -98,3 +100,7 @@ def test_a_table_of_any_name_is_a_table_of_the_database(tmp_path: Path, file: st
         assert names == {file, 'v"x'}
         quoted = '"' + file.replace('"', '""') + '"'
         assert database.execute(f"SELECT count(*) FROM {quoted}").fetchone() == (2,)
+    write_sqlite(schema, extract, {'v"x': "SELECT 1 AS one"})
+    with closing(sqlite3.connect(extract.sqlite)) as other:
+        assert other.execute(f"SELECT count(*) FROM {quoted}").fetchone() == (2,)
+        assert other.execute('SELECT one FROM "v""x"').fetchone() == (1,)

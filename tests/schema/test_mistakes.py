@@ -111,6 +111,8 @@ REFUSED = [
     (TABLE, "[F, M]", "[]", "sex", "needs categories"),
     (TABLE, 'missing: ["9"]', 'missing: ["3"]', "grade.missing", "cannot be both"),
     (TABLE, 'missing: ["9"]', 'missing: ["9 "]', "grade.missing", "met by no cell"),
+    (TABLE, 'missing: ["9"]', 'missing: ["9", ""]', "grade.missing", "met by no cell"),
+    (TABLE, 'missing: ["9"]', 'missing: ["", ""]', "grade.missing", "met by no cell"),
     (TABLE, 'missing: ["9"]', "missing: 9", "grade.missing", "must be a list"),
     # bounds
     (TABLE, "upper: 120", "upper: 1.0e+17", "age.upper", "beyond 2^53"),
@@ -300,6 +302,7 @@ REFUSED = [
     (TABLE, "file: toy", "file: a..b", "toy.file", "without folder and ending"),
     (TABLE, "file: toy", 'file: "a\\0b"', "toy.file", "without folder and ending"),
     (TABLE, "file: toy", "file: 'a\"b'", "toy.file", "without folder and ending"),
+    (TABLE, "file: toy", "file: SQLite_toy", "toy.file", "SQLite keeps names"),
     (TABLE, "      toy:\n", '      "../toy":\n', "tables.../toy", "is no name here"),
     (TABLE, "      toy:\n", "      'to\"y':\n", "tables.to", "is no name here"),
     (TABLE, "{name: toy,", "{name: ../toy,", "population.name", "is no name here"),
