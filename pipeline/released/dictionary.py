@@ -50,7 +50,7 @@ def _line(table: str, column: Column) -> dict[str, str]:
         "column": column.header or column.name,
         "kind": column.kind,
         "in_this_extract": ORIGINS[column.role],
-        "values": value_range(column),
+        "values": f"lookups/{column.lookup}.csv" if column.lookup else value_range(column),
         "unit": column.unit or "",
         "missing_allowed": "yes" if column.nullable else "no",
         "missing_mark": mark(column),

@@ -1,5 +1,6 @@
-"""The look-up workbook and the data dictionary as researchers know them, in Excel's format. Every
-cell is text, so that 01 stays 01. Equal declarations give equal bytes: no clock, name or path.
+"""The look-up workbook and the data dictionary as researchers know them, in Excel's format. A code
+is a number where it is one in the official workbook, else text, so that 01 stays 01. Equal
+declarations give equal bytes: no clock, name or path.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ import xlsxwriter
 from pipeline import files
 from pipeline.adapters.marks import mark
 from pipeline.released.dictionary import ORIGINS, named_lists, value_range
-from pipeline.released.lookup_sheets import sheet
 from pipeline.runs.version_stores import MOMENT
 from pipeline.schema.codes import lists
 from pipeline.schema.values import Column, Schema
@@ -22,7 +22,7 @@ LONGEST_CELL = 32_767  # Excel's
 LONGEST_NAME = 31  # of a sheet, Excel's
 FIRST_SHEET = "Lookup Table Description"
 
-Rows = Sequence[Sequence[str]]
+Rows = Sequence[Sequence[str | int]]
 
 
 def write_lookup_workbook(schema: Schema, path: Path) -> None:
@@ -33,14 +33,18 @@ def write_lookup_workbook(schema: Schema, path: Path) -> None:
     if not names:
         return
     by_column = [
-        (table.file, column.header or column.name, sheet(column.lookup))
+        (table.file, column.header or column.name, lists.sheet(column.lookup))
         for table in schema.tables.values()
         for column in table.columns.values()
         if column.lookup
     ]
     sheets: dict[str, Rows] = {FIRST_SHEET: [("Table", "Data field", "Lookup name"), *by_column]}
-    for name in sorted(names, key=sheet):
-        sheets[sheet(name)] = [("Code", "Description"), *lists.lookup(name).items()]
+    for name in sorted(names, key=lists.sheet):
+        codes = lists.lookup(name).items()
+        sheets[lists.sheet(name)] = [
+            ("Code", "Description"),
+            *((lists.workbook_cell(name, code), description) for code, description in codes),
+        ]
     _write(path, sheets)
 
 
@@ -79,7 +83,7 @@ def data_format(column: Column) -> str:
 def _notes(column: Column) -> str:
     notes = [f"In this extract: {ORIGINS[column.role]}."]
     if column.lookup:
-        notes.append(f"Consult {sheet(column.lookup)} in all_z_lookup_tables.xlsx.")
+        notes.append(f"Consult {lists.sheet(column.lookup)} in all_z_lookup_tables.xlsx.")
     elif values := value_range(column):
         notes.append(f"Values: {values}{f' {column.unit}' if column.unit else ''}.")
     if column.nullable and column.role != "carried":
@@ -101,8 +105,10 @@ def _write(path: Path, sheets: Mapping[str, Rows]) -> None:
             page.freeze_panes(1, 0)
             for row, cells in enumerate(rows):
                 for place, cell in enumerate(cells):
-                    text = str(cell)[:LONGEST_CELL]
-                    page.write_string(row, place, text, None if row else bold)
+                    if isinstance(cell, int):
+                        page.write_number(row, place, cell)
+                        continue
+                    page.write_string(row, place, cell[:LONGEST_CELL], None if row else bold)
             for place in range(len(rows[0])):
                 longest = max(len(str(cells[place])) for cells in rows)
                 page.set_column(place, place, min(longest + 2, 80))

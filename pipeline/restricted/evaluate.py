@@ -21,7 +21,7 @@ from pipeline.checks.synthetic_gate import check_synthetic
 from pipeline.evaluation import comparison, report
 from pipeline.params import Params
 from pipeline.refusal import Refusal
-from pipeline.restricted import account_table, beside_source
+from pipeline.restricted import account_table, beside_source, same_code
 from pipeline.schema.patient_log import concat, read_patient_log
 from pipeline.schema.values import Schema
 
@@ -114,5 +114,6 @@ def write_report(workspace: Workspace, params: Params, schema: Schema, out: Repo
     ]
     real = concat(read_patient_log(patients, events) for patients, events in everybody)
     extract = read_patient_log(synthetic_paths.patients, synthetic_paths.events)
+    sections["The same code"] = same_code.section(schema, workspace)
     sections["Clinical rules 55 and 56"] = beside_source.section(schema, workspace, real, extract)
     files.write_text(out.page, report.page(schema.title, f"Release {params.release.id}", sections))

@@ -47,6 +47,22 @@ def lookup(name: str) -> Mapping[str, str]:
     return lookups()[name]
 
 
+def sheet(name: str) -> str:
+    """The list's sheet in the official look-up workbook, or the name of that kind that ours has."""
+    return str(read("lookups.yaml")["lists"][name].get("sheet", f"z_{name}"))
+
+
+def workbook_cell(name: str, code: str) -> str | int:
+    """A code as it stands in the official workbook: code that merges columns with the sheet finds
+    numbers there where the workbook has numbers.
+    """
+    numbers = read("lookups.yaml")["lists"][name].get("numbers")
+    is_plain = code.isdecimal() and str(int(code)) == code
+    if (numbers == "plain" and is_plain) or (numbers == "padded" and code.isdecimal()):
+        return int(code)
+    return code
+
+
 @cache
 def comorbidity_weights() -> Mapping[str, int]:
     return MappingProxyType(dict(read("lookups.yaml")["comorbidity_weights"]["weights"]))
