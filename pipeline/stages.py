@@ -94,7 +94,7 @@ _ALL = (
         name="evaluate",
         module="pipeline.restricted.evaluate",
         reads_rows=True,
-        summary="write the restricted report; stop a release that breaks a hard rule",
+        summary="report to the custodian; stop a release whose synthetic rows break a hard rule",
         on_retry=_AFRESH,
         seconds=33,
     ),

@@ -188,8 +188,53 @@ def test_columns_have_the_kinds_of_the_official_dictionary() -> None:
     """Data format of the v2.1 dictionary: these are numbers and dates, all others text (times of
     exposure, too, which are written HH:MM).
     """
-    numbers = ["PATIENTID", "LINKNUMBER", "LINK_NUMBER", "TUMOURID", "AGE", "CHRL_TOT_27_03", "GLEASON_COMBINED", "GENE", "COUNT_TESTS", "COUNT_RESULTS", "COUNT_DATE", "NO_OF_AB_GATS", "NO_OF_SEQ_VARS", "NO_OF_PRO_IMPS", "ENCORE_PATIENT_ID", "MERGED_REGIMEN_ID", "HEIGHT_AT_START_OF_REGIMEN", "WEIGHT_AT_START_OF_REGIMEN", "MERGED_CYCLE_ID", "CYCLE_NUMBER", "MERGED_DRUG_DETAIL_ID", "ACTUAL_DOSE_PER_ADMINISTRATION", "PRESCRIPTIONID", "RADIOTHERAPYEPISODEID", "RTPRESCRIBEDDOSE", "RTPRESCRIBEDFRACTIONS", "RTACTUALDOSE", "RTACTUALFRACTIONS", "RADIOTHERAPYBEAMENERGY"]
-    dates = ["VITALSTATUSDATE", "DIAGNOSISDATEBEST", "DATE_FIRST_SURGERY", "DATE_OVERALL_TS", "MIN_DATE", "MAX_DATE", "DATE_DECISION_TO_TREAT", "START_DATE_OF_REGIMEN", "START_DATE_OF_CYCLE", "ADMINISTRATION_DATE", "DATE_OF_FINAL_TREATMENT", "APPTDATE", "DECISIONTOTREATDATE", "EARLIESTCLINAPPROPDATE"]
+    numbers = [
+        "PATIENTID",
+        "LINKNUMBER",
+        "LINK_NUMBER",
+        "TUMOURID",
+        "AGE",
+        "CHRL_TOT_27_03",
+        "GLEASON_COMBINED",
+        "GENE",
+        "COUNT_TESTS",
+        "COUNT_RESULTS",
+        "COUNT_DATE",
+        "NO_OF_AB_GATS",
+        "NO_OF_SEQ_VARS",
+        "NO_OF_PRO_IMPS",
+        "ENCORE_PATIENT_ID",
+        "MERGED_REGIMEN_ID",
+        "HEIGHT_AT_START_OF_REGIMEN",
+        "WEIGHT_AT_START_OF_REGIMEN",
+        "MERGED_CYCLE_ID",
+        "CYCLE_NUMBER",
+        "MERGED_DRUG_DETAIL_ID",
+        "ACTUAL_DOSE_PER_ADMINISTRATION",
+        "PRESCRIPTIONID",
+        "RADIOTHERAPYEPISODEID",
+        "RTPRESCRIBEDDOSE",
+        "RTPRESCRIBEDFRACTIONS",
+        "RTACTUALDOSE",
+        "RTACTUALFRACTIONS",
+        "RADIOTHERAPYBEAMENERGY",
+    ]
+    dates = [
+        "VITALSTATUSDATE",
+        "DIAGNOSISDATEBEST",
+        "DATE_FIRST_SURGERY",
+        "DATE_OVERALL_TS",
+        "MIN_DATE",
+        "MAX_DATE",
+        "DATE_DECISION_TO_TREAT",
+        "START_DATE_OF_REGIMEN",
+        "START_DATE_OF_CYCLE",
+        "ADMINISTRATION_DATE",
+        "DATE_OF_FINAL_TREATMENT",
+        "APPTDATE",
+        "DECISIONTOTREATDATE",
+        "EARLIESTCLINAPPROPDATE",
+    ]
     kinds = {"Integer": "number", "Numeric": "number", "Date": "date", "Character": "text"}
     for table in SCHEMA.tables.values():
         if table.name.startswith("ext_"):

@@ -188,6 +188,12 @@ def test_the_extract_holds_what_the_readme_promises(walked):
         ).fetchone()[0]
     assert n_patients == survival == 120
     assert flags > 0
+    named = README[README.index("## What you get") : README.index("## Without Airflow")]
+    for line in re.findall(r"^\| (`.*?) \|", named, re.MULTILINE):
+        for name in re.findall(r"`(.*?)`", line):
+            assert (folder / name).exists(), name
+    for name in ("all_z_lookup_tables.xlsx", "data_dictionary.xlsx", "v1_views.sql"):
+        assert (folder / "Documents" / name).is_file()
     assert (folder / "lookups" / "gender.csv").read_text().startswith("Code,Description")
     assert "sim_av_patient,ETHNICITY" in (folder / "dictionary.csv").read_text()
 
