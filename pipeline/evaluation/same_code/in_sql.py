@@ -116,7 +116,9 @@ def radiotherapy_in_duckdb(package: Package) -> Answer:
     beams = package.sheet("z_radiotherapybeamtype")["Code"]
     codes = ", ".join(f"'{code}'" for code in beams)
     tables = ("episode", "prescription", "exposure", "combined")
-    with _in_duckdb(package, *(f"sim_rtds_{table}" for table in tables)) as database:
+    # 10000001.20180810 looks like a number, whose last nought a reader would lose
+    types = {"ATTENDID": "VARCHAR"}
+    with _in_duckdb(package, *(f"sim_rtds_{name}" for name in tables), types=types) as database:
         names, (row,) = _ask(database, RADIOTHERAPY.format(codes=codes))
     exposures, combined, n_beams, labelled, dated, _ = row
     if exposures != combined or dated != exposures:
@@ -124,11 +126,14 @@ def radiotherapy_in_duckdb(package: Package) -> Answer:
     return Answer(names, {"RADIOTHERAPYBEAMTYPE": Labels(n_beams, labelled)})
 
 
-def _in_duckdb(package: Package, *tables: str) -> duckdb.DuckDBPyConnection:
+def _in_duckdb(
+    package: Package, *tables: str, types: dict[str, str] | None = None
+) -> duckdb.DuckDBPyConnection:
     database = duckdb.connect()
     for table in tables:
         database.execute(
-            f"CREATE TABLE {table} AS SELECT * FROM read_csv_auto(?)", [str(package.csv(table))]
+            f"CREATE TABLE {table} AS SELECT * FROM read_csv_auto(?, types = {types or {}})",
+            [str(package.csv(table))],
         )
     return database
 
