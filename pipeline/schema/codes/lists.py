@@ -31,11 +31,10 @@ def read(file: str) -> dict[str, Any]:
 
 @cache
 def lookups() -> Mapping[str, Mapping[str, str]]:
-    """All small lists: name -> {code: description}."""
-    lists = read("lookups.yaml")["lists"]
-    return MappingProxyType(
-        {name: MappingProxyType(dict(entry["codes"])) for name, entry in lists.items()}
-    )
+    """All small lists: name -> {code: description}; `site` has the names of sites.yaml."""
+    lists = {name: dict(entry["codes"]) for name, entry in read("lookups.yaml")["lists"].items()}
+    lists["site"] = {code: site["name"] for code, site in read("sites.yaml")["sites"].items()}
+    return MappingProxyType({name: MappingProxyType(codes) for name, codes in lists.items()})
 
 
 def lookup(name: str) -> Mapping[str, str]:
@@ -49,14 +48,14 @@ def lookup(name: str) -> Mapping[str, str]:
 
 def sheet(name: str) -> str:
     """The list's sheet in the official look-up workbook, or the name of that kind that ours has."""
-    return str(read("lookups.yaml")["lists"][name].get("sheet", f"z_{name}"))
+    return str(read("lookups.yaml")["lists"].get(name, {}).get("sheet", f"z_{name}"))
 
 
 def workbook_cell(name: str, code: str) -> str | int:
     """A code as it stands in the official workbook: code that merges columns with the sheet finds
     numbers there where the workbook has numbers.
     """
-    numbers = read("lookups.yaml")["lists"][name].get("numbers")
+    numbers = read("lookups.yaml")["lists"].get(name, {}).get("numbers")
     is_plain = code.isdecimal() and str(int(code)) == code
     if (numbers == "plain" and is_plain) or (numbers == "padded" and code.isdecimal()):
         return int(code)
