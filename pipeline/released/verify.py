@@ -21,6 +21,7 @@ from pipeline.refusal import Refusal
 from pipeline.released import manifest
 from pipeline.released.writers import headers
 from pipeline.runs import version_stores
+from pipeline.schema.document import DeclarationError
 from pipeline.schema.reader import read_schema
 
 Question = Callable[[Home, Release, str], Iterator[str]]  # gives the faults
@@ -59,6 +60,12 @@ def _fault(ask: Question, home: Home, release: Release, release_id: str) -> str:
         return "; ".join(ask(home, release, release_id))
     except KeyError as error:
         return f"the card or manifest lacks {error}: an older version of the code made the release"
+    except DeclarationError as error:
+        return (
+            "another version of the code made the release, whose declaration this one cannot read:"
+            " verify it with that version (`code_version` on its card)."
+            f" {str(error).splitlines()[0]}"
+        )
     except (ValueError, RuntimeError, OSError) as error:
         return f"{type(error).__name__}: {error}"
 

@@ -21,7 +21,7 @@ from pipeline.refusal import Refusal
 from pipeline.released.pyfunc import DrawingModel
 from pipeline.schema.values import Implication
 
-ARCHIVE = Path(__file__).parents[1] / "released" / "data" / "old-layout.tar.xz"
+ARCHIVE = Path(__file__).parents[1] / "released" / "data" / "small-release.tar.xz"
 LAST_DAY = date(2022, 12, 31)
 BEGINS = ("SURGERY", "RADIOTHERAPY")
 
@@ -31,7 +31,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Synthesizer:
     folder = tmp_path_factory.mktemp("release")
     with tarfile.open(ARCHIVE) as archive:
         archive.extractall(folder, filter="data")
-    return Synthesizer.load(folder / "state/released/extracts/old-layout/model")
+    return Synthesizer.load(folder / "state/released/extracts/small-release/model")
 
 
 def test_a_prompted_draw_keeps_every_rule_and_says_what_it_left_out(

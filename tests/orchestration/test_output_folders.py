@@ -14,8 +14,8 @@ from pipeline.catalog import Home
 from pipeline.cli.parser import main
 
 ROOT = Path(__file__).parents[2]
-ARCHIVE = ROOT / "tests" / "released" / "data" / "old-layout.tar.xz"
-MODEL = "state/released/extracts/old-layout/model"
+ARCHIVE = ROOT / "tests" / "released" / "data" / "small-release.tar.xz"
+MODEL = "state/released/extracts/small-release/model"
 
 
 @pytest.fixture(scope="module")

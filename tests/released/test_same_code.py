@@ -1,4 +1,4 @@
-"""Scripts as public ones are run on a source and on an extract of it, unchanged; no label is lost."""
+"""Scripts as public ones are, run on a source and on its extract, unchanged: no label is lost."""
 
 from __future__ import annotations
 

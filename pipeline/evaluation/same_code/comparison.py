@@ -98,4 +98,5 @@ def _labels(one: Outcome) -> str:
         return "–"
     if one.labels_lost:
         return ", ".join(f"{name}: {n} lost" for name, n in one.labels_lost.items())
-    return f"all, in {len(one.extract.labels)} columns"
+    number = len(one.extract.labels)
+    return f"all, in {number} columns" if number > 1 else "all"
