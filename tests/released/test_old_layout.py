@@ -2,8 +2,8 @@
 
 `data/small-release.tar.xz` is the home of a small simulated release (400 patients, 50 synthetic
 rows, epsilon 1) as an earlier commit published it, and in `draw/` the 20 patients that the same
-code drew from its model. Whoever changes what the public rules rebuild makes it anew, and says so in the
-changelog: an older model then needs the code that its card names.
+code drew from its model. Whoever changes what the public rules rebuild makes it anew, and says so
+in the changelog: an older model then needs the code that its card names.
 
 `data/old-layout.tar.xz` is such a one: it was made before the code lists were the registry's own.
 """
