@@ -114,6 +114,6 @@ def write_report(workspace: Workspace, params: Params, schema: Schema, out: Repo
     ]
     real = concat(read_patient_log(patients, events) for patients, events in everybody)
     extract = read_patient_log(synthetic_paths.patients, synthetic_paths.events)
-    sections["The same code"] = same_code.section(schema, workspace)
+    sections["The same code"] = same_code.section(schema, workspace, out.root)
     sections["Clinical rules 55 and 56"] = beside_source.section(schema, workspace, real, extract)
     files.write_text(out.page, report.page(schema.title, f"Release {params.release.id}", sections))

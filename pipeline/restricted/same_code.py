@@ -2,7 +2,7 @@
 as ingest read it and on the extract.
 
 The report says which run, whether they bring the same columns and whether a label is lost: no
-figure. Both packages lie in the restricted zone while it runs, and are gone then.
+figure.
 """
 
 from __future__ import annotations
@@ -25,11 +25,12 @@ PATIENTS = 5_000  # of each: what a script on a laptop would try first
 Scan = Callable[[str], pl.LazyFrame | None]
 
 
-def section(schema: Schema, workspace: Workspace) -> str:
-    """HTML. Only the registry's tables have public scripts."""
+def section(schema: Schema, workspace: Workspace, folder: Path) -> str:
+    """HTML. Only the registry's tables have public scripts. Both packages lie below `folder`, in
+    the restricted zone, while the scripts run.
+    """
     if schema.layout != "registry":
         return "<p>No public scripts are known for tables of this kind.</p>"
-    folder = workspace.restricted.root
     with tempfile.TemporaryDirectory(prefix="same-code-", dir=folder) as scratch:
         outcomes = comparison.compare(
             package(schema, _source(workspace), Path(scratch) / "source"),
