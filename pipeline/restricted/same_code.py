@@ -38,14 +38,14 @@ def section(schema: Schema, workspace: Workspace, folder: Path) -> str:
         )
     return (
         f"<p><strong>{comparison.headline(outcomes)}</strong>: scripts written as public ones are,"
-        f" on {PATIENTS:,} patients of the source and of the extract, unchanged. One passes where"
-        " it runs on both, brings the same columns and finds the label of every code.</p>"
+        f" on at most {PATIENTS:,} patients of the source and of the extract, unchanged. One passes"
+        " where it runs on both, brings the same columns and finds the label of every code.</p>"
         + report.table(comparison.HEADER, comparison.rows(outcomes))
     )
 
 
 def package(schema: Schema, scan: Scan, folder: Path) -> Package:
-    """The tables of PATIENTS patients as CSV, with the look-up workbook."""
+    """The tables of at most PATIENTS patients as CSV, with the look-up workbook."""
     with TableWriter(schema, folder) as writer:
         writer.write(_few_patients(schema, scan))
     workbook = folder / "all_z_lookup_tables.xlsx"
