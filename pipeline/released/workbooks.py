@@ -40,12 +40,22 @@ def write_lookup_workbook(schema: Schema, path: Path) -> None:
     ]
     sheets: dict[str, Rows] = {FIRST_SHEET: [("Table", "Data field", "Lookup name"), *by_column]}
     for name in sorted(names, key=lists.sheet):
-        codes = lists.lookup(name).items()
-        sheets[lists.sheet(name)] = [
-            ("Code", "Description"),
-            *((lists.workbook_cell(name, code), description) for code, description in codes),
-        ]
+        sheets[lists.sheet(name)] = _codes(name)
     _write(path, sheets)
+
+
+def _codes(name: str) -> Rows:
+    """Code and description of each code of a list, and what else the official sheet says of it."""
+    more = lists.more_columns(name)
+    lines = (
+        (
+            lists.workbook_cell(name, code),
+            description,
+            *(cells.get(code, "") for cells in more.values()),
+        )
+        for code, description in lists.lookup(name).items()
+    )
+    return [("Code", "Description", *more), *lines]
 
 
 def write_dictionary_workbook(schema: Schema, path: Path) -> None:

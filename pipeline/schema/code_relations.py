@@ -34,6 +34,9 @@ REFERRALS = {
     "Emergency presentation": ("other", "consultant upgrade"),
     "Unknown": ("TWW", "screening", "consultant upgrade", "other"),
 }
+IN_SITU, BLADDER = "2", "Bladder"  # z_behaviour; a site group
+IN_SITU_T, NO_NODES = ("is", "a", "0", "X", None), ("0", "X", None)
+INVASIVE_T = ("0", "is", "1", "2", "3", "4", "X", None)
 M0, M1 = ("0", "X", None), ("1", None)
 
 
@@ -116,6 +119,21 @@ def _routes(group: str) -> tuple[str | None, ...]:
     )
 
 
+def _has_tnm(site: tumour_sites.Site) -> bool:
+    return site.staging not in ("binet", "iss", "none", "ann_arbor_tnm")
+
+
+def _is_in_situ(site: tumour_sites.Site) -> bool:
+    return set(site.behaviours) == {IN_SITU}
+
+
+def _t_categories(site: tumour_sites.Site) -> tuple[str | None, ...] | None:
+    """In situ: none, Tis and Ta. Ta is a tumour of the bladder; elsewhere T is free without it."""
+    if _is_in_situ(site):
+        return IN_SITU_T
+    return None if site.group == BLADDER else INVASIVE_T
+
+
 def _all_stages() -> Iterable[str]:
     return (
         stage
@@ -181,9 +199,9 @@ _RELATIONS: Mapping[str, Callable[[], Mapping[str, tuple[str | None, ...]]]] = {
         lambda site: _unique(stage_group(stage) for stage in _stages(site))
     ),
     "stage_groups.stages": _stages_by_group,
-    "sites.tnm": lambda: _by_site(
-        lambda site: (None,) if site.staging in ("binet", "iss", "none") else None
-    ),
+    "sites.tnm": lambda: _by_site(lambda site: None if _has_tnm(site) else (None,)),
+    "sites.t": lambda: _by_site(_t_categories),
+    "sites.n": lambda: _by_site(lambda site: NO_NODES if _is_in_situ(site) else None),
     "stages.m": lambda: {
         stage: M1 if stage_group(stage) == "4" else M0
         for stage in categories("stages")

@@ -1,8 +1,8 @@
 -- Two tables of Simulacrum v1 that v2 does not have, as views on the tables of v2. Runs as it is in SQLite, DuckDB and
--- PostgreSQL; on a copy of extract.sqlite or extract.duckdb, so that the extract keeps its checksums.
+-- PostgreSQL, on a copy of extract.sqlite or extract.duckdb, so that the extract keeps its checksums.
 --
 -- Of the other tables, v1 and v2 share their names (SIM_AV_PATIENT, SIM_SACT_REGIMEN, ...), so no view can stand
--- beside them; v2 says GENDER for SEX and ENCORE_PATIENT_ID for MERGED_PATIENT_ID.
+-- beside them, v2 says GENDER for SEX and ENCORE_PATIENT_ID for MERGED_PATIENT_ID.
 
 DROP VIEW IF EXISTS SIM_SACT_TUMOUR;
 DROP VIEW IF EXISTS SIM_SACT_PATIENT;
@@ -14,11 +14,11 @@ SELECT DISTINCT ENCORE_PATIENT_ID AS MERGED_PATIENT_ID,
 FROM sim_sact_regimen;
 
 -- The tumour that such a patient was treated for: v2 does not say it, so this is the last one that was diagnosed by the
--- first day of drugs; where none was by then, the first one after it. One tumour per patient.
+-- first day of drugs, where none was by then, the first one after it. One tumour per patient.
 -- MERGED_TUMOUR_ID: in v1 a number of its own, here the registry's TUMOURID.
 -- CONSULTANT_SPECIALITY_CODE: not in v2, always NULL.
 -- PRIMARY_DIAGNOSIS, MORPHOLOGY_CLEAN: in v1 as the hospital wrote them at the start of the drugs, here as the
--- registry codes the tumour; the morphology has the behaviour as its fifth digit.
+-- registry codes the tumour, the morphology has the behaviour as its fifth digit.
 -- SIM_SACT_REGIMEN has no MERGED_TUMOUR_ID in v2: join it by patient,
 -- SIM_SACT_REGIMEN.ENCORE_PATIENT_ID = SIM_SACT_TUMOUR.MERGED_PATIENT_ID.
 CREATE VIEW SIM_SACT_TUMOUR AS

@@ -41,7 +41,7 @@ def changed(found, table, **values):
     ("column", "source", "seen"),
     [
         ("T_BEST", "1mi", "1"),
-        ("T_BEST", "a", "a"),
+        ("T_BEST", "a", None),  # Ta is a tumour of the bladder
         ("T_BEST", "4b", "4"),
         ("T_BEST", "is", "is"),
         ("N_BEST", "2a", "2"),

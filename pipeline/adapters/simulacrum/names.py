@@ -52,8 +52,20 @@ DECISION_BANDS = {
     "91-180": (91, 180),
 }
 CHARLSON_MOST = 8  # the models see 8 or more as 8
-# Charlson groups of weight 1, in the order in which a total is spelled out.
-CHARLSON_GROUPS = ("06", "02", "01", "03", "04", "05", "07", "08")
+# Charlson groups of weight 1 that a total is spelled out with, and the condition for which each
+# stands on a death certificate (ICD-10).
+CHARLSON_GROUPS = {
+    "06": "J449",
+    "09": "E149",
+    "02": "I500",
+    "04": "I64",
+    "01": "I259",
+    "15": "K746",
+    "03": "I739",
+    "07": "M069",
+    "05": "F03",
+    "08": "K279",
+}
 
 
 def decision_band(days: pl.Expr) -> pl.Expr:

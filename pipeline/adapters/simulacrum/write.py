@@ -14,6 +14,7 @@ from pipeline.adapters.frames import static_columns
 from pipeline.adapters.simulacrum.key_numbers import link_number, nth_patient, patient_number
 from pipeline.adapters.simulacrum.names import (
     CAUSE_CODES,
+    CHARLSON_GROUPS,
     COMBINED,
     CYCLE,
     DRUG,
@@ -39,10 +40,11 @@ from pipeline.schema.codes import radiotherapy_schedules
 from pipeline.schema.patient_log import ID, PatientLog
 from pipeline.schema.values import Schema
 
-# Lines of a death certificate, ICD-10. The comorbidities are those of CHARLSON_GROUPS of weight 1.
-BRONCHOPNEUMONIA, METASTASIS = "J180", "C787"
-HEART_FAILURE, LUNG_DISEASE = "I500", "J449"
+# Lines of a death certificate, ICD-10
+BRONCHOPNEUMONIA, LIVER_METASTASIS = "J180", "C787"
 DUE_BETWEEN, CHAIN_AT = (6, 8), 9  # of ten patients, by number
+# groups of tumours that spread to the liver
+SPREADING = ("Breast", "Lung", "Colon", "Rectum", "Melanoma", "Pancreas", "Stomach", "Oesophagus")
 
 
 def rebuild(schema: Schema, log: PatientLog, extract_date: date | None) -> dict[str, pl.DataFrame]:
@@ -147,9 +149,9 @@ def patient_rows(
     of another, one common code of its group.
     """
     own = tumour_rows.filter(pl.col("position") == 1).select(
-        ID, pl.col("SITE_ICD10_O2").alias("own_site"), "CHRL_TOT_27_03"
+        ID, pl.col("SITE_ICD10_O2").alias("own_site"), "COMORBIDITIES_27_03", "SITE_GROUP"
     )
-    rows = patients.drop("CHRL_TOT_27_03").join(ends, on=ID).join(own, on=ID, how="left")
+    rows = patients.drop("SITE_GROUP").join(ends, on=ID).join(own, on=ID, how="left")
     died = pl.col("status") == "D"
     cause = (
         pl.when(pl.col("cause") == "tumour")
@@ -175,18 +177,20 @@ def patient_rows(
 def certificate(cause: pl.Expr) -> dict[str, pl.Expr]:
     """The lines of a death certificate that end in this underlying cause: by the patient's number
     it alone, or bronchopneumonia due to it, or due to a metastasis due to it where the tumour is
-    the cause. Line 2 names the comorbidities.
+    the cause and spreads so. Line 2 names the first comorbidity, where it is another.
     """
     chance, of_tumour = nth_patient() % 10, pl.col("cause") == "tumour"
-    chain = of_tumour & (chance == CHAIN_AT)
+    spreads = pl.col("SITE_GROUP").is_in(SPREADING) & pl.col("own_site").str.starts_with("C")
+    chain = of_tumour & (chance == CHAIN_AT) & spreads
     due = (of_tumour & chance.is_between(*DUE_BETWEEN)) | chain
-    others = pl.col("CHRL_TOT_27_03").cast(pl.Int64, strict=False)
+    other = (
+        pl.col("COMORBIDITIES_27_03")
+        .str.slice(0, 2)
+        .replace_strict(CHARLSON_GROUPS, default=None, return_dtype=pl.String)
+    )
     return {
         "DEATHCAUSECODE_1A": pl.when(due).then(pl.lit(BRONCHOPNEUMONIA)).otherwise(cause),
-        "DEATHCAUSECODE_1B": pl.when(chain).then(pl.lit(METASTASIS)).when(due).then(cause),
+        "DEATHCAUSECODE_1B": pl.when(chain).then(pl.lit(LIVER_METASTASIS)).when(due).then(cause),
         "DEATHCAUSECODE_1C": pl.when(chain).then(cause),
-        "DEATHCAUSECODE_2": pl.when(others >= 2)
-        .then(pl.lit(f"{HEART_FAILURE},{LUNG_DISEASE}"))
-        .when(others == 1)
-        .then(pl.lit(LUNG_DISEASE)),
+        "DEATHCAUSECODE_2": pl.when(other != cause).then(other),
     }

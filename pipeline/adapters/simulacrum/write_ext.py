@@ -45,7 +45,14 @@ def waiting_times(
         how="left",
         maintain_order="left",
     )
+    # a treatment before the referral is not what the patient waited for
+    rows = rows.with_columns(
+        pl.when(pl.col("start") >= pl.col("_referred")).then(name).alias(name)
+        for name in ("start", "modality", "decision_days")
+    )
     floor = pl.lit(FIRST_DATE, pl.Int32).cast(pl.Date)
+    decision = (pl.col("start").cast(pl.Int32) - days_before()).cast(pl.Date)
+    is_seen_in_time = pl.col("_seen") <= pl.col("start")
     return rows.select(
         ID,
         patient_number().alias("PATIENTID"),
@@ -55,8 +62,9 @@ def waiting_times(
         pl.when(pl.col("_seen").is_not_null())
         .then(pl.max_horizontal("_seen", floor))
         .alias("DATE_FIRST_SEEN"),
-        (pl.col("start").cast(pl.Int32) - days_before())
-        .cast(pl.Date)
+        pl.when(decision.is_not_null() & is_seen_in_time)
+        .then(pl.max_horizontal(decision, "_seen"))
+        .otherwise(decision)
         .alias("DECISION_TO_TREAT_DATE"),
         pl.col("start").alias("TREATMENT_START_DATE"),
         pl.col("modality").alias("TREATMENT_MODALITY"),

@@ -22,7 +22,7 @@ def genes(patients: pl.DataFrame, dated: pl.DataFrame) -> pl.DataFrame:
     rows = rows.join(_panel(), on="code", how="inner", maintain_order="left").with_columns(
         (pl.int_range(pl.len(), dtype=pl.Int64).over(ID) + 1).alias("nth")
     )
-    status = pl.col("gene_status")
+    status = pl.col("gene_status").fill_null(pl.lit(gene_panel.UNKNOWN))
     is_abnormal, has_result = (
         (status == ABNORMAL).fill_null(False),
         status.is_in((ABNORMAL, NORMAL)).fill_null(False),

@@ -21,6 +21,7 @@ from pipeline.schema.patient_log import ID
 
 PHOTONS, SEALED_SOURCE = "T1", "Ir192"  # z_radiotherapybeamtype; the dictionary's RADIOISOTOPE
 METASTASIS = "M"  # z_treatmentregion
+ELECTIVE_DELAY = "D"  # z_radiotherapypriority
 # 13,201,531 exposures at 5,843,642 attendances (registry_tables.md 1.1): every fourth patient has
 # three at each, the others two
 THREE_EXPOSURES_EVERY = 4
@@ -51,7 +52,11 @@ def courses(patients: pl.DataFrame, dated: pl.DataFrame, ends: pl.DataFrame) -> 
         link_code().alias("LINKCODE"),
         pl.col("RADIOTHERAPYEPISODEID").alias("PRESCRIPTIONID"),
         decision.alias("DECISIONTOTREATDATE"),
-        decision.alias("EARLIESTCLINAPPROPDATE"),
+        # the same day but for an elective delay (the v2.1 dictionary)
+        pl.when(pl.col("rt_priority") == ELECTIVE_DELAY)
+        .then((pl.col("start").cast(pl.Int32) - days_before() // 2).cast(pl.Date))
+        .otherwise(decision)
+        .alias("EARLIESTCLINAPPROPDATE"),
         pl.col("rt_priority").alias("RADIOTHERAPYPRIORITY"),
         pl.when(pl.col("kind") != PALLIATIVE).then("rt_intent").alias("RADIOTHERAPYINTENT"),
         pl.col("modality").alias("RTTREATMENTMODALITY"),

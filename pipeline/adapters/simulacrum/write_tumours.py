@@ -86,7 +86,7 @@ def tumours(
         _screening().alias("SCREENINGSTATUSFULL_CODE"),
         _with_letter("T_BEST").alias("T_BEST"),
         _with_letter("M_BEST").alias("M_BEST"),
-        pl.col("CHRL_TOT_27_03")
+        pl.concat_str("CHRL_TOT_27_03", nth_patient() % len(CHARLSON_GROUPS), separator=" ")
         .replace_strict(_comorbidities(), default=None, return_dtype=pl.String)
         .alias("COMORBIDITIES_27_03"),
         pl.when(both).then(primary).alias("GLEASON_PRIMARY"),
@@ -198,10 +198,14 @@ def _later(patients: pl.DataFrame, new: pl.DataFrame) -> pl.DataFrame:
 
 
 def _comorbidities() -> dict[str, str]:
-    """Charlson total -> groups of weight 1 that sum to it; nothing for 0."""
+    """ "total place" -> groups of weight 1 that sum to the Charlson total, from that place of the
+    list on; nothing for 0.
+    """
+    groups = tuple(CHARLSON_GROUPS)
     return {
-        str(total): ",".join(sorted(CHARLSON_GROUPS[:total]))
+        f"{total} {place}": ",".join(sorted((groups[place:] + groups[:place])[:total]))
         for total in range(1, CHARLSON_MOST + 1)
+        for place in range(len(groups))
     }
 
 

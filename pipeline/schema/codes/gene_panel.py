@@ -11,6 +11,7 @@ from pipeline.schema.codes import lists
 
 # OVERALL_TS: the results that a test of the panel has
 ABNORMAL, NORMAL, FAILED = "a:abnormal", "b:normal", "e:failed"
+UNKNOWN = "g:unknown/null"  # OVERALL_TS of tests without a status
 NOT_APPLICABLE = "n:not_applicable_null"  # in the four result columns of other kinds of test
 # result column -> values of an abnormal and a normal result, and ABNORMAL_GAT; a gene of
 # expression or copy number says which way

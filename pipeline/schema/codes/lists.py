@@ -19,6 +19,7 @@ from pipeline.refusal import Refusal
 
 CODES = Path(__file__).resolve().parents[3] / "datasets" / "codes"
 BOTH_SEXES = ("1", "2")
+CHARLSON_SCORE = "Charlon score"  # as the workbook spells it
 
 
 @cache
@@ -62,9 +63,18 @@ def workbook_cell(name: str, code: str) -> str | int:
     return code
 
 
+def more_columns(name: str) -> Mapping[str, Mapping[str, str | int]]:
+    """What the official sheet says besides: header -> {code: cell}."""
+    return dict(read("lookups.yaml")["lists"].get(name, {}).get("more", {}))
+
+
 @cache
 def comorbidity_weights() -> Mapping[str, int]:
-    return MappingProxyType(dict(read("lookups.yaml")["comorbidity_weights"]["weights"]))
+    """Charlson group -> score; 0 for the group that has none."""
+    scores = more_columns("comorbidity")[CHARLSON_SCORE]
+    return MappingProxyType(
+        {group: one if isinstance(one, int) else 0 for group, one in scores.items()}
+    )
 
 
 def charlson_total(groups: tuple[str, ...] | list[str]) -> int:
@@ -72,7 +82,7 @@ def charlson_total(groups: tuple[str, ...] | list[str]) -> int:
     27-03).
     """
     present = set(groups)
-    for winner, loser in read("lookups.yaml")["comorbidity_weights"]["supersedes"].items():
+    for winner, loser in read("lookups.yaml")["comorbidity_supersedes"]["supersedes"].items():
         if winner in present:
             present.discard(loser)
     return sum(comorbidity_weights()[group] for group in present)

@@ -2,7 +2,7 @@
 
 -- 1. The ten sites with the most tumours, and how many of them have a stage
 SELECT SITE_ICD10_O2_3CHAR AS site, count(*) AS tumours,
-       sum(CASE WHEN STAGE_BEST IS NOT NULL THEN 1 ELSE 0 END) AS staged
+       sum(CASE WHEN STAGE_BEST NOT IN ('?', 'U', 'X') THEN 1 ELSE 0 END) AS staged
 FROM sim_av_tumour
 GROUP BY SITE_ICD10_O2_3CHAR
 ORDER BY tumours DESC, site
