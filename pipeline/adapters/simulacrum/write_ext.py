@@ -51,8 +51,6 @@ def waiting_times(
         for name in ("start", "modality", "decision_days")
     )
     floor = pl.lit(FIRST_DATE, pl.Int32).cast(pl.Date)
-    decision = (pl.col("start").cast(pl.Int32) - days_before()).cast(pl.Date)
-    is_seen_in_time = pl.col("_seen") <= pl.col("start")
     return rows.select(
         ID,
         patient_number().alias("PATIENTID"),
@@ -62,13 +60,21 @@ def waiting_times(
         pl.when(pl.col("_seen").is_not_null())
         .then(pl.max_horizontal("_seen", floor))
         .alias("DATE_FIRST_SEEN"),
-        pl.when(decision.is_not_null() & is_seen_in_time)
-        .then(pl.max_horizontal(decision, "_seen"))
-        .otherwise(decision)
-        .alias("DECISION_TO_TREAT_DATE"),
+        _decision().alias("DECISION_TO_TREAT_DATE"),
         pl.col("start").alias("TREATMENT_START_DATE"),
         pl.col("modality").alias("TREATMENT_MODALITY"),
         pl.when(pl.col("start").is_not_null()).then(pl.lit("01")).alias("EVENT_TYPE"),
+    )
+
+
+def _decision() -> pl.Expr:
+    """The day of the decision, not before the first appointment where that is in time."""
+    decision = (pl.col("start").cast(pl.Int32) - days_before()).cast(pl.Date)
+    is_seen_in_time = pl.col("_seen") <= pl.col("start")
+    return (
+        pl.when(decision.is_not_null() & is_seen_in_time)
+        .then(pl.max_horizontal(decision, "_seen"))
+        .otherwise(decision)
     )
 
 
