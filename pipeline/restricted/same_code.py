@@ -8,7 +8,7 @@ figure.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import polars as pl
@@ -31,10 +31,14 @@ def section(schema: Schema, workspace: Workspace, folder: Path) -> str:
     """
     if schema.layout != "registry":
         return "<p>No public scripts are known for tables of this kind.</p>"
+    source = _scan(workspace.restricted.tables, {name: name for name in schema.tables})
+    extract = _scan(
+        workspace.released.extract.parquet, {n: table.file for n, table in schema.tables.items()}
+    )
     with tempfile.TemporaryDirectory(prefix="same-code-", dir=folder) as scratch:
         outcomes = comparison.compare(
-            package(schema, _source(workspace), Path(scratch) / "source"),
-            package(schema, _extract(schema, workspace), Path(scratch) / "extract"),
+            package(schema, source, Path(scratch) / "source"),
+            package(schema, extract, Path(scratch) / "extract"),
         )
     return (
         f"<p><strong>{comparison.headline(outcomes)}</strong>: scripts written as public ones are,"
@@ -83,21 +87,11 @@ def _of(rows: pl.LazyFrame, column: str, keys: pl.Series) -> pl.DataFrame:
     return rows.join(keys.to_frame().lazy(), on=column, how="semi", maintain_order="left").collect()
 
 
-def _source(workspace: Workspace) -> Scan:
-    folder = workspace.restricted.tables
+def _scan(folder: Path, files: Mapping[str, str]) -> Scan:
+    """Reads a table from its Parquet file in `folder`; None where there is none."""
 
     def scan(name: str) -> pl.LazyFrame | None:
-        path = folder / f"{name}.parquet"
-        return pl.scan_parquet(path) if path.exists() else None
-
-    return scan
-
-
-def _extract(schema: Schema, workspace: Workspace) -> Scan:
-    folder = workspace.released.extract.parquet
-
-    def scan(name: str) -> pl.LazyFrame | None:
-        path = folder / f"{schema.tables[name].file}.parquet"
+        path = folder / f"{files[name]}.parquet"
         return pl.scan_parquet(path) if path.exists() else None
 
     return scan

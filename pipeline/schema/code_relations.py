@@ -34,7 +34,7 @@ REFERRALS = {
     "Emergency presentation": ("other", "consultant upgrade"),
     "Unknown": ("TWW", "screening", "consultant upgrade", "other"),
 }
-IN_SITU, BLADDER = "2", "Bladder"  # z_behaviour; a site group
+BLADDER = "Bladder"  # a site group
 IN_SITU_T, NO_NODES = ("is", "a", "0", "X", None), ("0", "X", None)
 INVASIVE_T = ("0", "is", "1", "2", "3", "4", "X", None)
 M0, M1 = ("0", "X", None), ("1", None)
@@ -86,13 +86,17 @@ def _stages(site: tumour_sites.Site) -> tuple[str | None, ...]:
     return (*site.stages, *site.unknown_stages, None)
 
 
-def _schedules(site: tumour_sites.Site) -> tuple[str, ...]:
-    legal = (
+def legal_schedules(site: tumour_sites.Site) -> tuple[radiotherapy_schedules.Schedule, ...]:
+    """The schedules of the site's group; brachytherapy only where the site has it."""
+    return tuple(
         s
         for s in radiotherapy_schedules.schedules()[site.group]
         if s.modality != radiotherapy_schedules.BRACHYTHERAPY or site.brachytherapy
     )
-    return _unique(schedule_name(s.dose, s.fractions) for s in legal)
+
+
+def _schedules(site: tumour_sites.Site) -> tuple[str, ...]:
+    return _unique(schedule_name(s.dose, s.fractions) for s in legal_schedules(site))
 
 
 def _regimens(site: tumour_sites.Site) -> tuple[str, ...]:
@@ -123,13 +127,9 @@ def _has_tnm(site: tumour_sites.Site) -> bool:
     return site.staging not in ("binet", "iss", "none", "ann_arbor_tnm")
 
 
-def _is_in_situ(site: tumour_sites.Site) -> bool:
-    return set(site.behaviours) == {IN_SITU}
-
-
 def _t_categories(site: tumour_sites.Site) -> tuple[str | None, ...] | None:
     """In situ: none, Tis and Ta. Ta is a tumour of the bladder; elsewhere T is free without it."""
-    if _is_in_situ(site):
+    if site.in_situ:
         return IN_SITU_T
     return None if site.group == BLADDER else INVASIVE_T
 
@@ -201,7 +201,7 @@ _RELATIONS: Mapping[str, Callable[[], Mapping[str, tuple[str | None, ...]]]] = {
     "stage_groups.stages": _stages_by_group,
     "sites.tnm": lambda: _by_site(lambda site: None if _has_tnm(site) else (None,)),
     "sites.t": lambda: _by_site(_t_categories),
-    "sites.n": lambda: _by_site(lambda site: NO_NODES if _is_in_situ(site) else None),
+    "sites.n": lambda: _by_site(lambda site: NO_NODES if site.in_situ else None),
     "stages.m": lambda: {
         stage: M1 if stage_group(stage) == "4" else M0
         for stage in categories("stages")

@@ -7,8 +7,13 @@ from functools import cache
 import polars as pl
 
 from pipeline.adapters.simulacrum.names import SITE
-from pipeline.schema.code_relations import relation, schedule_name, stage_group
-from pipeline.schema.codes import radiotherapy_schedules, tumour_sites
+from pipeline.schema.code_relations import (
+    legal_schedules,
+    relation,
+    schedule_name,
+    stage_group,
+)
+from pipeline.schema.codes import tumour_sites
 
 
 @cache
@@ -19,8 +24,7 @@ def schedules() -> pl.DataFrame:
     rows = [
         (site.code, schedule_name(s.dose, s.fractions), s.dose, s.fractions, s.modality, s.kind)
         for site in tumour_sites.sites().values()
-        for s in radiotherapy_schedules.schedules()[site.group]
-        if s.modality != radiotherapy_schedules.BRACHYTHERAPY or site.brachytherapy
+        for s in legal_schedules(site)
     ]
     frame = pl.DataFrame(
         rows,
