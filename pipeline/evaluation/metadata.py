@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 import polars as pl
 
+from pipeline.schema.sdmetrics_words import sdtype
 from pipeline.schema.values import Column
 
 TABLE = "patients"
@@ -25,7 +26,7 @@ def single_table(columns: Mapping[str, Column]) -> dict[str, Any]:
         "tables": {
             TABLE: {
                 "columns": {
-                    name: {"sdtype": column.sdtype}
+                    name: {"sdtype": sdtype(column)}
                     for name, column in columns.items()
                     if column.kind in CASTS
                 }

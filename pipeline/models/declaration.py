@@ -16,7 +16,7 @@ from pipeline.schema.values import Schema, freeze
 
 # fields that earlier versions do not know: left out where they say nothing
 LATER: Mapping[str, frozenset[str]] = {
-    "Schema": frozenset({"order", "equal"}),
+    "Schema": frozenset({"order", "equal", "known", "related"}),
     "Column": frozenset({"date_format", "decimal", "booleans", "unknown", "other", "integer"}),
     "Table": frozenset({"separator", "line_breaks"}),
     "EventLog": frozenset({"censoring"}),

@@ -8,6 +8,7 @@ from typing import Any
 
 from pipeline.schema.columns import ColumnReader
 from pipeline.schema.document import Path_
+from pipeline.schema.fields import MOST_TOGETHER
 from pipeline.schema.values import Column, Implication
 
 # in which a copy must be declared as the column it copies
@@ -139,6 +140,25 @@ class RuleReader(ColumnReader):
                 ("equal",), f"stands in two groups: {', '.join(twice)}; make it one group"
             )
         return tuple(group for _, group in groups)
+
+    def relations(self, columns: Mapping[str, Column]) -> tuple[tuple[str, ...], ...]:
+        """Pairs and triples of columns that belong together."""
+        groups = self._groups("related", columns)
+        before: set[frozenset[str]] = set()
+        for path, names in groups:
+            if len(names) > MOST_TOGETHER:
+                self.document.problem(
+                    path,
+                    f"names {len(names)} columns: at most {MOST_TOGETHER} are looked at together,"
+                    " so name the pairs and triples in it",
+                )
+            for name in names:
+                if not columns[name].is_modelled:
+                    self.document.problem(path, f"{name} is not modelled: nothing is drawn for it")
+            if frozenset(names) in before:
+                self.document.problem(path, f"{', '.join(names)}: named twice")
+            before.add(frozenset(names))
+        return tuple(names for _, names in groups)
 
     def check_copies(
         self, equals: Sequence[Sequence[str]], others: Mapping[str, Sequence[str]]

@@ -4,21 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import fields
-from datetime import date, datetime
 from typing import Any, get_args
 
 from pipeline.schema import code_relations
 from pipeline.schema.codes import lists
 from pipeline.schema.document import Path_
-from pipeline.schema.fields import FieldReader
+from pipeline.schema.fields import LARGEST, FieldReader, day_of
 from pipeline.schema.names import header_fault
 from pipeline.schema.repair_names import filled_value, repair_fault, replaced_value
 from pipeline.schema.source_formats import format_problems
 from pipeline.schema.value_types import in_short
 from pipeline.schema.values import Column, Kind, Role
 
-EPOCH = date(1970, 1, 1)
-LARGEST = 2**53  # above it a float has no room for every whole number
 MOST_DECIMALS = 15
 NARROW = 2  # bounds so near to each other are rarely those of whole numbers
 
@@ -99,27 +96,6 @@ class ColumnReader(FieldReader):
             if len(set(ready["atoms"])) < len(ready["atoms"]):
                 self.document.problem((*path, "atoms"), "lists a value twice")
         return ready
-
-    def number(self, path: Path_, value: Any, kind: Any) -> float | None:
-        """A bound: of a date in days since 1970-01-01."""
-        day = _day(value)
-        if kind == "date" or (day is not None and kind != "continuous"):
-            if day is None:
-                self.document.problem(
-                    path, f"must be a date, YYYY-MM-DD, for a column of dates; is {in_short(value)}"
-                )
-            return day
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            self.document.problem(path, f"must be a number, is {in_short(value)}")
-            return None
-        if not -LARGEST <= value <= LARGEST:
-            self.document.problem(
-                path,
-                f"{value!r} is beyond 2^53, where numbers lose their last digit: write a bound that"
-                " the source can reach, or make the column text",
-            )
-            return None
-        return float(value)
 
     def _check(
         self, path: Path_, column: Column, entry: Mapping[str, Any], base: Column | None
@@ -259,18 +235,6 @@ class ColumnReader(FieldReader):
                 )
 
 
-def _day(value: Any) -> float | None:
-    """Days since 1970-01-01 of a date or an ISO date's text; None for anything else."""
-    if isinstance(value, str):
-        try:
-            value = date.fromisoformat(value)
-        except ValueError:
-            return None
-    if not isinstance(value, date) or isinstance(value, datetime):
-        return None
-    return float((value - EPOCH).days)
-
-
 def _takes(column: Column, text: str) -> bool:
     """Whether a cell with this text is legal; an empty one is missing."""
     if text in ("", *column.missing):
@@ -278,7 +242,7 @@ def _takes(column: Column, text: str) -> bool:
     if column.is_categorical:
         return not column.categories or text in column.categories
     try:
-        number = _day(text) if column.kind == "date" else float(text)
+        number = day_of(text) if column.kind == "date" else float(text)
     except ValueError:
         number = None
     if not column.is_numeric:

@@ -67,6 +67,11 @@ class Document:
         field = ".".join(str(part) for part in path) or "(top)"
         return f"{place}: {field}: {message}"
 
+    def adopt(self, other: Document) -> None:
+        """Takes over the notes of another file that this one names."""
+        self.problems.extend(other.problems)
+        self._warnings.extend(other._warnings)
+
     def raise_problems(self) -> None:
         if self.problems:
             raise DeclarationError(sorted(set(self.problems), key=_place_order))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import MISSING, fields
+from datetime import date, datetime
 from typing import Any
 
 from pipeline.schema import code_relations
@@ -11,6 +12,9 @@ from pipeline.schema.document import Document, Path_
 from pipeline.schema.value_types import field_types, in_short, is_scalar, type_fault
 from pipeline.schema.values import freeze
 
+EPOCH = date(1970, 1, 1)
+LARGEST = 2**53  # above it a float has no room for every whole number
+MOST_TOGETHER = 3  # columns of one relation, and of one published table
 Allowed = Mapping[str, tuple[str | None, ...]]
 
 
@@ -166,3 +170,36 @@ class FieldReader:
                     if item is None or is_scalar(item)
                 )
         return freeze(listing)
+
+    def number(self, path: Path_, value: Any, kind: Any) -> float | None:
+        """A bound: of a date in days since 1970-01-01."""
+        day = day_of(value)
+        if kind == "date" or (day is not None and kind != "continuous"):
+            if day is None:
+                self.document.problem(
+                    path, f"must be a date, YYYY-MM-DD, for a column of dates; is {in_short(value)}"
+                )
+            return day
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            self.document.problem(path, f"must be a number, is {in_short(value)}")
+            return None
+        if not -LARGEST <= value <= LARGEST:
+            self.document.problem(
+                path,
+                f"{value!r} is beyond 2^53, where numbers lose their last digit: write a bound that"
+                " the source can reach, or make the column text",
+            )
+            return None
+        return float(value)
+
+
+def day_of(value: Any) -> float | None:
+    """Days since 1970-01-01 of a date or an ISO date's text; None for anything else."""
+    if isinstance(value, str):
+        try:
+            value = date.fromisoformat(value)
+        except ValueError:
+            return None
+    if not isinstance(value, date) or isinstance(value, datetime):
+        return None
+    return float((value - EPOCH).days)

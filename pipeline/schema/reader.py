@@ -12,6 +12,7 @@ from pipeline.schema import document
 from pipeline.schema.column_rules import RuleReader
 from pipeline.schema.document import Document, Path_
 from pipeline.schema.events import read_events
+from pipeline.schema.known_reader import read_known
 from pipeline.schema.layouts import check_layout
 from pipeline.schema.names import column_fault, short_fault, static_fault, within
 from pipeline.schema.population import PopulationReader
@@ -32,6 +33,8 @@ SCHEMA_FIELDS = {
     "implications",
     "order",
     "equal",
+    "known",
+    "related",
     "targets",
     "quasi_identifiers",
     "strata",
@@ -152,11 +155,19 @@ class SchemaReader(TableReader, RuleReader, PopulationReader):
             "implications": self.implications(columns),
             "order": self.orders(columns),
             "equal": self.equals(columns),
+            "related": self.relations(columns),
         }
+        rules["known"] = read_known(self, columns, rules["implications"])
         # rules name the column that is copied, for its copies are not drawn
         implied = [name for rule in rules["implications"] for name in (rule.given, rule.then)]
         ordered = [name for chain in rules["order"] for name in chain]
-        others = {"implications": implied, "order": ordered, "targets": rules["targets"]}
+        others = {
+            "implications": implied,
+            "order": ordered,
+            "targets": rules["targets"],
+            "known": [name for table in rules["known"] for name in table.columns],
+            "related": [name for names in rules["related"] for name in names],
+        }
         self.check_copies(rules["equal"], others)
         return rules
 

@@ -21,9 +21,6 @@ Unknown = Literal["drop", "missing", "other"]
 ISO_DATE = "%Y-%m-%d"
 Layout = Literal["table", "log", "registry"]
 
-# SDMetrics' word where it is not ours
-_SDTYPES = {"date": "datetime", "continuous": "numerical", "ordinal": "categorical"}
-
 
 @dataclass(frozen=True, kw_only=True)
 class Column:
@@ -74,11 +71,6 @@ class Column:
     def is_numeric(self) -> bool:
         """Numbers and dates, which have bounds."""
         return self.kind in ("continuous", "date")
-
-    @property
-    def sdtype(self) -> str:
-        """SDMetrics' word for the kind."""
-        return _SDTYPES.get(self.kind, self.kind)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -243,6 +235,29 @@ class Population:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Level:
+    """A row or column of a published table: categories (None: missing), or a closed range."""
+
+    values: tuple[str | None, ...] = ()
+    low: float | None = None  # of a date in days since 1970-01-01
+    high: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class KnownTable:
+    """Published shares of static columns, to which models shrink. See docs/declarations.md."""
+
+    name: str
+    columns: tuple[str, ...]  # one to three
+    # of each column; what no level holds the table does not speak of
+    levels: tuple[tuple[Level, ...], ...]
+    shares: tuple[float, ...]  # in C order over the levels, none below 0, with sum 1
+    source: str
+    year: str  # of what is counted, such as "2013 to 2017"
+    weight: float  # how many patients the table is worth at most
+
+
+@dataclass(frozen=True, kw_only=True)
 class Schema:
     """One dataset. `patients` are the static columns in the order in which they are drawn: whoever
     implies stands before the implied.
@@ -263,6 +278,9 @@ class Schema:
     strata: tuple[str, ...]  # static columns by which pathways are reported
     order: tuple[tuple[str, ...], ...] = ()  # static columns whose values never fall, in a chain
     equal: tuple[tuple[str, ...], ...] = ()  # static columns that are copies of the first
+    known: tuple[KnownTable, ...] = ()  # published tables, to which models shrink
+    # pairs and triples of static columns that are measured first
+    related: tuple[tuple[str, ...], ...] = ()
     citation: str | None = None
     licence: str | None = None
 

@@ -27,6 +27,7 @@ from pipeline.checks.expectations.suites import (
     suites,
 )
 from pipeline.schema.reader import read_schema
+from pipeline.schema.sdmetrics_words import sdtype
 from pipeline.schema.values import Column
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -91,7 +92,7 @@ def test_suites_and_metadata_have_the_declared_columns_and_values(path: Path) ->
             c.name for c in declared.values() if not c.nullable and c.role != "carried"
         }
         assert [entry["sdtype"] for entry in metadata["columns"].values()] == [
-            c.sdtype for c in declared.values()
+            sdtype(c) for c in declared.values()
         ]
 
 

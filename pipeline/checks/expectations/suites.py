@@ -14,6 +14,7 @@ from typing import Any
 
 from pipeline.checks.rules import RULES, Rule
 from pipeline.checks.rules.vital_status import ICD10_LIST
+from pipeline.schema.sdmetrics_words import sdtype
 from pipeline.schema.values import Column, Schema, Table
 
 Suite = dict[str, Any]
@@ -194,5 +195,5 @@ def sdmetrics_metadata(schema: Schema, table: str) -> dict[str, Any]:
     key = (
         (schema.key,) if table == PATIENTS else () if table == EVENTS else schema.tables[table].key
     )
-    described = {name: {"sdtype": column.sdtype} for name, column in columns.items()}
+    described = {name: {"sdtype": sdtype(column)} for name, column in columns.items()}
     return {"columns": described, **({"primary_key": key[0]} if len(key) == 1 else {})}
