@@ -8,7 +8,7 @@ from typing import Any
 
 from pipeline.released import card_limits
 from pipeline.released.card_limits import ModelFacts
-from pipeline.schema.values import Schema
+from pipeline.schema.values import KnownTable, Schema
 
 PUBLIC = (
     "the declaration: tables, columns, code lists, bounds and rules",
@@ -61,12 +61,23 @@ def facts(
         "not_covered": card_limits.not_covered(schema),
         "empty_columns": card_limits.empty_columns(schema),
         "independent_pairs": [list(pair) for pair in model.independent],
+        "known": [_published(table) for table in model.published],
         "approval": approval,
         "limits": card_limits.limits(schema, model.noisy_size),
         "use": {
             "for": "code development, training, feasibility, method testing",
             "not_for": NOT_FOR,
         },
+    }
+
+
+def _published(table: KnownTable) -> dict[str, Any]:
+    return {
+        "name": table.name,
+        "columns": list(table.columns),
+        "year": table.year,
+        "source": table.source,
+        "weight": table.weight,
     }
 
 
@@ -100,6 +111,7 @@ def markdown(card: dict[str, Any]) -> str:
             "",
         ]
     lines += _independent(card["independent_pairs"])
+    lines += _known_tables(card["known"])
     for name in ("citation", "licence"):
         if card[name]:
             lines += [f"{name.capitalize()}: {card[name]}", ""]
@@ -120,6 +132,27 @@ def _independent(pairs: list[list[str]]) -> list[str]:
             for first, names in others.items()
         ],
     )
+
+
+def _known_tables(tables: list[dict[str, Any]]) -> list[str]:
+    if not tables:
+        return []
+    return [
+        "## What was known beforehand",
+        "",
+        (
+            "The model shrinks towards these published tables where the noise is larger than their"
+            " error. They were read from public documents, not from the source. Where the extract"
+            " agrees with one of them, that is no evidence that the source does."
+        ),
+        "",
+        *[
+            f"- `{table['name']}` ({', '.join(table['columns'])}; {table['year']}; worth"
+            f" {table['weight']:,.0f} patients at most): {table['source']}"
+            for table in tables
+        ],
+        "",
+    ]
 
 
 def _bullets(heading: str, items: list[str]) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pipeline.schema.values import Schema
+from pipeline.schema.values import KnownTable, Schema
 
 SMALL_SHARE = 0.5  # of the nominal size: below it, a card says how few there are
 
@@ -15,11 +15,13 @@ class ModelFacts:
     """What a card says of the model, from charged noisy counts alone.
 
     independent: pairs of columns that it draws independently of each other. noisy_size: of how many
-        patients it learned; None for models of before it was noted.
+        patients it learned; None for models of before it was noted. published: the tables to which
+        it shrank.
     """
 
     independent: Sequence[tuple[str, str]] = ()
     noisy_size: int | None = None
+    published: Sequence[KnownTable] = ()
 
 
 def empty_columns(schema: Schema) -> list[str]:

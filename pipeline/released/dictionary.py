@@ -5,12 +5,13 @@ code lists.
 from __future__ import annotations
 
 import csv
+from collections.abc import Sequence
 from datetime import date, timedelta
 from pathlib import Path
 
 from pipeline.adapters.marks import mark
 from pipeline.schema.codes import lists
-from pipeline.schema.values import Column, Schema
+from pipeline.schema.values import Column, KnownTable, Schema
 
 FIELDS = (
     "table",
@@ -24,6 +25,7 @@ FIELDS = (
     "lookup",
     "made_by",
     "source",
+    "known_tables",
     "description",
 )
 ORIGINS = {
@@ -34,14 +36,19 @@ ORIGINS = {
 }
 
 
-def write_dictionary(schema: Schema, out: Path) -> None:
-    """One line per column of each table, CSV."""
+def write_dictionary(schema: Schema, out: Path, published: Sequence[KnownTable] = ()) -> None:
+    """One line per column of each table, CSV. `published`: the tables to which the model shrank."""
+    known_tables: dict[str, list[str]] = {}
+    for table in published:
+        for name in table.columns:
+            known_tables.setdefault(name, []).append(table.name)
     with out.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, FIELDS)
         writer.writeheader()
-        for table in schema.tables.values():
-            for column in table.columns.values():
-                writer.writerow(_line(table.file, column))
+        for source in schema.tables.values():
+            for column in source.columns.values():
+                names = known_tables.get(column.name, [])
+                writer.writerow(_line(source.file, column) | {"known_tables": "; ".join(names)})
 
 
 def _line(table: str, column: Column) -> dict[str, str]:

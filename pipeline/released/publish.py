@@ -16,6 +16,7 @@ from typing import Any
 from pipeline import files
 from pipeline.catalog import Home, Release, Workspace, project_root
 from pipeline.ledger import Ledger
+from pipeline.models.declaration import schema_from_plain
 from pipeline.models.table.draw.independence import independent_pairs
 from pipeline.models.table.draw.model import TableModel
 from pipeline.params import Params
@@ -72,7 +73,8 @@ def run(workspace: Workspace, params: Params, schema: Schema) -> None:
 def _model_facts(folder: Path) -> ModelFacts:
     """What the card says of the model that lies in the folder."""
     model = TableModel.load(folder / "table")
-    return ModelFacts(independent_pairs(model), model.notes.get("size_estimate"))
+    declaration = schema_from_plain(files.read_json(folder / "schema.json"))
+    return ModelFacts(independent_pairs(model), model.notes.get("size_estimate"), declaration.known)
 
 
 def _assemble(
@@ -81,7 +83,7 @@ def _assemble(
     """Everything of the release in one folder; the manifest is written last."""
     released, settings = workspace.released, params.release
     privacy = privacy_facts(Ledger(home.ledger), settings.drawn_from or str(settings.id))
-    code_version = version_stores.code_version(project_root())
+    model = _model_facts(released.model)
     facts = card.facts(
         schema,
         release_id=str(settings.id),
@@ -89,10 +91,10 @@ def _assemble(
         rows=settings.rows,
         privacy=privacy,
         extract_date=settings.extract_date.isoformat() if settings.extract_date else None,
-        code_version=code_version,
+        code_version=version_stores.code_version(project_root()),
         approval={key: approval[key] for key in ("self_approved", "by") if key in approval},
         drawn_from=settings.drawn_from,
-        model=_model_facts(released.model),
+        model=model,
     )
     lineage = {
         "release_id": settings.id,
@@ -100,7 +102,7 @@ def _assemble(
         "data_id": settings.data_id,
         "source_label": settings.source_label,
         "drawn_from": settings.drawn_from,
-        "code_version": code_version,
+        "code_version": facts["code_version"],
         "ledger_entry": privacy["ledger_entry"],
         "chain_head": privacy["chain_head"],
         "self_approved": bool(approval.get("self_approved")),
@@ -119,7 +121,7 @@ def _assemble(
             params.publish.sample_patients,
             settings.extract_date,
         )
-        write_dictionary(schema, out.dictionary)
+        write_dictionary(schema, out.dictionary, model.published)
         write_lookups(schema, out.lookups)
         files.write_json(out.card, facts)
         files.write_text(out.card_page, card.markdown(facts))

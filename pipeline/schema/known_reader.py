@@ -30,57 +30,71 @@ def read_known(
     tables: list[KnownTable] = []
     for path, entry in reader.entries(("known",)):
         if "from" in entry:
-            table = _from_file(reader, path, entry, columns, implications)
+            place, entries = _published(reader, path, entry)
         else:
-            table = _TableReader(reader.document, columns, implications).table(path, entry)
-        if table is None:
-            continue
-        if table.name in {other.name for other in tables}:
-            reader.document.problem(path, f"a second table named {table.name!r}")
-        tables.append(table)
+            place, entries = reader.document, {path: entry}
+        tables_there = _TableReader(place, columns, implications)
+        more = [tables_there.table(here, values) for here, values in entries.items()]
+        if place is not reader.document:
+            reader.document.adopt(place)
+        for table in (table for table in more if table is not None):
+            if table.name in {other.name for other in tables}:
+                reader.document.problem(path, f"a second table named {table.name!r}")
+            tables.append(table)
     return tuple(tables)
 
 
-def _from_file(
-    reader: FieldReader,
-    path: Path_,
-    entry: Mapping[str, Any],
-    columns: Mapping[str, Column],
-    implications: Sequence[Implication],
-) -> KnownTable | None:
-    """The table FILE.TABLE; the entry may say another weight."""
-    for name in entry:
-        if name not in ("from", "weight"):
+def _published(
+    reader: FieldReader, path: Path_, entry: Mapping[str, Any]
+) -> tuple[Document, dict[Path_, Mapping[str, Any]]]:
+    """The tables that `from: FILE` or `from: FILE.TABLE` names, by their place in the file. The
+    entry may give a single table another weight.
+    """
+    for field in entry:
+        if field not in ("from", "weight"):
             reader.document.problem(
-                (*path, name), "stands in the file that `from` names: leave it out here"
+                (*path, field), "stands in the file that `from` names: leave it out here"
             )
     file, _, name = str(entry["from"]).partition(".")
     if short_fault(file) or not (FOLDER / f"{file}.yaml").is_file():
         reader.document.problem((*path, "from"), f"no file {in_short(file)} in datasets/known")
-        return None
+        return reader.document, {}
     try:
         published = _file(FOLDER / f"{file}.yaml")
     except DeclarationError as error:
         reader.document.problems.extend(error.problems)
-        return None
+        return reader.document, {}
     listing = published.value.get("tables")
-    table_entry = listing.get(name) if isinstance(listing, dict) else None
-    if not isinstance(table_entry, dict):
-        there = ", ".join(map(str, listing)) if isinstance(listing, dict) else "none"
+    listing = listing if isinstance(listing, dict) else {}
+    chosen = {key: item for key, item in listing.items() if key == name or not name}
+    if not chosen or not all(isinstance(item, dict) for item in chosen.values()):
         reader.document.problem(
             (*path, "from"),
-            f"no table {in_short(name)} in datasets/known/{file}.yaml; there are {there}",
+            f"no table {in_short(name or 'at all')} in datasets/known/{file}.yaml; there are"
+            f" {', '.join(map(str, listing)) or 'none'}",
         )
-        return None
-    place = Document(published.value, published.places, published.file)
-    values = {"name": name, **table_entry}
-    if "weight" in entry and (fault := type_fault(float, entry["weight"])):
+        return reader.document, {}
+    other = _other_weight(reader, path, entry, is_single=bool(name))
+    return Document(published.value, published.places, published.file), {
+        ("tables", key): {"name": key, **item, **other} for key, item in chosen.items()
+    }
+
+
+def _other_weight(
+    reader: FieldReader, path: Path_, entry: Mapping[str, Any], *, is_single: bool
+) -> dict[str, float]:
+    """The weight that an entry gives to a published table; empty where it says none."""
+    if "weight" not in entry:
+        return {}
+    fault = type_fault(float, entry["weight"])
+    if not is_single:
+        fault = "is of one table: name it, FILE.TABLE"
+    elif fault is None and entry["weight"] <= 0:
+        fault = f"must be above 0, is {entry['weight']!r}"
+    if fault is not None:
         reader.document.problem((*path, "weight"), fault)
-    elif "weight" in entry:
-        values["weight"] = float(entry["weight"])
-    table = _TableReader(place, columns, implications).table(("tables", name), values)
-    reader.document.adopt(place)
-    return table
+        return {}
+    return {"weight": entry["weight"]}
 
 
 @cache

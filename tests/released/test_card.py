@@ -2,13 +2,17 @@
 depends on rows.
 """
 
+import csv
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from pipeline.released import card
 from pipeline.released.card_limits import ModelFacts, limits
+from pipeline.released.dictionary import write_dictionary
 from pipeline.schema.reader import read_schema
+from pipeline.schema.values import KnownTable, Level
 
 DATASETS = sorted((Path(__file__).resolve().parents[2] / "datasets").glob("*.yaml"))
 
@@ -44,3 +48,53 @@ def test_a_card_says_where_few_patients_are_left(path: Path) -> None:
     few, many = limits(schema, nominal // 10), limits(schema, nominal)
     assert f"about {nominal // 10:,} patients (a noisy count)" in few[0]
     assert few[1:] == many == limits(schema, None)
+
+
+def told_of(known: tuple[KnownTable, ...]) -> dict[str, Any]:
+    privacy = {
+        "unit": "one patient", "epsilon": 1.0, "delta": 1e-6, "neighbours": "add or remove",
+        "mechanisms": [], "population": "toy", "universe": "nobody", "share_spent": 0.1,
+        "epsilon_total": 10.0, "epsilon_opened": 10.0, "epsilon_ceiling": 20.0, "cohorts": [],
+        "overlapping_populations": [], "epsilon_total_of_overlapping": 10.0,
+        "epsilon_ceiling_of_overlapping": 20.0, "delta_total_of_overlapping": 1e-6,
+        "ledger_entry": 1, "chain_head": "0",
+    }  # fmt: skip
+    return card.facts(
+        read_schema(DATASETS[0]),
+        release_id="one-1",
+        source_label="first",
+        rows=10,
+        extract_date=None,
+        code_version="0",
+        privacy=privacy,
+        approval={"self_approved": True},
+        drawn_from=None,
+        model=ModelFacts(published=known),
+    )
+
+
+def test_a_card_names_what_was_known_beforehand(tmp_path: Path) -> None:
+    tables = tuple(
+        KnownTable(
+            name=name,
+            columns=columns,
+            levels=tuple((Level(values=("a",)),) for _ in columns),
+            shares=(1.0,),
+            source=f"Yearbook, table {name}",
+            year="2013 to 2017",
+            weight=1500,
+        )
+        for name, columns in (("ages", ("AGE",)), ("ages_by_sex", ("AGE", "sex")))
+    )
+    told = told_of(tables)
+    assert [one["name"] for one in told["known"]] == ["ages", "ages_by_sex"]
+    assert set(told["known"][0]) == {"name", "columns", "year", "source", "weight"}
+    page = card.markdown(told)
+    assert "`ages_by_sex` (AGE, sex; 2013 to 2017; worth 1,500 patients at most): Yearb" in page
+    assert "no evidence" in page
+    assert "What was known" not in card.markdown(told_of(()))
+    registry = read_schema(next(path for path in DATASETS if path.stem == "cancer_pathways"))
+    write_dictionary(registry, tmp_path / "dictionary.csv", tables)
+    with (tmp_path / "dictionary.csv").open(newline="") as file:
+        named = {row["column"]: row["known_tables"] for row in csv.DictReader(file)}
+    assert named["AGE"] == "ages; ages_by_sex" and named["GRADE"] == ""

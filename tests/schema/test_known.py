@@ -161,6 +161,18 @@ def test_a_file_of_its_own_is_read_and_its_weight_may_be_another(
     assert known.levels[0][-1] == Level(values=(None,))
     known = read(tmp_path, with_tables("{from: yearbook.stages, weight: 20}"))[0].known[0]
     assert known.weight == 20
+    assert [table.name for table in read(tmp_path, with_tables("{from: yearbook}"))[0].known] == [
+        "stages"
+    ]
+    for entry, what in (
+        ("{from: yearbook.stages, weight: 0}", "above 0"),
+        ("{from: yearbook.stages, weight: [1]}", "must be a number"),
+        ("{from: yearbook, weight: 20}", "name it, FILE.TABLE"),
+    ):
+        told = problems(tmp_path, with_tables(entry))
+        assert told[0].startswith("toy.yaml:") and "weight" in told[0] and what in told[0]
+    told = problems(tmp_path, with_tables("{from: yearbook}", "{from: yearbook.stages}"))
+    assert "a second table named 'stages'" in told[0]
 
 
 def test_a_mistake_in_a_file_is_told_with_its_line_there(
@@ -172,11 +184,12 @@ def test_a_mistake_in_a_file_is_told_with_its_line_there(
     told = problems(tmp_path, with_tables("{from: other.stages}"))
     assert told[0].startswith("other.yaml:5: tables.stages.counts.7: '7' is no value of stage")
     assert "uses the codes" in told[0]
+    (tmp_path / "empty.yaml").write_text("tables: {}", encoding="utf-8")
     for name, what in (
         ("other.nothing", "there are stages"),
         ("nowhere.stages", "no file 'nowhere'"),
         ("../other.stages", "no file"),
-        ("other", "no table ''"),
+        ("empty", "no table 'at all'"),
     ):
         told = problems(tmp_path, with_tables(f"{{from: {name}}}"))
         assert told[0].startswith("toy.yaml:") and what in told[0]
