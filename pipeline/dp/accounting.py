@@ -12,7 +12,12 @@ import dp_accounting as dpa
 
 from pipeline.dp import pld
 from pipeline.dp.errors import MechanismError
-from pipeline.dp.events import DiscreteGaussianDpEvent, canonical_string, flatten
+from pipeline.dp.events import (
+    DiscreteGaussianDpEvent,
+    ExponentialMechanismDpEvent,
+    canonical_string,
+    flatten,
+)
 from pipeline.dp.gaussian import gaussian_mu
 from pipeline.dp.noise import sigma_on_grid
 from pipeline.dp.renyi import check_delta
@@ -192,13 +197,19 @@ def _variance(leaves: dict[dpa.DpEvent, int]) -> float:
         if isinstance(leaf, dpa.PoissonSampledDpEvent):
             q, sigma = leaf.sampling_probability, leaf.event.noise_multiplier
             total += times * min(1 / sigma**2, q**2 * math.expm1(min(1 / sigma**2, 500.0)))
+        elif isinstance(leaf, ExponentialMechanismDpEvent):
+            total += times * leaf.epsilon**2 / 3
         else:
             total += times / _sigma(leaf) ** 2
     return total
 
 
 def _sigma(leaf: dpa.DpEvent) -> float:
-    """Noise over sensitivity, whether or not patients are sampled."""
+    """Noise over sensitivity, whether or not patients are sampled; of a pick that of a Gaussian with
+    its variance of loss.
+    """
+    if isinstance(leaf, ExponentialMechanismDpEvent):
+        return math.sqrt(3) / leaf.epsilon
     if isinstance(leaf, dpa.PoissonSampledDpEvent):
         return float(leaf.event.noise_multiplier)
     return float(leaf.sigma if isinstance(leaf, DiscreteGaussianDpEvent) else leaf.noise_multiplier)

@@ -1,4 +1,4 @@
-"""What a mechanism is to the accountant: dp_accounting's events, one of our own, their JSON, and
+"""What a mechanism is to the accountant: dp_accounting's events, two of our own, their JSON, and
 one canonical form.
 
 An event's meaning never changes once a ledger holds it; new behaviour gets a new class (the promise
@@ -34,14 +34,25 @@ class DiscreteGaussianDpEvent(dpa.DpEvent):
     sigma: float = attr.ib(validator=_positive)
 
 
+@attr.s(frozen=True, slots=True, auto_attribs=True)
+class ExponentialMechanismDpEvent(dpa.DpEvent):
+    """One pick of the exponential mechanism: log probabilities of all picks move by at most
+    `epsilon` between neighbours, and lie in a range of that width (bounded range).
+
+    McSherry and Talwar 2007; Durfee and Rogers 2019 (arxiv.org/abs/1905.04273), Definition 4.1.
+    """
+
+    epsilon: float = attr.ib(validator=_positive)
+
+
 def composed(events: Iterable[dpa.DpEvent]) -> dpa.ComposedDpEvent:
     """The canonical event of everything in `events`: see `canonical`."""
     return canonical(dpa.ComposedDpEvent(list(events)))
 
 
 def flatten(event: dpa.DpEvent) -> dict[dpa.DpEvent, int]:
-    """{leaf: how often}, a leaf being a (discrete) Gaussian or a Poisson-sampled Gaussian. Order of
-    composition does not matter to us.
+    """{leaf: how often}, a leaf being a (discrete) Gaussian, a Poisson-sampled Gaussian or a pick of
+    the exponential mechanism. Order of composition does not matter to us.
 
     >>> one = DiscreteGaussianDpEvent(2.0)
     >>> flatten(dpa.ComposedDpEvent([one, dpa.SelfComposedDpEvent(one, 3)]))
@@ -104,6 +115,8 @@ def to_json(event: dpa.DpEvent) -> dict[str, Any]:
         return {"event": "gaussian", "noise_multiplier": float(event.noise_multiplier)}
     if isinstance(event, DiscreteGaussianDpEvent):
         return {"event": "discrete_gaussian", "sigma": float(event.sigma)}
+    if isinstance(event, ExponentialMechanismDpEvent):
+        return {"event": "exponential_mechanism", "epsilon": float(event.epsilon)}
     raise MechanismError(
         f"no JSON form for the event {type(event).__name__}: add one here and to the accounting"
     )
@@ -122,6 +135,8 @@ def from_json(value: dict[str, Any]) -> dpa.DpEvent:
         return dpa.GaussianDpEvent(value["noise_multiplier"])
     if kind == "discrete_gaussian":
         return DiscreteGaussianDpEvent(value["sigma"])
+    if kind == "exponential_mechanism":
+        return ExponentialMechanismDpEvent(value["epsilon"])
     raise MechanismError(f"not the JSON of an event: {kind!r}")
 
 
@@ -143,7 +158,7 @@ def _check_leaf(event: dpa.DpEvent) -> None:
             raise MechanismError(
                 f"noise_multiplier must be positive and finite, got {gaussian.noise_multiplier}"
             )
-    elif not isinstance(gaussian, DiscreteGaussianDpEvent):
+    elif not isinstance(gaussian, DiscreteGaussianDpEvent | ExponentialMechanismDpEvent):
         raise MechanismError(f"the accounting does not know the event {type(event).__name__}")
 
 

@@ -21,6 +21,7 @@ import numpy as np
 from pipeline.dp.errors import MechanismError
 from pipeline.dp.events import DiscreteGaussianDpEvent, composed
 from pipeline.dp.noise import NoiseStream, sigma_on_grid
+from pipeline.dp.selection import PrivateChoice
 
 Array = np.ndarray[Any, Any]
 
@@ -68,6 +69,9 @@ class NoisyCounts:
         return counts.astype(np.int64) + noise.discrete_gaussian(self.sigma, counts.shape)
 
 
+Stored = NoisyCounts | PrivateChoice  # what a store keeps the results of
+
+
 def one_way_counts(codes: Array, size: int) -> Array:
     """How many patients have each code: int64 [size]. codes [n] in [0, size), one per patient; n
     may be 0. Raises MechanismError for codes that are no column of integers in that range.
@@ -106,7 +110,7 @@ def tree_counts(codes_fine: Array, branching: int, depth: int) -> list[Array]:
 
 
 class MeasurementStore:
-    """A folder of noisy counts, each written whole before anybody sees it and never measured again
+    """A folder of noisy counts and private choices, each written whole before anybody sees it and never measured again
     (privacy_rules.md 12).
     """
 
@@ -117,7 +121,7 @@ class MeasurementStore:
         self._index = self._folder.with_name(f"{self._folder.name}.measured")
 
     def get_or_measure(
-        self, mechanism: NoisyCounts, counts_fn: Callable[[], Array], noise: NoiseStream
+        self, mechanism: Stored, counts_fn: Callable[[], Array], noise: NoiseStream
     ) -> Array:
         """The stored measurement of this mechanism, or a new one that is stored first. counts_fn()
         reads rows only when there is none.
@@ -157,7 +161,7 @@ class MeasurementStore:
         """Of what was measured, sorted."""
         return sorted(_read(file)[0].name for file in self._folder.glob("*.npz"))
 
-    def _write_once(self, file: Path, mechanism: NoisyCounts, noisy: Array) -> None:
+    def _write_once(self, file: Path, mechanism: Stored, noisy: Array) -> None:
         with NamedTemporaryFile(dir=self._folder, suffix=".tmp", delete=False) as temporary:
             np.savez(temporary, counts=noisy, mechanism=np.array(json.dumps(asdict(mechanism))))
             temporary.flush()
@@ -183,9 +187,11 @@ def _fsync_folder(folder: Path) -> None:
         os.close(handle)
 
 
-def _read(file: Path) -> tuple[NoisyCounts, Array]:
+def _read(file: Path) -> tuple[Stored, Array]:
     with np.load(file, allow_pickle=False) as content:
-        return NoisyCounts(**json.loads(str(content["mechanism"]))), content["counts"]
+        fields = json.loads(str(content["mechanism"]))
+        kind = PrivateChoice if "picks" in fields else NoisyCounts
+        return kind(**fields), content["counts"]
 
 
 def _checked(codes: Array, size: int) -> Array:

@@ -21,6 +21,7 @@ from pipeline.dp.errors import MechanismError
 SIGMA_GRID = 64  # every sigma of a discrete Gaussian is a multiple of 1/64
 _LARGEST_SIGMA = 2**20  # keeps integers of the sampler below within 63 bits
 _BATCH = 1 << 18  # candidates per round of rejection: bounds memory
+_PROPOSALS = 1024  # places proposed at once where one is chosen
 
 Shape = int | Sequence[int]
 
@@ -118,6 +119,22 @@ class NoiseStream:
             out[n_accepted : n_accepted + len(draws)] = draws
             n_accepted += len(draws)
         return out.reshape(shape)
+
+    def one_of(self, gammas: Sequence[Fraction]) -> int:
+        """A place with probability proportional to exp(-gammas[place]), exact: gammas are rational
+        and at least 0, one of them 0. A place is proposed evenly and kept with that chance.
+
+        How many proposals it takes shows in time only, which the guarantee does not cover.
+        """
+        whole = np.array([min(int(gamma), 2**31) for gamma in gammas], dtype=np.int64)
+        rest = [gamma - int(gamma) for gamma in gammas]
+        while True:
+            proposals = self._below(np.full(_PROPOSALS, len(gammas), dtype=np.int64))
+            keep = self._exp_minus_whole(whole[proposals])
+            left = np.flatnonzero(keep)
+            keep[left] = self._exp_minus_fractions(rest, proposals[left])
+            if keep.any():
+                return int(proposals[int(np.argmax(keep))])
 
     def _discrete_gaussian_batch(self, scaled: int, n: int) -> np.ndarray[Any, Any]:
         """The accepted of about n candidates (Algorithm 3).

@@ -9,7 +9,7 @@ import numpy as np
 from scipy import special
 
 from pipeline.dp.errors import MechanismError
-from pipeline.dp.events import DiscreteGaussianDpEvent, flatten
+from pipeline.dp.events import DiscreteGaussianDpEvent, ExponentialMechanismDpEvent, flatten
 
 SMALLEST_DELTA = 1e-10
 _LARGEST_ORDER = 4096
@@ -20,7 +20,8 @@ def rdp(event: dpa.DpEvent, order: float) -> float:
 
     Gaussian and discrete Gaussian: order / (2 sigma^2) (Canonne, Kamath, Steinke 2020, Proposition
     5). Poisson-sampled Gaussian: Mironov, Talwar, Zhang 2019 (arxiv.org/abs/1908.10530), equation 3
-    at whole orders; between them (order - 1) x RDP is convex, so the chord is a bound.
+    at whole orders; between them (order - 1) x RDP is convex, so the chord is a bound. Exponential
+    mechanism: that of the pair of distributions which dominates it (`pld.bounded_range_divergence`).
 
     Raises MechanismError for an order of at most 1, or an event that the accounting does not know.
     """
@@ -79,6 +80,8 @@ def _leaf_rdp(leaf: dpa.DpEvent, order: float) -> float:
         return order / (2 * leaf.sigma**2)
     if isinstance(leaf, dpa.GaussianDpEvent):
         return order / (2 * leaf.noise_multiplier**2)
+    if isinstance(leaf, ExponentialMechanismDpEvent):
+        return _bounded_range_rdp(leaf.epsilon, order)
     assert isinstance(leaf, dpa.PoissonSampledDpEvent)  # flatten lets nothing else through
     if leaf.sampling_probability == 1:
         return _leaf_rdp(leaf.event, order)
@@ -87,6 +90,24 @@ def _leaf_rdp(leaf: dpa.DpEvent, order: float) -> float:
     if above > below:
         log_a += (order - below) * (_log_a(above, leaf) - log_a)
     return log_a / (order - 1)
+
+
+def _bounded_range_rdp(epsilon: float, order: float) -> float:
+    """log of sinh(k epsilon) / (2 k sinh(epsilon / 2)), k = order - 1/2, over (order - 1).
+
+    Under the other neighbour the dominating pair has likelihood ratios x with density
+    e^(epsilon/2) / (2 (e^epsilon - 1)) x^(-3/2) on [e^-epsilon, e^epsilon]: the second derivative of
+    its hockey-stick divergence. This is the log of the mean of x^order.
+    """
+    k = order - 0.5
+    log_mean = (
+        k * epsilon
+        + math.log(-math.expm1(-2 * k * epsilon))
+        - math.log(2 * k)
+        - epsilon / 2
+        - math.log(-math.expm1(-epsilon))
+    )
+    return max(0.0, log_mean) / (order - 1)
 
 
 def _log_a(order: int, leaf: dpa.PoissonSampledDpEvent) -> float:

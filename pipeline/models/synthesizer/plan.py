@@ -18,6 +18,7 @@ import dp_accounting as dpa
 from pipeline.dp import accounting
 from pipeline.dp.events import canonical, composed
 from pipeline.dp.marginals import NoisyCounts
+from pipeline.dp.selection import PrivateChoice
 from pipeline.dp.sgd import DpSgd
 from pipeline.models.formats import require_format
 from pipeline.models.pathway.plan import settings as pathway_settings
@@ -66,13 +67,14 @@ class Plan:
 
     @property
     def counts_event(self) -> dpa.DpEvent:
-        """The counts among `dp_event`: what the store of measurements holds in the end, each
-        once.
+        """Counts and choices among `dp_event`: what the store of measurements holds in the end,
+        each once.
         """
-        counts = [*self.table.counts(self.table_scale).values()]
+        events = [self.table.counts_event(self.table_scale)]
         if self.pathway is not None:
-            counts += self.pathway.counts(self.pathway_scale).values()
-        return canonical(dpa.ComposedDpEvent([mechanism.dp_event for mechanism in counts]))
+            counts = self.pathway.counts(self.pathway_scale).values()
+            events += [mechanism.dp_event for mechanism in counts]
+        return canonical(dpa.ComposedDpEvent(events))
 
     def mechanisms(self) -> list[dict[str, Any]]:
         """One line per kind of mechanism for auditors: its noise, and the epsilon that it would
@@ -80,6 +82,8 @@ class Plan:
         """
         table, pathway = self.table, self.pathway
         lines = [self._counts_line("table_counts", table.counts(self.table_scale))]
+        if (choice := table.choice(self.table_scale)) is not None:
+            lines.append(self._choice_line("table_choice", choice))
         sgd: dict[str, DpSgd | None] = {"table_critic": table.critic(self.table_scale)}
         if pathway is not None:
             if counts := pathway.counts(self.pathway_scale):
@@ -104,6 +108,16 @@ class Plan:
             "delta": self.delta,
         }
 
+    def _choice_line(self, name: str, mechanism: PrivateChoice) -> dict[str, Any]:
+        return {
+            "name": name,
+            "kind": "exponential mechanism",
+            "picks": mechanism.picks,
+            "epsilon_of_a_pick": mechanism.epsilon,
+            "epsilon_alone": self._alone([mechanism]),
+            "delta": self.delta,
+        }
+
     def _sgd_line(self, name: str, mechanism: DpSgd) -> dict[str, Any]:
         return {
             "name": name,
@@ -116,7 +130,7 @@ class Plan:
             "delta": self.delta,
         }
 
-    def _alone(self, mechanisms: Iterable[NoisyCounts | DpSgd]) -> float:
+    def _alone(self, mechanisms: Iterable[NoisyCounts | PrivateChoice | DpSgd]) -> float:
         return accounting.epsilon(
             composed(mechanism.dp_event for mechanism in mechanisms), self.delta
         )
@@ -173,6 +187,8 @@ def joint_plan(
         size,
         schema.order,
         schema.equal,
+        schema.related,
+        schema.known,
     )
     pathway_plan = (
         plan_pathways(

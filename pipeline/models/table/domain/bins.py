@@ -1,9 +1,8 @@
-"""From noisy counts over public cells to the groups that the model works on. Free: no row is read
-here.
+"""From noisy counts over public cells to the groups that the model works on, and first estimates of
+their counts. Free: no row is read here.
 
-A numeric column's tree is made consistent (Hay, Rastogi, Miklau, Suciu 2010,
-arxiv.org/abs/0904.0942), split where its noisy counts are large enough to be believed, and its
-cells are merged into at most `bins` groups. Categories too rare to tell from noise share one.
+The cells of a numeric column's tree are merged into at most `bins` groups. Categories too rare to
+tell from noise share one.
 """
 
 from __future__ import annotations
@@ -12,58 +11,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pipeline.models.table.domain.encode import BRANCHING, Domain
+from pipeline.models.table.domain.encode import Domain
+from pipeline.models.table.domain.trees import consistent_tree, evened_tree, split_cells
+from pipeline.models.table.values.measurements import Estimate
 from pipeline.models.table.values.symbols import Grouping, Symbols
-
-
-def consistent_tree(levels: Sequence[np.ndarray], sigmas: Sequence[float]) -> list[np.ndarray]:
-    """Consistency (Hay et al. 2010, section 4): the least-squares counts of nodes in which children
-    sum to their parent, float64 [nodes] per level.
-
-    levels: noisy counts [nodes], from below the root to the leaves. sigmas: standard deviation of
-    each level's noise.
-    """
-    values = [level.astype(float) for level in levels]
-    variances = [sigma**2 for sigma in sigmas]
-    # up: each node and the sum of its children tell the same number
-    for depth in range(len(values) - 2, -1, -1):
-        children = _sums(values[depth + 1], len(values[depth]))
-        spread = BRANCHING * variances[depth + 1]
-        weight = spread / (spread + variances[depth])
-        values[depth] = weight * values[depth] + (1 - weight) * children
-        variances[depth] = weight * variances[depth]
-    # down: what the parent has too much or too little goes to the children evenly
-    for depth in range(1, len(values)):
-        fan = _sums(np.ones_like(values[depth]), len(values[depth - 1]))
-        missing = (values[depth - 1] - _sums(values[depth], len(values[depth - 1]))) / fan
-        values[depth] = values[depth] + np.repeat(missing, BRANCHING)[: len(values[depth])]
-    return values
-
-
-def _sums(children: np.ndarray, parents: int) -> np.ndarray:
-    padded = np.zeros(parents * BRANCHING)
-    padded[: len(children)] = children
-    return padded.reshape(parents, BRANCHING).sum(1)
-
-
-def split_cells(levels: Sequence[np.ndarray], threshold: float) -> list[tuple[int, int, float]]:
-    """Terminal cells of the tree in order, as (first leaf, one past the last, count >= 0): a node
-    whose count, in patients, is above the threshold is split.
-    """
-    cells: list[tuple[int, int, float]] = []
-    leaves, depth = len(levels[-1]), len(levels)
-
-    def visit(level: int, place: int, count: float) -> None:
-        if level < depth and (level == 0 or count > threshold):
-            below = levels[level]
-            for child in range(place * BRANCHING, min((place + 1) * BRANCHING, len(below))):
-                visit(level + 1, child, float(below[child]))
-            return
-        width = BRANCHING ** (depth - level)
-        cells.append((place * width, min((place + 1) * width, leaves), max(count, 0.0)))
-
-    visit(0, 0, np.inf)
-    return cells
 
 
 def merge_cells(counts: np.ndarray, most: int) -> np.ndarray:
@@ -88,15 +39,16 @@ def numeric_grouping(
     sigmas: Sequence[float],
     most: int,
     heaps: bool = True,
-) -> Grouping:
-    """At most `most` bins of a numeric column, and its specials.
+) -> tuple[Grouping, Estimate]:
+    """At most `most` bins of a numeric column, and its specials; with the count of each.
 
     levels: noisy counts of each level, nodes first, then atoms and missing (the same cells at every
         level). sigmas: standard deviation of each level's noise. most: bins at most. heaps: look
         for round numbers.
     """
     specials = domain.size - domain.leaves
-    tree = consistent_tree([level[: len(level) - specials] for level in levels], sigmas)
+    consistent = consistent_tree([level[: len(level) - specials] for level in levels], sigmas)
+    tree = evened_tree(consistent, sigmas, domain.stops - domain.starts)
     total = max(float(tree[0].sum()), 1.0)
     terminal = split_cells(tree, max(0.008 * total, 4 * max(sigmas)))
     counts = np.array([count for _, _, count in terminal])
@@ -113,21 +65,32 @@ def numeric_grouping(
             stop.append(high)
     base = int(bins[-1]) + 1
     of_cell[domain.leaves :] = base + np.arange(specials)
-    atoms = np.concatenate(
-        [np.full(len(group), -1), np.arange(len(domain.atoms)), [-1] * int(domain.column.nullable)]
-    ).astype(np.int64)
-    missing = np.zeros(len(group) + specials, bool)
-    missing[len(missing) - int(domain.column.nullable) :] = domain.column.nullable
+    nullable = int(domain.column.nullable)
     none = [0] * specials
     symbols = Symbols(
         group=np.array([*group, *range(base, base + specials)], np.int64),
         share=np.array([*share, *[1.0] * specials]),
         start=np.array([*start, *none], np.int64),
         stop=np.array([*stop, *none], np.int64),
-        atom=atoms,
-        missing=missing,
+        atom=np.array([-1] * len(group) + [*range(len(domain.atoms)), *[-1] * nullable], np.int64),
+        missing=np.array([False] * (len(group) + specials - nullable) + [True] * nullable),
     )
-    return Grouping(of_cell, symbols.normalised(), n_merged=0)
+    in_bins = Estimate(
+        np.bincount(of_cell[: domain.leaves], tree[-1], minlength=base),
+        # neighbours of a consistent tree: sums stray little more than single nodes
+        np.bincount(bins, minlength=base).clip(max=2) * max(sigmas) ** 2,
+    )
+    estimate = in_bins.with_more(_specials(levels, sigmas, specials))
+    return Grouping(of_cell, symbols.normalised(), n_merged=0), estimate
+
+
+def _specials(levels: Sequence[np.ndarray], sigmas: Sequence[float], specials: int) -> Estimate:
+    """Atoms and missing, which every level counts once: by inverse variance."""
+    precision = np.array(sigmas, float) ** -2
+    counts = np.stack([level[len(level) - specials :] for level in levels])
+    return Estimate(
+        precision @ counts / precision.sum(), np.full(specials, 1 / float(precision.sum()))
+    )
 
 
 def _segments(domain: Domain, first: int, last: int) -> list[tuple[int, int, float]]:
@@ -187,15 +150,16 @@ def _roundest(domain: Domain, start: int, stop: int) -> tuple[int, int]:
         power //= 10
 
 
-def category_grouping(domain: Domain, noisy: np.ndarray, sigma: float, most: int) -> Grouping:
-    """Groups of a categorical column: categories above max(3 sigma, .002 n) alone, at most `most`
-    groups, the rest together.
+def category_grouping(domain: Domain, cells: Estimate, most: int) -> Grouping:
+    """Groups of a categorical column: categories above max(3 standard deviations, .002 n) alone, at
+    most `most` groups, the rest together.
 
-    noisy: counts [cells]. sigma: standard deviation of their noise.
+    cells: estimate of each category's count.
     """
-    total = max(float(noisy.sum()), 1.0)
-    order = np.argsort(-noisy, kind="stable")
-    alone = [int(c) for c in order if noisy[c] >= max(3 * sigma, 0.002 * total)]
+    counts, deviations = cells.counts, np.sqrt(cells.variances)
+    total = max(float(counts.sum()), 1.0)
+    order = np.argsort(-counts, kind="stable")
+    alone = [int(c) for c in order if counts[c] >= max(3 * deviations[c], 0.002 * total)]
     if len(alone) < domain.size or len(alone) > most:
         alone = alone[: most - 1]
     if len(alone) == domain.size - 1:
@@ -203,17 +167,10 @@ def category_grouping(domain: Domain, noisy: np.ndarray, sigma: float, most: int
         alone = [int(c) for c in order]
     group = np.full(domain.size, len(alone), np.int64)
     group[alone] = np.arange(len(alone))
-    n_merged = domain.size - len(alone)
-    share = on_simplex(noisy.astype(float), total)
     rest = group == len(alone)
-    if n_merged:
-        # noise hides which of the rare ones are there: their proportions come from the group's own
-        # simplex
-        share[rest] = (
-            on_simplex(noisy[rest].astype(float), max(float(noisy[rest].sum()), sigma))
-            + 1e-3 * sigma / n_merged
-        )
-    share[~rest] = 1.0
+    share = np.ones(domain.size)
+    if rest.any():
+        share[rest] = _shares_of_rare(counts[rest], cells.variances[rest])
     none = np.zeros(domain.size, np.int64)
     missing = np.zeros(domain.size, bool)
     missing[domain.size - int(domain.column.nullable) :] = domain.column.nullable
@@ -225,7 +182,18 @@ def category_grouping(domain: Domain, noisy: np.ndarray, sigma: float, most: int
         atom=np.full(domain.size, -1),
         missing=missing,
     )
-    return Grouping(group.astype(np.int32), symbols.normalised(), n_merged=n_merged)
+    return Grouping(group.astype(np.int32), symbols.normalised(), n_merged=int(rest.sum()))
+
+
+def _shares_of_rare(counts: np.ndarray, variances: np.ndarray) -> np.ndarray:
+    """Shares of the categories that noise hides, within their group: differences from an even share
+    shrunk by the noise (James and Stein 1961), none at 0.
+    """
+    mean = max(float(counts.mean()), 1e-3)
+    energy = float(((counts - mean) ** 2).sum())
+    kept = max(0.0, 1 - (len(counts) - 1) * float(variances.mean()) / max(energy, 1e-9))
+    shares = np.maximum(mean + kept * (counts - mean), 1e-3 * mean)
+    return np.asarray(shares / shares.sum())
 
 
 def on_simplex(counts: np.ndarray, total: float) -> np.ndarray:

@@ -28,6 +28,7 @@ from pipeline.dp.tape import Tape
 from pipeline.models.table.fit.loss import MarginalLoss, Spans, softmax_heads
 from pipeline.models.table.plan.settings import TableSettings
 from pipeline.models.table.values.measurements import Marginals
+from pipeline.models.table.values.symbols import Relations
 from pipeline.refusal import Refusal
 
 Progress = Callable[[str], None]
@@ -120,6 +121,7 @@ def refine(
     logits: torch.Tensor,
     marginals: Marginals,
     spans: Spans,
+    legal: Relations,
     settings: TableSettings,
     mechanism: DpSgd,
     groups: np.ndarray,
@@ -145,7 +147,7 @@ def refine(
     index.check(state.step)
     if state.step:
         tape.append(dpa.SelfComposedDpEvent(mechanism.step_event, state.step))
-    loss_of = MarginalLoss(marginals, spans, settings.divergence_weight, logits.device)
+    loss_of = MarginalLoss(marginals, spans, legal, settings, logits.device)
     places = torch.from_numpy(groups.astype(np.int64) + np.array(spans.offsets[:-1]))
     while state.step < mechanism.steps:
         _critic_step(state, spans, settings, mechanism, places, noise)

@@ -4,84 +4,107 @@ with the noise shrunk out of them. Post-processing only.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 
 from pipeline.models.table.domain.bins import on_simplex
+from pipeline.models.table.domain.encode import Domain
+from pipeline.models.table.domain.known import KnownPair, group_levels, known_pairs, rake
 from pipeline.models.table.measure.shrinkage import shrunk_residual
-from pipeline.models.table.values.measurements import Marginals, Measurements
+from pipeline.models.table.values.measurements import Marginals, Measurements, NoisyPair
 from pipeline.models.table.values.symbols import Pair, Relations
+from pipeline.schema.values import KnownTable
+
+# parts of a known table's dependence among which the noisy counts choose
+_PARTS = (1.0, 0.75, 0.5, 0.25, 0.0)
+_PULL = 3.0  # how much more a pair weighs that a known table describes
 
 
-def denoise(measurements: Measurements, legal: Relations, *, shrink: bool = True) -> Marginals:
+def denoise(
+    measurements: Measurements,
+    domains: Mapping[str, Domain],
+    legal: Relations,
+    *,
+    known: Sequence[KnownTable] = (),
+    shrink: bool = True,
+) -> Marginals:
     """Probabilities out of noisy counts, with the weight of each.
 
     legal: bool [groups a, groups b] for pairs of columns that declared implications relate; the
-    other cells are known to be empty. shrink: take noise out of pairs.
+    other cells are known to be empty. known: published tables. shrink: take noise out of pairs.
     """
-    estimates = _margin_estimates(measurements)
     size = _size(measurements)
-    margins = {name: on_simplex(value, size) / size for name, (value, _) in estimates.items()}
-    coarse, coarse_weights, independent = _coarse_pairs(measurements, margins, size, shrink)
-    pairs, pair_weights = _fine_pairs(measurements, margins, coarse, legal, size, shrink)
+    sums = _margin_sums(measurements)
+    margins = {
+        name: on_simplex(count / precision, size) / size
+        for name, (count, precision) in sums.items()
+    }
+    coarse = {
+        key: _coarse_joint(key, measurements, margins, size, shrink) for key in measurements.coarse
+    }
+    tables = known_pairs(known, list(margins))
+    joints, weights, independent, denied = {}, {}, 0, list(measurements.columns.contradicted)
+    for (a, b), pair in measurements.pairs.items():
+        expected = expected_joint((margins[a], margins[b]), legal.get((a, b)))
+        if (a, b) in coarse:
+            of_both = (measurements.coarse_groups[a], measurements.coarse_groups[b])
+            expected = _refined(coarse[a, b].clip(min=0.0), of_both, (margins[a], margins[b]))
+        weights[a, b] = (size / pair.sigma) ** 2
+        if (a, b) in tables:
+            table = tables[a, b]
+            expected, part = _with_known(
+                table, expected, _within(table, (a, b), measurements, domains), pair, size
+            )
+            weights[a, b] *= 1 + _PULL * part
+            denied += [table.name] if part < 0.5 else []
+        residual, rank = _residual(pair.counts - size * expected, pair.sigma, shrink)
+        independent += rank == 0
+        joints[a, b] = _without_forbidden(expected + residual / size, legal.get((a, b)))
+    for (a, b), table in tables.items():
+        if (a, b) not in joints:
+            start = expected_joint((margins[a], margins[b]), legal.get((a, b)))
+            within = _within(table, (a, b), measurements, domains)
+            joints[a, b] = table.joint(start, within, (margins[a], margins[b]))
+            # shares of `weight` patients, spread over the cells
+            weights[a, b] = table.weight * start.size
     return Marginals(
         size=size,
         margins=margins,
-        coarse_groups=measurements.coarse_groups,
+        margin_weights={name: size**2 * precision for name, (_, precision) in sums.items()},
+        pairs=joints,
+        pair_weights=weights,
         coarse=coarse,
-        coarse_weights=coarse_weights,
-        pairs=pairs,
-        pair_weights=pair_weights,
-        margin_weights={name: size**2 / variance for name, (_, variance) in estimates.items()},
+        coarse_weights={key: (size / pair.sigma) ** 2 for key, pair in measurements.coarse.items()},
+        coarse_groups=measurements.coarse_groups,
         independent=independent,
+        contradicted=tuple(dict.fromkeys(denied)),
     )
 
 
-def _coarse_pairs(
-    measurements: Measurements, margins: dict[str, np.ndarray], size: float, shrink: bool
-) -> tuple[dict[Pair, np.ndarray], dict[Pair, float], int]:
-    """(joint of coarse groups, weight, how many pairs are drawn independently) of every pair."""
-    coarse_margins = {
-        name: np.bincount(groups, margins[name])
-        for name, groups in measurements.coarse_groups.items()
-    }
-    joints, weights, independent = {}, {}, 0
-    for (a, b), noisy in measurements.coarse.items():
-        sigma = measurements.sigmas[f"coarse/{a}/{b}"]
-        expected = np.outer(coarse_margins[a], coarse_margins[b])
-        residual, rank = _residual(noisy - size * expected, sigma, shrink)
-        independent += rank == 0
-        joints[a, b] = expected + residual / size
-        weights[a, b] = (size / sigma) ** 2
-    return joints, weights, independent
+def expected_joint(margins: tuple[np.ndarray, np.ndarray], legal: np.ndarray | None) -> np.ndarray:
+    """What two columns would be if nothing but the implications tied them, float64 [groups a,
+    groups b], with these margins.
+    """
+    joint = np.outer(*margins)
+    if legal is None or legal.all():
+        return joint
+    return rake(np.where(legal, joint + 1e-12, 0.0), *margins, rounds=30)
 
 
-def _fine_pairs(
+def _coarse_joint(
+    key: Pair,
     measurements: Measurements,
-    margins: dict[str, np.ndarray],
-    coarse: dict[Pair, np.ndarray],
-    legal: Relations,
+    margins: Mapping[str, np.ndarray],
     size: float,
     shrink: bool,
-) -> tuple[dict[Pair, np.ndarray], dict[Pair, float]]:
-    """(joint of groups, weight) of each pair with fine counts: what the coarse joint leads to
-    expect, and the shrunk residual from it.
-    """
-    joints, weights = {}, {}
-    for (a, b), noisy in measurements.pairs.items():
-        sigma = measurements.pair_sigmas[a, b]
-        expected = _refined(
-            np.maximum(coarse[a, b], 0.0),
-            (measurements.coarse_groups[a], measurements.coarse_groups[b]),
-            (margins[a], margins[b]),
-        )
-        residual, _ = _residual(noisy - size * expected, sigma, shrink)
-        joints[a, b] = _without_forbidden(expected + residual / size, legal.get((a, b)))
-        weights[a, b] = (size / sigma) ** 2
-    return joints, weights
-
-
-def _residual(residual: np.ndarray, sigma: float, shrink: bool) -> tuple[np.ndarray, int]:
-    return shrunk_residual(residual, sigma) if shrink else (residual, min(residual.shape))
+) -> np.ndarray:
+    """A pair over coarse groups, its noise shrunk out."""
+    pair = measurements.coarse[key]
+    one, other = (np.bincount(measurements.coarse_groups[name], margins[name]) for name in key)
+    expected = np.outer(one, other)
+    residual, _ = _residual(pair.counts - size * expected, pair.sigma, shrink)
+    return np.asarray(expected + residual / size)
 
 
 def _refined(
@@ -99,48 +122,78 @@ def _refined(
     return coarse[np.ix_(*coarse_groups)] * np.outer(*parts)
 
 
-def _margin_estimates(measurements: Measurements) -> dict[str, tuple[np.ndarray, float]]:
-    """Counts of each column's groups from its own block and from all pairs it is in, by inverse
-    variance; with the mean variance.
+def _with_known(
+    table: KnownPair,
+    expected: np.ndarray,
+    within: tuple[np.ndarray, np.ndarray],
+    pair: NoisyPair,
+    size: float,
+) -> tuple[np.ndarray, float]:
+    """(joint, part): the published dependence, or as much of it as the noisy counts bear out. They
+    are as noisy under each candidate, so the nearest one is the likeliest.
     """
-    sums: dict[str, np.ndarray] = {}
-    weights: dict[str, np.ndarray] = {}
-    for name, noisy in measurements.one_ways.items():
-        grouping, sigma = measurements.groupings[name], measurements.sigmas[f"one/{name}"]
-        is_by_cell = len(noisy) == len(grouping.of_cell)
-        groups = grouping.of_cell if is_by_cell else np.arange(len(noisy))
-        members = np.bincount(groups, minlength=grouping.groups)
-        weights[name] = 1 / (members * sigma**2)
-        sums[name] = (
-            np.bincount(groups, noisy.astype(float), minlength=grouping.groups) * weights[name]
+    margins = (expected.sum(1), expected.sum(0))
+    published = table.joint(expected, within, margins)
+    candidates = {
+        part: rake(
+            np.maximum(published, 1e-15) ** part
+            * np.maximum(expected, 1e-15) ** (1 - part)
+            * (expected > 0),
+            *margins,
         )
-    for (a, b), noisy in measurements.pairs.items():
-        sigma = measurements.pair_sigmas[a, b]
+        for part in _PARTS
+    }
+    errors = {
+        part: float(((pair.counts - size * joint) ** 2).sum()) for part, joint in candidates.items()
+    }
+    best = min(_PARTS, key=lambda part: errors[part])
+    return candidates[best], best
+
+
+def _within(
+    table: KnownPair, pair: Pair, measurements: Measurements, domains: Mapping[str, Domain]
+) -> tuple[np.ndarray, np.ndarray]:
+    one, other = (
+        group_levels(domains[name], measurements.groupings[name].symbols, levels)
+        for name, levels in zip(pair, table.levels, strict=True)
+    )
+    return one, other
+
+
+def _residual(residual: np.ndarray, sigma: float, shrink: bool) -> tuple[np.ndarray, int]:
+    return shrunk_residual(residual, sigma) if shrink else (residual, min(residual.shape))
+
+
+def _margin_sums(measurements: Measurements) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """(counts times precision, precision) of each column's groups: its own estimate and all pairs
+    it is in.
+    """
+    sums = {
+        name: (estimate.counts / estimate.variances, 1 / estimate.variances)
+        for name, estimate in measurements.columns.estimates.items()
+    }
+    for (a, b), pair in measurements.pairs.items():
         for name, axis in ((a, 1), (b, 0)):
-            weight = 1 / (noisy.shape[axis] * sigma**2)
-            sums[name] = sums[name] + noisy.sum(axis) * weight
-            weights[name] = weights[name] + weight
-    return {name: (sums[name] / weights[name], float((1 / weights[name]).mean())) for name in sums}
+            precision = 1 / (pair.counts.shape[axis] * pair.sigma**2)
+            count, total = sums[name]
+            sums[name] = (count + pair.counts.sum(axis) * precision, total + precision)
+    return sums
 
 
 def _size(measurements: Measurements) -> float:
     """How many patients, from the sums of all blocks, by inverse variance; at least 1."""
-    total, weight = 0.0, 0.0
-    sigmas = measurements.sigmas
-    blocks = [(noisy, sigmas[f"one/{name}"]) for name, noisy in measurements.one_ways.items()]
-    blocks += [
-        (noisy, measurements.pair_sigmas[pair]) for pair, noisy in measurements.pairs.items()
+    estimates = measurements.columns.estimates.values()
+    totals = [(float(e.counts.sum()), float(e.variances.sum())) for e in estimates]
+    totals += [
+        (float(pair.counts.sum()), pair.counts.size * pair.sigma**2)
+        for pair in measurements.pairs.values()
     ]
-    blocks += [(noisy, sigmas[f"coarse/{a}/{b}"]) for (a, b), noisy in measurements.coarse.items()]
-    for noisy, sigma in blocks:
-        precision = 1 / (noisy.size * sigma**2)
-        total, weight = total + precision * float(noisy.sum()), weight + precision
-    return max(total / weight, 1.0)
+    precision = sum(1 / variance for _, variance in totals)
+    return max(sum(total / variance for total, variance in totals) / precision, 1.0)
 
 
 def _without_forbidden(joint: np.ndarray, legal: np.ndarray | None) -> np.ndarray:
-    """Forbidden cells emptied, rows and columns kept (iterative proportional fitting over the legal
-    cells, clipped at 0; Deming and Stephan 1940).
+    """Forbidden cells emptied, rows and columns kept.
 
     Where nothing is forbidden the joint stays as it is, small negative cells too: clipping them
     would bias the fit.
@@ -149,7 +202,4 @@ def _without_forbidden(joint: np.ndarray, legal: np.ndarray | None) -> np.ndarra
         return joint
     rows, columns = np.maximum(joint.sum(1), 0.0), np.maximum(joint.sum(0), 0.0)
     cells = np.where(legal, np.maximum(joint, 0.0) + 1e-3 * np.outer(rows, columns), 0.0)
-    for _ in range(50):
-        cells = cells * (rows / np.maximum(cells.sum(1), 1e-12))[:, None]
-        cells = cells * (columns / np.maximum(cells.sum(0), 1e-12))
-    return cells
+    return rake(cells, rows, columns, rounds=50)

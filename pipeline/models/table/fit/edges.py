@@ -18,24 +18,22 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline.models.table.domain.copula import (
-    Side,
-    copula_mean,
     correlation_of,
     mean_product,
     normal_scores,
     score_variance,
 )
 from pipeline.models.table.domain.encode import Domain
+from pipeline.models.table.domain.known import rake
 from pipeline.models.table.domain.quantiles import groups_by_value
 from pipeline.models.table.measure.shrinkage import shrunk_residual
 from pipeline.models.table.values.heads import Edge
-from pipeline.models.table.values.measurements import Marginals, Measurements
+from pipeline.models.table.values.measurements import Marginals, Measurements, NoisyPair
 from pipeline.models.table.values.symbols import Pair, Relations, Symbols
 
 _ROUNDS = 50
 # factor on the codes' own joint that a cell may reach: far from the diagonal more is noise
 _MAX_FACTOR = 4.0
-_MISFIT = 0.05  # by which a pair's mean product may miss that of the copula with its coarse groups
 _MIN_VARIANCE = 0.2  # of a column's normal scores: below it groups tell no correlation
 _MIN_CORRELATION = 0.5  # of normal scores, from which on codes blur a pair
 _MIN_DEVIATIONS = 4.0  # standard deviations of its noise that a correlation must have
@@ -69,8 +67,13 @@ def fit_edges(
         if child not in children:
             continue
         dependence = {
-            parent: _dependence(measurements, marginals, (parent, child), orders)
+            parent: _dependence(
+                measurements.pairs[parent, child],
+                (marginals.margins[parent], marginals.margins[child]),
+                (orders[parent], orders[child]),
+            )
             for parent in names[:place]
+            if (parent, child) in measurements.pairs
         }
         parents = [parent for parent, estimate in dependence.items() if estimate.is_strong]
         if not parents:
@@ -98,7 +101,7 @@ def _without_forbidden(
     """The joint over legal cells, with the margins; as it is where none is forbidden."""
     if pair not in legal:
         return joint
-    return _rake(joint * legal[pair], *(marginals.margins[name] for name in pair))
+    return rake(joint * legal[pair], marginals.margins[pair[0]], marginals.margins[pair[1]])
 
 
 @dataclass(frozen=True)
@@ -114,52 +117,20 @@ class _Dependence:
         return abs(self.correlation) > max(_MIN_CORRELATION, _MIN_DEVIATIONS * self.noise)
 
 
+_NOTHING = _Dependence(0.0, math.inf, 0.0)
+
+
 def _dependence(
-    measurements: Measurements,
-    marginals: Marginals,
-    pair: Pair,
-    orders: Mapping[str, np.ndarray],
+    pair: NoisyPair,
+    margins: tuple[np.ndarray, np.ndarray],
+    orders: tuple[np.ndarray, np.ndarray],
 ) -> _Dependence:
-    """From the coarse and the fine counts by inverse variance. orders[name]: groups by value.
-
-    Coarse counts tell about fine groups through the normal copula (Sklar 1959) that has their mean
-    product, and only as well as that fits.
-    """
-    fine = [_side(marginals.margins[name], orders[name], None) for name in pair]
-    coarse = [
-        _side(marginals.margins[name], orders[name], measurements.coarse_groups[name])
-        for name in pair
-    ]
-    if min(score_variance(shares) for _, shares in (*fine, *coarse)) < _MIN_VARIANCE:
-        return _Dependence(0.0, math.inf, 0.0)  # nearly all patients stand in one group
-    mean, noise, product = mean_product(
-        measurements.coarse[pair], measurements.sigmas[f"coarse/{pair[0]}/{pair[1]}"], coarse
-    )
-    means = [copula_mean(fine, correlation_of(mean, coarse, product))]
-    variances = [noise**2 + _MISFIT**2]
-    product = np.outer(normal_scores(fine[0][1]), normal_scores(fine[1][1]))
-    if pair in measurements.pairs:
-        mean, noise, _ = mean_product(
-            measurements.pairs[pair], measurements.pair_sigmas[pair], fine
-        )
-        means.append(mean)
-        variances.append(noise**2)
-    weights = 1 / np.array(variances)
-    mean = float(weights @ np.array(means) / weights.sum())
-    return _Dependence(correlation_of(mean, fine, product), float(weights.sum() ** -0.5), mean)
-
-
-def _side(margin: np.ndarray, order: np.ndarray, coarse: np.ndarray | None) -> Side:
-    """Fine groups by value with their shares, or the coarse groups that they are merged into."""
-    if coarse is None:
-        return order, margin[order]
-    groups = _in_order(coarse[order])
-    return groups, np.bincount(coarse[order], margin[order])[groups]
-
-
-def _in_order(values: np.ndarray) -> np.ndarray:
-    """Distinct values in the order in which they first stand."""
-    return values[np.sort(np.unique(values, return_index=True)[1])]
+    """From the noisy counts of a pair. orders: groups of both by value."""
+    sides = [(order, margin[order]) for order, margin in zip(orders, margins, strict=True)]
+    if min(score_variance(shares) for _, shares in sides) < _MIN_VARIANCE:
+        return _NOTHING  # nearly all patients stand in one group
+    mean, noise, product = mean_product(pair.counts, pair.sigma, sides)
+    return _Dependence(correlation_of(mean, sides, product), noise, mean)
 
 
 def _joint(
@@ -183,13 +154,11 @@ def _joint(
         normal_scores(rows[orders[pair[0]]]), normal_scores(columns[orders[pair[1]]])
     )
     mean = dependence.mean_product * float(of_codes[inner].sum())
-    prior = _tilt(_rake(of_codes + 1e-9, rows, columns), product, mean, rows, columns, 4.0)
-    if pair not in measurements.pairs:
-        return prior
-    noisy = measurements.pairs[pair] / marginals.size
-    sigma = measurements.pair_sigmas[pair] / marginals.size
+    prior = _tilt(rake(of_codes + 1e-9, rows, columns), product, mean, rows, columns, 4.0)
+    look = measurements.pairs[pair]
+    noisy, sigma = look.counts / marginals.size, look.sigma / marginals.size
     residual, _ = shrunk_residual(noisy - prior * noisy.sum(), sigma)
-    posterior = _rake(np.clip(prior + residual, 1e-3 * prior, _MAX_FACTOR * prior), rows, columns)
+    posterior = rake(np.clip(prior + residual, 1e-3 * prior, _MAX_FACTOR * prior), rows, columns)
     return _tilt(posterior, product, mean, rows, columns, 1.0)
 
 
@@ -208,17 +177,9 @@ def _tilt(
     tilt = joint
     for _ in range(16):
         theta = (low + high) / 2
-        tilt = _rake(joint * np.exp(np.clip(theta * product, -50, 50)), rows, columns)
+        tilt = rake(joint * np.exp(np.clip(theta * product, -50, 50)), rows, columns)
         low, high = (theta, high) if (tilt * product).sum() < mean else (low, theta)
     return tilt
-
-
-def _rake(joint: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    """Iterative proportional fitting to the margins (Deming and Stephan 1940)."""
-    for _ in range(20):
-        joint = joint * (rows / np.maximum(joint.sum(1), 1e-300))[:, None]
-        joint = joint * (columns / np.maximum(joint.sum(0), 1e-300))
-    return joint
 
 
 def _ratio(parent: np.ndarray, q: np.ndarray, joint: np.ndarray) -> np.ndarray:

@@ -4,7 +4,9 @@ columns, tie edges, fit targets. In this order, each step once.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ from pipeline.dp.marginals import MeasurementStore
 from pipeline.dp.noise import NoiseStream
 from pipeline.dp.tape import Tape
 from pipeline.models.sampling import draw_categorical
-from pipeline.models.table.domain.legality import relations
+from pipeline.models.table.domain.legality import close, relations
 from pipeline.models.table.domain.order import with_order
 from pipeline.models.table.draw.conditional_sampler import conditional_sampler
 from pipeline.models.table.draw.model import TableModel
@@ -29,11 +31,19 @@ from pipeline.models.table.fit.loss import Spans, softmax_heads
 from pipeline.models.table.fit.network import distil
 from pipeline.models.table.fit.raking import rake
 from pipeline.models.table.fit.target import fit_head
-from pipeline.models.table.measure.measure import encode_rows, measure
+from pipeline.models.table.measure.columns import encode_rows, groups_of_rows, measure_columns
+from pipeline.models.table.measure.measurer import Measurer
+from pipeline.models.table.measure.pairs import (
+    Expectation,
+    measure_chosen,
+    measure_coarse,
+    measure_related,
+    measure_targets,
+)
 from pipeline.models.table.plan.plan import TablePlan
 from pipeline.models.table.values.heads import Edge, TargetHead
 from pipeline.models.table.values.measurements import Marginals, Measurements
-from pipeline.models.table.values.symbols import Relations, Symbols
+from pipeline.models.table.values.symbols import Pair, Relations, Symbols
 
 Progress = Callable[[str], None]
 _DRAWS = 20_000  # of the generator, to fit the targets on
@@ -60,25 +70,31 @@ def fit(
     public facts only (stage and step). Raises Refusal where a column is absent, or the store or
     the checkpoint belongs to other mechanisms.
     """
-    real_codes = encode_rows(patients, plan.domains())
-    measurements = measure(
-        real_codes, plan, scale, store=store, tape=tape, noise=noise, progress=progress
-    )
+    cells = encode_rows(patients, plan.domains())
+    noisy = Measurer(plan.counts(scale), plan.choice(scale), store, tape, noise)
+    measurements = _measured(noisy, cells, plan, torch.device(device), progress)
     marginals = _marginals(plan, measurements)
-    names = [column.name for column in plan.columns]
-    spans = Spans(tuple(names), tuple(measurements.groupings[name].groups for name in names))
+    spans, legal = _spans(measurements), _legal_groups(plan, _symbols(measurements))
     logits = fit_table(
-        marginals, spans, plan.settings, device=torch.device(device), progress=progress
+        marginals,
+        spans,
+        legal,
+        plan.settings,
+        steps=plan.settings.steps,
+        device=torch.device(device),
+        progress=progress,
     )
     mechanism = plan.critic(scale)
     if mechanism is not None:
+        groups = groups_of_rows(measurements.columns, cells)
         logits = refine(
             logits,
             marginals,
             spans,
+            legal,
             plan.settings,
             mechanism,
-            np.stack([measurements.groupings[n].of_cell[real_codes[n]] for n in names], 1),
+            np.stack([groups[name] for name in spans.names], 1),
             tape=tape,
             noise=noise,
             checkpoint=checkpoint,
@@ -88,20 +104,92 @@ def fit(
     return _finish(plan, measurements, marginals, logits, spans, progress)
 
 
+def _measured(
+    noisy: Measurer,
+    cells: Mapping[str, np.ndarray],
+    plan: TablePlan,
+    device: torch.device,
+    progress: Progress,
+) -> Measurements:
+    """All that is charged for counts and the choice, each once, in the plan's order. Progress tells
+    public facts only.
+    """
+    columns = measure_columns(noisy, cells, plan)
+    progress("columns measured")
+    groups = groups_of_rows(columns, cells)
+    sizes = {name: grouping.groups for name, grouping in columns.groupings.items()}
+    coarse = measure_coarse(noisy, groups, columns, plan)
+    measurements = Measurements(columns, measure_related(noisy, groups, sizes, plan), *coarse)
+    progress("related pairs measured")
+    expectation: Expectation = _nothing_expected
+    marginals = _marginals(plan, measurements)
+    if plan.choice_epsilon is not None:
+        expectation = _expectation(plan, measurements, marginals, device)
+    pairs = measure_chosen(
+        noisy, groups, sizes, plan, measurements.pairs, expectation, marginals.size
+    )
+    progress("chosen pairs measured")
+    pairs, pivots = measure_targets(noisy, groups, sizes, plan, pairs)
+    return replace(measurements, pairs=pairs, pivots=pivots)
+
+
+def _nothing_expected(pair: Pair) -> np.ndarray:
+    raise AssertionError(f"no choice is planned, but {pair} was asked for")
+
+
+def _expectation(
+    plan: TablePlan, measurements: Measurements, marginals: Marginals, device: torch.device
+) -> Expectation:
+    """Today's model of any pair: a short fit to what is measured so far."""
+    spans, legal = _spans(measurements), _legal_groups(plan, _symbols(measurements))
+    logits = fit_table(
+        marginals,
+        spans,
+        legal,
+        plan.settings,
+        steps=plan.settings.first_steps,
+        device=device,
+        progress=lambda line: None,
+    )
+    q = softmax_heads(logits, spans).cpu().numpy()
+
+    def expectation(pair: Pair) -> np.ndarray:
+        a, b = pair
+        joint = q[:, spans.of(a)].T @ q[:, spans.of(b)] / len(q) * legal.get(pair, np.ones((1, 1)))
+        return np.asarray(joint / max(float(joint.sum()), 1e-12))
+
+    return expectation
+
+
+def _spans(measurements: Measurements) -> Spans:
+    groupings = measurements.groupings
+    return Spans(tuple(groupings), tuple(grouping.groups for grouping in groupings.values()))
+
+
 def _symbols(measurements: Measurements) -> dict[str, Symbols]:
     return {name: grouping.symbols for name, grouping in measurements.groupings.items()}
 
 
 def _marginals(plan: TablePlan, measurements: Measurements) -> Marginals:
-    """The noisy counts as marginals, given what the implications allow."""
-    symbols = _symbols(measurements)
-    return denoise(measurements, _legal_groups(plan, symbols), shrink=plan.settings.shrink)
+    """The noisy counts as marginals, given what the implications allow and what is known."""
+    return denoise(
+        measurements,
+        plan.domains(),
+        _legal_groups(plan, _symbols(measurements)),
+        known=plan.known,
+        shrink=plan.settings.shrink,
+    )
 
 
 def _legal_groups(plan: TablePlan, symbols: Mapping[str, Symbols]) -> Relations:
+    """Which groups may stand together, of all pairs in which something may not: what follows from
+    two implications together too.
+    """
+    alive = {name: np.ones(len(part.group), bool) for name, part in symbols.items()}
+    _, closure = close(list(symbols), alive, _relations(plan, symbols))
     return {
         (a, b): _between_groups(matrix, symbols[a], symbols[b])
-        for (a, b), matrix in _relations(plan, symbols).items()
+        for (a, b), matrix in closure.items()
     }
 
 
@@ -120,7 +208,8 @@ def _finish(
     network: dict[str, np.ndarray] = {}
     q = softmax_heads(logits, spans)
     if plan.settings.network:
-        q, network = distil(q, marginals, spans, plan.settings, progress=progress)
+        legal = _legal_groups(plan, symbols)
+        q, network = distil(q, marginals, spans, legal, plan.settings, progress=progress)
     whole = _relations(plan, symbols)
     table = rake(
         {name: q[:, spans.of(name)].cpu().numpy().astype(np.float32) for name in spans.names},
@@ -206,8 +295,9 @@ def _notes(
         "categories_too_rare_to_tell_apart": {
             name: grouping.n_merged for name, grouping in groupings.items() if grouping.n_merged
         },
-        "pairs": len(marginals.coarse),
-        "pairs_seen_finely": len(marginals.pairs),
-        "pairs_drawn_independently": marginals.independent,
+        "pairs": math.comb(len(groupings), 2),
+        "pairs_looked_at": [list(pair) for pair in measurements.pairs],
+        "pairs_without_dependence_above_noise": marginals.independent,
+        "known_tables_denied": list(marginals.contradicted),
         "edges": [edge.description() for edge in edges],
     }

@@ -16,6 +16,7 @@ import torch
 from pipeline.models.table.fit.loss import MarginalLoss, Spans, softmax_heads
 from pipeline.models.table.plan.settings import TableSettings
 from pipeline.models.table.values.measurements import Marginals
+from pipeline.models.table.values.symbols import Relations
 
 Progress = Callable[[str], None]
 
@@ -26,7 +27,7 @@ def initial_logits(marginals: Marginals, spans: Spans, settings: TableSettings) 
     """
     generator = torch.Generator().manual_seed(settings.seed)
     base = np.concatenate([np.log(np.maximum(marginals.margins[n], 1e-4)) for n in spans.names])
-    return torch.tensor(base, dtype=torch.float32) + torch.randn(
+    return torch.tensor(base, dtype=torch.float32) + settings.spread * torch.randn(
         settings.codes, spans.width, generator=generator
     )
 
@@ -34,23 +35,27 @@ def initial_logits(marginals: Marginals, spans: Spans, settings: TableSettings) 
 def fit_table(
     marginals: Marginals,
     spans: Spans,
+    legal: Relations,
     settings: TableSettings,
     *,
+    steps: int,
     device: torch.device,
     progress: Progress,
 ) -> torch.Tensor:
-    """Logits of the fitted latent table, float32 [codes, width]. Deterministic given the
-    marginals.
+    """Logits of the fitted latent table, float32 [codes, width]. Deterministic given the marginals.
+
+    legal: bool [groups a, groups b] of pairs that implications relate. progress: told every 100
+    steps.
     """
-    loss_of = MarginalLoss(marginals, spans, settings.divergence_weight, device)
+    loss_of = MarginalLoss(marginals, spans, legal, settings, device)
     logits = initial_logits(marginals, spans, settings).to(device).requires_grad_()
     optimiser = torch.optim.Adam([logits], lr=settings.learning_rate)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, settings.steps)
-    for step in range(settings.steps):
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
+    for step in range(steps):
         optimiser.zero_grad()
         loss_of(softmax_heads(logits, spans)).backward()
         optimiser.step()
         schedule.step()
         if (step + 1) % 100 == 0:
-            progress(f"generator step {step + 1}/{settings.steps}")
+            progress(f"generator step {step + 1}/{steps}")
     return logits.detach()

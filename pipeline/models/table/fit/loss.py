@@ -1,8 +1,8 @@
 """The generator's output and its loss: the distance between the marginals of a mixture and those
 that the noisy counts give. No row is read.
 
-All pair marginals of a mixture of independent columns are one matrix product, Q'Q / codes
-(docs/table_model.md, step 5).
+The pair marginals of a mixture of independent columns are blocks of one matrix product, Q'Q / codes,
+of which only those are computed that something is known of (docs/table_model.md, step 5).
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from pipeline.models.table.plan.settings import TableSettings
 from pipeline.models.table.values.measurements import Marginals
-from pipeline.models.table.values.symbols import Pair
+from pipeline.models.table.values.symbols import Relations
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,9 @@ class Spans:
     def width(self) -> int:
         return sum(self.sizes)
 
+    def size_of(self, name: str) -> int:
+        return self.sizes[self.names.index(name)]
+
     def of(self, name: str) -> slice:
         place = self.names.index(name)
         return slice(self.offsets[place], self.offsets[place + 1])
@@ -42,77 +46,130 @@ def softmax_heads(logits: torch.Tensor, spans: Spans) -> torch.Tensor:
 
 
 class MarginalLoss:
-    """Squared error of the model's marginals, each in units of its noise, per cell; plus a small
-    Kullback-Leibler divergence of the one-way margins.
+    """Squared error of the model's marginals, each in units of its noise, per cell; plus patients
+    in cells that implications forbid; plus a small Kullback-Leibler divergence of the one-way
+    margins.
     """
 
     def __init__(
-        self, marginals: Marginals, spans: Spans, divergence_weight: float, device: torch.device
-    ) -> None:
-        self.spans, self.divergence_weight = spans, divergence_weight
-        names = list(spans.names)
-        self.margins = torch.tensor(
-            np.concatenate([marginals.margins[n] for n in names]),
-            dtype=torch.float32,
-            device=device,
-        )
-        margin_weights = np.concatenate(
-            [
-                np.full(size, marginals.margin_weights[n])
-                for n, size in zip(names, spans.sizes, strict=True)
-            ]
-        )
-        self.cells = len(margin_weights)
-        self.margin_weights = torch.tensor(margin_weights, dtype=torch.float32, device=device)
-        self.pairs, self.weights = self._square(
-            marginals.pairs, marginals.pair_weights, spans, device
-        )
-        coarse_spans = Spans(
-            spans.names, tuple(int(marginals.coarse_groups[n].max()) + 1 for n in names)
-        )
-        coarse_places = np.concatenate(
-            [
-                marginals.coarse_groups[n] + first
-                for n, first in zip(names, coarse_spans.offsets, strict=False)
-            ]
-        )
-        # [width, coarse width]: adds up groups to coarse groups
-        self.sum_to_coarse = (
-            torch.nn.functional.one_hot(torch.from_numpy(coarse_places), coarse_spans.width)
-            .float()
-            .to(device)
-        )
-        self.coarse, self.coarse_weights = self._square(
-            marginals.coarse, marginals.coarse_weights, coarse_spans, device
-        )
-
-    def _square(
         self,
-        pairs: dict[Pair, np.ndarray],
-        weights: dict[Pair, float],
+        marginals: Marginals,
         spans: Spans,
+        legal: Relations,
+        settings: TableSettings,
         device: torch.device,
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Joints and weights as [width, width], zero outside the measured pairs (a before b)."""
-        goal = np.zeros((spans.width,) * 2, np.float32)
-        weight = np.zeros_like(goal)
-        for (a, b), joint in pairs.items():
-            goal[spans.of(a), spans.of(b)] = joint
-            weight[spans.of(a), spans.of(b)] = weights[a, b]
-            self.cells += joint.size
-        return torch.from_numpy(goal).to(device), torch.from_numpy(weight).to(device)
+    ) -> None:
+        self.spans, self.divergence_weight = spans, settings.divergence_weight
+        self.margins = _row([marginals.margins[name] for name in spans.names], device)
+        self.margin_weights = _row([marginals.margin_weights[name] for name in spans.names], device)
+        forbidden = settings.forbidden_weight * marginals.size
+        self.parts = [
+            _Part.of(name, marginals, spans, legal, forbidden, device)
+            for name in spans.names
+            if _partners(name, marginals, legal, spans)
+        ]
+        self.coarse = _Coarse.of(marginals, spans, device) if marginals.coarse else None
+        joints = [*marginals.pairs.values(), *marginals.coarse.values()]
+        self.cells = spans.width + sum(joint.size for joint in joints)
 
     def __call__(self, q: torch.Tensor) -> torch.Tensor:
         """A scalar. q: [codes, width], probabilities per head; codes weigh the same."""
-        codes = len(q)
-        loss = (self.weights * (q.T @ q / codes - self.pairs).square()).sum()
-        coarse = q @ self.sum_to_coarse
-        loss = (
-            loss + (self.coarse_weights * (coarse.T @ coarse / codes - self.coarse).square()).sum()
-        )
         mean = q.mean(0)
-        loss = loss + (self.margin_weights * (mean - self.margins).square()).sum()
+        loss = (self.margin_weights * (mean - self.margins).square()).sum()
+        for part in self.parts:
+            joint = q[:, part.span].T @ q[:, part.places] / len(q)
+            loss = loss + (part.weights * (joint - part.goal).square()).sum()
+            loss = loss + (part.forbidden * joint).sum()
+        if self.coarse is not None:
+            loss = loss + self.coarse(q)
         divergence = (
             self.margins * (self.margins.clamp_min(1e-9).log() - mean.clamp_min(1e-9).log())
         ).sum()
         return loss / self.cells + self.divergence_weight * divergence
+
+
+@dataclass(frozen=True, eq=False)
+class _Part:
+    """All pairs of one column with later ones that were counted, are known or exclude each other:
+    only these cost time. places: of the later columns' groups in the generator's output, [n].
+    """
+
+    span: slice
+    places: torch.Tensor
+    goal: torch.Tensor  # float32 [groups, n]
+    weights: torch.Tensor  # the same; 0 where nothing was counted
+    forbidden: torch.Tensor  # the same; what a patient costs in a cell that cannot be
+
+    @classmethod
+    def of(
+        cls,
+        name: str,
+        marginals: Marginals,
+        spans: Spans,
+        legal: Relations,
+        forbidden: float,
+        device: torch.device,
+    ) -> _Part:
+        partners = _partners(name, marginals, legal, spans)
+        size, places = spans.size_of(name), []
+        goals, weights, penalties = [], [], []
+        for other in partners:
+            shape = (size, spans.size_of(other))
+            places.append(np.arange(spans.of(other).start, spans.of(other).stop))
+            goals.append(marginals.pairs.get((name, other), np.zeros(shape)))
+            weights.append(np.full(shape, marginals.pair_weights.get((name, other), 0.0)))
+            allowed = legal.get((name, other), np.ones(shape, bool))
+            penalties.append(np.where(allowed, 0.0, forbidden))
+        goal, weight, penalty = (
+            torch.from_numpy(np.concatenate(arrays, 1).astype(np.float32)).to(device)
+            for arrays in (goals, weights, penalties)
+        )
+        return cls(
+            spans.of(name),
+            torch.from_numpy(np.concatenate(places)).to(device),
+            goal,
+            weight,
+            penalty,
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class _Coarse:
+    """All pairs over coarse groups at once: few groups, so that one matrix holds them."""
+
+    sums: torch.Tensor  # [width, coarse width]: adds up groups to coarse groups
+    goal: torch.Tensor  # [coarse width, coarse width], 0 outside of counted pairs
+    weights: torch.Tensor
+
+    def __call__(self, q: torch.Tensor) -> torch.Tensor:
+        coarse = q @ self.sums
+        return (self.weights * (coarse.T @ coarse / len(q) - self.goal).square()).sum()
+
+    @classmethod
+    def of(cls, marginals: Marginals, spans: Spans, device: torch.device) -> _Coarse:
+        groups = marginals.coarse_groups
+        coarse_spans = Spans(tuple(groups), tuple(int(g.max()) + 1 for g in groups.values()))
+        sums = np.zeros((spans.width, coarse_spans.width), np.float32)
+        for name, of_group in groups.items():
+            first = spans.of(name).start
+            sums[first + np.arange(len(of_group)), coarse_spans.of(name).start + of_group] = 1
+        goal = np.zeros((coarse_spans.width,) * 2, np.float32)
+        weights = np.zeros_like(goal)
+        for (a, b), joint in marginals.coarse.items():
+            goal[coarse_spans.of(a), coarse_spans.of(b)] = joint
+            weights[coarse_spans.of(a), coarse_spans.of(b)] = marginals.coarse_weights[a, b]
+        return cls(*(torch.from_numpy(array).to(device) for array in (sums, goal, weights)))
+
+
+def _partners(name: str, marginals: Marginals, legal: Relations, spans: Spans) -> list[str]:
+    later = spans.names[spans.names.index(name) + 1 :]
+    return [
+        other
+        for other in later
+        if (name, other) in marginals.pairs
+        or ((name, other) in legal and not legal[name, other].all())
+    ]
+
+
+def _row(values: list[np.ndarray], device: torch.device) -> torch.Tensor:
+    return torch.from_numpy(np.concatenate(values).astype(np.float32)).to(device)

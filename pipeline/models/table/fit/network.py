@@ -17,6 +17,7 @@ from torch import nn
 from pipeline.models.table.fit.loss import MarginalLoss, Spans, softmax_heads
 from pipeline.models.table.plan.settings import TableSettings
 from pipeline.models.table.values.measurements import Marginals
+from pipeline.models.table.values.symbols import Relations
 
 Progress = Callable[[str], None]
 LATENT = 64
@@ -54,6 +55,7 @@ def distil(
     q: torch.Tensor,
     marginals: Marginals,
     spans: Spans,
+    legal: Relations,
     settings: TableSettings,
     *,
     progress: Progress,
@@ -69,7 +71,7 @@ def distil(
         torch.manual_seed(settings.seed + 2)
         network = ConditionalGenerator(spans).to(device)
     generator = torch.Generator().manual_seed(settings.seed + 3)
-    loss_of = MarginalLoss(marginals, spans, settings.divergence_weight, device)
+    loss_of = MarginalLoss(marginals, spans, legal, settings, device)
     optimiser = torch.optim.Adam(network.parameters(), lr=2e-3)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, 2 * settings.network_steps)
     unconditional = torch.zeros_like(q)

@@ -99,8 +99,8 @@ def fit_head(
 def _one_way(
     target: str, name: str, measurements: Measurements, size: float, cell: np.ndarray
 ) -> _Moment:
-    block, sigma = by_class(target, name, measurements.pairs, measurements.pair_sigmas)
-    return _Moment(block / size, _ONE_WAY_SLACK * sigma / size, cell)
+    pair = by_class(target, name, measurements.pairs)
+    return _Moment(pair.counts / size, _ONE_WAY_SLACK * pair.sigma / size, cell)
 
 
 @dataclass(frozen=True, eq=False)

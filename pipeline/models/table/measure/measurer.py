@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
 from pipeline.dp.marginals import MeasurementStore, NoisyCounts
 from pipeline.dp.noise import NoiseStream
+from pipeline.dp.selection import PrivateChoice
 from pipeline.dp.tape import Tape
+
+Codes = Mapping[str, np.ndarray]  # by column, int32 [rows]: cell or group of each row
 
 
 class Measurer:
@@ -19,19 +22,33 @@ class Measurer:
     def __init__(
         self,
         mechanisms: dict[str, NoisyCounts],
+        choice: PrivateChoice | None,
         store: MeasurementStore,
         tape: Tape,
         noise: NoiseStream,
     ) -> None:
-        self._mechanisms, self._store, self._tape, self._noise = mechanisms, store, tape, noise
+        self._mechanisms, self._choice = mechanisms, choice
+        self._store, self._tape, self._noise = store, tape, noise
         self.sigmas = {name: mechanism.sigma for name, mechanism in mechanisms.items()}
 
     def __call__(self, name: str, counts: Callable[[], np.ndarray]) -> np.ndarray:
         """Noisy counts of the block `name`, int64. counts: called only where the store does not
         hold the block yet.
         """
-        noisy = self._store.get_or_measure(self._mechanisms[name], counts, self._noise)
-        self._tape.append(self._mechanisms[name].dp_event)
+        return self._measured(self._mechanisms[name], counts)
+
+    def choose(self, scores: Callable[[], np.ndarray]) -> np.ndarray:
+        """Places of the picks of the plan's private choice, int64 [picks]. scores: called only
+        where the store does not hold the picks yet.
+        """
+        assert self._choice is not None
+        return self._measured(self._choice, scores)
+
+    def _measured(
+        self, mechanism: NoisyCounts | PrivateChoice, counts: Callable[[], np.ndarray]
+    ) -> np.ndarray:
+        noisy = self._store.get_or_measure(mechanism, counts, self._noise)
+        self._tape.append(mechanism.dp_event)
         return noisy
 
     def blocks(self, prefix: str) -> int:

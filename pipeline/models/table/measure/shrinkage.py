@@ -6,6 +6,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from pipeline.models.table.values.measurements import Estimate
+
+_DENIED = 12.0  # log likelihood by which noisy counts must speak against a known table
+
 
 def shrunk_residual(residual: np.ndarray, sigma: float) -> tuple[np.ndarray, int]:
     """(dependence, rank): counts less those of independent columns, double-centred, with singular
@@ -29,6 +33,46 @@ def shrunk_residual(residual: np.ndarray, sigma: float) -> tuple[np.ndarray, int
         0,
     )
     return (left * (shrunk * unit)) @ right, int((shrunk > 0).sum())
+
+
+def towards(
+    estimate: Estimate, shares: np.ndarray, covered: np.ndarray, weight: float
+) -> tuple[Estimate, bool]:
+    """(the estimate shrunk towards published shares, whether its counts deny them).
+
+    shares: float64 [cells], sum 1 over the covered cells. covered: bool [cells], what the table
+    speaks of. weight: how many patients the table is worth at most.
+
+    Empirical Bayes (Efron and Morris 1973): true counts stray from the published ones by
+    sqrt(a^2 + (c x published)^2); a and c are those under which the noisy counts are likeliest, at
+    least what `weight` patients would stray. A table of another population strays far, and the
+    noisy counts then decide.
+    """
+    counts, noise = estimate.counts[covered], estimate.variances[covered]
+    if covered.sum() < 2:
+        return estimate, False
+    size = max(float(counts.sum()), 1.0)
+    published = size * shares[covered]
+    least = size**2 * (shares[covered] + 0.5 / weight) / weight
+    likeliest, most, plain = least, -np.inf, -np.inf
+    for additive in size * np.array([0.0, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2]):
+        for relative in (0.0, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6):
+            variance = least + additive**2 + (relative * published) ** 2
+            likelihood = _log_likelihood(counts - published, noise + variance)
+            if additive == relative == 0:
+                plain = likelihood
+            if likelihood > most:
+                likeliest, most = variance, likelihood
+    pull = noise / (noise + likeliest)
+    posterior = Estimate(estimate.counts.copy(), estimate.variances.copy())
+    posterior.counts[covered] = (1 - pull) * counts + pull * published
+    posterior.variances[covered] = (1 - pull) * noise
+    return posterior, bool(most - plain > _DENIED)
+
+
+def _log_likelihood(difference: np.ndarray, variance: np.ndarray) -> float:
+    """Of normal differences, without its constant."""
+    return float(-0.5 * (np.log(variance) + difference**2 / variance).sum())
 
 
 def residual(noisy: np.ndarray) -> np.ndarray:

@@ -11,7 +11,8 @@ from itertools import combinations
 
 from pipeline.models.table.domain.encode import BRANCHING, Domain
 from pipeline.models.table.plan.settings import TableSettings
-from pipeline.models.table.plan.shares import shares
+from pipeline.models.table.plan.shares import Shape, Shares, shares
+from pipeline.models.table.values.symbols import Pair
 from pipeline.refusal import Refusal
 
 
@@ -52,31 +53,84 @@ class _Kind:
     exponent: float = 0.0
 
 
-def blocks_of(
+@dataclass(frozen=True, kw_only=True)
+class Looks:
+    """Which mechanisms a plan has: its blocks, the pairs among them that are looked at by name, and
+    the epsilon of a pick of its private choice at scale 1 (None: it has none).
+    """
+
+    blocks: tuple[Block, ...]
+    named_pairs: tuple[Pair, ...]
+    choice_epsilon: float | None
+
+
+def looks_of(
     domains: Mapping[str, Domain],
     sizes: Mapping[str, int],
     targets: Sequence[str],
+    related: Sequence[Pair],
     settings: TableSettings,
     nominal_size: int,
-) -> Iterator[Block]:
-    """Trees, one-ways, coarse and fine pairs, pairs again, targets, pivots. All blocks of a kind
-    weigh the same, fine pairs by their cells.
+) -> Looks:
+    """Trees, one-ways, pairs by name, pairs that are chosen, targets, pivots.
 
-    Kinds that are absent leave their share to the others. Raises Refusal where the given shares
-    leave nothing for the fine pairs.
+    related: pairs that are looked at first, whatever the choice. Kinds that are absent leave their
+    share to the others. Raises Refusal where the given shares leave nothing for pairs.
     """
-    pairs = {f"pair/{a}/{b}": sizes[a] * sizes[b] for a, b in combinations(domains, 2)}
-    kinds = _kinds(domains, sizes, targets, settings, nominal_size, pairs)
-    rest = 1 - sum(kind.share for kind in kinds if kind.cells)
+    pairs = list(combinations(domains, 2))
+    shape = Shape(
+        numbers=sum(domain.is_numeric for domain in domains.values()),
+        ordered=sum(domain.is_ordered for domain in domains.values()),
+        columns=len(domains),
+    )
+    part = shares(settings, shape, nominal_size)
+    is_every = part.looks == len(pairs)
+    # a third of the looks stays free to find what nobody declared
+    named = pairs if is_every else list(related)[: max(part.looks - math.ceil(part.looks / 3), 0)]
+    chosen = math.ceil(settings.again_part * len(pairs)) if is_every else part.looks - len(named)
+    kinds = _kinds(domains, sizes, targets, settings, part)
+    cells = {f"pair/{a}/{b}": sizes[a] * sizes[b] for a, b in named}
+    most = max((sizes[a] * sizes[b] for a, b in pairs), default=0)
+    choice = part.choice if pairs and not is_every else 0.0
+    rest = 1 - sum(kind.share for kind in kinds if kind.cells) - choice
     if pairs and rest < 0.03:
         raise Refusal(
-            f"train.table: shares sum to {1 - rest:.3f}; leave at least 0.03 for the first fine"
-            " look at every pair"
+            f"train.table: shares sum to {1 - rest:.3f}; leave at least 0.03 for looks at pairs"
         )
-    kinds.append(_Kind(pairs, rest, settings.pair_exponent))
+    coarse = _coarse_cells(domains, sizes, settings)
+    kinds.append(_Kind(coarse, part.coarse * rest))
+    rest *= 1 - part.coarse * bool(coarse)
+    if is_every:
+        kinds.append(_Kind(cells, rest * (1 - part.again), settings.pair_exponent))
+        kinds.append(_Kind({f"look/{k}": most for k in range(chosen)}, rest * part.again))
+    else:
+        # a look weighs the same, named or chosen
+        by_name = rest * len(named) / part.looks
+        kinds.append(_Kind(cells, by_name))
+        kinds.append(_Kind({f"look/{k}": most for k in range(chosen)}, rest - by_name))
     present = [kind for kind in kinds if kind.cells and kind.share > 0]
-    whole = sum(kind.share for kind in present) / (1 - settings.critic_share)
-    for kind in present:
+    whole = (sum(kind.share for kind in present) + choice) / (1 - settings.critic_share)
+    return Looks(
+        blocks=tuple(_blocks(present, whole)),
+        named_pairs=tuple(named),
+        # the loss of a pick has a third of epsilon squared as its variance (pld.py)
+        choice_epsilon=math.sqrt(3 * choice / whole / chosen) if choice and chosen else None,
+    )
+
+
+def _coarse_cells(
+    domains: Mapping[str, Domain], sizes: Mapping[str, int], settings: TableSettings
+) -> dict[str, int]:
+    groups = {
+        name: min(sizes[name], settings.coarse_groups)
+        for name, domain in domains.items()
+        if domain.is_ordered
+    }
+    return {f"coarse/{a}/{b}": groups[a] * groups[b] for a, b in combinations(groups, 2)}
+
+
+def _blocks(kinds: Sequence[_Kind], whole: float) -> Iterator[Block]:
+    for kind in kinds:
         weights = {name: cells**kind.exponent for name, cells in kind.cells.items()}
         total = sum(weights.values())
         for name, cells in kind.cells.items():
@@ -92,14 +146,9 @@ def _kinds(
     sizes: Mapping[str, int],
     targets: Sequence[str],
     settings: TableSettings,
-    nominal_size: int,
-    pairs: Mapping[str, int],
+    part: Shares,
 ) -> list[_Kind]:
-    """All kinds but the first fine counts of every pair, which take the rest. pairs: cells of each
-    by name.
-    """
-    part = shares(settings, len(pairs), nominal_size)
-    coarse = {name: min(size, settings.coarse_groups) for name, size in sizes.items()}
+    """All kinds but looks at pairs, which take the rest."""
     trees = {
         f"tree/{name}/{level}": size + domain.size - domain.leaves
         for name, domain in domains.items()
@@ -107,19 +156,14 @@ def _kinds(
         for level, size in enumerate(level_sizes(domain), start=1)
     }
     one_ways = {
-        f"one/{name}": sizes[name] if domain.is_numeric else max(domain.size, sizes[name])
+        f"one/{name}": max(domain.size, sizes[name])
         for name, domain in domains.items()
+        if not domain.is_numeric
     }
-    again = range(math.ceil(part.again_part * len(pairs)))
     pivots = range(math.comb(min(settings.pivot_columns, len(sizes) - 1), 2))
     return [
         _Kind(trees, part.bins),
-        _Kind(one_ways, part.one_ways),
-        _Kind(
-            {f"coarse/{a}/{b}": coarse[a] * coarse[b] for a, b in combinations(domains, 2)},
-            part.coarse,
-        ),
-        _Kind({f"again/{k}": max(pairs.values()) for k in again}, part.again),
+        _Kind(one_ways, part.one_ways, settings.one_way_exponent),
         _Kind(
             {f"target/{t}/{x}": sizes[t] * sizes[x] for t in targets for x in sizes if x != t},
             part.target,

@@ -9,25 +9,28 @@ critic's share. The joint calibration picks `scale`; `mechanisms(scale)` are the
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import combinations
 from typing import Any
 
 import dp_accounting as dpa
 
 from pipeline.dp.accounting import round_sigma_up
 from pipeline.dp.marginals import NoisyCounts
+from pipeline.dp.selection import PrivateChoice, round_epsilon_down
 from pipeline.dp.sgd import DpSgd
 from pipeline.models.formats import require_format
 from pipeline.models.table.domain.encode import BRANCHING, Domain, column_domain
 from pipeline.models.table.domain.legality import check_implications
-from pipeline.models.table.plan.blocks import Block, blocks_of, max_groups
+from pipeline.models.table.plan.blocks import Block, looks_of, max_groups
 from pipeline.models.table.plan.settings import TableSettings
+from pipeline.models.table.values.symbols import Pair
 from pipeline.refusal import Refusal
 from pipeline.schema.static_rules import order_pairs
-from pipeline.schema.values import Column, Implication
+from pipeline.schema.values import Column, Implication, KnownTable, Level
 
-FORMAT = 2
+FORMAT = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,11 +47,14 @@ class TablePlan:
     nominal_size: int  # public; patients the population is declared to have
     leaves: int  # of a numeric column's grid, at most
     blocks: tuple[Block, ...]
+    named_pairs: tuple[Pair, ...]  # looked at whatever the choice
+    choice_epsilon: float | None  # of a pick at scale 1; None: no private choice
     critic_noise: float | None  # noise multiplier of the critic at scale 1; None: no critic
     # (low, high): columns of numbers whose values never fall, closed (`order_pairs`)
     orders: tuple[tuple[str, str], ...] = ()
     # copy -> the column that it repeats, by place among all columns that are drawn
     copies: tuple[tuple[int, str, str], ...] = ()
+    known: tuple[KnownTable, ...] = ()  # published tables of modelled columns
 
     def domains(self) -> dict[str, Domain]:
         return {column.name: column_domain(column, self.leaves) for column in self.columns}
@@ -63,6 +69,17 @@ class TablePlan:
             )
             for block in self.blocks
         }
+
+    def choice(self, scale: float) -> PrivateChoice | None:
+        """The choice of the pairs that are looked at beside those named."""
+        if self.choice_epsilon is None:
+            return None
+        return PrivateChoice(
+            name="choice",
+            epsilon=round_epsilon_down(min(self.choice_epsilon / scale, 16.0)),
+            picks=sum(block.name.startswith("look/") for block in self.blocks),
+            candidates=math.comb(len(self.columns), 2),
+        )
 
     def critic(self, scale: float) -> DpSgd | None:
         if self.critic_noise is None:
@@ -80,8 +97,15 @@ class TablePlan:
         this scale.
         """
         critic = self.critic(scale)
+        return dpa.ComposedDpEvent(
+            [self.counts_event(scale)] + ([critic.dp_event] if critic else [])
+        )
+
+    def counts_event(self, scale: float) -> dpa.DpEvent:
+        """What the store of measurements holds in the end, each once: counts and the choice."""
         events = [mechanism.dp_event for mechanism in self.counts(scale).values()]
-        return dpa.ComposedDpEvent(events + ([critic.dp_event] if critic else []))
+        choice = self.choice(scale)
+        return dpa.ComposedDpEvent(events + ([choice.dp_event] if choice else []))
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -100,10 +124,12 @@ class TablePlan:
             "nominal_size": self.nominal_size,
             "leaves": self.leaves,
             "blocks": [asdict(b) for b in self.blocks],
+            "named_pairs": [list(pair) for pair in self.named_pairs],
+            "choice_epsilon": self.choice_epsilon,
             "critic_noise": self.critic_noise,
-            # plans of before know neither
-            **({"orders": [list(pair) for pair in self.orders]} if self.orders else {}),
-            **({"copies": [list(copy) for copy in self.copies]} if self.copies else {}),
+            "orders": [list(pair) for pair in self.orders],
+            "copies": [list(copy) for copy in self.copies],
+            "known": [asdict(table) for table in self.known],
         }
 
     @classmethod
@@ -125,9 +151,12 @@ class TablePlan:
             nominal_size=value["nominal_size"],
             leaves=value["leaves"],
             blocks=tuple(Block(**b) for b in value["blocks"]),
+            named_pairs=tuple((a, b) for a, b in value["named_pairs"]),
+            choice_epsilon=value["choice_epsilon"],
             critic_noise=value["critic_noise"],
-            orders=tuple((low, high) for low, high in value.get("orders", ())),
-            copies=tuple((place, copy, name) for place, copy, name in value.get("copies", ())),
+            orders=tuple((low, high) for low, high in value["orders"]),
+            copies=tuple((place, copy, name) for place, copy, name in value["copies"]),
+            known=tuple(_known_table(table) for table in value["known"]),
         )
 
 
@@ -139,9 +168,14 @@ def plan(
     nominal_size: int,
     orders: Sequence[Sequence[str]] = (),
     equals: Sequence[Sequence[str]] = (),
+    related: Sequence[Sequence[str]] = (),
+    known: Sequence[KnownTable] = (),
 ) -> TablePlan:
     """The mechanisms for these columns. Columns that are not modelled are left out, and so are
     copies of others (`equals`): they cost nothing.
+
+    related: columns that belong together, looked at first, in this order. known: published tables,
+    whose pairs are looked at after them, so that noisy counts can deny a table.
 
     Raises Refusal for a column without a public domain, or an implication that cannot be kept.
     """
@@ -161,7 +195,9 @@ def plan(
         name for pair in pairs for name in pair
     }
     heads = _heads([t for t in targets if t not in implied], sizes, settings)
-    blocks = tuple(blocks_of(domains, sizes, heads, settings, nominal_size))
+    tables = tuple(table for table in known if set(table.columns) <= set(domains))
+    first_looks = _pairs([*related, *(table.columns for table in tables)], list(domains))
+    looks = looks_of(domains, sizes, heads, first_looks, settings, nominal_size)
     return TablePlan(
         columns=columns,
         implications=modelled,
@@ -169,7 +205,9 @@ def plan(
         settings=settings,
         nominal_size=nominal_size,
         leaves=leaves,
-        blocks=blocks,
+        blocks=looks.blocks,
+        named_pairs=looks.named_pairs,
+        choice_epsilon=looks.choice_epsilon,
         critic_noise=_critic_noise(settings, nominal_size),
         orders=pairs,
         copies=tuple(
@@ -177,7 +215,17 @@ def plan(
             for place, column in enumerate(everything)
             if column.name in first
         ),
+        known=tables,
     )
+
+
+def _pairs(groups: Iterable[Sequence[str]], names: Sequence[str]) -> list[Pair]:
+    """Each pair of each group once, in the order of the groups, its columns in that of `names`."""
+    pairs: dict[Pair, None] = {}
+    for group in groups:
+        present = sorted((name for name in group if name in names), key=names.index)
+        pairs |= dict.fromkeys(combinations(present, 2))
+    return list(pairs)
 
 
 def _heads(
@@ -220,3 +268,20 @@ def _column(value: Mapping[str, Any]) -> Column:
         key: tuple(item) if isinstance(item, list) else item for key, item in value.items()
     }
     return Column(**fields)
+
+
+def _known_table(value: Mapping[str, Any]) -> KnownTable:
+    levels = tuple(
+        tuple(Level(**(level | {"values": tuple(level["values"])})) for level in axis)
+        for axis in value["levels"]
+    )
+    return KnownTable(
+        **(
+            dict(value)
+            | {
+                "columns": tuple(value["columns"]),
+                "levels": levels,
+                "shares": tuple(value["shares"]),
+            }
+        )
+    )

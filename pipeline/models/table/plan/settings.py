@@ -12,8 +12,8 @@ from pipeline.refusal import Refusal
 @dataclass(frozen=True, kw_only=True)
 class TableSettings:
     """Shares are of the squared noise budget, the sum of 1/sigma^2 over all mechanisms: the
-    critic's of the whole, the others' of what the critic leaves; the first fine look at every pair
-    takes the rest. A share of None follows from declared sizes (shares.py).
+    critic's of the whole, the others' of what the critic leaves; looks at pairs take the rest. A
+    share of None follows from declared sizes (shares.py).
 
     `epsilon` is the release's, as a hint only: it picks the number of bins and the shares. The
     noise itself comes from the joint accounting (`scale` in TablePlan), so a wrong hint costs
@@ -28,11 +28,12 @@ class TableSettings:
     max_leaves: int = 1024  # leaves of the public grid under the bins, at most
     bins_share: float | None = None  # trees over the public grids
     one_ways_share: float | None = None  # one block of counts per column
-    # every pair of columns over coarse groups; the same pairs over all groups take the rest
-    coarse_share: float | None = None
+    coarse_share: float | None = None  # pairs of columns with an order over coarse groups
     coarse_groups: int = 6  # of a column at the coarse look
-    again_share: float | None = None  # the most dependent pairs over all groups once more
-    again_part: float | None = None  # of all pairs
+    choice_share: float | None = None  # the private choice of pairs; 0 = every pair is looked at
+    looks: float | None = None  # part of all pairs that are looked at; 1 = every pair
+    again_share: float | None = None  # where every pair is looked at: the most dependent once more
+    again_part: float = 0.4  # of all pairs
     # every column with a declared target once more; 0 = the target is drawn as any column
     target_share: float | None = None
     # coarse pairs of the columns closest to a target, per class of it; 0 = off
@@ -40,7 +41,8 @@ class TableSettings:
     pivot_columns: int = 5  # how many columns are close
     pivot_groups: int = 6  # coarse groups of each
     target_classes: int = 4  # a target with more classes is drawn as any column
-    # weight of a pair at its first fine look = (declared cells) ** exponent
+    # weight of a column's counts, and of a pair where every pair is looked at = cells ** exponent
+    one_way_exponent: float = 0.8
     pair_exponent: float = 0.4
     shrink: bool = True  # shrink the known noise out of pairs before the fit
     # a leaf much heavier than its neighbours stands at its roundest number
@@ -52,7 +54,10 @@ class TableSettings:
     # steps of the fit to the noisy marginals: free, no row is read
     steps: int = 1000
     learning_rate: float = 0.4
+    first_steps: int = 300  # of the fit to what is measured before the choice
+    spread: float = 0.3  # of the codes at the start, standard deviation of logits
     divergence_weight: float = 0.02  # KL from the one-way targets, keeps rare values alive
+    forbidden_weight: float = 0.3  # of a patient in a cell that implications forbid
     network_steps: int = 300
     critic_steps: int = 300
     critic_batch: int = 500  # expected rows per critic step, a public constant
@@ -69,20 +74,31 @@ class TableSettings:
     def __post_init__(self) -> None:
         shares = {
             name: getattr(self, f"{name}_share")
-            for name in ("bins", "one_ways", "coarse", "again", "target", "pivot", "critic")
+            for name in (
+                "bins",
+                "one_ways",
+                "coarse",
+                "choice",
+                "again",
+                "target",
+                "pivot",
+                "critic",
+            )
         }
         for name, share in {
             name: share for name, share in shares.items() if share is not None
         }.items():
             if not 0 <= share < 1:
                 raise Refusal(f"train.table.{name}_share must be in [0, 1), got {share}")
-        if 0 in (self.bins_share, self.one_ways_share, self.coarse_share):
+        if 0 in (self.bins_share, self.one_ways_share):
             raise Refusal(
-                "train.table: bins_share, one_ways_share and coarse_share must be above 0, the"
-                " model cannot do without them"
+                "train.table: bins_share and one_ways_share must be above 0, the model cannot do"
+                " without them"
             )
-        if self.again_part is not None and not 0 < self.again_part <= 1:
-            raise Refusal(f"train.table.again_part must be in (0, 1], got {self.again_part}")
+        for name in ("again_part", "looks"):
+            part = getattr(self, name)
+            if part is not None and not 0 < part <= 1:
+                raise Refusal(f"train.table.{name} must be in (0, 1], got {part}")
         for name in (
             "epsilon",
             "learning_rate",
@@ -95,9 +111,10 @@ class TableSettings:
         for name in (
             "max_groups",
             "max_leaves",
+            "coarse_groups",
             "codes",
             "steps",
-            "coarse_groups",
+            "first_steps",
             "pivot_columns",
             "pivot_groups",
             "critic_steps",

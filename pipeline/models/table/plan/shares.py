@@ -1,74 +1,96 @@
-"""How the squared noise budget is shared out over kinds of counts: from declared sizes alone
-(privacy_rules.md 10).
+"""How the squared noise budget is shared out over kinds of counts, and how many pairs are looked
+at: from declared sizes alone (privacy_rules.md 10).
+
+Few people: single columns get nearly half, and the rest goes to few pairs, looked at strongly,
+which a private choice picks. Many people: every pair, and the most dependent ones again.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 from pipeline.models.table.plan.settings import TableSettings
 
-# Shares where pairs are well readable, where they crowd (a coarse look first, then few pairs
-# finely), where they drown (thin: honest marginals).
-_ROOMY = {
-    "bins": 0.08,
-    "one_ways": 0.08,
-    "coarse": 0.05,
-    "again": 0.25,
-    "again_part": 0.4,
-    "target": 0.2,
-    "pivot": 0.1,
-}
-_CROWDED = {
-    "bins": 0.08,
-    "one_ways": 0.08,
-    "coarse": 0.25,
-    "again": 0.35,
-    "again_part": 0.2,
-    "target": 0.12,
-    "pivot": 0.05,
-}
-_THIN = {
-    "bins": 0.25,
-    "one_ways": 0.3,
-    "coarse": 0.05,
-    "again": 0.0,
-    "again_part": 0.2,
-    "target": 0.35,
-    "pivot": 0.0,
-}
+# where every pair is well readable, where only few are, and where hardly any is
+_ROOMY = {"choice": 0.0, "again": 0.4, "target": 0.2, "pivot": 0.1}
+_FEW = {"choice": 0.05, "again": 0.0, "target": 0.12, "pivot": 0.05}
+_THIN = {"choice": 0.05, "again": 0.0, "target": 0.25, "pivot": 0.0}
+_ROOM = 2550.0  # readable patients from which every pair is looked at
+_NUMBER = 1.6  # a number's tree beside a category's counts
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shape:
+    """What shares follow from: how many columns are numbers, how many have an order (numbers too),
+    how many there are.
+    """
+
+    numbers: int
+    ordered: int
+    columns: int
+
+    @property
+    def pairs(self) -> int:
+        return math.comb(self.columns, 2)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Shares:
-    """Of what the critic leaves; the first fine look at every pair takes the rest. `again_part`: of
-    all pairs.
+    """Of what the critic leaves; looks at pairs take the rest. `coarse` and `again`: parts of that
+    rest. `looks`: at how many pairs.
     """
 
     bins: float
     one_ways: float
     coarse: float
+    choice: float
     again: float
-    again_part: float
     target: float
     pivot: float
+    looks: int
 
 
-def shares(settings: TableSettings, pairs: int, nominal_size: int) -> Shares:
+def shares(settings: TableSettings, shape: Shape, nominal_size: int) -> Shares:
     """Those that the settings give; the others by how many patients stand against one unit of noise
-    in a cell of a pair's block.
+    in a cell of a pair's block, were every pair looked at.
     """
-    readable = nominal_size * 0.24 * settings.epsilon**0.9 / math.sqrt(max(pairs, 1))
-    crowding, thinness = _between(readable, 1000, 400), _between(readable, 300, 7)
-    values: dict[str, Any] = {}
-    for name, roomy in _ROOMY.items():
-        setting = getattr(settings, name if name.endswith("_part") else f"{name}_share")
-        by_size = roomy + crowding * (_CROWDED[name] - roomy)
-        by_size += thinness * (_THIN[name] - by_size)
-        values[name] = by_size if setting is None else setting
-    return Shares(**values)
+    readable = nominal_size * 0.24 * settings.epsilon**0.9 / math.sqrt(max(shape.pairs, 1))
+    fewness, thinness = _between(readable, _ROOM, 100), _between(readable, 100, 7)
+    by_size = {
+        name: (1 - thinness) * (roomy + fewness * (_FEW[name] - roomy)) + thinness * _THIN[name]
+        for name, roomy in _ROOMY.items()
+    }
+    weight = _NUMBER * shape.numbers
+    numbers = weight / max(weight + shape.columns - shape.numbers, 1)
+    columns = 0.16 + _between(readable, 500, 64) * 0.38 - thinness * 0.04
+    coarse = _coarse(readable) * math.comb(shape.ordered, 2) / max(shape.pairs, 1)
+    by_size |= {
+        "bins": columns * numbers,
+        "one_ways": columns * (1 - numbers),
+        "coarse": coarse,
+    }
+    part = settings.looks if settings.looks is not None else _part(readable, coarse)
+    looks = min(math.ceil(part * shape.pairs), shape.pairs)
+    by_size["choice" if looks == shape.pairs else "again"] = 0.0
+    given = {name: getattr(settings, f"{name}_share") for name in by_size}
+    values = {name: by_size[name] if given[name] is None else given[name] for name in by_size}
+    # without a choice every pair is looked at
+    return Shares(**values, looks=looks if values["choice"] > 0 else shape.pairs)
+
+
+def _coarse(readable: float) -> float:
+    """Most where pairs are neither well readable nor hopeless: numbers then hang together by many
+    pairs, each of them weakly.
+    """
+    return 0.9 * (1 - _between(readable, 300, 60)) * (0.1 + 0.9 * _between(readable, 1000, 400))
+
+
+def _part(readable: float, coarse: float) -> float:
+    """Of all pairs: an eighth at least, all from `_ROOM` on; fewer where coarse counts tell of most
+    pairs already.
+    """
+    return min(max((readable / _ROOM) ** 0.6 * (1 - coarse), 0.12), 1.0)
 
 
 def _between(value: float, none: float, whole: float) -> float:

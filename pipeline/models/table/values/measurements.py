@@ -10,6 +10,57 @@ from pipeline.models.table.values.symbols import Grouping, Pair
 
 
 @dataclass(frozen=True, eq=False)
+class Estimate:
+    """Counts of a column's cells or groups, float64 [n], each with the variance of its noise,
+    [n].
+    """
+
+    counts: np.ndarray
+    variances: np.ndarray
+
+    def with_more(self, other: Estimate) -> Estimate:
+        """These cells and then the others."""
+        return Estimate(
+            np.concatenate([self.counts, other.counts]),
+            np.concatenate([self.variances, other.variances]),
+        )
+
+    def grouped(self, grouping: Grouping) -> Estimate:
+        """Sums of cells by group."""
+        of_cell = grouping.of_cell
+        return Estimate(
+            np.bincount(of_cell, self.counts, minlength=grouping.groups),
+            np.bincount(of_cell, self.variances, minlength=grouping.groups),
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Columns:
+    """What is known of each column before pairs are counted."""
+
+    groupings: dict[str, Grouping]
+    estimates: dict[str, Estimate]  # of the groups
+    contradicted: tuple[str, ...] = ()  # known tables of one column that the noisy counts deny
+
+
+@dataclass(frozen=True, eq=False)
+class NoisyPair:
+    """Counts of a pair of columns, [groups a, groups b], all measurements of it together, and the
+    standard deviation of the noise in each cell.
+    """
+
+    counts: np.ndarray
+    sigma: float
+
+    def with_another(self, other: NoisyPair) -> NoisyPair:
+        """Both by inverse variance."""
+        mine, its = self.sigma**-2, other.sigma**-2
+        return NoisyPair(
+            (mine * self.counts + its * other.counts) / (mine + its), (mine + its) ** -0.5
+        )
+
+
+@dataclass(frozen=True, eq=False)
 class Pivot:
     """Noisy counts of two columns per class of a target, over coarse groups: `coarse[i][g]` is that
     of group g of column i.
@@ -24,18 +75,18 @@ class Pivot:
 
 @dataclass(frozen=True, eq=False)
 class Measurements:
-    """Noisy counts over groups, with their sigmas by name. Charged, so free to use."""
+    """Noisy counts over groups. Charged, so free to use."""
 
-    groupings: dict[str, Grouping]
-    # int64 [cells] of categories, [groups] of numeric columns
-    one_ways: dict[str, np.ndarray]
+    columns: Columns
+    pairs: dict[Pair, NoisyPair]  # those that were looked at
+    # the same over coarse groups: pairs of columns with an order
+    coarse: dict[Pair, NoisyPair]
     coarse_groups: dict[str, np.ndarray]  # int64 [groups], coarse group of each group
-    coarse: dict[Pair, np.ndarray]  # int64 [coarse a, coarse b], every pair
-    # float64 [groups a, groups b], fine counts by inverse variance, where there are any
-    pairs: dict[Pair, np.ndarray]
-    pair_sigmas: dict[Pair, float]
-    pivots: tuple[Pivot, ...]
-    sigmas: dict[str, float]  # by the name of the block in the plan
+    pivots: tuple[Pivot, ...] = ()
+
+    @property
+    def groupings(self) -> dict[str, Grouping]:
+        return self.columns.groupings
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,11 +97,12 @@ class Marginals:
 
     size: float  # number of patients, from noisy sums
     margins: dict[str, np.ndarray]  # float64 [groups], sums to 1
-    coarse_groups: dict[str, np.ndarray]  # int64 [groups], coarse group of each group
-    coarse: dict[Pair, np.ndarray]  # float64 [coarse a, coarse b], every pair, sums to 1
-    coarse_weights: dict[Pair, float]
-    # float64 [groups a, groups b], pairs with fine counts, sums to 1
+    margin_weights: dict[str, np.ndarray]  # float64 [groups]
+    # float64 [groups a, groups b], sums to 1; pairs that were looked at or are known
     pairs: dict[Pair, np.ndarray]
     pair_weights: dict[Pair, float]
-    margin_weights: dict[str, float]
-    independent: int  # pairs in which nothing rose above the noise
+    coarse: dict[Pair, np.ndarray]  # float64 [coarse a, coarse b], sums to 1
+    coarse_weights: dict[Pair, float]
+    coarse_groups: dict[str, np.ndarray]  # int64 [groups], of the columns in `coarse`
+    independent: int  # pairs looked at in which nothing rose above the noise
+    contradicted: tuple[str, ...] = ()  # known tables that the noisy counts deny
