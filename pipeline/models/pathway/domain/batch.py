@@ -26,3 +26,4 @@ class Batch:
     used_up: Tensor  # bool [r, D] of the tokens that a patient has once
     gaps_legal: Tensor  # bool [r, G]
     rhythm: Tensor  # int64 [r] row of the counted rhythms, 0 for none
+    level: Tensor  # int64 [r, steps] last known values of attributes with a largest step

@@ -61,6 +61,9 @@ class PathwayNetwork(nn.Module):
         )
         self.values_legal: Tensor
         self.register_buffer("values_legal", torch.from_numpy(legal), persistent=False)
+        self.steps = {  # attribute -> (its place among the steps, which values are near which)
+            s.place: (number, torch.from_numpy(s.near)) for number, s in enumerate(coding.steps)
+        }
         for layer in (self.events, self.statics, self.chosen):
             nn.init.normal_(layer.weight, std=0.1)
         nn.init.zeros_(self.follows.weight)
@@ -141,6 +144,9 @@ class PathwayNetwork(nn.Module):
             gaps + ILLEGAL * ~batch.gaps_legal, batch.gap, ignore_index=-1, reduction="none"
         )
         for a, logits in zip(self.learned_attributes, values, strict=True):
+            if a in self.steps:
+                number, near = self.steps[a]
+                logits = logits + ILLEGAL * ~near.to(logits.device)[batch.level[:, number]]
             loss = loss + F.cross_entropy(
                 logits, batch.attributes[:, a], ignore_index=-1, reduction="none"
             )

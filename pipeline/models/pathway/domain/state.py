@@ -36,6 +36,8 @@ class State:
     attribute: np.ndarray  # [n, A] last value of each attribute, its codec's size for none yet
     context: np.ndarray  # [n, O] 1 + which code the latest opener had, 0 when closed
     since: np.ndarray  # [n, O] events since it was opened
+    # [n, steps] last known value of each attribute with a largest step, in its context; 0: none
+    level: np.ndarray
     code: np.ndarray  # [n, T] 1 + number of the type's last code, 0 before its first
 
     def take(self, index: np.ndarray | slice) -> State:
@@ -57,6 +59,7 @@ def begin(coding: Coding, patients: pl.DataFrame) -> State:
         attribute=np.tile(none, (n, 1)),
         context=np.zeros((n, len(g.openers)), np.int16),
         since=np.zeros((n, len(g.openers)), np.int16),
+        level=np.zeros((n, len(coding.steps)), np.int16),
         code=np.zeros((n, g.n_types), np.int16),
     )
 
@@ -79,6 +82,10 @@ def advance(
     state.token[:] = token
     state.gap[:] = gap
     state.attribute[:] = np.where(attribute >= 0, attribute, state.attribute)
+    state.level[:] = levels(coding, state, kind)
+    for number, steps in enumerate(coding.steps):
+        value = attribute[:, steps.place]
+        state.level[:, number] = np.where(value > 0, value, state.level[:, number])
     step(g, state.tracker, token, day)
     state.code[np.arange(len(kind)), kind] = 1 + token - np.searchsorted(g.token_type, kind)
     state.since += 1
@@ -87,6 +94,14 @@ def advance(
         state.context[opened, o] = 1 + token[opened] - int(np.argmax(g.token_type == opener))
         state.since[opened, o] = 0
         state.context[~state.tracker.open[:, o], o] = 0
+
+
+def levels(coding: Coding, state: State, kind: np.ndarray) -> np.ndarray:
+    """[n, steps] the last known values that the next events' own follow; kind [n]: their types."""
+    level = state.level.copy()
+    for number, steps in enumerate(coding.steps):
+        level[steps.opens[kind], number] = 0
+    return level
 
 
 def _last_type(grammar: Grammar, state: State) -> np.ndarray:

@@ -23,6 +23,7 @@ from pipeline.models.pathway.domain.state import (
     features,
     gap_bounds,
     gap_of,
+    levels,
     rhythm_rows,
 )
 from pipeline.models.pathway.draw.start import PathwayStart, StartConstraint
@@ -167,13 +168,15 @@ def _next_events(
     day = day_of(coding, state, coding.gaps.decode(gap, lower, upper, rng)).astype(np.int32)
     logits = dict(zip(coding.learned_attributes, values, strict=True))
     attributes = np.full((len(kind), len(coding.attributes)), -1, np.int64)
-    for a, (c, has) in enumerate(zip(coding.attributes, coding.carries().T, strict=True)):
+    level = levels(coding, state, kind)
+    for a, has in enumerate(coding.carries().T):
         rows = np.flatnonzero(has[kind])
         if a in logits:
             value_logits = logits[a].cpu().numpy()[rows]
         else:
             value_logits = _value_logits(coding, heads, state, a, rows, token, statics)
-        attributes[rows, a] = _sample(_chances(value_logits, c.legal), rng)
+        legal = coding.legal_values(a, level[rows])
+        attributes[rows, a] = _sample(_chances(value_logits, legal), rng)
     return token, day, coding.gaps.encode(gap_of(coding, state, day)), attributes
 
 
