@@ -85,16 +85,19 @@ def _drugs(tables: Tables) -> Iterator[Figure]:
         f"performance status leaps by more than {LEAP}", steps, pl.col("step").abs() > LEAP
     )
     regimens = tables["sim_sact_regimen"].rename({"ENCORE_PATIENT_ID": "PATIENTID"})
-    breast = tables["sim_av_tumour"].filter(pl.col(SITE).is_in(["C50", "D05"]))
-    positive = breast.filter(pl.col("HER2_STATUS") == "P")["PATIENTID"].implode()
-    against = regimens.filter(
-        pl.col("MAPPED_REGIMEN").is_in(categories("regimens.her2")),
-        pl.col("PATIENTID").is_in(breast["PATIENTID"].implode()),
+    people = (
+        tables["sim_av_tumour"]
+        .group_by("PATIENTID")
+        .agg(
+            pl.col(SITE).is_in(["C50", "D05"]).all().alias("is_breast"),
+            (pl.col("HER2_STATUS") == "P").any().fill_null(False).alias("is_positive"),
+        )
+    )
+    against = regimens.filter(pl.col("MAPPED_REGIMEN").is_in(categories("regimens.her2"))).join(
+        people.filter("is_breast"), on="PATIENTID"
     )
     yield _figure(
-        "drugs against HER2 in breast cancer without HER2",
-        against,
-        ~pl.col("PATIENTID").is_in(positive),
+        "drugs against HER2 in breast cancer without HER2", against, ~pl.col("is_positive")
     )
     with_rays = regimens.filter(pl.col("MAPPED_REGIMEN").str.ends_with("+ RT"))
     rays = with_rays.join(tables["sim_rtds_episode"], on="PATIENTID").filter(
