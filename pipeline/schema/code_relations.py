@@ -213,6 +213,11 @@ _RELATIONS: Mapping[str, Callable[[], Mapping[str, tuple[str | None, ...]]]] = {
     "sites.tnm": lambda: _by_site(lambda site: None if _has_tnm(site) else (None,)),
     "sites.t": lambda: _by_site(_t_categories),
     "sites.n": lambda: _by_site(lambda site: NO_NODES if site.in_situ else None),
+    "stages.m": lambda: {  # of declarations that older releases carry
+        stage: M1 if stage_group(stage) == "4" else M0
+        for stage in categories("stages")
+        if stage_group(stage) in "01234"
+    },
     "stage_groups.m": lambda: {group: M1 if group == "4" else M0 for group in STAGE_GROUPS},
     "sites.lateralities": lambda: _by_site(lambda site: None if site.paired else ("9", "M")),
     "sites.receptors": lambda: _by_site(lambda site: None if site.receptors else (None,)),

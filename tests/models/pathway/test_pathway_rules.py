@@ -4,6 +4,8 @@ training sees the same masks as drawing.
 
 from __future__ import annotations
 
+from datetime import date
+
 import numpy as np
 import polars as pl
 import pytest
@@ -13,6 +15,7 @@ from pathway_cases import column, toy_log, toy_patients, toy_schema
 from pipeline.models.declaration import schema_from_plain, to_plain
 from pipeline.models.grammar.rules import Grammar
 from pipeline.models.grammar.violations import violations
+from pipeline.models.pathway.domain.network import PathwayNetwork
 from pipeline.models.pathway.draw.draw import draw
 from pipeline.models.pathway.draw.model import PathwayModel, new_model
 from pipeline.models.pathway.draw.start import pathway_start
@@ -29,6 +32,7 @@ from pipeline.schema.values import (
     freeze,
 )
 
+END = date(2016, 6, 30)
 SMALL = PathwaySettings(steps=2, expected_batch_size=20, width=8)
 FITNESS = column("fitness", ("0", "1", "2", "3", "4"), kind="ordinal", nullable=True)
 RULES = {
@@ -180,3 +184,57 @@ def test_a_saved_declaration_keeps_the_rules_and_an_old_one_has_none() -> None:
     assert not {"windows", "exclusions", "largest_steps"} & set(plain["events"])
     assert "group" not in plain["events"]["deadlines"][0]
     assert schema_from_plain(plain).events == toy_schema().events
+
+
+def near_the_end(events: pl.DataFrame, patients: pl.DataFrame, days: int) -> float:
+    """Share of treatments in the last days before the end of observation."""
+    own = events.filter(pl.col("type").is_in(["SURGERY", "REGIMEN", "CYCLE"]))
+    dated = own.join(patients, on="patient_id").select(
+        left=(pl.lit(END) - pl.col("diagnosed")).dt.total_days() - pl.col("day")
+    )
+    return float((dated["left"] < days).mean())
+
+
+def test_events_do_not_crowd_before_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A network that would go on with cycles every three weeks, whatever is left: few are in the
+    last days; without the offsets those that come too late would all be there.
+    """
+    schema = toy_schema(observation_end=("CENSOR", "A"), max_events=300)
+    patients = toy_patients(200, 6)
+    model = new_model(schema, plan_pathways(schema, SMALL, 200, observed_until=END))
+    names = model.coding.grammar.type_names
+    bias = {"REGIMEN": 2, "CYCLE": 5, "REGIMEN_END": -5, "DEATH": -5}
+    with torch.no_grad():
+        for name, value in bias.items():
+            model.network.choice.bias[names.index(name)] += value
+        model.network.values.bias[model.coding.gaps.encode(np.array([21]))[0]] += 6
+    share = near_the_end(model.sample(patients, np.random.default_rng(1)), patients, 8)
+    offsets = PathwayNetwork.end_offsets
+    monkeypatch.setattr(
+        PathwayNetwork, "end_offsets", lambda *given: torch.zeros_like(offsets(*given))
+    )
+    crowd = near_the_end(model.sample(patients, np.random.default_rng(1)), patients, 8)
+    assert 0 < share < 0.02 and crowd > 3 * share
+
+
+def test_the_offsets_are_the_chances_of_coming_too_late() -> None:
+    schema = toy_schema(observation_end=("CENSOR", "A"))
+    model = new_model(schema, plan_pathways(schema, SMALL, 200, observed_until=END))
+    network, gaps = model.network, model.coding.gaps
+    names = model.coding.grammar.type_names
+    with torch.no_grad():
+        network.values.weight.zero_()
+        network.values.bias.zero_()
+        network.values.bias[: network.n_gaps][gaps.encode(np.array([21]))[0]] = 50.0  # 21 days
+    types = torch.randn(5, network.n_types, generator=torch.Generator().manual_seed(2))
+    legal = torch.ones(5, network.n_types, dtype=torch.bool)
+    legal[4, names.index("CENSOR")] = False
+    left = torch.tensor([0, 20, 21, 400, 20])
+    ahead = torch.zeros(5, 0, dtype=torch.long)
+    hidden = torch.zeros(5, 8)
+    answer = network.end_offsets(types, legal, hidden, left, ahead)
+    chances = (types + answer).softmax(1)
+    end = names.index("CENSOR")
+    assert torch.allclose(chances[:2, end], torch.ones(2), atol=1e-4)  # nothing else fits
+    assert torch.allclose(chances[2:4], types[2:4].softmax(1), atol=1e-4)  # all fit
+    assert answer[4, end] == 0  # an end that is not legal takes nothing

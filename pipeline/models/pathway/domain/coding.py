@@ -67,6 +67,7 @@ class Coding:
     statics: tuple[Codec, ...]
     rich: bool  # past attributes and contexts that never close are features too
     observed_until: date | None = None  # public last day of observation
+    end_offsets: bool = True  # see network.py
     # types and attributes whose codes or values come from counted heads, not from the network
     counted_choices: frozenset[str] = frozenset()
     rhythms: tuple[Rhythm, ...] = ()
@@ -158,6 +159,11 @@ class Coding:
     def static_values(self, name: str, patients: pl.DataFrame) -> np.ndarray:
         """Codes of a static column as counted tables bin it, int64 [rows of patients]."""
         return self.static_codec(name).encode(patients[name]).astype(np.int64)
+
+    @property
+    def rhythm_kinds(self) -> list[int]:
+        """The types whose waiting times have a rhythm, ascending."""
+        return sorted({rhythm.kind for rhythm in self.rhythms})
 
     @property
     def n_rhythm_rows(self) -> int:

@@ -22,6 +22,7 @@ from pipeline.models.pathway.domain.coding import (
     Coding,
 )
 
+FAR = 1 << 14  # days until the end of observation where it does not matter
 HALVING = 2  # events after which another one weighs 1 / sqrt(2)
 
 
@@ -189,6 +190,26 @@ def day_of(coding: Coding, state: State, gap: np.ndarray) -> np.ndarray:
     if coding.grammar.anchor is not None:
         return np.where(state.tracker.used == 0, -gap, state.tracker.day + gap)
     return state.tracker.day + gap
+
+
+def days_left(coding: Coding, state: State) -> np.ndarray:
+    """Days until the end of observation, int32 [n]; FAR before the first event, and where the end
+    is not known.
+    """
+    tracker = state.tracker
+    if coding.observed_until is None or coding.grammar.last_token is None:
+        return np.full(len(tracker.day), FAR, np.int32)
+    left = (tracker.last_day.max(1) - tracker.day).clip(0, FAR)
+    return np.where(tracker.used > 0, left, FAR).astype(np.int32)
+
+
+def rhythms_ahead(coding: Coding, state: State) -> np.ndarray:
+    """`rhythm_rows` if the next event were of each type that has a rhythm, int64 [n, types]."""
+    kinds = coding.rhythm_kinds
+    first = np.searchsorted(coding.grammar.token_type, kinds)
+    n = len(state.token)
+    rows = [rhythm_rows(coding, state, np.full(n, token)) for token in first]
+    return np.stack(rows, axis=1) if rows else np.zeros((n, 0), np.int64)
 
 
 def rhythm_rows(coding: Coding, state: State, token: np.ndarray) -> np.ndarray:

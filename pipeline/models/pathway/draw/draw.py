@@ -20,11 +20,13 @@ from pipeline.models.pathway.domain.state import (
     advance,
     begin,
     day_of,
+    days_left,
     features,
     gap_bounds,
     gap_of,
     levels,
     rhythm_rows,
+    rhythms_ahead,
 )
 from pipeline.models.pathway.draw.start import PathwayStart, StartConstraint
 from pipeline.models.sampling import draw_categorical
@@ -153,13 +155,18 @@ def _next_events(
             f"the grammar of {g.schema.dataset} offers no legal event to a pathway: check its"
             " events in the declaration"
         )
-    types, tokens = (
-        x.cpu().numpy()
-        for x in network.choices(hidden, torch.from_numpy(state.token).long().to(hidden.device))
+    where = hidden.device
+    types, tokens = network.choices(hidden, torch.from_numpy(state.token).long().to(where))
+    types = types + network.end_offsets(
+        types,
+        torch.from_numpy(now.types).to(where),
+        hidden,
+        torch.from_numpy(days_left(coding, state)).to(where),
+        torch.from_numpy(rhythms_ahead(coding, state)).to(where),
     )
-    chances = _chances(types, now.types)
+    chances = _chances(types.cpu().numpy(), now.types)
     kind = _sample(constraint.types(chances) if constraint is not None else chances, rng)
-    token = _codes(coding, heads, state, kind, tokens, statics, constraint, rng)
+    token = _codes(coding, heads, state, kind, tokens.cpu().numpy(), statics, constraint, rng)
     every = np.arange(len(kind))
     lower, upper = gap_bounds(coding, state, token, now.lower[every, kind], now.upper[every, kind])
     rhythm = torch.from_numpy(rhythm_rows(coding, state, token)).to(hidden.device)

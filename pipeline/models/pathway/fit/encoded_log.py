@@ -19,11 +19,13 @@ from pipeline.models.pathway.domain.state import (
     State,
     advance,
     begin,
+    days_left,
     features,
     gap_bounds,
     gap_of,
     levels,
     rhythm_rows,
+    rhythms_ahead,
     weight,
 )
 from pipeline.schema.patient_log import ID
@@ -55,6 +57,8 @@ class EncodedLog:
     rhythm: np.ndarray  # int16 [r] row of the counted rhythms, 0 for none
     used_up: np.ndarray  # bool [r, D] of the tokens that come at most once, those that came
     level: np.ndarray  # int16 [r, steps] last known values that the event's own follow
+    days_left: np.ndarray  # int16 [r] until the end of observation
+    ahead: np.ndarray  # int16 [r, types with a rhythm]
 
     @property
     def n_patients(self) -> int:
@@ -180,6 +184,8 @@ def _states(
         "rhythm": np.zeros(r, np.int16),
         "used_up": np.zeros((r, int(g.once.sum())), bool),
         "level": np.zeros((r, len(coding.steps)), np.int16),
+        "days_left": np.zeros(r, np.int16),
+        "ahead": np.zeros((r, len(coding.rhythm_kinds)), np.int16),
     }
     longest_first = np.argsort(-lengths, kind="stable")
     state = begin(coding, patients).take(longest_first)
@@ -206,6 +212,8 @@ def _encode_position(
     out["types_legal"][rows] = now.types
     out["weight"][rows] = weight(coding, state)
     out["used_up"][rows] = state.tracker.used_up[:, coding.grammar.once]
+    out["days_left"][rows] = days_left(coding, state)
+    out["ahead"][rows] = rhythms_ahead(coding, state)
     out["level"][rows] = levels(coding, state, kind)
     out["rhythm"][rows] = rhythm_rows(coding, state, current)
     lower, upper = gap_bounds(
@@ -247,5 +255,7 @@ def batch_of(coding: Coding, log: EncodedLog, patients: np.ndarray, device: torc
         weight=tensor(log.weight[rows], torch.float32),
         rhythm=tensor(log.rhythm[rows]),
         level=tensor(log.level[rows]),
+        days_left=tensor(log.days_left[rows]),
+        ahead=tensor(log.ahead[rows]),
         gaps_legal=tensor(coding.gaps.legal(log.gap_lower[rows], log.gap_upper[rows]), torch.bool),
     )
