@@ -15,7 +15,7 @@ from pipeline.adapters import dated_rows, table
 from pipeline.adapters.frames import SourceLog
 from pipeline.adapters.simulacrum import registry
 from pipeline.refusal import Refusal
-from pipeline.schema.patient_log import PatientLog
+from pipeline.schema.patient_log import ID, PatientLog
 from pipeline.schema.values import Schema
 
 __all__ = [
@@ -74,7 +74,18 @@ def canonical(schema: Schema, log: PatientLog, *, extract_date: date | None) -> 
         return dated_rows.within_dates(schema, log)
     if schema.layout != "registry":
         return log
-    return to_log(schema, to_tables(schema, log, extract_date=extract_date)).log
+    source = to_log(schema, to_tables(schema, log, extract_date=extract_date))
+    changed = pl.concat([source.left_out, source.moved]).select(ID).unique()
+    if not changed.height:
+        return source.log
+    # what was left out or moved may have decided other cells of the tables: those once more
+    others = source.log.without(changed)
+    rest = source.log.without(others.patients.select(ID))
+    mended = to_log(schema, to_tables(schema, rest, extract_date=extract_date)).log
+    return PatientLog(
+        pl.concat([others.patients, mended.patients]).sort(ID),
+        pl.concat([others.pathways, mended.pathways]).sort(ID, "seq"),
+    )
 
 
 def partition_tables(

@@ -12,6 +12,7 @@ import polars as pl
 from pipeline.adapters import row_events
 from pipeline.adapters.carried import beside, restore
 from pipeline.adapters.frames import SourceLog, event_columns, static_columns
+from pipeline.adapters.legal_events import mended
 from pipeline.adapters.row_events import ROW, people_table, sources
 from pipeline.adapters.table import fresh, with_patient_id
 from pipeline.schema.patient_log import ID, PatientLog
@@ -46,7 +47,8 @@ def to_log(schema: Schema, tables: Tables) -> SourceLog:
         ),
     )
     placed = row_events.read(schema, dated, people, patients)
-    events_of_rows = placed.events
+    legal = mended(schema, patients, placed.events)
+    patients, events_of_rows = legal.patients, legal.events
     patient_log = PatientLog(patients, events_of_rows.select(event_columns(log)))
     places = events_of_rows.filter(pl.col(ROW).is_not_null()).select(ROW, "seq")
     ends = events_of_rows.filter(pl.col("type").is_in(log.terminal)).select(ID, "seq")
@@ -58,18 +60,26 @@ def to_log(schema: Schema, tables: Tables) -> SourceLog:
             ends, on=ID, how="left", maintain_order="left"
         ),
     }
+    carried = _carried(schema, {n: rows_by_table[n] for n in tables}, links, patient_log)
+    left_out = pl.concat([placed.left_out, legal.left_out])
+    return SourceLog(patient_log, carried, left_out, pl.concat([placed.moved, legal.moved]))
+
+
+def _carried(
+    schema: Schema, tables: Tables, links: Tables, log: PatientLog
+) -> dict[str, pl.DataFrame]:
+    """What each table holds beside the log; links: the events of its rows."""
     values = _log_values(schema)
-    carried = {
+    return {
         name: beside(
-            rows_by_table[name].select(list(schema.tables[name].columns)),
-            _context(links[name], patient_log),
+            tables[name].select(list(schema.tables[name].columns)),
+            _context(links[name], log),
             values[name],
             ["seq"],
         )
         for name in links
         if name in tables
     }
-    return SourceLog(patient_log, carried, placed.left_out, placed.moved)
 
 
 def to_tables(

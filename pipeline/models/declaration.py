@@ -19,7 +19,8 @@ LATER: Mapping[str, frozenset[str]] = {
     "Schema": frozenset({"order", "equal", "known", "related"}),
     "Column": frozenset({"date_format", "decimal", "booleans", "unknown", "other", "integer"}),
     "Table": frozenset({"separator", "line_breaks"}),
-    "EventLog": frozenset({"censoring"}),
+    "EventLog": frozenset({"censoring", "exclusions", "windows", "largest_steps"}),
+    "Deadline": frozenset({"group"}),
 }
 
 

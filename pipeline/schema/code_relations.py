@@ -37,6 +37,7 @@ REFERRALS = {
 BLADDER = "Bladder"  # a site group
 IN_SITU_T, NO_NODES = ("is", "a", "0", "X", None), ("0", "X", None)
 INVASIVE_T = ("0", "is", "1", "2", "3", "4", "X", None)
+HER2_DRUGS = ("TRASTUZUMAB", "PERTUZUMAB", "LAPATINIB")  # NICE TA34, TA257, TA424, TA458
 M0, M1 = ("0", "X", None), ("1", None)
 
 
@@ -107,6 +108,15 @@ def _regimens(site: tumour_sites.Site) -> tuple[str, ...]:
     )
 
 
+def _her2_regimens() -> tuple[str, ...]:
+    """Regimens with a drug against HER2, which is licensed for HER2-positive tumours only."""
+    return tuple(
+        name
+        for name, regimen in drug_regimens.regimens().items()
+        if any(drug.name.split()[0] in HER2_DRUGS for drug in regimen.drugs)
+    )
+
+
 def _genes(site: tumour_sites.Site) -> tuple[str, ...]:
     return tuple(
         symbol
@@ -168,6 +178,7 @@ _CATEGORIES: Mapping[str, Callable[[], Iterable[str]]] = {
     ),
     "stage_groups": lambda: STAGE_GROUPS,
     "regimens": lambda: drug_regimens.regimens(),
+    "regimens.her2": _her2_regimens,
     "benchmark_groups": lambda: (
         regimen.benchmark_group for regimen in drug_regimens.regimens().values()
     ),
@@ -202,11 +213,12 @@ _RELATIONS: Mapping[str, Callable[[], Mapping[str, tuple[str | None, ...]]]] = {
     "sites.tnm": lambda: _by_site(lambda site: None if _has_tnm(site) else (None,)),
     "sites.t": lambda: _by_site(_t_categories),
     "sites.n": lambda: _by_site(lambda site: NO_NODES if site.in_situ else None),
-    "stages.m": lambda: {
+    "stages.m": lambda: {  # of declarations that older releases carry
         stage: M1 if stage_group(stage) == "4" else M0
         for stage in categories("stages")
         if stage_group(stage) in "01234"
     },
+    "stage_groups.m": lambda: {group: M1 if group == "4" else M0 for group in STAGE_GROUPS},
     "sites.lateralities": lambda: _by_site(lambda site: None if site.paired else ("9", "M")),
     "sites.receptors": lambda: _by_site(lambda site: None if site.receptors else (None,)),
     "sites.gleason": lambda: _by_site(lambda site: None if site.gleason else (None,)),

@@ -51,7 +51,9 @@ def _check_names(reader: FieldReader, log: EventLog) -> None:
         "first": log.first,
         "treatments": log.treatments,
         "anchor": (log.anchor,) if log.anchor else (),
+        "exclusions": tuple(n for e in log.exclusions for n in e.types),
         "deadlines": tuple(n for d in log.deadlines for n in (d.event, *d.after)),
+        "windows": tuple(n for w in log.windows for n in (w.event, *w.since)),
         "types": tuple(n for t in log.types.values() for n in (t.inside, t.closes) if n),
     }
     for field, names in named.items():

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from pipeline.schema import code_relations
+from pipeline.schema import code_relations, event_rule_reader
 from pipeline.schema.columns import ColumnReader
 from pipeline.schema.document import Path_
 from pipeline.schema.event_checks import check_events
@@ -15,11 +15,9 @@ from pipeline.schema.value_types import in_short, type_fault
 from pipeline.schema.values import (
     Column,
     CountedTable,
-    Deadline,
     EventLog,
     EventSource,
     EventType,
-    LegalCodes,
     freeze,
 )
 
@@ -40,8 +38,11 @@ def read_events(reader: ColumnReader, columns: Mapping[str, Column]) -> EventLog
     ready: dict[str, Any] = {
         "attributes": attributes,
         "types": types,
-        "legal_codes": _legal_codes(reader, columns, types),
-        "deadlines": _deadlines(reader),
+        "legal_codes": event_rule_reader.legal_codes(reader, columns, types),
+        "exclusions": event_rule_reader.exclusions(reader, columns, types),
+        "deadlines": event_rule_reader.deadlines(reader, columns),
+        "windows": event_rule_reader.windows(reader),
+        "largest_steps": event_rule_reader.largest_steps(reader, attributes),
         "counted": _count_tables(reader),
         "gap_edges": _gap_edges(reader, values.get("gap_edges")),
     }
@@ -98,21 +99,6 @@ def _gap_edges(reader: ColumnReader, value: Any) -> tuple[int, ...]:
         )
         return DEFAULT_GAP_EDGES
     return tuple(value)
-
-
-def _deadlines(reader: ColumnReader) -> tuple[Deadline, ...]:
-    deadlines = []
-    for path, entry in reader.entries(("events", "deadlines")):
-        after = reader.distinct((*path, "after"), entry.pop("after", []))
-        deadline = reader.build(Deadline, path, entry, after=after)
-        if not isinstance(deadline, Deadline):
-            continue
-        if not after:
-            reader.document.problem((*path, "after"), "must name at least one type")
-        if deadline.days < 0:
-            reader.document.problem((*path, "days"), f"must be at least 0, is {deadline.days}")
-        deadlines.append(deadline)
-    return tuple(deadlines)
 
 
 def _count_tables(reader: ColumnReader) -> tuple[CountedTable, ...]:
@@ -176,52 +162,3 @@ def _codes(reader: ColumnReader, path: Path_, values: dict[str, Any]) -> dict[st
     if "codes" in values:
         return {"codes": reader.labels((*path, "codes"), values.pop("codes"))}
     return {}
-
-
-def _legal_codes(
-    reader: ColumnReader, columns: Mapping[str, Column], types: Mapping[str, EventType]
-) -> tuple[LegalCodes, ...]:
-    legal_codes = []
-    for path, entry in reader.entries(("events", "legal_codes")):
-        allowed = reader.relation(path, entry)
-        is_ours = "allowed_from" not in entry
-        for field in ("allowed", "allowed_from"):
-            entry.pop(field, None)
-        legal = reader.build(LegalCodes, path, entry, allowed=allowed)
-        if not isinstance(legal, LegalCodes):
-            continue
-        kind, column = types.get(legal.type), columns.get(legal.given)
-        if kind is None:
-            reader.document.problem((*path, "type"), f"no event type named {legal.type!r}")
-        if column is None:
-            reader.document.problem((*path, "given"), f"no static column named {legal.given!r}")
-        if kind is not None and column is not None and is_ours:
-            _check_legal_codes(reader, path, legal, kind, column)
-        legal_codes.append(legal)
-    return tuple(legal_codes)
-
-
-def _check_legal_codes(
-    reader: ColumnReader, path: Path_, legal: LegalCodes, kind: EventType, column: Column
-) -> None:
-    if not column.is_categorical:
-        reader.document.problem(
-            (*path, "given"), f"{legal.given} is {column.kind}: it must have categories"
-        )
-        return
-    for value, codes in legal.allowed.items():
-        place = (*path, "allowed", value)
-        if value not in column.categories:
-            reader.document.problem(
-                place, f"{value!r} is no value of {column.name}: {_some(column.categories)}"
-            )
-        for code in codes:
-            if code not in kind.codes:
-                reader.document.problem(
-                    place, f"{code!r} is no code of {kind.name}: {_some(kind.codes)}"
-                )
-
-
-def _some(names: tuple[str, ...]) -> str:
-    shortened = ", ".join(names[:12]) or "it has none"
-    return f"there are {shortened}{', ...' if len(names) > 12 else ''}"

@@ -155,9 +155,13 @@ class FieldReader:
                 "needs allowed (a mapping of lists) or allowed_from (a relation of datasets/codes)",
             )
             return freeze({})
+        return self.value_lists((*path, "allowed"), allowed)
+
+    def value_lists(self, path: Path_, values: Mapping[Any, Any]) -> Allowed:
+        """A mapping of values to lists of values as texts; an empty item is None."""
         listing: dict[str, tuple[str | None, ...]] = {}
-        for key, items in allowed.items():
-            place = (*path, "allowed", key)
+        for key, items in values.items():
+            place = (*path, key)
             if isinstance(key, bool) or not is_scalar(key):
                 self.document.problem(place, f"{in_short(key)} is no value: put it in quotes")
             elif not isinstance(items, list):

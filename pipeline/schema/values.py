@@ -127,9 +127,7 @@ class EventType:
 
 @dataclass(frozen=True, kw_only=True)
 class LegalCodes:
-    """For each listed value of the static column `given`, the codes that events of `type` may
-    carry. An unlisted value forbids the type.
-    """
+    """The codes of `type` for each value of the static column `given`; others forbid the type."""
 
     type: str
     given: str
@@ -137,11 +135,32 @@ class LegalCodes:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Exclusion:
+    """What a group of patients never has: events of `types`, or only those with one of `codes`."""
+
+    types: tuple[str, ...]
+    group: Mapping[str, tuple[str | None, ...]]  # see groups.py
+    codes: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Deadline:
-    """Once an event of `after` has happened, `event` (if it has not yet) follows within `days`."""
+    """Once an event of `after` has happened, `event` follows within `days`, unless it was before:
+    in a group of patients, or in everybody.
+    """
 
     event: str
     after: tuple[str, ...]
+    days: int
+    group: Mapping[str, tuple[str | None, ...]] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Window:
+    """An `event` stands at most `days` after the latest of `since`; it is free before the first."""
+
+    event: str
+    since: tuple[str, ...]
     days: int
 
 
@@ -160,13 +179,10 @@ class EventSource:
 
 @dataclass(frozen=True, kw_only=True)
 class CountedTable:
-    """A table of patients by static columns and facts about their pathways, which the pathway model
-    measures. See docs/declarations.md.
-    """
+    """A table of patients by static columns and facts about their pathways, which is measured."""
 
     parts: tuple[str, ...]
-    # of the tables' squared noise budget, relative to the other tables
-    weight: float = 1.0
+    weight: float = 1.0  # of the tables' squared noise budget, relative to the other tables
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -176,14 +192,17 @@ class EventLog:
     """
 
     origin: str
-    # the event type that stands at day 0; None: nothing is tied to it
-    anchor: str | None
+    anchor: str | None  # the event type that stands at day 0; None: nothing is tied to it
     max_events: int  # contribution cap; the terminal event is always kept
     first: tuple[str, ...]  # event types that may open a pathway
     types: Mapping[str, EventType]  # in the order in which events of one day stand
     attributes: Mapping[str, Column]
     legal_codes: tuple[LegalCodes, ...] = ()
+    exclusions: tuple[Exclusion, ...] = ()
     deadlines: tuple[Deadline, ...] = ()
+    windows: tuple[Window, ...] = ()
+    # ordinal attribute -> most categories from the last value in the same context to the next
+    largest_steps: Mapping[str, int] | None = None
     # public bin edges of days between events, ascending, first 0
     gap_edges: tuple[int, ...] = ()
     lower_day: int = 0
@@ -194,8 +213,7 @@ class EventLog:
     observation_end: tuple[str, str] | None = None
     # terminal types, and codes of terminal types, that are no event but the end of observation
     censoring: tuple[str, ...] = ()
-    # types whose combination, order and waiting times matter; none: the model takes the repeatable
-    # ones
+    # types whose combination, order and waiting times matter; none: the repeatable ones
     treatments: tuple[str, ...] = ()
     counted: tuple[CountedTable, ...] = ()  # none: the model's own choice
 

@@ -15,6 +15,7 @@ from pipeline.models.grammar.tracker import open_tokens, options, start, step
 from pipeline.schema.values import Column, Schema
 
 EPOCH = date(1970, 1, 1)
+Levels = dict[tuple[int, str], int]  # (patient, attribute) -> place among its categories
 
 
 def random_patients(schema: Schema, n: int, rng: np.random.Generator) -> pl.DataFrame:
@@ -57,6 +58,7 @@ def random_events(schema: Schema, patients: pl.DataFrame, rng: np.random.Generat
     tracker = start(grammar, patients)
     ids, n = patients["patient_id"].to_numpy(), patients.height
     told: list[dict[str, object]] = []
+    levels: Levels = {}
     scale = rng.choice([3.0, 20.0, 90.0], n)
     for _ in range(schema.events.max_events):
         alive = ~tracker.has_ended
@@ -78,7 +80,8 @@ def random_events(schema: Schema, patients: pl.DataFrame, rng: np.random.Generat
         )
         rows = np.flatnonzero(alive)
         told += [
-            _event(schema, int(ids[r]), int(day[r]), *grammar.tokens[token[r]], rng) for r in rows
+            _event(schema, int(ids[r]), int(day[r]), *grammar.tokens[token[r]], levels, rng)
+            for r in rows
         ]
         step(grammar, tracker, token, day)
         tracker.has_ended |= ~alive
@@ -88,11 +91,28 @@ def random_events(schema: Schema, patients: pl.DataFrame, rng: np.random.Generat
 
 
 def _event(
-    schema: Schema, patient: int, day: int, kind: str, code: str | None, rng: np.random.Generator
+    schema: Schema,
+    patient: int,
+    day: int,
+    kind: str,
+    code: str | None,
+    levels: Levels,
+    rng: np.random.Generator,
 ) -> dict[str, object]:
+    """levels: the last known value of each attribute with a largest step, by patient; a regimen
+    begins anew.
+    """
     assert schema.events is not None
     event: dict[str, object] = {"patient_id": patient, "day": day, "type": kind, "code": code}
     for name in schema.events.types[kind].attributes:
         column = schema.events.attributes[name]
         event[name] = _draw(schema, column, {}, rng)
+        most = (schema.events.largest_steps or {}).get(name)
+        if most is not None and event[name] is not None:
+            level = column.categories.index(str(event[name]))
+            last = levels.setdefault((patient, name), level)
+            levels[patient, name] = level = min(max(level, last - most), last + most)
+            event[name] = column.categories[level]
+    if kind == "SACT_REGIMEN":
+        levels.pop((patient, "cycle_performance"), None)
     return event

@@ -12,11 +12,13 @@ from pipeline.schema.values import (
     EventLog,
     EventSource,
     EventType,
+    Exclusion,
     Implication,
     LegalCodes,
     Population,
     Schema,
     Table,
+    Window,
 )
 
 TEXT = (ROOT / "docs" / "declarations.md").read_text(encoding="utf-8")
@@ -33,7 +35,9 @@ TEXT = (ROOT / "docs" / "declarations.md").read_text(encoding="utf-8")
         EventLog,
         EventType,
         LegalCodes,
+        Exclusion,
         Deadline,
+        Window,
         EventSource,
     ],
 )

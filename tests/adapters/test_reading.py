@@ -133,9 +133,9 @@ def test_contribution_caps_cut_by_date_and_keep_the_end():
         event
         for n in range(6)
         for event in (
-            (20 + 400 * n, "SACT_REGIMEN", "TRASTUZUMAB"),
-            *((20 + 400 * n + 9 * c, "SACT_CYCLE", None) for c in range(30)),
-            (390 + 400 * n, "SACT_END", "0"),
+            (20 + 400 * n, "SACT_REGIMEN", "FEC-T"),
+            *((20 + 400 * n + 3 * c, "SACT_CYCLE", None) for c in range(30)),
+            (108 + 400 * n, "SACT_END", "0"),
         )
     ]
     lines += [(5, "GENE_TEST", gene) for gene in ("ERBB2", "BRCA1", "BRCA2")] + [
@@ -147,7 +147,7 @@ def test_contribution_caps_cut_by_date_and_keep_the_end():
     assert log.events["day"].is_sorted()
     told = log.events.filter(pl.col("type") == "SACT_CYCLE")
     assert told.height == pathways().events.types["SACT_CYCLE"].at_most  # of 180, the first
-    assert told["day"].max() == 20 + 400 * 2 + 9 * 19
+    assert told["day"].max() == 20 + 400 * 2 + 3 * 19
 
 
 def test_a_table_that_is_not_there_is_read_as_empty():

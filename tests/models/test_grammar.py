@@ -14,7 +14,15 @@ from pathway_cases import column, schema_of, toy_events, toy_log, toy_patients, 
 from pipeline.models.grammar.rules import Grammar
 from pipeline.models.grammar.tracker import open_tokens, options, start, step
 from pipeline.models.grammar.violations import violations
-from pipeline.schema.values import Deadline, EventLog, EventType, LegalCodes, freeze
+from pipeline.schema.values import (
+    Deadline,
+    EventLog,
+    EventType,
+    Exclusion,
+    LegalCodes,
+    Window,
+    freeze,
+)
 
 
 @st.composite
@@ -52,6 +60,10 @@ def declarations(draw: st.DrawFn) -> EventLog:
                     ),
                 )
             )
+    groups = st.fixed_dictionaries(
+        {"site": st.sampled_from([("breast",), ("colon", "lung")])},
+        optional={"stage": st.sampled_from([("1", None), ("2", "3")])},
+    )
     deadlines = draw(
         st.lists(
             st.builds(
@@ -59,9 +71,22 @@ def declarations(draw: st.DrawFn) -> EventLog:
                 event=st.sampled_from(names),
                 after=subset.map(tuple),
                 days=st.integers(0, 40),
+                group=st.one_of(st.none(), groups),
             ),
             max_size=3,
         )
+    )
+    windows = st.builds(
+        Window,
+        event=st.sampled_from(names),
+        since=subset.map(tuple),
+        days=st.integers(0, 40),
+    )
+    exclusions = st.builds(
+        Exclusion,
+        types=subset.map(tuple),
+        group=groups,
+        codes=st.sampled_from([None, None, ("a", "b"), ("x",)]),
     )
     return toy_log(
         anchor=draw(st.sampled_from([None, *middle])),
@@ -71,6 +96,8 @@ def declarations(draw: st.DrawFn) -> EventLog:
         attributes=freeze({}),
         legal_codes=tuple(legal),
         deadlines=tuple(deadlines),
+        windows=tuple(draw(st.lists(windows, max_size=3))),
+        exclusions=tuple(draw(st.lists(exclusions, max_size=2))),
         lower_day=draw(st.sampled_from([-50, -1, 0])),
         upper_day=draw(st.sampled_from([0, 1, 5, 400])),
     )
@@ -161,6 +188,20 @@ def test_toy_log_is_legal() -> None:
     assert violations(Grammar(toy_schema()), patients, toy_events(patients)).is_empty()
 
 
+RULES = {
+    "windows": (
+        Window(event="CYCLE", since=("REGIMEN", "CYCLE"), days=30),
+        Window(event="SURGERY", since=("DIAGNOSIS",), days=300),
+    ),
+    "exclusions": (
+        Exclusion(types=("REGIMEN",), group={"site": ("breast",), "stage": (None,)}, codes=("B",)),
+        Exclusion(types=("CENSOR",), group={"site": ("lung",)}),
+    ),
+    "deadlines": (
+        Deadline(event="DIAGNOSIS", after=("REFERRAL",), days=100),
+        Deadline(event="DEATH", after=("DIAGNOSIS",), days=900, group={"stage": (None, "1")}),
+    ),
+}
 LEGAL = [
     (-10, "REFERRAL", None),
     (0, "DIAGNOSIS", None),
@@ -209,7 +250,12 @@ def broken(*changes: tuple[int, tuple | None]) -> list[tuple]:
 )
 def test_each_breach_is_named(rule: str | None, pathway: list[tuple]) -> None:
     patients = toy_patients(1).with_columns(pl.lit("breast").alias("site"))
-    events = pl.DataFrame(
+    breaches = set(violations(Grammar(toy_schema()), patients, events_of(pathway))["rule"])
+    assert (rule in breaches) if rule else not breaches, breaches
+
+
+def events_of(pathway: list[tuple]) -> pl.DataFrame:
+    return pl.DataFrame(
         [
             (
                 1,
@@ -231,8 +277,40 @@ def test_each_breach_is_named(rule: str | None, pathway: list[tuple]) -> None:
             "dose": pl.Float64,
         },
     )
-    breaches = set(violations(Grammar(toy_schema()), patients, events)["rule"])
-    assert (rule in breaches) if rule else not breaches, breaches
+
+
+@pytest.mark.parametrize(
+    ("rule", "site", "stage", "pathway"),
+    [
+        (None, "breast", None, LEGAL),
+        (None, "breast", "3", broken((7, (1900, "DEATH", None)))),
+        ("deadline", "breast", None, broken((7, (901, "DEATH", None)))),
+        ("deadline", "breast", "1", broken((7, (400, "CENSOR", "A")))),
+        ("legal_codes", "lung", "3", broken((2, None), (7, (400, "CENSOR", "X")))),
+        (None, "colon", "3", broken((7, (400, "CENSOR", "X")))),
+        ("legal_codes", "breast", None, broken((3, (20, "REGIMEN", "B")))),
+        (None, "breast", "2", broken((3, (20, "REGIMEN", "B")))),
+        ("window", "breast", "2", broken((5, (51, "CYCLE", None)))),
+        ("window", "breast", "2", broken((4, None), (5, (51, "CYCLE", None)))),
+        (None, "breast", "2", broken((5, (50, "CYCLE", None)))),
+        ("window", "breast", "2", broken((2, None), (6, (301, "SURGERY", "biopsy")))),
+        (None, "breast", "2", broken((2, None), (6, (300, "SURGERY", "biopsy")))),
+        (
+            None,
+            "breast",
+            "2",
+            [*LEGAL[:6], (200, "REGIMEN", "A"), (200, "CYCLE", None), *LEGAL[7:]],
+        ),
+    ],
+)
+def test_breaches_of_windows_groups_and_exclusions_are_named(
+    rule: str | None, site: str, stage: str | None, pathway: list[tuple]
+) -> None:
+    patients = toy_patients(1).with_columns(
+        pl.lit(site).alias("site"), pl.lit(stage, pl.String).alias("stage")
+    )
+    breaches = set(violations(Grammar(toy_schema(**RULES)), patients, events_of(pathway))["rule"])
+    assert breaches == ({rule} if rule else set())
 
 
 def test_attributes_and_missing_patients_are_checked() -> None:
@@ -263,6 +341,18 @@ def test_attributes_and_missing_patients_are_checked() -> None:
         (
             {"deadlines": (Deadline(event="REFERRAL", after=("SURGERY",), days=0),)},
             "stands before it",
+        ),
+        (
+            {"windows": (Window(event="DEATH", since=("SURGERY",), days=3),)},
+            "DEATH has a window",
+        ),
+        (
+            {"windows": (Window(event="DIAGNOSIS", since=("REFERRAL",), days=3),)},
+            "DIAGNOSIS has a window",
+        ),
+        (
+            {"windows": (Window(event="REGIMEN", since=("SURGERY",), days=3),)},
+            "others happen inside of it",
         ),
         ({"max_events": 2}, "too small"),
         ({"upper_day": -1}, "hold no place"),

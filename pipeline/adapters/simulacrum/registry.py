@@ -10,6 +10,7 @@ from datetime import date
 import polars as pl
 
 from pipeline.adapters.frames import SourceLog, event_columns, physical, shaped
+from pipeline.adapters.legal_events import mended
 from pipeline.adapters.simulacrum.carry import carry, uncarry
 from pipeline.adapters.simulacrum.key_numbers import PATIENTS_FROM, as_registry_numbers
 from pipeline.adapters.simulacrum.names import DRUG
@@ -40,13 +41,14 @@ def to_log(schema: Schema, tables: Tables) -> SourceLog:
     }
     patients = static_rows(schema, read)
     pathway = pathway_rows(schema, read, patients)
+    legal = mended(schema, patients, pathway.events)
+    patients, events = legal.patients, legal.events
     carried = {
-        name: rows
-        for name, rows in carry(read, patients, pathway.events).items()
-        if name in complete
+        name: rows for name, rows in carry(read, patients, events).items() if name in complete
     }
-    log = PatientLog(patients, pathway.events.select(event_columns(schema.events)))
-    return SourceLog(log, carried, pathway.left_out, pathway.moved)
+    log = PatientLog(patients, events.select(event_columns(schema.events)))
+    left_out = pl.concat([pathway.left_out, legal.left_out])
+    return SourceLog(log, carried, left_out, pl.concat([pathway.moved, legal.moved]))
 
 
 def to_tables(

@@ -2,8 +2,8 @@
 
 A token is (type, code). The declaration may ask for things that cannot all hold (a deadline whose
 event can never be legal); `Grammar` refuses those when it is made, so that a pathway that follows
-`options` (tracker.py) never gets stuck. A demand that `legal_codes` makes impossible for one
-patient (his or her terminal, anchor, deadline or opening) does not bind that patient.
+`options` (tracker.py) never gets stuck. A demand that `legal_codes` or `exclusions` make impossible
+for one patient (his or her terminal, anchor, deadline or opening) does not bind that patient.
 """
 
 from __future__ import annotations
@@ -39,6 +39,9 @@ class Grammar:
     triggers: BoolArray = field(init=False)  # [D, T] types that start deadline d
     due_type: tuple[int, ...] = field(init=False)  # [D]
     due_days: tuple[int, ...] = field(init=False)  # [D]
+    window_type: tuple[int, ...] = field(init=False)  # [W] what must not come too late
+    window_since: BoolArray = field(init=False)  # [W, T] types that open window w anew
+    window_days: tuple[int, ...] = field(init=False)  # [W]
     # [T, T] t brings e about, through however many deadlines
     reach: BoolArray = field(init=False)
     # [T] days that must remain after t for what it brings about
@@ -90,6 +93,7 @@ class Grammar:
         put("last_token", tokens.index(end) if end is not None else None)
         put("opens", may_open & ~self.needs_open.any(1))
         self._put_deadlines()
+        self._put_windows()
         _check(self)
 
     def _put_deadlines(self) -> None:
@@ -102,6 +106,14 @@ class Grammar:
         put("reach", _reach(self))
         put("slack", np.array([_slack(self, t, ()) for t in range(len(names))]))
         put("earliest", np.array([_earliest(self, t, ()) for t in range(len(names))]))
+
+    def _put_windows(self) -> None:
+        names, windows = self.type_names, self.log.windows
+        put = partial(object.__setattr__, self)
+        since = [[name in window.since for name in names] for window in windows]
+        put("window_type", tuple(names.index(window.event) for window in windows))
+        put("window_since", np.array(since, bool).reshape(len(windows), len(names)))
+        put("window_days", tuple(window.days for window in windows))
 
     @property
     def n_types(self) -> int:
@@ -120,50 +132,6 @@ class Grammar:
             )
         )["token"]
         return joined.replace_strict(lookup, default=-1, return_dtype=pl.Int32).to_numpy()
-
-    def legal_sets(self, patients: pl.DataFrame) -> tuple[BoolArray, np.ndarray]:
-        """Tokens that the static columns allow: the different sets [u, V], and which of them each
-        patient has, int32 [n].
-
-        Where the columns forbid every terminal, terminals are free.
-        """
-        columns = sorted({rule.given for rule in self.log.legal_codes})
-        if not columns:
-            return np.ones((1, self.n_tokens), bool), np.zeros(patients.height, np.int32)
-        kinds = patients.select(columns).unique(maintain_order=True).with_row_index("_set")
-        index = patients.select(columns).join(
-            kinds, on=columns, how="left", nulls_equal=True, maintain_order="left"
-        )["_set"]
-        return self._legal_tokens(kinds), index.to_numpy().astype(np.int32)
-
-    def patient_tokens(self, patients: pl.DataFrame) -> BoolArray:
-        """Tokens that each patient's static columns allow, [n, V]."""
-        sets, index = self.legal_sets(patients)
-        return sets[index]
-
-    def _legal_tokens(self, patients: pl.DataFrame) -> BoolArray:
-        allowed = np.ones((patients.height, self.n_tokens), bool)
-        for rule in self.log.legal_codes:
-            of_type = [v for v, (name, _) in enumerate(self.tokens) if name == rule.type]
-            values = sorted(rule.allowed)
-            # the last row: a value that the rule does not list
-            legal = np.zeros((len(values) + 1, len(of_type)), bool)
-            for row, value in enumerate(values):
-                codes = set(rule.allowed[value])
-                legal[row] = [self.tokens[v][1] in codes for v in of_type]
-            rows = (
-                patients[rule.given]
-                .cast(pl.String)
-                .replace_strict(
-                    {value: row for row, value in enumerate(values)},
-                    default=len(values),
-                    return_dtype=pl.Int32,
-                )
-            )
-            allowed[:, of_type] &= legal[rows.to_numpy()]
-        last = self.terminal[self.token_type]
-        allowed[:, last] |= ~allowed[:, last].any(1, keepdims=True)
-        return allowed
 
 
 def _reach(grammar: Grammar) -> BoolArray:
@@ -240,6 +208,15 @@ def _type_problems(grammar: Grammar) -> list[str]:
         " before"
         for t in sorted(fixed)
         if log.types[names[t]].distinct_codes or log.types[names[t]].until is not None
+    ]
+    problems += [
+        f"{names[t]} has a window: it may come too late, and must be reachable whatever happened"
+        " before"
+        for t in sorted(fixed & set(grammar.window_type))
+    ]
+    problems += [
+        f"{names[t]} has a window, and others happen inside of it: give those the window"
+        for t in sorted(set(grammar.window_type) & set(grammar.openers))
     ]
     if len({t for t in grammar.due_type if grammar.terminal[t]}) > 1:
         problems.append("deadlines name two different terminal types; a patient could need both")

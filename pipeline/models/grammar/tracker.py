@@ -4,7 +4,8 @@ the training loss and the decoding.
 Feasibility: a pending deadline (or anchor) is always still reachable, because an event is offered
     only for days on which everything pending can still follow it: with last day L and last type p,
     all pending types of number >= p fit on day L in their order, the others on L + 1. `max_events`
-    keeps room for all that is pending and one terminal.
+    keeps room for all that is pending and one terminal. A window only takes days from types that
+    nothing waits for (rules.py refuses others).
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from datetime import date
 import numpy as np
 import polars as pl
 
+from pipeline.models.grammar import legal_tokens
 from pipeline.models.grammar.rules import Grammar
 
 NEVER = 1 << 30
@@ -23,7 +25,7 @@ NEVER = 1 << 30
 @dataclass
 class Tracker:
     """State of n pathways. `due` holds the last legal day of each pending deadline, NEVER when none
-    is pending.
+    is pending; `close` the last day of each window, NEVER while it is not open.
     """
 
     # [u, V] bool, sets of tokens that static columns allow; shared by all pathways
@@ -36,6 +38,8 @@ class Tracker:
     counts: np.ndarray  # [n, T]
     open: np.ndarray  # [n, O] bool
     due: np.ndarray  # [n, D]
+    binds: np.ndarray  # [n, D] bool, deadlines of the patient's groups
+    close: np.ndarray  # [n, W]
     has_ended: np.ndarray  # [n] bool
     last_day: np.ndarray  # [n, T] of observation, or of registration where the type has one
     used_up: np.ndarray  # [n, V] bool, tokens that may not come again
@@ -59,7 +63,7 @@ def start(grammar: Grammar, patients: pl.DataFrame, observed_until: date | None 
     Nothing stands after `observed_until`, the public last day of observation.
     """
     n = patients.height
-    sets, index = grammar.legal_sets(patients)
+    sets, index = legal_tokens.legal_sets(grammar.log, grammar.tokens, patients)
     types_ok = np.zeros((len(sets), grammar.n_types), bool)
     for v, t in enumerate(grammar.token_type):
         types_ok[:, t] |= sets[:, v]
@@ -73,6 +77,8 @@ def start(grammar: Grammar, patients: pl.DataFrame, observed_until: date | None 
         counts=np.zeros((n, grammar.n_types), np.int16),
         open=np.zeros((n, len(grammar.openers)), bool),
         due=np.full((n, len(grammar.due_type)), NEVER, np.int32),
+        binds=_binds(grammar, patients),
+        close=np.full((n, len(grammar.window_type)), NEVER, np.int32),
         has_ended=np.zeros(n, bool),
         last_day=_last_day(grammar, patients, observed_until),
         used_up=np.zeros((n, grammar.n_tokens), bool),
@@ -120,10 +126,14 @@ def step(grammar: Grammar, tracker: Tracker, token: np.ndarray, day: np.ndarray)
             grammar.triggers[d][kind]
             & (tracker.counts[:, event] == 0)
             & tracker.types_ok[:, event]
+            & tracker.binds[:, d]
             & (tracker.due[:, d] == NEVER)
         )
         tracker.due[:, d] = np.where(starts, day + grammar.due_days[d], tracker.due[:, d])
         tracker.due[kind == event, d] = NEVER
+    for w, days in enumerate(grammar.window_days):
+        since = grammar.window_since[w][kind]
+        tracker.close[:, w] = np.where(since, day + days, tracker.close[:, w])
     tracker.counts[rows, kind] += 1
     if grammar.once.any():
         tracker.used_up[rows, token] |= grammar.once[token]
@@ -141,6 +151,12 @@ def anchor_pending(grammar: Grammar, tracker: Tracker) -> np.ndarray:
     if grammar.anchor is None:
         return np.zeros(len(tracker.day), bool)
     return (tracker.counts[:, grammar.anchor] == 0) & tracker.types_ok[:, grammar.anchor]
+
+
+def _binds(grammar: Grammar, patients: pl.DataFrame) -> np.ndarray:
+    """[n, D]: the deadline is of everybody, or of a group that the patient belongs to."""
+    binds = [legal_tokens.in_group(rule.group, patients) for rule in grammar.log.deadlines]
+    return np.array(binds, bool).reshape(len(binds), patients.height).T.copy()
 
 
 def _has_token(grammar: Grammar, tracker: Tracker) -> np.ndarray:
@@ -191,6 +207,8 @@ def _days(grammar: Grammar, tracker: Tracker) -> tuple[np.ndarray, np.ndarray]:
             ),
         )
         upper = np.minimum(upper, last[:, None] - (numbers > event))
+    for w, event in enumerate(grammar.window_type):
+        upper[:, event] = np.minimum(upper[:, event], tracker.close[:, w])
     if grammar.anchor is not None:
         pending = anchor_pending(grammar, tracker)[:, None]
         at_anchor = numbers == grammar.anchor

@@ -9,9 +9,11 @@ from collections.abc import Iterator
 import numpy as np
 import polars as pl
 
+from pipeline.models.grammar.legal_tokens import legal_sets
 from pipeline.models.grammar.rules import Grammar
 from pipeline.models.grammar.tracker import options, start
 from pipeline.schema import legality
+from pipeline.schema.groups import in_group
 from pipeline.schema.patient_log import ID
 from pipeline.schema.values import Column
 
@@ -86,10 +88,16 @@ def _facts(grammar: Grammar, patients: pl.DataFrame, events: pl.DataFrame) -> pl
     return facts.with_columns(_legal_for_patient(grammar, patients, facts))
 
 
+def _patient_tokens(grammar: Grammar, patients: pl.DataFrame) -> np.ndarray:
+    """Tokens that each patient's static columns allow, [n, V]."""
+    sets, index = legal_sets(grammar.log, grammar.tokens, patients)
+    return sets[index]
+
+
 def _legal_for_patient(
     grammar: Grammar, patients: pl.DataFrame, facts: pl.DataFrame
 ) -> list[pl.Series]:
-    allowed = grammar.patient_tokens(patients)
+    allowed = _patient_tokens(grammar, patients)
     token, patient = facts["_token"].to_numpy(), facts["_patient"].fill_null(-1).to_numpy()
     is_declared = (token >= 0) & (patient >= 0)
     legal = np.ones(len(token), bool)
@@ -125,32 +133,63 @@ def _row_rules(grammar: Grammar) -> Iterator[tuple[str, pl.Expr]]:
     yield "terminal_missing", (pl.col("_position") == pl.col("_length") - 1) & ~pl.col("_terminal")
     yield "max_events", pl.col("_position") >= log.max_events
     for t, name in enumerate(grammar.type_names):
-        yield (
-            "at_most",
-            (kind == t) & ~pl.col("_terminal") & (pl.col("_nth") > int(grammar.at_most[t])),
-        )
-        if log.types[name].distinct_codes:
-            yield "distinct_codes", (kind == t) & (pl.int_range(pl.len()).over(ID, "_token") > 0)
-        if (until := log.types[name].until) is not None:
-            yield (
-                "until",
-                (kind == t)
-                & (pl.col("_origin") + pl.duration(days="day") > until).fill_null(False),
-            )
-        for o, opener in enumerate(grammar.openers):
-            if grammar.needs_open[t, o]:
-                yield (
-                    "closes" if grammar.closes[t, o] else "inside",
-                    (kind == t) & ~pl.col(f"_open_{opener}"),
-                )
-        for attribute, column in log.attributes.items():
-            has = attribute in log.types[name].attributes
-            yield (
-                "attribute",
-                (kind == t) & (_bad_value(column) if has else pl.col(attribute).is_not_null()),
-            )
+        yield from _type_rules(grammar, t, name)
+    yield from _window_rules(grammar)
+    for name, most in (log.largest_steps or {}).items():
+        yield "largest_step", _is_leap(grammar, name, most)
     if grammar.anchor is not None:
         yield "anchor_day", (kind == grammar.anchor) & (pl.col("day") != 0)
+
+
+def _type_rules(grammar: Grammar, t: int, name: str) -> Iterator[tuple[str, pl.Expr]]:
+    log, kind = grammar.log, pl.col("_type")
+    yield (
+        "at_most",
+        (kind == t) & ~pl.col("_terminal") & (pl.col("_nth") > int(grammar.at_most[t])),
+    )
+    if log.types[name].distinct_codes:
+        yield "distinct_codes", (kind == t) & (pl.int_range(pl.len()).over(ID, "_token") > 0)
+    if (until := log.types[name].until) is not None:
+        yield (
+            "until",
+            (kind == t) & (pl.col("_origin") + pl.duration(days="day") > until).fill_null(False),
+        )
+    for o, opener in enumerate(grammar.openers):
+        if grammar.needs_open[t, o]:
+            yield (
+                "closes" if grammar.closes[t, o] else "inside",
+                (kind == t) & ~pl.col(f"_open_{opener}"),
+            )
+    for attribute, column in log.attributes.items():
+        has = attribute in log.types[name].attributes
+        yield (
+            "attribute",
+            (kind == t) & (_bad_value(column) if has else pl.col(attribute).is_not_null()),
+        )
+
+
+def _window_rules(grammar: Grammar) -> Iterator[tuple[str, pl.Expr]]:
+    kind = pl.col("_type")
+    for w, event in enumerate(grammar.window_type):
+        opens = kind.is_in(np.flatnonzero(grammar.window_since[w]).tolist())
+        opened = pl.when(opens).then("day").forward_fill().shift(1).over(ID)
+        is_late = pl.col("day") - opened > grammar.window_days[w]
+        yield "window", (kind == event) & is_late.fill_null(False)
+
+
+def _is_leap(grammar: Grammar, name: str, most: int) -> pl.Expr:
+    """Whether the attribute's value is further from the last one in its context than declared."""
+    types, column = grammar.log.types, grammar.log.attributes[name]
+    contexts = {
+        kind.inside
+        for kind in types.values()
+        if name in kind.attributes and kind.inside is not None
+    }
+    numbers = {value: place for place, value in enumerate(column.categories)}
+    level = pl.col(name).replace_strict(numbers, default=None, return_dtype=pl.Int32)
+    context = pl.col("type").is_in(sorted(contexts)).cum_sum().over(ID)
+    before = level.forward_fill().shift(1).over(ID, context)
+    return ((level - before).abs() > most).fill_null(False)
 
 
 def _bad_value(column: Column) -> pl.Expr:
@@ -163,7 +202,7 @@ def _patient_rules(
     grammar: Grammar, patients: pl.DataFrame, facts: pl.DataFrame
 ) -> Iterator[tuple[str, pl.DataFrame]]:
     yield "no_events", patients.join(facts.select(ID).unique(), on=ID, how="anti")
-    allowed = grammar.patient_tokens(patients)
+    allowed = _patient_tokens(grammar, patients)
     can = {
         t: patients.filter(pl.Series(allowed[:, grammar.token_type == t].any(1)))
         for t in {*grammar.due_type, grammar.anchor}
@@ -187,6 +226,8 @@ def _patient_rules(
         both = started.join(happened, on=ID, how="left").join(
             can[event].select(ID), on=ID, how="semi"
         )
+        if (group := grammar.log.deadlines[d].group) is not None:
+            both = both.join(patients.filter(in_group(group)).select(ID), on=ID, how="semi")
         yield (
             "deadline",
             both.filter(

@@ -26,3 +26,6 @@ class Batch:
     used_up: Tensor  # bool [r, D] of the tokens that a patient has once
     gaps_legal: Tensor  # bool [r, G]
     rhythm: Tensor  # int64 [r] row of the counted rhythms, 0 for none
+    level: Tensor  # int64 [r, steps] last known values of attributes with a largest step
+    days_left: Tensor  # int64 [r] until the end of observation
+    ahead: Tensor  # int64 [r, types with a rhythm] rows of the counted rhythms, if such a type came

@@ -4,6 +4,7 @@ static columns and features.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import date
 
@@ -42,6 +43,18 @@ class Rhythm:
     rows: int
 
 
+@dataclass(frozen=True, eq=False)
+class Steps:
+    """The largest step of the ordinal attribute at `place` among the attributes: `near` [v, v] says
+    which of its codes may follow which known one (row 0: none yet). `opens` [T]: types that begin
+    its context anew.
+    """
+
+    place: int
+    near: np.ndarray
+    opens: np.ndarray
+
+
 @dataclass(frozen=True)
 class Coding:
     """The public vocabulary of one dataset: tokens, waiting times, attributes and static columns as
@@ -54,14 +67,17 @@ class Coding:
     statics: tuple[Codec, ...]
     rich: bool  # past attributes and contexts that never close are features too
     observed_until: date | None = None  # public last day of observation
+    end_offsets: bool = True  # see network.py
     # types and attributes whose codes or values come from counted heads, not from the network
     counted_choices: frozenset[str] = frozenset()
     rhythms: tuple[Rhythm, ...] = ()
     # size of each feature by name, in the order of `features`
     layout: dict[str, int] = field(init=False)
+    steps: tuple[Steps, ...] = field(init=False)  # of attributes with a largest step
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "layout", _layout(self))
+        object.__setattr__(self, "steps", tuple(_steps(self)))
 
     @property
     def contexts(self) -> tuple[int, ...]:
@@ -145,9 +161,24 @@ class Coding:
         return self.static_codec(name).encode(patients[name]).astype(np.int64)
 
     @property
+    def rhythm_kinds(self) -> list[int]:
+        """The types whose waiting times have a rhythm, ascending."""
+        return sorted({rhythm.kind for rhythm in self.rhythms})
+
+    @property
     def n_rhythm_rows(self) -> int:
         """Rows of waiting times that the network is given, with row 0 for none."""
         return 1 + sum(rhythm.rows for rhythm in self.rhythms)
+
+    def legal_values(self, place: int, level: np.ndarray) -> np.ndarray:
+        """Which values the attribute at `place` may take, bool [n, its size]. level [n, steps]: the
+        last known values of the attributes with a largest step.
+        """
+        legal = np.tile(self.attributes[place].legal, (len(level), 1))
+        for number, steps in enumerate(self.steps):
+            if steps.place == place:
+                legal &= steps.near[level[:, number]]
+        return legal
 
     def carries(self) -> np.ndarray:
         """[T, A] bool: which attributes each event type has."""
@@ -158,6 +189,17 @@ class Coding:
             ],
             bool,
         ).reshape(self.grammar.n_types, len(self.attributes))
+
+
+def _steps(coding: Coding) -> Iterator[Steps]:
+    g = coding.grammar
+    for name, most in (g.log.largest_steps or {}).items():
+        place = coding.attribute_place(name)
+        codes = np.arange(coding.attributes[place].size)
+        near = np.abs(codes[:, None] - codes) <= most
+        near[0], near[:, 0] = True, True  # missing is code 0, and no step
+        contexts = {kind.inside for kind in g.log.types.values() if name in kind.attributes}
+        yield Steps(place, near, np.array([kind in contexts for kind in g.type_names]))
 
 
 def _layout(coding: Coding) -> dict[str, int]:

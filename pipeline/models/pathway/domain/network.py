@@ -19,6 +19,7 @@ from pipeline.models.pathway.domain.coding import Coding
 
 ILLEGAL = -15.0
 IMPOSSIBLE = -1e9
+NEAR_END = 366  # days before the end of observation from which waiting times may pass it
 PER_PATIENT = ("statics",)  # layers whose rows are patients
 
 
@@ -61,6 +62,15 @@ class PathwayNetwork(nn.Module):
         )
         self.values_legal: Tensor
         self.register_buffer("values_legal", torch.from_numpy(legal), persistent=False)
+        self.rhythm_kinds = coding.rhythm_kinds
+        last = coding.grammar.last_token if coding.end_offsets else None
+        self.last_type = None if last is None else int(g.token_type[last])
+        bins = np.stack([coding.gaps.first, coding.gaps.last + 1], axis=1)
+        self.bins: Tensor
+        self.register_buffer("bins", torch.from_numpy(bins).float(), persistent=False)
+        self.steps = {  # attribute -> (its place among the steps, which values are near which)
+            s.place: (number, torch.from_numpy(s.near)) for number, s in enumerate(coding.steps)
+        }
         for layer in (self.events, self.statics, self.chosen):
             nn.init.normal_(layer.weight, std=0.1)
         nn.init.zeros_(self.follows.weight)
@@ -107,6 +117,46 @@ class PathwayNetwork(nn.Module):
         types, tokens = self.choice(hidden).tensor_split([self.n_types], dim=1)
         return types + self.follows(before), tokens
 
+    @torch.no_grad()
+    def end_offsets(
+        self, types: Tensor, legal: Tensor, hidden: Tensor, days_left: Tensor, ahead: Tensor
+    ) -> Tensor:
+        """What joins the logits of the types [r, T] near the end of observation; 0 far from it.
+
+        A type is chosen before its waiting time. One whose own waiting time would pass the end is
+        not seen, and the end is: without this, what comes after the end would crowd before it.
+        The offsets are given, not learned: no gradient flows through them.
+        """
+        answer = torch.zeros(len(hidden), self.n_types, device=hidden.device)
+        near = torch.nonzero(days_left < NEAR_END)[:, 0]
+        if self.last_type is None or not len(near):
+            return answer
+        in_time = self._in_time(hidden[near], days_left[near], ahead[near])
+        chances = (types[near] + ILLEGAL * ~legal[near]).softmax(1)
+        late = (chances * (1 - in_time)).sum(1)
+        answer[near] = in_time.log()
+        end = torch.log1p(late / chances[:, self.last_type].clamp(min=1e-6))
+        answer[near, self.last_type] = torch.where(legal[near, self.last_type], end, 0.0)
+        return answer
+
+    def _in_time(self, hidden: Tensor, days_left: Tensor, ahead: Tensor) -> Tensor:
+        """The chances [r, T] that an event of each type comes before the end of observation, by the
+        waiting times of the type's average code; 1 for the end itself.
+        """
+        sums = torch.zeros(self.n_types, self.chosen.weight.shape[1], device=hidden.device)
+        sums.index_add_(0, self.token_type, self.chosen.weight)
+        mean = sums / torch.bincount(self.token_type, minlength=self.n_types)[:, None]
+        state = F.linear(hidden, self.detail.weight, self.detail.bias)
+        both = torch.tanh(state[:, None] + mean)  # [r, T, width]
+        gaps = F.linear(both, self.values.weight[: self.n_gaps], self.values.bias[: self.n_gaps])
+        for place, kind in enumerate(self.rhythm_kinds):
+            gaps[:, kind] += self.rhythms[ahead[:, place]]
+        first, after = self.bins.unbind(1)
+        share = ((days_left[:, None] + 1 - first) / (after - first)).clamp(0, 1)  # [r, G]
+        in_time = (gaps.softmax(2) * share[:, None]).sum(2).clamp(min=1e-6)
+        in_time[:, self.last_type] = 1.0
+        return in_time
+
     def details(self, hidden: Tensor, token: Tensor, rhythm: Tensor) -> tuple[Tensor, list[Tensor]]:
         """Logits of waiting times [r, G] and of each learned attribute, [r, its size]. rhythm [r]:
         rows of the counted rhythms.
@@ -126,6 +176,8 @@ class PathwayNetwork(nn.Module):
         """
         hidden = self.hidden(batch.features, batch.statics, batch.owner)
         types, tokens = self.choices(hidden, batch.before)
+        legal = batch.types_legal
+        types = types + self.end_offsets(types, legal, hidden, batch.days_left, batch.ahead)
         kind = self.token_type[batch.token]
         legal_here = batch.types_legal.gather(1, kind[:, None])[:, 0]
         loss = F.cross_entropy(
@@ -141,6 +193,9 @@ class PathwayNetwork(nn.Module):
             gaps + ILLEGAL * ~batch.gaps_legal, batch.gap, ignore_index=-1, reduction="none"
         )
         for a, logits in zip(self.learned_attributes, values, strict=True):
+            if a in self.steps:
+                number, near = self.steps[a]
+                logits = logits + ILLEGAL * ~near.to(logits.device)[batch.level[:, number]]
             loss = loss + F.cross_entropy(
                 logits, batch.attributes[:, a], ignore_index=-1, reduction="none"
             )

@@ -22,6 +22,7 @@ from pipeline.models.pathway.domain.coding import (
     Coding,
 )
 
+FAR = 1 << 14  # days until the end of observation where it does not matter
 HALVING = 2  # events after which another one weighs 1 / sqrt(2)
 
 
@@ -36,6 +37,8 @@ class State:
     attribute: np.ndarray  # [n, A] last value of each attribute, its codec's size for none yet
     context: np.ndarray  # [n, O] 1 + which code the latest opener had, 0 when closed
     since: np.ndarray  # [n, O] events since it was opened
+    # [n, steps] last known value of each attribute with a largest step, in its context; 0: none
+    level: np.ndarray
     code: np.ndarray  # [n, T] 1 + number of the type's last code, 0 before its first
 
     def take(self, index: np.ndarray | slice) -> State:
@@ -57,6 +60,7 @@ def begin(coding: Coding, patients: pl.DataFrame) -> State:
         attribute=np.tile(none, (n, 1)),
         context=np.zeros((n, len(g.openers)), np.int16),
         since=np.zeros((n, len(g.openers)), np.int16),
+        level=np.zeros((n, len(coding.steps)), np.int16),
         code=np.zeros((n, g.n_types), np.int16),
     )
 
@@ -79,6 +83,10 @@ def advance(
     state.token[:] = token
     state.gap[:] = gap
     state.attribute[:] = np.where(attribute >= 0, attribute, state.attribute)
+    state.level[:] = levels(coding, state, kind)
+    for number, steps in enumerate(coding.steps):
+        value = attribute[:, steps.place]
+        state.level[:, number] = np.where(value > 0, value, state.level[:, number])
     step(g, state.tracker, token, day)
     state.code[np.arange(len(kind)), kind] = 1 + token - np.searchsorted(g.token_type, kind)
     state.since += 1
@@ -87,6 +95,14 @@ def advance(
         state.context[opened, o] = 1 + token[opened] - int(np.argmax(g.token_type == opener))
         state.since[opened, o] = 0
         state.context[~state.tracker.open[:, o], o] = 0
+
+
+def levels(coding: Coding, state: State, kind: np.ndarray) -> np.ndarray:
+    """[n, steps] the last known values that the next events' own follow; kind [n]: their types."""
+    level = state.level.copy()
+    for number, steps in enumerate(coding.steps):
+        level[steps.opens[kind], number] = 0
+    return level
 
 
 def _last_type(grammar: Grammar, state: State) -> np.ndarray:
@@ -174,6 +190,26 @@ def day_of(coding: Coding, state: State, gap: np.ndarray) -> np.ndarray:
     if coding.grammar.anchor is not None:
         return np.where(state.tracker.used == 0, -gap, state.tracker.day + gap)
     return state.tracker.day + gap
+
+
+def days_left(coding: Coding, state: State) -> np.ndarray:
+    """Days until the end of observation, int32 [n]; FAR before the first event, and where the end
+    is not known.
+    """
+    tracker = state.tracker
+    if coding.observed_until is None or coding.grammar.last_token is None:
+        return np.full(len(tracker.day), FAR, np.int32)
+    left = (tracker.last_day.max(1) - tracker.day).clip(0, FAR)
+    return np.where(tracker.used > 0, left, FAR).astype(np.int32)
+
+
+def rhythms_ahead(coding: Coding, state: State) -> np.ndarray:
+    """`rhythm_rows` if the next event were of each type that has a rhythm, int64 [n, types]."""
+    kinds = coding.rhythm_kinds
+    first = np.searchsorted(coding.grammar.token_type, kinds)
+    n = len(state.token)
+    rows = [rhythm_rows(coding, state, np.full(n, token)) for token in first]
+    return np.stack(rows, axis=1) if rows else np.zeros((n, 0), np.int64)
 
 
 def rhythm_rows(coding: Coding, state: State, token: np.ndarray) -> np.ndarray:

@@ -20,10 +20,13 @@ from pipeline.models.pathway.domain.state import (
     advance,
     begin,
     day_of,
+    days_left,
     features,
     gap_bounds,
     gap_of,
+    levels,
     rhythm_rows,
+    rhythms_ahead,
 )
 from pipeline.models.pathway.draw.start import PathwayStart, StartConstraint
 from pipeline.models.sampling import draw_categorical
@@ -152,13 +155,18 @@ def _next_events(
             f"the grammar of {g.schema.dataset} offers no legal event to a pathway: check its"
             " events in the declaration"
         )
-    types, tokens = (
-        x.cpu().numpy()
-        for x in network.choices(hidden, torch.from_numpy(state.token).long().to(hidden.device))
+    where = hidden.device
+    types, tokens = network.choices(hidden, torch.from_numpy(state.token).long().to(where))
+    types = types + network.end_offsets(
+        types,
+        torch.from_numpy(now.types).to(where),
+        hidden,
+        torch.from_numpy(days_left(coding, state)).to(where),
+        torch.from_numpy(rhythms_ahead(coding, state)).to(where),
     )
-    chances = _chances(types, now.types)
+    chances = _chances(types.cpu().numpy(), now.types)
     kind = _sample(constraint.types(chances) if constraint is not None else chances, rng)
-    token = _codes(coding, heads, state, kind, tokens, statics, constraint, rng)
+    token = _codes(coding, heads, state, kind, tokens.cpu().numpy(), statics, constraint, rng)
     every = np.arange(len(kind))
     lower, upper = gap_bounds(coding, state, token, now.lower[every, kind], now.upper[every, kind])
     rhythm = torch.from_numpy(rhythm_rows(coding, state, token)).to(hidden.device)
@@ -167,13 +175,15 @@ def _next_events(
     day = day_of(coding, state, coding.gaps.decode(gap, lower, upper, rng)).astype(np.int32)
     logits = dict(zip(coding.learned_attributes, values, strict=True))
     attributes = np.full((len(kind), len(coding.attributes)), -1, np.int64)
-    for a, (c, has) in enumerate(zip(coding.attributes, coding.carries().T, strict=True)):
+    level = levels(coding, state, kind)
+    for a, has in enumerate(coding.carries().T):
         rows = np.flatnonzero(has[kind])
         if a in logits:
             value_logits = logits[a].cpu().numpy()[rows]
         else:
             value_logits = _value_logits(coding, heads, state, a, rows, token, statics)
-        attributes[rows, a] = _sample(_chances(value_logits, c.legal), rng)
+        legal = coding.legal_values(a, level[rows])
+        attributes[rows, a] = _sample(_chances(value_logits, legal), rng)
     return token, day, coding.gaps.encode(gap_of(coding, state, day)), attributes
 
 

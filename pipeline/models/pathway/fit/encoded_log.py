@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 import torch
 
+from pipeline.models.grammar.legal_tokens import legal_sets
 from pipeline.models.grammar.tracker import options
 from pipeline.models.pathway.domain.batch import Batch
 from pipeline.models.pathway.domain.coding import Coding
@@ -18,10 +19,13 @@ from pipeline.models.pathway.domain.state import (
     State,
     advance,
     begin,
+    days_left,
     features,
     gap_bounds,
     gap_of,
+    levels,
     rhythm_rows,
+    rhythms_ahead,
     weight,
 )
 from pipeline.schema.patient_log import ID
@@ -52,6 +56,9 @@ class EncodedLog:
     weight: np.ndarray  # float32 [r] in training
     rhythm: np.ndarray  # int16 [r] row of the counted rhythms, 0 for none
     used_up: np.ndarray  # bool [r, D] of the tokens that come at most once, those that came
+    level: np.ndarray  # int16 [r, steps] last known values that the event's own follow
+    days_left: np.ndarray  # int16 [r] until the end of observation
+    ahead: np.ndarray  # int16 [r, types with a rhythm]
 
     @property
     def n_patients(self) -> int:
@@ -139,7 +146,8 @@ def encode_pathways(coding: Coding, patients: pl.DataFrame, pathways: Pathways) 
 def _log_of(
     coding: Coding, patients: pl.DataFrame, lengths: np.ndarray, states: dict[str, np.ndarray]
 ) -> EncodedLog:
-    sets, legal_set = coding.grammar.legal_sets(patients)
+    g = coding.grammar
+    sets, legal_set = legal_sets(g.log, g.tokens, patients)
     return EncodedLog(
         starts=np.cumsum(lengths) - lengths,
         lengths=lengths,
@@ -175,6 +183,9 @@ def _states(
         "weight": np.zeros(r, np.float32),
         "rhythm": np.zeros(r, np.int16),
         "used_up": np.zeros((r, int(g.once.sum())), bool),
+        "level": np.zeros((r, len(coding.steps)), np.int16),
+        "days_left": np.zeros(r, np.int16),
+        "ahead": np.zeros((r, len(coding.rhythm_kinds)), np.int16),
     }
     longest_first = np.argsort(-lengths, kind="stable")
     state = begin(coding, patients).take(longest_first)
@@ -201,6 +212,9 @@ def _encode_position(
     out["types_legal"][rows] = now.types
     out["weight"][rows] = weight(coding, state)
     out["used_up"][rows] = state.tracker.used_up[:, coding.grammar.once]
+    out["days_left"][rows] = days_left(coding, state)
+    out["ahead"][rows] = rhythms_ahead(coding, state)
+    out["level"][rows] = levels(coding, state, kind)
     out["rhythm"][rows] = rhythm_rows(coding, state, current)
     lower, upper = gap_bounds(
         coding, state, current, now.lower[every, kind], now.upper[every, kind]
@@ -240,5 +254,8 @@ def batch_of(coding: Coding, log: EncodedLog, patients: np.ndarray, device: torc
         used_up=tensor(log.used_up[rows], torch.bool),
         weight=tensor(log.weight[rows], torch.float32),
         rhythm=tensor(log.rhythm[rows]),
+        level=tensor(log.level[rows]),
+        days_left=tensor(log.days_left[rows]),
+        ahead=tensor(log.ahead[rows]),
         gaps_legal=tensor(coding.gaps.legal(log.gap_lower[rows], log.gap_upper[rows]), torch.bool),
     )

@@ -98,7 +98,7 @@ def _choices(
     else:
         place = coding.attribute_place(choice)
         rows = np.flatnonzero(coding.carries()[kind, place])
-        legal = np.tile(coding.attributes[place].legal, (len(rows), 1))
+        legal = coding.legal_values(place, log.level[rows])
         value = np.append(0, 1 + log.attributes[rows, place])[: len(rows)]
         parts = {
             f"holder {choice}": 1 + np.searchsorted(coding.holders(place), log.token[rows]),

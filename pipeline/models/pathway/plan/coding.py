@@ -47,6 +47,7 @@ def declared_coding(
         ),
         statics=tuple(features),
         rich=settings.rich_state,
+        end_offsets=settings.end_offsets,
         observed_until=observed_until,
         counted_choices=counted_choices(log.counted) if is_calibrated else frozenset(),
         rhythms=declared_rhythms(grammar, log.counted) if is_calibrated else (),

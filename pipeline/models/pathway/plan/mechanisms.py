@@ -96,7 +96,8 @@ class PathwayPlan:
         """The plan that `to_json` wrote. Raises Refusal for another format."""
         require_format("the pathway model's plan", value.get("format"), FORMAT)
         return cls(
-            settings=PathwaySettings(**value["settings"]),
+            # a model of before draws as it did
+            settings=PathwaySettings(**({"end_offsets": False} | value["settings"])),
             nominal_size=value["nominal_size"],
             tables=tuple(
                 CalibrationTable(

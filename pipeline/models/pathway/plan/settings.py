@@ -27,6 +27,8 @@ class PathwaySettings:
     weight_decay: float = 0.0  # pull of each step towards zero, times the learning rate
     width: int = 64  # hidden units
     recurrent: bool = False  # a GRU over the events so far joins the hidden layer
+    # what would come after the end of observation goes to it, and does not crowd before it
+    end_offsets: bool = True
     # of the pathway's squared noise budget; 0 = no calibration tables
     calibration_share: float = 0.75
     # of calibration: draw, pick by the tables, learn what was picked; free, as all below
