@@ -138,7 +138,9 @@ def test_three_hundred_rows_give_honest_one_ways(tmp_path: Path) -> None:
     result = run_fit(rows, tmp_path, table_plan, scale)
     draws = result.model.sample(5000, np.random.default_rng(1))
     assert abs((draws["sex"] == "F").mean() - (rows["sex"] == "F").mean()) < 0.2  # type: ignore[operator]
-    assert result.model.notes["pairs_drawn_independently"] > 20
+    notes = result.model.notes
+    assert len(notes["pairs_looked_at"]) < 20 and notes["pairs"] == 36
+    assert notes["pairs_without_dependence_above_noise"] <= len(notes["pairs_looked_at"])
 
 
 def test_a_wide_table_with_long_code_lists(tmp_path: Path) -> None:
