@@ -1,5 +1,5 @@
-"""What is publicly known, and what is looked at first: tables that pull where noise is large and are
-denied where they are wrong, related pairs, and the private choice among the others.
+"""What is publicly known, and what is looked at first: tables that pull where noise is large and
+are denied where they are wrong, related pairs, and the private choice among the others.
 
 Noise comes from a seed here, so that nothing fails by chance.
 """
@@ -35,7 +35,6 @@ from pipeline.models.table.fit.fit import _marginals, _measured
 from pipeline.models.table.measure.columns import encode_rows
 from pipeline.models.table.measure.measurer import Measurer
 from pipeline.models.table.measure.shrinkage import towards
-from pipeline.models.table.plan.blocks import level_sizes
 from pipeline.models.table.plan.plan import TablePlan, plan
 from pipeline.models.table.plan.settings import TableSettings
 from pipeline.models.table.values.measurements import (
@@ -295,15 +294,19 @@ def test_a_level_of_several_values_is_shared_out_by_the_counts() -> None:
     assert with_missing.spread(before.counts, None)[0][4] == pytest.approx(0.5)
 
 
+def tree_sums(leaves: np.ndarray, width: int) -> np.ndarray:
+    return np.add.reduceat(leaves, np.arange(0, len(leaves), width))
+
+
 def test_bands_of_numbers_cover_atoms_and_parts_of_bins() -> None:
     column = Column(name="age", kind="continuous", lower=0, upper=99, decimals=0, atoms=(0.0,),
                     nullable=True)  # fmt: skip
     domain = column_domain(column, 64)
     exact = np.concatenate([np.full(domain.leaves, 10.0), [200.0, 100.0]])
     counts = [
-        np.concatenate([np.add.reduceat(exact[:-2], np.arange(0, domain.leaves, 4 ** (domain.depth - level)))[:nodes], exact[-2:]])
-        for level, nodes in enumerate(level_sizes(domain), start=1)
-    ]  # fmt: skip
+        np.concatenate([tree_sums(exact[:-2], 4 ** (domain.depth - level)), exact[-2:]])
+        for level in range(1, domain.depth + 1)
+    ]
     grouping, estimate = numeric_grouping(domain, counts, [1.0] * domain.depth, 10)
     bands = (Level(low=0, high=49), Level(low=50, high=99), Level(values=(None,)))
     within = group_levels(domain, grouping.symbols, bands)

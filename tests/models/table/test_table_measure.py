@@ -1,5 +1,5 @@
-"""What reads rows: one patient moves one cell of each block, and each score of the private choice, by
-one; nothing is measured twice; the tape is what was accounted.
+"""What reads rows: one patient moves one cell of each block, and each score of the private choice,
+by one; nothing is measured twice; the tape is what was accounted.
 """
 
 from __future__ import annotations
@@ -157,7 +157,7 @@ def kinds_of(table_plan: TablePlan) -> dict[str, int]:
 
 
 def used(table_plan: TablePlan) -> float:
-    """Of the squared noise budget at scale 1: counts, and a third of each pick's epsilon squared."""
+    """Of the squared noise budget at scale 1: counts and, of each pick, epsilon squared over 3."""
     picks = kinds_of(table_plan).get("look", 0)
     choice = picks * (table_plan.choice_epsilon or 0.0) ** 2 / 3
     return choice + sum(block.base_sigma**-2 for block in table_plan.blocks)

@@ -1,5 +1,5 @@
-"""Published tables in the model's cells and groups: what a declaration's `known:` says of a column or
-of two. Public: nothing here has seen a row.
+"""Published tables in the model's cells and groups: what a declaration's `known:` says of a column
+or of two. Public: nothing here has seen a row.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """The generator's output and its loss: the distance between the marginals of a mixture and those
 that the noisy counts give. No row is read.
 
-The pair marginals of a mixture of independent columns are blocks of one matrix product, Q'Q / codes,
-of which only those are computed that something is known of (docs/table_model.md, step 5).
+The pair marginals of a mixture of independent columns are blocks of one matrix product,
+Q'Q / codes, of which only those are computed that something is known of (docs/table_model.md,
+step 5).
 """
 
 from __future__ import annotations
