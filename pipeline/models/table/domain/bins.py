@@ -16,6 +16,9 @@ from pipeline.models.table.domain.trees import consistent_tree, evened_tree, spl
 from pipeline.models.table.values.measurements import Estimate
 from pipeline.models.table.values.symbols import Grouping, Symbols
 
+# standard deviations of noise that a node must hold to be split: differences are shrunk already
+_SPLIT = 2.0
+
 
 def merge_cells(counts: np.ndarray, most: int) -> np.ndarray:
     """Bin of each cell, int64 [cells]: neighbours up to an equal share of the patients, a heavy
@@ -50,7 +53,7 @@ def numeric_grouping(
     consistent = consistent_tree([level[: len(level) - specials] for level in levels], sigmas)
     tree = evened_tree(consistent, sigmas, domain.stops - domain.starts)
     total = max(float(tree[0].sum()), 1.0)
-    terminal = split_cells(tree, max(0.008 * total, 4 * max(sigmas)))
+    terminal = split_cells(tree, max(0.008 * total, _SPLIT * max(sigmas)))
     counts = np.array([count for _, _, count in terminal])
     bins = merge_cells(counts, most)
     of_cell = np.empty(domain.size, np.int32)

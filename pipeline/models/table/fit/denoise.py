@@ -18,6 +18,7 @@ from pipeline.schema.values import KnownTable
 
 # parts of a known table's dependence among which the noisy counts choose
 _PARTS = (1.0, 0.75, 0.5, 0.25, 0.0)
+_CLEAR = 1.5
 _PULL = 3.0  # how much more a pair weighs that a known table describes
 
 
@@ -129,8 +130,8 @@ def _with_known(
     pair: NoisyPair,
     size: float,
 ) -> tuple[np.ndarray, float]:
-    """(joint, part): the published dependence, or as much of it as the noisy counts bear out. They
-    are as noisy under each candidate, so the nearest one is the likeliest.
+    """(joint, part): the published dependence, or the part of it that is nearer to the noisy counts
+    beyond what noise would do: by `_CLEAR` standard deviations of the difference of two distances.
     """
     margins = (expected.sum(1), expected.sum(0))
     published = table.joint(expected, within, margins)
@@ -146,7 +147,11 @@ def _with_known(
     errors = {
         part: float(((pair.counts - size * joint) ** 2).sum()) for part, joint in candidates.items()
     }
-    best = min(_PARTS, key=lambda part: errors[part])
+    doubts = {
+        part: 2 * _CLEAR * pair.sigma * size * float(np.linalg.norm(joint - candidates[1.0]))
+        for part, joint in candidates.items()
+    }
+    best = min(_PARTS, key=lambda part: errors[part] + doubts[part])
     return candidates[best], best
 
 

@@ -1,14 +1,14 @@
 """The generator's output and its loss: the distance between the marginals of a mixture and those
 that the noisy counts give. No row is read.
 
-The pair marginals of a mixture of independent columns are blocks of one matrix product,
-Q'Q / codes, of which only those are computed that something is known of (docs/table_model.md,
-step 5).
+The pair marginals of a mixture of independent columns are blocks of one matrix product, Q'Q /
+codes, of which only those are computed that something is known of (docs/table_model.md, step 5).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -77,10 +77,7 @@ class MarginalLoss:
         """A scalar. q: [codes, width], probabilities per head; codes weigh the same."""
         mean = q.mean(0)
         loss = (self.margin_weights * (mean - self.margins).square()).sum()
-        for part in self.parts:
-            joint = q[:, part.span].T @ q[:, part.places] / len(q)
-            loss = loss + (part.weights * (joint - part.goal).square()).sum()
-            loss = loss + (part.forbidden * joint).sum()
+        loss = loss + _PairError.apply(q, self.parts)
         if self.coarse is not None:
             loss = loss + self.coarse(q)
         divergence = (
@@ -132,6 +129,33 @@ class _Part:
             weight,
             penalty,
         )
+
+
+class _PairError(torch.autograd.Function):
+    """Sum over pairs of the weighted squared error and of forbidden mass. It knows its gradient in
+    q, so that no step of it is recorded: half the time of automatic differentiation.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, q: torch.Tensor, parts: list[_Part]) -> torch.Tensor:
+        codes, by_group = len(q), q.detach().T.contiguous()
+        loss, gradient = q.new_zeros(()), torch.zeros_like(by_group)
+        for part in parts:
+            one, others = by_group[part.span], by_group.index_select(0, part.places)
+            joint = one @ others.T / codes
+            error = joint - part.goal
+            weighted = part.weights * error
+            loss = loss + (weighted * error).sum() + (part.forbidden * joint).sum()
+            slope = (2 * weighted + part.forbidden) / codes
+            gradient[part.span] += slope @ others
+            gradient.index_add_(0, part.places, slope.T @ one)
+        ctx.save_for_backward(gradient.T)
+        return loss
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: torch.Tensor) -> tuple[torch.Tensor, None]:
+        (gradient,) = ctx.saved_tensors
+        return grad_outputs[0] * gradient, None
 
 
 @dataclass(frozen=True, eq=False)
