@@ -20,7 +20,7 @@ from pipeline.schema.patient_log import PatientLog
 
 GAPS, LEAPS, HER2, RAYS, SURGERY, BLOOD, DCO, WAITS, SPREAD, GENES, *LAST = range(14)
 FAR = pl.col("START_DATE_OF_CYCLE") + pl.duration(days=100 * pl.col("CYCLE_NUMBER"))
-RULES = (GAPS, LEAPS, HER2, SURGERY, DCO, WAITS, SPREAD)
+RULES = (GAPS, LEAPS, HER2, SURGERY, DCO, WAITS, SPREAD, GENES)
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import polars as pl
 
 from pipeline.adapters.simulacrum.key_numbers import patient_number, tumour_number
 from pipeline.schema.codes import gene_panel
-from pipeline.schema.codes.gene_panel import ABNORMAL, NORMAL
+from pipeline.schema.codes.gene_panel import ABNORMAL, BORDERLINE, NORMAL
 from pipeline.schema.patient_log import ID
 
 
@@ -25,9 +25,16 @@ def genes(patients: pl.DataFrame, dated: pl.DataFrame) -> pl.DataFrame:
     status = pl.col("gene_status").fill_null(pl.lit(gene_panel.UNKNOWN))
     is_abnormal, has_result = (
         (status == ABNORMAL).fill_null(False),
-        status.is_in((ABNORMAL, NORMAL)).fill_null(False),
+        status.is_in((ABNORMAL, NORMAL, BORDERLINE)).fill_null(False),
     )
-    result = pl.when(is_abnormal).then("abnormal").when(has_result).then("normal")
+    result = (
+        pl.when(is_abnormal)
+        .then("abnormal")
+        .when(status == BORDERLINE)
+        .then("borderline")
+        .when(has_result)
+        .then("normal")
+    )
     one = pl.lit(1, pl.Int64)
     return rows.select(
         ID,
@@ -56,14 +63,22 @@ def genes(patients: pl.DataFrame, dated: pl.DataFrame) -> pl.DataFrame:
 
 @cache
 def _panel() -> pl.DataFrame:
-    """code, GENE, kind (the column of the result), its values where abnormal and normal, and
-    ABNORMAL_GAT: one row per gene of the panel.
+    """code, GENE, kind (the column of the result), its values where abnormal, normal and
+    borderline, and ABNORMAL_GAT: one row per gene of the panel.
     """
     rows = [
-        (gene.symbol, gene.code, gene.kind, gene.abnormal, gene.normal, gene.abnormality)
+        (
+            gene.symbol,
+            gene.code,
+            gene.kind,
+            gene.abnormal,
+            gene.normal,
+            gene.borderline,
+            gene.abnormality,
+        )
         for gene in gene_panel.genes().values()
     ]
-    names = ("code", "GENE", "kind", "abnormal", "normal", "abnormality")
+    names = ("code", "GENE", "kind", "abnormal", "normal", "borderline", "abnormality")
     return pl.DataFrame(
         rows,
         schema={name: pl.Int64 if name == "GENE" else pl.String for name in names},

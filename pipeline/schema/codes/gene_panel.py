@@ -10,17 +10,27 @@ from pipeline.refusal import Refusal
 from pipeline.schema.codes import lists
 
 # OVERALL_TS: the results that a test of the panel has
-ABNORMAL, NORMAL, FAILED = "a:abnormal", "b:normal", "e:failed"
+ABNORMAL, NORMAL, BORDERLINE, FAILED = "a:abnormal", "b:normal", "c:borderline", "e:failed"
 UNKNOWN = "g:unknown/null"  # OVERALL_TS of tests without a status
 NOT_APPLICABLE = "n:not_applicable_null"  # in the four result columns of other kinds of test
-# result column -> values of an abnormal and a normal result, and ABNORMAL_GAT; a gene of
-# expression or copy number says which way
+# result column -> values of an abnormal, a normal and a borderline result, and ABNORMAL_GAT; a gene
+# of expression or copy number says which way
 _RESULTS = {
-    "DNASEQ_GAT": ("a:abnormal_dna_sq", "b:normal_dna_sq", "dna_sq"),
-    "METHYL_GAT": ("a:abnormal_methyl", "b:normal_epi", "ab_methyl"),
-    "EXP_GAT": ("ab:abnormal_over_exp", "b:normal_exp", "over_exp"),
-    "COPYNO_GAT": ("ab:abnormal_copy_no_gain", "b:normal_re_copy_no", "copyno_gain"),
-    "FUS_TRANS_GAT": ("a:abnormal_fusion/trans", "b:normal_fusion/trans", "fus_trans"),
+    "DNASEQ_GAT": ("a:abnormal_dna_sq", "b:normal_dna_sq", "c:borderline_a_dna_sq", "dna_sq"),
+    "METHYL_GAT": ("a:abnormal_methyl", "b:normal_epi", "c:borderline_a_methyl", "ab_methyl"),
+    "EXP_GAT": ("ab:abnormal_over_exp", "b:normal_exp", "cb:borderline_a_over_exp", "over_exp"),
+    "COPYNO_GAT": (
+        "ab:abnormal_copy_no_gain",
+        "b:normal_re_copy_no",
+        "cb:borderline_a_copy_no_gain",
+        "copyno_gain",
+    ),
+    "FUS_TRANS_GAT": (
+        "a:abnormal_fusion/trans",
+        "b:normal_fusion/trans",
+        "c:borderline_a_fusion/trans",
+        "fus_trans",
+    ),
 }
 RESULT_COLUMNS = tuple(_RESULTS)
 
@@ -41,6 +51,7 @@ class Gene:
     kind: str  # result column
     abnormal: str  # its value for an abnormal result
     normal: str
+    borderline: str
     abnormality: str  # ABNORMAL_GAT of an abnormal result
     variants: tuple[str, ...]
     tests: tuple[GeneTest, ...]
@@ -63,13 +74,14 @@ def genes() -> Mapping[str, Gene]:
                 f"datasets/codes/genes.yaml, {symbol}: no such gene in the list `gene` of"
                 " lookups.yaml; write it as there"
             )
-        abnormal, normal, abnormality = _RESULTS[entry["kind"]]
+        abnormal, normal, borderline, abnormality = _RESULTS[entry["kind"]]
         answer[symbol] = Gene(
             symbol=symbol,
             code=codes[symbol],
             kind=entry["kind"],
             abnormal=abnormal,
             normal=normal,
+            borderline=borderline,
             abnormality=abnormality,
             variants=tuple(entry.get("variants", ())),
             tests=tuple(_gene_test(test) for test in entry["tests"]),

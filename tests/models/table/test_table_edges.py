@@ -21,7 +21,7 @@ from pipeline.models.table.draw.model import TableModel
 from pipeline.models.table.plan.blocks import level_sizes
 from pipeline.models.table.plan.plan import plan
 from pipeline.models.table.plan.settings import TableSettings
-from pipeline.models.table.plan.shares import shares
+from pipeline.models.table.plan.shares import Shape, shares
 from pipeline.schema.values import Column
 
 MONTHS = ("bill_1", "bill_2", "bill_3")
@@ -227,9 +227,12 @@ def test_a_heap_stands_on_the_roundest_number_of_its_leaf_alone() -> None:
     heaped = smooth.copy()
     heaped[place] += 3_000
     for counts, expected in ((smooth, 0.0), (heaped, 3_000 / heaped.sum())):
-        symbols = numeric_grouping(
+        grouping, estimate = numeric_grouping(
             domain, _grouped(domain, counts, 5.0), [5.0] * domain.depth, 20
-        ).symbols
+        )
+        symbols = grouping.symbols
+        assert estimate.counts.sum() == pytest.approx(counts.sum(), rel=0.01)
+        assert len(estimate.counts) == grouping.groups
         points = np.flatnonzero((symbols.stop - symbols.start == 1) & (symbols.start == 50_000))
         group = np.bincount(symbols.group, minlength=symbols.groups)
         assert (len(points) == 0) == (expected == 0) and len(group) <= 20
@@ -242,9 +245,10 @@ def test_a_heap_stands_on_the_roundest_number_of_its_leaf_alone() -> None:
 
 def test_places_follow_the_parent_inside_the_group() -> None:
     domain = column_domain(Column(name="x", kind="continuous", lower=0, upper=999, decimals=0), 16)
-    symbols = numeric_grouping(
+    grouping, _ = numeric_grouping(
         domain, _grouped(domain, np.full(16, 100.0), 0.1), [0.1] * domain.depth, 4
-    ).symbols
+    )
+    symbols = grouping.symbols
     quantiles = column_quantiles(
         domain,
         symbols,
@@ -269,12 +273,20 @@ def test_places_follow_the_parent_inside_the_group() -> None:
 
 
 def test_shares_follow_declared_sizes_unless_they_are_given() -> None:
-    roomy, crowded, thin = (
-        shares(TableSettings(epsilon=1.0), pairs, n)
-        for pairs, n in ((105, 500_000), (276, 27_000), (91, 300))
-    )
-    assert roomy.coarse < crowded.coarse and roomy.again_part > crowded.again_part
-    assert thin.one_ways > 0.25 and thin.again < 0.02 and thin.pivot < 0.01
-    assert shares(TableSettings(epsilon=1.0, again_share=0.11), 91, 300).again == 0.11
+    settings = TableSettings(epsilon=1.0)
+    wide = Shape(numbers=6, ordered=8, columns=24)
+    roomy, crowded, thin = (shares(settings, wide, n) for n in (500_000, 27_000, 300))
+    # all pairs where they are readable; where they are not, fewer and fewer, chosen privately
+    assert roomy.looks == wide.pairs > crowded.looks > thin.looks > 0.1 * wide.pairs
+    assert roomy.choice == 0 < crowded.choice and roomy.again > 0 == crowded.again == thin.again
+    # single columns first where people are few, and none per class of a target
+    assert thin.bins + thin.one_ways > 0.4 > roomy.bins + roomy.one_ways
+    assert thin.pivot < 0.01 < roomy.pivot and thin.target > roomy.target
+    # coarse counts are for the middle, and for columns with an order
+    assert crowded.coarse > max(thin.coarse, roomy.coarse)
+    assert shares(settings, Shape(numbers=0, ordered=0, columns=24), 27_000).coarse == 0
+    given = shares(TableSettings(epsilon=1.0, choice_share=0.2, looks=0.5), wide, 300)
+    assert given.choice == 0.2 and given.looks == wide.pairs // 2
+    assert shares(TableSettings(epsilon=1.0, choice_share=0.0), wide, 300).looks == wide.pairs
     with pytest.raises(ValueError, match="leave at least"):
-        plan(bill_columns(), (), (), TableSettings(coarse_share=0.5, again_share=0.4), N)
+        plan(bill_columns(), (), (), TableSettings(bins_share=0.6, one_ways_share=0.39), N)

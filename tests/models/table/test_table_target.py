@@ -19,6 +19,7 @@ from pipeline.models.table.measure.selection import (
 )
 from pipeline.models.table.plan.plan import plan
 from pipeline.models.table.plan.settings import TableSettings
+from pipeline.models.table.values.measurements import NoisyPair
 from pipeline.schema.values import Column
 
 CAUSES = tuple(f"x{k}" for k in range(4))
@@ -88,11 +89,10 @@ def test_a_prompt_on_a_target_is_the_filtered_draw(tmp_path: Path) -> None:
         assert both[0] == pytest.approx(both[1], abs=0.02), (a, b)
 
 
-def noisy_pair(dependence: float, seed: int, size: int = 6) -> np.ndarray:
-    rng = np.random.default_rng(seed)
-    return 10_000 * (dependence * np.eye(size) / size + (1 - dependence) / size**2) + rng.normal(
-        0, 20, (size, size)
-    )
+def noisy_pair(dependence: float, seed: int, sigma: float = 20.0, size: int = 6) -> NoisyPair:
+    noise = np.random.default_rng(seed).normal(0, sigma, (size, size))
+    joint = dependence * np.eye(size) / size + (1 - dependence) / size**2
+    return NoisyPair(10_000 * joint + noise, sigma)
 
 
 def test_the_second_look_goes_to_dependent_pairs() -> None:
@@ -102,35 +102,37 @@ def test_the_second_look_goes_to_dependent_pairs() -> None:
         ("b", "c"): noisy_pair(0.1, 3),
         ("c", "d"): noisy_pair(0.0, 4),
     }
-    noise = dict.fromkeys(pairs, 20.0)
-    assert strongest_pairs([(pairs, noise)], 2) == [("a", "c"), ("b", "c")]
+    assert strongest_pairs(pairs, 2) == [("a", "c"), ("b", "c")]
     # a look under heavy noise changes nothing
-    blind = {pair: noisy_pair(0.0, 9 + place) for place, pair in enumerate(pairs)}
-    assert strongest_pairs([(blind, dict.fromkeys(pairs, 2_000.0)), (pairs, noise)], 2) == [
-        ("a", "c"),
-        ("b", "c"),
-    ]
+    both = {
+        pair: one.with_another(noisy_pair(0.0, 9 + place, sigma=2_000.0))
+        for place, (pair, one) in enumerate(pairs.items())
+    }
+    assert strongest_pairs(both, 2) == [("a", "c"), ("b", "c")]
 
 
 def test_a_twin_of_a_close_column_is_not_close() -> None:
     """b says of t what a says already; c says less, but something else."""
     strong = np.array([[4000.0, 1000.0], [1000.0, 4000.0]])
     weak = np.array([[3000.0, 2000.0], [2000.0, 3000.0]])
-    none = np.full((2, 2), 2500.0)
-    pairs = {
+    counts = {
         ("a", "b"): np.diag([5000.0, 5000.0]),
-        ("a", "c"): none,
+        ("a", "c"): np.full((2, 2), 2500.0),
         ("a", "t"): strong,
-        ("b", "c"): none,
+        ("b", "c"): np.full((2, 2), 2500.0),
         ("b", "t"): strong,
         ("c", "t"): weak,
     }
-    assert closest_pairs("t", pairs, dict.fromkeys(pairs, 10.0), 2) == [("a", "c")]
-    assert len(closest_pairs("t", pairs, dict.fromkeys(pairs, 10.0), 9)) == 3
+    pairs = {pair: NoisyPair(count, 10.0) for pair, count in counts.items()}
+    assert closest_pairs("t", pairs, 2) == [("a", "c")]
+    assert len(closest_pairs("t", pairs, 9)) == 3
+    # columns that were never counted together may each be close
+    with_target = {pair: one for pair, one in pairs.items() if "t" in pair}
+    assert len(closest_pairs("t", with_target, 3)) == 3
 
 
 def test_coarse_groups_merge_what_is_alike_in_the_target() -> None:
     counts = np.array([[900.0, 100.0, 880.0, 120.0], [100.0, 900.0, 120.0, 880.0]])
-    merged = target_ordered_groups(counts, 5.0, 2)
+    merged = target_ordered_groups(NoisyPair(counts, 5.0), 2)
     assert merged[0] == merged[2] != merged[1] == merged[3]
-    assert set(target_ordered_groups(np.zeros((2, 3)), 5.0, 2)) <= {0, 1}
+    assert set(target_ordered_groups(NoisyPair(np.zeros((2, 3)), 5.0), 2)) <= {0, 1}
