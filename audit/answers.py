@@ -22,17 +22,18 @@ from pipeline.catalog import Restricted
 from pipeline.dp.events import composed
 from pipeline.dp.marginals import NoisyCounts
 from pipeline.dp.noise import NoiseStream
+from pipeline.dp.selection import PrivateChoice
 from pipeline.dp.sgd import DpSgd
 from pipeline.restricted.confirmation import Confirmation, account_hash
 
 N_PATIENTS = 2000  # patients that the made-up counts tell of: enough for a model to believe them
-Mechanism = NoisyCounts | DpSgd
+Mechanism = NoisyCounts | PrivateChoice | DpSgd
 
 
 @dataclass(frozen=True, eq=False)
 class MechanismRun:
-    """One run of a mechanism. `sums`: counts or clipped gradients before noise, which one patient
-    may move; empty where they were not kept.
+    """One run of a mechanism. `sums`: counts, scores or clipped gradients before noise, which one
+    patient may move; empty where they were not kept.
     """
 
     mechanism: Mechanism
@@ -42,19 +43,28 @@ class MechanismRun:
     @property
     def event(self) -> dpa.DpEvent:
         return (
-            self.mechanism.dp_event
-            if isinstance(self.mechanism, NoisyCounts)
-            else self.mechanism.step_event
+            self.mechanism.step_event
+            if isinstance(self.mechanism, DpSgd)
+            else self.mechanism.dp_event
         )
 
     @property
     def bound(self) -> float:
-        """What one patient moves `sums` by, in L2, according to the mechanism."""
-        return 1.0 if isinstance(self.mechanism, NoisyCounts) else self.mechanism.l2_clip_norm
+        """What one patient moves `sums` by, in `distance`, according to the mechanism."""
+        return self.mechanism.l2_clip_norm if isinstance(self.mechanism, DpSgd) else 1.0
 
     @property
     def name(self) -> str:
-        return self.mechanism.name if isinstance(self.mechanism, NoisyCounts) else "DP-SGD"
+        return "DP-SGD" if isinstance(self.mechanism, DpSgd) else self.mechanism.name
+
+    def distance(self, other: MechanismRun) -> float:
+        """How far apart the sums of two runs of one mechanism are: L2, of a choice the score that
+        moved most.
+        """
+        moved = other.sums.astype(np.float64) - self.sums
+        if isinstance(self.mechanism, PrivateChoice):
+            return float(np.abs(moved).max(initial=0.0))
+        return float(np.linalg.norm(moved))
 
 
 class Answers:
@@ -85,7 +95,7 @@ def answering(answers: Answers) -> Iterator[None]:
     """All mechanisms of this process run as always, their outputs are thrown away, and `answers`
     speaks instead.
     """
-    measure, gradient = NoisyCounts.measure, DpSgd.noisy_gradient
+    measure, choose, gradient = NoisyCounts.measure, PrivateChoice.measure, DpSgd.noisy_gradient
 
     def counts(mechanism: NoisyCounts, counts: np.ndarray, noise: NoiseStream) -> np.ndarray:
         measure(mechanism, counts, noise)
@@ -96,6 +106,11 @@ def answering(answers: Answers) -> Iterator[None]:
             .astype(np.int64)[: counts.size]
             .reshape(counts.shape)
         )
+
+    def picks(mechanism: PrivateChoice, scores: np.ndarray, noise: NoiseStream) -> np.ndarray:
+        choose(mechanism, scores, noise)
+        places = answers.note(mechanism, scores).permutation(len(scores))
+        return places[: mechanism.picks].astype(np.int64)
 
     def noisy(
         mechanism: DpSgd,
@@ -121,7 +136,11 @@ def answering(answers: Answers) -> Iterator[None]:
             for name, weight in like.items()
         }
 
-    with patch.object(NoisyCounts, "measure", counts), patch.object(DpSgd, "noisy_gradient", noisy):
+    with (
+        patch.object(NoisyCounts, "measure", counts),
+        patch.object(PrivateChoice, "measure", picks),
+        patch.object(DpSgd, "noisy_gradient", noisy),
+    ):
         yield
 
 

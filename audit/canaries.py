@@ -40,8 +40,10 @@ from pipeline.models.pathway.fit.encoded_log import batch_of, encode_log
 from pipeline.models.pathway.fit.train import measure_tables
 from pipeline.models.synthesizer.model import Synthesizer
 from pipeline.models.synthesizer.plan import Plan, joint_plan
+from pipeline.models.table.fit import fit as fitting
 from pipeline.models.table.fit.critic import Critic
-from pipeline.models.table.measure.measure import encode_rows, measure
+from pipeline.models.table.measure.columns import encode_rows, groups_of_rows
+from pipeline.models.table.measure.measurer import Measurer
 from pipeline.params import PrivacyParams
 from pipeline.restricted import train
 
@@ -117,26 +119,17 @@ def _replayed_table(data: Invented, plan: Plan, replay: Replay) -> Tensor:
     """Everybody's row as the critic sees it, one-hot [canaries + kinds, width]; the blocks of the
     table's counts go to the replay.
     """
-    real_codes = encode_rows(data.everybody()[0], plan.table.domains())
-    measurements = measure(
-        real_codes,
-        plan.table,
-        plan.table_scale,
-        store=replay,
-        tape=Tape(),
-        noise=NoiseStream(),
-        progress=_silent,
-    )
-    groups = [
-        (grouping.of_cell[real_codes[name]], grouping.groups)
-        for name, grouping in (
-            (column.name, measurements.groupings[column.name]) for column in plan.table.columns
-        )
-    ]
+    table, scale = plan.table, plan.table_scale
+    cells = encode_rows(data.everybody()[0], table.domains())
+    noisy = Measurer(table.counts(scale), table.choice(scale), replay, Tape(), NoiseStream())
+    measurements = fitting._measured(noisy, cells, table, torch.device("cpu"), _silent)
+    groups = groups_of_rows(measurements.columns, cells)
     return torch.cat(
         [
-            torch.nn.functional.one_hot(torch.from_numpy(codes).long(), size)
-            for codes, size in groups
+            torch.nn.functional.one_hot(
+                torch.from_numpy(groups[name]).long(), measurements.groupings[name].groups
+            )
+            for name in (column.name for column in table.columns)
         ],
         dim=1,
     ).float()

@@ -194,16 +194,22 @@ def _draw_canaries(
 
 
 def _few(schema: Schema) -> Schema:
-    assert schema.events is not None
+    """Few columns, few counted tables, and the rules of events that need no other column."""
+    log, few = schema.events, set(FEW_COLUMNS)
+    assert log is not None
     columns = {
-        name: column if name in FEW_COLUMNS else replace(column, role="carried")
+        name: column if name in few else replace(column, role="carried")
         for name, column in schema.patients.items()
     }
     return replace(
         schema,
         patients=freeze(columns),
         events=replace(
-            schema.events, counted=tuple(CountedTable(parts=parts) for parts in FEW_TABLES)
+            log,
+            counted=tuple(CountedTable(parts=parts) for parts in FEW_TABLES),
+            legal_codes=tuple(rule for rule in log.legal_codes if rule.given in few),
+            exclusions=tuple(rule for rule in log.exclusions if set(rule.group) <= few),
+            deadlines=tuple(rule for rule in log.deadlines if set(rule.group or ()) <= few),
         ),
     )
 

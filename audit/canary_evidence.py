@@ -24,8 +24,9 @@ import torch
 from torch import Tensor
 
 from pipeline.dp import marginals
-from pipeline.dp.marginals import MeasurementStore, NoisyCounts
+from pipeline.dp.marginals import MeasurementStore, Stored
 from pipeline.dp.noise import NoiseStream
+from pipeline.dp.selection import PrivateChoice
 from pipeline.dp.sgd import DpSgd
 
 PRIOR = 4.0  # 1 / variance of a fair coin
@@ -64,7 +65,8 @@ class Block:
 
 class Replay(MeasurementStore):
     """The store of a finished run, for running its counts once more on other rows: what was
-    measured stays, the cells of the rows are kept.
+    measured stays, the cells of the rows are kept. Of a choice nothing is kept: what its picks tell
+    is asked by audits of its own (choices.py).
     """
 
     def __init__(self, path: Path) -> None:
@@ -72,9 +74,11 @@ class Replay(MeasurementStore):
         self.blocks: list[Block] = []
 
     def get_or_measure(
-        self, mechanism: NoisyCounts, counts_fn: Callable[[], Array], noise: NoiseStream
+        self, mechanism: Stored, counts_fn: Callable[[], Array], noise: NoiseStream
     ) -> Array:
         noisy = super().get_or_measure(mechanism, _never, noise)
+        if isinstance(mechanism, PrivateChoice):
+            return noisy
         cells: list[Array] = []
         check = marginals._checked
 

@@ -8,8 +8,6 @@ a crash: what an adversary sees is the mean of both.
 
 from __future__ import annotations
 
-import multiprocessing
-import os
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -19,6 +17,7 @@ import dp_accounting as dpa
 import numpy as np
 from scipy import stats
 
+from audit.attempts import one_measurement
 from audit.claims import DELTA, SURE, judge
 from audit.findings import Check, Finding
 from pipeline.dp.accounting import calibrate
@@ -138,50 +137,7 @@ def independent(folder: Path) -> Finding:
 
 
 def measure_once(folder: Path) -> Finding:
-    """A child process measures, tells what it saw and dies; the next attempt must see the same,
-    without reading rows.
-    """
-    context = multiprocessing.get_context("fork")
-    reads, differing = 0, 0
-
-    def rows_again() -> Array:
-        nonlocal reads
-        reads += 1
-        return np.zeros(8, dtype=np.int64)
-
-    for k in range(5):
-        receiver, sender = context.Pipe(duplex=False)
-        mechanism = block(50.0, f"block {k}", 8)
-        child = context.Process(
-            target=_measure_and_die, args=(folder / "counts", mechanism, sender)
-        )
-        child.start()
-        sender.close()
-        first = receiver.recv()
-        child.join()
-        differing += not np.array_equal(
-            first,
-            MeasurementStore(folder / "counts").get_or_measure(
-                mechanism, rows_again, NoiseStream()
-            ),
-        )
-    return Finding(
-        holds=differing == reads == 0,
-        figures={"blocks": 5, "measured_again": differing, "rows_read_again": reads},
-        message=(
-            f"of 5 blocks whose attempt died, {differing} were measured again and {reads} read rows"
-            " again"
-        ),
-    )
-
-
-def _measure_and_die(folder: Path, mechanism: NoisyCounts, sender: Any) -> None:
-    sender.send(
-        MeasurementStore(folder).get_or_measure(
-            mechanism, lambda: np.zeros(8, dtype=np.int64), NoiseStream()
-        )
-    )
-    os._exit(9)
+    return one_measurement([block(50.0, f"block {k}", 8) for k in range(5)], folder)
 
 
 def same_event(folder: Path) -> Finding:

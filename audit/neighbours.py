@@ -4,7 +4,8 @@ mechanism is given by no more than it claims.
 Both neighbours go through the real `fit_synthesizer`, and all mechanisms give both the same made-up
 answers, so that every choice that follows from noisy outputs is the same. What is compared is what
 reaches the mechanisms. DP-SGD's samples are everybody, so that the sums are of the same patients,
-but for the one. Distance: L2; of counts one cell by one, exactly.
+but for the one. Distance: L2; of counts one cell by one, exactly; of a choice each score by one at
+most.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from pipeline.catalog import project_root
 from pipeline.dp.events import canonical_string
 from pipeline.dp.marginals import MeasurementStore, NoisyCounts
 from pipeline.dp.noise import NoiseStream
+from pipeline.dp.selection import PrivateChoice
 from pipeline.dp.sgd import DpSgd
 from pipeline.dp.tape import Tape
 from pipeline.models.synthesizer.fit import fit_synthesizer
@@ -114,11 +116,8 @@ def faults(plan: Plan, before: FitRecord, after: FitRecord) -> list[str]:
     ]:
         return [*breaches, "which mechanisms run, or over how many cells, depends on the newcomer"]
     for old, new in zip(before.runs, after.runs, strict=True):
-        moved = new.sums.astype(np.float64) - old.sums
-        distance = float(np.linalg.norm(moved))
-        if not distance <= old.bound * (
-            1 + (0 if isinstance(old.mechanism, NoisyCounts) else ROUNDING)
-        ):
+        distance = old.distance(new)
+        if not distance <= old.bound * (1 + ROUNDING * isinstance(old.mechanism, DpSgd)):
             breaches.append(f"{old.name} moves by {distance:.6g}, its sensitivity is {old.bound:g}")
     return breaches
 
@@ -126,29 +125,35 @@ def faults(plan: Plan, before: FitRecord, after: FitRecord) -> list[str]:
 def furthest(before: FitRecord, after: FitRecord, kind: type) -> float:
     """The largest movement of a kind of mechanism, as a part of the claimed sensitivity."""
     return max(
-        float(np.linalg.norm(new.sums.astype(np.float64) - old.sums)) / old.bound
-        for old, new in zip(before.runs, after.runs, strict=True)
-        if isinstance(old.mechanism, kind)
+        (
+            old.distance(new) / old.bound
+            for old, new in zip(before.runs, after.runs, strict=True)
+            if isinstance(old.mechanism, kind)
+        ),
+        default=0.0,
     )
 
 
 def _of_plan(plan: Plan, record: FitRecord) -> Iterable[str]:
-    """Each count of the plan once and exactly as planned, each step of DP-SGD as planned, and the
-    tape tells what ran.
+    """Each count and choice of the plan once and exactly as planned, each step of DP-SGD as
+    planned, and the tape tells what ran.
     """
     assert plan.pathway is not None
     counts = [
         *plan.table.counts(plan.table_scale).values(),
         *plan.pathway.counts(plan.pathway_scale).values(),
     ]
-    critic = plan.table.critic(plan.table_scale)
+    choice, critic = plan.table.choice(plan.table_scale), plan.table.critic(plan.table_scale)
+    choices = [choice] if choice is not None else []
     steps = [
         mechanism
         for mechanism in (critic, plan.pathway.sgd(plan.pathway_scale))
         if mechanism is not None
         for _ in range(mechanism.steps)
     ]
-    if sorted(map(repr, [*counts, *steps])) != sorted(repr(one.mechanism) for one in record.runs):
+    if sorted(map(repr, [*counts, *choices, *steps])) != sorted(
+        repr(one.mechanism) for one in record.runs
+    ):
         yield "the mechanisms that ran are not those of the plan"
     if record.event != canonical_string(plan.dp_event):
         yield "what ran is not what is charged for"
@@ -161,28 +166,27 @@ def compare(
 ) -> Finding:
     """The base with each newcomer in turn, beside the base alone."""
     before = fit(schema, plan, base, folder / "before")
-    counts, sums = 0.0, 0.0
+    kinds: dict[str, type] = {"counts": NoisyCounts, "scores": PrivateChoice, "clipped sums": DpSgd}
+    furthest_of = dict.fromkeys(kinds, 0.0)
     for number, (name, newcomer) in enumerate(newcomers.items()):
         after = fit(schema, plan, behind(newcomer, base), folder / str(number))
         if breaches := faults(plan, before, after):
             return Finding(
                 holds=False, message=f"with one patient more ({name}): {'; '.join(breaches[:3])}"
             )
-        counts, sums = (
-            max(counts, furthest(before, after, NoisyCounts)),
-            max(sums, furthest(before, after, DpSgd)),
-        )
+        for kind, mechanism in kinds.items():
+            furthest_of[kind] = max(furthest_of[kind], furthest(before, after, mechanism))
     return Finding(
         holds=True,
         figures={
             "newcomers": len(newcomers),
             "mechanisms": len(before.runs),
-            "counts": counts,
-            "clipped sums": sums,
+            **furthest_of,
         },
         message=(
             f"{len(newcomers)} newcomers, {len(before.runs)} runs of mechanisms each: counts move"
-            f" by {counts:.3f}, clipped sums by at most {sums:.3f} of what is claimed"
+            f" by {furthest_of['counts']:.3f}, scores of the choice by {furthest_of['scores']:.3f},"
+            f" clipped sums by at most {furthest_of['clipped sums']:.3f} of what is claimed"
         ),
     )
 
@@ -262,8 +266,8 @@ CHECKS: tuple[Check, ...] = (
         family="mechanisms",
         run=_with_everybody_odd,
         asks=(
-            "one patient more, of whatever kind, moves every count by one in one cell and every"
-            " clipped sum by at most the clip norm"
+            "one patient more, of whatever kind, moves every count by one in one cell, every"
+            " score of a choice by at most one and every clipped sum by at most the clip norm"
         ),
     ),
     Check(

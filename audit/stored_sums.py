@@ -11,7 +11,12 @@ from typing import Any
 
 import dp_accounting as dpa
 
-from pipeline.dp.events import DiscreteGaussianDpEvent, flatten, from_json
+from pipeline.dp.events import (
+    DiscreteGaussianDpEvent,
+    ExponentialMechanismDpEvent,
+    flatten,
+    from_json,
+)
 from pipeline.ledger import Entry, Population
 
 EVERYBODY = ""  # the one cohort of a population without cohorts
@@ -19,7 +24,8 @@ EVERYBODY = ""  # the one cohort of a population without cohorts
 
 def divergence(event: dpa.DpEvent, order: int) -> float:
     """Renyi divergence at a whole order, from the formulas: order / (2 sigma^2); Mironov, Talwar,
-    Zhang 2019, equation 3, term by term.
+    Zhang 2019, equation 3, term by term; of a pick the mean of likelihood ratios under the density
+    that dominates it.
     """
     return math.fsum(times * _of_leaf(leaf, order) for leaf, times in flatten(event).items())
 
@@ -35,6 +41,10 @@ def _of_leaf(leaf: Any, order: int) -> float:
             for k in range(order + 1)
         ]
         return math.log(math.fsum(terms)) / (order - 1)
+    if isinstance(leaf, ExponentialMechanismDpEvent):
+        epsilon, k = leaf.epsilon, order - 0.5
+        mean = math.sinh(k * epsilon) / (2 * k * math.sinh(epsilon / 2))
+        return math.log(mean) / (order - 1)
     sigma = leaf.sigma if isinstance(leaf, DiscreteGaussianDpEvent) else leaf.noise_multiplier
     return order / (2 * float(sigma) ** 2)
 

@@ -128,7 +128,7 @@ class CriticLoop:
             coarse_weights={},
             pairs={},
             pair_weights={},
-            margin_weights=dict.fromkeys(margins, 1.0),
+            margin_weights={name: np.ones(len(value)) for name, value in margins.items()},
             independent=0,
         )
         self._groups = np.random.default_rng(5).integers(0, self._spans.sizes, size=(n, 2))
@@ -148,6 +148,7 @@ class CriticLoop:
             initial_logits(self._marginals, self._spans, self._settings),
             self._marginals,
             self._spans,
+            {},  # no implications
             self._settings,
             mechanism,
             self._groups,

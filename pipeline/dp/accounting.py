@@ -205,8 +205,8 @@ def _variance(leaves: dict[dpa.DpEvent, int]) -> float:
 
 
 def _sigma(leaf: dpa.DpEvent) -> float:
-    """Noise over sensitivity, whether or not patients are sampled; of a pick that of a Gaussian with
-    its variance of loss.
+    """Noise over sensitivity, whether or not patients are sampled; of a pick that of a Gaussian
+    with its variance of loss.
     """
     if isinstance(leaf, ExponentialMechanismDpEvent):
         return math.sqrt(3) / leaf.epsilon

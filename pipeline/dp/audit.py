@@ -24,7 +24,12 @@ from scipy import special
 
 from pipeline.dp.accounting import epsilon
 from pipeline.dp.errors import MechanismError
-from pipeline.dp.events import DiscreteGaussianDpEvent, composed, flatten
+from pipeline.dp.events import (
+    DiscreteGaussianDpEvent,
+    ExponentialMechanismDpEvent,
+    composed,
+    flatten,
+)
 from pipeline.dp.tradeoff import TradeOff, tradeoff
 
 Array = np.ndarray[Any, Any]
@@ -159,8 +164,8 @@ def free_epsilon(
 
 
 def with_noise(event: dpa.DpEvent, factor: float) -> dpa.DpEvent:
-    """The event with every noise scale multiplied by `factor`; sampling and the number of steps
-    stay.
+    """The event with every noise scale multiplied by `factor`, a pick's epsilon divided by it;
+    sampling and the number of steps stay.
 
     >>> with_noise(DiscreteGaussianDpEvent(2.0), 1.5).events[0].event
     DiscreteGaussianDpEvent(sigma=3.0)
@@ -174,6 +179,8 @@ def with_noise(event: dpa.DpEvent, factor: float) -> dpa.DpEvent:
 def _louder(leaf: dpa.DpEvent, factor: float) -> dpa.DpEvent:
     if isinstance(leaf, DiscreteGaussianDpEvent):
         return DiscreteGaussianDpEvent(leaf.sigma * factor)
+    if isinstance(leaf, ExponentialMechanismDpEvent):
+        return ExponentialMechanismDpEvent(leaf.epsilon / factor)
     if isinstance(leaf, dpa.PoissonSampledDpEvent):
         return dpa.PoissonSampledDpEvent(leaf.sampling_probability, _louder(leaf.event, factor))
     return dpa.GaussianDpEvent(leaf.noise_multiplier * factor)

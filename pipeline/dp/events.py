@@ -51,8 +51,8 @@ def composed(events: Iterable[dpa.DpEvent]) -> dpa.ComposedDpEvent:
 
 
 def flatten(event: dpa.DpEvent) -> dict[dpa.DpEvent, int]:
-    """{leaf: how often}, a leaf being a (discrete) Gaussian, a Poisson-sampled Gaussian or a pick of
-    the exponential mechanism. Order of composition does not matter to us.
+    """{leaf: how often}, a leaf being a (discrete) Gaussian, a Poisson-sampled Gaussian or a pick
+    of the exponential mechanism. Order of composition does not matter to us.
 
     >>> one = DiscreteGaussianDpEvent(2.0)
     >>> flatten(dpa.ComposedDpEvent([one, dpa.SelfComposedDpEvent(one, 3)]))

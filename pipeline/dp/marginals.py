@@ -110,8 +110,8 @@ def tree_counts(codes_fine: Array, branching: int, depth: int) -> list[Array]:
 
 
 class MeasurementStore:
-    """A folder of noisy counts and private choices, each written whole before anybody sees it and never measured again
-    (privacy_rules.md 12).
+    """A folder of noisy counts and private choices, each written whole before anybody sees it and
+    never measured again (privacy_rules.md 12).
     """
 
     def __init__(self, path: str | Path) -> None:

@@ -118,9 +118,11 @@ def bounded_range_divergence(epsilon: float, loss: Array) -> Array:
     Of the distributions on [t - epsilon, t] with E[e^-L] = 1 the one on the two ends has the most
     (the divergence is convex in e^-L): (E - e^t) (1 - e^(loss - t)) / (E - 1), E = e^epsilon. It is
     largest at t = (epsilon + loss) / 2, where it is (e^(epsilon/2) - e^(loss/2))^2 / (E - 1). A
-    supremum of convex functions is convex, so this is the privacy profile of a pair of distributions
-    that dominates each such mechanism (Zhu, Dong, Wang 2022, arxiv.org/abs/2106.08567,
-    Proposition 8), and domination survives adaptive composition (Theorem 10 there).
+    supremum of convex functions is convex, so this is the privacy profile of a pair of
+    distributions that dominates each such mechanism (Zhu, Dong, Wang 2022,
+    arxiv.org/abs/2106.08567, Proposition 8), and domination survives adaptive composition (Theorem
+    10 there). Dong, Durfee, Rogers 2020 (arxiv.org/abs/1909.13830) compose the pairs on two ends,
+    each at a t of its own: never more than this.
     """
     inside = np.clip(loss, -epsilon, epsilon)
     profile = np.expm1((inside - epsilon) / 2) ** 2 / -np.expm1(-epsilon)

@@ -21,7 +21,8 @@ def rdp(event: dpa.DpEvent, order: float) -> float:
     Gaussian and discrete Gaussian: order / (2 sigma^2) (Canonne, Kamath, Steinke 2020, Proposition
     5). Poisson-sampled Gaussian: Mironov, Talwar, Zhang 2019 (arxiv.org/abs/1908.10530), equation 3
     at whole orders; between them (order - 1) x RDP is convex, so the chord is a bound. Exponential
-    mechanism: that of the pair of distributions which dominates it (`pld.bounded_range_divergence`).
+    mechanism: that of the pair of distributions which dominates it
+    (`pld.bounded_range_divergence`).
 
     Raises MechanismError for an order of at most 1, or an event that the accounting does not know.
     """
@@ -96,8 +97,8 @@ def _bounded_range_rdp(epsilon: float, order: float) -> float:
     """log of sinh(k epsilon) / (2 k sinh(epsilon / 2)), k = order - 1/2, over (order - 1).
 
     Under the other neighbour the dominating pair has likelihood ratios x with density
-    e^(epsilon/2) / (2 (e^epsilon - 1)) x^(-3/2) on [e^-epsilon, e^epsilon]: the second derivative of
-    its hockey-stick divergence. This is the log of the mean of x^order.
+    e^(epsilon/2) / (2 (e^epsilon - 1)) x^(-3/2) on [e^-epsilon, e^epsilon]: the second derivative
+    of its hockey-stick divergence. This is the log of the mean of x^order.
     """
     k = order - 0.5
     log_mean = (

@@ -10,7 +10,7 @@ import dp_accounting as dpa
 
 from pipeline import files
 from pipeline.catalog import Home, Release
-from pipeline.dp.events import DiscreteGaussianDpEvent, flatten
+from pipeline.dp.events import DiscreteGaussianDpEvent, ExponentialMechanismDpEvent, flatten
 from pipeline.ledger import Ledger
 from pipeline.refusal import Refusal
 
@@ -86,5 +86,11 @@ def _described(leaf: dpa.DpEvent, times: int) -> dict[str, Any]:
             "mechanism": "DP-SGD step on a Poisson sample of patients",
             "times": times,
             "noise": f"noise multiplier {multiplier:.4g}, sampling probability {chance:.4g}",
+        }
+    if isinstance(leaf, ExponentialMechanismDpEvent):
+        return {
+            "mechanism": "pick of a private choice (exponential mechanism)",
+            "times": times,
+            "noise": f"epsilon {leaf.epsilon:.4g} of a pick",
         }
     return {"mechanism": type(leaf).__name__, "times": times, "noise": str(leaf)}

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+from run_faults import expectation_of_rows, scores_of_two_counts
 
 from pipeline.dp import marginals
 from pipeline.dp.ghost import GhostClipper
@@ -185,11 +186,25 @@ def _measured_again(patched: pytest.MonkeyPatch) -> None:
     """The store neither keeps nor looks."""
 
     def measure(
-        self: MeasurementStore, mechanism: marginals.NoisyCounts, counts_fn, noise: NoiseStream
+        self: MeasurementStore, mechanism: marginals.Stored, counts_fn, noise: NoiseStream
     ) -> np.ndarray:
         return mechanism.measure(counts_fn(), noise)
 
     patched.setattr(MeasurementStore, "get_or_measure", measure)
+
+
+def _largest_score(patched: pytest.MonkeyPatch) -> None:
+    patched.setattr(
+        NoiseStream, "one_of", lambda self, gammas: min(range(len(gammas)), key=gammas.__getitem__)
+    )
+
+
+def _twice_the_epsilon(patched: pytest.MonkeyPatch) -> None:
+    """The half of the exponential mechanism is forgotten."""
+    one_of = NoiseStream.one_of
+    patched.setattr(
+        NoiseStream, "one_of", lambda self, gammas: one_of(self, [2 * gamma for gamma in gammas])
+    )
 
 
 def _rekeyed(patched: pytest.MonkeyPatch, key: Callable[[], bytes]) -> None:
@@ -284,6 +299,9 @@ def _float_coins(patched: pytest.MonkeyPatch) -> None:
     patched.setattr(NoiseStream, "bernoulli", lambda self, p, n: self.uniform53(n) < p)
 
 
+ONE_PICK = "a private choice, one pick, at epsilon 1"
+SIX_PICKS = "a private choice, 6 picks, at epsilon 10"
+ONE_EACH = "one patient moves each score of a choice by 1"
 _STEP = "a DP-SGD step, {}, at epsilon {}".format
 
 
@@ -301,6 +319,11 @@ FAULTS = (
     Fault(
         "noise halved", "counts at epsilon 10", "one-way counts at epsilon 10", _less_counting_noise
     ),
+    Fault("no noise", "a private choice", ONE_PICK, _largest_score),
+    Fault("noise halved", "one pick", ONE_PICK, _twice_the_epsilon),
+    Fault("noise halved", "six picks", SIX_PICKS, _twice_the_epsilon),
+    Fault("scores of sensitivity 2", "the table model", ONE_EACH, scores_of_two_counts),
+    Fault("expected counts that read rows", "the table model", ONE_EACH, expectation_of_rows),
     Fault("noise halved", "trees", "trees of counts at epsilon 10", _less_counting_noise),
     Fault("noise halved", "DP-SGD at epsilon 1", _STEP("functional", 1), _smaller_normals),
     Fault("noise halved", "DP-SGD at epsilon 10", _STEP("embedding", 10), _smaller_normals),
@@ -361,6 +384,12 @@ FAULTS = (
         "a count measured twice after a crash",
         "the store",
         "counts are measured once",
+        _measured_again,
+    ),
+    Fault(
+        "a count measured twice after a crash",
+        "a private choice",
+        "choices are drawn once",
         _measured_again,
     ),
     Fault(

@@ -25,7 +25,7 @@ from pipeline.dp.noise import NoiseStream
 from pipeline.ledger import chain
 from pipeline.models.pathway.fit import calibration, train
 from pipeline.models.synthesizer import fit
-from pipeline.models.table.measure import measure, measurer
+from pipeline.models.table.measure import columns, measurer, pairs
 from pipeline.models.table.plan.plan import TablePlan
 from pipeline.released import publish
 from pipeline.restricted import approve, validate
@@ -89,7 +89,7 @@ def three_tumours(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(fit, "first_row_each", lambda patients: patients)
     encode = edited(
         patch,
-        measure,
+        columns,
         "encode_rows",
         ('patients = patients.unique(ID, keep="first", maintain_order=True)', "pass"),
     )
@@ -109,7 +109,7 @@ def realised_depth(patch: pytest.MonkeyPatch) -> None:
     edited(
         patch,
         TablePlan,
-        "dp_event",
+        "counts_event",
         (
             "for mechanism in self.counts(scale).values()]",
             (
@@ -122,12 +122,12 @@ def realised_depth(patch: pytest.MonkeyPatch) -> None:
     edited(
         patch,
         measurer.Measurer,
-        "__call__",
+        "_measured",
         (
-            "self._tape.append(self._mechanisms[name].dp_event)",
+            "self._tape.append(mechanism.dp_event)",
             (
-                "is_deepest(self._mechanisms, name) or"
-                " self._tape.append(self._mechanisms[name].dp_event)"
+                "is_deepest(self._mechanisms, mechanism.name) or"
+                " self._tape.append(mechanism.dp_event)"
             ),
         ),
         is_deepest=is_deepest,
@@ -141,16 +141,44 @@ def sigma_from_bins(patch: pytest.MonkeyPatch) -> None:
         measurer.Measurer,
         "__call__",
         (
-            "self._store.get_or_measure(self._mechanisms[name], counts, self._noise)",
-            (
-                "self._store.get_or_measure(smaller(self._mechanisms[name], counts()), counts,"
-                " self._noise)"
-            ),
+            "self._measured(self._mechanisms[name], counts)",
+            "self._measured(smaller(self._mechanisms[name], counts()), counts)",
         ),
         smaller=lambda mechanism, counts: replace(
             mechanism, sigma=mechanism.sigma * (counts.size / mechanism.cells) ** 0.5
         ),
     )
+
+
+def choice_off_the_tape(patch: pytest.MonkeyPatch) -> None:
+    """The choice gives out no number, so it is not entered."""
+    edited(
+        patch,
+        measurer.Measurer,
+        "choose",
+        (
+            "self._measured(self._choice, scores)",
+            "self._store.get_or_measure(self._choice, scores, self._noise)",
+        ),
+    )
+
+
+def choice_not_charged(patch: pytest.MonkeyPatch) -> None:
+    """Neither charged nor entered, so that the tape fits the charge."""
+    choice_off_the_tape(patch)
+    edited(patch, TablePlan, "counts_event", ("([choice.dp_event] if choice else [])", "[]"))
+
+
+def scores_of_two_counts(patch: pytest.MonkeyPatch) -> None:
+    """Beside each pair's cells those of its first column: one patient is in both."""
+    cells = "int(np.abs(counts - expected).sum())"
+    more = f"{cells} + int(np.abs((counts - expected).sum(1)).sum())"
+    edited(patch, pairs, "_scores", (cells, more))
+
+
+def expectation_of_rows(patch: pytest.MonkeyPatch) -> None:
+    """As many patients are expected as there are."""
+    edited(patch, pairs, "_scores", ("size * expectation(", "len(groups[a]) * expectation("))
 
 
 def learned_categories(patch: pytest.MonkeyPatch) -> None:
@@ -166,7 +194,7 @@ def learned_categories(patch: pytest.MonkeyPatch) -> None:
             ),
         )
 
-    reads = "    real_codes = encode_rows("
+    reads = "    cells = encode_rows("
     edited(
         patch,
         fitting,
@@ -472,6 +500,30 @@ FAULTS: tuple[Fault, ...] = (
         caught_by=NEIGHBOURS,
         patch=sigma_from_bins,
         found_as="not those of the plan",
+    ),
+    Fault(
+        name="a choice left off the tape",
+        caught_by=NEIGHBOURS,
+        patch=choice_off_the_tape,
+        found_as="the tape does not tell what ran",
+    ),
+    Fault(
+        name="a choice that is not charged",
+        caught_by=NEIGHBOURS,
+        patch=choice_not_charged,
+        found_as="what ran is not what is charged for",
+    ),
+    Fault(
+        name="scores of sensitivity 2",
+        caught_by=NEIGHBOURS,
+        patch=scores_of_two_counts,
+        found_as="choice moves by 2",
+    ),
+    Fault(
+        name="expected counts that read rows",
+        caught_by=NEIGHBOURS,
+        patch=expectation_of_rows,
+        found_as="choice moves by",
     ),
     Fault(
         name="a category learned from rows",

@@ -25,7 +25,7 @@ from pipeline.models.pathway.fit.encoded_log import encode_log
 from pipeline.models.synthesizer import draw
 from pipeline.models.synthesizer.model import Synthesizer
 from pipeline.models.synthesizer.plan import Plan, joint_plan
-from pipeline.models.table.measure.measure import encode_rows
+from pipeline.models.table.measure.columns import encode_rows
 from pipeline.params import PrivacyParams, TrainParams
 from pipeline.restricted.train import fit_public
 from pipeline.schema.patient_log import PatientLog
