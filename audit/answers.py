@@ -119,17 +119,8 @@ def answering(answers: Answers) -> Iterator[None]:
         noise: NoiseStream,
     ) -> dict[str, Tensor]:
         parts = list(sums)
-        total = {
-            name: sum((part[name] for part in parts if name in part), torch.zeros_like(weight))
-            for name, weight in like.items()
-        }
         gradient(mechanism, parts, like, noise)
-        source = answers.note(
-            mechanism,
-            np.concatenate(
-                [value.detach().cpu().double().numpy().ravel() for value in total.values()]
-            ),
-        )
+        source = answers.note(mechanism, _total(parts, like))
         size = mechanism.noise_multiplier * mechanism.l2_clip_norm / mechanism.expected_batch_size
         return {
             name: torch.from_numpy(source.normal(0, size, tuple(weight.shape)).astype(np.float32))
@@ -142,6 +133,15 @@ def answering(answers: Answers) -> Iterator[None]:
         patch.object(DpSgd, "noisy_gradient", noisy),
     ):
         yield
+
+
+def _total(parts: list[Mapping[str, Tensor]], like: Mapping[str, Tensor]) -> np.ndarray:
+    """The sum of all parts, as one row of numbers."""
+    sums = [
+        sum((part[name] for part in parts if name in part), torch.zeros_like(weight))
+        for name, weight in like.items()
+    ]
+    return np.concatenate([value.detach().cpu().double().numpy().ravel() for value in sums])
 
 
 def confirmation_by_a_person(release_id: str, restricted: Restricted) -> Confirmation:

@@ -40,8 +40,8 @@ from pipeline.models.pathway.fit.encoded_log import batch_of, encode_log
 from pipeline.models.pathway.fit.train import measure_tables
 from pipeline.models.synthesizer.model import Synthesizer
 from pipeline.models.synthesizer.plan import Plan, joint_plan
-from pipeline.models.table.fit import fit as fitting
 from pipeline.models.table.fit.critic import Critic
+from pipeline.models.table.fit.sequence import measurements_of
 from pipeline.models.table.measure.columns import encode_rows, groups_of_rows
 from pipeline.models.table.measure.measurer import Measurer
 from pipeline.params import PrivacyParams
@@ -122,7 +122,7 @@ def _replayed_table(data: Invented, plan: Plan, replay: Replay) -> Tensor:
     table, scale = plan.table, plan.table_scale
     cells = encode_rows(data.everybody()[0], table.domains())
     noisy = Measurer(table.counts(scale), table.choice(scale), replay, Tape(), NoiseStream())
-    measurements = fitting._measured(noisy, cells, table, torch.device("cpu"), _silent)
+    measurements = measurements_of(noisy, cells, table, torch.device("cpu"), _silent)
     groups = groups_of_rows(measurements.columns, cells)
     return torch.cat(
         [

@@ -136,14 +136,14 @@ def _stages(source: pl.DataFrame, extract: pl.DataFrame) -> list[float]:
 
 
 def extract_of(
-    patients: int, seed: int, *, known: bool = True
+    patients: int, seed: int, *, with_tables: bool = True
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """(simulated static rows, as many drawn ones)."""
     schema = pathway_data.read_declaration()
     schema = replace(
         schema,
         population=replace(schema.population, nominal_size=patients),
-        known=schema.known if known else (),
+        known=schema.known if with_tables else (),
     )
     source = pathway_data.simulate_log(schema, patients, seed).patients
     model, _ = tables.timed_fit(schema, source, 1.0)
@@ -160,7 +160,9 @@ def main() -> None:
         "--without-known", action="store_true", help="leave the published tables out"
     )
     options = parser.parse_args()
-    source, extract = extract_of(options.patients, options.seed, known=not options.without_known)
+    source, extract = extract_of(
+        options.patients, options.seed, with_tables=not options.without_known
+    )
     sys.stdout.write("| question | source | extract | asked, at most |\n|---|---|---|---|\n")
     for answer in answers(source, extract):
         sys.stdout.write(

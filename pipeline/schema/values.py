@@ -3,8 +3,7 @@ encode and extracts contain.
 
 `reader.read_schema(path)` reads `datasets/<name>.yaml` (docs/declarations.md describes the fields).
 Every domain in it comes from a public source, never from patients' rows (privacy_rules.md 6). Code
-lists that several declarations and rules share are named by `categories_from` and `allowed_from`
-and live in `datasets/codes/`.
+lists are named by `categories_from` and `allowed_from` and live in `datasets/codes/`.
 """
 
 from __future__ import annotations
@@ -96,9 +95,7 @@ class Table:
 
 @dataclass(frozen=True, kw_only=True)
 class Implication:
-    """For each listed value of `given`, the values that `then` may take (None is missing). Unlisted
-    values do not restrict.
-    """
+    """For each listed value of `given`, what `then` may be (None: missing); others are free."""
 
     given: str
     then: str
@@ -109,9 +106,6 @@ class Implication:
 class EventType:
     """A kind of event. `inside` and `closes` name an event type that must be open; `at_most` caps
     how often a patient has it.
-
-    distinct_codes: a patient has each code at most once. until: the last date on which the source
-        registers such an event.
     """
 
     name: str
@@ -121,8 +115,8 @@ class EventType:
     inside: str | None = None
     closes: str | None = None
     at_most: int | None = None
-    distinct_codes: bool = False
-    until: date | None = None
+    distinct_codes: bool = False  # a patient has each code at most once
+    until: date | None = None  # last date on which the source registers such an event
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,9 +139,7 @@ class Exclusion:
 
 @dataclass(frozen=True, kw_only=True)
 class Deadline:
-    """Once an event of `after` has happened, `event` follows within `days`, unless it was before:
-    in a group of patients, or in everybody.
-    """
+    """`event` follows an event of `after` within `days`, if not before; in a group or everybody."""
 
     event: str
     after: tuple[str, ...]
@@ -166,9 +158,7 @@ class Window:
 
 @dataclass(frozen=True, kw_only=True)
 class EventSource:
-    """Where a `log` layout finds events: a table, its date column, and the column (or constant)
-    that names type and code.
-    """
+    """Where a `log` layout finds events: table, date, and what names type and code."""
 
     table: str
     date: str
@@ -224,9 +214,7 @@ class EventLog:
 
 @dataclass(frozen=True, kw_only=True)
 class Cohorts:
-    """A population in groups that are charged apart: by the value of a static column when a patient
-    is first seen (privacy_rules.md 16).
-    """
+    """Groups of a population, charged apart: by a column when first seen (privacy_rules.md 16)."""
 
     column: str  # a date or a number
     # name -> its lowest value, ascending; the first also takes what is lower or missing

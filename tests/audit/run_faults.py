@@ -122,7 +122,7 @@ def realised_depth(patch: pytest.MonkeyPatch) -> None:
     edited(
         patch,
         measurer.Measurer,
-        "_measured",
+        "_result",
         (
             "self._tape.append(mechanism.dp_event)",
             (
@@ -141,8 +141,8 @@ def sigma_from_bins(patch: pytest.MonkeyPatch) -> None:
         measurer.Measurer,
         "__call__",
         (
-            "self._measured(self._mechanisms[name], counts)",
-            "self._measured(smaller(self._mechanisms[name], counts()), counts)",
+            "self._result(self._mechanisms[name], counts)",
+            "self._result(smaller(self._mechanisms[name], counts()), counts)",
         ),
         smaller=lambda mechanism, counts: replace(
             mechanism, sigma=mechanism.sigma * (counts.size / mechanism.cells) ** 0.5
@@ -157,7 +157,7 @@ def choice_off_the_tape(patch: pytest.MonkeyPatch) -> None:
         measurer.Measurer,
         "choose",
         (
-            "self._measured(self._choice, scores)",
+            "self._result(self._choice, scores)",
             "self._store.get_or_measure(self._choice, scores, self._noise)",
         ),
     )

@@ -31,7 +31,7 @@ from pipeline.models.table.domain.known import (
 )
 from pipeline.models.table.domain.trees import consistent_tree, evened_tree
 from pipeline.models.table.fit.denoise import denoise
-from pipeline.models.table.fit.fit import _marginals, _measured
+from pipeline.models.table.fit.sequence import marginals_of, measurements_of
 from pipeline.models.table.measure.columns import encode_rows
 from pipeline.models.table.measure.measurer import Measurer
 from pipeline.models.table.measure.shrinkage import towards
@@ -101,8 +101,8 @@ def measured(
         table_plan.counts(scale), table_plan.choice(scale), store, Tape(), NoiseStream()
     )
     cells = encode_rows(rows, table_plan.domains())
-    found = _measured(noisy, cells, table_plan, torch.device("cpu"), lambda line: None)
-    return found, _marginals(table_plan, found), store
+    found = measurements_of(noisy, cells, table_plan, torch.device("cpu"), lambda line: None)
+    return found, marginals_of(table_plan, found), store
 
 
 def people(n: int, seed: int = 1) -> pl.DataFrame:
@@ -227,7 +227,7 @@ def test_a_pair_that_nobody_measured_hangs_together_as_published(turned: bool) -
     table = published("a", levels, shares, 1e6)
     if turned:
         table = published("a", dict(reversed(levels.items())), shares.T, 1e6)
-    marginals = denoise(by_hand(ORGANS, SMALL, 10.0), DOMAINS, {}, known=(table,))
+    marginals = denoise(by_hand(ORGANS, SMALL, 10.0), DOMAINS, {}, tables=(table,))
     joint = marginals.pairs["organ", "sex"]
     for row in (1, 2):
         assert odds(joint, row) == pytest.approx(odds(shares, row), rel=0.02)
@@ -241,7 +241,9 @@ def test_a_known_zero_is_nearly_one_and_a_forbidden_pair_is_one() -> None:
     shares = np.array([[0.3, 0.2], [0.15, 0.15], [0.2, 0.0]])
     levels = {"organ": each("skin", "lung", "womb"), "sex": each("F", "M")}
     table = published("a", levels, shares, 500)
-    joint = denoise(by_hand(ORGANS, SMALL, 10.0), DOMAINS, {}, known=(table,)).pairs["organ", "sex"]
+    joint = denoise(by_hand(ORGANS, SMALL, 10.0), DOMAINS, {}, tables=(table,)).pairs[
+        "organ", "sex"
+    ]
     assert 0 < joint[2, 1] < 0.5 / 500
     legal = np.array([[True, True], [True, True], [True, False]])
     ruled = denoise(
@@ -268,7 +270,7 @@ def test_a_measured_pair_takes_what_the_counts_bear_out(noise: float, is_right: 
             drawn = np.random.default_rng(seed).normal(0, noise, truth.shape)
             pairs = {("organ", "sex"): 10_000 * truth + drawn}
             found = by_hand(ORGANS, SMALL, noise, pairs)
-            marginals = denoise(found, DOMAINS, {}, known=tables)
+            marginals = denoise(found, DOMAINS, {}, tables=tables)
             errors[name] += np.abs(marginals.pairs["organ", "sex"] - truth).sum()
             assert bool(marginals.contradicted) == (not is_right and bool(tables))
     assert errors["with"] < (0.7 if is_right else 1.05) * errors["without"]

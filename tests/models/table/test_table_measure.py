@@ -28,7 +28,7 @@ from pipeline.dp.marginals import MeasurementStore, NoisyCounts
 from pipeline.dp.noise import NoiseStream
 from pipeline.dp.selection import PrivateChoice
 from pipeline.dp.tape import Tape
-from pipeline.models.table.fit.fit import _measured
+from pipeline.models.table.fit.sequence import measurements_of
 from pipeline.models.table.measure.columns import encode_rows
 from pipeline.models.table.measure.measurer import Measurer
 from pipeline.models.table.plan.plan import TablePlan, plan
@@ -85,7 +85,7 @@ def recorded(
         table_plan.counts(1.0), table_plan.choice(1.0), recorder, Tape(), NoiseStream()
     )
     cells = encode_rows(rows, table_plan.domains())
-    _measured(noisy, cells, table_plan, torch.device("cpu"), lambda line: None)
+    measurements_of(noisy, cells, table_plan, torch.device("cpu"), lambda line: None)
     return recorder
 
 

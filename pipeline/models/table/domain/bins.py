@@ -194,8 +194,8 @@ def _shares_of_rare(counts: np.ndarray, variances: np.ndarray) -> np.ndarray:
     """
     mean = max(float(counts.mean()), 1e-3)
     energy = float(((counts - mean) ** 2).sum())
-    kept = max(0.0, 1 - (len(counts) - 1) * float(variances.mean()) / max(energy, 1e-9))
-    shares = np.maximum(mean + kept * (counts - mean), 1e-3 * mean)
+    share_left = max(0.0, 1 - (len(counts) - 1) * float(variances.mean()) / max(energy, 1e-9))
+    shares = np.maximum(mean + share_left * (counts - mean), 1e-3 * mean)
     return np.asarray(shares / shares.sum())
 
 

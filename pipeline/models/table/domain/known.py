@@ -88,24 +88,24 @@ def known_columns(
     """What is known of single columns: tables of that column alone, or else the first table that
     holds it among others, so that no source counts twice.
     """
-    found: dict[str, tuple[KnownColumn, ...]] = {}
+    tables_by_column: dict[str, tuple[KnownColumn, ...]] = {}
     for table in sorted(tables, key=lambda table: len(table.columns) > 1):
         cells = np.array(table.shares).reshape([len(levels) for levels in table.levels])
         for axis, name in enumerate(table.columns):
             is_alone = len(table.columns) == 1
-            if name not in domains or (name in found and not is_alone):
+            if name not in domains or (name in tables_by_column and not is_alone):
                 continue
             others = tuple(place for place in range(cells.ndim) if place != axis)
             column = KnownColumn(
                 table.name, table.weight, domains[name], table.levels[axis], cells.sum(others)
             )
-            found[name] = (*found.get(name, ()), column)
-    return found
+            tables_by_column[name] = (*tables_by_column.get(name, ()), column)
+    return tables_by_column
 
 
 def known_pairs(tables: Sequence[KnownTable], names: Sequence[str]) -> dict[Pair, KnownPair]:
     """What is known of pairs of columns, in the model's order: the first table that holds both."""
-    found: dict[Pair, KnownPair] = {}
+    by_pair: dict[Pair, KnownPair] = {}
     for table in tables:
         cells = np.array(table.shares).reshape([len(levels) for levels in table.levels])
         for one, other in combinations(range(cells.ndim), 2):
@@ -116,8 +116,8 @@ def known_pairs(tables: Sequence[KnownTable], names: Sequence[str]) -> dict[Pair
             shares = cells.sum(tuple(a for a in range(cells.ndim) if a not in axes))
             shares = shares if axes == sorted(axes) else shares.T
             levels = (table.levels[axes[0]], table.levels[axes[1]])
-            found.setdefault(pair, KnownPair(table.name, table.weight, levels, shares))
-    return found
+            by_pair.setdefault(pair, KnownPair(table.name, table.weight, levels, shares))
+    return by_pair
 
 
 def group_levels(domain: Domain, symbols: Symbols, levels: Sequence[Level]) -> np.ndarray:

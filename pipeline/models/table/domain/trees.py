@@ -62,8 +62,8 @@ def evened_tree(
         hidden = ~stands_out[place]
         free = int(hidden.sum()) - int((~stands_out).sum())
         energy = float((difference[hidden] ** 2).sum())
-        kept = np.where(hidden, max(0.0, 1 - free * sigma**2 / max(energy, 1e-9)), 1.0)
-        even = even[place] * share + kept * difference
+        factor = np.where(hidden, max(0.0, 1 - free * sigma**2 / max(energy, 1e-9)), 1.0)
+        even = even[place] * share + factor * difference
         evened.append(even)
         parent, width = counts, points_of
     return evened

@@ -27,13 +27,13 @@ def denoise(
     domains: Mapping[str, Domain],
     legal: Relations,
     *,
-    known: Sequence[KnownTable] = (),
+    tables: Sequence[KnownTable] = (),
     shrink: bool = True,
 ) -> Marginals:
     """Probabilities out of noisy counts, with the weight of each.
 
     legal: bool [groups a, groups b] for pairs of columns that declared implications relate; the
-    other cells are known to be empty. known: published tables. shrink: take noise out of pairs.
+    other cells are known to be empty. tables: what is published. shrink: take noise out of pairs.
     """
     size = _size(measurements)
     sums = _margin_sums(measurements)
@@ -44,31 +44,26 @@ def denoise(
     coarse = {
         key: _coarse_joint(key, measurements, margins, size, shrink) for key in measurements.coarse
     }
-    tables = known_pairs(known, list(margins))
-    joints, weights, independent, denied = {}, {}, 0, list(measurements.columns.contradicted)
-    for (a, b), pair in measurements.pairs.items():
-        expected = expected_joint((margins[a], margins[b]), legal.get((a, b)))
-        if (a, b) in coarse:
-            of_both = (measurements.coarse_groups[a], measurements.coarse_groups[b])
-            expected = _refined(coarse[a, b].clip(min=0.0), of_both, (margins[a], margins[b]))
-        weights[a, b] = (size / pair.sigma) ** 2
-        if (a, b) in tables:
-            table = tables[a, b]
-            expected, part = _with_known(
-                table, expected, _within(table, (a, b), measurements, domains), pair, size
-            )
-            weights[a, b] *= 1 + _PULL * part
-            denied += [table.name] if part < 0.5 else []
+    by_pair = known_pairs(tables, list(margins))
+    joints: dict[Pair, np.ndarray] = {}
+    weights: dict[Pair, float] = {}
+    independent, denied = 0, list(measurements.columns.contradicted)
+    for key in dict.fromkeys([*measurements.pairs, *by_pair]):
+        expected = _expected(key, measurements, margins, coarse, legal)
+        table, pair, part = by_pair.get(key), measurements.pairs.get(key), 0.0
+        if table is not None:
+            within = _within(table, key, measurements, domains)
+            expected, part = _with_known(table, expected, within, pair, size)
+        if pair is None:
+            assert table is not None
+            # shares of `weight` patients, spread over the cells
+            joints[key], weights[key] = expected, table.weight * expected.size
+            continue
+        denied += [table.name] if table is not None and part < 0.5 else []
         residual, rank = _residual(pair.counts - size * expected, pair.sigma, shrink)
         independent += rank == 0
-        joints[a, b] = _without_forbidden(expected + residual / size, legal.get((a, b)))
-    for (a, b), table in tables.items():
-        if (a, b) not in joints:
-            start = expected_joint((margins[a], margins[b]), legal.get((a, b)))
-            within = _within(table, (a, b), measurements, domains)
-            joints[a, b] = table.joint(start, within, (margins[a], margins[b]))
-            # shares of `weight` patients, spread over the cells
-            weights[a, b] = table.weight * start.size
+        joints[key] = _without_forbidden(expected + residual / size, legal.get(key))
+        weights[key] = (size / pair.sigma) ** 2 * (1 + _PULL * part)
     return Marginals(
         size=size,
         margins=margins,
@@ -81,6 +76,21 @@ def denoise(
         independent=independent,
         contradicted=tuple(dict.fromkeys(denied)),
     )
+
+
+def _expected(
+    key: Pair,
+    measurements: Measurements,
+    margins: Mapping[str, np.ndarray],
+    coarse: Mapping[Pair, np.ndarray],
+    legal: Relations,
+) -> np.ndarray:
+    """A pair before its own counts: by its coarse counts, where there are any."""
+    of_both = (margins[key[0]], margins[key[1]])
+    if key not in coarse:
+        return expected_joint(of_both, legal.get(key))
+    groups = (measurements.coarse_groups[key[0]], measurements.coarse_groups[key[1]])
+    return _refined(coarse[key].clip(min=0.0), groups, of_both)
 
 
 def expected_joint(margins: tuple[np.ndarray, np.ndarray], legal: np.ndarray | None) -> np.ndarray:
@@ -127,7 +137,7 @@ def _with_known(
     table: KnownPair,
     expected: np.ndarray,
     within: tuple[np.ndarray, np.ndarray],
-    pair: NoisyPair,
+    pair: NoisyPair | None,
     size: float,
 ) -> tuple[np.ndarray, float]:
     """(joint, part): the published dependence, or the part of it that is nearer to the noisy counts
@@ -135,6 +145,8 @@ def _with_known(
     """
     margins = (expected.sum(1), expected.sum(0))
     published = table.joint(expected, within, margins)
+    if pair is None:
+        return published, 1.0
     candidates = {
         part: rake(
             np.maximum(published, 1e-15) ** part

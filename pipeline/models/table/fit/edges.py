@@ -12,7 +12,7 @@ Meila and Jordan 2000, section 3.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -66,15 +66,7 @@ def fit_edges(
     for place, child in enumerate(names):
         if child not in children:
             continue
-        dependence = {
-            parent: _dependence(
-                measurements.pairs[parent, child],
-                (marginals.margins[parent], marginals.margins[child]),
-                (orders[parent], orders[child]),
-            )
-            for parent in names[:place]
-            if (parent, child) in measurements.pairs
-        }
+        dependence = _dependences(measurements, marginals, names[:place], child, orders)
         parents = [parent for parent, estimate in dependence.items() if estimate.is_strong]
         if not parents:
             continue
@@ -93,6 +85,25 @@ def fit_edges(
         normaliser = np.maximum(q[child] @ ratio.T, 1e-300)
         joint[child] = q[child] * ((joint[parent] / normaliser) @ ratio)
     return tuple(edges)
+
+
+def _dependences(
+    measurements: Measurements,
+    marginals: Marginals,
+    parents: Sequence[str],
+    child: str,
+    orders: Mapping[str, np.ndarray],
+) -> dict[str, _Dependence]:
+    """Of the child and each earlier column that was counted with it."""
+    return {
+        parent: _dependence(
+            measurements.pairs[parent, child],
+            (marginals.margins[parent], marginals.margins[child]),
+            (orders[parent], orders[child]),
+        )
+        for parent in parents
+        if (parent, child) in measurements.pairs
+    }
 
 
 def _without_forbidden(

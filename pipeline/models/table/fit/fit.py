@@ -5,8 +5,7 @@ columns, tie edges, fit targets. In this order, each step once.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,32 +17,29 @@ from pipeline.dp.marginals import MeasurementStore
 from pipeline.dp.noise import NoiseStream
 from pipeline.dp.tape import Tape
 from pipeline.models.sampling import draw_categorical
-from pipeline.models.table.domain.legality import close, relations
-from pipeline.models.table.domain.order import with_order
 from pipeline.models.table.draw.conditional_sampler import conditional_sampler
 from pipeline.models.table.draw.model import TableModel
 from pipeline.models.table.draw.sampler import Sampler
 from pipeline.models.table.fit.critic import refine
-from pipeline.models.table.fit.denoise import denoise
 from pipeline.models.table.fit.edges import fit_edges
 from pipeline.models.table.fit.generator import fit_table
 from pipeline.models.table.fit.loss import Spans, softmax_heads
 from pipeline.models.table.fit.network import distil
 from pipeline.models.table.fit.raking import rake
-from pipeline.models.table.fit.target import fit_head
-from pipeline.models.table.measure.columns import encode_rows, groups_of_rows, measure_columns
-from pipeline.models.table.measure.measurer import Measurer
-from pipeline.models.table.measure.pairs import (
-    Expectation,
-    measure_chosen,
-    measure_coarse,
-    measure_related,
-    measure_targets,
+from pipeline.models.table.fit.sequence import (
+    legal_groups,
+    marginals_of,
+    measurements_of,
+    spans_of,
+    symbols_of,
+    whole_relations,
 )
+from pipeline.models.table.fit.target import fit_head
+from pipeline.models.table.measure.columns import encode_rows, groups_of_rows
+from pipeline.models.table.measure.measurer import Measurer
 from pipeline.models.table.plan.plan import TablePlan
 from pipeline.models.table.values.heads import Edge, TargetHead
 from pipeline.models.table.values.measurements import Marginals, Measurements
-from pipeline.models.table.values.symbols import Pair, Relations, Symbols
 
 Progress = Callable[[str], None]
 _DRAWS = 20_000  # of the generator, to fit the targets on
@@ -72,125 +68,23 @@ def fit(
     """
     cells = encode_rows(patients, plan.domains())
     noisy = Measurer(plan.counts(scale), plan.choice(scale), store, tape, noise)
-    measurements = _measured(noisy, cells, plan, torch.device(device), progress)
-    marginals = _marginals(plan, measurements)
-    spans, legal = _spans(measurements), _legal_groups(plan, _symbols(measurements))
+    measurements = measurements_of(noisy, cells, plan, torch.device(device), progress)
+    marginals = marginals_of(plan, measurements)
+    spans, legal = spans_of(measurements), legal_groups(plan, symbols_of(measurements))
+    steps, place = plan.settings.steps, torch.device(device)
     logits = fit_table(
-        marginals,
-        spans,
-        legal,
-        plan.settings,
-        steps=plan.settings.steps,
-        device=torch.device(device),
-        progress=progress,
+        marginals, spans, legal, plan.settings, steps=steps, device=place, progress=progress
     )
     mechanism = plan.critic(scale)
     if mechanism is not None:
         groups = groups_of_rows(measurements.columns, cells)
+        rows = np.stack([groups[name] for name in spans.names], 1)
         logits = refine(
-            logits,
-            marginals,
-            spans,
-            legal,
-            plan.settings,
-            mechanism,
-            np.stack([groups[name] for name in spans.names], 1),
-            tape=tape,
-            noise=noise,
-            checkpoint=checkpoint,
-            checkpoint_steps=checkpoint_steps,
-            progress=progress,
-        )
+            logits, marginals, spans, legal, plan.settings, mechanism, rows,
+            tape=tape, noise=noise, checkpoint=checkpoint,
+            checkpoint_steps=checkpoint_steps, progress=progress,
+        )  # fmt: skip
     return _finish(plan, measurements, marginals, logits, spans, progress)
-
-
-def _measured(
-    noisy: Measurer,
-    cells: Mapping[str, np.ndarray],
-    plan: TablePlan,
-    device: torch.device,
-    progress: Progress,
-) -> Measurements:
-    """All that is charged for counts and the choice, each once, in the plan's order. Progress tells
-    public facts only.
-    """
-    columns = measure_columns(noisy, cells, plan)
-    progress("columns measured")
-    groups = groups_of_rows(columns, cells)
-    sizes = {name: grouping.groups for name, grouping in columns.groupings.items()}
-    coarse = measure_coarse(noisy, groups, columns, plan)
-    measurements = Measurements(columns, measure_related(noisy, groups, sizes, plan), *coarse)
-    progress("related pairs measured")
-    expectation: Expectation = _nothing_expected
-    marginals = _marginals(plan, measurements)
-    if plan.choice_epsilon is not None:
-        expectation = _expectation(plan, measurements, marginals, device)
-    pairs = measure_chosen(
-        noisy, groups, sizes, plan, measurements.pairs, expectation, marginals.size
-    )
-    progress("chosen pairs measured")
-    pairs, pivots = measure_targets(noisy, groups, sizes, plan, pairs)
-    return replace(measurements, pairs=pairs, pivots=pivots)
-
-
-def _nothing_expected(pair: Pair) -> np.ndarray:
-    raise AssertionError(f"no choice is planned, but {pair} was asked for")
-
-
-def _expectation(
-    plan: TablePlan, measurements: Measurements, marginals: Marginals, device: torch.device
-) -> Expectation:
-    """Today's model of any pair: a short fit to what is measured so far."""
-    spans, legal = _spans(measurements), _legal_groups(plan, _symbols(measurements))
-    logits = fit_table(
-        marginals,
-        spans,
-        legal,
-        plan.settings,
-        steps=plan.settings.first_steps,
-        device=device,
-        progress=lambda line: None,
-    )
-    q = softmax_heads(logits, spans).cpu().numpy()
-
-    def expectation(pair: Pair) -> np.ndarray:
-        a, b = pair
-        joint = q[:, spans.of(a)].T @ q[:, spans.of(b)] / len(q) * legal.get(pair, np.ones((1, 1)))
-        return np.asarray(joint / max(float(joint.sum()), 1e-12))
-
-    return expectation
-
-
-def _spans(measurements: Measurements) -> Spans:
-    groupings = measurements.groupings
-    return Spans(tuple(groupings), tuple(grouping.groups for grouping in groupings.values()))
-
-
-def _symbols(measurements: Measurements) -> dict[str, Symbols]:
-    return {name: grouping.symbols for name, grouping in measurements.groupings.items()}
-
-
-def _marginals(plan: TablePlan, measurements: Measurements) -> Marginals:
-    """The noisy counts as marginals, given what the implications allow and what is known."""
-    return denoise(
-        measurements,
-        plan.domains(),
-        _legal_groups(plan, _symbols(measurements)),
-        known=plan.known,
-        shrink=plan.settings.shrink,
-    )
-
-
-def _legal_groups(plan: TablePlan, symbols: Mapping[str, Symbols]) -> Relations:
-    """Which groups may stand together, of all pairs in which something may not: what follows from
-    two implications together too.
-    """
-    alive = {name: np.ones(len(part.group), bool) for name, part in symbols.items()}
-    _, closure = close(list(symbols), alive, _relations(plan, symbols))
-    return {
-        (a, b): _between_groups(matrix, symbols[a], symbols[b])
-        for (a, b), matrix in closure.items()
-    }
 
 
 def _finish(
@@ -204,13 +98,13 @@ def _finish(
     """The model from the generator's logits: distilled where the settings say so, its implied
     columns corrected, edges tied, targets fitted. Post-processing: no row is read.
     """
-    domains, symbols = plan.domains(), _symbols(measurements)
+    domains, symbols = plan.domains(), symbols_of(measurements)
     network: dict[str, np.ndarray] = {}
     q = softmax_heads(logits, spans)
     if plan.settings.network:
-        legal = _legal_groups(plan, symbols)
+        legal = legal_groups(plan, symbols)
         q, network = distil(q, marginals, spans, legal, plan.settings, progress=progress)
-    whole = _relations(plan, symbols)
+    whole = whole_relations(plan, symbols)
     table = rake(
         {name: q[:, spans.of(name)].cpu().numpy().astype(np.float32) for name in spans.names},
         marginals.margins,
@@ -226,19 +120,12 @@ def _finish(
         domains,
         symbols,
         children=_unrelated(plan) if plan.settings.edges else (),
-        legal=_legal_groups(plan, symbols),
+        legal=legal_groups(plan, symbols),
     )
     sampler = conditional_sampler(spans.names, domains, symbols, table, whole, edges=edges)
     targets = _target_heads(plan, measurements, marginals.size, sampler, progress)
     notes = _notes(measurements, marginals, edges)
     return TableModel(plan, symbols, table, edges, targets, network, notes)
-
-
-def _relations(plan: TablePlan, symbols: Mapping[str, Symbols]) -> Relations:
-    """What implications and declared orders leave, between whole columns."""
-    domains = plan.domains()
-    implied = relations(domains, symbols, plan.implications)
-    return with_order(implied, domains, symbols, plan.orders)
 
 
 def _unrelated(plan: TablePlan) -> set[str]:
@@ -273,15 +160,6 @@ def _target_heads(
         groups[target] = draw_categorical(heads[-1].probabilities(groups), rng.random(_DRAWS))
         progress(f"{target} fitted from all columns")
     return tuple(heads)
-
-
-def _between_groups(matrix: np.ndarray, a: Symbols, b: Symbols) -> np.ndarray:
-    """Group pairs with at least one possible pair of symbols, bool [groups a, groups b]."""
-    counts = np.zeros((a.groups, matrix.shape[1]))
-    np.add.at(counts, a.group, matrix.astype(float))
-    both = np.zeros((a.groups, b.groups))
-    np.add.at(both.T, b.group, counts.T)
-    return both > 0
 
 
 def _notes(

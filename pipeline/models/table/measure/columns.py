@@ -43,19 +43,19 @@ def measure_columns(noisy: Measurer, cells: Codes, plan: TablePlan) -> Columns:
     """Trees and one-ways of the plan, each once; groups and estimates of each column, shrunk
     towards what is known of it. cells: of each row, int32 [rows] by column, from encode_rows.
     """
-    known = known_columns(plan.known, plan.domains())
+    tables = known_columns(plan.known, plan.domains())
     groupings: dict[str, Grouping] = {}
     estimates: dict[str, Estimate] = {}
     contradicted: list[str] = []
     for name, domain in plan.domains().items():
         if domain.is_numeric:
             groupings[name], estimate = _bins(noisy, cells[name], domain, plan)
-            estimates[name], denied = _with_known(estimate, known.get(name, ()), groupings[name])
+            estimates[name], denied = _with_known(estimate, tables.get(name, ()), groupings[name])
         else:
             block = f"one/{name}"
             counts = noisy(block, partial(one_way_counts, cells[name], domain.size))
             whole = Estimate(counts.astype(float), np.full(domain.size, noisy.sigmas[block] ** 2))
-            whole, denied = _with_known(whole, known.get(name, ()), None)
+            whole, denied = _with_known(whole, tables.get(name, ()), None)
             groupings[name] = category_grouping(domain, whole, plan.settings.max_groups)
             estimates[name] = whole.grouped(groupings[name])
         contradicted += denied
@@ -80,13 +80,13 @@ def _bins(
 
 
 def _with_known(
-    estimate: Estimate, known: Sequence[KnownColumn], grouping: Grouping | None
+    estimate: Estimate, tables: Sequence[KnownColumn], grouping: Grouping | None
 ) -> tuple[Estimate, list[str]]:
     """(the estimate shrunk towards each known table in turn, names of those that it denies).
     grouping: of numbers, whose estimate is of groups; None: of cells.
     """
     denied = []
-    for table in known:
+    for table in tables:
         shares, covered = table.spread(estimate.counts, grouping)
         estimate, is_denied = towards(estimate, shares, covered, table.weight)
         if is_denied:

@@ -35,16 +35,16 @@ class Measurer:
         """Noisy counts of the block `name`, int64. counts: called only where the store does not
         hold the block yet.
         """
-        return self._measured(self._mechanisms[name], counts)
+        return self._result(self._mechanisms[name], counts)
 
     def choose(self, scores: Callable[[], np.ndarray]) -> np.ndarray:
         """Places of the picks of the plan's private choice, int64 [picks]. scores: called only
         where the store does not hold the picks yet.
         """
         assert self._choice is not None
-        return self._measured(self._choice, scores)
+        return self._result(self._choice, scores)
 
-    def _measured(
+    def _result(
         self, mechanism: NoisyCounts | PrivateChoice, counts: Callable[[], np.ndarray]
     ) -> np.ndarray:
         noisy = self._store.get_or_measure(mechanism, counts, self._noise)

@@ -78,12 +78,7 @@ def looks_of(
     share to the others. Raises Refusal where the given shares leave nothing for pairs.
     """
     pairs = list(combinations(domains, 2))
-    shape = Shape(
-        numbers=sum(domain.is_numeric for domain in domains.values()),
-        ordered=sum(domain.is_ordered for domain in domains.values()),
-        columns=len(domains),
-    )
-    part = shares(settings, shape, nominal_size)
+    part = shares(settings, _shape(domains), nominal_size)
     is_every = part.looks == len(pairs)
     # a third of the looks stays free to find what nobody declared
     named = pairs if is_every else list(related)[: max(part.looks - math.ceil(part.looks / 3), 0)]
@@ -100,14 +95,10 @@ def looks_of(
     coarse = _coarse_cells(domains, sizes, settings)
     kinds.append(_Kind(coarse, part.coarse * rest))
     rest *= 1 - part.coarse * bool(coarse)
-    if is_every:
-        kinds.append(_Kind(cells, rest * (1 - part.again), settings.pair_exponent))
-        kinds.append(_Kind({f"look/{k}": most for k in range(chosen)}, rest * part.again))
-    else:
-        # a look weighs the same, named or chosen
-        by_name = rest * len(named) / part.looks
-        kinds.append(_Kind(cells, by_name))
-        kinds.append(_Kind({f"look/{k}": most for k in range(chosen)}, rest - by_name))
+    # a look weighs the same, named or chosen; where every pair is named, the strongest come again
+    by_name = rest * (1 - part.again if is_every else len(named) / part.looks)
+    kinds.append(_Kind(cells, by_name, settings.pair_exponent if is_every else 0.0))
+    kinds.append(_Kind({f"look/{k}": most for k in range(chosen)}, rest - by_name))
     present = [kind for kind in kinds if kind.cells and kind.share > 0]
     whole = (sum(kind.share for kind in present) + choice) / (1 - settings.critic_share)
     return Looks(
@@ -115,6 +106,14 @@ def looks_of(
         named_pairs=tuple(named),
         # the loss of a pick has a third of epsilon squared as its variance (pld.py)
         choice_epsilon=math.sqrt(3 * choice / whole / chosen) if choice and chosen else None,
+    )
+
+
+def _shape(domains: Mapping[str, Domain]) -> Shape:
+    return Shape(
+        numbers=sum(domain.is_numeric for domain in domains.values()),
+        ordered=sum(domain.is_ordered for domain in domains.values()),
+        columns=len(domains),
     )
 
 

@@ -191,10 +191,7 @@ def plan(
     sizes = {name: max_groups(domain, settings) for name, domain in domains.items()}
     # drawn in declared order, each legal given those before it
     pairs = order_pairs([[name for name in chain if name in domains] for chain in orders])
-    implied = {name for i in modelled for name in (i.given, i.then)} | {
-        name for pair in pairs for name in pair
-    }
-    heads = _heads([t for t in targets if t not in implied], sizes, settings)
+    heads = _heads(_free(targets, modelled, pairs), sizes, settings)
     tables = tuple(table for table in known if set(table.columns) <= set(domains))
     first_looks = _pairs([*related, *(table.columns for table in tables)], list(domains))
     looks = looks_of(domains, sizes, heads, first_looks, settings, nominal_size)
@@ -210,12 +207,27 @@ def plan(
         choice_epsilon=looks.choice_epsilon,
         critic_noise=_critic_noise(settings, nominal_size),
         orders=pairs,
-        copies=tuple(
-            (place, column.name, first[column.name])
-            for place, column in enumerate(everything)
-            if column.name in first
-        ),
+        copies=_copies(everything, first),
         known=tables,
+    )
+
+
+def _free(
+    targets: Sequence[str], implications: Sequence[Implication], orders: Sequence[Pair]
+) -> list[str]:
+    """The targets that no implication and no declared order binds."""
+    bound = {name for i in implications for name in (i.given, i.then)}
+    bound |= {name for pair in orders for name in pair}
+    return [target for target in targets if target not in bound]
+
+
+def _copies(
+    columns: Sequence[Column], first: Mapping[str, str]
+) -> tuple[tuple[int, str, str], ...]:
+    return tuple(
+        (place, column.name, first[column.name])
+        for place, column in enumerate(columns)
+        if column.name in first
     )
 
 

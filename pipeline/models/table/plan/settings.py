@@ -8,6 +8,28 @@ from typing import Any
 
 from pipeline.refusal import Refusal
 
+_SHARES = ("bins", "one_ways", "coarse", "choice", "again", "target", "pivot", "critic")
+_POSITIVE = (
+    "epsilon",
+    "learning_rate",
+    "critic_clip_norm",
+    "critic_weight_limit",
+    "critic_learning_rate",
+)
+_COUNTS = (
+    "max_groups",
+    "max_leaves",
+    "coarse_groups",
+    "codes",
+    "steps",
+    "first_steps",
+    "pivot_columns",
+    "pivot_groups",
+    "critic_steps",
+    "critic_batch",
+    "critic_per_generator",
+)
+
 
 @dataclass(frozen=True, kw_only=True)
 class TableSettings:
@@ -72,23 +94,9 @@ class TableSettings:
     seed: int = 1
 
     def __post_init__(self) -> None:
-        shares = {
-            name: getattr(self, f"{name}_share")
-            for name in (
-                "bins",
-                "one_ways",
-                "coarse",
-                "choice",
-                "again",
-                "target",
-                "pivot",
-                "critic",
-            )
-        }
-        for name, share in {
-            name: share for name, share in shares.items() if share is not None
-        }.items():
-            if not 0 <= share < 1:
+        for name in _SHARES:
+            share = getattr(self, f"{name}_share")
+            if share is not None and not 0 <= share < 1:
                 raise Refusal(f"train.table.{name}_share must be in [0, 1), got {share}")
         if 0 in (self.bins_share, self.one_ways_share):
             raise Refusal(
@@ -99,28 +107,10 @@ class TableSettings:
             part = getattr(self, name)
             if part is not None and not 0 < part <= 1:
                 raise Refusal(f"train.table.{name} must be in (0, 1], got {part}")
-        for name in (
-            "epsilon",
-            "learning_rate",
-            "critic_clip_norm",
-            "critic_weight_limit",
-            "critic_learning_rate",
-        ):
+        for name in _POSITIVE:
             if not getattr(self, name) > 0:
                 raise Refusal(f"train.table.{name} must be above 0, got {getattr(self, name)}")
-        for name in (
-            "max_groups",
-            "max_leaves",
-            "coarse_groups",
-            "codes",
-            "steps",
-            "first_steps",
-            "pivot_columns",
-            "pivot_groups",
-            "critic_steps",
-            "critic_batch",
-            "critic_per_generator",
-        ):
+        for name in _COUNTS:
             if getattr(self, name) < 1:
                 raise Refusal(f"train.table.{name} must be at least 1, got {getattr(self, name)}")
 

@@ -17,6 +17,7 @@ _ROOMY = {"choice": 0.0, "again": 0.4, "target": 0.2, "pivot": 0.1}
 _FEW = {"choice": 0.05, "again": 0.0, "target": 0.12, "pivot": 0.05}
 _THIN = {"choice": 0.05, "again": 0.0, "target": 0.25, "pivot": 0.0}
 _ROOM = 2550.0  # readable patients from which every pair is looked at
+_LEAST_CHOICE = 0.005  # share of a choice that the settings ask for where there is room for all
 _NUMBER = 1.6  # a number's tree beside a category's counts
 
 
@@ -72,9 +73,12 @@ def shares(settings: TableSettings, shape: Shape, nominal_size: int) -> Shares:
     }
     part = settings.looks if settings.looks is not None else _part(readable, coarse)
     looks = min(math.ceil(part * shape.pairs), shape.pairs)
-    by_size["choice" if looks == shape.pairs else "again"] = 0.0
-    given = {name: getattr(settings, f"{name}_share") for name in by_size}
-    values = {name: by_size[name] if given[name] is None else given[name] for name in by_size}
+    if looks == shape.pairs:
+        by_size["choice"] = 0.0
+    else:
+        by_size |= {"choice": max(by_size["choice"], _LEAST_CHOICE), "again": 0.0}
+    settled = {name: getattr(settings, f"{name}_share") for name in by_size}
+    values = {name: by_size[name] if settled[name] is None else settled[name] for name in by_size}
     # without a choice every pair is looked at
     return Shares(**values, looks=looks if values["choice"] > 0 else shape.pairs)
 

@@ -54,9 +54,9 @@ class NoisyPair:
 
     def with_another(self, other: NoisyPair) -> NoisyPair:
         """Both by inverse variance."""
-        mine, its = self.sigma**-2, other.sigma**-2
+        one, two = self.sigma**-2, other.sigma**-2
         return NoisyPair(
-            (mine * self.counts + its * other.counts) / (mine + its), (mine + its) ** -0.5
+            (one * self.counts + two * other.counts) / (one + two), (one + two) ** -0.5
         )
 
 
