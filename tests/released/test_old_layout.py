@@ -12,9 +12,18 @@ import os
 import subprocess
 import sys
 import tarfile
+from dataclasses import replace
+from datetime import date
 from pathlib import Path
 
+import polars as pl
 import pytest
+
+from pipeline.adapters.simulacrum.names import PRESCRIPTION
+from pipeline.adapters.simulacrum.write import rebuild
+from pipeline.refusal import Refusal
+from pipeline.schema.patient_log import PatientLog
+from pipeline.schema.reader import read_schema
 
 ROOT = Path(__file__).parents[2]
 DATA = Path(__file__).parent / "data"
@@ -84,13 +93,27 @@ def test_the_ledger_holds_and_shows_the_charge(home, older_home):
         assert 0.99 < float(charge.split()[2]) <= 1
 
 
-def test_a_model_with_other_code_lists_is_refused_and_its_release_told(older_home, tmp_path):
+def test_a_model_of_an_older_form_is_refused_and_its_release_told(older_home, tmp_path):
     out = tmp_path / "drawn"
     process = run(older_home, "draw", "--model", model(older_home, OLDER), *DRAW, "--out", str(out))
     assert process.returncode == 2 and not out.exists()
-    assert "declared with other code lists than the registry's own of today" in process.stderr
-    assert "the version of the code that made it: `code_version` on its card" in process.stderr
+    assert "the table model's plan has format 2, this version reads" in process.stderr
+    assert "the version of the code on the release's card" in process.stderr
     verdict = run(older_home, "verify", OLDER)
     assert verdict.returncode != 0
     assert "another version of the code made the release" in verdict.stdout
     assert "yes  every file has the checksum in the manifest" in verdict.stdout
+
+
+def test_a_model_with_other_code_lists_is_refused():
+    """Of today's form, but declared before the code lists were the registry's own."""
+    schema = read_schema(ROOT / "datasets" / "simulated_pathways.yaml")
+    table = schema.tables[PRESCRIPTION]
+    name = "RTTREATMENTMODALITY"
+    older = replace(table.columns[name], categories=("1", "2", "3"))
+    others = replace(table, columns={**table.columns, name: older})
+    declared = replace(schema, tables={**schema.tables, PRESCRIPTION: others})
+    with pytest.raises(Refusal) as refusal:
+        rebuild(declared, PatientLog(pl.DataFrame()), date(2022, 12, 31))
+    assert "declared with other code lists than the registry's own of today" in str(refusal.value)
+    assert "the version of the code that made it: `code_version` on its card" in str(refusal.value)
