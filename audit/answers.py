@@ -120,12 +120,7 @@ def answering(answers: Answers) -> Iterator[None]:
     ) -> dict[str, Tensor]:
         parts = list(sums)
         gradient(mechanism, parts, like, noise)
-        source = answers.note(mechanism, _total(parts, like))
-        size = mechanism.noise_multiplier * mechanism.l2_clip_norm / mechanism.expected_batch_size
-        return {
-            name: torch.from_numpy(source.normal(0, size, tuple(weight.shape)).astype(np.float32))
-            for name, weight in like.items()
-        }
+        return _made_up_gradient(answers, mechanism, parts, like)
 
     with (
         patch.object(NoisyCounts, "measure", counts),
@@ -135,13 +130,25 @@ def answering(answers: Answers) -> Iterator[None]:
         yield
 
 
-def _total(parts: list[Mapping[str, Tensor]], like: Mapping[str, Tensor]) -> np.ndarray:
-    """The sum of all parts, as one row of numbers."""
-    sums = [
-        sum((part[name] for part in parts if name in part), torch.zeros_like(weight))
+def _made_up_gradient(
+    answers: Answers,
+    mechanism: DpSgd,
+    parts: list[Mapping[str, Tensor]],
+    like: Mapping[str, Tensor],
+) -> dict[str, Tensor]:
+    total = {
+        name: sum((part[name] for part in parts if name in part), torch.zeros_like(weight))
         for name, weight in like.items()
-    ]
-    return np.concatenate([value.detach().cpu().double().numpy().ravel() for value in sums])
+    }
+    source = answers.note(
+        mechanism,
+        np.concatenate([value.detach().cpu().double().numpy().ravel() for value in total.values()]),
+    )
+    size = mechanism.noise_multiplier * mechanism.l2_clip_norm / mechanism.expected_batch_size
+    return {
+        name: torch.from_numpy(source.normal(0, size, tuple(weight.shape)).astype(np.float32))
+        for name, weight in like.items()
+    }
 
 
 def confirmation_by_a_person(release_id: str, restricted: Restricted) -> Confirmation:

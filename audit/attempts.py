@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 
 from audit.findings import Finding
-from pipeline.dp.marginals import MeasurementStore, Mechanism
+from pipeline.dp.marginals import MeasurementStore, Storable
 from pipeline.dp.noise import NoiseStream
 
 Array = np.ndarray[Any, Any]
 
 
-def one_measurement(mechanisms: Sequence[Mechanism], folder: Path) -> Finding:
+def one_measurement(mechanisms: Sequence[Storable], folder: Path) -> Finding:
     """A child process measures, tells what it saw and dies; the next attempt must see the same,
     without reading rows.
     """
@@ -58,7 +58,7 @@ def one_measurement(mechanisms: Sequence[Mechanism], folder: Path) -> Finding:
     )
 
 
-def _measure_and_die(folder: Path, mechanism: Mechanism, sender: Any) -> None:
+def _measure_and_die(folder: Path, mechanism: Storable, sender: Any) -> None:
     sender.send(
         MeasurementStore(folder).get_or_measure(
             mechanism, lambda: np.zeros(8, dtype=np.int64), NoiseStream()

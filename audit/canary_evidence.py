@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 
 from pipeline.dp import marginals
-from pipeline.dp.marginals import MeasurementStore, Mechanism
+from pipeline.dp.marginals import MeasurementStore, Storable
 from pipeline.dp.noise import NoiseStream
 from pipeline.dp.selection import PrivateChoice
 from pipeline.dp.sgd import DpSgd
@@ -74,7 +74,7 @@ class Replay(MeasurementStore):
         self.blocks: list[Block] = []
 
     def get_or_measure(
-        self, mechanism: Mechanism, counts_fn: Callable[[], Array], noise: NoiseStream
+        self, mechanism: Storable, counts_fn: Callable[[], Array], noise: NoiseStream
     ) -> Array:
         noisy = super().get_or_measure(mechanism, _never, noise)
         if isinstance(mechanism, PrivateChoice):

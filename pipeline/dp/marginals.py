@@ -69,7 +69,7 @@ class NoisyCounts:
         return counts.astype(np.int64) + noise.discrete_gaussian(self.sigma, counts.shape)
 
 
-Mechanism = NoisyCounts | PrivateChoice  # what a store keeps the results of
+Storable = NoisyCounts | PrivateChoice  # what a store keeps the results of
 
 
 def one_way_counts(codes: Array, size: int) -> Array:
@@ -121,7 +121,7 @@ class MeasurementStore:
         self._index = self._folder.with_name(f"{self._folder.name}.measured")
 
     def get_or_measure(
-        self, mechanism: Mechanism, counts_fn: Callable[[], Array], noise: NoiseStream
+        self, mechanism: Storable, counts_fn: Callable[[], Array], noise: NoiseStream
     ) -> Array:
         """The stored measurement of this mechanism, or a new one that is stored first. counts_fn()
         reads rows only when there is none.
@@ -161,7 +161,7 @@ class MeasurementStore:
         """Of what was measured, sorted."""
         return sorted(_read(file)[0].name for file in self._folder.glob("*.npz"))
 
-    def _write_once(self, file: Path, mechanism: Mechanism, noisy: Array) -> None:
+    def _write_once(self, file: Path, mechanism: Storable, noisy: Array) -> None:
         with NamedTemporaryFile(dir=self._folder, suffix=".tmp", delete=False) as temporary:
             np.savez(temporary, counts=noisy, mechanism=np.array(json.dumps(asdict(mechanism))))
             temporary.flush()
@@ -187,7 +187,7 @@ def _fsync_folder(folder: Path) -> None:
         os.close(handle)
 
 
-def _read(file: Path) -> tuple[Mechanism, Array]:
+def _read(file: Path) -> tuple[Storable, Array]:
     with np.load(file, allow_pickle=False) as content:
         fields = json.loads(str(content["mechanism"]))
         kind = PrivateChoice if "picks" in fields else NoisyCounts
