@@ -38,12 +38,10 @@ def denoise(
     size = _size(measurements)
     sums = _margin_sums(measurements)
     margins = {
-        name: on_simplex(count / precision, size) / size
-        for name, (count, precision) in sums.items()
+        name: on_simplex(c / precision, size) / size for name, (c, precision) in sums.items()
     }
-    coarse = {
-        key: _coarse_joint(key, measurements, margins, size, shrink) for key in measurements.coarse
-    }
+    looks = measurements.coarse
+    coarse = {key: _coarse_joint(key, measurements, margins, size, shrink) for key in looks}
     by_pair = known_pairs(tables, list(margins))
     joints: dict[Pair, np.ndarray] = {}
     weights: dict[Pair, float] = {}
@@ -71,7 +69,7 @@ def denoise(
         pairs=joints,
         pair_weights=weights,
         coarse=coarse,
-        coarse_weights={key: (size / pair.sigma) ** 2 for key, pair in measurements.coarse.items()},
+        coarse_weights={key: (size / pair.sigma) ** 2 for key, pair in looks.items()},
         coarse_groups=measurements.coarse_groups,
         independent=independent,
         contradicted=tuple(dict.fromkeys(denied)),
