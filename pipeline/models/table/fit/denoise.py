@@ -37,9 +37,7 @@ def denoise(
     """
     size = _size(measurements)
     sums = _margin_sums(measurements)
-    margins = {
-        name: on_simplex(c / precision, size) / size for name, (c, precision) in sums.items()
-    }
+    margins = _margins(sums, size)
     looks = measurements.coarse
     coarse = {key: _coarse_joint(key, measurements, margins, size, shrink) for key in looks}
     by_pair = known_pairs(tables, list(margins))
@@ -47,8 +45,8 @@ def denoise(
     weights: dict[Pair, float] = {}
     independent, denied = 0, list(measurements.columns.contradicted)
     for key in dict.fromkeys([*measurements.pairs, *by_pair]):
-        expected = _expected(key, measurements, margins, coarse, legal)
         table, pair, part = by_pair.get(key), measurements.pairs.get(key), 0.0
+        expected = _expected(key, measurements, margins, coarse, legal)
         if table is not None:
             within = _within(table, key, measurements, domains)
             expected, part = _with_known(table, expected, within, pair, size)
@@ -193,6 +191,16 @@ def _margin_sums(measurements: Measurements) -> dict[str, tuple[np.ndarray, np.n
             count, total = sums[name]
             sums[name] = (count + pair.counts.sum(axis) * precision, total + precision)
     return sums
+
+
+def _margins(
+    sums: Mapping[str, tuple[np.ndarray, np.ndarray]], size: float
+) -> dict[str, np.ndarray]:
+    """Shares of each column's groups, at least 0, with sum 1."""
+    return {
+        name: on_simplex(count / precision, size) / size
+        for name, (count, precision) in sums.items()
+    }
 
 
 def _size(measurements: Measurements) -> float:
