@@ -247,7 +247,7 @@ def test_a_known_zero_is_nearly_one_and_a_forbidden_pair_is_one() -> None:
     assert 0 < joint[2, 1] < 0.5 / 500
     legal = np.array([[True, True], [True, True], [True, False]])
     ruled = denoise(
-        by_hand(ORGANS, SMALL, 10.0), DOMAINS, {("organ", "sex"): legal}, known=(table,)
+        by_hand(ORGANS, SMALL, 10.0), DOMAINS, {("organ", "sex"): legal}, tables=(table,)
     )
     assert ruled.pairs["organ", "sex"][2, 1] == 0
     # of a column: a count that noise alone has made goes, at a published zero
