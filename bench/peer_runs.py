@@ -1,8 +1,8 @@
 """Other people's synthesizers on our tables: every peer in an environment of its own, on the split
 that ours are scored on.
 
-    python -m bench.peer_runs --source adult=PATH uci_heart=PATH --peers dpmm-mst ctgan
-        --epsilon 1 3
+    python -m bench.peer_runs --source adult=PATH uci_heart=PATH simulated_5000
+        --peers dpmm-mst ctgan --epsilon 1 3
 
 Rows are written to <out>/<dataset>/<peer>-<epsilon>.parquet, or <peer>.parquet for a peer without
 privacy, with a JSON of the same name that holds the costs, or the error where the run failed. What
@@ -29,7 +29,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
-from bench.table_data import DATASETS, PEERS, ROOT, load, split
+import polars as pl
+
+from bench.table_data import PEERS, ROOT, Table, tables_of
 from pipeline.schema.values import Column
 
 HERE = ROOT / "bench" / "peers"
@@ -112,8 +114,10 @@ def python_of(environment: str, folder: Path) -> Path:
 
 
 def column_domain(column: Column) -> dict[str, object]:
-    """The public domain of one column, as generate.py reads it. Bounds of integers are integers."""
-    if column.kind != "continuous":
+    """The public domain of one column, as generate.py reads it. Bounds of integers are integers; a
+    date is the number of its day.
+    """
+    if column.kind in ("categorical", "ordinal"):
         return {
             "kind": column.kind,
             "categories": list(column.categories),
@@ -122,22 +126,27 @@ def column_domain(column: Column) -> dict[str, object]:
     bounds = {"lower": column.lower, "upper": column.upper}
     if column.decimals == 0:
         bounds = {side: int(value) for side, value in bounds.items() if value is not None}
-    return {"kind": column.kind, "decimals": column.decimals, "nullable": column.nullable, **bounds}
+    return {
+        "kind": "continuous",
+        "decimals": column.decimals,
+        "nullable": column.nullable,
+        **bounds,
+    }
 
 
-def prepare(dataset: str, source: Path, out: Path) -> Prepared:
+def prepare(table: Table, out: Path) -> Prepared:
     """Training rows of split PEERS without the patient's id, and the domain, as files under
     `out`.
     """
-    schema, rows = load(dataset, source)
-    train, _ = split(rows, PEERS)
-    modelled = [name for name, column in schema.patients.items() if column.is_modelled]
+    train, _ = table.split(PEERS)
+    columns = {name: column for name, column in table.schema.patients.items() if column.is_modelled}
+    dates = [name for name, column in columns.items() if column.kind == "date"]
     out.mkdir(parents=True, exist_ok=True)
     paths = out / "train.parquet", out / "domain.json"
-    train.select(modelled).write_parquet(paths[0])
-    domain = {name: column_domain(schema.patients[name]) for name in modelled}
+    train.select(list(columns)).with_columns(pl.col(dates).to_physical()).write_parquet(paths[0])
+    domain = {name: column_domain(column) for name, column in columns.items()}
     paths[1].write_text(json.dumps(domain, indent=1) + "\n", encoding="utf-8")
-    return Prepared(*paths, rows=len(train), delta=schema.population.delta)
+    return Prepared(*paths, rows=len(train), delta=table.schema.population.delta)
 
 
 def run_peer(
@@ -199,8 +208,8 @@ def main() -> None:
         "--source",
         nargs="+",
         required=True,
-        metavar="DATASET=PATH",
-        help=f"folders of the datasets: {', '.join(DATASETS)}",
+        metavar="DATASET[=PATH]",
+        help="datasets, public ones with their folders",
     )
     parser.add_argument("--peers", nargs="+", choices=RUNS, default=list(RUNS))
     parser.add_argument("--epsilon", nargs="+", type=float, default=[1.0, 3.0, 10.0])
@@ -210,16 +219,14 @@ def main() -> None:
         "--timeout", type=float, default=2400.0, help="seconds that one run may take"
     )
     options = parser.parse_args()
-    sources = {
-        name: Path(path) for name, _, path in (text.partition("=") for text in options.source)
-    }
+    tables = {table.name: table for table in tables_of(options.source)}
     waiting = [
         task
-        for task in tasks(options.peers, options.epsilon, list(sources))
+        for task in tasks(options.peers, options.epsilon, list(tables))
         if not (options.out / task.dataset / f"{task.name}.json").exists()
     ]
     prepared = {
-        name: prepare(name, sources[name], options.out / name)
+        name: prepare(tables[name], options.out / name)
         for name in dict.fromkeys(task.dataset for task in waiting)
     }
     for task in waiting:

@@ -48,17 +48,16 @@ def main() -> None:
     )
     options = parser.parse_args()
     rows_so_far = report.read(RESULTS)
-    for dataset, source in tables.sources_of(options).items():
-        schema, rows = table_data.load(dataset, source)
+    for table in table_data.tables_of(options.source):
         for part, settings in PARTS.items():
             for split in SPLITS:
-                key = {"dataset": dataset, "part": part, "split": split}
+                key = {"dataset": table.name, "part": part, "split": split}
                 if any(key.items() <= row.items() for row in rows_so_far):
                     continue
-                train, holdout = table_data.split(rows, split)
-                model, seconds = tables.timed_fit(schema, train, EPSILON, **settings)
+                train, holdout = table.split(split)
+                model, seconds = tables.timed_fit(table.schema, train, EPSILON, **settings)
                 figures = tables.score(
-                    schema, train, holdout, model.sample(len(train), np.random.default_rng(split))
+                    table, train, holdout, model.sample(len(train), np.random.default_rng(split))
                 )
                 rows_so_far.append(
                     key

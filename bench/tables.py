@@ -1,7 +1,7 @@
-"""The table model on public tables: fresh splits, beside a fresh real sample and beside peers;
-tables and plots in docs/.
+"""The table model on public tables and on simulated patients: fresh splits, beside a fresh real
+sample and beside peers; tables and plots in docs/.
 
-    python -m bench.tables run --source adult=PATH --source credit_default=PATH
+    python -m bench.tables run --source adult=PATH --source simulated_5000
         a run whose figures are there already is not done again
     python -m bench.tables peers --source adult=PATH --rows FOLDER
         scores the rows that bench/peer_runs.py wrote
@@ -26,7 +26,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from bench import report, table_data, table_tables
+from bench import report, table_data, table_survival, table_tables
+from bench.table_data import Table
 from pipeline import params
 from pipeline.dp.marginals import MeasurementStore
 from pipeline.dp.noise import NoiseStream
@@ -40,6 +41,7 @@ from pipeline.schema.values import Schema
 
 DELTA = 1e-6
 EPSILONS = (1.0, 3.0, 10.0)
+OURS, KNOWN, NO_TARGET = "ours", "ours, with published tables", "ours, no target"
 RESULTS = table_data.ROOT / "bench" / "results" / "tables.json"
 
 
@@ -49,15 +51,22 @@ def timed_fit(
     epsilon: float,
     *,
     with_targets: bool = True,
+    with_tables: bool = True,
     **settings: Any,
 ) -> tuple[TableModel, float]:
-    """(model, CPU-seconds of planning and fitting)."""
+    """(model, CPU-seconds of planning and fitting). with_tables: with the declaration's published
+    tables.
+    """
     train_params = dataclasses.replace(
         params.load(table_data.ROOT / "params.yaml").train, table=settings
     )
-    target_schema = schema if with_targets else dataclasses.replace(schema, targets=())
+    schema = dataclasses.replace(
+        schema,
+        targets=schema.targets if with_targets else (),
+        known=schema.known if with_tables else (),
+    )
     started = time.process_time()
-    plan = joint_plan(target_schema, PrivacyParams(epsilon=epsilon, delta=DELTA), train_params)
+    plan = joint_plan(schema, PrivacyParams(epsilon=epsilon, delta=DELTA), train_params)
     with tempfile.TemporaryDirectory() as folder:
         model = fit(
             train,
@@ -72,67 +81,77 @@ def timed_fit(
     return model, time.process_time() - started
 
 
-def ours(
-    schema: Schema, rows: pl.DataFrame, split: int, epsilon: float, *, with_targets: bool
-) -> dict[str, float]:
+def ours(table: Table, split: int, epsilon: float, **how: bool) -> dict[str, float]:
     """Figures and costs of one fit on one split."""
-    train, holdout = table_data.split(rows, split)
-    model, seconds = timed_fit(schema, train, epsilon, with_targets=with_targets)
+    train, holdout = table.split(split)
+    model, seconds = timed_fit(table.schema, train, epsilon, **how)
     started = time.process_time()
     synthetic = model.sample(len(train), np.random.default_rng(split))
     drawing = time.process_time() - started
-    return score(schema, train, holdout, synthetic) | {
+    return score(table, train, holdout, synthetic) | {
         "fit_cpu_seconds": seconds,
         "rows_per_cpu_second": len(train) / drawing,
     }
 
 
-def floor(schema: Schema, rows: pl.DataFrame, split: int) -> dict[str, float]:
+def floor(table: Table, split: int) -> dict[str, float]:
     """A bootstrap of the training rows in place of synthetic ones."""
-    train, holdout = table_data.split(rows, split)
-    return score(
-        schema,
-        train,
-        holdout,
-        train[np.random.default_rng(split).integers(0, len(train), len(train))],
-    )
+    train, holdout = table.split(split)
+    again = np.random.default_rng(split).integers(0, len(train), len(train))
+    return score(table, train, holdout, train[again])
 
 
 def score(
-    schema: Schema, train: pl.DataFrame, holdout: pl.DataFrame, synthetic: pl.DataFrame
+    table: Table, train: pl.DataFrame, holdout: pl.DataFrame, synthetic: pl.DataFrame
 ) -> dict[str, float]:
-    return table_score.figures(train, holdout, synthetic, schema.patients, schema.targets[0])
+    """Simulated patients have targets of many classes, and no AUC."""
+    target = None if table.name in table_data.SIMULATED else table.schema.targets[0]
+    figures = table_score.figures(train, holdout, synthetic, table.schema.patients, target)
+    if table.name in table_data.SURVIVAL:
+        figures["concordance"] = table_survival.concordance(
+            synthetic, holdout, table.schema.patients, *table_data.SURVIVAL[table.name]
+        )
+    return figures
 
 
-def runs_to_do(datasets: list[str]) -> Iterator[tuple[str, str, float, int]]:
-    """(dataset, model, epsilon, split), the more telling first."""
+def runs_to_do(tables: list[Table]) -> Iterator[tuple[Table, str, float, int]]:
+    """(table, model, epsilon, split), the more telling first."""
     for model, epsilons, splits in (
-        ("ours", EPSILONS, table_data.FRESH),
+        (OURS, (1.0,), table_data.FRESH),
+        (KNOWN, (1.0,), table_data.FRESH),
         ("real", (0.0,), table_data.FRESH),
-        ("ours, no target", EPSILONS, table_data.FRESH[:2]),
+        (OURS, EPSILONS[1:], table_data.FRESH),
+        (NO_TARGET, EPSILONS, table_data.FRESH[:2]),
     ):
         for split in splits:
             for epsilon in epsilons:
-                for dataset in datasets:
-                    yield dataset, model, epsilon, split
+                for table in tables:
+                    if model in models_of(table, epsilon):
+                        yield table, model, epsilon, split
+
+
+def models_of(table: Table, epsilon: float) -> tuple[str, ...]:
+    """Simulated patients at epsilon 1 alone; published tables are known of them only."""
+    if table.name not in table_data.SIMULATED:
+        return (OURS, "real", NO_TARGET)
+    return (OURS, KNOWN, "real") if epsilon <= 1 else ()
 
 
 def run(options: argparse.Namespace) -> None:
-    sources = sources_of(options)
-    tables = {name: table_data.load(name, source) for name, source in sources.items()}
-    for dataset, model, epsilon, split in runs_to_do(list(sources)):
-        key = {"dataset": dataset, "model": model, "epsilon": epsilon, "split": split}
-        if report.holds(RESULTS, key):
+    for table, model, epsilon, split in runs_to_do(table_data.tables_of(options.source)):
+        key = {"dataset": table.name, "model": model, "epsilon": epsilon, "split": split}
+        if report.holds(options.results, key):
             continue
-        schema, rows = tables[dataset]
         scores = (
-            floor(schema, rows, split)
+            floor(table, split)
             if model == "real"
-            else ours(schema, rows, split, epsilon, with_targets=model == "ours")
+            else ours(
+                table, split, epsilon, with_targets=model != NO_TARGET, with_tables=model == KNOWN
+            )
         )
-        report.add(RESULTS, key | scores)
+        report.add(options.results, key | scores)
         sys.stderr.write(
-            f"{dataset} {model} epsilon {epsilon:g} split {split}: "
+            f"{table.name} {model} epsilon {epsilon:g} split {split}: "
             + ", ".join(f"{k} {v:.4g}" for k, v in scores.items())
             + "\n"
         )
@@ -142,10 +161,9 @@ def peers(options: argparse.Namespace) -> None:
     """Rows that bench/peer_runs.py left under `--rows`, scored on the split that they come from;
     `<peer>-<epsilon>.parquet` or `<peer>.parquet`.
     """
-    for dataset, source in sources_of(options).items():
-        schema, rows = table_data.load(dataset, source)
-        train, holdout = table_data.split(rows, table_data.PEERS)
-        for costs_file in sorted((options.rows / dataset).glob("*.json")):
+    for table in table_data.tables_of(options.source):
+        train, holdout = table.split(table_data.PEERS)
+        for costs_file in sorted((options.rows / table.name).glob("*.json")):
             costs = json.loads(costs_file.read_text(encoding="utf-8"))
             peer, _, epsilon = costs_file.stem.rpartition("-")
             name, budget = (
@@ -153,32 +171,30 @@ def peers(options: argparse.Namespace) -> None:
                 if epsilon.replace(".", "").isdigit()
                 else (costs_file.stem, 0.0)
             )
-            key = {"dataset": dataset, "model": name, "epsilon": budget, "split": table_data.PEERS}
-            if costs_file.stem == "domain" or report.holds(RESULTS, key):
+            key = {
+                "dataset": table.name,
+                "model": name,
+                "epsilon": budget,
+                "split": table_data.PEERS,
+            }
+            if costs_file.stem == "domain" or report.holds(options.results, key):
                 continue
-            synthetic = costs_file.with_suffix(".parquet")
-            scores = (
-                score(schema, train, holdout, pl.read_parquet(synthetic))
-                if synthetic.is_file()
-                else {}
-            )
+            drawn = costs_file.with_suffix(".parquet")
+            scores = score(table, train, holdout, _drawn(drawn, train)) if drawn.is_file() else {}
             listed_costs = {
                 name: costs[name]
                 for name in ("fit_cpu_seconds", "draw_cpu_seconds", "peak_mb", "version", "error")
                 if name in costs
             }
-            report.add(RESULTS, key | scores | listed_costs)
-            sys.stderr.write(f"{dataset} {costs_file.stem}: {scores}\n")
+            report.add(options.results, key | scores | listed_costs)
+            sys.stderr.write(f"{table.name} {costs_file.stem}: {scores}\n")
 
 
-def sources_of(options: argparse.Namespace) -> dict[str, Path]:
-    folders = dict(text.split("=", 1) for text in options.source)
-    if unknown := set(folders) - set(table_data.DATASETS):
-        raise SystemExit(
-            f"--source {', '.join(sorted(unknown))}: the datasets are"
-            f" {', '.join(table_data.DATASETS)}"
-        )
-    return {name: Path(path) for name, path in folders.items()}
+def _drawn(rows: Path, like: pl.DataFrame) -> pl.DataFrame:
+    """A peer's rows; dates, which it drew as numbers of days, are dates again."""
+    drawn = pl.read_parquet(rows)
+    dates = [name for name in drawn.columns if like.schema[name] == pl.Date]
+    return drawn.with_columns(pl.col(dates).cast(pl.Int32).cast(pl.Date))
 
 
 def main() -> None:
@@ -192,9 +208,10 @@ def main() -> None:
             "--source",
             action="append",
             required=True,
-            metavar="DATASET=PATH",
-            help="a public dataset and its folder",
+            metavar="DATASET[=PATH]",
+            help="a public dataset and its folder, or simulated_5000, ..._20000, ..._100000",
         )
+        command.add_argument("--results", type=Path, default=RESULTS, help="the file of figures")
         if name == "peers":
             command.add_argument(
                 "--rows", type=Path, required=True, help="what bench/peer_runs.py wrote"

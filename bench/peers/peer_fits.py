@@ -16,6 +16,8 @@ import pandas as pd
 
 MISSING = "(missing)"  # a category of its own for the peers that take no null
 
+FLAG = " is missing"
+
 CTGAN_EPOCHS = 30
 
 AIM_MODEL_MB = 1
@@ -69,6 +71,26 @@ def coded(train: pd.DataFrame, job: Job) -> pd.DataFrame:
     return out
 
 
+def flagged(train: pd.DataFrame, job: Job) -> pd.DataFrame:
+    """Each number that may be missing with a column of its own that says whether it is; where it
+    is, the number is its lower bound. For peers that take no null.
+    """
+    out = train.copy()
+    for name, column in job.columns.items():
+        if name not in job.discrete and column["nullable"]:
+            out[name + FLAG] = np.where(train[name].isna(), "yes", "no")
+            out[name] = train[name].fillna(column["lower"])
+    return out
+
+
+def unflagged(rows: pd.DataFrame) -> pd.DataFrame:
+    """Drawn rows as `flagged` found them: missing again, without the columns that say so."""
+    out = rows.copy()
+    for flag in [name for name in rows.columns if name.endswith(FLAG)]:
+        out[flag.removesuffix(FLAG)] = out[flag.removesuffix(FLAG)].where(rows[flag] != "yes")
+    return out.drop(columns=[name for name in rows.columns if name.endswith(FLAG)])
+
+
 def dpmm_mst(train: pd.DataFrame, job: Job) -> Draw:
     """MST with its defaults: PrivTree bins and domain compression. Its bins' default .1 is taken
     out of epsilon, not added to it.
@@ -93,6 +115,8 @@ def _dpmm(pipeline: Any, train: pd.DataFrame, job: Job, **settings: Any) -> Draw
 
     A table without numbers has no bins to learn, and the model gets all of epsilon.
     """
+    rows = flagged(train, job)
+    flags = [name for name in rows.columns if name not in job.columns]
     domain = {
         name: (
             {"categories": job.categories(name)}
@@ -100,7 +124,7 @@ def _dpmm(pipeline: Any, train: pd.DataFrame, job: Job, **settings: Any) -> Draw
             else {"lower": column["lower"], "upper": column["upper"]}
         )
         for name, column in job.columns.items()
-    }
+    } | {flag: {"categories": ["no", "yes"]} for flag in flags}
     of_bins = DPMM_BINS_EPSILON if len(job.discrete) < len(job.columns) else 0.0
     model = pipeline(
         epsilon=job.epsilon - of_bins,
@@ -109,8 +133,8 @@ def _dpmm(pipeline: Any, train: pd.DataFrame, job: Job, **settings: Any) -> Draw
         n_jobs=1,
         **settings,
     )
-    model.fit(coded(train, job), domain=domain, random_state=job.seed)
-    return lambda rows: model.generate(n_records=rows, random_state=job.seed)
+    model.fit(coded(rows, job), domain=domain, random_state=job.seed)
+    return lambda n: unflagged(model.generate(n_records=n, random_state=job.seed))
 
 
 def smartnoise_dpctgan(train: pd.DataFrame, job: Job) -> Draw:

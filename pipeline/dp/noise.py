@@ -120,19 +120,22 @@ class NoiseStream:
             n_accepted += len(draws)
         return out.reshape(shape)
 
-    def one_of(self, gammas: Sequence[Fraction]) -> int:
-        """A place with probability proportional to exp(-gammas[place]), exact: gammas are rational
-        and at least 0, one of them 0. A place is proposed evenly and kept with that chance.
+    def one_of(self, numerators: np.ndarray[Any, Any], denominator: int) -> int:
+        """A place with probability proportional to exp(-numerators[place] / denominator), exact:
+        int64 [places], at least 0, one of them 0. A place is proposed evenly and kept with that
+        chance.
 
         How many proposals it takes shows in time only, which the guarantee does not cover.
         """
-        whole = np.array([min(int(gamma), 2**31) for gamma in gammas], dtype=np.int64)
-        rest = [gamma - int(gamma) for gamma in gammas]
+        whole, rest = np.divmod(numerators, denominator)
+        whole = np.minimum(whole, 2**31)
         while True:
-            proposals = self._below(np.full(_PROPOSALS, len(gammas), dtype=np.int64))
+            proposals = self._below(np.full(_PROPOSALS, len(numerators), dtype=np.int64))
             keep = self._exp_minus_whole(whole[proposals])
             left = np.flatnonzero(keep)
-            keep[left] = self._exp_minus_fractions(rest, proposals[left])
+            values, where = np.unique(rest[proposals[left]], return_inverse=True)
+            fractions = [Fraction(int(value), denominator) for value in values]
+            keep[left] = self._exp_minus_fractions(fractions, where)
             if keep.any():
                 return int(proposals[int(np.argmax(keep))])
 

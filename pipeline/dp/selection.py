@@ -18,6 +18,7 @@ from pipeline.dp.errors import MechanismError
 from pipeline.dp.events import ExponentialMechanismDpEvent
 from pipeline.dp.noise import NoiseStream
 
+_LARGEST_GAP = 2**38  # between scores; times 16 times EPSILON_GRID it is an int64 yet
 EPSILON_GRID = 2**20  # every epsilon of a pick is a multiple of 1/2^20
 Array = np.ndarray[Any, Any]
 
@@ -89,12 +90,14 @@ class PrivateChoice:
                 f"{self.name}: {len(scores)} scores for {self.picks} picks of at most"
                 f" {self.candidates}"
             )
-        half = Fraction(self.epsilon) / 2
-        left = scores.astype(object)
-        places = list(range(len(scores)))
+        steps = int(self.epsilon * EPSILON_GRID)  # epsilon = steps / EPSILON_GRID, exactly
+        left = scores.astype(np.int64)
+        places = np.arange(len(scores))
         picked = []
         for _ in range(self.picks):
-            most = max(left[place] for place in places)
-            gammas = [half * int(most - left[place]) for place in places]
-            picked.append(places.pop(noise.one_of(gammas)))
+            # a cap of the gap moves by no more than the gap does
+            gaps = np.minimum(left[places].max() - left[places], _LARGEST_GAP)
+            place = noise.one_of(steps * gaps, 2 * EPSILON_GRID)
+            picked.append(places[place])
+            places = np.delete(places, place)
         return np.array(picked, dtype=np.int64)

@@ -195,7 +195,7 @@ def _measured_again(patched: pytest.MonkeyPatch) -> None:
 
 def _largest_score(patched: pytest.MonkeyPatch) -> None:
     patched.setattr(
-        NoiseStream, "one_of", lambda self, gammas: min(range(len(gammas)), key=gammas.__getitem__)
+        NoiseStream, "one_of", lambda self, numerators, denominator: int(np.argmin(numerators))
     )
 
 
@@ -203,7 +203,9 @@ def _twice_the_epsilon(patched: pytest.MonkeyPatch) -> None:
     """The half of the exponential mechanism is forgotten."""
     one_of = NoiseStream.one_of
     patched.setattr(
-        NoiseStream, "one_of", lambda self, gammas: one_of(self, [2 * gamma for gamma in gammas])
+        NoiseStream,
+        "one_of",
+        lambda self, numerators, denominator: one_of(self, 2 * numerators, denominator),
     )
 
 
