@@ -135,6 +135,23 @@ def _stages(source: pl.DataFrame, extract: pl.DataFrame) -> list[float]:
     return gaps
 
 
+def sites(source: pl.DataFrame, extract: pl.DataFrame) -> Iterator[str]:
+    """A line of a table per common site: patients, mean age, shares of stages in percent; the
+    source's and the extract's.
+    """
+    stages = sorted(source["STAGE_GROUP"].unique())
+    yield f"| site | patients | mean age | {' | '.join(f'stage {s}' for s in stages)} |"
+    yield "|---|---|---|" + "---|" * len(stages)
+    for site in _large_sites(source):
+        both = [_of_site(rows, site) for rows in (source, extract)]
+        shares = [
+            " / ".join(f"{_percent(rows, pl.col('STAGE_GROUP') == stage):.0f}" for rows in both)
+            for stage in stages
+        ]
+        ages = " / ".join(f"{_mean_age(rows, site):.1f}" for rows in both)
+        yield f"| {site} | {both[0].height} / {both[1].height} | {ages} | {' | '.join(shares)} |"
+
+
 def extract_of(
     patients: int, seed: int, *, with_tables: bool = True
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -169,6 +186,7 @@ def main() -> None:
             f"| {answer.question} | {answer.source:.3g} | {answer.extract:.3g} |"
             f" {answer.most:g} |\n"
         )
+    sys.stdout.write("\n" + "\n".join(sites(source, extract)) + "\n")
 
 
 if __name__ == "__main__":

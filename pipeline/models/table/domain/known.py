@@ -103,9 +103,13 @@ def known_columns(
     return tables_by_column
 
 
-def known_pairs(tables: Sequence[KnownTable], names: Sequence[str]) -> dict[Pair, KnownPair]:
-    """What is known of pairs of columns, in the model's order: the first table that holds both."""
-    by_pair: dict[Pair, KnownPair] = {}
+def known_pairs(
+    tables: Sequence[KnownTable], names: Sequence[str]
+) -> dict[Pair, tuple[KnownPair, ...]]:
+    """What is known of pairs of columns, in the model's order: every table that holds both, as they
+    are declared. Of values of which two tables speak, the first counts.
+    """
+    by_pair: dict[Pair, tuple[KnownPair, ...]] = {}
     for table in tables:
         cells = np.array(table.shares).reshape([len(levels) for levels in table.levels])
         for one, other in combinations(range(cells.ndim), 2):
@@ -116,7 +120,8 @@ def known_pairs(tables: Sequence[KnownTable], names: Sequence[str]) -> dict[Pair
             shares = cells.sum(tuple(a for a in range(cells.ndim) if a not in axes))
             shares = shares if axes == sorted(axes) else shares.T
             levels = (table.levels[axes[0]], table.levels[axes[1]])
-            by_pair.setdefault(pair, KnownPair(table.name, table.weight, levels, shares))
+            one_more = KnownPair(table.name, table.weight, levels, shares)
+            by_pair[pair] = (*by_pair.get(pair, ()), one_more)
     return by_pair
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from pipeline.models.table.domain.bins import on_simplex
 from pipeline.models.table.domain.encode import Domain
 from pipeline.models.table.domain.known import KnownPair, group_levels, known_pairs, rake
-from pipeline.models.table.measure.shrinkage import shrunk_residual
+from pipeline.models.table.measure.shrinkage import likeliest_strays, shrunk_residual
 from pipeline.models.table.values.measurements import Marginals, Measurements, NoisyPair
 from pipeline.models.table.values.symbols import Pair, Relations
 from pipeline.schema.values import KnownTable
@@ -19,7 +19,9 @@ from pipeline.schema.values import KnownTable
 # parts of a known table's dependence among which the noisy counts choose
 _PARTS = (1.0, 0.75, 0.5, 0.25, 0.0)
 _CLEAR = 1.5
-_PULL = 3.0  # how much more a pair weighs that a known table describes
+_FEW = 500  # cells, of which noise brings none above the universal threshold: 3.5 deviations
+_DOUBT = 2.0  # log likelihood by which a pair's cells must stray from a table to be let
+_TRUST = 4.0  # how much more a pair weighs that a known table describes
 
 
 def denoise(
@@ -45,21 +47,26 @@ def denoise(
     weights: dict[Pair, float] = {}
     independent, denied = 0, list(measurements.columns.contradicted)
     for key in dict.fromkeys([*measurements.pairs, *by_pair]):
-        table, pair, part = by_pair.get(key), measurements.pairs.get(key), 0.0
+        pair = measurements.pairs.get(key)
         expected = _expected(key, measurements, margins, coarse, legal)
-        if table is not None:
+        published = np.zeros(expected.shape)  # how many patients a cell's table is worth
+        # the first table comes last, so that it counts where others speak of the same values
+        for table in reversed(by_pair.get(key, ())):
             within = _within(table, key, measurements, domains)
-            expected, part = _with_known(table, expected, within, pair, size)
+            expected, of_table = _with_known(table, expected, within, pair, size)
+            denied += [table.name] if of_table < 0.5 else []
+            spoken_of = np.outer(*(of_levels.sum(0) >= 0.5 for of_levels in within))
+            published[spoken_of] = table.weight if of_table >= 0.5 else 0.0
         if pair is None:
-            assert table is not None
+            weight = max(table.weight for table in by_pair[key])
             # shares of `weight` patients, spread over the cells
-            joints[key], weights[key] = expected, table.weight * expected.size
+            joints[key], weights[key] = expected, weight * expected.size
             continue
-        denied += [table.name] if table is not None and part < 0.5 else []
-        residual, rank = _residual(pair.counts - size * expected, pair.sigma, shrink)
-        independent += rank == 0
-        joints[key] = _without_forbidden(expected + residual / size, legal.get(key))
-        weights[key] = (size / pair.sigma) ** 2 * (1 + _PULL * part)
+        joint, is_tied = _with_counts(expected, published, pair, size, shrink)
+        independent += not is_tied
+        joints[key] = _without_forbidden(joint, legal.get(key))
+        trust = _TRUST if published.any() else 1.0
+        weights[key] = (size / pair.sigma) ** 2 * trust
     return Marginals(
         size=size,
         margins=margins,
@@ -161,6 +168,59 @@ def _with_known(
     }
     best = min(_PARTS, key=lambda part: errors[part] + doubts[part])
     return candidates[best], best
+
+
+def _with_counts(
+    expected: np.ndarray, published: np.ndarray, pair: NoisyPair, size: float, shrink: bool
+) -> tuple[np.ndarray, bool]:
+    """(joint, whether anything rises above the noise) of what a pair is expected to be and of its
+    counts, with their noise shrunk out. published: how many patients a table of the cell is worth,
+    0 for none.
+
+    Cells that a matrix of low rank leaves far from their counts are taken as counted (Donoho and
+    Johnstone 1994, the universal threshold): that a cancer is never staged is one such cell.
+    """
+    clear = np.zeros(expected.shape, bool)
+    threshold = pair.sigma * np.sqrt(2 * np.log(max(expected.size, _FEW)))
+    start = expected
+    while True:
+        residual, rank = _residual(pair.counts - size * start, pair.sigma, shrink)
+        left = np.abs(pair.counts - size * start - residual)
+        found = (left > threshold) & (expected > 0) & ~clear & shrink
+        if not found.any():
+            break
+        clear |= found
+        start = _with_cells(expected, clear, pair.counts / size)
+    if shrink:
+        _towards_published(residual, start, np.where(clear, 0.0, published), pair, size)
+    return start + residual / size, rank > 0 or bool(clear.any())
+
+
+def _towards_published(
+    residual: np.ndarray, start: np.ndarray, weights: np.ndarray, pair: NoisyPair, size: float
+) -> None:
+    """Where a table speaks, what its cells may stray takes the place of the low rank: a cell that
+    is published as rare strays by little, however loud the noise. In place.
+    """
+    for weight in np.unique(weights[weights > 0]):
+        cells = weights == weight
+        noise = np.full(int(cells.sum()), pair.sigma**2)
+        counts, published = pair.counts[cells], size * start[cells].clip(min=0.0)
+        strays, _ = likeliest_strays(counts, noise, published, size, float(weight), _DOUBT)
+        residual[cells] = strays / (strays + noise) * (counts - published)
+
+
+def _with_cells(expected: np.ndarray, fixed: np.ndarray, shares: np.ndarray) -> np.ndarray:
+    """The joint with the margins of `expected` in which the fixed cells have these shares."""
+    rows, columns = expected.sum(1), expected.sum(0)
+    kept = np.where(fixed, shares.clip(min=0.0), 0.0)
+    for axis, margin in ((1, rows), (0, columns)):
+        over = kept.sum(axis, keepdims=True) / np.expand_dims(np.maximum(margin, 1e-300), axis)
+        kept = kept / np.maximum(over, 1.0)
+    rest = 1e-9 + (rows - kept.sum(1)).clip(min=0.0), 1e-9 + (columns - kept.sum(0)).clip(min=0.0)
+    total = float(rest[0].sum())
+    others = np.where(fixed, 0.0, expected + (expected > 0) * 1e-12)
+    return kept + rake(others, rest[0], rest[1] * total / float(rest[1].sum()))
 
 
 def _within(

@@ -53,7 +53,30 @@ def towards(
         return estimate, False
     size = max(float(counts.sum()), 1.0)
     published = size * shares[covered]
-    least = size**2 * (shares[covered] + 0.5 / weight) / weight
+    strays, gain = likeliest_strays(counts, noise, published, size, weight)
+    pull = noise / (noise + strays)
+    posterior = Estimate(estimate.counts.copy(), estimate.variances.copy())
+    posterior.counts[covered] = (1 - pull) * counts + pull * published
+    posterior.variances[covered] = (1 - pull) * noise
+    return posterior, gain > _DENIED
+
+
+def likeliest_strays(
+    counts: np.ndarray,
+    noise: np.ndarray,
+    published: np.ndarray,
+    size: float,
+    weight: float,
+    doubt: float = 0.0,
+) -> tuple[np.ndarray, float]:
+    """(variance of the true counts about the published ones, log likelihood by which the noisy
+    counts prefer it to the least variance), all float64 [cells].
+
+    size: patients. weight: how many of them the table is worth at most. doubt: what that log
+    likelihood must exceed; else the least variance stays.
+    """
+    shares = published / size
+    least = size**2 * (shares + 0.5 / weight) / weight
     likeliest, most, plain = least, -np.inf, -np.inf
     for additive in size * np.array([0.0, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2]):
         for relative in (0.0, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6):
@@ -63,11 +86,7 @@ def towards(
                 plain = likelihood
             if likelihood > most:
                 likeliest, most = variance, likelihood
-    pull = noise / (noise + likeliest)
-    posterior = Estimate(estimate.counts.copy(), estimate.variances.copy())
-    posterior.counts[covered] = (1 - pull) * counts + pull * published
-    posterior.variances[covered] = (1 - pull) * noise
-    return posterior, bool(most - plain > _DENIED)
+    return likeliest if most - plain >= doubt else least, most - plain
 
 
 def _log_likelihood(difference: np.ndarray, variance: np.ndarray) -> float:
