@@ -68,14 +68,14 @@ def table(name: str, source: Path | None = None) -> Table:
 
 def tables_of(texts: Sequence[str]) -> list[Table]:
     """Of `DATASET=PATH` for public tables and `DATASET` for simulated ones. Raises SystemExit."""
-    wanted = [text.partition("=") for text in texts]
-    for name, _, path in wanted:
+    choices = [text.partition("=") for text in texts]
+    for name, _, path in choices:
         if name not in DATASETS or bool(path) == (name in SIMULATED):
             raise SystemExit(
                 f"--source {name}: give one of {', '.join(PUBLIC)} as DATASET=PATH, or"
                 f" {', '.join(SIMULATED)} without a path"
             )
-    return [table(name, Path(path) if path else None) for name, _, path in wanted]
+    return [table(name, Path(path) if path else None) for name, _, path in choices]
 
 
 def _declaration(name: str) -> Schema:

@@ -30,8 +30,8 @@ def concordance(
     facts = {
         name: column for name, column in columns.items() if name not in (time, event, *OUTCOMES)
     }
-    fitted_to, asked = (_features(rows, facts) for rows in (synthetic, holdout))
-    asked = asked.reindex(columns=fitted_to.columns, fill_value=0.0)
+    fitted_to, holdout_facts = (_features(rows, facts) for rows in (synthetic, holdout))
+    holdout_facts = holdout_facts.reindex(columns=fitted_to.columns, fill_value=0.0)
     spread = fitted_to.std().replace(0.0, 1.0)
     scaled = (fitted_to - fitted_to.mean()) / spread
     frame = scaled.assign(
@@ -41,7 +41,7 @@ def concordance(
         model = CoxPHFitter(penalizer=PENALTY).fit(frame, "_time", "_event")
     except (ConvergenceError, ValueError):
         return 0.5
-    risk = model.predict_log_partial_hazard((asked - fitted_to.mean()) / spread)
+    risk = model.predict_log_partial_hazard((holdout_facts - fitted_to.mean()) / spread)
     return float(
         concordance_index(
             holdout[time].to_numpy(), -risk.to_numpy(), (holdout[event] == died).to_numpy()

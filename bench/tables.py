@@ -41,7 +41,7 @@ from pipeline.schema.values import Schema
 
 DELTA = 1e-6
 EPSILONS = (1.0, 3.0, 10.0)
-OURS, KNOWN, NO_TARGET = "ours", "ours, with published tables", "ours, no target"
+OURS, WITH_TABLES, NO_TARGET = "ours", "ours, with published tables", "ours, no target"
 RESULTS = table_data.ROOT / "bench" / "results" / "tables.json"
 
 
@@ -118,7 +118,7 @@ def runs_to_do(tables: list[Table]) -> Iterator[tuple[Table, str, float, int]]:
     """(table, model, epsilon, split), the more telling first."""
     for model, epsilons, splits in (
         (OURS, (1.0,), table_data.FRESH),
-        (KNOWN, (1.0,), table_data.FRESH),
+        (WITH_TABLES, (1.0,), table_data.FRESH),
         ("real", (0.0,), table_data.FRESH),
         (OURS, EPSILONS[1:], table_data.FRESH),
         (NO_TARGET, EPSILONS, table_data.FRESH[:2]),
@@ -134,7 +134,7 @@ def models_of(table: Table, epsilon: float) -> tuple[str, ...]:
     """Simulated patients at epsilon 1 alone; published tables are known of them only."""
     if table.name not in table_data.SIMULATED:
         return (OURS, "real", NO_TARGET)
-    return (OURS, KNOWN, "real") if epsilon <= 1 else ()
+    return (OURS, WITH_TABLES, "real") if epsilon <= 1 else ()
 
 
 def run(options: argparse.Namespace) -> None:
@@ -146,7 +146,11 @@ def run(options: argparse.Namespace) -> None:
             floor(table, split)
             if model == "real"
             else ours(
-                table, split, epsilon, with_targets=model != NO_TARGET, with_tables=model == KNOWN
+                table,
+                split,
+                epsilon,
+                with_targets=model != NO_TARGET,
+                with_tables=model == WITH_TABLES,
             )
         )
         report.add(options.results, key | scores)
@@ -179,8 +183,8 @@ def peers(options: argparse.Namespace) -> None:
             }
             if costs_file.stem == "domain" or report.holds(options.results, key):
                 continue
-            drawn = costs_file.with_suffix(".parquet")
-            scores = score(table, train, holdout, _drawn(drawn, train)) if drawn.is_file() else {}
+            frame = costs_file.with_suffix(".parquet")
+            scores = score(table, train, holdout, _rows_of(frame, train)) if frame.is_file() else {}
             listed_costs = {
                 name: costs[name]
                 for name in ("fit_cpu_seconds", "draw_cpu_seconds", "peak_mb", "version", "error")
@@ -190,11 +194,11 @@ def peers(options: argparse.Namespace) -> None:
             sys.stderr.write(f"{table.name} {costs_file.stem}: {scores}\n")
 
 
-def _drawn(rows: Path, like: pl.DataFrame) -> pl.DataFrame:
+def _rows_of(rows: Path, like: pl.DataFrame) -> pl.DataFrame:
     """A peer's rows; dates, which it drew as numbers of days, are dates again."""
-    drawn = pl.read_parquet(rows)
-    dates = [name for name in drawn.columns if like.schema[name] == pl.Date]
-    return drawn.with_columns(pl.col(dates).cast(pl.Int32).cast(pl.Date))
+    frame = pl.read_parquet(rows)
+    dates = [name for name in frame.columns if like.schema[name] == pl.Date]
+    return frame.with_columns(pl.col(dates).cast(pl.Int32).cast(pl.Date))
 
 
 def main() -> None:

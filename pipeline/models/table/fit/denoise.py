@@ -11,7 +11,7 @@ import numpy as np
 from pipeline.models.table.domain.bins import on_simplex
 from pipeline.models.table.domain.encode import Domain
 from pipeline.models.table.domain.known import KnownPair, group_levels, known_pairs, rake
-from pipeline.models.table.measure.shrinkage import likeliest_strays, shrunk_residual
+from pipeline.models.table.fit.pair_noise import residual_of, with_counts
 from pipeline.models.table.values.measurements import Marginals, Measurements, NoisyPair
 from pipeline.models.table.values.symbols import Pair, Relations
 from pipeline.schema.values import KnownTable
@@ -19,8 +19,6 @@ from pipeline.schema.values import KnownTable
 # parts of a known table's dependence among which the noisy counts choose
 _PARTS = (1.0, 0.75, 0.5, 0.25, 0.0)
 _CLEAR = 1.5
-_FEW = 500  # cells, of which noise brings none above the universal threshold: 3.5 deviations
-_DOUBT = 2.0  # log likelihood by which a pair's cells must stray from a table to be let
 _TRUST = 4.0  # how much more a pair weighs that a known table describes
 
 
@@ -49,24 +47,19 @@ def denoise(
     for key in dict.fromkeys([*measurements.pairs, *by_pair]):
         pair = measurements.pairs.get(key)
         expected = _expected(key, measurements, margins, coarse, legal)
-        published = np.zeros(expected.shape)  # how many patients a cell's table is worth
-        # the first table comes last, so that it counts where others speak of the same values
-        for table in reversed(by_pair.get(key, ())):
-            within = _within(table, key, measurements, domains)
-            expected, of_table = _with_known(table, expected, within, pair, size)
-            denied += [table.name] if of_table < 0.5 else []
-            spoken_of = np.outer(*(of_levels.sum(0) >= 0.5 for of_levels in within))
-            published[spoken_of] = table.weight if of_table >= 0.5 else 0.0
+        expected, published, names = _with_tables(
+            by_pair.get(key, ()), expected, key, measurements, domains, size
+        )
+        denied += names
         if pair is None:
-            weight = max(table.weight for table in by_pair[key])
             # shares of `weight` patients, spread over the cells
-            joints[key], weights[key] = expected, weight * expected.size
+            weights[key] = max(table.weight for table in by_pair[key]) * expected.size
+            joints[key] = expected
             continue
-        joint, is_tied = _with_counts(expected, published, pair, size, shrink)
+        joint, is_tied = with_counts(expected, published, pair, size, shrink)
         independent += not is_tied
         joints[key] = _without_forbidden(joint, legal.get(key))
-        trust = _TRUST if published.any() else 1.0
-        weights[key] = (size / pair.sigma) ** 2 * trust
+        weights[key] = (size / pair.sigma) ** 2 * (_TRUST if published.any() else 1.0)
     return Marginals(
         size=size,
         margins=margins,
@@ -117,7 +110,7 @@ def _coarse_joint(
     pair = measurements.coarse[key]
     one, other = (np.bincount(measurements.coarse_groups[name], margins[name]) for name in key)
     expected = np.outer(one, other)
-    residual, _ = _residual(pair.counts - size * expected, pair.sigma, shrink)
+    residual, _ = residual_of(pair.counts - size * expected, pair.sigma, shrink)
     return np.asarray(expected + residual / size)
 
 
@@ -134,6 +127,27 @@ def _refined(
         for groups, margin in zip(coarse_groups, margins, strict=True)
     ]
     return coarse[np.ix_(*coarse_groups)] * np.outer(*parts)
+
+
+def _with_tables(
+    tables: Sequence[KnownPair],
+    expected: np.ndarray,
+    key: Pair,
+    measurements: Measurements,
+    domains: Mapping[str, Domain],
+    size: float,
+) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    """(joint as published, how many patients the table of each cell is worth, names of the tables
+    that the counts deny). The first table comes last, so that it counts where others speak of the
+    same values.
+    """
+    published, denied = np.zeros(expected.shape), []
+    for table in reversed(tables):
+        within = _within(table, key, measurements, domains)
+        expected, part = _with_known(table, expected, within, measurements.pairs.get(key), size)
+        published[_spoken_of(within)] = table.weight if part >= 0.5 else 0.0
+        denied += [table.name] if part < 0.5 else []
+    return expected, published, denied
 
 
 def _with_known(
@@ -170,59 +184,6 @@ def _with_known(
     return candidates[best], best
 
 
-def _with_counts(
-    expected: np.ndarray, published: np.ndarray, pair: NoisyPair, size: float, shrink: bool
-) -> tuple[np.ndarray, bool]:
-    """(joint, whether anything rises above the noise) of what a pair is expected to be and of its
-    counts, with their noise shrunk out. published: how many patients a table of the cell is worth,
-    0 for none.
-
-    Cells that a matrix of low rank leaves far from their counts are taken as counted (Donoho and
-    Johnstone 1994, the universal threshold): that a cancer is never staged is one such cell.
-    """
-    clear = np.zeros(expected.shape, bool)
-    threshold = pair.sigma * np.sqrt(2 * np.log(max(expected.size, _FEW)))
-    start = expected
-    while True:
-        residual, rank = _residual(pair.counts - size * start, pair.sigma, shrink)
-        left = np.abs(pair.counts - size * start - residual)
-        found = (left > threshold) & (expected > 0) & ~clear & shrink
-        if not found.any():
-            break
-        clear |= found
-        start = _with_cells(expected, clear, pair.counts / size)
-    if shrink:
-        _towards_published(residual, start, np.where(clear, 0.0, published), pair, size)
-    return start + residual / size, rank > 0 or bool(clear.any())
-
-
-def _towards_published(
-    residual: np.ndarray, start: np.ndarray, weights: np.ndarray, pair: NoisyPair, size: float
-) -> None:
-    """Where a table speaks, what its cells may stray takes the place of the low rank: a cell that
-    is published as rare strays by little, however loud the noise. In place.
-    """
-    for weight in np.unique(weights[weights > 0]):
-        cells = weights == weight
-        noise = np.full(int(cells.sum()), pair.sigma**2)
-        counts, published = pair.counts[cells], size * start[cells].clip(min=0.0)
-        strays, _ = likeliest_strays(counts, noise, published, size, float(weight), _DOUBT)
-        residual[cells] = strays / (strays + noise) * (counts - published)
-
-
-def _with_cells(expected: np.ndarray, fixed: np.ndarray, shares: np.ndarray) -> np.ndarray:
-    """The joint with the margins of `expected` in which the fixed cells have these shares."""
-    rows, columns = expected.sum(1), expected.sum(0)
-    kept = np.where(fixed, shares.clip(min=0.0), 0.0)
-    for axis, margin in ((1, rows), (0, columns)):
-        over = kept.sum(axis, keepdims=True) / np.expand_dims(np.maximum(margin, 1e-300), axis)
-        kept = kept / np.maximum(over, 1.0)
-    rest = 1e-9 + (rows - kept.sum(1)).clip(min=0.0), 1e-9 + (columns - kept.sum(0)).clip(min=0.0)
-    total = float(rest[0].sum())
-    others = np.where(fixed, 0.0, expected + (expected > 0) * 1e-12)
-    return kept + rake(others, rest[0], rest[1] * total / float(rest[1].sum()))
-
-
 def _within(
     table: KnownPair, pair: Pair, measurements: Measurements, domains: Mapping[str, Domain]
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -233,8 +194,10 @@ def _within(
     return one, other
 
 
-def _residual(residual: np.ndarray, sigma: float, shrink: bool) -> tuple[np.ndarray, int]:
-    return shrunk_residual(residual, sigma) if shrink else (residual, min(residual.shape))
+def _spoken_of(within: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
+    """Cells of which a table speaks, bool [groups a, groups b]."""
+    one, other = (of_levels.sum(0) >= 0.5 for of_levels in within)
+    return np.outer(one, other)
 
 
 def _margin_sums(measurements: Measurements) -> dict[str, tuple[np.ndarray, np.ndarray]]:
@@ -276,7 +239,7 @@ def _size(measurements: Measurements) -> float:
 
 
 def _without_forbidden(joint: np.ndarray, legal: np.ndarray | None) -> np.ndarray:
-    """Forbidden cells emptied, rows and columns kept.
+    """Forbidden cells emptied, rows and columns certain.
 
     Where nothing is forbidden the joint stays as it is, small negative cells too: clipping them
     would bias the fit.

@@ -1,0 +1,75 @@
+"""A pair's counts against what it is expected to be, with the known noise shrunk out.
+Post-processing only.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pipeline.models.table.domain.known import rake
+from pipeline.models.table.measure.shrinkage import likeliest_strays, shrunk_residual
+from pipeline.models.table.values.measurements import NoisyPair
+
+_FEW = 500  # cells, of which noise brings none above the universal threshold: 3.5 deviations
+_DOUBT = 2.0  # log likelihood by which a pair's cells must stray from a table to be let
+
+
+def with_counts(
+    expected: np.ndarray, published: np.ndarray, pair: NoisyPair, size: float, shrink: bool
+) -> tuple[np.ndarray, bool]:
+    """(joint, whether anything rises above the noise) of what a pair is expected to be and of its
+    counts, with their noise shrunk out. published: how many patients a table of the cell is worth,
+    0 for none.
+
+    Cells that a matrix of low rank leaves far from their counts are taken as counted (Donoho and
+    Johnstone 1994, the universal threshold): that a cancer is never staged is one such cell.
+    """
+    clear = np.zeros(expected.shape, bool)
+    threshold = pair.sigma * np.sqrt(2 * np.log(max(expected.size, _FEW)))
+    start = expected
+    while True:
+        residual, rank = residual_of(pair.counts - size * start, pair.sigma, shrink)
+        left = np.abs(pair.counts - size * start - residual)
+        news = (left > threshold) & (expected > 0) & ~clear & shrink
+        if not news.any():
+            break
+        clear |= news
+        start = _with_cells(expected, clear, pair.counts / size)
+    if shrink:
+        _towards_published(residual, start, np.where(clear, 0.0, published), pair, size)
+    return start + residual / size, rank > 0 or bool(clear.any())
+
+
+def _towards_published(
+    residual: np.ndarray, start: np.ndarray, weights: np.ndarray, pair: NoisyPair, size: float
+) -> None:
+    """Where a table speaks, what its cells may stray takes the place of the low rank: a cell that
+    is published as rare strays by little, however loud the noise. In place.
+    """
+    for weight in np.unique(weights[weights > 0]):
+        cells = weights == weight
+        noise = np.full(int(cells.sum()), pair.sigma**2)
+        counts, published = pair.counts[cells], size * start[cells].clip(min=0.0)
+        strays, _ = likeliest_strays(counts, noise, published, size, float(weight), _DOUBT)
+        residual[cells] = strays / (strays + noise) * (counts - published)
+
+
+def _with_cells(expected: np.ndarray, fixed: np.ndarray, shares: np.ndarray) -> np.ndarray:
+    """The joint with the margins of `expected` in which the fixed cells have these shares."""
+    rows, columns = expected.sum(1), expected.sum(0)
+    certain = np.where(fixed, shares.clip(min=0.0), 0.0)
+    for axis, margin in ((1, rows), (0, columns)):
+        over = certain.sum(axis, keepdims=True) / np.expand_dims(np.maximum(margin, 1e-300), axis)
+        certain = certain / np.maximum(over, 1.0)
+    rest = (
+        1e-9 + (rows - certain.sum(1)).clip(min=0.0),
+        1e-9 + (columns - certain.sum(0)).clip(min=0.0),
+    )
+    total = float(rest[0].sum())
+    others = np.where(fixed, 0.0, expected + (expected > 0) * 1e-12)
+    return certain + rake(others, rest[0], rest[1] * total / float(rest[1].sum()))
+
+
+def residual_of(residual: np.ndarray, sigma: float, shrink: bool) -> tuple[np.ndarray, int]:
+    """(dependence, rank): the noise taken out where `shrink` says so."""
+    return shrunk_residual(residual, sigma) if shrink else (residual, min(residual.shape))
