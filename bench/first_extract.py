@@ -157,13 +157,9 @@ def extract_of(
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """(simulated static rows, as many drawn ones)."""
     schema = pathway_data.read_declaration()
-    schema = replace(
-        schema,
-        population=replace(schema.population, nominal_size=patients),
-        known=schema.known if with_tables else (),
-    )
+    schema = replace(schema, population=replace(schema.population, nominal_size=patients))
     source = pathway_data.simulate_log(schema, patients, seed).patients
-    model, _ = tables.timed_fit(schema, source, 1.0)
+    model, _ = tables.timed_fit(schema, source, 1.0, with_tables=with_tables)
     return source, model.sample(patients, np.random.default_rng(seed))
 
 

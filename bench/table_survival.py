@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 import polars as pl
@@ -12,7 +12,6 @@ from lifelines.utils import concordance_index
 
 from pipeline.schema.values import Column
 
-OUTCOMES = ("rtime", "recur")  # of rotterdam: a relapse and its time
 PENALTY = 0.1  # ridge, so that constant columns of a poor extract stop nothing
 
 
@@ -22,13 +21,14 @@ def concordance(
     columns: Mapping[str, Column],
     time: str,
     event: str,
+    outcomes: Sequence[str] = (),
 ) -> float:
     """Harrell's C on the holdout of a Cox model fitted to synthetic rows; .5 where none can be
-    fitted. Other OUTCOMES are left out.
+    fitted. outcomes: columns that tell the outcome, left out.
     """
     died = columns[event].categories[-1]
     facts = {
-        name: column for name, column in columns.items() if name not in (time, event, *OUTCOMES)
+        name: column for name, column in columns.items() if name not in (time, event, *outcomes)
     }
     fitted_to, holdout_facts = (_features(rows, facts) for rows in (synthetic, holdout))
     holdout_facts = holdout_facts.reindex(columns=fitted_to.columns, fill_value=0.0)

@@ -18,10 +18,12 @@ from bench.report import between, save
 SCRIPT = "tables.py"
 PLOTS = table_data.ROOT / "docs" / "benchmarks"
 RESULTS = table_data.ROOT / "bench" / "results"
-OURS, REAL = "ours", "real"
+OURS, REAL, NO_TARGET = "ours", "real", "ours, no target"
+WITH_TABLES = "ours, with published tables"
 NAMES = {
     OURS: "**Syndasera**",
-    "ours, no target": "Syndasera, no target declared",
+    WITH_TABLES: "Syndasera, with published tables",
+    NO_TARGET: "Syndasera, no target declared",
     REAL: "real rows, drawn again (floor)",
     "mostlyai": "TabularARGN, not private",
     "ctgan": "CTGAN, not private",
@@ -36,6 +38,7 @@ COLUMNS = {
     "quality": "quality",
     "auc": "AUC",
     "detection": "detection",
+    "concordance": "C",
     "fit_cpu_seconds": "fit, CPU-s",
 }
 COLOURS = {model: f"C{place}" for place, model in enumerate(NAMES)}
@@ -53,6 +56,7 @@ def write(rows: Rows) -> None:
         "\n\n".join(
             f"### {name}\n{table([row for row in rows if row['dataset'] == name])}"
             for name in table_data.DATASETS
+            if any(row["dataset"] == name for row in rows)
         ),
     )
     between(
@@ -106,8 +110,9 @@ def plot_scores(rows: Rows, out: Path) -> None:
     the best peer without privacy.
     """
     figure = Figure(figsize=(13, 5.6), layout="constrained")
-    panels = product(("two_way_tvd", "auc"), table_data.DATASETS)
-    for axes, (name, dataset) in zip(figure.subplots(2, 4).flat, panels, strict=True):
+    panels = product(("two_way_tvd", "auc"), table_data.PUBLIC)
+    grid = figure.subplots(2, len(table_data.PUBLIC)).flat
+    for axes, (name, dataset) in zip(grid, panels, strict=True):
         group = [row for row in rows if row["dataset"] == dataset and name in row]
         for model in (model for model in NAMES if model not in (REAL, "mostlyai", "ctgan")):
             _curve(axes, [row for row in group if row["model"] == model], name, model)
@@ -151,7 +156,7 @@ def _label(axes: Axes, name: str, dataset: str) -> None:
     axes.set_xticks([1, 3, 10], ["1", "3", "10"])
     axes.minorticks_off()
     axes.spines[["top", "right"]].set_visible(False)
-    if dataset == table_data.DATASETS[0]:
+    if dataset == table_data.PUBLIC[0]:
         axes.set_ylabel(
             "2-way TVD (small is good)" if name == "two_way_tvd" else "AUC on real rows"
         )

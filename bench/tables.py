@@ -28,6 +28,7 @@ import polars as pl
 
 from bench import report, table_data, table_survival, table_tables
 from bench.table_data import Table
+from bench.table_tables import NO_TARGET, OURS, REAL, WITH_TABLES
 from pipeline import params
 from pipeline.dp.marginals import MeasurementStore
 from pipeline.dp.noise import NoiseStream
@@ -41,7 +42,6 @@ from pipeline.schema.values import Schema
 
 DELTA = 1e-6
 EPSILONS = (1.0, 3.0, 10.0)
-OURS, WITH_TABLES, NO_TARGET = "ours", "ours, with published tables", "ours, no target"
 RESULTS = table_data.ROOT / "bench" / "results" / "tables.json"
 
 
@@ -119,7 +119,7 @@ def runs_to_do(tables: list[Table]) -> Iterator[tuple[Table, str, float, int]]:
     for model, epsilons, splits in (
         (OURS, (1.0,), table_data.FRESH),
         (WITH_TABLES, (1.0,), table_data.FRESH),
-        ("real", (0.0,), table_data.FRESH),
+        (REAL, (0.0,), table_data.FRESH),
         (OURS, EPSILONS[1:], table_data.FRESH),
         (NO_TARGET, EPSILONS, table_data.FRESH[:2]),
     ):
@@ -133,8 +133,8 @@ def runs_to_do(tables: list[Table]) -> Iterator[tuple[Table, str, float, int]]:
 def models_of(table: Table, epsilon: float) -> tuple[str, ...]:
     """Simulated patients at epsilon 1 alone; published tables are known of them only."""
     if table.name not in table_data.SIMULATED:
-        return (OURS, "real", NO_TARGET)
-    return (OURS, WITH_TABLES, "real") if epsilon <= 1 else ()
+        return (OURS, REAL, NO_TARGET)
+    return (OURS, WITH_TABLES, REAL) if epsilon <= 1 else ()
 
 
 def run(options: argparse.Namespace) -> None:
@@ -144,7 +144,7 @@ def run(options: argparse.Namespace) -> None:
             continue
         scores = (
             floor(table, split)
-            if model == "real"
+            if model == REAL
             else ours(
                 table,
                 split,
@@ -183,8 +183,8 @@ def peers(options: argparse.Namespace) -> None:
             }
             if costs_file.stem == "domain" or report.holds(options.results, key):
                 continue
-            frame = costs_file.with_suffix(".parquet")
-            scores = score(table, train, holdout, _rows_of(frame, train)) if frame.is_file() else {}
+            rows = costs_file.with_suffix(".parquet")
+            scores = score(table, train, holdout, _rows_of(rows, train)) if rows.is_file() else {}
             listed_costs = {
                 name: costs[name]
                 for name in ("fit_cpu_seconds", "draw_cpu_seconds", "peak_mb", "version", "error")

@@ -16,7 +16,7 @@ import pandas as pd
 
 MISSING = "(missing)"  # a category of its own for the peers that take no null
 
-FLAG = " is missing"
+FLAG = " is missing"  # after a number: the column that says so
 
 CTGAN_EPOCHS = 30
 
@@ -85,10 +85,12 @@ def flagged(train: pd.DataFrame, job: Job) -> pd.DataFrame:
 
 def unflagged(rows: pd.DataFrame) -> pd.DataFrame:
     """Drawn rows as `flagged` found them: missing again, without the columns that say so."""
-    out = rows.copy()
-    for flag in [name for name in rows.columns if name.endswith(FLAG)]:
-        out[flag.removesuffix(FLAG)] = out[flag.removesuffix(FLAG)].where(rows[flag] != "yes")
-    return out.drop(columns=[name for name in rows.columns if name.endswith(FLAG)])
+    flags = [name for name in rows.columns if name.endswith(FLAG)]
+    out = rows.drop(columns=flags)
+    for flag in flags:
+        name = flag.removesuffix(FLAG)
+        out[name] = out[name].where(rows[flag] != "yes")
+    return out
 
 
 def dpmm_mst(train: pd.DataFrame, job: Job) -> Draw:

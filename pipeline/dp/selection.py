@@ -18,6 +18,7 @@ from pipeline.dp.errors import MechanismError
 from pipeline.dp.events import ExponentialMechanismDpEvent
 from pipeline.dp.noise import NoiseStream
 
+_LARGEST_SCORE = 2**61  # either way: differences are int64 yet, as a cap moves no more than a score
 _LARGEST_GAP = 2**38  # between scores; times 16 times EPSILON_GRID it is an int64 yet
 EPSILON_GRID = 2**20  # every epsilon of a pick is a multiple of 1/2^20
 Array = np.ndarray[Any, Any]
@@ -91,7 +92,7 @@ class PrivateChoice:
                 f" {self.candidates}"
             )
         steps = int(self.epsilon * EPSILON_GRID)  # epsilon = steps / EPSILON_GRID, exactly
-        left = scores.astype(np.int64)
+        left = scores.astype(np.int64).clip(-_LARGEST_SCORE, _LARGEST_SCORE)
         places = np.arange(len(scores))
         picked = []
         for _ in range(self.picks):

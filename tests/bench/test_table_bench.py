@@ -4,11 +4,15 @@ useless.
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
+import pandas as pd
 import polars as pl
 import pytest
 
-from bench import table_data, table_tables
+from bench import table_data, table_survival, table_tables
+from bench.peers import peer_fits
 from pipeline.evaluation import table_score
 from pipeline.schema.values import Column
 
@@ -87,3 +91,64 @@ def test_the_table_names_every_run_and_its_failures() -> None:
         ]
     )
     assert "| **Syndasera** | 1 | 2 | 0.0300 (0.0141) |" in text and "stopped after 2400 s" in text
+
+
+def test_the_plots_have_a_panel_per_public_table(tmp_path: Path) -> None:
+    """Of simulated patients there is no AUC, and no panel; a table without figures stays empty."""
+    row = {"dataset": "hmda", "model": "ours", "two_way_tvd": 0.1, "auc": 0.8}
+    rows = [row | {"epsilon": epsilon} for epsilon in (1.0, 3.0)]
+    table_tables.plot_scores(rows, tmp_path / "scores.svg")
+    drawing = (tmp_path / "scores.svg").read_text(encoding="utf-8")
+    assert all(f"<!-- {name} -->" in drawing for name in table_data.PUBLIC)
+    assert not any(name in drawing for name in table_data.SIMULATED)
+
+
+def test_a_peer_without_nulls_gives_missing_numbers_back() -> None:
+    column = {"kind": "continuous", "lower": 2.0, "upper": 9.0, "nullable": True}
+    job = peer_fits.Job({"a": column, "b": column | {"nullable": False}}, 1.0, 1e-6, 1)
+    train = pd.DataFrame({"a": [3.0, None, 2.0], "b": [5.0, 6.0, 7.0]})
+    coded = peer_fits.flagged(train, job)
+    assert coded["a"].tolist() == [3.0, 2.0, 2.0] and list(coded["a is missing"]) == [
+        "no",
+        "yes",
+        "no",
+    ]
+    pd.testing.assert_frame_equal(peer_fits.unflagged(coded), train)
+
+
+@pytest.mark.parametrize("text", ["adult", "simulated_5000=/somewhere", "other=/somewhere"])
+def test_a_source_is_a_public_table_with_a_folder_or_simulated(text: str) -> None:
+    with pytest.raises(SystemExit, match="as DATASET=PATH"):
+        table_data.tables_of([text])
+
+
+def test_concordance_tells_rows_that_teach_survival_from_others() -> None:
+    columns = {
+        "grade": Column(name="grade", kind="ordinal", categories=("1", "2", "3")),
+        "age": Column(name="age", kind="continuous", lower=0, upper=100, decimals=0),
+        "time": Column(name="time", kind="continuous", lower=0, upper=9000, decimals=0),
+        "dead": Column(name="dead", kind="categorical", categories=("0", "1")),
+    }
+
+    def cohort(seed: int) -> pl.DataFrame:
+        rng = np.random.default_rng(seed)
+        grade, age = rng.integers(1, 4, 2000), rng.integers(40, 80, 2000)
+        time = rng.exponential(1000 * np.exp(-grade - (age - 60) / 10)) * 100
+        return pl.DataFrame(
+            {
+                "grade": grade.astype(str),
+                "age": age,
+                "time": time.clip(0, 9000).round().astype(int),
+                "dead": np.where(time < 9000, "1", "0"),
+            }
+        )
+
+    train, holdout = cohort(1), cohort(2)
+    shuffled = train.with_columns(pl.col("time").shuffle(seed=1), pl.col("dead").shuffle(seed=1))
+    good, useless = (
+        table_survival.concordance(rows, holdout, columns, "time", "dead")
+        for rows in (train, shuffled)
+    )
+    assert good > 0.75 and useless < good - 0.1
+    alive = train.with_columns(pl.lit("0").alias("dead"))
+    assert table_survival.concordance(alive, holdout, columns, "time", "dead") == 0.5

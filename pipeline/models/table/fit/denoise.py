@@ -11,7 +11,8 @@ import numpy as np
 from pipeline.models.table.domain.bins import on_simplex
 from pipeline.models.table.domain.encode import Domain
 from pipeline.models.table.domain.known import KnownPair, group_levels, known_pairs, rake
-from pipeline.models.table.fit.pair_noise import residual_of, with_counts
+from pipeline.models.table.fit.pair_noise import with_counts
+from pipeline.models.table.measure.shrinkage import shrunk_residual
 from pipeline.models.table.values.measurements import Marginals, Measurements, NoisyPair
 from pipeline.models.table.values.symbols import Pair, Relations
 from pipeline.schema.values import KnownTable
@@ -110,7 +111,9 @@ def _coarse_joint(
     pair = measurements.coarse[key]
     one, other = (np.bincount(measurements.coarse_groups[name], margins[name]) for name in key)
     expected = np.outer(one, other)
-    residual, _ = residual_of(pair.counts - size * expected, pair.sigma, shrink)
+    residual = pair.counts - size * expected
+    if shrink:
+        residual, _ = shrunk_residual(residual, pair.sigma)
     return np.asarray(expected + residual / size)
 
 
@@ -239,7 +242,7 @@ def _size(measurements: Measurements) -> float:
 
 
 def _without_forbidden(joint: np.ndarray, legal: np.ndarray | None) -> np.ndarray:
-    """Forbidden cells emptied, rows and columns certain.
+    """Forbidden cells emptied, rows and columns kept.
 
     Where nothing is forbidden the joint stays as it is, small negative cells too: clipping them
     would bias the fit.

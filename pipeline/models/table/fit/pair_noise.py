@@ -19,24 +19,25 @@ def with_counts(
 ) -> tuple[np.ndarray, bool]:
     """(joint, whether anything rises above the noise) of what a pair is expected to be and of its
     counts, with their noise shrunk out. published: how many patients a table of the cell is worth,
-    0 for none.
+    0 for none. shrink: False leaves the counts as they are.
 
     Cells that a matrix of low rank leaves far from their counts are taken as counted (Donoho and
     Johnstone 1994, the universal threshold): that a cancer is never staged is one such cell.
     """
+    if not shrink:
+        return pair.counts / size, True
     clear = np.zeros(expected.shape, bool)
     threshold = pair.sigma * np.sqrt(2 * np.log(max(expected.size, _FEW)))
     start = expected
     while True:
-        residual, rank = residual_of(pair.counts - size * start, pair.sigma, shrink)
+        residual, rank = shrunk_residual(pair.counts - size * start, pair.sigma)
         left = np.abs(pair.counts - size * start - residual)
-        news = (left > threshold) & (expected > 0) & ~clear & shrink
+        news = (left > threshold) & (expected > 0) & ~clear
         if not news.any():
             break
         clear |= news
         start = _with_cells(expected, clear, pair.counts / size)
-    if shrink:
-        _towards_published(residual, start, np.where(clear, 0.0, published), pair, size)
+    _towards_published(residual, start, np.where(clear, 0.0, published), pair, size)
     return start + residual / size, rank > 0 or bool(clear.any())
 
 
@@ -68,8 +69,3 @@ def _with_cells(expected: np.ndarray, fixed: np.ndarray, shares: np.ndarray) -> 
     total = float(rest[0].sum())
     others = np.where(fixed, 0.0, expected + (expected > 0) * 1e-12)
     return certain + rake(others, rest[0], rest[1] * total / float(rest[1].sum()))
-
-
-def residual_of(residual: np.ndarray, sigma: float, shrink: bool) -> tuple[np.ndarray, int]:
-    """(dependence, rank): the noise taken out where `shrink` says so."""
-    return shrunk_residual(residual, sigma) if shrink else (residual, min(residual.shape))
