@@ -17,7 +17,9 @@ from pipeline.schema.values import Schema, freeze
 # fields that earlier versions do not know: left out where they say nothing
 LATER: Mapping[str, frozenset[str]] = {
     "Schema": frozenset({"order", "equal", "known", "related"}),
-    "Column": frozenset({"date_format", "decimal", "booleans", "unknown", "other", "integer"}),
+    "Column": frozenset(
+        {"date_format", "decimal", "booleans", "unknown", "other", "integer", "breaks"}
+    ),
     "Table": frozenset({"separator", "line_breaks"}),
     "EventLog": frozenset({"censoring", "exclusions", "windows", "largest_steps"}),
     "Deadline": frozenset({"group"}),

@@ -17,6 +17,7 @@ from pipeline.schema.value_types import in_short
 from pipeline.schema.values import Column, Kind, Role
 
 MOST_DECIMALS = 15
+_OF_NUMBERS = ("lower", "upper", "atoms", "decimals", "transform", "scale", "breaks")
 NARROW = 2  # bounds so near to each other are rarely those of whole numbers
 
 
@@ -86,15 +87,17 @@ class ColumnReader(FieldReader):
         for bound in ("lower", "upper"):
             if bound in values:
                 ready[bound] = self.number((*path, bound), values.pop(bound), kind)
-        if "atoms" in values:
-            atoms = values.pop("atoms")
-            if not isinstance(atoms, list):
-                self.document.problem((*path, "atoms"), f"must be a list, is {in_short(atoms)}")
-                atoms = []
-            numbers = [self.number((*path, "atoms"), atom, kind) for atom in atoms]
-            ready["atoms"] = tuple(number for number in numbers if number is not None)
-            if len(set(ready["atoms"])) < len(ready["atoms"]):
-                self.document.problem((*path, "atoms"), "lists a value twice")
+        for field in ("atoms", "breaks"):
+            if field not in values:
+                continue
+            listed = values.pop(field)
+            if not isinstance(listed, list):
+                self.document.problem((*path, field), f"must be a list, is {in_short(listed)}")
+                listed = []
+            numbers = [self.number((*path, field), one, kind) for one in listed]
+            ready[field] = tuple(number for number in numbers if number is not None)
+            if len(set(ready[field])) < len(ready[field]):
+                self.document.problem((*path, field), "lists a value twice")
         return ready
 
     def _check(
@@ -148,7 +151,7 @@ class ColumnReader(FieldReader):
                 (*path, "categories"),
                 f"kind {column.kind} has none: make it categorical or ordinal, or leave them out",
             )
-        for field in ("lower", "upper", "atoms", "decimals", "transform", "scale"):
+        for field in _OF_NUMBERS:
             if field in entry and not column.is_numeric:
                 self.document.problem(
                     (*path, field), f"belongs to numbers and dates, the kind is {column.kind}"
@@ -169,6 +172,12 @@ class ColumnReader(FieldReader):
                     self.document.problem(
                         (*path, "atoms"), f"{atom:g} is not between lower and upper"
                     )
+            for one in column.breaks:
+                if not low < one <= high:
+                    self.document.problem(
+                        (*path, "breaks"),
+                        f"{one:g} is not above lower and at most upper: a bin begins there",
+                    )
         if not column.scale > 0:
             self.document.problem((*path, "scale"), f"must be above 0, is {column.scale!r}")
 
@@ -185,7 +194,12 @@ class ColumnReader(FieldReader):
         if column.kind != "continuous":
             return
         low, high = column.lower, column.upper
-        for field, values in (("lower", (low,)), ("upper", (high,)), ("atoms", column.atoms)):
+        for field, values in (
+            ("lower", (low,)),
+            ("upper", (high,)),
+            ("atoms", column.atoms),
+            ("breaks", column.breaks),
+        ):
             for value in values:
                 if value is not None and _has_more_places(value, column.decimals):
                     self.document.problem(

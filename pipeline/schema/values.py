@@ -37,8 +37,8 @@ class Column:
     decimals: int = 0  # places kept in an extract, continuous; 0 means integers
     atoms: tuple[float, ...] = ()  # declared values with mass of their own, such as 0
     transform: Literal["linear", "asinh"] = "linear"  # grid of the public bins
-    # unit of asinh: the grid is linear below and logarithmic above it
-    scale: float = 1.0
+    scale: float = 1.0  # unit of asinh: the grid is linear below and logarithmic above it
+    breaks: tuple[float, ...] = ()  # where a bin of a model always begins, such as 18 years
     unit: str | None = None
     nullable: bool = False
     # source tokens that mean missing, beside the empty cell; the first is how an extract writes it

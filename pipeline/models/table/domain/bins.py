@@ -20,15 +20,19 @@ from pipeline.models.table.values.symbols import Grouping, Symbols
 _SPLIT = 2.0
 
 
-def merge_cells(counts: np.ndarray, most: int) -> np.ndarray:
+def merge_cells(counts: np.ndarray, most: int, begins: np.ndarray | None = None) -> np.ndarray:
     """Bin of each cell, int64 [cells]: neighbours up to an equal share of the patients, a heavy
-    cell alone, at most `most` bins. counts: at least 0, [cells] in order.
+    cell alone, at most `most` bins, or one more than `begins` has. counts: at least 0, [cells] in
+    order. begins: bool [cells], where a bin must begin.
     """
+    begins = np.zeros(len(counts), bool) if begins is None else begins
     limit = max(counts.sum(), 1e-9) / most
+    most = max(most, int(begins.sum()) + 2)
     while True:
         bins, mass, current = np.zeros(len(counts), np.int64), 0.0, 0
         for place, count in enumerate(counts):
-            if place and (mass + 0.5 * count > limit or count >= limit or mass >= limit):
+            is_full = mass + 0.5 * count > limit or count >= limit or mass >= limit
+            if place and (is_full or begins[place]):
                 current, mass = current + 1, 0.0
             bins[place], mass = current, mass + count
         if current < most:
@@ -53,9 +57,11 @@ def numeric_grouping(
     consistent = consistent_tree([level[: len(level) - specials] for level in levels], sigmas)
     tree = evened_tree(consistent, sigmas, domain.stops - domain.starts)
     total = max(float(tree[0].sum()), 1.0)
-    terminal = split_cells(tree, max(0.008 * total, _SPLIT * max(sigmas)))
+    breaks = domain.breaks()
+    terminal = split_cells(tree, max(0.008 * total, _SPLIT * max(sigmas)), breaks)
     counts = np.array([count for _, _, count in terminal])
-    bins = merge_cells(counts, most)
+    begins = np.isin([first for first, _, _ in terminal], breaks)
+    bins = merge_cells(counts, most, begins)
     of_cell = np.empty(domain.size, np.int32)
     group, share, start, stop = [], [], [], []
     for place, (first, last, count) in enumerate(terminal):

@@ -74,6 +74,12 @@ class Domain:
         clipped = np.clip(values, self.column.lower, self.column.upper)
         return np.rint((clipped - self.column.lower) * 10.0**self.column.decimals).astype(np.int64)
 
+    def breaks(self) -> list[int]:
+        """Leaves at which a bin begins: the first that holds no value below a declared break."""
+        points = self.lattice(np.array(self.column.breaks)) if self.column.breaks else []
+        leaves = {int(np.searchsorted(self.starts, point)) for point in points}
+        return sorted(leaves - {0, self.leaves})
+
     def labels(self) -> list[str | None]:
         """Names of the cells of a categorical column; None is missing."""
         names: list[str | None] = list(self.column.categories)

@@ -75,20 +75,25 @@ def _sums(children: np.ndarray, parents: int) -> np.ndarray:
     return padded.reshape(parents, BRANCHING).sum(1)
 
 
-def split_cells(levels: Sequence[np.ndarray], threshold: float) -> list[tuple[int, int, float]]:
+def split_cells(
+    levels: Sequence[np.ndarray], threshold: float, breaks: Sequence[int] = ()
+) -> list[tuple[int, int, float]]:
     """Terminal cells of the tree in order, as (first leaf, one past the last, count >= 0): a node
-    whose count, in patients, is above the threshold is split.
+    whose count, in patients, is above the threshold is split, and one with a break inside.
+
+    breaks: leaves at which a cell must begin.
     """
     cells: list[tuple[int, int, float]] = []
     leaves, depth = len(levels[-1]), len(levels)
 
     def visit(level: int, place: int, count: float) -> None:
-        if level < depth and (level == 0 or count > threshold):
+        width = BRANCHING ** (depth - level)
+        is_broken = any(place * width < leaf < (place + 1) * width for leaf in breaks)
+        if level < depth and (level == 0 or count > threshold or is_broken):
             below = levels[level]
             for child in range(place * BRANCHING, min((place + 1) * BRANCHING, len(below))):
                 visit(level + 1, child, float(below[child]))
             return
-        width = BRANCHING ** (depth - level)
         cells.append((place * width, min((place + 1) * width, leaves), max(count, 0.0)))
 
     visit(0, 0, np.inf)

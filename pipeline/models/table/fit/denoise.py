@@ -10,6 +10,7 @@ import numpy as np
 
 from pipeline.models.table.domain.bins import on_simplex
 from pipeline.models.table.domain.encode import Domain
+from pipeline.models.table.domain.hierarchy import Hierarchy, children_of
 from pipeline.models.table.domain.known import KnownPair, group_levels, known_pairs, rake
 from pipeline.models.table.fit.pair_noise import with_counts
 from pipeline.models.table.measure.shrinkage import shrunk_residual
@@ -28,22 +29,25 @@ def denoise(
     domains: Mapping[str, Domain],
     legal: Relations,
     *,
+    hierarchy: Hierarchy | None = None,
     tables: Sequence[KnownTable] = (),
     shrink: bool = True,
 ) -> Marginals:
     """Probabilities out of noisy counts, with the weight of each.
 
     legal: bool [groups a, groups b] for pairs of columns that declared implications relate; the
-    other cells are known to be empty. tables: what is published. shrink: take noise out of pairs.
+    other cells are known to be empty. hierarchy: of pairs in which one column says what the other
+    is. tables: what is published. shrink: take noise out of pairs.
     """
     size = _size(measurements)
     sums = _margin_sums(measurements)
-    margins = _margins(sums, size)
+    margins = _margins(sums, size, hierarchy or {})
     looks = measurements.coarse
     coarse = {key: _coarse_joint(key, measurements, margins, size, shrink) for key in looks}
     by_pair = known_pairs(tables, list(margins))
-    joints: dict[Pair, np.ndarray] = {}
-    weights: dict[Pair, float] = {}
+    joints = {(a, b): within * margins[b] for (a, b), within in (hierarchy or {}).items()}
+    # worth what the least certain group is
+    weights = {pair: size**2 * float(sums[pair[1]][1].min()) for pair in joints}
     independent, denied = 0, list(measurements.columns.contradicted)
     for key in dict.fromkeys([*measurements.pairs, *by_pair]):
         pair = measurements.pairs.get(key)
@@ -220,13 +224,20 @@ def _margin_sums(measurements: Measurements) -> dict[str, tuple[np.ndarray, np.n
 
 
 def _margins(
-    sums: Mapping[str, tuple[np.ndarray, np.ndarray]], size: float
+    sums: Mapping[str, tuple[np.ndarray, np.ndarray]], size: float, hierarchy: Hierarchy
 ) -> dict[str, np.ndarray]:
-    """Shares of each column's groups, at least 0, with sum 1."""
-    return {
-        name: on_simplex(count / precision, size) / size
-        for name, (count, precision) in sums.items()
+    """Shares of each column's groups, at least 0, with sum 1; where one column says what another
+    is, from the counts of both.
+    """
+    estimates = {
+        name: (count / precision, 1 / precision) for name, (count, precision) in sums.items()
     }
+    margins = {name: on_simplex(counts, size) / size for name, (counts, _) in estimates.items()}
+    for (a, b), within in hierarchy.items():
+        counts = children_of(within, estimates[b], estimates[a])
+        margins[b] = on_simplex(counts, size) / size
+        margins[a] = within @ margins[b]
+    return margins
 
 
 def _size(measurements: Measurements) -> float:

@@ -10,6 +10,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
+from pipeline.models.table.domain.hierarchy import hierarchy_of
 from pipeline.models.table.domain.legality import close, relations
 from pipeline.models.table.domain.order import with_order
 from pipeline.models.table.fit.denoise import denoise
@@ -99,10 +100,12 @@ def symbols_of(measurements: Measurements) -> dict[str, Symbols]:
 
 def marginals_of(plan: TablePlan, measurements: Measurements) -> Marginals:
     """The noisy counts as marginals, given what the implications allow and what is known."""
+    symbols = symbols_of(measurements)
     return denoise(
         measurements,
         plan.domains(),
-        legal_groups(plan, symbols_of(measurements)),
+        legal_groups(plan, symbols),
+        hierarchy=hierarchy_of(whole_relations(plan, symbols), symbols),
         tables=plan.known,
         shrink=plan.settings.shrink,
     )

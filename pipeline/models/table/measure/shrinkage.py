@@ -8,6 +8,7 @@ import numpy as np
 
 from pipeline.models.table.values.measurements import Estimate
 
+DOUBT = 2.0  # log likelihood by which counts must stray from a table to be let
 _DENIED = 12.0  # log likelihood by which noisy counts must speak against a known table
 
 
@@ -53,7 +54,7 @@ def towards(
         return estimate, False
     size = max(float(counts.sum()), 1.0)
     published = size * shares[covered]
-    strays, gain = likeliest_strays(counts, noise, published, size, weight)
+    strays, gain = likeliest_strays(counts, noise, published, size, weight, DOUBT)
     pull = noise / (noise + strays)
     posterior = Estimate(estimate.counts.copy(), estimate.variances.copy())
     posterior.counts[covered] = (1 - pull) * counts + pull * published
