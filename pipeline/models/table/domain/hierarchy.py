@@ -10,6 +10,7 @@ import numpy as np
 
 from pipeline.models.table.values.symbols import Pair, Relations, Symbols
 
+_DOUBT = 0.5  # standard deviation of a rare category's share of its group, relative
 # (earlier, later) -> share of each group of the later column that lies in each group of the
 # earlier, float64 [groups earlier, groups later]; its columns sum to 1
 Hierarchy = dict[Pair, np.ndarray]
@@ -32,19 +33,23 @@ def hierarchy_of(relations: Relations, symbols: Mapping[str, Symbols]) -> Hierar
     return hierarchy
 
 
-def children_of(
+def joint_of(
     within: np.ndarray,
     children: tuple[np.ndarray, np.ndarray],
     parents: tuple[np.ndarray, np.ndarray],
 ) -> np.ndarray:
-    """Counts of the later column, float64 [groups], by generalised least squares from both columns'
-    counts (Hay, Rastogi, Miklau, Suciu 2010, section 4, for parts of a group).
+    """Counts of the pair, float64 [groups earlier, groups later], by generalised least squares from
+    both columns' counts (Hay, Rastogi, Miklau, Suciu 2010, section 4, for parts of a group).
 
-    within: of a Hierarchy. children, parents: (counts, variances) of the later and the earlier.
+    within: of a Hierarchy. children, parents: (counts, variances) of the later and the earlier. The
+    parts of a group that rare categories share are estimates: they may be off by `_DOUBT`.
     """
     counts, variances = children
     spread = variances * within
-    gap = parents[0] - within @ counts
-    return np.asarray(
-        counts + spread.T @ np.linalg.solve(spread @ within.T + np.diag(parents[1]), gap)
-    )
+    parts = within * ((within > 0) & (within < 1 - 1e-9)) * counts.clip(min=0.0)
+    doubts = (_DOUBT * parts.sum(1)) ** 2
+    system = spread @ within.T + np.diag(parents[1] + doubts)
+    pull = np.linalg.solve(system, parents[0] - within @ counts)
+    posterior = counts + spread.T @ pull
+    more = parts / np.maximum(parts.sum(1, keepdims=True), 1e-9) * (doubts * pull)[:, None]
+    return np.asarray((within * posterior + more).clip(min=0.0))

@@ -10,7 +10,7 @@ import numpy as np
 
 from pipeline.models.table.domain.bins import on_simplex
 from pipeline.models.table.domain.encode import Domain
-from pipeline.models.table.domain.hierarchy import Hierarchy, children_of
+from pipeline.models.table.domain.hierarchy import Hierarchy, joint_of
 from pipeline.models.table.domain.known import KnownPair, group_levels, known_pairs, rake
 from pipeline.models.table.fit.pair_noise import with_counts
 from pipeline.models.table.measure.shrinkage import shrunk_residual
@@ -21,7 +21,8 @@ from pipeline.schema.values import KnownTable
 # parts of a known table's dependence among which the noisy counts choose
 _PARTS = (1.0, 0.75, 0.5, 0.25, 0.0)
 _CLEAR = 1.5
-_TRUST = 4.0  # how much more a pair weighs that a known table describes
+_RARE = 0.5  # patients below which a cell of which a table speaks is as good as empty
+_CERTAIN = 15.0  # how much more a cell of a hierarchy weighs at most than its least certain one
 
 
 def denoise(
@@ -41,13 +42,15 @@ def denoise(
     """
     size = _size(measurements)
     sums = _margin_sums(measurements)
-    margins = _margins(sums, size, hierarchy or {})
+    margins, joints = _margins(sums, size, hierarchy or {})
     looks = measurements.coarse
     coarse = {key: _coarse_joint(key, measurements, margins, size, shrink) for key in looks}
     by_pair = known_pairs(tables, list(margins))
-    joints = {(a, b): within * margins[b] for (a, b), within in (hierarchy or {}).items()}
-    # worth what the least certain group is
-    weights = {pair: size**2 * float(sums[pair[1]][1].min()) for pair in joints}
+    weights: dict[Pair, float | np.ndarray] = {}
+    for key in joints:
+        variances = (hierarchy or {})[key] ** 2 / sums[key[1]][1]
+        weights[key] = size**2 / variances.clip(min=variances.max() / _CERTAIN)
+    rare: dict[Pair, np.ndarray] = {}
     independent, denied = 0, list(measurements.columns.contradicted)
     for key in dict.fromkeys([*measurements.pairs, *by_pair]):
         pair = measurements.pairs.get(key)
@@ -60,11 +63,12 @@ def denoise(
             # shares of `weight` patients, spread over the cells
             weights[key] = max(table.weight for table in by_pair[key]) * expected.size
             joints[key] = expected
-            continue
-        joint, is_tied = with_counts(expected, published, pair, size, shrink)
-        independent += not is_tied
-        joints[key] = _without_forbidden(joint, legal.get(key))
-        weights[key] = (size / pair.sigma) ** 2 * (_TRUST if published.any() else 1.0)
+        else:
+            joint, is_tied, trust = with_counts(expected, published, pair, size, shrink)
+            independent += not is_tied
+            joints[key] = _without_forbidden(joint, legal.get(key))
+            weights[key] = (size / pair.sigma) ** 2 * trust
+        rare[key] = (published > 0) & (joints[key] * size < _RARE)
     return Marginals(
         size=size,
         margins=margins,
@@ -74,6 +78,7 @@ def denoise(
         coarse=coarse,
         coarse_weights={key: (size / pair.sigma) ** 2 for key, pair in looks.items()},
         coarse_groups=measurements.coarse_groups,
+        rare=rare,
         independent=independent,
         contradicted=tuple(dict.fromkeys(denied)),
     )
@@ -225,19 +230,20 @@ def _margin_sums(measurements: Measurements) -> dict[str, tuple[np.ndarray, np.n
 
 def _margins(
     sums: Mapping[str, tuple[np.ndarray, np.ndarray]], size: float, hierarchy: Hierarchy
-) -> dict[str, np.ndarray]:
-    """Shares of each column's groups, at least 0, with sum 1; where one column says what another
-    is, from the counts of both.
+) -> tuple[dict[str, np.ndarray], dict[Pair, np.ndarray]]:
+    """(shares of each column's groups, at least 0, with sum 1; joints of a hierarchy). Where one
+    column says what another is, both are from the counts of both.
     """
     estimates = {
         name: (count / precision, 1 / precision) for name, (count, precision) in sums.items()
     }
     margins = {name: on_simplex(counts, size) / size for name, (counts, _) in estimates.items()}
+    joints = {}
     for (a, b), within in hierarchy.items():
-        counts = children_of(within, estimates[b], estimates[a])
-        margins[b] = on_simplex(counts, size) / size
-        margins[a] = within @ margins[b]
-    return margins
+        joint = joint_of(within, estimates[b], estimates[a])
+        joints[a, b] = joint / joint.sum()
+        margins[a], margins[b] = joints[a, b].sum(1), joints[a, b].sum(0)
+    return margins, joints
 
 
 def _size(measurements: Measurements) -> float:

@@ -17,6 +17,8 @@ from pipeline.models.table.plan.settings import TableSettings
 from pipeline.models.table.values.measurements import Marginals
 from pipeline.models.table.values.symbols import Relations
 
+_RARE = 0.3  # what a patient costs in a cell that is as good as empty, of that where none may be
+
 
 @dataclass(frozen=True)
 class Spans:
@@ -117,7 +119,8 @@ class _Part:
             goals.append(marginals.pairs.get((name, other), np.zeros(shape)))
             weights.append(np.full(shape, marginals.pair_weights.get((name, other), 0.0)))
             allowed = legal.get((name, other), np.ones(shape, bool))
-            penalties.append(np.where(allowed, 0.0, forbidden))
+            rare = marginals.rare.get((name, other), np.zeros(shape, bool))
+            penalties.append(forbidden * np.where(allowed, _RARE * rare, 1.0))
         goal, weight, penalty = (
             torch.from_numpy(np.concatenate(arrays, 1).astype(np.float32)).to(device)
             for arrays in (goals, weights, penalties)

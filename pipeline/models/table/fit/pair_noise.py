@@ -7,25 +7,26 @@ from __future__ import annotations
 import numpy as np
 
 from pipeline.models.table.domain.known import rake
-from pipeline.models.table.measure.shrinkage import likeliest_strays, shrunk_residual
+from pipeline.models.table.measure.shrinkage import DOUBT, likeliest_strays, shrunk_residual
 from pipeline.models.table.values.measurements import NoisyPair
 
 _FEW = 500  # cells, of which noise brings none above the universal threshold: 3.5 deviations
-_DOUBT = 2.0  # log likelihood by which a pair's cells must stray from a table to be let
+# how much more the cells of a pair weigh of which a table speaks, and at most
+_TRUST = (4.0, 60.0)
 
 
 def with_counts(
     expected: np.ndarray, published: np.ndarray, pair: NoisyPair, size: float, shrink: bool
-) -> tuple[np.ndarray, bool]:
-    """(joint, whether anything rises above the noise) of what a pair is expected to be and of its
-    counts, with their noise shrunk out. published: how many patients a table of the cell is worth,
+) -> tuple[np.ndarray, bool, np.ndarray]:
+    """(joint, whether anything rises above the noise, how much more each cell is worth than its
+    count) of what a pair is expected to be and of its counts, with their noise shrunk out. published: how many patients a table of the cell is worth,
     0 for none. shrink: False leaves the counts as they are.
 
     Cells that a matrix of low rank leaves far from their counts are taken as counted (Donoho and
     Johnstone 1994, the universal threshold): that a cancer is never staged is one such cell.
     """
     if not shrink:
-        return pair.counts / size, True
+        return pair.counts / size, True, np.ones(expected.shape)
     clear = np.zeros(expected.shape, bool)
     threshold = pair.sigma * np.sqrt(2 * np.log(max(expected.size, _FEW)))
     start = expected
@@ -37,22 +38,26 @@ def with_counts(
             break
         clear |= news
         start = _with_cells(expected, clear, pair.counts / size)
-    _towards_published(residual, start, np.where(clear, 0.0, published), pair, size)
-    return start + residual / size, rank > 0 or bool(clear.any())
+    trust = _towards_published(residual, start, np.where(clear, 0.0, published), pair, size)
+    return start + residual / size, rank > 0 or bool(clear.any()), trust
 
 
 def _towards_published(
     residual: np.ndarray, start: np.ndarray, weights: np.ndarray, pair: NoisyPair, size: float
-) -> None:
-    """Where a table speaks, what its cells may stray takes the place of the low rank: a cell that
-    is published as rare strays by little, however loud the noise. In place.
+) -> np.ndarray:
+    """Where a table speaks, what its cells may stray takes the place of the low rank, in place: a
+    cell that is published as rare strays by little, however loud the noise. Gives back how much
+    more each cell is worth than its count, float64 [a, b].
     """
+    trust = np.full(start.shape, _TRUST[0] if (weights > 0).any() else 1.0)
     for weight in np.unique(weights[weights > 0]):
         cells = weights == weight
         noise = np.full(int(cells.sum()), pair.sigma**2)
         counts, published = pair.counts[cells], size * start[cells].clip(min=0.0)
-        strays, _ = likeliest_strays(counts, noise, published, size, float(weight), _DOUBT)
+        strays, _ = likeliest_strays(counts, noise, published, size, float(weight), DOUBT)
         residual[cells] = strays / (strays + noise) * (counts - published)
+        trust[cells] = (1 + noise / strays).clip(*_TRUST)
+    return trust
 
 
 def _with_cells(expected: np.ndarray, fixed: np.ndarray, shares: np.ndarray) -> np.ndarray:

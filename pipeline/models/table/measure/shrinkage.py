@@ -9,6 +9,11 @@ import numpy as np
 from pipeline.models.table.values.measurements import Estimate
 
 DOUBT = 2.0  # log likelihood by which counts must stray from a table to be let
+# how true counts may stray from published ones: all alike, as parts of all patients; as the root of
+# what is published, as samples do; in proportion to it
+_EVEN = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2)
+_ROOTED = (0.02, 0.05, 0.1, 0.2, 0.4)
+_RELATIVE = (0.0, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6)
 _DENIED = 12.0  # log likelihood by which noisy counts must speak against a known table
 
 
@@ -45,9 +50,9 @@ def towards(
     speaks of. weight: how many patients the table is worth at most.
 
     Empirical Bayes (Efron and Morris 1973): true counts stray from the published ones by
-    sqrt(a^2 + (c x published)^2); a and c are those under which the noisy counts are likeliest, at
-    least what `weight` patients would stray. A table of another population strays far, and the
-    noisy counts then decide.
+    sqrt(a^2 + b^2 x published + (c x published)^2); a or b, and c, are those under which the noisy
+    counts are likeliest, at least what `weight` patients would stray. A table of another population
+    strays far, and the noisy counts then decide.
     """
     counts, noise = estimate.counts[covered], estimate.variances[covered]
     if covered.sum() < 2:
@@ -78,15 +83,16 @@ def likeliest_strays(
     """
     shares = published / size
     least = size**2 * (shares + 0.5 / weight) / weight
-    likeliest, most, plain = least, -np.inf, -np.inf
-    for additive in size * np.array([0.0, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2]):
-        for relative in (0.0, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6):
-            variance = least + additive**2 + (relative * published) ** 2
+    likeliest, most = least, -np.inf
+    even = [(size * part) ** 2 for part in _EVEN]
+    rooted = [root**2 * size * published for root in _ROOTED]
+    for more in (0.0, *even, *rooted):
+        for relative in _RELATIVE:
+            variance = least + more + (relative * published) ** 2
             likelihood = _log_likelihood(counts - published, noise + variance)
-            if additive == relative == 0:
-                plain = likelihood
             if likelihood > most:
                 likeliest, most = variance, likelihood
+    plain = _log_likelihood(counts - published, noise + least)
     return likeliest if most - plain >= doubt else least, most - plain
 
 

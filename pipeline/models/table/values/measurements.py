@@ -100,9 +100,11 @@ class Marginals:
     margin_weights: dict[str, np.ndarray]  # float64 [groups]
     # float64 [groups a, groups b], sums to 1; pairs that were looked at or are known
     pairs: dict[Pair, np.ndarray]
-    pair_weights: dict[Pair, float]
+    pair_weights: dict[Pair, float | np.ndarray]  # of each cell, or of all
     coarse: dict[Pair, np.ndarray]  # float64 [coarse a, coarse b], sums to 1
     coarse_weights: dict[Pair, float]
     coarse_groups: dict[str, np.ndarray]  # int64 [groups], of the columns in `coarse`
+    # bool [groups a, groups b]: of which a table speaks, and which are as good as empty
+    rare: dict[Pair, np.ndarray]
     independent: int  # pairs looked at in which nothing rose above the noise
     contradicted: tuple[str, ...] = ()  # known tables that the noisy counts deny
