@@ -129,6 +129,7 @@ class CriticLoop:
             pairs={},
             pair_weights={},
             margin_weights={name: np.ones(len(value)) for name, value in margins.items()},
+            rare={},
             independent=0,
         )
         self._groups = np.random.default_rng(5).integers(0, self._spans.sizes, size=(n, 2))

@@ -76,8 +76,8 @@ class Domain:
 
     def breaks(self) -> list[int]:
         """Leaves at which a bin begins: the first that holds no value below a declared break."""
-        points = self.lattice(np.array(self.column.breaks)) if self.column.breaks else []
-        leaves = {int(np.searchsorted(self.starts, point)) for point in points}
+        points = self.lattice(np.array(self.column.breaks, float))
+        leaves = {int(leaf) for leaf in np.searchsorted(self.starts, points)}
         return sorted(leaves - {0, self.leaves})
 
     def labels(self) -> list[str | None]:

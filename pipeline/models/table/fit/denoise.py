@@ -22,7 +22,7 @@ from pipeline.schema.values import KnownTable
 _PARTS = (1.0, 0.75, 0.5, 0.25, 0.0)
 _CLEAR = 1.5
 _RARE = 0.5  # patients below which a cell of which a table speaks is as good as empty
-_CERTAIN = 15.0  # how much more a cell of a hierarchy weighs at most than its least certain one
+_CERTAIN = 0.0013  # share of all patients to which a cell of a hierarchy is known at best
 
 
 def denoise(
@@ -46,10 +46,7 @@ def denoise(
     looks = measurements.coarse
     coarse = {key: _coarse_joint(key, measurements, margins, size, shrink) for key in looks}
     by_pair = known_pairs(tables, list(margins))
-    weights: dict[Pair, float | np.ndarray] = {}
-    for key in joints:
-        variances = (hierarchy or {})[key] ** 2 / sums[key[1]][1]
-        weights[key] = size**2 / variances.clip(min=variances.max() / _CERTAIN)
+    weights = {key: _weights_of(key, hierarchy or {}, sums, size) for key in joints}
     rare: dict[Pair, np.ndarray] = {}
     independent, denied = 0, list(measurements.columns.contradicted)
     for key in dict.fromkeys([*measurements.pairs, *by_pair]):
@@ -82,6 +79,14 @@ def denoise(
         independent=independent,
         contradicted=tuple(dict.fromkeys(denied)),
     )
+
+
+def _weights_of(
+    key: Pair, hierarchy: Hierarchy, sums: Mapping[str, tuple[np.ndarray, np.ndarray]], size: float
+) -> np.ndarray:
+    """What the cells of a hierarchy are worth: as the later column's counts are certain."""
+    deviations = hierarchy[key] / np.sqrt(sums[key[1]][1]) / size
+    return np.asarray(1 / deviations.clip(min=_CERTAIN) ** 2)
 
 
 def _expected(

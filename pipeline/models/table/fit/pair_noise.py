@@ -19,8 +19,10 @@ def with_counts(
     expected: np.ndarray, published: np.ndarray, pair: NoisyPair, size: float, shrink: bool
 ) -> tuple[np.ndarray, bool, np.ndarray]:
     """(joint, whether anything rises above the noise, how much more each cell is worth than its
-    count) of what a pair is expected to be and of its counts, with their noise shrunk out. published: how many patients a table of the cell is worth,
-    0 for none. shrink: False leaves the counts as they are.
+    count) of what a pair is expected to be and of its counts, with their noise shrunk out.
+
+    published: how many patients a table of the cell is worth, 0 for none. shrink: False leaves the
+    counts as they are.
 
     Cells that a matrix of low rank leaves far from their counts are taken as counted (Donoho and
     Johnstone 1994, the universal threshold): that a cancer is never staged is one such cell.

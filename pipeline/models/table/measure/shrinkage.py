@@ -84,9 +84,9 @@ def likeliest_strays(
     shares = published / size
     least = size**2 * (shares + 0.5 / weight) / weight
     likeliest, most = least, -np.inf
-    even = [(size * part) ** 2 for part in _EVEN]
+    even = [np.full(1, size * part) ** 2 for part in _EVEN]
     rooted = [root**2 * size * published for root in _ROOTED]
-    for more in (0.0, *even, *rooted):
+    for more in (np.zeros(1), *even, *rooted):
         for relative in _RELATIVE:
             variance = least + more + (relative * published) ** 2
             likelihood = _log_likelihood(counts - published, noise + variance)
