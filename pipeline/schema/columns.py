@@ -90,11 +90,11 @@ class ColumnReader(FieldReader):
         for field in ("atoms", "breaks"):
             if field not in values:
                 continue
-            listed = values.pop(field)
-            if not isinstance(listed, list):
-                self.document.problem((*path, field), f"must be a list, is {in_short(listed)}")
-                listed = []
-            numbers = [self.number((*path, field), one, kind) for one in listed]
+            entries = values.pop(field)
+            if not isinstance(entries, list):
+                self.document.problem((*path, field), f"must be a list, is {in_short(entries)}")
+                entries = []
+            numbers = [self.number((*path, field), one, kind) for one in entries]
             ready[field] = tuple(number for number in numbers if number is not None)
             if len(set(ready[field])) < len(ready[field]):
                 self.document.problem((*path, field), "lists a value twice")

@@ -53,11 +53,17 @@ def test_each_absurdity_is_seen() -> None:
 
 @pytest.mark.long
 def test_a_clinician_would_read_on() -> None:
-    """Bounds that noise alone passes in no run: what made the first extracts absurd was 44% men
-    among breast cancers and half of the ten commonest sites invented.
+    """The median of three extracts, so that one run's noise fails nothing. What made the first
+    extracts absurd was 44% men among breast cancers and half of the ten commonest sites invented.
     """
-    by_question = {answer.question: answer for answer in answers(*extract_of(5000, 3))}
-    assert by_question["men among breast cancers, %"].extract < 6
-    assert by_question["prostate cancers below 40, %"].extract < 4
-    assert by_question["of the ten commonest sites, in the extract's ten"].extract >= 7
-    assert by_question["women with male organs, men with female ones"].extract == 0
+    extracts = [answers(*extract_of(5000, seed)) for seed in (3, 4, 5)]
+    middle = {
+        same[0].question: sorted(answer.extract for answer in same)[1]
+        for same in zip(*extracts, strict=True)
+    }
+    assert middle["men among breast cancers, %"] <= 2
+    assert middle["prostate cancers below 40, %"] <= 0.5
+    assert middle["of the ten commonest sites, in the extract's ten"] >= 8
+    assert middle["largest share of a site over the source's"] <= 3
+    assert middle["women with male organs, men with female ones"] == 0
+    assert middle["adults below 30 kg, %"] <= 1

@@ -47,7 +47,7 @@ def numeric_grouping(
     most: int,
     heaps: bool = True,
 ) -> tuple[Grouping, Estimate]:
-    """At most `most` bins of a numeric column, and its specials; with the count of each.
+    """Bins of a numeric column, at most `most` or one per break, and specials; with their counts.
 
     levels: noisy counts of each level, nodes first, then atoms and missing (the same cells at every
         level). sigmas: standard deviation of each level's noise. most: bins at most. heaps: look
@@ -60,8 +60,7 @@ def numeric_grouping(
     breaks = domain.breaks()
     terminal = split_cells(tree, max(0.008 * total, _SPLIT * max(sigmas)), breaks)
     counts = np.array([count for _, _, count in terminal])
-    begins = np.isin([first for first, _, _ in terminal], breaks)
-    bins = merge_cells(counts, most, begins)
+    bins = merge_cells(counts, most, np.isin([first for first, _, _ in terminal], breaks))
     of_cell = np.empty(domain.size, np.int32)
     group, share, start, stop = [], [], [], []
     for place, (first, last, count) in enumerate(terminal):

@@ -40,31 +40,29 @@ def denoise(
     other cells are known to be empty. hierarchy: of pairs in which one column says what the other
     is. tables: what is published. shrink: take noise out of pairs.
     """
-    size = _size(measurements)
-    sums = _margin_sums(measurements)
+    size, sums = _size(measurements), _margin_sums(measurements)
     margins, joints = _margins(sums, size, hierarchy or {})
     looks = measurements.coarse
     coarse = {key: _coarse_joint(key, measurements, margins, size, shrink) for key in looks}
     by_pair = known_pairs(tables, list(margins))
-    weights = {key: _weights_of(key, hierarchy or {}, sums, size) for key in joints}
-    rare: dict[Pair, np.ndarray] = {}
+    weights, rare = _weights_of(hierarchy or {}, sums, size), {}
     independent, denied = 0, list(measurements.columns.contradicted)
     for key in dict.fromkeys([*measurements.pairs, *by_pair]):
         pair = measurements.pairs.get(key)
         expected = _expected(key, measurements, margins, coarse, legal)
+        of_pair = by_pair.get(key, ())
         expected, published, names = _with_tables(
-            by_pair.get(key, ()), expected, key, measurements, domains, size
+            of_pair, expected, key, measurements, domains, size
         )
         denied += names
-        if pair is None:
-            # shares of `weight` patients, spread over the cells
-            weights[key] = max(table.weight for table in by_pair[key]) * expected.size
-            joints[key] = expected
-        else:
+        joints[key] = expected
+        # shares of a table's `weight` patients, spread over the cells
+        weights[key] = float(published.max()) * expected.size
+        if pair is not None:
             joint, is_tied, trust = with_counts(expected, published, pair, size, shrink)
-            independent += not is_tied
             joints[key] = _without_forbidden(joint, legal.get(key))
             weights[key] = (size / pair.sigma) ** 2 * trust
+            independent += not is_tied
         rare[key] = (published > 0) & (joints[key] * size < _RARE)
     return Marginals(
         size=size,
@@ -82,11 +80,13 @@ def denoise(
 
 
 def _weights_of(
-    key: Pair, hierarchy: Hierarchy, sums: Mapping[str, tuple[np.ndarray, np.ndarray]], size: float
-) -> np.ndarray:
+    hierarchy: Hierarchy, sums: Mapping[str, tuple[np.ndarray, np.ndarray]], size: float
+) -> dict[Pair, float | np.ndarray]:
     """What the cells of a hierarchy are worth: as the later column's counts are certain."""
-    deviations = hierarchy[key] / np.sqrt(sums[key[1]][1]) / size
-    return np.asarray(1 / deviations.clip(min=_CERTAIN) ** 2)
+    return {
+        key: 1 / (within / np.sqrt(sums[key[1]][1]) / size).clip(min=_CERTAIN) ** 2
+        for key, within in hierarchy.items()
+    }
 
 
 def _expected(

@@ -84,11 +84,11 @@ def likeliest_strays(
     shares = published / size
     least = size**2 * (shares + 0.5 / weight) / weight
     likeliest, most = least, -np.inf
-    even = [np.full(1, size * part) ** 2 for part in _EVEN]
-    rooted = [root**2 * size * published for root in _ROOTED]
-    for more in (np.zeros(1), *even, *rooted):
+    additional: list[np.ndarray | float] = [0.0, *((size * part) ** 2 for part in _EVEN)]
+    additional += [root**2 * size * published for root in _ROOTED]
+    for more in additional:
         for relative in _RELATIVE:
-            variance = least + more + (relative * published) ** 2
+            variance = np.asarray(least + (relative * published) ** 2 + more)
             likelihood = _log_likelihood(counts - published, noise + variance)
             if likelihood > most:
                 likeliest, most = variance, likelihood

@@ -1,0 +1,127 @@
+"""Bins that begin where a declaration says so, and columns of which one says what the other is."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from pipeline.models.table.domain.bins import merge_cells, numeric_grouping
+from pipeline.models.table.domain.encode import Domain, column_domain
+from pipeline.models.table.domain.hierarchy import hierarchy_of, joint_of
+from pipeline.models.table.domain.trees import BRANCHING
+from pipeline.models.table.measure.shrinkage import DOUBT, likeliest_strays
+from pipeline.models.table.values.symbols import Symbols
+from pipeline.schema.values import Column
+
+
+def tree_of(domain: Domain, leaves: np.ndarray) -> list[np.ndarray]:
+    """Counts level by level, without noise."""
+    levels = []
+    for level in range(1, domain.depth + 1):
+        width = BRANCHING ** (domain.depth - level)
+        levels.append(np.add.reduceat(leaves, np.arange(0, len(leaves), width)))
+    return levels
+
+
+@pytest.mark.parametrize("breaks", [(18.0,), (18.0, 40.0), (3.0, 18.0, 19.0, 105.0), (1.0,)])
+@pytest.mark.parametrize("sigma", [1.0, 60.0])
+def test_a_bin_begins_at_every_break_however_few_people_are_before_it(
+    breaks: tuple[float, ...], sigma: float
+) -> None:
+    domain = column_domain(
+        Column(name="age", kind="continuous", lower=0, upper=105, breaks=breaks), 1024
+    )
+    ages = np.random.default_rng(3).normal(68, 12, 4500).clip(0, 105).astype(int)
+    leaves = np.bincount(ages, minlength=domain.leaves).astype(float)
+    levels = tree_of(domain, leaves)
+    grouping, estimate = numeric_grouping(domain, levels, [sigma] * len(levels), 20)
+    for one in breaks:
+        before, after = grouping.of_cell[[int(one) - 1, int(one)]]
+        assert before != after
+        straddling = (grouping.symbols.start < one) & (grouping.symbols.stop > one)
+        assert not straddling.any()
+    # nobody is lost to a bin of its own
+    assert estimate.counts.sum() == pytest.approx(4500, rel=1e-6)
+    assert estimate.counts[grouping.of_cell[int(breaks[0]) - 1]] == pytest.approx(
+        leaves[: int(breaks[0])].sum(), abs=3 * sigma
+    )
+
+
+def test_bins_stay_few_and_breaks_come_first() -> None:
+    counts = np.full(40, 10.0)
+    begins = np.zeros(40, bool)
+    begins[[3, 4, 30]] = True
+    assert merge_cells(counts, 8, begins).max() < 8
+    bins = merge_cells(counts, 2, begins)
+    assert all(bins[place] != bins[place - 1] for place in (3, 4, 30))
+    assert (np.diff(merge_cells(counts, 8)) >= 0).all()
+
+
+def test_a_break_of_a_coarse_grid_is_the_first_leaf_without_smaller_values() -> None:
+    column = Column(
+        name="cost", kind="continuous", lower=0, upper=10_000, breaks=(500.0,), transform="asinh",
+        scale=10.0,
+    )  # fmt: skip
+    domain = column_domain(column, 16)
+    (leaf,) = domain.breaks()
+    assert domain.starts[leaf] >= 500 > domain.starts[leaf - 1]
+
+
+# lung and bone; of lung one common site and one rare, of bone rare ones only
+PARENTS = np.array([0, 0, 1, 1, 1])
+SHARES = np.array([1.0, 0.02, 0.5, 0.3, 0.18])
+
+
+def symbols_of(group: list[int], share: np.ndarray) -> Symbols:
+    n = len(group)
+    return Symbols(
+        group=np.array(group),
+        share=share,
+        start=np.zeros(n, int),
+        stop=np.zeros(n, int),
+        atom=np.full(n, -1),
+        missing=np.zeros(n, bool),
+    )
+
+
+def test_whom_a_group_of_sites_leaves_over_is_not_drawn_as_its_rare_site() -> None:
+    """Lung has 60 more people than its sites, by noise: they are lung's common site, for the rare
+    one has 2 of 100 in the group that it shares.
+    """
+    symbols = {
+        "organ": symbols_of([0, 1], np.ones(2)),
+        "site": symbols_of([0, 1, 1, 1, 1], SHARES / np.array([1, *[SHARES[1:].sum()] * 4])),
+    }
+    relation = np.stack([place == PARENTS for place in (0, 1)])
+    free = np.ones((2, 2), bool)
+    hierarchy = hierarchy_of({("organ", "site"): relation, ("organ", "sex"): free}, symbols)
+    assert list(hierarchy) == [("organ", "site")]
+    within = hierarchy["organ", "site"]
+    assert within == pytest.approx(np.array([[1.0, 0.02], [0.0, 0.98]]))
+    variances = np.full(2, 30.0**2)
+    joint = joint_of(
+        within, (np.array([900.0, 100.0]), variances), (np.array([962.0, 98.0]), variances)
+    )
+    assert joint[0, 0] == pytest.approx(930, abs=5)
+    assert joint[0, 1] < 5 and joint[1, 0] == 0
+    # clear counts of the groups tell how many rare ones there are
+    clear = joint_of(
+        within, (np.array([900.0, 100.0]), variances), (np.array([900.0, 150.0]), np.ones(2))
+    )
+    assert clear.sum(1) == pytest.approx([900, 150], abs=3)
+
+
+def test_a_cell_published_as_rare_strays_by_little_where_common_ones_stray_far() -> None:
+    """Common values stray as samples do; that is no reason to believe the noise of a rare one."""
+    rng = np.random.default_rng(1)
+    shares = np.array([*np.full(10, 0.0999), *np.full(10, 0.0001)])
+    published = 10_000 * shares
+    truth = published * np.exp(rng.normal(0, 0.2, 20))
+    noise = np.full(20, 60.0**2)
+    counts = truth + rng.normal(0, 60, 20)
+    strays, _ = likeliest_strays(counts, noise, published, 10_000, 1000, DOUBT)
+    assert strays[:10].min() > 80**2 and strays[10:].max() < 25**2
+    # of other people: values that are published as absent are there, and the counts are believed
+    there = counts + np.array([*np.zeros(10), *np.full(10, 900.0)])
+    strays, _ = likeliest_strays(there, noise, published, 20_000, 1000, DOUBT)
+    assert strays[10:].min() > 300**2
