@@ -46,18 +46,16 @@ def denoise(
     coarse = {key: _coarse_joint(key, measurements, margins, size, shrink) for key in looks}
     by_pair = known_pairs(tables, list(margins))
     weights, rare = _weights_of(hierarchy or {}, sums, size), {}
-    independent, denied = 0, list(measurements.columns.contradicted)
+    independent, denied = 0, [*measurements.columns.contradicted]
     for key in dict.fromkeys([*measurements.pairs, *by_pair]):
-        pair = measurements.pairs.get(key)
+        pair, of_pair = measurements.pairs.get(key), by_pair.get(key, ())
         expected = _expected(key, measurements, margins, coarse, legal)
-        of_pair = by_pair.get(key, ())
         expected, published, names = _with_tables(
             of_pair, expected, key, measurements, domains, size
         )
         denied += names
-        joints[key] = expected
         # shares of a table's `weight` patients, spread over the cells
-        weights[key] = float(published.max()) * expected.size
+        joints[key], weights[key] = expected, float(published.max()) * expected.size
         if pair is not None:
             joint, is_tied, trust = with_counts(expected, published, pair, size, shrink)
             joints[key] = _without_forbidden(joint, legal.get(key))
