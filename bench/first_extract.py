@@ -1,28 +1,31 @@
 """What a clinician asks of the first page of a small extract: who has which cancer, beside the
-source's own figures.
+source's own figures and those of a fresh sample, which chance alone sets apart from the source.
 
-    python -m bench.first_extract --patients 5000 [--seed 1] [--without-known]
+    python -m bench.first_extract --patients 5000 [--seeds 1 2 3] [--without-known]
 
-Simulated patients are the source. The table model alone is fitted, at the share of epsilon 1 that a
-release gives it, and draws as many patients.
+Simulated patients are the source, of each seed others. The table model alone is fitted, at the
+share of epsilon 1 that a release gives it, and draws as many patients.
 """
 
 from __future__ import annotations
 
 import argparse
+import statistics
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import polars as pl
 
 from bench import pathway_data, tables
+from pipeline.schema.values import Schema
 
 SITE, BREAST, PROSTATE = "SITE_ICD10_O2_3CHAR", "C50", "C61"
 COMMON = 10  # sites that are named and compared in order
 LARGE = 100  # patients of a site in the source from which its age and stages are compared
 YOUNG, ADULT, LIGHT = 40, 18, 30.0  # years, years, kg
+FRESH = 1000  # how far the seed of a fresh sample lies from its source's
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,9 @@ class Answer:
     source: float
     extract: float
     most: float  # that was asked of the extract
+
+
+Answers = Sequence[Sequence[Answer]]  # of each run, each question
 
 
 def answers(source: pl.DataFrame, extract: pl.DataFrame) -> list[Answer]:
@@ -152,15 +158,39 @@ def sites(source: pl.DataFrame, extract: pl.DataFrame) -> Iterator[str]:
         yield f"| {site} | {both[0].height} / {both[1].height} | {ages} | {' | '.join(shares)} |"
 
 
+def source_of(patients: int, seed: int) -> pl.DataFrame:
+    """Simulated static rows."""
+    return pathway_data.simulate_log(_declaration(patients), patients, seed).patients
+
+
 def extract_of(
     patients: int, seed: int, *, with_tables: bool = True
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """(simulated static rows, as many drawn ones)."""
-    schema = pathway_data.read_declaration()
-    schema = replace(schema, population=replace(schema.population, nominal_size=patients))
-    source = pathway_data.simulate_log(schema, patients, seed).patients
-    model, _ = tables.timed_fit(schema, source, 1.0, with_tables=with_tables)
+    source = source_of(patients, seed)
+    model, _ = tables.timed_fit(_declaration(patients), source, 1.0, with_tables=with_tables)
     return source, model.sample(patients, np.random.default_rng(seed))
+
+
+def _declaration(patients: int) -> Schema:
+    schema = pathway_data.read_declaration()
+    return replace(schema, population=replace(schema.population, nominal_size=patients))
+
+
+def summary(of_extracts: Answers, of_samples: Answers) -> Iterator[str]:
+    """A line of a table per question: the middle of all runs, in brackets the worst."""
+    yield "| question | source | a fresh sample | extract | asked |\n|---|---|---|---|---|"
+    per_question = (zip(*runs, strict=True) for runs in (of_extracts, of_samples))
+    for extracts, samples in zip(*per_question, strict=True):
+        first = extracts[0]
+        worst = min if first.most == COMMON else max
+        cells = [_middle([one.extract for one in group], worst) for group in (samples, extracts)]
+        source = statistics.median(one.source for one in extracts)
+        yield f"| {first.question} | {source:.3g} | {' | '.join(cells)} | {first.most:g} |"
+
+
+def _middle(values: Sequence[float], worst: Callable[[Sequence[float]], float]) -> str:
+    return f"{statistics.median(values):.3g} ({worst(values):.3g})"
 
 
 def main() -> None:
@@ -168,21 +198,20 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--patients", type=int, default=5000, help="how many are simulated")
-    parser.add_argument("--seed", type=int, default=1, help="of the simulation and the draw")
+    parser.add_argument(
+        "--seeds", type=int, nargs="+", default=[1], help="of the simulation and the draw"
+    )
     parser.add_argument(
         "--without-known", action="store_true", help="leave the published tables out"
     )
     options = parser.parse_args()
-    source, extract = extract_of(
-        options.patients, options.seed, with_tables=not options.without_known
-    )
-    sys.stdout.write("| question | source | extract | asked, at most |\n|---|---|---|---|\n")
-    for answer in answers(source, extract):
-        sys.stdout.write(
-            f"| {answer.question} | {answer.source:.3g} | {answer.extract:.3g} |"
-            f" {answer.most:g} |\n"
-        )
-    sys.stdout.write("\n" + "\n".join(sites(source, extract)) + "\n")
+    of_extracts, of_samples = [], []
+    for seed in options.seeds:
+        source, extract = extract_of(options.patients, seed, with_tables=not options.without_known)
+        of_extracts.append(answers(source, extract))
+        of_samples.append(answers(source, source_of(options.patients, seed + FRESH)))
+        sys.stderr.write(f"seed {seed}\n" + "\n".join(sites(source, extract)) + "\n")
+    sys.stdout.write("\n".join(summary(of_extracts, of_samples)) + "\n")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,8 @@
 """Known tables that are wrong: the site mix of another country, as a test of what a model does with
 a published table that does not fit.
 
+    python -m bench.wrong_known --source simulated_5000 --splits 11 12 13
+
 India, 2020: new cases at all ages, both sexes, of 35 kinds of cancer. GLOBOCAN 2020, International
 Agency for Research on Cancer, Global Cancer Observatory: India fact sheet
 (gco.iarc.fr/today/data/factsheets/populations/356-india-fact-sheets.pdf), read from cancer_data.csv
@@ -11,9 +13,13 @@ tumour in situ.
 
 from __future__ import annotations
 
+import argparse
+import statistics
+import sys
 from collections.abc import Mapping
 from dataclasses import replace
 
+from bench import table_data, tables
 from pipeline.schema.codes import tumour_sites
 from pipeline.schema.values import KnownTable, Level, Schema
 
@@ -94,3 +100,29 @@ def _table(name: str, column: str, cases: Mapping[tuple[str, ...], int]) -> Know
         year="2020",
         weight=WEIGHT,
     )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--source", choices=table_data.SIMULATED, default="simulated_5000")
+    parser.add_argument("--splits", type=int, nargs="+", default=table_data.FRESH)
+    options = parser.parse_args()
+    right = table_data.table(options.source)
+    wrong = replace(right, schema=with_wrong_tables(right.schema))
+    figures = ("two_way_tvd", "one_way_tvd", "quality")
+    sys.stdout.write(f"| {options.source} | {' | '.join(figures)} |\n|---|---|---|---|\n")
+    for name, table, with_tables in (
+        ("no known table", right, False),
+        ("sites of India", wrong, True),
+        ("known tables of England", right, True),
+    ):
+        runs = [tables.ours(table, split, 1.0, with_tables=with_tables) for split in options.splits]
+        means = (f"{statistics.mean(run[one] for run in runs):.4f}" for one in figures)
+        sys.stdout.write(f"| {name} | {' | '.join(means)} |\n")
+        sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()

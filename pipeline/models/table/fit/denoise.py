@@ -10,7 +10,7 @@ import numpy as np
 
 from pipeline.models.table.domain.bins import on_simplex
 from pipeline.models.table.domain.encode import Domain
-from pipeline.models.table.domain.hierarchy import Hierarchy, joint_of
+from pipeline.models.table.domain.hierarchy import Hierarchy, agree, joint_of
 from pipeline.models.table.domain.known import KnownPair, group_levels, known_pairs, rake
 from pipeline.models.table.fit.pair_noise import with_counts
 from pipeline.models.table.measure.shrinkage import shrunk_residual
@@ -42,8 +42,7 @@ def denoise(
     """
     size, sums = _size(measurements), _margin_sums(measurements)
     margins, joints = _margins(sums, size, hierarchy or {})
-    looks = measurements.coarse
-    coarse = {key: _coarse_joint(key, measurements, margins, size, shrink) for key in looks}
+    coarse = _coarse_joints(measurements, margins, size, shrink)
     by_pair = known_pairs(tables, list(margins))
     weights, rare = _weights_of(hierarchy or {}, sums, size), {}
     independent, denied = 0, [*measurements.columns.contradicted]
@@ -66,10 +65,10 @@ def denoise(
         size=size,
         margins=margins,
         margin_weights={name: size**2 * precision for name, (_, precision) in sums.items()},
-        pairs=joints,
+        pairs=joints | agree({k: joints[k] for k in by_pair}, weights, margins, hierarchy or {}),
         pair_weights=weights,
         coarse=coarse,
-        coarse_weights={key: (size / pair.sigma) ** 2 for key, pair in looks.items()},
+        coarse_weights={k: (size / pair.sigma) ** 2 for k, pair in measurements.coarse.items()},
         coarse_groups=measurements.coarse_groups,
         rare=rare,
         independent=independent,
@@ -99,7 +98,9 @@ def _expected(
     if key not in coarse:
         return expected_joint(of_both, legal.get(key))
     groups = (measurements.coarse_groups[key[0]], measurements.coarse_groups[key[1]])
-    return _refined(coarse[key].clip(min=0.0), groups, of_both)
+    refined = _refined(coarse[key].clip(min=0.0), groups, of_both)
+    # what was below 0 is gone, so that it sums to more
+    return rake(refined, *of_both)
 
 
 def expected_joint(margins: tuple[np.ndarray, np.ndarray], legal: np.ndarray | None) -> np.ndarray:
@@ -112,21 +113,19 @@ def expected_joint(margins: tuple[np.ndarray, np.ndarray], legal: np.ndarray | N
     return rake(np.where(legal, joint + 1e-12, 0.0), *margins, rounds=30)
 
 
-def _coarse_joint(
-    key: Pair,
-    measurements: Measurements,
-    margins: Mapping[str, np.ndarray],
-    size: float,
-    shrink: bool,
-) -> np.ndarray:
-    """A pair over coarse groups, its noise shrunk out."""
-    pair = measurements.coarse[key]
-    one, other = (np.bincount(measurements.coarse_groups[name], margins[name]) for name in key)
-    expected = np.outer(one, other)
-    residual = pair.counts - size * expected
-    if shrink:
-        residual, _ = shrunk_residual(residual, pair.sigma)
-    return np.asarray(expected + residual / size)
+def _coarse_joints(
+    measurements: Measurements, margins: Mapping[str, np.ndarray], size: float, shrink: bool
+) -> dict[Pair, np.ndarray]:
+    """Pairs over coarse groups, their noise shrunk out."""
+    joints = {}
+    for key, pair in measurements.coarse.items():
+        one, other = (np.bincount(measurements.coarse_groups[name], margins[name]) for name in key)
+        expected = np.outer(one, other)
+        residual = pair.counts - size * expected
+        if shrink:
+            residual, _ = shrunk_residual(residual, pair.sigma)
+        joints[key] = np.asarray(expected + residual / size)
+    return joints
 
 
 def _refined(
@@ -243,7 +242,7 @@ def _margins(
     margins = {name: on_simplex(counts, size) / size for name, (counts, _) in estimates.items()}
     joints = {}
     for (a, b), within in hierarchy.items():
-        joint = joint_of(within, estimates[b], estimates[a])
+        joint = joint_of(within, estimates[b], estimates[a]).clip(min=0.0)
         joints[a, b] = joint / joint.sum()
         margins[a], margins[b] = joints[a, b].sum(1), joints[a, b].sum(0)
     return margins, joints

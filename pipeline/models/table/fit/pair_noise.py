@@ -41,7 +41,11 @@ def with_counts(
         clear |= news
         start = _with_cells(expected, clear, pair.counts / size)
     trust = _towards_published(residual, start, np.where(clear, 0.0, published), pair, size)
-    return start + residual / size, rank > 0 or bool(clear.any()), trust
+    joint = start + residual / size
+    if published.any():
+        # cells that a table pulls, each by itself, no longer sum to the margins
+        joint = rake(joint.clip(min=1e-9) * (expected > 0), expected.sum(1), expected.sum(0))
+    return joint, rank > 0 or bool(clear.any()), trust
 
 
 def _towards_published(
