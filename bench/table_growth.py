@@ -24,7 +24,7 @@ from pipeline.schema.values import Column
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "bench" / "results" / "table_growth.json"
 ROWS = (10_000, 100_000, 500_000, 2_000_000)  # at 30 columns
-COLUMNS = (10, 30, 60, 100)  # at 50,000 rows
+COLUMNS = (10, 30, 60, 100, 300)  # at 50,000 rows
 
 
 def columns(count: int) -> dict[str, Column]:

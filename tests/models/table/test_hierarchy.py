@@ -7,7 +7,7 @@ import pytest
 
 from pipeline.models.table.domain.bins import merge_cells, numeric_grouping
 from pipeline.models.table.domain.encode import Domain, column_domain
-from pipeline.models.table.domain.hierarchy import hierarchy_of, joint_of
+from pipeline.models.table.domain.hierarchy import agree, hierarchy_of, joint_of
 from pipeline.models.table.domain.trees import BRANCHING
 from pipeline.models.table.measure.shrinkage import DOUBT, likeliest_strays
 from pipeline.models.table.values.symbols import Symbols
@@ -125,3 +125,32 @@ def test_a_cell_published_as_rare_strays_by_little_where_common_ones_stray_far()
     there = counts + np.array([*np.zeros(10), *np.full(10, 900.0)])
     strays, _ = likeliest_strays(there, noise, published, 20_000, 1000, DOUBT)
     assert strays[10:].min() > 300**2
+
+
+def test_two_columns_of_a_hierarchy_come_to_say_the_same_of_a_third() -> None:
+    """Sites say that lung is late, with little noise; groups say that it is early, with much."""
+    within = np.array([[1.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
+    sites = np.array([[0.05, 0.35], [0.03, 0.17], [0.30, 0.10]])
+    groups = np.array([[0.30, 0.30], [0.20, 0.20]])
+    margins = {"organ": np.array([0.6, 0.4]), "site": sites.sum(1), "stage": sites.sum(0)}
+    joints = {("organ", "site"): within * sites.sum(1), ("stage", "site"): sites.T,
+              ("organ", "stage"): groups}  # fmt: skip
+    weights: dict[tuple[str, str], float | np.ndarray] = {
+        ("organ", "site"): 1.0, ("stage", "site"): np.full((2, 3), 1e6), ("organ", "stage"): 1e3
+    }  # fmt: skip
+    after = agree(joints, weights, margins, {("organ", "site"): within})
+    assert within @ after["stage", "site"].T == pytest.approx(after["organ", "stage"], abs=0.01)
+    assert after["stage", "site"] == pytest.approx(sites.T, abs=0.01)
+    for (one, other), joint in after.items():
+        assert joint.sum(1) == pytest.approx(margins[one], abs=1e-6)
+        assert joint.sum(0) == pytest.approx(margins[other], abs=1e-6)
+    # what cannot be stays so, whatever the groups say
+    sites[2, 0], sites[2, 1] = 0.0, 0.4
+    margins["stage"] = sites.sum(0)
+    ruled = agree(
+        joints | {("stage", "site"): sites.T}, weights, margins, {("organ", "site"): within}
+    )
+    assert ruled["stage", "site"][0, 2] == 0
+    # without the finer pair there is nothing to agree on
+    alone = {key: joints[key] for key in (("organ", "site"), ("organ", "stage"))}
+    assert agree(alone, weights, margins, {("organ", "site"): within}) == alone
