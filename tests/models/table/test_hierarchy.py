@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 
-from pipeline.models.table.domain.bins import merge_cells, numeric_grouping
+from pipeline.models.table.domain.bins import category_grouping, merge_cells, numeric_grouping
 from pipeline.models.table.domain.encode import Domain, column_domain
 from pipeline.models.table.domain.hierarchy import agree, hierarchy_of, joint_of
 from pipeline.models.table.domain.trees import BRANCHING
 from pipeline.models.table.measure.shrinkage import DOUBT, likeliest_strays
+from pipeline.models.table.values.measurements import Estimate
 from pipeline.models.table.values.symbols import Symbols
 from pipeline.schema.values import Column
 
@@ -65,6 +68,34 @@ def test_a_break_of_a_coarse_grid_is_the_first_leaf_without_smaller_values() -> 
     domain = column_domain(column, 16)
     (leaf,) = domain.breaks()
     assert domain.starts[leaf] >= 500 > domain.starts[leaf - 1]
+
+
+def test_how_many_people_are_invented_in_a_category_that_nobody_has() -> None:
+    """docs/table_model.md, step 3: alone by noise, sigma x phi(3) people each; else its part of the
+    rare ones.
+    """
+    sigma, absent, runs = 60.0, 60, 400
+    people = np.array([3000.0, 1500.0, *np.full(10, 12.0), *np.zeros(absent)])
+    domain = column_domain(
+        Column(name="site", kind="categorical", categories=tuple(f"C{k}" for k in range(72))), 64
+    )
+    rng = np.random.default_rng(2)
+    alone, shared = 0.0, 0.0
+    for _ in range(runs):
+        counts = people + rng.normal(0, sigma, len(people))
+        cells = Estimate(counts, np.full(len(people), sigma**2))
+        symbols = category_grouping(domain, cells, 64).symbols
+        of_group = np.bincount(symbols.group, counts).clip(min=0.0)
+        sizes = np.bincount(symbols.group)
+        invented = (of_group[symbols.group] * symbols.share)[12:]
+        is_alone = (sizes[symbols.group] == 1)[12:]
+        alone += invented[is_alone].sum() / absent / runs
+        shared += invented[~is_alone].sum() / absent / runs
+    density = math.exp(-4.5) / math.sqrt(2 * math.pi)
+    # one in 700 of 24,000 draws: 32 of them, give or take 6
+    assert alone == pytest.approx(sigma * density, rel=0.6)
+    # 120 people in 70 categories; the noise of their sum, cut off at 0, brings 2.2 more each
+    assert shared < 120 / 70 + sigma * math.sqrt(70) / 70 * 0.4
 
 
 # lung and bone; of lung one common site and one rare, of bone rare ones only
