@@ -261,7 +261,7 @@ def plot_growth(rows: Rows, out: Path) -> None:
         axes.set_yticks(
             [10, 30, 100, 300, 1000, 3000], ["10", "30", "100", "300", "1,000", "3,000"]
         )
-        axes.set_ylim(8, 4000)
+        axes.set_ylim(3, 4000)
         axes.minorticks_off()
         axes.spines[["top", "right"]].set_visible(False)
     figure.axes[0].legend(frameon=False)
