@@ -237,6 +237,33 @@ def test_a_pair_that_nobody_measured_hangs_together_as_published(turned: bool) -
     assert ("organ", "sex") not in denoise(by_hand(ORGANS, SMALL, 10.0), DOMAINS, {}).pairs
 
 
+def test_a_table_that_speaks_of_a_small_part_of_every_group_leaves_no_pair_undefined() -> None:
+    """Of five sites that noise hides in one group, the tables speak of two."""
+    columns = {
+        "organ": SMALL["sex"],
+        "site": Column(name="site", kind="categorical", categories=tuple("abcdef")),
+        "stage": Column(name="stage", kind="categorical", categories=("1", "2")),
+    }
+    counts = {
+        "organ": np.array([5000, 100]),
+        "site": np.array([5000, *[20] * 5]),
+        "stage": np.array([3000, 2100]),
+    }
+    found = by_hand(counts, columns, 60.0)
+    assert found.groupings["site"].groups == 2
+    early = each("1", "2")
+    tables = (
+        published("by site", {"site": each("b", "c"), "stage": early}, np.full((2, 2), 0.25)),
+        published("by organ", {"organ": each("F", "M"), "stage": early}, np.full((2, 2), 0.25)),
+    )
+    domains = {name: column_domain(column, 64) for name, column in columns.items()}
+    within = np.eye(2)
+    marginals = denoise(found, domains, {}, hierarchy={("organ", "site"): within}, tables=tables)
+    for pair, joint in marginals.pairs.items():
+        assert joint.sum() == pytest.approx(1) and np.isfinite(joint).all()
+        assert np.isfinite(marginals.pair_weights[pair]).all()
+
+
 def test_a_known_zero_is_nearly_one_and_a_forbidden_pair_is_one() -> None:
     shares = np.array([[0.3, 0.2], [0.15, 0.15], [0.2, 0.0]])
     levels = {"organ": each("skin", "lung", "womb"), "sex": each("F", "M")}

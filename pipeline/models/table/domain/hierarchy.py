@@ -14,7 +14,7 @@ from pipeline.models.table.values.symbols import Pair, Relations, Symbols
 _DOUBT = 0.5  # standard deviation of a rare category's share of its group, relative
 # (earlier, later) -> share of each group of the later column that lies in each group of the
 # earlier, float64 [groups earlier, groups later]; its columns sum to 1
-Hierarchy = dict[Pair, np.ndarray]
+Hierarchy = Mapping[Pair, np.ndarray]
 
 
 def hierarchy_of(relations: Relations, symbols: Mapping[str, Symbols]) -> Hierarchy:
@@ -24,7 +24,7 @@ def hierarchy_of(relations: Relations, symbols: Mapping[str, Symbols]) -> Hierar
     such a group may stand beside any value that allows one of them: a site that hardly anybody has
     would be drawn for all whom its neighbours leave over.
     """
-    hierarchy: Hierarchy = {}
+    hierarchy: dict[Pair, np.ndarray] = {}
     for (a, b), matrix in relations.items():
         if (matrix.sum(0) == 1).all():
             parents = symbols[a].group[matrix.argmax(0)]

@@ -5,6 +5,7 @@ with the noise shrunk out of them. Post-processing only.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 import numpy as np
 
@@ -30,7 +31,7 @@ def denoise(
     domains: Mapping[str, Domain],
     legal: Relations,
     *,
-    hierarchy: Hierarchy | None = None,
+    hierarchy: Hierarchy = MappingProxyType({}),
     tables: Sequence[KnownTable] = (),
     shrink: bool = True,
 ) -> Marginals:
@@ -41,10 +42,10 @@ def denoise(
     is. tables: what is published. shrink: take noise out of pairs.
     """
     size, sums = _size(measurements), _margin_sums(measurements)
-    margins, joints = _margins(sums, size, hierarchy or {})
+    margins, joints = _margins(sums, size, hierarchy)
     coarse = _coarse_joints(measurements, margins, size, shrink)
     by_pair = known_pairs(tables, list(margins))
-    weights, rare = _weights_of(hierarchy or {}, sums, size), {}
+    weights, rare = _weights_of(hierarchy, sums, size), {}
     independent, denied = 0, [*measurements.columns.contradicted]
     for key in dict.fromkeys([*measurements.pairs, *by_pair]):
         pair, of_pair = measurements.pairs.get(key), by_pair.get(key, ())
@@ -54,7 +55,8 @@ def denoise(
         )
         denied += names
         # shares of a table's `weight` patients, spread over the cells
-        joints[key], weights[key] = expected, float(published.max()) * expected.size
+        weight = max((table.weight for table in of_pair), default=0.0)
+        joints[key], weights[key] = expected, weight * expected.size
         if pair is not None:
             joint, is_tied, trust = with_counts(expected, published, pair, size, shrink)
             joints[key] = _without_forbidden(joint, legal.get(key))
@@ -65,7 +67,7 @@ def denoise(
         size=size,
         margins=margins,
         margin_weights={name: size**2 * precision for name, (_, precision) in sums.items()},
-        pairs=joints | agree({k: joints[k] for k in by_pair}, weights, margins, hierarchy or {}),
+        pairs=joints | agree({k: joints[k] for k in by_pair}, weights, margins, hierarchy),
         pair_weights=weights,
         coarse=coarse,
         coarse_weights={k: (size / pair.sigma) ** 2 for k, pair in measurements.coarse.items()},
