@@ -25,7 +25,7 @@ SITE, BREAST, PROSTATE = "SITE_ICD10_O2_3CHAR", "C50", "C61"
 COMMON = 10  # sites that are named and compared in order
 LARGE = 100  # patients of a site in the source from which its age and stages are compared
 YOUNG, ADULT, LIGHT = 40, 18, 30.0  # years, years, kg
-FRESH = 1000  # how far the seed of a fresh sample lies from its source's
+SEEDS_APART = 1000  # how far the seed of a fresh sample lies from its source's
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,7 @@ class Answer:
     source: float
     extract: float
     most: float  # that was asked of the extract
+    is_least: bool = False  # `most` was asked at least
 
 
 Answers = Sequence[Sequence[Answer]]  # of each run, each question
@@ -45,7 +46,11 @@ def answers(source: pl.DataFrame, extract: pl.DataFrame) -> list[Answer]:
         Answer("men among breast cancers, %", _men(source), _men(extract), 2.0),
         Answer("prostate cancers below 40, %", _young(source), _young(extract), 0.5),
         Answer(
-            "of the ten commonest sites, in the extract's ten", 10, _shared(source, extract), 10
+            "of the ten commonest sites, in the extract's ten",
+            10,
+            _shared(source, extract),
+            10,
+            True,
         ),
         Answer(
             "largest share of a site over the source's", 1, _largest_ratio(source, extract), 3.0
@@ -183,7 +188,7 @@ def summary(of_extracts: Answers, of_samples: Answers) -> Iterator[str]:
     per_question = (zip(*runs, strict=True) for runs in (of_extracts, of_samples))
     for extracts, samples in zip(*per_question, strict=True):
         first = extracts[0]
-        worst = min if first.most == COMMON else max
+        worst = min if first.is_least else max
         cells = [_middle([one.extract for one in group], worst) for group in (samples, extracts)]
         source = statistics.median(one.source for one in extracts)
         yield f"| {first.question} | {source:.3g} | {' | '.join(cells)} | {first.most:g} |"
@@ -209,7 +214,7 @@ def main() -> None:
     for seed in options.seeds:
         source, extract = extract_of(options.patients, seed, with_tables=not options.without_known)
         of_extracts.append(answers(source, extract))
-        of_samples.append(answers(source, source_of(options.patients, seed + FRESH)))
+        of_samples.append(answers(source, source_of(options.patients, seed + SEEDS_APART)))
         sys.stderr.write(f"seed {seed}\n" + "\n".join(sites(source, extract)) + "\n")
     sys.stdout.write("\n".join(summary(of_extracts, of_samples)) + "\n")
 

@@ -20,14 +20,13 @@ from pipeline.models.table.values.symbols import Grouping, Symbols
 _SPLIT = 2.0
 
 
-def merge_cells(counts: np.ndarray, most: int, begins: np.ndarray | None = None) -> np.ndarray:
+def merge_cells(counts: np.ndarray, most: int, begins: np.ndarray) -> np.ndarray:
     """Bin of each cell, int64 [cells]: neighbours up to an equal share of the patients, a heavy
     cell alone, at most `most` bins, or one more than `begins` has. counts: at least 0, [cells] in
     order. begins: bool [cells], where a bin must begin.
     """
-    begins = np.zeros(len(counts), bool) if begins is None else begins
     limit = max(counts.sum(), 1e-9) / most
-    most = max(most, int(begins.sum()) + 2)
+    most = max(most, int(begins.sum()) + 1)
     while True:
         bins, mass, current = np.zeros(len(counts), np.int64), 0.0, 0
         for place, count in enumerate(counts):

@@ -22,7 +22,7 @@ from pipeline.schema.values import KnownTable
 # parts of a known table's dependence among which the noisy counts choose
 _PARTS = (1.0, 0.75, 0.5, 0.25, 0.0)
 _CLEAR = 1.5
-_RARE = 0.5  # patients below which a cell of which a table speaks is as good as empty
+_EMPTY = 0.5  # patients below which a cell of which a table speaks is as good as empty
 _CERTAIN = 0.0013  # share of all patients to which a cell of a hierarchy is known at best
 
 
@@ -62,7 +62,7 @@ def denoise(
             joints[key] = _without_forbidden(joint, legal.get(key))
             weights[key] = (size / pair.sigma) ** 2 * trust
             independent += not is_tied
-        rare[key] = (published > 0) & (joints[key] * size < _RARE)
+        rare[key] = (published > 0) & (joints[key] * size < _EMPTY)
     return Marginals(
         size=size,
         margins=margins,

@@ -17,7 +17,9 @@ from pipeline.models.table.plan.settings import TableSettings
 from pipeline.models.table.values.measurements import Marginals
 from pipeline.models.table.values.symbols import Relations
 
-_RARE = 0.3  # what a patient costs in a cell that is as good as empty, of that where none may be
+_RARE_COST = (
+    0.3  # what a patient costs in a cell that is as good as empty, of that where none may be
+)
 
 
 @dataclass(frozen=True)
@@ -120,7 +122,7 @@ class _Part:
             weights.append(np.full(shape, marginals.pair_weights.get((name, other), 0.0)))
             allowed = legal.get((name, other), np.ones(shape, bool))
             rare = marginals.rare.get((name, other), np.zeros(shape, bool))
-            penalties.append(forbidden * np.where(allowed, _RARE * rare, 1.0))
+            penalties.append(forbidden * np.where(allowed, _RARE_COST * rare, 1.0))
         goal, weight, penalty = (
             torch.from_numpy(np.concatenate(arrays, 1).astype(np.float32)).to(device)
             for arrays in (goals, weights, penalties)

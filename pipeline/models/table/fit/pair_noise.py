@@ -7,7 +7,7 @@ from __future__ import annotations
 import numpy as np
 
 from pipeline.models.table.domain.known import rake
-from pipeline.models.table.measure.shrinkage import DOUBT, likeliest_strays, shrunk_residual
+from pipeline.models.table.measure.shrinkage import likeliest_strays, shrunk_residual
 from pipeline.models.table.values.measurements import NoisyPair
 
 _FEW = 500  # cells, of which noise brings none above the universal threshold: 3.5 deviations
@@ -17,7 +17,7 @@ _TRUST = (4.0, 60.0)
 
 def with_counts(
     expected: np.ndarray, published: np.ndarray, pair: NoisyPair, size: float, shrink: bool
-) -> tuple[np.ndarray, bool, np.ndarray]:
+) -> tuple[np.ndarray, bool, np.ndarray | float]:
     """(joint, whether anything rises above the noise, how much more each cell is worth than its
     count) of what a pair is expected to be and of its counts, with their noise shrunk out.
 
@@ -28,7 +28,7 @@ def with_counts(
     Johnstone 1994, the universal threshold): that a cancer is never staged is one such cell.
     """
     if not shrink:
-        return pair.counts / size, True, np.ones(expected.shape)
+        return pair.counts / size, True, 1.0
     clear = np.zeros(expected.shape, bool)
     threshold = pair.sigma * np.sqrt(2 * np.log(max(expected.size, _FEW)))
     start = expected
@@ -40,12 +40,13 @@ def with_counts(
             break
         clear |= news
         start = _with_cells(expected, clear, pair.counts / size)
+    is_tied = rank > 0 or bool(clear.any())
+    if not published.any():
+        return start + residual / size, is_tied, 1.0
     trust = _towards_published(residual, start, np.where(clear, 0.0, published), pair, size)
-    joint = start + residual / size
-    if published.any():
-        # cells that a table pulls, each by itself, no longer sum to the margins
-        joint = rake(joint.clip(min=1e-9) * (expected > 0), expected.sum(1), expected.sum(0))
-    return joint, rank > 0 or bool(clear.any()), trust
+    # cells that a table pulls, each by itself, no longer sum to the margins
+    joint = (start + residual / size).clip(min=1e-9) * (expected > 0)
+    return rake(joint, expected.sum(1), expected.sum(0)), is_tied, trust
 
 
 def _towards_published(
@@ -60,7 +61,7 @@ def _towards_published(
         cells = weights == weight
         noise = np.full(int(cells.sum()), pair.sigma**2)
         counts, published = pair.counts[cells], size * start[cells].clip(min=0.0)
-        strays, _ = likeliest_strays(counts, noise, published, size, float(weight), DOUBT)
+        strays, _ = likeliest_strays(counts, noise, published, size, float(weight))
         residual[cells] = strays / (strays + noise) * (counts - published)
         trust[cells] = (1 + noise / strays).clip(*_TRUST)
     return trust

@@ -8,7 +8,7 @@ import numpy as np
 
 from pipeline.models.table.values.measurements import Estimate
 
-DOUBT = 2.0  # log likelihood by which counts must stray from a table to be let
+_DOUBT = 2.0  # log likelihood by which counts must stray from a table to be let
 # how true counts may stray from published ones: all alike, as parts of all patients; as the root of
 # what is published, as samples do; in proportion to it
 _EVEN = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2)
@@ -59,7 +59,7 @@ def towards(
         return estimate, False
     size = max(float(counts.sum()), 1.0)
     published = size * shares[covered]
-    strays, gain = likeliest_strays(counts, noise, published, size, weight, DOUBT)
+    strays, gain = likeliest_strays(counts, noise, published, size, weight)
     pull = noise / (noise + strays)
     posterior = Estimate(estimate.counts.copy(), estimate.variances.copy())
     posterior.counts[covered] = (1 - pull) * counts + pull * published
@@ -73,13 +73,12 @@ def likeliest_strays(
     published: np.ndarray,
     size: float,
     weight: float,
-    doubt: float = 0.0,
 ) -> tuple[np.ndarray, float]:
     """(variance of the true counts about the published ones, log likelihood by which the noisy
     counts prefer it to the least variance), all float64 [cells].
 
-    size: patients. weight: how many of them the table is worth at most. doubt: what that log
-    likelihood must exceed; else the least variance stays.
+    size: patients. weight: how many of them the table is worth at most. Where that log
+    likelihood is below `_DOUBT`, the least variance stays.
     """
     shares = published / size
     least = size**2 * (shares + 0.5 / weight) / weight
@@ -93,7 +92,7 @@ def likeliest_strays(
             if likelihood > most:
                 likeliest, most = variance, likelihood
     plain = _log_likelihood(counts - published, noise + least)
-    return likeliest if most - plain >= doubt else least, most - plain
+    return likeliest if most - plain >= _DOUBT else least, most - plain
 
 
 def _log_likelihood(difference: np.ndarray, variance: np.ndarray) -> float:
