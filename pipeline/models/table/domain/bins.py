@@ -12,7 +12,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from pipeline.models.table.domain.encode import Domain
-from pipeline.models.table.domain.trees import consistent_tree, evened_tree, split_cells
+from pipeline.models.table.domain.tails import smooth_tails
+from pipeline.models.table.domain.trees import consistent_tree, evened_tree, split_cells, tree_of
 from pipeline.models.table.values.measurements import Estimate
 from pipeline.models.table.values.symbols import Grouping, Symbols
 
@@ -53,8 +54,8 @@ def numeric_grouping(
         for round numbers.
     """
     specials = domain.size - domain.leaves
-    consistent = consistent_tree([level[: len(level) - specials] for level in levels], sigmas)
-    tree = evened_tree(consistent, sigmas, domain.stops - domain.starts)
+    nodes = [level[: len(level) - specials] for level in levels]
+    tree, in_tail = _tree(domain, nodes, sigmas)
     total = max(float(tree[0].sum()), 1.0)
     breaks = domain.breaks()
     terminal = split_cells(tree, max(0.008 * total, _SPLIT * max(sigmas)), breaks)
@@ -65,7 +66,7 @@ def numeric_grouping(
     for place, (first, last, count) in enumerate(terminal):
         of_cell[first:last] = bins[place]
         heap = _heap(domain, first, last, count, tree[-1], sigmas[-1]) if heaps else []
-        for low, high, part in heap or _segments(domain, first, last):
+        for low, high, part in heap or _segments(domain, first, last, tree[-1], in_tail):
             group.append(bins[place])
             share.append((count + 1e-9) * part)
             start.append(low)
@@ -91,6 +92,18 @@ def numeric_grouping(
     return Grouping(of_cell, symbols.normalised(), n_merged=0), estimate
 
 
+def _tree(
+    domain: Domain, nodes: Sequence[np.ndarray], sigmas: Sequence[float]
+) -> tuple[list[np.ndarray], np.ndarray]:
+    """(counts of the nodes of each level, bool [leaves] of what lies in a smooth tail)."""
+    consistent = consistent_tree(nodes, sigmas)
+    tree = evened_tree(consistent, sigmas, domain.stops - domain.starts)
+    if domain.column.transform != "asinh":  # declared as heavy-tailed
+        return tree, np.zeros(domain.leaves, bool)
+    leaves, in_tail = smooth_tails(domain, tree[-1], nodes, sigmas)
+    return tree_of(leaves, len(tree)), in_tail
+
+
 def _specials(levels: Sequence[np.ndarray], sigmas: Sequence[float], specials: int) -> Estimate:
     """Atoms and missing, which every level counts once: by inverse variance."""
     precision = np.array(sigmas, float) ** -2
@@ -100,15 +113,20 @@ def _specials(levels: Sequence[np.ndarray], sigmas: Sequence[float], specials: i
     )
 
 
-def _segments(domain: Domain, first: int, last: int) -> list[tuple[int, int, float]]:
-    """Lattice ranges of leaves [first, last) without the atoms between them: (start, stop, part of
-    the points).
+def _segments(
+    domain: Domain, first: int, last: int, counts: np.ndarray, in_tail: np.ndarray
+) -> list[tuple[int, int, float]]:
+    """Lattice ranges of leaves [first, last) without the atoms between them: (start, stop, part).
+    In a tail a leaf has its part of the counts, elsewhere the points theirs.
     """
     starts, stops = domain.starts[first:last], domain.stops[first:last]
-    breaks = np.flatnonzero(starts[1:] != stops[:-1]) + 1
-    lows, highs = starts[[0, *breaks]], stops[[*(breaks - 1), -1]]
-    points = (highs - lows).astype(float)
-    return list(zip(lows.tolist(), highs.tolist(), (points / points.sum()).tolist(), strict=True))
+    if in_tail[first:last].all():
+        part = counts[first:last].clip(min=1e-9)
+    else:
+        breaks = np.flatnonzero(starts[1:] != stops[:-1]) + 1
+        starts, stops = starts[[0, *breaks]], stops[[*(breaks - 1), -1]]
+        part = (stops - starts).astype(float)
+    return list(zip(starts.tolist(), stops.tolist(), (part / part.sum()).tolist(), strict=True))
 
 
 def _heap(

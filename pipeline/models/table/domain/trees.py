@@ -69,6 +69,14 @@ def evened_tree(
     return evened
 
 
+def tree_of(leaves: np.ndarray, depth: int) -> list[np.ndarray]:
+    """Counts of the nodes of each level, float64 [nodes], from below the root to the leaves."""
+    tree = [leaves]
+    while len(tree) < depth:
+        tree.insert(0, _sums(tree[0], -(-len(tree[0]) // BRANCHING)))
+    return tree
+
+
 def _sums(children: np.ndarray, parents: int) -> np.ndarray:
     padded = np.zeros(parents * BRANCHING)
     padded[: len(children)] = children
