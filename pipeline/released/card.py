@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pipeline.released import card_limits
+from pipeline.released import card_evidence, card_limits
 from pipeline.released.card_limits import ModelFacts
 from pipeline.schema.values import KnownTable, Schema
 
@@ -63,7 +63,8 @@ def facts(
         "independent_pairs": [list(pair) for pair in model.independent],
         "known": [_published(table) for table in model.published],
         "approval": approval,
-        "limits": card_limits.limits(schema, model.noisy_size),
+        "limits": card_limits.limits(schema, model),
+        "evidence": model.evidence.to_json() if model.evidence is not None else None,
         "use": {
             "for": "code development, training, feasibility, method testing",
             "not_for": NOT_FOR,
@@ -98,6 +99,7 @@ def markdown(card: dict[str, Any]) -> str:
         *_bullets("### What is public", card["public"]),
         *_bullets("### What the guarantee does not cover", card["not_covered"]),
         *_bullets("## Known limits", card["limits"]),
+        *card_evidence.markdown(card["evidence"]),
         "## Approval",
         "",
         _approval(card["approval"]),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from pipeline.released.estimates import EvidenceFacts
 from pipeline.schema.values import KnownTable, Schema
 
 SMALL_SHARE = 0.5  # of the nominal size: below it, a card says how few there are
@@ -22,6 +23,7 @@ class ModelFacts:
     independent: Sequence[tuple[str, str]] = ()
     noisy_size: int | None = None
     published: Sequence[KnownTable] = ()
+    evidence: EvidenceFacts | None = None  # None for models of before it was published
 
 
 def empty_columns(schema: Schema) -> list[str]:
@@ -62,10 +64,11 @@ def not_covered(schema: Schema) -> list[str]:
     return entries
 
 
-def limits(schema: Schema, noisy_size: int | None) -> list[str]:
+def limits(schema: Schema, model: ModelFacts) -> list[str]:
     """What a reader must not read from the extract."""
+    noisy_size = model.noisy_size
     lines = [
-        "noise makes small groups unreliable: read nothing from cells below 50 patients",
+        f"noise makes small groups unreliable: {_smallest_cells(model.evidence)}",
         "confidence intervals computed as if these were real rows are too narrow",
     ]
     if schema.events is not None:
@@ -84,3 +87,17 @@ def limits(schema: Schema, noisy_size: int | None) -> list[str]:
             f" nominal size of {nominal:,}: the noise weighs more than the nominal size suggests",
         )
     return lines
+
+
+def _smallest_cells(evidence: EvidenceFacts | None) -> str:
+    """From how many patients of the extract on a cell says something, by the noise of this
+    release.
+    """
+    if evidence is None:
+        return "how small, this older model does not tell; take figures of large groups only"
+    parts = []
+    for kind, listed in evidence.thresholds.items():
+        least, most = (f(t.clear for t in listed) for f in (min, max))
+        patients = f"{least:,}" if least == most else f"{least:,} to {most:,}, by table,"
+        parts.append(f"{patients} patients ({kind})")
+    return f"read nothing from cells below {'; '.join(parts)}"
