@@ -1,5 +1,5 @@
-"""How sure one can be of a figure of a release: answered from its charged noisy counts. Free, and no
-patient's row is read.
+"""How sure one can be of a figure of a release: answered from its charged noisy counts. Free: no
+row of a patient is read.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from typing import Any
 from pipeline.catalog import Home, Release
 from pipeline.cli.console import say, say_table
 from pipeline.refusal import Refusal
-
 
 _LARGE = 10_000  # from here on a figure is printed whole
 
@@ -76,13 +75,13 @@ def _model_of(release: str) -> Path:
 def _answer(
     options: argparse.Namespace, model: Any, asked: Sequence[Any]
 ) -> tuple[str, Any] | None:
-    from pipeline.estimates import means, shares, survival
+    from pipeline.estimates import numbers, shares, survival
 
     tables, log = model.measured, model.schema.events
     group, against = asked
     words = " and ".join(_groups(options)[0]) or "everybody"
     if options.mean:
-        return f"Mean of {options.mean}", means.mean(tables, options.mean)
+        return f"Mean of {options.mean}", numbers.mean(tables, options.mean)
     if options.share:
         return f"Share of patients with {words}", shares.share(tables, group)
     if options.count:

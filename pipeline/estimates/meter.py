@@ -11,8 +11,8 @@ from itertools import product
 
 import numpy as np
 
-from pipeline.estimates.shares import Sum, as_share, size
-from pipeline.estimates.values import CLOSE, Evidence, NoisyEstimate, Z, evidence
+from pipeline.estimates.shares import as_share, size
+from pipeline.estimates.values import CLOSE, Evidence, NoisyEstimate, Sum, Z, evidence
 from pipeline.models.noisy_tables import Axis, Cell, NoisyTable, coarse
 from pipeline.schema.values import Schema
 

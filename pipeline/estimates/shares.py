@@ -4,25 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.estimates.values import Interval, NoisyEstimate, Z
+from pipeline.estimates.numbers import Range, in_range, levels_of, overlap
+from pipeline.estimates.values import Interval, NoisyEstimate, Sum, Z
 from pipeline.models.noisy_tables import Axis, Cell, NoisyTable
 from pipeline.refusal import Refusal
 
-Range = tuple[float, float]  # both ends within; dates as days since 1970-01-01
 Condition = Sequence[str | None] | Range
 _WHOLE = 1e-9
-
-
-@dataclass(frozen=True)
-class Sum:
-    """A sum of cells: patients, and the variance of its noise."""
-
-    patients: float
-    variance: float
 
 
 def size(tables: Sequence[NoisyTable]) -> Sum:
@@ -71,22 +62,38 @@ def as_count(part: Sum) -> NoisyEstimate:
 
 def count_of(tables: Sequence[NoisyTable], conditions: Mapping[str, Condition]) -> Sum:
     """Patients who meet every condition, from all tables that tell (by inverse variance: each has
-    noise of its own).
+    noise of its own). Raises Refusal where none does.
     """
     if not conditions:
         return size(tables)
-    if len(conditions) == 1:
-        (name, condition), *_ = conditions.items()
-        sums = _of_one_column(tables, name, condition)
-    else:
-        sums = []
-    sums += [s for table in tables if (s := _cells_of(table, conditions)) is not None]
+    sums = [
+        one
+        for table in tables
+        if not table.is_level and (one := _cells_of(table, conditions)) is not None
+    ]
+    (name, condition), *others = conditions.items()
+    levels = levels_of(tables, name)
+    if levels and not others:
+        sums.append(_on_tree(levels, condition))
     if not sums:
         raise Refusal(
             f"no noisy table of this release counts {' with '.join(conditions)} in cells that"
             " these conditions follow: ask for fewer columns, or for whole categories"
             " (`python -m pipeline estimate RELEASE` lists what was counted)"
         )
+    return _weighted(sums)
+
+
+def _on_tree(levels: Sequence[NoisyTable], condition: Condition) -> Sum:
+    """Of a number: a range, or who has none."""
+    if isinstance(condition, tuple):
+        return in_range(levels, condition)
+    wanted = {levels[0].columns[0]: condition}
+    return _weighted([one for table in levels if (one := _cells_of(table, wanted)) is not None])
+
+
+def _weighted(sums: Sequence[Sum]) -> Sum:
+    """Several counts of the same patients as one, by inverse variance."""
     precision = sum(1 / one.variance for one in sums)
     return Sum(sum(one.patients / one.variance for one in sums) / precision, 1 / precision)
 
@@ -106,46 +113,20 @@ def _cells_of(table: NoisyTable, conditions: Mapping[str, Condition]) -> Sum | N
 
 
 def cells_met(axis: Axis, condition: Condition | None) -> np.ndarray | None:
-    """Which cells meet it, bool [cells]; None where one does in part."""
+    """Which cells meet it, bool [cells]; None where one does in part, or none at all."""
     if condition is None:
         return np.ones(len(axis.cells), bool)
     parts = np.array([_part(cell, condition) for cell in axis.cells])
-    return None if ((parts > _WHOLE) & (parts < 1 - _WHOLE)).any() else parts > 0.5
+    is_partial = ((parts > _WHOLE) & (parts < 1 - _WHOLE)).any()
+    return None if is_partial or not parts.any() else parts > 0.5
 
 
 def _part(cell: Cell, condition: Condition) -> float:
-    """How much of a cell meets the condition: 0, 1, or what lies within."""
+    """How much of a cell meets the condition, 0 to 1."""
     if isinstance(condition, tuple):
-        low, high = condition
-        if cell.low is None or cell.high is None:
-            return 0.0
-        if low <= cell.low and cell.high <= high:
-            return 1.0
-        return 0.0 if cell.high < low or cell.low > high else 0.5
-    if cell.is_range:
-        return 0.5
+        return overlap(cell, condition)
     inside = sum(value in condition for value in cell.values)
     return inside / max(len(cell.values), 1)
-
-
-def _of_one_column(tables: Sequence[NoisyTable], name: str, condition: Condition) -> list[Sum]:
-    """The fewest nodes of a number's tree that make up the range; [] for a category, or where no
-    level is fine enough.
-    """
-    levels = [table for table in tables if table.name.startswith(f"tree/{name}/")]
-    if not levels or not isinstance(condition, tuple):
-        return []
-    patients, variance = 0.0, 0.0
-    done: list[Range] = []
-    for table in levels:  # from few nodes to many
-        for cell, count in zip(table.axes[0].cells, table.counts, strict=True):
-            if cell.low is None or cell.high is None or _part(cell, condition) < 1:
-                continue
-            if any(low <= cell.low and cell.high <= high for low, high in done):
-                continue
-            done.append((cell.low, cell.high))
-            patients, variance = patients + float(count), variance + table.sigma**2
-    return [Sum(patients, variance)] if done else []
 
 
 def _clipped(low: float, high: float) -> Interval:

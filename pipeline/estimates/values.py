@@ -48,6 +48,14 @@ class NoisyEstimate:
     sampling: float
 
 
+@dataclass(frozen=True)
+class Sum:
+    """A sum of noisy cells: patients, and the variance of its noise."""
+
+    patients: float
+    variance: float
+
+
 def total_variance(within: float, between: float, noise: float, sets: int) -> float:
     """Variance of the mean of an analysis over several synthetic sets of one release.
 
