@@ -11,18 +11,23 @@ from collections.abc import Sequence
 import polars as pl
 
 from pipeline.evaluation.analyses import words
-from pipeline.evaluation.analyses.cohort import NEEDS, STAGES, cohort
 from pipeline.evaluation.analyses.comparison import (
     Frames,
     Question,
     both,
     coefficient_difference,
-    commonest,
     difference,
     proportions,
     scale,
     strata,
     untested,
+)
+from pipeline.evaluation.analyses.registry_patients import (
+    NEEDS,
+    STAGES,
+    registry_patients,
+    site_terms,
+    with_site_terms,
 )
 from pipeline.evaluation.analyses.regressions import logit
 from pipeline.evaluation.findings import Analysis, Finding
@@ -36,7 +41,7 @@ N_SITES = 10
 def run(schema: Schema, real: PatientLog, synthetic: PatientLog) -> Sequence[Finding]:
     frames = both(
         lambda log: (
-            cohort(schema, log)
+            registry_patients(schema, log)
             .filter(pl.col("STAGE_GROUP").is_in(STAGES))
             .with_columns(early=pl.col("STAGE_GROUP").is_in(STAGES[:2]))
         ),
@@ -58,19 +63,10 @@ def run(schema: Schema, real: PatientLog, synthetic: PatientLog) -> Sequence[Fin
 
 
 def _slope(question: Question, frames: Frames) -> Finding:
-    sites = commonest(frames[0], "SITE_GROUP", N_SITES)
-    terms = [f"site {site}" for site in sites[1:]]
-    models = [
-        logit(
-            frame.with_columns(
-                (pl.col("SITE_GROUP") == site).cast(pl.Float64).alias(f"site {site}")
-                for site in sites[1:]
-            ),
-            "early",
-            ["deprivation", *terms],
-        )
-        for frame in frames
-    ]
+    sites = site_terms(frames[0])
+    models = both(
+        lambda rows: logit(with_site_terms(rows, sites), "early", ["deprivation", *sites]), frames
+    )
     about = question.of(
         "Early stage: deprivation, per fifth, within sites",
         measure="difference of log odds ratios",

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import polars as pl
-
-from pipeline.evaluation.analyses.cohort import NEEDS, cohort
 from pipeline.evaluation.analyses.comparison import (
     Question,
     both,
@@ -17,6 +14,7 @@ from pipeline.evaluation.analyses.comparison import (
     share_distance,
     strata,
 )
+from pipeline.evaluation.analyses.registry_patients import NEEDS, registry_patients
 from pipeline.evaluation.findings import Analysis, Finding
 from pipeline.schema.patient_log import PatientLog
 from pipeline.schema.values import Schema
@@ -26,7 +24,8 @@ LIMIT_TVD, LIMIT_EMERGENCY = 0.05, 2.0
 
 def run(schema: Schema, real: PatientLog, synthetic: PatientLog) -> Sequence[Finding]:
     frames = both(
-        lambda log: cohort(schema, log).with_columns(all=pl.lit("All sites")), (real, synthetic)
+        lambda log: registry_patients(schema, log),
+        (real, synthetic),
     )
     question = Question(
         analysis="A6",

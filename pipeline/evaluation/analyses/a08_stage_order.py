@@ -14,7 +14,6 @@ from itertools import combinations
 import polars as pl
 from lifelines.statistics import multivariate_logrank_test
 
-from pipeline.evaluation.analyses.cohort import NEEDS, STAGES, cohort
 from pipeline.evaluation.analyses.comparison import (
     MIN_EVENTS,
     MIN_PATIENTS,
@@ -26,6 +25,7 @@ from pipeline.evaluation.analyses.comparison import (
     untested,
 )
 from pipeline.evaluation.analyses.estimates import DAYS_PER_YEAR, Z99
+from pipeline.evaluation.analyses.registry_patients import NEEDS, STAGES, registry_patients
 from pipeline.evaluation.analyses.survival import curve
 from pipeline.evaluation.findings import Analysis, Estimate, Finding
 from pipeline.schema.patient_log import PatientLog
@@ -38,11 +38,7 @@ MIN_STATISTIC = 30.0  # a smaller log-rank statistic is mostly chance
 
 def run(schema: Schema, real: PatientLog, synthetic: PatientLog) -> Sequence[Finding]:
     frames = both(
-        lambda log: (
-            cohort(schema, log)
-            .filter(pl.col("STAGE_GROUP").is_in(STAGES))
-            .with_columns(all=pl.lit("All sites"))
-        ),
+        lambda log: registry_patients(schema, log).filter(pl.col("STAGE_GROUP").is_in(STAGES)),
         (real, synthetic),
     )
     question = Question(

@@ -15,7 +15,6 @@ import numpy as np
 import polars as pl
 
 from pipeline.evaluation.analyses import words
-from pipeline.evaluation.analyses.cohort import NEEDS, cohort
 from pipeline.evaluation.analyses.comparison import (
     MIN_EVENTS,
     Question,
@@ -26,6 +25,7 @@ from pipeline.evaluation.analyses.comparison import (
     strata,
 )
 from pipeline.evaluation.analyses.estimates import DAYS_PER_YEAR, Z95
+from pipeline.evaluation.analyses.registry_patients import NEEDS, registry_patients
 from pipeline.evaluation.findings import Analysis, Estimate, Finding
 from pipeline.schema.patient_log import PatientLog
 from pipeline.schema.values import Schema
@@ -40,7 +40,7 @@ OLDEST = 105.0
 
 def run(schema: Schema, real: PatientLog, synthetic: PatientLog) -> Sequence[Finding]:
     needs = ["age10", "male", "deprivation", "days", "died"]
-    frames = both(lambda log: cohort(schema, log).drop_nulls(needs), (real, synthetic))
+    frames = both(lambda log: registry_patients(schema, log).drop_nulls(needs), (real, synthetic))
     question = Question(
         analysis="A10",
         what="",

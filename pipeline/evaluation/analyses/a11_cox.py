@@ -1,5 +1,5 @@
 """A11: Cox model of death: age, sex, stage, deprivation, performance status, Charlson score, route;
-for all patients with a baseline hazard by site, and for each of the ten commonest sites.
+for all patients with a term for each of the 15 commonest sites, and for each of the ten commonest.
 
 domain: a coefficient .1 or sampling error; mean overlap of intervals .6; concordance .02; signs of
 clear coefficients 95%. Unknown stage is a term; unknown performance counts as good, on both sides.
@@ -11,14 +11,20 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from pipeline.evaluation.analyses.cohort import NEEDS, cohort
 from pipeline.evaluation.analyses.comparison import MIN_EVENTS, Question, both, scale, strata
+from pipeline.evaluation.analyses.registry_patients import (
+    NEEDS,
+    registry_patients,
+    site_terms,
+    with_site_terms,
+)
 from pipeline.evaluation.analyses.regressions import (
     Model,
     compared,
     concordance_difference,
     cox,
     signs,
+    without,
 )
 from pipeline.evaluation.findings import Analysis, Finding
 from pipeline.schema.patient_log import PatientLog
@@ -41,7 +47,7 @@ MIN_DEATHS = 5 * MIN_EVENTS  # per model of ten terms
 
 
 def run(schema: Schema, real: PatientLog, synthetic: PatientLog) -> Sequence[Finding]:
-    frames = both(lambda log: cohort(schema, log), (real, synthetic))
+    frames = both(lambda log: registry_patients(schema, log), (real, synthetic))
     question = Question(
         analysis="A11",
         what="All sites",
@@ -49,7 +55,10 @@ def run(schema: Schema, real: PatientLog, synthetic: PatientLog) -> Sequence[Fin
         unit="hazard ratio",
         scale=scale(frames),
     )
-    models = both(lambda frame: cox(frame, TERMS, "SITE_GROUP"), frames)
+    sites = site_terms(frames[0])
+    models = both(
+        lambda rows: without(cox(with_site_terms(rows, sites), [*TERMS, *sites]), sites), frames
+    )
     findings = compared(question, *models)
     pairs = _pairs(models)
     for first, second in pairs:

@@ -1,5 +1,5 @@
 """A12: whether the hazard ratio of an emergency route is higher in the first 90 days than later:
-two Cox models with age, sex and stage, to day 90 and from day 90 on.
+two Cox models with age, sex, stage and site, to day 90 and from day 90 on.
 
 domain: the ratio of the two ratios within .7 to 1.4.
 """
@@ -7,11 +7,10 @@ domain: the ratio of the two ratios within .7 to 1.4.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import polars as pl
 
-from pipeline.evaluation.analyses.cohort import NEEDS, cohort
 from pipeline.evaluation.analyses.comparison import (
     Coefficient,
     Question,
@@ -19,6 +18,12 @@ from pipeline.evaluation.analyses.comparison import (
     coefficient_difference,
     scale,
     untested,
+)
+from pipeline.evaluation.analyses.registry_patients import (
+    NEEDS,
+    registry_patients,
+    site_terms,
+    with_site_terms,
 )
 from pipeline.evaluation.analyses.regressions import cox
 from pipeline.evaluation.findings import Analysis, Finding
@@ -31,7 +36,7 @@ LIMIT = math.log(1.4)
 
 
 def run(schema: Schema, real: PatientLog, synthetic: PatientLog) -> Sequence[Finding]:
-    frames = both(lambda log: cohort(schema, log), (real, synthetic))
+    frames = both(lambda log: registry_patients(schema, log), (real, synthetic))
     question = Question(
         analysis="A12",
         what="Emergency route: hazard ratio to day 90 over that later",
@@ -39,27 +44,28 @@ def run(schema: Schema, real: PatientLog, synthetic: PatientLog) -> Sequence[Fin
         unit="ratio of hazard ratios",
         scale=scale(frames),
     )
-    ratios = both(early_over_late, frames)
+    sites = site_terms(frames[0])
+    ratios = both(lambda rows: early_over_late(rows, sites), frames)
     if ratios[0] is None:
         return [untested(question, "too few early deaths")]
     return [coefficient_difference(question, ratios[0], ratios[1], LIMIT)]
 
 
-def early_over_late(rows: pl.DataFrame) -> Coefficient | None:
-    """Log of the early over the late hazard ratio."""
-    days = pl.col("days")
-    early = cox(
-        rows.with_columns(days=days.clip(upper_bound=EARLY), died=pl.col("died") & (days <= EARLY)),
-        TERMS,
-        "SITE_GROUP",
+def early_over_late(rows: pl.DataFrame, sites: Mapping[str, str]) -> Coefficient | None:
+    """Log of the early over the late hazard ratio, adjusted for `sites`."""
+    days, terms = pl.col("days"), [*TERMS, *sites]
+    rows = with_site_terms(rows, sites)
+    to_day_90 = rows.with_columns(
+        days=days.clip(upper_bound=EARLY), died=pl.col("died") & (days <= EARLY)
     )
-    late = cox(rows.filter(days > EARLY).with_columns(days=days - EARLY), TERMS, "SITE_GROUP")
+    early = cox(to_day_90, terms)
+    late = cox(rows.filter(days > EARLY).with_columns(days=days - EARLY), terms)
     parts = [model.coefficients.get("emergency") if model else None for model in (early, late)]
     first, second = parts
     if first is None or second is None:
         return None
     error = math.hypot(first.error, second.error)
-    return Coefficient(first.value - second.value, error, first.n)
+    return Coefficient(first.value - second.value, error, first.n, first.cases)
 
 
 ANALYSIS = Analysis(

@@ -1,5 +1,5 @@
 """A13: resection, anti-cancer drugs and radiotherapy by site, and the eight combinations of the
-three by site and stage, in the windows of NDRS (cohort.py).
+three by site and stage, in the windows of NDRS (registry_patients.py).
 
 The log names no tumour of a treatment, so patients of several tumours within 548 days are left
 out. domain: 3 points; TVD .06.
@@ -13,7 +13,6 @@ import numpy as np
 import polars as pl
 
 from pipeline.evaluation.analyses import words
-from pipeline.evaluation.analyses.cohort import LABELS, NEEDS, TREATMENTS, cohort, single
 from pipeline.evaluation.analyses.comparison import (
     Frames,
     Question,
@@ -23,6 +22,13 @@ from pipeline.evaluation.analyses.comparison import (
     scale,
     share_distance,
     strata,
+)
+from pipeline.evaluation.analyses.registry_patients import (
+    LABELS,
+    NEEDS,
+    TREATMENTS,
+    registry_patients,
+    single,
 )
 from pipeline.evaluation.findings import Analysis, Finding
 from pipeline.schema.patient_log import PatientLog
@@ -34,7 +40,7 @@ MAX_GROUPS = 30
 
 def run(schema: Schema, real: PatientLog, synthetic: PatientLog) -> Sequence[Finding]:
     frames = both(
-        lambda log: single(cohort(schema, log)).with_columns(all=pl.lit("All sites")),
+        lambda log: single(registry_patients(schema, log)),
         (real, synthetic),
     )
     question = Question(

@@ -12,7 +12,6 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from pipeline.evaluation.analyses.cohort import NEEDS, TREATMENTS, cohort, single
 from pipeline.evaluation.analyses.comparison import (
     MIN_PATIENTS,
     Frames,
@@ -24,6 +23,12 @@ from pipeline.evaluation.analyses.comparison import (
     strata,
 )
 from pipeline.evaluation.analyses.estimates import quantile
+from pipeline.evaluation.analyses.registry_patients import (
+    NEEDS,
+    TREATMENTS,
+    registry_patients,
+    single,
+)
 from pipeline.evaluation.findings import Analysis, Estimate, Finding
 from pipeline.schema.patient_log import ID, PatientLog
 from pipeline.schema.values import Schema
@@ -55,7 +60,7 @@ def run(schema: Schema, real: PatientLog, synthetic: PatientLog) -> Sequence[Fin
 
 def treatment_times(schema: Schema, log: PatientLog) -> pl.DataFrame:
     """Treated patients, with true or false, or null where it cannot be told: `in_62`, `in_31`."""
-    rows = single(cohort(schema, log)).filter("treated").with_columns(all=pl.lit("All sites"))
+    rows = single(registry_patients(schema, log)).filter("treated")
     referrals = (
         log.pathways.filter((pl.col("type") == "REFERRAL") & (pl.col("code") == "TWW"))
         .group_by(ID)

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 import numpy as np
 import polars as pl
 
-from pipeline.evaluation.analyses.cohort import NEEDS, cohort
 from pipeline.evaluation.analyses.comparison import (
     MIN_PATIENTS,
     Question,
@@ -19,6 +18,7 @@ from pipeline.evaluation.analyses.comparison import (
     untested,
 )
 from pipeline.evaluation.analyses.estimates import quantile
+from pipeline.evaluation.analyses.registry_patients import NEEDS, registry_patients
 from pipeline.evaluation.findings import Analysis, Finding
 from pipeline.schema.patient_log import ID, PatientLog
 from pipeline.schema.values import Schema
@@ -58,7 +58,7 @@ def run(schema: Schema, real: PatientLog, synthetic: PatientLog) -> Sequence[Fin
 
 def intervals(schema: Schema, log: PatientLog) -> dict[str, np.ndarray]:
     """Days by interval, one value per patient who has it; the first of each kind."""
-    rows = cohort(schema, log)
+    rows = registry_patients(schema, log)
     events = log.pathways.join(rows.select(ID, "resection_day", "radiotherapy_day"), on=ID)
     kind, day = pl.col("type"), pl.col("day")
     firsts = events.group_by(ID).agg(

@@ -64,7 +64,7 @@ def run(schema: Schema, real: PatientLog, synthetic: PatientLog) -> Sequence[Fin
         about = question.of(f"{site}, {aim}: schedules")
         findings.append(_schedules(about, parts))
         if aim == "curative" and site in BANDS:
-            within = _with_bands(parts[0], BANDS[site]), _with_bands(parts[1], BANDS[site])
+            within = with_bands(parts[0], BANDS[site]), with_bands(parts[1], BANDS[site])
             inside = question.of(
                 f"{site}, {aim}: within the bands of NDRS",
                 measure="difference, in points",
@@ -108,7 +108,7 @@ def _schedules(question: Question, parts: Frames) -> Finding:
     return finding(question, 100 * float(np.abs(shares[0] - shares[1]).max()), max(LIMIT, chance))
 
 
-def _with_bands(rows: pl.DataFrame, bands: tuple[Band, ...]) -> pl.DataFrame:
+def with_bands(rows: pl.DataFrame, bands: tuple[Band, ...]) -> pl.DataFrame:
     """`is_inside`: whether the schedule lies in one of the bands."""
     inside = [
         pl.col("dose").is_between(low, high) & pl.col("fractions").is_between(fewest, most)

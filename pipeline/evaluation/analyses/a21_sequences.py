@@ -64,11 +64,13 @@ def run(schema: Schema, real: PatientLog, synthetic: PatientLog) -> Sequence[Fin
 
 def grams(log: PatientLog, n: int) -> pl.DataFrame:
     """`gram`: each run of n types of event within a patient, once for each patient."""
-    parts = [pl.col("type").shift(-place).over(ID) for place in range(n)]
+    parts = [pl.col("type").shift(-place) for place in range(n)]
+    is_whole = pl.col(ID).shift(1 - n) == pl.col(ID)
     return (
         log.pathways.sort(ID, "seq")
-        .select(ID, pl.concat_str(parts, separator=" > ").alias("gram"))
-        .drop_nulls()
+        .with_columns(gram=pl.concat_str(parts, separator=" > "), whole=is_whole)
+        .filter("whole")
+        .select(ID, "gram")
         .unique()
     )
 
@@ -149,7 +151,11 @@ def transitions(log: PatientLog) -> pl.DataFrame:
     """Each event's `type` and that of the `next`."""
     return (
         log.pathways.sort(ID, "seq")
-        .with_columns(next=pl.col("type").shift(-1).over(ID).fill_null(END))
+        .with_columns(
+            next=pl.when(pl.col(ID).shift(-1) == pl.col(ID))
+            .then(pl.col("type").shift(-1))
+            .otherwise(pl.lit(END))
+        )
         .select(ID, "type", "next")
     )
 

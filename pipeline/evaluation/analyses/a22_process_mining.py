@@ -71,7 +71,10 @@ def variants(log: PatientLog) -> pl.DataFrame:
     """`variant`: each patient's sequence of types, runs of one type once."""
     return (
         log.pathways.sort(ID, "seq")
-        .filter(pl.col("type").ne_missing(pl.col("type").shift(1).over(ID)))
+        .filter(
+            pl.col("type").ne_missing(pl.col("type").shift(1))
+            | pl.col(ID).ne_missing(pl.col(ID).shift(1))
+        )
         .group_by(ID)
         .agg(variant=pl.col("type").str.join(" > "))
     )

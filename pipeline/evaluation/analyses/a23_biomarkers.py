@@ -11,7 +11,6 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from pipeline.evaluation.analyses.cohort import NEEDS, cohort
 from pipeline.evaluation.analyses.comparison import (
     MIN_PATIENTS,
     Frames,
@@ -24,6 +23,7 @@ from pipeline.evaluation.analyses.comparison import (
     strata,
     untested,
 )
+from pipeline.evaluation.analyses.registry_patients import NEEDS, registry_patients
 from pipeline.evaluation.analyses.regressions import Model, cox, logit
 from pipeline.evaluation.findings import Analysis, Finding
 from pipeline.schema.patient_log import ID, PatientLog
@@ -61,7 +61,7 @@ def tested(schema: Schema, log: PatientLog) -> pl.DataFrame:
         .agg(is_abnormal=(pl.col("gene_status") == ABNORMAL).any())
     )
     return (
-        cohort(schema, log)
+        registry_patients(schema, log)
         .filter(pl.col("SITE_GROUP") == "Lung")
         .join(tests, on=ID)
         .with_columns(
@@ -122,7 +122,7 @@ def her2_positive(schema: Schema, log: PatientLog) -> pl.DataFrame:
         .agg(has_trastuzumab=pl.col("code").str.contains("TRASTUZUMAB").any())
     )
     return (
-        cohort(schema, log)
+        registry_patients(schema, log)
         .filter((pl.col("SITE_GROUP") == "Breast") & (pl.col("HER2_STATUS") == "P"))
         .join(regimens, on=ID, how="left")
         .with_columns(pl.col("has_trastuzumab").fill_null(False))

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from pipeline.evaluation.analyses.cohort import NEEDS, cohort
 from pipeline.evaluation.analyses.comparison import (
     Question,
     both,
@@ -21,6 +20,7 @@ from pipeline.evaluation.analyses.comparison import (
     strata,
     untested,
 )
+from pipeline.evaluation.analyses.registry_patients import NEEDS, registry_patients
 from pipeline.evaluation.findings import Analysis, Finding
 from pipeline.schema.patient_log import ID, PatientLog
 from pipeline.schema.values import Schema
@@ -60,7 +60,7 @@ def after_regimen(schema: Schema, log: PatientLog) -> pl.DataFrame:
     )
     rest = pl.col("days") - pl.col("start")
     return (
-        cohort(schema, log)
+        registry_patients(schema, log)
         .filter(pl.col("STAGE_GROUP") == "4")
         .join(starts, on=ID)
         .with_columns(is_alive=pl.when(rest > DAYS).then(True).when(pl.col("died")).then(False))

@@ -13,7 +13,6 @@ from collections.abc import Sequence
 import numpy as np
 import polars as pl
 
-from pipeline.evaluation.analyses.cohort import LABELS, NEEDS, cohort, single
 from pipeline.evaluation.analyses.comparison import (
     MIN_PATIENTS,
     Question,
@@ -24,6 +23,7 @@ from pipeline.evaluation.analyses.comparison import (
     untested,
 )
 from pipeline.evaluation.analyses.estimates import around
+from pipeline.evaluation.analyses.registry_patients import LABELS, NEEDS, registry_patients, single
 from pipeline.evaluation.findings import Analysis, Estimate, Finding
 from pipeline.schema.patient_log import PatientLog
 from pipeline.schema.values import Schema
@@ -38,7 +38,7 @@ LEAST_POINTS = 0.5  # a difference of slopes that no reader would act on
 
 
 def run(schema: Schema, real: PatientLog, synthetic: PatientLog) -> Sequence[Finding]:
-    frames = both(lambda log: single(cohort(schema, log)), (real, synthetic))
+    frames = both(lambda log: single(registry_patients(schema, log)), (real, synthetic))
     question = Question(
         analysis="A25",
         what="",

@@ -43,6 +43,8 @@ LABEL = "_label"
 
 
 def run(schema: Schema, real: PatientLog, synthetic: PatientLog) -> Sequence[Finding]:
+    if min(len(real.patients), len(synthetic.patients)) == 0:
+        return []
     about, frames = outcomes_to_predict(schema, real, synthetic)
     question = Question(
         analysis="A26",
@@ -115,8 +117,10 @@ def matrix(schema: Schema, names: Sequence[str], rows: pl.DataFrame) -> np.ndarr
 
 
 def _scores(features: np.ndarray, labels: np.ndarray, test: np.ndarray) -> np.ndarray:
+    is_empty = np.isnan(features).all(axis=0)  # the library wants a value in every column
+    features, test = features[:, ~is_empty], test[:, ~is_empty]
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of columns without a value
+        warnings.simplefilter("ignore")
         model = HistGradientBoostingClassifier(
             max_iter=100, max_leaf_nodes=15, early_stopping=False, random_state=0
         )

@@ -18,7 +18,6 @@ import numpy as np
 import polars as pl
 
 from pipeline.evaluation.analyses import words
-from pipeline.evaluation.analyses.cohort import LABELS, cohort, single
 from pipeline.evaluation.analyses.comparison import (
     MIN_EVENTS,
     MIN_PATIENTS,
@@ -33,6 +32,7 @@ from pipeline.evaluation.analyses.comparison import (
     strata,
 )
 from pipeline.evaluation.analyses.estimates import DAYS_PER_YEAR, SKEW_99, Z99, proportion
+from pipeline.evaluation.analyses.registry_patients import LABELS, registry_patients, single
 from pipeline.evaluation.analyses.regressions import cox
 from pipeline.evaluation.analyses.survival import curve, outcomes
 from pipeline.evaluation.findings import Analysis, Estimate, Finding
@@ -80,7 +80,7 @@ def run(schema: Schema, real: PatientLog, synthetic: PatientLog) -> Sequence[Fin
 def _rows(schema: Schema, log: PatientLog, is_registry: bool) -> pl.DataFrame:
     if schema.events is None:
         return log.patients
-    return cohort(schema, log) if is_registry else outcomes(schema, log)
+    return registry_patients(schema, log) if is_registry else outcomes(schema, log)
 
 
 def _registry_groups(schema: Schema, frames: Frames) -> Iterator[Group]:

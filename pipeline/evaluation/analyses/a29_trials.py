@@ -12,7 +12,6 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from pipeline.evaluation.analyses.cohort import NEEDS, cohort
 from pipeline.evaluation.analyses.comparison import (
     MIN_EVENTS,
     MIN_PATIENTS,
@@ -23,6 +22,7 @@ from pipeline.evaluation.analyses.comparison import (
     scale_of,
     untested,
 )
+from pipeline.evaluation.analyses.registry_patients import NEEDS, registry_patients
 from pipeline.evaluation.analyses.regressions import compared, logit
 from pipeline.evaluation.findings import Analysis, Finding
 from pipeline.schema.patient_log import ID, PatientLog
@@ -57,7 +57,7 @@ def drug_patients(schema: Schema, log: PatientLog) -> pl.DataFrame:
         .group_by(ID)
         .agg(is_in_trial=pl.col("clinical_trial").eq("Y").any())
     )
-    return cohort(schema, log).join(trials, on=ID)
+    return registry_patients(schema, log).join(trials, on=ID)
 
 
 ANALYSIS = Analysis(

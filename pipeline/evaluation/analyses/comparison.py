@@ -34,6 +34,9 @@ MIN_PATIENTS, MIN_EVENTS = 200, 30  # real ones; smaller strata are not compared
 MIN_SYNTHETIC = 10  # patients below which a synthetic estimate is none
 MIN_EXPECTED = 30  # patients: where as many were to be expected, their absence is no chance
 TOP = 10  # commonest sites
+# a synthetic model lacks a term of few cases; that is no chance where as many times MIN_EXPECTED
+# were to be expected
+MIN_CASES_FACTOR = 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,11 +57,14 @@ class Question:
 
 @dataclass(frozen=True)
 class Coefficient:
-    """A log odds or hazard ratio with its standard error; n: patients."""
+    """A log odds or hazard ratio with its standard error; n: patients; cases: those of them outside
+    the commonest value of the term.
+    """
 
     value: float
     error: float
     n: int
+    cases: int = 0
 
     @property
     def ratio(self) -> Estimate:
@@ -147,7 +153,9 @@ def coefficient_difference(
 ) -> Finding:
     """The absolute difference of two log ratios, which are shown as ratios."""
     if synthetic is None or synthetic.n < MIN_SYNTHETIC:
-        return absent(question, real.ratio, real.n, 0) or untested(question, "not estimable")
+        return absent(question, real.ratio, real.cases // MIN_CASES_FACTOR, 0) or untested(
+            question, "not estimable"
+        )
     return finding(
         question,
         abs(real.value - synthetic.value),

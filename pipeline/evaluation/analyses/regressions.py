@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import polars as pl
 import statsmodels.api as sm
 from lifelines import CoxPHFitter
+from lifelines.exceptions import ConvergenceError
+from statsmodels.tools.sm_exceptions import PerfectSeparationError
 
 from pipeline.evaluation.analyses import words
 from pipeline.evaluation.analyses.comparison import (
+    MIN_CASES_FACTOR,
     Coefficient,
     Question,
     absent,
@@ -33,6 +36,8 @@ from pipeline.evaluation.findings import Estimate, Finding
 MAX_ROWS = 50_000  # patients of a model; more are sampled
 MIN_CASES = 30  # patients with and without a term or an outcome, for it to be in a model
 HELD_SIGNS = 2.0  # standard errors from 0 of a real coefficient whose sign is compared
+MIN_HITS = 5  # of them with the outcome
+WEEK = 7  # days
 MAX_LOG_RATIO = 10.0  # beyond: the table separates, and the coefficient is none
 
 
@@ -45,27 +50,29 @@ class Model:
     concordance: Estimate | None = None
 
 
-def cox(rows: pl.DataFrame, terms: Sequence[str], strata: str | None = None) -> Model | None:
-    """Of `days` and `died`. Ties after Efron; None where too few died or no term varies."""
-    columns = [*terms, "days", "died", *([strata] if strata else [])]
-    rows = _sample(rows.select(columns).drop_nulls())
-    terms = _varying(rows, terms)
-    deaths = int(rows["died"].sum())
+def cox(rows: pl.DataFrame, terms: Sequence[str]) -> Model | None:
+    """Of `days` and `died`, in whole weeks, which changes no ratio and saves most of the time. Ties
+    after Efron; None where too few died, no term varies, or the steps do not converge.
+    """
+    rows = _sample(rows.select(*terms, "days", "died").drop_nulls())
+    cases = _varying(rows, terms, "died")
+    terms, deaths = list(cases), int(rows["died"].sum())
     if not terms or deaths < MIN_CASES:
         return None
     design = rows.select(
         *(pl.col(term).cast(pl.Float64) for term in terms),
-        pl.col("days").cast(pl.Float64) + 0.5,  # a death on day 0 counts
+        (pl.col("days") // WEEK).cast(pl.Float64) + 0.5,  # a death on day 0 counts
         "died",
-        *([strata] if strata else []),
     ).to_pandas()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        fit = CoxPHFitter().fit(design, "days", "died", strata=[strata] if strata else None)
-    pairs = zip(terms, fit.params_.to_numpy(), fit.standard_errors_.to_numpy(), strict=True)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            fit = CoxPHFitter().fit(design, "days", "died")
+    except (ConvergenceError, np.linalg.LinAlgError):
+        return None
     share = float(fit.concordance_index_)
     return Model(
-        _usable({term: Coefficient(float(b), float(se), len(rows)) for term, b, se in pairs}),
+        _coefficients(cases, fit.params_.to_numpy(), fit.standard_errors_.to_numpy(), len(rows)),
         len(rows),
         # deviation of a rank statistic with as many pairs' winners as deaths
         around(share, math.sqrt(share * (1 - share) / deaths), len(rows)),
@@ -75,28 +82,38 @@ def cox(rows: pl.DataFrame, terms: Sequence[str], strata: str | None = None) -> 
 def logit(rows: pl.DataFrame, outcome: str, terms: Sequence[str]) -> Model | None:
     """Of a true-or-false outcome; None where too few are either or no term varies."""
     rows = _sample(rows.select(*terms, outcome).drop_nulls())
-    terms = _varying(rows, terms)
+    cases = _varying(rows, terms, outcome)
+    terms = list(cases)
     hits = int(rows[outcome].cast(pl.Int64).sum()) if len(rows) else 0
     if not terms or min(hits, len(rows) - hits) < MIN_CASES:
         return None
     features = sm.add_constant(rows.select(terms).cast(pl.Float64).to_numpy(), has_constant="add")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        fit = sm.Logit(rows[outcome].cast(pl.Float64).to_numpy(), features).fit(disp=0, maxiter=50)
-    pairs = zip(terms, fit.params[1:], fit.bse[1:], strict=True)
-    return Model(
-        _usable({term: Coefficient(float(b), float(se), len(rows)) for term, b, se in pairs}),
-        len(rows),
-    )
+    outcomes = rows[outcome].cast(pl.Float64).to_numpy()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            fit = sm.Logit(outcomes, features).fit(disp=0, maxiter=50)
+    except (PerfectSeparationError, np.linalg.LinAlgError):
+        return None
+    return Model(_coefficients(cases, fit.params[1:], fit.bse[1:], len(rows)), len(rows))
 
 
-def _usable(coefficients: Mapping[str, Coefficient]) -> dict[str, Coefficient]:
+def without(model: Model | None, terms: Collection[str]) -> Model | None:
+    """Terms that are there to be adjusted for, not to be reported, left out."""
+    if model is None:
+        return None
+    rest = {term: one for term, one in model.coefficients.items() if term not in terms}
+    return replace(model, coefficients=rest)
+
+
+def _coefficients(
+    cases: Mapping[str, int], values: np.ndarray, errors: np.ndarray, n: int
+) -> dict[str, Coefficient]:
+    """Those that are finite and not those of a table that separates."""
     return {
-        term: one
-        for term, one in coefficients.items()
-        if math.isfinite(one.value)
-        and math.isfinite(one.error)
-        and max(abs(one.value), one.error) < MAX_LOG_RATIO
+        term: Coefficient(float(value), float(error), n, cases[term])
+        for term, value, error in zip(cases, values, errors, strict=True)
+        if abs(value) < MAX_LOG_RATIO and error < MAX_LOG_RATIO
     }
 
 
@@ -104,24 +121,30 @@ def _sample(rows: pl.DataFrame) -> pl.DataFrame:
     return rows if len(rows) <= MAX_ROWS else rows.sample(MAX_ROWS, seed=1)
 
 
-def _varying(rows: pl.DataFrame, terms: Sequence[str]) -> list[str]:
-    """Terms with MIN_CASES patients outside their commonest value, of full rank together."""
-    names: list[str] = []
+def _varying(rows: pl.DataFrame, terms: Sequence[str], outcome: str) -> dict[str, int]:
+    """Terms of full rank together with MIN_CASES patients outside their commonest value, of whom
+    MIN_HITS have the outcome, and MIN_HITS of the others; and how many these are.
+    """
+    cases: dict[str, int] = {}
     matrix = np.ones((len(rows), 1))
     for term in terms:
-        if len(rows) == 0:
-            break
         values = rows[term].cast(pl.Float64)
-        commonest = int(values.value_counts()["count"].max())  # type: ignore[arg-type]
+        base = values.mode().min() if len(values) else None
+        others = rows.filter(values != base) if base is not None else rows.head(0)
+        hits, rest = int(others[outcome].sum()), int(rows[outcome].sum())
         wider = np.column_stack([matrix, values.to_numpy()])
-        if len(rows) - commonest >= MIN_CASES and _rank(wider) > _rank(matrix):
-            names.append(term)
+        if (
+            len(others) >= MIN_CASES
+            and min(hits, rest - hits) >= MIN_HITS
+            and _rank(wider) > _rank(matrix)
+        ):
+            cases[term] = len(others)
             matrix = wider
-    return names
+    return cases
 
 
 def _rank(matrix: np.ndarray) -> int:
-    return int(np.linalg.matrix_rank(matrix.T @ matrix))
+    return int(np.linalg.matrix_rank(matrix.T @ matrix, hermitian=True))
 
 
 def compared(
@@ -133,7 +156,9 @@ def compared(
     if real is None:
         return [untested(question, "too few cases")]
     if synthetic is None:
-        return [absent(question, None, real.n, 0) or untested(question, "too few synthetic cases")]
+        most = max((one.cases for one in real.coefficients.values()), default=0)
+        lack = absent(question, None, most // MIN_CASES_FACTOR, 0)
+        return [lack or untested(question, "too few synthetic cases")]
     parts = synthetic.coefficients
     findings = [
         coefficient_difference(

@@ -9,10 +9,12 @@ starts at the first tumour, so an earlier one within 548 days cannot be seen.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from weakref import WeakKeyDictionary
 
 import polars as pl
 
+from pipeline.evaluation.analyses.comparison import commonest
 from pipeline.evaluation.analyses.survival import outcomes
 from pipeline.schema.patient_log import ID, PatientLog
 from pipeline.schema.values import Schema
@@ -51,23 +53,24 @@ ETHNIC_GROUPS = {  # first letter of the code (NDRS five groups); others are unk
     **dict.fromkeys("MNP", "Black"),
     **dict.fromkeys("8S", "Other"),
 }
+N_SITES = 15  # that models tell apart
 STAGES = ("1", "2", "3", "4")
 
-_cohorts: WeakKeyDictionary[PatientLog, pl.DataFrame] = WeakKeyDictionary()
+_rows_by_log: WeakKeyDictionary[PatientLog, pl.DataFrame] = WeakKeyDictionary()
 
 
-def cohort(schema: Schema, log: PatientLog) -> pl.DataFrame:
+def registry_patients(schema: Schema, log: PatientLog) -> pl.DataFrame:
     """Made once for each log. All static columns; days, died; for each treatment its flag and first
     day (`resection`, `resection_day`); treated, treatment_day; is_single (no other tumour within
     548 days); numbers `age10`, `male`, `deprivation` (1 least to 5 most), `poor_performance`,
-    `charlson`, `emergency`, `most_deprived`, `year`, `ethnic_group`.
+    `charlson`, `emergency`, `most_deprived`, `year`, `ethnic_group`; `all`, the same for everybody.
     """
-    if log not in _cohorts:
-        _cohorts[log] = _cohort(schema, log)
-    return _cohorts[log]
+    if log not in _rows_by_log:
+        _rows_by_log[log] = _rows(schema, log)
+    return _rows_by_log[log]
 
 
-def _cohort(schema: Schema, log: PatientLog) -> pl.DataFrame:
+def _rows(schema: Schema, log: PatientLog) -> pl.DataFrame:
     rows = outcomes(schema, log)
     if "SITE_ICD10_O2_3CHAR" in rows.columns:
         rows = rows.filter(pl.col("SITE_ICD10_O2_3CHAR").ne_missing("C44"))
@@ -157,7 +160,20 @@ def _with_numbers(rows: pl.DataFrame) -> pl.DataFrame:
         if source in rows.columns
         for name, column in derived.items()
     }
-    return rows.with_columns(**columns)
+    return rows.with_columns(**columns, all=pl.lit("All sites"))
+
+
+def site_terms(real: pl.DataFrame) -> dict[str, str]:
+    """Terms of a model by site: the commonest sites but the first, which is the base with the
+    rest.
+    """
+    return {f"site {site}": site for site in commonest(real, "SITE_GROUP", N_SITES)[1:]}
+
+
+def with_site_terms(rows: pl.DataFrame, terms: Mapping[str, str]) -> pl.DataFrame:
+    return rows.with_columns(
+        pl.col("SITE_GROUP").eq(site).cast(pl.Float64).alias(term) for term, site in terms.items()
+    )
 
 
 def single(rows: pl.DataFrame) -> pl.DataFrame:
