@@ -133,7 +133,7 @@ def test_what_chance_makes_of_the_tvd(shares):
     assert mean == pytest.approx(distances.mean(), rel=0.05)
     assert deviation == pytest.approx(distances.std(), rel=0.12)
     beyond = [share_distance(QUESTION, *pair, 0.0).verdict is not Verdict.PASS for pair in pairs]
-    assert 0.002 < np.mean(beyond) < 0.02
+    assert 0.0005 < np.mean(beyond) < 0.02
 
 
 def test_a_difference_passes_up_to_its_limit_and_fails_beyond_twice_that():
@@ -283,7 +283,8 @@ def test_odd_synthetic_data_are_answered(name):
     real = simulated(3000, 1)
     findings = run_analyses(registry(), real, ODD[name](simulated(3000, 2)), quiet)
     assert not faults(findings)
-    assert any(one.verdict is Verdict.FAIL for one in findings) or name.startswith("five")
+    too_few_to_tell = name in ("no synthetic patients", "five synthetic patients")
+    assert any(one.verdict is Verdict.FAIL for one in findings) is not too_few_to_tell
     assert all(one.distance >= 0 for one in findings if one.verdict is not Verdict.UNTESTED)
 
 
