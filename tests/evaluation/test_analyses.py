@@ -68,8 +68,8 @@ def outcomes(*pairs: tuple[int, bool]) -> pl.DataFrame:
 
 
 def test_survival_by_hand():
-    """Of five, one dies on day 100, one leaves on day 150, one dies on day 200: S = .8, then .8 times
-    2/3.
+    """Of five, one dies on day 100, one leaves on day 150, one dies on day 200: S = .8, then
+    .8 times 2/3.
     """
     one = curve(outcomes((100, True), (150, False), (200, True), (800, False), (900, False)))
     assert one.at(99).value == 100 and one.at(100).value == pytest.approx(80)
@@ -198,9 +198,7 @@ def test_a_model_leaves_out_terms_that_do_not_vary():
 
 def test_bands_of_schedules():
     rows = pl.DataFrame({"dose": [40.0, 40.0, 26.0, None], "fractions": [15, 5, 5, None]})
-    inside = a20_radiotherapy_schedules.with_bands(
-        rows, a20_radiotherapy_schedules.BANDS["Breast"]
-    )
+    inside = a20_radiotherapy_schedules.with_bands(rows, a20_radiotherapy_schedules.BANDS["Breast"])
     assert inside["is_inside"].to_list() == [True, False, True, False]
 
 

@@ -1,5 +1,7 @@
 """A9: largest vertical gap between the two Kaplan-Meier curves over 5 years, and the area between
-them. domain: .04; .1 years.
+them; and the pace of dying in one number, which shows a drift that every single curve hides.
+
+domain: .04; .1 years. The time ratio (pace.py) is held to 8%: no published limit.
 """
 
 from __future__ import annotations
@@ -8,15 +10,23 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pipeline.evaluation.analyses.comparison import Question, absent, finding, scale_of
-from pipeline.evaluation.analyses.curve_groups import curve_groups
+from pipeline.evaluation.analyses.comparison import (
+    Question,
+    absent,
+    both,
+    finding,
+    scale_of,
+    untested,
+)
+from pipeline.evaluation.analyses.curve_groups import EVERYBODY, curve_groups
 from pipeline.evaluation.analyses.estimates import DAYS_PER_YEAR, Z99
-from pipeline.evaluation.analyses.survival import HORIZON, Curve
+from pipeline.evaluation.analyses.pace import time_ratio
+from pipeline.evaluation.analyses.survival import HORIZON, Curve, outcomes
 from pipeline.evaluation.findings import Analysis, Finding
 from pipeline.schema.patient_log import PatientLog
 from pipeline.schema.values import Schema
 
-LIMIT_GAP, LIMIT_AREA = 4.0, 0.1  # points; years
+LIMIT_GAP, LIMIT_AREA, LIMIT_PACE = 4.0, 0.1, 0.08  # points; years; log ratio of times
 MIN_WATCHED = 30
 STEP = 15  # days
 # 99th percentile of the highest absolute value of a Brownian motion, in its final deviation
@@ -33,7 +43,21 @@ def run(schema: Schema, real: PatientLog, synthetic: PatientLog) -> Sequence[Fin
     findings: list[Finding] = []
     for label, first, second in curve_groups(schema, real, synthetic):
         findings += _gaps(question.of(label), first, second)
-    return findings
+    return [*findings, _pace(question, schema, real, synthetic)]
+
+
+def _pace(question: Question, schema: Schema, real: PatientLog, synthetic: PatientLog) -> Finding:
+    about = question.of(
+        f"{EVERYBODY}: how long synthetic patients live against real ones of the same strata",
+        measure="log ratio of survival times",
+        unit="ratio of times",
+    )
+    frames = both(lambda log: outcomes(schema, log), (real, synthetic))
+    ratio = time_ratio(frames, schema.strata)
+    if ratio is None:
+        return untested(about, "too few deaths")
+    limit = max(LIMIT_PACE, Z99 * ratio.error)
+    return finding(about, abs(ratio.value), limit, None, ratio.ratio)
 
 
 def _gaps(question: Question, real: Curve, synthetic: Curve) -> list[Finding]:

@@ -34,9 +34,7 @@ MIN_PATIENTS, MIN_EVENTS = 200, 30  # real ones; smaller strata are not compared
 MIN_SYNTHETIC = 10  # patients below which a synthetic estimate is none
 MIN_EXPECTED = 30  # patients: where as many were to be expected, their absence is no chance
 TOP = 10  # commonest sites
-# a synthetic model lacks a term of few cases; that is no chance where as many times MIN_EXPECTED
-# were to be expected
-MIN_CASES_FACTOR = 4
+MIN_CASES = 120  # of a term, to be expected: where a model lacks it then, that is no chance
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,7 +116,20 @@ def absent(
         return None
     if n_real * question.scale < MIN_EXPECTED:
         return untested(question, "too few synthetic patients")
-    about = question.of(f"{question.what} (hardly any synthetic patients)")
+    return _failure(question, "hardly any synthetic patients", real)
+
+
+def not_estimable(question: Question, real: Estimate | None, cases: int) -> Finding:
+    """Of a coefficient that the synthetic table does not give; cases: real patients outside the
+    commonest value of its term.
+    """
+    if cases * question.scale < MIN_CASES:
+        return untested(question, "not estimable")
+    return _failure(question, "not estimable in the synthetic table", real)
+
+
+def _failure(question: Question, reason: str, real: Estimate | None) -> Finding:
+    about = question.of(f"{question.what} ({reason})")
     return Finding(
         analysis=about.analysis,
         what=about.what,
@@ -153,9 +164,7 @@ def coefficient_difference(
 ) -> Finding:
     """The absolute difference of two log ratios, which are shown as ratios."""
     if synthetic is None or synthetic.n < MIN_SYNTHETIC:
-        return absent(question, real.ratio, real.cases // MIN_CASES_FACTOR, 0) or untested(
-            question, "not estimable"
-        )
+        return not_estimable(question, real.ratio, real.cases)
     return finding(
         question,
         abs(real.value - synthetic.value),

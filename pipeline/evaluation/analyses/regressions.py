@@ -16,12 +16,11 @@ from statsmodels.tools.sm_exceptions import PerfectSeparationError
 
 from pipeline.evaluation.analyses import words
 from pipeline.evaluation.analyses.comparison import (
-    MIN_CASES_FACTOR,
     Coefficient,
     Question,
-    absent,
     coefficient_difference,
     finding,
+    not_estimable,
     untested,
 )
 from pipeline.evaluation.analyses.estimates import (
@@ -122,8 +121,8 @@ def _sample(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def _varying(rows: pl.DataFrame, terms: Sequence[str], outcome: str) -> dict[str, int]:
-    """Terms of full rank together with MIN_CASES patients outside their commonest value, of whom
-    MIN_HITS have the outcome, and MIN_HITS of the others; and how many these are.
+    """Terms of full rank together with MIN_CASES patients outside their commonest value, and how
+    many these are; of a term of two values, MIN_HITS patients of either have the outcome.
     """
     cases: dict[str, int] = {}
     matrix = np.ones((len(rows), 1))
@@ -135,7 +134,7 @@ def _varying(rows: pl.DataFrame, terms: Sequence[str], outcome: str) -> dict[str
         wider = np.column_stack([matrix, values.to_numpy()])
         if (
             len(others) >= MIN_CASES
-            and min(hits, rest - hits) >= MIN_HITS
+            and (values.n_unique() > 2 or min(hits, rest - hits) >= MIN_HITS)
             and _rank(wider) > _rank(matrix)
         ):
             cases[term] = len(others)
@@ -157,8 +156,7 @@ def compared(
         return [untested(question, "too few cases")]
     if synthetic is None:
         most = max((one.cases for one in real.coefficients.values()), default=0)
-        lack = absent(question, None, most // MIN_CASES_FACTOR, 0)
-        return [lack or untested(question, "too few synthetic cases")]
+        return [not_estimable(question, None, most)]
     parts = synthetic.coefficients
     findings = [
         coefficient_difference(
