@@ -1,9 +1,8 @@
 """Would the analysis have come out the same? The 29 standard analyses of a cancer registry on a
 source and on a synthetic table: A1 to A29, a module each.
 
-Where a number stands in a limit as "domain", it is the pass mark of the registry analyses that
-docs/evaluation.md lists. Needs are names of static columns, event types, attributes and tables;
-"events" is any event log.
+evaluation.md lists them with their limits. Needs are names of static columns, event types,
+attributes and tables; "events" is any event log.
 """
 
 from __future__ import annotations

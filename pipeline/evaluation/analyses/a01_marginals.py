@@ -1,6 +1,6 @@
 """A1: shares of the values of each column, and of the first code of each type of event.
 
-Numbers and dates in 20 quantile bins of the real table; missing is a value. domain: TVD .02.
+Numbers and dates in 20 quantile bins of the real table; missing is a value. Limits: TVD .02.
 """
 
 from __future__ import annotations

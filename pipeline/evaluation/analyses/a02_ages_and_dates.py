@@ -1,6 +1,6 @@
 """A2: distributions of numbers and dates (Kolmogorov-Smirnov) and counts by month of the dates.
 
-domain: D .03, correlation of monthly counts .9. Where the months of the real table hardly differ,
+Limits: D .03, correlation of monthly counts .9. Where the months of the real table hardly differ,
 two real samples do not correlate either, and the correlation is not tested.
 """
 

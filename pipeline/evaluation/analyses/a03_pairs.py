@@ -1,7 +1,7 @@
 """A3: how columns go together, for every pair: Cramer's V and the two-way TVD.
 
 Numbers in 10 quantile bins, columns of many values cut to their 14 commonest. V is corrected for
-its bias (Bergsma 2013, J. Korean Stat. Soc. 42(3)). domain: mean difference of V .03, 90th
+its bias (Bergsma 2013, J. Korean Stat. Soc. 42(3)). Limits: mean difference of V .03, 90th
 percentile of the TVD .08; each pair that the declaration names is a finding of its own.
 """
 

@@ -1,6 +1,6 @@
 """A4: patients by site, sex and five-year age band, as shares of all patients.
 
-The log has no population at risk, so these are counts, not rates. domain: relative error 10% in
+The log has no population at risk, so these are counts, not rates. Limits: relative error 10% in
 cells of 500 real patients or more; the 60 largest such cells, and the ten commonest sites by sex.
 """
 

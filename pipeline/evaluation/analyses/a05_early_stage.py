@@ -1,7 +1,7 @@
 """A5: share of stage 1 and 2 among patients of stage 1 to 4, by site and by deprivation, and its
 slope over the fifths of deprivation within sites.
 
-domain: 2 points; the slope by the overlap of intervals, .6, which is a matter of sampling alone.
+Limits: 2 points; the slope by the overlap of intervals, .6, which is a matter of sampling alone.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A6: routes to diagnosis by site. domain: TVD .05; emergency presentations 2 points."""
+"""A6: routes to diagnosis by site. Limits: TVD .05; emergency presentations 2 points."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """A7: Kaplan-Meier survival after 1, 3 and 5 years, median and restricted mean over 5 years.
 
 Everybody, each stratum, site by stage. Deaths of any cause; what the declaration calls censoring
-censors. domain: 2 points for everybody, 4 in a stratum; restricted mean .1 years. A horizon at
+censors. Limits: 2 points for everybody, 4 in a stratum; restricted mean .1 years. A horizon at
 which fewer than 30 real patients are still watched is left out, as is a median not reached.
 """
 

@@ -1,7 +1,7 @@
 """A8: whether survival falls from stage to stage, and how strongly (log-rank test over stages 1 to
 4), for all sites and the five commonest.
 
-domain: the same order of survival after 1 year; ratio of the log-rank statistics, each per death,
+Limits: the same order of survival after 1 year; ratio of the log-rank statistics, each per death,
 .7 to 1.4. Only pairs of stages that the real table tells apart are held to their order.
 """
 

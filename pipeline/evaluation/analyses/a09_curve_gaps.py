@@ -1,7 +1,7 @@
 """A9: largest vertical gap between the two Kaplan-Meier curves over 5 years, and the area between
 them; and the pace of dying in one number, which shows a drift that every single curve hides.
 
-domain: .04; .1 years. The time ratio (pace.py) is held to 8%: no published limit.
+Limits: .04; .1 years. The time ratio (pace.py) is held to 8%: no published limit.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 expected survival of those still at risk, by quarters of a year).
 
 Expected deaths: Gompertz hazards of England 2016 to 2018 by age and sex with a factor by
-deprivation (domain 3.6: approximate, no official life table). The same on both tables, so the
-comparison does not hang on them. domain: 3 points.
+deprivation (simulator.md 3.6: approximate, no official life table). The same on both tables, so the
+comparison does not hang on them. Limits: 3 points.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """A11: Cox model of death: age, sex, stage, deprivation, performance status, Charlson score, route;
 for all patients with a term for each of the 15 commonest sites, and for each of the ten commonest.
 
-domain: a coefficient .1 or sampling error; mean overlap of intervals .6; concordance .02; signs of
+Limits: a coefficient .1 or sampling error; mean overlap of intervals .6; concordance .02; signs of
 clear coefficients 95%. Unknown stage is a term; unknown performance counts as good, on both sides.
 """
 

@@ -1,7 +1,7 @@
 """A12: whether the hazard ratio of an emergency route is higher in the first 90 days than later:
 two Cox models with age, sex, stage and site, to day 90 and from day 90 on.
 
-domain: the ratio of the two ratios within .7 to 1.4.
+Limits: the ratio of the two ratios within .7 to 1.4.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 three by site and stage, in the windows of NDRS (registry_patients.py).
 
 The log names no tumour of a treatment, so patients of several tumours within 548 days are left
-out. domain: 3 points; TVD .06.
+out. Limits: 3 points; TVD .06.
 """
 
 from __future__ import annotations

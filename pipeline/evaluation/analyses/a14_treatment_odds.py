@@ -1,7 +1,7 @@
 """A14: who is treated: logistic models of resection, drugs and radiotherapy on age, performance
 status, deprivation, Charlson score, stage and site.
 
-domain: mean overlap of intervals .5 and the signs of clear coefficients; a coefficient .1 or
+Limits: mean overlap of intervals .5 and the signs of clear coefficients; a coefficient .1 or
 sampling error.
 """
 

@@ -2,7 +2,7 @@
 referral, and within 31 days of the decision to treat.
 
 The log has the decision in bands (0, 1-7, ... 22-31, 32-45 days), so 31 days are exact and a median
-is not asked; a patient without a known decision or urgent referral is not in those shares. domain:
+is not asked; a patient without a known decision or urgent referral is not in those shares. Limits:
 3 days or 10% of the median; 3 points.
 """
 

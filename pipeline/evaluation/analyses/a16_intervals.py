@@ -1,5 +1,5 @@
 """A16: days from diagnosis to surgery, from surgery to adjuvant drugs, from the last drug cycle to
-radiotherapy: tenth, half and nine tenths of the patients. domain: 10% or 5 days.
+radiotherapy: tenth, half and nine tenths of the patients. Limits: 10% or 5 days.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 Webber et al. 2010, ACM TOIS 28(4), section 4, to depth 15 and scaled to 1 for equal lists) and
 their shares.
 
-A patient counts once for each regimen. domain: overlap .8; a share 3 points.
+A patient counts once for each regimen. Limits: overlap .8; a share 3 points.
 """
 
 from __future__ import annotations

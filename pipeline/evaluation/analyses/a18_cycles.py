@@ -1,6 +1,6 @@
 """A18: cycles in a regimen, and how regimens end: outcome, dose reduced, delayed, stopped early.
 
-By patient's mean, so that a patient of many regimens counts once in the error. domain: mean .3
+By patient's mean, so that a patient of many regimens counts once in the error. Limits: mean .3
 cycles; TVD .05, and 5 points for a yes-or-no. A regimen without a recorded end has no outcome.
 """
 

@@ -1,6 +1,6 @@
 """A19: deaths within 30 days of the last drug cycle, by intent of the last regimen.
 
-The log has cycles, not each administration, so day 0 is the last cycle's start. domain: 1 point.
+The log has cycles, not each administration, so day 0 is the last cycle's start. Limits: 1 point.
 """
 
 from __future__ import annotations

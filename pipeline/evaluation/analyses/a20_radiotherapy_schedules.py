@@ -2,7 +2,7 @@
 schedules, and share of curative courses within the bands of NDRS.
 
 A course without a recorded intent is palliative (the registry has no code for that). The log holds
-prescribed schedules, not the doses that were given. domain: 4 points.
+prescribed schedules, not the doses that were given. Limits: 4 points.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from pipeline.schema.values import Schema
 
 LIMIT, TOP_SCHEDULES = 4.0, 5
 Band = tuple[float, float, int, int]  # lowest and highest dose (Gy), fewest and most fractions
-# NDRS radiotherapy fractionation report, as the domain's 3.5 quotes it
+# NDRS radiotherapy fractionation report, as in simulator.md 3.5
 BANDS: Mapping[str, tuple[Band, ...]] = {
     "Breast": ((39, 41, 15, 15), (25, 27, 5, 5)),
     "Prostate": (

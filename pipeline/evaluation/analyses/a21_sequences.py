@@ -1,7 +1,7 @@
 """A21: runs of two and three types of event (Jensen-Shannon divergence of the 50 commonest), the
 first treatment, events per patient, and what follows each type of event.
 
-domain: divergence .05 (base 2); Kolmogorov-Smirnov distance of the lengths .05; mean L1 distance of
+Limits: divergence .05 (base 2); Kolmogorov-Smirnov distance of the lengths .05; mean L1 distance of
 the rows of the transition matrix .1.
 """
 

@@ -1,7 +1,7 @@
 """A22: the directly-follows graph (edge weights: share of all steps) and the variants: how many
 patients the 20 commonest sequences of events cover.
 
-A run of the same type is one step of a variant, so that a cycle more is no other variant. domain:
+A run of the same type is one step of a variant, so that a cycle more is no other variant. Limits:
 weighted Jaccard index of the edges .85; coverage 5 points.
 """
 

@@ -1,7 +1,7 @@
 """A24: three facts at once: alive more than 90 days after starting a given drug regimen in stage 4,
 for breast and the other commonest sites.
 
-The Simulacrum's known weak spot (domain 5). domain: 5 points where 200 real patients or more had
+The Simulacrum's known weak spot. Limit: 5 points where 200 real patients or more had
 the regimen; breast is reported as insufficient where it has none of that size.
 """
 

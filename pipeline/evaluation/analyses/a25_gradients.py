@@ -1,7 +1,7 @@
 """A25: how the share of patients with anti-cancer drugs, surgery and radiotherapy falls with age,
 Charlson score and deprivation: slopes of a straight line, in points per step.
 
-domain: the same sign and within 20%; a slope that the real table does not tell from 0 is held to
+Limits: the same sign and within 20%; a slope that the real table does not tell from 0 is held to
 sampling error alone. Also the share of drug patients over 75.
 """
 

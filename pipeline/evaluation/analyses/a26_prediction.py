@@ -3,7 +3,7 @@ real ones: death within a year from the facts at diagnosis, or the declaration's
 dataset without deaths.
 
 Gradient boosting on the static columns, at most 20,000 rows; half of the real patients are the
-test. domain: AUC .03; slope of the calibration (log odds of the synthetic model's prediction in the
+test. Limits: AUC .03; slope of the calibration (log odds of the synthetic model's prediction in the
 test) .85 to 1.15 of the real model's.
 """
 

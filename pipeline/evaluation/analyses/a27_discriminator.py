@@ -4,7 +4,7 @@ Soc. A 181(3), section 3).
 
 Logistic model of at most 20,000 patients of each kind, with terms for every value, for how often
 each type of event occurs, and for products of pairs of numbers, so that it sees columns that are
-right one by one only. domain: a ratio of 3.
+right one by one only. Limits: a ratio of 3.
 """
 
 from __future__ import annotations

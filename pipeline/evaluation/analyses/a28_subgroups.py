@@ -3,9 +3,8 @@ after 1 and 3 years, its treatment rates, and its hazard ratios (age, sex, stage
 
 Groups: sex, age (under 50, 50 to 64, 65 to 79, 80 and over), the five ethnic groups, fifths of
 deprivation; in other datasets the values of the declaration's first four categorical
-quasi-identifiers, and of the target. `worst_groups` names the worst of each kind. domain: no group
-more than twice as wrong as everybody; here each is held to the limits of a stratum (A7, A11, A13),
-and its share to 10% as a cell of A4.
+quasi-identifiers, and of the target. `worst_groups` names the worst of each kind. Limits:
+those of a stratum in A7, A11 and A13; a share as a cell of A4.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 deprived fifth, age, sex, year of diagnosis, Charlson score and stage 4 (a published use of the
 Simulacrum v2: CLINDA study, odds ratio of deprivation .98, 5.6% in trials).
 
-A patient counts as in a trial where any regimen says so; unknown counts as no. domain: mean overlap
+A patient counts as in a trial where any regimen says so; unknown counts as no. Limits: mean overlap
 of the intervals .6.
 """
 

@@ -34,7 +34,7 @@ MIN_PATIENTS, MIN_EVENTS = 200, 30  # real ones; smaller strata are not compared
 MIN_SYNTHETIC = 10  # patients below which a synthetic estimate is none
 MIN_EXPECTED = 30  # patients: where as many were to be expected, their absence is no chance
 TOP = 10  # commonest sites
-MIN_CASES = 120  # of a term, to be expected: where a model lacks it then, that is no chance
+CLEAR_CASES = 120  # of a term, to be expected: where a model lacks it then, that is no chance
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,7 +123,7 @@ def not_estimable(question: Question, real: Estimate | None, cases: int) -> Find
     """Of a coefficient that the synthetic table does not give; cases: real patients outside the
     commonest value of its term.
     """
-    if cases * question.scale < MIN_CASES:
+    if cases * question.scale < CLEAR_CASES:
         return untested(question, "not estimable")
     return _failure(question, "not estimable in the synthetic table", real)
 
