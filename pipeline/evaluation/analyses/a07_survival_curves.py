@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from pipeline.evaluation.analyses import words
 from pipeline.evaluation.analyses.comparison import Question, absent, difference, scale_of
 from pipeline.evaluation.analyses.curve_groups import EVERYBODY, curve_groups
 from pipeline.evaluation.analyses.estimates import DAYS_PER_YEAR
@@ -46,7 +47,7 @@ def curve_findings(question: Question, real: Curve, synthetic: Curve) -> list[Fi
     limit = LIMIT if question.what == EVERYBODY else LIMIT_STRATUM
     findings = [
         difference(
-            question.of(f"{question.what}: alive after {year} year{'s'[: year - 1]}"),
+            question.of(f"{question.what}: alive after {words.years(year)}"),
             real.at(year * DAYS_PER_YEAR),
             synthetic.at(year * DAYS_PER_YEAR),
             limit,

@@ -66,7 +66,7 @@ def _net(question: Question, real: pl.DataFrame, synthetic: pl.DataFrame) -> lis
     first, second = ederer(real), ederer(synthetic)
     return [
         difference(
-            question.of(f"{question.what}: net survival after {year} year{'s'[: year - 1]}"),
+            question.of(f"{question.what}: net survival after {words.years(year)}"),
             first[year],
             second[year],
             LIMIT,

@@ -52,7 +52,7 @@ BANDS: Mapping[str, tuple[Band, ...]] = {
 
 
 def run(schema: Schema, real: PatientLog, synthetic: PatientLog) -> Sequence[Finding]:
-    frames = both(lambda log: courses(log), (real, synthetic))
+    frames = both(courses, (real, synthetic))
     question = Question(
         analysis="A20",
         what="",

@@ -128,7 +128,7 @@ def _survival(question: Question, parts: Frames) -> list[Finding]:
     about = question.of(question.what, measure="difference of survival, in points", unit="%")
     return [
         difference(
-            about.of(f"{question.what}: alive after {year} year{'s'[: year - 1]}"),
+            about.of(f"{question.what}: alive after {words.years(year)}"),
             first.at(year * DAYS_PER_YEAR),
             second.at(year * DAYS_PER_YEAR),
             LIMIT_ALIVE,

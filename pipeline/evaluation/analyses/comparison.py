@@ -55,8 +55,8 @@ class Question:
 
 @dataclass(frozen=True)
 class Coefficient:
-    """A log odds or hazard ratio with its standard error; n: patients; cases: those of them outside
-    the commonest value of the term.
+    """A log odds or hazard ratio with its standard error; n: patients; cases: how many of them
+    speak of the term, that is, lie outside its commonest value.
     """
 
     value: float

@@ -2,8 +2,9 @@
 windows, first days, scores as numbers.
 
 A treatment is a tumour's from 31 days before diagnosis to the window of its site, and only where
-the patient has no other tumour within 548 days (the rules of the NDRS treatment flags). Skin cancer other than melanoma (C44) is left out, as in national statistics. The log
-starts at the first tumour, so an earlier one within 548 days cannot be seen.
+the patient has no other tumour within 548 days (the rules of the NDRS treatment flags). Skin cancer
+other than melanoma (C44) is left out, as in national statistics. The log starts at the first
+tumour, so an earlier one within 548 days cannot be seen.
 """
 
 from __future__ import annotations

@@ -34,7 +34,7 @@ from pipeline.evaluation.findings import Estimate, Finding
 
 MAX_ROWS = 50_000  # patients of a model; more are sampled
 MIN_CASES = 30  # patients with and without a term or an outcome, for it to be in a model
-HELD_SIGNS = 2.0  # standard errors from 0 of a real coefficient whose sign is compared
+CLEAR_ERRORS = 2.0  # standard errors from 0 of a real coefficient whose sign is compared
 MIN_HITS = 5  # of them with the outcome
 WEEK = 7  # days
 MAX_LOG_RATIO = 10.0  # beyond: the table separates, and the coefficient is none
@@ -122,7 +122,8 @@ def _sample(rows: pl.DataFrame) -> pl.DataFrame:
 
 def _varying(rows: pl.DataFrame, terms: Sequence[str], outcome: str) -> dict[str, int]:
     """Terms of full rank together with MIN_CASES patients outside their commonest value, and how
-    many these are; of a term of two values, MIN_HITS patients of either have the outcome.
+    many these are; of a term of two values, MIN_HITS patients of either have the outcome, and a
+    term of fewer hits has as many fewer cases.
     """
     cases: dict[str, int] = {}
     matrix = np.ones((len(rows), 1))
@@ -132,12 +133,11 @@ def _varying(rows: pl.DataFrame, terms: Sequence[str], outcome: str) -> dict[str
         others = rows.filter(values != base) if base is not None else rows.head(0)
         hits, rest = int(others[outcome].sum()), int(rows[outcome].sum())
         wider = np.column_stack([matrix, values.to_numpy()])
-        if (
-            len(others) >= MIN_CASES
-            and (values.n_unique() > 2 or min(hits, rest - hits) >= MIN_HITS)
-            and _rank(wider) > _rank(matrix)
-        ):
-            cases[term] = len(others)
+        n = len(others)
+        if values.n_unique() <= 2:
+            n = min(n, min(hits, rest - hits) * MIN_CASES // MIN_HITS)
+        if n >= MIN_CASES and _rank(wider) > _rank(matrix):
+            cases[term] = n
             matrix = wider
     return cases
 
@@ -195,7 +195,7 @@ def signs(question: Question, pairs: Sequence[tuple[Model, Model]]) -> Finding:
         (one, synthetic.coefficients[term])
         for real, synthetic in pairs
         for term, one in real.coefficients.items()
-        if term in synthetic.coefficients and abs(one.value) > HELD_SIGNS * one.error
+        if term in synthetic.coefficients and abs(one.value) > CLEAR_ERRORS * one.error
     ]
     if not clear:
         return untested(question, "no clear coefficient")

@@ -83,5 +83,9 @@ def value(schema: Schema, column: str, code: str) -> str:
     return lists.lookup(declaration.lookup).get(str(code), str(code))
 
 
+def years(n: int) -> str:
+    return f"{n} year" if n == 1 else f"{n} years"
+
+
 def site_and_stage(site: str, stage: str) -> str:
     return f"{site}, stage {stage}"
