@@ -92,7 +92,7 @@ SPOILERS: Mapping[str, Spoiler] = {
     spoiler.name: spoiler
     for spoiler in (
         Spoiler("columns shuffled", columns_shuffled, ("A3", "A4", "A11", "A13", "A14", "A26")),
-        Spoiler("deaths 20% later", deaths_later, ("A7", "A9")),
+        Spoiler("deaths 20% later", deaths_later, ("A9",)),
         Spoiler("treatments of one site swapped", treatments_swapped, ("A13",)),
         Spoiler("an ethnic group dropped", minority_dropped, ("A28",)),
         Spoiler("patients over 80 dropped", oldest_dropped, ("A2", "A4", "A28")),
