@@ -95,7 +95,7 @@ SPOILERS: Mapping[str, Spoiler] = {
         Spoiler("deaths 20% later", deaths_later, ("A9",)),
         Spoiler("treatments of one site swapped", treatments_swapped, ("A13",)),
         Spoiler("an ethnic group dropped", minority_dropped, ("A28",)),
-        Spoiler("patients over 80 dropped", oldest_dropped, ("A2", "A4", "A28")),
+        Spoiler("patients of 80 and over dropped", oldest_dropped, ("A2", "A7", "A28")),
         Spoiler("copies of real patients", copies, ()),
     )
 }

@@ -3,8 +3,8 @@ windows, first days, scores as numbers.
 
 A treatment is a tumour's from 31 days before diagnosis to the window of its site, and only where
 the patient has no other tumour within 548 days (the rules of the NDRS treatment flags). Skin cancer
-other than melanoma (C44) is left out, as in national statistics. The log starts at the first
-tumour, so an earlier one within 548 days cannot be seen.
+other than melanoma (C44) and tumours in situ are left out, as in national statistics. The log
+starts at the first tumour, so an earlier one within 548 days cannot be seen.
 """
 
 from __future__ import annotations
@@ -53,6 +53,7 @@ ETHNIC_GROUPS = {  # first letter of the code (NDRS five groups); others are unk
     **dict.fromkeys("MNP", "Black"),
     **dict.fromkeys("8S", "Other"),
 }
+IN_SITU = "0"
 N_SITES = 15  # that models tell apart
 STAGES = ("1", "2", "3", "4")
 
@@ -76,6 +77,7 @@ def _rows(schema: Schema, log: PatientLog) -> pl.DataFrame:
         rows = rows.filter(pl.col("SITE_ICD10_O2_3CHAR").ne_missing("C44"))
     else:
         rows = rows.filter(pl.col("SITE_GROUP").ne_missing("Skin"))
+    rows = rows.filter(pl.col("STAGE_GROUP").ne_missing(IN_SITU))
     return _with_numbers(_with_treatments(rows, log.pathways))
 
 

@@ -153,7 +153,7 @@ def compared(
     at least `least`.
     """
     if real is None:
-        return [untested(question, "too few cases")]
+        return [untested(question, "too few cases or not estimable")]
     if synthetic is None:
         most = max((one.cases for one in real.coefficients.values()), default=0)
         return [not_estimable(question, None, most)]
