@@ -1,0 +1,83 @@
+"""Dots with intervals, two a row: hazard ratios, attacks, waiting times, models."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from pipeline.evaluation.findings import Estimate
+from pipeline.evaluation.page import svg
+
+LABELS, DOTS, NUMBERS = 220.0, 300.0, 200.0  # widths of the three parts of a row
+ROW, TOP, BOTTOM = 38.0, 8.0, 36.0
+
+
+@dataclass(frozen=True)
+class Row:
+    """Two estimates of one thing; None where there is none."""
+
+    label: str
+    first: Estimate | None
+    second: Estimate | None
+
+
+def plot(
+    title: str,
+    description: str,
+    rows: Sequence[Row],
+    words: Callable[[Estimate], str],
+    *,
+    unit: str = "",
+    is_log: bool = False,
+    reference: float | None = None,
+) -> str:
+    """`words`: how an estimate is written beside its dot. `reference`: where a line stands, such as
+    1 for ratios.
+    """
+    scale = _scale(rows, is_log, reference)
+    height = TOP + ROW * len(rows) + BOTTOM
+    floor = TOP + ROW * len(rows)
+    body = [svg.axis(scale, floor, TOP, unit)]
+    if reference is not None:
+        body.append(svg.line(scale.at(reference), TOP, scale.at(reference), floor, "reference"))
+    for index, row in enumerate(rows):
+        y = TOP + ROW * (index + 0.5)
+        body.append(svg.label(0, y + 4, row.label, LABELS - 16))
+        for one, at, css in ((row.first, y - 8, "real"), (row.second, y + 8, "synthetic")):
+            if one is not None and math.isfinite(one.value):
+                body.append(_dot(one, at, css, scale))
+                body.append(svg.text(LABELS + DOTS + 12, at + 4, words(one), css="tick"))
+        if index:
+            body.append(svg.line(0, y - ROW / 2, LABELS + DOTS + NUMBERS, y - ROW / 2, "grid"))
+    return svg.picture(title, description, LABELS + DOTS + NUMBERS, height, "".join(body))
+
+
+def _dot(one: Estimate, y: float, css: str, scale: svg.Scale) -> str:
+    x = scale.at(one.value)
+    is_known = math.isfinite(one.low) and math.isfinite(one.high)
+    bar = svg.line(scale.at(one.low), y, scale.at(one.high), y, f"{css}-line") if is_known else ""
+    return bar + (svg.circle if css == "real" else svg.diamond)(x, y, css)
+
+
+def _scale(rows: Sequence[Row], is_log: bool, reference: float | None) -> svg.Scale:
+    """Over all values, and over bounds that are not far beyond them."""
+    estimates = [one for row in rows for one in (row.first, row.second) if one is not None]
+    values = [one.value for one in estimates if math.isfinite(one.value)]
+    values += [reference] if reference is not None else []
+    values = [value for value in values if value > 0 or not is_log]
+    low, high = (min(values), max(values)) if values else (0.0, 1.0)
+    bounds = [
+        bound
+        for one in estimates
+        for bound in (one.low, one.high)
+        if math.isfinite(bound) and (bound > 0 or not is_log)
+    ]
+    if is_log:
+        low = min([low / 1.2, *(bound for bound in bounds if bound >= low / 4)])
+        high = max([high * 1.2, *(bound for bound in bounds if bound <= high * 4)])
+    else:
+        reach = (high - low) or abs(high) or 1.0
+        low = min([low - reach / 20, *(bound for bound in bounds if bound >= low - 2 * reach)])
+        high = max([high + reach / 20, *(bound for bound in bounds if bound <= high + 2 * reach)])
+    return svg.Scale(low, high, LABELS, LABELS + DOTS, is_log)
