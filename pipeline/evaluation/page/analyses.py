@@ -4,6 +4,7 @@ and hazard ratios.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from pipeline.evaluation.findings import Estimate, Finding, Verdict
@@ -15,6 +16,7 @@ from pipeline.evaluation.page.verdicts import Tally
 HAZARDS = "A11"  # the analysis of hazard ratios
 MOST_RATIOS = 40
 MOST_GROUPS = 12
+MOST_FURTHEST = 10  # comparisons that are shown without a click
 
 
 def section(content: ReportContent) -> str:
@@ -35,10 +37,20 @@ def section(content: ReportContent) -> str:
     return (
         parts.table(header, rows)
         + parts.paragraph(explained, "soft")
+        + _furthest(content)
         + "<h3>Every comparison</h3>"
         + "".join(listings)
         + _groups(content)
     )
+
+
+def _furthest(content: ReportContent) -> str:
+    """The comparisons that are furthest beyond their limit."""
+    beyond = [one for one in content.findings if one.verdict in (Verdict.WARN, Verdict.FAIL)]
+    if not beyond:
+        return ""
+    beyond.sort(key=lambda one: -one.distance / one.limit if one.limit > 0 else -math.inf)
+    return "<h3>Furthest beyond their limit</h3>" + findings_table(beyond[:MOST_FURTHEST])
 
 
 def _cells(one: Tally) -> list[parts.Markup]:

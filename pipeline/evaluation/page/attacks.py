@@ -5,7 +5,7 @@ from __future__ import annotations
 from pipeline.evaluation.findings import Verdict
 from pipeline.evaluation.page import intervals, marks, parts
 from pipeline.evaluation.page.content import ReportContent
-from pipeline.evaluation.page.numbers import count, estimate, shares
+from pipeline.evaluation.page.numbers import count, estimate, percent, shares
 
 FIRST, SECOND = "patients trained on", "patients not trained on (control)"
 
@@ -20,6 +20,8 @@ def section(content: ReportContent) -> str:
         rows,
         shares,
         unit="share of attempts that succeed",
+        reference=0.0,
+        tick=percent,
     )
     lines = [
         (

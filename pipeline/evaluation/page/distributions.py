@@ -11,12 +11,13 @@ import polars as pl
 
 from pipeline.evaluation.page import parts, svg
 from pipeline.evaluation.page.content import ReportContent
-from pipeline.evaluation.page.numbers import number, percent
+from pipeline.evaluation.page.numbers import brief, number, percent
 from pipeline.schema.values import Column
 from pipeline.schema.words import MISSING, column_title, labels
 
 MOST_COLUMNS = 60
 MOST_BARS = 14
+MOST_IN_ORDER = 8  # categories that keep the declared order; of more the frequent ones come first
 N_BINS = 32
 WIDTH, ROW = 380.0, 19.0
 LABELS, BARS = 150.0, 150.0
@@ -42,7 +43,7 @@ def figures(content: ReportContent, *, numeric: bool) -> list[str]:
 
 
 def categories(column: Column, real: pl.Series, synthetic: pl.Series) -> str:
-    """The most frequent categories, the others together; an ordinal column keeps its order."""
+    """The most frequent categories, the others together; a few keep their declared order."""
     rows = list(_shares(column, real, synthetic))
     highest = max([share for _, *pair in rows for share in pair], default=0.0) or 1.0
     scale = svg.Scale(0, highest, LABELS, LABELS + BARS)
@@ -50,12 +51,10 @@ def categories(column: Column, real: pl.Series, synthetic: pl.Series) -> str:
     for index, (name, first, second) in enumerate(rows):
         y = 4 + ROW * index
         body += [
-            svg.label(LABELS - 6, y + 13, name, LABELS - 8, anchor="end"),
+            svg.label(LABELS - 9, y + 13, name, LABELS - 9, anchor="end"),
             svg.rect(LABELS, y + 4, scale.at(first) - LABELS, 11, "real"),
             svg.diamond(scale.at(second), y + 9.5, "synthetic"),
-            svg.text(
-                WIDTH, y + 13, f"{percent(first)} | {percent(second)}", anchor="end", css="tick"
-            ),
+            svg.text(WIDTH, y + 13, f"{brief(first)} | {brief(second)}", anchor="end", css="tick"),
         ]
     title = column_title(column)
     described = "; ".join(f"{name}: {percent(a)}, {percent(b)}" for name, a, b in rows[:5])
@@ -78,7 +77,8 @@ def _shares(
     first, second = (_counts(values) for values in (real, synthetic))
     names = labels(column)
     codes = [code for code in names if first.get(code) or second.get(code)]
-    if column.kind == "categorical" or len(codes) > MOST_BARS:
+    most = MOST_BARS if column.kind == "ordinal" else MOST_IN_ORDER
+    if len(codes) > most:
         codes.sort(key=lambda code: -first.get(code, 0.0))  # stable: ties keep declared order
     shown, others = codes[:MOST_BARS], codes[MOST_BARS:]
     for code in shown:
@@ -155,7 +155,9 @@ def _grid(column: Column, values: np.ndarray) -> np.ndarray:
 def _edges(column: Column, values: np.ndarray) -> np.ndarray:
     """On the column's grid, over all but the outermost half percent at each side."""
     low, high = (float(one) for one in np.quantile(_grid(column, values), [0.005, 0.995]))
-    if column.kind == "date" or (column.decimals == 0 and column.transform == "linear"):
+    if column.kind == "date":
+        return np.linspace(low - 0.5, max(high, low) + 0.5, N_BINS + 1)
+    if column.decimals == 0 and column.transform == "linear":
         width = max(1.0, math.ceil((high - low + 1) / N_BINS))
         return np.arange(math.floor(low), high + width + 1, width) - 0.5
     return np.linspace(low, high if high > low else low + 1, N_BINS + 1)
@@ -192,7 +194,8 @@ def _axis(column: Column, scale: svg.Scale) -> str:
     for value, words in _ticks(column, scale):
         x = scale.at(value)
         half = len(words) * svg.CHARACTER / 2
-        if scale.low <= value <= scale.high and x - half > last + 6:
+        slack = (scale.high - scale.low) / 50
+        if scale.low - slack <= value <= scale.high + slack and x - half > last + 8:
             parts_of_axis.append(svg.line(x, PLOT_HEIGHT, x, PLOT_HEIGHT + 4, "axis"))
             parts_of_axis.append(svg.text(x, PLOT_HEIGHT + 17, words, anchor="middle", css="tick"))
             last = x + half
@@ -204,7 +207,8 @@ def _ticks(column: Column, scale: svg.Scale) -> list[tuple[float, str]]:
         years = range(1970 + int(scale.low / YEAR), 1972 + int(scale.high / YEAR))
         return [(float((date(year, 1, 1) - date(1970, 1, 1)).days), str(year)) for year in years]
     if column.transform == "asinh":
-        sizes = [column.scale * 10.0**k for k in range(-2, 9)]
+        sizes = [one * 10.0**k for k in range(-3, 12) for one in (1, 2, 5)]
+        sizes = [size for size in sizes if size >= column.scale / 10]  # closer ones lie together
         values = [*(-size for size in reversed(sizes)), 0.0, *sizes]
         return [(math.asinh(value / column.scale), number(value)) for value in values]
     return [(value, number(value)) for value in svg.ticks(scale.low, scale.high, 6)]

@@ -69,7 +69,7 @@ def _tiles(content: ReportContent) -> str:
         _tile(
             _grade(len(judged), n_fail, len(judged) - n_same),
             f"{n_same} of {len(judged)}" if judged else "not compared",
-            "analyses come out the same",
+            "analyses come out the same" if judged else "analyses on both tables",
         ),
         _tile(
             _grade(1, 0, n_warnings),
@@ -79,7 +79,7 @@ def _tiles(content: ReportContent) -> str:
         _tile(
             _grade(len(content.risks), n_above, 0),
             f"{n_above} of {len(content.risks)}" if content.risks else "not tried",
-            "attacks succeed above their control",
+            "attacks succeed above their control" if content.risks else "attacks",
         ),
     ]
     groups = verdicts.groups(content)
@@ -106,7 +106,7 @@ def _tile(grade: Verdict, figure: str, words: str) -> str:
 def _warnings(content: ReportContent) -> str:
     heading = '<h2 id="warnings">What the gate warns of</h2>'
     if not content.warnings:
-        return f"<section>{heading}{parts.paragraph('Nothing.')}</section>"
+        return f"<section>{heading}{parts.paragraph('The gate warns of nothing.')}</section>"
     items = "".join(f"<li>{_warning(one)}</li>" for one in content.warnings)
     return f'<section>{heading}<ul class="warnings">{items}</ul></section>'
 
@@ -157,16 +157,21 @@ def _pathways(content: ReportContent) -> Iterator[Section]:
     if content.real.events.is_empty() or content.synthetic.events.is_empty():
         return
     curves = parts.grid(survival.figures(content))
-    yield Section("survival", "Survival", marks.curves(content.real_name) + curves)
+    yield Section(
+        "survival",
+        "Survival",
+        parts.paragraph(survival.explanation(content), "soft")
+        + marks.curves(content.real_name)
+        + curves,
+    )
     diagrams, ways = flow.figures(content)
     explained = parts.paragraph(
-        "Each band is as high as the share of patients who go that way; the left edge is the first"
-        " treatment.",
+        "From left to right: the first, second and third treatment, and the end. Each band is as"
+        " high as the share of patients who go that way.",
         "soft",
     )
     yield Section("flow", "Flow of treatments", explained + parts.grid(diagrams, "pairs") + ways)
-    maps = parts.grid(heat.transition_figures(content, events), "pairs")
-    yield Section("transitions", "What follows what", heat.legend(heat.SHARE_STEPS) + maps)
+    yield Section("transitions", "What follows what", heat.transition_section(content, events))
     yield Section("waiting", "Waiting times", tables.waiting(content))
 
 
@@ -175,7 +180,7 @@ def _columns(content: ReportContent) -> Iterator[Section]:
         distributions.figures(content, numeric=numeric) for numeric in (False, True)
     )
     body = ""
-    note = "Two shares in a row are of the real and of the synthetic patients."
+    note = "Of two shares beside each other the first is of the real patients."
     if categories:
         body += parts.paragraph(note, "soft") + marks.bars(content.real_name)
         body += parts.grid(categories)
@@ -184,9 +189,7 @@ def _columns(content: ReportContent) -> Iterator[Section]:
         body += parts.grid(numbers)
     if body:
         yield Section("columns", "Columns, one by one", body)
-    yield Section(
-        "pairs", "Pairs of columns", heat.legend(heat.TVD_STEPS) + heat.pair_section(content)
-    )
+    yield Section("pairs", "Pairs of columns", heat.pair_section(content))
 
 
 def _ready(html: str) -> str:

@@ -96,7 +96,7 @@ def diagram(shares: Flows, name: str, order: Sequence[str]) -> str:
         )
         for node, (top, height) in nodes.items():
             words = f"{node} {percent(height / (HEIGHT - _gaps(nodes)))}"
-            body.append(svg.rect(x, top, NODE, height, f"node c{order.index(node) % 8}", words))
+            body.append(svg.rect(x, top, NODE, height, f"node {_colour(node, order)}", words))
             at, anchor = (x - 5, "end") if is_last else (x + NODE + 5, "")
             if height >= 3:
                 body.append(svg.text(at, top + height / 2 + 4, words, anchor=anchor, css="halo"))
@@ -109,6 +109,10 @@ def diagram(shares: Flows, name: str, order: Sequence[str]) -> str:
         HEIGHT + TOP + 8,
         "".join(body),
     )
+
+
+def _colour(node: str, order: Sequence[str]) -> str:
+    return "rest" if node in (NONE, NONE_FURTHER) else f"c{order.index(node) % 8}"
 
 
 def _x(step: int) -> float:
@@ -153,7 +157,7 @@ def _ribbons(
             if share >= SMALLEST_FLOW:
                 ends = (start[left], heights[0]), (end[right], heights[1])
                 words = f"{left} to {right}: {percent(share)}"
-                ribbons.append(_ribbon(step, *ends, f"flow c{order.index(left) % 8}", words))
+                ribbons.append(_ribbon(step, *ends, f"flow {_colour(left, order)}", words))
             start[left] += heights[0]
             end[right] += heights[1]
     return ribbons

@@ -1,5 +1,5 @@
-"""Heat maps: from event to event, and how far each pair of columns is off. Every cell bears its
-number, so that nothing rests on colour alone.
+"""Heat maps: from event to event, and how far each pair of columns is off. Every cell of at least
+half a percent bears its number, so that nothing rests on colour alone.
 """
 
 from __future__ import annotations
@@ -22,10 +22,11 @@ from pipeline.schema.words import column_title, event_title
 MOST_COLUMNS = 40  # of the map of pairs
 WORST_PAIRS = 12
 MOST_TYPES = 14
-CELL_WIDTH, CELL_HEIGHT, LABELS, SLANT = 30.0, 22.0, 150.0, 112.0
+CELL_WIDTH, CELL_HEIGHT, LABELS, SLANT = 26.0, 22.0, 134.0, 116.0
 SHARE_STEPS = (0.05, 0.15, 0.3, 0.5)  # where the next darker shade begins
 TVD_STEPS = (0.05, 0.1, 0.2, 0.3)
 GAP_STEPS = (0.01, 0.03, 0.05, 0.1)
+EMPTY_CELLS = "An empty cell is below half a percent."
 
 
 def transitions(log: PatientLog, types: Sequence[str]) -> np.ndarray:
@@ -42,7 +43,7 @@ def transitions(log: PatientLog, types: Sequence[str]) -> np.ndarray:
     return np.divide(counts, totals, out=np.full_like(counts, math.nan), where=totals > 0)
 
 
-def transition_figures(content: ReportContent, events: EventLog) -> list[str]:
+def transition_section(content: ReportContent, events: EventLog) -> str:
     """Real, synthetic, and the second less the first."""
     types = list(events.types)[:MOST_TYPES]
     sources = [name for name in types if not events.types[name].terminal]
@@ -58,13 +59,22 @@ def transition_figures(content: ReportContent, events: EventLog) -> list[str]:
         )
         for name, values in ((content.real_name, real), ("synthetic", synthetic))
     ]
-    gap = synthetic - real
-    worst = np.unravel_index(np.argmax(np.nan_to_num(np.abs(gap))), gap.shape) if gap.size else None
+    return (
+        parts.paragraph(EMPTY_CELLS, "soft")
+        + legend(SHARE_STEPS)
+        + parts.grid(plots, "pairs")
+        + legend(GAP_STEPS, unit=" points")
+        + _gap_figure(synthetic - real, labels, names)
+    )
+
+
+def _gap_figure(gap: np.ndarray, labels: Sequence[str], names: Sequence[str]) -> str:
     note = ""
-    if worst is not None:
-        note = f"largest: {labels[worst[0]]} → {names[worst[1]]}, {points(float(gap[worst]))}"
+    if gap.size:
+        i, j = divmod(int(np.argmax(np.nan_to_num(np.abs(gap)))), gap.shape[1])
+        note = f"largest: {labels[i]} → {names[j]}, {points(float(gap[i, j]))}"
     picture = _map("Difference of what follows what", gap, labels, names, GAP_STEPS, signed=True)
-    return [*plots, parts.figure(picture, "Synthetic less real, in points", note, wide=True)]
+    return parts.figure(picture, "Synthetic less real, in points", note, wide=True)
 
 
 def _map(
@@ -90,7 +100,7 @@ def _map(
             words = f"{name} → {other}: {(points if signed else percent)(float(values[i, j]))}"
             cell = _cell(float(values[i, j]), LABELS + CELL_WIDTH * j, y, steps, words)
             body.append(cell)
-    width = LABELS + CELL_WIDTH * len(columns) + 44  # the last slanted label needs room
+    width = LABELS + CELL_WIDTH * len(columns) + 40  # the last slanted label needs room
     height = SLANT + CELL_HEIGHT * len(rows) + 4
     description = "Rows: an event; columns: what comes next. Each cell bears its percentage."
     return svg.picture(title, description, width, height, "".join(body))
@@ -147,7 +157,16 @@ def pair_section(content: ReportContent) -> str:
         for i, j in places
         if math.isfinite(values[i, j])
     ]
-    return plot + parts.table(("pair", "distance"), rows, "The pairs that are furthest off")
+    explained = (
+        "The distance of a pair is the share of patients that would have to change for the joint"
+        f" shares of both columns to be equal (total variation distance). {EMPTY_CELLS}"
+    )
+    return (
+        parts.paragraph(explained, "soft")
+        + legend(TVD_STEPS)
+        + plot
+        + parts.table(("pair", "distance"), rows, "The pairs that are furthest off")
+    )
 
 
 def _farthest(values: np.ndarray) -> np.ndarray:
@@ -167,7 +186,7 @@ def _triangle(values: np.ndarray, names: Sequence[str]) -> str:
         x = left + CELL_WIDTH * i + 4
         if i < len(names) - 1:
             body.append(f'<g class="soft-text">{svg.text(x, y + 15, name)}</g>')
-    width = left + CELL_WIDTH * max(1, len(names) - 1) + 60
+    width = left + CELL_WIDTH * max(1, len(names) - 1) + 140
     worst = html.escape(percent(float(np.nanmax(values))))
     return svg.picture(
         "Distances of pairs of columns",
@@ -179,13 +198,21 @@ def _triangle(values: np.ndarray, names: Sequence[str]) -> str:
 
 
 def legend(steps: Sequence[float], *, unit: str = "%") -> str:
-    """What the shades mean."""
+    """What the shades mean; of differences, below and above zero."""
     bounds = [0.0, *steps]
     names = [
         f"{100 * low:.0f} to {100 * high:.0f}{unit}"
         for low, high in zip(bounds, steps, strict=False)
     ]
     names.append(f"{100 * steps[-1]:.0f}{unit} or more")
-    return parts.legend(
-        [(svg.rect(0, 0, 26, 14, f"heat h{shade}"), name) for shade, name in enumerate(names)]
-    )
+    is_signed = unit != "%"
+    marks = [
+        (
+            svg.rect(0, 0, 26, 14, f"heat h{shade}")
+            + (svg.rect(0, 0, 13, 14, f"heat h{shade} below") if is_signed and shade else ""),
+            name,
+        )
+        for shade, name in enumerate(names)
+    ]
+    note = "orange with a minus: fewer among the synthetic; blue: more" if is_signed else ""
+    return parts.legend(marks) + (parts.paragraph(note, "soft") if note else "")

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 from pipeline.evaluation.findings import Estimate
 from pipeline.evaluation.page import svg
+from pipeline.evaluation.page.numbers import number
 
-LABELS, DOTS, NUMBERS = 220.0, 300.0, 200.0  # widths of the three parts of a row
+LABELS, DOTS, NUMBERS = 255.0, 290.0, 175.0  # widths of the three parts of a row
 ROW, TOP, BOTTOM = 38.0, 8.0, 36.0
 
 
@@ -31,14 +32,15 @@ def plot(
     unit: str = "",
     is_log: bool = False,
     reference: float | None = None,
+    tick: Callable[[float], str] = number,
 ) -> str:
     """`words`: how an estimate is written beside its dot. `reference`: where a line stands, such as
-    1 for ratios.
+    1 for ratios. `tick`: how a value is written at the axis.
     """
     scale = _scale(rows, is_log, reference)
     height = TOP + ROW * len(rows) + BOTTOM
     floor = TOP + ROW * len(rows)
-    body = [svg.axis(scale, floor, TOP, unit)]
+    body = [svg.axis(scale, floor, TOP, unit, words=tick)]
     if reference is not None:
         body.append(svg.line(scale.at(reference), TOP, scale.at(reference), floor, "reference"))
     for index, row in enumerate(rows):
@@ -78,6 +80,8 @@ def _scale(rows: Sequence[Row], is_log: bool, reference: float | None) -> svg.Sc
         high = max([high * 1.2, *(bound for bound in bounds if bound <= high * 4)])
     else:
         reach = (high - low) or abs(high) or 1.0
-        low = min([low - reach / 20, *(bound for bound in bounds if bound >= low - 2 * reach)])
-        high = max([high + reach / 20, *(bound for bound in bounds if bound <= high + 2 * reach)])
+        low = min([low, *(bound for bound in bounds if bound >= low - 2 * reach)])
+        high = max([high, *(bound for bound in bounds if bound <= high + 2 * reach)])
+        margin = (high - low or 1.0) / 25
+        low, high = low - margin, high + margin
     return svg.Scale(low, high, LABELS, LABELS + DOTS, is_log)

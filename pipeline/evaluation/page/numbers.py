@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 
 from pipeline.evaluation.findings import Estimate
 
@@ -10,6 +11,8 @@ UNKNOWN = "–"
 MINUS = "\u2212"
 SMALLEST = 0.001  # below it a number is said to be under it
 LARGEST = 1e15
+RATIOS = ("hazard ratio", "odds ratio")
+UNSIGNED_ZERO = re.compile(f"^{MINUS}(0(?:\\.0*)?)$")
 
 
 def number(value: float, digits: int = 3) -> str:
@@ -52,6 +55,13 @@ def percent(share: float) -> str:
     return _signed(share, f"{text.removesuffix('.0')}%")
 
 
+def brief(share: float) -> str:
+    """As `percent`, with signs for words and as many places as its neighbours: for plots."""
+    if 0.001 <= share < 0.0995:
+        return f"{100 * share:.1f}%"
+    return percent(share).replace("under ", "<").replace("over ", ">")
+
+
 def points(gap: float) -> str:
     """A difference of two shares, in percentage points, with its sign."""
     if not math.isfinite(gap):
@@ -63,33 +73,46 @@ def points(gap: float) -> str:
 
 def with_unit(value: float, unit: str, digits: int = 3) -> str:
     text = number(value, digits)
-    if text == UNKNOWN or not unit or unit in ("hazard ratio", "odds ratio"):
-        return text  # a ratio is named by the column or the axis
-    return f"{text}%" if unit == "%" else f"{text} {unit}"
-
-
-def interval(low: float, high: float) -> str:
-    return f"{number(low)} to {number(high)}"
+    return text if text == UNKNOWN else text + _suffix(unit)
 
 
 def estimate(one: Estimate | None, unit: str = "") -> str:
     """ "71% (68 to 74)"; without the interval where there is none."""
     if one is None:
         return UNKNOWN
-    text = with_unit(one.value, unit)
-    if math.isnan(one.low) or math.isnan(one.high) or text == UNKNOWN:
-        return text
-    return f"{text} ({interval(one.low, one.high)})"
+    if not math.isfinite(one.low) or not math.isfinite(one.high) or not math.isfinite(one.value):
+        return with_unit(one.value, unit)
+    value, low, high = _alike((one.value, one.low, one.high))
+    return f"{value}{_suffix(unit)} ({low} to {high})"
 
 
 def shares(one: Estimate | None) -> str:
     """As `estimate`, of a share between 0 and 1."""
     if one is None:
         return UNKNOWN
-    text = percent(one.value)
-    if math.isnan(one.low) or math.isnan(one.high) or text == UNKNOWN:
-        return text
-    return f"{text} ({percent(one.low)} to {percent(one.high)})"
+    if not math.isfinite(one.low) or not math.isfinite(one.high) or not math.isfinite(one.value):
+        return percent(one.value)
+    value, low, high = _alike((100 * one.value, 100 * one.low, 100 * one.high), most=1)
+    return f"{value}% ({low} to {high})"
+
+
+def _alike(values: tuple[float, ...], most: int = 3) -> list[str]:
+    """With as many places each as the largest needs for three digits, none where all are whole."""
+    largest = max(abs(value) for value in values)
+    digits = 2 - math.floor(math.log10(largest)) if largest else 0
+    places = min(max(digits, 0), most)
+    texts = [_signed(value, f"{abs(value):,.{places}f}") for value in values]
+    while places and all(text.endswith("0") for text in texts):
+        texts = [text[:-1].removesuffix(".") for text in texts]
+        places -= 1
+    return [UNSIGNED_ZERO.sub(r"\1", text) for text in texts]
+
+
+def _suffix(unit: str) -> str:
+    """A ratio is named by the column or the axis."""
+    if not unit or unit in RATIOS:
+        return ""
+    return "%" if unit == "%" else f" {unit}"
 
 
 def plural(n: int, thing: str, things: str = "") -> str:

@@ -76,9 +76,9 @@ svg text.halo { paint-order: stroke; stroke: #fff; stroke-width: 3px; stroke-lin
 .real-line { stroke: var(--real); }
 .synthetic-line, .synthetic-dashes { stroke: var(--syn); }
 .synthetic-dashes { stroke-dasharray: 5 3; stroke-width: 2.2; }
-.flow { opacity: .38; }
+.flow { opacity: .38; } .rest { fill: #9aa5ae; }
 .c0 { fill: #1b6ca8; } .c1 { fill: #c98b1d; } .c2 { fill: #2e8b57; } .c3 { fill: #6b4c9a; }
-.c4 { fill: #8a949d; } .c5 { fill: #b23a48; } .c6 { fill: #17838f; } .c7 { fill: #8c564b; }
+.c4 { fill: #3d4a55; } .c5 { fill: #b23a48; } .c6 { fill: #17838f; } .c7 { fill: #8c564b; }
 .heat.none { fill: #fff; stroke: #e4e8eb; } .h0 { fill: #eef2f6; } .h1 { fill: #c9d9e8; }
 .h2 { fill: #92b4d1; } .h3 { fill: #4d82ae; } .h4 { fill: #1f5680; }
 .h1.below { fill: #f6dcc6; } .h2.below { fill: #e8b184; } .h3.below { fill: #cd7f3c; }
@@ -90,6 +90,7 @@ svg text.cell.h3, svg text.cell.h4 { fill: #fff; }
 @media print { body { font-size: 10pt; max-width: none; padding: 0; }
   nav, .skip { display: none; } .scroll { overflow: visible; }
   .wide svg { min-width: 0; max-width: 100%; } h2, h3 { break-after: avoid; }
+  details::details-content { content-visibility: visible; block-size: auto; }
   tr, figure, .tile, .verdict { break-inside: avoid; } table { font-size: 8.5pt; }
   a { color: inherit; text-decoration: none; }
   * { -webkit-print-color-adjust: exact; print-color-adjust: exact; } }

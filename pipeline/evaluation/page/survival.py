@@ -66,6 +66,18 @@ def curve(outcomes: pl.DataFrame) -> Curve:
     return Curve(survival, low, high, len(outcomes))
 
 
+def explanation(content: ReportContent) -> str:
+    """What the curves count."""
+    events = content.schema.events
+    assert events is not None
+    by = stratum(content)
+    groups = f", by {column_title(content.schema.patients[by]).lower()}" if by else ""
+    return (
+        f"Share of patients who are still free of {pathways.event_name(events)}{groups}"
+        f" (Kaplan-Meier). Groups below {pathways.MIN_STRATUM} patients are left out."
+    )
+
+
 def figures(content: ReportContent) -> list[str]:
     """A panel for everybody and for each group that is large enough in both."""
     events = content.schema.events
@@ -116,7 +128,7 @@ def _panel(name: str, ending: str, real: Curve, synthetic: Curve) -> str:
     picture = svg.picture(
         f"Survival curves, {name}", f"Free of {ending}, {spoken}.", WIDTH, FLOOR + 36, "".join(body)
     )
-    return parts.figure(picture, name, f"{count(real.n)} real, {count(synthetic.n)} synthetic")
+    return parts.figure(picture, name, f"{count(real.n)} | {count(synthetic.n)} patients")
 
 
 def _steps(values: np.ndarray, years: svg.Scale, shares: svg.Scale) -> list[tuple[float, float]]:

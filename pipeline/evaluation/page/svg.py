@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import html
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from pipeline.evaluation.page.numbers import number
 
-CHARACTER = 6.1  # width of a letter at the size of a plot's text, in units of the plot
+CHARACTER = 6.5  # width of a letter at the size of a plot's text, in units of the plot
 
 
 def place(value: float) -> str:
@@ -119,16 +119,23 @@ def log_ticks(low: float, high: float) -> list[float]:
     """1, 2, 5 and their tens; only the tens where there are many."""
     low = max(low, 1e-12)
     tens = range(math.floor(math.log10(low)), math.ceil(math.log10(max(high, low))) + 1)
-    steps = (1, 2, 5) if len(tens) <= 3 else (1,)
+    steps = (1, 2, 5) if high < 300 * low else (1,)
     return [one * 10.0**ten for ten in tens for one in steps if low <= one * 10.0**ten <= high]
 
 
-def axis(scale: Scale, y: float, top: float, unit: str = "", n: int = 5) -> str:
-    """A horizontal axis at y, its lines up to `top`."""
+def axis(
+    scale: Scale,
+    y: float,
+    top: float,
+    unit: str = "",
+    n: int = 5,
+    words: Callable[[float], str] = number,
+) -> str:
+    """A horizontal axis at y, its lines up to `top`. `words`: how a tick is written."""
     parts = [line(scale.start, y, scale.end, y, "axis")]
     for value in scale.ticks(n):
         parts.append(line(scale.at(value), top, scale.at(value), y, "grid"))
-        parts.append(text(scale.at(value), y + 14, number(value), anchor="middle", css="tick"))
+        parts.append(text(scale.at(value), y + 14, words(value), anchor="middle", css="tick"))
     if unit:
         parts.append(text((scale.start + scale.end) / 2, y + 29, unit, anchor="middle", css="tick"))
     return "".join(parts)
