@@ -16,6 +16,7 @@ from pipeline.evaluation.page.verdicts import Tally
 HAZARDS = "A11"  # the analysis of hazard ratios
 MOST_RATIOS = 40
 MOST_GROUPS = 12
+MOST_LISTED = 400  # comparisons of an analysis
 MOST_FURTHEST = 10  # comparisons that are shown without a click
 
 
@@ -81,12 +82,12 @@ def _heading(number: str, one: Tally) -> str:
 
 
 def findings_table(findings: Sequence[Finding]) -> str:
-    """The worst first."""
+    """The worst first; of very many the others are in the JSON."""
     rank = {verdict: place for place, verdict in enumerate(verdicts.ORDER)}
     ordered = sorted(findings, key=lambda one: rank[one.verdict])
     rows = [
         (
-            f"{one.group}: {one.what}" if one.group else one.what,
+            _what(one),
             parts.Markup(parts.chip(one.verdict)),
             parts.figure_cell(estimate(one.real, one.unit)),
             parts.figure_cell(estimate(one.synthetic, one.unit)),
@@ -94,10 +95,17 @@ def findings_table(findings: Sequence[Finding]) -> str:
             parts.figure_cell(number(one.limit)),
             one.measure,
         )
-        for one in ordered
+        for one in ordered[:MOST_LISTED]
     ]
     header = ("comparison", "verdict", "real", "synthetic", "distance", "limit", "measured as")
-    return parts.table(header, rows)
+    further = len(ordered) - MOST_LISTED
+    more = f"{plural(further, 'comparison')} more: see the JSON beside this page."
+    return parts.table(header, rows) + (parts.paragraph(more, "soft") if further > 0 else "")
+
+
+def _what(one: Finding) -> parts.Markup:
+    group = f'<br><span class="soft">{parts.text(one.group)}</span>' if one.group else ""
+    return parts.Markup(parts.text(one.what) + group)
 
 
 def _groups(content: ReportContent) -> str:
@@ -149,7 +157,7 @@ def forest(content: ReportContent) -> str:
         reference=1.0 if is_ratio else 0.0,
     )
     return marks.intervals(content.real_name, marks.SYNTHETIC_NAME) + parts.figure(
-        picture, "Hazard ratios with 95% intervals", "the line at 1: no difference", wide=True
+        picture, "Hazard ratios with 95% intervals", "the line at 1: no difference", "dots"
     )
 
 

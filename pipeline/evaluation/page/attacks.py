@@ -42,7 +42,7 @@ def section(content: ReportContent) -> str:
     )
     return (
         marks.intervals(FIRST, SECOND)
-        + parts.figure(picture, "Success of each attack, with 95% intervals", wide=True)
+        + parts.figure(picture, "Success of each attack, with 95% intervals", css="dots")
         + parts.table(header, lines)
         + f"<h3>What each attack shows, and what it cannot show</h3><dl>{meanings}</dl>"
     )

@@ -15,7 +15,7 @@ from pipeline.schema.values import Schema
 class GateWarning:
     """What the gate on synthetic rows warns of; it stops nothing."""
 
-    rule: str  # as the gate names it: "rule 29"
+    rule: str  # as the gate names it: "clinical rule 29"
     words: str  # one sentence, what is odd
     rate: float  # share of rows, 0 to 1; NaN where it is no share
     allowed: tuple[float, float] | None = None  # shares between which nothing is said

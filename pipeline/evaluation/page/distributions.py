@@ -80,8 +80,8 @@ def _shares(
     most = MOST_BARS if column.kind == "ordinal" else MOST_IN_ORDER
     if len(codes) > most:
         codes.sort(key=lambda code: -first.get(code, 0.0))  # stable: ties keep declared order
-    shown, others = codes[:MOST_BARS], codes[MOST_BARS:]
-    for code in shown:
+    frequent, others = codes[:MOST_BARS], codes[MOST_BARS:]
+    for code in frequent:
         yield names[code], first.get(code, 0.0), second.get(code, 0.0)
     if others:
         both = [sum(counts.get(code, 0.0) for code in others) for counts in (first, second)]

@@ -156,14 +156,10 @@ def _pathways(content: ReportContent) -> Iterator[Section]:
         return
     if content.real.events.is_empty() or content.synthetic.events.is_empty():
         return
-    curves = parts.grid(survival.figures(content))
-    yield Section(
-        "survival",
-        "Survival",
-        parts.paragraph(survival.explanation(content), "soft")
-        + marks.curves(content.real_name)
-        + curves,
-    )
+    if events.terminal:
+        curves = parts.grid(survival.figures(content))
+        head = parts.paragraph(survival.explanation(content), "soft")
+        yield Section("survival", "Survival", head + marks.curves(content.real_name) + curves)
     diagrams, ways = flow.figures(content)
     explained = parts.paragraph(
         "From left to right: the first, second and third treatment, and the end. Each band is as"

@@ -55,7 +55,7 @@ def transition_section(content: ReportContent, events: EventLog) -> str:
         parts.figure(
             _map(f"What follows what, {name} patients", values, labels, names, SHARE_STEPS),
             f"{name[:1].upper()}{name[1:]}: percent of what comes next",
-            wide=True,
+            css="wide",
         )
         for name, values in ((content.real_name, real), ("synthetic", synthetic))
     ]
@@ -74,7 +74,7 @@ def _gap_figure(gap: np.ndarray, labels: Sequence[str], names: Sequence[str]) ->
         i, j = divmod(int(np.argmax(np.nan_to_num(np.abs(gap)))), gap.shape[1])
         note = f"largest: {labels[i]} → {names[j]}, {points(float(gap[i, j]))}"
     picture = _map("Difference of what follows what", gap, labels, names, GAP_STEPS, signed=True)
-    return parts.figure(picture, "Synthetic less real, in points", note, wide=True)
+    return parts.figure(picture, "Synthetic less real, in points", note, css="wide")
 
 
 def _map(
@@ -145,10 +145,10 @@ def pair_section(content: ReportContent) -> str:
     titles = [column_title(content.schema.patients[name]) for name in names]
     keep = np.sort(_farthest(values)[:MOST_COLUMNS])
     square = values[np.ix_(keep, keep)]
-    shown = [titles[i] for i in keep]
-    note = "" if len(shown) == len(names) else f"the {len(shown)} columns that are furthest off"
+    subset = [titles[i] for i in keep]
+    note = "" if len(subset) == len(names) else f"the {len(subset)} columns that are furthest off"
     plot = parts.figure(
-        _triangle(square, shown), "Distance of each pair, in percent", note, wide=True
+        _triangle(square, subset), "Distance of each pair, in percent", note, css="wide"
     )
     order = np.argsort(-np.nan_to_num(values, nan=-1.0), axis=None, kind="stable")[:WORST_PAIRS]
     places = [divmod(int(one), len(names)) for one in order]

@@ -10,8 +10,9 @@ from pipeline.evaluation.findings import Estimate
 from pipeline.evaluation.page import svg
 from pipeline.evaluation.page.numbers import number
 
-LABELS, DOTS, NUMBERS = 255.0, 290.0, 175.0  # widths of the three parts of a row
-ROW, TOP, BOTTOM = 38.0, 8.0, 36.0
+DOTS, NUMBERS = 290.0, 190.0  # widths of the two parts of a row, whose label stands above both
+WIDTH = DOTS + NUMBERS
+ROW, TOP, BOTTOM = 56.0, 4.0, 36.0
 
 
 @dataclass(frozen=True)
@@ -44,15 +45,14 @@ def plot(
     if reference is not None:
         body.append(svg.line(scale.at(reference), TOP, scale.at(reference), floor, "reference"))
     for index, row in enumerate(rows):
-        y = TOP + ROW * (index + 0.5)
-        body.append(svg.label(0, y + 4, row.label, LABELS - 16))
-        for one, at, css in ((row.first, y - 8, "real"), (row.second, y + 8, "synthetic")):
+        top = TOP + ROW * index
+        body.append(svg.line(0, top, WIDTH, top, "grid"))
+        body.append(svg.label(0, top + 15, row.label, WIDTH, css="halo"))
+        for one, at, css in ((row.first, top + 29, "real"), (row.second, top + 45, "synthetic")):
             if one is not None and math.isfinite(one.value):
                 body.append(_dot(one, at, css, scale))
-                body.append(svg.text(LABELS + DOTS + 12, at + 4, words(one), css="tick"))
-        if index:
-            body.append(svg.line(0, y - ROW / 2, LABELS + DOTS + NUMBERS, y - ROW / 2, "grid"))
-    return svg.picture(title, description, LABELS + DOTS + NUMBERS, height, "".join(body))
+                body.append(svg.text(DOTS + 14, at + 4, words(one), css="tick"))
+    return svg.picture(title, description, WIDTH, height, "".join(body))
 
 
 def _dot(one: Estimate, y: float, css: str, scale: svg.Scale) -> str:
@@ -84,4 +84,4 @@ def _scale(rows: Sequence[Row], is_log: bool, reference: float | None) -> svg.Sc
         high = max([high, *(bound for bound in bounds if bound <= high + 2 * reach)])
         margin = (high - low or 1.0) / 25
         low, high = low - margin, high + margin
-    return svg.Scale(low, high, LABELS, LABELS + DOTS, is_log)
+    return svg.Scale(low, high, 8.0, DOTS, is_log)

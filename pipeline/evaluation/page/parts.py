@@ -110,14 +110,14 @@ def details(summary: str, body: str) -> str:
     return f"<details><summary>{summary}</summary>{body}</details>"
 
 
-def figure(picture: str, caption: str, note: str = "", *, wide: bool = False) -> str:
-    """A plot under its caption. A wide one keeps its size and scrolls on a narrow screen."""
-    plot = scroll(picture, caption) if wide else picture
+def figure(picture: str, caption: str, note: str = "", css: str = "") -> str:
+    """A plot under its caption. A `wide` one keeps its size and scrolls on a narrow screen; the
+    text of `dots` grows there.
+    """
+    plot = scroll(picture, caption) if css == "wide" else picture
     small = f'<span class="soft"> {html.escape(note)}</span>' if note else ""
-    css = ' class="wide"' if wide else ""
-    return (
-        f"<figure{css}><figcaption><b>{html.escape(caption)}</b>{small}</figcaption>{plot}</figure>"
-    )
+    head = f"<figcaption><b>{html.escape(caption)}</b>{small}</figcaption>"
+    return f"<figure{_css(css)}>{head}{plot}</figure>"
 
 
 def grid(figures: Iterable[str], css: str = "plots") -> str:

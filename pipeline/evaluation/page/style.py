@@ -38,7 +38,11 @@ p { max-width: 48rem; margin: .6rem 0; } a { color: #0d5a94; }
 .chip.untested { color: var(--soft); background: #fff; border-style: dashed; }
 nav ol { columns: 3 15rem; padding-left: 1.4rem; margin: .4rem 0; font-size: .93rem; }
 nav h2 { font-size: 1rem; border: 0; margin: 1.6rem 0 0; padding: 0; }
-.scroll { overflow-x: auto; max-width: 100%; }
+.scroll { overflow-x: auto; max-width: 100%; /* a shadow where there is more to the side */
+  background: linear-gradient(90deg, #fff 30%, #fff0) 0 / 2.5rem 100% no-repeat local,
+    linear-gradient(270deg, #fff 30%, #fff0) 100% / 2.5rem 100% no-repeat local,
+    linear-gradient(90deg, #1d27302e, #1d273000) 0 / .7rem 100% no-repeat scroll,
+    linear-gradient(270deg, #1d27302e, #1d273000) 100% / .7rem 100% no-repeat scroll; }
 .scroll:focus-visible { outline: 2px solid #0d5a94; }
 table { border-collapse: collapse; margin: .6rem 0; font-size: .92rem; }
 caption { text-align: left; font-weight: bold; padding: .3rem 0; }
@@ -63,7 +67,7 @@ figcaption { font-size: .92rem; margin-bottom: .25rem; }
 svg { width: 100%; height: auto; max-width: var(--w); display: block; overflow: visible; }
 .legend svg { width: 26px; flex: none; } .bar svg { width: 130px; display: inline-block;
   vertical-align: middle; } .bar { white-space: nowrap; }
-.wide svg { min-width: var(--w); }
+.wide svg { min-width: var(--w); } .dots svg { max-width: 40rem; }
 svg text { font: 11.5px system-ui, "Segoe UI", "DejaVu Sans", sans-serif; fill: var(--ink); }
 svg text.tick, .soft-text text { fill: var(--soft); font-size: 11px; }
 svg text.halo { paint-order: stroke; stroke: #fff; stroke-width: 3px; stroke-linejoin: round; }
@@ -86,10 +90,13 @@ svg text.halo { paint-order: stroke; stroke: #fff; stroke-width: 3px; stroke-lin
 svg text.cell.h3, svg text.cell.h4 { fill: #fff; }
 @media (max-width: 40rem) { body { padding: 0 .8rem 3rem; font-size: 15px; }
   h1 { font-size: 1.4rem; } .verdict { padding: .6rem .8rem; } th, td { padding-right: .7rem; }
-  nav ol { columns: 1; } }
+  nav ol { columns: 1; }
+  .pairs svg text.halo, .dots svg text { font-size: 14.5px; }
+  .dots svg text.tick { font-size: 13.5px; } }
 @media print { body { font-size: 10pt; max-width: none; padding: 0; }
   nav, .skip { display: none; } .scroll { overflow: visible; }
-  .wide svg { min-width: 0; max-width: 100%; } h2, h3 { break-after: avoid; }
+  .wide svg { min-width: 0; max-width: min(100%, var(--w)); }
+  h2, h3, figcaption, .legend, p.soft { break-after: avoid; } .scroll { background: none; }
   details::details-content { content-visibility: visible; block-size: auto; }
   tr, figure, .tile, .verdict { break-inside: avoid; } table { font-size: 8.5pt; }
   a { color: inherit; text-decoration: none; }

@@ -12,10 +12,11 @@ from pipeline.evaluation import pathways
 from pipeline.evaluation.findings import Estimate
 from pipeline.evaluation.page import heat, intervals, marks, parts, svg
 from pipeline.evaluation.page.content import FidelityFigure, ReportContent
-from pipeline.evaluation.page.numbers import estimate, number, percent, points
+from pipeline.evaluation.page.numbers import estimate, number, percent, plural, points
 from pipeline.schema.patient_log import PatientLog
 from pipeline.schema.words import column_title, event_title
 
+MOST_PAIRS = 15  # that are shown without a click
 BAR = 130.0  # width of the small bar between worst and best
 
 
@@ -97,7 +98,7 @@ def utility(content: ReportContent) -> str:
             "Each model predicts the same real patients, whatever it learned from.", "soft"
         )
         + marks.intervals("learned on real patients", "learned on synthetic patients")
-        + parts.figure(picture, "Score of each model on real patients", wide=True)
+        + parts.figure(picture, "Score of each model on real patients", css="dots")
         + parts.table(("target and model", "learned on real", "on synthetic", "difference"), lines)
     )
 
@@ -131,7 +132,7 @@ def waiting(content: ReportContent) -> str:
         reference=0.0,
     )
     return marks.intervals(content.real_name, marks.SYNTHETIC_NAME) + parts.figure(
-        picture, "Days to the first event of each type", "median and quartiles", wide=True
+        picture, "Days to the first event of each type", "median and quartiles", "dots"
     )
 
 
@@ -160,9 +161,17 @@ def independent(content: ReportContent) -> str:
         " hang on. Whatever links the two in real life may be lacking; the distance says how far"
         " their joint shares are off."
     )
-    return parts.paragraph(explained, "soft") + parts.table(
-        ("pair", "distance"), [(pair, parts.figure_cell(percent(value))) for value, pair in rows]
+    lines = [(pair, parts.figure_cell(percent(value))) for value, pair in rows]
+    further = lines[MOST_PAIRS:]
+    others = (
+        parts.details(
+            f"{plural(len(further), 'pair')} more", parts.table(("pair", "distance"), further)
+        )
+        if further
+        else ""
     )
+    table = parts.table(("pair", "distance"), lines[:MOST_PAIRS])
+    return parts.paragraph(explained, "soft") + table + others
 
 
 def missing(content: ReportContent) -> str:
