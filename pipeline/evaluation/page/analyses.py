@@ -84,23 +84,28 @@ def _heading(number: str, one: Tally) -> str:
 def findings_table(findings: Sequence[Finding]) -> str:
     """The worst first; of very many the others are in the JSON."""
     rank = {verdict: place for place, verdict in enumerate(verdicts.ORDER)}
-    ordered = sorted(findings, key=lambda one: rank[one.verdict])
-    rows = [
-        (
+    ordered = sorted(findings, key=lambda one: rank[one.verdict])[:MOST_LISTED]
+    measures = list(dict.fromkeys(one.measure for one in ordered))
+    header = ["comparison", "verdict", "real", "synthetic", "distance", "limit"]
+    rows: list[list[str | parts.Markup]] = [
+        [
             _what(one),
             parts.Markup(parts.chip(one.verdict)),
             parts.figure_cell(estimate(one.real, one.unit)),
             parts.figure_cell(estimate(one.synthetic, one.unit)),
             parts.figure_cell(number(one.distance)),
             parts.figure_cell(number(one.limit)),
-            one.measure,
-        )
-        for one in ordered[:MOST_LISTED]
+        ]
+        for one in ordered
     ]
-    header = ("comparison", "verdict", "real", "synthetic", "distance", "limit", "measured as")
-    further = len(ordered) - MOST_LISTED
-    more = f"{plural(further, 'comparison')} more: see the JSON beside this page."
-    return parts.table(header, rows) + (parts.paragraph(more, "soft") if further > 0 else "")
+    note = f"Distance: {measures[0]}." if len(measures) == 1 else ""
+    if len(measures) > 1:
+        header.append("distance is")
+        rows = [[*row, one.measure] for row, one in zip(rows, ordered, strict=True)]
+    if len(findings) > len(ordered):
+        further = plural(len(findings) - len(ordered), "comparison")
+        note = f"{note} {further} more: see the JSON beside this page.".strip()
+    return parts.table(header, rows) + (parts.paragraph(note, "soft") if note else "")
 
 
 def _what(one: Finding) -> parts.Markup:
