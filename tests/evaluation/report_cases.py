@@ -105,9 +105,9 @@ def content(**changes: object) -> ReportContent:
         "real_name": "real (holdout)",
         "account": "<p>98% are kept.</p><table><tr><td>1</td></tr></table>",
         "warnings": (
-            GateWarning(rule="rule 31", words="Every row has a status.", rate=1.0),
+            GateWarning(rule="clinical rule 31", words="Every row has a status.", rate=1.0),
             GateWarning(
-                rule="rule 29",
+                rule="clinical rule 29",
                 words="Breast cancer of the young is frequent",
                 rate=0.0123,
                 allowed=(0.0, 0.005),
@@ -130,7 +130,7 @@ def content(**changes: object) -> ReportContent:
         "utilities": (Model("STAGE_GROUP", "trees", estimate(0.7, 0.02), estimate(0.68, 0.02)),),
         "independent_pairs": (("ETHNICITY", "LATERALITY"),),
         "same_code": "<p>13 of 13 run.</p>",
-        "further": {"Rules 55 and 56": "<p>No copies.</p>"},
+        "further": {"Clinical rules 55 and 56": "<p>No copies.</p>"},
         "links": {"The gate": "gate/docs/index.html"},
     }
     return ReportContent(**(fields | changes))
