@@ -207,6 +207,46 @@ def test_a_table_without_events_has_no_pathways() -> None:
     assert "Capital gains" in text and "Kind of employer" in text
 
 
+def test_a_log_of_visits_has_pathways() -> None:
+    """Another layout than the registry's: no treatments are declared, codes say who died."""
+    malaria = schema("uganda_malaria")
+    n = 60
+    rows = pl.DataFrame(
+        {
+            "patient_id": range(n),
+            **{
+                name: [column.categories[i % 2] for i in range(n)]
+                if column.is_categorical
+                else pl.Series([column.lower + i for i in range(n)]).cast(
+                    pl.Int32 if column.kind == "date" else pl.Float64
+                )
+                for name, column in malaria.patients.items()
+            },
+        }
+    ).with_columns(pl.col("enrollment_date").cast(pl.Date))
+    steps = [
+        ("Enrollment", 0, None),
+        ("Scheduled visit", 30, None),
+        ("Unscheduled visit", 40, None),
+    ]
+    events = pl.DataFrame(
+        [
+            (i, seq, day + i, kind, code)
+            for i in range(n)
+            for seq, (kind, day, code) in enumerate(
+                [*steps[: 1 + i % 3], ("End of follow-up", 90, ["Death", "Completed study"][i % 2])]
+            )
+        ],
+        schema=["patient_id", "seq", "day", "type", "code"],
+        orient="row",
+    )
+    log = PatientLog(rows, events)
+    text = page(nothing(schema=malaria, real=log, synthetic=log))
+    assert Structure(text).open == []
+    assert "still free of death, by study site" in text
+    assert "Flow of events" in text and "Scheduled visit 67%" in text
+
+
 def test_json_holds_what_the_page_says() -> None:
     whole = to_json(content())
     assert json.loads(json.dumps(whole, allow_nan=False)) == whole

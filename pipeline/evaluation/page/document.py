@@ -160,13 +160,14 @@ def _pathways(content: ReportContent) -> Iterator[Section]:
         curves = parts.grid(survival.figures(content))
         head = parts.paragraph(survival.explanation(content), "soft")
         yield Section("survival", "Survival", head + marks.curves(content.real_name) + curves)
+    kind = "treatment" if events.treatments else "event"
     diagrams, ways = flow.figures(content)
     explained = parts.paragraph(
-        "From left to right: the first, second and third treatment, and the end. Each band is as"
-        " high as the share of patients who go that way.",
+        f"From left to right: the first, second and third {kind}, and the end. Each band is as high"
+        " as the share of patients who go that way.",
         "soft",
     )
-    yield Section("flow", "Flow of treatments", explained + parts.grid(diagrams, "pairs") + ways)
+    yield Section("flow", f"Flow of {kind}s", explained + parts.grid(diagrams, "pairs") + ways)
     yield Section("transitions", "What follows what", heat.transition_section(content, events))
     yield Section("waiting", "Waiting times", tables.waiting(content))
 

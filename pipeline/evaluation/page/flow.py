@@ -17,7 +17,7 @@ from pipeline.schema.words import event_title
 STEPS = 3  # treatments that are drawn
 MOST_KINDS = 6  # of treatments; others are drawn together
 MOST_LISTED = 12  # pathways of the table
-NONE, NONE_FURTHER, OTHER, NO_END = "No treatment", "No further", "Other", "No end recorded"
+NONE, NONE_FURTHER, OTHER, NO_END = "None", "No further", "Other", "No end recorded"
 WIDTH, HEIGHT, NODE, GAP, TOP = 470.0, 300.0, 10.0, 14.0, 26.0
 STEP_NAMES = ("First", "Second", "Third", "End")
 SMALLEST_FLOW = 0.002  # of the patients; thinner ribbons are not drawn
@@ -103,8 +103,8 @@ def diagram(shares: Flows, name: str, order: Sequence[str]) -> str:
     ways = sorted(shares.items(), key=lambda item: -item[1])[:3]
     spoken = "; ".join(f"{_in_words(way)}: {percent(share)}" for way, share in ways)
     return svg.picture(
-        f"Flow of treatments, {name} patients",
-        f"The first {STEPS} treatments and the end. Most frequent: {spoken}.",
+        f"Flow of {name} patients",
+        f"The first {STEPS} and the end. Most frequent: {spoken}.",
         WIDTH,
         HEIGHT + TOP + 8,
         "".join(body),
@@ -197,5 +197,5 @@ def _table(real: Flows, synthetic: Flows, real_name: str) -> str:
     ]
     return parts.details(
         f"The {len(rows)} most frequent ways as a table",
-        parts.table(("treatments and end", real_name, "synthetic"), rows),
+        parts.table(("way", real_name, "synthetic"), rows),
     )
