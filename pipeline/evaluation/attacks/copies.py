@@ -18,7 +18,7 @@ from scipy.stats import chi2, poisson
 
 from pipeline.evaluation.attacks.neighbours import have_exact_copies
 from pipeline.evaluation.attacks.rows import Tables, scaled
-from pipeline.evaluation.attacks.trials import Trial, beyond, fisher, of_patients, wilson
+from pipeline.evaluation.attacks.trials import Trial, of_patients
 from pipeline.schema.patient_log import ID, PatientLog
 
 NEAR_DAYS = 3  # every event of a near copy lies at most so far off
@@ -110,17 +110,13 @@ def sequence_copies(tables: Tables, _: np.random.Generator) -> list[Trial]:
         for log in (train, holdout)
     )
     exact = set(synthetic)
+    same = [np.array([one in exact for one in people], bool) for people in (targets, controls)]
     near = [_near(people, synthetic) for people in (targets, controls)]
     return [
-        of_patients(
-            attack, success, control_success, shows=SHOWS_DATES, cannot_show=CANNOT_SHOW
-        )
-        for attack, success, control_success in (
-            (
-                "exact copies of date sequences",
-                *(np.array([one in exact for one in people], bool) for people in (targets, controls)),
-            ),
-            (f"date sequences within {NEAR_DAYS} days", *near),
+        of_patients(attack, *success, shows=SHOWS_DATES, cannot_show=CANNOT_SHOW)
+        for attack, success in (
+            ("exact copies of date sequences", same),
+            (f"date sequences within {NEAR_DAYS} days", near),
         )
     ]
 
@@ -156,6 +152,8 @@ def _near(people: Sequence[Pathway], synthetic: Sequence[Pathway]) -> np.ndarray
     close = np.zeros(len(people), bool)
     for tokens, index in places.items():
         tree = KDTree(np.array(groups[tokens], float))
-        days = np.array([people[place][1] for place in index], float)
-        close[index] = tree.query(days, p=np.inf, distance_upper_bound=NEAR_DAYS + 0.5)[0] < np.inf
+        queries = np.array([people[place][1] for place in index], float)
+        close[index] = (
+            tree.query(queries, p=np.inf, distance_upper_bound=NEAR_DAYS + 0.5)[0] < np.inf
+        )
     return close

@@ -47,9 +47,7 @@ def linkability(tables: Tables, random: np.random.Generator) -> list[Trial]:
         for people in (targets, controls)
     )
     return [
-        of_patients(
-            "linkability", success, control_success, shows=SHOWS, cannot_show=CANNOT_SHOW
-        )
+        of_patients("linkability", success, control_success, shows=SHOWS, cannot_show=CANNOT_SHOW)
     ]
 
 

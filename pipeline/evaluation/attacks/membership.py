@@ -5,9 +5,9 @@ synthetic data through overfitting detection" (DOMIAS): a patient's score is the
 synthetic table around the patient over the density of the population, so that patients who are
 common anyway score low and copies of rare ones score high. The density of a table of many mixed
 columns is taken from the distance to the nearest row (Gower), as kernel and flow estimates do not
-hold up on fifty columns of codes. The population is the real patients, each without himself: trained
-on or not, everybody is scored against the same sample, so that only the synthetic table can tell
-them apart.
+hold up on fifty columns of codes. The population is the real patients, each without himself:
+trained on or not, everybody is scored against the same sample, so that only the synthetic table
+can tell them apart.
 """
 
 from __future__ import annotations

@@ -85,5 +85,5 @@ def have_exact_copies(queries: np.ndarray, table: np.ndarray) -> np.ndarray:
     """bool [queries]: whether some row of the table is the same in every column."""
     if queries.shape[1] == 0 or len(table) == 0:
         return np.zeros(len(queries), bool)
-    hashes = [pl.DataFrame(rows).hash_rows(seed=0).to_numpy() for rows in (queries, table)]
-    return np.isin(*hashes)
+    query_rows, rows = (pl.DataFrame(one).hash_rows(seed=0).to_numpy() for one in (queries, table))
+    return np.isin(query_rows, rows)

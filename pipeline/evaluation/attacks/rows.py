@@ -60,9 +60,7 @@ class Tables:
         return train, holdout, synthetic
 
 
-def tables(
-    schema: Schema, train: PatientLog, holdout: PatientLog, synthetic: PatientLog
-) -> Tables:
+def tables(schema: Schema, train: PatientLog, holdout: PatientLog, synthetic: PatientLog) -> Tables:
     """Static columns, then for each patient the day of the first event of each type and the number
     of events, so that an attack on rows sees the pathway, too.
     """

@@ -78,7 +78,10 @@ def _univariate(rows: Rows, random: np.random.Generator) -> list[Predicate]:
         present, counts = np.unique(values[~gaps], return_counts=True)
         candidates += [((place, "=", float(value)),) for value in present[counts == 1]]
         if not category and len(present):
-            candidates += [((place, "<=", float(present[0])),), ((place, ">=", float(present[-1])),)]
+            candidates += [
+                ((place, "<=", float(present[0])),),
+                ((place, ">=", float(present[-1])),),
+            ]
         if gaps.sum() == 1:
             candidates.append(((place, "missing", 0.0),))
     chosen = [candidates[k] for k in subsample(len(candidates), MAX_ATTACKS, random)]
@@ -213,9 +216,7 @@ def _incidence(predicates: Sequence[Predicate], tables: Tables) -> csr_matrix:
     return csr_matrix((np.ones(len(indices), np.float32), indices, np.array(ends)), shape=shape)
 
 
-def _shuffled(
-    holds: csr_matrix, share: float, random: np.random.Generator
-) -> Iterator[np.ndarray]:
+def _shuffled(holds: csr_matrix, share: float, random: np.random.Generator) -> Iterator[np.ndarray]:
     """int64 [predicates, CHUNK]: for how many `training` patients each holds, if it were drawn anew
     who was trained on. Whoever no predicate holds for makes no difference.
     """
