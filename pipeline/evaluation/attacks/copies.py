@@ -1,22 +1,21 @@
 """Copies: whole patients, and sequences of dates, that a synthetic table repeats.
 
 No published attack is needed for these: a copy is found by looking for it. The question is how many
-would be there by chance, which two controls answer: patients who were not trained on, and, for
-whole patients, how often real patients are like each other and synthetic ones like each other.
+would be there by chance, which two controls answer: patients who were not trained on, and how often
+real patients are like each other and synthetic ones like each other (coincidence.py).
 """
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import polars as pl
 from scipy.spatial import KDTree
-from scipy.stats import chi2, poisson
 
-from pipeline.evaluation.attacks.neighbours import have_exact_copies
+from pipeline.evaluation.attacks.coincidence import coincidence, either, hashes, have_copies
 from pipeline.evaluation.attacks.rows import Tables, scaled
 from pipeline.evaluation.attacks.trials import Trial, of_patients
 from pipeline.schema.patient_log import ID, PatientLog
@@ -24,8 +23,6 @@ from pipeline.schema.patient_log import ID, PatientLog
 NEAR_DAYS = 3  # every event of a near copy lies at most so far off
 MIN_DATES = 4  # distinct days of a sequence: shorter ones many people share by chance
 MANY = 2  # real patients with the same sequence: it tells of nobody
-DOUBT = 1e-4  # chance that a bound on coincidences is too low
-CLUMPS = 2.0  # copies of up to so many times the coincidences are put down to clumped rows
 SHOWS_ROWS = (
     "A synthetic patient is the same as a real one in every column, more often than such patients"
     " meet by chance."
@@ -42,56 +39,23 @@ CANNOT_SHOW = (
 
 def patient_copies(tables: Tables, _: np.random.Generator) -> list[Trial]:
     """rate and control: shares of training and holdout patients with a synthetic row that is the
-    same in all columns.
-
-    p is twice the smaller of two: Fisher's against the holdout, and one that needs no holdout. The
-    pairs of a real and a synthetic row that agree by chance have the rate sum of p(x) q(x), which
-    is at most the root of the rates at which two real and two synthetic rows agree (Cauchy and
-    Schwarz), whatever the model is. A small holdout alone cannot show copies of few patients: of
-    45 patients drawn from 4,500 and 500, all were trained on once in 115 times.
+    same in all columns. Tested against the holdout and against coincidence.
     """
-    train, holdout, synthetic = scaled(
-        (tables.train, tables.holdout, tables.synthetic), tables.synthetic
-    )
-    hits, control_hits = (have_exact_copies(rows, synthetic) for rows in (train, holdout))
+    train, holdout, synthetic = row_hashes(tables)
     trial = of_patients(
         "exact copies of patients",
-        hits,
-        control_hits,
+        have_copies(train, synthetic),
+        have_copies(holdout, synthetic),
         shows=SHOWS_ROWS,
         cannot_show=CANNOT_SHOW,
     )
-    chance = min(1.0, 2 * min(trial.p, coincidence(train, synthetic)))
-    return [Trial(**{**vars(trial), "p": chance})]
+    return [replace(trial, p=either(trial.p, coincidence(train, synthetic)))]
 
 
-def coincidence(real: np.ndarray, synthetic: np.ndarray) -> float:
-    """p-value: so many pairs of equal rows of the two tables, if neither knew of the other.
-
-    Both self-agreements enter by their upper Poisson limits at DOUBT, times CLUMPS.
-    """
-    if min(len(real), len(synthetic)) < 2 or real.shape[1] == 0:
-        return 1.0
-    counts = [_counts(rows) for rows in (real, synthetic)]
-    both = counts[0].join(counts[1], on="row", suffix="_other")
-    pairs = int((both["n"] * both["n_other"]).sum())
-    rates = []
-    for one, rows in zip(counts, (real, synthetic), strict=True):
-        twins = int((one["n"] * (one["n"] - 1) // 2).sum())
-        limit = float(chi2.ppf(1 - DOUBT, 2 * (twins + 1))) / 2
-        rates.append(limit / (len(rows) * (len(rows) - 1) / 2))
-    expected = CLUMPS * math.sqrt(rates[0] * rates[1]) * len(real) * len(synthetic)
-    return min(1.0, float(poisson.sf(pairs - 1, expected)) + 2 * DOUBT)
-
-
-def _counts(rows: np.ndarray) -> pl.DataFrame:
-    """`row` (a hash), `n` (Int64): how often each distinct row occurs."""
-    return (
-        pl.DataFrame({"row": pl.DataFrame(rows).hash_rows(seed=0)})
-        .group_by("row")
-        .len("n")
-        .with_columns(pl.col("n").cast(pl.Int64))
-    )
+def row_hashes(tables: Tables) -> list[pl.Series]:
+    """Of the rows of training, holdout and synthetic table, all columns."""
+    some = (tables.train, tables.holdout, tables.synthetic)
+    return [hashes(rows) for rows in scaled(some, tables.synthetic)]
 
 
 def sequence_copies(tables: Tables, _: np.random.Generator) -> list[Trial]:
@@ -103,22 +67,27 @@ def sequence_copies(tables: Tables, _: np.random.Generator) -> list[Trial]:
     """
     if any(log.events is None for log in tables.logs):
         return []
-    train, holdout, synthetic = (_sequences(log) for log in tables.logs)
-    counts = Counter([*train, *holdout])
-    targets, controls = (
-        [one for one in log if len(set(one[1])) >= MIN_DATES and counts[one] < MANY]
-        for log in (train, holdout)
+    train, holdout, synthetic = (
+        [one for one in _sequences(log) if len(set(one[1])) >= MIN_DATES] for log in tables.logs
     )
-    exact = set(synthetic)
-    same = [np.array([one in exact for one in people], bool) for people in (targets, controls)]
-    near = [_near(people, synthetic) for people in (targets, controls)]
-    return [
+    counts = Counter([*train, *holdout])
+    targets, controls = ([one for one in log if counts[one] < MANY] for log in (train, holdout))
+    every = set(synthetic)
+    same = [np.array([one in every for one in people], bool) for people in (targets, controls)]
+    exact, near = (
         of_patients(attack, *success, shows=SHOWS_DATES, cannot_show=CANNOT_SHOW)
         for attack, success in (
             ("exact copies of date sequences", same),
-            (f"date sequences within {NEAR_DAYS} days", near),
+            (
+                f"date sequences within {NEAR_DAYS} days",
+                [_near(people, synthetic) for people in (targets, controls)],
+            ),
         )
-    ]
+    )
+    by_chance = coincidence(
+        *(pl.Series(map(str, log), dtype=pl.String) for log in (train, synthetic))
+    )
+    return [replace(exact, p=either(exact.p, by_chance)), near]
 
 
 Pathway = tuple[str, tuple[int, ...]]  # (types and codes in order, days)

@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-import polars as pl
 
 BLOCK_CELLS = 400_000  # distances at once: a block stays in the processor's cache
 TIE = 1e-4  # distances as close as this are equal: float32 sums
@@ -79,11 +78,3 @@ def nearest_rows(
         total += ties
         rows[block] = np.argpartition(total, n - 1, axis=1)[:, :n]
     return rows
-
-
-def have_exact_copies(queries: np.ndarray, table: np.ndarray) -> np.ndarray:
-    """bool [queries]: whether some row of the table is the same in every column."""
-    if queries.shape[1] == 0 or len(table) == 0:
-        return np.zeros(len(queries), bool)
-    query_rows, rows = (pl.DataFrame(one).hash_rows(seed=0).to_numpy() for one in (queries, table))
-    return np.isin(query_rows, rows)

@@ -19,17 +19,20 @@ table. So no rows are thrown away, and no curve is fitted.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 from scipy.sparse import csr_matrix
 from scipy.stats import hypergeom
 
+from pipeline.evaluation.attacks.coincidence import coincidence, either
+from pipeline.evaluation.attacks.copies import row_hashes
 from pipeline.evaluation.attacks.rows import Rows, Tables, subsample
-from pipeline.evaluation.attacks.trials import Trial, Z, beyond, wilson
+from pipeline.evaluation.attacks.trials import Trial, Z, beyond, of_patients, wilson
 from pipeline.evaluation.findings import Estimate
 
 MAX_ATTACKS = 2_000  # predicates over few columns
-MAX_WHOLE = 5_000  # predicates over all columns: copies of a few patients are rare among them
+MAX_WHOLE = 20_000  # predicates over all columns: copies of a few patients are rare among them
 TRIES = 5  # candidates per predicate
 COLUMNS = 3  # as in the paper
 SHUFFLES = 4_000
@@ -50,21 +53,16 @@ Predicate = tuple[tuple[int, str, float], ...]
 
 def singling_out(tables: Tables, random: np.random.Generator) -> list[Trial]:
     """Three trials: predicates of one column, of COLUMNS columns, and of all columns."""
-    every = len(tables.synthetic.names)
+    few = min(COLUMNS, len(tables.synthetic.names))
     return [
         _trial("singling out, one column", _univariate(tables.synthetic, random), tables, random),
         _trial(
             f"singling out, {COLUMNS} columns",
-            _multivariate(tables.synthetic, min(COLUMNS, every), MAX_ATTACKS, random),
+            _multivariate(tables.synthetic, few, MAX_ATTACKS, random),
             tables,
             random,
         ),
-        _trial(
-            "singling out, all columns",
-            _multivariate(tables.synthetic, every, MAX_WHOLE, random),
-            tables,
-            random,
-        ),
+        _whole(tables, random),
     ]
 
 
@@ -97,7 +95,7 @@ def _multivariate(
     """
     medians = [_median(values) for values in rows.columns]
     distinct = [len(np.unique(values)) for values in rows.columns]
-    found_once: dict[Predicate, None] = {}
+    collection: dict[Predicate, None] = {}
     whole = n_columns == len(rows.names)
     # one predicate over all columns per row, many over few
     places = (
@@ -114,11 +112,11 @@ def _multivariate(
         # the most distinctive column first: later ones look at few rows
         ordered = sorted((int(place) for place in columns), key=lambda place: -distinct[place])
         predicate = tuple(_part(rows, place, int(row), medians[place]) for place in ordered)
-        if predicate not in found_once and len(matches(predicate, rows)) == 1:
-            found_once[predicate] = None
-        if len(found_once) == most:
+        if predicate not in collection and len(matches(predicate, rows)) == 1:
+            collection[predicate] = None
+        if len(collection) == most:
             break
-    return list(found_once)
+    return list(collection)
 
 
 def _median(values: np.ndarray) -> float:
@@ -150,6 +148,29 @@ def matches(predicate: Predicate, rows: Rows) -> np.ndarray:
         if len(index) == 0:
             break
     return np.zeros(0, np.int64) if index is None else index
+
+
+def _whole(tables: Tables, random: np.random.Generator) -> Trial:
+    """Predicates over all columns hold for nobody, but for a patient of whom the synthetic table
+    has a copy. So this trial counts patients, not predicates: rate and control are the shares of
+    training and holdout patients for whom alone, of both, some predicate holds. Tested against the
+    holdout and, as a predicate that its copy satisfies singles a patient out, against coincidence.
+    """
+    predicates = _multivariate(tables.synthetic, len(tables.synthetic.names), MAX_WHOLE, random)
+    holds = _incidence(predicates, tables)
+    alone = np.asarray(holds.sum(axis=1)).ravel() == 1
+    people = np.zeros(holds.shape[1], bool)
+    people[holds[np.flatnonzero(alone)].indices] = True
+    trial = of_patients(
+        "singling out, all columns",
+        people[: len(tables.train)],
+        people[len(tables.train) :],
+        shows=SHOWS,
+        cannot_show=CANNOT_SHOW,
+    )
+    train, _, synthetic = row_hashes(tables)
+    chance = either(trial.p, coincidence(train, synthetic))
+    return replace(trial, p=chance, attempts=len(predicates))
 
 
 def _trial(
