@@ -9,12 +9,8 @@ from types import MappingProxyType
 
 import numpy as np
 
-from pipeline.evaluation.attacks.copies import patient_copies, sequence_copies
-from pipeline.evaluation.attacks.inference import inference
-from pipeline.evaluation.attacks.linkability import linkability
-from pipeline.evaluation.attacks.membership import membership
+from pipeline.evaluation.attacks import copies, inference, linkability, membership, singling_out
 from pipeline.evaluation.attacks.rows import MIN_PATIENTS, Tables, tables
-from pipeline.evaluation.attacks.singling_out import singling_out
 from pipeline.evaluation.attacks.trials import Trial, risks
 from pipeline.evaluation.findings import Risk
 from pipeline.schema.patient_log import PatientLog
@@ -23,12 +19,12 @@ from pipeline.schema.values import Schema
 SEED = 1_607  # public: attacks give the same figures again
 ATTACKS: Mapping[str, Callable[[Tables, np.random.Generator], list[Trial]]] = MappingProxyType(
     {
-        "singling out": singling_out,
-        "linkability": linkability,
-        "inference": inference,
-        "membership": membership,
-        "copies of patients": patient_copies,
-        "copies of date sequences": sequence_copies,
+        "singling out": singling_out.trials,
+        "linkability": linkability.trials,
+        "inference": inference.trials,
+        "membership": membership.trials,
+        "copies of patients": copies.patient_trials,
+        "copies of date sequences": copies.sequence_trials,
     }
 )
 

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 import polars as pl
 from scipy.spatial import KDTree
 
-from pipeline.evaluation.attacks.coincidence import coincidence, either, hashes, have_copies
+from pipeline.evaluation.attacks.coincidence import beside_chance, hashes, have_copies
 from pipeline.evaluation.attacks.rows import Tables, scaled
 from pipeline.evaluation.attacks.trials import Trial, of_patients
 from pipeline.schema.patient_log import ID, PatientLog
@@ -37,7 +36,7 @@ CANNOT_SHOW = (
 )
 
 
-def patient_copies(tables: Tables, _: np.random.Generator) -> list[Trial]:
+def patient_trials(tables: Tables, _: np.random.Generator) -> list[Trial]:
     """rate and control: shares of training and holdout patients with a synthetic row that is the
     same in all columns. Tested against the holdout and against coincidence.
     """
@@ -49,7 +48,7 @@ def patient_copies(tables: Tables, _: np.random.Generator) -> list[Trial]:
         shows=SHOWS_ROWS,
         cannot_show=CANNOT_SHOW,
     )
-    return [replace(trial, p=either(trial.p, coincidence(train, synthetic)))]
+    return [beside_chance(trial, train, synthetic)]
 
 
 def row_hashes(tables: Tables) -> list[pl.Series]:
@@ -58,7 +57,7 @@ def row_hashes(tables: Tables) -> list[pl.Series]:
     return [hashes(rows) for rows in scaled(some, tables.synthetic)]
 
 
-def sequence_copies(tables: Tables, _: np.random.Generator) -> list[Trial]:
+def sequence_trials(tables: Tables, _: np.random.Generator) -> list[Trial]:
     """Two trials, exact and near copies of (type, code, day) sequences; none for a table.
 
     Left out are sequences on fewer than MIN_DATES distinct days, and those of MANY real patients.
@@ -84,10 +83,8 @@ def sequence_copies(tables: Tables, _: np.random.Generator) -> list[Trial]:
             ),
         )
     )
-    by_chance = coincidence(
-        *(pl.Series(map(str, log), dtype=pl.String) for log in (train, synthetic))
-    )
-    return [replace(exact, p=either(exact.p, by_chance)), near]
+    texts = (pl.Series(map(str, log), dtype=pl.String) for log in (train, synthetic))
+    return [beside_chance(exact, *texts), near]
 
 
 Pathway = tuple[str, tuple[int, ...]]  # (types and codes in order, days)

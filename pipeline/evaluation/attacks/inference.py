@@ -27,7 +27,7 @@ CANNOT_SHOW = (
 )
 
 
-def inference(tables: Tables, random: np.random.Generator) -> list[Trial]:
+def trials(tables: Tables, random: np.random.Generator) -> list[Trial]:
     """One trial per secret: the declared targets, else the strata, else the last column."""
     targets, controls, synthetic = (
         rows.of(subsample(len(rows), most, random))
@@ -37,13 +37,13 @@ def inference(tables: Tables, random: np.random.Generator) -> list[Trial]:
             (tables.synthetic, MAX_SYNTHETIC),
         )
     )
-    trials = []
+    outcomes = []
     for secret in secrets(tables):
         success, control_success = (
             _right(people, synthetic, secret, _aids(tables, secret))
             for people in (targets, controls)
         )
-        trials.append(
+        outcomes.append(
             of_patients(
                 f"inference of {secret}",
                 success,
@@ -52,7 +52,7 @@ def inference(tables: Tables, random: np.random.Generator) -> list[Trial]:
                 cannot_show=CANNOT_SHOW,
             )
         )
-    return trials
+    return outcomes
 
 
 def secrets(tables: Tables) -> list[str]:

@@ -26,7 +26,7 @@ CANNOT_SHOW = (
 )
 
 
-def linkability(tables: Tables, random: np.random.Generator) -> list[Trial]:
+def trials(tables: Tables, random: np.random.Generator) -> list[Trial]:
     """One trial. The halves are every second quasi-identifier, or column where fewer than two are
     declared; a patient is linked where the NEIGHBOURS nearest synthetic rows of both halves share
     a row. One order decides among rows at the same distance in both halves.

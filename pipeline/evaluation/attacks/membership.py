@@ -14,12 +14,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import replace
 
 import numpy as np
 from scipy.stats import hypergeom, mannwhitneyu, rankdata
 
-from pipeline.evaluation.attacks.coincidence import coincidence, either, hashes, have_copies
+from pipeline.evaluation.attacks.coincidence import beside_chance, hashes, have_copies
 from pipeline.evaluation.attacks.copies import row_hashes
 from pipeline.evaluation.attacks.neighbours import nearest_distance
 from pipeline.evaluation.attacks.rows import Tables, scaled, subsample
@@ -49,7 +48,7 @@ CANNOT_SHOW = (
 )
 
 
-def membership(tables: Tables, random: np.random.Generator) -> list[Trial]:
+def trials(tables: Tables, random: np.random.Generator) -> list[Trial]:
     """Three trials: all patients (AUC), at FALSE_ALARMS, and the most exposed."""
     members, others = scores(tables, random)
     train, _, synthetic = row_hashes(tables)
@@ -59,7 +58,7 @@ def membership(tables: Tables, random: np.random.Generator) -> list[Trial]:
         _at_false_alarms(members, others, random),
         # copies have the highest scores of all: more of them than coincidence would have exposed
         # patients even where the holdout is too small to say so
-        replace(exposed, p=either(exposed.p, coincidence(train, synthetic))),
+        beside_chance(exposed, train, synthetic),
     ]
 
 

@@ -25,7 +25,7 @@ import numpy as np
 from scipy.sparse import csr_matrix
 from scipy.stats import hypergeom
 
-from pipeline.evaluation.attacks.coincidence import coincidence, either
+from pipeline.evaluation.attacks.coincidence import beside_chance
 from pipeline.evaluation.attacks.copies import row_hashes
 from pipeline.evaluation.attacks.rows import Rows, Tables, subsample
 from pipeline.evaluation.attacks.trials import Trial, Z, beyond, of_patients, wilson
@@ -51,7 +51,7 @@ CANNOT_SHOW = (
 Predicate = tuple[tuple[int, str, float], ...]
 
 
-def singling_out(tables: Tables, random: np.random.Generator) -> list[Trial]:
+def trials(tables: Tables, random: np.random.Generator) -> list[Trial]:
     """Three trials: predicates of one column, of COLUMNS columns, and of all columns."""
     few = min(COLUMNS, len(tables.synthetic.names))
     return [
@@ -98,11 +98,8 @@ def _multivariate(
     collection: dict[Predicate, None] = {}
     whole = n_columns == len(rows.names)
     # one predicate over all columns per row, many over few
-    places = (
-        subsample(len(rows), TRIES * most, random)
-        if whole
-        else random.integers(0, max(1, len(rows)), TRIES * most if len(rows) else 0)
-    )
+    tries = TRIES * min(most, 2 * len(rows))
+    places = subsample(len(rows), tries, random) if whole else random.integers(0, len(rows), tries)
     for row in places:
         columns = (
             np.arange(n_columns)
@@ -169,8 +166,7 @@ def _whole(tables: Tables, random: np.random.Generator) -> Trial:
         cannot_show=CANNOT_SHOW,
     )
     train, _, synthetic = row_hashes(tables)
-    chance = either(trial.p, coincidence(train, synthetic))
-    return replace(trial, p=chance, attempts=len(predicates))
+    return replace(beside_chance(trial, train, synthetic), attempts=len(predicates))
 
 
 def _trial(
