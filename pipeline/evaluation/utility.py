@@ -144,7 +144,7 @@ def class_scores(
     with warnings.catch_warnings():
         # columns that are all missing, steps that end early: no fault of the figures
         warnings.simplefilter("ignore")
-        features = encode(rows, holdout, columns)
+        features = encode(rows, holdout, columns, boosting_on_codes=True)
         for name, model in classifiers().items():
             model.fit(features[name][0], labels)
             method = model.predict_proba if hasattr(model, "predict_proba") else None
