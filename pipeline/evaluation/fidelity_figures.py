@@ -264,7 +264,8 @@ def _discriminator(cast: _Cast) -> FidelityFigure:
     columns = {
         name: column
         for name, column in cast.schema.patients.items()
-        if column.is_categorical or column.is_numeric
+        if (column.is_categorical or column.is_numeric)
+        and cast.holdout.patients[name].drop_nulls().n_unique() > 1
     }
     size = min(len(log.patients) for log in (cast.holdout, *cast.others))
     logs = [_some(log, size).patients for log in (cast.holdout, *cast.others)]

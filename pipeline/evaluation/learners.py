@@ -82,7 +82,9 @@ def _codes(
             )
             for one in (frame, holdout)
         )
-    return frame.to_numpy(float), holdout[frame.columns].to_numpy(float)
+    # gradient boosting stops at a column that is constant or all missing
+    varied = [name for name in frame.columns if frame[name].nunique() > 1]
+    return frame[varied].to_numpy(float), holdout[varied].to_numpy(float)
 
 
 def plain_frame(rows: pl.DataFrame, columns: Mapping[str, Column]) -> pd.DataFrame:

@@ -11,8 +11,10 @@ import numpy as np
 import pandas as pd
 import polars as pl
 from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.feature_selection import VarianceThreshold
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import StratifiedKFold, cross_val_predict
+from sklearn.pipeline import make_pipeline
 
 from pipeline.evaluation import fidelity
 from pipeline.evaluation.learners import classifiers, encode, plain_frame
@@ -103,11 +105,14 @@ def detection(
         both[name] = both[name].astype("category").cat.codes
     labels = np.repeat([0, 1], [len(holdout), len(both) - len(holdout)])
     folds = StratifiedKFold(5, shuffle=True, random_state=0)
-    scores = cross_val_predict(
-        HistGradientBoostingClassifier(random_state=0),
-        both,
-        labels,
-        cv=folds,
-        method="predict_proba",
-    )[:, 1]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # all-missing columns have no variance
+        scores = cross_val_predict(
+            # gradient boosting stops at a column that is constant or all missing in a fold
+            make_pipeline(VarianceThreshold(), HistGradientBoostingClassifier(random_state=0)),
+            both,
+            labels,
+            cv=folds,
+            method="predict_proba",
+        )[:, 1]
     return float(roc_auc_score(labels, scores))

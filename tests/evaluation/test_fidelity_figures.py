@@ -32,8 +32,8 @@ def test_a_fresh_sample_is_at_the_best_and_shuffled_columns_are_at_the_worst() -
         best, worst = good.of(name).best, good.of(name).worst
         assert abs(good.of(name).synthetic - best) < 0.25 * (worst - best) + 0.02
         assert abs(bad.of(name).synthetic - worst) < 0.25 * (worst - best) + 0.02
-    assert good.of(SHARE).best == pytest.approx(100) and good.of(SHARE).synthetic > 50
-    assert bad.of(SHARE).synthetic < 50
+    assert good.of(SHARE).best == pytest.approx(100) and good.of(SHARE).synthetic > 80
+    assert max(bad.of(SHARE).synthetic, bad.of(SHARE).worst) < 80
     names = [figure.name for figure in good.figures]
     assert len(names) == len(set(names))
     for part in ("one table, quality", "patients and events, diagnostic", "sequences, lengths"):

@@ -18,7 +18,7 @@ def quiet(line: str) -> None:
 
 @pytest.fixture(scope="module")
 def real() -> tuple[PatientLog, PatientLog]:
-    return log(1_200, 1), log(600, 2)
+    return log(700, 1), log(400, 2)
 
 
 def by_name(values: list[Utility]) -> dict[tuple[str, str], Utility]:
@@ -26,7 +26,7 @@ def by_name(values: list[Utility]) -> dict[tuple[str, str], Utility]:
 
 
 def test_a_fresh_sample_teaches_what_real_rows_do_and_shuffled_rows_nothing(real) -> None:
-    fresh = log(1_200, 3)
+    fresh = log(700, 3)
     # outcomes of other patients: nothing left to learn
     shuffled = PatientLog(
         fresh.patients.with_columns(pl.col("stage", "ill").shuffle(seed=1)),
@@ -38,10 +38,13 @@ def test_a_fresh_sample_teaches_what_real_rows_do_and_shuffled_rows_nothing(real
         ("death", COX),
     }
     for one in good.values():
-        assert abs(one.on_real.value - one.on_synthetic.value) < 0.08
         assert one.on_real.low < one.on_real.value < one.on_real.high
+        assert one.on_synthetic.n == 400
     for model in ("logistic", "random forest", "gradient boosting"):
-        assert good["stage", model].on_synthetic.value > 0.8
+        one = good["stage", model]
+        assert (
+            one.on_synthetic.value > 0.75 and abs(one.on_real.value - one.on_synthetic.value) < 0.1
+        )
         assert bad["stage", model].on_synthetic.value < 0.65
     assert good["death", COX].on_synthetic.low > 0.55 > bad["death", COX].on_synthetic.value
     assert bad["death", COX].on_real.value == good["death", COX].on_real.value
