@@ -7,14 +7,21 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
-import polars as pl
 
 from pipeline.evaluation import fidelity, pathways, sdmetrics_scores, table_score
-from pipeline.schema.patient_log import ID, PatientLog
+from pipeline.evaluation.bounds import (
+    SEED,
+    Cast,
+    FidelityFigure,
+    FidelityFigures,
+    figure,
+    shuffled_columns,
+    some,
+)
+from pipeline.schema.patient_log import PatientLog
 from pipeline.schema.values import Schema
 
 MAX_ROWS = 50_000  # patients of each table, for distances
@@ -24,62 +31,9 @@ TRIPLES = 200  # of columns, at most, drawn with a public seed
 SHARES = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)  # of the training rows
 DRAWS = 3  # subsamples per share
 MIN_SUBSAMPLE = 5  # rows
-SEED = 0
 
 Codes = Mapping[str, np.ndarray]
 Progress = Callable[[str], None]
-
-
-@dataclass(frozen=True, kw_only=True)
-class FidelityFigure:
-    """One figure of the synthetic table against the holdout, beside both bounds."""
-
-    name: str  # in words
-    synthetic: float  # NaN where it could not be computed
-    best: float  # the training patients in its place: a fresh real sample
-    worst: float  # the training patients with each column shuffled on its own
-    is_higher_better: bool
-    note: str = ""
-
-
-@dataclass(frozen=True, kw_only=True)
-class FidelityFigures:
-    """All figures, and what they took. `rows`: patients of the synthetic table and of both bounds,
-    as many for each, as distances of samples depend on their size.
-    """
-
-    figures: tuple[FidelityFigure, ...]
-    rows: int
-    holdout_rows: int
-    seconds: float
-    sdmetrics_seconds: float  # of `seconds`
-
-    def of(self, name: str) -> FidelityFigure:
-        """The figure of this name. Raises KeyError."""
-        for figure in self.figures:
-            if figure.name == name:
-                return figure
-        raise KeyError(name)
-
-
-@dataclass(frozen=True, eq=False)
-class _Cast:
-    """The holdout and what is compared with it, all of one size."""
-
-    schema: Schema
-    holdout: PatientLog
-    synthetic: PatientLog
-    best: PatientLog
-    worst: PatientLog
-
-    @property
-    def others(self) -> tuple[PatientLog, PatientLog, PatientLog]:
-        return self.synthetic, self.best, self.worst
-
-    def of(self, most: int) -> _Cast:
-        """At most so many patients of each."""
-        logs = (_some(log, most) for log in (self.holdout, *self.others))
-        return _Cast(self.schema, *logs)
 
 
 def fidelity_figures(
@@ -98,9 +52,9 @@ def fidelity_figures(
         return FidelityFigures(
             figures=(), rows=0, holdout_rows=0, seconds=0.0, sdmetrics_seconds=0.0
         )
-    best = _some(train, rows)
-    cast = _Cast(
-        schema, _some(holdout, MAX_ROWS), _some(synthetic, rows), best, shuffled_columns(best)
+    best = some(train, rows)
+    cast = Cast(
+        schema, some(holdout, MAX_ROWS), some(synthetic, rows), best, shuffled_columns(best)
     )
     figures = _distances(cast, progress)
     figures += _orders(cast)
@@ -118,30 +72,7 @@ def fidelity_figures(
     )
 
 
-def _some(log: PatientLog, most: int) -> PatientLog:
-    return log if len(log.patients) <= most else log.of(log.patients.sample(most, seed=SEED))
-
-
-def shuffled_columns(log: PatientLog) -> PatientLog:
-    """The same patients with each static column, and each column of the events, shuffled on its
-    own: single columns stay as they are, and nothing else does. Each patient keeps the number of
-    events.
-    """
-    patients, events = (
-        None
-        if frame is None
-        else frame.with_columns(
-            pl.col(name).shuffle(seed=SEED + place)
-            for place, name in enumerate(frame.columns)
-            if name not in (ID, "seq")
-        )
-        for frame in (log.patients, log.events)
-    )
-    assert patients is not None
-    return PatientLog(patients, events)
-
-
-def _distances(cast: _Cast, progress: Progress) -> list[FidelityFigure]:
+def _distances(cast: Cast, progress: Progress) -> list[FidelityFigure]:
     """TVD of columns, pairs and triples, and the equivalent subsample."""
     columns = {
         name: column
@@ -162,9 +93,9 @@ def _distances(cast: _Cast, progress: Progress) -> list[FidelityFigure]:
     progress("fidelity: distances of triples")
     bins = f"numbers in {fidelity.BINS} quantile bins"
     figures = [
-        _figure("distance of columns (1-way TVD)", one_way, note=bins),
-        _figure("distance of pairs of columns (2-way TVD)", two_way, note=bins),
-        _figure(
+        figure("distance of columns (1-way TVD)", one_way, note=bins),
+        figure("distance of pairs of columns (2-way TVD)", two_way, note=bins),
+        figure(
             "distance of triples of columns (3-way TVD)",
             three_way,
             note=f"{bins}; {len(triples)} triples drawn at random",
@@ -173,20 +104,6 @@ def _distances(cast: _Cast, progress: Progress) -> list[FidelityFigure]:
     ]
     progress("fidelity: equivalent subsample")
     return figures
-
-
-def _figure(
-    name: str, values: list[float], *, is_higher_better: bool = False, note: str = ""
-) -> FidelityFigure:
-    synthetic, best, worst = values
-    return FidelityFigure(
-        name=name,
-        synthetic=synthetic,
-        best=best,
-        worst=worst,
-        is_higher_better=is_higher_better,
-        note=note,
-    )
 
 
 def _mean(values: list[float]) -> float:
@@ -236,7 +153,7 @@ def equivalent_subsample(holdout: Codes, train: Codes, distances: list[float]) -
         else math.nan
         for distance in distances
     ]
-    return _figure(
+    return figure(
         "as close as a real sample of so many percent of the training patients",
         values,
         is_higher_better=True,
@@ -244,14 +161,14 @@ def equivalent_subsample(holdout: Codes, train: Codes, distances: list[float]) -
     )
 
 
-def _orders(cast: _Cast) -> list[FidelityFigure]:
+def _orders(cast: Cast) -> list[FidelityFigure]:
     """N-grams of types and codes; nothing for a table."""
     if cast.schema.events is None or any(
         log.events is None for log in (cast.holdout, *cast.others)
     ):
         return []
     return [
-        _figure(
+        figure(
             f"distance of {words} of events ({n}-gram TVD)",
             [pathways.ngram_tvd(cast.holdout.pathways, log.pathways, n) for log in cast.others],
         )
@@ -259,7 +176,7 @@ def _orders(cast: _Cast) -> list[FidelityFigure]:
     ]
 
 
-def _discriminator(cast: _Cast) -> FidelityFigure:
+def _discriminator(cast: Cast) -> FidelityFigure:
     """As many rows of each kind."""
     columns = {
         name: column
@@ -268,18 +185,18 @@ def _discriminator(cast: _Cast) -> FidelityFigure:
         and cast.holdout.patients[name].drop_nulls().n_unique() > 1
     }
     size = min(len(log.patients) for log in (cast.holdout, *cast.others))
-    logs = [_some(log, size).patients for log in (cast.holdout, *cast.others)]
+    logs = [some(log, size).patients for log in (cast.holdout, *cast.others)]
     values = [math.nan] * 3
     if size >= 10 and columns:  # five folds of both kinds
         values = [table_score.detection(logs[0], other, columns) for other in logs[1:]]
-    return _figure(
+    return figure(
         "AUC of a model that tells them from real patients",
         values,
         note=f".5: it cannot; gradient boosting on static columns, five folds, {size} of each",
     )
 
 
-def _sdmetrics(cast: _Cast, progress: Progress) -> list[FidelityFigure]:
+def _sdmetrics(cast: Cast, progress: Progress) -> list[FidelityFigure]:
     parts = [("SDMetrics, one table", sdmetrics_scores.table_scores)]
     if cast.schema.events is not None and all(
         log.events is not None for log in (cast.holdout, *cast.others)
@@ -292,7 +209,7 @@ def _sdmetrics(cast: _Cast, progress: Progress) -> list[FidelityFigure]:
     for words, score in parts:
         scores = [score(cast.holdout, log, cast.schema) for log in cast.others]
         figures += [
-            _figure(
+            figure(
                 f"{words}, {name}",
                 [one.get(name, math.nan) for one in scores],
                 is_higher_better=True,

@@ -10,7 +10,7 @@ import pytest
 from attack_cases import LOG, TABLE, Toy, log, table
 
 from pipeline.evaluation import fidelity_figures as figures
-from pipeline.evaluation.fidelity_figures import FidelityFigures
+from pipeline.evaluation.bounds import FidelityFigures, shuffled_columns
 from pipeline.schema.patient_log import PatientLog
 from pipeline.schema.values import Column
 
@@ -25,7 +25,7 @@ def run(schema: Toy, *logs: PatientLog) -> FidelityFigures:
 
 def test_a_fresh_sample_is_at_the_best_and_shuffled_columns_are_at_the_worst() -> None:
     train, holdout, fresh = log(1_000, 1), log(500, 2), log(1_000, 3)
-    good, bad = (run(LOG, train, holdout, one) for one in (fresh, figures.shuffled_columns(fresh)))
+    good, bad = (run(LOG, train, holdout, one) for one in (fresh, shuffled_columns(fresh)))
     assert good.rows == 1_000 and good.holdout_rows == 500
     assert 0 < good.sdmetrics_seconds < good.seconds
     for name in (PAIRS, TELL):
@@ -72,7 +72,7 @@ def test_equivalent_subsample_is_the_share_that_was_drawn() -> None:
 
 def test_shuffled_columns_keep_columns_and_lengths() -> None:
     before = log(100, 1)
-    after = figures.shuffled_columns(before)
+    after = shuffled_columns(before)
     for name in TABLE.patients:
         assert after.patients[name].sort().equals(before.patients[name].sort())
     assert after.pathways["patient_id"].equals(before.pathways["patient_id"])
