@@ -94,7 +94,7 @@ def _multivariate(
     synthetic row, out of TRIES times as many.
     """
     medians = [_median(values) for values in rows.columns]
-    distinct = [len(np.unique(values)) for values in rows.columns]
+    shares = [_shares(*pair) for pair in zip(rows.columns, rows.is_category, strict=True)]
     collection: dict[Predicate, None] = {}
     whole = n_columns == len(rows.names)
     # one predicate over all columns per row, many over few
@@ -106,8 +106,8 @@ def _multivariate(
             if whole
             else random.choice(len(rows.names), n_columns, replace=False)
         )
-        # the most distinctive column first: later ones look at few rows
-        ordered = sorted((int(place) for place in columns), key=lambda place: -distinct[place])
+        # the rarest value first: later columns look at few rows
+        ordered = sorted(map(int, columns), key=lambda place: shares[place][row])
         predicate = tuple(_part(rows, place, int(row), medians[place]) for place in ordered)
         if predicate not in collection and len(matches(predicate, rows)) == 1:
             collection[predicate] = None
@@ -119,6 +119,15 @@ def _multivariate(
 def _median(values: np.ndarray) -> float:
     present = values[~np.isnan(values)]
     return float(np.median(present)) if len(present) else 0.0
+
+
+def _shares(values: np.ndarray, is_category: bool) -> np.ndarray:
+    """float [n]: for what share of rows a row's part of a predicate holds; of numbers, about."""
+    if not is_category:
+        gaps = np.isnan(values)
+        return np.where(gaps, gaps.mean(), 0.5)
+    _, codes, counts = np.unique(values, return_inverse=True, return_counts=True)
+    return counts[codes] / max(1, len(values))
 
 
 def _part(rows: Rows, place: int, row: int, median: float) -> tuple[int, str, float]:
