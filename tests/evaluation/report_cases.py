@@ -11,7 +11,8 @@ import polars as pl
 
 from bench.pathway_data import simulate_log
 from pipeline.evaluation.findings import Estimate, Finding, Risk, Verdict, verdict
-from pipeline.evaluation.page import GateWarning, ReportContent
+from pipeline.evaluation.gate_words import GateWarning
+from pipeline.evaluation.page import ReportContent
 from pipeline.schema.patient_log import PatientLog
 from pipeline.schema.reader import read_schema
 from pipeline.schema.values import Schema

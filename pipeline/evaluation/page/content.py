@@ -7,19 +7,9 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from pipeline.evaluation.findings import Estimate, Finding, Risk
+from pipeline.evaluation.gate_words import GateWarning
 from pipeline.schema.patient_log import PatientLog
 from pipeline.schema.values import Schema
-
-
-@dataclass(frozen=True, kw_only=True)
-class GateWarning:
-    """What the gate on synthetic rows warns of; it stops nothing."""
-
-    rule: str  # as the gate names it: "clinical rule 29"
-    words: str  # one sentence, what is odd
-    rate: float  # share of rows, 0 to 1; NaN where it is no share
-    allowed: tuple[float, float] | None = None  # shares between which nothing is said
-    rests_on_synthetic: bool = True  # False: it compares with figures of real patients
 
 
 class FidelityFigure(Protocol):
@@ -71,6 +61,7 @@ class ReportContent:
     findings: Sequence[Finding] = ()
     risks: Sequence[Risk] = ()
     utilities: Sequence[UtilityFigure] = ()
+    faults: Sequence[str] = ()  # parts that could not be made, and why
     # static columns that the model drew independently of each other
     independent_pairs: Sequence[tuple[str, str]] = ()
     same_code: str = ""  # HTML: which public scripts run on both

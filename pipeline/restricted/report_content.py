@@ -1,0 +1,138 @@
+"""What the custodian's report says of a release: every figure that needs patients' rows, beside
+synthetic ones. Restricted; no code acts on it (privacy_rules.md 5).
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import polars as pl
+
+from pipeline import files
+from pipeline.catalog import Report, Workspace
+from pipeline.evaluation.analyses import ANALYSES, run_analyses
+from pipeline.evaluation.attacks import run_attacks
+from pipeline.evaluation.fidelity_figures import fidelity_figures
+from pipeline.evaluation.gate_words import gate_warnings
+from pipeline.evaluation.page import ReportContent
+from pipeline.evaluation.utility import utility
+from pipeline.models.table.draw.independence import independent_pairs
+from pipeline.models.table.draw.model import TableModel
+from pipeline.params import Params
+from pipeline.restricted import account_table, beside_source, same_code
+from pipeline.schema.patient_log import PatientLog, concat, read_patient_log
+from pipeline.schema.values import Schema
+
+Progress = Callable[[str], None]
+
+
+@dataclass
+class _Parts:
+    """The parts of a report, made one after the other. One that fails is left out and named: odd
+    rows of a holdout cost one part and stop nothing (privacy_rules.md 2), and `say` is told the
+    same texts whatever the rows hold.
+    """
+
+    say: Progress
+    faults: list[str] = field(default_factory=list)
+
+    def make[T](self, text: str, part: Callable[[], T], otherwise: T) -> T:
+        self.say(text)
+        try:
+            return part()
+        except (Exception, pl.exceptions.PanicException) as error:
+            last = traceback.extract_tb(error.__traceback__)[-1]
+            place = f"{Path(last.filename).name}:{last.lineno}"
+            self.faults.append(f"{text}: could not be made: {type(error).__name__} at {place}")
+            return otherwise
+
+
+def report_content(
+    workspace: Workspace, params: Params, schema: Schema, out: Report, progress: Progress
+) -> ReportContent:
+    """progress: told constant texts only."""
+    parts, empty = _Parts(progress), PatientLog(pl.DataFrame())
+    train, holdout, synthetic, real = parts.make(
+        "reading patients", lambda: _logs(workspace), (empty, empty, empty, empty)
+    )
+    some = params.evaluate.max_rows
+    fidelity = parts.make(
+        "fidelity between two bounds",
+        lambda: fidelity_figures(schema, train, holdout, synthetic, _silent).figures,
+        (),
+    )
+    findings = parts.make(
+        f"the {len(ANALYSES)} standard analyses, on source and extract",
+        lambda: run_analyses(schema, real, synthetic, _silent),
+        [],
+    )
+    utilities = parts.make(
+        "models that learned on source and on extract",
+        lambda: utility(schema, train, holdout, synthetic, _silent),
+        [],
+    )
+    risks = parts.make(
+        "attacks, beside patients who were held out",
+        lambda: run_attacks(schema, train, holdout, synthetic, _silent),
+        [],
+    )
+    same = parts.make("public scripts", lambda: same_code.section(schema, workspace, out.root), "")
+    beside = parts.make(
+        "missing values and copies",
+        lambda: beside_source.section(schema, workspace, real, synthetic),
+        "",
+    )
+    return ReportContent(
+        title=schema.title,
+        release=str(params.release.id),
+        schema=schema,
+        real=sample(real, some),
+        synthetic=sample(synthetic, some),
+        real_name="source",
+        account=account_table.section(account_table.read(workspace.restricted)),
+        warnings=gate_warnings(files.read_json(out.gate.results, {})),
+        fidelity=fidelity,
+        analyses={analysis.number: analysis.name for analysis in ANALYSES},
+        findings=findings,
+        risks=risks,
+        utilities=utilities,
+        faults=parts.faults,
+        independent_pairs=_independent(workspace),
+        same_code=same,
+        further={"Clinical rules 55 and 56": beside} if beside else {},
+        links={"What the gate on synthetic rows says": "gate/docs/index.html"},
+    )
+
+
+def _logs(workspace: Workspace) -> tuple[PatientLog, PatientLog, PatientLog, PatientLog]:
+    """(training, holdout, synthetic, source)"""
+    restricted, paths = workspace.restricted, workspace.released.synthetic
+    train, holdout, synthetic = (
+        read_patient_log(patients, events)
+        for patients, events in (
+            (restricted.patients, restricted.events),
+            (restricted.holdout_patients, restricted.holdout_events),
+            (paths.patients, paths.events),
+        )
+    )
+    return train, holdout, synthetic, concat([train, holdout])
+
+
+def _independent(workspace: Workspace) -> list[tuple[str, str]]:
+    """Pairs that the model draws independently of each other; none where there is no model."""
+    folder = workspace.released.model / "table"
+    return list(independent_pairs(TableModel.load(folder))) if folder.is_dir() else []
+
+
+def _silent(text: str) -> None:
+    """How far a figure comes depends on the rows, so nobody is told."""
+
+
+def sample(log: PatientLog, n: int, seed: int = 0) -> PatientLog:
+    """At most n patients, drawn with a public seed."""
+    if len(log.patients) <= n:
+        return log
+    return log.of(log.patients.sample(n, seed=seed))
