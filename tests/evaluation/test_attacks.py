@@ -10,6 +10,7 @@ import pytest
 from attack_cases import LOG, TABLE, Toy, log, table
 
 from bench.attacks import plant
+from bench.shadow_membership import CATEGORIES, population, synthesize
 from pipeline.evaluation.attacks import run_attacks
 from pipeline.evaluation.findings import Risk
 from pipeline.schema.patient_log import ID, PatientLog
@@ -133,3 +134,26 @@ def test_one_column_is_enough() -> None:
     risks = run(schema, *logs)
     assert alarms(risks) == set()
     assert np.isnan(risks["linkability"].rate.value)  # no halves of one column
+
+
+def test_a_private_release_at_epsilon_1_is_called_found_hardly_ever() -> None:
+    """A model of noisy counts on few categories, where many rows agree; the same bound."""
+    names = tuple("abcde")
+    codes = tuple(map(str, range(max(CATEGORIES))))
+    schema = Toy(
+        patients={name: Column(name=name, kind="categorical", categories=codes) for name in names},
+        targets=("e",),
+        quasi_identifiers=names[:4],
+    )
+
+    def as_log(rows: np.ndarray) -> PatientLog:
+        frame = pl.DataFrame(rows.astype(str), schema=names, orient="row")
+        return PatientLog(frame.with_row_index(ID))
+
+    n_runs = 0
+    for seed in range(20):
+        random = np.random.default_rng(seed)
+        train, holdout = population(random), population(random)[:200]
+        synthetic = synthesize(train, 1.0, random)[: len(train)]
+        n_runs += bool(alarms(run(schema, as_log(train), as_log(holdout), as_log(synthetic))))
+    assert n_runs <= 2
