@@ -38,7 +38,7 @@ class Estimate:
 class Finding:
     """One comparison of one analysis: one curve, coefficient, rate or distribution."""
 
-    analysis: str  # its number in domain.md 5: "A7"
+    analysis: str  # its number in evaluation.md: "A7"
     what: str  # in words: "Breast, stage 4: alive after 1 year"
     measure: str  # what the distance is: "difference of survival, in points"
     real: Estimate | None  # None where the finding is a distance alone

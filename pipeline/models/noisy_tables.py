@@ -122,6 +122,20 @@ def load(folder: Path) -> tuple[NoisyTable, ...]:
     )
 
 
+def category_counts(tables: Sequence[NoisyTable]) -> dict[str, dict[str, float]]:
+    """{column: {value: noisy count}} of every column whose categories were counted alone."""
+    return {
+        table.columns[0]: {
+            value: float(count)
+            for cell, count in zip(table.axes[0].cells, table.counts, strict=True)
+            for value in cell.values
+            if value is not None
+        }
+        for table in tables
+        if table.name.startswith("one/")
+    }
+
+
 def coarse(tables: Sequence[NoisyTable]) -> list[NoisyTable]:
     """All tables, but of a number's tree one level: the finest with at most MOST_NODES cells, else
     the coarsest.

@@ -64,6 +64,7 @@ def facts(
         "known": [_published(table) for table in model.published],
         "approval": approval,
         "limits": card_limits.limits(schema, model),
+        "gate_warnings": list(model.warnings),
         "evidence": model.evidence.to_json() if model.evidence is not None else None,
         "use": {
             "for": "code development, training, feasibility, method testing",
@@ -99,6 +100,7 @@ def markdown(card: dict[str, Any]) -> str:
         *_bullets("### What is public", card["public"]),
         *_bullets("### What the guarantee does not cover", card["not_covered"]),
         *_bullets("## Known limits", card["limits"]),
+        *_gate_warnings(card["gate_warnings"]),
         *card_evidence.markdown(card["evidence"]),
         "## Approval",
         "",
@@ -118,6 +120,12 @@ def markdown(card: dict[str, Any]) -> str:
         if card[name]:
             lines += [f"{name.capitalize()}: {card[name]}", ""]
     return "\n".join(lines)
+
+
+def _gate_warnings(warnings: list[str]) -> list[str]:
+    if not warnings:
+        return []
+    return _bullets("## What the rules find odd in these synthetic rows", warnings)
 
 
 def _independent(pairs: list[list[str]]) -> list[str]:

@@ -23,6 +23,7 @@ class ModelFacts:
     independent: Sequence[tuple[str, str]] = ()
     noisy_size: int | None = None
     published: Sequence[KnownTable] = ()
+    warnings: Sequence[str] = ()  # of the gate on synthetic rows, in words
     evidence: EvidenceFacts | None = None  # None for models of before it was published
 
 

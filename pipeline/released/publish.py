@@ -15,6 +15,7 @@ from typing import Any
 
 from pipeline import files
 from pipeline.catalog import Home, Release, Workspace, project_root
+from pipeline.evaluation.gate_words import gate_warnings
 from pipeline.ledger import Ledger
 from pipeline.models.declaration import schema_from_plain
 from pipeline.models.table.draw.independence import independent_pairs
@@ -71,12 +72,29 @@ def run(workspace: Workspace, params: Params, schema: Schema) -> None:
     logger.info("publish: %s is published", release_id)
 
 
-def _model_facts(folder: Path, evidence: EvidenceFacts | None) -> ModelFacts:
-    """What the card says of the model that lies in the folder."""
+def _model_facts(folder: Path, workspace: Workspace, evidence: EvidenceFacts | None) -> ModelFacts:
+    """What the card says of the model that lies in the folder, and of what was drawn from it."""
     model = TableModel.load(folder / "table")
     declaration = schema_from_plain(files.read_json(folder / "schema.json"))
     size = model.notes.get("size_estimate")
-    return ModelFacts(independent_pairs(model), size, declaration.known, evidence)
+    return ModelFacts(
+        independent=independent_pairs(model),
+        noisy_size=size,
+        published=declaration.known,
+        warnings=[str(warning) for warning in gate_warnings(_gate(workspace))],
+        evidence=evidence,
+    )
+
+
+def _gate(workspace: Workspace) -> dict[str, Any]:
+    """What the gate said of a refresh or of a draw. It reads synthetic rows only, so a card may
+    print it (privacy_rules.md 4).
+    """
+    restricted = workspace.restricted
+    for gate in (restricted.report.gate, restricted.gate):
+        if result := files.read_json(gate.results):
+            return dict(result)
+    return {}
 
 
 def _assemble(
@@ -91,7 +109,7 @@ def _assemble(
         shutil.copytree(released.model, out.model)
         shutil.copyfile(workspace.dataset, out.dataset)
         evidence = write_estimates(schema, out.model, released.synthetic, out.estimates)
-        model = _model_facts(out.model, evidence)
+        model = _model_facts(out.model, workspace, evidence)
         facts = card.facts(
             schema,
             release_id=str(settings.id),

@@ -21,6 +21,7 @@ from pipeline.checks.synthetic_gate import check_synthetic
 from pipeline.evaluation import report
 from pipeline.evaluation.gate_words import gate_warnings
 from pipeline.evaluation.page import metrics, page, to_json
+from pipeline.models import noisy_tables
 from pipeline.params import Params
 from pipeline.refusal import Refusal
 from pipeline.restricted import account_table
@@ -49,6 +50,9 @@ def run(workspace: Workspace, params: Params, schema: Schema) -> None:
             workspace.released.synthetic.root,
             extract_date=params.release.extract_date,
             out=out.gate.root,
+            noisy_counts=noisy_tables.category_counts(
+                noisy_tables.load(workspace.released.model / "table")
+            ),
         )
         # of a release that the gate stops, its results are what remains
         shutil.rmtree(workspace.restricted.gate.root, ignore_errors=True)

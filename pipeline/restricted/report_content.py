@@ -8,6 +8,7 @@ import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 import polars as pl
 
@@ -27,6 +28,7 @@ from pipeline.schema.patient_log import PatientLog, concat, read_patient_log
 from pipeline.schema.values import Schema
 
 Progress = Callable[[str], None]
+T = TypeVar("T")
 
 
 @dataclass
@@ -39,7 +41,7 @@ class _Parts:
     say: Progress
     faults: list[str] = field(default_factory=list)
 
-    def make[T](self, text: str, part: Callable[[], T], otherwise: T) -> T:
+    def make(self, text: str, part: Callable[[], T], otherwise: T) -> T:
         self.say(text)
         try:
             return part()

@@ -45,7 +45,7 @@ def page(content: ReportContent) -> str:
         f"<title>{parts.text(content.title)}: report</title><style>{STYLE}</style></head><body>"
         f'<header><p class="banner">{BANNER}</p><h1>{parts.text(content.title)}</h1>'
         f'<p class="soft">{SUBTITLE}. Release {parts.text(content.release)}.</p></header><main>'
-        f"{_verdict(content)}{_tiles(content)}{_warnings(content)}"
+        f"{_verdict(content)}{_tiles(content)}{_warnings(content)}{_faults(content)}"
         f'<nav aria-label="Contents"><h2>Contents</h2><ol>{contents}</ol></nav>{body}'
         "</main></body></html>"
     )
@@ -109,6 +109,13 @@ def _warnings(content: ReportContent) -> str:
         return f"<section>{heading}{parts.paragraph('The gate warns of nothing.')}</section>"
     items = "".join(f"<li>{_warning(one)}</li>" for one in content.warnings)
     return f'<section>{heading}<ul class="warnings">{items}</ul></section>'
+
+
+def _faults(content: ReportContent) -> str:
+    """What is lacking on this page."""
+    items = "".join(f"<li>{parts.text(one)}</li>" for one in content.faults)
+    heading = '<h2 id="faults">What could not be made</h2>'
+    return f'<section>{heading}<ul class="warnings">{items}</ul></section>' if items else ""
 
 
 def _warning(one: GateWarning) -> str:
