@@ -99,6 +99,8 @@ def _smallest_cells(evidence: EvidenceFacts | None) -> str:
     parts = []
     for kind, listed in evidence.thresholds.items():
         least, most = (f(t.clear for t in listed) for f in (min, max))
-        patients = f"{least:,}" if least == most else f"{least:,} to {most:,}, by table,"
-        parts.append(f"{patients} patients ({kind})")
+        if least == most:
+            parts.append(f"{least:,} patients ({kind})")
+        else:
+            parts.append(f"{least:,} to {most:,} patients ({kind}, by table)")
     return f"read nothing from cells below {'; '.join(parts)}"

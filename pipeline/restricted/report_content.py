@@ -16,10 +16,12 @@ from pipeline import files
 from pipeline.catalog import Report, Workspace
 from pipeline.evaluation.analyses import ANALYSES, run_analyses
 from pipeline.evaluation.attacks import run_attacks
+from pipeline.evaluation.bounds import FidelityFigure
 from pipeline.evaluation.fidelity_figures import fidelity_figures
+from pipeline.evaluation.findings import Finding, Risk
 from pipeline.evaluation.gate_words import gate_warnings
 from pipeline.evaluation.page import ReportContent
-from pipeline.evaluation.utility import utility
+from pipeline.evaluation.utility import Utility, utility
 from pipeline.models.table.draw.independence import independent_pairs
 from pipeline.models.table.draw.model import TableModel
 from pipeline.params import Params
@@ -64,22 +66,22 @@ def report_content(
     fidelity = parts.make(
         "fidelity between two bounds",
         lambda: fidelity_figures(schema, train, holdout, synthetic, _silent).figures,
-        (),
+        tuple[FidelityFigure, ...](),
     )
     findings = parts.make(
         f"the {len(ANALYSES)} standard analyses, on source and extract",
         lambda: run_analyses(schema, real, synthetic, _silent),
-        [],
+        list[Finding](),
     )
     utilities = parts.make(
         "models that learned on source and on extract",
         lambda: utility(schema, train, holdout, synthetic, _silent),
-        [],
+        list[Utility](),
     )
     risks = parts.make(
         "attacks, beside patients who were held out",
         lambda: run_attacks(schema, train, holdout, synthetic, _silent),
-        [],
+        list[Risk](),
     )
     same = parts.make("public scripts", lambda: same_code.section(schema, workspace, out.root), "")
     beside = parts.make(

@@ -27,7 +27,7 @@ class Figure:
     synthetic: float
     best: float
     worst: float
-    higher_is_better: bool = False
+    is_higher_better: bool = False
     note: str = ""
 
 
@@ -117,7 +117,7 @@ def content(**changes: object) -> ReportContent:
         ),
         "fidelity": (
             Figure("two-way TVD", 0.09, 0.06, 0.42),
-            Figure("quality", 0.96, 0.98, 0.7, higher_is_better=True),
+            Figure("quality", 0.96, 0.98, 0.7, is_higher_better=True),
             Figure("odd", NAN, NAN, 0.4),
         ),
         "analyses": {"A7": "Survival curves", "A11": "Cox model"},

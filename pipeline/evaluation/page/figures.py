@@ -31,7 +31,7 @@ def to_json(content: ReportContent) -> dict[str, Any]:
                 "best": _plain(one.best),
                 "worst": _plain(one.worst),
                 "from_worst_to_best": _plain(tables.position(one)),
-                "higher_is_better": one.higher_is_better,
+                "is_higher_better": one.is_higher_better,
                 "note": one.note,
             }
             for one in content.fidelity

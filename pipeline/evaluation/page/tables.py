@@ -46,7 +46,7 @@ def fidelity(content: ReportContent) -> str:
 def position(one: FidelityFigure) -> float:
     """0 at the worst, 1 at the best; NaN where they are no two bounds."""
     reach = one.best - one.worst
-    if not math.isfinite(reach) or reach == 0 or (reach > 0) != one.higher_is_better:
+    if not math.isfinite(reach) or reach == 0 or (reach > 0) != one.is_higher_better:
         return math.nan
     return (one.synthetic - one.worst) / reach
 
