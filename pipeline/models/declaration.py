@@ -22,7 +22,7 @@ LATER: Mapping[str, frozenset[str]] = {
     ),
     "Table": frozenset({"separator", "line_breaks"}),
     "EventLog": frozenset({"censoring", "exclusions", "windows", "largest_steps"}),
-    "EventType": frozenset({"title"}),
+    "EventType": frozenset({"title", "like"}),
     "Deadline": frozenset({"group"}),
 }
 

@@ -103,9 +103,7 @@ class Implication:
 
 @dataclass(frozen=True, kw_only=True)
 class EventType:
-    """A kind of event. `inside` and `closes` name an event type that must be open; `at_most` caps
-    how often a patient has it.
-    """
+    """A kind of event. `inside` and `closes` name a type that must be open; `at_most` is a cap."""
 
     name: str
     codes: tuple[str, ...] = ()
@@ -117,6 +115,7 @@ class EventType:
     distinct_codes: bool = False  # a patient has each code at most once
     until: date | None = None  # last date on which the source registers such an event
     title: str | None = None  # what a report calls it: "Drug regimen"
+    like: str | None = None  # static column with these values, as which codes are spread if unsure
 
 
 @dataclass(frozen=True, kw_only=True)
