@@ -25,15 +25,17 @@ def estimate(options: argparse.Namespace) -> None:
 
     folder = _model_of(options.release)
     model = Synthesizer.load(folder)
-    if not model.measured:
+    if not model.noisy_counts:
         raise Refusal(
             f"{options.release}: its model was made before noisy counts were published, so no"
             " figure of it has an interval; ask for a newer release"
         )
     if options.hazard_ratio and not options.against:
         raise Refusal("--hazard-ratio needs a second group: --against COLUMN=VALUES")
-    asked = [conditions_of(model.schema, model.measured, texts) for texts in _groups(options)]
-    answer = _answer(options, model, asked)
+    both_groups = [
+        conditions_of(model.schema, model.noisy_counts, texts) for texts in _groups(options)
+    ]
+    answer = _answer(options, model, both_groups)
     if answer is None:
         _say_counted(model)
         return
@@ -73,12 +75,12 @@ def _model_of(release: str) -> Path:
 
 
 def _answer(
-    options: argparse.Namespace, model: Any, asked: Sequence[Any]
+    options: argparse.Namespace, model: Any, both_groups: Sequence[Any]
 ) -> tuple[str, Any] | None:
     from pipeline.estimates import numbers, shares, survival
 
-    tables, log = model.measured, model.schema.events
-    group, against = asked
+    tables, log = model.noisy_counts, model.schema.events
+    group, against = both_groups
     words = " and ".join(_groups(options)[0]) or "everybody"
     if options.mean:
         return f"Mean of {options.mean}", numbers.mean(tables, options.mean)
@@ -111,7 +113,7 @@ def _say_counted(model: Any) -> None:
     )
     say_table(
         ("counted", "clear from", "within a tenth from"),
-        [(" x ".join(t.table), t.clear, t.close) for t in thresholds(model.measured)],
+        [(" x ".join(t.table), t.clear, t.close) for t in thresholds(model.noisy_counts)],
     )
 
 

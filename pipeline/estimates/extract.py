@@ -60,8 +60,8 @@ def cells_of(axis: Axis, values: pl.Series) -> np.ndarray:
     missing = by_value.get(None, 0)
     ranges = [(i, cell) for i, cell in enumerate(axis.cells) if cell.low is not None]
     if not ranges:
-        known = {value: i for value, i in by_value.items() if value is not None}
-        cells = values.cast(pl.String).replace_strict(known, default=missing, return_dtype=pl.Int64)
+        codes = {value: i for value, i in by_value.items() if value is not None}
+        cells = values.cast(pl.String).replace_strict(codes, default=missing, return_dtype=pl.Int64)
         return cells.fill_null(missing).to_numpy()
     numbers = values.cast(pl.Int32) if values.dtype == pl.Date else values
     floats = numbers.cast(pl.Float64).fill_null(float("nan")).to_numpy()

@@ -5,11 +5,11 @@ noise, so that a card may print them (privacy_rules.md 17).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from pipeline.estimates.shares import size
+from pipeline.estimates.values import Distance
 from pipeline.models.noisy_tables import NoisyTable, coarse
 
 DRAWS = 200
@@ -19,20 +19,6 @@ KINDS = {  # of tables, by how their names begin
     "pairs of columns that were counted": ("pair/",),
     "facts about pathways": ("pathway/",),
 }
-
-
-@dataclass(frozen=True, kw_only=True)
-class Distance:
-    """Total variation distance between extract and source, mean of `tables` tables of a kind: of
-    the extract to the noisy counts (`seen`), and between which bounds that to the source lies, with
-    95% certainty. Counts that a model was fitted to draw it near: `seen` alone would flatter.
-    """
-
-    what: str
-    tables: int
-    seen: float
-    low: float
-    high: float
 
 
 def distances(tables: Sequence[NoisyTable], counts: Mapping[str, np.ndarray]) -> list[Distance]:
@@ -55,21 +41,21 @@ def _mean(
     what: str, tables: Sequence[NoisyTable], counts: Mapping[str, np.ndarray], n: float
 ) -> Distance:
     rng = np.random.default_rng(SEED)
-    seen, noise = [], np.zeros(DRAWS)
+    gaps, noise = [], np.zeros(DRAWS)
     for table in tables:
         extract = counts[table.name]
         gap = extract / max(extract.sum(), 1) - table.counts / n
-        seen.append(min(0.5 * float(np.abs(gap).sum()), 1.0))
+        gaps.append(min(0.5 * float(np.abs(gap).sum()), 1.0))
         # half the sum of k absolute normals: their mean and spread, drawn at once for many cells
         k, scale = table.counts.size, table.sigma / n / 2
         mean, spread = np.sqrt(2 / np.pi) * k, np.sqrt((1 - 2 / np.pi) * k)
         noise += np.minimum(scale * (mean + spread * rng.normal(size=DRAWS)), 1.0)
     room = float(np.quantile(noise / len(tables), 0.975))
-    middle = float(np.mean(seen))
+    middle = float(np.mean(gaps))
     return Distance(
         what=what,
         tables=len(tables),
-        seen=middle,
+        to_noisy=middle,
         low=max(middle - room, 0.0),
         high=min(middle + room, 1.0),
     )

@@ -12,7 +12,15 @@ from itertools import product
 import numpy as np
 
 from pipeline.estimates.shares import as_share, size
-from pipeline.estimates.values import CLOSE, Evidence, NoisyEstimate, Sum, Z, evidence
+from pipeline.estimates.values import (
+    CLOSE,
+    Evidence,
+    NoisyEstimate,
+    Sum,
+    Threshold,
+    Z,
+    evidence,
+)
 from pipeline.models.noisy_tables import Axis, Cell, NoisyTable, coarse
 from pipeline.schema.values import Schema
 
@@ -29,17 +37,6 @@ class Reading:
     extract: float  # share of the extract's patients
     estimate: NoisyEstimate  # share of the source's, and the population's
     evidence: Evidence
-
-
-@dataclass(frozen=True, kw_only=True)
-class Threshold:
-    """From how many patients of the source a cell of a table stands clear of its noise, and from
-    how many it is within a tenth.
-    """
-
-    table: tuple[str, ...]
-    clear: int
-    close: int
 
 
 def readings(

@@ -22,41 +22,41 @@ def levels_of(tables: Sequence[NoisyTable], name: str) -> list[NoisyTable]:
     return [table for table in tables if table.is_level and table.columns == (name,)]
 
 
-def in_range(levels: Sequence[NoisyTable], wanted: Range) -> Sum:
+def in_range(levels: Sequence[NoisyTable], bounds: Range) -> Sum:
     """Patients within the range, by the fewest nodes that make it up: the nodes of each level that
     lie within as a whole and in no node that was taken before. Of a leaf at an end of the range the
     part that lies within, as if its people were spread evenly.
     """
     n_specials = specials_of(levels)
     patients, variance = 0.0, 0.0
-    taken: list[Range] = []
+    nodes_so_far: list[Range] = []
     for table in levels:
         nodes = len(table.counts) - n_specials
         is_last = table is levels[-1]
         for cell, count in zip(table.axes[0].cells[:nodes], table.counts[:nodes], strict=True):
-            part = overlap(cell, wanted)
+            part = overlap(cell, bounds)
             low, high = _ends(cell)
             if (part < 1 and not (is_last and part > 0)) or any(
-                first <= low and high <= last for first, last in taken
+                first <= low and high <= last for first, last in nodes_so_far
             ):
                 continue
-            taken.append((low, high))
+            nodes_so_far.append((low, high))
             patients += part * float(count)
             variance += (part * table.sigma) ** 2
     if n_specials:
         cells = levels[0].axes[0].cells[-n_specials:]
-        within = np.array([overlap(cell, wanted) == 1 for cell in cells])
+        within = np.array([overlap(cell, bounds) == 1 for cell in cells])
         atoms = _specials(levels, [table.counts for table in levels], n_specials)
         patients += float(atoms[within].sum())
         variance += float(within.sum()) / sum(table.sigma**-2 for table in levels)
     return Sum(patients, variance)
 
 
-def overlap(cell: Cell, wanted: Range) -> float:
+def overlap(cell: Cell, bounds: Range) -> float:
     """How much of a cell lies within the range, 0 to 1; 0 of what is no number."""
     if not cell.is_range:
         return 0.0
-    (low, high), (first, last) = _ends(cell), wanted
+    (low, high), (first, last) = _ends(cell), bounds
     if first <= low and high <= last:
         return 1.0
     if high < first or low > last or high == low:

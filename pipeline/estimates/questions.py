@@ -21,18 +21,21 @@ def conditions_of(
     """Raises Refusal for a column or fact that the release did not count, and a value that it does
     not have. `missing` is a value.
     """
-    counted = dict.fromkeys(name for table in tables for name in table.columns)
+    names = dict.fromkeys(name for table in tables for name in table.columns)
     conditions: dict[str, Condition] = {}
-    for name, wanted in parse_conditions(texts).items():
-        if name not in counted:
+    for name, condition in parse_conditions(texts).items():
+        if name not in names:
             raise Refusal(
-                f"{name}: this release counted no such column or fact; it has {', '.join(counted)}"
+                f"{name}: this release counted no such column or fact; it has {', '.join(names)}"
             )
-        if isinstance(wanted, tuple):
-            conditions[name] = (_number(schema, name, wanted[0]), _number(schema, name, wanted[1]))
+        if isinstance(condition, tuple):
+            conditions[name] = (
+                _number(schema, name, condition[0]),
+                _number(schema, name, condition[1]),
+            )
             continue
-        values = [None if value == MISSING else value for value in wanted]
-        known = {
+        values = [None if value == MISSING else value for value in condition]
+        own = {
             value
             for table in tables
             for axis in table.axes
@@ -40,11 +43,11 @@ def conditions_of(
             for cell in axis.cells
             for value in cell.values
         }
-        unknown = [value for value in values if value not in known]
+        unknown = [value for value in values if value not in own]
         if unknown:
-            names = ", ".join(sorted(MISSING if value is None else value for value in known))
+            texts_of = ", ".join(sorted(MISSING if value is None else value for value in own))
             raise Refusal(
-                f"{name} has no value {unknown[0] or MISSING!r}; it has {names}"
+                f"{name} has no value {unknown[0] or MISSING!r}; it has {texts_of}"
                 " (of numbers and dates write LOW..HIGH)"
             )
         conditions[name] = values

@@ -88,8 +88,8 @@ def _on_tree(levels: Sequence[NoisyTable], condition: Condition) -> Sum:
     """Of a number: a range, or who has none."""
     if isinstance(condition, tuple):
         return in_range(levels, condition)
-    wanted = {levels[0].columns[0]: condition}
-    return _weighted([one for table in levels if (one := _cells_of(table, wanted)) is not None])
+    conditions = {levels[0].columns[0]: condition}
+    return _weighted([one for table in levels if (one := _cells_of(table, conditions)) is not None])
 
 
 def _weighted(sums: Sequence[Sum]) -> Sum:

@@ -52,20 +52,20 @@ def life_table(
             "survival cannot be told from counts here: the declaration says by a code, not by a"
             " type of its own, who was still observed"
         )
-    found = [one for table in tables if (one := _of_table(table, log, conditions)) is not None]
-    if not found:
+    lives = [one for table in tables if (one := _of_table(table, log, conditions)) is not None]
+    if not lives:
         raise Refusal(
             "no noisy table of this release counts survival by"
             f" {' and '.join(conditions) or 'anybody'}: see `events.counted` of its declaration"
         )
-    weights = np.stack([1 / table.variance for table in found])
+    weights = np.stack([1 / table.variance for table in lives])
     sums = weights.sum(0)
     deaths, censored = (
-        sum(w[row] * getattr(table, name) for w, table in zip(weights, found, strict=True))
+        sum(w[row] * getattr(table, name) for w, table in zip(weights, lives, strict=True))
         / sums[row]
         for row, name in enumerate(("deaths", "censored"))
     )
-    return LifeTable(found[0].begins, deaths, censored, 1 / sums)
+    return LifeTable(lives[0].begins, deaths, censored, 1 / sums)
 
 
 def _of_table(
@@ -209,8 +209,8 @@ def _estimate(
                 shape = (DRAWS, len(counts))
                 fresh = rng.poisson(counts.clip(min=0), shape) if has_chance else counts
                 parts.append(fresh + rng.normal(0.0, np.sqrt(variance), shape))
-        drawn = to_line(figure(*parts))
-        finite = drawn[np.isfinite(drawn)]
+        values = to_line(figure(*parts))
+        finite = values[np.isfinite(values)]
         enough = len(finite) > DRAWS / 2 and math.isfinite(middle)
         low, high = np.quantile(finite, [0.1587, 0.8413]) if enough else (math.nan, math.nan)
         spreads.append(float(high - low) / 2)

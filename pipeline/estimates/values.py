@@ -56,6 +56,31 @@ class Sum:
     variance: float
 
 
+@dataclass(frozen=True, kw_only=True)
+class Threshold:
+    """From how many patients of the source a cell of a table stands clear of its noise, and from
+    how many it is within a tenth.
+    """
+
+    table: tuple[str, ...]
+    clear: int
+    close: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Distance:
+    """Total variation distance between extract and source, mean of `tables` tables of a kind: of
+    the extract to the noisy counts (`seen`), and between which bounds that to the source lies, with
+    95% certainty. Counts that a model was fitted to draw it near: `to_noisy` alone would flatter.
+    """
+
+    what: str
+    tables: int
+    to_noisy: float
+    low: float
+    high: float
+
+
 def total_variance(within: float, between: float, noise: float, sets: int) -> float:
     """Variance of the mean of an analysis over several synthetic sets of one release.
 

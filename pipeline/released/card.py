@@ -60,16 +60,22 @@ def facts(
         "public": list(PUBLIC),
         "not_covered": card_limits.not_covered(schema),
         "empty_columns": card_limits.empty_columns(schema),
-        "independent_pairs": [list(pair) for pair in model.independent],
-        "known": [_published(table) for table in model.published],
         "approval": approval,
-        "limits": card_limits.limits(schema, model),
-        "gate_warnings": list(model.warnings),
-        "evidence": model.evidence.to_json() if model.evidence is not None else None,
+        **_model_facts(schema, model),
         "use": {
             "for": "code development, training, feasibility, method testing",
             "not_for": NOT_FOR,
         },
+    }
+
+
+def _model_facts(schema: Schema, model: ModelFacts) -> dict[str, Any]:
+    return {
+        "independent_pairs": [list(pair) for pair in model.independent],
+        "known": [_published(table) for table in model.published],
+        "limits": card_limits.limits(schema, model),
+        "gate_warnings": list(model.warnings),
+        "evidence": model.evidence.to_json() if model.evidence is not None else None,
     }
 
 

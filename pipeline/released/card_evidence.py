@@ -37,17 +37,17 @@ def markdown(evidence: Mapping[str, Any] | None) -> list[str]:
         "| tables | how many | a cell is clear of noise from | within a tenth from |",
         "|---|---|---|---|",
         *[
-            f"| {kind} | {len(listed)} | {_span(listed, 'clear_from')} |"
-            f" {_span(listed, 'within_a_tenth_from')} |"
-            for kind, listed in evidence["tables"].items()
+            f"| {kind} | {len(some)} | {_span(some, 'clear_from')} |"
+            f" {_span(some, 'within_a_tenth_from')} |"
+            for kind, some in evidence["tables"].items()
         ],
         "",
         *_distances(evidence["distance_to_the_source"]),
     ]
 
 
-def _span(listed: Sequence[Mapping[str, Any]], field: str) -> str:
-    least, most = (f(entry[field] for entry in listed) for f in (min, max))
+def _span(some: Sequence[Mapping[str, Any]], field: str) -> str:
+    least, most = (f(entry[field] for entry in some) for f in (min, max))
     return f"{least:,} patients" if least == most else f"{least:,} to {most:,} patients"
 
 
@@ -59,6 +59,6 @@ def _distances(rows: Sequence[Mapping[str, Any]]) -> list[str]:
         "",
         "| tables | at least | at most |",
         "|---|---|---|",
-        *[f"| {row['what']} | {row['at_least']:.1%} | {row['at_most']:.1%} |" for row in rows],
+        *[f"| {row['what']} | {row['low']:.1%} | {row['high']:.1%} |" for row in rows],
         "",
     ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pipeline.released.estimates import EvidenceFacts
+from pipeline.released.evidence_facts import EvidenceFacts
 from pipeline.schema.values import KnownTable, Schema
 
 SMALL_SHARE = 0.5  # of the nominal size: below it, a card says how few there are
@@ -97,8 +97,8 @@ def _smallest_cells(evidence: EvidenceFacts | None) -> str:
     if evidence is None:
         return "how small, this older model does not tell; take figures of large groups only"
     parts = []
-    for kind, listed in evidence.thresholds.items():
-        least, most = (f(t.clear for t in listed) for f in (min, max))
+    for kind, some in evidence.thresholds.items():
+        least, most = (f(t.clear for t in some) for f in (min, max))
         if least == most:
             parts.append(f"{least:,} patients ({kind})")
         else:

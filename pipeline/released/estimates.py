@@ -7,20 +7,19 @@ from __future__ import annotations
 import csv
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 from pipeline.catalog import Estimates, Patients
 from pipeline.estimates.curves import CurveReading, curve_readings
 from pipeline.estimates.extract import counts_of
-from pipeline.estimates.fidelity import KINDS, Distance, distances
-from pipeline.estimates.meter import Reading, Threshold, readings, thresholds
+from pipeline.estimates.fidelity import KINDS, distances
+from pipeline.estimates.meter import Reading, readings, thresholds
 from pipeline.estimates.shares import size
-from pipeline.estimates.values import Evidence, NoisyEstimate
+from pipeline.estimates.values import Evidence, NoisyEstimate, Threshold
 from pipeline.models.noisy_tables import NoisyTable
 from pipeline.models.synthesizer.model import Synthesizer
+from pipeline.released.evidence_facts import EvidenceFacts
 from pipeline.schema.patient_log import read_patient_log
 from pipeline.schema.values import Schema
 
@@ -35,43 +34,6 @@ NUMBERS = (
 )
 
 
-@dataclass(frozen=True, kw_only=True)
-class EvidenceFacts:
-    """What a card says of how sure a reader can be. thresholds: in patients of the extract."""
-
-    thresholds: Mapping[str, Sequence[Threshold]]  # by kind of table
-    cells: Mapping[str, int]  # figures by evidence
-    curves: Mapping[str, int]
-    distances: Sequence[Distance]
-
-    def to_json(self) -> dict[str, Any]:
-        return {
-            "tables": {
-                kind: [
-                    {
-                        "columns": list(t.table),
-                        "clear_from": t.clear,
-                        "within_a_tenth_from": t.close,
-                    }
-                    for t in listed
-                ]
-                for kind, listed in self.thresholds.items()
-            },
-            "cells": dict(self.cells),
-            "survival_and_hazard_ratios": dict(self.curves),
-            "distance_to_the_source": [
-                {
-                    "what": d.what,
-                    "tables": d.tables,
-                    "to_the_noisy_counts": round(d.seen, 4),
-                    "at_least": round(d.low, 4),
-                    "at_most": round(d.high, 4),
-                }
-                for d in self.distances
-            ],
-        }
-
-
 def write_estimates(
     schema: Schema, model: Path, synthetic: Patients, out: Estimates
 ) -> EvidenceFacts | None:
@@ -79,7 +41,7 @@ def write_estimates(
     of before its counts were published.
     """
     synthesizer = Synthesizer.load(model)
-    tables = synthesizer.measured
+    tables = synthesizer.noisy_counts
     if not tables:
         return None
     log = read_patient_log(synthetic.patients, synthetic.events)
@@ -101,18 +63,19 @@ def write_estimates(
 def _thresholds(tables: Sequence[NoisyTable], rows: int) -> dict[str, list[Threshold]]:
     """By kind, in patients of an extract of so many rows."""
     per_patient = rows / max(size(tables).patients, 1.0)
-    return {
-        kind: [
-            Threshold(
-                table=t.table,
-                clear=math.ceil(t.clear * per_patient),
-                close=math.ceil(t.close * per_patient),
-            )
-            for t in thresholds([table for table in tables if table.name.startswith(prefixes)])
-        ]
-        for kind, prefixes in KINDS.items()
-        if any(table.name.startswith(prefixes) for table in tables)
-    }
+    by_kind = {}
+    for kind, prefixes in KINDS.items():
+        some = [table for table in tables if table.name.startswith(prefixes)]
+        if some:
+            by_kind[kind] = [
+                Threshold(
+                    table=t.table,
+                    clear=math.ceil(t.clear * per_patient),
+                    close=math.ceil(t.close * per_patient),
+                )
+                for t in thresholds(some)
+            ]
+    return by_kind
 
 
 def _tally(rows: Iterable[Reading | CurveReading]) -> dict[str, int]:

@@ -26,7 +26,8 @@ from pipeline.released import card, manifest
 from pipeline.released.card_limits import ModelFacts
 from pipeline.released.charged_draw import check_draw
 from pipeline.released.dictionary import write_dictionary, write_lookups
-from pipeline.released.estimates import EvidenceFacts, write_estimates
+from pipeline.released.estimates import write_estimates
+from pipeline.released.evidence_facts import EvidenceFacts
 from pipeline.released.package import copy_with_links, write_package
 from pipeline.released.privacy_facts import privacy_facts
 from pipeline.released.small_sample import write_small_sample

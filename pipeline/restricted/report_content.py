@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import polars as pl
 
@@ -20,7 +20,7 @@ from pipeline.evaluation.bounds import FidelityFigure
 from pipeline.evaluation.fidelity_figures import fidelity_figures
 from pipeline.evaluation.findings import Finding, Risk
 from pipeline.evaluation.gate_words import gate_warnings
-from pipeline.evaluation.page import ReportContent
+from pipeline.evaluation.page.content import ReportContent
 from pipeline.evaluation.utility import Utility, utility
 from pipeline.models.table.draw.independence import independent_pairs
 from pipeline.models.table.draw.model import TableModel
@@ -59,70 +59,78 @@ def report_content(
 ) -> ReportContent:
     """progress: told constant texts only."""
     parts, empty = _Parts(progress), PatientLog(pl.DataFrame())
-    train, holdout, synthetic, real = parts.make(
-        "reading patients", lambda: _logs(workspace), (empty, empty, empty, empty)
-    )
-    some = params.evaluate.max_rows
-    fidelity = parts.make(
-        "fidelity between two bounds",
-        lambda: fidelity_figures(schema, train, holdout, synthetic, _silent).figures,
-        tuple[FidelityFigure, ...](),
-    )
-    findings = parts.make(
-        f"the {len(ANALYSES)} standard analyses, on source and extract",
-        lambda: run_analyses(schema, real, synthetic, _silent),
-        list[Finding](),
-    )
-    utilities = parts.make(
-        "models that learned on source and on extract",
-        lambda: utility(schema, train, holdout, synthetic, _silent),
-        list[Utility](),
-    )
-    risks = parts.make(
-        "attacks, beside patients who were held out",
-        lambda: run_attacks(schema, train, holdout, synthetic, _silent),
-        list[Risk](),
-    )
+    logs = parts.make("reading patients", lambda: _logs(workspace), _Logs(empty, empty, empty))
+    figures = _figures(parts, schema, logs)
     same = parts.make("public scripts", lambda: same_code.section(schema, workspace, out.root), "")
     beside = parts.make(
         "missing values and copies",
-        lambda: beside_source.section(schema, workspace, real, synthetic),
+        lambda: beside_source.section(schema, workspace, logs.source, logs.synthetic),
         "",
     )
     return ReportContent(
         title=schema.title,
         release=str(params.release.id),
         schema=schema,
-        real=sample(real, some),
-        synthetic=sample(synthetic, some),
+        real=sample(logs.source, params.evaluate.max_rows),
+        synthetic=sample(logs.synthetic, params.evaluate.max_rows),
         real_name="source",
         account=account_table.section(account_table.read(workspace.restricted)),
         warnings=gate_warnings(files.read_json(out.gate.results, {})),
-        fidelity=fidelity,
         analyses={analysis.number: analysis.name for analysis in ANALYSES},
-        findings=findings,
-        risks=risks,
-        utilities=utilities,
         faults=parts.faults,
         independent_pairs=_independent(workspace),
         same_code=same,
         further={"Clinical rules 55 and 56": beside} if beside else {},
         links={"What the gate on synthetic rows says": "gate/docs/index.html"},
+        **figures,
     )
 
 
-def _logs(workspace: Workspace) -> tuple[PatientLog, PatientLog, PatientLog, PatientLog]:
-    """(training, holdout, synthetic, source)"""
+def _figures(parts: _Parts, schema: Schema, logs: _Logs) -> dict[str, Any]:
+    """Fields of ReportContent: fidelity, findings, utilities, risks."""
+    three = (logs.train, logs.holdout, logs.synthetic)
+    return {
+        "fidelity": parts.make(
+            "fidelity between two bounds",
+            lambda: fidelity_figures(schema, *three, _silent).figures,
+            tuple[FidelityFigure, ...](),
+        ),
+        "findings": parts.make(
+            f"the {len(ANALYSES)} standard analyses, on source and extract",
+            lambda: run_analyses(schema, logs.source, logs.synthetic, _silent),
+            list[Finding](),
+        ),
+        "utilities": parts.make(
+            "models that learned on source and on extract",
+            lambda: utility(schema, *three, _silent),
+            list[Utility](),
+        ),
+        "risks": parts.make(
+            "attacks, beside patients who were held out",
+            lambda: run_attacks(schema, *three, _silent),
+            list[Risk](),
+        ),
+    }
+
+
+@dataclass(frozen=True)
+class _Logs:
+    train: PatientLog
+    holdout: PatientLog
+    synthetic: PatientLog
+
+    @property
+    def source(self) -> PatientLog:
+        return concat([self.train, self.holdout])
+
+
+def _logs(workspace: Workspace) -> _Logs:
     restricted, paths = workspace.restricted, workspace.released.synthetic
-    train, holdout, synthetic = (
-        read_patient_log(patients, events)
-        for patients, events in (
-            (restricted.patients, restricted.events),
-            (restricted.holdout_patients, restricted.holdout_events),
-            (paths.patients, paths.events),
-        )
+    return _Logs(
+        read_patient_log(restricted.patients, restricted.events),
+        read_patient_log(restricted.holdout_patients, restricted.holdout_events),
+        read_patient_log(paths.patients, paths.events),
     )
-    return train, holdout, synthetic, concat([train, holdout])
 
 
 def _independent(workspace: Workspace) -> list[tuple[str, str]]:

@@ -72,9 +72,11 @@ class Synthesizer:
         return partitions(sampler.blocks(n, seed), partition_rows)
 
     @property
-    def measured(self) -> tuple[NoisyTable, ...]:
+    def noisy_counts(self) -> tuple[NoisyTable, ...]:
         """The charged noisy counts of both models; none for a model of before they were kept."""
-        return self.table.measured + (self.pathway.measured if self.pathway is not None else ())
+        return self.table.noisy_counts + (
+            self.pathway.noisy_counts if self.pathway is not None else ()
+        )
 
     @property
     def extract_date(self) -> date | None:

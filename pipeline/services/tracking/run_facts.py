@@ -216,8 +216,8 @@ def _gate_words(gate: Mapping[str, Any]) -> str:
         return "not there yet"
     if gate["passed"]:
         warnings = gate_warnings(gate)
-        listed = "".join(f"<br>- {warning}" for warning in warnings)
-        return f"passed, {len(warnings)} warnings{listed}"
+        lines = "".join(f"<br>- {warning}" for warning in warnings)
+        return f"passed, {len(warnings)} warnings{lines}"
     return f"stopped the release: {len(gate['failures'])} rules are broken"
 
 

@@ -50,7 +50,7 @@ class PathwayModel:
     heads: tuple[Head, ...] = ()
     # logarithm of the calibration weight of each cell, by table; empty: one draw per patient
     log_weights: tuple[np.ndarray, ...] = ()
-    measured: tuple[NoisyTable, ...] = ()  # empty for a model of before
+    noisy_counts: tuple[NoisyTable, ...] = ()  # empty for a model of before
     coding: Coding = field(init=False)
 
     def __post_init__(self) -> None:
@@ -210,7 +210,7 @@ class PathwayModel:
         }
         save_file(tensors, folder / WEIGHTS)
         (folder / FACTS).write_text(json.dumps(self.plan.to_json(), indent=1), encoding="utf-8")
-        noisy_tables.save(folder, self.measured)
+        noisy_tables.save(folder, self.noisy_counts)
 
     @classmethod
     def load(cls, folder: Path, schema: Schema) -> PathwayModel:

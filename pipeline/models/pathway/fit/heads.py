@@ -100,9 +100,9 @@ def offset_of(
     tokens = coding.tokens_of(g.type_names.index(choice))
     places = {g.tokens[token][1]: place for place, token in enumerate(tokens)}
     code = patients[kind.like].cast(pl.String).replace_strict(places, default=None)
-    known = code.is_not_null().to_numpy()
+    has_code = code.is_not_null().to_numpy()
     counts = np.zeros((rows, k))
-    np.add.at(counts, (row[known], code.drop_nulls().cast(pl.Int64).to_numpy()), 1.0)
+    np.add.at(counts, (row[has_code], code.drop_nulls().cast(pl.Int64).to_numpy()), 1.0)
     everybody = counts.sum(0) + 1.0
     # a row without patients is spread as everybody
     spread = counts + everybody / everybody.sum()

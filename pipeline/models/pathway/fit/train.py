@@ -103,7 +103,7 @@ def fit(
     )
     if not noisy:
         return model
-    model = replace(model, measured=published_tables(model, noisy, sigmas))
+    model = replace(model, noisy_counts=published_tables(model, noisy, sigmas))
     return calibrate(model, noisy, sigmas, draw_patients, progress, device)
 
 

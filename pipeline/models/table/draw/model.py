@@ -34,7 +34,7 @@ class TableModel:
 
     `network` keeps the generator's weights where it was distilled (settings.network), and the
     critic's where there was one: not needed to draw. `notes` says in numbers what the noise left:
-    from noisy counts only, safe to publish. `measured`: these counts.
+    from noisy counts only, safe to publish. `noisy_counts`: these.
     """
 
     plan: TablePlan
@@ -45,7 +45,7 @@ class TableModel:
     targets: tuple[TargetHead, ...]  # declared targets, drawn last
     network: dict[str, np.ndarray]
     notes: dict[str, Any]
-    measured: tuple[NoisyTable, ...] = ()  # empty for a model of before
+    noisy_counts: tuple[NoisyTable, ...] = ()  # empty for a model of before
 
     def sample(
         self, n: int, rng: np.random.Generator, where: Mapping[str, Any] | None = None
@@ -142,7 +142,7 @@ class TableModel:
                 "notes": self.notes,
             },
         )
-        noisy_tables.save(folder, self.measured)
+        noisy_tables.save(folder, self.noisy_counts)
 
     @classmethod
     def load(cls, folder: Path) -> TableModel:

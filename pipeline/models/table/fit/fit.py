@@ -90,7 +90,7 @@ def fit(
         )  # fmt: skip
     model = _finish(plan, measurements, marginals, logits, spans, progress)
     tables = published_tables(plan, noisy.results, noisy.sigmas, measurements)
-    return replace(model, measured=tables)
+    return replace(model, noisy_counts=tables)
 
 
 def _finish(
