@@ -23,16 +23,16 @@ class GateWarning:
     def __str__(self) -> str:
         """One line of plain text."""
         share = "" if math.isnan(self.rate) else f"; {_percent(self.rate)} of rows"
-        expected = "" if self.allowed is None else f" (expected {_range(self.allowed)})"
+        expected = f" (expected {self.expected})" if self.allowed else ""
         return f"{self.words}{share}{expected} [{self.rule}]"
 
-
-def _range(ends: tuple[float, float]) -> str:
-    """4% to 15%, at most 5%, at least 50%, none."""
-    low, high = ends
-    if low == 0:
-        return "none" if high == 0 else f"at most {_percent(high)}"
-    return f"at least {_percent(low)}" if high == 1 else f"{_percent(low)} to {_percent(high)}"
+    @property
+    def expected(self) -> str:
+        """4% to 15%, at most 5%, at least 50%, none."""
+        low, high = self.allowed or (0.0, 1.0)
+        if low == 0:
+            return "none" if high == 0 else f"at most {_percent(high)}"
+        return f"at least {_percent(low)}" if high == 1 else f"{_percent(low)} to {_percent(high)}"
 
 
 def _percent(share: float) -> str:

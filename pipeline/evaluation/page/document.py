@@ -120,9 +120,7 @@ def _faults(content: ReportContent) -> str:
 
 def _warning(one: GateWarning) -> str:
     share = f" {percent(one.rate)} of rows." if one.rate == one.rate else ""
-    allowed = (
-        f" Expected: {percent(one.allowed[0])} to {percent(one.allowed[1])}." if one.allowed else ""
-    )
+    allowed = f" Expected: {one.expected}." if one.allowed else ""
     ground = "Seen in synthetic rows alone." if one.rests_on_synthetic else "Beside real patients."
     return (
         f"<b>{parts.text(one.words.rstrip('.'))}.</b>{share}{allowed}"
