@@ -23,8 +23,8 @@ def test_analyses_that_fail_are_named() -> None:
     ]
     first = sentences(content(findings=findings))[0]
     assert first == (
-        "1 of 2 analyses come out the same as on real patients; “Survival curves” fails worst, in"
-        " 2 of 4 comparisons."
+        "1 of 2 analyses come out the same as on real patients (6 of 8 comparisons pass); “Survival"
+        " curves” fails worst, in 2 of 4 comparisons."
     )
     same = sentences(content(findings=findings[:4]))[0]
     assert same == (

@@ -108,9 +108,15 @@ def _analyses(content: ReportContent) -> str:
     n_same = sum(one.verdict is Verdict.PASS for one in judged)
     noun = "analysis comes" if len(judged) == 1 else "analyses come"
     text = f"{n_same} of {len(judged)} {noun} out the same as on real patients"
-    worst = max(judged, key=lambda one: (one.fail_share, -one.pass_share))
-    if not worst.n_fail:
+    n_pass, n_tested = sum(one.n_pass for one in judged), sum(one.n_tested for one in judged)
+    # one comparison alone makes no worst analysis where others have several
+    several = [one for one in judged if one.n_tested >= FEWEST_OF_A_GROUP] or judged
+    worst = max(several, key=lambda one: (one.fail_share, -one.pass_share))
+    if not any(one.n_fail for one in judged):
         return f"{text}, and no comparison fails."
+    text += f" ({n_pass:,} of {plural(n_tested, 'comparison')} pass)"
+    if not worst.n_fail:
+        return f"{text}."
     return (
         f"{text}; “{worst.name}” fails worst, in {worst.n_fail:,} of"
         f" {plural(worst.n_tested, 'comparison')}."
