@@ -17,6 +17,7 @@ import numpy as np
 from safetensors.numpy import load_file, save_file
 
 from pipeline import files
+from pipeline.models.formats import whole
 
 MOST_NODES = 32  # of a level that is read cell by cell
 DESCRIPTION, COUNTS = "measured.json", "measured.safetensors"
@@ -103,23 +104,24 @@ def save(folder: Path, tables: Sequence[NoisyTable]) -> None:
 
 def load(folder: Path) -> tuple[NoisyTable, ...]:
     """What `save` wrote; none for a model of before. Raises Refusal where half of it is gone."""
-    description = files.read_json(folder / DESCRIPTION)
-    if description is None:
+    if not any((folder / name).exists() for name in (DESCRIPTION, COUNTS)):
         return ()
-    counts = load_file(folder / COUNTS)
-    axes = [
-        Axis(axis["name"], tuple(Cell.from_json(cell) for cell in axis["cells"]))
-        for axis in description["axes"]
-    ]
-    return tuple(
-        NoisyTable(
-            table["name"],
-            tuple(axes[place] for place in table["axes"]),
-            counts[table["name"]].astype(float),
-            table["sigma"],
+    with whole(folder, DESCRIPTION, COUNTS):
+        description = files.read_json(folder / DESCRIPTION)
+        counts = load_file(folder / COUNTS)
+        axes = [
+            Axis(axis["name"], tuple(Cell.from_json(cell) for cell in axis["cells"]))
+            for axis in description["axes"]
+        ]
+        return tuple(
+            NoisyTable(
+                table["name"],
+                tuple(axes[place] for place in table["axes"]),
+                counts[table["name"]].astype(float),
+                table["sigma"],
+            )
+            for table in description["tables"]
         )
-        for table in description["tables"]
-    )
 
 
 def category_counts(tables: Sequence[NoisyTable]) -> dict[str, dict[str, float]]:
