@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from pipeline.evaluation.findings import Verdict
+from pipeline.evaluation.findings import Risk, Verdict
 from pipeline.evaluation.page import intervals, marks, parts
 from pipeline.evaluation.page.content import ReportContent
 from pipeline.evaluation.page.numbers import count, estimate, percent, shares
+from pipeline.schema.words import column_title
 
 FIRST, SECOND = "patients trained on", "patients not trained on (control)"
 
@@ -13,7 +14,7 @@ FIRST, SECOND = "patients trained on", "patients not trained on (control)"
 def section(content: ReportContent) -> str:
     if not content.risks:
         return parts.paragraph("No attack was tried. The guarantee does not rest on attacks.")
-    rows = [intervals.Row(one.attack, one.rate, one.control) for one in content.risks]
+    rows = [intervals.Row(_name(content, one), one.rate, one.control) for one in content.risks]
     picture = intervals.plot(
         "Success of attacks",
         "Share of attempts that succeed, on patients who were trained on and on others.",
@@ -25,7 +26,7 @@ def section(content: ReportContent) -> str:
     )
     lines = [
         (
-            one.attack,
+            _name(content, one),
             parts.Markup(_answer(one.is_found)),
             parts.figure_cell(shares(one.rate)),
             parts.figure_cell(shares(one.control)),
@@ -36,7 +37,7 @@ def section(content: ReportContent) -> str:
     ]
     header = ("attack", "above the control", "trained on", "control", "advantage", "attempts")
     meanings = "".join(
-        f"<dt>{parts.text(one.attack)}</dt><dd><b>Shows:</b> {parts.text(one.shows)}</dd>"
+        f"<dt>{parts.text(_name(content, one))}</dt><dd><b>Shows:</b> {parts.text(one.shows)}</dd>"
         f"<dd><b>Cannot show:</b> {parts.text(one.cannot_show)}</dd>"
         for one in content.risks
     )
@@ -46,6 +47,13 @@ def section(content: ReportContent) -> str:
         + parts.table(header, lines)
         + f"<h3>What each attack shows, and what it cannot show</h3><dl>{meanings}</dl>"
     )
+
+
+def _name(content: ReportContent, risk: Risk) -> str:
+    """ "inference of Stage group": a column by its title."""
+    what, of, name = risk.attack.partition(" of ")
+    column = content.schema.patients.get(name)
+    return f"{what}{of}{column_title(column)}" if column is not None else risk.attack
 
 
 def _answer(is_found: bool) -> str:
