@@ -6,13 +6,10 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 import polars as pl
-from lifelines import CoxPHFitter
-from lifelines.exceptions import ConvergenceError
 from lifelines.utils import concordance_index
 
+from pipeline.evaluation.learners import cox_risks
 from pipeline.schema.values import Column
-
-PENALTY = 0.1  # ridge, so that constant columns of a poor extract stop nothing
 
 
 def concordance(
@@ -30,22 +27,17 @@ def concordance(
     facts = {
         name: column for name, column in columns.items() if name not in (time, event, *outcomes)
     }
-    fitted_to, holdout_facts = (_features(rows, facts) for rows in (synthetic, holdout))
-    holdout_facts = holdout_facts.reindex(columns=fitted_to.columns, fill_value=0.0)
-    spread = fitted_to.std().replace(0.0, 1.0)
-    scaled = (fitted_to - fitted_to.mean()) / spread
-    frame = scaled.assign(
-        _time=synthetic[time].to_numpy().clip(1), _event=(synthetic[event] == died).to_numpy()
+    fit_facts, holdout_facts = (_features(rows, facts) for rows in (synthetic, holdout))
+    risk = cox_risks(
+        fit_facts,
+        synthetic[time].to_numpy(),
+        (synthetic[event] == died).to_numpy(),
+        holdout_facts,
     )
-    try:
-        model = CoxPHFitter(penalizer=PENALTY).fit(frame, "_time", "_event")
-    except (ConvergenceError, ValueError):
+    if risk is None:
         return 0.5
-    risk = model.predict_log_partial_hazard((holdout_facts - fitted_to.mean()) / spread)
     return float(
-        concordance_index(
-            holdout[time].to_numpy(), -risk.to_numpy(), (holdout[event] == died).to_numpy()
-        )
+        concordance_index(holdout[time].to_numpy(), -risk, (holdout[event] == died).to_numpy())
     )
 
 

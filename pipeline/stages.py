@@ -96,7 +96,7 @@ _ALL = (
         reads_rows=True,
         summary="report to the custodian; stop a release whose synthetic rows break a hard rule",
         on_retry=_AFRESH,
-        seconds=33,
+        seconds=60,
     ),
     Stage(
         name="approve",

@@ -54,6 +54,20 @@ class Patients(Folder):
         return self.root / "events.parquet"
 
 
+class Estimates(Folder):
+    """How sure a reader can be of each figure."""
+
+    @property
+    def shares(self) -> Path:
+        """Every cell of the noisy tables, as shares of patients."""
+        return self.root / "shares.csv"
+
+    @property
+    def survival(self) -> Path:
+        """Survival and hazard ratios. Absent where survival was not counted."""
+        return self.root / "survival.csv"
+
+
 class Release(Folder):
     """A release, as it is published."""
 
@@ -104,6 +118,11 @@ class Release(Folder):
     def sample(self) -> Path:
         """The first patients, in the extract's own forms."""
         return self.root / "sample"
+
+    @property
+    def estimates(self) -> Estimates:
+        """Absent where the model is of before its counts were published."""
+        return Estimates(self.root / "estimates")
 
     @property
     def model(self) -> Path:

@@ -13,7 +13,17 @@ import sys
 from collections.abc import Sequence
 
 from pipeline import environment, files
-from pipeline.cli.arguments import audit, budget, ledger, runs, services, sources, stages, tools
+from pipeline.cli.arguments import (
+    audit,
+    budget,
+    estimate,
+    ledger,
+    runs,
+    services,
+    sources,
+    stages,
+    tools,
+)
 from pipeline.options import Parser
 from pipeline.stages import REFUSED
 
@@ -78,6 +88,7 @@ def parser(with_simulator: bool = True) -> argparse.ArgumentParser:
     commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
     stages.add(commands)
     runs.add(commands)
+    estimate.add(commands)
     tools.add(commands, with_simulator=with_simulator)
     audit.add(commands)
     ledger.add(commands)

@@ -157,6 +157,7 @@ def _check_label(options: argparse.Namespace, ledger: Ledger, population: str, l
 def gate(options: argparse.Namespace) -> None:
     """Raises Refusal where the synthetic tables break a rule. It reads synthetic rows only."""
     from pipeline.checks.synthetic_gate import check_synthetic
+    from pipeline.models import noisy_tables
 
     here = _here()
     extract_date = params.load(here.params).release.extract_date
@@ -166,6 +167,7 @@ def gate(options: argparse.Namespace) -> None:
         here.released.synthetic.root,
         extract_date=extract_date,
         out=here.restricted.gate.root,
+        noisy_counts=noisy_tables.category_counts(noisy_tables.load(here.released.model / "table")),
     )
     if not result.passed:
         raise Refusal(result.refusal)

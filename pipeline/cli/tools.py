@@ -122,9 +122,9 @@ def ingested(schema: Any, source: Path, settings: Any, scratch: Path) -> tuple[A
 
 
 def draw(options: argparse.Namespace) -> None:
-    """Draws `rows` patients into one CSV (a dataset of one table) or a folder of CSVs. Written
-    whole or not at all. Raises Refusal for a file that is there, and for a folder that holds what
-    no draw wrote.
+    """Draws `rows` patients into one CSV (a dataset of one table) or a folder of CSVs; of several
+    sets each into a folder below it, from seeds in a row. Written whole or not at all. Raises
+    Refusal for a file that is there, and for a folder that holds what no draw wrote.
     """
     from pipeline.models.synthesizer.model import Synthesizer
 
@@ -134,21 +134,27 @@ def draw(options: argparse.Namespace) -> None:
         raise Refusal(
             f"{model.schema.dataset} has {len(model.schema.tables)} tables: give --out a folder"
         )
+    if one_file and options.sets > 1:
+        raise Refusal("several sets need a folder: give --out a name without .csv")
     if one_file:
         with files.new_file(options.out) as file, tempfile.TemporaryDirectory() as scratch:
-            [table] = _draw_csv(model, options, Path(scratch))
+            [table] = _draw_csv(model, options, Path(scratch), options.seed)
             shutil.move(table, file)
     else:
         with files.replacing_folder(options.out, foreign=files.unsigned) as folder:
-            parts = folder / "parts"
-            for table in _draw_csv(model, options, parts):
-                table.rename(folder / table.name)
-            shutil.rmtree(parts)
+            for number in range(options.sets):
+                parts = folder / "parts"
+                place = folder / f"set-{number + 1}" if options.sets > 1 else folder
+                place.mkdir(exist_ok=True)
+                for table in _draw_csv(model, options, parts, options.seed + number):
+                    table.rename(place / table.name)
+                shutil.rmtree(parts)
             files.sign(folder)
-    say(f"{options.rows} synthetic patients are in {options.out}.")
+    times = f"{options.sets} times " if options.sets > 1 else ""
+    say(f"{times}{options.rows} synthetic patients are in {options.out}.")
 
 
-def _draw_csv(model: Any, options: argparse.Namespace, folder: Path) -> list[Path]:
+def _draw_csv(model: Any, options: argparse.Namespace, folder: Path, seed: int) -> list[Path]:
     """Draws into an extract in `folder`; its CSV files."""
     from pipeline.checks.private_draws import drawn_tables
     from pipeline.released.writers import TableWriter
@@ -157,7 +163,7 @@ def _draw_csv(model: Any, options: argparse.Namespace, folder: Path) -> list[Pat
         for tables in drawn_tables(
             model,
             options.rows,
-            seed=options.seed,
+            seed=seed,
             where=options.where,
             begins=options.begins,
             extract_date=options.extract_date,

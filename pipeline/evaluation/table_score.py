@@ -6,24 +6,18 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import polars as pl
-from sklearn.compose import ColumnTransformer
-from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
-from sklearn.impute import SimpleImputer
-from sklearn.linear_model import LogisticRegression
+from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.feature_selection import VarianceThreshold
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import StratifiedKFold, cross_val_predict
-from sklearn.naive_bayes import BernoulliNB
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import KBinsDiscretizer, OneHotEncoder, StandardScaler
-from sklearn.svm import LinearSVC
-from sklearn.tree import DecisionTreeClassifier
 
 from pipeline.evaluation import fidelity
+from pipeline.evaluation.learners import classifiers, encode, plain_frame
 from pipeline.schema.values import Column
 
 FIGURES = ("two_way_tvd", "one_way_tvd", "quality", "shapes", "trends", "auc", "detection")
@@ -72,20 +66,6 @@ def distances(
     return float(np.mean(one_way)), float(np.mean(fidelity.two_way(holdout_bins, synthetic_bins)))
 
 
-def classifiers() -> dict[str, Any]:
-    """Scikit-learn's defaults where nothing is said. Naive Bayes sees numbers in ten quantile bins,
-    the others standardised.
-    """
-    return {
-        "tree": DecisionTreeClassifier(max_depth=8, random_state=0),
-        "naive Bayes": BernoulliNB(),
-        "random forest": RandomForestClassifier(100, min_samples_leaf=5, random_state=0),
-        "logistic": LogisticRegression(max_iter=200),
-        "linear SVM": LinearSVC(dual=False),
-        "gradient boosting": HistGradientBoostingClassifier(random_state=0),
-    }
-
-
 def aucs(
     synthetic: pl.DataFrame, holdout: pl.DataFrame, columns: Mapping[str, Column], target: str
 ) -> dict[str, float]:
@@ -100,17 +80,10 @@ def aucs(
     with warnings.catch_warnings():
         # columns that are all missing, steps that end early: no fault of the figures
         warnings.simplefilter("ignore")
-        frames = _frame(synthetic, rest), _frame(holdout, rest)
         scores_by_name = {}
-        encoded = {
-            binned: (encoder.fit_transform(frames[0]), encoder.transform(frames[1]))
-            for binned, encoder in (
-                (False, _encoder(rest, StandardScaler())),
-                (True, _encoder(rest, KBinsDiscretizer(10, subsample=None))),
-            )
-        }
+        encoded = encode(synthetic, holdout, rest)
         for name, model in classifiers().items():
-            features, holdout_features = encoded[name == "naive Bayes"]
+            features, holdout_features = encoded[name]
             model.fit(features, labels)
             scores = (
                 model.predict_proba(holdout_features)[:, 1]
@@ -125,44 +98,21 @@ def detection(
     holdout: pl.DataFrame, synthetic: pl.DataFrame, columns: Mapping[str, Column]
 ) -> float:
     """.5 where nothing tells them apart. As many synthetic rows as the holdout has."""
-    both = pd.concat([_frame(holdout, columns), _frame(synthetic[: len(holdout)], columns)])
-    for name in (name for name, column in columns.items() if _is_category(column)):
+    both = pd.concat(
+        [plain_frame(holdout, columns), plain_frame(synthetic[: len(holdout)], columns)]
+    )
+    for name in (name for name, column in columns.items() if column.is_categorical):
         both[name] = both[name].astype("category").cat.codes
     labels = np.repeat([0, 1], [len(holdout), len(both) - len(holdout)])
     folds = StratifiedKFold(5, shuffle=True, random_state=0)
-    scores = cross_val_predict(
-        HistGradientBoostingClassifier(random_state=0),
-        both,
-        labels,
-        cv=folds,
-        method="predict_proba",
-    )[:, 1]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # all-missing columns have no variance
+        scores = cross_val_predict(
+            # gradient boosting stops at a column that is constant or all missing in a fold
+            make_pipeline(VarianceThreshold(), HistGradientBoostingClassifier(random_state=0)),
+            both,
+            labels,
+            cv=folds,
+            method="predict_proba",
+        )[:, 1]
     return float(roc_auc_score(labels, scores))
-
-
-def _is_category(column: Column) -> bool:
-    return column.kind in ("categorical", "ordinal")
-
-
-def _frame(rows: pl.DataFrame, columns: Mapping[str, Column]) -> pd.DataFrame:
-    frame = rows.select(list(columns)).to_pandas()
-    for name, column in columns.items():
-        present = frame[name].notna()
-        frame[name] = (
-            frame[name].astype(str).where(present, "missing")
-            if _is_category(column)
-            else pd.to_numeric(frame[name]).astype(float)
-        )
-    return frame
-
-
-def _encoder(columns: Mapping[str, Column], numeric: Any) -> ColumnTransformer:
-    categories = [name for name, column in columns.items() if _is_category(column)]
-    numbers = [name for name in columns if name not in categories]
-    return ColumnTransformer(
-        [
-            ("categories", OneHotEncoder(handle_unknown="ignore", sparse_output=False), categories),
-            ("numbers", make_pipeline(SimpleImputer(strategy="median"), numeric), numbers),
-        ],
-        sparse_threshold=0,
-    )

@@ -18,10 +18,11 @@ from pipeline.schema.values import Schema, freeze
 LATER: Mapping[str, frozenset[str]] = {
     "Schema": frozenset({"order", "equal", "known", "related"}),
     "Column": frozenset(
-        {"date_format", "decimal", "booleans", "unknown", "other", "integer", "breaks"}
+        {"date_format", "decimal", "booleans", "unknown", "other", "integer", "breaks", "title"}
     ),
     "Table": frozenset({"separator", "line_breaks"}),
     "EventLog": frozenset({"censoring", "exclusions", "windows", "largest_steps"}),
+    "EventType": frozenset({"title", "like"}),
     "Deadline": frozenset({"group"}),
 }
 

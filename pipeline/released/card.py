@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pipeline.released import card_limits
+from pipeline.released import card_evidence, card_limits
 from pipeline.released.card_limits import ModelFacts
 from pipeline.schema.values import KnownTable, Schema
 
@@ -60,14 +60,22 @@ def facts(
         "public": list(PUBLIC),
         "not_covered": card_limits.not_covered(schema),
         "empty_columns": card_limits.empty_columns(schema),
-        "independent_pairs": [list(pair) for pair in model.independent],
-        "known": [_published(table) for table in model.published],
         "approval": approval,
-        "limits": card_limits.limits(schema, model.noisy_size),
+        **_model_facts(schema, model),
         "use": {
             "for": "code development, training, feasibility, method testing",
             "not_for": NOT_FOR,
         },
+    }
+
+
+def _model_facts(schema: Schema, model: ModelFacts) -> dict[str, Any]:
+    return {
+        "independent_pairs": [list(pair) for pair in model.independent],
+        "known": [_published(table) for table in model.published],
+        "limits": card_limits.limits(schema, model),
+        "gate_warnings": list(model.warnings),
+        "evidence": model.evidence.to_json() if model.evidence is not None else None,
     }
 
 
@@ -98,6 +106,8 @@ def markdown(card: dict[str, Any]) -> str:
         *_bullets("### What is public", card["public"]),
         *_bullets("### What the guarantee does not cover", card["not_covered"]),
         *_bullets("## Known limits", card["limits"]),
+        *_gate_warnings(card["gate_warnings"]),
+        *card_evidence.markdown(card["evidence"]),
         "## Approval",
         "",
         _approval(card["approval"]),
@@ -116,6 +126,12 @@ def markdown(card: dict[str, Any]) -> str:
         if card[name]:
             lines += [f"{name.capitalize()}: {card[name]}", ""]
     return "\n".join(lines)
+
+
+def _gate_warnings(warnings: list[str]) -> list[str]:
+    if not warnings:
+        return []
+    return _bullets("## What the rules find odd in these synthetic rows", warnings)
 
 
 def _independent(pairs: list[list[str]]) -> list[str]:

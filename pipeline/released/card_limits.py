@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from pipeline.released.evidence_facts import EvidenceFacts
 from pipeline.schema.values import KnownTable, Schema
 
 SMALL_SHARE = 0.5  # of the nominal size: below it, a card says how few there are
@@ -22,6 +23,8 @@ class ModelFacts:
     independent: Sequence[tuple[str, str]] = ()
     noisy_size: int | None = None
     published: Sequence[KnownTable] = ()
+    warnings: Sequence[str] = ()  # of the gate on synthetic rows, in words
+    evidence: EvidenceFacts | None = None  # None for models of before it was published
 
 
 def empty_columns(schema: Schema) -> list[str]:
@@ -62,10 +65,11 @@ def not_covered(schema: Schema) -> list[str]:
     return entries
 
 
-def limits(schema: Schema, noisy_size: int | None) -> list[str]:
+def limits(schema: Schema, model: ModelFacts) -> list[str]:
     """What a reader must not read from the extract."""
+    noisy_size = model.noisy_size
     lines = [
-        "noise makes small groups unreliable: read nothing from cells below 50 patients",
+        f"noise makes small groups unreliable: {_smallest_cells(model.evidence)}",
         "confidence intervals computed as if these were real rows are too narrow",
     ]
     if schema.events is not None:
@@ -84,3 +88,19 @@ def limits(schema: Schema, noisy_size: int | None) -> list[str]:
             f" nominal size of {nominal:,}: the noise weighs more than the nominal size suggests",
         )
     return lines
+
+
+def _smallest_cells(evidence: EvidenceFacts | None) -> str:
+    """From how many patients of the extract on a cell says something, by the noise of this
+    release.
+    """
+    if evidence is None:
+        return "how small, this older model does not tell; take figures of large groups only"
+    parts = []
+    for kind, some in evidence.thresholds.items():
+        least, most = (f(t.clear for t in some) for f in (min, max))
+        if least == most:
+            parts.append(f"{least:,} patients ({kind})")
+        else:
+            parts.append(f"{least:,} to {most:,} patients ({kind}, by table)")
+    return f"read nothing from cells below {'; '.join(parts)}"

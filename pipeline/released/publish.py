@@ -15,6 +15,7 @@ from typing import Any
 
 from pipeline import files
 from pipeline.catalog import Home, Release, Workspace, project_root
+from pipeline.evaluation.gate_words import gate_warnings
 from pipeline.ledger import Ledger
 from pipeline.models.declaration import schema_from_plain
 from pipeline.models.table.draw.independence import independent_pairs
@@ -25,6 +26,8 @@ from pipeline.released import card, manifest
 from pipeline.released.card_limits import ModelFacts
 from pipeline.released.charged_draw import check_draw
 from pipeline.released.dictionary import write_dictionary, write_lookups
+from pipeline.released.estimates import write_estimates
+from pipeline.released.evidence_facts import EvidenceFacts
 from pipeline.released.package import copy_with_links, write_package
 from pipeline.released.privacy_facts import privacy_facts
 from pipeline.released.small_sample import write_small_sample
@@ -33,7 +36,7 @@ from pipeline.schema.values import Schema
 from pipeline.services import tracking
 
 logger = logging.getLogger(__name__)
-TRACKED_BY_DVC = ("extract", "Data", "sample", "model")
+TRACKED_BY_DVC = ("extract", "Data", "sample", "model", "estimates")
 
 
 def run(workspace: Workspace, params: Params, schema: Schema) -> None:
@@ -70,11 +73,29 @@ def run(workspace: Workspace, params: Params, schema: Schema) -> None:
     logger.info("publish: %s is published", release_id)
 
 
-def _model_facts(folder: Path) -> ModelFacts:
-    """What the card says of the model that lies in the folder."""
+def _model_facts(folder: Path, workspace: Workspace, evidence: EvidenceFacts | None) -> ModelFacts:
+    """What the card says of the model that lies in the folder, and of what was drawn from it."""
     model = TableModel.load(folder / "table")
     declaration = schema_from_plain(files.read_json(folder / "schema.json"))
-    return ModelFacts(independent_pairs(model), model.notes.get("size_estimate"), declaration.known)
+    size = model.notes.get("size_estimate")
+    return ModelFacts(
+        independent=independent_pairs(model),
+        noisy_size=size,
+        published=declaration.known,
+        warnings=[str(warning) for warning in gate_warnings(_gate(workspace))],
+        evidence=evidence,
+    )
+
+
+def _gate(workspace: Workspace) -> dict[str, Any]:
+    """What the gate said of a refresh or of a draw. It reads synthetic rows only, so a card may
+    print it (privacy_rules.md 4).
+    """
+    restricted = workspace.restricted
+    for gate in (restricted.report.gate, restricted.gate):
+        if result := files.read_json(gate.results):
+            return dict(result)
+    return {}
 
 
 def _assemble(
@@ -83,37 +104,25 @@ def _assemble(
     """Everything of the release in one folder; the manifest is written last."""
     released, settings = workspace.released, params.release
     privacy = privacy_facts(Ledger(home.ledger), settings.drawn_from or str(settings.id))
-    model = _model_facts(released.model)
-    facts = card.facts(
-        schema,
-        release_id=str(settings.id),
-        source_label=settings.source_label,
-        rows=settings.rows,
-        privacy=privacy,
-        extract_date=settings.extract_date.isoformat() if settings.extract_date else None,
-        code_version=version_stores.code_version(project_root()),
-        approval={key: approval[key] for key in ("self_approved", "by") if key in approval},
-        drawn_from=settings.drawn_from,
-        model=model,
-    )
-    lineage = {
-        "release_id": settings.id,
-        "dataset": schema.dataset,
-        "data_id": settings.data_id,
-        "source_label": settings.source_label,
-        "drawn_from": settings.drawn_from,
-        "code_version": facts["code_version"],
-        "ledger_entry": privacy["ledger_entry"],
-        "chain_head": privacy["chain_head"],
-        "self_approved": bool(approval.get("self_approved")),
-        "seed": params.sample.seed,
-        "partition_rows": params.sample.partition_rows,
-    }
     with files.replacing_folder(released.release.root) as folder:
         out = Release(folder)
         shutil.copytree(released.extract.root, out.extract.root)
         shutil.copytree(released.model, out.model)
         shutil.copyfile(workspace.dataset, out.dataset)
+        evidence = write_estimates(schema, out.model, released.synthetic, out.estimates)
+        model = _model_facts(out.model, workspace, evidence)
+        facts = card.facts(
+            schema,
+            release_id=str(settings.id),
+            source_label=settings.source_label,
+            rows=settings.rows,
+            privacy=privacy,
+            extract_date=settings.extract_date.isoformat() if settings.extract_date else None,
+            code_version=version_stores.code_version(project_root()),
+            approval={key: approval[key] for key in ("self_approved", "by") if key in approval},
+            drawn_from=settings.drawn_from,
+            model=model,
+        )
         write_small_sample(
             schema,
             released.synthetic,
@@ -126,7 +135,25 @@ def _assemble(
         files.write_json(out.card, facts)
         files.write_text(out.card_page, card.markdown(facts))
         write_package(schema, out, facts)
-        manifest.write(folder, lineage)
+        manifest.write(folder, _lineage(params, facts, approval))
+
+
+def _lineage(params: Params, facts: dict[str, Any], approval: dict[str, Any]) -> dict[str, Any]:
+    """What the manifest says of where the release comes from. facts: of its card."""
+    settings, privacy = params.release, facts["privacy"]
+    return {
+        "release_id": settings.id,
+        "dataset": facts["dataset"],
+        "data_id": settings.data_id,
+        "source_label": settings.source_label,
+        "drawn_from": settings.drawn_from,
+        "code_version": facts["code_version"],
+        "ledger_entry": privacy["ledger_entry"],
+        "chain_head": privacy["chain_head"],
+        "self_approved": bool(approval.get("self_approved")),
+        "seed": params.sample.seed,
+        "partition_rows": params.sample.partition_rows,
+    }
 
 
 def _tag(home: Home, release: Release, release_id: str, dataset: str) -> None:

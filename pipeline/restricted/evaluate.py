@@ -16,13 +16,16 @@ from pathlib import Path
 import polars as pl
 
 from pipeline import files
-from pipeline.catalog import Report, Restricted, Workspace
+from pipeline.catalog import Report, Workspace
 from pipeline.checks.synthetic_gate import check_synthetic
-from pipeline.evaluation import comparison, report
+from pipeline.evaluation import report
+from pipeline.evaluation.gate_words import gate_warnings
+from pipeline.evaluation.page import metrics, page, to_json
+from pipeline.models import noisy_tables
 from pipeline.params import Params
 from pipeline.refusal import Refusal
-from pipeline.restricted import account_table, beside_source, same_code
-from pipeline.schema.patient_log import concat, read_patient_log
+from pipeline.restricted import account_table
+from pipeline.restricted.report_content import report_content
 from pipeline.schema.values import Schema
 
 ACCOUNT = "What ingest kept, repaired and dropped"
@@ -47,12 +50,17 @@ def run(workspace: Workspace, params: Params, schema: Schema) -> None:
             workspace.released.synthetic.root,
             extract_date=params.release.extract_date,
             out=out.gate.root,
+            noisy_counts=noisy_tables.category_counts(
+                noisy_tables.load(workspace.released.model / "table")
+            ),
         )
         # of a release that the gate stops, its results are what remains
         shutil.rmtree(workspace.restricted.gate.root, ignore_errors=True)
         if not gate.passed:
             shutil.copytree(out.gate.root, workspace.restricted.gate.root)
             raise ExpectationsFailed(f"{gate.refusal}; nothing is published")
+        for warning in gate_warnings(files.read_json(out.gate.results, {})):
+            logger.warning("evaluate: the gate warns: %s", warning)
         logger.info("evaluate: comparing with the holdout, for the custodian")
         _try_to_report(workspace, params, schema, out)
     logger.info("evaluate: the report is written")
@@ -76,44 +84,24 @@ def _try_to_report(workspace: Workspace, params: Params, schema: Schema, out: Re
             f" {Path(last.filename).name}:{last.lineno}."
         )
         files.write_json(out.figures, {"could_not_be_made": message})
-        sections = _account(workspace.restricted) | {
+        sections = {
+            ACCOUNT: account_table.section(account_table.read(workspace.restricted)),
             "Figures": (
                 f"<p>{html.escape(message)} The gate on synthetic rows, in gate.json, is not"
                 " concerned.</p>"
-            )
+            ),
         }
         files.write_text(
             out.page, report.page(schema.title, f"Release {params.release.id}", sections)
         )
 
 
-def _account(restricted: Restricted) -> dict[str, str]:
-    """The head of the report: what ingest kept, repaired and dropped."""
-    return {ACCOUNT: account_table.section(account_table.read(restricted))}
-
-
 def write_report(workspace: Workspace, params: Params, schema: Schema, out: Report) -> None:
-    """`figures.json` and `index.html`: synthetic patients beside the holdout, and beside the
-    floor.
-    """
-    restricted, synthetic_paths = workspace.restricted, workspace.released.synthetic
-    holdout, training, synthetic = (
-        comparison.sample(read_patient_log(patients, events), params.evaluate.max_rows)
-        for patients, events in (
-            (restricted.holdout_patients, restricted.holdout_events),
-            (restricted.patients, restricted.events),
-            (synthetic_paths.patients, synthetic_paths.events),
-        )
-    )
-    numbers = comparison.figures(schema, holdout, synthetic, training)
-    files.write_json(out.figures, numbers)
-    sections = _account(restricted) | comparison.sections(schema, numbers, holdout, synthetic)
-    everybody = [
-        (restricted.patients, restricted.events),
-        (restricted.holdout_patients, restricted.holdout_events),
-    ]
-    real = concat(read_patient_log(patients, events) for patients, events in everybody)
-    extract = read_patient_log(synthetic_paths.patients, synthetic_paths.events)
-    sections["The same code"] = same_code.section(schema, workspace, out.root)
-    sections["Clinical rules 55 and 56"] = beside_source.section(schema, workspace, real, extract)
-    files.write_text(out.page, report.page(schema.title, f"Release {params.release.id}", sections))
+    """`figures.json` and `index.html`: what report_content gathers."""
+    content = report_content(workspace, params, schema, out, _say)
+    files.write_json(out.figures, {**to_json(content), "metrics": metrics(content)})
+    files.write_text(out.page, page(content))
+
+
+def _say(text: str) -> None:
+    logger.info("evaluate: %s", text)

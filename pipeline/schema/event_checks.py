@@ -38,12 +38,31 @@ def check_events(reader: FieldReader, log: EventLog, columns: Mapping[str, Colum
             (*_PATH, "types"), "no type is terminal: every pathway needs an end"
         )
     _check_names(reader, log)
+    _check_likeness(reader, log, columns)
     _check_numbers(reader, log)
     unused = set(log.attributes) - {a for kind in log.types.values() for a in kind.attributes}
     for name in sorted(unused):
         reader.document.warn(
             (*_PATH, "attributes", name), "no type of event has it: name it there, or drop it"
         )
+
+
+def _check_likeness(reader: FieldReader, log: EventLog, columns: Mapping[str, Column]) -> None:
+    """A type that is like a static column has no code that the column lacks."""
+    for name, kind in log.types.items():
+        if kind.like is None:
+            continue
+        column = columns.get(kind.like)
+        if (
+            column is None
+            or not column.is_modelled
+            or not set(kind.codes) <= set(column.categories)
+        ):
+            reader.document.problem(
+                (*_PATH, "types", name, "like"),
+                f"{kind.like!r} must be a static column that is modelled and has every code of"
+                f" {name} among its values",
+            )
 
 
 def _check_names(reader: FieldReader, log: EventLog) -> None:

@@ -53,10 +53,10 @@ class Column:
     other: str | None = None  # the category that takes it where `unknown` is other
     integer: bool = True  # an id is a whole number below 2^63; else it is text
     lookup: str | None = None  # code list in datasets/codes/ that explains the categories
-    # how a rebuilt column is made; plain words and the function's name
-    rule: str | None = None
+    rule: str | None = None  # how a rebuilt column is made; plain words and the function's name
     source: str | None = None  # public source of the domain
     description: str | None = None
+    title: str | None = None  # what a report calls it: "Stage at diagnosis"
 
     @property
     def is_modelled(self) -> bool:
@@ -89,8 +89,7 @@ class Table:
     ignore: tuple[str, ...] = ()  # headers in the file that are not read
     max_rows: int | None = None  # contribution cap: rows per patient
     separator: str = ","  # between the cells of a CSV file
-    # line_breaks: whether quoted cells of a CSV file hold line breaks; then its quotes must match
-    line_breaks: bool = False
+    line_breaks: bool = False  # whether quoted cells of a CSV hold some; then quotes must match
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,9 +103,7 @@ class Implication:
 
 @dataclass(frozen=True, kw_only=True)
 class EventType:
-    """A kind of event. `inside` and `closes` name an event type that must be open; `at_most` caps
-    how often a patient has it.
-    """
+    """A kind of event. `inside` and `closes` name a type that must be open; `at_most` is a cap."""
 
     name: str
     codes: tuple[str, ...] = ()
@@ -117,6 +114,8 @@ class EventType:
     at_most: int | None = None
     distinct_codes: bool = False  # a patient has each code at most once
     until: date | None = None  # last date on which the source registers such an event
+    title: str | None = None  # what a report calls it: "Drug regimen"
+    like: str | None = None  # static column with these values, as which codes are spread if unsure
 
 
 @dataclass(frozen=True, kw_only=True)

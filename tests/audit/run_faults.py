@@ -216,7 +216,6 @@ def counted_divisor(patch: pytest.MonkeyPatch) -> None:
                 " 1.0))\n    while state.step < mechanism.steps:\n"
             ),
         ),
-        replace=replace,
     )
 
 
@@ -324,7 +323,7 @@ def source_hash(patch: pytest.MonkeyPatch) -> None:
     edited(
         patch,
         publish,
-        "_assemble",
+        "_lineage",
         ('"data_id": settings.data_id', '"data_id": hashed(settings.source)'),
         hashed=hashed,
     )
@@ -352,10 +351,11 @@ def durations(patch: pytest.MonkeyPatch) -> None:
         publish,
         "_assemble",
         (
-            '"seed": params.sample.seed,',
+            "manifest.write(folder, _lineage(params, facts, approval))",
             (
-                '"seconds": [one.seconds for one in tracking.read_notes(workspace)], '
-                '"seed": params.sample.seed,'
+                "seconds = [one.seconds for one in tracking.read_notes(workspace)]\n"
+                "        manifest.write(folder, _lineage(params, facts, approval) | "
+                '{"seconds": seconds})'
             ),
         ),
     )

@@ -1,14 +1,12 @@
 """Distances and reports on tables whose closeness is known."""
 
 import math
-from datetime import date
 
 import numpy as np
 import polars as pl
 import pytest
 
-from pipeline.evaluation import comparison, fidelity, report
-from pipeline.schema.patient_log import PatientLog
+from pipeline.evaluation import fidelity
 from pipeline.schema.values import Column
 
 COLUMNS = {
@@ -67,24 +65,3 @@ def test_sdmetrics_scores_fall_with_a_broken_dependence():
     )
     assert near["quality"] > 0.9 > broken["quality: Column Pair Trends"]
     assert near["diagnostic: Data Validity"] > 0.99
-
-
-def test_the_report_is_one_page_without_anything_beside_it():
-    class Toy:
-        patients, events, strata, title = COLUMNS, None, (), "Toy <b>"
-
-    holdout, synthetic = PatientLog(table(500, 1), None), PatientLog(table(500, 2), None)
-    numbers = comparison.figures(Toy, holdout, synthetic, PatientLog(table(900, 3), None))
-    page = report.page(Toy.title, "r1", comparison.sections(Toy, numbers, holdout, synthetic))
-    assert "Toy &lt;b&gt;" in page and page.count("<svg") == 3
-    assert "<script" not in page and "http-equiv" not in page and 'src="' not in page
-    assert date.today().isoformat() not in page
-
-
-def test_an_empty_holdout_gives_a_report_that_says_so():
-    class Toy:
-        patients, events, strata, title = COLUMNS, None, (), "Toy"
-
-    empty = PatientLog(table(10, 1).head(0), None)
-    assert comparison.figures(Toy, empty, PatientLog(table(10, 1), None), empty) == {}
-    assert "no holdout" in comparison.sections(Toy, {}, empty, empty)["Figures"]

@@ -76,3 +76,15 @@ def test_a_draw_replaces_a_draw_and_nothing_that_was_edited_since(
     assert main(draw(model, out, rows=4)) == 2
     assert table.name in capsys.readouterr().err
     assert table.read_text("utf-8").endswith("a line of mine\n")
+
+
+def test_several_sets_stand_below_one_folder(model: Path, tmp_path: Path) -> None:
+    out = tmp_path / "sets"
+    assert main([*draw(model, out), "--sets", "2"]) == 0
+    first, second = (sorted(path.name for path in (out / f"set-{n}").iterdir()) for n in (1, 2))
+    assert first == second and "sim_av_patient.csv" in first
+    assert (out / "set-1" / "sim_av_patient.csv").read_bytes() != (
+        out / "set-2" / "sim_av_patient.csv"
+    ).read_bytes()
+    one_file = ["--rows", "5", "--sets", "2", "--out", str(tmp_path / "sets.csv")]
+    assert main(["draw", "--model", str(model), *one_file]) == 2

@@ -45,9 +45,11 @@ def test_a_card_says_where_few_patients_are_left(path: Path) -> None:
     """By the noisy count, against the public nominal size; nothing else is known of them."""
     schema = read_schema(path)
     nominal = schema.population.nominal_size
-    few, many = limits(schema, nominal // 10), limits(schema, nominal)
+    few, many, unknown = (
+        limits(schema, ModelFacts(noisy_size=size)) for size in (nominal // 10, nominal, None)
+    )
     assert f"about {nominal // 10:,} patients (a noisy count)" in few[0]
-    assert few[1:] == many == limits(schema, None)
+    assert few[1:] == many == unknown
 
 
 def told_of(known: tuple[KnownTable, ...]) -> dict[str, Any]:

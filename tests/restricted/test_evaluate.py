@@ -12,8 +12,7 @@ from ingest_cases import DATASETS, HEART, heart_row, write_csv
 
 from pipeline import params
 from pipeline.catalog import Workspace
-from pipeline.evaluation import comparison
-from pipeline.restricted import beside_source, evaluate
+from pipeline.restricted import beside_source, evaluate, report_content
 from pipeline.schema.patient_log import PatientLog
 from pipeline.schema.reader import read_schema
 from pipeline.schema.values import Schema
@@ -71,7 +70,8 @@ def test_no_holdout_stops_the_stage(
     def breaks(*_: object) -> None:
         raise RuntimeError("Mrs Example")
 
-    monkeypatch.setattr(comparison, "figures", breaks)
+    whole.write_parquet(path)
+    monkeypatch.setattr(report_content, "run_analyses", breaks)
     caplog.clear()
     with caplog.at_level("INFO", logger="pipeline"):
         page = finished.evaluate()
@@ -94,7 +94,8 @@ def test_missing_shares_and_copies_are_told_and_stop_nothing(
     is.
     """
     # they take seconds, and stand in a section of their own
-    monkeypatch.setattr(comparison, "figures", lambda *_: {})
+    for part in ("run_analyses", "run_attacks", "utility"):
+        monkeypatch.setattr(report_content, part, lambda *_: [])
     page = finished.evaluate()
     assert (
         "There are synthetic patients who equal a real one" in page

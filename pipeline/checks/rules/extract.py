@@ -128,8 +128,8 @@ RULES = (
     ),
     Rule(
         number=57,
-        title="Categories below the noisy-count threshold are grouped or absent",
-        severity="F",
+        title="Rows with a category whose noisy count does not show that anybody has it",
+        severity="W",
         check=rare_categories,
         reads={TUMOUR: ["SITE_ICD10_O2_3CHAR"]},
     ),

@@ -80,6 +80,13 @@ def _add_draw(commands: Commands) -> None:
         help="a .csv file for a single table, else a folder for one CSV per table",
     )
     draw.add_argument("--seed", type=seed, default=1, help="public seed of the draw, default 1")
+    draw.add_argument(
+        "--sets",
+        type=count,
+        default=1,
+        help="how many sets of so many patients, each in a folder of its own below --out, from"
+        " seeds in a row; docs/estimates.md says how to combine what is found in them",
+    )
     add_extract_date(draw, "; datasets of pathways; default: the one that the model was made with")
     draw.add_argument(
         "--where",

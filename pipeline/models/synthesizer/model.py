@@ -14,6 +14,7 @@ from pipeline import files
 from pipeline.dp.events import to_json
 from pipeline.models.declaration import schema_from_plain, to_plain
 from pipeline.models.formats import require_format, whole
+from pipeline.models.noisy_tables import NoisyTable
 from pipeline.models.pathway.draw.model import FACTS, WEIGHTS, PathwayModel
 from pipeline.models.pathway.draw.start import pathway_start
 from pipeline.models.synthesizer.draw import BlockSampler, partitions
@@ -69,6 +70,13 @@ class Synthesizer:
         draw_rows = partial(self.table.sample_from, self.table.sampler(where))
         sampler = BlockSampler(draw_rows, self.pathway, start)
         return partitions(sampler.blocks(n, seed), partition_rows)
+
+    @property
+    def noisy_counts(self) -> tuple[NoisyTable, ...]:
+        """The charged noisy counts of both models; none for a model of before they were kept."""
+        return self.table.noisy_counts + (
+            self.pathway.noisy_counts if self.pathway is not None else ()
+        )
 
     @property
     def extract_date(self) -> date | None:

@@ -4,7 +4,6 @@ a description.
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from typing import Any
 
 from pipeline import files, params
 from pipeline.catalog import Home, Workspace, project_root
+from pipeline.evaluation.gate_words import gate_warnings
 from pipeline.params import Params
 from pipeline.runs import version_stores
 from pipeline.services.tracking.client import NOTE
@@ -91,19 +91,11 @@ def reservation_tags(reservation: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def report_metrics(figures: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
-    """Every finite number of figures.json under its path, `report/static/synthetic/one_way_tvd`."""
-    for path, value in _leaves((REPORT,), figures):
-        is_number = isinstance(value, int | float) and not isinstance(value, bool)
-        if is_number and math.isfinite(value):
-            yield re.sub(r"[^\w./ :-]", "_", path), float(value)
-
-
-def _leaves(path: tuple[str, ...], value: Any) -> Iterator[tuple[str, Any]]:
-    if isinstance(value, Mapping):
-        for key, item in value.items():
-            yield from _leaves((*path, str(key).replace("/", "_")), item)
-    else:
-        yield "/".join(path), value
+    """What the report lists as its metrics, `report/analyses/A7_pass_share`, by names that MLflow
+    takes.
+    """
+    for name, value in figures.get("metrics", {}).items():
+        yield re.sub(r"[^\w./ :-]", "_", name), float(value)
 
 
 def gate_result(workspace: Workspace) -> dict[str, Any]:
@@ -223,7 +215,9 @@ def _gate_words(gate: Mapping[str, Any]) -> str:
     if not gate:
         return "not there yet"
     if gate["passed"]:
-        return f"passed, {len(gate['warnings'])} warnings"
+        warnings = gate_warnings(gate)
+        lines = "".join(f"<br>- {warning}" for warning in warnings)
+        return f"passed, {len(warnings)} warnings{lines}"
     return f"stopped the release: {len(gate['failures'])} rules are broken"
 
 

@@ -40,7 +40,7 @@ def fact_size(coding: Coding, fact: str) -> int:
         "survival": len(SURVIVAL_EDGES),
         "end": int(g.terminal.sum()) + 1,
         "wait": len(WAIT_EDGES) + 1,
-        "others": 2 ** len(_other_types(coding)),
+        "others": 2 ** len(other_types(coding)),
     }
     if fact in plain:
         return plain[fact]
@@ -148,7 +148,7 @@ def _type_bits(types: Sequence[int], p: Pathways, kind: np.ndarray) -> np.ndarra
     return bits
 
 
-def _other_types(coding: Coding) -> list[int]:
+def other_types(coding: Coding) -> list[int]:
     """The types that are no treatment, no end and not in every pathway, the first six declared."""
     g = coding.grammar
     return [
@@ -220,6 +220,6 @@ _PLAIN: dict[str, _Fact] = {
     "wait": _wait,
     "survival": _survival,
     "end": _end,
-    "others": lambda coding, p, kind: _type_bits(_other_types(coding), p, kind),
+    "others": lambda coding, p, kind: _type_bits(other_types(coding), p, kind),
     "length": lambda coding, p, kind: _bins(np.bincount(p.owner, minlength=p.n), LENGTH_EDGES),
 }

@@ -14,6 +14,8 @@ import polars as pl
 import torch
 from safetensors.torch import load_file, save_file
 
+from pipeline.models import noisy_tables
+from pipeline.models.noisy_tables import NoisyTable
 from pipeline.models.pathway.domain.calibration_table import CalibrationTable
 from pipeline.models.pathway.domain.choices import (
     calibration_cell,
@@ -48,6 +50,7 @@ class PathwayModel:
     heads: tuple[Head, ...] = ()
     # logarithm of the calibration weight of each cell, by table; empty: one draw per patient
     log_weights: tuple[np.ndarray, ...] = ()
+    noisy_counts: tuple[NoisyTable, ...] = ()  # empty for a model of before
     coding: Coding = field(init=False)
 
     def __post_init__(self) -> None:
@@ -207,6 +210,7 @@ class PathwayModel:
         }
         save_file(tensors, folder / WEIGHTS)
         (folder / FACTS).write_text(json.dumps(self.plan.to_json(), indent=1), encoding="utf-8")
+        noisy_tables.save(folder, self.noisy_counts)
 
     @classmethod
     def load(cls, folder: Path, schema: Schema) -> PathwayModel:
@@ -231,7 +235,7 @@ class PathwayModel:
         )
         n_weights = sum(name.startswith("tilt/") for name in parts)
         log_weights = tuple(parts[f"tilt/{i}"] for i in range(n_weights))
-        return cls(schema, plan, network, heads, log_weights)
+        return cls(schema, plan, network, heads, log_weights, noisy_tables.load(folder))
 
 
 def new_model(schema: Schema, plan: PathwayPlan) -> PathwayModel:

@@ -67,11 +67,46 @@ def fit_heads(
     for choice, teachers in tables_by_choice(coding, tables).items():
         choices = _choices(coding, choice, teachers, patients, log)
         losses = [
-            _TableLoss(table, *counts[table.name], choices, population / max(log.n_patients, 1))
+            _TableLoss(
+                table,
+                *counts[table.name],
+                choices,
+                population / max(log.n_patients, 1),
+                offset_of(coding, choice, table, patients),
+            )
             for table in teachers
         ]
         heads.append(_fit(choice, losses, choices))
     return tuple(heads)
+
+
+def offset_of(
+    coding: Coding, choice: str, table: CalibrationTable, patients: pl.DataFrame
+) -> np.ndarray:
+    """Log weights from which the fit of a table starts, float64 [rows, k]: of a type that is `like`
+    a static column, how the synthetic patients of each row are spread over that column. 0 for all
+    others, for tables of later events, and for rows that are no static column's.
+    """
+    rows, k = table.cells // table.sizes[-1], table.sizes[-1] - 1
+    kind = coding.grammar.log.types.get(choice)
+    names = table.parts[:-1]
+    if kind is None or kind.like is None or table.counts_later_events or patients.is_empty():
+        return np.zeros((rows, k))
+    if not names or not all(coding.is_static(name) for name in names):
+        return np.zeros((rows, k))
+    values = {name: coding.static_values(name, patients) for name in names}
+    row = joint_cell(names, table.sizes[:-1], values, patients.height)
+    g = coding.grammar
+    tokens = coding.tokens_of(g.type_names.index(choice))
+    places = {g.tokens[token][1]: place for place, token in enumerate(tokens)}
+    code = patients[kind.like].cast(pl.String).replace_strict(places, default=None)
+    has_code = code.is_not_null().to_numpy()
+    counts = np.zeros((rows, k))
+    np.add.at(counts, (row[has_code], code.drop_nulls().cast(pl.Int64).to_numpy()), 1.0)
+    everybody = counts.sum(0) + 1.0
+    # a row without patients is spread as everybody
+    spread = counts + everybody / everybody.sum()
+    return np.asarray(np.log(spread / spread.sum(1, keepdims=True)))
 
 
 def _choices(
@@ -145,7 +180,8 @@ def _fit(choice: str, losses: Sequence[_TableLoss], choices: _Choices) -> Head:
     def loss() -> Tensor:
         logits = base.expand(len(choices.count), -1)
         for table, values in zip(losses, weights, strict=True):
-            logits = logits + values[table.row] * (repeated if table.is_later else 1.0)
+            row = (values + table.offset)[table.row]
+            logits = logits + row * (repeated if table.is_later else 1.0)
         chances = logits.masked_fill(illegal, -1e9).softmax(1)
         total = base.square().sum() / (2 * BASE_DEVIATION**2)
         for table, values in zip(losses, weights, strict=True):
@@ -160,7 +196,7 @@ def _fit(choice: str, losses: Sequence[_TableLoss], choices: _Choices) -> Head:
 
     descend([base, *weights], loss, STEPS if len(choices.count) else 0, RATE)
     by_table = tuple(
-        (table.table, values.detach().numpy())
+        (table.table, (values + table.offset).detach().numpy())
         for table, values in zip(losses, weights, strict=True)
     )
     return Head(choice, base.detach().numpy(), by_table)
@@ -178,7 +214,9 @@ class _TableLoss:
         sigma: float,
         choices: _Choices,
         scale: float,
+        offset: np.ndarray,
     ) -> None:
+        self.offset = torch.from_numpy(offset.astype(np.float32))
         counts = noisy.reshape(-1, table.sizes[-1])[:, 1:]  # without those who have no such event
         self.table, self.is_later = table, table.counts_later_events
         row = joint_cell(table.parts[:-1], table.sizes[:-1], choices.parts, len(choices.count))

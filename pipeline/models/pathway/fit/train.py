@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -27,6 +27,8 @@ from pipeline.dp.noise import NoiseStream
 from pipeline.dp.sgd import DpSgd, micro_batches
 from pipeline.dp.steps import StepIndex
 from pipeline.dp.tape import Tape
+from pipeline.models.noisy_tables import Axis, NoisyTable
+from pipeline.models.pathway.domain.fact_cells import part_cells
 from pipeline.models.pathway.domain.network import PER_PATIENT
 from pipeline.models.pathway.domain.tables import table_cells
 from pipeline.models.pathway.draw.model import PathwayModel, new_model
@@ -101,7 +103,27 @@ def fit(
     )
     if not noisy:
         return model
+    model = replace(model, noisy_counts=published_tables(model, noisy, sigmas))
     return calibrate(model, noisy, sigmas, draw_patients, progress, device)
+
+
+def published_tables(
+    model: PathwayModel, noisy: Sequence[np.ndarray], sigmas: Sequence[float]
+) -> tuple[NoisyTable, ...]:
+    """The noisy counts as a reader gets them."""
+    axes = {
+        part: Axis(part, part_cells(model.coding, part))
+        for part in {part for table in model.tables for part in table.parts}
+    }
+    return tuple(
+        NoisyTable(
+            table.name,
+            tuple(axes[part] for part in table.parts),
+            counts.reshape(table.sizes).astype(float),
+            sigma,
+        )
+        for table, counts, sigma in zip(model.tables, noisy, sigmas, strict=True)
+    )
 
 
 def measure_tables(

@@ -14,6 +14,8 @@ import polars as pl
 from safetensors.numpy import load_file, save_file
 
 from pipeline import files
+from pipeline.models import noisy_tables
+from pipeline.models.noisy_tables import NoisyTable
 from pipeline.models.table.domain.legality import relations
 from pipeline.models.table.domain.order import ordered_positions
 from pipeline.models.table.draw.conditional_sampler import conditional_sampler
@@ -32,7 +34,7 @@ class TableModel:
 
     `network` keeps the generator's weights where it was distilled (settings.network), and the
     critic's where there was one: not needed to draw. `notes` says in numbers what the noise left:
-    from noisy counts only, safe to publish.
+    from noisy counts only, safe to publish. `noisy_counts`: these.
     """
 
     plan: TablePlan
@@ -43,6 +45,7 @@ class TableModel:
     targets: tuple[TargetHead, ...]  # declared targets, drawn last
     network: dict[str, np.ndarray]
     notes: dict[str, Any]
+    noisy_counts: tuple[NoisyTable, ...] = ()  # empty for a model of before
 
     def sample(
         self, n: int, rng: np.random.Generator, where: Mapping[str, Any] | None = None
@@ -139,6 +142,7 @@ class TableModel:
                 "notes": self.notes,
             },
         )
+        noisy_tables.save(folder, self.noisy_counts)
 
     @classmethod
     def load(cls, folder: Path) -> TableModel:
@@ -183,4 +187,5 @@ class TableModel:
             targets,
             network,
             description["notes"],
+            noisy_tables.load(folder),
         )

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,7 @@ from pipeline.models.table.fit.sequence import (
 from pipeline.models.table.fit.target import fit_head
 from pipeline.models.table.measure.columns import encode_rows, groups_of_rows
 from pipeline.models.table.measure.measurer import Measurer
+from pipeline.models.table.measure.published import published_tables
 from pipeline.models.table.plan.plan import TablePlan
 from pipeline.models.table.values.heads import Edge, TargetHead
 from pipeline.models.table.values.measurements import Marginals, Measurements
@@ -86,7 +88,9 @@ def fit(
             tape=tape, noise=noise, checkpoint=checkpoint,
             checkpoint_steps=checkpoint_steps, progress=progress,
         )  # fmt: skip
-    return _finish(plan, measurements, marginals, logits, spans, progress)
+    model = _finish(plan, measurements, marginals, logits, spans, progress)
+    tables = published_tables(plan, noisy.results, noisy.sigmas, measurements)
+    return replace(model, noisy_counts=tables)
 
 
 def _finish(

@@ -30,12 +30,14 @@ class Measurer:
         self._mechanisms, self._choice = mechanisms, choice
         self._store, self._tape, self._noise = store, tape, noise
         self.sigmas = {name: mechanism.sigma for name, mechanism in mechanisms.items()}
+        self.results: dict[str, np.ndarray] = {}  # noisy counts so far, by block
 
     def __call__(self, name: str, counts: Callable[[], np.ndarray]) -> np.ndarray:
         """Noisy counts of the block `name`, int64. counts: called only where the store does not
         hold the block yet.
         """
-        return self._result(self._mechanisms[name], counts)
+        self.results[name] = self._result(self._mechanisms[name], counts)
+        return self.results[name]
 
     def choose(self, scores: Callable[[], np.ndarray]) -> np.ndarray:
         """Places of the picks of the plan's private choice, int64 [picks]. scores: called only

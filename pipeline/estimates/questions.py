@@ -1,0 +1,64 @@
+"""Questions as people type them: `GENDER=2`, `AGE=70..80`, `SITE_GROUP=Breast,Lung`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import date
+
+from pipeline.estimates.shares import Condition
+from pipeline.models.noisy_tables import NoisyTable
+from pipeline.models.table.draw.prompts import parse_conditions
+from pipeline.refusal import Refusal
+from pipeline.schema.values import Schema
+
+MISSING = "missing"
+_EPOCH = date(1970, 1, 1)
+
+
+def conditions_of(
+    schema: Schema, tables: Sequence[NoisyTable], texts: Sequence[str]
+) -> Mapping[str, Condition]:
+    """Raises Refusal for a column or fact that the release did not count, and a value that it does
+    not have. `missing` is a value.
+    """
+    names = dict.fromkeys(name for table in tables for name in table.columns)
+    conditions: dict[str, Condition] = {}
+    for name, condition in parse_conditions(texts).items():
+        if name not in names:
+            raise Refusal(
+                f"{name}: this release counted no such column or fact; it has {', '.join(names)}"
+            )
+        if isinstance(condition, tuple):
+            conditions[name] = (
+                _number(schema, name, condition[0]),
+                _number(schema, name, condition[1]),
+            )
+            continue
+        values = [None if value == MISSING else value for value in condition]
+        own = {
+            value
+            for table in tables
+            for axis in table.axes
+            if axis.name == name
+            for cell in axis.cells
+            for value in cell.values
+        }
+        unknown = [value for value in values if value not in own]
+        if unknown:
+            texts_of = ", ".join(sorted(MISSING if value is None else value for value in own))
+            raise Refusal(
+                f"{name} has no value {unknown[0] or MISSING!r}; it has {texts_of}"
+                " (of numbers and dates write LOW..HIGH)"
+            )
+        conditions[name] = values
+    return conditions
+
+
+def _number(schema: Schema, name: str, text: str) -> float:
+    column = schema.patients.get(name)
+    try:
+        if column is not None and column.kind == "date":
+            return float((date.fromisoformat(text) - _EPOCH).days)
+        return float(text)
+    except ValueError:
+        raise Refusal(f"{name}={text}: neither a number nor a date YYYY-MM-DD") from None
