@@ -18,11 +18,10 @@ import math
 import sys
 import tempfile
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import polars as pl
 
 from bench import pathway_data, report
 from bench.interval_figures import FIGURES, Answer, Counter, analysis_of, estimate_of, outcomes_of
@@ -38,6 +37,7 @@ SETS = 5  # synthetic sets of a release
 RESULTS = pathway_data.ROOT / "bench" / "results" / "interval_coverage.json"
 DOC = pathway_data.ROOT / "docs" / "estimates.md"
 OURS = "ours"
+KEYS = ("intervals", "way", "patients", "figure")
 FEW_STEPS = {
     "steps": 60,
     "passes": 1,
@@ -82,7 +82,7 @@ def some(everybody: PatientLog, n: int, seed: int) -> PatientLog:
 
 
 def ours(options: argparse.Namespace) -> None:
-    """One row per figure and simulation."""
+    """From fresh noisy counts of fresh samples."""
     schema, log = declaration(options.patients)
     everybody = pathway_data.simulate_log(schema, POOL, POOL_SEED)
     truth = truths(log, everybody)
@@ -91,15 +91,16 @@ def ours(options: argparse.Namespace) -> None:
         model = model_of(schema, sample, Path(folder) / "model", few=False)
     assert model.pathway is not None
     counter = Counter(everybody, model.noisy_counts, model.pathway)
-    rows = []
+    outcomes = []
     for seed in range(options.simulations):
         tables = counter.measure(options.patients, seed)
         for name in FIGURES:
             interval = estimate_of(tables, log, name).population
-            rows.append(_row(OURS, "measured", options.patients, seed, name, interval, truth[name]))
+            is_held = interval.holds(truth[name])
+            outcomes.append(Outcome(OURS, "measured", options.patients, name, is_held))
         if seed % 50 == 49:
             sys.stderr.write(f"{seed + 1} of {options.simulations} simulations\n")
-    _keep(options.results, rows)
+    keep(options.results, outcomes)
 
 
 def synthetic(options: argparse.Namespace) -> None:
@@ -115,15 +116,21 @@ def synthetic(options: argparse.Namespace) -> None:
             outcomes_of(log, next(model.sample(options.patients, s, options.patients)))
             for s in range(1, SETS + 1)
         ]
-        rows = []
+        outcomes = []
         for name in FIGURES:
             goal = math.log(truth[name]) if FIGURES[name][0] == "ratio" else truth[name]
             answers = [analysis_of(one, name) for one in sets]
-            for label, interval in (("naive", naive(answers)), ("Rubin", rubin(answers))):
-                rows.append(_row(label, "release", options.patients, seed, name, interval, goal))
             own = estimate_of(model.noisy_counts, log, name).population
-            rows.append(_row(OURS, "release", options.patients, seed, name, own, truth[name]))
-        _keep(options.results, rows)
+            answers_held = {
+                "naive": naive(answers).holds(goal),
+                "Rubin": rubin(answers).holds(goal),
+                OURS: own.holds(truth[name]),
+            }
+            outcomes += [
+                Outcome(label, "release", options.patients, name, is_held)
+                for label, is_held in answers_held.items()
+            ]
+        keep(options.results, outcomes)
         sys.stderr.write(f"release {seed} done\n")
 
 
@@ -144,50 +151,46 @@ def _normal(middle: float, variance: float) -> Interval:
     return Interval(low=middle - width, high=middle + width)
 
 
-def _row(
-    intervals: str, way: str, patients: int, seed: int, figure: str, interval: Interval, goal: float
-) -> dict[str, object]:
-    width = interval.high - interval.low
-    return {
-        "figure": figure,
-        "intervals": intervals,
-        "way": way,
-        "patients": patients,
-        "seed": seed,
-        "holds": interval.holds(goal),
-        "width": width if math.isfinite(width) else None,
-    }
+@dataclass(frozen=True)
+class Outcome:
+    """Whether one interval held the truth."""
+
+    intervals: str  # "ours", "naive", "Rubin"
+    way: str  # "measured": noisy counts alone; "release": a whole model
+    patients: int
+    figure: str
+    holds: bool
 
 
-def _keep(path: Path, rows: list[dict[str, object]]) -> None:
-    report.keep_at(path, [*report.read(path), *rows])
+def keep(path: Path, outcomes: Sequence[Outcome]) -> None:
+    """Adds them to the sums by kind and figure."""
+    sums = {tuple(row[key] for key in KEYS): row for row in report.read(path)}
+    for one in outcomes:
+        facts = asdict(one)
+        row = sums.setdefault(
+            tuple(facts[key] for key in KEYS),
+            {key: facts[key] for key in KEYS} | {"simulations": 0, "held": 0},
+        )
+        row["simulations"] += 1
+        row["held"] += int(one.holds)
+    report.keep_at(path, list(sums.values()))
 
 
 def write(options: argparse.Namespace) -> None:
-    """The table of docs/estimates.md: coverage, and how many simulations."""
-    rows = pl.DataFrame(report.read(options.results))
-    kinds = rows.select("way", "patients", "intervals").unique(maintain_order=True).rows()
-    sizes = {
-        kind: rows.filter(_is(kind)).select(pl.col("seed").n_unique()).item() for kind in kinds
-    }
-    header = [f"{i}, {n:,} patients ({sizes[way, n, i]})" for way, n, i in kinds]
+    """The table of docs/estimates.md: coverage, and of how many simulations."""
+    sums = {tuple(row[key] for key in KEYS): row for row in report.read(options.results)}
+    kinds = list(dict.fromkeys((way, patients, label) for label, way, patients, _ in sums))
+    first = next(iter(FIGURES))
+    header = [
+        f"{label}, {patients:,} patients ({sums[label, way, patients, first]['simulations']})"
+        for way, patients, label in kinds
+    ]
     lines = ["| figure | " + " | ".join(header) + " |", "|---" * (len(kinds) + 1) + "|"]
     for name in FIGURES:
-        cells = []
-        for kind in kinds:
-            part = rows.filter(_is(kind) & (pl.col("figure") == name))
-            cells.append(f"{part.select(pl.col('holds').mean()).item():.1%}")
-        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+        rows = [sums[label, way, patients, name] for way, patients, label in kinds]
+        shares = [f"{row['held'] / row['simulations']:.1%}" for row in rows]
+        lines.append(f"| {name} | " + " | ".join(shares) + " |")
     report.between("interval coverage", "interval_coverage.py", "\n".join(lines), DOC)
-
-
-def _is(kind: tuple[str, int, str]) -> pl.Expr:
-    way, patients, intervals = kind
-    return (
-        (pl.col("way") == way)
-        & (pl.col("patients") == patients)
-        & (pl.col("intervals") == intervals)
-    )
 
 
 def main() -> None:

@@ -18,6 +18,7 @@ from pipeline.refusal import Refusal
 from pipeline.schema.values import EventLog, Schema
 
 EVERYBODY = "everybody"
+_UNKNOWN = ((None,), ("unknown",))  # no group to compare others with
 _WIDEST = 0.3  # a survival has no value without signal: 15 points to either side tell nothing
 _EXACT = 1e-6  # standard deviation of counts that have no noise
 
@@ -96,8 +97,8 @@ def _ratios(
     axis: Axis,
     sizes: np.ndarray,
 ) -> Iterator[CurveReading]:
-    """Each group against the extract's largest that is not missing."""
-    is_known = np.array([cell.values != (None,) for cell in axis.cells])
+    """Each group against the extract's largest that is neither missing nor unknown."""
+    is_known = np.array([cell.values not in _UNKNOWN for cell in axis.cells])
     largest = int(np.argmax(np.where(is_known, sizes, -1)))
 
     def both(cell: Cell) -> tuple[LifeTable, LifeTable]:

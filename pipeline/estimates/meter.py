@@ -22,7 +22,8 @@ from pipeline.estimates.values import (
     evidence,
 )
 from pipeline.models.noisy_tables import Axis, Cell, NoisyTable, coarse
-from pipeline.schema.values import Schema
+from pipeline.schema.values import Column, Schema
+from pipeline.schema.words import label
 
 MOST_CELLS = 600  # of a table that is listed cell by cell
 _EPOCH = date(1970, 1, 1)
@@ -95,4 +96,13 @@ def words(schema: Schema, axis: Axis, cell: Cell) -> str:
         else:
             ends = [f"{end:g}" for end in (cell.low, cell.high)]
         return ends[0] if cell.low == cell.high else f"{ends[0]} to {ends[1]}"
-    return ", ".join("missing" if value is None else value for value in cell.values)
+    column = schema.patients.get(axis.name)
+    return ", ".join(_value(column, value) for value in cell.values)
+
+
+def _value(column: Column | None, value: str | None) -> str:
+    """A code with its label: `2 (Female)`."""
+    if value is None:
+        return "missing"
+    name = label(column, value) if column is not None else value
+    return value if name.startswith(value) else f"{value} ({name})"

@@ -199,7 +199,7 @@ def _estimate(
     """
     rng = np.random.default_rng(SEED)
     middle = float(to_line(figure(*(part for t in tables for part in (t.deaths, t.censored)))))
-    spreads = []
+    spreads: list[float] = []
     for has_chance in (False, True):
         parts = []
         for table in tables:
@@ -213,7 +213,8 @@ def _estimate(
         finite = values[np.isfinite(values)]
         enough = len(finite) > DRAWS / 2 and math.isfinite(middle)
         low, high = np.quantile(finite, [0.1587, 0.8413]) if enough else (math.nan, math.nan)
-        spreads.append(float(high - low) / 2)
+        # chance comes on top of noise, whatever two sets of draws say
+        spreads.append(max([float(high - low) / 2, *spreads]))
     ends = [
         [float(from_line(np.array(middle + sign * Z * spread))) for sign in (-1, 1)]
         for spread in spreads
