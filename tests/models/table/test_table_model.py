@@ -106,8 +106,9 @@ def test_equal_seeds_draw_equal_rows_also_after_a_round_trip(
     loaded = TableModel.load(tmp_path / "a")
     assert_frame_equal(first, loaded.sample(500, np.random.default_rng(11)))
     loaded.save(tmp_path / "b")
-    assert {p.name for p in (tmp_path / "a").iterdir()} == {"table.safetensors", "table.json"}
-    for name in ("table.safetensors", "table.json"):
+    names = {"table.safetensors", "table.json", "measured.safetensors", "measured.json"}
+    assert {p.name for p in (tmp_path / "a").iterdir()} == names
+    for name in names:
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
     with pytest.raises(ValueError, match="belong together"):
         TableModel.load(tmp_path)
