@@ -63,12 +63,13 @@ def check_synthetic(
     extract_date: date | None = None,
     out: Path | None = None,
     noisy_counts: NoisyShares | None = None,
+    report: str = "",
 ) -> GateResult:
     """Checks an extract. `tables`: frames under declared names, or the folder of `<file>.parquet`
     that researchers get.
 
     `synthetic`: the same patients in the models' form, or the folder of `patients.parquet` and
-    `events.parquet`. `out`: a folder for gate.json and docs/. Raises Refusal where `tables` is a
+    `events.parquet`. `out`: a folder for gate.json and docs/, whose page links to `report`. Raises Refusal where `tables` is a
     folder without any declared table.
     """
     frames = read_extract(schema, tables) if isinstance(tables, Path) else tables
@@ -84,7 +85,7 @@ def check_synthetic(
         for problem in shape_problems(schema.tables[name], rows)
     ]
     if failures:  # rules and suites speak about declared columns only
-        return _answer(schema, GateResult(tuple(failures), ()), None, out)
+        return _answer(schema, GateResult(tuple(failures), ()), None, out, report)
     context = context_of(schema, extract_date, is_synthetic=True, noisy_counts=noisy_counts)
     checks = check_tables(schema, frames, context, log, with_pages=out is not None)
     failures += [
@@ -102,16 +103,16 @@ def check_synthetic(
         for one in run.failures
         if one.severity == "W"
     )
-    return _answer(schema, GateResult(tuple(failures), warnings), checks, out)
+    return _answer(schema, GateResult(tuple(failures), warnings), checks, out, report)
 
 
 def _share(name: str, counts: Mapping[str, float]) -> str:
     share = counts.get("unexpected_percent")
-    return name if share is None else f"{name} ({share:.2g}% of rows)"
+    return name if share is None else f"{name} ({share:.3g}% of rows)"
 
 
 def _answer(
-    schema: Schema, result: GateResult, checks: TableChecks | None, out: Path | None
+    schema: Schema, result: GateResult, checks: TableChecks | None, out: Path | None, report: str
 ) -> GateResult:
     if out is not None:
         rules = described(checks.results, counts=True) if checks else []
@@ -125,7 +126,8 @@ def _answer(
             },
         )
         if checks is not None:
-            write_pages(Gate(out).docs, checks, schema, f"{schema.title}: the synthetic tables")
+            title = f"{schema.title}: the synthetic tables"
+            write_pages(Gate(out).docs, checks, schema, title, report)
     return result
 
 

@@ -214,16 +214,23 @@ def _view() -> Any:
 
 
 def write_docs(
-    folder: Path, runs: Sequence[SuiteRun], title: str, rules: Sequence[Mapping[str, Any]] = ()
+    folder: Path,
+    runs: Sequence[SuiteRun],
+    title: str,
+    rules: Sequence[Mapping[str, Any]] = (),
+    report: str = "",
 ) -> None:
     """`index.html` and a page per suite below `folder`. `rules`: id, title, severity, status (and
-    counts, where the zone allows).
+    counts, where the zone allows). `report`: relative path of a report to which the page links.
     """
     for run in runs:
         files.write_text(folder / f"{run.name}.html", run.page)
     suites = "".join(_suite_row(run) for run in runs)
     head = "<tr><th>suite</th><th>expectations</th><th>failed</th></tr>"
-    body = f"<h1>{html.escape(title)}</h1><h2>Suites</h2><table>{head}{suites}</table>"
+    link = (
+        f"<p><a href='{html.escape(report)}'>The report of this release</a></p>" if report else ""
+    )
+    body = f"<h1>{html.escape(title)}</h1>{link}<h2>Suites</h2><table>{head}{suites}</table>"
     if rules:
         names = "".join(f"<th>{html.escape(name)}</th>" for name in rules[0])
         rows = "".join(_row(rule) for rule in rules)

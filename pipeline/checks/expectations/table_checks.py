@@ -175,9 +175,11 @@ def described(results: Results, *, counts: bool) -> list[dict[str, Any]]:
     return answers
 
 
-def write_pages(folder: Path, checks: TableChecks, schema: Schema, title: str) -> None:
+def write_pages(
+    folder: Path, checks: TableChecks, schema: Schema, title: str, report: str = ""
+) -> None:
     """The data docs below `folder`: counts, no values. Of patients' tables they stay in the
-    restricted zone.
+    restricted zone. report: as write_docs takes it.
     """
     rules = described(checks.results, counts=True) if schema.layout == "registry" else []
-    write_docs(folder, checks.runs, title, rules)
+    write_docs(folder, checks.runs, title, rules, report)
