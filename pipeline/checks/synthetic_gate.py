@@ -69,8 +69,8 @@ def check_synthetic(
     that researchers get.
 
     `synthetic`: the same patients in the models' form, or the folder of `patients.parquet` and
-    `events.parquet`. `out`: a folder for gate.json and docs/, whose page links to `report`. Raises Refusal where `tables` is a
-    folder without any declared table.
+    `events.parquet`. `out`: a folder for gate.json and docs/, whose page links to `report`. Raises
+    Refusal where `tables` is a folder without any declared table.
     """
     frames = read_extract(schema, tables) if isinstance(tables, Path) else tables
     log = _read(synthetic) if isinstance(synthetic, Path) else synthetic
