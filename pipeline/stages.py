@@ -96,7 +96,7 @@ _ALL = (
         reads_rows=True,
         summary="report to the custodian; stop a release whose synthetic rows break a hard rule",
         on_retry=_AFRESH,
-        seconds=60,
+        seconds=78,
     ),
     Stage(
         name="approve",
@@ -112,7 +112,7 @@ _ALL = (
         reads_rows=False,
         summary="make the release visible: extract, card, manifest, model, tag",
         on_retry="A retry finishes what was begun.",
-        seconds=28,
+        seconds=21,
     ),
 )
 STAGES: Mapping[str, Stage] = MappingProxyType({stage.name: stage for stage in _ALL})
