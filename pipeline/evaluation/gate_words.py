@@ -22,9 +22,14 @@ class GateWarning:
 
     def __str__(self) -> str:
         """One line of plain text."""
-        share = "" if math.isnan(self.rate) else f"; {_percent(self.rate)} of rows"
+        share = f"; {self.share}" if self.share else ""
         expected = f" (expected {self.expected})" if self.allowed else ""
         return f"{self.words}{share}{expected} [{self.rule}]"
+
+    @property
+    def share(self) -> str:
+        """44% of rows; nothing where it is no share."""
+        return "" if math.isnan(self.rate) else f"{_percent(self.rate)} of rows"
 
     @property
     def expected(self) -> str:

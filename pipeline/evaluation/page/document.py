@@ -19,7 +19,7 @@ from pipeline.evaluation.page import (
     verdicts,
 )
 from pipeline.evaluation.page.content import GateWarning, ReportContent
-from pipeline.evaluation.page.numbers import percent, plural
+from pipeline.evaluation.page.numbers import plural
 from pipeline.evaluation.page.parts import Section
 from pipeline.evaluation.page.style import STYLE
 from pipeline.refusal import Refusal
@@ -119,7 +119,7 @@ def _faults(content: ReportContent) -> str:
 
 
 def _warning(one: GateWarning) -> str:
-    share = f" {percent(one.rate)} of rows." if one.rate == one.rate else ""
+    share = f" {one.share}." if one.share else ""
     allowed = f" Expected: {one.expected}." if one.allowed else ""
     ground = "Seen in synthetic rows alone." if one.rests_on_synthetic else "Beside real patients."
     return (
