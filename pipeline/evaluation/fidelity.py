@@ -6,11 +6,12 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import combinations
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import polars as pl
 from sdmetrics.reports import DiagnosticReport, QualityReport
 
@@ -82,19 +83,6 @@ def tvd(real: np.ndarray, other: np.ndarray) -> float:
     )
 
 
-def distances(
-    real: pl.DataFrame, other: pl.DataFrame, columns: Mapping[str, Column]
-) -> dict[str, Any]:
-    """Mean one-way and two-way TVD over all columns and pairs, and each column's own."""
-    first, second = binned(real, other, columns)
-    one_way = {name: tvd(first[name], second[name]) for name in first}
-    return {
-        "one_way_tvd": _mean(list(one_way.values())),
-        "two_way_tvd": _mean(two_way(first, second)),
-        "columns": one_way,
-    }
-
-
 def two_way(first: Mapping[str, np.ndarray], second: Mapping[str, np.ndarray]) -> list[float]:
     """TVD of each pair of columns of two tables in integer codes, as `binned` makes them."""
     pairs = []
@@ -109,18 +97,22 @@ def two_way(first: Mapping[str, np.ndarray], second: Mapping[str, np.ndarray]) -
     return pairs
 
 
-def _mean(values: list[float]) -> float:
-    return float(np.nanmean(values)) if len(values) and not np.all(np.isnan(values)) else math.nan
-
-
 def sdmetrics_reports(
     real: pl.DataFrame, synthetic: pl.DataFrame, columns: Mapping[str, Column]
 ) -> dict[str, float]:
     """Scores of SDMetrics' QualityReport and DiagnosticReport, 0 to 1. Column Pair Trends is NaN
     where no pair is associated.
     """
-    metadata = single_table(columns)
-    frames = {TABLE: to_pandas(real, columns)}, {TABLE: to_pandas(synthetic, columns)}
+    frames = [{TABLE: to_pandas(rows, columns)} for rows in (real, synthetic)]
+    return report_scores(frames, single_table(columns))
+
+
+def report_scores(
+    frames: Sequence[Mapping[str, pd.DataFrame]], metadata: Mapping[str, Any]
+) -> dict[str, float]:
+    """Both of SDMetrics' reports on real and synthetic tables by name, with their properties, 0 to
+    1.
+    """
     scores = {}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # SDMetrics warns of constant columns, which are no fault

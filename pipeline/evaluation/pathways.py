@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 import polars as pl
@@ -57,13 +56,6 @@ def waiting_days(events: pl.DataFrame, log: EventLog, event_type: str) -> np.nda
     )
 
 
-def quantiles(values: np.ndarray) -> dict[str, float]:
-    if len(values) == 0:
-        return {"n": 0}
-    low, middle, high = np.quantile(values, [0.25, 0.5, 0.75])
-    return {"n": len(values), "q25": float(low), "median": float(middle), "q75": float(high)}
-
-
 def survival(sample: PatientLog, log: EventLog, stratum: str | None) -> pl.DataFrame:
     """`stratum`, `days`, `died` per patient. What the declaration calls `censoring` censors; where
     it says nothing, every terminal type but the first.
@@ -98,27 +90,3 @@ def kaplan_meier(outcomes: pl.DataFrame, grid: np.ndarray) -> dict[str, np.ndarr
 def _curve(outcomes: pl.DataFrame, grid: np.ndarray) -> np.ndarray:
     fitter = KaplanMeierFitter().fit(outcomes["days"].to_numpy(), outcomes["died"].to_numpy())
     return np.asarray(fitter.survival_function_at_times(grid), dtype=float)
-
-
-def figures(
-    real: PatientLog, other: PatientLog, log: EventLog, stratum: str | None
-) -> dict[str, Any]:
-    """Numbers that compare the pathways of two samples. Survival gaps are means over strata at 1
-    and 5 years.
-    """
-    grid = np.array([1.0, 5.0]) * DAYS_PER_YEAR
-    first = kaplan_meier(survival(real, log, stratum), grid)
-    second = kaplan_meier(survival(other, log, stratum), grid)
-    shared = sorted(set(first) & set(second) - {"all"}) or (
-        ["all"] if "all" in first and "all" in second else []
-    )
-    gaps = np.array([np.abs(first[name] - second[name]) for name in shared]).reshape(-1, 2)
-    numbers = {
-        f"{name}_tvd": ngram_tvd(real.pathways, other.pathways, n)
-        for n, name in ((1, "unigram"), (2, "bigram"), (3, "trigram"))
-    }
-    numbers["mean_length"] = float(np.mean(lengths(other.pathways)))
-    numbers["survival_gap_1y"], numbers["survival_gap_5y"] = (
-        (float(g) for g in gaps.mean(axis=0)) if len(gaps) else (math.nan, math.nan)
-    )
-    return numbers

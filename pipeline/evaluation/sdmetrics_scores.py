@@ -16,7 +16,6 @@ from collections.abc import Mapping
 import numpy as np
 import polars as pl
 from sdmetrics.column_pairs import InterRowMSAS, StatisticMSAS
-from sdmetrics.reports import DiagnosticReport, QualityReport
 from sdmetrics.single_column import SequenceLengthSimilarity
 
 from pipeline.evaluation import fidelity
@@ -35,19 +34,8 @@ def table_scores(real: PatientLog, other: PatientLog, schema: Schema) -> dict[st
 def two_table_scores(real: PatientLog, other: PatientLog, schema: Schema) -> dict[str, float]:
     """Of patients and events with their relationship: both reports and their properties."""
     columns = _used(event_columns(schema), real.pathways, other.pathways)
-    metadata = two_tables(schema, columns)
     frames = [two_frames(schema, log, columns) for log in (real, other)]
-    scores = {}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # constant columns and the like, which are no fault
-        for name, report in (("quality", QualityReport()), ("diagnostic", DiagnosticReport())):
-            report.generate(*frames, metadata, verbose=False)
-            scores[name] = float(report.get_score())
-            scores |= {
-                f"{name}: {row.Property}": float(row.Score)
-                for row in report.get_properties().itertuples()
-            }
-    return scores
+    return fidelity.report_scores(frames, two_tables(schema, columns))
 
 
 def _used(

@@ -82,20 +82,10 @@ def _model_facts(folder: Path, workspace: Workspace, evidence: EvidenceFacts | N
         independent=independent_pairs(model),
         noisy_size=size,
         published=declaration.known,
-        warnings=[str(warning) for warning in gate_warnings(_gate(workspace))],
+        # the gate reads synthetic rows only, so a card may print it (privacy_rules.md 4)
+        warnings=[str(one) for one in gate_warnings(tracking.gate_result(workspace))],
         evidence=evidence,
     )
-
-
-def _gate(workspace: Workspace) -> dict[str, Any]:
-    """What the gate said of a refresh or of a draw. It reads synthetic rows only, so a card may
-    print it (privacy_rules.md 4).
-    """
-    restricted = workspace.restricted
-    for gate in (restricted.report.gate, restricted.gate):
-        if result := files.read_json(gate.results):
-            return dict(result)
-    return {}
 
 
 def _assemble(

@@ -10,11 +10,9 @@ from __future__ import annotations
 import numpy as np
 
 from pipeline.evaluation.attacks.neighbours import TIE, distances
-from pipeline.evaluation.attacks.rows import Rows, Tables, scaled, subsample
+from pipeline.evaluation.attacks.rows import Rows, Tables, sample_of, scaled
 from pipeline.evaluation.attacks.trials import Trial, of_patients
 
-MAX_ATTACKS = 2_000  # patients of each table
-MAX_SYNTHETIC = 20_000
 MAX_SECRETS = 4
 TOLERANCE = 0.05  # of a number's range (1% to 99%): how far off a right guess may be
 SHOWS = (
@@ -29,14 +27,7 @@ CANNOT_SHOW = (
 
 def trials(tables: Tables, random: np.random.Generator) -> list[Trial]:
     """One trial per secret: the declared targets, else the strata, else the last column."""
-    targets, controls, synthetic = (
-        rows.of(subsample(len(rows), most, random))
-        for rows, most in (
-            (tables.train, MAX_ATTACKS),
-            (tables.holdout, MAX_ATTACKS),
-            (tables.synthetic, MAX_SYNTHETIC),
-        )
-    )
+    targets, controls, synthetic = sample_of(tables, random)
     outcomes = []
     for secret in secrets(tables):
         success, control_success = (

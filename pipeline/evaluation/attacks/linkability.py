@@ -10,11 +10,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from pipeline.evaluation.attacks.neighbours import nearest_rows
-from pipeline.evaluation.attacks.rows import Rows, Tables, scaled, subsample
+from pipeline.evaluation.attacks.rows import Rows, Tables, sample_of, scaled
 from pipeline.evaluation.attacks.trials import Trial, of_patients
 
-MAX_ATTACKS = 2_000  # patients of each table
-MAX_SYNTHETIC = 20_000
 NEIGHBOURS = 5
 SHOWS = (
     "Two people who each know half of a patient's columns are led to the same synthetic row, more"
@@ -33,14 +31,7 @@ def trials(tables: Tables, random: np.random.Generator) -> list[Trial]:
     """
     names = [name for name in tables.schema.quasi_identifiers if name in tables.train.names]
     names = names if len(names) >= 2 else list(tables.train.names)
-    targets, controls, synthetic = (
-        rows.of(subsample(len(rows), most, random))
-        for rows, most in (
-            (tables.train, MAX_ATTACKS),
-            (tables.holdout, MAX_ATTACKS),
-            (tables.synthetic, MAX_SYNTHETIC),
-        )
-    )
+    targets, controls, synthetic = sample_of(tables, random)
     order = random.permutation(len(synthetic))
     success, control_success = (
         _links(people, synthetic, (names[::2], names[1::2]), order)

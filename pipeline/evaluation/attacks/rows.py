@@ -14,6 +14,8 @@ from pipeline.schema.values import Schema
 MISSING = 1000.0  # of a scaled number: further than 1 from every other, 0 from another missing
 MIN_PATIENTS = 2  # fewer in a table: there is nothing to attack, or nothing to compare with
 LENGTH = "number of events"
+# of a search for the nearest rows: patients of each table; synthetic rows
+MAX_ATTACKS, MAX_SYNTHETIC = 2_000, 20_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,6 +145,21 @@ def _width(values: np.ndarray) -> float:
         return 1.0
     low, high = np.quantile(present, [0.01, 0.99])
     return float(high - low) or 1.0
+
+
+def sample_of(tables: Tables, random: np.random.Generator) -> tuple[Rows, Rows, Rows]:
+    """(training patients, holdout, synthetic rows): at most MAX_ATTACKS, MAX_ATTACKS and
+    MAX_SYNTHETIC of them.
+    """
+    train, holdout, synthetic = (
+        rows.of(subsample(len(rows), most, random))
+        for rows, most in (
+            (tables.train, MAX_ATTACKS),
+            (tables.holdout, MAX_ATTACKS),
+            (tables.synthetic, MAX_SYNTHETIC),
+        )
+    )
+    return train, holdout, synthetic
 
 
 def subsample(n: int, most: int, random: np.random.Generator) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 
 import polars as pl
@@ -74,11 +74,11 @@ def figures(content: ReportContent) -> tuple[list[str], str]:
 
 def _order(both: Sequence[Flows]) -> list[str]:
     """Nodes from top to bottom, the same in both: frequent ones first, those without last."""
-    totals: Counter[str] = Counter()
+    totals: defaultdict[str, float] = defaultdict(float)
     for shares in both:
         for way, share in shares.items():
             for name in way:
-                totals[name] += share  # type: ignore[assignment]
+                totals[name] += share
     last = (OTHER, NONE, NONE_FURTHER)
     return sorted(totals, key=lambda name: (name in last, -totals[name], name))
 
@@ -125,9 +125,9 @@ def _gaps(nodes: Mapping[str, object]) -> float:
 
 def _boxes(shares: Flows, step: int, order: Sequence[str]) -> dict[str, tuple[float, float]]:
     """{node: (top, height)} of one column."""
-    totals: Counter[str] = Counter()
+    totals: defaultdict[str, float] = defaultdict(float)
     for way, share in shares.items():
-        totals[way[step]] += share  # type: ignore[assignment]
+        totals[way[step]] += share
     nodes = [name for name in order if name in totals]
     room = HEIGHT - _gaps(dict.fromkeys(nodes))
     boxes, top = {}, TOP
@@ -144,9 +144,9 @@ def _ribbons(
     order: Sequence[str],
 ) -> list[str]:
     """From one column to the next, each node's in the order of where they go."""
-    links: Counter[tuple[str, str]] = Counter()
+    links: defaultdict[tuple[str, str], float] = defaultdict(float)
     for way, share in shares.items():
-        links[way[step], way[step + 1]] += share  # type: ignore[assignment]
+        links[way[step], way[step + 1]] += share
     start, end = ({name: box[0] for name, box in boxes[step + k].items()} for k in (0, 1))
     rooms = [HEIGHT - _gaps(boxes[step + k]) for k in (0, 1)]
     ribbons = []

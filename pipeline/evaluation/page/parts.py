@@ -56,15 +56,16 @@ def _css(name: str) -> str:
     return f' class="{name}"' if name else ""
 
 
+def _is_number(cell: str | Markup) -> bool:
+    return isinstance(cell, Markup) and cell.is_number
+
+
 def table(header: Sequence[str], rows: Iterable[Sequence[str | Markup]], caption: str = "") -> str:
     """A table that scrolls sideways where it is wider than the page; its first column names each
     row. A heading stands over its numbers.
     """
     lines = list(rows)
-    at_right = [
-        any(isinstance(row[i], Markup) and row[i].is_number for row in lines)  # type: ignore[union-attr]
-        for i in range(len(header))
-    ]
+    at_right = [any(_is_number(row[i]) for row in lines) for i in range(len(header))]
     head = "".join(
         f'<th scope="col"{_css("n" if right else "")}>{html.escape(name)}</th>'
         for name, right in zip(header, at_right, strict=True)

@@ -17,6 +17,7 @@ from pipeline.services.tracking.client import (
 )
 from pipeline.services.tracking.models import ALIAS, publish_model
 from pipeline.services.tracking.release_runs import catch_up, sync
+from pipeline.services.tracking.run_facts import gate_result
 from pipeline.services.tracking.stage_notes import note, read_notes
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "catch_up",
     "client_of",
     "ensure",
+    "gate_result",
     "note",
     "publish_budget",
     "publish_model",
