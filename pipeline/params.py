@@ -134,6 +134,50 @@ class SampleParams:
 
 
 @dataclass(frozen=True, kw_only=True)
+class GateParams:
+    """The thresholds of the gate on synthetic rows, where they differ from docs/clinical_rules.md.
+
+    `stops`: W rules, as 29 or 5b, that stop this release instead of warning. `bounds`: W rule, or
+    rule on a share or mean, -> the lowest and highest legal rate, None for no end. `rare_below`: a
+    value whose charged noisy count is smaller is rare (clinical rule 57). Which ids there are is
+    checked by `pipeline.checks.rules.check_gate`, before a charge.
+    """
+
+    stops: tuple[str, ...] = ()
+    bounds: Mapping[str, tuple[float | None, float | None]] = field(default_factory=dict)
+    rare_below: float = 10.0
+
+    def __post_init__(self) -> None:
+        if isinstance(self.stops, str):
+            raise Refusal(f"gate.stops must be a list of rules, is {self.stops!r}")
+        object.__setattr__(self, "stops", tuple(_rule_id(rule) for rule in self.stops))
+        if not isinstance(self.bounds, Mapping):
+            raise Refusal(f"gate.bounds must be a mapping of rules, is {self.bounds!r}")
+        bounds = {_rule_id(rule): _range(str(rule), ends) for rule, ends in self.bounds.items()}
+        object.__setattr__(self, "bounds", bounds)
+        if not self.rare_below >= 0:
+            raise Refusal(f"gate.rare_below must be at least 0, is {self.rare_below}")
+
+
+def _rule_id(rule: object) -> str:
+    """As the rules name themselves: 5b is 05b."""
+    return re.sub(r"^\d(?!\d)", r"0\g<0>", str(rule))
+
+
+def _range(rule: str, ends: Any) -> tuple[float | None, float | None]:
+    """The two ends of a legal rate; null is no end."""
+    is_pair = isinstance(ends, (list, tuple)) and len(ends) == 2
+    if not is_pair or not all(end is None or type(end) in (int, float) for end in ends):
+        raise Refusal(
+            f"gate.bounds.{rule} must be [lowest, highest], each a number or null, is {ends!r}"
+        )
+    low, high = ends
+    if low is not None and high is not None and low > high:
+        raise Refusal(f"gate.bounds.{rule}: the lowest, {low}, is above the highest, {high}")
+    return low, high
+
+
+@dataclass(frozen=True, kw_only=True)
 class EvaluateParams:
     max_rows: int
 
@@ -165,6 +209,7 @@ class Params:
     evaluate: EvaluateParams
     approve: ApproveParams
     publish: PublishParams
+    gate: GateParams = field(default_factory=GateParams)
     schedule: ScheduleParams = field(default_factory=lambda: ScheduleParams(refresh="0 3 * * 1"))
 
 
@@ -175,6 +220,7 @@ BLOCKS: Mapping[str, type] = {
     "validate": ValidateParams,
     "train": TrainParams,
     "sample": SampleParams,
+    "gate": GateParams,
     "evaluate": EvaluateParams,
     "approve": ApproveParams,
     "publish": PublishParams,
@@ -189,7 +235,8 @@ def from_mapping(value: Mapping[str, Any], name: str = "params.yaml") -> Params:
     problems = [f"unknown block {block!r}" for block in value if block not in BLOCKS]
     blocks = {}
     for block, kind in BLOCKS.items():
-        settings = value.get(block)
+        # params written before there was a gate block have none
+        settings = value.get(block, {} if block == "gate" else None)
         if not isinstance(settings, Mapping):
             problems.append(f"block {block!r} is missing")
             continue

@@ -26,6 +26,7 @@ from pipeline.checks.expectations.table_checks import (
 from pipeline.checks.rules.shapes import shape_problems
 from pipeline.models.grammar.rules import Grammar
 from pipeline.models.grammar.violations import violations
+from pipeline.params import GateParams
 from pipeline.schema import static_rules
 from pipeline.schema.patient_log import PatientLog, read_patient_log
 from pipeline.schema.values import Schema
@@ -63,30 +64,29 @@ def check_synthetic(
     extract_date: date | None = None,
     out: Path | None = None,
     noisy_counts: NoisyShares | None = None,
+    gate: GateParams | None = None,
     report: str = "",
 ) -> GateResult:
     """Checks an extract. `tables`: frames under declared names, or the folder of `<file>.parquet`
     that researchers get.
 
     `synthetic`: the same patients in the models' form, or the folder of `patients.parquet` and
-    `events.parquet`. `out`: a folder for gate.json and docs/, whose page links to `report`. Raises
-    Refusal where `tables` is a folder without any declared table.
+    `events.parquet`. `gate`: thresholds other than the rules' own. `out`: a folder for gate.json
+    and docs/, whose page links to `report`. Raises Refusal where `tables` is a folder without any
+    declared table.
     """
     frames = read_extract(schema, tables) if isinstance(tables, Path) else tables
     log = _read(synthetic) if isinstance(synthetic, Path) else synthetic
-    failures = [
-        f"table {table.name} is missing"
-        for table in schema.tables.values()
-        if table.required and table.name not in frames
-    ]
-    failures += [
-        f"{name}: {problem}"
-        for name, rows in frames.items()
-        for problem in shape_problems(schema.tables[name], rows)
-    ]
+    failures = _misshapen(schema, frames)
     if failures:  # rules and suites speak about declared columns only
         return _answer(schema, GateResult(tuple(failures), ()), None, out, report)
-    context = context_of(schema, extract_date, is_synthetic=True, noisy_counts=noisy_counts)
+    context = context_of(
+        schema,
+        extract_date,
+        is_synthetic=True,
+        noisy_counts=noisy_counts,
+        gate=gate or GateParams(),
+    )
     checks = check_tables(schema, frames, context, log, with_pages=out is not None)
     failures += [
         _share(one.name, one.counts)
@@ -104,6 +104,20 @@ def check_synthetic(
         if one.severity == "W"
     )
     return _answer(schema, GateResult(tuple(failures), warnings), checks, out, report)
+
+
+def _misshapen(schema: Schema, frames: Mapping[str, pl.DataFrame]) -> list[str]:
+    """Tables that are not there, and columns, order or types that are not the declared ones."""
+    missing = [
+        f"table {table.name} is missing"
+        for table in schema.tables.values()
+        if table.required and table.name not in frames
+    ]
+    return missing + [
+        f"{name}: {problem}"
+        for name, rows in frames.items()
+        for problem in shape_problems(schema.tables[name], rows)
+    ]
 
 
 def _share(name: str, counts: Mapping[str, float]) -> str:

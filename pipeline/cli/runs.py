@@ -160,13 +160,14 @@ def gate(options: argparse.Namespace) -> None:
     from pipeline.models import noisy_tables
 
     here = _here()
-    extract_date = params.load(here.params).release.extract_date
+    settings = params.load(here.params)
     result = check_synthetic(
         read_schema(here.dataset),
         here.released.extract.parquet,
         here.released.synthetic.root,
-        extract_date=extract_date,
+        extract_date=settings.release.extract_date,
         out=here.restricted.gate.root,
+        gate=settings.gate,
         noisy_counts=noisy_tables.category_counts(noisy_tables.load(here.released.model / "table")),
     )
     if not result.passed:

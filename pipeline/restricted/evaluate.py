@@ -53,6 +53,7 @@ def run(workspace: Workspace, params: Params, schema: Schema) -> None:
             noisy_counts=noisy_tables.category_counts(
                 noisy_tables.load(workspace.released.model / "table")
             ),
+            gate=params.gate,
             report="../../index.html",
         )
         # of a release that the gate stops, its results are what remains

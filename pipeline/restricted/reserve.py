@@ -13,6 +13,7 @@ from typing import Any
 
 from pipeline import files
 from pipeline.catalog import Home, Workspace
+from pipeline.checks.rules import check_gate
 from pipeline.dp import events
 from pipeline.ledger import Ledger, Reservation, budget_after_charge
 from pipeline.models.synthesizer.plan import Plan, joint_plan
@@ -37,6 +38,7 @@ def run(workspace: Workspace, params: Params, schema: Schema) -> None:
     Refusal before validate has run.
     """
     release_id, label = _release_to_charge(workspace, params)
+    check_gate(params.gate)
     confirmation.check(workspace.restricted, release_id)
     home = Home.find()
     ledger = Ledger(home.ledger)

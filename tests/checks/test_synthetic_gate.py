@@ -9,9 +9,18 @@ from pathlib import Path
 import polars as pl
 import pytest
 from registry_cases import EXTRACT, Tables, change, clean, schema
+from ruamel.yaml import YAML
 
 from pipeline import adapters, files
-from pipeline.checks.synthetic_gate import check_synthetic, grammar_breaches, static_breaches
+from pipeline.checks.rules import check_gate
+from pipeline.checks.synthetic_gate import (
+    GateResult,
+    check_synthetic,
+    grammar_breaches,
+    static_breaches,
+)
+from pipeline.params import GateParams, from_mapping
+from pipeline.refusal import Refusal
 from pipeline.schema.patient_log import PatientLog
 from pipeline.schema.reader import read_schema
 
@@ -109,3 +118,45 @@ def test_a_folder_of_parquet_is_read_by_its_headers(tmp_path: Path) -> None:
     assert check_synthetic(heart, tmp_path).failures == ()
     with pytest.raises(ValueError, match="holds no Parquet file"):
         check_synthetic(heart, tmp_path / "nothing_here")
+
+
+def gate_of(text: str) -> GateParams:
+    """The gate block of params.yaml with this content."""
+    value = YAML(typ="safe").load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    return from_mapping({**value, "gate": YAML(typ="safe").load(text)}).gate
+
+
+def test_the_params_make_a_warning_stop_the_release(synthetic) -> None:
+    """A legal rate out of reach is warned of, and stops what the params say that it stops."""
+    tables, log = synthetic
+
+    def ask(text: str) -> GateResult:
+        return check_synthetic(schema(), tables, log, extract_date=EXTRACT, gate=gate_of(text))
+
+    as_it_is, out_of_reach = ask("{}"), ask("bounds: {5b: [0.99, 1.0]}")
+    assert as_it_is.failures == out_of_reach.failures == ()
+    assert any("05b" in warning for warning in out_of_reach.warnings)
+    assert not any("05b" in warning for warning in as_it_is.warnings)
+    stopped = ask("{bounds: {5b: [0.99, 1.0]}, stops: [5b]}")
+    assert any("05b" in failure for failure in stopped.failures)
+    assert ask("stops: [5b]").failures == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("stops: [1]", "gate.stops names '01'; it takes"),
+        ("stops: [55]", "gate.stops names '55'"),
+        ("stops: [99]", "gate.stops names '99'"),
+        ("bounds: {12: [0, 1]}", "gate.bounds names '12'"),
+        ("bounds: {29: 0.5}", r"gate.bounds.29 must be \[lowest, highest\]"),
+        ("bounds: {29: [0.5, 0.1]}", "the lowest, 0.5, is above the highest, 0.1"),
+        ("bounds: {29: [yes, 1]}", "gate.bounds.29 must be"),
+        ("bounds: [29]", "gate.bounds must be a mapping"),
+        ("rare_below: -1", "gate.rare_below must be at least 0"),
+        ("stop: [29]", "unknown key gate.stop"),
+    ],
+)
+def test_thresholds_that_there_are_not_are_refused(text: str, what: str) -> None:
+    with pytest.raises(Refusal, match=what):
+        check_gate(gate_of(text))

@@ -14,6 +14,7 @@ from pipeline import adapters
 from pipeline.checks.expectations.table_checks import by_patient, rates
 from pipeline.checks.rules import Rule, RuleContext, check, failing_patients
 from pipeline.checks.rules.extract import copies, missing_shares
+from pipeline.params import GateParams
 from pipeline.schema.patient_log import PatientLog
 from pipeline.simulator.simulate import simulate
 
@@ -185,7 +186,10 @@ def test_rare_categories_go_by_charged_counts() -> None:
         noisy_counts={"SITE_ICD10_O2_3CHAR": {"C50": 3.0, "C18": 40.0}},
     )
     assert check(schema(), clean(), synthetic)["57"].n_failing == 1
-    assert check(schema(), clean(), replace(synthetic, rare_below=2.0))["57"].status == "pass"
+    assert (
+        check(schema(), clean(), replace(synthetic, gate=GateParams(rare_below=2.0)))["57"].status
+        == "pass"
+    )
     assert {ANN, BEA} <= set(clean()[T]["PATIENTID"])
 
 

@@ -12,8 +12,9 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from pipeline.checks.rules import RULES, Rule
+from pipeline.checks.rules import RULES, Rule, rules_under
 from pipeline.checks.rules.vital_status import ICD10_LIST
+from pipeline.params import GateParams
 from pipeline.schema.sdmetrics_words import sdtype
 from pipeline.schema.values import Column, Schema, Table
 
@@ -32,9 +33,10 @@ TYPES = {
 }
 
 
-def suites(schema: Schema) -> dict[str, Suite]:
+def suites(schema: Schema, gate: GateParams | None = None) -> dict[str, Suite]:
     """Every suite of a dataset by name: one per table; for a dataset with events also one for the
-    patients and one for the events in the models' form; for a registry also the rules.
+    patients and one for the events in the models' form; for a registry also the rules, with the
+    thresholds of `gate`.
     """
     by_table = {table.name: table_suite(table) for table in schema.tables.values()}
     if schema.events is not None:
@@ -42,7 +44,7 @@ def suites(schema: Schema) -> dict[str, Suite]:
         by_table[EVENTS] = columns_suite(EVENTS, event_columns(schema), key=(schema.key, "seq"))
     if schema.layout == "registry":
         by_table[BY_PATIENT] = _suite(BY_PATIENT, [_holds(rule) for rule in rules_by_patient()])
-        by_table[RATES] = _suite(RATES, [_lies_between(rule) for rule in rules_by_rate()])
+        by_table[RATES] = _suite(RATES, [_lies_between(rule) for rule in rules_by_rate(gate)])
     return by_table
 
 
@@ -136,9 +138,10 @@ def rules_by_patient() -> tuple[Rule, ...]:
     return tuple(rule for rule in RULES if rule.severity == "F" and rule.scope == "patient")
 
 
-def rules_by_rate() -> tuple[Rule, ...]:
+def rules_by_rate(gate: GateParams | None = None) -> tuple[Rule, ...]:
     """Rules with a legal rate, and the shape of tables (how many are wrong): one number each."""
-    return tuple(rule for rule in RULES if rule not in rules_by_patient())
+    by_patient = {rule.id for rule in rules_by_patient()}
+    return tuple(rule for rule in rules_under(gate or GateParams()) if rule.id not in by_patient)
 
 
 def column_of(rule: Rule) -> str:

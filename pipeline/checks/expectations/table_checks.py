@@ -76,7 +76,7 @@ def check_tables(
     if schema.layout == "registry":
         rows |= {BY_PATIENT: by_patient(results, _ids(schema, tables)), RATES: rates(results)}
     runs = []
-    for name, suite in suites(schema).items():
+    for name, suite in suites(schema, context.gate).items():
         if name in rows:
             logger.debug("checking %s", name)
             runs.append(_run(suite, rows[name], with_pages, is_synthetic=context.is_synthetic))

@@ -29,6 +29,8 @@ from pipeline.checks.rules import (
 )
 from pipeline.checks.rules.model import Finding, Rule, RuleContext, Status
 from pipeline.checks.rules.registry import Registry, build
+from pipeline.params import GateParams
+from pipeline.refusal import Refusal
 from pipeline.schema.patient_log import ID, PatientLog
 from pipeline.schema.values import Schema
 
@@ -40,7 +42,9 @@ __all__ = [
     "Rule",
     "RuleContext",
     "check",
+    "check_gate",
     "failing_patients",
+    "rules_under",
 ]
 
 RULES: tuple[Rule, ...] = tuple(
@@ -69,6 +73,36 @@ RULES: tuple[Rule, ...] = tuple(
 )
 
 
+NEVER_A_GATE = ("55", "56")  # they compare with patients' rows (privacy_rules.md 5)
+
+
+def rules_under(gate: GateParams) -> tuple[Rule, ...]:
+    """The rules with the thresholds of a run's params."""
+    return tuple(
+        replace(
+            rule,
+            severity="F" if rule.id in gate.stops else rule.severity,
+            bounds=gate.bounds.get(rule.id, rule.bounds),
+        )
+        for rule in RULES
+    )
+
+
+def check_gate(gate: GateParams) -> None:
+    """Raises Refusal where the params name a rule that there is not or that has no threshold."""
+    warns = {rule.id for rule in RULES if rule.severity == "W"} - set(NEVER_A_GATE)
+    rates = warns | {rule.id for rule in RULES if rule.scope == "rate"} - set(NEVER_A_GATE)
+    named = {"stops": (gate.stops, warns), "bounds": (tuple(gate.bounds), rates)}
+    wrong = [
+        f"gate.{key} names {rule!r}; it takes {', '.join(sorted(legal))}"
+        for key, (rules, legal) in named.items()
+        for rule in rules
+        if rule not in legal
+    ]
+    if wrong:
+        raise Refusal(f"params.yaml: {'; '.join(wrong)} (docs/clinical_rules.md)")
+
+
 @dataclass(frozen=True)
 class Outcome:
     """What one rule said about a set of tables."""
@@ -84,7 +118,8 @@ class Outcome:
             return "could not run"
         if self.finding is None:
             return "not applicable"
-        if self.rule.severity == "F" and self.rule.scope != "rate":
+        is_strict = self.rule.scope != "rate" and self.rule.threshold == 0
+        if self.rule.severity == "F" and is_strict:
             return "pass" if self.finding.n_failing == 0 else "fail"
         if self.rule.accepts(self.finding.rate):
             return "pass"
@@ -131,7 +166,8 @@ def check(
     """
     registry = _registry(schema, tables, log)
     ask = _ask if context.is_synthetic else _try_to_ask
-    return Results(tuple(ask(rule, registry, context) for rule in RULES))
+    rules = rules_under(context.gate)
+    return Results(tuple(ask(rule, registry, context) for rule in rules))
 
 
 def _registry(

@@ -92,7 +92,7 @@ def rare_categories(registry: Registry, context: RuleContext) -> Finding | None:
     for column, table in RARE.items():
         counts = context.noisy_counts.get(column)
         if counts is not None and registry.has(table, [column]):
-            rare = [value for value, count in counts.items() if count < context.rare_below]
+            rare = [value for value, count in counts.items() if count < context.gate.rare_below]
             findings.append(rows_where(registry[table], text(column).is_in(rare)))
     return together(*findings) if findings else None
 

@@ -12,6 +12,7 @@ from typing import Literal
 import polars as pl
 
 from pipeline.checks.rules.registry import Registry
+from pipeline.params import GateParams
 from pipeline.schema.patient_log import ID
 
 Severity = Literal["F", "W"]
@@ -38,7 +39,9 @@ class RuleContext:
     missing_share: Mapping[str, float] | None = None
     # clinical rule 57: column -> value -> charged noisy count
     noisy_counts: Mapping[str, Mapping[str, float]] | None = None
-    rare_below: float = 10.0  # clinical rule 57
+    gate: GateParams = field(
+        default_factory=GateParams
+    )  # thresholds that differ from the rules' own
 
 
 @dataclass(frozen=True)
