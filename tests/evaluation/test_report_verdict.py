@@ -6,6 +6,7 @@ import pytest
 from report_cases import content, estimate, finding, risk
 
 from pipeline.evaluation.findings import Estimate, Verdict
+from pipeline.evaluation.page import estimate_words as words
 from pipeline.evaluation.page import numbers, verdicts
 from pipeline.evaluation.page.verdicts import sentences
 
@@ -112,10 +113,10 @@ def test_numbers_in_words(value: float, words: str) -> None:
 
 
 def test_an_estimate_has_as_many_places_as_its_interval() -> None:
-    assert numbers.estimate(estimate(71.0), "%") == "71% (69 to 73)"
-    assert numbers.estimate(Estimate(value=1.5, low=1.32, high=1.71)) == "1.50 (1.32 to 1.71)"
-    assert numbers.estimate(Estimate(value=20.0, low=7.0, high=42.0), "days") == "20 days (7 to 42)"
-    assert numbers.estimate(Estimate(value=3.0), "%") == "3%"
-    assert numbers.estimate(Estimate(value=0.0, low=-0.02, high=0.02)) == "0.00 (−0.02 to 0.02)"
-    assert numbers.estimate(None) == numbers.estimate(Estimate(value=math.nan)) == "–"
-    assert numbers.shares(Estimate(value=0.12, low=0.09, high=0.15)) == "12% (9 to 15)"
+    assert words.estimate(estimate(71.0), "%") == "71% (69 to 73)"
+    assert words.estimate(Estimate(value=1.5, low=1.32, high=1.71)) == "1.50 (1.32 to 1.71)"
+    assert words.estimate(Estimate(value=20.0, low=7.0, high=42.0), "days") == "20 days (7 to 42)"
+    assert words.estimate(Estimate(value=3.0), "%") == "3%"
+    assert words.estimate(Estimate(value=0.0, low=-0.02, high=0.02)) == "0.00 (−0.02 to 0.02)"
+    assert words.estimate(None) == words.estimate(Estimate(value=math.nan)) == "–"
+    assert words.shares(Estimate(value=0.12, low=0.09, high=0.15)) == "12% (9 to 15)"

@@ -20,8 +20,8 @@ from typing import Any
 import polars as pl
 
 from pipeline import environment, files
-from pipeline.checks.expectations.suites import Suite
 
+Suite = dict[str, Any]  # the JSON that Great Expectations reads
 COUNTS = (
     "element_count",
     "unexpected_count",

@@ -12,13 +12,13 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from pipeline.checks.expectations.suite_runs import Suite
 from pipeline.checks.rules import RULES, Rule, rules_under
 from pipeline.checks.rules.vital_status import ICD10_LIST
 from pipeline.params import GateParams
 from pipeline.schema.sdmetrics_words import sdtype
 from pipeline.schema.values import Column, Schema, Table
 
-Suite = dict[str, Any]
 # the model-level form of a dataset with events; no table is called so
 PATIENTS, EVENTS = "model.patients", "model.events"
 BY_PATIENT, RATES = "rules.patients", "rules.rates"

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from pipeline.evaluation.findings import Estimate, Finding, Verdict
 from pipeline.evaluation.page import intervals, marks, parts, verdicts
 from pipeline.evaluation.page.content import ReportContent
-from pipeline.evaluation.page.numbers import count, estimate, number, percent, plural
+from pipeline.evaluation.page.estimate_words import estimate
+from pipeline.evaluation.page.numbers import count, number, percent, plural
 from pipeline.evaluation.page.verdicts import Tally
 
 HAZARDS = "A11"  # the analysis of hazard ratios

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pipeline.evaluation.findings import Risk, Verdict
 from pipeline.evaluation.page import intervals, marks, parts
 from pipeline.evaluation.page.content import ReportContent
-from pipeline.evaluation.page.numbers import count, estimate, percent, shares
+from pipeline.evaluation.page.estimate_words import estimate, shares
+from pipeline.evaluation.page.numbers import count, percent
 from pipeline.schema.words import column_title
 
 FIRST, SECOND = "patients trained on", "patients not trained on (control)"

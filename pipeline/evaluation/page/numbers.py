@@ -3,35 +3,31 @@
 from __future__ import annotations
 
 import math
-import re
-
-from pipeline.evaluation.findings import Estimate
 
 UNKNOWN = "–"
 MINUS = "\u2212"
 SMALLEST = 0.001  # below it a number is said to be under it
 LARGEST = 1e15
 RATIOS = ("hazard ratio", "odds ratio")
-UNSIGNED_ZERO = re.compile(f"^{MINUS}(0(?:\\.0*)?)$")
 
 
 def number(value: float, digits: int = 3) -> str:
     """Up to `digits` significant digits, whole numbers whole, thousands apart: 12,345 and 0.031."""
     if not math.isfinite(value):
-        return UNKNOWN if math.isnan(value) else _signed(value, "infinite")
+        return UNKNOWN if math.isnan(value) else signed(value, "infinite")
     size = abs(value)
     if size >= LARGEST:
-        return _signed(value, "over a thousand trillion")
+        return signed(value, "over a thousand trillion")
     if size == 0 or size >= 10 ** (digits - 1):
-        return _signed(round(value), f"{round(size):,}")
+        return signed(round(value), f"{round(size):,}")
     if size < SMALLEST:
         return f"under {SMALLEST}" if value > 0 else f"over {MINUS}{SMALLEST}"
     places = digits - 1 - math.floor(math.log10(size))
     text = f"{size:.{places}f}"
-    return _signed(value, text.rstrip("0").rstrip(".") if "." in text else text)
+    return signed(value, text.rstrip("0").rstrip(".") if "." in text else text)
 
 
-def _signed(value: float, text: str) -> str:
+def signed(value: float, text: str) -> str:
     return (MINUS if value < 0 else "") + text
 
 
@@ -49,10 +45,10 @@ def percent(share: float) -> str:
     if size < 0.001:
         return "under 0.1%"
     if 0.999 < size < 1:
-        return _signed(share, "over 99.9%")
+        return signed(share, "over 99.9%")
     places = 0 if 0.0995 <= size < 0.995 or size >= 1 else 1
     text = f"{100 * size:.{places}f}"
-    return _signed(share, f"{text.removesuffix('.0')}%")
+    return signed(share, f"{text.removesuffix('.0')}%")
 
 
 def brief(share: float) -> str:
@@ -73,42 +69,10 @@ def points(gap: float) -> str:
 
 def with_unit(value: float, unit: str, digits: int = 3) -> str:
     text = number(value, digits)
-    return text if text == UNKNOWN else text + _suffix(unit)
+    return text if text == UNKNOWN else text + suffix(unit)
 
 
-def estimate(one: Estimate | None, unit: str = "") -> str:
-    """ "71% (68 to 74)"; without the interval where there is none."""
-    if one is None:
-        return UNKNOWN
-    if not math.isfinite(one.low) or not math.isfinite(one.high) or not math.isfinite(one.value):
-        return with_unit(one.value, unit)
-    value, low, high = _alike((one.value, one.low, one.high))
-    return f"{value}{_suffix(unit)} ({low} to {high})"
-
-
-def shares(one: Estimate | None) -> str:
-    """As `estimate`, of a share between 0 and 1."""
-    if one is None:
-        return UNKNOWN
-    if not math.isfinite(one.low) or not math.isfinite(one.high) or not math.isfinite(one.value):
-        return percent(one.value)
-    value, low, high = _alike((100 * one.value, 100 * one.low, 100 * one.high), most=1)
-    return f"{value}% ({low} to {high})"
-
-
-def _alike(values: tuple[float, ...], most: int = 3) -> list[str]:
-    """With as many places each as the largest needs for three digits, none where all are whole."""
-    largest = max(abs(value) for value in values)
-    digits = 2 - math.floor(math.log10(largest)) if largest else 0
-    places = min(max(digits, 0), most)
-    texts = [_signed(value, f"{abs(value):,.{places}f}") for value in values]
-    while places and all(text.endswith("0") for text in texts):
-        texts = [text[:-1].removesuffix(".") for text in texts]
-        places -= 1
-    return [UNSIGNED_ZERO.sub(r"\1", text) for text in texts]
-
-
-def _suffix(unit: str) -> str:
+def suffix(unit: str) -> str:
     """A ratio is named by the column or the axis."""
     if not unit or unit in RATIOS:
         return ""

@@ -12,7 +12,8 @@ from pipeline.evaluation import pathways
 from pipeline.evaluation.findings import Estimate
 from pipeline.evaluation.page import heat, intervals, marks, parts, svg
 from pipeline.evaluation.page.content import FidelityFigure, ReportContent
-from pipeline.evaluation.page.numbers import estimate, number, percent, plural, points
+from pipeline.evaluation.page.estimate_words import estimate
+from pipeline.evaluation.page.numbers import number, percent, plural, points
 from pipeline.schema.patient_log import PatientLog
 from pipeline.schema.words import column_title, event_title
 

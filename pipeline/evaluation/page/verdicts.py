@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 from pipeline.evaluation.findings import Finding, Risk, Verdict
 from pipeline.evaluation.page.content import ReportContent
-from pipeline.evaluation.page.numbers import listing, plural, shares
+from pipeline.evaluation.page.estimate_words import shares
+from pipeline.evaluation.page.numbers import listing, plural
 
 ENOUGH = 0.9  # of an analysis's comparisons; the others may be chance
 FEWEST_OF_A_GROUP = 3  # comparisons without which a subgroup is not judged

@@ -8,8 +8,7 @@ import numpy as np
 
 from pipeline.models.pathway.domain.calibration_table import CalibrationTable
 from pipeline.models.pathway.domain.coding import Coding
-from pipeline.models.pathway.domain.fact_names import CHOICES, NAMED_FACT
-from pipeline.models.pathway.domain.facts import parse_fact
+from pipeline.models.pathway.domain.fact_names import CHOICES, NAMED_FACT, parse_fact
 from pipeline.models.pathway.domain.head import Head
 from pipeline.refusal import Refusal
 
@@ -22,7 +21,7 @@ def choice_of(coding: Coding, table: CalibrationTable) -> str | None:
     last = table.parts[-1]
     if coding.is_static(last) or not NAMED_FACT.fullmatch(last):
         return None
-    kind, name = parse_fact(coding, last)
+    kind, name = parse_fact(last, coding.grammar.type_names, coding.attribute_names)
     if kind not in CHOICES:
         return None
     earlier_facts = {

@@ -139,9 +139,13 @@ class Coding:
         """Tokens of a type, ascending."""
         return np.flatnonzero(self.grammar.token_type == t)
 
+    @property
+    def attribute_names(self) -> list[str]:
+        return [codec.column.name for codec in self.attributes]
+
     def attribute_place(self, name: str) -> int:
         """Position of the attribute in `attributes`."""
-        return [c.column.name for c in self.attributes].index(name)
+        return self.attribute_names.index(name)
 
     def holders(self, place: int) -> np.ndarray:
         """Tokens that carry the attribute at `place`, ascending."""

@@ -12,7 +12,7 @@ import numpy as np
 from pipeline.models.noisy_tables import Cell
 from pipeline.models.pathway.domain.coding import Coding
 from pipeline.models.pathway.domain.encode import Codec
-from pipeline.models.pathway.domain.fact_names import GAPS
+from pipeline.models.pathway.domain.fact_names import GAPS, parse_fact
 from pipeline.models.pathway.domain.facts import (
     COUNT_EDGES,
     LENGTH_EDGES,
@@ -20,7 +20,6 @@ from pipeline.models.pathway.domain.facts import (
     SURVIVAL_EDGES,
     WAIT_EDGES,
     other_types,
-    parse_fact,
 )
 
 NONE = "none"  # of a fact that a pathway does not have
@@ -64,7 +63,7 @@ def _fact_cells(coding: Coding, fact: str) -> tuple[Cell, ...]:
     }
     if fact in plain:
         return plain[fact]()
-    kind, name = parse_fact(coding, fact)
+    kind, name = parse_fact(fact, coding.grammar.type_names, coding.attribute_names)
     if kind == "count":
         return _ranges(COUNT_EDGES)
     if kind in ("before", "after"):

@@ -5,9 +5,9 @@ each), and groups of them.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
-from pipeline.schema.values import CountedTable
+from pipeline.refusal import Refusal
 
 NAMED_FACT = re.compile(
     r"(count|gap|later gap|before|after|first|second|value|again|holder|carrier) (.+)"
@@ -19,9 +19,25 @@ LATER = ("second", "again")  # of these, those at a second event
 GAPS = {"gap": 1, "later gap": 5}
 
 
-def counted_choices(tables: Iterable[CountedTable]) -> frozenset[str]:
-    """Types and attributes whose codes or values a table counts: heads come from these counts, the
-    network does not learn them.
+def counted_choices(tables: Iterable[Sequence[str]]) -> frozenset[str]:
+    """Types and attributes whose codes or values a counted table, by its parts, counts: heads come
+    from these counts, the network does not learn them.
     """
-    matches = (NAMED_FACT.fullmatch(table.parts[-1]) for table in tables)
+    matches = (NAMED_FACT.fullmatch(parts[-1]) for parts in tables)
     return frozenset(match[2] for match in matches if match and match[1] in CHOICES)
+
+
+def parse_fact(fact: str, types: Sequence[str], attributes: Sequence[str]) -> tuple[str, str]:
+    """("first", its type) and the like. Raises Refusal where there is no such type or
+    attribute.
+    """
+    match = NAMED_FACT.fullmatch(fact)
+    names: Sequence[str] = ()
+    if match:
+        names = attributes if match[1] in OF_ATTRIBUTES else types
+    if match is None or match[2] not in names:
+        raise Refusal(
+            f"events.counted: {fact!r} is neither a static column nor a fact about pathways (see"
+            " docs/declarations.md)"
+        )
+    return match[1], match[2]

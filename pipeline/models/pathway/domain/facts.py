@@ -16,9 +16,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from pipeline.models.pathway.domain.coding import Coding
-from pipeline.models.pathway.domain.fact_names import GAPS, LATER, NAMED_FACT, OF_ATTRIBUTES
+from pipeline.models.pathway.domain.fact_names import GAPS, LATER, OF_ATTRIBUTES, parse_fact
 from pipeline.models.pathway.domain.pathways import Pathways, positions, types_before
-from pipeline.refusal import Refusal
 
 LENGTH_EDGES = np.array([0, 1, 2, 3, 4, 5, 7, 9, 12, 16, 22, 30, 45, 70])  # events
 # days from the anchor to the end; few, because noise adds up along a curve
@@ -44,7 +43,7 @@ def fact_size(coding: Coding, fact: str) -> int:
     }
     if fact in plain:
         return plain[fact]
-    kind, name = parse_fact(coding, fact)
+    kind, name = parse_fact(fact, coding.grammar.type_names, coding.attribute_names)
     if kind not in OF_ATTRIBUTES:
         codes = len(coding.tokens_of(g.type_names.index(name)))
         waits = dict.fromkeys(GAPS, 1 + len(coding.gaps.edges))
@@ -60,23 +59,6 @@ def fact_size(coding: Coding, fact: str) -> int:
     )
 
 
-def parse_fact(coding: Coding, fact: str) -> tuple[str, str]:
-    """("first", its type) and the like. Raises Refusal where there is no such type or
-    attribute.
-    """
-    match = NAMED_FACT.fullmatch(fact)
-    names: Sequence[str] = ()
-    if match:
-        attributes = [c.column.name for c in coding.attributes]
-        names = attributes if match[1] in OF_ATTRIBUTES else coding.grammar.type_names
-    if match is None or match[2] not in names:
-        raise Refusal(
-            f"events.counted: {fact!r} is neither a static column nor a fact about pathways (see"
-            " docs/declarations.md)"
-        )
-    return match[1], match[2]
-
-
 def fact_values(coding: Coding, fact: str, pathways: Pathways) -> np.ndarray:
     """The fact of each pathway, int64 [n] in [0, fact_size). Raises Refusal for a name that is
     no fact.
@@ -85,7 +67,7 @@ def fact_values(coding: Coding, fact: str, pathways: Pathways) -> np.ndarray:
     kind = g.token_type[p.token]
     if fact in _PLAIN:
         return _PLAIN[fact](coding, p, kind)
-    what, name = parse_fact(coding, fact)
+    what, name = parse_fact(fact, coding.grammar.type_names, coding.attribute_names)
     if what not in OF_ATTRIBUTES:
         return _of_type(coding, what, g.type_names.index(name), p, kind)
     place = coding.attribute_place(name)

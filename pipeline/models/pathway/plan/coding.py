@@ -49,6 +49,8 @@ def declared_coding(
         rich=settings.rich_state,
         end_offsets=settings.end_offsets,
         observed_until=observed_until,
-        counted_choices=counted_choices(log.counted) if is_calibrated else frozenset(),
+        counted_choices=counted_choices(t.parts for t in log.counted)
+        if is_calibrated
+        else frozenset(),
         rhythms=declared_rhythms(grammar, log.counted) if is_calibrated else (),
     )
