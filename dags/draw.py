@@ -21,6 +21,7 @@ REQUEST = {
     "RELEASE_ID": RELEASE_ID,
     "MODEL_OF": "{{ params.model_of }}",
     "ROWS": "{{ params.rows or '' }}",
+    "PLAN": "{{ params.plan or '' }}",
     "OWNER": "{{ run_id }}",
     "ASKED_BY": "{{ dag_run.triggering_user_name or 'the schedule' }}",
 }
@@ -42,13 +43,23 @@ with DAG(
             ),
         ),
         "rows": rows_param(),
+        "plan": Param(
+            None,
+            type=["null", "string"],
+            format="multiline",
+            title="Plan",
+            description=(
+                "whom to draw, in YAML: `where: {AGE: 30..50}`, `shares: [{columns: [GENDER], even:"
+                " true}]`, `begins: [SURGERY]` (docs/plans.md); empty: as in params.yaml"
+            ),
+        ),
         "release_id": release_id_param(),
     },
 ) as dag:
     prepare = command(
         "prepare",
         'python -m pipeline prepare-draw --model-of "$MODEL_OF" --release-id "$RELEASE_ID" --rows'
-        ' "$ROWS" --owner "$OWNER" --asked-by "$ASKED_BY"',
+        ' "$ROWS" --plan "$PLAN" --owner "$OWNER" --asked-by "$ASKED_BY"',
         REQUEST,
         doc=(
             "Makes the workspace of the draw, `runs/<release id>/`, with the published model in it."

@@ -134,6 +134,15 @@ class SampleParams:
 
 
 @dataclass(frozen=True, kw_only=True)
+class DrawParams:
+    """`plan`: of a published draw whose request names none, as `draw_plan.plan_of` reads it. A
+    refresh never has one: report and card compare its extract with the population.
+    """
+
+    plan: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class GateParams:
     """The thresholds of the gate on synthetic rows, where they differ from docs/clinical_rules.md.
 
@@ -210,7 +219,13 @@ class Params:
     approve: ApproveParams
     publish: PublishParams
     gate: GateParams = field(default_factory=GateParams)
+    draw: DrawParams = field(default_factory=DrawParams)
     schedule: ScheduleParams = field(default_factory=lambda: ScheduleParams(refresh="0 3 * * 1"))
+
+    @property
+    def drawn_plan(self) -> Mapping[str, Any] | None:
+        """What the extract of this run is drawn by: a refresh is never drawn by a plan."""
+        return self.draw.plan if self.release.drawn_from is not None else None
 
 
 BLOCKS: Mapping[str, type] = {
@@ -220,12 +235,16 @@ BLOCKS: Mapping[str, type] = {
     "validate": ValidateParams,
     "train": TrainParams,
     "sample": SampleParams,
+    "draw": DrawParams,
     "gate": GateParams,
     "evaluate": EvaluateParams,
     "approve": ApproveParams,
     "publish": PublishParams,
     "schedule": ScheduleParams,
 }
+
+
+LATER = ("draw", "gate")  # params written before there were these blocks have none
 
 
 def from_mapping(value: Mapping[str, Any], name: str = "params.yaml") -> Params:
@@ -235,8 +254,7 @@ def from_mapping(value: Mapping[str, Any], name: str = "params.yaml") -> Params:
     problems = [f"unknown block {block!r}" for block in value if block not in BLOCKS]
     blocks = {}
     for block, kind in BLOCKS.items():
-        # params written before there was a gate block have none
-        settings = value.get(block, {} if block == "gate" else None)
+        settings = value.get(block, {} if block in LATER else None)
         if not isinstance(settings, Mapping):
             problems.append(f"block {block!r} is missing")
             continue

@@ -7,6 +7,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import date
 from itertools import tee
 
@@ -14,9 +15,10 @@ import polars as pl
 
 from pipeline.adapters import partition_tables
 from pipeline.checks.synthetic_gate import check_synthetic
+from pipeline.draw_plan import DrawPlan
+from pipeline.estimates.plan_evidence import plan_evidence
 from pipeline.models.pathway.draw.start import pathway_start
 from pipeline.models.synthesizer.model import Synthesizer
-from pipeline.models.table.draw.prompts import parse_conditions
 from pipeline.refusal import Refusal
 from pipeline.schema.patient_log import ID, PatientLog
 
@@ -30,37 +32,50 @@ def drawn_tables(
     n: int,
     *,
     seed: int,
-    where: Sequence[str] = (),
-    begins: Sequence[str] = (),
+    plan: DrawPlan | None = None,
     extract_date: date | None = None,
 ) -> Iterator[dict[str, pl.DataFrame]]:
     """The tables of n synthetic patients, partition by partition.
 
-    where: conditions as `parse_conditions` reads them; begins: as `pathway_start` does;
-    extract_date: the model's own, where none is given. Says what the tables cannot hold. Raises
-    Refusal for a prompt that cannot be met, and for tables that break a rule: then nothing of them
-    is to be used.
+    plan: what every patient satisfies and which shares groups have; extract_date: the model's own,
+    where none is given. Says what the tables cannot hold, and which groups of the plan were too
+    rare to be learned. Raises Refusal for a plan that cannot be met, and for tables that break a
+    rule: then nothing of them is to be used.
     """
     last_day = extract_date or model.extract_date
-    conditions = parse_conditions(where) or None
+    plan = plan or DrawPlan()
     changes: Counter[str] = Counter()
-    draws, same_draws = tee(
-        model.sample(n, seed=seed, partition_rows=PARTITION_ROWS, where=conditions, begins=begins)
-    )
+    draws, same_draws = tee(model.sample(n, seed=seed, partition_rows=PARTITION_ROWS, plan=plan))
+    for rare in rare_groups(model, plan, n):
+        logger.warning("draw: %s", rare)
     for draw, (log, tables) in zip(
         draws, partition_tables(model.schema, same_draws, last_day), strict=True
     ):
-        changes.update(+_changes(model, draw, log, begins))
-        gate = check_synthetic(model.schema, tables, log, extract_date=last_day)
+        changes.update(+_changes(model, draw, log, plan.begins))
+        gate = check_synthetic(
+            model.schema,
+            tables,
+            log,
+            extract_date=last_day,
+            # shares are those of all partitions together
+            plan=replace(plan, targets=()),
+        )
         if not gate.passed:
-            raise Refusal(f"{gate.refusal}. Nothing was drawn: {_advice(where, begins)}")
+            raise Refusal(f"{gate.refusal}. Nothing was drawn: {_advice(plan)}")
         yield tables
     for change, times in sorted((+changes).items()):
         logger.warning("draw: %s: %d", change, times)
 
 
-def _advice(where: Sequence[str], begins: Sequence[str]) -> str:
-    if where or begins:
+def rare_groups(model: Synthesizer, plan: DrawPlan, n: int) -> list[str]:
+    """What the noisy counts say of each group of the plan that was too rare to be learned."""
+    cells = [cell.conditions for cell in model.plan_cells(plan, n)] if plan.targets and n else []
+    evidence = plan_evidence(model.schema, model.noisy_counts, plan, cells)
+    return [str(group) for group in evidence if group.is_rare]
+
+
+def _advice(plan: DrawPlan) -> str:
+    if plan:
         return "ask for fewer conditions, or another seed"
     return "try another seed, and report it: a model's draw should keep every rule"
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import polars as pl
 
-from pipeline import files
+from pipeline import files, plan_slices
 from pipeline.adapters.extract import read_extract
 from pipeline.catalog import Gate, Patients
 from pipeline.checks.expectations.table_checks import (
@@ -24,6 +24,7 @@ from pipeline.checks.expectations.table_checks import (
     write_pages,
 )
 from pipeline.checks.rules.shapes import shape_problems
+from pipeline.draw_plan import DrawPlan
 from pipeline.models.grammar.rules import Grammar
 from pipeline.models.grammar.violations import violations
 from pipeline.params import GateParams
@@ -65,15 +66,16 @@ def check_synthetic(
     out: Path | None = None,
     noisy_counts: NoisyShares | None = None,
     gate: GateParams | None = None,
+    plan: DrawPlan | None = None,
     report: str = "",
 ) -> GateResult:
     """Checks an extract. `tables`: frames under declared names, or the folder of `<file>.parquet`
     that researchers get.
 
     `synthetic`: the same patients in the models' form, or the folder of `patients.parquet` and
-    `events.parquet`. `gate`: thresholds other than the rules' own. `out`: a folder for gate.json
-    and docs/, whose page links to `report`. Raises Refusal where `tables` is a folder without any
-    declared table.
+    `events.parquet`. `gate`: thresholds other than the rules' own. `plan`: what was asked of the
+    draw, which the patients must keep. `out`: a folder for gate.json and docs/, whose page links to
+    `report`. Raises Refusal where `tables` is a folder without any declared table.
     """
     frames = read_extract(schema, tables) if isinstance(tables, Path) else tables
     log = _read(synthetic) if isinstance(synthetic, Path) else synthetic
@@ -95,6 +97,7 @@ def check_synthetic(
         if one.severity == "F"
     ]
     if log is not None:
+        failures += plan_slices.breaches(schema, plan or DrawPlan(), log.patients)
         failures += static_breaches(schema, log.patients)
         failures += grammar_breaches(schema, log) if log.events is not None else []
     warnings = tuple(

@@ -62,6 +62,7 @@ def refresh(options: argparse.Namespace) -> int:
 
 
 def prepare_draw(options: argparse.Namespace) -> None:
+    from pipeline.draw_plan import read_plan
     from pipeline.runs import draw_workspace
 
     draw = draw_workspace.make(
@@ -70,6 +71,7 @@ def prepare_draw(options: argparse.Namespace) -> None:
             model_of=options.model_of,
             release_id=options.release_id,
             rows=options.rows,
+            plan=read_plan(options.plan or "", "--plan"),
             owner=options.owner,
             asked_by=options.asked_by or getpass.getuser(),
         ),
@@ -157,6 +159,7 @@ def _check_label(options: argparse.Namespace, ledger: Ledger, population: str, l
 def gate(options: argparse.Namespace) -> None:
     """Raises Refusal where the synthetic tables break a rule. It reads synthetic rows only."""
     from pipeline.checks.synthetic_gate import check_synthetic
+    from pipeline.draw_plan import plan_of
     from pipeline.models import noisy_tables
 
     here = _here()
@@ -168,6 +171,7 @@ def gate(options: argparse.Namespace) -> None:
         extract_date=settings.release.extract_date,
         out=here.restricted.gate.root,
         gate=settings.gate,
+        plan=plan_of(settings.drawn_plan, "draw.plan"),
         noisy_counts=noisy_tables.category_counts(noisy_tables.load(here.released.model / "table")),
     )
     if not result.passed:

@@ -157,6 +157,7 @@ def draw(options: argparse.Namespace) -> None:
 def _draw_csv(model: Any, options: argparse.Namespace, folder: Path, seed: int) -> list[Path]:
     """Draws into an extract in `folder`; its CSV files."""
     from pipeline.checks.private_draws import drawn_tables
+    from pipeline.plan_options import plan_in
     from pipeline.released.writers import TableWriter
 
     with TableWriter(model.schema, folder) as writer:
@@ -164,8 +165,9 @@ def _draw_csv(model: Any, options: argparse.Namespace, folder: Path, seed: int) 
             model,
             options.rows,
             seed=seed,
-            where=options.where,
-            begins=options.begins,
+            plan=plan_in(
+                options.plan or "", where=options.where, begins=options.begins, shares=options.share
+            ),
             extract_date=options.extract_date,
         ):
             writer.write(tables)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import date
 
+from pipeline.draw_plan import DOTS, MISSING
 from pipeline.estimates.shares import Condition
 from pipeline.models.noisy_tables import NoisyTable
-from pipeline.models.table.draw.prompts import parse_conditions
+from pipeline.plan_options import where_of
 from pipeline.refusal import Refusal
 from pipeline.schema.values import Schema
 
-MISSING = "missing"
 _EPOCH = date(1970, 1, 1)
 
 
@@ -23,16 +23,14 @@ def conditions_of(
     """
     names = dict.fromkeys(name for table in tables for name in table.columns)
     conditions: dict[str, Condition] = {}
-    for name, condition in parse_conditions(texts).items():
+    for name, condition in where_of(texts).items():
         if name not in names:
             raise Refusal(
                 f"{name}: this release counted no such column or fact; it has {', '.join(names)}"
             )
-        if isinstance(condition, tuple):
-            conditions[name] = (
-                _number(schema, name, condition[0]),
-                _number(schema, name, condition[1]),
-            )
+        if isinstance(condition, str):
+            low, _, high = condition.partition(DOTS)
+            conditions[name] = _number(schema, name, low), _number(schema, name, high)
             continue
         values = [None if value == MISSING else value for value in condition]
         own = {

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pipeline.released import card_evidence, card_limits
+from pipeline.released import card_evidence, card_limits, card_plan
 from pipeline.released.card_limits import ModelFacts
 from pipeline.schema.values import KnownTable, Schema
 
@@ -16,6 +16,7 @@ PUBLIC = (
     "the settings of the run and every noise level",
     "the number of synthetic patients, which was chosen, not counted",
 )
+FOR = "code development, training, feasibility, method testing"
 NOT_FOR = "Not for clinical use, not for decisions about people, not a source of official figures."
 
 
@@ -31,12 +32,13 @@ def facts(
     approval: dict[str, Any],
     drawn_from: str | None,
     model: ModelFacts,
+    plan: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Everything the card says, from the declaration, the ledger and the run's params; no patient's
     row is looked at.
 
     `privacy`: epsilon and delta of the release, mechanisms, and the population's balance and chain
-    head, as the ledger gives them.
+    head, as the ledger gives them. `plan`: as `plan_facts` says it.
     """
     return {
         "release_id": release_id,
@@ -50,6 +52,7 @@ def facts(
         "extract_date": extract_date,
         "code_version": code_version,
         "drawn_from": drawn_from,
+        "plan": plan,
         "privacy": {
             "unit": "one patient with everything he or she has, in all tables",
             "neighbours": (
@@ -62,10 +65,7 @@ def facts(
         "empty_columns": card_limits.empty_columns(schema),
         "approval": approval,
         **_model_facts(schema, model),
-        "use": {
-            "for": "code development, training, feasibility, method testing",
-            "not_for": NOT_FOR,
-        },
+        "use": {"for": FOR, "not_for": NOT_FOR},
     }
 
 
@@ -93,6 +93,7 @@ def markdown(card: dict[str, Any]) -> str:
     """The card for people."""
     lines = [
         *_introduction(card),
+        *card_plan.markdown(card["plan"]),
         *_guarantee(card["privacy"]),
         "### What ran",
         "",

@@ -15,6 +15,7 @@ from typing import Any
 
 from pipeline import files
 from pipeline.catalog import Home, Release, Workspace, project_root
+from pipeline.draw_plan import plan_of
 from pipeline.evaluation.gate_words import gate_warnings
 from pipeline.ledger import Ledger
 from pipeline.models.declaration import schema_from_plain
@@ -29,6 +30,7 @@ from pipeline.released.dictionary import write_dictionary, write_lookups
 from pipeline.released.estimates import write_estimates
 from pipeline.released.evidence_facts import EvidenceFacts
 from pipeline.released.package import copy_with_links, write_package
+from pipeline.released.plan_facts import plan_facts
 from pipeline.released.privacy_facts import privacy_facts
 from pipeline.released.small_sample import write_small_sample
 from pipeline.runs import chain_heads, version_stores
@@ -111,6 +113,7 @@ def _assemble(
             code_version=version_stores.code_version(project_root()),
             approval={key: approval[key] for key in ("self_approved", "by") if key in approval},
             drawn_from=settings.drawn_from,
+            plan=plan_facts(out.model, plan_of(params.drawn_plan), settings.rows),
             model=model,
         )
         write_small_sample(
@@ -143,6 +146,7 @@ def _lineage(params: Params, facts: dict[str, Any], approval: dict[str, Any]) ->
         "self_approved": bool(approval.get("self_approved")),
         "seed": params.sample.seed,
         "partition_rows": params.sample.partition_rows,
+        "plan": plan_of(params.drawn_plan).to_json(),
     }
 
 

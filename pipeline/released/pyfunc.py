@@ -15,6 +15,7 @@ import polars as pl
 
 from pipeline.adapters.marks import with_marks
 from pipeline.models.synthesizer.model import Synthesizer
+from pipeline.plan_options import plan_in
 from pipeline.refusal import Refusal
 
 if TYPE_CHECKING:
@@ -36,9 +37,9 @@ class DrawingModel:
         """{table: rows} of as many synthetic patients as the column `rows` asks for, summed over
         its rows; missing texts as the source marks them. Free.
 
-        params: seed, extract_date (YYYY-MM-DD), where and begins, as `python -m pipeline draw`
-        takes them. Raises Refusal for a prompt that cannot be met, and for tables that break a
-        rule.
+        params: seed, extract_date (YYYY-MM-DD), where, begins and share, as `python -m pipeline
+        draw` takes them, and plan, the text of a plan's file. Raises Refusal for a plan that cannot
+        be met, and for tables that break a rule.
         """
         drawn_tables = import_module(DRAWS).drawn_tables
         settings = params or {}
@@ -48,8 +49,12 @@ class DrawingModel:
                 self.model,
                 int(model_input["rows"].sum()),
                 seed=int(settings.get("seed", 1)),
-                where=list(settings.get("where", ())),
-                begins=tuple(settings.get("begins", ())),
+                plan=plan_in(
+                    settings.get("plan", ""),
+                    where=settings.get("where", ()),
+                    begins=settings.get("begins", ()),
+                    shares=settings.get("share", ()),
+                ),
                 extract_date=_date(last_day) if last_day else None,
             )
         )

@@ -9,6 +9,7 @@ import logging
 from pipeline import files
 from pipeline.adapters import partition_tables
 from pipeline.catalog import Extract, Home, Patients, Workspace
+from pipeline.draw_plan import plan_of
 from pipeline.models.synthesizer.model import Synthesizer
 from pipeline.params import Params
 from pipeline.released.charged_draw import check_draw
@@ -35,7 +36,10 @@ def run(workspace: Workspace, params: Params, schema: Schema) -> None:
         patient_part, event_part = ParquetPart(out.patients), ParquetPart(out.events)
         with TableWriter(schema, extract) as writer:
             partitions = synthesizer.sample(
-                n_synthetic, seed=params.sample.seed, partition_rows=params.sample.partition_rows
+                n_synthetic,
+                seed=params.sample.seed,
+                partition_rows=params.sample.partition_rows,
+                plan=plan_of(params.drawn_plan, "draw.plan"),
             )
             for log, tables in partition_tables(schema, partitions, params.release.extract_date):
                 patient_part.write(log.patients)

@@ -14,6 +14,7 @@ from pipeline import files
 from pipeline.adapters import partition_tables
 from pipeline.adapters.extract import read_table
 from pipeline.catalog import Home, Release
+from pipeline.draw_plan import plan_of
 from pipeline.ledger import Ledger
 from pipeline.models.synthesizer.model import Synthesizer
 from pipeline.params import check_release_id
@@ -123,6 +124,7 @@ def _redraw(_: Home, release: Release, __: str) -> Iterator[str]:
         card["synthetic_patients"],
         seed=manifest.read(release.root)["seed"],
         partition_rows=partition_rows,
+        plan=plan_of(manifest.read(release.root).get("plan")),
     )
     tables = next(partition_tables(schema, partitions, last_day))[1]
     for name, rows in tables.items():

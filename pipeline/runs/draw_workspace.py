@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import shutil
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +18,12 @@ from ruamel.yaml import YAML
 
 from pipeline import files, params
 from pipeline.catalog import Home, Release, Workspace, project_root
+from pipeline.draw_plan import DrawPlan, plan_of
+from pipeline.plan_slices import check_plan
 from pipeline.refusal import Refusal
 from pipeline.runs import version_stores
 from pipeline.runs.workspace import IGNORED, dump_params
+from pipeline.schema.reader import read_schema
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +35,7 @@ class Request:
     model_of: str
     release_id: str
     rows: int | None = None
+    plan: DrawPlan = field(default_factory=DrawPlan)  # asks for nothing: the one of params.yaml
     owner: str | None = None
     asked_by: str | None = None
 
@@ -54,9 +58,7 @@ def make(home: Home, request: Request) -> Workspace:
     params.from_mapping(settings)
     workspace = home.workspace(request.release_id)
     if workspace.params.is_file():
-        earlier = params.load(workspace.params).release
-        requested = params.from_mapping(settings).release
-        if (earlier.drawn_from, earlier.rows) != (requested.drawn_from, requested.rows):
+        if _what(params.load(workspace.params)) != _what(params.from_mapping(settings)):
             raise Refusal(
                 f"release id {request.release_id} was used before for something else; choose"
                 " another id"
@@ -78,6 +80,15 @@ def make(home: Home, request: Request) -> Workspace:
         )
     _build(home, workspace, request, folder, settings, manifest)
     return workspace
+
+
+def _what(settings: params.Params) -> tuple[str | None, int, DrawPlan]:
+    """What a request is told by."""
+    return (
+        settings.release.drawn_from,
+        settings.release.rows,
+        plan_of(settings.draw.plan, "draw.plan"),
+    )
 
 
 def _released(home: Home, release_id: str) -> tuple[str, dict[str, Any]]:
@@ -117,6 +128,8 @@ def _settings(
     }
     if request.rows is not None:
         settings["release"]["rows"] = request.rows
+    if request.plan:
+        settings["draw"] = {"plan": request.plan.to_json()}
     # another public seed: the same would draw the same patients
     settings["sample"]["seed"] = zlib.crc32(request.release_id.encode())
     return settings
@@ -166,6 +179,7 @@ def _build(
                 "self_approved": manifest.get("self_approved", False),
             },
         )
+        check_plan(read_schema(temporary.dataset), _what(params.from_mapping(settings))[-1])
         version_stores.commit_all(root, f"{workspace.root.name} begins")
 
 

@@ -16,6 +16,7 @@ import pytest
 from pipeline.adapters import to_log
 from pipeline.checks.private_draws import drawn_tables
 from pipeline.checks.synthetic_gate import check_synthetic
+from pipeline.draw_plan import plan_of
 from pipeline.models.synthesizer.model import Synthesizer
 from pipeline.refusal import Refusal
 from pipeline.released.pyfunc import DrawingModel
@@ -37,15 +38,14 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Synthesizer:
 def test_a_prompted_draw_keeps_every_rule_and_says_what_it_left_out(
     model: Synthesizer, caplog: pytest.LogCaptureFixture
 ) -> None:
-    prompt = {"seed": 4, "begins": BEGINS, "where": ["AGE=40..80"], "extract_date": LAST_DAY}
+    plan = plan_of({"where": {"AGE": "40..80"}, "begins": BEGINS})
     with caplog.at_level(logging.WARNING):
-        (tables,) = drawn_tables(model, 60, **prompt)
+        (tables,) = drawn_tables(model, 60, seed=4, plan=plan, extract_date=LAST_DAY)
     # a log read from the tables is the log that the gate saw: nothing is there that has no place
     log = to_log(model.schema, tables).log
     assert check_synthetic(model.schema, tables, log, extract_date=LAST_DAY).failures == ()
     assert log.patients["AGE"].is_between(40, 80).all()
-    plain = next(iter(model.sample(60, seed=4, partition_rows=60, where={"AGE": (40, 80)},
-                                   begins=BEGINS)))  # fmt: skip
+    plain = next(iter(model.sample(60, seed=4, partition_rows=60, plan=plan)))
     lost = {
         name: (plain.pathways["type"] == name).sum() - (log.pathways["type"] == name).sum()
         for name in model.schema.events.types
@@ -63,7 +63,8 @@ def test_a_draw_that_breaks_a_rule_is_refused(model: Synthesizer) -> None:
     schema = replace(model.schema, implications=(*model.schema.implications, rule))
     strict = replace(model, schema=schema)
     with pytest.raises(Refusal, match=r"break \d+ rule.*STAGE_GROUP.*fewer conditions"):
-        list(drawn_tables(strict, 40, seed=1, where=["GENDER=2"], extract_date=LAST_DAY))
+        women = plan_of({"where": {"GENDER": "2"}})
+        list(drawn_tables(strict, 40, seed=1, plan=women, extract_date=LAST_DAY))
     with pytest.raises(Refusal, match="break"):
         DrawingModel(strict).predict(pd.DataFrame({"rows": [40]}), {"extract_date": "2022-12-31"})
 

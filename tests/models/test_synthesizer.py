@@ -17,6 +17,7 @@ from pathway_cases import schema_of, toy_events, toy_patients, toy_schema
 
 from pipeline.dp.accounting import epsilon
 from pipeline.dp.tape import Tape
+from pipeline.draw_plan import plan_of
 from pipeline.models.declaration import schema_from_plain, to_plain
 from pipeline.models.grammar.rules import Grammar
 from pipeline.models.grammar.violations import violations
@@ -162,7 +163,8 @@ def test_an_extract_does_not_depend_on_partitions(
 
 
 def test_prompts_hold_and_pathways_stay_legal(model: Synthesizer) -> None:
-    log = next(model.sample(200, 1, 200, where={"site": ["colon", "lung"], "age": (40, 50)}))
+    prompt = plan_of({"where": {"site": ["colon", "lung"], "age": (40, 50)}})
+    log = next(model.sample(200, 1, 200, plan=prompt))
     patients = log.patients
     assert set(patients["site"]) <= {"colon", "lung"} and patients["age"].is_between(40, 50).all()
     assert violations(Grammar(model.schema), patients, log.pathways).is_empty()
@@ -218,8 +220,8 @@ def test_a_prompt_on_the_start_holds_for_every_patient(model: Synthesizer) -> No
     """SURGERY is the one treatment here that lungs never have: all other sites are left, and none
     of the pathways starts otherwise.
     """
-    prompt = {"where": {"stage": ["1", "2"]}, "begins": ["SURGERY"]}
-    log = whole(model.sample(120, 1, 50, **prompt))
+    prompt = plan_of({"where": {"stage": ["1", "2"]}, "begins": ["SURGERY"]})
+    log = whole(model.sample(120, 1, 50, plan=prompt))
     patients, events = log.patients, log.pathways
     assert patients["patient_id"].to_list() == list(range(1, 121)) and set(patients["stage"]) <= {
         "1",
@@ -237,9 +239,10 @@ def test_a_prompt_on_the_start_holds_for_every_patient(model: Synthesizer) -> No
         and set(treated["type"]) == {"SURGERY"}
         and "lung" not in set(patients["site"])
     )
-    assert next(model.sample(120, 1, 120, **prompt)).pathways.equals(events)
+    assert next(model.sample(120, 1, 120, plan=prompt)).pathways.equals(events)
 
 
 def test_a_start_that_nobody_has_is_refused(model: Synthesizer) -> None:
     with pytest.raises(ValueError, match=r"no pathway of 5,000 .*begins with SURGERY"):
-        next(model.sample(5, 1, 5, where={"site": ["lung"]}, begins=["SURGERY"]))
+        prompt = plan_of({"where": {"site": "lung"}, "begins": ["SURGERY"]})
+        next(model.sample(5, 1, 5, plan=prompt))

@@ -23,7 +23,7 @@ from pipeline.cli.parser import main, parser
 from pipeline.cli.services import _next_quarter
 from pipeline.dp.errors import MechanismError
 from pipeline.ledger import BudgetExceeded
-from pipeline.models.table.draw.prompts import parse_conditions
+from pipeline.plan_options import where_of
 from pipeline.refusal import Refusal
 from pipeline.restricted.approve import NotApproved
 from pipeline.services import tracking
@@ -276,14 +276,14 @@ def test_the_projects_own_folder_is_no_workspace(home, monkeypatch, capsys):
 
 
 def test_prompts_are_lists_or_ranges():
-    assert parse_conditions(["sex=Female,Male", "age=30..50"]) == {
-        "sex": ["Female", "Male"],
-        "age": ("30", "50"),
+    assert where_of(["sex=Female,Male", "age=30..50"]) == {
+        "sex": ("Female", "Male"),
+        "age": "30..50",
     }
     with pytest.raises(ValueError, match="COLUMN=VALUE"):
-        parse_conditions(["sex"])
+        where_of(["sex"])
     with pytest.raises(Refusal, match="names sex twice"):
-        parse_conditions(["sex=Female", "sex=Male"])
+        where_of(["sex=Female", "sex=Male"])
 
 
 def test_the_next_quarter_ends_with_its_month():

@@ -106,6 +106,14 @@ def _add_draw(commands: Commands) -> None:
     )
     draw.add_argument("--release-id", required=True, help="name of the new release")
     add_rows(draw)
+    draw.add_argument(
+        "--plan",
+        type=text_or_none,
+        help=(
+            "a plan for drawing: YAML or JSON with where, begins and shares, as docs/plans.md"
+            " describes it; default: draw.plan of params.yaml"
+        ),
+    )
     draw.add_argument("--owner", type=text_or_none, help="the run that asks (Airflow's run id)")
     _add_asked_by(draw)
 

@@ -1,4 +1,6 @@
-"""Draws synthetic patients in blocks, each from a random stream of its own."""
+"""Draws synthetic patients in blocks, each from a random stream of its own; of a plan with shares
+cell by cell, in random order.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +18,9 @@ from pipeline.schema.patient_log import ID, PatientLog
 # patients drawn from one random stream: an extract does not depend on the size of partitions
 BLOCK = 5000
 ATTEMPTS = 50  # blocks drawn for one block of prompted patients
+WAVE = 40 * BLOCK  # patients of a plan's cells that are in memory at once
+
+DrawRows = Callable[[int, np.random.Generator], pl.DataFrame]
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,7 +31,7 @@ class BlockSampler:
         must start; needs a pathway model.
     """
 
-    draw_rows: Callable[[int, np.random.Generator], pl.DataFrame]
+    draw_rows: DrawRows
     pathway: PathwayModel | None
     start: PathwayStart | None = None
 
@@ -34,7 +39,7 @@ class BlockSampler:
         """n patients with ids 1 to n, in blocks of at most BLOCK; one empty block for n = 0. Raises
         Refusal for prompts that cannot be met.
         """
-        highest = self._highest_chance(seed) if self.start is not None else 1.0
+        highest = self._highest_chance([seed]) if self.start is not None else 1.0
         for number, first in enumerate(range(0, max(n, 1), BLOCK)):
             rng, size = np.random.default_rng([seed, number]), min(BLOCK, n - first)
             if self.start is not None:
@@ -45,6 +50,22 @@ class BlockSampler:
                 patients, self.pathway.sample(patients, rng) if self.pathway is not None else None
             )
 
+    def static_or_whole(self, n: int, seeds: Sequence[int]) -> PatientLog:
+        """n patients with ids 1 to n: with their pathways where these have a start, else static
+        rows alone, to which pathways are drawn once all patients stand.
+        """
+        rng = np.random.default_rng(seeds)
+        if self.start is None:
+            return PatientLog(self._patients(n, 1, rng))
+        highest = self._highest_chance(seeds)
+        sizes = [min(BLOCK, n - first) for first in range(0, n, BLOCK)]
+        return _joined(
+            [
+                self._prompted_block(size, at * BLOCK + 1, highest, rng)
+                for at, size in enumerate(sizes)
+            ]
+        )
+
     @property
     def _start_in_words(self) -> str:
         return ", ".join(self.start.events) if self.start is not None else ""
@@ -52,9 +73,9 @@ class BlockSampler:
     def _patients(self, n: int, first: int, rng: np.random.Generator) -> pl.DataFrame:
         return with_ids(self.draw_rows(n, rng), first)
 
-    def _highest_chance(self, seed: int) -> float:
+    def _highest_chance(self, seeds: Sequence[int]) -> float:
         """The largest chance of such a start among some patients; a stream of its own."""
-        highest = float(self._candidates(np.random.default_rng([seed, 0, 1]))[1].max())
+        highest = float(self._candidates(np.random.default_rng([*seeds, 0, 1]))[1].max())
         if highest == 0:
             raise Refusal(
                 f"no pathway of {BLOCK:,} synthetic patients begins with {self._start_in_words}:"
@@ -90,6 +111,57 @@ class BlockSampler:
             f" begin with {self._start_in_words}: ask for fewer rows, or for a start that the"
             " conditions allow"
         )
+
+
+def planned_blocks(
+    cells: Sequence[tuple[int, Callable[[], BlockSampler]]], seed: int
+) -> Iterator[PatientLog]:
+    """The patients of all cells in random order, with ids from 1, in blocks of at most BLOCK.
+
+    cells: how many patients each has, and what makes its sampler; of each wave of WAVE patients one
+        sampler is in memory at a time. Raises Refusal as BlockSampler.blocks.
+    """
+    cell_of = np.repeat(np.arange(len(cells)), [rows for rows, _ in cells])
+    cell_of = np.random.default_rng([seed, 0, 2]).permutation(cell_of)
+    for wave, first in enumerate(range(0, max(len(cell_of), 1), WAVE)):
+        places = cell_of[first : first + WAVE]
+        parts = []
+        for cell in np.unique(places):
+            ids = pl.Series("new_id", first + 1 + np.flatnonzero(places == cell))
+            sampler, seeds = cells[cell][1](), [seed, wave, 3, int(cell)]
+            parts.append(_with_ids_of(sampler.static_or_whole(len(ids), seeds), ids))
+        yield from _in_blocks(_joined(parts), cells[0][1]().pathway, [seed, wave, 4])
+
+
+def _with_ids_of(log: PatientLog, ids: pl.Series) -> PatientLog:
+    """The same patients, the first with the first of these ids."""
+    names = log.patients.select(ID).with_columns(ids)
+    frames = [log.patients, *([log.events] if log.events is not None else [])]
+    return PatientLog(
+        *(
+            frame.join(names, on=ID, how="inner", maintain_order="left")
+            .with_columns(pl.col("new_id").alias(ID))
+            .drop("new_id")
+            for frame in frames
+        )
+    )
+
+
+def _in_blocks(
+    log: PatientLog, pathway: PathwayModel | None, seeds: Sequence[int]
+) -> Iterator[PatientLog]:
+    """By id, in blocks; with pathways where there are none yet."""
+    patients = log.patients.sort(ID)
+    events = log.events.sort(ID, "seq") if log.events is not None else None
+    for number, first in enumerate(range(0, max(len(patients), 1), BLOCK)):
+        block = patients[first : first + BLOCK]
+        if events is not None:
+            yield PatientLog(block, events.filter(pl.col(ID).is_in(block[ID].implode())))
+        elif pathway is not None:
+            rng = np.random.default_rng([*seeds, number])
+            yield PatientLog(block, pathway.sample(block, rng))
+        else:
+            yield PatientLog(block)
 
 
 def partitions(blocks: Iterable[PatientLog], size: int) -> Iterator[PatientLog]:

@@ -8,18 +8,24 @@ from dataclasses import dataclass
 from datetime import date
 from functools import partial
 from pathlib import Path
-from typing import Any
+
+import numpy as np
+import polars as pl
 
 from pipeline import files
 from pipeline.dp.events import to_json
+from pipeline.draw_plan import Condition, DrawPlan
 from pipeline.models.declaration import schema_from_plain, to_plain
 from pipeline.models.formats import require_format, whole
 from pipeline.models.noisy_tables import NoisyTable
 from pipeline.models.pathway.draw.model import FACTS, WEIGHTS, PathwayModel
 from pipeline.models.pathway.draw.start import pathway_start
-from pipeline.models.synthesizer.draw import BlockSampler, partitions
+from pipeline.models.synthesizer.draw import BlockSampler, partitions, planned_blocks
 from pipeline.models.synthesizer.plan import FORMAT, Plan
+from pipeline.models.synthesizer.plan_cells import PILOT, PlanCell, plan_cells
 from pipeline.models.table.draw.model import TableModel
+from pipeline.models.table.draw.sampler import Sampler
+from pipeline.plan_slices import check_plan, table_condition
 from pipeline.refusal import Refusal
 from pipeline.schema.patient_log import PatientLog
 from pipeline.schema.values import Schema
@@ -39,37 +45,68 @@ class Synthesizer:
         n: int,
         seed: int,
         partition_rows: int,
-        where: Mapping[str, Any] | None = None,
-        begins: Sequence[str] = (),
+        plan: DrawPlan | None = None,
     ) -> Iterator[PatientLog]:
         """Synthetic patients in partitions of at most `partition_rows`; ids 1 to n. Events are None
         for a dataset without.
 
-        where: conditions on static columns, as TableModel.sample takes them; begins: how pathways
-            start, as `pathway_start` reads it. Both hold for every patient. The
-            extract depends on (n, seed, where, begins) only: patients are drawn in blocks of 5,000,
-            each from a stream of its own made from seed and block number. Raises Refusal at once
-            for a column, value or event that is not declared; while drawing, for a prompt that too
-            few patients meet.
+        plan: conditions on static columns and on how pathways start, which hold for every patient,
+            and shares of groups. The extract depends on (n, seed, plan) only: patients are drawn in
+            blocks of 5,000, each from a stream of its own made from seed and block number. Raises
+            Refusal at once for a column, value or event that is not declared and shares that cannot
+            hold; while drawing, for a start of pathways that too few patients meet.
         """
-        if begins and self.pathway is None:
-            raise Refusal(
-                f"{self.schema.dataset} has no pathways: a prompt on how they begin needs a dataset"
-                " with events"
-            )
         if n < 0 or partition_rows < 1:
             raise Refusal(
                 f"sample: n must be at least 0 and partition_rows at least 1, got {n} and"
                 f" {partition_rows}"
             )
-        start = (
-            pathway_start(self.pathway.coding, begins)
-            if self.pathway is not None and begins
-            else None
+        plan = plan or DrawPlan()
+        check_plan(self.schema, plan)
+        blocks = self._by_cells(n, seed, plan) if plan.targets and n else self._free(n, seed, plan)
+        return partitions(blocks, partition_rows)
+
+    def _free(self, n: int, seed: int, plan: DrawPlan) -> Iterator[PatientLog]:
+        return self._block_sampler(plan.where, plan.begins).blocks(n, seed)
+
+    def _by_cells(self, n: int, seed: int, plan: DrawPlan) -> Iterator[PatientLog]:
+        """Of a plan with shares: each cell under its own conditions."""
+
+        def sampler(cell: PlanCell) -> BlockSampler:
+            return self._block_sampler({**plan.where, **cell.conditions}, plan.begins)
+
+        cells = self.plan_cells(plan, n)
+        return planned_blocks([(cell.rows, partial(sampler, cell)) for cell in cells], seed)
+
+    def plan_cells(self, plan: DrawPlan, n: int) -> list[PlanCell]:
+        """How many of n patients each cell of the plan's shares gets; free, and the same for every
+        seed. Raises Refusal for shares that cannot hold.
+        """
+
+        def pilot(rows: int) -> pl.DataFrame:
+            sampler = self._table_sampler(plan.where)
+            return self.table.sample_from(sampler, rows, np.random.default_rng([0, PILOT]))
+
+        def is_legal(conditions: Mapping[str, Condition]) -> bool:
+            try:
+                self._table_sampler({**plan.where, **conditions})
+            except Refusal:
+                return False
+            return True
+
+        return plan_cells(self.schema.patients, plan, n, pilot, is_legal)
+
+    def _block_sampler(self, where: Mapping[str, Condition], begins: Sequence[str]) -> BlockSampler:
+        draw_rows = partial(self.table.sample_from, self._table_sampler(where))
+        if not begins or self.pathway is None:
+            return BlockSampler(draw_rows, self.pathway)
+        return BlockSampler(draw_rows, self.pathway, pathway_start(self.pathway.coding, begins))
+
+    def _table_sampler(self, where: Mapping[str, Condition]) -> Sampler:
+        columns = self.schema.patients
+        return self.table.sampler(
+            {name: table_condition(columns[name], one) for name, one in where.items()}
         )
-        draw_rows = partial(self.table.sample_from, self.table.sampler(where))
-        sampler = BlockSampler(draw_rows, self.pathway, start)
-        return partitions(sampler.blocks(n, seed), partition_rows)
 
     @property
     def noisy_counts(self) -> tuple[NoisyTable, ...]:

@@ -42,9 +42,9 @@ or in Python, in this project's environment and folder:
     model = mlflow.pyfunc.load_model("models:/{name}@{alias}")
     tables = model.predict(pandas.DataFrame({{"rows": [1000]}}), params={{"seed": 1}})
 
-`tables` holds a data frame for each table. Other params: `where` and `begins`, lists of the
-prompts that the command takes, and `extract_date`. A model is safetensors and JSON; it needs
-this project's code, and no pickle.
+`tables` holds a data frame for each table. Other params: `where`, `begins` and `share`, lists of
+what the command takes, `plan`, the text of a plan's file, and `extract_date`. A model is
+safetensors and JSON; it needs this project's code, and no pickle.
 """
 VERSION_DESCRIPTION = (
     "The model of release `{release}`. To draw from it: `python -m pipeline draw --model "
@@ -117,6 +117,8 @@ def flavour(last_day: str) -> dict[str, Any]:
         {"name": "extract_date", "type": "string", "default": last_day, "shape": None},
         {"name": "where", "type": "string", "default": [], "shape": [-1]},
         {"name": "begins", "type": "string", "default": [], "shape": [-1]},
+        {"name": "share", "type": "string", "default": [], "shape": [-1]},
+        {"name": "plan", "type": "string", "default": "", "shape": None},
     ]
     return {
         "flavors": {

@@ -16,6 +16,7 @@ import polars as pl
 import pytest
 
 from pipeline.checks.synthetic_gate import check_synthetic, static_breaches
+from pipeline.draw_plan import plan_of
 from pipeline.models.synthesizer.model import Synthesizer
 from pipeline.models.synthesizer.plan import Plan, joint_plan
 from pipeline.models.table.domain.encode import column_domain
@@ -145,7 +146,7 @@ def broken(rows: pl.DataFrame) -> dict[str, int]:
 
 @pytest.mark.parametrize("where", PROMPTS, ids=str)
 def test_no_row_breaks_what_is_declared(model: Synthesizer, where: dict | None) -> None:
-    (log,) = model.sample(4000, seed=2, partition_rows=4000, where=where)
+    (log,) = model.sample(4000, seed=2, partition_rows=4000, plan=plan_of({"where": where or {}}))
     assert log.patients.height == 4000
     assert log.patients.columns == people(1, 1).columns
     assert broken(log.patients) == {}
@@ -194,9 +195,9 @@ def test_they_cost_nothing_and_say_nothing_where_there_are_none(tmp_path: Path) 
 
 def test_a_condition_on_a_copy_is_one_on_what_it_repeats(model: Synthesizer) -> None:
     with pytest.raises(Refusal, match="one condition for both"):
-        model.sample(5, seed=1, partition_rows=5, where={"score": (1, 50), "score_again": (1, 9)})
+        model.table.sampler({"score": (1, 50), "score_again": (1, 9)})
     with pytest.raises(Refusal, match="no value of"):
-        model.sample(5, seed=1, partition_rows=5, where={"relapse": (90, 99), "death": (1, 9)})
+        model.table.sampler({"relapse": (90, 99), "death": (1, 9)})
 
 
 def test_the_gate_names_what_is_broken(model: Synthesizer) -> None:

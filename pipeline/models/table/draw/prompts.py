@@ -22,24 +22,6 @@ _MOST_DAYS = 700_000  # from 1970 in which every day has a date
 _ISO_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
-def parse_conditions(prompts: Sequence[str]) -> dict[str, list[str] | tuple[str, str]]:
-    """`sex=Female,Male` as a list of values, `age=30..50` as a range. Raises Refusal for what is
-    neither, and for a column named twice.
-    """
-    where: dict[str, list[str] | tuple[str, str]] = {}
-    for text in prompts:
-        column, equals, values = text.partition("=")
-        if not equals or not column or not values:
-            raise Refusal(f"--where {text!r}: write COLUMN=VALUE,VALUE or COLUMN=LOW..HIGH")
-        if column in where:
-            raise Refusal(
-                f"--where names {column} twice: write all its values in one, {column}=VALUE,VALUE"
-            )
-        low, dots, high = values.partition("..")
-        where[column] = (low, high) if dots else values.split(",")
-    return where
-
-
 def restrict(domain: Domain, symbols: Symbols, condition: Any) -> tuple[Symbols, np.ndarray]:
     """(symbols that meet the condition, which symbol each came from). Shares keep their part of the
     group, so they no longer sum to 1.
