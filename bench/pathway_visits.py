@@ -28,10 +28,10 @@ from bench import report
 from bench.pathway_data import ROOT
 from pipeline import params
 from pipeline.adapters import canonical
-from pipeline.cli.tools import ingested
 from pipeline.evaluation import pathway_score, pathways
 from pipeline.models.grammar.rules import Grammar
 from pipeline.models.grammar.violations import violations
+from pipeline.restricted.public_source import ingested
 from pipeline.restricted.train import fit_public
 from pipeline.schema.patient_log import ID, PatientLog, concat
 from pipeline.schema.reader import read_schema

@@ -22,7 +22,7 @@ import polars as pl
 
 from bench import pathway_data
 from pipeline import params
-from pipeline.cli.tools import ingested
+from pipeline.restricted.public_source import ingested
 from pipeline.schema.reader import read_schema
 from pipeline.schema.values import Schema
 

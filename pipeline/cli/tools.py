@@ -11,8 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pipeline import environment, files
-from pipeline.catalog import Extract, Home, Workspace, project_root
+from pipeline import files
+from pipeline.catalog import Extract, Home, project_root
 from pipeline.cli.console import say
 from pipeline.refusal import Refusal
 
@@ -43,6 +43,7 @@ def fit(options: argparse.Namespace) -> None:
     public.
     """
     from pipeline import params
+    from pipeline.restricted.public_source import ingested
     from pipeline.restricted.train import fit_public
     from pipeline.runs import source_claims
     from pipeline.schema.reader import read_schema
@@ -89,36 +90,6 @@ def _refuse_other_facts(home: Home, schema: Any) -> None:
     ledger = Ledger(home.ledger)
     if ledger.is_open(schema.population.name):
         ledger.check_declared(schema.population)
-
-
-def ingested(schema: Any, source: Path, settings: Any, scratch: Path) -> tuple[Any, Any]:
-    """(patients, events or None) of every row of a public source, as polars frames; nobody is held
-    out. Raises Refusal for other datasets.
-    """
-    import polars as pl
-
-    from pipeline.restricted.ingest import stage
-
-    if not schema.public:
-        raise Refusal(f"{schema.dataset} is not declared `public: true`")
-    release = replace(
-        settings.release,
-        id="benchmark",
-        dataset=schema.dataset,
-        source=str(source.resolve()),
-        source_label="benchmark",
-    )
-    workspace = Workspace(scratch)
-    with environment.at_home(scratch / "home"):  # its key must not touch the project's own
-        stage.run(
-            workspace,
-            replace(settings, release=release, ingest=replace(settings.ingest, holdout_share=0.0)),
-            schema,
-        )
-    events = workspace.restricted.events
-    return pl.read_parquet(workspace.restricted.patients), (
-        pl.read_parquet(events) if events.is_file() else None
-    )
 
 
 def draw(options: argparse.Namespace) -> None:

@@ -1,0 +1,45 @@
+"""Everybody of a public or simulated source, ingested without a run: for benchmarks, experiments
+and the Python door. Restricted as all ingest is; it refuses what is not declared public.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import polars as pl
+
+from pipeline import environment
+from pipeline.catalog import Workspace
+from pipeline.params import Params
+from pipeline.refusal import Refusal
+from pipeline.restricted.ingest import stage
+from pipeline.schema.values import Schema
+
+
+def ingested(
+    schema: Schema, source: Path, settings: Params, scratch: Path
+) -> tuple[pl.DataFrame, pl.DataFrame | None]:
+    """(patients, events or None) of every row of a public source; nobody is held out. scratch: a
+    folder for the time being. Raises Refusal for other datasets.
+    """
+    if not schema.public:
+        raise Refusal(f"{schema.dataset} is not declared `public: true`")
+    release = replace(
+        settings.release,
+        id="benchmark",
+        dataset=schema.dataset,
+        source=str(source.resolve()),
+        source_label="benchmark",
+    )
+    workspace = Workspace(scratch)
+    with environment.at_home(scratch / "home"):  # its key must not touch the project's own
+        stage.run(
+            workspace,
+            replace(settings, release=release, ingest=replace(settings.ingest, holdout_share=0.0)),
+            schema,
+        )
+    events = workspace.restricted.events
+    return pl.read_parquet(workspace.restricted.patients), (
+        pl.read_parquet(events) if events.is_file() else None
+    )
