@@ -79,6 +79,11 @@ def number(text: str) -> float:
     return value
 
 
+def numbers(text: str) -> tuple[float, ...]:
+    """Numbers with commas between them."""
+    return tuple(number(part) for part in text.split(","))
+
+
 def day(text: str) -> date:
     """A date, YYYY-MM-DD and no other form."""
     try:

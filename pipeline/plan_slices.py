@@ -245,6 +245,15 @@ def _ranges(column: Column, conditions: Sequence[Condition]) -> Iterator[Conditi
         yield (MISSING,)
 
 
+def _uneven(columns: Sequence[str], patients: pl.DataFrame) -> list[str]:
+    """The combinations that there are have as many patients each."""
+    counts = patients.group_by(columns).len()["len"]
+    spread = int(counts.max() or 0) - int(counts.min() or 0)  # type: ignore[arg-type]
+    if spread <= 0.005 * len(patients) + 2:
+        return []
+    return [f"plan: the combinations of {' x '.join(columns)} differ by {spread:,} patients"]
+
+
 def breaches(schema: Schema, plan: DrawPlan, patients: pl.DataFrame) -> list[str]:
     """What of the plan these static rows do not keep: conditions that some row breaks, and shares
     that are off by more than half a point and a patient.
@@ -255,6 +264,8 @@ def breaches(schema: Schema, plan: DrawPlan, patients: pl.DataFrame) -> list[str
         if (n := int(patients.select((~meets(schema.patients[name], one)).sum()).item()))
     ]
     for target in plan.targets:
+        if target.is_even:
+            broken += _uneven(target.columns, patients)
         for cell in target.cells:
             is_met = pl.all_horizontal(
                 meets(schema.patients[name], one)

@@ -81,6 +81,22 @@ def fit(options: argparse.Namespace) -> None:
     say(f"The model is in {options.model}.")
 
 
+def experiment(options: argparse.Namespace) -> None:
+    """Runs what is not done yet, and says where the tables are."""
+    from pipeline.experiments import command
+
+    page = command.run(
+        options.name,
+        options.out,
+        data=options.data,
+        sets=options.sets,
+        splits=options.splits,
+        epsilons=options.epsilons,
+    )
+    say(page.read_text(encoding="utf-8"))
+    say(f"The tables are in {page}.")
+
+
 def _refuse_other_facts(home: Home, schema: Any) -> None:
     """A declaration that calls itself public does not make public what the ledger holds as
     something else.

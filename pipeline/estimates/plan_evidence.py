@@ -37,17 +37,15 @@ class GroupEvidence:
         return self.patients <= self.noise
 
     def __str__(self) -> str:
+        size = f"about {max(self.patients, 0):,.0f} patients of the source"
+        count = f"{size}, give or take {self.noise:,.0f}"
+        told = (
+            count if self.part == self.group else f"its rarest counted part, {self.part}, {count}"
+        )
         if self.is_rare:
-            return (
-                f"{self.group}: too rare to be learned ({self.part}: about"
-                f" {max(self.patients, 0):,.0f} patients of the source, give or take"
-                f" {self.noise:,.0f}); its rows are told from larger groups"
-            )
-        count = f"about {self.patients:,.0f} patients of the source, give or take {self.noise:,.0f}"
-        if self.part == self.group:
-            return f"{self.group}: {count}"
-        words = f"never counted together; its rarest counted part, {self.part}"
-        return f"{self.group}: {words}, {count}"
+            return f"{self.group}: too rare to be learned ({told}); told from larger groups"
+        together = "" if self.part == self.group else "never counted together; "
+        return f"{self.group}: {together}{told}"
 
 
 def plan_evidence(

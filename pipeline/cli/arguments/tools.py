@@ -14,7 +14,7 @@ from pipeline.cli.arguments.command import (
     add_extract_date,
     names,
 )
-from pipeline.options import count, file_text, number, seed
+from pipeline.options import count, file_text, number, numbers, seed
 
 
 def add(commands: Commands, *, with_simulator: bool) -> None:
@@ -31,6 +31,7 @@ def add(commands: Commands, *, with_simulator: bool) -> None:
         command.add_arguments(simulate)
     _add_fit(commands)
     _add_draw(commands)
+    _add_experiment(commands)
     expectations = add_command(
         commands,
         "expectations",
@@ -41,6 +42,36 @@ def add(commands: Commands, *, with_simulator: bool) -> None:
         "--check",
         action="store_true",
         help="only say whether the committed suites are stale (exit code 2)",
+    )
+
+
+def _add_experiment(commands: Commands) -> None:
+    experiment = add_command(
+        commands,
+        "experiment",
+        "measure what synthetic rows are good for on public tables: balance, substitution",
+        Later("tools", "experiment"),
+    )
+    experiment.add_argument("name", choices=("heart-balance", "census-balance", "substitution"))
+    experiment.add_argument(
+        "--out",
+        type=Path,
+        required=True,
+        help="folder for results, tables and plot; runs that are in there are not done again",
+    )
+    experiment.add_argument(
+        "--data", type=Path, help="folder with the public tables' files (docs/experiments.md)"
+    )
+    experiment.add_argument(
+        "--sets", type=names, default=(), metavar="NAME,NAME", help="tables of substitution"
+    )
+    experiment.add_argument("--splits", type=count, help="random splits; default: as published")
+    experiment.add_argument(
+        "--epsilons",
+        type=numbers,
+        default=(1.0, 3.0, 10.0, 1000.0),
+        metavar="E,E",
+        help="privacy losses, 1000 for as good as none; default 1,3,10,1000",
     )
 
 

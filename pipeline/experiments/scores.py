@@ -1,0 +1,88 @@
+"""Six classifiers with ordinary settings on one table, scored on real rows: overall and by
+group.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.metrics import roc_auc_score
+
+from pipeline.evaluation.learners import classifiers, encode
+from pipeline.schema.values import Schema
+
+FEWEST = 2  # rows of each class without which a classifier is not fitted
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Of one classifier on n test rows: the class as bool [n], and a score [n] that ranks them."""
+
+    positive: np.ndarray
+    score: np.ndarray
+
+
+def predictions(
+    schema: Schema, target: str, train: pl.DataFrame, test: pl.DataFrame
+) -> dict[str, Predictions]:
+    """By classifier. The last category of the target is the positive class. Where the training
+    rows hold one class alone, everybody gets it.
+    """
+    columns = {
+        name: column
+        for name, column in schema.patients.items()
+        if name != target and (column.is_categorical or column.is_numeric)
+    }
+    positive = schema.patients[target].categories[-1]
+    truth = (train[target].cast(pl.String) == positive).to_numpy()
+    if min(truth.sum(), (~truth).sum()) < FEWEST:
+        same = np.full(len(test), truth.mean() > 0.5)
+        return {name: Predictions(same, same.astype(float)) for name in classifiers()}
+    features = encode(train, test, columns, boosting_on_codes=True)
+    answers = {}
+    for name, classifier in classifiers().items():
+        own, other = features[name]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            classifier.fit(own, truth)
+        if hasattr(classifier, "predict_proba"):
+            score = classifier.predict_proba(other)[:, 1]
+        else:
+            score = classifier.decision_function(other)
+        answers[name] = Predictions(np.asarray(classifier.predict(other), bool), score)
+    return answers
+
+
+def truth_of(schema: Schema, target: str, rows: pl.DataFrame) -> np.ndarray:
+    """Whether each row is of the positive class, bool [n]."""
+    positive = schema.patients[target].categories[-1]
+    return np.asarray((rows[target].cast(pl.String) == positive).to_numpy(), bool)
+
+
+def measures(
+    truth: np.ndarray, answers: Mapping[str, Predictions], groups: Mapping[str, np.ndarray]
+) -> dict[str, dict[str, float]]:
+    """{classifier: {measure: value}}: accuracy and AUC, and by group (bool [n]) accuracy and the
+    share of positives that are found; NaN where a group has none.
+    """
+    values: dict[str, dict[str, float]] = {}
+    for name, answer in answers.items():
+        is_right = answer.positive == truth
+        one = {"accuracy": float(is_right.mean()), "AUC": _auc(truth, answer.score)}
+        for group, inside in groups.items():
+            found = answer.positive[inside & truth]
+            one[f"accuracy {group}"] = float(is_right[inside].mean()) if inside.any() else np.nan
+            one[f"found {group}"] = float(found.mean()) if len(found) else np.nan
+        values[name] = one
+    return values
+
+
+def _auc(truth: np.ndarray, score: np.ndarray) -> float:
+    if truth.all() or not truth.any():
+        return float("nan")
+    return float(roc_auc_score(truth, score))
