@@ -37,6 +37,7 @@ def run(
     if sets and hasattr(experiment, "SET") and list(sets) != names:
         raise Refusal(f"{name} is about {experiment.SET} alone: leave --sets out")
     tables = [public_table(one, data) for one in names]
+    logging.getLogger("pipeline.restricted").setLevel(logging.WARNING)  # hundreds of fits
     results = Results(out / f"{name}.jsonl")
     todo = experiment.runs(tables, splits or experiment.SPLITS, epsilons)
     for number, facts in enumerate(todo, start=1):

@@ -43,7 +43,9 @@ def predictions(
     if min(truth.sum(), (~truth).sum()) < FEWEST:
         same = np.full(len(test), truth.mean() > 0.5)
         return {name: Predictions(same, same.astype(float)) for name in classifiers()}
-    features = encode(train, test, columns, boosting_on_codes=True)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Bins whose width", UserWarning)  # of constant tails
+        features = encode(train, test, columns, boosting_on_codes=True)
     answers = {}
     for name, classifier in classifiers().items():
         own, other = features[name]

@@ -60,8 +60,8 @@ def summary(results: Results) -> list[str]:
     lines = [
         f"### {NAME}",
         "",
-        "Points of accuracy and AUC (mean of six classifiers) when all training rows are replaced by"
-        " as many synthetic ones, 95% over splits in brackets. Level: of the real rows.",
+        "Points of accuracy and AUC (mean of six classifiers) when all training rows are replaced"
+        " by as many synthetic ones, 95% over splits in brackets. Level: of the real rows.",
         "",
     ]
     sets = sorted({row["set"]: row["rows"] for row in rows}.items(), key=lambda one: -one[1])
