@@ -73,7 +73,7 @@ class Synthesizer:
     @property
     def privacy(self) -> dict[str, Any]:
         """Epsilon, delta and the mechanisms with their noise, of the model that was fitted."""
-        plan = self._fitted.plan
+        plan = self._own_model.plan
         return {"epsilon": plan.epsilon, "delta": plan.delta, "mechanisms": plan.mechanisms()}
 
     def fit(self, tables: Frame | Mapping[str, Frame]) -> Self:
@@ -118,7 +118,7 @@ class Synthesizer:
             n, plan and seed. Raises Refusal for a plan that cannot be met, and for rows that break
             a rule of the declaration.
         """
-        parts = list(drawn_tables(self._fitted, n, seed=seed, plan=_plan(plan)))
+        parts = list(drawn_tables(self._own_model, n, seed=seed, plan=_plan(plan)))
         tables = {
             name: with_marks(
                 pl.concat([part[name] for part in parts]), self._schema.tables[name]
@@ -129,13 +129,13 @@ class Synthesizer:
 
     def rare_groups(self, plan: Plan, n: int = 1000) -> list[str]:
         """In words, which groups of a plan the noisy counts could not tell from noise."""
-        return rare_groups(self._fitted, _plan(plan), n)
+        return rare_groups(self._own_model, _plan(plan), n)
 
     def save(self, folder: str | Path) -> None:
         """Writes the model's folder whole or not at all. Raises Refusal for a folder that holds
         something else.
         """
-        self._fitted.save(Path(folder), foreign=files.everything)
+        self._own_model.save(Path(folder), foreign=files.everything)
 
     @classmethod
     def load(cls, folder: str | Path) -> Self:
@@ -148,7 +148,7 @@ class Synthesizer:
         return own
 
     @property
-    def _fitted(self) -> Model:
+    def _own_model(self) -> Model:
         if self._model is None:
             raise Refusal("nothing was fitted: call fit(tables), or load(folder)")
         return self._model

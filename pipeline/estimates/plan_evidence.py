@@ -39,13 +39,13 @@ class GroupEvidence:
     def __str__(self) -> str:
         size = f"about {max(self.patients, 0):,.0f} patients of the source"
         count = f"{size}, give or take {self.noise:,.0f}"
-        told = (
+        words = (
             count if self.part == self.group else f"its rarest counted part, {self.part}, {count}"
         )
         if self.is_rare:
-            return f"{self.group}: too rare to be learned ({told}); told from larger groups"
+            return f"{self.group}: too rare to be learned ({words}); told from larger groups"
         together = "" if self.part == self.group else "never counted together; "
-        return f"{self.group}: {together}{told}"
+        return f"{self.group}: {together}{words}"
 
 
 def plan_evidence(

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Protocol
 
 import polars as pl
 
 from pipeline import params
 from pipeline.catalog import project_root
 from pipeline.draw_plan import DrawPlan
-from pipeline.models.synthesizer.model import Synthesizer
-from pipeline.restricted.train import fit_public
-from pipeline.schema.patient_log import ID
+from pipeline.schema.patient_log import ID, PatientLog
 from pipeline.schema.values import Schema
 
 DELTA = 1e-6
@@ -26,8 +26,18 @@ def epsilon_words(epsilon: float) -> str:
     return "no privacy" if epsilon == NO_PRIVACY else f"epsilon {epsilon:g}"
 
 
-def fitted(schema: Schema, rows: pl.DataFrame, epsilon: float) -> Synthesizer:
+class Model(Protocol):
+    """What a `Synthesizer` does here."""
+
+    def sample(
+        self, n: int, seed: int, partition_rows: int, plan: DrawPlan | None = None
+    ) -> Iterator[PatientLog]: ...
+
+
+def model_of(schema: Schema, rows: pl.DataFrame, epsilon: float) -> Model:
     """The default model of these rows, as for a population of their order of magnitude."""
+    from pipeline.restricted.train import fit_public
+
     population = replace(schema.population, nominal_size=max(len(rows), 1), kind="public")
     settings = params.load(project_root() / "params.yaml").train
     with tempfile.TemporaryDirectory() as folder:
@@ -42,18 +52,18 @@ def fitted(schema: Schema, rows: pl.DataFrame, epsilon: float) -> Synthesizer:
         )
 
 
-def synthetic(model: Synthesizer, n: int, seed: int, plan: DrawPlan | None = None) -> pl.DataFrame:
+def synthetic(model: Model, n: int, seed: int, plan: DrawPlan | None = None) -> pl.DataFrame:
     """n static rows without ids."""
     [log] = model.sample(n, seed, max(n, 1), plan=plan)
     return log.patients.drop(ID)
 
 
 def with_synthetic(
-    real: pl.DataFrame, model: Synthesizer, n: int, seed: int, plan: DrawPlan | None = None
+    real: pl.DataFrame, model: Model, n: int, seed: int, plan: DrawPlan | None = None
 ) -> pl.DataFrame:
     """The real rows, which have no ids, and n synthetic ones below them."""
-    drawn = synthetic(model, n, seed, plan).select(real.columns)
-    return pl.concat([real, drawn.cast(dict(zip(real.columns, real.dtypes, strict=True)))])
+    rows = synthetic(model, n, seed, plan).select(real.columns)
+    return pl.concat([real, rows.cast(dict(zip(real.columns, real.dtypes, strict=True)))])
 
 
 def split(rows: pl.DataFrame, by: list[str], share: float, seed: int) -> tuple[pl.DataFrame, ...]:

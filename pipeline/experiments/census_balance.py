@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 
 from pipeline.draw_plan import DrawPlan, plan_of
-from pipeline.experiments.arms import EPSILONS, epsilon_words, fitted, split, with_synthetic
+from pipeline.experiments.arms import EPSILONS, epsilon_words, model_of, split, with_synthetic
 from pipeline.experiments.results import Results, Row, averages, mean_with_interval, points, table
 from pipeline.experiments.scores import measures, predictions, truth_of
 from pipeline.experiments.sets import PublicTable
@@ -38,7 +38,7 @@ def run(tables: Sequence[PublicTable], facts: Row) -> Iterator[Row]:
     [adult] = [one for one in tables if one.schema.dataset == SET]
     train, test = split(adult.rows, ["sex", adult.target], TEST, facts["split"])
     train = train.head(TRAIN)
-    model = fitted(adult.schema, train, facts["epsilon"])
+    model = model_of(adult.schema, train, facts["epsilon"])
     plan = plan_of({"shares": [{"columns": list(BALANCE), "even": True}]})
     real = train.drop(ID)
     arms = {
@@ -69,10 +69,10 @@ def _groups(test: pl.DataFrame) -> dict[str, np.ndarray]:
 
 def _gaps(values: dict[str, float]) -> dict[str, float]:
     """Between the best and the worst group."""
-    found = [value for name, value in values.items() if name.startswith("found ")]
+    recalls = [value for name, value in values.items() if name.startswith("found ")]
     right = [value for name, value in values.items() if name.startswith("accuracy ")]
     return {
-        "gap in found": float(np.nanmax(found) - np.nanmin(found)),
+        "gap in found": float(np.nanmax(recalls) - np.nanmin(recalls)),
         "gap in accuracy": float(np.nanmax(right) - np.nanmin(right)),
     }
 

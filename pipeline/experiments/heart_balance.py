@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 
 from pipeline.draw_plan import DrawPlan, plan_of
-from pipeline.experiments.arms import EPSILONS, epsilon_words, fitted, split, with_synthetic
+from pipeline.experiments.arms import EPSILONS, epsilon_words, model_of, split, with_synthetic
 from pipeline.experiments.results import Results, Row, averages, mean_with_interval, points, table
 from pipeline.experiments.scores import measures, predictions, truth_of
 from pipeline.experiments.sets import PublicTable
@@ -39,7 +39,7 @@ def run(tables: Sequence[PublicTable], facts: Row) -> Iterator[Row]:
     """
     [heart] = [one for one in tables if one.schema.dataset == SET]
     train, test = split(heart.rows, [SEX, heart.target], TEST, facts["split"])
-    model = fitted(heart.schema, train, facts["epsilon"])
+    model = model_of(heart.schema, train, facts["epsilon"])
     n = int((train[SEX].cast(pl.String) == WOMAN).sum())
     women = plan_of({"where": {SEX: WOMAN}})
     real = train.drop(ID)
@@ -64,8 +64,8 @@ def summary(results: Results) -> list[str]:
         f"### {NAME}",
         "",
         "Gain in points over training on the real rows alone; the mean of six classifiers, then"
-        " each of them. In brackets 95% over paired stratified splits. *Found*: the share of the ill"
-        " who are found (equal opportunity).",
+        " each of them. In brackets 95% over paired stratified splits. *Found*: the share of the"
+        " ill who are found (equal opportunity).",
         "",
     ]
     for epsilon in EPSILONS:

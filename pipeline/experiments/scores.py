@@ -77,9 +77,9 @@ def measures(
         is_right = answer.positive == truth
         one = {"accuracy": float(is_right.mean()), "AUC": _auc(truth, answer.score)}
         for group, inside in groups.items():
-            found = answer.positive[inside & truth]
+            hits = answer.positive[inside & truth]
             one[f"accuracy {group}"] = float(is_right[inside].mean()) if inside.any() else np.nan
-            one[f"found {group}"] = float(found.mean()) if len(found) else np.nan
+            one[f"found {group}"] = float(hits.mean()) if len(hits) else np.nan
         values[name] = one
     return values
 

@@ -15,7 +15,6 @@ import polars as pl
 from pipeline import params
 from pipeline.catalog import project_root
 from pipeline.refusal import Refusal
-from pipeline.restricted.public_source import ingested
 from pipeline.schema.patient_log import ID
 from pipeline.schema.reader import read_schema
 from pipeline.schema.values import Schema
@@ -64,6 +63,7 @@ def _breast_cancer() -> pd.DataFrame:
 PACKAGES: Mapping[str, Callable[[], pd.DataFrame]] = MappingProxyType(
     {"fair": _fair, "randhie": _randhie, "breast_cancer": _breast_cancer}
 )
+DECLARATIONS = Path(__file__).parent / "declarations"  # of the tables of packages
 FILES = ("adult", "credit_default", "hr_attrition", "uci_heart")
 
 
@@ -78,7 +78,10 @@ def public_table(name: str, data: Path | None) -> PublicTable:
 
 @cache
 def _table(name: str, data: Path | None) -> PublicTable:
-    schema = read_schema(project_root() / "datasets" / f"{name}.yaml")
+    from pipeline.restricted.public_source import ingested
+
+    ours = project_root() / "datasets" / f"{name}.yaml"
+    schema = read_schema(ours if ours.is_file() else DECLARATIONS / ours.name)
     settings = params.load(project_root() / "params.yaml")
     with tempfile.TemporaryDirectory() as folder:
         scratch = Path(folder)
@@ -98,10 +101,10 @@ def _source(name: str, schema: Schema, data: Path | None, scratch: Path) -> Path
         (scratch / "source").mkdir()
         PACKAGES[name]().to_csv(scratch / "source" / f"{file}.csv", index=False)
         return scratch / "source"
-    found = sorted(data.rglob(f"{file}.csv*")) if data is not None else []
-    if not found:
+    paths = sorted(data.rglob(f"{file}.csv*")) if data is not None else []
+    if not paths:
         raise Refusal(
             f"{name} needs the file {file}.csv, which is not below {data or '--data FOLDER'}:"
             f" docs/experiments.md says where it is published; or leave it out by --sets"
         )
-    return found[0]
+    return paths[0]

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import polars as pl
 
-from pipeline.experiments.arms import EPSILONS, epsilon_words, fitted, split, synthetic
+from pipeline.experiments.arms import EPSILONS, epsilon_words, model_of, split, synthetic
 from pipeline.experiments.results import Results, Row, averages, mean_with_interval, points, table
 from pipeline.experiments.scores import measures, predictions, truth_of
 from pipeline.experiments.sets import FILES, PACKAGES, PublicTable
@@ -39,13 +39,13 @@ def run(tables: Sequence[PublicTable], facts: Row) -> Iterator[Row]:
     train, test = split(own.rows, [own.target], TEST, facts["split"])
     real = train.sample(min(MOST, len(train)), seed=facts["split"]).drop(ID)
     fit_rows = real.with_row_index(ID, 1)
-    model = fitted(own.schema, fit_rows.cast({ID: pl.Int64}), facts["epsilon"])
-    drawn = synthetic(model, len(real), facts["split"]).select(real.columns)
-    drawn = drawn.cast(dict(zip(real.columns, real.dtypes, strict=True)))
+    model = model_of(own.schema, fit_rows.cast({ID: pl.Int64}), facts["epsilon"])
+    fake = synthetic(model, len(real), facts["split"]).select(real.columns)
+    fake = fake.cast(dict(zip(real.columns, real.dtypes, strict=True)))
     truth = truth_of(own.schema, own.target, test)
     for part in PARTS:
         n = round(part * len(real))
-        rows = pl.concat([drawn.head(n), real.tail(len(real) - n)])
+        rows = pl.concat([fake.head(n), real.tail(len(real) - n)])
         scores = measures(truth, predictions(own.schema, own.target, rows, test), {})
         for classifier, values in (*scores.items(), ("mean", averages(scores))):
             size = {"rows": len(own.rows), "part": part}
