@@ -16,7 +16,6 @@ from pipeline import params
 from pipeline.catalog import project_root
 from pipeline.refusal import Refusal
 from pipeline.schema.patient_log import ID
-from pipeline.schema.reader import read_schema
 from pipeline.schema.values import Schema
 
 
@@ -79,6 +78,7 @@ def public_table(name: str, data: Path | None) -> PublicTable:
 @cache
 def _table(name: str, data: Path | None) -> PublicTable:
     from pipeline.restricted.public_source import ingested
+    from pipeline.schema.reader import read_schema
 
     ours = project_root() / "datasets" / f"{name}.yaml"
     schema = read_schema(ours if ours.is_file() else DECLARATIONS / ours.name)
