@@ -47,6 +47,11 @@ class Restricted:
         return self.root / "data" / "carried"
 
     @property
+    def augmented(self) -> Path:
+        """Real patients with synthetic ones below them (`python -m pipeline augment`)."""
+        return self.root / "augmented"
+
+    @property
     def holdout_patients(self) -> Path:
         return self.root / "data" / "holdout_patients.parquet"
 

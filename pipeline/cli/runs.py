@@ -79,6 +79,20 @@ def prepare_draw(options: argparse.Namespace) -> None:
     logger.info("prepare-draw: the workspace is runs/%s", draw.root.name)
 
 
+def augment(options: argparse.Namespace) -> None:
+    """Says where the patients are, real and synthetic."""
+    from pipeline.plan_options import plan_in
+    from pipeline.restricted import augment as augmentation
+
+    plan = plan_in(
+        options.plan or "", where=options.where, begins=options.begins, shares=options.share
+    )
+    folder = augmentation.run(
+        Home.find().workspace(options.release), options.name, options.rows, plan, options.seed
+    )
+    say(f"Real and {options.rows} synthetic patients are in {folder} (restricted).")
+
+
 def mend_lock(options: argparse.Namespace) -> int:
     """0 where DVC's lock was broken, held by nobody, and is mended; 1 where there was nothing to
     mend.

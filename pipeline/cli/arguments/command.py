@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-from pipeline.options import count, day, number
+from pipeline.options import count, day, file_text, number
 
 Runner = Callable[[argparse.Namespace], int | None]
 Commands = Any  # argparse's own type for this, _SubParsersAction, is private to it
@@ -104,3 +104,43 @@ def add_rows(command: argparse.ArgumentParser) -> None:
 
 def add_reason(command: argparse.ArgumentParser) -> None:
     command.add_argument("--reason", required=True, help="why; kept in the ledger")
+
+
+def add_plan(command: argparse.ArgumentParser) -> None:
+    """Whom to draw."""
+    command.add_argument(
+        "--where",
+        action="append",
+        default=[],
+        metavar="COLUMN=VALUES",
+        help=(
+            "a condition that holds for every row: values (sex=Female,Male) or a range of numbers,"
+            " dates or ordered values (age=30..50); once per column"
+        ),
+    )
+    command.add_argument(
+        "--begins",
+        type=names,
+        default=(),
+        metavar="TYPE,TYPE=CODE",
+        help=(
+            "a prompt on how pathways start: of treatments and types named here these come first,"
+            " in order: SURGERY,SACT_REGIMEN"
+        ),
+    )
+    command.add_argument(
+        "--share",
+        action="append",
+        default=[],
+        metavar="COLUMN=VALUE:SHARE",
+        help=(
+            "shares of groups: sex=Female:50%%,Male:50%%; what is left goes to the other values in"
+            " the model's proportions; sex,race=even draws every combination as often; repeatable"
+        ),
+    )
+    command.add_argument(
+        "--plan",
+        type=file_text,
+        metavar="FILE",
+        help="a plan in YAML with where, begins and shares, as docs/plans.md describes it",
+    )

@@ -13,11 +13,13 @@ from pipeline.cli.arguments.command import (
     add_command,
     add_dataset,
     add_extract_date,
+    add_plan,
     add_rows,
     names,
     number_or_none,
     text_or_none,
 )
+from pipeline.options import count, seed
 from pipeline.stages import APPROVALS, AS_DECLARED, STAGES
 
 
@@ -26,6 +28,7 @@ def add(commands: Commands) -> None:
     _add_draw(commands)
     _add_check_source(commands)
     _add_inside_a_workspace(commands)
+    _add_augment(commands)
     verify = add_command(
         commands,
         "verify",
@@ -124,6 +127,21 @@ def _add_asked_by(command: argparse.ArgumentParser) -> None:
         type=text_or_none,
         help="who asks, for auditors; default: the user of this machine",
     )
+
+
+def _add_augment(commands: Commands) -> None:
+    augment = add_command(
+        commands,
+        "augment",
+        "put synthetic patients below the real ones of a run, by a plan; restricted, as all that"
+        " is made of it",
+        Later("runs", "augment"),
+    )
+    augment.add_argument("release", help="release id of the run")
+    augment.add_argument("--name", required=True, help="name of the folder below augmented/")
+    augment.add_argument("--rows", type=count, required=True, help="synthetic patients to add")
+    augment.add_argument("--seed", type=seed, default=1, help="seed of the draw, default 1")
+    add_plan(augment)
 
 
 def _add_check_source(commands: Commands) -> None:

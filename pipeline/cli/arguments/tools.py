@@ -4,7 +4,6 @@ the suites of expectations.
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 
 from pipeline.cli.arguments.command import (
@@ -12,9 +11,10 @@ from pipeline.cli.arguments.command import (
     Later,
     add_command,
     add_extract_date,
+    add_plan,
     names,
 )
-from pipeline.options import count, file_text, number, numbers, seed
+from pipeline.options import count, number, numbers, seed
 
 
 def add(commands: Commands, *, with_simulator: bool) -> None:
@@ -120,43 +120,4 @@ def _add_draw(commands: Commands) -> None:
         " seeds in a row; docs/estimates.md says how to combine what is found in them",
     )
     add_extract_date(draw, "; datasets of pathways; default: the one that the model was made with")
-    _add_plan(draw)
-
-
-def _add_plan(draw: argparse.ArgumentParser) -> None:
-    draw.add_argument(
-        "--where",
-        action="append",
-        default=[],
-        metavar="COLUMN=VALUES",
-        help=(
-            "a condition that holds for every row: values (sex=Female,Male) or a range of numbers,"
-            " dates or ordered values (age=30..50); once per column"
-        ),
-    )
-    draw.add_argument(
-        "--begins",
-        type=names,
-        default=(),
-        metavar="TYPE,TYPE=CODE",
-        help=(
-            "a prompt on how pathways start: of treatments and types named here these come first,"
-            " in order: SURGERY,SACT_REGIMEN"
-        ),
-    )
-    draw.add_argument(
-        "--share",
-        action="append",
-        default=[],
-        metavar="COLUMN=VALUE:SHARE",
-        help=(
-            "shares of groups: sex=Female:50%%,Male:50%%; what is left goes to the other values in"
-            " the model's proportions; sex,race=even draws every combination as often; repeatable"
-        ),
-    )
-    draw.add_argument(
-        "--plan",
-        type=file_text,
-        metavar="FILE",
-        help="a plan in YAML with where, begins and shares, as docs/plans.md describes it",
-    )
+    add_plan(draw)
