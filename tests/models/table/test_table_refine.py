@@ -20,7 +20,15 @@ from pipeline.models.table.plan.plan import plan
 from pipeline.models.table.plan.settings import TableSettings
 from pipeline.schema.values import Column
 
-SMALL = {"codes": 60, "steps": 20, "critic_steps": 12, "critic_batch": 100, "critic_share": 0.3}
+SMALL = {
+    "engine": "dp-ctgan",
+    "codes": 60,
+    "steps": 20,
+    "network_steps": 5,
+    "critic_steps": 12,
+    "critic_batch": 100,
+    "critic_share": 0.3,
+}
 
 
 def test_the_critic_runs_is_accounted_and_moves_the_generator(tmp_path: Path) -> None:
