@@ -224,6 +224,6 @@ def _package() -> Any:
         raise Refusal(
             f"the engine {CTGAN} needs the package ctgan, which is not installed: it is an optional"
             " extra under the Business Source License 1.1 (no open source licence; read it first),"
-            " `pip install '.[ctgan]'`"
+            " `uv pip install --python .venv/bin/python -r pyproject.toml --extra ctgan`"
         ) from None
     return ctgan
