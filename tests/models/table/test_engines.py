@@ -8,8 +8,10 @@ import json
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import polars as pl
 import pytest
 from test_order import PROMPTS, RULES, TEXT, broken, declared, people
@@ -169,6 +171,37 @@ def test_numbers_of_ctgan_are_declared_ones(toy: Schema) -> None:
     assert drawn["began"].cast(str).to_list() == [
         "2010-01-01", "2012-12-31", "2011-01-26", "2011-01-26"
     ]  # fmt: skip
+
+
+class Bootstrap:
+    """What the package's own class is asked for, without a network: rows are drawn again."""
+
+    def __init__(self, **settings: object) -> None:
+        self.rng = np.random.default_rng(0)
+
+    def set_random_state(self, seed: int) -> None:
+        self.rng = np.random.default_rng(seed)
+
+    def fit(self, rows: pd.DataFrame, discrete_columns: list[str]) -> None:
+        assert not rows.isna().any().any()  # the package takes no null
+        assert list(rows.select_dtypes("number")) == [
+            name for name in rows.columns if name not in discrete_columns
+        ]
+        self.rows = rows
+
+    def sample(self, n: int) -> pd.DataFrame:
+        return self.rows.iloc[self.rng.integers(0, len(self.rows), n)]
+
+
+def test_the_package_gets_and_gives_what_it_can(
+    toy: Schema, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "ctgan", SimpleNamespace(CTGAN=Bootstrap))
+    rows = legal_people(300, 1)
+    source = fit_without_privacy(toy, rows)
+    drawn = check_rows(toy, source, None, 40)
+    assert set(drawn.rows()) <= set(rows.drop(ID).rows())
+    assert drawn.equals(source.sample(40, np.random.default_rng(2)))
 
 
 def test_ctgan_itself_where_it_is_installed(toy: Schema) -> None:

@@ -117,7 +117,7 @@ def fit_without_privacy(
         if n == 0:
             return rows.clear()
         model.set_random_state(of_seed)
-        return pl.from_pandas(model.sample(n)).cast(dict(rows.schema))
+        return pl.from_pandas(model.sample(n)).cast(rows.schema)
 
     return UnprotectedTable(schema, draw)
 

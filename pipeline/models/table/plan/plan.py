@@ -276,9 +276,10 @@ def _leaves(nominal_size: int, settings: TableSettings) -> int:
 
 def _column(value: Mapping[str, Any]) -> Column:
     """JSON has lists where a column has tuples."""
-    return Column(
-        **{key: tuple(item) if isinstance(item, list) else item for key, item in value.items()}
-    )
+    fields: dict[str, Any] = {
+        key: tuple(item) if isinstance(item, list) else item for key, item in value.items()
+    }
+    return Column(**fields)
 
 
 def _known_table(value: Mapping[str, Any]) -> KnownTable:
