@@ -37,6 +37,7 @@ from pipeline.models.table.fit.target import fit_head
 from pipeline.models.table.measure.columns import encode_rows, groups_of_rows
 from pipeline.models.table.measure.measurer import Measurer
 from pipeline.models.table.measure.published import published_tables
+from pipeline.models.table.plan.engines import check_plannable
 from pipeline.models.table.plan.plan import TablePlan
 from pipeline.models.table.values.heads import Edge, TargetHead
 from pipeline.models.table.values.measurements import Marginals, Measurements
@@ -63,9 +64,11 @@ def fit(
 
     patients: one row each, with every modelled column. store: noisy counts, never measured twice;
     after a crash the same call goes on. checkpoint: a folder for the critic's steps. progress: told
-    public facts only (stage and step). Raises Refusal where a column is absent, or the store or
-    the checkpoint belongs to other mechanisms.
+    public facts only (stage and step). Raises Refusal where a column is absent, the engine does
+    not run what is planned, or the store or the checkpoint belongs to other mechanisms.
     """
+    # a plan of before engines had names may hold a critic that no engine runs
+    check_plannable(plan.settings.engine, plan.settings.critic_part)
     cells = encode_rows(patients, plan.domains())
     noisy = Measurer(plan.counts(scale), plan.choice(scale), store, tape, noise)
     measurements = measurements_of(noisy, cells, plan, torch.device(device), progress)
