@@ -93,9 +93,15 @@ def text_table(rows: Sequence[dict[str, Any]]) -> str:
         "|---|---|---|" + "---|" * len(FIGURES),
     ]
     for epsilon in sorted({row["epsilon"] for row in rows}, key=lambda value: (value == 0, value)):
+        group_of = {
+            model: [row for row in rows if (row["model"], row["epsilon"]) == (model, epsilon)]
+            for model in MODELS
+        }
+        # side by side: the mixture on the splits of the other engine
+        splits = {row["split"] for row in group_of[DP_CTGAN]}
+        group_of[OURS] = [row for row in group_of[OURS] if row["split"] in splits]
         for model, title in MODELS.items():
-            group = [row for row in rows if (row["model"], row["epsilon"]) == (model, epsilon)]
-            if group:
+            if group := group_of[model]:
                 cells = " | ".join(cell(group, name) for name in FIGURES)
                 budget = f"{epsilon:g}" if epsilon else "-"
                 lines.append(f"| {title} | {budget} | {len(group)} | {cells} |")
