@@ -108,6 +108,8 @@ def tables(
             "codes": 60,
             "steps": 20,
             "max_bins": 32,
+            "engine": "dp-ctgan",
+            "network_steps": 5,
             "critic_share": 0.3,
             "critic_steps": 8,
             "critic_batch": size // 2,

@@ -44,6 +44,8 @@ SMALL: Mapping[str, Mapping[str, Any]] = {
         "codes": 40,
         "steps": 15,
         "max_bins": 6,
+        "engine": "dp-ctgan",
+        "network_steps": 5,
         "critic_share": 0.1,
         "critic_steps": 3,
         "critic_batch": 50,

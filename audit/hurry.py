@@ -13,7 +13,7 @@ from torch import Tensor
 
 from pipeline.models.pathway.fit import calibration, cell_weights, heads
 from pipeline.models.pathway.fit.descend import descend
-from pipeline.models.table.fit import fit, generator, target
+from pipeline.models.table.fit import engines, fit, generator, target
 
 STEPS, DRAWS = 2, 200
 
@@ -37,5 +37,5 @@ def few_steps() -> Iterator[None]:
             patches.enter_context(patch.object(module, "descend", descend_briefly))
         patches.enter_context(patch.object(target, "_STEPS", STEPS))
         patches.enter_context(patch.object(fit, "_DRAWS", DRAWS))
-        patches.enter_context(patch.object(fit, "fit_table", fit_table_briefly))
+        patches.enter_context(patch.object(engines, "fit_table", fit_table_briefly))
         yield

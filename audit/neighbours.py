@@ -49,6 +49,8 @@ SMALL: Mapping[str, Mapping[str, Any]] = {
         "codes": 20,
         "steps": 2,
         "max_bins": 6,
+        "engine": "dp-ctgan",
+        "network_steps": 1,
         "critic_share": 0.1,
         "critic_steps": 2,
         "critic_batch": 40,

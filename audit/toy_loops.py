@@ -22,7 +22,8 @@ from pipeline.models.pathway.plan.plan import plan_pathways
 from pipeline.models.pathway.plan.settings import PathwaySettings
 from pipeline.models.table.fit import critic
 from pipeline.models.table.fit.generator import initial_logits
-from pipeline.models.table.fit.loss import Spans
+from pipeline.models.table.fit.loss import Spans, softmax_heads
+from pipeline.models.table.fit.network import warm_start
 from pipeline.models.table.plan.settings import TableSettings
 from pipeline.models.table.values.measurements import Marginals
 from pipeline.schema.values import Column, EventLog, EventType, Population, Schema, freeze
@@ -111,11 +112,13 @@ class PathwayLoop:
 class CriticLoop:
     """`refine` of pipeline/models/table/fit/critic.py, on rows of two columns."""
 
-    tensor_names = frozenset({"critic", "logits", "step", "discriminate", "generate", "mechanism"})
+    tensor_names = frozenset(
+        {"critic", "generator", "step", "discriminate", "generate", "mechanism"}
+    )
 
     def __init__(self, n: int) -> None:
         self._spans = Spans(("a", "b"), (3, 4))
-        self._settings = TableSettings(codes=8, critic_batch=16, critic_width=8)
+        self._settings = TableSettings(codes=8, network_steps=2, critic_batch=16, critic_width=8)
         margins = {
             name: np.full(size, 1 / size)
             for name, size in zip(self._spans.names, self._spans.sizes, strict=True)
@@ -145,11 +148,21 @@ class CriticLoop:
         progress: Callable[[str], None],
     ) -> None:
         checkpoint.mkdir(parents=True, exist_ok=True)
-        critic.refine(
-            initial_logits(self._marginals, self._spans, self._settings),
+        logits = initial_logits(self._marginals, self._spans, self._settings)
+        rules: dict[tuple[str, str], np.ndarray] = {}  # no implications
+        generator, codes = warm_start(
+            softmax_heads(logits, self._spans),
             self._marginals,
             self._spans,
-            {},  # no implications
+            rules,
+            self._settings,
+            progress=progress,
+        )
+        critic.refine(
+            generator,
+            codes,
+            self._marginals,
+            rules,
             self._settings,
             mechanism,
             self._groups,

@@ -32,24 +32,6 @@ PARTS: dict[str, dict[str, Any]] = {
     "40 bins": {"max_bins": 40},
     "network in place of the latent table": {"network": True},
 }
-# part of the budget, steps, learning rate
-CRITICS = (
-    (0.05, 300, 2e-3),
-    (0.1, 100, 2e-3),
-    (0.1, 300, 5e-4),
-    (0.2, 300, 2e-3),
-    (0.2, 1000, 1e-3),
-    (0.4, 300, 5e-3),
-    (0.4, 1000, 5e-4),
-)
-PARTS |= {
-    f"critic: {share:g} of the budget, {steps} steps, rate {rate:g}": {
-        "critic_share": share,
-        "critic_steps": steps,
-        "critic_learning_rate": rate,
-    }
-    for share, steps, rate in CRITICS
-}
 
 
 def main() -> None:

@@ -87,13 +87,13 @@ def table(rows: Rows) -> str:
             else:
                 lines.append(
                     f"{start}{len(group)} | "
-                    + " | ".join(_cell(group, name) for name in COLUMNS)
+                    + " | ".join(cell(group, name) for name in COLUMNS)
                     + " |"
                 )
     return "\n".join(lines)
 
 
-def _cell(rows: Rows, name: str) -> str:
+def cell(rows: Rows, name: str) -> str:
     values = [row[name] for row in rows if name in row]
     if not values:
         return "-"

@@ -71,6 +71,7 @@ def facts(
 
 def _model_facts(schema: Schema, model: ModelFacts) -> dict[str, Any]:
     return {
+        "engine": model.engine,
         "independent_pairs": [list(pair) for pair in model.independent],
         "known": [_published(table) for table in model.published],
         "limits": card_limits.limits(schema, model),
@@ -189,6 +190,7 @@ def _introduction(card: dict[str, Any]) -> list[str]:
         "",
         f"Rows drawn from a model that was trained with differential privacy on: {card['source']}"
         + (f" (state of the source: {card['source_label']})." if card["source_label"] else "."),
+        f"Static columns come from: {card['engine']}.",
         "",
         f"Made for {card['use']['for']}.",
         "",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from pipeline.models.table.plan.engines import ENGINES, MIXTURE
 from pipeline.released.evidence_facts import EvidenceFacts
 from pipeline.schema.values import KnownTable, Schema
 
@@ -17,7 +18,7 @@ class ModelFacts:
 
     independent: pairs of columns that it draws independently of each other. noisy_size: of how many
         patients it learned; None for models of before it was noted. published: the tables to which
-        it shrank.
+        it shrank. engine: what made the static columns, in words.
     """
 
     independent: Sequence[tuple[str, str]] = ()
@@ -25,6 +26,7 @@ class ModelFacts:
     published: Sequence[KnownTable] = ()
     warnings: Sequence[str] = ()  # of the gate on synthetic rows, in words
     evidence: EvidenceFacts | None = None  # None for models of before it was published
+    engine: str = ENGINES[MIXTURE].title
 
 
 def empty_columns(schema: Schema) -> list[str]:

@@ -21,6 +21,7 @@ from pipeline.ledger import Ledger
 from pipeline.models.declaration import schema_from_plain
 from pipeline.models.table.draw.independence import independent_pairs
 from pipeline.models.table.draw.model import TableModel
+from pipeline.models.table.plan.engines import ENGINES
 from pipeline.params import Params
 from pipeline.refusal import Refusal
 from pipeline.released import card, manifest
@@ -87,6 +88,7 @@ def _model_facts(folder: Path, workspace: Workspace, evidence: EvidenceFacts | N
         # the gate reads synthetic rows only, so a card may print it (privacy_rules.md 4)
         warnings=[str(one) for one in gate_warnings(tracking.gate_result(workspace))],
         evidence=evidence,
+        engine=ENGINES[model.engine].title,
     )
 
 

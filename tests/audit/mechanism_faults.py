@@ -269,10 +269,20 @@ def _rows_by_condition(patched: pytest.MonkeyPatch) -> None:
     """Only rows with one value of the first column are sampled from."""
     stepped = critic._critic_step
 
-    def chosen(state, spans, settings, mechanism, places, noise) -> None:
-        stepped(state, spans, settings, mechanism, places[places[:, 0] == state.step % 2], noise)
+    def chosen(state, settings, mechanism, places, noise) -> None:
+        stepped(state, settings, mechanism, places[places[:, 0] == state.step % 2], noise)
 
     patched.setattr(critic, "_critic_step", chosen)
+
+
+def _layer_over_the_batch(patched: pytest.MonkeyPatch) -> None:
+    """A row is seen beside the mean of its batch, as batch norm and packing see it."""
+    forward = critic.Critic.forward
+
+    def mixed(self: critic.Critic, rows: torch.Tensor) -> torch.Tensor:
+        return forward(self, rows - 0.5 * rows.mean(0, keepdim=True))
+
+    patched.setattr(critic.Critic, "forward", mixed)
 
 
 def _skips_empty_steps(patched: pytest.MonkeyPatch) -> None:
@@ -315,6 +325,13 @@ FAULTS = (
     Fault("no noise", "counts", "one-way counts at epsilon 1", _no_counting_noise),
     Fault("no noise", "DP-SGD", _STEP("linear", 1), _no_normals),
     Fault("no noise", "pathway training", "pathway training runs its mechanism", _no_normals),
+    Fault("no noise", "critic training", "critic training runs its mechanism", _no_normals),
+    Fault(
+        "two patients mixed",
+        "critic training",
+        "critic training runs its mechanism",
+        _layer_over_the_batch,
+    ),
     Fault(
         "noise halved", "counts at epsilon 1", "one-way counts at epsilon 1", _less_counting_noise
     ),

@@ -100,3 +100,8 @@ def test_a_card_names_what_was_known_beforehand(tmp_path: Path) -> None:
     with (tmp_path / "dictionary.csv").open(newline="") as file:
         named = {row["column"]: row["known_tables"] for row in csv.DictReader(file)}
     assert named["AGE"] == "ages; ages_by_sex" and named["GRADE"] == ""
+
+
+def test_the_page_names_the_engine() -> None:
+    """A model of before engines had names is a mixture."""
+    assert "Static columns come from: mixture of noisy marginals." in card.markdown(told_of(()))

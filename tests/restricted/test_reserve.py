@@ -15,6 +15,7 @@ from pipeline.catalog import Home, Workspace
 from pipeline.cli.ledger import verify
 from pipeline.dp.events import DiscreteGaussianDpEvent
 from pipeline.ledger import BudgetExceeded, Ledger, ReservationConflict
+from pipeline.refusal import Refusal
 from pipeline.restricted import reserve, train
 from pipeline.services.tracking.run_facts import reservation_tags
 
@@ -67,6 +68,18 @@ def test_too_little_budget_is_said_and_nothing_is_written(workspace: Workspace) 
         not workspace.restricted.reservation.exists()
         and Ledger(Home.find().ledger).reservation("toy-1") is None
     )
+
+
+def test_an_engine_without_a_guarantee_is_never_charged(workspace: Workspace) -> None:
+    """Not even where the data are simulated and declared public."""
+    given = settings()
+    asked = dataclasses.replace(
+        given, train=dataclasses.replace(given.train, table={"engine": "ctgan"})
+    )
+    with pytest.raises(Refusal, match="ctgan learns without differential privacy"):
+        reserve.run(workspace, asked, declared(workspace))
+    assert not workspace.restricted.reservation.exists()
+    assert Ledger(Home.find().ledger).reservation("toy-1") is None
 
 
 def test_no_charge_before_validate_has_passed(workspace: Workspace) -> None:

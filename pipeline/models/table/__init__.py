@@ -1,5 +1,5 @@
-"""One row per patient: noisy marginals shape CTGAN's conditional generator; a critic trained by
-DP-SGD, off by default, makes it DP-CTGAN.
+"""One row per patient: noisy marginals, and an engine that shapes a model from them: a mixture, or
+DP-CTGAN's conditional generator with a critic trained by DP-SGD.
 
 `plan` fixes every mechanism from declared numbers, `measure` runs the counts, `fit` shapes the
 model from them, `draw` draws rows.

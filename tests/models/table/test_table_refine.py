@@ -4,6 +4,7 @@ tables.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,15 @@ from pipeline.models.table.plan.plan import plan
 from pipeline.models.table.plan.settings import TableSettings
 from pipeline.schema.values import Column
 
-SMALL = {"codes": 60, "steps": 20, "critic_steps": 12, "critic_batch": 100, "critic_share": 0.3}
+SMALL = {
+    "engine": "dp-ctgan",
+    "codes": 60,
+    "steps": 20,
+    "network_steps": 5,
+    "critic_steps": 12,
+    "critic_batch": 100,
+    "critic_share": 0.3,
+}
 
 
 def test_the_critic_runs_is_accounted_and_moves_the_generator(tmp_path: Path) -> None:
@@ -90,6 +99,17 @@ def test_a_checkpoint_of_another_mechanism_is_refused(tmp_path: Path) -> None:
         run_fit(
             rows, tmp_path, simulated_plan(nominal_size=2000, **{**SMALL, "critic_steps": 10}), 3.0
         )
+
+
+def test_a_plan_whose_critic_no_engine_runs_is_refused_before_a_row_is_read(
+    tmp_path: Path,
+) -> None:
+    """As one of before engines had names may be."""
+    table_plan = simulated_plan(nominal_size=2000, **SMALL)
+    older = replace(table_plan, settings=replace(table_plan.settings, engine="mixture"))
+    with pytest.raises(ValueError, match="engine mixture has no critic"):
+        run_fit(simulated_rows(50, 3), tmp_path, older, 3.0)
+    assert not any(tmp_path.rglob("*.*"))
 
 
 def test_an_empty_batch_and_an_empty_table_are_valid(tmp_path: Path) -> None:

@@ -32,9 +32,9 @@ class TableModel:
     """`table` holds each latent code's probabilities of every column's groups, the generator
     evaluated at its codes; all codes weigh the same.
 
-    `network` keeps the generator's weights where it was distilled (settings.network), and the
-    critic's where there was one: not needed to draw. `notes` says in numbers what the noise left:
-    from noisy counts only, safe to publish. `noisy_counts`: these.
+    `network` keeps the generator's weights where there is one (engine dp-ctgan, settings.network):
+    not needed to draw. A model of before engines had names is a mixture. `notes` says in numbers
+    what the noise left: from noisy counts only, safe to publish. `noisy_counts`: these.
     """
 
     plan: TablePlan
@@ -46,6 +46,11 @@ class TableModel:
     network: dict[str, np.ndarray]
     notes: dict[str, Any]
     noisy_counts: tuple[NoisyTable, ...] = ()  # empty for a model of before
+
+    @property
+    def engine(self) -> str:
+        """What shaped the latent table, by its name in the settings."""
+        return self.plan.settings.engine
 
     def sample(
         self, n: int, rng: np.random.Generator, where: Mapping[str, Any] | None = None

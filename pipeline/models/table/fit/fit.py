@@ -1,5 +1,5 @@
-"""Fitting: measure, denoise, fit the generator, refine it against the critic, correct implied
-columns, tie edges, fit targets. In this order, each step once.
+"""Fitting: measure, denoise, let the engine shape the latent table, correct implied columns, tie
+edges, fit targets. In this order, each step once.
 """
 
 from __future__ import annotations
@@ -21,11 +21,9 @@ from pipeline.models.sampling import draw_categorical
 from pipeline.models.table.draw.conditional_sampler import conditional_sampler
 from pipeline.models.table.draw.model import TableModel
 from pipeline.models.table.draw.sampler import Sampler
-from pipeline.models.table.fit.critic import refine
 from pipeline.models.table.fit.edges import fit_edges
-from pipeline.models.table.fit.generator import fit_table
-from pipeline.models.table.fit.loss import Spans, softmax_heads
-from pipeline.models.table.fit.network import distil
+from pipeline.models.table.fit.engines import ENGINES, LatentTable, Start, Training
+from pipeline.models.table.fit.loss import Spans
 from pipeline.models.table.fit.raking import rake
 from pipeline.models.table.fit.sequence import (
     legal_groups,
@@ -39,14 +37,13 @@ from pipeline.models.table.fit.target import fit_head
 from pipeline.models.table.measure.columns import encode_rows, groups_of_rows
 from pipeline.models.table.measure.measurer import Measurer
 from pipeline.models.table.measure.published import published_tables
+from pipeline.models.table.plan.engines import check_plannable
 from pipeline.models.table.plan.plan import TablePlan
 from pipeline.models.table.values.heads import Edge, TargetHead
 from pipeline.models.table.values.measurements import Marginals, Measurements
 
 Progress = Callable[[str], None]
 _DRAWS = 20_000  # of the generator, to fit the targets on
-# times as many steps where published tables make some cells far more certain than others
-_MORE = 2.5
 
 
 def fit(
@@ -67,28 +64,26 @@ def fit(
 
     patients: one row each, with every modelled column. store: noisy counts, never measured twice;
     after a crash the same call goes on. checkpoint: a folder for the critic's steps. progress: told
-    public facts only (stage and step). Raises Refusal where a column is absent, or the store or
-    the checkpoint belongs to other mechanisms.
+    public facts only (stage and step). Raises Refusal where a column is absent, the engine does
+    not run what is planned, or the store or the checkpoint belongs to other mechanisms.
     """
+    # a plan of before engines had names may hold a critic that no engine runs
+    check_plannable(plan.settings.engine, plan.settings.critic_part)
     cells = encode_rows(patients, plan.domains())
     noisy = Measurer(plan.counts(scale), plan.choice(scale), store, tape, noise)
     measurements = measurements_of(noisy, cells, plan, torch.device(device), progress)
     marginals = marginals_of(plan, measurements)
-    spans, legal = spans_of(measurements), legal_groups(plan, symbols_of(measurements))
-    steps, place = round(plan.settings.steps * (_MORE if plan.known else 1)), torch.device(device)
-    logits = fit_table(
-        marginals, spans, legal, plan.settings, steps=steps, device=place, progress=progress
+    spans = spans_of(measurements)
+
+    def groups() -> np.ndarray:
+        of_rows = groups_of_rows(measurements.columns, cells)
+        return np.stack([of_rows[name] for name in spans.names], 1)
+
+    latent = ENGINES[plan.settings.engine](
+        Start(plan, scale, marginals, spans, legal_groups(plan, symbols_of(measurements))),
+        Training(groups, tape, noise, checkpoint, checkpoint_steps, torch.device(device), progress),
     )
-    mechanism = plan.critic(scale)
-    if mechanism is not None:
-        groups = groups_of_rows(measurements.columns, cells)
-        rows = np.stack([groups[name] for name in spans.names], 1)
-        logits = refine(
-            logits, marginals, spans, legal, plan.settings, mechanism, rows,
-            tape=tape, noise=noise, checkpoint=checkpoint,
-            checkpoint_steps=checkpoint_steps, progress=progress,
-        )  # fmt: skip
-    model = _finish(plan, measurements, marginals, logits, spans, progress)
+    model = _finish(plan, measurements, marginals, latent, spans, progress)
     tables = published_tables(plan, noisy.results, noisy.sigmas, measurements)
     return replace(model, noisy_counts=tables)
 
@@ -97,19 +92,14 @@ def _finish(
     plan: TablePlan,
     measurements: Measurements,
     marginals: Marginals,
-    logits: torch.Tensor,
+    latent: LatentTable,
     spans: Spans,
     progress: Progress,
 ) -> TableModel:
-    """The model from the generator's logits: distilled where the settings say so, its implied
-    columns corrected, edges tied, targets fitted. Post-processing: no row is read.
+    """The model from the latent table: its implied columns corrected, edges tied, targets fitted.
+    Post-processing: no row is read.
     """
-    domains, symbols = plan.domains(), symbols_of(measurements)
-    network: dict[str, np.ndarray] = {}
-    q = softmax_heads(logits, spans)
-    if plan.settings.network:
-        legal = legal_groups(plan, symbols)
-        q, network = distil(q, marginals, spans, legal, plan.settings, progress=progress)
+    domains, symbols, q = plan.domains(), symbols_of(measurements), latent.q
     whole = whole_relations(plan, symbols)
     table = rake(
         {name: q[:, spans.of(name)].cpu().numpy().astype(np.float32) for name in spans.names},
@@ -131,7 +121,7 @@ def _finish(
     sampler = conditional_sampler(spans.names, domains, symbols, table, whole, edges=edges)
     targets = _target_heads(plan, measurements, marginals.size, sampler, progress)
     notes = _notes(measurements, marginals, edges)
-    return TableModel(plan, symbols, table, edges, targets, network, notes)
+    return TableModel(plan, symbols, table, edges, targets, latent.network, notes)
 
 
 def _unrelated(plan: TablePlan) -> set[str]:

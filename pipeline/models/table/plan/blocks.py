@@ -100,7 +100,7 @@ def looks_of(
     kinds.append(_Kind(cells, by_name, settings.pair_exponent if is_every else 0.0))
     kinds.append(_Kind({f"look/{k}": most for k in range(chosen)}, rest - by_name))
     present = [kind for kind in kinds if kind.cells and kind.share > 0]
-    whole = (sum(kind.share for kind in present) + choice) / (1 - settings.critic_share)
+    whole = (sum(kind.share for kind in present) + choice) / (1 - settings.critic_part)
     return Looks(
         blocks=tuple(_blocks(present, whole)),
         named_pairs=tuple(named),

@@ -24,6 +24,7 @@ from pipeline.models.formats import require_format
 from pipeline.models.table.domain.encode import BRANCHING, Domain, column_domain
 from pipeline.models.table.domain.legality import check_implications
 from pipeline.models.table.plan.blocks import Block, looks_of, max_groups
+from pipeline.models.table.plan.engines import check_plannable
 from pipeline.models.table.plan.settings import TableSettings
 from pipeline.models.table.values.symbols import Pair
 from pipeline.refusal import Refusal
@@ -97,9 +98,8 @@ class TablePlan:
         this scale.
         """
         critic = self.critic(scale)
-        return dpa.ComposedDpEvent(
-            [self.counts_event(scale)] + ([critic.dp_event] if critic else [])
-        )
+        rest = [critic.dp_event] if critic else []
+        return dpa.ComposedDpEvent([self.counts_event(scale), *rest])
 
     def counts_event(self, scale: float) -> dpa.DpEvent:
         """What the store of measurements holds in the end, each once: counts and the choice."""
@@ -172,13 +172,13 @@ def plan(
     known: Sequence[KnownTable] = (),
 ) -> TablePlan:
     """The mechanisms for these columns. Columns that are not modelled are left out, and so are
-    copies of others (`equals`): they cost nothing.
+    copies of others (`equals`): they cost nothing. related: columns that belong together, looked at
+    first, in this order. known: published tables, whose pairs are looked at after them, so that
+    noisy counts can deny a table.
 
-    related: columns that belong together, looked at first, in this order. known: published tables,
-    whose pairs are looked at after them, so that noisy counts can deny a table.
-
-    Raises Refusal for a column without a public domain, or an implication that cannot be kept.
+    Raises Refusal for a column without public domain, and a rule or engine that cannot be planned.
     """
+    check_plannable(settings.engine, settings.critic_part)
     first = {copy: names[0] for names in equals for copy in names[1:]}
     everything = [column for column in schema_columns.values() if column.is_modelled]
     columns = tuple(column for column in everything if column.name not in first)
@@ -255,11 +255,11 @@ def _heads(
 
 
 def _critic_noise(settings: TableSettings, nominal_size: int) -> float | None:
-    if settings.critic_share <= 0:
+    if settings.critic_part <= 0:
         return None
     # mu of DP-SGD is about q sqrt(steps) / noise multiplier: good enough to split a budget by
     q = critic_probability(settings, nominal_size)
-    return q * math.sqrt(settings.critic_steps / settings.critic_share)
+    return q * math.sqrt(settings.critic_steps / settings.critic_part)
 
 
 def critic_probability(settings: TableSettings, nominal_size: int) -> float:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
+from pipeline.models.table.plan.engines import ENGINES, MIXTURE, check_engine
 from pipeline.refusal import Refusal
 
 _SHARES = ("bins", "one_ways", "coarse", "choice", "again", "target", "pivot", "critic")
@@ -15,6 +16,7 @@ _POSITIVE = (
     "critic_clip_norm",
     "critic_weight_limit",
     "critic_learning_rate",
+    "generator_learning_rate",
 )
 _COUNTS = (
     "max_groups",
@@ -25,6 +27,7 @@ _COUNTS = (
     "first_steps",
     "pivot_columns",
     "pivot_groups",
+    "network_steps",
     "critic_steps",
     "critic_batch",
     "critic_per_generator",
@@ -42,6 +45,7 @@ class TableSettings:
     utility, never privacy.
     """
 
+    engine: str = MIXTURE  # plan/engines.py: what shapes the model from the noisy counts
     epsilon: float = 1.0
     # bins of a numeric column; None: 20, 32 from epsilon 0, 3 on
     max_bins: int | None = None
@@ -70,8 +74,9 @@ class TableSettings:
     # a leaf much heavier than its neighbours stands at its roundest number
     heaps: bool = True
     edges: bool = True  # tie strongly dependent numeric columns beyond the codes
-    critic_share: float = 0.0  # DP-SGD critic; 0 = no critic
-    network: bool = False  # distil the latent table into the residual network
+    critic_share: float | None = None  # DP-SGD critic; None: the engine's own
+    # of the mixture: distil the latent table into the residual network
+    network: bool = False
     codes: int = 500  # latent codes
     # steps of the fit to the noisy marginals: free, no row is read
     steps: int = 1000
@@ -80,7 +85,8 @@ class TableSettings:
     spread: float = 0.3  # of the codes at the start, standard deviation of logits
     divergence_weight: float = 0.02  # KL from the one-way targets, keeps rare values alive
     forbidden_weight: float = 0.3  # of a patient in a cell that implications forbid
-    network_steps: int = 300
+    network_steps: int = 300  # of each of the network's two fits to noisy counts
+    condition_weight: float = 0.002  # of the cross-entropy of what the conditional vectors ask for
     critic_steps: int = 300
     critic_batch: int = 500  # expected rows per critic step, a public constant
     critic_per_generator: int = 5
@@ -89,11 +95,13 @@ class TableSettings:
     critic_weight_limit: float = 0.05
     critic_width: int = 64
     critic_learning_rate: float = 2e-3
+    generator_learning_rate: float = 5e-4  # against the critic
     critic_pull: float = 1.0  # weight of the critic in the generator's loss
     # public seed of initial weights and generated rows, never of noise
     seed: int = 1
 
     def __post_init__(self) -> None:
+        check_engine(self.engine)
         for name in _SHARES:
             share = getattr(self, f"{name}_share")
             if share is not None and not 0 <= share < 1:
@@ -113,6 +121,13 @@ class TableSettings:
         for name in _COUNTS:
             if getattr(self, name) < 1:
                 raise Refusal(f"train.table.{name} must be at least 1, got {getattr(self, name)}")
+
+    @property
+    def critic_part(self) -> float:
+        """Share of the critic."""
+        if self.critic_share is not None:
+            return self.critic_share
+        return ENGINES[self.engine].critic_share
 
     @property
     def bins(self) -> int:
