@@ -91,13 +91,14 @@ def _refuse_other_facts(home: Home, schema: Any) -> None:
         ledger.check_declared(schema.population)
 
 
-def ingested(schema: Any, source: Path, settings: Any, scratch: Path) -> tuple[Any, Any]:
+def ingested(schema: Any, source: str | Path, settings: Any, scratch: Path) -> tuple[Any, Any]:
     """(patients, events or None) of every row of a public source, as polars frames; nobody is held
     out. Raises Refusal for other datasets.
     """
     import polars as pl
 
     from pipeline.restricted.ingest import stage
+    from pipeline.runs import places
 
     if not schema.public:
         raise Refusal(f"{schema.dataset} is not declared `public: true`")
@@ -105,7 +106,7 @@ def ingested(schema: Any, source: Path, settings: Any, scratch: Path) -> tuple[A
         settings.release,
         id="benchmark",
         dataset=schema.dataset,
-        source=str(source.resolve()),
+        source=places.resolved(source),
         source_label="benchmark",
     )
     workspace = Workspace(scratch)
