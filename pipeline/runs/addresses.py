@@ -74,39 +74,39 @@ def parsed(text: str) -> Address:
     if scheme not in ("postgresql", "postgres"):
         raise Refusal(f"a source is a path, or an address {FORM}; {scheme[:20]!r} is not known.")
     try:
-        given = {key: str(value) for key, value in conninfo_to_dict(text).items()}
+        parts = {key: str(value) for key, value in conninfo_to_dict(text).items()}
     except psycopg.Error:
         raise Refusal(f"the address of the source is not of the form {FORM}.") from None
-    given = {key: value for key, value in given.items() if value}
-    if {"password", "sslpassword", "passfile"} & set(given):
+    parts = {key: value for key, value in parts.items() if value}
+    if {"password", "sslpassword", "passfile"} & set(parts):
         raise Refusal(
             "the address of a source holds no password: leave it out, and give it to libpq by"
             " PGPASSFILE, a service file or PGPASSWORD."
         )
-    if other := sorted(set(given) - set(_ALLOWED)):
+    if other := sorted(set(parts) - set(_ALLOWED)):
         raise Refusal(
             f"the address of the source sets {', '.join(other)}: it may say"
             f" {', '.join(_ALLOWED)} only."
         )
-    for key, value in given.items():
+    for key, value in parts.items():
         if not _ALLOWED[key].fullmatch(value):
             raise Refusal(
                 f"the {key} in the address of the source is none: one server and one database, in"
                 f" the form {FORM}."
             )
-    return Address(_text(given), given)
+    return Address(_text(parts), parts)
 
 
-def _text(given: Mapping[str, str]) -> str:
-    host, is_socket = given.get("host", ""), given.get("host", "").startswith("/")
-    user = quote(given["user"], safe="") + "@" if "user" in given else ""
+def _text(parts: Mapping[str, str]) -> str:
+    host, is_socket = parts.get("host", ""), parts.get("host", "").startswith("/")
+    user = quote(parts["user"], safe="") + "@" if "user" in parts else ""
     server = "" if is_socket else f"[{host}]" if ":" in host else host.lower()
-    port = f":{given['port']}" if "port" in given and server else ""
-    rest = {key: given[key] for key in ("service", "sslmode") if key in given}
+    port = f":{parts['port']}" if "port" in parts and server else ""
+    rest = {key: parts[key] for key in ("service", "sslmode") if key in parts}
     rest |= {"host": host} if is_socket else {}
-    rest |= {"port": given["port"]} if "port" in given and not server else {}
+    rest |= {"port": parts["port"]} if "port" in parts and not server else {}
     query = "&".join(f"{key}={quote(value, safe='')}" for key, value in sorted(rest.items()))
-    database = quote(given.get("dbname", ""), safe="")
+    database = quote(parts.get("dbname", ""), safe="")
     return f"postgresql://{user}{server}{port}/{database}" + (f"?{query}" if query else "")
 
 
@@ -166,7 +166,7 @@ def identities(address: Address) -> list[str]:
         )
         may_ask, number = one.connection.execute(query).fetchone() or (False, 0)
         if may_ask:
-            asked = "SELECT system_identifier FROM pg_catalog.pg_control_system()"
-            [system] = one.connection.execute(asked).fetchone() or (0,)
+            number_query = "SELECT system_identifier FROM pg_catalog.pg_control_system()"
+            [system] = one.connection.execute(number_query).fetchone() or (0,)
             names.append(f"postgresql:{system}/{number}")
     return names

@@ -108,6 +108,12 @@ def has_time(date_format: str) -> bool:
     return any(directive in date_format for directive in ("%H", "%I", "%T", "%R", "%X"))
 
 
+def times_of_day(texts: pl.Series, date_format: str) -> int:
+    """How many of these moments are not at midnight."""
+    moments = texts.str.to_datetime(date_format, strict=False, time_unit="us")
+    return int((moments != moments.dt.truncate("1d")).sum())
+
+
 def read_dates(texts: pl.Series, date_format: str) -> pl.Series:
     """The days that texts in this format name, Date [n]; null where they do not parse."""
     if has_time(date_format):

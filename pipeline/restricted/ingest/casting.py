@@ -15,7 +15,7 @@ from pipeline.restricted.ingest import repairs
 from pipeline.restricted.ingest.blocks import ROW_ITSELF, Block, Counts
 from pipeline.restricted.ingest.examples import Examples
 from pipeline.schema import legality
-from pipeline.schema.source_formats import read_dates
+from pipeline.schema.source_formats import has_time, read_dates, times_of_day
 from pipeline.schema.values import ISO_DATE, Column, Table
 
 # columns that ingest adds to a table while it works on it
@@ -27,6 +27,7 @@ UNPARSEABLE, UNKNOWN, OUTSIDE, ABSENT, LONG = (
     "missing value",
     "cell too long",
 )
+TIME_LOST = "time of day is not kept"
 
 
 @dataclass(frozen=True)
@@ -200,6 +201,8 @@ def _typed(values: pl.Series, column: Column, repaired: Counts) -> tuple[pl.Seri
         return _checked(typed, values, {UNKNOWN: wrong})
     if kind == pl.Date:
         typed = dates(values, column)
+        if has_time(column.date_format):
+            repaired[column.name, TIME_LOST] += times_of_day(values, column.date_format)
         days = typed.cast(pl.Int32).cast(pl.Float64)
         return _checked(typed, values, {OUTSIDE: legality.out_of_bounds(column, days)})
     if column.kind == "id":

@@ -11,7 +11,7 @@ Place = tuple[str, str]  # a database's schema, and a table in it
 
 
 def chosen_tables(
-    schema: Schema, name: str, listed: Iterable[Place], first: str | None
+    schema: Schema, name: str, in_database: Iterable[Place], first: str | None
 ) -> dict[str, Place]:
     """The place of each declared table in the database `name`. Upper and lower case do not count
     where nothing else has the name. A `file` with a point is `schema.table`; a plain one is looked
@@ -19,11 +19,11 @@ def chosen_tables(
 
     Raises Refusal naming every table that is missing, or one that could be two.
     """
-    places = list(listed)
-    found = {key: _place(table, name, places, first) for key, table in schema.tables.items()}
+    places = list(in_database)
+    place_of = {key: _place(table, name, places, first) for key, table in schema.tables.items()}
     missing = [
         schema.tables[key].file
-        for key, place in found.items()
+        for key, place in place_of.items()
         if place is None and schema.tables[key].required
     ]
     if missing:
@@ -31,20 +31,20 @@ def chosen_tables(
             f"{name}: missing table(s) {', '.join(missing)}: the database has none of that name"
             " that this account may read. Correct `file:` in the declaration."
         )
-    return {key: place for key, place in found.items() if place is not None}
+    return {key: place for key, place in place_of.items() if place is not None}
 
 
 def _place(table: Table, name: str, places: list[Place], first: str | None) -> Place | None:
-    wanted = table.file
+    file = table.file
     dotted = {f"{folder}.{inside}": (folder, inside) for folder, inside in places}
-    if wanted in dotted:
-        return dotted[wanted]
-    plain = [place for place in places if place[1].casefold() == wanted.casefold()]
-    plain = plain or [dotted[one] for one in dotted if one.casefold() == wanted.casefold()]
+    if file in dotted:
+        return dotted[file]
+    plain = [place for place in places if place[1].casefold() == file.casefold()]
+    plain = plain or [dotted[one] for one in dotted if one.casefold() == file.casefold()]
     nearest = (
-        [place for place in plain if place == (first, wanted)],
+        [place for place in plain if place == (first, file)],
         [place for place in plain if place[0] == first],
-        [place for place in plain if place[1] == wanted],
+        [place for place in plain if place[1] == file],
         plain,
     )
     matches = next((some for some in nearest if some), [])

@@ -55,18 +55,18 @@ class DuckDBTables:
     def sources(self, schema: Schema) -> dict[str, Source]:
         """Each declared table. Raises Refusal naming every one that is missing."""
         with _reading(self._name):
-            listed = self._connection.execute(_TABLES).fetchall()
-        found = chosen_tables(schema, self._name, listed, first="main")
-        return {name: self._open(schema.tables[name], *found[name]) for name in found}
+            tables = self._connection.execute(_TABLES).fetchall()
+        place_of = chosen_tables(schema, self._name, tables, first="main")
+        return {name: self._open(schema.tables[name], *place_of[name]) for name in place_of}
 
     def _open(self, table: Table, folder: str, inside: str) -> Source:
         name = f"{self._name}, table {inside}"
-        query = f"SELECT * FROM {_quoted(folder)}.{_quoted(inside)}"
+        query = f"SELECT * FROM {_identifier(folder)}.{_identifier(inside)}"
         with _reading(name):
             kinds = self._connection.sql(f"{query} LIMIT 0").to_arrow_reader(1).read_all().schema
         leaves = list(leaves_of(kinds))
         positions, aliases = declared_places(table, name, "DuckDB", leaves)
-        tops = ", ".join(sorted({_quoted(leaves[index][0][0]) for index in positions.values()}))
+        tops = ", ".join(sorted({_identifier(leaves[index][0][0]) for index in positions.values()}))
 
         def rows(max_cell_bytes: int) -> Iterator[Block]:
             with _reading(name):
@@ -89,5 +89,5 @@ def _reading(name: str) -> Iterator[None]:
         ) from None
 
 
-def _quoted(name: str) -> str:
+def _identifier(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'

@@ -154,8 +154,8 @@ class _Reader:
             if is_alias:
                 aliases.add(self._names[place])
         # of two values under one key nobody can tell which is meant
-        known = {place: cell for place, cell in cells.items() if place not in twice}
-        return known if fault else cells, frozenset(aliases), fault
+        single = {place: cell for place, cell in cells.items() if place not in twice}
+        return single if fault else cells, frozenset(aliases), fault
 
     def _leaves(self, pairs: Pairs, above: tuple[str, ...]) -> Iterator[tuple[str, Any]]:
         """(dotted name, value) of everything that is no object. Of a declared group that is null,

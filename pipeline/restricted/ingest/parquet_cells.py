@@ -84,8 +84,8 @@ def _dates(values: pa.Array, column: Column) -> pl.Series:
     else:
         moments = _moments(within, unit)
     zone = getattr(kind, "tz", None)
-    written = date_texts(moments, column) if zone is None else zoned_texts(moments, zone, column)
-    return _or_unreadable(written, numbers, is_in_range)
+    text = date_texts(moments, column) if zone is None else zoned_texts(moments, zone, column)
+    return _or_unreadable(text, numbers, is_in_range)
 
 
 def _or_unreadable(texts: pl.Series, numbers: pl.Series, is_in_range: pl.Series) -> pl.Series:

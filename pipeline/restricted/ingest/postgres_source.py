@@ -85,10 +85,10 @@ class PostgresTables:
     def sources(self, schema: Schema) -> dict[str, Source]:
         """Each declared table. Raises Refusal naming every one that is missing."""
         with reading(self._name):
-            listed = self._session.connection.execute(_TABLES).fetchall()
-        first = next((folder for folder, _, is_first in listed if is_first), None)
-        found = chosen_tables(schema, self._name, [(one[0], one[1]) for one in listed], first)
-        return {name: self._open(schema.tables[name], *found[name]) for name in found}
+            tables = self._session.connection.execute(_TABLES).fetchall()
+        first = next((folder for folder, _, is_first in tables if is_first), None)
+        place_of = chosen_tables(schema, self._name, [(one[0], one[1]) for one in tables], first)
+        return {name: self._open(schema.tables[name], *place_of[name]) for name in place_of}
 
     def _open(self, table: Table, folder: str, inside: str) -> Source:
         name = f"{self._name}, table {inside}"
@@ -128,7 +128,7 @@ class PostgresTables:
             for parsed in quoted_rows.parsed_blocks(_Stream(iter(rows)), header, name):
                 block = block_of(parsed, positions)
                 cells = [
-                    _declared(block.cells[column.name], typed, column, self._session.zone)
+                    _cells_of(block.cells[column.name], typed, column, self._session.zone)
                     for typed, column in zip(chosen, table.columns.values(), strict=True)
                 ]
                 yield replace(block, cells=pl.DataFrame(cells), lines=None, broken_lines=None)
@@ -164,7 +164,7 @@ def _expression(typed: _Typed, max_cell_bytes: int) -> sql.Composable:
     return sql.SQL("left({}::text, {})").format(column, sql.Literal(max_cell_bytes + 1))
 
 
-def _declared(cells: pl.Series, typed: _Typed, column: Column, zone: str) -> pl.Series:
+def _cells_of(cells: pl.Series, typed: _Typed, column: Column, zone: str) -> pl.Series:
     """Cells as the declaration writes values of their type."""
     if typed.word == "boolean":
         return cells.replace({"t": "true", "f": "false"})

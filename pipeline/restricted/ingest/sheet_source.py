@@ -61,19 +61,19 @@ def open_workbook(schema: Schema, path: Path) -> dict[str, Source]:
     }
 
 
-def _has(titles: list[str], wanted: str) -> bool:
-    return wanted.casefold() in (title.casefold() for title in titles)
+def _has(titles: list[str], name_of_sheet: str) -> bool:
+    return name_of_sheet.casefold() in (title.casefold() for title in titles)
 
 
 def _chosen(table: Table, name: str, titles: list[str], *, is_alone: bool) -> str:
-    wanted = table.sheet or table.file
+    name_of_sheet = table.sheet or table.file
     for title in titles:
-        if title.casefold() == wanted.casefold():
+        if title.casefold() == name_of_sheet.casefold():
             return title
     if is_alone and table.sheet is None and len(titles) == 1:
         return titles[0]
     raise Refusal(
-        f"{name}: missing sheet {wanted} of table {table.name}; the workbook has"
+        f"{name}: missing sheet {name_of_sheet} of table {table.name}; the workbook has"
         f" {', '.join(titles) or 'none'}. Declare `sheet:` under the table."
     )
 
@@ -219,12 +219,12 @@ class _Batch:
 
 
 def _value(cell: Any) -> Any:
-    """The cell's value; a whole number under a format of zeros as it is shown."""
+    """The cell's value; a whole number under a format of zeros as Excel shows it."""
     value = cell.value
     if isinstance(value, int | float) and not isinstance(value, bool) and value >= 0:
-        shown = cell.number_format
-        if shown and _ZEROS.fullmatch(shown) and value == int(value):
-            return f"{int(value):0{len(shown)}d}"
+        form = cell.number_format
+        if form and _ZEROS.fullmatch(form) and value == int(value):
+            return f"{int(value):0{len(form)}d}"
     return None if value == "" else value
 
 
