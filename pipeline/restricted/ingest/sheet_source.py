@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import warnings
 import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -38,6 +39,10 @@ BATCH_ROWS = 10_000
 NOT_COMPUTED = f"{UNREADABLE}formula without a result"
 _FORMULA = re.compile(rb"<(?:\w+:)?f[ />]")
 _ZEROS = re.compile(r"0{2,}")
+_DAMAGE = (  # what its libraries raise for parts that are none, or are packed otherwise
+    zipfile.BadZipFile, zlib.error, EOFError, ParseError, InvalidFileException, RuntimeError,
+    KeyError, ValueError, IndexError, TypeError,
+)  # fmt: skip
 Row = tuple[Any, ...]  # cells of openpyxl
 
 
@@ -113,10 +118,7 @@ def _workbook(path: Path, *, data_only: bool = True) -> Iterator[Any]:
                 yield book
             finally:
                 book.close()
-    except (
-        zipfile.BadZipFile, InvalidFileException, ParseError, KeyError, ValueError, IndexError,
-        TypeError, EOFError,
-    ) as error:  # fmt: skip
+    except _DAMAGE as error:
         if isinstance(error, Refusal):
             raise
         raise Refusal(
