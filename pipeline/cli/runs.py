@@ -12,7 +12,7 @@ from pipeline.catalog import Home, Workspace
 from pipeline.cli.console import say
 from pipeline.ledger import Ledger
 from pipeline.refusal import Refusal
-from pipeline.runs import sources, version_stores, workspace
+from pipeline.runs import places, sources, version_stores, workspace
 from pipeline.runs.declarations import declaration_path
 from pipeline.schema.reader import read_schema
 from pipeline.stages import BY_A_PERSON, BY_ITSELF, UNCHANGED, announcement
@@ -130,14 +130,14 @@ def check_source(options: argparse.Namespace) -> int:
     if place is None:
         logger.info("check-source: no source of %s is declared; nothing to do", options.dataset)
         return UNCHANGED
-    path = Path(place).resolve()
-    if not path.exists():
+    path = places.resolved(place)
+    if not places.is_there(path):
         raise Refusal(
             f"there is nothing at {path}, the source of {options.dataset}: put the files there, or"
             " declare where they are with `python -m pipeline sources set` or the DAG"
             " declare_source"
         )
-    is_declared = source is not None and Path(source.path) == path
+    is_declared = source is not None and source.path == path
     label = options.label or (source.label if source is not None and is_declared else None)
     if label is None:
         logger.info("check-source: %s has a source named by hand", options.dataset)

@@ -15,7 +15,7 @@ from pipeline.cli.console import say
 from pipeline.cli.follow import follow
 from pipeline.cli.task_log import TaskLog
 from pipeline.refusal import Refusal
-from pipeline.runs import sources, version_stores
+from pipeline.runs import places, sources, version_stores
 from pipeline.services import airflow_server, mlflow_server, processes
 from pipeline.services.airflow_api import AirflowApi
 from pipeline.stages import STAGES
@@ -208,7 +208,7 @@ def declare_source(home: Home, dataset: str, options: argparse.Namespace) -> Non
     """Declares the source that the run reads; simulates one where none is named."""
     source = sources.get(home, dataset)
     if options.source is not None:
-        path = str(Path(options.source).resolve())
+        path = places.resolved(options.source)
         if source is None or source.path != path or options.label:
             label = options.label or f"{dataset} {date.today()}"
             sources.declare(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import replace
-from pathlib import Path
 
 from pipeline import params
 from pipeline.catalog import Home
@@ -13,7 +12,7 @@ from pipeline.cli.console import say, say_table
 from pipeline.params import Params
 from pipeline.population_limits import SELF_APPROVING_KINDS
 from pipeline.refusal import Refusal
-from pipeline.runs import source_claims, sources, version_stores
+from pipeline.runs import places, source_claims, sources, version_stores
 from pipeline.runs.declarations import declaration_path
 from pipeline.schema.reader import read_schema, read_schema_with_warnings
 from pipeline.services import processes
@@ -32,12 +31,11 @@ def show_sources(options: argparse.Namespace) -> None:
 def set_source(options: argparse.Namespace) -> None:
     population = read_schema(declaration_path(options.dataset)).population
     source = sources.Source(
-        path=str(Path(options.path).resolve()),
+        path=places.resolved(options.path),
         label=options.label,
         extract_date=options.extract_date,
     )
-    if not Path(source.path).exists():
-        raise Refusal(f"source of {options.dataset}: there is nothing at {source.path}")
+    places.refuse_missing(source.path, options.dataset)
     source_claims.claim(Home.find(), source.path, population=population.name, kind=population.kind)
     sources.declare(Home.find(), options.dataset, source)
     say(f"The source of {options.dataset} is {source.label!r} now.")
@@ -58,7 +56,7 @@ def check(options: argparse.Namespace) -> int:
         say("No source was named or declared: add `--source PATH` to check one against it.")
         return 0
     settings = _params_of_check(options, source)
-    account, examples = stage.rehearse(schema, settings, Path(place).resolve())
+    account, examples = stage.rehearse(schema, settings, places.resolved(place))
     result = source_check.check(
         schema,
         account,

@@ -20,7 +20,7 @@ LATER: Mapping[str, frozenset[str]] = {
     "Column": frozenset(
         {"date_format", "decimal", "booleans", "unknown", "other", "integer", "breaks", "title"}
     ),
-    "Table": frozenset({"separator", "line_breaks"}),
+    "Table": frozenset({"separator", "encoding", "sheet", "line_breaks"}),
     "EventLog": frozenset({"censoring", "exclusions", "windows", "largest_steps"}),
     "EventType": frozenset({"title", "like"}),
     "Deadline": frozenset({"group"}),

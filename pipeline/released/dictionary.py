@@ -11,7 +11,8 @@ from pathlib import Path
 
 from pipeline.adapters.marks import mark
 from pipeline.schema.codes import lists
-from pipeline.schema.values import Column, KnownTable, Schema
+from pipeline.schema.source_formats import has_time
+from pipeline.schema.values import ISO_DATE, Column, KnownTable, Schema
 
 FIELDS = (
     "table",
@@ -64,8 +65,16 @@ def _line(table: str, column: Column) -> dict[str, str]:
         "lookup": column.lookup or "",
         "made_by": column.rule or "",
         "source": column.source or "",
-        "description": column.description or "",
+        "description": " ".join(filter(None, (column.description, _of_dates(column)))),
     }
+
+
+def _of_dates(column: Column) -> str:
+    """How the source writes dates, where otherwise than the extract does."""
+    if column.kind != "date" or column.date_format == ISO_DATE or column.role == "carried":
+        return ""
+    lost = " and a time of day, which is not kept" if has_time(column.date_format) else ""
+    return f"The source writes {column.date_format}{lost}; the extract writes {ISO_DATE}."
 
 
 def value_range(column: Column) -> str:

@@ -14,11 +14,12 @@ from pipeline.catalog import Workspace
 from pipeline.params import Params
 from pipeline.refusal import Refusal
 from pipeline.restricted.ingest import stage
+from pipeline.runs import places
 from pipeline.schema.values import Schema
 
 
 def ingested(
-    schema: Schema, source: Path, settings: Params, scratch: Path
+    schema: Schema, source: str | Path, settings: Params, scratch: Path
 ) -> tuple[pl.DataFrame, pl.DataFrame | None]:
     """(patients, events or None) of every row of a public source; nobody is held out. scratch: a
     folder for the time being. Raises Refusal for other datasets.
@@ -29,7 +30,7 @@ def ingested(
         settings.release,
         id="benchmark",
         dataset=schema.dataset,
-        source=str(source.resolve()),
+        source=places.resolved(source),
         source_label="benchmark",
     )
     workspace = Workspace(scratch)

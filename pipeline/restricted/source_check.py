@@ -16,8 +16,10 @@ import polars as pl
 
 from pipeline.restricted import account_table
 from pipeline.restricted.ingest import casting
-from pipeline.restricted.ingest.casting import ABSENT, OUTSIDE, UNKNOWN, UNPARSEABLE, Examples
-from pipeline.restricted.ingest.csv_lines import OPEN_ROW
+from pipeline.restricted.ingest.casting import ABSENT, OUTSIDE, UNKNOWN, UNPARSEABLE
+from pipeline.restricted.ingest.csv_lines import FOREIGN_ROW, OPEN_ROW
+from pipeline.restricted.ingest.examples import Examples
+from pipeline.restricted.ingest.json_source import NOT_JSON, TWICE, UNDECLARED
 from pipeline.restricted.ingest.repairs import FALSE_WORDS, TRUE_WORDS
 from pipeline.schema.source_formats import read_dates
 from pipeline.schema.values import Column, Schema
@@ -56,8 +58,8 @@ def check(
     *,
     shows_texts: bool,
 ) -> SourceCheck:
-    """`account`: of an ingest that was tried (`ingest.stage.rehearse`); `examples`: texts of cells
-    at fault.
+    """`account`: of an ingest that was tried (`ingest.stage.rehearse`); `examples`: texts and lines
+    of cells at fault.
     """
     problems = account_table.shortfalls(account, min_share)
     lines = [*account_table.lines(account), ""]
@@ -73,18 +75,27 @@ def _advice(
         for column, counts in table["faults"].items():
             column_of = schema.tables[name].columns.get(column)
             for reason, n in counts.items():
+                place = _place(examples.first_lines.get((name, column, reason)))
                 if column_of is None:
-                    yield f"{name}: {n:,} rows: {reason}. {_of_rows(reason)}"
+                    names = {key: m for (at, key), m in examples.names.items() if at == name}
+                    brief = _in_brief(names, shows_texts) if reason == UNDECLARED else ""
+                    yield f"{name}: {n:,} rows: {reason}{brief}{place}. {_of_rows(reason)}"
                     continue
                 texts = {
-                    text: count
-                    for (at, of, why, text), count in examples.most_common()
+                    text.removeprefix("\uffff"): count
+                    for (at, of, why, text), count in examples.texts.most_common()
                     if (at, of, why) == (name, column, reason)
                 }
                 yield (
                     f"{name}.{column} ({column_of.kind}): {n:,} cells: {reason}"
-                    f"{_in_brief(texts, shows_texts)}. {_remedy(column_of, reason, list(texts))}"
+                    f"{_in_brief(texts, shows_texts)}{place}."
+                    f" {_remedy(column_of, reason, list(texts))}"
                 )
+
+
+def _place(line: int | None) -> str:
+    """Where to look; a database's rows have no place."""
+    return "" if line is None else f"; the first in line {line:,}"
 
 
 def _in_brief(texts: Mapping[str, int], shows_texts: bool) -> str:
@@ -108,7 +119,13 @@ def _of_rows(reason: str) -> str:
             "If quoted cells of the file hold line breaks, declare `line_breaks: true` under the"
             " table, or save the file as Parquet"
         )
-    return "Look at the number of separators and at quotes in such rows"
+    remedies = {
+        FOREIGN_ROW: "Declare the `encoding:` that the file was written in, or mend such rows",
+        NOT_JSON: "Each line must be one object: {...}",
+        TWICE: "Nobody can tell which of two values under one key is meant: mend such rows",
+        UNDECLARED: "Declare the column, or list the key under `ignore:`",
+    }
+    return remedies.get(reason, "Look at the number of separators and at quotes in such rows")
 
 
 def _remedy(column: Column, reason: str, texts: list[str]) -> str:

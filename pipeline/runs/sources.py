@@ -9,20 +9,22 @@ from __future__ import annotations
 import re
 from dataclasses import asdict, dataclass
 from datetime import date
-from pathlib import Path
 
 from ruamel.yaml import YAML
 
 from pipeline import files
 from pipeline.catalog import Home
 from pipeline.refusal import Refusal
+from pipeline.runs import places
 
 LABEL = re.compile(r"^[A-Za-z0-9][A-Za-z0-9 ._-]{0,63}$")  # the form in Airflow takes it, too
 
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """One declared source. `path`: folder or file. `label`: public name of this state of it."""
+    """One declared source. `path`: folder, file, or address of a database. `label`: public name of
+    this state of it.
+    """
 
     path: str
     label: str
@@ -52,8 +54,7 @@ def declare(home: Home, dataset: str, source: Source) -> None:
     """Declares (or replaces) the source of a dataset. Raises Refusal where nothing lies at its
     path.
     """
-    if not Path(source.path).exists():
-        raise Refusal(f"source of {dataset}: there is nothing at {source.path}")
+    places.refuse_missing(source.path, dataset)
     sources = {**load(home), dataset: source}
     yaml = YAML()
     with files.replacing(home.sources) as temporary, temporary.open("w", encoding="utf-8") as file:

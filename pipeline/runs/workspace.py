@@ -23,7 +23,7 @@ from pipeline import environment, files, params
 from pipeline.catalog import Home, Workspace, project_root
 from pipeline.ledger import Ledger
 from pipeline.refusal import Refusal
-from pipeline.runs import source_claims, sources, version_stores
+from pipeline.runs import places, source_claims, sources, version_stores
 from pipeline.runs.declarations import declaration_path
 from pipeline.schema import document
 from pipeline.schema.reader import read_schema_with_warnings
@@ -81,7 +81,7 @@ def make(home: Home, request: Request) -> Workspace:
         _refuse_published(home, request, workspace)
         return workspace
     _refuse_used(home, request.release_id, schema.population.name)
-    if not Path(str(checked.release.source)).exists():
+    if not places.is_there(str(checked.release.source)):
         raise Refusal(f"there is nothing at the source {checked.release.source}")
     source_claims.claim(
         home,
@@ -155,7 +155,7 @@ def _settings(home: Home, request: Request) -> dict[str, Any]:
     settings["release"] |= {
         "id": request.release_id,
         "dataset": request.dataset,
-        "source": str(Path(str(source)).resolve()),
+        "source": places.resolved(str(source)),
         "source_label": label,
         "data_id": uuid.uuid4().hex,
         "extract_date": extract_date.isoformat() if extract_date else None,

@@ -80,4 +80,6 @@ class Table:
     ignore: tuple[str, ...] = ()  # headers in the file that are not read
     max_rows: int | None = None  # contribution cap: rows per patient
     separator: str = ","  # between the cells of a CSV file
+    encoding: str = "utf-8"  # of a text file
+    sheet: str | None = None  # of an Excel workbook; default: the one named as `file`, or the only
     line_breaks: bool = False  # whether quoted cells of a CSV hold some; then quotes must match

@@ -15,10 +15,28 @@ from pipeline.schema.values import ISO_DATE, Column, Unknown
 
 # a table's own, for all of its columns that do not say otherwise
 TABLE_FORMATS = ("date_format", "decimal", "missing", "unknown")
-SEPARATORS = (",", ";", "\t", "|")
+SEPARATORS = (",", ";", "\t", "|")  # the usual ones
 DECIMALS = (".", ",")
+_NO_SEPARATORS = "\"'.-+\r\n\v\f\0\x1c\x1d\x1e\x85\u2028\u2029\ufeff\uffff"
+_LONGEST_SHEET = 31
 _PARTS = ("%(-?d|-?e|F)", "%(-?m|b|B|h|F)", "%(Y|F)")  # day, month, year
 _TRIALS = pl.Series([datetime(2019, 7, 31, 23, 5), datetime(1968, 12, 1)])  # a time, an old year
+
+
+def separator_fault(mark: str) -> str | None:
+    """What is wrong with what separates cells; None: nothing."""
+    if len(mark) != 1:
+        return f"{mark!r} is not one character"
+    if mark.isalnum() or mark in _NO_SEPARATORS:
+        return f"{mark!r} stands in cells or ends lines: no file can be separated by it"
+    return None
+
+
+def sheet_fault(name: str) -> str | None:
+    """What is wrong with the name of an Excel sheet; None: nothing."""
+    if 0 < len(name) <= _LONGEST_SHEET and not set(name) & set("[]:*?/\\") and name.isprintable():
+        return None
+    return f"{name!r} is no name of a sheet: at most {_LONGEST_SHEET} signs, none of [ ] : * ? / \\"
 
 
 def with_formats(column: Any, formats: Mapping[str, Any]) -> Any:
@@ -88,6 +106,12 @@ def _is_date_format(text: Any) -> bool:
 def has_time(date_format: str) -> bool:
     """Whether a date written so stands with a time of day."""
     return any(directive in date_format for directive in ("%H", "%I", "%T", "%R", "%X"))
+
+
+def times_of_day(texts: pl.Series, date_format: str) -> int:
+    """How many of these moments are not at midnight."""
+    moments = texts.str.to_datetime(date_format, strict=False, time_unit="us")
+    return int((moments != moments.dt.truncate("1d")).sum())
 
 
 def read_dates(texts: pl.Series, date_format: str) -> pl.Series:

@@ -9,6 +9,7 @@ from typing import Any
 
 from pipeline.schema.columns import ColumnReader
 from pipeline.schema.document import Path_
+from pipeline.schema.encodings import encoding_fault
 from pipeline.schema.names import (
     SOURCE_ID,
     column_fault,
@@ -18,7 +19,12 @@ from pipeline.schema.names import (
     within,
 )
 from pipeline.schema.patient_log import ID
-from pipeline.schema.source_formats import SEPARATORS, TABLE_FORMATS, with_formats
+from pipeline.schema.source_formats import (
+    TABLE_FORMATS,
+    separator_fault,
+    sheet_fault,
+    with_formats,
+)
 from pipeline.schema.values import Column, Table, freeze
 
 
@@ -92,7 +98,13 @@ class TableReader(ColumnReader):
             self.document.problem((*path, "columns"), "names no column")
         if table.max_rows is not None and table.max_rows < 1:
             self.document.problem((*path, "max_rows"), f"must be at least 1, is {table.max_rows}")
-        self.one_of((*path, "separator"), table.separator, SEPARATORS)
+        for field, fault in (
+            ("separator", separator_fault(table.separator)),
+            ("encoding", encoding_fault(table.encoding)),
+            ("sheet", None if table.sheet is None else sheet_fault(table.sheet)),
+        ):
+            if fault:
+                self.document.problem((*path, field), fault)
         for one in table.columns.values():
             if one.decimal == table.separator and one.kind == "continuous":
                 self.document.problem(

@@ -400,6 +400,8 @@ def test_a_time_of_day_is_not_lost_without_a_word(bench: Bench, tmp_path: Path) 
     formats = 'date_format: "%Y-%m-%d %H:%M:%S"'
     both = bench.ingest(schema(tmp_path, formats), tmp_path / "people.parquet")
     assert both.patients["born"].to_list() == [date(2019, 7, 1)] * 2
+    repaired = both.report["tables"]["people"]["repaired"]
+    assert repaired["born"] == {"time of day is not kept": 1}
 
 
 def test_the_header_tells_the_separator(tmp_path: Path) -> None:

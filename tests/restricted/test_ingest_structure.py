@@ -57,8 +57,9 @@ def test_a_missing_table(bench: Bench, tmp_path: Path) -> None:
     (source / "PRISM_visits_cleaned.csv").unlink()
     assert (
         refused(bench, source, "uganda_malaria")
-        == "missing table(s) PRISM_visits_cleaned: no such file ending in .csv, .csv.gz, .parquet"
-        " in source or its Data folder. Add the file, or correct `file:` in the declaration."
+        == "missing table(s) PRISM_visits_cleaned: no such file ending in .csv, .csv.gz, .tsv,"
+        " .txt, .jsonl, .jsonl.gz, .ndjson, .xlsx, .parquet in source or"
+        " its Data folder. Add the file, or correct `file:` in the declaration."
     )
 
 
@@ -170,7 +171,7 @@ def test_a_wide_encoding(bench: Bench, tmp_path: Path, encoding: str) -> None:
     (tmp_path / NAME).write_bytes(text.encode(encoding))
     expected = (
         f"{NAME} is not a text file in UTF-8 or latin-1 (it looks like UTF-16 or binary). Save it"
-        " as CSV in UTF-8."
+        " as CSV in UTF-8, or declare `encoding:` under the table."
     )
     assert refused(bench, tmp_path / NAME) == expected
 

@@ -5,6 +5,7 @@ uncounted, and who was not touched is as before. docs/ingest.md has the table.
 from __future__ import annotations
 
 import gzip
+import json
 import random
 from collections import Counter
 from collections.abc import Callable
@@ -14,6 +15,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import xlsxwriter
 from ingest_cases import Bench, Ingested, participant, visit, write_cohort
 
 from pipeline.refusal import Refusal
@@ -160,6 +162,75 @@ def stored(rng: random.Random, kind: str, column: pa.ChunkedArray) -> pa.Array:
     return pa.array(values, pa.string())
 
 
+ODD_JSON = [
+    "null", "true", "1e400", "-0", "NaN", "[]", "{}", '{"a": {"b": 1}}', '"\\u0000"', '"\\ud800"',
+    "[" * 5000, "1" * 5000, '"x', '"a": 1', "", '"' + "a" * 300_000 + '"',
+]  # fmt: skip
+
+
+def odd_value(rng: random.Random, lines: list[bytes]) -> list[bytes]:
+    place = one(rng, lines)
+    row = json.loads(lines[place])
+    key = rng.choice([*row, "another"])
+    row[key] = "\n"
+    line = json.dumps(row).replace('"\\n"', rng.choice(ODD_JSON)).encode()
+    return [*lines[:place], line, *lines[place + 1 :]]
+
+
+def mutated_json(rng: random.Random, folder: Path) -> str:
+    """Both tables as JSON lines, one of them with a changed line or changed bytes."""
+    mutation = rng.choice([odd_value, *(one for one in LINES if one is not odd_cell)])
+    kind = mutation.__name__
+    chosen = rng.choice(sorted(folder.iterdir()))
+    for path in sorted(folder.iterdir()):
+        rows = pl.read_csv(path, infer_schema=False).iter_rows(named=True)
+        lines = [json.dumps(row).encode() for row in rows]
+        content = b"\n".join(mutation(rng, lines) if path == chosen else lines) + b"\n"
+        if path == chosen and rng.random() < 0.1:
+            kind, content = "changed bytes anywhere", changed_bytes(rng, content)
+        path.with_suffix(".jsonl").write_bytes(content)
+        path.unlink()
+    return kind
+
+
+def mutated_workbook(rng: random.Random, folder: Path) -> str:
+    """Both tables as workbooks, one of them with an odd cell, a cell too many, or damage."""
+    kind = rng.choice(["odd cell", "cell too many", "blank row", "formula", "damage"])
+    chosen = rng.choice(sorted(folder.iterdir()))
+    for path in sorted(folder.iterdir()):
+        rows = pl.read_csv(path, infer_schema=False)
+        with xlsxwriter.Workbook(path.with_suffix(".xlsx"), {"strings_to_formulas": False}) as book:
+            sheet = book.add_worksheet()
+            sheet.write_row(0, 0, rows.columns)
+            for number, row in enumerate(rows.iter_rows(), 1):
+                sheet.write_row(number, 0, row)
+            if path == chosen:
+                place = rng.randrange(1, rows.height + 1), rng.randrange(rows.width)
+                if kind == "odd cell":
+                    odd = rng.choice([*(text[:30_000] for text in ODD), -1, 0.5, 2.0**70, True])
+                    sheet.write(*place, odd)
+                elif kind == "cell too many":
+                    sheet.write(place[0], rows.width + 1, "more")
+                elif kind == "blank row":
+                    sheet.write_row(place[0], 0, [""] * rows.width)
+                elif kind == "formula":
+                    sheet.write_formula(*place, "=1/0", None, rng.choice(["#DIV/0!", "", 7]))
+        path.unlink()
+        if path == chosen and kind == "damage":
+            damaged = path.with_suffix(".xlsx")
+            damaged.write_bytes(changed_bytes(rng, damaged.read_bytes()))
+    return kind
+
+
+MUTATED: dict[str, Callable[[random.Random, Path], str]] = {
+    "csv": lambda rng, folder: mutated_csv(rng, folder, zipped=False),
+    "gzip": lambda rng, folder: mutated_csv(rng, folder, zipped=True),
+    "json lines": mutated_json,
+    "workbook": mutated_workbook,
+    "parquet": mutated_parquet,
+}
+
+
 def untouched(base: Ingested, done: Ingested) -> int:
     """How many patients are as without the mutation, statics and events."""
     same = base.patients.join(done.patients, on=base.patients.columns, how="semi", nulls_equal=True)
@@ -167,7 +238,7 @@ def untouched(base: Ingested, done: Ingested) -> int:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("form", ["csv", "gzip", "parquet"])
+@pytest.mark.parametrize("form", MUTATED)
 def test_no_mutation_crashes_ingest_or_loses_a_row_uncounted(
     bench: Bench, tmp_path: Path, form: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -177,11 +248,7 @@ def test_no_mutation_crashes_ingest_or_loses_a_row_uncounted(
     outcomes: Counter[tuple[str, str]] = Counter()
     for seed in range(N_MUTATIONS):
         rng, folder = random.Random(f"{form} {seed}"), source(tmp_path / f"{form}{seed}")
-        kind = (
-            mutated_parquet(rng, folder)
-            if form == "parquet"
-            else mutated_csv(rng, folder, form == "gzip")
-        )
+        kind = MUTATED[form](rng, folder)
         try:
             done = bench.ingest("uganda_malaria", folder)
         except Refusal:
@@ -189,7 +256,7 @@ def test_no_mutation_crashes_ingest_or_loses_a_row_uncounted(
             continue
         lost = N_PATIENTS - untouched(base, done)
         outcomes[kind, "all kept" if not lost else "dropped and counted"] += 1
-        if form != "parquet" and kind not in ("changed bytes anywhere", "damaged gzip"):
+        if form != "parquet" and kind not in ("changed bytes anywhere", "damaged gzip", "damage"):
             # two: a mutated id may name another patient, whose rows then contradict themselves
             assert lost <= 2, (seed, kind, lost)
     with capsys.disabled():

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.restricted.ingest import casting, repairs
+from pipeline.restricted.ingest.blocks import Block, none_broken
 from pipeline.schema import repair_names
 from pipeline.schema.values import Column, Table
 
@@ -103,7 +104,7 @@ def cast(
     table = Table(name="t", file="t", columns={column.name: column}, patient=column.name)
     aliases = frozenset({column.name} if alias else ())
     typed = casting.cast_rows(
-        pl.DataFrame({column.name: pl.Series(cells, dtype=pl.String)}),
+        Block(pl.DataFrame({column.name: pl.Series(cells, dtype=pl.String)}), none_broken()),
         table,
         aliases,
         max_cell_bytes=100,

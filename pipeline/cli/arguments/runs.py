@@ -64,7 +64,8 @@ def _add_request(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--source",
         type=text_or_none,
-        help="folder or file of the source tables; default: what the custodian declared",
+        help="folder or file of the source tables, or a database's address; default: what the"
+        " custodian declared",
     )
     command.add_argument(
         "--label",

@@ -27,7 +27,11 @@ def add(commands: Commands) -> None:
         actions, "set", "declare the source of a dataset", Later("sources", "set_source")
     )
     add_dataset(declaration)
-    declaration.add_argument("--path", required=True, help="folder or file of the source tables")
+    declaration.add_argument(
+        "--path",
+        required=True,
+        help="folder or file of the source tables, or postgresql://[user@]host[:port]/database",
+    )
     declaration.add_argument(
         "--label", required=True, help="public name of this state of the source, chosen by a person"
     )
@@ -65,7 +69,8 @@ def _add_check(commands: Commands) -> None:
     add_dataset(check)
     check.add_argument(
         "--source",
-        help="folder or file of the source tables; default: the declared source, if there is one;"
+        help="folder or file of the source tables, or a database's address; default: the declared"
+        " source, if there is one;"
         " without any, the declaration alone is checked",
     )
     check.add_argument(

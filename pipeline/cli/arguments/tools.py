@@ -86,7 +86,9 @@ def _add_fit(commands: Commands) -> None:
         "--dataset", type=Path, required=True, help="a declaration, FILE.yaml, with public: true"
     )
     fit.add_argument(
-        "--source", type=Path, required=True, help="folder or file of the source tables"
+        "--source",
+        required=True,
+        help="folder or file of the source tables, or a database's address",
     )
     fit.add_argument("--epsilon", type=number, required=True, help="privacy loss of the model")
     fit.add_argument("--delta", type=number, default=1e-6, help="default 1e-6")

@@ -12,8 +12,10 @@ import polars as pl
 
 from pipeline.adapters.frames import physical
 from pipeline.restricted.ingest import repairs
+from pipeline.restricted.ingest.blocks import ROW_ITSELF, Block, Counts
+from pipeline.restricted.ingest.examples import Examples
 from pipeline.schema import legality
-from pipeline.schema.source_formats import read_dates
+from pipeline.schema.source_formats import has_time, read_dates, times_of_day
 from pipeline.schema.values import ISO_DATE, Column, Table
 
 # columns that ingest adds to a table while it works on it
@@ -25,9 +27,7 @@ UNPARSEABLE, UNKNOWN, OUTSIDE, ABSENT, LONG = (
     "missing value",
     "cell too long",
 )
-Counts = Counter[tuple[str, str]]  # (column, repair or reason) -> cells
-Examples = Counter[tuple[str, str, str, str]]  # (table, column, reason, text) -> cells
-MOST_EXAMPLES = 1000  # kept of one block, column and reason
+TIME_LOST = "time of day is not kept"
 
 
 @dataclass(frozen=True)
@@ -42,16 +42,16 @@ class Typed:
 
 
 def cast_rows(
-    cells: pl.DataFrame,
+    block: Block,
     table: Table,
     aliases: frozenset[str],
     max_cell_bytes: int,
     examples: Examples | None = None,
 ) -> Typed:
-    """`cells`: text columns under declared names. `aliases`: columns that the file has under an
-    older name. `examples` takes the texts of cells at fault: of a dry run alone, whose reader holds
-    the source.
+    """`aliases`: columns that the source has under an older name. `examples` takes the texts and
+    lines of cells at fault: of a dry run alone, whose reader holds the source.
     """
+    cells, aliases = block.cells, aliases | block.aliases
     repaired: Counts = Counter()
     faults: Counts = Counter()
     columns, reason = [], pl.Series(REASON, [None], pl.String).new_from_index(0, cells.height)
@@ -68,7 +68,7 @@ def cast_rows(
                 }
             )
             if examples is not None:
-                examples.update(_examples(cells[column.name], fault, table.name, column.name))
+                examples.note(table.name, column.name, cells[column.name], fault, block.lines)
             fault = f"{column.name}: " + fault
             reason = (
                 pl.DataFrame([reason, fault.alias("fault")])
@@ -85,22 +85,15 @@ def cast_rows(
     return Typed(rows.with_columns(reason), +repaired, +faults)
 
 
-def _examples(texts: pl.Series, fault: pl.Series, table: str, column: str) -> Examples:
-    """The texts of the cells at fault, with their reasons."""
-    both = pl.DataFrame([texts.alias("text"), fault.alias("fault")]).drop_nulls("fault")
-    counts = both.group_by("fault", "text").len("n")
-    counts = counts.sort("n", "text", descending=[True, False])
-    return Counter(
-        {
-            (table, column, reason, text or ""): n
-            for reason, text, n in counts.head(MOST_EXAMPLES).iter_rows()
-        }
-    )
-
-
-def broken_rows(broken: pl.DataFrame, table: Table, like: pl.DataFrame) -> Typed:
+def broken_rows(
+    block: Block, table: Table, like: pl.DataFrame, examples: Examples | None = None
+) -> Typed:
     """Rows that do not parse: nothing of them is kept but whose they are and what is wrong."""
-    owner = owner_column(table)
+    owner, broken = owner_column(table), block.broken
+    if examples is not None and broken.height:
+        texts = pl.Series([None], dtype=pl.String).new_from_index(0, broken.height)
+        examples.note(table.name, ROW_ITSELF, texts, broken["reason"], block.broken_lines)
+        examples.note_names(table.name, block.names)
     rows = pl.DataFrame(schema=like.schema).clear(broken.height)
     rows = rows.with_columns(broken["reason"].alias(REASON))
     if owner is not None:
@@ -109,7 +102,7 @@ def broken_rows(broken: pl.DataFrame, table: Table, like: pl.DataFrame) -> Typed
     return Typed(
         rows,
         Counter(),
-        Counter({("(row)", kind): n for kind, n in broken["reason"].value_counts().iter_rows()}),
+        Counter({(ROW_ITSELF, kind): n for kind, n in broken["reason"].value_counts().iter_rows()}),
     )
 
 
@@ -199,7 +192,7 @@ def _typed(values: pl.Series, column: Column, repaired: Counts) -> tuple[pl.Seri
     kind = physical(column)
     if kind == pl.String:
         is_unreadable = values.str.starts_with(repairs.UNREADABLE).fill_null(False)
-        typed = values.set(is_unreadable, None) if column.kind == "id" else values
+        typed = values.set(is_unreadable, None)
         wrong = (
             ~values.is_in(list(column.categories))
             if column.categories
@@ -208,6 +201,8 @@ def _typed(values: pl.Series, column: Column, repaired: Counts) -> tuple[pl.Seri
         return _checked(typed, values, {UNKNOWN: wrong})
     if kind == pl.Date:
         typed = dates(values, column)
+        if has_time(column.date_format):
+            repaired[column.name, TIME_LOST] += times_of_day(values, column.date_format)
         days = typed.cast(pl.Int32).cast(pl.Float64)
         return _checked(typed, values, {OUTSIDE: legality.out_of_bounds(column, days)})
     if column.kind == "id":

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Sequence
-from typing import BinaryIO
 
 from pipeline.refusal import Refusal
+from pipeline.restricted.ingest.text_bytes import NOT_TEXT, ByteStream
+from pipeline.schema.encodings import UTF8
 from pipeline.schema.source_formats import SEPARATORS
 from pipeline.schema.values import Table
 
@@ -16,7 +17,7 @@ WIDE_BOMS = (b"\xff\xfe", b"\xfe\xff")
 NAMES = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 
 
-def read(stream: BinaryIO, name: str, separator: str) -> tuple[list[str], bytes]:
+def read(stream: ByteStream, name: str, separator: str) -> tuple[list[str], bytes]:
     """The header's fields and the bytes that end a line; leaves the stream behind them. Lines end
     as the first one does: by a line feed, or, in a file without any in its first megabyte, by a
     carriage return.
@@ -27,7 +28,7 @@ def read(stream: BinaryIO, name: str, separator: str) -> tuple[list[str], bytes]
     if start.startswith(WIDE_BOMS) or b"\0" in start.split(b"\n", 1)[0]:
         raise Refusal(
             f"{name} is not a text file in UTF-8 or latin-1 (it looks like UTF-16 or binary)."
-            " Save it as CSV in UTF-8."
+            " Save it as CSV in UTF-8, or declare `encoding:` under the table."
         )
     if not start.strip():
         raise Refusal(f"{name} is empty. Every table needs at least its header.")
@@ -37,6 +38,11 @@ def read(stream: BinaryIO, name: str, separator: str) -> tuple[list[str], bytes]
         raise Refusal(f"{name}: the header is longer than a megabyte: this is no CSV file.")
     stream.seek(len(line) + len(end))
     text = _text(line).strip("\r\n")
+    if NOT_TEXT in text:
+        raise Refusal(
+            f"{name}, line 1 holds bytes that are no text in the declared encoding. Correct"
+            " `encoding:` under the table."
+        )
     _refuse_other_first_line(text, name)
     csv.field_size_limit(1 << 30)
     try:
@@ -75,7 +81,15 @@ def separator_hint(fields: Sequence[str], table: Table) -> str:
     marks = [mark for mark in SEPARATORS if mark in fields[0]]
     if marks:
         return (
-            f" The header is separated by {NAMES[marks[0]]}, not by {NAMES[table.separator]}:"
+            f" The header is separated by {NAMES[marks[0]]}, not by {_in_words(table.separator)}:"
             f" declare `separator: {marks[0]!r}` under the table."
         )
-    return f" The header has a single field: is the file separated by {NAMES[table.separator]}?"
+    encoding = "" if table.encoding == UTF8 else f", and in {table.encoding}"
+    return (
+        " The header has a single field: is the file separated by"
+        f" {_in_words(table.separator)}{encoding}?"
+    )
+
+
+def _in_words(mark: str) -> str:
+    return NAMES.get(mark, repr(mark))

@@ -17,10 +17,11 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
-from typing import BinaryIO
 
 import numpy as np
 import polars as pl
+
+from pipeline.restricted.ingest.text_bytes import NOT_TEXT, NOT_TEXT_BYTES, ByteStream
 
 NDArray = np.ndarray
 BLOCK_BYTES = 8 << 20
@@ -28,6 +29,7 @@ NEWLINE, QUOTE = 10, 34
 LONGEST_BLANK = 64  # bytes
 BROKEN_ROW, LONG_ROW = "row does not parse", "row too long"
 OPEN_ROW = "row ends inside a quoted cell"
+FOREIGN_ROW = "row holds bytes that are no text in the file's encoding"
 # stands for a lone carriage return until `repairs.blanks` counts it
 LINE_SEPARATOR = "\u2028"
 _LONE_RETURN = re.compile(rb"\r(?!\n)")
@@ -49,15 +51,18 @@ class Header:
 @dataclass(frozen=True)
 class Parsed:
     """One block: `cells` [rows, fields] of text (null: empty); `broken`: owner (text or null) and
-    reason of the rows that do not parse.
+    reason of the rows that do not parse. `lines`, `broken_lines`: where they stand in the file, the
+    header being line 1.
     """
 
     cells: pl.DataFrame
     broken: pl.DataFrame
     n_latin1: int
+    lines: NDArray
+    broken_lines: NDArray
 
 
-def blocks(stream: BinaryIO, header: Header, block_bytes: int = BLOCK_BYTES) -> Iterator[bytes]:
+def blocks(stream: ByteStream, header: Header, block_bytes: int = BLOCK_BYTES) -> Iterator[bytes]:
     """Whole lines, about `block_bytes` at a time. Of a line longer than `header.longest` bytes only
     its two ends are kept, still too long together.
     """
@@ -79,20 +84,17 @@ def _ends(line: bytes, longest: int) -> bytes:
     return line[:longest] + line[-longest:]
 
 
-def parse(block: bytes, header: Header) -> Parsed:
-    """The rows of a block of whole lines. Blank lines are no rows."""
+def parse(block: bytes, header: Header, first: int = 2) -> Parsed:
+    """The rows of a block of whole lines, of which `first` is the number of the first. Blank lines
+    are no rows.
+    """
     block = _LONE_RETURN.sub(LINE_SEPARATOR.encode(), block)
     data = np.frombuffer(block, np.uint8)
     ends = np.flatnonzero(data == NEWLINE)
     starts = np.concatenate([[0], ends[:-1] + 1])
     lengths = ends - starts + 1  # with the line break
-    n_separators = np.add.reduceat(data == ord(header.separator), starts, dtype=np.int32)
-    has_odd = b'"' in block or b"\0" in block
-    is_odd = (
-        np.add.reduceat((data == QUOTE) | (data == 0), starts, dtype=np.int32) > 0
-        if has_odd
-        else np.zeros(len(ends), bool)
-    )
+    n_separators = np.add.reduceat(_is_separator(data, header), starts, dtype=np.int32)
+    is_odd = _odd_lines(block, data, starts)
     is_latin1 = _not_utf8(block, starts, ends)
     is_blank = np.zeros(len(ends), bool)
     for index in np.flatnonzero((lengths <= LONGEST_BLANK) & (n_separators == 0)):
@@ -101,14 +103,46 @@ def parse(block: bytes, header: Header) -> Parsed:
     is_plain = ~is_odd & ~is_latin1 & ~is_blank & has_all_cells
     plain = block if is_plain.all() else data[np.repeat(is_plain, lengths)].tobytes()
     rows, broken = [], []
+    places: dict[bool, list[int]] = {True: [], False: []}
     for index in np.flatnonzero(~is_plain & ~is_blank):
         line = block[starts[index] : ends[index]]
         cells, reason = parse_line(line, header, is_latin1=bool(is_latin1[index]))
+        places[reason is None].append(int(index))
         if reason is None:
             rows.append(cells)
         else:
             broken.append((owner_cell(cells, header), reason))
-    return Parsed(frame(plain, rows, header), broken_frame(broken), int(is_latin1.sum()))
+    return Parsed(
+        frame(plain, rows, header),
+        broken_frame(broken),
+        int(is_latin1.sum()),
+        first + np.concatenate([np.flatnonzero(is_plain), np.array(places[True], np.int64)]),
+        first + np.array(places[False], np.int64),
+    )
+
+
+def _is_separator(data: NDArray, header: Header) -> NDArray:
+    """Where the last byte of a separator stands. bool [bytes]"""
+    mark = header.separator.encode()
+    is_mark = data == mark[-1]
+    for back, byte in enumerate(reversed(mark[:-1]), 1):
+        is_mark[:back] = False
+        is_mark[back:] &= data[:-back] == byte
+    return is_mark
+
+
+def _odd_lines(block: bytes, data: NDArray, starts: NDArray) -> NDArray:
+    """Which lines hold a quote, a NUL or bytes that are no text: they are read one by one.
+    bool [lines]
+    """
+    is_odd = np.zeros(len(starts), bool)
+    if b'"' in block or b"\0" in block:
+        is_odd |= np.add.reduceat((data == QUOTE) | (data == 0), starts, dtype=np.int32) > 0
+    place = block.find(NOT_TEXT_BYTES)
+    while place >= 0:
+        is_odd[np.searchsorted(starts, place, side="right") - 1] = True
+        place = block.find(NOT_TEXT_BYTES, place + 1)
+    return is_odd
 
 
 def broken_frame(broken: list[tuple[str | None, str]]) -> pl.DataFrame:
@@ -157,6 +191,8 @@ def parse_line(
         cells = [_cell_text(cell) for cell in cells]
     if too_long:
         return cells, LONG_ROW
+    if NOT_TEXT in text:
+        return [cell if NOT_TEXT not in cell else "" for cell in cells], FOREIGN_ROW
     if len(cells) != len(header.fields) or "\0" in text:
         return cells, BROKEN_ROW
     return cells, None
@@ -209,13 +245,16 @@ def frame(plain: bytes, rows: list[list[str]], header: Header) -> pl.DataFrame:
         else []
     )
     if plain:
+        mark = header.separator
+        if len(mark.encode()) > 1 or mark == " ":  # NUL is in no plain line
+            plain, mark = plain.replace(mark.encode(), b"\0"), "\0"
         # under a header of our own: a byte-order mark that begins a block is not polars' to strip
-        first = header.separator.join(names).encode() + b"\n"
+        first = mark.join(names).encode() + b"\n"
         frames.insert(
             0,
             pl.read_csv(
                 first + plain,
-                separator=header.separator,
+                separator=mark,
                 schema=schema,
                 quote_char=None,
                 empty_string_is_null=True,

@@ -1,4 +1,5 @@
-"""Cells of Parquet as the text that a CSV file of the same table would hold.
+"""Cells with types, as Parquet and databases hold them, as the text that a CSV file of the same
+table would hold.
 
 Every value is judged for itself: one that its type holds and no text can (a date beyond the year
 9999, bytes that are no text) becomes text that does not parse, before any cast, so that it is its
@@ -83,8 +84,8 @@ def _dates(values: pa.Array, column: Column) -> pl.Series:
     else:
         moments = _moments(within, unit)
     zone = getattr(kind, "tz", None)
-    date_texts = _date_texts(moments, column) if zone is None else _aware(moments, zone, column)
-    return _or_unreadable(date_texts, numbers, is_in_range)
+    text = date_texts(moments, column) if zone is None else zoned_texts(moments, zone, column)
+    return _or_unreadable(text, numbers, is_in_range)
 
 
 def _or_unreadable(texts: pl.Series, numbers: pl.Series, is_in_range: pl.Series) -> pl.Series:
@@ -105,7 +106,7 @@ def _moments(numbers: pl.Series, unit: str) -> pl.Series:
     return whole.cast(pl.Datetime("us"))
 
 
-def _date_texts(moments: pl.Series, column: Column) -> pl.Series:
+def date_texts(moments: pl.Series, column: Column) -> pl.Series:
     """As the source writes them; the time of day stands there where it is not midnight, so that it
     is not lost without a word.
     """
@@ -124,7 +125,7 @@ def _date_texts(moments: pl.Series, column: Column) -> pl.Series:
     )["t"]
 
 
-def _aware(moments: pl.Series, zone: str, column: Column) -> pl.Series:
+def zoned_texts(moments: pl.Series, zone: str, column: Column) -> pl.Series:
     """Moments with a zone: the day is that of the clock in the zone, or of UTC where the moment is
     midnight there only: a date that a program made a moment of keeps its day in summer, too.
     """
@@ -134,7 +135,7 @@ def _aware(moments: pl.Series, zone: str, column: Column) -> pl.Series:
         pl.col("local") != pl.col("local").dt.truncate("1d")
     )
     chosen = both.select(pl.when(is_utc_day).then("utc").otherwise("local").alias("m"))["m"]
-    return _date_texts(chosen, column)
+    return date_texts(chosen, column)
 
 
 def _local(moments: pl.Series, zone: str) -> pl.Series:
@@ -167,7 +168,7 @@ def _numbers(values: pa.Array, column: Column) -> pl.Series:
     if pa.types.is_float16(values.type):
         values = values.cast(pa.float32())
     if pa.types.is_floating(values.type):
-        text = _floats(pl.Series(values), column)
+        text = float_texts(pl.Series(values), column)
     else:
         text = _series(values.cast(pa.string()))
     if column.decimal != ".":
@@ -175,7 +176,7 @@ def _numbers(values: pa.Array, column: Column) -> pl.Series:
     return text
 
 
-def _floats(values: pl.Series, column: Column) -> pl.Series:
+def float_texts(values: pl.Series, column: Column) -> pl.Series:
     """Shortest text that reads back as the same number; without an exponent where a number is
     whole, as a CSV writer has it. An id that is too large for its type is none.
     """

@@ -11,19 +11,19 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterator
-from typing import BinaryIO
 
 import numpy as np
 
 from pipeline.refusal import Refusal
 from pipeline.restricted.ingest import csv_lines
 from pipeline.restricted.ingest.csv_lines import BLOCK_BYTES, NEWLINE, QUOTE, Header, Parsed
+from pipeline.restricted.ingest.text_bytes import NOT_TEXT, ByteStream
 
 LONGEST_ROW = 64 << 20  # bytes; a quote that opens a longer cell was never closed
 
 
 def parsed_blocks(
-    stream: BinaryIO, header: Header, name: str, block_bytes: int = BLOCK_BYTES
+    stream: ByteStream, header: Header, name: str, block_bytes: int = BLOCK_BYTES
 ) -> Iterator[Parsed]:
     """The rows of the file `name` behind its header, block by block. Raises Refusal, with a line's
     number, where quotes do not match.
@@ -55,33 +55,56 @@ def _row_ends(block: bytes) -> np.ndarray:
 
 
 def _parse(block: bytes, ends: np.ndarray, header: Header, name: str, line: int) -> Parsed:
-    """Rows of one line as csv_lines parses them; the others by the csv module."""
+    """Rows of one line as csv_lines parses them; the others by the csv module. `line`: how many
+    lines stand before the block.
+    """
     starts = np.concatenate([[0], ends[:-1] + 1])
+    before = line + np.searchsorted(
+        np.flatnonzero(np.frombuffer(block, np.uint8) == NEWLINE), starts
+    )
     single, rows, broken, n_latin1 = [], [], [], 0
-    for start, end in zip(starts.tolist(), ends.tolist(), strict=True):
+    places: dict[str, list[int]] = {"single": [], "rows": [], "broken": []}
+    for start, end, number in zip(starts.tolist(), ends.tolist(), before.tolist(), strict=True):
         row = block[start:end]
         if b"\n" not in row:
             single.append(row)
+            places["single"].append(number + 1)
             continue
         is_latin1 = not csv_lines.is_utf8(row)
-        cells = _cells(row.decode("latin-1" if is_latin1 else "utf-8"), header)
+        text = row.decode("latin-1" if is_latin1 else "utf-8")
+        cells = _cells(text, header)
         if cells is None:
-            raise _unmatched(name, line + block.count(b"\n", 0, start) + 1)
+            raise _unmatched(name, number + 1)
         n_latin1 += is_latin1
-        if len(cells) == len(header.fields) and len(row) < header.longest:
+        reason = _fault(row, text, cells, header)
+        places["broken" if reason else "rows"].append(number + 1)
+        if reason is None:
             rows.append(cells)
         else:
-            is_long = len(row) >= header.longest
-            reason = csv_lines.LONG_ROW if is_long else csv_lines.BROKEN_ROW
             broken.append((csv_lines.owner_cell(cells, header), reason))
-    if not single:
-        return Parsed(csv_lines.frame(b"", rows, header), csv_lines.broken_frame(broken), n_latin1)
-    plain = csv_lines.parse(b"\n".join(single) + b"\n", header)
+    plain = csv_lines.parse(b"\n".join(single) + b"\n", header, 0) if single else _nothing(header)
+    numbers = np.array(places["single"], np.int64)
     return Parsed(
         plain.cells.vstack(csv_lines.frame(b"", rows, header)),
         plain.broken.vstack(csv_lines.broken_frame(broken)),
         plain.n_latin1 + n_latin1,
+        np.concatenate([numbers[plain.lines], np.array(places["rows"], np.int64)]),
+        np.concatenate([numbers[plain.broken_lines], np.array(places["broken"], np.int64)]),
     )
+
+
+def _nothing(header: Header) -> Parsed:
+    none = np.array([], np.int64)
+    return Parsed(csv_lines.frame(b"", [], header), csv_lines.broken_frame([]), 0, none, none)
+
+
+def _fault(row: bytes, text: str, cells: list[str], header: Header) -> str | None:
+    """What is wrong with a row of several lines; None: nothing."""
+    if len(row) >= header.longest:
+        return csv_lines.LONG_ROW
+    if NOT_TEXT in text:
+        return csv_lines.FOREIGN_ROW
+    return None if len(cells) == len(header.fields) else csv_lines.BROKEN_ROW
 
 
 def _cells(text: str, header: Header) -> list[str] | None:

@@ -23,7 +23,8 @@ from pipeline.schema.values import Column
 
 Repair = Callable[[pl.Series, Column], pl.Series]
 MISSING_TOKENS = ("NA", "N/A", "NaN", "nan", "None", "none", "null", "NULL", "<NA>", "NaT")
-UNREADABLE = "cannot be read: "  # before a stored value that no text can say
+# before a stored value that no text can say; U+FFFF stands in no text
+UNREADABLE = "\uffffcannot be read: "
 TRUE_WORDS, FALSE_WORDS = ("true", "t", "yes", "y", "1"), ("false", "f", "no", "n", "0")
 _MIDNIGHT = r"[T ]00:00(:00(\.0+)?)? ?(Z|[+-]\d{2}:?\d{2})?$"
 _MOMENT = r"^\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}.*(Z|[+-]\d{2}:?\d{2})$"

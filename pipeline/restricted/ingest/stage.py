@@ -35,8 +35,11 @@ from pipeline.restricted.ingest import (
     source_files,
 )
 from pipeline.restricted.ingest.account import OTHER_COHORT, Account
-from pipeline.restricted.ingest.casting import Examples, broken_rows, cast_rows
+from pipeline.restricted.ingest.blocks import Block
+from pipeline.restricted.ingest.casting import broken_rows, cast_rows
+from pipeline.restricted.ingest.examples import Examples
 from pipeline.restricted.ingest.owners import ROW
+from pipeline.restricted.ingest.source_header import Source
 from pipeline.runs import source_claims
 from pipeline.schema.patient_log import ID
 from pipeline.schema.values import EventLog, Schema
@@ -67,23 +70,27 @@ def run(workspace: Workspace, params: Params, schema: Schema) -> None:
             f" {', '.join(unknown)} (it has: {', '.join(schema.population.cohort_names) or 'none'})"
         )
     key = key_check.key_of(Home.find(), schema.population.name)
-    sources = source_files.sources(schema, Path(params.release.source))
     register = cohorts.Register(Home.find(), schema) if schema.population.cohort_names else None
-    with files.replacing_folder(workspace.restricted.data) as folder:
+    with (
+        source_files.sources(schema, params.release.source) as sources,
+        files.replacing_folder(workspace.restricted.data) as folder,
+    ):
         ingest(schema, params, sources, key, folder, register)
 
 
-def rehearse(schema: Schema, params: Params, source: Path) -> tuple[dict[str, Any], Examples]:
+def rehearse(schema: Schema, params: Params, source: str | Path) -> tuple[dict[str, Any], Examples]:
     """A dry run: the account of what ingest would keep, and the texts of cells at fault. It charges
     nothing, opens no population, claims no source, makes no key and leaves no file.
 
     Raises Refusal for a source whose structure is wrong.
     """
-    examples: Examples = Counter()
+    examples = Examples()
     scratch = Home.find().state / "restricted"
     files.private_folder(scratch)
-    with tempfile.TemporaryDirectory(dir=scratch, prefix="check-") as folder:
-        sources = source_files.sources(schema, source)
+    with (
+        tempfile.TemporaryDirectory(dir=scratch, prefix="check-") as folder,
+        source_files.sources(schema, source) as sources,
+    ):
         ingest(schema, params, sources, os.urandom(32), Path(folder), examples=examples)
         account = files.read_json(Path(folder) / "ingest.json")
     return account, examples
@@ -92,7 +99,7 @@ def rehearse(schema: Schema, params: Params, source: Path) -> tuple[dict[str, An
 def ingest(
     schema: Schema,
     params: Params,
-    sources: dict[str, source_files.Source],
+    sources: dict[str, Source],
     key: bytes,
     folder: Path,
     register: cohorts.Register | None = None,
@@ -133,7 +140,7 @@ def ingest(
     early = Counter(reason for frame in findings.dropped for reason in frame["reason"])
     account.dropped += early
     report = account.to_json(
-        {name: source.path.name for name, source in sources.items()}, _events_table(schema)
+        {name: source.name for name, source in sources.items()}, _events_table(schema)
     )
     files.write_json(folder / "ingest.json", report | {"cohorts": list(params.release.cohorts)})
 
@@ -176,7 +183,7 @@ def _events_table(schema: Schema) -> str | None:
 
 
 def _type_rows(
-    source: source_files.Source,
+    source: Source,
     max_cell_bytes: int,
     folder: Path,
     account: Account,
@@ -189,8 +196,8 @@ def _type_rows(
     table = source.table
     blocks = reading.blocks(source, max_cell_bytes)
     for index, block in enumerate(_at_least_one(blocks, reading.empty_block(source))):
-        typed = cast_rows(block.cells, table, source.aliases, max_cell_bytes, examples)
-        broken = broken_rows(block.broken, table, typed.rows)
+        typed = cast_rows(block, table, source.aliases, max_cell_bytes, examples)
+        broken = broken_rows(block, table, typed.rows, examples)
         rows = pl.concat([typed.rows, broken.rows]) if broken.rows.height else typed.rows
         rows.write_parquet(folder / f"{index:06}.parquet")
         for (column, how), n in (typed.repaired + block.repaired).items():
@@ -201,7 +208,7 @@ def _type_rows(
         account.cells_read[table.name] += rows.height * len(table.columns)
 
 
-def _at_least_one(blocks: Iterator[reading.Block], empty: reading.Block) -> Iterator[reading.Block]:
+def _at_least_one(blocks: Iterator[Block], empty: Block) -> Iterator[Block]:
     yield empty  # so that the parts of a table without rows have its columns
     yield from blocks
 
