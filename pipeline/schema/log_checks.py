@@ -1,0 +1,199 @@
+"""Whether the sources of a log, taken together, hold every event that the log knows."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from pipeline.schema.document import Path_
+from pipeline.schema.event_days import has_row_ends, people_table, type_scales, writer
+from pipeline.schema.fields import FieldReader
+from pipeline.schema.source_checks import SourceCheck
+from pipeline.schema.source_reader import source_path
+from pipeline.schema.values import EventLog, Schema
+
+_PATH: Path_ = ("events",)
+
+
+def check_log(reader: FieldReader, schema: Schema, log: EventLog) -> None:
+    """Notes what a declaration of layout log lacks, and what contradicts itself."""
+    if not log.rows:
+        reader.document.problem(
+            _PATH, "layout log finds events in a table's rows: add `rows: {table, date, type}`"
+        )
+        return
+    checks = [
+        SourceCheck(reader, source_path(reader, field, place), schema, log, source, is_ending)
+        for field, is_ending in (("rows", False), ("ending", True))
+        for place, source in enumerate(log.ending if is_ending else log.rows)
+    ]
+    sound = [check.run() for check in checks]
+    _check_attributes(reader, schema, log)
+    if not all(sound):
+        return
+    _check_tables(reader, schema, log)
+    _check_endings(reader, schema, log)
+    _check_writers(reader, schema, log)
+    _check_scales(reader, schema, log)
+
+
+def _check_tables(reader: FieldReader, schema: Schema, log: EventLog) -> None:
+    people = people_table(schema)
+    if schema.tables[people].key != (schema.tables[people].patient,):
+        reader.document.problem(
+            ("tables",),
+            "layout log has a table with one row per patient: give it `patient: COLUMN` and `key:"
+            " [COLUMN]`",
+        )
+    named = {people, *(source.table for source in (*log.rows, *log.ending))}
+    for name, table in schema.tables.items():
+        if table.through is not None:
+            reader.document.problem(
+                ("tables", name, "through"),
+                "is for a registry: in layout log each table says `patient: COLUMN`",
+            )
+        if name not in named:
+            reader.document.problem(
+                ("tables", name),
+                "holds no events and is not the patients': name it in events.rows, or drop it",
+            )
+    uses = Counter(source.table for source in log.rows)
+    for name, n in uses.items():
+        if n > 1 and name != people:
+            reader.document.problem(
+                (*_PATH, "rows"), f"{name} is named {n} times: a row of it is one event"
+            )
+    columns = {name for table in schema.tables.values() for name in table.columns}
+    for name in schema.patients:
+        if name not in columns:
+            reader.document.problem(
+                ("patients", "columns", name), f"is no column of {', '.join(schema.tables)}"
+            )
+
+
+def _check_attributes(reader: FieldReader, schema: Schema, log: EventLog) -> None:
+    tables = {source.table for source in (*log.rows, *log.ending)} & set(schema.tables)
+    found_in = {name for table in tables for name in schema.tables[table].columns}
+    where = ", ".join(source.table for source in log.rows)
+    for name, attribute in log.attributes.items():
+        if name not in found_in and not attribute.nullable:
+            reader.document.problem(
+                (*_PATH, "attributes", name),
+                f"is no column of {where}, and may not be missing: nobody could have it",
+            )
+        elif name not in found_in:
+            reader.document.warn(
+                (*_PATH, "attributes", name),
+                f"is no column of {where}, so it is always missing",
+            )
+
+
+def _check_endings(reader: FieldReader, schema: Schema, log: EventLog) -> None:
+    if not log.ending:
+        _check_no_ending(reader, log)
+        return
+    people, rows = people_table(schema), {source.table for source in log.rows}
+    for place, source in enumerate(log.ending):
+        path = source_path(reader, "ending", place)
+        if source.table != people and len(log.ending) > 1:
+            reader.document.problem(
+                path, f"of several ends each is a column of {people}: which counts is then certain"
+            )
+        elif source.table in rows - {people} and not has_row_ends(log):
+            reader.document.problem(
+                path,
+                f"an end among the rows of {source.table} is told as its events are, by the same"
+                " time and `type` or `status`; leave `ending` out where a pathway ends with its"
+                " last row",
+            )
+        columns = schema.tables[source.table].columns
+        if place < len(log.ending) - 1 and not any(
+            columns[name].nullable for name in (source.time, source.status) if name is not None
+        ):
+            reader.document.problem(
+                path,
+                f"{source.time} may not be missing, so the ends after this one are never read: put"
+                " it last, or declare it nullable",
+            )
+        others = [other for other in log.ending if other.code != source.code]
+        if source.code is not None and others and not columns[source.code].nullable:
+            reader.document.problem(
+                (*path, "code"), f"{source.code} must be nullable: other ends do not have it"
+            )
+
+
+def _check_no_ending(reader: FieldReader, log: EventLog) -> None:
+    end = log.terminal[0] if log.terminal else ""
+    if not end or log.types[end].codes:
+        reader.document.problem(
+            _PATH,
+            f"says nothing of the ends of pathways, and {end or 'an end'} needs a code: add"
+            " `ending: {table, date, constant, code}`",
+        )
+    else:
+        reader.document.warn(
+            _PATH,
+            f"says nothing of the ends of pathways: each ends ({end}) with its last row. Add"
+            " `ending: {table, date, constant}` where the source knows better",
+        )
+
+
+def _check_writers(reader: FieldReader, schema: Schema, log: EventLog) -> None:
+    """Whatever may stand in a pathway has a place in the tables: a model may draw it."""
+    stops = {source.closes for source in log.rows}
+    for name, kind in log.types.items():
+        path = (*_PATH, "types", name)
+        if kind.terminal and log.ending and writer(schema, log.ending, name) is None:
+            reader.document.problem(
+                path, "no source of events.ending can say that a pathway ends so"
+            )
+        elif kind.terminal and not log.ending and name != log.terminal[0]:
+            reader.document.problem(path, "is never read: without events.ending all end as the first")
+        elif not kind.terminal and writer(schema, log.rows, name) is None and name not in stops:
+            reader.document.problem(path, "no source of events.rows has rows that are such events")
+    columns = schema.tables[people_table(schema)].columns
+    for place, source in enumerate(log.ending):
+        if source.status is None or source.table != people_table(schema):
+            continue
+        lacking = [name for name in log.terminal if name not in (source.codes or {}).values()]
+        if lacking and not columns[source.status].nullable:
+            reader.document.problem(
+                (*source_path(reader, "ending", place), "codes"),
+                f"say nothing of {', '.join(lacking)}, and {source.status} may not be missing: name"
+                " every end",
+            )
+
+
+def _check_scales(reader: FieldReader, schema: Schema, log: EventLog) -> None:
+    """What a rule ties to a day can stand on every day of the log."""
+    scales = type_scales(schema)
+    if log.anchor in scales:
+        scale = scales[log.anchor]
+        if scale.is_length or not scale.lower <= 0 <= scale.upper:
+            reader.document.problem(
+                (*_PATH, "anchor"), f"{log.anchor} stands on day 0, which its column cannot say"
+            )
+    due = {deadline.event for deadline in log.deadlines}
+    counted = {
+        **{name: "deadlines" for d in log.deadlines for name in (d.event, *d.after)},
+        **{name: "windows" for w in log.windows for name in (w.event, *w.since)},
+    }
+    for name, scale in scales.items():
+        if name in counted and scale.is_coarse:
+            reader.document.problem(
+                (*_PATH, counted[name]),
+                f"count days, but the times of {name} are whole steps of {scale.unit:g} days: give"
+                " their column decimals, or drop the rule",
+            )
+        elif name in due and not scale.is_length:
+            first, last = scale.within(log.lower_day, log.upper_day)
+            if (first, last) != (log.lower_day, log.upper_day):
+                reader.document.problem(
+                    (*_PATH, "deadlines"),
+                    f"{name} must be possible on every day from lower_day to upper_day, its column"
+                    f" says {first} to {last}",
+                )
+        if log.types[name].until is not None and (log.origin is None or scale.is_coarse):
+            reader.document.problem(
+                (*_PATH, "types", name, "until"),
+                "is a date, and the times of this type are none: drop it",
+            )
