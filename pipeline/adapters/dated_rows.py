@@ -4,7 +4,7 @@ an end (`events.ending`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import date
 
 import polars as pl
@@ -20,7 +20,7 @@ from pipeline.adapters.row_values import context, table_values
 from pipeline.adapters.table import fresh, with_patient_id
 from pipeline.schema.event_days import people_table
 from pipeline.schema.patient_log import ID, PatientLog
-from pipeline.schema.values import EventLog, Schema
+from pipeline.schema.values import Column, EventLog, Schema
 
 Tables = Mapping[str, pl.DataFrame]
 
@@ -56,9 +56,7 @@ def to_log(schema: Schema, tables: Tables) -> SourceLog:
 
 def _no_rows(schema: Schema, name: str, tables: Tables) -> pl.DataFrame:
     """A table that the source lacks, as one without rows."""
-    people = with_patient_id(
-        tables[people_table(schema)], schema.tables[people_table(schema)]
-    )
+    people = with_patient_id(tables[people_table(schema)], schema.tables[people_table(schema)])
     nothing = fresh(people.clear(), schema.tables[name])
     return nothing.with_columns(people.clear()[ID]).with_row_index(ROW)
 
@@ -73,9 +71,7 @@ def _patients(schema: Schema, log: EventLog, tables: Tables) -> pl.DataFrame:
             continue
         order = [source.time] if source.time is not None else []
         first = rows.sort(ID, *order, ROW).unique(ID, keep="first", maintain_order=True)
-        people = people.join(
-            first.select(ID, *late), on=ID, how="left", maintain_order="left"
-        )
+        people = people.join(first.select(ID, *late), on=ID, how="left", maintain_order="left")
     if log.origin is not None:
         people = people.filter(pl.col(log.origin).is_not_null())
     return static_columns(schema, people)
@@ -120,15 +116,28 @@ def to_tables(
     if extract_date is not None and log.origin is not None:
         patient_log = _observed(log, patient_log, extract_date)
     links = drawn_slots(schema, patient_log.patients, patient_log.pathways)
-    return {
-        name: fresh(
-            context(schema, name, links[name], patient_log).select(
-                ID, *(value.alias(column) for column, value in table_values(schema, name).items())
-            ),
-            table,
+    built = {}
+    for name, table in schema.tables.items():
+        values = table_values(schema, name)
+        rows = context(schema, name, links[name], patient_log).select(
+            ID, *(value.alias(column) for column, value in values.items())
         )
-        for name, table in schema.tables.items()
-    }
+        keys = [one for one in table.columns.values() if one.name not in (table.patient, *values)]
+        built[name] = fresh(rows.with_columns(_keys(log, keys)), table)
+    return built
+
+
+def _keys(log: EventLog, columns: Iterable[Column]) -> list[pl.Expr]:
+    """Fresh keys of rows: the patient's number and that of the row among his or hers."""
+    nth = pl.int_range(1, pl.len() + 1).over(ID)
+    room = 10 ** len(str(log.max_events))
+    return [
+        (
+            pl.col(ID).cast(pl.Int64) * room + nth if one.integer else pl.format("{}-{}", ID, nth)
+        ).alias(one.name)
+        for one in columns
+        if one.role == "key" and one.kind == "id"
+    ]
 
 
 def _observed(log: EventLog, patient_log: PatientLog, extract_date: date) -> PatientLog:

@@ -33,9 +33,11 @@ def stops_of(
         for place, source in enumerate(log.rows)
         if source.stop is not None
     ]
-    nobody = pl.DataFrame(
-        schema={ID: patients.schema[ID], "day": pl.Int64, "type": pl.String, "code": pl.String}
-        | {ROW: pl.UInt32, SOURCE: pl.String, _OPENER: pl.String}
+    nobody = patients.clear().select(
+        ID,
+        pl.lit(None, pl.Int64).alias("day"),
+        *(pl.lit(None, pl.String).alias(name) for name in ("type", "code", SOURCE, _OPENER)),
+        pl.lit(None, pl.UInt32).alias(ROW),
     )
     return pl.concat([nobody, *parts], how="diagonal_relaxed")
 

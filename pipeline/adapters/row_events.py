@@ -172,18 +172,14 @@ def _is_told(source: EventSource) -> pl.Expr:
     return is_told & pl.col(source.status).cast(pl.String).is_in(list(source.codes or ()))
 
 
-def _starts(
-    schema: Schema, log: EventLog, tables: Tables, patients: pl.DataFrame
-) -> pl.DataFrame:
+def _starts(schema: Schema, log: EventLog, tables: Tables, patients: pl.DataFrame) -> pl.DataFrame:
     people, parts = people_table(schema), []
     for place, source in enumerate(log.rows):
         rows = tables[source.table]
         if source.table == people:
             rows = rows.filter(_is_told(source))
         parts.append(
-            read_start(source, rows, patients, log).with_columns(
-                pl.lit(slot(place)).alias(SOURCE)
-            )
+            read_start(source, rows, patients, log).with_columns(pl.lit(slot(place)).alias(SOURCE))
         )
     return pl.concat(parts, how="diagonal_relaxed")
 
@@ -216,15 +212,13 @@ def _ends(
     )
     further = steps.filter(pl.col("type").is_in(log.terminal)).select(ID, ROW)
     if ends_are_rows(schema, log) and not has_row_ends(log):  # a table of ends and nothing else
-        place = tables[log.ending[0].table]
-        further = place.join(patients, on=ID, how="semi").select(ID, ROW)
+        only = tables[log.ending[0].table]
+        further = only.join(patients, on=ID, how="semi").select(ID, ROW)
     further = further.join(ends, on=[ID, ROW], how="anti")
     return ends.with_columns(pl.lit(None, pl.UInt32).alias(ROW)), losses(further, FURTHER_END)
 
 
-def _last_rows(
-    log: EventLog, rows: Sequence[pl.DataFrame], patients: pl.DataFrame
-) -> pl.DataFrame:
+def _last_rows(log: EventLog, rows: Sequence[pl.DataFrame], patients: pl.DataFrame) -> pl.DataFrame:
     """Without a declared end, a pathway ends with its last row, or on day 0."""
     days = pl.concat([one.select(ID, pl.col("day").cast(pl.Int64)) for one in rows])
     last = days.group_by(ID).agg(pl.col("day").max())

@@ -87,9 +87,7 @@ def _source_values(schema: Schema, log: EventLog, place: int) -> Values:
     return values
 
 
-def _fill_what_was_not(
-    schema: Schema, log: EventLog, source: EventSource, values: Values
-) -> None:
+def _fill_what_was_not(schema: Schema, log: EventLog, source: EventSource, values: Values) -> None:
     """A patient without the event: a status says so, and a time that may not be missing is that of
     the end.
     """
@@ -107,9 +105,7 @@ def _attributes(log: EventLog, table: Table, types: Iterable[str], place: str) -
     return {name: pl.col(_of(place, name)) for name in names if name in table.columns}
 
 
-def _time(
-    schema: Schema, log: EventLog, source: EventSource, name: str, place: str
-) -> pl.Expr:
+def _time(schema: Schema, log: EventLog, source: EventSource, name: str, place: str) -> pl.Expr:
     column: Column = schema.tables[source.table].columns[name]
     day = pl.col(_of(place, "day"))
     if column.kind == "date":
@@ -119,7 +115,7 @@ def _time(
 
 def _status(source: EventSource, place: str) -> pl.Expr:
     """The first value that means the type."""
-    values = {name: value for value, name in reversed((source.codes or {}).items())}
+    values = {name: value for value, name in reversed(list((source.codes or {}).items()))}
     kind = pl.col(_of(place, "type"))
     return kind.replace_strict(values, default=None, return_dtype=pl.String)
 

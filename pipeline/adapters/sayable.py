@@ -11,7 +11,7 @@ import polars as pl
 
 from pipeline.adapters.frames import in_declared_order
 from pipeline.adapters.row_events import log_of
-from pipeline.schema.event_days import people_table, type_scales, writer
+from pipeline.schema.event_days import tables_of, type_scales
 from pipeline.schema.event_source import DayScale
 from pipeline.schema.patient_log import ID, PatientLog
 from pipeline.schema.values import EventLog, Schema
@@ -83,16 +83,6 @@ def _has_column(schema: Schema, log: EventLog, kind: str, name: str) -> bool:
     return any(name in schema.tables[table].columns for table in tables_of(schema, log, kind))
 
 
-def tables_of(schema: Schema, log: EventLog, kind: str) -> set[str]:
-    """The tables in whose rows an event of this type is told."""
-    sources = log.ending if log.types[kind].terminal else log.rows
-    if log.types[kind].terminal and not sources:
-        return {people_table(schema)}
-    place = writer(schema, sources, kind)
-    found = {source.table for source in log.rows if source.closes == kind}
-    return found if place is None else found | {sources[place].table}
-
-
 def _on_scales(schema: Schema, log: EventLog, events: pl.DataFrame) -> pl.DataFrame:
     """Every event on the nearest day that its column can say, in the order of the pathway: where
     two would change places, the later one moves on. What has no day left goes, with what happened
@@ -100,7 +90,7 @@ def _on_scales(schema: Schema, log: EventLog, events: pl.DataFrame) -> pl.DataFr
     """
     ordered = events.sort(ID, "seq")
     walk = _Walk(schema, log, ordered)
-    for position in range(int(ordered["seq"].max() or 0) + 1):
+    for position in range(log.max_events):
         walk.step(position)
     return ordered.with_columns(day=pl.Series(walk.placed, dtype=pl.Int32)).filter(
         pl.Series(walk.is_kept)
@@ -115,9 +105,11 @@ class _Walk:
         self.log = log
         scales = type_scales(schema)
         self.scales = [scales.get(name, DayScale()) for name in self.names]
-        self.kind = events["type"].replace_strict(
-            {name: t for t, name in enumerate(self.names)}, return_dtype=pl.Int32
-        ).to_numpy()
+        self.kind = (
+            events["type"]
+            .replace_strict({name: t for t, name in enumerate(self.names)}, return_dtype=pl.Int32)
+            .to_numpy()
+        )
         self.patient = events[ID].rank("dense").to_numpy().astype(np.int64) - 1
         self.seq, self.day = events["seq"].to_numpy(), events["day"].to_numpy().astype(np.int64)
         n = int(self.patient.max(initial=-1)) + 1

@@ -60,18 +60,32 @@ def writer(schema: Schema, sources: Sequence[EventSource], name: str) -> int | N
     )
 
 
+def tables_of(schema: Schema, log: EventLog, kind: str) -> set[str]:
+    """The tables in whose rows an event of this type is told."""
+    sources = log.ending if log.types[kind].terminal else log.rows
+    if log.types[kind].terminal and not sources:
+        return {people_table(schema)}
+    place = writer(schema, sources, kind)
+    found = {source.table for source in log.rows if source.closes == kind}
+    return found if place is None else found | {sources[place].table}
+
+
 def scale_of(column: Column, unit: str = "days") -> DayScale:
     """The days that a date, or a number of units since day 0, can say."""
     if column.kind == "date":
         return DayScale()
     scale = DayScale(UNITS[unit], column.decimals)
     steps = 10.0**column.decimals
-    bounds = {
-        name: int(scale.days(np.array([round(value * steps)]))[0])
-        for name, value in (("lower", column.lower), ("upper", column.upper))
-        if value is not None
-    }
-    return DayScale(UNITS[unit], column.decimals, **bounds)
+    low, high = (
+        None if value is None else int(scale.days(np.array([round(value * steps)]))[0])
+        for value in (column.lower, column.upper)
+    )
+    return DayScale(
+        UNITS[unit],
+        column.decimals,
+        lower=scale.lower if low is None else low,
+        upper=scale.upper if high is None else high,
+    )
 
 
 def start_scale(schema: Schema, source: EventSource) -> DayScale:

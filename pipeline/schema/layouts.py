@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from pipeline.schema.document import Path_
 from pipeline.schema.fields import FieldReader
-from pipeline.schema.repair_names import OF_PATIENTS
 from pipeline.schema.log_checks import check_log
+from pipeline.schema.repair_names import OF_PATIENTS
 from pipeline.schema.values import Schema
 
 

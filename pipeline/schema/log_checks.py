@@ -5,7 +5,13 @@ from __future__ import annotations
 from collections import Counter
 
 from pipeline.schema.document import Path_
-from pipeline.schema.event_days import has_row_ends, people_table, type_scales, writer
+from pipeline.schema.event_days import (
+    has_row_ends,
+    people_table,
+    tables_of,
+    type_scales,
+    writer,
+)
 from pipeline.schema.fields import FieldReader
 from pipeline.schema.source_checks import SourceCheck
 from pipeline.schema.source_reader import source_path
@@ -27,10 +33,11 @@ def check_log(reader: FieldReader, schema: Schema, log: EventLog) -> None:
         for place, source in enumerate(log.ending if is_ending else log.rows)
     ]
     sound = [check.run() for check in checks]
-    _check_attributes(reader, schema, log)
     if not all(sound):
         return
+    _check_attributes(reader, schema, log)
     _check_tables(reader, schema, log)
+    _check_columns(reader, schema, log)
     _check_endings(reader, schema, log)
     _check_writers(reader, schema, log)
     _check_scales(reader, schema, log)
@@ -70,21 +77,55 @@ def _check_tables(reader: FieldReader, schema: Schema, log: EventLog) -> None:
             )
 
 
+def _check_columns(reader: FieldReader, schema: Schema, log: EventLog) -> None:
+    """A column that an extract has is told by a patient or an event."""
+    for name, table in schema.tables.items():
+        told = {*schema.patients, *log.attributes, table.patient}
+        for source in (*log.rows, *log.ending):
+            if source.table == name:
+                told |= {*(source.time, source.stop, source.type, source.status, source.code)}
+        for column in table.columns.values():
+            if column.name in told or not column.is_modelled:
+                continue
+            path = ("tables", name, "columns", column.name)
+            message = (
+                "is neither a static column nor an attribute, and no source of events names it:"
+            )
+            if column.nullable:
+                reader.document.warn(path, f"{message} it is empty in extracts")
+            else:
+                reader.document.problem(
+                    path, f"{message} name it there, or carry it (`role: carried`)"
+                )
+
+
 def _check_attributes(reader: FieldReader, schema: Schema, log: EventLog) -> None:
-    tables = {source.table for source in (*log.rows, *log.ending)} & set(schema.tables)
-    found_in = {name for table in tables for name in schema.tables[table].columns}
-    where = ", ".join(source.table for source in log.rows)
-    for name, attribute in log.attributes.items():
-        if name not in found_in and not attribute.nullable:
-            reader.document.problem(
-                (*_PATH, "attributes", name),
-                f"is no column of {where}, and may not be missing: nobody could have it",
-            )
-        elif name not in found_in:
-            reader.document.warn(
-                (*_PATH, "attributes", name),
-                f"is no column of {where}, so it is always missing",
-            )
+    """An attribute is a column of the table whose rows tell the event; of a patient's row only one
+    event can have it.
+    """
+    people, holders = people_table(schema), Counter[str]()
+    for kind in log.types.values():
+        tables = tables_of(schema, log, kind.name)
+        for name in kind.attributes:
+            if name not in log.attributes or not tables:
+                continue
+            has = [table for table in tables if name in schema.tables[table].columns]
+            holders[name] += people in has and not kind.terminal
+            where = f"is no column of {', '.join(sorted(tables))}, whose rows are {kind.name}"
+            if not has and not log.attributes[name].nullable:
+                reader.document.problem(
+                    (*_PATH, "attributes", name),
+                    f"{where}, and may not be missing: nobody could have it",
+                )
+            elif not has:
+                reader.document.warn(
+                    (*_PATH, "attributes", name), f"{where}, so it is always missing there"
+                )
+    for name in (name for name, n in holders.items() if n > 1):
+        reader.document.problem(
+            (*_PATH, "attributes", name),
+            f"is one column of {people}, but an attribute of several types of its events",
+        )
 
 
 def _check_endings(reader: FieldReader, schema: Schema, log: EventLog) -> None:
@@ -147,7 +188,9 @@ def _check_writers(reader: FieldReader, schema: Schema, log: EventLog) -> None:
                 path, "no source of events.ending can say that a pathway ends so"
             )
         elif kind.terminal and not log.ending and name != log.terminal[0]:
-            reader.document.problem(path, "is never read: without events.ending all end as the first")
+            reader.document.problem(
+                path, "is never read: without events.ending all end as the first"
+            )
         elif not kind.terminal and writer(schema, log.rows, name) is None and name not in stops:
             reader.document.problem(path, "no source of events.rows has rows that are such events")
     columns = schema.tables[people_table(schema)].columns
@@ -166,9 +209,9 @@ def _check_writers(reader: FieldReader, schema: Schema, log: EventLog) -> None:
 def _check_scales(reader: FieldReader, schema: Schema, log: EventLog) -> None:
     """What a rule ties to a day can stand on every day of the log."""
     scales = type_scales(schema)
-    if log.anchor in scales:
-        scale = scales[log.anchor]
-        if scale.is_length or not scale.lower <= 0 <= scale.upper:
+    if (scale_of_anchor := scales.get(log.anchor or "")) is not None:
+        lower, upper = scale_of_anchor.lower, scale_of_anchor.upper
+        if scale_of_anchor.is_length or not lower <= 0 <= upper:
             reader.document.problem(
                 (*_PATH, "anchor"), f"{log.anchor} stands on day 0, which its column cannot say"
             )

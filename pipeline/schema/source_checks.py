@@ -78,7 +78,9 @@ class SourceCheck:
             self.problem("", "an end has a time: add `date` or `day`")
         if self.is_ending and source.stop is not None:
             self.problem("", "an end of a pathway is no interval: drop `until` or `duration`")
-        return not wrong and source.unit in UNITS
+        is_whole = (source.stop is None) == (source.closes is None)
+        is_placed = source.time is not None or source.stop is None
+        return not wrong and source.unit in UNITS and is_whole and is_placed
 
     def _check_types(self) -> None:
         source, log = self.source, self.log
@@ -103,7 +105,7 @@ class SourceCheck:
             self.problem(
                 "type", f"no value of {column.name} is a type of event: {', '.join(types)}"
             )
-        elif others := [value for value in column.categories if value not in types]:
+        elif others := [value for value in column.categories if value not in self.log.types]:
             self.reader.document.warn(
                 (*self.path, "type"),
                 f"rows whose {column.name} is {', '.join(others)} are no events, for no type is"
@@ -125,9 +127,10 @@ class SourceCheck:
                 others = [code for code in kind.codes if code not in column.categories]
                 if others:
                     self.problem("code", f"{column.name} has no {', '.join(others)} of {name}")
-        if column is None or source.constant not in self.log.types:
+        constant = self.log.types.get(source.constant or "")
+        if column is None or constant is None:
             return
-        codes = self.log.types[source.constant].codes
+        codes = constant.codes
         if others := [value for value in column.categories if value not in codes]:
             self.problem(
                 "code",
@@ -138,8 +141,9 @@ class SourceCheck:
     def _check_days(self) -> None:
         """Dates before the origin, and numbers for each day that an end may stand on."""
         source, log = self.source, self.log
-        if source.date is not None and log.origin in self.schema.patients:
-            first = self.schema.patients[log.origin].lower
+        origin = self.schema.patients.get(log.origin or "")
+        if source.date is not None and origin is not None:
+            first = origin.lower
             lower = self.table.columns[source.date].lower
             if first is not None and lower is not None and lower > first + log.lower_day:
                 self.problem(
@@ -186,13 +190,13 @@ class SourceCheck:
         if closing.codes:
             self.problem("closes", f"{closing.name} has codes, and no column tells them")
         both = set(closing.attributes) & set(self.table.columns)
-        if source.constant in log.types:
-            for name in sorted(both & set(log.types[source.constant].attributes)):
-                self.problem(
-                    "closes",
-                    f"{name} is an attribute of {source.constant} and of {closing.name}, but one"
-                    " column: leave it to one of them",
-                )
+        opening = log.types.get(source.constant or "")
+        for name in sorted(both & set(opening.attributes if opening is not None else ())):
+            self.problem(
+                "closes",
+                f"{name} is an attribute of {source.constant} and of {closing.name}, but one"
+                " column: leave it to one of them",
+            )
         if stop.lower is None or stop.upper is None:
             self.problem(field, f"{stop.name} needs lower and upper")
         elif source.duration is not None:
@@ -204,7 +208,9 @@ class SourceCheck:
         unit = UNITS[self.source.unit]
         low, high = (length.lower or 0) * unit, (length.upper or 0) * unit
         names = list(log.types)
-        shortest = int(names.index(self.source.closes or "") < names.index(self.source.constant or ""))
+        shortest = int(
+            names.index(self.source.closes or "") < names.index(self.source.constant or "")
+        )
         if low > shortest * max(1.0, scale.unit) or high + unit < longest:
             self.problem(
                 "duration",

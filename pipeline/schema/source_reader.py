@@ -48,8 +48,10 @@ def _source(reader: FieldReader, path: Path_, entry: Mapping[Any, Any]) -> Event
     if not isinstance(source, EventSource):
         return None
     _check_form(reader, path, source, values)
-    named = {name: getattr(source, name) for name in _COLUMNS}
-    return replace(source, **{name: within(column) for name, column in named.items() if column})
+    spellings: dict[str, Any] = {
+        name: within(column) for name in _COLUMNS if (column := getattr(source, name)) is not None
+    }
+    return replace(source, **spellings)
 
 
 def _types_by_value(reader: FieldReader, path: Path_, value: Any) -> Mapping[str, str]:

@@ -86,7 +86,8 @@ MONTHS = declaration(
         rows:
           - {{table: comorbidities, constant: ILL, code: name}}
           - {{table: diagnoses, day: month, unit: months, constant: FOUND, code: what}}
-          - {{table: treatments, day: begin, unit: months, until: end, constant: DRUG, closes: STOP, code: drug}}
+          - {{table: treatments, day: begin, unit: months, until: end, constant: DRUG,
+             closes: STOP, code: drug}}
         ending:
           - {{table: people, day: death, unit: months, constant: DEAD}}
           - {{table: people, day: contact, unit: months, status: vital,
@@ -139,7 +140,8 @@ DATES = declaration(
         upper_day: 6000
         rows:
           - {table: stays, date: in, until: out, constant: IN, closes: OUT}
-          - {table: courses, date: begin, duration: weeks, unit: weeks, constant: COURSE, closes: COURSE_END}
+          - {table: courses, date: begin, duration: weeks, unit: weeks, constant: COURSE,
+             closes: COURSE_END}
         ending:
           - {table: people, date: died, constant: DIED, code: cause}
           - {table: people, date: seen, constant: SEEN}

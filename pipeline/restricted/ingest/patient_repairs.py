@@ -28,9 +28,7 @@ def align_to_origin(
     """
     rows, date = tables[source.table], source.date or ""
     kind = pl.lit(source.constant) if source.type is None else pl.col(source.type)
-    anchors = (
-        rows.filter(kind == log.anchor).group_by(ID).agg(pl.col(date).min().alias("_anchor"))
-    )
+    anchors = rows.filter(kind == log.anchor).group_by(ID).agg(pl.col(date).min().alias("_anchor"))
     both = rows.join(anchors, on=ID, how="left", maintain_order="left").join(
         _origins(schema, log, tables), on=ID, how="left", maintain_order="left"
     )
@@ -50,9 +48,7 @@ def not_before_origin(
     return both.select(day.alias(date)).to_series()
 
 
-def end_after_rows(
-    schema: Schema, log: EventLog, source: EventSource, tables: Tables
-) -> pl.Series:
+def end_after_rows(schema: Schema, log: EventLog, source: EventSource, tables: Tables) -> pl.Series:
     """The end of follow-up is not before the patient's last row, in whichever table."""
     date = source.date or ""
     rows = [
@@ -84,8 +80,10 @@ def apply(
     to `repaired` (table, column, repair) the cells that changed.
     """
     tables, log = dict(tables), schema.events
+    if log is None:
+        return tables
     for name, repair in ORDER.items():
-        for source in (*log.rows, *log.ending) if log is not None else ():
+        for source in (*log.rows, *log.ending):
             table, column = source.table, source.date
             if table not in tables or column is None:
                 continue
