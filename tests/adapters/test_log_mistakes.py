@@ -21,13 +21,31 @@ REFUSED = [
     (MONTHS, "until: end, ", "", "rows.2", "say both"),
     (MONTHS, "day: begin, unit: months, until", "until", "rows.2", "begins on a `date` or `day`"),
     (MONTHS, "month, unit: months", "month, unit: moons", "rows.1.unit", "none of days, weeks"),
-    (MONTHS, "comorbidities, constant", "comorbidities, unit: weeks, constant", "rows.0.unit", "bel"),
+    (
+        MONTHS,
+        "comorbidities, constant",
+        "comorbidities, unit: weeks, constant",
+        "rows.0.unit",
+        "bel",
+    ),
     (MONTHS, "status: vital,", "", "ending.1", "go together"),
     (MONTHS, "{dead: DEAD, alive: SEEN, lost: LOST}", "[dead]", "ending.1.codes", "a mapping such"),
     (MONTHS, "lost: LOST}", "lost: 1}", "ending.1.codes.lost", "must name a type"),
     (MONTHS, "{table: comorbidities, constant: ILL, code: name}", "7", "rows.0", "a mapping"),
-    (ENDLESS, "rows: {table: visits, day: week, unit: weeks, type: kind}", "rows: []", "rows", "list"),
-    (ENDLESS, "rows: {table: visits, day: week, unit: weeks, type: kind}", "rows: x", "rows", "list"),
+    (
+        ENDLESS,
+        "rows: {table: visits, day: week, unit: weeks, type: kind}",
+        "rows: []",
+        "rows",
+        "list",
+    ),
+    (
+        ENDLESS,
+        "rows: {table: visits, day: week, unit: weeks, type: kind}",
+        "rows: x",
+        "rows",
+        "list",
+    ),
     # columns
     (MONTHS, "day: month", "day: moon", "rows.1.day", "no column of diagnoses"),
     (MONTHS, "table: diagnoses", "table: diagnosis", "rows.1.table", "no table named"),
@@ -45,13 +63,25 @@ REFUSED = [
     (MONTHS, "alive: SEEN", "living: SEEN", "ending.1.codes", "is no value of vital"),
     (MONTHS, "closes: STOP", "closes: FOUND", "rows.2.closes", "closes: DRUG"),
     (MONTHS, "STOP: {closes: DRUG,", "STOP: {closes: DRUG, codes: [x],", "rows.2.closes", "codes"),
-    (MONTHS, "attributes: [reason]", "attributes: [reason, dose]", "rows.2.closes", "but one column"),
+    (
+        MONTHS,
+        "attributes: [reason]",
+        "attributes: [reason, dose]",
+        "rows.2.closes",
+        "but one column",
+    ),
     (MONTHS, ", code: what}", "}", "rows.1", "no column tells them"),
     (MONTHS, "FOUND: {codes: [C50, C61]}", "FOUND: {codes: [C50]}", "rows.1.code", "C61 of what"),
     (MONTHS, "codes: [C50, C61]}", "codes: [C50, C61, C9]}", "rows.1.code", "has no C9"),
     (MONTHS, "  STOP: {", "  PAUSE: {}\n    STOP: {", "types.PAUSE", "no source of events.rows"),
     (MONTHS, ", lost: LOST}", "}", "types.LOST", "no source of events.ending"),
-    (ENDLESS, "END: {terminal: true}", "END: {terminal: true}\n    X: {terminal: true}", "X", "never"),
+    (
+        ENDLESS,
+        "END: {terminal: true}",
+        "END: {terminal: true}\n    X: {terminal: true}",
+        "X",
+        "never",
+    ),
     # what may be missing
     (
         MONTHS,
@@ -67,9 +97,21 @@ REFUSED = [
         "ending.0",
         "never read",
     ),
-    (DATES, "categories: [x, y], nullable: true", "categories: [x, y]", "ending.0.code", "nullable"),
+    (
+        DATES,
+        "categories: [x, y], nullable: true",
+        "categories: [x, y]",
+        "ending.0.code",
+        "nullable",
+    ),
     (WIDE, "upper: 3000, nullable: true", "upper: 3000", "rows.2.day", "not everybody"),
-    (WIDE, 'codes: {"1": RELAPSE}', 'codes: {"0": RELAPSE, "1": RELAPSE}', "rows.1.day", "not every"),
+    (
+        WIDE,
+        'codes: {"1": RELAPSE}',
+        'codes: {"0": RELAPSE, "1": RELAPSE}',
+        "rows.1.day",
+        "not every",
+    ),
     # days
     (MONTHS, MONTH, MONTH.replace("lower: -24, ", ""), "rows.1.day", "needs lower and upper"),
     (MONTHS, MONTH, MONTH.replace("-24", "130").replace("120", "140"), "rows.1.day", "no value"),
@@ -109,8 +151,13 @@ REFUSED = [
         "events.rows",
         "named 2 times",
     ),
-    (ENDS_APART, "table: follow_up, day: day, status: status, codes", "table: visits, day: day, "
-     "status: day, codes", "ending", "by the same time"),
+    (
+        ENDS_APART,
+        "table: follow_up, day: day, status: status, codes",
+        "table: visits, day: day, status: day, codes",
+        "ending",
+        "by the same time",
+    ),
     (
         MONTHS,
         "- {table: people, day: death, unit: months, constant: DEAD}",
@@ -118,8 +165,13 @@ REFUSED = [
         "ending.0",
         "each is a column of people",
     ),
-    (WIDE, "grade: {kind", "extra: {kind: ordinal, categories: [a], source: tests}\n      grade: {kind",
-     "people.columns.extra", "neither a static column"),
+    (
+        WIDE,
+        "grade: {kind",
+        "extra: {kind: ordinal, categories: [a], source: tests}\n      grade: {kind",
+        "people.columns.extra",
+        "neither a static column",
+    ),
     (
         MONTHS,
         "FOUND: {codes: [C50, C61]}",
@@ -134,7 +186,7 @@ REFUSED = [
         "stays.columns.out.repairs",
         "`date` of events.rows",
     ),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(
