@@ -87,12 +87,12 @@ def _links(
             links = links.with_columns(pl.lit(None, pl.Int32).alias(SEQ))
             continue
         if place == SEQ:
-            found = events.filter(pl.col("type").is_in(log.terminal)).select(ID, SEQ)
+            numbers = events.filter(pl.col("type").is_in(log.terminal)).select(ID, SEQ)
             keys = [ID]
         else:
-            found = events.filter(pl.col(SOURCE) == place).select(ROW, pl.col(SEQ).alias(place))
+            numbers = events.filter(pl.col(SOURCE) == place).select(ROW, pl.col(SEQ).alias(place))
             keys = [ROW]
-        links = links.join(found, on=keys, how="left", maintain_order="left")
+        links = links.join(numbers, on=keys, how="left", maintain_order="left")
     return links.drop(ROW)
 
 

@@ -72,9 +72,9 @@ def without_loose_stops(
         _moved=is_late,
         day=pl.when(is_late).then("_until").otherwise("day"),
     )
-    kept = judged.filter(pl.col(_WHY).is_null())
-    moved = losses(kept.filter("_moved"), MOVED)
-    return judged.filter(pl.col(_WHY).is_not_null()), kept.select(_columns(stops)), moved
+    rest = judged.filter(pl.col(_WHY).is_null())
+    moved = losses(rest.filter("_moved"), MOVED)
+    return judged.filter(pl.col(_WHY).is_not_null()), rest.select(_columns(stops)), moved
 
 
 def _columns(stops: pl.DataFrame) -> list[str]:

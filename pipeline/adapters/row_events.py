@@ -90,11 +90,11 @@ def read(schema: Schema, tables: Tables, patients: pl.DataFrame) -> RowEvents:
         .alias(_WHY)
     )
     others, steps = _split(starts)
-    found = stops_of(schema, log, tables, patients)
-    ends, further = _ends(schema, log, steps, found, tables, patients)
+    every_stop = stops_of(schema, log, tables, patients)
+    ends, further = _ends(schema, log, steps, every_stop, tables, patients)
     ends, moved = ends_within_days(ends, log)
     outside, steps = _within_days(log, steps.filter(~is_end), ends)
-    loose, stops, shifted = without_loose_stops(log, found, steps)
+    loose, stops, shifted = without_loose_stops(log, every_stop, steps)
     late, stops = _within_days(log, stops, ends)
     events = in_declared_order(
         complete_events(pl.concat([steps, stops, ends], how="diagonal_relaxed"), log), log
@@ -195,7 +195,7 @@ def _ends(
     """The end of each patient, and the ends among rows that are not the last (`losses`)."""
     if not log.ending:
         return _last_rows(log, [steps, stops], patients), losses(steps.clear(), FURTHER_END)
-    found = []
+    by_source = []
     for place, source in enumerate(log.ending):
         ends = read_start(source, tables[source.table], patients, log).filter(
             pl.col("day").is_not_null() & pl.col("type").is_in(log.terminal)
@@ -203,9 +203,9 @@ def _ends(
         last = ends.sort(ID, "day", maintain_order=True).unique(
             ID, keep="last", maintain_order=True
         )
-        found.append(last.with_columns(_place=pl.lit(place)))
+        by_source.append(last.with_columns(_place=pl.lit(place)))
     ends = (
-        pl.concat(found, how="diagonal_relaxed")
+        pl.concat(by_source, how="diagonal_relaxed")
         .sort(ID, "_place", maintain_order=True)
         .unique(ID, keep="first", maintain_order=True)
         .drop("_place")

@@ -32,14 +32,14 @@ def slots(schema: Schema, table: str) -> list[str]:
     """The places of a table's rows."""
     log = schema.events
     assert log is not None
-    found = [
+    places = [
         name
         for place, source in enumerate(log.rows)
         if source.table == table
         for name in (slot(place), *((stop_slot(slot(place)),) if source.stop else ()))
     ]
     has_ends = table == people_table(schema) or table in {end.table for end in log.ending}
-    return [*([SEQ] if has_ends else []), *found]
+    return [*([SEQ] if has_ends else []), *places]
 
 
 def drawn_slots(
@@ -61,9 +61,9 @@ def drawn_slots(
     for place, source in enumerate(log.rows):
         name = slot(place)
         types = [one for one in log.types if _is_writer(schema, log, place, one)]
-        told = starts.filter(pl.col("type").is_in(types)).select(ID, pl.col("seq").alias(name))
+        chosen = starts.filter(pl.col("type").is_in(types)).select(ID, pl.col("seq").alias(name))
         if place in pairs:
-            told = told.join(
+            chosen = chosen.join(
                 pairs[place].select(
                     ID, pl.col("_start").alias(name), pl.col("_stop").alias(stop_slot(name))
                 ),
@@ -72,10 +72,10 @@ def drawn_slots(
                 maintain_order="left",
             )
         if source.table == people:
-            first = told.unique(ID, keep="first", maintain_order=True)
+            first = chosen.unique(ID, keep="first", maintain_order=True)
             single = single.join(first, on=ID, how="left", maintain_order="left")
         else:
-            rows[source.table].append(told)
+            rows[source.table].append(chosen)
     for name in schema.tables:
         ends = _ends(schema, log, events, name)
         if name == people:

@@ -48,8 +48,8 @@ def table_values(schema: Schema, table: str) -> Mapping[str, pl.Expr]:
     if any(end.table == table for end in log.ending):
         parts.append(_end_values(schema, log, table))
     for name in dict.fromkeys(name for part in parts for name in part):
-        told = [part[name] for part in parts if name in part]
-        values[name] = told[0] if len(told) == 1 else pl.coalesce(told)
+        cells = [part[name] for part in parts if name in part]
+        values[name] = cells[0] if len(cells) == 1 else pl.coalesce(cells)
     return values
 
 
@@ -125,12 +125,12 @@ def _end_values(schema: Schema, log: EventLog, table: str) -> Values:
     leave empty. A status is told wherever it has a value for the end.
     """
     kind, columns = pl.col(_of(SEQ, "type")), schema.tables[table].columns
-    told: dict[str, list[pl.Expr]] = {}
+    by_column: dict[str, list[pl.Expr]] = {}
     types = [name for name in log.terminal if _is_end_of(schema, log, table, name)]
     for place, source in enumerate(log.ending):
         if source.table != table:
             continue
-        mine = kind.is_in([n for n in log.terminal if writer(schema, log.ending, n) == place])
+        is_own = kind.is_in([n for n in log.terminal if writer(schema, log.ending, n) == place])
         cells = {
             source.time: _time(schema, log, source, source.time or "", SEQ),
             source.type: kind,
@@ -140,10 +140,10 @@ def _end_values(schema: Schema, log: EventLog, table: str) -> Values:
             if name is None:
                 continue
             is_free = name == source.time and not columns[name].nullable
-            told.setdefault(name, []).append(value if is_free else pl.when(mine).then(value))
+            by_column.setdefault(name, []).append(value if is_free else pl.when(is_own).then(value))
         if source.status is not None:
-            told.setdefault(source.status, []).append(_status(source, SEQ))
-    values = {name: pl.coalesce(cells) for name, cells in told.items()}
+            by_column.setdefault(source.status, []).append(_status(source, SEQ))
+    values = {name: pl.coalesce(cells) for name, cells in by_column.items()}
     return _attributes(log, schema.tables[table], types, SEQ) | values
 
 

@@ -70,13 +70,13 @@ def _ended_by_last_row(log: EventLog, events: pl.DataFrame) -> pl.DataFrame:
 
 def _told_attributes(schema: Schema, log: EventLog) -> list[pl.Expr]:
     """Attributes, missing at events whose table has no such column."""
-    told = []
+    values = []
     for name, column in log.attributes.items():
         types = [kind.name for kind in log.types.values() if name in kind.attributes]
         lacking = [kind for kind in types if not _has_column(schema, log, kind, name)]
         if lacking and column.nullable:
-            told.append(pl.when(~pl.col("type").is_in(lacking)).then(name).alias(name))
-    return told
+            values.append(pl.when(~pl.col("type").is_in(lacking)).then(name).alias(name))
+    return values
 
 
 def _has_column(schema: Schema, log: EventLog, kind: str, name: str) -> bool:
@@ -119,12 +119,10 @@ class _Walk:
         self.is_gone = np.zeros((n, len(self.names)), bool)  # the last of the type went
         self.placed, self.is_kept = self.day.copy(), np.ones(len(self.day), bool)
         self.end = np.full(n, NEVER, np.int64)  # last day on which the pathway can end
-        for t in self._present(np.array([kind.terminal for kind in log.types.values()])):
-            last = self.scales[t].within(log.lower_day, log.upper_day)[1]
-            self.end[self.patient[self.kind == t]] = last
-
-    def _present(self, wanted: np.ndarray) -> list[int]:
-        return [t for t in range(len(self.names)) if wanted[t]]
+        for t, name in enumerate(self.names):
+            if log.types[name].terminal:
+                last = self.scales[t].within(log.lower_day, log.upper_day)[1]
+                self.end[self.patient[self.kind == t]] = last
 
     def step(self, position: int) -> None:
         for t, scale in enumerate(self.scales):
@@ -150,10 +148,10 @@ class _Walk:
         last = np.minimum(last, self.end[who])
         if kind.terminal:
             day = np.minimum(day, last)
-        kept = (day <= last) & ((self.day[rows] >= 0) | (day < 0))
+        has_place = (day <= last) & ((self.day[rows] >= 0) | (day < 0))
         if context is not None:
-            kept &= ~self.is_gone[who, context]
-        self.is_gone[who, t] = ~kept
-        self.is_kept[rows], self.placed[rows] = kept, day
-        self.started[who[kept], t] = day[kept]
-        self.last_day[who[kept]], self.last_kind[who[kept]] = day[kept], t
+            has_place &= ~self.is_gone[who, context]
+        self.is_gone[who, t] = ~has_place
+        self.is_kept[rows], self.placed[rows] = has_place, day
+        self.started[who[has_place], t] = day[has_place]
+        self.last_day[who[has_place]], self.last_kind[who[has_place]] = day[has_place], t

@@ -3,17 +3,48 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Protocol
 
 import numpy as np
 
 from pipeline.schema.column_values import Column, Table
 from pipeline.schema.event_source import UNITS, DayScale, EventSource
-from pipeline.schema.values import EventLog, Schema
 
 DAY_ZERO = DayScale(lower=0, upper=0)
 
 
-def people_table(schema: Schema) -> str:
+class KindOfEvent(Protocol):
+    """What this module asks of values.EventType: the grammar stands on a low layer."""
+
+    @property
+    def terminal(self) -> bool: ...
+
+
+class LogOfRows(Protocol):
+    """What this module asks of values.EventLog."""
+
+    @property
+    def rows(self) -> tuple[EventSource, ...]: ...
+    @property
+    def ending(self) -> tuple[EventSource, ...]: ...
+    @property
+    def types(self) -> Mapping[str, KindOfEvent]: ...
+    @property
+    def lower_day(self) -> int: ...
+    @property
+    def upper_day(self) -> int: ...
+
+
+class Declaration(Protocol):
+    """What this module asks of values.Schema."""
+
+    @property
+    def tables(self) -> Mapping[str, Table]: ...
+    @property
+    def events(self) -> LogOfRows | None: ...
+
+
+def people_table(schema: Declaration) -> str:
     """The table of a log with one row per patient: the one whose key is the patient's id, or else
     the first that holds no events.
     """
@@ -24,7 +55,7 @@ def people_table(schema: Schema) -> str:
     return next((name for name in schema.tables if name not in rows), next(iter(schema.tables)))
 
 
-def has_row_ends(log: EventLog) -> bool:
+def has_row_ends(log: LogOfRows) -> bool:
     """Whether the end of a pathway is one of the rows that are its events."""
     return any(
         (end.table, end.time, end.type, end.status)
@@ -35,7 +66,7 @@ def has_row_ends(log: EventLog) -> bool:
     )
 
 
-def ends_are_rows(schema: Schema, log: EventLog) -> bool:
+def ends_are_rows(schema: Declaration, log: LogOfRows) -> bool:
     """Whether the end of a pathway is a row of its own, not a column of the patient's."""
     return any(end.table != people_table(schema) for end in log.ending)
 
@@ -48,7 +79,7 @@ def can_say(source: EventSource, table: Table, name: str) -> bool:
     return column is not None and (not column.categories or name in column.categories)
 
 
-def writer(schema: Schema, sources: Sequence[EventSource], name: str) -> int | None:
+def writer(schema: Declaration, sources: Sequence[EventSource], name: str) -> int | None:
     """The place of the first source that can hold events of this type; None: there is none."""
     return next(
         (
@@ -60,14 +91,14 @@ def writer(schema: Schema, sources: Sequence[EventSource], name: str) -> int | N
     )
 
 
-def tables_of(schema: Schema, log: EventLog, kind: str) -> set[str]:
+def tables_of(schema: Declaration, log: LogOfRows, kind: str) -> set[str]:
     """The tables in whose rows an event of this type is told."""
     sources = log.ending if log.types[kind].terminal else log.rows
     if log.types[kind].terminal and not sources:
         return {people_table(schema)}
     place = writer(schema, sources, kind)
-    found = {source.table for source in log.rows if source.closes == kind}
-    return found if place is None else found | {sources[place].table}
+    tables = {source.table for source in log.rows if source.closes == kind}
+    return tables if place is None else tables | {sources[place].table}
 
 
 def scale_of(column: Column, unit: str = "days") -> DayScale:
@@ -88,14 +119,14 @@ def scale_of(column: Column, unit: str = "days") -> DayScale:
     )
 
 
-def start_scale(schema: Schema, source: EventSource) -> DayScale:
+def start_scale(schema: Declaration, source: EventSource) -> DayScale:
     """Of the events that the rows of a source begin with."""
     if source.time is None:
         return DAY_ZERO
     return scale_of(schema.tables[source.table].columns[source.time], source.unit)
 
 
-def stop_scale(schema: Schema, source: EventSource) -> DayScale:
+def stop_scale(schema: Declaration, source: EventSource) -> DayScale:
     """Of the events that end the intervals of a source."""
     columns = schema.tables[source.table].columns
     if source.until is not None:
@@ -105,7 +136,7 @@ def stop_scale(schema: Schema, source: EventSource) -> DayScale:
     return DayScale(UNITS[source.unit], length.decimals, is_length=True)
 
 
-def type_scales(schema: Schema) -> Mapping[str, DayScale]:
+def type_scales(schema: Declaration) -> Mapping[str, DayScale]:
     """Type -> the days that its events can have in the tables of a log; none for other layouts."""
     log = schema.events
     if log is None or not log.rows:
@@ -122,7 +153,7 @@ def type_scales(schema: Schema) -> Mapping[str, DayScale]:
     return scales
 
 
-def day_bounds(schema: Schema, log: EventLog) -> dict[str, tuple[int, int]]:
+def day_bounds(schema: Declaration, log: LogOfRows) -> dict[str, tuple[int, int]]:
     """Type -> first and last day on which an event of it may stand: those of the log that the
     columns can say. The end of a pathway may stand up to the last day of the log.
     """

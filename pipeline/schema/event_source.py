@@ -76,8 +76,8 @@ class DayScale:
         if not self.is_coarse:
             return days.astype(np.int64)
         steps = np.round(days / self.unit * 10.0**self.decimals)
-        found = self.days(steps)
-        return np.where((days < 0) & (found >= 0), self.days(np.full_like(steps, -1)), found)
+        nearest = self.days(steps)
+        return np.where((days < 0) & (nearest >= 0), self.days(np.full_like(steps, -1)), nearest)
 
     def from_on(self, days: np.ndarray) -> np.ndarray:
         """The first day that can be said, from each of `days` on, int64."""

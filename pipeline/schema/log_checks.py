@@ -80,12 +80,12 @@ def _check_tables(reader: FieldReader, schema: Schema, log: EventLog) -> None:
 def _check_columns(reader: FieldReader, schema: Schema, log: EventLog) -> None:
     """A column that an extract has is told by a patient or an event."""
     for name, table in schema.tables.items():
-        told = {*schema.patients, *log.attributes, table.patient}
+        names = {*schema.patients, *log.attributes, table.patient}
         for source in (*log.rows, *log.ending):
             if source.table == name:
-                told |= {*(source.time, source.stop, source.type, source.status, source.code)}
+                names |= {*(source.time, source.stop, source.type, source.status, source.code)}
         for column in table.columns.values():
-            if column.name in told or not column.is_modelled:
+            if column.name in names or not column.is_modelled:
                 continue
             path = ("tables", name, "columns", column.name)
             message = (
@@ -216,14 +216,14 @@ def _check_scales(reader: FieldReader, schema: Schema, log: EventLog) -> None:
                 (*_PATH, "anchor"), f"{log.anchor} stands on day 0, which its column cannot say"
             )
     due = {deadline.event for deadline in log.deadlines}
-    counted = {
+    rules = {
         **{name: "deadlines" for d in log.deadlines for name in (d.event, *d.after)},
         **{name: "windows" for w in log.windows for name in (w.event, *w.since)},
     }
     for name, scale in scales.items():
-        if name in counted and scale.is_coarse:
+        if name in rules and scale.is_coarse:
             reader.document.problem(
-                (*_PATH, counted[name]),
+                (*_PATH, rules[name]),
                 f"count days, but the times of {name} are whole steps of {scale.unit:g} days: give"
                 " their column decimals, or drop the rule",
             )

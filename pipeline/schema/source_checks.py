@@ -92,8 +92,10 @@ class SourceCheck:
             if name not in legal:
                 self.problem(f"codes.{value}", f"{name!r} is no {kind} of event")
         if source.status is not None and source.codes is not None:
-            known = self.table.columns[source.status].categories
-            if others := [value for value in source.codes if known and value not in known]:
+            categories = self.table.columns[source.status].categories
+            if others := [
+                value for value in source.codes if categories and value not in categories
+            ]:
                 self.problem("codes", f"{', '.join(others)} is no value of {source.status}")
         if source.type is not None:
             self._check_type_column(self.table.columns[source.type], legal)
@@ -239,8 +241,8 @@ class SourceCheck:
                     " that can only be the anchor",
                 )
         elif source.constant != log.anchor and not self.table.columns[source.time].nullable:
-            known = self.table.columns[source.status].categories if source.status else ()
-            if not set(known) - set(source.codes or ()):
+            categories = self.table.columns[source.status].categories if source.status else ()
+            if not set(categories) - set(source.codes or ()):
                 self.problem(
                     "date" if source.date is not None else "day",
                     f"{source.time} must be nullable: not everybody has the event",

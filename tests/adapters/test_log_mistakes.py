@@ -147,7 +147,8 @@ REFUSED = [
     (
         ENDS_APART,
         "rows: {table: visits, day: day, constant: VISIT}",
-        "rows: [{table: visits, day: day, constant: VISIT}, {table: visits, day: day, constant: VISIT}]",
+        "rows: [{table: visits, day: day, constant: VISIT},"
+        " {table: visits, day: day, constant: VISIT}]",
         "events.rows",
         "named 2 times",
     ),
