@@ -64,9 +64,7 @@ def n_found(schema: Schema, tables: Tables) -> int:
         if source.table not in tables:
             continue
         rows = tables[source.table]
-        if source.table == people:
-            rows = rows.filter(_is_told(source))
-        n += rows.height
+        n += (rows.filter(_is_told(source)) if source.table == people else rows).height
         if source.stop is not None:
             n += rows.height - rows[source.stop].null_count()
     ends = {end.table for end in log.ending} - {people} - {source.table for source in log.rows}

@@ -155,11 +155,12 @@ def _check_endings(reader: FieldReader, schema: Schema, log: EventLog) -> None:
                 f"{source.time} may not be missing, so the ends after this one are never read: put"
                 " it last, or declare it nullable",
             )
-        others = [other for other in log.ending if other.code != source.code]
-        if source.code is not None and others and not columns[source.code].nullable:
-            reader.document.problem(
-                (*path, "code"), f"{source.code} must be nullable: other ends do not have it"
-            )
+        for field, name in (("type", source.type), ("code", source.code)):
+            others = [end for end in log.ending if name not in (end.type, end.code)]
+            if name is not None and others and not columns[name].nullable:
+                reader.document.problem(
+                    (*path, field), f"{name} must be nullable: other ends do not have it"
+                )
 
 
 def _check_no_ending(reader: FieldReader, log: EventLog) -> None:
@@ -229,7 +230,9 @@ def _check_scales(reader: FieldReader, schema: Schema, log: EventLog) -> None:
             )
         elif name in due and not scale.is_length:
             first, last = scale.within(log.lower_day, log.upper_day)
-            if (first, last) != (log.lower_day, log.upper_day):
+            # an end comes after the anchor
+            needed = 0 if log.types[name].terminal and log.anchor else log.lower_day
+            if first > needed or last < log.upper_day:
                 reader.document.problem(
                     (*_PATH, "deadlines"),
                     f"{name} must be possible on every day from lower_day to upper_day, its column"

@@ -98,20 +98,25 @@ class SourceCheck:
             ]:
                 self.problem("codes", f"{', '.join(others)} is no value of {source.status}")
         if source.type is not None:
-            self._check_type_column(self.table.columns[source.type], legal)
+            column = self.table.columns[source.type]
+            if column.categories and not set(column.categories) & set(legal):
+                self.problem(
+                    "type", f"no value of {column.name} is a type of event: {', '.join(legal)}"
+                )
+            else:
+                self._warn_of_others("type", column, tuple(log.types), "no type is called so")
+        if source.status is not None and not self.is_single:
+            column = self.table.columns[source.status]
+            self._warn_of_others("status", column, tuple(source.codes or ()), "codes do not say it")
 
-    def _check_type_column(self, column: Column, types: tuple[str, ...]) -> None:
-        if not column.categories:
-            return
-        if not set(column.categories) & set(types):
-            self.problem(
-                "type", f"no value of {column.name} is a type of event: {', '.join(types)}"
-            )
-        elif others := [value for value in column.categories if value not in self.log.types]:
+    def _warn_of_others(
+        self, field: str, column: Column, values: tuple[str, ...], why: str
+    ) -> None:
+        if others := [value for value in column.categories if value not in values]:
             self.reader.document.warn(
-                (*self.path, "type"),
-                f"rows whose {column.name} is {', '.join(others)} are no events, for no type is"
-                " called so, and are left out",
+                (*self.path, field),
+                f"rows whose {column.name} is {', '.join(others)} are no events, for {why}, and are"
+                " left out",
             )
 
     def _check_codes(self) -> None:

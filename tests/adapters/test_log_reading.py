@@ -216,6 +216,16 @@ def test_one_row_per_patient_holds_several_events(tmp_path: Path) -> None:
     assert_frame_equal(to_tables(schema, source.log, extract_date=None)["people"], people)
 
 
+def test_an_end_beside_a_missing_start_is_counted(tmp_path: Path) -> None:
+    schema = declared(tmp_path, WIDE)
+    rows = frame(schema, "people", (1, "F", "low", 90, "0", None, 50, 90, "0"))
+    text = WIDE.replace("duration: graft lost", "until: graft lost")
+    for one in (schema, declared(tmp_path, text)):
+        source = read(one, {"people": rows})
+        assert told(source, "type") == [("FOUND",), ("CENSORED",)]
+        assert losses(source.left_out) == {intervals.WITHOUT_START: 1}
+
+
 def test_an_end_in_a_table_of_its_own_is_its_last_row(tmp_path: Path) -> None:
     schema = declared(tmp_path, ENDS_APART)
     tables = {

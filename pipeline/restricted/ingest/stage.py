@@ -67,6 +67,11 @@ def run(workspace: Workspace, params: Params, schema: Schema) -> None:
             f"release.cohorts: population {schema.population.name} has no cohort"
             f" {', '.join(unknown)} (it has: {', '.join(schema.population.cohort_names) or 'none'})"
         )
+    if params.release.extract_date and schema.events is not None and schema.events.origin is None:
+        logger.warning(
+            "ingest: the log has no dates, for events.origin is null: the extract date is written"
+            " on the card, and nothing is cut there"
+        )
     key = key_check.key_of(Home.find(), schema.population.name)
     sources = source_files.sources(schema, Path(params.release.source))
     register = cohorts.Register(Home.find(), schema) if schema.population.cohort_names else None
