@@ -296,6 +296,7 @@ ENDS_APART = declaration(
 VARIANTS = {
     "months": MONTHS,
     "dates": DATES,
+    "late": DATES.replace("upper: 2010-12-31", "upper: 1961-06-30"),  # columns end early
     "rows": ROWS,
     "wide": WIDE,
     "endless": ENDLESS,

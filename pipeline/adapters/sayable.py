@@ -10,8 +10,9 @@ import numpy as np
 import polars as pl
 
 from pipeline.adapters.frames import in_declared_order
+from pipeline.adapters.legal_events import mended
 from pipeline.adapters.row_events import log_of
-from pipeline.schema.event_days import tables_of, type_scales
+from pipeline.schema.event_days import tables_of, type_scales, writer
 from pipeline.schema.event_source import DayScale
 from pipeline.schema.patient_log import ID, PatientLog
 from pipeline.schema.values import EventLog, Schema
@@ -22,30 +23,31 @@ NEVER = 2**31
 def sayable(schema: Schema, patient_log: PatientLog) -> PatientLog:
     """The log that the tables of these patients give again. Each patient alone."""
     log = log_of(schema)
-    events = _within_dates(schema, log, patient_log)
+    events = patient_log.pathways
     if any(scale.is_coarse for scale in type_scales(schema).values()):
-        events = _on_scales(schema, log, events)
+        events = mended(schema, patient_log.patients, _on_scales(schema, log, events)).events
+    events = _within_dates(schema, log, patient_log.patients, events)
     if not log.ending:
         events = _ended_by_last_row(log, events)
     events = in_declared_order(events.with_columns(_told_attributes(schema, log)), log)
     return PatientLog(patient_log.patients, events.select(patient_log.pathways.columns))
 
 
-def _within_dates(schema: Schema, log: EventLog, patient_log: PatientLog) -> pl.DataFrame:
+def _within_dates(
+    schema: Schema, log: EventLog, patients: pl.DataFrame, events: pl.DataFrame
+) -> pl.DataFrame:
     """Without the events after the last date that the declaration knows for them; the end of a
     pathway stands there at the latest.
     """
-    events = patient_log.pathways
-    ends = [end.date for end in log.ending]
-    last_end = _earliest(schema, ((end.table, end.date) for end in log.ending))
+    ends = _last_dates_of_ends(schema, log)
     rows = [(s.table, name) for s in log.rows if s.date is not None for name in (s.date, s.until)]
-    last_row = min(_earliest(schema, rows), last_end)
+    last_row = min([_earliest(schema, rows), *ends.values()])
     if log.origin is None or last_row >= NEVER:
         return events
-    if not log.ending or None in ends:
-        last_end = last_row if not log.ending else NEVER
-    origin = patient_log.patients.select(ID, _origin=pl.col(log.origin).to_physical())
-    is_end = pl.col("type").is_in(log.terminal)
+    origin = patients.select(ID, _origin=pl.col(log.origin).to_physical())
+    kind = pl.col("type")
+    last_end = kind.replace_strict(ends, default=last_row, return_dtype=pl.Int64)
+    is_end = kind.is_in(log.terminal)
     last_day = pl.when(is_end).then(last_end).otherwise(last_row) - pl.col("_origin")
     return (
         events.join(origin, on=ID, how="left", maintain_order="left")
@@ -53,6 +55,17 @@ def _within_dates(schema: Schema, log: EventLog, patient_log: PatientLog) -> pl.
         .with_columns(day=pl.min_horizontal("day", last_day).cast(pl.Int32))
         .drop("_origin")
     )
+
+
+def _last_dates_of_ends(schema: Schema, log: EventLog) -> dict[str, int]:
+    """The last date of each end, in days since 1970-01-01; NEVER where a number says its day."""
+    last = {}
+    for name in log.terminal:
+        place = writer(schema, log.ending, name)
+        if place is not None:
+            end = log.ending[place]
+            last[name] = _earliest(schema, [(end.table, end.date)])
+    return last
 
 
 def _earliest(schema: Schema, columns: Iterable[tuple[str, str | None]]) -> int:
@@ -132,9 +145,8 @@ class _Walk:
 
     def _place(self, rows: np.ndarray, t: int, scale: DayScale) -> None:
         kind, who = self.log.types[self.names[t]], self.patient[rows]
-        opener = kind.closes or kind.inside
-        context = self.names.index(opener) if opener is not None else None
-        base = self.started[who, context] if scale.is_length and context is not None else 0
+        contexts = [self.names.index(name) for name in (kind.closes, kind.inside) if name]
+        base = self.started[who, contexts[0]] if scale.is_length else 0
         least = self.last_day[who] + (t < self.last_kind[who])
         least = np.maximum(least, self.log.lower_day)
         day = np.maximum(
@@ -149,7 +161,7 @@ class _Walk:
         if kind.terminal:
             day = np.minimum(day, last)
         has_place = (day <= last) & ((self.day[rows] >= 0) | (day < 0))
-        if context is not None:
+        for context in contexts:
             has_place &= ~self.is_gone[who, context]
         self.is_gone[who, t] = ~has_place
         self.is_kept[rows], self.placed[rows] = has_place, day

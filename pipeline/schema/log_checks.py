@@ -217,18 +217,16 @@ def _check_scales(reader: FieldReader, schema: Schema, log: EventLog) -> None:
                 (*_PATH, "anchor"), f"{log.anchor} stands on day 0, which its column cannot say"
             )
     due = {deadline.event for deadline in log.deadlines}
-    rules = {
-        **{name: "deadlines" for d in log.deadlines for name in (d.event, *d.after)},
-        **{name: "windows" for w in log.windows for name in (w.event, *w.since)},
-    }
-    for name, scale in scales.items():
-        if name in rules and scale.is_coarse:
+    coarse = [name for name, scale in scales.items() if scale.is_coarse]
+    for field, rules in (("deadlines", log.deadlines), ("windows", log.windows)):
+        if rules and coarse:
             reader.document.problem(
-                (*_PATH, rules[name]),
-                f"count days, but the times of {name} are whole steps of {scale.unit:g} days: give"
-                " their column decimals, or drop the rule",
+                (*_PATH, field),
+                f"count days, but the times of {', '.join(coarse)} are whole steps of more than a"
+                " day, and move what follows them: give their columns decimals, or drop the rules",
             )
-        elif name in due and not scale.is_length:
+    for name, scale in scales.items():
+        if name in due and not scale.is_length:
             first, last = scale.within(log.lower_day, log.upper_day)
             # an end comes after the anchor
             needed = 0 if log.types[name].terminal and log.anchor else log.lower_day
@@ -238,7 +236,7 @@ def _check_scales(reader: FieldReader, schema: Schema, log: EventLog) -> None:
                     f"{name} must be possible on every day from lower_day to upper_day, its column"
                     f" says {first} to {last}",
                 )
-        if log.types[name].until is not None and (log.origin is None or scale.is_coarse):
+        if log.types[name].until is not None and (log.origin is None or coarse):
             reader.document.problem(
                 (*_PATH, "types", name, "until"),
                 "is a date, and the times of this type are none: drop it",

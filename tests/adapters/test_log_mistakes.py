@@ -124,7 +124,7 @@ REFUSED = [
         "censoring:",
         "windows: [{event: FOUND, since: [FOUND], days: 9}]\n  censoring:",
         "events.windows",
-        "whole steps of 30",
+        "the times of FOUND, DRUG, DEAD",
     ),
     (
         ROWS,

@@ -26,7 +26,7 @@ from pipeline.schema.values import Schema
 
 Rows = list[tuple[str, ...]]
 # rows with keys of their own: without, two equal rows would be one
-KEYED = MONTHS.replace("max_events: 14", "max_events: 40").replace(
+KEYED = MONTHS.replace("max_events: 14", "max_events: 20").replace(
     "patient: id\n    columns:\n      id: {kind: id, role: key, integer: true}",
     "patient: id\n    key: [row]\n    columns:\n"
     "      row: {kind: id, role: key, integer: true}\n"
@@ -51,8 +51,8 @@ def source(folder: Path, n: int) -> Path:
         if rng.random() < 0.3:
             diagnoses.append((key, str(rng.randint(0, end)), "C61"))
         begin = 0
-        while begin < end and rng.random() < 0.7:
-            stop = begin + rng.randint(1, 6)
+        while begin < end and rng.random() < 0.5:
+            stop = begin + rng.randint(3, 9)
             told = str(stop) if stop <= end else ""
             reason = rng.choice(["done", "toxic"]) if told else ""
             treatments.append((key, rng.choice("ABC"), str(begin), told, "50", reason))
@@ -76,9 +76,9 @@ def n_rows(folder: Path, *names: str) -> int:
 
 def test_from_csv_to_an_extract_and_back(bench: Bench, tmp_path: Path) -> None:
     schema = declared(tmp_path, KEYED)
-    folder = source(tmp_path / "source", 150)
+    folder = source(tmp_path / "source", 120)
     done = bench.ingest(schema, folder)
-    assert done.patients.height == 150
+    assert done.patients.height == 120
     assert done.report["events"]["left_out"] == {}
     stops = pl.read_csv(folder / "treatments.csv")["end"].drop_nulls().len()
     expected = n_rows(folder, "diagnoses", "treatments", "comorbidities") + stops
@@ -86,7 +86,7 @@ def test_from_csv_to_an_extract_and_back(bench: Bench, tmp_path: Path) -> None:
     model = fitted(schema, done, tmp_path / "model")
     extract, logs = tmp_path / "extract", []
     with TableWriter(schema, extract) as writer:
-        for log, tables in partition_tables(schema, model.sample(150, 1, 80), None):
+        for log, tables in partition_tables(schema, model.sample(120, 1, 80), None):
             writer.write(tables)
             logs.append(log)
     synthetic = concat(logs)
