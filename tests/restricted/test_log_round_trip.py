@@ -5,12 +5,14 @@ constant day 0: from CSV over a model to an extract, which reads back as the log
 from __future__ import annotations
 
 import random
+from collections import Counter
+from datetime import date
 from pathlib import Path
 
 import polars as pl
 from charged_cases import settings
 from ingest_cases import Bench, Ingested, write_csv
-from log_cases import MONTHS, declared
+from log_cases import DATES, MONTHS, declared
 from polars.testing import assert_frame_equal
 
 from pipeline.adapters import partition_tables
@@ -20,6 +22,7 @@ from pipeline.estimates.survival import life_table
 from pipeline.evaluation import pathways
 from pipeline.models.synthesizer.model import Synthesizer
 from pipeline.released.writers import TableWriter
+from pipeline.restricted.ingest import patient_repairs
 from pipeline.restricted.train import fit_public
 from pipeline.schema.patient_log import PatientLog, concat
 from pipeline.schema.values import Schema
@@ -121,3 +124,26 @@ def compared(schema: Schema, real: PatientLog, synthetic: PatientLog, model: Syn
     assert counts[survival.name].sum() == synthetic.patients.height
     lives = life_table(model.noisy_counts, schema.events, {})
     assert lives.deaths.sum() + lives.censored.sum() > 0
+
+
+def test_repairs_of_a_patient_look_at_every_table_and_fill_nothing(tmp_path: Path) -> None:
+    text = DATES
+    for column, repair in (("in", "not_before_origin"), ("died", "end_after_rows")):
+        assert f" {column}: {{kind: date," in text
+        text = text.replace(f" {column}: {{kind", f" {column}: {{repairs: [{repair}], kind")
+    schema, born = declared(tmp_path, text), date(1955, 1, 1)
+    before, after, late = date(1954, 1, 1), date(1955, 6, 1), date(1956, 1, 1)
+    tables = {
+        "people": pl.DataFrame({"id": [1, 2, 3], "born": born, "died": [after, None, late]}),
+        "stays": pl.DataFrame({"id": [1, 2], "in": [before, None], "out": [after, late]}),
+        "courses": pl.DataFrame({"id": [1, 2], "begin": [late, late], "weeks": [1, 1]}),
+    }
+    rows = {name: one.with_columns(patient_id=pl.col("id")) for name, one in tables.items()}
+    repaired: Counter[tuple[str, str, str]] = Counter()
+    done = patient_repairs.apply(schema, rows, repaired)
+    assert done["stays"]["in"].to_list() == [born, None]
+    assert done["people"]["died"].to_list() == [late, None, late]
+    assert dict(repaired) == {
+        ("stays", "in", "not_before_origin"): 1,
+        ("people", "died", "end_after_rows"): 1,
+    }
