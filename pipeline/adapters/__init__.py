@@ -13,6 +13,7 @@ import polars as pl
 
 from pipeline.adapters import dated_rows, table
 from pipeline.adapters.frames import SourceLog
+from pipeline.adapters.sayable import sayable
 from pipeline.adapters.simulacrum import registry
 from pipeline.refusal import Refusal
 from pipeline.schema.patient_log import ID, PatientLog
@@ -67,11 +68,11 @@ def canonical(schema: Schema, log: PatientLog, *, extract_date: date | None) -> 
     """The same synthetic patients as their tables show them. In a registry some things have no
     place (a course of radiotherapy that starts on a Sunday, an operation beside another on the same
     tumour, what lies after the extract date); here they are gone, so that the log read from the
-    tables is this log (clinical rule 54). In a log of rows, what lies after the last date that the
-    declaration knows is gone.
+    tables is this log (clinical rule 54). In a log of rows, days move to those that the columns can
+    say, and what lies after the last date that the declaration knows is gone.
     """
     if schema.layout == "log" and log.events is not None:
-        return dated_rows.within_dates(schema, log)
+        return sayable(schema, log)
     if schema.layout != "registry":
         return log
     source = to_log(schema, to_tables(schema, log, extract_date=extract_date))

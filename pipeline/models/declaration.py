@@ -24,6 +24,7 @@ LATER: Mapping[str, frozenset[str]] = {
     "EventLog": frozenset({"censoring", "exclusions", "windows", "largest_steps"}),
     "EventType": frozenset({"title", "like"}),
     "Deadline": frozenset({"group"}),
+    "EventSource": frozenset({"day", "unit", "status", "codes", "until", "duration", "closes"}),
 }
 
 
@@ -58,9 +59,9 @@ def schema_from_plain(value: Mapping[str, Any]) -> Schema:
 
 
 def _from_plain(hint: Any, value: Any) -> Any:
-    if value is None:
-        return None
     origin, inner = get_origin(hint), get_args(hint)
+    if value is None:  # an earlier version wrote none or one where there are several now
+        return () if origin is tuple else None
     if isinstance(hint, type) and is_dataclass(hint):
         hints = get_type_hints(hint)
         return hint(**{name: _from_plain(hints[name], item) for name, item in value.items()})
@@ -69,7 +70,8 @@ def _from_plain(hint: Any, value: Any) -> Any:
         return _from_plain(types_of_value[0], value) if len(types_of_value) == 1 else value
     if origin is tuple:
         if len(inner) == 2 and inner[1] is Ellipsis:
-            return tuple(_from_plain(inner[0], item) for item in value)
+            items = [value] if isinstance(value, Mapping) else value
+            return tuple(_from_plain(inner[0], item) for item in items)
         return tuple(_from_plain(part, item) for part, item in zip(inner, value, strict=True))
     if hint is date:
         return date.fromisoformat(value)

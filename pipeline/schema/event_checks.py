@@ -25,9 +25,14 @@ def check_events(reader: FieldReader, log: EventLog, columns: Mapping[str, Colum
                 "is the name of a static column of another kind: counted tables and prompts could"
                 " not tell them apart",
             )
-    if log.origin not in columns or columns[log.origin].kind != "date":
+    if log.origin is None:
+        if reader.document.value.get("layout") != "log":
+            reader.document.problem((*_PATH, "origin"), "may be null in layout log only")
+    elif log.origin not in columns or columns[log.origin].kind != "date":
         reader.document.problem(
-            (*_PATH, "origin"), f"{log.origin!r} must be a static column of kind date"
+            (*_PATH, "origin"),
+            f"{log.origin!r} must be a static column of kind date; null where all times are told"
+            " from day 0",
         )
     elif columns[log.origin].nullable:
         reader.document.warn(

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 from pipeline.schema import code_relations, event_rule_reader
 from pipeline.schema.columns import ColumnReader
 from pipeline.schema.document import Path_
 from pipeline.schema.event_checks import check_events
-from pipeline.schema.names import static_fault, within, words_fault
+from pipeline.schema.names import static_fault, words_fault
+from pipeline.schema.source_reader import read_sources
 from pipeline.schema.value_types import in_short, type_fault
 from pipeline.schema.values import (
     Column,
     CountedTable,
     EventLog,
-    EventSource,
     EventType,
     freeze,
 )
@@ -49,8 +48,8 @@ def read_events(reader: ColumnReader, columns: Mapping[str, Column]) -> EventLog
     for name in ("first", "treatments", "censoring"):
         ready[name] = reader.distinct((*path, name), values.get(name) or [])
     for name in ("rows", "ending"):
-        if values.get(name) is not None:
-            ready[name] = _source(reader, (*path, name))
+        if name in values:
+            ready[name] = read_sources(reader, (*path, name), values[name])
     if values.get("observation_end") is not None:
         ready["observation_end"] = reader.strings(
             (*path, "observation_end"), values["observation_end"]
@@ -73,20 +72,6 @@ def _attributes(reader: ColumnReader) -> dict[str, Column]:
         if column is not None:
             attributes[name] = column
     return attributes
-
-
-def _source(reader: ColumnReader, path: Path_) -> EventSource | None:
-    source = reader.build(EventSource, path, reader.section(path))
-    if not isinstance(source, EventSource):
-        return None
-    if (source.type is None) == (source.constant is None):
-        reader.document.problem(path, "names the type of its events by `type` or by `constant`")
-    return replace(
-        source,
-        date=within(source.date),
-        type=source.type and within(source.type),
-        code=source.code and within(source.code),
-    )
 
 
 def _gap_edges(reader: ColumnReader, value: Any) -> tuple[int, ...]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from pipeline.schema.document import Path_
 from pipeline.schema.fields import FieldReader
+from pipeline.schema.log_checks import check_log
 from pipeline.schema.repair_names import OF_PATIENTS
-from pipeline.schema.values import Column, EventLog, EventSource, Schema
+from pipeline.schema.values import Schema
 
 
 def check_layout(reader: FieldReader, schema: Schema) -> None:
@@ -19,7 +19,7 @@ def check_layout(reader: FieldReader, schema: Schema) -> None:
     else:
         _check_patient_table(reader, schema)
         if schema.layout == "log":
-            _check_log(reader, schema, schema.events)
+            check_log(reader, schema, schema.events)
     _check_patient_repairs(reader, schema)
 
 
@@ -64,125 +64,23 @@ def _check_patient_table(reader: FieldReader, schema: Schema) -> None:
         )
 
 
-def _check_log(reader: FieldReader, schema: Schema, log: EventLog) -> None:
-    path: Path_ = ("events",)
-    if log.rows is None:
-        reader.document.problem(
-            path, "layout log finds events in a table's rows: add `rows: {table, date, type}`"
-        )
-        return
-    if len(schema.tables) > 2:
-        reader.document.problem(
-            ("tables",), "layout log has a table of patients and one of dated rows, no third"
-        )
-    if log.ending is None:
-        _check_no_ending(reader, log)
-    tables = [name for name in schema.tables if name != log.rows.table]
-    for field, source in (("rows", log.rows), ("ending", log.ending)):
-        if source is not None:
-            _check_source(reader, (*path, field), schema, source)
-    columns = {name for table in schema.tables.values() for name in table.columns}
-    for name in schema.patients:
-        if name not in columns:
-            reader.document.problem(
-                ("patients", "columns", name), f"is no column of {', '.join(schema.tables)}"
-            )
-    rows = schema.tables.get(log.rows.table)
-    found_in = set(rows.columns if rows is not None else ())
-    if log.ending is not None and log.ending.table in tables:
-        found_in |= set(schema.tables[log.ending.table].columns)
-    for name, attribute in log.attributes.items():
-        if name not in found_in and not attribute.nullable:
-            reader.document.problem(
-                (*path, "attributes", name),
-                f"is no column of {log.rows.table}, and may not be missing: nobody could have it",
-            )
-        elif name not in found_in:
-            reader.document.warn(
-                (*path, "attributes", name),
-                f"is no column of {log.rows.table}, so it is always missing",
-            )
-
-
-def _check_no_ending(reader: FieldReader, log: EventLog) -> None:
-    end = log.terminal[0] if log.terminal else ""
-    if not end or log.types[end].codes:
-        reader.document.problem(
-            ("events",),
-            f"says nothing of the ends of pathways, and {end or 'an end'} needs a code: add"
-            " `ending: {table, date, constant, code}`",
-        )
-    else:
-        reader.document.warn(
-            ("events",),
-            f"says nothing of the ends of pathways: each ends ({end}) with its last row. Add"
-            " `ending: {table, date, constant}` where the source knows better",
-        )
-
-
-def _check_source(reader: FieldReader, path: Path_, schema: Schema, source: EventSource) -> None:
-    log = schema.events
-    assert log is not None
-    table = schema.tables.get(source.table)
-    if table is None:
-        reader.document.problem((*path, "table"), f"no table named {source.table!r}")
-        return
-    for field, name in (("date", source.date), ("type", source.type), ("code", source.code)):
-        if name is not None and name not in table.columns:
-            reader.document.problem((*path, field), f"{name!r} is no column of {source.table}")
-            return
-    if table.columns[source.date].kind != "date":
-        reader.document.problem((*path, "date"), f"{source.date!r} must be of kind date")
-    is_ending = path[-1] == "ending"
-    legal = log.terminal if is_ending else tuple(log.types)
-    if source.constant is not None and source.constant not in legal:
-        kind = "terminal type" if is_ending else "type"
-        reader.document.problem((*path, "constant"), f"{source.constant!r} is no {kind} of event")
-    if source.type is not None:
-        _check_types(reader, (*path, "type"), table.columns[source.type], legal)
-    if source.code is not None and source.constant is not None and source.constant in log.types:
-        _check_codes(
-            reader, (*path, "code"), table.columns[source.code], log.types[source.constant].codes
-        )
-
-
-def _check_types(reader: FieldReader, path: Path_, column: Column, types: tuple[str, ...]) -> None:
-    if not column.categories:
-        return
-    if not set(column.categories) & set(types):
-        reader.document.problem(
-            path, f"no value of {column.name} is a type of event: {', '.join(types)}"
-        )
-    elif others := [value for value in column.categories if value not in types]:
-        reader.document.warn(
-            path,
-            f"rows whose {column.name} is {', '.join(others)} are no events, for no type is called"
-            " so, and are left out",
-        )
-
-
-def _check_codes(reader: FieldReader, path: Path_, column: Column, codes: tuple[str, ...]) -> None:
-    if not column.categories:
-        return
-    if others := [value for value in column.categories if value not in codes]:
-        reader.document.problem(
-            path,
-            f"{', '.join(others)} of {column.name} is no code of this type: whoever has it would be"
-            " dropped",
-        )
-
-
 def _check_patient_repairs(reader: FieldReader, schema: Schema) -> None:
-    """Repairs of a patient's rows look at dated rows, one of them at the end."""
+    """Repairs of a patient's rows stand at the dates of events, one of them at those of ends."""
     log = schema.events
+    places: dict[str, set[tuple[str, str | None]]] = {
+        name: {(source.table, source.date) for source in sources}
+        for name, sources in (
+            ("rows", log.rows if log is not None else ()),
+            ("ending", log.ending if log is not None else ()),
+        )
+    }
     for table in schema.tables.values():
         for column in table.columns.values():
             for name in set(column.repairs) & set(OF_PATIENTS):
-                has_rows = log is not None and log.rows is not None
-                has_end = log is not None and log.ending is not None
-                if not has_rows or (name == "end_after_rows" and not has_end):
+                field = "ending" if name == "end_after_rows" else "rows"
+                if (table.name, column.name) not in places[field]:
                     reader.document.problem(
                         ("tables", table.name, "columns", column.name, "repairs"),
-                        f"{name} needs layout log with events.rows"
-                        + (" and events.ending" if name == "end_after_rows" else ""),
+                        f"{name} needs layout log, at a column that is the `date` of"
+                        f" events.{field}",
                     )

@@ -15,6 +15,7 @@ from types import MappingProxyType
 from typing import Literal
 
 from pipeline.schema.column_values import ISO_DATE, Column, Kind, Role, Table, Unknown
+from pipeline.schema.event_source import EventSource
 
 __all__ = [
     "ISO_DATE",
@@ -108,17 +109,6 @@ class Window:
 
 
 @dataclass(frozen=True, kw_only=True)
-class EventSource:
-    """Where a `log` layout finds events: table, date, and what names type and code."""
-
-    table: str
-    date: str
-    type: str | None = None  # column with the type; None: every row is of type `constant`
-    constant: str | None = None
-    code: str | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
 class CountedTable:
     """A table of patients by static columns and facts about their pathways, which is measured."""
 
@@ -129,10 +119,10 @@ class CountedTable:
 @dataclass(frozen=True, kw_only=True)
 class EventLog:
     """The event log of one patient, with its legality. Day 0 is the date in the static column
-    `origin`.
+    `origin`; without one, all times are told from day 0 and there are no dates.
     """
 
-    origin: str
+    origin: str | None
     anchor: str | None  # the event type that stands at day 0; None: nothing is tied to it
     max_events: int  # contribution cap; the terminal event is always kept
     first: tuple[str, ...]  # event types that may open a pathway
@@ -148,8 +138,9 @@ class EventLog:
     gap_edges: tuple[int, ...] = ()
     lower_day: int = 0
     upper_day: int = 4000
-    rows: EventSource | None = None  # layout `log` only
-    ending: EventSource | None = None  # layout `log` only
+    rows: tuple[EventSource, ...] = ()  # layout `log` only
+    # layout `log` only; the first whose time is filled counts
+    ending: tuple[EventSource, ...] = ()
     # (terminal type, code) that stands at the extract date
     observation_end: tuple[str, str] | None = None
     # terminal types, and codes of terminal types, that are no event but the end of observation

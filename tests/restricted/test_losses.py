@@ -133,6 +133,8 @@ def test_ends_that_are_rows_balance_too(bench: Bench, tmp_path: Path) -> None:
         )
         .replace("END: {terminal: true, codes: [died, moved]}", "END: {terminal: true}")
         .replace("censoring: [moved]", "")
+        .replace("left: {kind", "left: {role: carried, kind")
+        .replace("why: {kind", "why: {role: carried, kind")
     )
     source = tmp_path / "source"
     write_csv(

@@ -49,7 +49,8 @@ def context_of(
     schema: Schema, extract_date: date | None, *, is_synthetic: bool, **more: Any
 ) -> RuleContext:
     """The rules' context of a dataset: the window of diagnoses is the declared one."""
-    column = schema.patients.get(schema.events.origin) if schema.events else None
+    origin = schema.events.origin if schema.events is not None else None
+    column = schema.patients.get(origin) if origin is not None else None
     if column is not None and column.lower is not None and column.upper is not None:
         more = {"first_diagnosis": _day(column.lower), "last_diagnosis": _day(column.upper), **more}
     return RuleContext(extract_date=extract_date, is_synthetic=is_synthetic, **more)

@@ -15,6 +15,7 @@ import numpy as np
 import polars as pl
 
 from pipeline.refusal import Refusal
+from pipeline.schema.event_days import day_bounds
 from pipeline.schema.values import EventLog, Schema
 
 BoolArray = np.ndarray  # of bool
@@ -53,6 +54,9 @@ class Grammar:
     # the one that stands at the last day of observation
     last_token: int | None = field(init=False)
     opens: BoolArray = field(init=False)  # [T] may stand first
+    # [T] days that the tables can say of a type; those of the log where nothing else is declared
+    first_day: np.ndarray = field(init=False)
+    last_day: np.ndarray = field(init=False)
 
     def __post_init__(self) -> None:
         if self.schema.events is None:
@@ -92,6 +96,9 @@ class Grammar:
         end = log.observation_end
         put("last_token", tokens.index(end) if end is not None else None)
         put("opens", may_open & ~self.needs_open.any(1))
+        bounds = day_bounds(self.schema, log)
+        put("first_day", np.array([bounds[name][0] for name in names], np.int32))
+        put("last_day", np.array([bounds[name][1] for name in names], np.int32))
         self._put_deadlines()
         self._put_windows()
         _check(self)

@@ -173,8 +173,9 @@ def _last_day(grammar: Grammar, patients: pl.DataFrame, observed_until: date | N
     """
     log = grammar.log
     last = np.full((patients.height, grammar.n_types), log.upper_day, np.int32)
-    if observed_until is not None:
+    if observed_until is not None and log.origin is not None:
         needed = (0 if grammar.anchor is not None else log.lower_day) + int(grammar.slack.max())
+        needed = max(needed, int(grammar.first_day[grammar.terminal].max()))
         last = np.minimum(last, _days_until(grammar, patients, observed_until, needed)[:, None])
     for t, kind in enumerate(log.types.values()):
         if kind.until is not None:  # a type that is no longer registered has no day left
@@ -187,6 +188,7 @@ def _last_day(grammar: Grammar, patients: pl.DataFrame, observed_until: date | N
 def _days_until(grammar: Grammar, patients: pl.DataFrame, until: date, least: int) -> np.ndarray:
     """Days from each patient's origin to a date, within [least, upper_day], int32 [n]."""
     log = grammar.log
+    assert log.origin is not None, "without an origin there is no date (event_checks.py)"
     days = patients.select(
         (pl.lit(until, pl.Date) - pl.col(log.origin)).dt.total_days().fill_null(log.upper_day)
     ).to_series()
@@ -197,8 +199,8 @@ def _days(grammar: Grammar, tracker: Tracker) -> tuple[np.ndarray, np.ndarray]:
     numbers = np.arange(grammar.n_types)
     # an earlier type of the day needs the next day
     later = (numbers < tracker.last_type[:, None]).astype(np.int32)
-    lower = tracker.day[:, None] + later
-    upper = (tracker.last_day - grammar.slack).astype(np.int32)
+    lower = np.maximum(tracker.day[:, None] + later, grammar.first_day)
+    upper = np.minimum(tracker.last_day - grammar.slack, grammar.last_day).astype(np.int32)
     for d, event in enumerate(grammar.due_type):
         last = np.minimum(
             tracker.due[:, d],

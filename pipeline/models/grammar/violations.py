@@ -41,8 +41,9 @@ def _facts(grammar: Grammar, patients: pl.DataFrame, events: pl.DataFrame) -> pl
     """The log with, for each event, what the rules ask about."""
     numbers = {name: t for t, name in enumerate(grammar.type_names)}
     position = pl.int_range(pl.len()).over(ID)
+    origin = grammar.log.origin
     origins = (
-        patients.select(ID, _origin=pl.col(grammar.log.origin))
+        patients.select(ID, _origin=pl.lit(None, pl.Date) if origin is None else pl.col(origin))
         .with_row_index("_patient")
         .with_columns(pl.col("_patient").cast(pl.Int64))
     )
@@ -147,6 +148,9 @@ def _type_rules(grammar: Grammar, t: int, name: str) -> Iterator[tuple[str, pl.E
         "at_most",
         (kind == t) & ~pl.col("_terminal") & (pl.col("_nth") > int(grammar.at_most[t])),
     )
+    bounds = (int(grammar.first_day[t]), int(grammar.last_day[t]))
+    if bounds != (log.lower_day, log.upper_day):
+        yield "day_of_type", (kind == t) & ~pl.col("day").is_between(*bounds)
     if log.types[name].distinct_codes:
         yield "distinct_codes", (kind == t) & (pl.int_range(pl.len()).over(ID, "_token") > 0)
     if (until := log.types[name].until) is not None:

@@ -38,7 +38,8 @@ class Account:
     # rows of two patients, counted for both
     rows_twice: Counter[str] = field(default_factory=Counter)
     rows_left_out: Counter[tuple[str, str]] = field(default_factory=Counter)  # (table, reason)
-    # of the table whose rows are events
+    # of the tables whose rows are events
+    events_found: int = 0
     events_kept: int = 0
     events_left_out: Counter[str] = field(default_factory=Counter)
     ends_moved: Counter[str] = field(default_factory=Counter)
@@ -73,7 +74,7 @@ class Account:
             for reason, n in theirs.group_by("reason").agg(pl.col("n").sum()).iter_rows():
                 counter[reason] += n
 
-    def out_of_balance(self, events_table: str | None) -> list[str]:
+    def out_of_balance(self, events_tables: str | None) -> list[str]:
         """The tables whose rows are not all accounted for; none, unless ingest has a defect."""
         tables = [
             name
@@ -81,10 +82,10 @@ class Account:
             if self.rows_read[name] + self.rows_twice[name]
             != self.rows_kept[name] + sum(self.reasons(name).values())
         ]
-        if events_table is not None:
+        if events_tables is not None:
             lost = sum(self.events_left_out.values())
-            if self.rows_kept[events_table] != self.events_kept + lost:
-                tables.append(f"{events_table} (events)")
+            if self.events_found != self.events_kept + lost:
+                tables.append(f"{events_tables} (events)")
         return tables
 
     def reasons(self, table: str) -> dict[str, int]:
@@ -93,8 +94,10 @@ class Account:
             reason: n for (name, reason), n in sorted(self.rows_left_out.items()) if name == table
         }
 
-    def to_json(self, files: Mapping[str, str], events_table: str | None) -> dict[str, Any]:
-        """For ingest.json. `files`: table -> name of its file."""
+    def to_json(self, files: Mapping[str, str], events_tables: str | None) -> dict[str, Any]:
+        """For ingest.json. `files`: table -> name of its file; `events_tables`: the names of those
+        whose rows are events.
+        """
         return {
             "tables": {
                 name: {
@@ -114,12 +117,13 @@ class Account:
             },
             "dropped_patients_by_reason": dict(sorted(self.dropped.items())),
             "events": {
-                "table": events_table,
+                "table": events_tables,
+                "found": self.events_found,
                 "kept": self.events_kept,
                 "left_out": dict(sorted(self.events_left_out.items())),
                 "ends_moved": dict(sorted(self.ends_moved.items())),
             },
-            "out_of_balance": self.out_of_balance(events_table),
+            "out_of_balance": self.out_of_balance(events_tables),
         }
 
 

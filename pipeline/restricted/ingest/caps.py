@@ -29,7 +29,7 @@ def cap_rows(
             continue
         before = tables[name]
         capped = (
-            before.sort(ID, *_order(table), nulls_last=True)
+            before.sort(ID, *_order(schema, table), nulls_last=True)
             .group_by(ID, maintain_order=True)
             .head(table.max_rows)
         )
@@ -44,9 +44,12 @@ def cap_rows(
     return tables
 
 
-def _order(table: Table) -> list[str]:
+def _order(schema: Schema, table: Table) -> list[str]:
+    """By the time of the events that the rows are, or else by the first date."""
+    rows = schema.events.rows if schema.events is not None else ()
+    times = [source.time for source in rows if source.table == table.name and source.time]
     dates = [column.name for column in table.columns.values() if column.kind == "date"]
-    return list(dict.fromkeys([*dates[:1], *table.key, *table.columns]))
+    return list(dict.fromkeys([*(times or dates)[:1], *table.key, *table.columns]))
 
 
 def _cut_below(

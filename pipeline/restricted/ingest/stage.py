@@ -20,7 +20,7 @@ from typing import Any
 import polars as pl
 
 from pipeline import files
-from pipeline.adapters.row_events import has_row_ends
+from pipeline.adapters.row_events import n_found
 from pipeline.catalog import Home, Workspace
 from pipeline.params import Params
 from pipeline.refusal import Refusal
@@ -41,6 +41,7 @@ from pipeline.restricted.ingest.examples import Examples
 from pipeline.restricted.ingest.owners import ROW
 from pipeline.restricted.ingest.source_header import Source
 from pipeline.runs import source_claims
+from pipeline.schema.event_days import ends_are_rows
 from pipeline.schema.patient_log import ID
 from pipeline.schema.values import EventLog, Schema
 
@@ -68,6 +69,11 @@ def run(workspace: Workspace, params: Params, schema: Schema) -> None:
         raise Refusal(
             f"release.cohorts: population {schema.population.name} has no cohort"
             f" {', '.join(unknown)} (it has: {', '.join(schema.population.cohort_names) or 'none'})"
+        )
+    if params.release.extract_date and schema.events is not None and schema.events.origin is None:
+        logger.warning(
+            "ingest: the log has no dates, for events.origin is null: the extract date is written"
+            " on the card, and nothing is cut there"
         )
     key = key_check.key_of(Home.find(), schema.population.name)
     register = cohorts.Register(Home.find(), schema) if schema.population.cohort_names else None
@@ -140,7 +146,7 @@ def ingest(
     early = Counter(reason for frame in findings.dropped for reason in frame["reason"])
     account.dropped += early
     report = account.to_json(
-        {name: source.name for name, source in sources.items()}, _events_table(schema)
+        {name: source.name for name, source in sources.items()}, _events_tables(schema)
     )
     files.write_json(folder / "ingest.json", report | {"cohorts": list(params.release.cohorts)})
 
@@ -167,19 +173,22 @@ def _account_for(schema: Schema, chosen: batches.Prepared, account: Account) -> 
     if schema.events is None or chosen.log.events is None:
         return
     account.lose_events(chosen.left_out, chosen.moved, chosen.log.patients)
-    account.events_kept += _n_row_events(schema.events, chosen.log.pathways)
+    account.events_kept += _n_row_events(schema, schema.events, chosen.log.pathways)
+    if schema.events.rows:
+        account.events_found += n_found(schema, chosen.tables)
 
 
-def _n_row_events(log: EventLog, events: pl.DataFrame) -> int:
+def _n_row_events(schema: Schema, log: EventLog, events: pl.DataFrame) -> int:
     """How many events are rows: all, but for the ends that are none."""
-    if log.rows is None or has_row_ends(log):
+    if not log.rows or ends_are_rows(schema, log):
         return events.height
     return events.filter(~pl.col("type").is_in(log.terminal)).height
 
 
-def _events_table(schema: Schema) -> str | None:
-    """The table whose rows are the events of a log."""
-    return schema.events.rows.table if schema.events and schema.events.rows else None
+def _events_tables(schema: Schema) -> str | None:
+    """The tables whose rows are the events of a log."""
+    rows = schema.events.rows if schema.events is not None else ()
+    return ", ".join(dict.fromkeys(source.table for source in rows)) or None
 
 
 def _type_rows(

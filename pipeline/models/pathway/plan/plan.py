@@ -21,7 +21,8 @@ def plan_pathways(
     day of observation. Raises Refusal where the declaration has no event log or contradicts
     itself.
     """
-    if schema.events is None or schema.events.observation_end is None:
+    log = schema.events
+    if log is None or log.observation_end is None or log.origin is None:
         observed_until = None
     coding = declared_coding(schema, settings, observed_until)
     tables = calibration_tables(coding, schema.strata) if settings.calibration_share > 0 else ()
