@@ -13,7 +13,13 @@ import numpy as np
 
 from pipeline.models.table.domain.encode import Domain
 from pipeline.models.table.domain.tails import smooth_tails
-from pipeline.models.table.domain.trees import consistent_tree, evened_tree, split_cells, tree_of
+from pipeline.models.table.domain.trees import (
+    consistent_tree,
+    evened_tree,
+    inhabited,
+    split_cells,
+    tree_of,
+)
 from pipeline.models.table.values.measurements import Estimate
 from pipeline.models.table.values.symbols import Grouping, Symbols
 
@@ -55,10 +61,17 @@ def numeric_grouping(
     """
     specials = domain.size - domain.leaves
     nodes = [level[: len(level) - specials] for level in levels]
-    tree, in_tail = _tree(domain, nodes, sigmas)
+    span = (0, domain.leaves)
+    if domain.column.learn:  # what lies outside counts as the nearest bin
+        span = inhabited(nodes, sigmas, domain.leaves)
+    tree, in_tail = _tree(domain, nodes, sigmas, span)
     total = max(float(tree[0].sum()), 1.0)
-    breaks = domain.breaks()
-    terminal = split_cells(tree, max(0.008 * total, _SPLIT * max(sigmas)), breaks)
+    breaks = sorted({*domain.breaks(), *span} - {0, domain.leaves})
+    terminal = [
+        cell
+        for cell in split_cells(tree, max(0.008 * total, _SPLIT * max(sigmas)), breaks)
+        if span[0] <= cell[0] < span[1]
+    ]
     counts = np.array([count for _, _, count in terminal])
     bins = merge_cells(counts, most, np.isin([first for first, _, _ in terminal], breaks))
     of_cell = np.empty(domain.size, np.int32)
@@ -72,6 +85,7 @@ def numeric_grouping(
             start.append(low)
             stop.append(high)
     base = int(bins[-1]) + 1
+    of_cell[: span[0]], of_cell[span[1] : domain.leaves] = 0, bins[-1]
     of_cell[domain.leaves :] = base + np.arange(specials)
     nullable = int(domain.column.nullable)
     none = [0] * specials
@@ -93,11 +107,22 @@ def numeric_grouping(
 
 
 def _tree(
-    domain: Domain, nodes: Sequence[np.ndarray], sigmas: Sequence[float]
+    domain: Domain,
+    nodes: Sequence[np.ndarray],
+    sigmas: Sequence[float],
+    span: tuple[int, int],
 ) -> tuple[list[np.ndarray], np.ndarray]:
-    """(counts of the nodes of each level, bool [leaves] of what lies in a smooth tail)."""
+    """(counts of the nodes of each level, none outside of the leaves of `span`; bool [leaves] of
+    what lies in a smooth tail).
+    """
+    points, is_outside = domain.stops - domain.starts, np.ones(domain.leaves, bool)
+    is_outside[slice(*span)] = False
     consistent = consistent_tree(nodes, sigmas)
-    tree = evened_tree(consistent, sigmas, domain.stops - domain.starts)
+    if is_outside.any():
+        inside = tree_of(np.where(is_outside, 0.0, consistent[-1]), len(consistent))
+        tree = evened_tree(inside, sigmas, np.where(is_outside, 0, points))
+        return tree, np.zeros(domain.leaves, bool)
+    tree = evened_tree(consistent, sigmas, points)
     if domain.column.transform != "asinh":  # declared as heavy-tailed
         return tree, np.zeros(domain.leaves, bool)
     leaves, in_tail = smooth_tails(domain, tree[-1], nodes, sigmas)
