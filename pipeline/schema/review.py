@@ -1,5 +1,5 @@
-"""What `dataset draft` read from rows and a person has not replaced yet: `review:` in a declaration,
-which no reader takes (privacy_rules.md 6).
+"""What `dataset draft` read from rows and a person has not replaced yet: `review:` in a
+declaration, which no reader takes (privacy_rules.md 6).
 """
 
 from __future__ import annotations
@@ -59,17 +59,19 @@ def _at(value: Any, place: tuple[str, ...], path: Path_ = ()) -> Iterator[tuple[
 
 
 def _advice(path: Path_, content: Any) -> str:
-    fields = ", ".join(str(field) for field in content) if isinstance(content, Mapping) else ""
-    start = f"{fields or 'this'} came from rows, which no declaration may (privacy_rules.md 6)"
+    fields = ", ".join(str(field) for field in content) if isinstance(content, Mapping) else "this"
     if path == ("population",):
-        return f"{start}: say who these people are and about how many, and take `review:` out"
-    if len(path) > 1 and path[-2] in ("columns", "attributes"):
-        learn = ", or for a number `learn: true`," if _is_number(content) else ""
         return (
-            f"{start}: write them as a public source gives them, with `source:`{learn} and take"
-            " `review:` out"
+            f"{fields}: say who these people are and about how many, as is publicly known, instead"
+            " of `review:`"
         )
-    return f"{start}: write them as a public source gives them, and take `review:` out"
+    is_column = len(path) > 1 and path[-2] in ("columns", "attributes")
+    source = ", name it under `source:`" if is_column else ""
+    learn = " (or, for a number, `learn: true` and `decimals:`)" if _is_number(content) else ""
+    return (
+        f"{fields} came from rows: write what a public source says{source}{learn}, instead of"
+        " `review:` (privacy_rules.md 6)"
+    )
 
 
 def _is_number(content: Any) -> bool:
@@ -79,7 +81,7 @@ def _is_number(content: Any) -> bool:
 def learned_range(
     reader: FieldReader, path: Path_, values: Mapping[str, Any], kind: Any
 ) -> dict[str, Any]:
-    """The fields of a column of `learn: true` that nobody declares; notes what cannot be learned."""
+    """The fields of a column of `learn: true` that nobody declares; notes what is not learned."""
     if values.get("learn") is not True:
         return {}
     if path[:1] == ("events",):

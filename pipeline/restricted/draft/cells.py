@@ -64,9 +64,7 @@ class Form:
         read = values.drop_nulls().cast(pl.Float64).unique().sort()
         extremes = {*read.head(2), *read.tail(2), self.low, self.high}
         ordered = sorted(
-            one
-            for one in {*extremes, self.second_low, self.second_high}
-            if np.isfinite(one)
+            one for one in {*extremes, self.second_low, self.second_high} if np.isfinite(one)
         )
         if ordered:
             self.low, self.high = ordered[0], ordered[-1]

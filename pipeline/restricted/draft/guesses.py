@@ -10,28 +10,24 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from pipeline.restricted.draft.cells import (
-    COMMA,
-    FORMATS,
-    NUMBER,
-    Cells,
-    Form,
-)
+from pipeline.restricted.draft.cells import COMMA, FORMATS, NUMBER, Cells, Form
+from pipeline.restricted.draft.code_lists import public_list
 from pipeline.restricted.ingest.repairs import FALSE_WORDS, MISSING_TOKENS, TRUE_WORDS
 from pipeline.schema.fields import EPOCH
 from pipeline.schema.values import ISO_DATE, Kind, Role
 
 MOST_CATEGORIES = 200
+_NEARLY_ONCE = 1.1  # rows of a value, on average
 FEW_CODES = 12  # whole numbers that are rather codes or a scale than a number
 _ENOUGH = 0.98  # of the cells: the rest is listed for a person to look at
 _MOST_MARKS = 3  # different values beside numbers or dates that are rather marks
 _LONG = 40  # characters: rather a note than a category
 _TIMES = 5  # that a category stands on average; 2 in a file of few rows
-_PLACES = 6  # decimals that somebody wrote on purpose; more come from a computation
+_PLACES = 4  # decimals that somebody wrote on purpose; more come from a computation
 ID_NAME = re.compile(
     r"(^|[^a-z])(id|ids|no|nr|num|number|key|uuid|guid|mrn|pid|index|subject|patient|participant)$"
     r"|^(pid|usub|subj|pat|person)\w*(id|no|nr|num|number)?$"
-    r"|(?-i:[a-z](ID|Id|No|Number)$)|^[a-z]{2,12}id$",
+    r"|(?-i:[a-z](ID|Id|No|Number)$)|^[a-z]{2,12}(id|number)$",
     re.IGNORECASE,
 )
 _SENTINELS = {"-9", "-99", "-999", "-9999", "-1", "99", "999", "9999", "9", "88", "888"}
@@ -40,8 +36,8 @@ Facts = dict[str, Any]
 
 @dataclass(frozen=True)
 class Guess:
-    """One column. `facts`: fields that rows told; `form`: fields of how it is written; `notes`: what
-    a person should look at.
+    """One column. `facts`: fields that rows told; `form`: fields of how it is written; `notes`:
+    what a person should look at.
     """
 
     header: str
@@ -61,6 +57,17 @@ class Guess:
 
 def guess(header: str, cells: Cells) -> Guess:
     """The most likely kind of a column."""
+    guess_ = _guess(header, cells)
+    listing = public_list(header, cells)
+    if listing is None:
+        return guess_
+    return guess_.noting(
+        f"every value is in the public list `{listing}` of datasets/codes: with `kind: categorical`"
+        f" and `categories_from: {listing}` nothing is left to replace"
+    )
+
+
+def _guess(header: str, cells: Cells) -> Guess:
     missing = _missing(cells)
     if not cells.n_full:
         note = "empty in every row: it is carried, and may go under `ignore:`"
@@ -80,7 +87,7 @@ def _parses(cells: Cells, form: str) -> bool:
     """Nearly all cells, or all but a few values that come up again and again."""
     share = cells.share(form)
     if share < _ENOUGH:
-        return 0.5 <= share and len(cells.forms[form].rest) <= _MOST_MARKS
+        return share >= 0.5 and len(cells.forms[form].rest) <= _MOST_MARKS
     return True
 
 
@@ -137,10 +144,13 @@ def _number(header: str, cells: Cells, form: str, missing: Facts) -> Guess:
         return _with_rest(_codes(header, cells, read, missing), read)
     if is_whole and cells.is_unique and ID_NAME.search(header):
         return Guess(header, "id", "key", notes=("different in every row",))
+    if is_whole and cells.repetition < _NEARLY_ONCE and ID_NAME.search(header):
+        note = "nearly different in every row, and called after a number: carried"
+        return Guess(header, "id", "carried", form={"nullable": True}, notes=(note,))
     span = read.high - read.low
     decimals, notes = read.places, []
     if decimals > _PLACES:
-        decimals = max(0, 5 - math.floor(math.log10(span)))
+        decimals = max(0, 4 - math.floor(math.log10(span)))
         notes.append(f"{read.places} decimals look computed: {decimals} tell values apart")
     facts: Facts = {"lower": _down(read.low, decimals), "upper": _up(read.high, decimals)}
     if not facts["lower"] < facts["upper"]:
@@ -161,7 +171,8 @@ def _is_code(cells: Cells, read: Form, is_whole: bool) -> bool:
 
 def _codes(header: str, cells: Cells, read: Form, missing: Facts) -> Guess:
     categories = sorted(
-        (text for text in cells.texts if text not in read.rest), key=lambda text: (float(text), text)
+        (text for text in cells.texts if text not in read.rest),
+        key=lambda text: (float(text), text),
     )
     kind: Kind = "ordinal" if len(categories) > 2 else "categorical"
     notes = ("a scale? Else `kind: categorical`, or `continuous`",) if kind == "ordinal" else ()
@@ -207,7 +218,10 @@ def _sentinel_notes(read: Form) -> Iterator[str]:
         gap = abs(value - beside)
         is_far = gap > 0.5 * max(abs(beside), 1.0) if value > 0 else beside >= 0
         if text in _SENTINELS and value != beside and is_far:
-            yield f"{text} may mean missing: then `missing: ['{text}']`, and a bound that leaves it out"
+            yield (
+                f"{text} may mean missing: then `missing: ['{text}']`, and a bound that leaves it"
+                " out"
+            )
 
 
 def _with_rest(guess_: Guess, read: Form) -> Guess:
@@ -217,7 +231,8 @@ def _with_rest(guess_: Guess, read: Form) -> Guess:
     shown = [text for text, _ in read.rest.most_common(5)]
     return replace(
         guess_,
-        facts=guess_.facts | {"nullable": True, "missing": [*guess_.facts.get("missing", ()), *shown]},
+        facts=guess_.facts
+        | {"nullable": True, "missing": [*guess_.facts.get("missing", ()), *shown]},
         notes=(
             *guess_.notes,
             f"{read.n_rest} cells do not parse; the commonest are listed as marks of missing: take"
@@ -230,7 +245,7 @@ def _text(header: str, cells: Cells, missing: Facts) -> Guess:
     times = _TIMES if cells.n_full >= 100 else 2
     is_few = not cells.has_more and cells.n_texts <= MOST_CATEGORIES
     is_repeated = cells.n_full >= times * cells.n_texts
-    if cells.is_unique and (ID_NAME.search(header) or not cells.n_blank and cells.longest <= 20):
+    if cells.is_unique and (ID_NAME.search(header) or (not cells.n_blank and cells.longest <= 20)):
         return Guess(header, "id", "key", notes=("different in every row",))
     if is_few and is_repeated and cells.longest <= 3 * _LONG:
         return _categories(header, cells, missing)

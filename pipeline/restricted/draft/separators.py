@@ -19,12 +19,14 @@ def guess(sample: str) -> str:
     lines = sample.splitlines()
     lines = [line for line in lines[:LINES] if line.strip()]
     others = sorted({mark for mark in lines[0] if mark not in _NEVER and mark.isprintable()})
-    candidates = [*USUAL, *(mark for mark in others if mark not in USUAL and mark not in _WORDS)]
-    best = max(candidates, key=lambda mark: _width(lines, mark))
-    if _width(lines, best) > 1:
-        return best
-    best = max(sorted(_WORDS), key=lambda mark: _width(lines, mark))
-    return best if _width(lines, best) > 1 else ","
+    odd = [mark for mark in others if mark not in USUAL and mark not in _WORDS]
+    for candidates in (USUAL, odd, sorted(_WORDS)):
+        widths = {mark: _width(lines, mark) for mark in candidates}
+        if (best := max(widths, key=lambda mark: widths[mark], default=",")) and (
+            widths.get(best, 0) > 1
+        ):
+            return best
+    return ","
 
 
 def _width(lines: list[str], mark: str) -> int:

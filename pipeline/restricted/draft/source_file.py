@@ -8,6 +8,7 @@ import codecs
 import csv
 import io
 import json
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, islice
@@ -38,6 +39,7 @@ FORMATS = {  # by ending
 }
 _PIECE = 1 << 20
 _BOMS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
+_YEAR = re.compile(r"(18|19|20)\d\d")  # a column for each
 _KEY_RECORDS = 1000  # of JSON, in which every key must have come up
 
 
@@ -62,8 +64,8 @@ class SourceFile:
         return name[: -len(_ending(name))]
 
     def blocks(self) -> Iterator[pl.DataFrame]:
-        """The rows as text (null: an empty cell), columns c0, c1, ... as `headers`; the last column,
-        `ragged`, says which rows had another number of cells than the header.
+        """The rows as text (null: an empty cell), columns c0, c1, ... as `headers`; the last
+        column, `ragged`, says which rows had another number of cells than the header.
         """
         with structure(self.path):
             if self.format == "parquet":
@@ -104,7 +106,7 @@ def _ending(name: str) -> str:
 def _refuse_bad_header(source: SourceFile) -> None:
     """A file without a header is told by its shape; its first row is not shown."""
     headers = [header for header in source.headers if header]
-    n_numbers = sum(_is_number(header) for header in headers)
+    n_numbers = sum(_is_number(header) and not _YEAR.fullmatch(header) for header in headers)
     if source.format != "jsonl" and (2 * n_numbers > len(headers) or not headers):
         raise Refusal(
             f"{source.path.name}, line 1 looks like a row, not like names of columns"
@@ -114,8 +116,8 @@ def _refuse_bad_header(source: SourceFile) -> None:
     twice = sorted({header for header in headers if folded.count(header.casefold()) > 1})
     if twice or folded.count("") > 1:
         raise Refusal(
-            f"{source.path.name}, line 1: {', '.join(twice) or 'an empty name'} stands twice in the"
-            " header (upper and lower case count as one): name the columns apart."
+            f"{source.path.name}, line 1: {', '.join(twice[:5]) or 'an empty name'} stands twice in"
+            " the header (upper and lower case count as one): name the columns apart."
         )
 
 

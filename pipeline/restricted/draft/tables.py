@@ -17,7 +17,13 @@ from pipeline.schema.names import column_fault, file_fault, header_fault, short_
 _LEADS = 0.9  # share of a column's values that stand in another table's
 _REPEATS = 1.2  # rows of a patient, on average, from which an id repeats
 _LEAST_PEOPLE = 10
-PERSON = re.compile(r"patient|particip|subject|person|^u?subj|^p?id$|^pid|mrn|nhs", re.IGNORECASE)
+_MOST_ROWS = 1000  # of a patient, on average
+_ID = re.compile(r"(^|[_ .])(id|uuid|key)$|[a-z](ID|Id)$")  # a number of something else is none
+PERSON = re.compile(
+    r"(^|[^a-z])(patient|participant|subject|person|subj|usubj|mrn|p(?=[_ .-]?id))"
+    r"[_ .-]?(id|no|nr|num|number)?$|^id$",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True)
@@ -90,7 +96,9 @@ def _names(headers: Sequence[str]) -> dict[str, str]:
         name = header
         if column_fault(name):
             name = re.sub(r"[^\w .()\[\]+&%<>-]|\.\.+", "_", header)
-            name = re.sub(r" {2,}", " ", name).strip(" _.-(<>&+[")[:80].rstrip(" .-<&(+[") or "column"
+            name = (
+                re.sub(r" {2,}", " ", name).strip(" _.-(<>&+[")[:80].rstrip(" .-<&(+[") or "column"
+            )
         while name.casefold() in {other.casefold() for other in names}:
             name += "_2"
         names[name] = header
@@ -141,7 +149,7 @@ def _by_itself(table: TableGuess) -> TableGuess:
 
 def _repeats(table: TableGuess, name: str) -> bool:
     cells, column = table.cells[name], table.columns[name]
-    is_name = bool(ID_NAME.search(column.header))
+    is_name = bool(PERSON.search(name) or _ID.search(name))
     is_whole = column.kind != "continuous" or column.facts.get("decimals") == 0
     is_full = cells.n_full == cells.n and column.kind != "date"
     return (
@@ -149,7 +157,7 @@ def _repeats(table: TableGuess, name: str) -> bool:
         and is_whole
         and is_full
         and cells.repetition >= _REPEATS
-        and len(cells.times) >= _LEAST_PEOPLE
+        and len(cells.times) >= max(_LEAST_PEOPLE, cells.n / _MOST_ROWS)
     )
 
 

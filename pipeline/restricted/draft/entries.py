@@ -1,0 +1,155 @@
+"""The parts of a draft as mappings of YAML: what came from rows is marked, or, of published rows,
+cited.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ruamel.yaml.comments import CommentedMap, CommentedSeq
+
+from pipeline.population_limits import largest_delta
+from pipeline.restricted.draft.guesses import Facts, Guess
+from pipeline.restricted.draft.tables import TableGuess
+from pipeline.schema.names import static_fault
+from pipeline.schema.review import PUBLIC_ROWS, REVIEW
+
+_LINES_DEEPER = 2  # blanks of YAML's indentation
+_BUDGET = {"public": (10.0, 30.0), "simulated": (10.0, 30.0), "confidential": (3.0, 10.0)}
+_READ_AS_IS = ("utf-8", "latin-1")
+
+
+@dataclass(frozen=True)
+class Statement:
+    """What the person says who asks for the draft, and rows cannot. `published`: where these very
+    rows were published, so that what is read from them has a public source.
+    """
+
+    name: str
+    kind: str = "confidential"
+    published: str | None = None
+    universe: str | None = None
+    size: int | None = None
+
+
+def mapping(**entries: Any) -> CommentedMap:
+    return CommentedMap((name, value) for name, value in entries.items() if value is not None)
+
+
+def flow(entries: Mapping[str, Any]) -> CommentedMap:
+    """On one line."""
+    one_line = CommentedMap(entries)
+    one_line.fa.set_flow_style()
+    return one_line
+
+
+def listing(values: Sequence[Any]) -> CommentedSeq:
+    one_line = CommentedSeq(values)
+    one_line.fa.set_flow_style()
+    return one_line
+
+
+def marked(entry: CommentedMap, facts: Facts, statement: Statement) -> CommentedMap:
+    """The entry with what rows told: under `review:`, or with the source where they were
+    published.
+    """
+    plain = {
+        name: listing(value) if isinstance(value, list) else value for name, value in facts.items()
+    }
+    if plain and statement.published:
+        entry.update(plain)
+    elif plain:
+        entry[REVIEW] = flow(plain)
+    return entry
+
+
+def column_entry(name: str, guess: Guess, statement: Statement) -> CommentedMap:
+    entry = mapping(kind=guess.kind, role=None if guess.is_modelled else guess.role)
+    if guess.header != name:
+        entry["header"] = guess.header
+    entry.update(guess.form)
+    facts = guess.facts
+    if guess.role == "rebuilt":
+        entry["rule"] = "constant: the one declared category"
+    if guess.role in ("carried", "key"):
+        facts = {}
+    if guess.role == "carried":
+        entry["nullable"] = True
+    entry = marked(entry, facts, statement)
+    if facts and statement.published:
+        entry["source"] = f"{PUBLIC_ROWS}: {statement.published}"
+    if set(entry) <= {"kind", "role", "nullable"}:
+        entry.fa.set_flow_style()
+    return entry
+
+
+def column_entries(
+    table: TableGuess, statement: Statement, *, has_events: bool, indent: int
+) -> tuple[CommentedMap, dict[str, str]]:
+    """(the columns with their notes as comments, their names here -> in the declaration)."""
+    columns = CommentedMap()
+    names: dict[str, str] = {}
+    for name, guess in table.columns.items():
+        new = name
+        is_ours = static_fault(name, has_events=has_events) and name != table.patient
+        if is_ours or (has_events and name == "seq"):
+            new = f"{name.replace(' ', '_')}_in_source"
+        names[name] = new
+        columns[new] = column_entry(new, guess, statement)
+        if guess.notes:
+            columns.yaml_set_comment_before_after_key(
+                new, before="\n".join(guess.notes), indent=indent
+            )
+    return columns, names
+
+
+def table_entry(table: TableGuess, columns: CommentedMap, names: Mapping[str, str]) -> CommentedMap:
+    source, patient = table.source, table.patient
+    entry = mapping(file=source.stem)
+    if source.separator != "," and source.format == "csv":
+        entry["separator"] = source.separator
+    if source.encoding not in _READ_AS_IS:
+        entry["encoding"] = source.encoding
+    if source.sheet is not None and source.sheet != source.stem:
+        entry["sheet"] = source.sheet
+    if table.has_line_breaks and source.format == "csv":
+        entry["line_breaks"] = True
+    if table.is_main and patient is not None:
+        entry["key"] = listing([names[patient]])
+    if patient is not None:
+        entry["patient"] = names[patient]
+    elif table.through is not None:
+        entry["through"] = listing([table.through[0], names[table.through[1]]])
+    if table.ignore:
+        entry["ignore"] = listing(table.ignore)
+    entry["columns"] = columns
+    return entry
+
+
+def population_entry(statement: Statement, n_patients: int) -> CommentedMap:
+    """The budget's account. About how many people there are is a person's word, for all noise is
+    sized by it.
+    """
+    epsilon, ceiling = _BUDGET[statement.kind]
+    entry = mapping(name=statement.name, universe=statement.universe, kind=statement.kind)
+    facts: Facts = {}
+    if statement.universe is None:
+        facts["universe"] = "who these people are, in words"
+    size = statement.size or (n_patients if statement.published else None)
+    if size is None:
+        facts["nominal_size"] = rounded(n_patients)
+    else:
+        entry["nominal_size"] = statement.size or rounded(size)
+    entry["epsilon"] = epsilon
+    entry["delta"] = largest_delta(statement.size or rounded(n_patients))
+    entry["ceiling_epsilon"] = ceiling
+    if facts:
+        entry[REVIEW] = flow(facts)
+    return entry
+
+
+def rounded(number: float) -> int:
+    """To two digits, for an order of magnitude."""
+    return int(float(f"{max(number, 1):.2g}"))
