@@ -34,7 +34,7 @@ def ensure_population(home: Home, schema: Schema) -> None:
     Raises Refusal where it is open with other facts than those declared.
     """
     ledger, population = _ledger(home), schema.population
-    if ledger.isopen_declared(population.name):
+    if ledger.is_open(population.name):
         ledger.check_declared(population)
         return
     if population.kind not in SELF_APPROVING_KINDS:

@@ -37,9 +37,12 @@ def refuse_reviews(declaration: Document) -> None:
     """Raises DeclarationError where something is still marked, and says nothing of other mistakes:
     most of them go with the marks.
     """
-    for place in _PLACES:
-        for path, entry in _at(declaration.value, place):
-            if REVIEW in entry:
+    places: set[str | None] = set()  # an alias is reported where it stands first
+    for pattern in _PLACES:
+        for path, entry in _at(declaration.value, pattern):
+            place = declaration.places.get((*path, REVIEW))
+            if REVIEW in entry and place not in places:
+                places.add(place)
                 declaration.problem((*path, REVIEW), _advice(path, entry[REVIEW]))
     declaration.raise_problems()
 

@@ -162,7 +162,7 @@ def _last_day(log: LogGuess) -> int:
     if log.main is not None and log.ending is not None:
         facts = log.main.columns[log.ending[1]].facts
         ends.append(day_of(facts["upper"]) or 0.0)
-    if log.main is not None and log.origin in log.main.columns:
+    if log.main is not None and log.origin is not None and log.origin in log.main.columns:
         starts = [day_of(log.main.columns[log.origin].facts["lower"]) or 0.0]
     span = max(ends, default=1.0) - min(starts, default=0.0)
     return rounded(1.1 * span + 1)
