@@ -79,7 +79,11 @@ def test_a_column_may_be_called_review(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "place"),
     [
-        ("categories: [F, M], source: protocol", "review: {categories: [F, M]}", "people.columns.sex"),
+        (
+            "categories: [F, M], source: protocol",
+            "review: {categories: [F, M]}",
+            "people.columns.sex",
+        ),
         ("lower: 0, upper: 9, decimals: 1", "review: {lower: 0, decimals: 1}", "columns.score"),
         ("    file: people\n", "    file: people\n    review: {key: [id]}\n", "tables.people"),
         ("nominal_size: 1000", "review: {nominal_size: 812}", "population"),

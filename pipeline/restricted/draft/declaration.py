@@ -106,6 +106,11 @@ def _comments(
             )
         for line in suggestions(table):
             yield f"{where}true of the rows looked at; declare it if it must be so: {line}"
+    if log is not None and log.main is None:
+        yield (
+            "a log needs a table with one row per patient, which no file is: write one from the"
+            f" rows, with the ids of {tables[0].patient} at least, and draft both"
+        )
     for table in () if log is None else log.others:
         yield f"{table.name} is left out: its rows are neither patients nor dated rows of patients"
 
