@@ -28,7 +28,7 @@ def show(options: argparse.Namespace) -> None:
 def draft(options: argparse.Namespace) -> None:
     """The declaration to review, on standard output."""
     from pipeline.restricted.draft.declaration import draft as drafted
-    from pipeline.restricted.draft.entries import Statement
+    from pipeline.restricted.draft.yaml_parts import Statement
 
     if options.public is not None and options.kind not in (None, "public"):
         raise Refusal(

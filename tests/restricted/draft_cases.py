@@ -11,7 +11,7 @@ from ruamel.yaml import YAML
 
 from pipeline.cli.parser import main
 from pipeline.restricted.draft.declaration import draft
-from pipeline.restricted.draft.entries import Statement
+from pipeline.restricted.draft.yaml_parts import Statement
 
 PUBLISHED = Statement(
     name="mine", kind="public", published="a journal", universe="people of a test", size=1000

@@ -107,7 +107,7 @@ def test_marks_among_numbers_and_dates_are_listed_for_a_person(tmp_path: Path) -
 
 def test_numbers_that_may_stand_for_missing_are_only_mentioned(tmp_path: Path) -> None:
     from pipeline.restricted.draft.declaration import draft
-    from pipeline.restricted.draft.entries import Statement
+    from pipeline.restricted.draft.yaml_parts import Statement
 
     ages = with_some([str(value) for value in RNG.integers(18, 80, N)], "-9")
     path = write_csv(tmp_path / "rows.csv", {"age": ages, "beside": PAIRS})

@@ -13,7 +13,7 @@ from pipeline.cli.parser import main
 from pipeline.environment import HOME_VARIABLE
 from pipeline.refusal import Refusal
 from pipeline.restricted.draft.declaration import draft
-from pipeline.restricted.draft.entries import Statement
+from pipeline.restricted.draft.yaml_parts import Statement
 from pipeline.schema.document import DeclarationError
 from pipeline.schema.reader import read_schema
 

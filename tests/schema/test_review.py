@@ -1,4 +1,4 @@
-"""What was read from rows is refused until a person has replaced it; what may be learned instead."""
+"""What was read from rows is refused until a person has replaced it; what may be learned."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ import polars as pl
 
 from pipeline.restricted.ingest.casting import comma_numbers, dates, numbers
 from pipeline.restricted.ingest.repairs import MISSING_TOKENS
-from pipeline.restricted.source_check import DATE_FORMATS
+from pipeline.schema.date_formats import DATE_FORMATS
 from pipeline.schema.values import ISO_DATE, Column
 
 MOST_TEXTS = 1000  # different values of a column that are kept with their counts

@@ -16,3 +16,14 @@ def public_list(header: str, cells: Cells) -> str | None:
         if name.replace("_", "") == word and not cells.has_more:
             return name if set(cells.texts) <= set(code_relations.categories(name)) else None
     return None
+
+
+def list_notes(header: str, cells: Cells) -> tuple[str, ...]:
+    """The name of the code list that the column is, for a person to look up."""
+    listing = public_list(header, cells)
+    if listing is None:
+        return ()
+    return (
+        f"every value is in the public list `{listing}` of datasets/codes: with `kind: categorical`"
+        f" and `categories_from: {listing}` nothing is left to replace",
+    )

@@ -9,17 +9,12 @@ from collections.abc import Iterator, Sequence
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
 
-from pipeline.restricted.draft.entries import (
-    Statement,
-    column_entries,
-    mapping,
-    population_entry,
-    table_entry,
-)
+from pipeline.restricted.draft.entries import column_entries, population_entry, table_entry
 from pipeline.restricted.draft.events_entry import events_entry, static_entries
 from pipeline.restricted.draft.log import LogGuess, log_of
 from pipeline.restricted.draft.relations import suggestions
 from pipeline.restricted.draft.tables import TableGuess, linked, open_files
+from pipeline.restricted.draft.yaml_parts import Statement, mapping
 
 _WIDTH = 120
 _COLUMN_INDENT = 6
@@ -53,16 +48,16 @@ def draft(paths: Sequence[str], statement: Statement) -> str:
     declaration = _top(statement)
     declaration["layout"] = "table" if log is None else "log"
     declaration["population"] = population_entry(statement, _patients(chosen))
-    declared, names = CommentedMap(), {}
+    entries, names = CommentedMap(), {}
     for table in chosen:
         columns, names[table.name] = column_entries(
             table, statement, has_events=log is not None, indent=_COLUMN_INDENT
         )
-        declared[table.name] = table_entry(table, columns, names[table.name])
-    declaration["tables"] = declared
+        entries[table.name] = table_entry(table, columns, names[table.name])
+    declaration["tables"] = entries
     if log is not None:
         declaration["patients"] = mapping(columns=static_entries(log, names))
-        declaration["events"] = events_entry(log, names, declared, statement)
+        declaration["events"] = events_entry(log, names, entries, statement)
     return _text(declaration, [*_comments(chosen, log, statement)], tables, statement)
 
 

@@ -1,68 +1,28 @@
-"""The parts of a draft as mappings of YAML: what came from rows is marked, or, of published rows,
-cited.
-"""
+"""Population, tables and columns of a draft as mappings of YAML."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping
 
-from ruamel.yaml.comments import CommentedMap, CommentedSeq
+from ruamel.yaml.comments import CommentedMap
 
 from pipeline.population_limits import largest_delta
 from pipeline.restricted.draft.guesses import Facts, Guess
 from pipeline.restricted.draft.tables import TableGuess
+from pipeline.restricted.draft.yaml_parts import (
+    Statement,
+    flow,
+    listing,
+    mapping,
+    marked,
+    rounded,
+)
 from pipeline.schema.names import static_fault
 from pipeline.schema.review import PUBLIC_ROWS, REVIEW
 
 _LINES_DEEPER = 2  # blanks of YAML's indentation
 _BUDGET = {"public": (10.0, 30.0), "simulated": (10.0, 30.0), "confidential": (3.0, 10.0)}
 _READ_AS_IS = ("utf-8", "latin-1")
-
-
-@dataclass(frozen=True)
-class Statement:
-    """What the person says who asks for the draft, and rows cannot. `published`: where these very
-    rows were published, so that what is read from them has a public source.
-    """
-
-    name: str
-    kind: str = "confidential"
-    published: str | None = None
-    universe: str | None = None
-    size: int | None = None
-
-
-def mapping(**entries: Any) -> CommentedMap:
-    return CommentedMap((name, value) for name, value in entries.items() if value is not None)
-
-
-def flow(entries: Mapping[str, Any]) -> CommentedMap:
-    """On one line."""
-    one_line = CommentedMap(entries)
-    one_line.fa.set_flow_style()
-    return one_line
-
-
-def listing(values: Sequence[Any]) -> CommentedSeq:
-    one_line = CommentedSeq(values)
-    one_line.fa.set_flow_style()
-    return one_line
-
-
-def marked(entry: CommentedMap, facts: Facts, statement: Statement) -> CommentedMap:
-    """The entry with what rows told: under `review:`, or with the source where they were
-    published.
-    """
-    plain = {
-        name: listing(value) if isinstance(value, list) else value for name, value in facts.items()
-    }
-    if plain and statement.published:
-        entry.update(plain)
-    elif plain:
-        entry[REVIEW] = flow(plain)
-    return entry
 
 
 def column_entry(name: str, guess: Guess, statement: Statement) -> CommentedMap:
@@ -148,8 +108,3 @@ def population_entry(statement: Statement, n_patients: int) -> CommentedMap:
     if facts:
         entry[REVIEW] = flow(facts)
     return entry
-
-
-def rounded(number: float) -> int:
-    """To two digits, for an order of magnitude."""
-    return int(float(f"{max(number, 1):.2g}"))

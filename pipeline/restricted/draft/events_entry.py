@@ -7,9 +7,9 @@ from typing import Any
 
 from ruamel.yaml.comments import CommentedMap
 
-from pipeline.restricted.draft.entries import Statement, flow, listing, mapping, marked, rounded
 from pipeline.restricted.draft.guesses import Facts
 from pipeline.restricted.draft.log import LogGuess, RowsGuess
+from pipeline.restricted.draft.yaml_parts import Statement, flow, listing, mapping, marked, rounded
 from pipeline.schema.fields import day_of
 
 END = "END"

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pipeline.restricted.draft.cells import COMMA, FORMATS, NUMBER, Cells, Form
-from pipeline.restricted.draft.code_lists import public_list
 from pipeline.restricted.ingest.repairs import FALSE_WORDS, MISSING_TOKENS, TRUE_WORDS
 from pipeline.schema.fields import EPOCH
 from pipeline.schema.values import ISO_DATE, Kind, Role
@@ -57,17 +56,6 @@ class Guess:
 
 def guess(header: str, cells: Cells) -> Guess:
     """The most likely kind of a column."""
-    guess_ = _guess(header, cells)
-    listing = public_list(header, cells)
-    if listing is None:
-        return guess_
-    return guess_.noting(
-        f"every value is in the public list `{listing}` of datasets/codes: with `kind: categorical`"
-        f" and `categories_from: {listing}` nothing is left to replace"
-    )
-
-
-def _guess(header: str, cells: Cells) -> Guess:
     missing = _missing(cells)
     if not cells.n_full:
         note = "empty in every row: it is carried, and may go under `ignore:`"
@@ -160,8 +148,8 @@ def _number(header: str, cells: Cells, form: str, missing: Facts) -> Guess:
         return Guess(header, "text", "carried", form={"nullable": True}, notes=(note,))
     facts |= {"decimals": decimals} | _shape(cells, read) | missing
     notes += _sentinel_notes(read)
-    written = {"decimal": ","} if form == COMMA else {}
-    return _with_rest(Guess(header, "continuous", "modelled", facts, written, tuple(notes)), read)
+    mark = {"decimal": ","} if form == COMMA else {}
+    return _with_rest(Guess(header, "continuous", "modelled", facts, mark, tuple(notes)), read)
 
 
 def _is_code(cells: Cells, read: Form, is_whole: bool) -> bool:
@@ -228,11 +216,11 @@ def _with_rest(guess_: Guess, read: Form) -> Guess:
     """With the values that do not parse, for a person to tell."""
     if not read.n_rest:
         return guess_
-    shown = [text for text, _ in read.rest.most_common(5)]
+    commonest = [text for text, _ in read.rest.most_common(5)]
     return replace(
         guess_,
         facts=guess_.facts
-        | {"nullable": True, "missing": [*guess_.facts.get("missing", ()), *shown]},
+        | {"nullable": True, "missing": [*guess_.facts.get("missing", ()), *commonest]},
         notes=(
             *guess_.notes,
             f"{read.n_rest} cells do not parse; the commonest are listed as marks of missing: take"

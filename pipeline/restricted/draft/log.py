@@ -64,8 +64,8 @@ def log_of(tables: Sequence[TableGuess]) -> LogGuess | None:
     main = next((table for table in tables if table.is_main), None)
     if main is not None and len(tables) == 1:
         return None
-    found = [_rows(table) for table in tables if table is not main and _has_owner(table)]
-    rows = tuple(one for one in found if one is not None)
+    guesses = [_rows(table) for table in tables if table is not main and _has_owner(table)]
+    rows = tuple(one for one in guesses if one is not None)
     if not rows:
         return None
     in_log = {one.table.name for one in rows} | ({main.name} if main else set())

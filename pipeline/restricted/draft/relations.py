@@ -15,7 +15,7 @@ from pipeline.restricted.ingest.casting import comma_numbers, dates, numbers
 from pipeline.schema.source_formats import ISO_DATE
 from pipeline.schema.values import Column
 
-MOST_PAIRS = 12  # shown
+MOST_PAIRS = 12  # told of
 _LEAST_ROWS = 20  # with both values
 _MOST_COLUMNS = 60  # of one kind; beyond, pairs are too many to be looked at
 
@@ -38,9 +38,9 @@ def suggestions(table: TableGuess) -> Iterator[str]:
 
 
 def _pairs(pairs: list[tuple[str, str]]) -> str:
-    shown = ", ".join(f"[{first}, {second}]" for first, second in pairs[:MOST_PAIRS])
+    listing = ", ".join(f"[{first}, {second}]" for first, second in pairs[:MOST_PAIRS])
     more = f" and {len(pairs) - MOST_PAIRS} more" if len(pairs) > MOST_PAIRS else ""
-    return f"[{shown}]{more}"
+    return f"[{listing}]{more}"
 
 
 def _copies(sample: pl.DataFrame, names: list[str]) -> Iterator[tuple[str, str]]:

@@ -10,6 +10,7 @@ import polars as pl
 
 from pipeline.refusal import Refusal
 from pipeline.restricted.draft.cells import Cells, shared
+from pipeline.restricted.draft.code_lists import list_notes
 from pipeline.restricted.draft.guesses import ID_NAME, Guess, guess
 from pipeline.restricted.draft.source_file import SourceFile, open_file
 from pipeline.schema.names import column_fault, file_fault, header_fault, short_fault
@@ -81,12 +82,16 @@ def read_table(source: SourceFile, name: str) -> TableGuess:
         name=name,
         source=source,
         n_rows=n_rows,
-        columns={new: guess(old, cells[places[old]]) for new, old in names.items()},
+        columns={new: _column(old, cells[places[old]]) for new, old in names.items()},
         cells={new: cells[places[old]] for new, old in names.items()},
         sample=sample.select(pl.col(f"c{places[old]}").alias(new) for new, old in names.items()),
         ignore=ignore,
         n_ragged=n_ragged,
     )
+
+
+def _column(header: str, cells: Cells) -> Guess:
+    return guess(header, cells).noting(*list_notes(header, cells))
 
 
 def _names(headers: Sequence[str]) -> dict[str, str]:

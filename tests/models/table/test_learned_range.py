@@ -68,7 +68,7 @@ def test_values_are_drawn_where_values_lie(decimals: int, low: float, high: floa
     domain = learned(decimals)
     values = np.round(low + (high - low) * rng.beta(2, 2, n), decimals)
     levels = noisy_levels(domain, values, rng)
-    first, stop = inhabited(levels, [SIGMA] * domain.depth, domain.leaves)
+    first, stop = inhabited(levels, [SIGMA] * domain.depth)
     synthetic = drawn(domain, levels, n, seed=1)
     edges = domain.values(np.array([domain.starts[first], domain.stops[stop - 1] - 1]))
     assert synthetic.min() >= edges[0] and synthetic.max() <= edges[1]
@@ -82,7 +82,7 @@ def test_noise_alone_is_no_range() -> None:
     rng = np.random.default_rng(3)
     domain = learned()
     levels = noisy_levels(domain, np.empty(0), rng)
-    assert inhabited(levels, [SIGMA] * domain.depth, domain.leaves) == (0, domain.leaves)
+    assert inhabited(levels, [SIGMA] * domain.depth) == (0, domain.leaves)
 
 
 def test_one_patient_far_out_moves_nothing() -> None:

@@ -61,20 +61,14 @@ def numeric_grouping(
     """
     specials = domain.size - domain.leaves
     nodes = [level[: len(level) - specials] for level in levels]
-    span = (0, domain.leaves)
-    if domain.column.learn:  # what lies outside counts as the nearest bin
-        span = inhabited(nodes, sigmas, domain.leaves)
+    # what lies outside counts as the nearest bin
+    span = inhabited(nodes, sigmas) if domain.column.learn else (0, domain.leaves)
     tree, in_tail = _tree(domain, nodes, sigmas, span)
-    total = max(float(tree[0].sum()), 1.0)
-    breaks = sorted({*domain.breaks(), *span} - {0, domain.leaves})
-    terminal = [
-        cell
-        for cell in split_cells(tree, max(0.008 * total, _SPLIT * max(sigmas)), breaks)
-        if span[0] <= cell[0] < span[1]
-    ]
-    counts = np.array([count for _, _, count in terminal])
-    bins = merge_cells(counts, most, np.isin([first for first, _, _ in terminal], breaks))
-    of_cell = np.empty(domain.size, np.int32)
+    terminal, breaks = _terminal(domain, tree, sigmas, span)
+    firsts, _, counts = (np.array(part) for part in zip(*terminal, strict=True))
+    bins = merge_cells(counts, most, np.isin(firsts, breaks))
+    of_cell = np.full(domain.size, bins[-1], np.int32)
+    of_cell[: span[0]] = 0
     group, share, start, stop = [], [], [], []
     for place, (first, last, count) in enumerate(terminal):
         of_cell[first:last] = bins[place]
@@ -85,10 +79,8 @@ def numeric_grouping(
             start.append(low)
             stop.append(high)
     base = int(bins[-1]) + 1
-    of_cell[: span[0]], of_cell[span[1] : domain.leaves] = 0, bins[-1]
     of_cell[domain.leaves :] = base + np.arange(specials)
-    nullable = int(domain.column.nullable)
-    none = [0] * specials
+    nullable, none = int(domain.column.nullable), [0] * specials
     symbols = Symbols(
         group=np.array([*group, *range(base, base + specials)], np.int64),
         share=np.array([*share, *[1.0] * specials]),
@@ -104,6 +96,19 @@ def numeric_grouping(
     )
     estimate = in_bins.with_more(_specials(levels, sigmas, specials))
     return Grouping(of_cell, symbols.normalised(), n_merged=0), estimate
+
+
+def _terminal(
+    domain: Domain,
+    tree: Sequence[np.ndarray],
+    sigmas: Sequence[float],
+    span: tuple[int, int],
+) -> tuple[list[tuple[int, int, float]], list[int]]:
+    """(the terminal cells within the leaves of `span`, leaves at which a bin begins)."""
+    breaks = sorted({*domain.breaks(), *span} - {0, domain.leaves})
+    threshold = max(0.008 * max(float(tree[0].sum()), 1.0), _SPLIT * max(sigmas))
+    cells = split_cells(tree, threshold, breaks)
+    return [cell for cell in cells if span[0] <= cell[0] < span[1]], breaks
 
 
 def _tree(

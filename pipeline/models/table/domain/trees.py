@@ -109,25 +109,24 @@ def split_cells(
     return cells
 
 
-def inhabited(
-    levels: Sequence[np.ndarray], sigmas: Sequence[float], leaves: int
-) -> tuple[int, int]:
+def inhabited(levels: Sequence[np.ndarray], sigmas: Sequence[float]) -> tuple[int, int]:
     """Where the values of a column lie, from noisy counts alone: leaves [first, stop). All leaves
     where nothing is certain.
 
     levels: noisy counts [nodes], from below the root to the leaves. sigmas: of each level's noise.
     """
-    first, _ = _end(levels, sigmas, leaves, is_upper=False)
-    _, stop = _end(levels, sigmas, leaves, is_upper=True)
+    first, _ = _end(levels, sigmas, is_upper=False)
+    _, stop = _end(levels, sigmas, is_upper=True)
     return first, stop
 
 
 def _end(
-    levels: Sequence[np.ndarray], sigmas: Sequence[float], leaves: int, *, is_upper: bool
+    levels: Sequence[np.ndarray], sigmas: Sequence[float], *, is_upper: bool
 ) -> tuple[int, int]:
     """The leaves of the outermost node whose count is certainly no noise, level by level inwards:
     where none of a node's children is certain, the node itself.
     """
+    leaves = len(levels[-1])
     nodes, end = range(len(levels[0])), (0, leaves)
     for level, (counts, sigma) in enumerate(zip(levels, sigmas, strict=True)):
         sure = [node for node in nodes if counts[node] > _CERTAIN * sigma]
