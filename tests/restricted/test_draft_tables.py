@@ -182,3 +182,14 @@ def _fields(content: str) -> list[str]:
             fields.append(content[start:place].strip())
             start = place + 1
     return [*fields, content[start:].strip()]
+
+
+def test_how_many_rows_there_are_shows_under_review_only(tmp_path: Path) -> None:
+    """Neither the size nor what follows from it, the largest delta."""
+    n = 120_000
+    path = write_csv(tmp_path / "rows.csv", {"sex": ["F", "M"] * (n // 2)})
+    population = drafted(path, statement=Statement(name="mine"))["population"]
+    assert population["review"].pop("nominal_size") == n and "nominal_size" not in population
+    assert population["delta"] == 1e-6
+    said = drafted(path, statement=Statement(name="mine", size=1_000_000))["population"]
+    assert said["nominal_size"] == 1_000_000 and said["delta"] == pytest.approx(1e-7)

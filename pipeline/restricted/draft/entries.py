@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from ruamel.yaml.comments import CommentedMap
 
-from pipeline.population_limits import largest_delta
+from pipeline.population_limits import LARGEST_DELTA, largest_delta
 from pipeline.restricted.draft.guesses import Facts, Guess
 from pipeline.restricted.draft.tables import TableGuess
 from pipeline.restricted.draft.yaml_parts import (
@@ -97,13 +97,14 @@ def population_entry(statement: Statement, n_patients: int) -> CommentedMap:
     facts: Facts = {}
     if statement.universe is None:
         facts["universe"] = "who these people are, in words"
-    size = statement.size or (n_patients if statement.published else None)
+    size = statement.size or (rounded(n_patients) if statement.published else None)
     if size is None:
         facts["nominal_size"] = rounded(n_patients)
     else:
-        entry["nominal_size"] = statement.size or rounded(size)
+        entry["nominal_size"] = size
     entry["epsilon"] = epsilon
-    entry["delta"] = largest_delta(statement.size or rounded(n_patients))
+    # where the size is still a fact of rows, nothing follows from it: the reader says what is left
+    entry["delta"] = LARGEST_DELTA if size is None else largest_delta(size)
     entry["ceiling_epsilon"] = ceiling
     if facts:
         entry[REVIEW] = flow(facts)
