@@ -63,6 +63,8 @@ def _at(value: Any, place: tuple[str, ...], path: Path_ = ()) -> Iterator[tuple[
 
 def _advice(path: Path_, content: Any) -> str:
     fields = ", ".join(str(field) for field in content) if isinstance(content, Mapping) else "this"
+    if not path and fields == "comments":
+        return "comments tell of rows, too: take out those of the draft, then this line"
     if path == ("population",):
         return (
             f"{fields}: say who these people are and about how many, as is publicly known, instead"

@@ -14,13 +14,14 @@ from pipeline.restricted.draft.events_entry import events_entry, static_entries
 from pipeline.restricted.draft.log import LogGuess, log_of
 from pipeline.restricted.draft.relations import suggestions
 from pipeline.restricted.draft.tables import TableGuess, linked, open_files
-from pipeline.restricted.draft.yaml_parts import Statement, mapping
+from pipeline.restricted.draft.yaml_parts import Statement, flow, mapping
+from pipeline.schema.review import REVIEW
 
 _WIDTH = 120
 _COLUMN_INDENT = 6
 _TOP = """RESTRICTED: a draft from the rows of {files}.
-It names values of patients: keep it where the rows may lie, until nothing of it says `review:` any
-more. Then it is a declaration, and public.
+It names values of patients, in comments, too: keep it where the rows may lie, until nothing of it
+says `review:` and no comment is left. Then it is a declaration, and public.
 
 What to do (docs/your-data.md takes the walk):
 1. Whatever stands under `review:` was read from rows. Write it as a public source gives it (a
@@ -29,7 +30,8 @@ What to do (docs/your-data.md takes the walk):
    instead: where its values lie is then learned under the release's charge.
 2. Kinds, roles, keys, separators and formats are guesses of how the files are written. Correct
    them where they are wrong.
-3. `python -m pipeline dataset check {name} --source PATH` says what is left to do."""
+3. Take out these comments, the others, and the `review:` at the top.
+4. `python -m pipeline dataset check {name} --source PATH` says what is left to do."""
 _PUBLIC_TOP = """A draft from the published rows of {files}.
 Its domains are read from the published file itself, which holds for these rows only. Kinds, roles,
 keys and formats are guesses: correct them where they are wrong.
@@ -63,6 +65,8 @@ def draft(paths: Sequence[str], statement: Statement) -> str:
 
 def _top(statement: Statement) -> CommentedMap:
     top = mapping(dataset=statement.name, title=statement.name)
+    if statement.published is None:  # the last mark that goes
+        top[REVIEW] = flow({"comments": "take them out"})
     top["source"] = statement.published
     if statement.published is None:
         top.yaml_add_eol_comment("who collected these rows, when and how", "source")
