@@ -7,20 +7,16 @@ from __future__ import annotations
 import argparse
 import getpass
 import json
-import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline import files
 from pipeline.catalog import Home
+from pipeline.cli import price
 from pipeline.cli.console import say, say_table
+from pipeline.cli.price import open_declared
 from pipeline.params import check_release_id
 from pipeline.population_limits import SELF_APPROVING_KINDS
 from pipeline.refusal import Refusal
-from pipeline.runs import sources
 from pipeline.runs.declarations import declaration_path
 from pipeline.schema.reader import read_schema
 from pipeline.schema.values import Schema
@@ -46,7 +42,7 @@ def ensure_population(home: Home, schema: Schema) -> None:
             f"population {population.name} is not open in the ledger: a custodian opens it with "
             f"`python -m pipeline ledger open {schema.dataset} --reason ...`"
         )
-    _open(ledger, schema, "opened by the first run of public or simulated data")
+    open_declared(ledger, schema, "opened by the first run of public or simulated data")
 
 
 def _ledger(home: Home) -> Ledger:
@@ -56,26 +52,9 @@ def _ledger(home: Home) -> Ledger:
     return Ledger(home.ledger)
 
 
-def _open(ledger: Ledger, schema: Schema, reason: str, disjoint_from: Sequence[str] = ()) -> None:
-    population = schema.population
-    ledger.open_population(
-        population.name,
-        universe=population.universe,
-        nominal_size=population.nominal_size,
-        epsilon=population.epsilon,
-        delta=population.delta,
-        ceiling_epsilon=population.ceiling_epsilon,
-        kind=population.kind,
-        reason=reason,
-        by=getpass.getuser(),
-        disjoint_from=disjoint_from,
-        cohorts=population.cohort_names,
-    )
-
-
 def open_population(options: argparse.Namespace) -> None:
     schema = read_schema(declaration_path(options.dataset))
-    _open(_ledger(Home.find()), schema, options.reason, options.disjoint_from)
+    open_declared(_ledger(Home.find()), schema, options.reason, options.disjoint_from)
     population = schema.population
     say(
         f"Opened population {population.name} at epsilon {population.epsilon:g}, delta"
@@ -184,61 +163,9 @@ def balance_line(ledger: Ledger, name: str) -> str:
 
 def quote(options: argparse.Namespace) -> None:
     """What a release would cost; nothing is recorded, and no row is read."""
-    from pipeline import params
-    from pipeline.models.synthesizer.plan import joint_plan
-
     home, schema = Home.find(), read_schema(declaration_path(options.dataset))
-    settings, source = params.load(home.params), sources.get(home, options.dataset)
-    privacy = (
-        settings.privacy
-        if options.epsilon is None
-        else replace(settings.privacy, epsilon=options.epsilon)
-    )
-    plan = joint_plan(
-        schema,
-        privacy,
-        settings.train,
-        options.extract_date or (source.extract_date if source else None),
-    )
-    with _with_population(home, schema) as (ledger, is_open):
-        population = ledger.population(schema.population.name)
-        price = ledger.quote(population.name, plan.dp_event, options.cohorts)
-        say(
-            f"A release of {options.dataset} at epsilon {privacy.epsilon:g} costs epsilon"
-            f" {price.epsilon:.4f} on its own (by PLD, delta {population.delta:g}),"
-            f" {price.rdp:.4f} of Renyi divergence at order {population.order}."
-        )
-        say_table(
-            ("  mechanism", "kind", "epsilon alone"),
-            [
-                (f"  {line['name']}", line["kind"], f"{line['epsilon_alone']:.3f}")
-                for line in plan.mechanisms()
-            ],
-        )
-        state = "has" if is_open else "is not open yet; as declared it would have"
-        say(
-            f"Population {population.name} {state} {price.left_rdp:.4f} left of"
-            f" {population.limit_rdp:.4f} (epsilon {population.epsilon:g}): {price.how_many_fit}"
-            " such release(s) fit." + ("" if price.how_many_fit else " It would be refused.")
-        )
-
-
-@contextmanager
-def _with_population(home: Home, schema: Schema) -> Iterator[tuple[Ledger, bool]]:
-    """(ledger, whether the population is open there); where it is not, a scratch ledger in which it
-    is.
-    """
-    from pipeline.ledger import Ledger
-
-    ledger = Ledger(home.ledger)
-    if ledger.is_open(schema.population.name):
-        ledger.check_declared(schema.population)
-        yield ledger, True
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        scratch = Ledger(Path(folder) / "ledger.db")
-        _open(scratch, schema, "a quote")
-        yield scratch, False
+    plan = price.plan_of(home, schema, options.epsilon, options.extract_date)
+    price.say_price(home, schema, plan, options.cohorts)
 
 
 def export(options: argparse.Namespace) -> None:

@@ -16,6 +16,7 @@ from pipeline import environment, files
 from pipeline.cli.arguments import (
     audit,
     budget,
+    datasets,
     estimate,
     ledger,
     runs,
@@ -92,6 +93,7 @@ def parser(with_simulator: bool = True) -> argparse.ArgumentParser:
     tools.add(commands, with_simulator=with_simulator)
     audit.add(commands)
     ledger.add(commands)
+    datasets.add(commands)
     sources.add(commands)
     budget.add(commands)
     services.add(commands)

@@ -18,7 +18,17 @@ from pipeline.schema.values import Schema, freeze
 LATER: Mapping[str, frozenset[str]] = {
     "Schema": frozenset({"order", "equal", "known", "related"}),
     "Column": frozenset(
-        {"date_format", "decimal", "booleans", "unknown", "other", "integer", "breaks", "title"}
+        {
+            "date_format",
+            "decimal",
+            "booleans",
+            "unknown",
+            "other",
+            "integer",
+            "breaks",
+            "title",
+            "learn",
+        }
     ),
     "Table": frozenset({"separator", "encoding", "sheet", "line_breaks"}),
     "EventLog": frozenset({"censoring", "exclusions", "windows", "largest_steps"}),

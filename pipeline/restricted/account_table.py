@@ -16,8 +16,8 @@ from pipeline.restricted.ingest.account import INTENDED, OF_DROPPED
 
 MOST_LINES = 12  # reasons of one kind that a question lists
 HOW_TO_DECLARE = (
-    "Correct the source or the declaration: `python -m pipeline check DATASET --source PATH` says,"
-    " column by column, what does not fit and how to declare it (docs/ingest.md)"
+    "Correct the source or the declaration: `python -m pipeline dataset check DATASET --source"
+    " PATH` says, column by column, what does not fit and how to declare it (docs/ingest.md)"
 )
 
 

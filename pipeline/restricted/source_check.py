@@ -21,25 +21,11 @@ from pipeline.restricted.ingest.csv_lines import FOREIGN_ROW, OPEN_ROW
 from pipeline.restricted.ingest.examples import Examples
 from pipeline.restricted.ingest.json_source import NOT_JSON, TWICE, UNDECLARED
 from pipeline.restricted.ingest.repairs import FALSE_WORDS, TRUE_WORDS
+from pipeline.schema.date_formats import DATE_FORMATS
 from pipeline.schema.source_formats import read_dates
 from pipeline.schema.values import Column, Schema
 
 MOST_TEXTS = 5  # of a column, shown
-DATE_FORMATS = (
-    "%d/%m/%Y",
-    "%m/%d/%Y",
-    "%Y%m%d",
-    "%d.%m.%Y",
-    "%d-%m-%Y",
-    "%Y/%m/%d",
-    "%d %b %Y",
-    "%d-%b-%Y",
-    "%d%b%Y",
-    "%Y-%m-%d %H:%M:%S",
-    "%Y-%m-%dT%H:%M:%S",
-    "%d/%m/%Y %H:%M:%S",
-    "%d/%m/%Y %H:%M",
-)
 
 
 @dataclass(frozen=True)

@@ -12,11 +12,19 @@ def declaration_path(dataset: str) -> Path:
     """The declaration of a dataset: in the home's own `datasets/` where it has one, else the
     project's. Raises Refusal naming those there are.
     """
-    own = Home.find().datasets
-    folder = own if own.is_dir() else project_root() / "datasets"
-    names = sorted(path.stem for path in folder.glob("*.yaml"))
+    names = dataset_names()
     if dataset not in names:
         raise Refusal(
             f"there is no dataset {dataset!r} in datasets/; there are {', '.join(names) or 'none'}"
         )
-    return folder / f"{dataset}.yaml"
+    return _folder() / f"{dataset}.yaml"
+
+
+def dataset_names() -> list[str]:
+    """Of every declaration there is."""
+    return sorted(path.stem for path in _folder().glob("*.yaml"))
+
+
+def _folder() -> Path:
+    own = Home.find().datasets
+    return own if own.is_dir() else project_root() / "datasets"

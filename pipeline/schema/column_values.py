@@ -48,6 +48,7 @@ class Column:
     source: str | None = None  # public source of the domain
     description: str | None = None
     title: str | None = None  # what a report calls it: "Stage at diagnosis"
+    learn: bool = False  # where its values lie is learned under the charge; continuous only
 
     @property
     def is_modelled(self) -> bool:

@@ -12,6 +12,7 @@ from pipeline.schema.document import Path_
 from pipeline.schema.fields import LARGEST, FieldReader, day_of
 from pipeline.schema.names import header_fault
 from pipeline.schema.repair_names import filled_value, repair_fault, replaced_value
+from pipeline.schema.review import PUBLIC_ROWS, learned_range
 from pipeline.schema.source_formats import format_problems
 from pipeline.schema.value_types import in_short
 from pipeline.schema.values import Column, Kind, Role
@@ -45,6 +46,7 @@ class ColumnReader(FieldReader):
             values.pop("name")
         kind = values.get("kind", base.kind if base is not None else None)
         ready |= self._lists(path, values) | self._bounds(path, values, kind)
+        ready |= learned_range(self, path, entry, kind)
         for name_ in values:
             ready.pop(name_, None)
         ready["name"] = name
@@ -133,6 +135,13 @@ class ColumnReader(FieldReader):
             )
         if column.role == "rebuilt" and not column.rule:
             self.document.problem(path, "a rebuilt column says by which public rule: add rule")
+        is_of_rows = (column.source or "").startswith(PUBLIC_ROWS)
+        if is_of_rows and self.document.value.get("public") is not True:
+            self.document.problem(
+                (*path, "source"),
+                "says that the domain was read from rows, which holds for published rows alone:"
+                " find another source (privacy_rules.md 6)",
+            )
         has_source = column.source or "categories_from" in entry
         if column.role == "modelled" and not has_source:
             self.document.warn(

@@ -56,11 +56,12 @@ def _check_patient_table(reader: FieldReader, schema: Schema) -> None:
                 " otherwise, such as seq_in_source, with `header: seq`",
             )
     is_main = [t.patient is not None and t.key == (t.patient,) for t in schema.tables.values()]
-    if len(schema.tables) > 1 and not any(is_main):
+    is_needed = len(schema.tables) > 1 or schema.layout == "log"
+    if is_needed and not any(is_main):
         reader.document.problem(
             ("tables",),
             "no table has one row per patient: give that table `patient: COLUMN` and `key:"
-            " [COLUMN]`",
+            " [COLUMN]`; where there is none, write one from the rows, with the patients' ids",
         )
 
 

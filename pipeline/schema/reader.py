@@ -16,6 +16,7 @@ from pipeline.schema.known_reader import read_known
 from pipeline.schema.layouts import check_layout
 from pipeline.schema.names import column_fault, short_fault, static_fault, within
 from pipeline.schema.population import PopulationReader
+from pipeline.schema.review import refuse_reviews
 from pipeline.schema.tables import TableReader
 from pipeline.schema.value_types import in_short
 from pipeline.schema.values import Column, Layout, Population, Schema, Table, freeze
@@ -53,6 +54,7 @@ def read_schema_with_warnings(path: Path) -> tuple[Schema, tuple[str, ...]]:
     field: what and what to do`.
     """
     declaration: Document = document.read(path)
+    refuse_reviews(declaration)
     schema = SchemaReader(declaration).schema()
     declaration.raise_problems()
     assert schema is not None

@@ -60,7 +60,7 @@ class TableReader(ColumnReader):
             if field in values:
                 values[field] = self.distinct((*path, field), values[field])
         for header in values.get("ignore", ()):
-            if fault := header_fault(header):
+            if header and (fault := header_fault(header)):  # "" is a column without a name
                 self.document.problem((*path, "ignore"), fault)
         if "key" in values:
             values["key"] = tuple(within(column) for column in values["key"])

@@ -47,7 +47,7 @@ def test_too_little_left_stops_before_the_charge(
     with pytest.raises(NotConfirmed) as refused:
         confirm.run(workspace, settings(), of_kind(kind))
     assert "born: does not parse" in str(refused.value)
-    assert "python -m pipeline check" in str(refused.value)
+    assert "python -m pipeline dataset check" in str(refused.value)
     assert not workspace.restricted.confirmation.exists()
     with pytest.raises(Refusal, match="confirm has not run"):
         confirmation.check(workspace.restricted, "adult-1")

@@ -36,7 +36,6 @@ def add(commands: Commands) -> None:
         "--label", required=True, help="public name of this state of the source, chosen by a person"
     )
     add_extract_date(declaration)
-    _add_check(commands)
     account = add_command(
         commands,
         "account",
@@ -56,27 +55,3 @@ def add(commands: Commands) -> None:
         "exit code 2 where the ledger holds a population that is neither simulated nor public",
         Later("sources", "clean_check"),
     )
-
-
-def _add_check(commands: Commands) -> None:
-    check = add_command(
-        commands,
-        "check",
-        "dry run of a declaration on its source: what does not fit, column by column, and how to"
-        " declare it; charges nothing and leaves nothing",
-        Later("sources", "check"),
-    )
-    add_dataset(check)
-    check.add_argument(
-        "--source",
-        help="folder or file of the source tables, or a database's address; default: the declared"
-        " source, if there is one;"
-        " without any, the declaration alone is checked",
-    )
-    check.add_argument(
-        "--show-values",
-        action="store_true",
-        help="show cells that do not fit, not only their shape; for people who may see patients'"
-        " rows",
-    )
-    add_extract_date(check)

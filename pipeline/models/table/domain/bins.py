@@ -13,7 +13,13 @@ import numpy as np
 
 from pipeline.models.table.domain.encode import Domain
 from pipeline.models.table.domain.tails import smooth_tails
-from pipeline.models.table.domain.trees import consistent_tree, evened_tree, split_cells, tree_of
+from pipeline.models.table.domain.trees import (
+    consistent_tree,
+    evened_tree,
+    inhabited,
+    split_cells,
+    tree_of,
+)
 from pipeline.models.table.values.measurements import Estimate
 from pipeline.models.table.values.symbols import Grouping, Symbols
 
@@ -55,13 +61,14 @@ def numeric_grouping(
     """
     specials = domain.size - domain.leaves
     nodes = [level[: len(level) - specials] for level in levels]
-    tree, in_tail = _tree(domain, nodes, sigmas)
-    total = max(float(tree[0].sum()), 1.0)
-    breaks = domain.breaks()
-    terminal = split_cells(tree, max(0.008 * total, _SPLIT * max(sigmas)), breaks)
-    counts = np.array([count for _, _, count in terminal])
-    bins = merge_cells(counts, most, np.isin([first for first, _, _ in terminal], breaks))
-    of_cell = np.empty(domain.size, np.int32)
+    # what lies outside counts as the nearest bin
+    span = inhabited(nodes, sigmas) if domain.column.learn else (0, domain.leaves)
+    tree, in_tail = _tree(domain, nodes, sigmas, span)
+    terminal, breaks = _terminal(domain, tree, sigmas, span)
+    firsts, _, counts = (np.array(part) for part in zip(*terminal, strict=True))
+    bins = merge_cells(counts, most, np.isin(firsts, breaks))
+    of_cell = np.full(domain.size, bins[-1], np.int32)
+    of_cell[: span[0]] = 0
     group, share, start, stop = [], [], [], []
     for place, (first, last, count) in enumerate(terminal):
         of_cell[first:last] = bins[place]
@@ -73,8 +80,7 @@ def numeric_grouping(
             stop.append(high)
     base = int(bins[-1]) + 1
     of_cell[domain.leaves :] = base + np.arange(specials)
-    nullable = int(domain.column.nullable)
-    none = [0] * specials
+    nullable, none = int(domain.column.nullable), [0] * specials
     symbols = Symbols(
         group=np.array([*group, *range(base, base + specials)], np.int64),
         share=np.array([*share, *[1.0] * specials]),
@@ -92,12 +98,36 @@ def numeric_grouping(
     return Grouping(of_cell, symbols.normalised(), n_merged=0), estimate
 
 
+def _terminal(
+    domain: Domain,
+    tree: Sequence[np.ndarray],
+    sigmas: Sequence[float],
+    span: tuple[int, int],
+) -> tuple[list[tuple[int, int, float]], list[int]]:
+    """(the terminal cells within the leaves of `span`, leaves at which a bin begins)."""
+    breaks = sorted({*domain.breaks(), *span} - {0, domain.leaves})
+    threshold = max(0.008 * max(float(tree[0].sum()), 1.0), _SPLIT * max(sigmas))
+    cells = split_cells(tree, threshold, breaks)
+    return [cell for cell in cells if span[0] <= cell[0] < span[1]], breaks
+
+
 def _tree(
-    domain: Domain, nodes: Sequence[np.ndarray], sigmas: Sequence[float]
+    domain: Domain,
+    nodes: Sequence[np.ndarray],
+    sigmas: Sequence[float],
+    span: tuple[int, int],
 ) -> tuple[list[np.ndarray], np.ndarray]:
-    """(counts of the nodes of each level, bool [leaves] of what lies in a smooth tail)."""
+    """(counts of the nodes of each level, none outside of the leaves of `span`; bool [leaves] of
+    what lies in a smooth tail).
+    """
+    points, is_outside = domain.stops - domain.starts, np.ones(domain.leaves, bool)
+    is_outside[slice(*span)] = False
     consistent = consistent_tree(nodes, sigmas)
-    tree = evened_tree(consistent, sigmas, domain.stops - domain.starts)
+    if is_outside.any():
+        inside = tree_of(np.where(is_outside, 0.0, consistent[-1]), len(consistent))
+        tree = evened_tree(inside, sigmas, np.where(is_outside, 0, points))
+        return tree, np.zeros(domain.leaves, bool)
+    tree = evened_tree(consistent, sigmas, points)
     if domain.column.transform != "asinh":  # declared as heavy-tailed
         return tree, np.zeros(domain.leaves, bool)
     leaves, in_tail = smooth_tails(domain, tree[-1], nodes, sigmas)

@@ -17,6 +17,8 @@ from pipeline.refusal import Refusal
 from pipeline.schema.values import Column
 
 BRANCHING = 4
+# of a number whose range is learned: neighbouring edges are then 4% apart, over 18 powers of ten
+LEARN_LEAVES = BRANCHING**5
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,7 +110,8 @@ def column_domain(column: Column, max_leaves: int) -> Domain:
         raise Refusal(
             f"column {column.name}: needs lower < upper, got {column.lower} and {column.upper}"
         )
-    edges = _edges(column, max(max_leaves - 2 * len(column.atoms), 1))
+    most = max(max_leaves, LEARN_LEAVES) if column.learn else max_leaves
+    edges = _edges(column, max(most - 2 * len(column.atoms), 1))
     whole = Domain(column, 0, empty, empty)
     inside = [a for a in column.atoms if column.lower <= a <= column.upper]
     atom_points = np.unique(whole.lattice(np.array(inside))) if inside else empty

@@ -10,6 +10,7 @@ import numpy as np
 
 from pipeline.models.table.domain.encode import BRANCHING
 
+_CERTAIN = 4.0  # of its noise, at which a count is no noise: one empty node in 30,000 passes
 _CLEAR = 4.0  # standard deviations by which a node differs from its siblings beyond doubt
 
 
@@ -106,3 +107,34 @@ def split_cells(
 
     visit(0, 0, np.inf)
     return cells
+
+
+def inhabited(levels: Sequence[np.ndarray], sigmas: Sequence[float]) -> tuple[int, int]:
+    """Where the values of a column lie, from noisy counts alone: leaves [first, stop). All leaves
+    where nothing is certain.
+
+    levels: noisy counts [nodes], from below the root to the leaves. sigmas: of each level's noise.
+    """
+    first, _ = _end(levels, sigmas, is_upper=False)
+    _, stop = _end(levels, sigmas, is_upper=True)
+    return first, stop
+
+
+def _end(
+    levels: Sequence[np.ndarray], sigmas: Sequence[float], *, is_upper: bool
+) -> tuple[int, int]:
+    """The leaves of the outermost node whose count is certainly no noise, level by level inwards:
+    where none of a node's children is certain, the node itself.
+    """
+    leaves = len(levels[-1])
+    nodes, end = range(len(levels[0])), (0, leaves)
+    for level, (counts, sigma) in enumerate(zip(levels, sigmas, strict=True)):
+        sure = [node for node in nodes if counts[node] > _CERTAIN * sigma]
+        if not sure:
+            break
+        node = sure[-1] if is_upper else sure[0]
+        width = BRANCHING ** (len(levels) - 1 - level)
+        end = (node * width, min((node + 1) * width, leaves))
+        below = len(levels[level + 1]) if level + 1 < len(levels) else 0
+        nodes = range(node * BRANCHING, min((node + 1) * BRANCHING, below))
+    return end

@@ -1,0 +1,168 @@
+"""The event log of a draft: `patients` and `events` as mappings of YAML."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ruamel.yaml.comments import CommentedMap
+
+from pipeline.restricted.draft.guesses import Facts
+from pipeline.restricted.draft.log import LogGuess, RowsGuess
+from pipeline.restricted.draft.yaml_parts import Statement, flow, listing, mapping, marked, rounded
+from pipeline.schema.fields import day_of
+
+END = "END"
+_DAYS = {"days": 1.0, "weeks": 7.0, "months": 30.4375, "years": 365.25}
+Names = Mapping[str, Mapping[str, str]]  # table -> name here -> name in the declaration
+
+
+def static_entries(log: LogGuess, names: Names) -> CommentedMap:
+    """The static columns, each like one of a table's; the patients' table first."""
+    columns = CommentedMap()
+    if log.main is not None:
+        table = log.main
+        ends = {log.ending[1], log.ending[2]} if log.ending else set()
+        for name, guess in table.columns.items():
+            if guess.is_modelled and name not in ends:
+                columns[names[table.name][name]] = _like(table.name, names[table.name][name])
+    for rows in log.rows:
+        static = list(rows.static)
+        if log.main is None and log.origin == rows.time:
+            static.insert(0, rows.time)
+        for name in static:
+            new = names[rows.table.name][name]
+            if new not in columns:
+                columns[new] = _like(rows.table.name, new)
+    return columns
+
+
+def _like(table: str, column: str) -> CommentedMap:
+    return flow({"like": f"{table}.{column}"})
+
+
+def events_entry(
+    log: LogGuess, names: Names, tables: CommentedMap, statement: Statement
+) -> CommentedMap:
+    """`tables`: the declared tables, whose columns the attributes repeat."""
+    types, attributes = CommentedMap(), CommentedMap()
+    sources = [_source(rows, names[rows.table.name]) for rows in log.rows]
+    for rows in log.rows:
+        columns = tables[rows.table.name]["columns"]
+        own = [names[rows.table.name][name] for name in rows.attributes]
+        for name in own:
+            if name not in attributes:
+                attributes[name] = columns[name]
+                columns[name].yaml_set_anchor(_anchor(name), always_dump=False)
+        types.update(_types(rows, own))
+    types[END], codes = _end_type(log)
+    facts: Facts = {"max_events": rounded(_most_rows(log) + 2), "upper_day": _last_day(log)}
+    named_by_rows = any(rows.type is not None for rows in log.rows)
+    first = listing([name for name in types if name != END and "inside" not in (types[name] or {})])
+    entry = CommentedMap()
+    entry["origin"] = _origin(log, names)
+    entry["anchor"] = None
+    if named_by_rows and not statement.published:
+        facts |= {"first": first, "types": types}
+    else:
+        entry["first"] = first
+    entry["rows"] = sources[0] if len(sources) == 1 else sources
+    if log.ending is not None:
+        table, column, code = log.ending
+        entry["ending"] = flow(
+            mapping(
+                table=table,
+                date=names[table][column],
+                constant=END,
+                code=names[table][code] if code else None,
+            )
+        )
+    entry = marked(entry, facts, statement)
+    if "types" not in facts:
+        if codes:
+            marked(types[END], {"codes": codes}, statement)
+        entry["types"] = types
+    elif codes:
+        types[END]["codes"] = listing(codes)
+    if attributes:
+        entry["attributes"] = attributes
+    return entry
+
+
+def _anchor(name: str) -> str:
+    return "".join(sign if sign.isalnum() and sign.isascii() else "_" for sign in name)
+
+
+def _origin(log: LogGuess, names: Names) -> str | None:
+    if log.origin is None:
+        return None
+    table = log.main if log.main and log.origin in log.main.columns else log.rows[0].table
+    return names[table.name][log.origin]
+
+
+def _source(rows: RowsGuess, names: Mapping[str, str]) -> CommentedMap:
+    time: dict[str, Any] = {"date": names[rows.time]}
+    if rows.unit is not None:
+        time = {"day": names[rows.time], "unit": rows.unit}
+    kind = {"constant": rows.constant} if rows.type is None else {"type": names[rows.type]}
+    until = {}
+    if rows.until is not None:
+        until = {"until": names[rows.until], "closes": _closing(rows)}
+    return flow({"table": rows.table.name} | time | kind | until)
+
+
+def _closing(rows: RowsGuess) -> str:
+    return f"{rows.constant}_END"
+
+
+def _types(rows: RowsGuess, attributes: list[str]) -> CommentedMap:
+    opening = [rows.constant]
+    if rows.type is not None:
+        opening = list(rows.table.columns[rows.type].facts["categories"])
+    types = CommentedMap()
+    for name in opening:
+        types[name] = flow({"attributes": listing(attributes)} if attributes else {})
+    if rows.until is not None:
+        types[_closing(rows)] = flow({"inside": opening[0], "closes": opening[0]})
+    return types
+
+
+def _end_type(log: LogGuess) -> tuple[CommentedMap, list[str]]:
+    end = flow({"terminal": True, "at_most": 1})
+    if log.ending is None or log.ending[2] is None:
+        return end, []
+    assert log.main is not None
+    return end, list(log.main.columns[log.ending[2]].facts["categories"])
+
+
+def _most_rows(log: LogGuess) -> int:
+    """Of one patient, in all tables together."""
+    most = 0
+    for rows in log.rows:
+        owner = rows.table.patient or (rows.table.through or ("", ""))[1]
+        times = rows.table.cells[owner].times
+        most += int(times.max()) * (1 if rows.until is None else 2) if len(times) else 0
+    return most
+
+
+def _last_day(log: LogGuess) -> int:
+    """A day after the last that the files hold, rounded."""
+    starts, ends = [], []
+    for rows in log.rows:
+        for name in (rows.time, rows.until):
+            guess = rows.table.columns[name] if name is not None else None
+            if guess is None or "upper" not in guess.facts:
+                continue
+            if rows.unit is not None:
+                ends.append(guess.facts["upper"] * _DAYS[rows.unit])
+                starts.append(0.0)
+            else:
+                ends.append(day_of(guess.facts["upper"]) or 0.0)
+                starts.append(day_of(guess.facts["lower"]) or 0.0)
+    if log.main is not None and log.ending is not None:
+        facts = log.main.columns[log.ending[1]].facts
+        ends.append(day_of(facts["upper"]) or 0.0)
+    if log.main is not None and log.origin is not None and log.origin in log.main.columns:
+        starts = [day_of(log.main.columns[log.origin].facts["lower"]) or 0.0]
+    span = max(ends, default=1.0) - min(starts, default=0.0)
+    return rounded(1.1 * span + 1)
