@@ -1,7 +1,4 @@
-"""Drafts whose declarations need fields of the branches `sources` (other separators, encodings and
-forms) and `events` (days instead of dates, intervals, several tables of events). Switch them on
-once both are merged.
-"""
+"""Drafts of files in other separators, encodings and forms, and of events by days, in intervals."""
 
 from __future__ import annotations
 
@@ -13,7 +10,6 @@ from test_draft_files import COLUMNS, as_json, as_workbook
 
 from pipeline.environment import HOME_VARIABLE
 
-pytestmark = pytest.mark.skip(reason="needs branches sources/events")
 N = 60
 INTERVALS = {
     "id": [place for place in range(N) for _ in range(2)],
@@ -25,7 +21,10 @@ INTERVALS = {
 
 
 def test_days_and_intervals_are_told_by_their_names(tmp_path: Path) -> None:
-    events = drafted(write_csv(tmp_path / "rows.csv", INTERVALS))["events"]
+    people = write_csv(
+        tmp_path / "people.csv", {"id": list(range(N)), "age": list(range(20, 20 + N))}
+    )
+    events = drafted(write_csv(tmp_path / "rows.csv", INTERVALS), people)["events"]
     assert events["origin"] is None
     assert events["rows"] == {
         "table": "rows", "day": "start", "unit": "days", "constant": "ROW", "until": "stop",
@@ -55,8 +54,3 @@ def test_json_lines_and_workbooks_fit(tmp_path: Path, monkeypatch: pytest.Monkey
     assert check(tmp_path, tmp_path / "rows.jsonl") == 0
     as_workbook(tmp_path / "sheets.xlsx")
     assert check(tmp_path, tmp_path / "sheets.xlsx") == 0
-
-
-def test_intervals_in_days_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(HOME_VARIABLE, str(tmp_path))
-    assert check(tmp_path, write_csv(tmp_path / "rows.csv", INTERVALS)) == 0

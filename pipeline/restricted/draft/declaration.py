@@ -11,7 +11,7 @@ from ruamel.yaml.comments import CommentedMap
 
 from pipeline.restricted.draft.entries import column_entries, population_entry, table_entry
 from pipeline.restricted.draft.events_entry import events_entry, static_entries
-from pipeline.restricted.draft.log import LogGuess, log_of
+from pipeline.restricted.draft.log import LogGuess, begin_with_day_0, log_of
 from pipeline.restricted.draft.relations import suggestions
 from pipeline.restricted.draft.tables import TableGuess, linked, open_files
 from pipeline.restricted.draft.yaml_parts import Statement, flow, mapping
@@ -46,6 +46,8 @@ def draft(paths: Sequence[str], statement: Statement) -> str:
     """
     tables = linked(open_files(paths))
     log = log_of(tables)
+    if log is not None:
+        begin_with_day_0(log)
     chosen = [table for table in tables if log is None or table not in log.others]
     declaration = _top(statement)
     declaration["layout"] = "table" if log is None else "log"

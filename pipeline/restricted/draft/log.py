@@ -78,6 +78,24 @@ def log_of(tables: Sequence[TableGuess]) -> LogGuess | None:
     )
 
 
+def begin_with_day_0(log: LogGuess) -> None:
+    """Dates of events and ends may be as early as day 0: the model draws them from there on."""
+    if log.main is None or log.origin is None or log.origin not in log.main.columns:
+        return
+    earliest = log.main.columns[log.origin].facts.get("lower")
+    columns = [
+        rows.table.columns[name]
+        for rows in log.rows
+        for name in (rows.time, rows.until)
+        if name is not None
+    ]
+    if log.ending is not None:
+        columns.append(log.main.columns[log.ending[1]])
+    for column in columns:
+        if column.kind == "date" and earliest is not None and "lower" in column.facts:
+            column.facts["lower"] = min(column.facts["lower"], earliest)
+
+
 def _has_owner(table: TableGuess) -> bool:
     return table.patient is not None or table.through is not None
 

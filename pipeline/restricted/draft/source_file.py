@@ -21,7 +21,8 @@ import pyarrow.parquet as pq
 from pipeline.refusal import Refusal
 from pipeline.restricted.draft import separators
 from pipeline.restricted.ingest import parquet_cells
-from pipeline.restricted.ingest.source_files import binary, structure
+from pipeline.restricted.ingest.file_faults import structure
+from pipeline.restricted.ingest.text_bytes import unpacked
 from pipeline.schema.values import Column
 
 BLOCK_ROWS = 20_000
@@ -67,7 +68,7 @@ class SourceFile:
         """The rows as text (null: an empty cell), columns c0, c1, ... as `headers`; the last
         column, `ragged`, says which rows had another number of cells than the header.
         """
-        with structure(self.path):
+        with structure(self.path.name):
             if self.format == "parquet":
                 yield from _parquet_blocks(self)
                 return
@@ -89,7 +90,7 @@ def open_file(path: Path) -> SourceFile:
             " in one of these forms."
         )
     source = SourceFile(path, FORMATS[ending])
-    with structure(path):
+    with structure(path.name):
         source = _OPENERS[source.format](source)
     if not source.headers:
         raise Refusal(f"{path.name} is empty: a table needs a header and rows.")
@@ -144,7 +145,7 @@ def _encoding(path: Path) -> str:
     """UTF-8 where the whole file is, else UTF-16 by its mark, else Windows' or plain latin-1."""
     utf8 = codecs.getincrementaldecoder("utf-8")()
     is_utf8, has_windows = True, False
-    with binary(path) as stream:
+    with unpacked(path) as stream:
         start = stream.read(_PIECE)
         if start[:2] in _BOMS:
             return _BOMS[start[:2]]
@@ -169,7 +170,7 @@ class _Text:
     """The file's text, decoded as it is read."""
 
     def __init__(self, source: SourceFile):
-        self._bytes = binary(source.path)
+        self._bytes = unpacked(source.path)
         self._encoding = "utf-8-sig" if source.encoding == "utf-8" else source.encoding
 
     def __enter__(self) -> io.TextIOWrapper:

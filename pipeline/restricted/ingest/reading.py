@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import polars as pl
 
 from pipeline.restricted.ingest.blocks import Block, none_broken
-from pipeline.restricted.ingest.source_files import structure
+from pipeline.restricted.ingest.file_faults import structure
 from pipeline.restricted.ingest.source_header import Source
 
 

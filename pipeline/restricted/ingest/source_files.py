@@ -7,24 +7,21 @@ several tables, under the names of their `file`.
 
 from __future__ import annotations
 
-import gzip
-import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import MappingProxyType
 
-import pyarrow as pa
-
 from pipeline.refusal import Refusal
 from pipeline.restricted.ingest import arrow_source, csv_source, json_source, sheet_source
 from pipeline.restricted.ingest.duckdb_source import DuckDBTables
+from pipeline.restricted.ingest.file_faults import PARQUET, structure
 from pipeline.restricted.ingest.postgres_source import PostgresTables
 from pipeline.restricted.ingest.source_header import Source
 from pipeline.runs.addresses import is_address
 from pipeline.schema.values import Schema, Table
 
-PARQUET, WORKBOOK, DATABASE = ".parquet", ".xlsx", ".duckdb"
+WORKBOOK, DATABASE = ".xlsx", ".duckdb"
 READERS: Mapping[str, Callable[[Table, Path], Source]] = MappingProxyType(
     {
         ".csv": csv_source.open_csv,
@@ -134,25 +131,3 @@ def open_source(table: Table, path: Path) -> Source:
     ending = max((end for end in SUFFIXES if path.name.lower().endswith(end)), key=len)
     with structure(path.name):
         return READERS[ending](table, path)
-
-
-@contextmanager
-def structure(name: str) -> Iterator[None]:
-    """Says in one line what is wrong with a damaged file `name`."""
-    try:
-        yield
-    except (EOFError, zlib.error, gzip.BadGzipFile):
-        raise Refusal(
-            f"{name} is a truncated or damaged gzip file. Copy it again from its origin."
-        ) from None
-    except PermissionError:
-        raise Refusal(
-            f"{name} may not be read by this account. Correct the file's rights."
-        ) from None
-    except (pa.ArrowException, OSError) as error:
-        if not name.lower().endswith(PARQUET):
-            raise
-        raise Refusal(
-            f"{name} is no readable Parquet file ({type(error).__name__}). Copy it again from"
-            " its origin."
-        ) from None

@@ -9,7 +9,7 @@ import gzip
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Protocol
+from typing import BinaryIO, Protocol, cast
 
 from pipeline.refusal import Refusal
 from pipeline.schema.encodings import UTF8, line_end, plain_name
@@ -43,14 +43,21 @@ def utf8(path: Path, encoding: str = UTF8) -> Iterator[ByteStream]:
 
     Raises Refusal for a file that begins with the mark of another encoding.
     """
+    with unpacked(path) as stream:
+        if plain_name(encoding) == UTF8:
+            yield stream
+        else:
+            yield _Transcoded(stream, path.name, encoding)
+
+
+@contextmanager
+def unpacked(path: Path) -> Iterator[BinaryIO]:
+    """The file's bytes, unpacked where it is gzip (by its first bytes, not by its name)."""
     with path.open("rb") as raw:
         is_gzip = raw.read(2) == b"\x1f\x8b"
         raw.seek(0)
-        with gzip.GzipFile(fileobj=raw) if is_gzip else nullcontext(raw) as stream:
-            if plain_name(encoding) == UTF8:
-                yield stream
-            else:
-                yield _Transcoded(stream, path.name, encoding)
+        with gzip.open(raw, "rb") if is_gzip else nullcontext(raw) as stream:
+            yield cast(BinaryIO, stream)
 
 
 class _Transcoded:
