@@ -13,8 +13,8 @@ from pipeline.environment import HOME_VARIABLE
 N = 60
 INTERVALS = {
     "id": [place for place in range(N) for _ in range(2)],
-    "start": [0, 30] * N,
-    "stop": [30, 90] * N,
+    "start": [day for place in range(N) for day in (0, 30 + place)],
+    "stop": [day for place in range(N) for day in (30 + place, 90 + place)],
     "event": ["0", "1"] * N,
     "age": [20 + place for place in range(N) for _ in range(2)],
 }
