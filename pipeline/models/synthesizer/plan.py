@@ -17,6 +17,7 @@ import dp_accounting as dpa
 
 from pipeline.dp import accounting
 from pipeline.dp.events import canonical, composed
+from pipeline.dp.gaussian import gaussian_mu
 from pipeline.dp.marginals import NoisyCounts
 from pipeline.dp.selection import PrivateChoice
 from pipeline.dp.sgd import DpSgd
@@ -192,7 +193,11 @@ def joint_plan(
     )
     pathway_plan = (
         plan_pathways(
-            schema, pathway_settings.from_mapping(train.pathway, size), size, observed_until
+            schema,
+            pathway_settings.from_mapping(train.pathway, size),
+            size,
+            observed_until,
+            1 / (gaussian_mu(privacy.epsilon, delta) * math.sqrt(1 - share)),
         )
         if has_events
         else None

@@ -12,6 +12,7 @@ import torch
 
 from pipeline.models.grammar.tracker import open_tokens, options
 from pipeline.models.pathway.domain.coding import Coding
+from pipeline.models.pathway.domain.event_parts import event_parts
 from pipeline.models.pathway.domain.head import Head
 from pipeline.models.pathway.domain.network import PathwayNetwork
 from pipeline.models.pathway.domain.pathways import Pathways
@@ -21,6 +22,7 @@ from pipeline.models.pathway.domain.state import (
     begin,
     day_of,
     days_left,
+    days_since,
     features,
     gap_bounds,
     gap_of,
@@ -156,13 +158,15 @@ def _next_events(
             " events in the declaration"
         )
     where = hidden.device
-    types, tokens = network.choices(hidden, torch.from_numpy(state.token).long().to(where))
+    race = network.race(torch.from_numpy(days_since(coding, state)).to(where))
+    types, tokens = network.choices(hidden, torch.from_numpy(state.token).long().to(where), race)
     types = types + network.end_offsets(
         types,
         torch.from_numpy(now.types).to(where),
         hidden,
         torch.from_numpy(days_left(coding, state)).to(where),
         torch.from_numpy(rhythms_ahead(coding, state)).to(where),
+        race,
     )
     chances = _chances(types.cpu().numpy(), now.types)
     kind = _sample(constraint.types(chances) if constraint is not None else chances, rng)
@@ -170,7 +174,7 @@ def _next_events(
     every = np.arange(len(kind))
     lower, upper = gap_bounds(coding, state, token, now.lower[every, kind], now.upper[every, kind])
     rhythm = torch.from_numpy(rhythm_rows(coding, state, token)).to(hidden.device)
-    waits, values = network.details(hidden, torch.from_numpy(token).to(hidden.device), rhythm)
+    waits, values = network.details(hidden, torch.from_numpy(token).to(hidden.device), rhythm, race)
     gap = _sample(_chances(waits.cpu().numpy(), coding.gaps.legal(lower, upper)), rng)
     day = day_of(coding, state, coding.gaps.decode(gap, lower, upper, rng)).astype(np.int32)
     logits = dict(zip(coding.learned_attributes, values, strict=True))
@@ -181,7 +185,9 @@ def _next_events(
         if a in logits:
             value_logits = logits[a].cpu().numpy()[rows]
         else:
-            value_logits = _value_logits(coding, heads, state, a, rows, token, statics)
+            value_logits = _value_logits(
+                coding, heads, state, a, rows, token, statics, attributes[rows]
+            )
         legal = coding.legal_values(a, level[rows])
         attributes[rows, a] = _sample(_chances(value_logits, legal), rng)
     return token, day, coding.gaps.encode(gap_of(coding, state, day)), attributes
@@ -195,9 +201,10 @@ def _value_logits(
     rows: np.ndarray,
     token: np.ndarray,
     statics: Mapping[str, np.ndarray],
+    attributes: np.ndarray,
 ) -> np.ndarray:
     """Logits [m, values] of the attribute at `place` from its head, for these rows [m] of the next
-    events [n].
+    events [n], of which the attributes before it are chosen already (attributes [m, A]).
     """
     name, size = coding.attributes[place].column.name, coding.attributes[place].size
     last = state.attribute[rows, place].astype(np.int64)
@@ -207,7 +214,10 @@ def _value_logits(
         f"carrier {name}": 1 + coding.grammar.token_type[token[rows]],
         f"value {name}": np.where(has_value, 1 + last, 0),
     }
-    return heads[name].logits(parts, has_value)
+    head = heads[name]
+    kind, known = coding.grammar.token_type[token[rows]], state.known[rows, place]
+    parts |= event_parts(coding, place, head.parts, kind, attributes, known)
+    return head.logits(parts, has_value)
 
 
 def _codes(

@@ -57,7 +57,7 @@ class PathwayModel:
         object.__setattr__(
             self,
             "coding",
-            declared_coding(self.schema, self.plan.settings, self.plan.observed_until),
+            planned_coding(self.schema, self.plan),
         )
         self.network.eval()
 
@@ -216,7 +216,7 @@ class PathwayModel:
     def load(cls, folder: Path, schema: Schema) -> PathwayModel:
         """What `save` wrote, for the declaration it was trained with."""
         plan = PathwayPlan.from_json(json.loads((folder / FACTS).read_text(encoding="utf-8")))
-        coding = declared_coding(schema, plan.settings, plan.observed_until)
+        coding = planned_coding(schema, plan)
         tensors = load_file(folder / WEIGHTS)
         network = _new_network(coding, plan.settings)
         parts = {
@@ -240,10 +240,16 @@ class PathwayModel:
 
 def new_model(schema: Schema, plan: PathwayPlan) -> PathwayModel:
     """The model before training. Its weights follow from the settings' public seed."""
-    coding = declared_coding(schema, plan.settings, plan.observed_until)
+    coding = planned_coding(schema, plan)
     return PathwayModel(
         schema, plan, _new_network(coding, plan.settings), uniform_heads(coding, plan.tables)
     )
+
+
+def planned_coding(schema: Schema, plan: PathwayPlan) -> Coding:
+    """The public vocabulary of a plan."""
+    parts = [table.parts for table in plan.tables]
+    return declared_coding(schema, plan.settings, plan.observed_until, parts)
 
 
 def _new_network(coding: Coding, settings: PathwaySettings) -> PathwayNetwork:

@@ -23,6 +23,7 @@ from pipeline.models.pathway.fit.descend import descend
 from pipeline.models.pathway.fit.encoded_log import EncodedLog, batch_of, encode_pathways
 from pipeline.models.pathway.fit.heads import fit_heads
 
+PICKED_ROUNDS = 4
 BATCH = 1024  # synthetic patients a step
 
 
@@ -56,8 +57,7 @@ def calibrate(
         max(settings.calibration_patients, settings.pass_patients if settings.passes else 0)
     )
     few, many = patients.head(settings.calibration_patients), patients.head(settings.pass_patients)
-    # twice, because who has a second event depends on the heads
-    for _ in range(2 if model.heads else 0):
+    for _ in range(_rounds(model)):
         model = with_heads(model, tables, few, draw_log(model, few, rng))
     progress("codes fitted to the tables")
     for number in range(settings.passes):
@@ -70,6 +70,14 @@ def calibrate(
     model = with_log_weights(model, tables, few, settings.candidates, rng)
     progress("pathways calibrated")
     return model
+
+
+def _rounds(model: PathwayModel) -> int:
+    """How often the heads are fitted: twice, because who has a second event depends on them; more
+    often where values depend on values of the same event and on earlier ones.
+    """
+    picked = any(table.counts_picked_events for table in model.tables)
+    return (PICKED_ROUNDS if picked else 2) if model.heads else 0
 
 
 def draw_log(
