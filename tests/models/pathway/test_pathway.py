@@ -267,7 +267,8 @@ def test_the_plan_reads_declared_numbers_only_and_survives_json() -> None:
     assert plan_pathways(toy_schema(), SMALL, 30).sampling_probability == 1.0
     assert plan.sgd(2.0).expected_batch_size == 60
     sigma = next(iter(plan.counts(2.0).values())).sigma
-    assert sigma >= 2.0 * (len(plan.tables) / SMALL.calibration_share) ** 0.5
+    weights = [table.weight for table in plan.tables]
+    assert sigma >= 2.0 * (sum(weights) / weights[0] / SMALL.calibration_share) ** 0.5
     off = plan_pathways(toy_schema(), dataclasses.replace(SMALL, calibration_share=0.0), 200)
     assert not off.counts(2.0) and off.sgd(2.0).noise_multiplier < plan.sgd(2.0).noise_multiplier
 

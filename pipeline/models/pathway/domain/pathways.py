@@ -10,7 +10,8 @@ import numpy as np
 @dataclass(frozen=True, eq=False)
 class Pathways:
     """n pathways as flat events in order: owner [r] ascending in [0, n), token [r], day [r] since
-    the patient's origin, attributes [r, A] with -1 for none.
+    the patient's origin, attributes [r, A] with -1 for none. own [n]: a number of each patient's
+    static columns (picked.py); None where nothing is picked.
     """
 
     n: int
@@ -18,6 +19,7 @@ class Pathways:
     token: np.ndarray
     day: np.ndarray
     attributes: np.ndarray
+    own: np.ndarray | None = None
 
 
 def positions(owner: np.ndarray) -> np.ndarray:

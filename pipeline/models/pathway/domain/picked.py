@@ -3,9 +3,9 @@ comes after the first event.
 
 A patient may stand in one cell of a table only (privacy_rules.md 8), so a public rule picks one
 event of each pathway: first a type among those it has, then an event of that type, by a number that
-its own days and types give. All `picked` facts of a pathway are about the same event, that they can
-be counted together. Types come first, so that rare ones are seen as often as common ones: tables
-then say what holds *given* the type.
+the patient's own static columns, days and types give, and no attribute. All `picked` facts of a
+pathway are about the same event, so that they can be counted together. Types come first, so that
+rare ones are seen as often as common ones: tables then say what holds *given* the type.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+import polars as pl
 
 from pipeline.models.pathway.domain.coding import Coding
 from pipeline.models.pathway.domain.fact_names import CHANGE, LAST, RANGE
@@ -108,14 +109,36 @@ def _pick(p: Pathways, kind: np.ndarray, rows: np.ndarray) -> np.ndarray:
 
 
 def own_numbers(p: Pathways) -> np.ndarray:
-    """A number of each pathway by its own days and tokens alone, uint64 [n], spread evenly."""
-    sums = np.zeros(p.n, np.uint64)
+    """A number of each pathway by the patient's own columns, days and tokens alone, uint64 [n],
+    spread evenly.
+    """
+    sums = np.zeros(p.n, np.uint64) if p.own is None else p.own.copy()
     place = positions(p.owner).astype(np.uint64)
     event = p.day.astype(np.int64).astype(np.uint64) * np.uint64(1 << 20) + p.token.astype(
         np.uint64
     )
     np.add.at(sums, p.owner, _mixed(event + _mixed(place)))
     return _mixed(sums) >> np.uint64(8)
+
+
+def static_numbers(coding: Coding, patients: pl.DataFrame) -> np.ndarray:
+    """A number of each patient by the static columns, uint64 [patients]: on a fixed schedule days
+    and types alone would pick the same event of everybody.
+    """
+    numbers = np.zeros(patients.height, np.uint64)
+    for name in coding.grammar.schema.patients:
+        if coding.is_static(name):
+            codec = coding.static_codec(name)
+            values = patients[name]
+            if codec.is_numeric:
+                days = (
+                    values.cast(pl.Date).cast(pl.Int32) if codec.column.kind == "date" else values
+                )
+                own = days.cast(pl.Float64).fill_null(-1.5e9).to_numpy().view(np.uint64)
+            else:
+                own = codec.encode(values).astype(np.uint64)
+            numbers = _mixed(numbers + own)
+    return numbers
 
 
 def _mixed(values: np.ndarray) -> np.ndarray:

@@ -8,6 +8,7 @@ sensitivity 1 (privacy_rules.md 8).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import takewhile
 
 import numpy as np
@@ -17,6 +18,7 @@ from pipeline.models.pathway.domain.calibration_table import CalibrationTable, j
 from pipeline.models.pathway.domain.coding import Coding
 from pipeline.models.pathway.domain.facts import fact_size, fact_values
 from pipeline.models.pathway.domain.pathways import Pathways
+from pipeline.models.pathway.domain.picked import static_numbers
 from pipeline.schema.values import CountedTable
 
 
@@ -45,6 +47,9 @@ def table_cells(
     """
     each = pathways.n // max(patients.height, 1)
     values: dict[str, np.ndarray] = {}
+    if any(part.startswith("picked") for table in tables for part in table.parts):
+        own = np.repeat(static_numbers(coding, patients), each)
+        pathways = replace(pathways, own=own)
     for part in {part for table in tables for part in table.parts}:
         values[part] = (
             np.repeat(coding.static_values(part, patients), each)

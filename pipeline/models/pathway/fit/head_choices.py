@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import polars as pl
@@ -13,7 +13,7 @@ from pipeline.models.pathway.domain.coding import Coding
 from pipeline.models.pathway.domain.event_parts import event_parts
 from pipeline.models.pathway.domain.fact_names import LAST
 from pipeline.models.pathway.domain.pathways import positions, types_before
-from pipeline.models.pathway.domain.picked import last_known, picked_rows
+from pipeline.models.pathway.domain.picked import last_known, picked_rows, static_numbers
 from pipeline.models.pathway.fit.encoded_log import EncodedLog
 
 
@@ -54,7 +54,8 @@ def choices_of(
         names |= {f"{LAST} {choice}": None}
     is_picked = np.zeros(len(log.token), bool)
     if any(table.counts_picked_events for table in tables):
-        is_picked[picked_rows(coding, log.pathways)] = True
+        own = static_numbers(coding, patients)
+        is_picked[picked_rows(coding, replace(log.pathways, own=own))] = True
     rows, legal, parts = by_kind(coding, choice, list(names), log)
     owner = log.pathways.owner[rows]
     number, picked = positions(owner), is_picked[rows]
