@@ -283,7 +283,7 @@ def test_ranges_and_changes_of_values() -> None:
 def test_the_race_is_won_by_who_is_due_first() -> None:
     edges = torch.tensor([0.0, 10.0, 20.0, 30.0, 40.0, 400.0])
     shares = torch.tensor([[0.0, 0.0, 1.0, 0.0, 0.0], [0.0, 0.0, 0.0, 1.0, 0.0]])
-    chances = race(shares, edges, torch.tensor([[0.0, 0.0], [0.0, 25.0], [25.0, 5.0]])).exp()
+    chances = race(shares, edges, torch.tensor([[0, 0], [0, 25], [25, 5]])).exp()
     assert torch.allclose(chances.sum((1, 2)), torch.ones(3), atol=0.1)
     assert chances[0, 0, 2] > 0.9  # 20 to 30 days from now
     assert chances[1, 1, :2].sum() > 0.9  # five to fifteen days are left

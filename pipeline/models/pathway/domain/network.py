@@ -138,7 +138,7 @@ class PathwayNetwork(nn.Module):
         if not self.returning:
             return None
         edges = torch.cat([self.bins[:, 0], self.bins[-1:, 1]])
-        chances = race_of(self.returns, edges, since.clamp(min=0).float())
+        chances = race_of(self.returns, edges, since.clamp(min=0).long())
         chances = chances - chances.logsumexp((1, 2), keepdim=True)
         return torch.where((since >= 0)[..., None], chances, 0.0)
 

@@ -23,7 +23,7 @@ from pipeline.models.pathway.fit.descend import descend
 from pipeline.models.pathway.fit.encoded_log import EncodedLog, batch_of, encode_pathways
 from pipeline.models.pathway.fit.heads import fit_heads
 
-PICKED_ROUNDS = 4
+HEAD_STEPS, ROUGH_STEPS = 150, (50, 50, 50)
 BATCH = 1024  # synthetic patients a step
 
 
@@ -57,8 +57,8 @@ def calibrate(
         max(settings.calibration_patients, settings.pass_patients if settings.passes else 0)
     )
     few, many = patients.head(settings.calibration_patients), patients.head(settings.pass_patients)
-    for _ in range(_rounds(model)):
-        model = with_heads(model, tables, few, draw_log(model, few, rng))
+    for steps in _rounds(model):
+        model = with_heads(model, tables, few, draw_log(model, few, rng), steps)
     progress("codes fitted to the tables")
     for number in range(settings.passes):
         model = with_log_weights(model, tables, few, settings.pass_candidates, rng)
@@ -66,18 +66,21 @@ def calibrate(
         progress(f"pathways calibrated, pass {number + 1} of {settings.passes}")
     model = replace(model, log_weights=())
     if model.heads and settings.passes:  # who chooses has changed with what was learned
-        model = with_heads(model, tables, few, draw_log(model, few, rng))
+        model = with_heads(model, tables, few, draw_log(model, few, rng), HEAD_STEPS)
     model = with_log_weights(model, tables, few, settings.candidates, rng)
     progress("pathways calibrated")
     return model
 
 
-def _rounds(model: PathwayModel) -> int:
-    """How often the heads are fitted: twice, because who has a second event depends on them; more
-    often where values depend on values of the same event and on earlier ones.
+def _rounds(model: PathwayModel) -> tuple[int, ...]:
+    """How often the heads are fitted, and in how many steps: twice, because who has a second event
+    depends on them; more often where values depend on values of the same event and on earlier ones.
     """
-    picked = any(table.counts_picked_events for table in model.tables)
-    return (PICKED_ROUNDS if picked else 2) if model.heads else 0
+    if not model.heads:
+        return ()
+    if any(table.counts_picked_events for table in model.tables):
+        return (*ROUGH_STEPS, HEAD_STEPS)
+    return (HEAD_STEPS, HEAD_STEPS)
 
 
 def draw_log(
@@ -90,11 +93,15 @@ def draw_log(
 
 
 def with_heads(
-    model: PathwayModel, tables: NoisyTables, patients: pl.DataFrame, log: EncodedLog
+    model: PathwayModel,
+    tables: NoisyTables,
+    patients: pl.DataFrame,
+    log: EncodedLog,
+    steps: int,
 ) -> PathwayModel:
     """The model with heads fitted to the tables. patients, log: synthetic, by the model so far."""
     heads = fit_heads(
-        model.coding, model.tables, tables.counts, tables.sigmas, patients, log, tables.size
+        model.coding, model.tables, tables.counts, tables.sigmas, patients, log, tables.size, steps
     )
     return replace(model, heads=heads)
 

@@ -32,7 +32,7 @@ from pipeline.models.pathway.fit.table_losses import ChangeLoss, TableLoss
 # priors: Gaussian; Student's t, because most rows say little and some all
 BASE_DEVIATION, ROW_SCALE, ROW_FREEDOM = 3.0, 0.7, 3
 BEND = 1.0  # of the base weights from bin to bin of a number
-STEPS, RATE = 150, 0.15
+RATE = 0.15
 
 
 def fit_heads(
@@ -43,12 +43,13 @@ def fit_heads(
     patients: pl.DataFrame,
     log: EncodedLog,
     population: float,
+    steps: int,
 ) -> tuple[Head, ...]:
     """A head for each choice that the tables teach.
 
     noisy, sigmas: noisy counts [cells] of each table and the standard deviation of their noise;
     patients, log: synthetic, of them only who chooses counts, not what is chosen; population:
-    number of patients that the noisy counts are of.
+    number of patients that the noisy counts are of; steps: of the descent.
     """
     counts = {
         table.name: (cells, sigma)
@@ -72,7 +73,7 @@ def fit_heads(
             )
             for table in teachers
         ]
-        heads.append(_fit(choice, losses, choices, smooth_codes(coding, choice, teachers)))
+        heads.append(_fit(choice, losses, choices, smooth_codes(coding, choice, teachers), steps))
     return tuple(heads)
 
 
@@ -128,6 +129,7 @@ def _fit(
     losses: Sequence[TableLoss | ChangeLoss],
     choices: Choices,
     smooth: np.ndarray | None,
+    steps: int,
 ) -> Head:
     """Maximum of a Gaussian likelihood of the noisy counts under the priors of the weights."""
     base = torch.zeros(choices.legal.shape[1], requires_grad=True)
@@ -154,7 +156,7 @@ def _fit(
             )
         return total
 
-    descend([base, *weights], loss, STEPS if len(choices.count) else 0, RATE)
+    descend([base, *weights], loss, steps if len(choices.count) else 0, RATE)
     by_table = tuple(
         (table.table, (values + table.offset).detach().numpy())
         for table, values in zip(losses, weights, strict=True)
