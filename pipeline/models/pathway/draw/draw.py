@@ -44,13 +44,14 @@ def draw(
     candidates: int,
     rng: np.random.Generator,
     begins: PathwayStart | None = None,
+    values: bool = True,
 ) -> tuple[Pathways, np.ndarray]:
     """(`candidates` pathways per patient, log weight of each [n]); pathway p belongs to patient p
     // candidates.
 
     patients: patient_id and the static columns; begins: how pathways must begin; the weights make
-    up for it, and are 0 without (see start.py). Raises Refusal where the grammar offers a
-    pathway no event.
+    up for it, and are 0 without (see start.py); values: whether attributes are drawn, too. Raises
+    Refusal where the grammar offers a pathway no event.
     """
     start = np.repeat(np.arange(patients.height), candidates)
     state = begin(coding, patients).take(start)
@@ -74,6 +75,7 @@ def draw(
             {name: values[ids] for name, values in statics.items()},
             constraint,
             rng,
+            values,
         )
         parts.append((ids, token, day, attributes))
         advance(coding, state, token, day, gap, attributes)
@@ -146,6 +148,7 @@ def _next_events(
     statics: Mapping[str, np.ndarray],
     constraint: StartConstraint | None,
     rng: np.random.Generator,
+    with_values: bool,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """(token [n], day [n], gap bin [n], attribute codes [n, A]) of the next event of each pathway.
 
@@ -180,7 +183,7 @@ def _next_events(
     logits = dict(zip(coding.learned_attributes, values, strict=True))
     attributes = np.full((len(kind), len(coding.attributes)), -1, np.int64)
     level = levels(coding, state, kind)
-    for a, has in enumerate(coding.carries().T):
+    for a, has in enumerate(coding.carries().T if with_values else ()):
         rows = np.flatnonzero(has[kind])
         if a in logits:
             value_logits = logits[a].cpu().numpy()[rows]

@@ -62,7 +62,8 @@ def calibrate(
     progress("codes fitted to the tables")
     for number in range(settings.passes):
         model = with_log_weights(model, tables, few, settings.pass_candidates, rng)
-        learn(model, draw_log(model, many, rng, settings.pass_candidates), rng, device)
+        log = draw_log(model, many, rng, settings.pass_candidates, model.values_matter)
+        learn(model, log, rng, device)
         progress(f"pathways calibrated, pass {number + 1} of {settings.passes}")
     model = replace(model, log_weights=())
     if model.heads and settings.passes:  # who chooses has changed with what was learned
@@ -84,12 +85,17 @@ def _rounds(model: PathwayModel) -> tuple[int, ...]:
 
 
 def draw_log(
-    model: PathwayModel, patients: pl.DataFrame, rng: np.random.Generator, candidates: int = 1
+    model: PathwayModel,
+    patients: pl.DataFrame,
+    rng: np.random.Generator,
+    candidates: int = 1,
+    values: bool = True,
 ) -> EncodedLog:
     """One pathway for each synthetic patient, picked of `candidates` by the calibration weights,
-    with the states that it goes through.
+    with the states that it goes through. values: whether attributes are drawn, too.
     """
-    return encode_pathways(model.coding, patients, model.draw_pathways(patients, rng, candidates))
+    pathways = model.draw_pathways(patients, rng, candidates, values)
+    return encode_pathways(model.coding, patients, pathways)
 
 
 def with_heads(
