@@ -32,7 +32,7 @@ from pipeline.models.pathway.fit.table_losses import ChangeLoss, TableLoss
 # priors: Gaussian; Student's t, because most rows say little and some all
 BASE_DEVIATION, ROW_SCALE, ROW_FREEDOM = 3.0, 0.7, 3
 BEND = 1.0  # of the base weights from bin to bin of a number
-RATE = 0.15
+RATE, MANY_TABLES = 0.15, 4
 
 
 def fit_heads(
@@ -106,6 +106,21 @@ def offset_of(
     return np.asarray(np.log(spread / spread.sum(1, keepdims=True)))
 
 
+def _start(losses: Sequence[TableLoss | ChangeLoss], k: int) -> np.ndarray:
+    """Base weights from which a fit starts, float32 [k]: the log shares of all values by the tables
+    of picked events, which are many; 0 where there are none.
+    """
+    totals = [
+        loss.counts.sum(0).numpy() + loss.sigma
+        for loss in losses
+        if loss.table.counts_picked_events and not loss.table.counts_changes
+    ]
+    if not totals:
+        return np.zeros(k, np.float32)
+    shares = np.mean([total.clip(1.0) for total in totals], axis=0)
+    return np.asarray(np.log(shares / shares.sum()), np.float32)
+
+
 def value_changes(coding: Coding, choice: str, choices: Choices) -> np.ndarray:
     """Cell of the change that each value would be, int64 [r, k]."""
     codec = coding.attributes[coding.attribute_place(choice)]
@@ -132,7 +147,7 @@ def _fit(
     steps: int,
 ) -> Head:
     """Maximum of a Gaussian likelihood of the noisy counts under the priors of the weights."""
-    base = torch.zeros(choices.legal.shape[1], requires_grad=True)
+    base = torch.from_numpy(_start(losses, choices.legal.shape[1])).requires_grad_()
     weights = [torch.zeros(table.shape, requires_grad=True) for table in losses]
     illegal = torch.from_numpy(~choices.legal)
     repeated = torch.from_numpy((choices.number > 0).astype(np.float32))[:, None]
@@ -156,7 +171,9 @@ def _fit(
             )
         return total
 
-    descend([base, *weights], loss, steps if len(choices.count) else 0, RATE)
+    # the weights of many tables move a logit together; too fast, it sticks where chances are 0 or 1
+    rate = RATE * min(1.0, MANY_TABLES / len(losses))
+    descend([base, *weights], loss, steps if len(choices.count) else 0, rate)
     by_table = tuple(
         (table.table, (values + table.offset).detach().numpy())
         for table, values in zip(losses, weights, strict=True)
