@@ -82,8 +82,8 @@ def figures(schema: Schema, real: PatientLog, other: PatientLog) -> dict[str, fl
         float(rates.to_numpy().mean()),
     )
     scores |= value_figures(schema, real, other)
-    found = [one.verdict for one in run_analyses(schema, real, other, lambda _: None)]
-    tested = [one for one in found if one is not Verdict.UNTESTED]
+    verdicts = [one.verdict for one in run_analyses(schema, real, other, lambda _: None)]
+    tested = [one for one in verdicts if one is not Verdict.UNTESTED]
     scores["findings"] = tested.count(Verdict.PASS) / max(len(tested), 1)
     scores["detection"] = pathway_score.detection(schema, real, other, with_statics=True)
     scores["illegal"] = float(

@@ -22,12 +22,11 @@ from pipeline.models.grammar.violations import violations
 from pipeline.models.pathway.domain.choices import tables_by_choice
 from pipeline.models.pathway.domain.encode import codec
 from pipeline.models.pathway.domain.fact_cells import part_cells
-from pipeline.models.pathway.domain.facts import fact_values
 from pipeline.models.pathway.domain.head import Head
 from pipeline.models.pathway.domain.pathways import Pathways
 from pipeline.models.pathway.domain.picked import paired_rows, picked_rows, static_numbers
 from pipeline.models.pathway.domain.race import race
-from pipeline.models.pathway.domain.tables import part_size, table_cells
+from pipeline.models.pathway.domain.tables import part_size, part_values, table_cells
 from pipeline.models.pathway.domain.value_ranges import changes, range_size, ranges
 from pipeline.models.pathway.draw.model import PathwayModel, new_model, planned_coding
 from pipeline.models.pathway.fit import train
@@ -200,7 +199,7 @@ def test_facts_of_a_picked_event_written_out() -> None:
     model, p = encoded(visits_schema(), 120)
     coding, g = model.coding, model.coding.grammar
     facts = {
-        part: fact_values(coding, part, p)
+        part: part_values(coding, part, p)
         for part in (
             "picked type", "picked value mood", "picked last mood", "picked change mood",
             "picked value heat", "picked range heat", "picked change heat", "picked value pill",
@@ -238,7 +237,7 @@ def test_a_pathway_without_what_is_asked_stands_in_cell_0() -> None:
     for table in model.tables:
         for part in table.parts:
             if part.startswith("picked"):
-                assert fact_values(model.coding, part, p).tolist() == [0, 0, 0], part
+                assert part_values(model.coding, part, p).tolist() == [0, 0, 0], part
 
 
 def test_one_more_patient_moves_every_table_by_one_in_one_cell() -> None:

@@ -14,25 +14,25 @@ from pipeline.models.pathway.domain.value_ranges import changes, ranges
 def event_parts(
     coding: Coding,
     place: int,
-    wanted: Collection[str],
+    names: Collection[str],
     kind: np.ndarray,
     attributes: np.ndarray,
-    known: np.ndarray,
+    last: np.ndarray,
 ) -> dict[str, np.ndarray]:
-    """Those of the wanted parts that are about the event itself: [m] each, of `picked change` the
+    """Those of these parts that are about the event itself: [m] each, of `picked change` the
     cell of each value [m, k].
 
     place: of the attribute that is chosen; kind [m]: types of the events; attributes [m, A]: their
-    codes, -1 where an event has none; known [m]: the last known code of the chosen attribute.
+    codes, -1 where an event has none; last [m]: the last known code of the chosen attribute.
     """
     name = coding.attributes[place].column.name
     parts = {
         "picked type": 1 + kind.astype(np.int64),
-        f"{LAST} {name}": known.astype(np.int64),
+        f"{LAST} {name}": last.astype(np.int64),
     }
-    if f"{CHANGE} {name}" in wanted:
-        parts[f"{CHANGE} {name}"] = changes(coding.attributes[place])[known]
-    for part in wanted:
+    if f"{CHANGE} {name}" in names:
+        parts[f"{CHANGE} {name}"] = changes(coding.attributes[place])[last]
+    for part in names:
         match = NAMED_FACT.fullmatch(part)
         if match is None or match[1] not in (VALUE, RANGE) or match[2] == name:
             continue

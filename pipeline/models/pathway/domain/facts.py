@@ -6,8 +6,8 @@ Names of facts, as a declaration's `events.counted` gives them: `length`, `survi
 `second TYPE` (codes of these events); `gap TYPE` and `later gap TYPE` (the first and the fifth wait
 between such events next to each other, within the first context that they need); `value ATTRIBUTE`,
 `holder ATTRIBUTE` and `carrier ATTRIBUTE` (value, token and type of the first event that carries
-it), `again ATTRIBUTE` (value at the second). Facts that begin with `picked` are those of picked.py.
-Anything else names a static column.
+it), `again ATTRIBUTE` (value at the second). Facts that begin with `picked` are in
+picked.py. Anything else names a static column.
 """
 
 from __future__ import annotations
@@ -21,12 +21,9 @@ from pipeline.models.pathway.domain.fact_names import (
     GAPS,
     LATER,
     OF_ATTRIBUTES,
-    OF_PICKED,
-    RETURN,
     parse_fact,
 )
 from pipeline.models.pathway.domain.pathways import Pathways, positions, types_before
-from pipeline.models.pathway.domain.picked import PICKED, picked_size, picked_values, returns
 
 LENGTH_EDGES = np.array([0, 1, 2, 3, 4, 5, 7, 9, 12, 16, 22, 30, 45, 70])  # events
 # days from the anchor to the end; few, because noise adds up along a curve
@@ -49,25 +46,19 @@ def fact_size(coding: Coding, fact: str) -> int:
         "end": int(g.terminal.sum()) + 1,
         "wait": len(WAIT_EDGES) + 1,
         "others": 2 ** len(other_types(coding)),
-        "picked type": 1 + g.n_types,
-        "picked before": 1 + g.n_types,
-        "picked after": 1 + g.n_types,
-        "picked wait": 1 + len(coding.gaps.edges),
     }
     if fact in plain:
         return plain[fact]
     kind, name = parse_fact(fact, coding.grammar.type_names, coding.attribute_names)
     if kind not in OF_ATTRIBUTES:
         codes = len(coding.tokens_of(g.type_names.index(name)))
-        waits = dict.fromkeys((*GAPS, RETURN), 1 + len(coding.gaps.edges))
+        waits = dict.fromkeys(GAPS, 1 + len(coding.gaps.edges))
         return {
             **waits,
             "count": len(COUNT_EDGES),
             "before": 1 + g.n_types,
             "after": 1 + g.n_types,
         }.get(kind, 1 + codes)
-    if kind in OF_PICKED:
-        return picked_size(coding, kind, name)
     place = coding.attribute_place(name)
     return 1 + {"holder": len(coding.holders(place)), "carrier": g.n_types}.get(
         kind, coding.attributes[place].size
@@ -85,8 +76,6 @@ def fact_values(coding: Coding, fact: str, pathways: Pathways) -> np.ndarray:
     what, name = parse_fact(fact, coding.grammar.type_names, coding.attribute_names)
     if what not in OF_ATTRIBUTES:
         return _of_type(coding, what, g.type_names.index(name), p, kind)
-    if what in OF_PICKED:
-        return picked_values(coding, what, name, p)
     place = coding.attribute_place(name)
     carries = coding.carries()[kind, place]
     values = {"holder": np.searchsorted(coding.holders(place), p.token), "carrier": kind}.get(
@@ -104,8 +93,6 @@ def _of_type(coding: Coding, what: str, t: int, p: Pathways, kind: np.ndarray) -
         values = types_before(p, kind, np.arange(len(kind))) - 1
     elif what == "after":
         values = np.append(np.where(p.owner[1:] == p.owner[:-1], kind[1:], -1), -1)[: len(kind)]
-    elif what == RETURN:
-        return returns(coding, t, p)
     elif what in GAPS:
         again = (
             of_type & np.append(False, of_type[:-1] & (p.owner[1:] == p.owner[:-1]))[: len(kind)]
@@ -223,5 +210,4 @@ _PLAIN: dict[str, _Fact] = {
     "end": _end,
     "others": lambda coding, p, kind: _type_bits(other_types(coding), p, kind),
     "length": lambda coding, p, kind: _bins(np.bincount(p.owner, minlength=p.n), LENGTH_EDGES),
-    **PICKED,
 }

@@ -56,10 +56,7 @@ class PathwayNetwork(nn.Module):
         )
         self.rhythms: Tensor  # log chances of waiting times from noisy counts: given, not learned
         self.register_buffer("rhythms", torch.zeros(coding.n_rhythm_rows, self.n_gaps))
-        self.returning = list(coding.returns)
-        self.returns: Tensor
-        if coding.returns:  # shares of returns by their days, from noisy counts: given, not learned
-            self.register_buffer("returns", torch.zeros(len(coding.returns), self.n_gaps))
+        self._hold_returns(coding)
         self.once: Tensor
         self.register_buffer("once", torch.from_numpy(np.flatnonzero(g.once)), persistent=False)
         legal = np.concatenate(
@@ -85,6 +82,12 @@ class PathwayNetwork(nn.Module):
         self.memory: GhostGru | None = None
         if recurrent:  # made last: all other weights start as without it
             self.memory = GhostGru(width, width)
+
+    def _hold_returns(self, coding: Coding) -> None:
+        self.returning = list(coding.returns)
+        self.returns: Tensor
+        if coding.returns:  # shares of returns by their days, from noisy counts: given, not learned
+            self.register_buffer("returns", torch.zeros(len(coding.returns), self.n_gaps))
 
     def hidden(self, features: Tensor, statics: Tensor, owner: Tensor) -> Tensor:
         """[r, width] in training: all rows at once. features [r, F], statics [p, S], owner [r]."""

@@ -16,15 +16,26 @@ import numpy as np
 import polars as pl
 
 from pipeline.models.pathway.domain.coding import Coding
-from pipeline.models.pathway.domain.fact_names import CHANGE, LAST, RANGE
+from pipeline.models.pathway.domain.fact_names import CHANGE, LAST, RANGE, RETURN, parse_fact
 from pipeline.models.pathway.domain.pathways import Pathways, positions
 from pipeline.models.pathway.domain.value_ranges import change_size, changes, range_size, ranges
 
+WAIT = "picked wait"
 _ODD, _FAR = np.uint64(0x9E3779B97F4A7C15), np.uint64(29)  # Weyl's constant; a shift
 
 
-def picked_size(coding: Coding, what: str, name: str) -> int:
-    """Number of values of the fact `what name`, about an attribute."""
+def is_picked(part: str) -> bool:
+    """Whether it is a fact of this module."""
+    return part.startswith("picked ")
+
+
+def picked_size(coding: Coding, fact: str) -> int:
+    """Number of values of the fact. Raises Refusal for a name that is no fact."""
+    if fact in _PLAIN:
+        return 1 + (len(coding.gaps.edges) if fact == WAIT else coding.grammar.n_types)
+    what, name = parse_fact(fact, coding.grammar.type_names, coding.attribute_names)
+    if what == RETURN:
+        return 1 + len(coding.gaps.edges)
     codec = coding.attributes[coding.attribute_place(name)]
     if what == RANGE:
         return 1 + range_size(codec)
@@ -33,10 +44,15 @@ def picked_size(coding: Coding, what: str, name: str) -> int:
     return codec.size if what == LAST else 1 + codec.size
 
 
-def picked_values(coding: Coding, what: str, name: str, p: Pathways) -> np.ndarray:
-    """The fact `what name` of each pathway, int64 [n]; 0 where its picked event does not carry the
-    attribute.
+def picked_values(coding: Coding, fact: str, p: Pathways) -> np.ndarray:
+    """The fact of each pathway, int64 [n]; 0 where its picked event does not carry the attribute.
+    Raises Refusal for a name that is no fact.
     """
+    if fact in _PLAIN:
+        return _PLAIN[fact](coding, p, coding.grammar.token_type[p.token])
+    what, name = parse_fact(fact, coding.grammar.type_names, coding.attribute_names)
+    if what == RETURN:
+        return returns(coding, coding.grammar.type_names.index(name), p)
     place, rows = coding.attribute_place(name), picked_rows(coding, p)
     codec, value = coding.attributes[place], p.attributes[rows, place].astype(np.int64)
     result = np.zeros(p.n, np.int64)
@@ -56,8 +72,8 @@ def last_known(p: Pathways, place: int) -> np.ndarray:
     0 for none.
     """
     rows = np.arange(len(p.owner))
-    known = np.maximum.accumulate(np.where(p.attributes[:, place] > 0, rows, -1))
-    before = np.append(-1, known)[: len(rows)]
+    row = np.maximum.accumulate(np.where(p.attributes[:, place] > 0, rows, -1))
+    before = np.append(-1, row)[: len(rows)]
     opening = rows - positions(p.owner)
     codes = p.attributes[before, place].astype(np.int64) if len(rows) else rows
     return np.where(before >= opening, codes, 0)
@@ -178,9 +194,9 @@ def _of_owners(p: Pathways, rows: np.ndarray, values: np.ndarray) -> np.ndarray:
 
 
 # facts without a name; kind [r]: the events' types
-PICKED: dict[str, Callable[[Coding, Pathways, np.ndarray], np.ndarray]] = {
+_PLAIN: dict[str, Callable[[Coding, Pathways, np.ndarray], np.ndarray]] = {
     "picked type": _type_there,
     "picked before": _type_before,
     "picked after": _type_after,
-    "picked wait": _wait,
+    WAIT: _wait,
 }

@@ -40,7 +40,7 @@ class State:
     # [n, steps] last known value of each attribute with a largest step, in its context; 0: none
     level: np.ndarray
     code: np.ndarray  # [n, T] 1 + number of the type's last code, 0 before its first
-    known: np.ndarray  # [n, A] last known value of each attribute, 0 for none
+    last_value: np.ndarray  # [n, A] last known value of each attribute, 0 for none
     # [n, R] day of the last event of each type that returns, or else of the first event
     latest: np.ndarray
 
@@ -65,7 +65,7 @@ def begin(coding: Coding, patients: pl.DataFrame) -> State:
         since=np.zeros((n, len(g.openers)), np.int16),
         level=np.zeros((n, len(coding.steps)), np.int16),
         code=np.zeros((n, g.n_types), np.int16),
-        known=np.zeros((n, len(coding.attributes)), np.int16),
+        last_value=np.zeros((n, len(coding.attributes)), np.int16),
         latest=np.zeros((n, len(coding.returns)), np.int32),
     )
 
@@ -88,7 +88,7 @@ def advance(
     state.token[:] = token
     state.gap[:] = gap
     state.attribute[:] = np.where(attribute >= 0, attribute, state.attribute)
-    state.known[:] = np.where(attribute > 0, attribute, state.known)
+    state.last_value[:] = np.where(attribute > 0, attribute, state.last_value)
     state.level[:] = levels(coding, state, kind)
     for number, steps in enumerate(coding.steps):
         value = attribute[:, steps.place]

@@ -18,12 +18,17 @@ from pipeline.models.pathway.domain.calibration_table import CalibrationTable, j
 from pipeline.models.pathway.domain.coding import Coding
 from pipeline.models.pathway.domain.facts import fact_size, fact_values
 from pipeline.models.pathway.domain.pathways import Pathways
-from pipeline.models.pathway.domain.picked import static_numbers
+from pipeline.models.pathway.domain.picked import (
+    is_picked,
+    picked_size,
+    picked_values,
+    static_numbers,
+)
 from pipeline.schema.values import CountedTable
 
 
 def calibration_tables(
-    coding: Coding, counted: Sequence[CountedTable]
+    coding: Coding, tables: Sequence[CountedTable]
 ) -> tuple[CalibrationTable, ...]:
     """These tables with the sizes of their parts. Raises Refusal for a part that is neither a fact
     nor a static column.
@@ -35,7 +40,7 @@ def calibration_tables(
             sizes=tuple(part_size(coding, part) for part in table.parts),
             weight=table.weight,
         )
-        for table in counted
+        for table in tables
     )
 
 
@@ -47,14 +52,14 @@ def table_cells(
     """
     each = pathways.n // max(patients.height, 1)
     values: dict[str, np.ndarray] = {}
-    if any(part.startswith("picked") for table in tables for part in table.parts):
+    if any(is_picked(part) for table in tables for part in table.parts):
         own = np.repeat(static_numbers(coding, patients), each)
         pathways = replace(pathways, own=own)
     for part in {part for table in tables for part in table.parts}:
         values[part] = (
             np.repeat(coding.static_values(part, patients), each)
             if coding.is_static(part)
-            else fact_values(coding, part, pathways)
+            else part_values(coding, part, pathways)
         )
     return [joint_cell(table.parts, table.sizes, values, pathways.n) for table in tables]
 
@@ -64,8 +69,14 @@ def static_parts(coding: Coding, table: CalibrationTable) -> int:
     return len(list(takewhile(lambda part: coding.is_static(part), table.parts)))
 
 
+def part_values(coding: Coding, fact: str, pathways: Pathways) -> np.ndarray:
+    """The fact of each pathway, int64 [n]. Raises Refusal for a name that is no fact."""
+    of = picked_values if is_picked(fact) else fact_values
+    return of(coding, fact, pathways)
+
+
 def part_size(coding: Coding, part: str) -> int:
     """Number of values of a static column or a fact. Raises Refusal for what is neither."""
     if coding.is_static(part):
         return coding.static_codec(part).size
-    return fact_size(coding, part)
+    return picked_size(coding, part) if is_picked(part) else fact_size(coding, part)

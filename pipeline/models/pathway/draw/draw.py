@@ -58,7 +58,6 @@ def draw(
     device = network.choice.weight.device
     condition = _condition(coding, network, patients, candidates)
     statics = {name: values[start] for name, values in _statics(coding, heads, patients).items()}
-    by_choice = {head.choice: head for head in heads}
     constraint = StartConstraint(begins, len(start)) if begins is not None else None
     memory = network.blank_memory(len(start))
     ids, parts, log_weight = np.arange(len(start)), [], np.zeros(len(start))
@@ -69,7 +68,7 @@ def draw(
         token, day, gap, attributes = _next_events(
             coding,
             network,
-            by_choice,
+            heads,
             state,
             hidden,
             {name: values[ids] for name, values in statics.items()},
@@ -84,9 +83,8 @@ def draw(
         going = np.flatnonzero(~state.tracker.has_ended)
         state, ids = state.take(going), ids[going]
         constraint = constraint.take(going) if constraint is not None else None
-        condition, memory = (
-            values[torch.from_numpy(going).to(device)] for values in (condition, memory)
-        )
+        stays = torch.from_numpy(going).to(device)
+        condition, memory = condition[stays], memory[stays]
     return _flat(coding, patients.height * candidates, parts), log_weight
 
 
@@ -142,7 +140,7 @@ def pick_candidates(candidates: Pathways, score: np.ndarray, rng: np.random.Gene
 def _next_events(
     coding: Coding,
     network: PathwayNetwork,
-    heads: Mapping[str, Head],
+    heads: Sequence[Head],
     state: State,
     hidden: torch.Tensor,
     statics: Mapping[str, np.ndarray],
@@ -152,8 +150,9 @@ def _next_events(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """(token [n], day [n], gap bin [n], attribute codes [n, A]) of the next event of each pathway.
 
-    hidden: [n, width]; statics: static parts of the heads, [n] each; heads: by their choice.
+    hidden: [n, width]; statics: static parts of the heads, [n] each.
     """
+    by_choice = {head.choice: head for head in heads}
     g, now = coding.grammar, options(coding.grammar, state.tracker)
     if not now.types.any(1).all():
         raise Refusal(
@@ -173,17 +172,37 @@ def _next_events(
     )
     chances = _chances(types.cpu().numpy(), now.types)
     kind = _sample(constraint.types(chances) if constraint is not None else chances, rng)
-    token = _codes(coding, heads, state, kind, tokens.cpu().numpy(), statics, constraint, rng)
+    token = _codes(coding, by_choice, state, kind, tokens.cpu().numpy(), statics, constraint, rng)
     every = np.arange(len(kind))
     lower, upper = gap_bounds(coding, state, token, now.lower[every, kind], now.upper[every, kind])
     rhythm = torch.from_numpy(rhythm_rows(coding, state, token)).to(hidden.device)
     waits, values = network.details(hidden, torch.from_numpy(token).to(hidden.device), rhythm, race)
     gap = _sample(_chances(waits.cpu().numpy(), coding.gaps.legal(lower, upper)), rng)
     day = day_of(coding, state, coding.gaps.decode(gap, lower, upper, rng)).astype(np.int32)
-    logits = dict(zip(coding.learned_attributes, values, strict=True))
     attributes = np.full((len(kind), len(coding.attributes)), -1, np.int64)
+    if with_values:
+        _put_values(coding, by_choice, state, token, statics, values, attributes, rng)
+    return token, day, coding.gaps.encode(gap_of(coding, state, day)), attributes
+
+
+def _put_values(
+    coding: Coding,
+    heads: Mapping[str, Head],
+    state: State,
+    token: np.ndarray,
+    statics: Mapping[str, np.ndarray],
+    learned: Sequence[torch.Tensor],
+    attributes: np.ndarray,
+    rng: np.random.Generator,
+) -> None:
+    """Draws the attributes [n, A] of the next events, in place and one after the other.
+
+    learned: logits of those that the network gives, [n, its values] each.
+    """
+    kind = coding.grammar.token_type[token]
+    logits = dict(zip(coding.learned_attributes, learned, strict=True))
     level = levels(coding, state, kind)
-    for a, has in enumerate(coding.carries().T if with_values else ()):
+    for a, has in enumerate(coding.carries().T):
         rows = np.flatnonzero(has[kind])
         if a in logits:
             value_logits = logits[a].cpu().numpy()[rows]
@@ -193,7 +212,6 @@ def _next_events(
             )
         legal = coding.legal_values(a, level[rows])
         attributes[rows, a] = _sample(_chances(value_logits, legal), rng)
-    return token, day, coding.gaps.encode(gap_of(coding, state, day)), attributes
 
 
 def _value_logits(
@@ -218,8 +236,8 @@ def _value_logits(
         f"value {name}": np.where(has_value, 1 + last, 0),
     }
     head = heads[name]
-    kind, known = coding.grammar.token_type[token[rows]], state.known[rows, place]
-    parts |= event_parts(coding, place, head.parts, kind, attributes, known)
+    kind, last = coding.grammar.token_type[token[rows]], state.last_value[rows, place]
+    parts |= event_parts(coding, place, head.parts, kind, attributes, last)
     return head.logits(parts, has_value)
 
 

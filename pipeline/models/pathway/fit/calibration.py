@@ -21,6 +21,7 @@ from pipeline.models.pathway.draw.model import PathwayModel
 from pipeline.models.pathway.fit.cell_weights import fit_log_weights, noisy_margin, population
 from pipeline.models.pathway.fit.descend import descend
 from pipeline.models.pathway.fit.encoded_log import EncodedLog, batch_of, encode_pathways
+from pipeline.models.pathway.fit.head_choices import choices_by_head
 from pipeline.models.pathway.fit.heads import fit_heads
 
 HEAD_STEPS, ROUGH_STEPS = 150, (50, 50, 50)
@@ -107,7 +108,14 @@ def with_heads(
 ) -> PathwayModel:
     """The model with heads fitted to the tables. patients, log: synthetic, by the model so far."""
     heads = fit_heads(
-        model.coding, model.tables, tables.counts, tables.sigmas, patients, log, tables.size, steps
+        model.coding,
+        model.tables,
+        tables.counts,
+        tables.sigmas,
+        patients,
+        choices_by_head(model.coding, model.tables, patients, log),
+        tables.size,
+        steps,
     )
     return replace(model, heads=heads)
 

@@ -27,14 +27,14 @@ LONGEST_TAIL = 1.3  # events of whoever is in the last bin of lengths, over its 
 
 
 @dataclass(frozen=True, eq=False)
-class Counted:
+class NoisyCells:
     """Noisy counts of a table in its shape, and the standard deviation of their noise."""
 
     counts: np.ndarray
     sigma: float
 
 
-Tables = Mapping[tuple[str, ...], Counted]
+Tables = Mapping[tuple[str, ...], NoisyCells]
 
 
 def by_parts(
@@ -42,7 +42,7 @@ def by_parts(
 ) -> Tables:
     """Each table's noisy counts by its parts."""
     return {
-        table.parts: Counted(counts.reshape(table.sizes).astype(float), sigma)
+        table.parts: NoisyCells(counts.reshape(table.sizes).astype(float), sigma)
         for table, counts, sigma in zip(tables, noisy, sigmas, strict=True)
     }
 

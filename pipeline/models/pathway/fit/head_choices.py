@@ -2,38 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import polars as pl
 
 from pipeline.models.pathway.domain.calibration_table import CalibrationTable
+from pipeline.models.pathway.domain.choices import tables_by_choice
 from pipeline.models.pathway.domain.coding import Coding
 from pipeline.models.pathway.domain.event_parts import event_parts
 from pipeline.models.pathway.domain.fact_names import LAST
 from pipeline.models.pathway.domain.pathways import positions, types_before
 from pipeline.models.pathway.domain.picked import last_known, picked_rows, static_numbers
 from pipeline.models.pathway.fit.encoded_log import EncodedLog
+from pipeline.models.pathway.fit.table_losses import Choices
 
 
-@dataclass(frozen=True, eq=False)
-class Choices:
-    """Some choices of one kind, alike ones together: parts [r] by name, number [r] (0 for the
-    first), whether of a pathway's picked event [r], legal [r, k], how many [r].
-    """
-
-    parts: Mapping[str, np.ndarray]
-    number: np.ndarray
-    picked: np.ndarray
-    legal: np.ndarray
-    count: np.ndarray
-
-    def of(self, table: CalibrationTable) -> np.ndarray:
-        """How many of them the table counts, [r]."""
-        if table.counts_picked_events:
-            return np.where(self.picked, self.count, 0.0)
-        return (self.number == int(table.counts_later_events)) * self.count
+def choices_by_head(
+    coding: Coding, tables: Sequence[CalibrationTable], patients: pl.DataFrame, log: EncodedLog
+) -> dict[str, Choices]:
+    """The choices of each head that the tables teach, of these synthetic patients."""
+    return {
+        choice: choices_of(coding, choice, teachers, patients, log)
+        for choice, teachers in tables_by_choice(coding, tables).items()
+    }
 
 
 def choices_of(
@@ -104,8 +97,8 @@ def _of_values(coding: Coding, choice: str, names: Sequence[str], log: EncodedLo
         f"carrier {choice}": 1 + kind[rows],
         f"value {choice}": np.where(positions(pathways.owner[rows]) > 0, value, 0),
     }
-    known = last_known(pathways, place)[rows]
-    parts |= event_parts(coding, place, names, kind[rows], log.attributes[rows], known)
+    last = last_known(pathways, place)[rows]
+    parts |= event_parts(coding, place, names, kind[rows], log.attributes[rows], last)
     return rows, legal, parts
 
 

@@ -11,7 +11,7 @@ only.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import polars as pl
@@ -25,9 +25,7 @@ from pipeline.models.pathway.domain.fact_names import LAST
 from pipeline.models.pathway.domain.head import Head
 from pipeline.models.pathway.domain.value_ranges import changes
 from pipeline.models.pathway.fit.descend import descend
-from pipeline.models.pathway.fit.encoded_log import EncodedLog
-from pipeline.models.pathway.fit.head_choices import Choices, choices_of
-from pipeline.models.pathway.fit.table_losses import ChangeLoss, TableLoss
+from pipeline.models.pathway.fit.table_losses import ChangeLoss, Choices, TableLoss
 
 # priors: Gaussian; Student's t, because most rows say little and some all
 BASE_DEVIATION, ROW_SCALE, ROW_FREEDOM = 3.0, 0.7, 3
@@ -41,14 +39,14 @@ def fit_heads(
     noisy: Sequence[np.ndarray],
     sigmas: Sequence[float],
     patients: pl.DataFrame,
-    log: EncodedLog,
+    by_head: Mapping[str, Choices],
     population: float,
     steps: int,
 ) -> tuple[Head, ...]:
     """A head for each choice that the tables teach.
 
     noisy, sigmas: noisy counts [cells] of each table and the standard deviation of their noise;
-    patients, log: synthetic, of them only who chooses counts, not what is chosen; population:
+    patients: synthetic; by_head: their choices, of which only who chooses counts; population:
     number of patients that the noisy counts are of; steps: of the descent.
     """
     counts = {
@@ -57,8 +55,8 @@ def fit_heads(
     }
     heads = []
     for choice, teachers in tables_by_choice(coding, tables).items():
-        choices = choices_of(coding, choice, teachers, patients, log)
-        scale = population / max(log.n_patients, 1)
+        choices = by_head[choice]
+        scale = population / max(patients.height, 1)
         losses = [
             ChangeLoss(
                 table, *counts[table.name], choices, scale, value_changes(coding, choice, choices)

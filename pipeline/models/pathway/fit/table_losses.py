@@ -4,13 +4,34 @@ make of synthetic choices.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 from torch import Tensor
 
 from pipeline.models.pathway.domain.calibration_table import CalibrationTable, joint_cell
 from pipeline.models.pathway.fit.estimate import weighted_counts
-from pipeline.models.pathway.fit.head_choices import Choices
+
+
+@dataclass(frozen=True, eq=False)
+class Choices:
+    """Some choices of one kind, alike ones together: parts [r] by name, number [r] (0 for the
+    first), whether of a pathway's picked event [r], legal [r, k], how many [r].
+    """
+
+    parts: Mapping[str, np.ndarray]
+    number: np.ndarray
+    picked: np.ndarray
+    legal: np.ndarray
+    count: np.ndarray
+
+    def of(self, table: CalibrationTable) -> np.ndarray:
+        """How many of them the table counts, [r]."""
+        if table.counts_picked_events:
+            return np.where(self.picked, self.count, 0.0)
+        return (self.number == int(table.counts_later_events)) * self.count
 
 
 class TableLoss:
@@ -87,10 +108,10 @@ class ChangeLoss:
 
     def loss(self, chances: Tensor) -> Tensor:
         """Negative log-likelihood of the noisy counts, a scalar. chances [choices, k]."""
-        told = torch.where(self.cells > 0, chances, 0.0)
-        told = told / told.sum(1, keepdim=True).clamp(min=1e-9)
+        shares = torch.where(self.cells > 0, chances, 0.0)
+        shares = shares / shares.sum(1, keepdim=True).clamp(min=1e-9)
         expected = torch.zeros(len(self.counts) + 1).index_add(
-            0, self.cells.flatten(), (told * self.share).flatten()
+            0, self.cells.flatten(), (shares * self.share).flatten()
         )[1:]
         variance = self.sigma**2 + expected.detach().clamp(min=1.0)
         return ((self.counts - expected).square() / (2 * variance)).sum()

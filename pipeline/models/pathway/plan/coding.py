@@ -18,11 +18,11 @@ def declared_coding(
     schema: Schema,
     settings: PathwaySettings,
     observed_until: date | None,
-    counted: Sequence[Sequence[str]],
+    tables: Sequence[Sequence[str]],
 ) -> Coding:
     """The public vocabulary, from the declaration, the settings and the plan.
 
-    observed_until: the last day of observation, or None where it is not public; counted: the parts
+    observed_until: the last day of observation, or None where it is not public; tables: the parts
     of the plan's tables. Raises Refusal where the declaration has no event log or contradicts
     itself.
     """
@@ -53,8 +53,8 @@ def declared_coding(
         rich=settings.rich_state,
         end_offsets=settings.end_offsets,
         observed_until=observed_until,
-        counted_choices=counted_choices(counted),
-        rhythms=declared_rhythms(grammar, counted),
-        counts_pairs=any(tuple(parts) == PAIR_WAITS for parts in counted),
-        returns=returning(counted, grammar.type_names),
+        counted_choices=counted_choices(tables),
+        rhythms=declared_rhythms(grammar, tables),
+        counts_pairs=any(tuple(parts) == PAIR_WAITS for parts in tables),
+        returns=returning(tables, grammar.type_names),
     )

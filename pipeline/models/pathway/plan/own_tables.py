@@ -9,7 +9,7 @@ table makes the noise of all others larger, so that few are taken where the budg
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from pipeline.models.pathway.domain.coding import Coding
@@ -24,11 +24,10 @@ from pipeline.models.pathway.domain.fact_names import (
     RETURN,
     VALUE,
 )
-from pipeline.models.pathway.domain.facts import fact_size, repeating_type
-from pipeline.models.pathway.domain.tables import part_size
 from pipeline.models.pathway.domain.value_ranges import is_ordered
 from pipeline.schema.values import CountedTable
 
+SizeOf = Callable[[str], int]
 MOST_TABLES = 120
 MOST_STATICS = 8
 NEEDED, WORTH = 0.1, 1.0  # patients in a cell on average, in standard deviations of its noise
@@ -42,14 +41,17 @@ class _Candidate:
     needs: str | None = None  # a choice that another table must teach
 
 
-def own_tables(coding: Coding, nominal_size: int, noise: float) -> tuple[CountedTable, ...]:
+def own_tables(
+    coding: Coding, size_of: SizeOf, repeating: int | None, nominal_size: int, noise: float
+) -> tuple[CountedTable, ...]:
     """The tables.
 
-    noise: standard deviation in a cell if there were one table only.
+    size_of: number of values of a part; repeating: the type that may come most often within
+    another. noise: standard deviation in a cell if there were one table only.
     """
     chosen: dict[tuple[str, ...], CountedTable] = {}
     total = 0.0
-    for candidate in _candidates(coding):
+    for candidate in _candidates(coding, size_of, repeating):
         needs = candidate.needs
         if candidate.parts in chosen or len(chosen) == MOST_TABLES:
             continue
@@ -57,20 +59,20 @@ def own_tables(coding: Coding, nominal_size: int, noise: float) -> tuple[Counted
             continue
         sigma = noise * math.sqrt((total + candidate.weight) / candidate.weight)
         least = sigma * (NEEDED if candidate.needed else WORTH)
-        if nominal_size / likely_cells(coding, candidate.parts) < least:
+        if nominal_size / likely_cells(coding, size_of, candidate.parts) < least:
             continue
         chosen[candidate.parts] = CountedTable(parts=candidate.parts, weight=candidate.weight)
         total += candidate.weight
     return tuple(chosen.values())
 
 
-def likely_cells(coding: Coding, parts: tuple[str, ...]) -> int:
+def likely_cells(coding: Coding, size_of: SizeOf, parts: tuple[str, ...]) -> int:
     """Cells that patients may be in: without those for a value that none can lack."""
-    return math.prod(max(_likely_size(coding, part, parts[-1]), 1) for part in parts)
+    return math.prod(max(_likely_size(coding, size_of, part, parts[-1]), 1) for part in parts)
 
 
-def _likely_size(coding: Coding, part: str, choice: str) -> int:
-    size = part_size(coding, part)
+def _likely_size(coding: Coding, size_of: SizeOf, part: str, choice: str) -> int:
+    size = size_of(part)
     if coding.is_static(part):
         return size - (not coding.grammar.schema.patients[part].nullable)
     match = NAMED_FACT.fullmatch(part)
@@ -82,31 +84,32 @@ def _likely_size(coding: Coding, part: str, choice: str) -> int:
     return size - 1 if part.startswith("picked") else size
 
 
-def _candidates(coding: Coding) -> Iterator[_Candidate]:
-    yield from _of_pathways(coding)
+def _candidates(coding: Coding, size_of: SizeOf, repeating: int | None) -> Iterator[_Candidate]:
+    counts = _repeated(coding, repeating)
+    yield from _of_pathways(coding, size_of, counts)
     yield from _of_choices(coding)
     strata, others = _statics(coding)
     for column in strata:
-        yield from _by_static(coding, column, 1.0)
+        yield from _by_static(coding, counts, column, 1.0)
     for attribute in coding.attributes:
         yield from _later(attribute)
     for kind in _coded(coding, 2):
         yield _Candidate((f"first {kind}", f"second {kind}"), 1.0, needs=f"first {kind}")
     yield from _beside(coding)
     for column in others:
-        yield from _by_static(coding, column, 0.5)
+        yield from _by_static(coding, counts, column, 0.5)
 
 
-def _of_pathways(coding: Coding) -> Iterator[_Candidate]:
+def _of_pathways(coding: Coding, size_of: SizeOf, counts: list[str]) -> Iterator[_Candidate]:
     """How many events, which next to which, how far apart, how it ends."""
     yield _Candidate(("length",), 2.0, needed=True)
     yield _Candidate(PAIR_TYPES, 2.0, needed=True)
     yield _Candidate(PAIR_WAITS, 2.0, needed=True)
     yield _Candidate(("survival", "end"), 2.0, needed=True)
-    for kind in _repeated(coding):
+    for kind in counts:
         yield _Candidate((f"{RETURN} {kind}",), 2.0, needed=True)
         yield _Candidate((f"count {kind}",), 1.0, needed=True)
-    if fact_size(coding, "others") > 1:
+    if size_of("others") > 1:
         yield _Candidate(("others",), 1.0)
 
 
@@ -118,13 +121,15 @@ def _of_choices(coding: Coding) -> Iterator[_Candidate]:
         yield _Candidate(("picked type", f"{VALUE} {name}"), 2.0, needed=True)
 
 
-def _by_static(coding: Coding, column: str, weight: float) -> Iterator[_Candidate]:
+def _by_static(
+    coding: Coding, counts: list[str], column: str, weight: float
+) -> Iterator[_Candidate]:
     yield _Candidate((column, "survival", "end"), weight)
     yield _Candidate((column, "length"), weight)
     if coding.treatments:
         yield _Candidate((column, "combination"), weight)
         yield _Candidate((column, "wait"), weight)
-    for kind in _repeated(coding):
+    for kind in counts:
         yield _Candidate((column, f"count {kind}"), weight)
     for kind in _coded(coding):
         yield _Candidate((column, f"first {kind}"), weight)
@@ -153,13 +158,13 @@ def _beside(coding: Coding) -> Iterator[_Candidate]:
                 yield _Candidate(parts, 1.0)
 
 
-def _repeated(coding: Coding) -> list[str]:
+def _repeated(coding: Coding, repeating: int | None) -> list[str]:
     """Types whose number is counted: the treatments that may come more than once, and what comes
     most often within another type.
     """
     g = coding.grammar
     kinds = [t for t in coding.treatments if g.at_most[t] > 1]
-    if (repeating := repeating_type(coding)) is not None:
+    if repeating is not None:
         kinds.append(repeating)
     return [g.type_names[t] for t in dict.fromkeys(kinds)]
 
@@ -178,6 +183,6 @@ def _statics(coding: Coding) -> tuple[list[str], list[str]]:
     """The static columns that the declaration names first: strata; identifiers and targets."""
     schema = coding.grammar.schema
     named = dict.fromkeys([*schema.strata, *schema.quasi_identifiers, *schema.targets])
-    known = [name for name in named if coding.is_static(name)][:MOST_STATICS]
-    strata = [name for name in known if name in schema.strata]
-    return strata, [name for name in known if name not in strata]
+    columns = [name for name in named if coding.is_static(name)][:MOST_STATICS]
+    strata = [name for name in columns if name in schema.strata]
+    return strata, [name for name in columns if name not in strata]

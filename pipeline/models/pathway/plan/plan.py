@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import date
+from functools import partial
 
 from pipeline.models.pathway.domain.choices import tables_by_choice
-from pipeline.models.pathway.domain.tables import calibration_tables
+from pipeline.models.pathway.domain.facts import repeating_type
+from pipeline.models.pathway.domain.tables import calibration_tables, part_size
 from pipeline.models.pathway.plan.coding import declared_coding
 from pipeline.models.pathway.plan.mechanisms import PathwayPlan
 from pipeline.models.pathway.plan.own_tables import own_tables
@@ -36,10 +38,14 @@ def plan_pathways(
     )
     if settings.calibration_share == 0:
         return plan
-    counted = coding.grammar.log.counted or own_tables(
-        coding, nominal_size, expected_scale / settings.calibration_share**0.5
+    chosen = coding.grammar.log.counted or own_tables(
+        coding,
+        partial(part_size, coding),
+        repeating_type(coding),
+        nominal_size,
+        expected_scale / settings.calibration_share**0.5,
     )
-    tables = calibration_tables(coding, counted)
+    tables = calibration_tables(coding, chosen)
     # refuses what no head could learn, before anything is charged
     tables_by_choice(coding, tables)
     return replace(plan, tables=tables)
