@@ -131,6 +131,12 @@ DECLARATION = dedent("""\
         - {parts: [value intent, again intent]}
         - {parts: [first REGIMEN, gap CYCLE]}
         - {parts: [first REGIMEN, later gap CYCLE]}
+        - {parts: [picked before, picked after]}
+        - {parts: [picked after, picked wait]}
+        - {parts: [picked return SURGERY]}
+        - {parts: [picked type, picked value dose]}
+        - {parts: [site, picked value dose]}
+        - {parts: [picked change dose]}
     targets: [relapse]
     quasi_identifiers: [sex, site]
     strata: [site]

@@ -31,7 +31,7 @@ OF_EVENTS = ("seq", "day", "type", "code")
 FACTS = ("combination", "order", "wait", "survival", "end", "length", "others")
 _FACTS_OF_ONE = (
     "count", "before", "after", "first", "second", "gap", "later gap", "value", "holder",
-    "carrier", "again",
+    "carrier", "again", "picked",
 )  # fmt: skip
 
 

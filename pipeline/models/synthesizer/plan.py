@@ -17,6 +17,7 @@ import dp_accounting as dpa
 
 from pipeline.dp import accounting
 from pipeline.dp.events import canonical, composed
+from pipeline.dp.gaussian import gaussian_mu
 from pipeline.dp.marginals import NoisyCounts
 from pipeline.dp.selection import PrivateChoice
 from pipeline.dp.sgd import DpSgd
@@ -162,6 +163,11 @@ class Plan:
         )
 
 
+def _pathway_scale(epsilon: float, delta: float, table_share: float) -> float:
+    """About the scale at which the pathway model will run: of one Gaussian."""
+    return 1 / (gaussian_mu(epsilon, delta) * math.sqrt(1 - table_share))
+
+
 def joint_plan(
     schema: Schema, privacy: PrivacyParams, train: TrainParams, observed_until: date | None = None
 ) -> Plan:
@@ -173,11 +179,8 @@ def joint_plan(
     """
     size, delta = schema.population.nominal_size, min(privacy.delta, schema.population.delta)
     has_events = schema.events is not None
-    share = (
-        train.shares["table"] / (train.shares["table"] + train.shares["pathway"])
-        if has_events
-        else 1.0
-    )
+    whole = train.shares["table"] + (train.shares["pathway"] if has_events else 0.0)
+    share = train.shares["table"] / whole if has_events else 1.0
     settings = table_settings.from_mapping(train.table, epsilon=privacy.epsilon)
     table_plan = table_plans.plan(
         schema.patients,
@@ -190,13 +193,11 @@ def joint_plan(
         schema.related,
         schema.known,
     )
-    pathway_plan = (
-        plan_pathways(
-            schema, pathway_settings.from_mapping(train.pathway, size), size, observed_until
-        )
-        if has_events
-        else None
-    )
+    pathway_plan = None
+    if has_events:
+        own = pathway_settings.from_mapping(train.pathway, size)
+        expected = _pathway_scale(privacy.epsilon, delta, share)
+        pathway_plan = plan_pathways(schema, own, size, observed_until, expected)
 
     def at(scale: float) -> Plan:
         return Plan(

@@ -6,17 +6,17 @@ import numpy as np
 import polars as pl
 
 from bench.pathway_data import EXTRACT, read_declaration, simulate_log
-from pipeline.models.pathway.domain.tables import calibration_tables
+from pipeline.models.pathway.draw.model import planned_coding
 from pipeline.models.pathway.fit.heads import offset_of
-from pipeline.models.pathway.plan.coding import declared_coding
+from pipeline.models.pathway.plan.plan import plan_pathways
 from pipeline.models.pathway.plan.settings import for_size
 
 
 def test_a_man_has_no_second_breast_cancer_by_noise() -> None:
     """The weights from which the fit starts follow the first tumours of each sex."""
     schema = read_declaration()
-    coding = declared_coding(schema, for_size(5000), EXTRACT)
-    tables = calibration_tables(coding, schema.strata)
+    plan = plan_pathways(schema, for_size(5000), 5000, EXTRACT)
+    coding, tables = planned_coding(schema, plan), plan.tables
     table = next(t for t in tables if t.parts == ("GENDER", "first NEW_TUMOUR"))
     patients = simulate_log(schema, 4000, 3).patients
     start = np.exp(offset_of(coding, "NEW_TUMOUR", table, patients))
@@ -33,8 +33,8 @@ def test_a_man_has_no_second_breast_cancer_by_noise() -> None:
 
 def test_a_type_that_is_like_nothing_starts_from_nothing() -> None:
     schema = read_declaration()
-    coding = declared_coding(schema, for_size(5000), EXTRACT)
-    tables = calibration_tables(coding, schema.strata)
+    plan = plan_pathways(schema, for_size(5000), 5000, EXTRACT)
+    coding, tables = planned_coding(schema, plan), plan.tables
     table = next(t for t in tables if t.parts == ("SITE_GROUP", "first SACT_REGIMEN"))
     patients = simulate_log(schema, 200, 3).patients
     assert not offset_of(coding, "SACT_REGIMEN", table, patients).any()

@@ -26,7 +26,6 @@ from pipeline.models.pathway.draw.draw import draw
 from pipeline.models.pathway.draw.model import PathwayModel, new_model
 from pipeline.models.pathway.fit import train
 from pipeline.models.pathway.fit.encoded_log import batch_of, encode_log
-from pipeline.models.pathway.plan.coding import declared_coding
 from pipeline.models.pathway.plan.mechanisms import PathwayPlan
 from pipeline.models.pathway.plan.plan import plan_pathways
 from pipeline.models.pathway.plan.settings import PathwaySettings, for_size, from_mapping
@@ -95,7 +94,7 @@ def per_patient_gradients(
 
 def test_ghost_clipped_sum_is_the_sum_of_clipped_patient_gradients() -> None:
     schema, patients = toy_schema(), toy_patients(15)
-    network, coding = untrained(schema).network, declared_coding(schema, SMALL, None)
+    network, coding = untrained(schema).network, untrained(schema).coding
     with torch.no_grad():
         network.follows.weight.normal_(std=0.3)
     # one patient without events
@@ -132,7 +131,7 @@ def test_one_patient_with_ten_thousand_events_moves_the_clipped_sum_by_at_most_t
     None
 ):
     schema, patients = toy_schema(), toy_patients(6)
-    network, coding = untrained(schema).network, declared_coding(schema, SMALL, None)
+    network, coding = untrained(schema).network, untrained(schema).coding
     events = toy_events(patients.head(5))
     heavy = pl.DataFrame(
         {
@@ -167,11 +166,11 @@ def test_one_patient_with_ten_thousand_events_moves_the_clipped_sum_by_at_most_t
 
 def test_a_later_event_weighs_less_and_weights_come_from_the_past_alone() -> None:
     schema, patients = toy_schema(), toy_patients(30)
-    log = encode_log(declared_coding(schema, SMALL, None), patients, toy_events(patients))
+    log = encode_log(untrained(schema).coding, patients, toy_events(patients))
     first = log.weight[log.starts]
     assert (first == 1).all() and (log.weight[log.starts + log.lengths - 1] < 1).all()
     cut = encode_log(
-        declared_coding(schema, SMALL, None),
+        untrained(schema).coding,
         patients,
         toy_events(patients).filter(pl.col("seq") < 3),
     )
@@ -185,7 +184,7 @@ def test_a_later_event_weighs_less_and_weights_come_from_the_past_alone() -> Non
 
 def test_encoding_of_a_patient_does_not_depend_on_the_others() -> None:
     schema, patients = toy_schema(), toy_patients(40)
-    coding, events = declared_coding(schema, SMALL, None), toy_events(patients)
+    coding, events = untrained(schema).coding, toy_events(patients)
     everybody = encode_log(coding, patients, events)
     own_events = events.filter(pl.col("patient_id") == 17)
     alone = encode_log(coding, patients.filter(pl.col("patient_id") == 17), own_events)
@@ -268,7 +267,8 @@ def test_the_plan_reads_declared_numbers_only_and_survives_json() -> None:
     assert plan_pathways(toy_schema(), SMALL, 30).sampling_probability == 1.0
     assert plan.sgd(2.0).expected_batch_size == 60
     sigma = next(iter(plan.counts(2.0).values())).sigma
-    assert sigma >= 2.0 * (len(plan.tables) / SMALL.calibration_share) ** 0.5
+    weights = [table.weight for table in plan.tables]
+    assert sigma >= 2.0 * (sum(weights) / weights[0] / SMALL.calibration_share) ** 0.5
     off = plan_pathways(toy_schema(), dataclasses.replace(SMALL, calibration_share=0.0), 200)
     assert not off.counts(2.0) and off.sgd(2.0).noise_multiplier < plan.sgd(2.0).noise_multiplier
 
@@ -373,7 +373,7 @@ def test_transitions_are_learned_at_epsilon_3(tmp_path: Path) -> None:
 def test_candidates_share_their_patients_static_row() -> None:
     schema, patients = toy_schema(), toy_patients(40)
     drawn, weight = draw(
-        declared_coding(schema, SMALL, None),
+        untrained(schema).coding,
         untrained(schema).network,
         (),
         patients,

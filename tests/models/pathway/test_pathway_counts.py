@@ -19,14 +19,15 @@ from pipeline.dp.noise import NoiseStream
 from pipeline.dp.tape import Tape
 from pipeline.models.grammar.rules import Grammar
 from pipeline.models.grammar.violations import violations
+from pipeline.models.pathway.domain.coding import Coding
 from pipeline.models.pathway.domain.facts import fact_size, fact_values
-from pipeline.models.pathway.domain.tables import calibration_tables, table_cells
-from pipeline.models.pathway.draw.model import PathwayModel, new_model
+from pipeline.models.pathway.domain.tables import table_cells
+from pipeline.models.pathway.draw.model import PathwayModel, new_model, planned_coding
 from pipeline.models.pathway.fit import encoded_log, heads, train
 from pipeline.models.pathway.fit.calibration import calibrate, draw_log
 from pipeline.models.pathway.fit.encoded_log import encode_log
+from pipeline.models.pathway.fit.head_choices import choices_of
 from pipeline.models.pathway.fit.rhythm_logits import rhythm_logits
-from pipeline.models.pathway.plan.coding import declared_coding
 from pipeline.models.pathway.plan.plan import plan_pathways
 from pipeline.models.pathway.plan.settings import PathwaySettings
 from pipeline.schema.values import CountedTable, Schema
@@ -98,6 +99,10 @@ def measured(
     return model, noisy, [mechanism.sigma for mechanism in model.plan.counts(scale).values()]
 
 
+def coding_of(schema: Schema) -> Coding:
+    return planned_coding(schema, plan_pathways(schema, SMALL, 1500))
+
+
 def shares(values: pl.Series) -> dict:
     return dict(values.value_counts(normalize=True).iter_rows())
 
@@ -112,7 +117,7 @@ def quiet(_: str) -> None:
 
 def test_facts_of_a_pathway_written_out() -> None:
     schema = counted_schema()
-    coding = declared_coding(schema, SMALL, None)
+    coding = coding_of(schema)
     patients = toy_patients(3).with_columns(site=pl.lit("breast"))
     day = [-20, 0, 30, 40, 40, 61, 82, 100, 0, 500]
     types = [
@@ -211,7 +216,7 @@ def with_cycles(n: int) -> tuple[pl.DataFrame, pl.DataFrame]:
 
 def test_gaps_are_counted_within_the_first_context() -> None:
     patients, events = with_cycles(2)
-    coding = declared_coding(counted_schema(), SMALL, None)
+    coding = coding_of(counted_schema())
     pathways = encode_log(coding, patients, events).pathways
     first, later = (
         (coding.gaps.edges[v - 1] for v in fact_values(coding, "gap CYCLE", pathways)),
@@ -311,9 +316,7 @@ def test_rhythms_are_trained_with_kept_over_a_resume_and_saved(tmp_path: Path) -
 @pytest.mark.parametrize("lazy", [False, True])
 def test_a_log_encoded_in_chunks_is_the_same(lazy: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     patients, events = odd_cases()
-    coding = declared_coding(
-        counted_schema(("first REGIMEN", "gap CYCLE"), ("length",)), SMALL, None
-    )
+    coding = coding_of(counted_schema(("first REGIMEN", "gap CYCLE"), ("length",)))
     whole = encode_log(coding, patients, events)
     monkeypatch.setattr(encoded_log, "CHUNK", 7)
     parts = encode_log(coding, patients, events.lazy() if lazy else events)
@@ -349,7 +352,7 @@ def test_heads_see_the_same_in_fitting_and_in_drawing(
     monkeypatch.setattr(heads.Head, "logits", remember)
     log = draw_log(model, patients, np.random.default_rng(1))
     for choice, tables_of_choice in heads.tables_by_choice(model.coding, model.tables).items():
-        choices = heads._choices(model.coding, choice, tables_of_choice, patients, log)
+        choices = choices_of(model.coding, choice, tables_of_choice, patients, log)
         fitted = Counter()
         for row, count in enumerate(choices.count):
             fitted[
@@ -386,8 +389,7 @@ def test_a_second_value_follows_from_the_first(tmp_path: Path) -> None:
 def test_a_patient_is_in_one_cell_of_each_table() -> None:
     patients = toy_patients(300)
     for schema in (toy_schema(), counted_schema()):
-        coding = declared_coding(schema, SMALL, None)
-        tables = calibration_tables(coding, schema.strata)
+        coding, tables = coding_of(schema), plan_pathways(schema, SMALL, 1500).tables
         log = encode_log(coding, patients, toy_events(patients).filter(pl.col("patient_id") > 3))
         for table, cell in zip(
             tables, table_cells(coding, tables, patients, log.pathways), strict=True
@@ -443,8 +445,7 @@ def test_one_more_patient_moves_every_table_by_one_in_one_cell() -> None:
     """Whoever it is: a fact that looked at a neighbour's rows would move that neighbour, too."""
     patients, events = odd_cases()
     schema = counted_schema()
-    coding = declared_coding(schema, SMALL, None)
-    tables = calibration_tables(coding, schema.strata)
+    coding, tables = coding_of(schema), plan_pathways(schema, SMALL, 1500).tables
 
     def counted(some: pl.DataFrame) -> list[np.ndarray]:
         log = encode_log(

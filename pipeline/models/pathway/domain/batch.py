@@ -28,4 +28,5 @@ class Batch:
     rhythm: Tensor  # int64 [r] row of the counted rhythms, 0 for none
     level: Tensor  # int64 [r, steps] last known values of attributes with a largest step
     days_left: Tensor  # int64 [r] until the end of observation
+    since: Tensor  # int64 [r, R] days since the last event of each type that returns, -1: none
     ahead: Tensor  # int64 [r, types with a rhythm] rows of the counted rhythms, if such a type came

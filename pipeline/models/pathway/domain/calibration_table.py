@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.models.pathway.domain.fact_names import LATER
+from pipeline.models.pathway.domain.fact_names import CHANGE, LATER, OF_PICKED
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,16 @@ class CalibrationTable:
     def counts_later_events(self) -> bool:
         """It counts second events: first choices are not its business."""
         return self.parts[-1].startswith(tuple(f"{kind} " for kind in LATER))
+
+    @property
+    def counts_picked_events(self) -> bool:
+        """It counts the picked event of each pathway (picked.py), and teaches all."""
+        return self.parts[-1].startswith(tuple(f"{kind} " for kind in OF_PICKED))
+
+    @property
+    def counts_changes(self) -> bool:
+        """Its last part is a change between two values, not a value."""
+        return self.parts[-1].startswith(f"{CHANGE} ")
 
 
 def joint_cell(

@@ -8,7 +8,15 @@ import numpy as np
 
 from pipeline.models.pathway.domain.calibration_table import CalibrationTable
 from pipeline.models.pathway.domain.coding import Coding
-from pipeline.models.pathway.domain.fact_names import CHOICES, NAMED_FACT, parse_fact
+from pipeline.models.pathway.domain.fact_names import (
+    CHANGE,
+    CHOICES,
+    LAST,
+    NAMED_FACT,
+    RANGE,
+    VALUE,
+    parse_fact,
+)
 from pipeline.models.pathway.domain.head import Head
 from pipeline.refusal import Refusal
 
@@ -29,8 +37,11 @@ def choice_of(coding: Coding, table: CalibrationTable) -> str | None:
         "second": {f"first {name}"},
         "value": {f"holder {name}", f"carrier {name}"},
         "again": {f"value {name}"},
+        VALUE: _known_at_an_event(coding, name) if kind == VALUE else set(),
+        CHANGE: set(),
     }
-    earlier = earlier_facts[kind] | set(coding.grammar.schema.patients)
+    columns = set(coding.grammar.schema.patients) if kind != CHANGE else set()
+    earlier = earlier_facts[kind] | columns
     if later := [part for part in table.parts[:-1] if part not in earlier]:
         raise Refusal(
             f"events.counted: {later[0]!r} is not known when {last!r} is chosen: put it last in a"
@@ -39,21 +50,34 @@ def choice_of(coding: Coding, table: CalibrationTable) -> str | None:
     return name
 
 
+def _known_at_an_event(coding: Coding, name: str) -> set[str]:
+    """What of an event is chosen before this attribute."""
+    before = coding.attribute_names[: coding.attribute_place(name)]
+    return {
+        "picked type",
+        f"{LAST} {name}",
+        *(f"{kind} {other}" for kind in (VALUE, RANGE) for other in before),
+    }
+
+
 def tables_by_choice(
     coding: Coding, tables: Sequence[CalibrationTable]
 ) -> dict[str, list[CalibrationTable]]:
     """The tables that teach each head, in the order of the plan. Raises Refusal for a table that
-    cannot teach, or second events alone.
+    cannot teach, or second events and changes alone.
     """
     by_choice: dict[str, list[CalibrationTable]] = {}
     for table in tables:
         if choice := choice_of(coding, table):
             by_choice.setdefault(choice, []).append(table)
     for choice, teachers in by_choice.items():
-        if all(table.counts_later_events for table in teachers):
-            first = "first" if choice in coding.grammar.type_names else "value"
+        if all(table.counts_changes or table.counts_later_events for table in teachers):
+            changes = teachers[0].counts_changes
+            is_type = choice in coding.grammar.type_names
+            first = VALUE if changes else "first" if is_type else "value"
+            what = "changes" if changes else "second events"
             raise Refusal(
-                f"events.counted: {teachers[0].parts[-1]!r} counts second events; count '{first}"
+                f"events.counted: {teachers[0].parts[-1]!r} counts {what}; count '{first}"
                 f" {choice}' in a table, too"
             )
     return by_choice
@@ -64,7 +88,7 @@ def uniform_heads(coding: Coding, tables: Sequence[CalibrationTable]) -> tuple[H
     return tuple(
         Head(
             choice,
-            np.zeros(teachers[0].sizes[-1] - 1, np.float32),
+            np.zeros(choice_size(coding, choice), np.float32),
             tuple(
                 (table, np.zeros((table.cells // table.sizes[-1], table.sizes[-1] - 1), np.float32))
                 for table in teachers
@@ -72,6 +96,13 @@ def uniform_heads(coding: Coding, tables: Sequence[CalibrationTable]) -> tuple[H
         )
         for choice, teachers in tables_by_choice(coding, tables).items()
     )
+
+
+def choice_size(coding: Coding, choice: str) -> int:
+    """Number of codes or values that a head chooses from."""
+    if choice in coding.grammar.type_names:
+        return len(coding.tokens_of(coding.grammar.type_names.index(choice)))
+    return coding.attributes[coding.attribute_place(choice)].size
 
 
 def calibration_size(coding: Coding, table: CalibrationTable) -> int:

@@ -71,6 +71,9 @@ class Coding:
     # types and attributes whose codes or values come from counted heads, not from the network
     counted_choices: frozenset[str] = frozenset()
     rhythms: tuple[Rhythm, ...] = ()
+    # waits are counted by the type of the event that they end with
+    counts_pairs: bool = False
+    returns: tuple[int, ...] = ()  # types whose returns are counted
     # size of each feature by name, in the order of `features`
     layout: dict[str, int] = field(init=False)
     steps: tuple[Steps, ...] = field(init=False)  # of attributes with a largest step
@@ -167,12 +170,22 @@ class Coding:
     @property
     def rhythm_kinds(self) -> list[int]:
         """The types whose waiting times have a rhythm, ascending."""
+        if self.counts_pairs:
+            return list(range(self.grammar.n_types))
         return sorted({rhythm.kind for rhythm in self.rhythms})
+
+    @property
+    def pair_row(self) -> int | None:
+        """Of the waiting times that the network is given, the first by the type of the event at
+        their end. None: they are not counted.
+        """
+        return 1 + sum(rhythm.rows for rhythm in self.rhythms) if self.counts_pairs else None
 
     @property
     def n_rhythm_rows(self) -> int:
         """Rows of waiting times that the network is given, with row 0 for none."""
-        return 1 + sum(rhythm.rows for rhythm in self.rhythms)
+        pairs = self.grammar.n_types if self.counts_pairs else 0
+        return 1 + sum(rhythm.rows for rhythm in self.rhythms) + pairs
 
     def legal_values(self, place: int, level: np.ndarray) -> np.ndarray:
         """Which values the attribute at `place` may take, bool [n, its size]. level [n, steps]: the

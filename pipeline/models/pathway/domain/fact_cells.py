@@ -12,7 +12,15 @@ import numpy as np
 from pipeline.models.noisy_tables import Cell
 from pipeline.models.pathway.domain.coding import Coding
 from pipeline.models.pathway.domain.encode import Codec
-from pipeline.models.pathway.domain.fact_names import GAPS, parse_fact
+from pipeline.models.pathway.domain.fact_names import (
+    GAPS,
+    LAST,
+    OF_PICKED,
+    RANGE,
+    RETURN,
+    VALUE,
+    parse_fact,
+)
 from pipeline.models.pathway.domain.facts import (
     COUNT_EDGES,
     LENGTH_EDGES,
@@ -20,6 +28,12 @@ from pipeline.models.pathway.domain.facts import (
     SURVIVAL_EDGES,
     WAIT_EDGES,
     other_types,
+)
+from pipeline.models.pathway.domain.value_ranges import (
+    change_size,
+    is_ordered,
+    range_size,
+    ranges,
 )
 
 NONE = "none"  # of a fact that a pathway does not have
@@ -60,6 +74,10 @@ def _fact_cells(coding: Coding, fact: str) -> tuple[Cell, ...]:
         "end": lambda: _named([NONE, *ends]),
         "wait": lambda: (*_ranges(WAIT_EDGES), Cell((NONE,))),
         "others": lambda: _subsets([names[t] for t in other_types(coding)]),
+        "picked type": lambda: _named([NONE, *names]),
+        "picked before": lambda: _named([NONE, *names]),
+        "picked after": lambda: _named([NONE, *names]),
+        "picked wait": lambda: _waits(coding),
     }
     if fact in plain:
         return plain[fact]()
@@ -68,9 +86,10 @@ def _fact_cells(coding: Coding, fact: str) -> tuple[Cell, ...]:
         return _ranges(COUNT_EDGES)
     if kind in ("before", "after"):
         return _named([NONE, *names])
-    if kind in GAPS:
-        edges = coding.gaps.edges
-        return (Cell((NONE,)), *_ranges(np.array(edges), float(coding.gaps.longest)))
+    if kind in (*GAPS, RETURN):
+        return _waits(coding)
+    if kind in OF_PICKED:
+        return _picked_cells(coding.attributes[coding.attribute_place(name)], kind)
     if kind == "holder":
         place = coding.attribute_place(name)
         return _named([NONE, *(_token(coding, token) for token in coding.holders(place))])
@@ -81,6 +100,33 @@ def _fact_cells(coding: Coding, fact: str) -> tuple[Cell, ...]:
         return (Cell((NONE,)), *cells)
     tokens = coding.tokens_of(names.index(name))
     return _named([NONE, *(_token(coding, token) for token in tokens)])
+
+
+def _waits(coding: Coding) -> tuple[Cell, ...]:
+    edges = coding.gaps.edges
+    return (Cell((NONE,)), *_ranges(np.array(edges), float(coding.gaps.longest)))
+
+
+def _picked_cells(codec: Codec, kind: str) -> tuple[Cell, ...]:
+    cells = codec_cells(codec)
+    if kind == LAST:
+        return (Cell((NONE,)), *cells[1:])
+    if kind == VALUE:
+        return (Cell((NONE,)), *cells)
+    if kind == RANGE:
+        groups = ranges(codec)
+        bounds = [np.flatnonzero(groups == group)[[0, -1]] for group in range(range_size(codec))]
+        return (
+            Cell((NONE,)),
+            *(
+                cells[first] if first == last else Cell(low=cells[first].low, high=cells[last].high)
+                for first, last in bounds
+            ),
+        )
+    if not is_ordered(codec):
+        return _named([NONE, "the same", "another"])
+    most = change_size(codec) // 2
+    return _named([NONE, *(f"{step:+d} steps" for step in range(-most, most + 1))])
 
 
 def _token(coding: Coding, token: int) -> str:

@@ -9,11 +9,21 @@ from collections.abc import Iterable, Sequence
 
 from pipeline.refusal import Refusal
 
+# of attributes, at the picked event (picked.py): its value, the range of that, the last known value
+# before it, how far it is from that
+VALUE, RANGE, LAST, CHANGE = "picked value", "picked range", "picked last", "picked change"
 NAMED_FACT = re.compile(
-    r"(count|gap|later gap|before|after|first|second|value|again|holder|carrier) (.+)"
+    r"(count|gap|later gap|before|after|first|second|value|again|holder|carrier"
+    r"|picked return|picked value|picked range|picked last|picked change) (.+)"
 )
-OF_ATTRIBUTES = ("value", "again", "holder", "carrier")
-CHOICES = ("first", "second", "value", "again")  # facts that a counted head chooses
+# tables that the network is given (given.py): pairs of events next to each other, returns of a type
+PAIR_TYPES = ("picked before", "picked after")
+PAIR_WAITS = ("picked after", "picked wait")
+RETURN = "picked return"
+OF_PICKED = (VALUE, RANGE, LAST, CHANGE)
+OF_ATTRIBUTES = ("value", "again", "holder", "carrier", *OF_PICKED)
+# facts that a counted head chooses
+CHOICES = ("first", "second", "value", "again", VALUE, CHANGE)
 LATER = ("second", "again")  # of these, those at a second event
 # facts about rhythm: which of the waits between such events next to each other
 GAPS = {"gap": 1, "later gap": 5}
@@ -25,6 +35,13 @@ def counted_choices(tables: Iterable[Sequence[str]]) -> frozenset[str]:
     """
     matches = (NAMED_FACT.fullmatch(parts[-1]) for parts in tables)
     return frozenset(match[2] for match in matches if match and match[1] in CHOICES)
+
+
+def returning(tables: Iterable[Sequence[str]], types: Sequence[str]) -> tuple[int, ...]:
+    """The types whose returns a table counts alone, ascending."""
+    matches = (NAMED_FACT.fullmatch(parts[0]) for parts in tables if len(parts) == 1)
+    names = {match[2] for match in matches if match and match[1] == RETURN}
+    return tuple(t for t, name in enumerate(types) if name in names)
 
 
 def parse_fact(fact: str, types: Sequence[str], attributes: Sequence[str]) -> tuple[str, str]:

@@ -6,7 +6,8 @@ Names of facts, as a declaration's `events.counted` gives them: `length`, `survi
 `second TYPE` (codes of these events); `gap TYPE` and `later gap TYPE` (the first and the fifth wait
 between such events next to each other, within the first context that they need); `value ATTRIBUTE`,
 `holder ATTRIBUTE` and `carrier ATTRIBUTE` (value, token and type of the first event that carries
-it), `again ATTRIBUTE` (value at the second). Anything else names a static column.
+it), `again ATTRIBUTE` (value at the second). Facts that begin with `picked` are in
+picked.py. Anything else names a static column.
 """
 
 from __future__ import annotations
@@ -16,7 +17,12 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from pipeline.models.pathway.domain.coding import Coding
-from pipeline.models.pathway.domain.fact_names import GAPS, LATER, OF_ATTRIBUTES, parse_fact
+from pipeline.models.pathway.domain.fact_names import (
+    GAPS,
+    LATER,
+    OF_ATTRIBUTES,
+    parse_fact,
+)
 from pipeline.models.pathway.domain.pathways import Pathways, positions, types_before
 
 LENGTH_EDGES = np.array([0, 1, 2, 3, 4, 5, 7, 9, 12, 16, 22, 30, 45, 70])  # events

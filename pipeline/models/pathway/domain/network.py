@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from pipeline.dp.recurrent import GhostGru
 from pipeline.models.pathway.domain.batch import Batch
 from pipeline.models.pathway.domain.coding import Coding
+from pipeline.models.pathway.domain.race import race as race_of
 
 ILLEGAL = -15.0
 IMPOSSIBLE = -1e9
@@ -55,6 +56,7 @@ class PathwayNetwork(nn.Module):
         )
         self.rhythms: Tensor  # log chances of waiting times from noisy counts: given, not learned
         self.register_buffer("rhythms", torch.zeros(coding.n_rhythm_rows, self.n_gaps))
+        self._hold_returns(coding)
         self.once: Tensor
         self.register_buffer("once", torch.from_numpy(np.flatnonzero(g.once)), persistent=False)
         legal = np.concatenate(
@@ -80,6 +82,12 @@ class PathwayNetwork(nn.Module):
         self.memory: GhostGru | None = None
         if recurrent:  # made last: all other weights start as without it
             self.memory = GhostGru(width, width)
+
+    def _hold_returns(self, coding: Coding) -> None:
+        self.returning = list(coding.returns)
+        self.returns: Tensor
+        if coding.returns:  # shares of returns by their days, from noisy counts: given, not learned
+            self.register_buffer("returns", torch.zeros(len(coding.returns), self.n_gaps))
 
     def hidden(self, features: Tensor, statics: Tensor, owner: Tensor) -> Tensor:
         """[r, width] in training: all rows at once. features [r, F], statics [p, S], owner [r]."""
@@ -112,14 +120,40 @@ class PathwayNetwork(nn.Module):
         memory = self.memory.step(state, memory)
         return torch.tanh(state + memory), memory
 
-    def choices(self, hidden: Tensor, before: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits of types [r, T] and, within a type, of the learned tokens [r, L]."""
+    def choices(self, hidden: Tensor, before: Tensor, race: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Logits of types [r, T] and, within a type, of the learned tokens [r, L]. race: see
+        `race`.
+        """
         types, tokens = self.choice(hidden).tensor_split([self.n_types], dim=1)
-        return types + self.follows(before), tokens
+        types = types + self.follows(before)
+        if race is not None:
+            types = types.index_add(
+                1, torch.tensor(self.returning, device=types.device), race.logsumexp(2)
+            )
+        return types, tokens
+
+    @torch.no_grad()
+    def race(self, since: Tensor) -> Tensor | None:
+        """Log chances [r, R, G] that each type that returns is the next of them, and when; 0 before
+        the first event. None where no returns are counted. since [r, R]: days since its last event,
+        -1 before the first event.
+        """
+        if not self.returning:
+            return None
+        edges = torch.cat([self.bins[:, 0], self.bins[-1:, 1]])
+        chances = race_of(self.returns, edges, since.clamp(min=0).long())
+        chances = chances - chances.logsumexp((1, 2), keepdim=True)
+        return torch.where((since >= 0)[..., None], chances, 0.0)
 
     @torch.no_grad()
     def end_offsets(
-        self, types: Tensor, legal: Tensor, hidden: Tensor, days_left: Tensor, ahead: Tensor
+        self,
+        types: Tensor,
+        legal: Tensor,
+        hidden: Tensor,
+        days_left: Tensor,
+        ahead: Tensor,
+        race: Tensor | None,
     ) -> Tensor:
         """What joins the logits of the types [r, T] near the end of observation; 0 far from it.
 
@@ -131,7 +165,9 @@ class PathwayNetwork(nn.Module):
         near = torch.nonzero(days_left < NEAR_END)[:, 0]
         if self.last_type is None or not len(near):
             return answer
-        in_time = self._in_time(hidden[near], days_left[near], ahead[near])
+        in_time = self._in_time(
+            hidden[near], days_left[near], ahead[near], None if race is None else race[near]
+        )
         chances = (types[near] + ILLEGAL * ~legal[near]).softmax(1)
         late = (chances * (1 - in_time)).sum(1)
         answer[near] = in_time.log()
@@ -139,7 +175,9 @@ class PathwayNetwork(nn.Module):
         answer[near, self.last_type] = torch.where(legal[near, self.last_type], end, 0.0)
         return answer
 
-    def _in_time(self, hidden: Tensor, days_left: Tensor, ahead: Tensor) -> Tensor:
+    def _in_time(
+        self, hidden: Tensor, days_left: Tensor, ahead: Tensor, race: Tensor | None
+    ) -> Tensor:
         """The chances [r, T] that an event of each type comes before the end of observation, by the
         waiting times of the type's average code; 1 for the end itself.
         """
@@ -151,20 +189,29 @@ class PathwayNetwork(nn.Module):
         gaps = F.linear(both, self.values.weight[: self.n_gaps], self.values.bias[: self.n_gaps])
         for place, kind in enumerate(self.rhythm_kinds):
             gaps[:, kind] += self.rhythms[ahead[:, place]]
+        if race is not None:
+            gaps[:, self.returning] += race
         first, after = self.bins.unbind(1)
         share = ((days_left[:, None] + 1 - first) / (after - first)).clamp(0, 1)  # [r, G]
         in_time = (gaps.softmax(2) * share[:, None]).sum(2).clamp(min=1e-6)
         in_time[:, self.last_type] = 1.0
         return in_time
 
-    def details(self, hidden: Tensor, token: Tensor, rhythm: Tensor) -> tuple[Tensor, list[Tensor]]:
+    def details(
+        self, hidden: Tensor, token: Tensor, rhythm: Tensor, race: Tensor | None
+    ) -> tuple[Tensor, list[Tensor]]:
         """Logits of waiting times [r, G] and of each learned attribute, [r, its size]. rhythm [r]:
-        rows of the counted rhythms.
+        rows of the counted rhythms; race: see `race`.
         """
         gaps, values = self.values(torch.tanh(self.detail(hidden) + self.chosen(token))).split(
             [self.n_gaps, sum(self.sizes)], dim=1
         )
-        return gaps + self.rhythms[rhythm], (
+        gaps = gaps + self.rhythms[rhythm]
+        if race is not None:
+            kind = self.token_type[token]
+            for number, t in enumerate(self.returning):
+                gaps = gaps + race[:, number] * (kind == t)[:, None]
+        return gaps, (
             list((values + ILLEGAL * ~self.values_legal).split(self.sizes, dim=1))
             if self.sizes
             else []
@@ -175,9 +222,10 @@ class PathwayNetwork(nn.Module):
         illegal in this row, count nothing.
         """
         hidden = self.hidden(batch.features, batch.statics, batch.owner)
-        types, tokens = self.choices(hidden, batch.before)
+        race = self.race(batch.since)
+        types, tokens = self.choices(hidden, batch.before, race)
         legal = batch.types_legal
-        types = types + self.end_offsets(types, legal, hidden, batch.days_left, batch.ahead)
+        types = types + self.end_offsets(types, legal, hidden, batch.days_left, batch.ahead, race)
         kind = self.token_type[batch.token]
         legal_here = batch.types_legal.gather(1, kind[:, None])[:, 0]
         loss = F.cross_entropy(
@@ -188,7 +236,7 @@ class PathwayNetwork(nn.Module):
         )
         if len(self.learned_tokens):
             loss = loss + self._code_losses(tokens, batch)
-        gaps, values = self.details(hidden, batch.token, batch.rhythm)
+        gaps, values = self.details(hidden, batch.token, batch.rhythm, race)
         loss = loss + F.cross_entropy(
             gaps + ILLEGAL * ~batch.gaps_legal, batch.gap, ignore_index=-1, reduction="none"
         )

@@ -8,33 +8,32 @@ is trained (fit/rhythm_logits.py), so that gradients have to learn only what dif
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
 from pipeline.models.grammar.rules import Grammar
 from pipeline.models.pathway.domain.coding import Rhythm
 from pipeline.models.pathway.domain.fact_names import GAPS, NAMED_FACT
-from pipeline.schema.values import CountedTable
 
 
-def declared_rhythms(grammar: Grammar, tables: Iterable[CountedTable]) -> tuple[Rhythm, ...]:
-    """The tables that tell a rhythm, those of later waits last. Other tables with `gap TYPE` are
-    for the calibration alone.
+def declared_rhythms(grammar: Grammar, tables: Iterable[Sequence[str]]) -> tuple[Rhythm, ...]:
+    """The tables, by their parts, that tell a rhythm, those of later waits last. Other tables with
+    `gap TYPE` are for the calibration alone.
     """
     names, rhythms, first_row = grammar.type_names, [], 1
-    for table in sorted(tables, key=lambda table: table.parts[-1].startswith("later")):
-        match = NAMED_FACT.fullmatch(table.parts[-1])
+    for parts in sorted(tables, key=lambda parts: parts[-1].startswith("later")):
+        match = NAMED_FACT.fullmatch(parts[-1])
         if match is None or match[1] not in GAPS or match[2] not in names:
             continue
         kind = names.index(match[2])
         for o in np.flatnonzero(grammar.needs_open[kind]):
-            if table.parts[:-1] != (f"first {names[grammar.openers[o]]}",):
+            if tuple(parts[:-1]) != (f"first {names[grammar.openers[o]]}",):
                 continue
             rows = int((grammar.token_type == grammar.openers[o]).sum())
             rhythms.append(
                 Rhythm(
-                    parts=table.parts,
+                    parts=tuple(parts),
                     kind=kind,
                     opener=int(o),
                     repeats=GAPS[match[1]],

@@ -40,6 +40,9 @@ class State:
     # [n, steps] last known value of each attribute with a largest step, in its context; 0: none
     level: np.ndarray
     code: np.ndarray  # [n, T] 1 + number of the type's last code, 0 before its first
+    last_value: np.ndarray  # [n, A] last known value of each attribute, 0 for none
+    # [n, R] day of the last event of each type that returns, or else of the first event
+    latest: np.ndarray
 
     def take(self, index: np.ndarray | slice) -> State:
         """The pathways of these positions."""
@@ -62,6 +65,8 @@ def begin(coding: Coding, patients: pl.DataFrame) -> State:
         since=np.zeros((n, len(g.openers)), np.int16),
         level=np.zeros((n, len(coding.steps)), np.int16),
         code=np.zeros((n, g.n_types), np.int16),
+        last_value=np.zeros((n, len(coding.attributes)), np.int16),
+        latest=np.zeros((n, len(coding.returns)), np.int32),
     )
 
 
@@ -83,12 +88,16 @@ def advance(
     state.token[:] = token
     state.gap[:] = gap
     state.attribute[:] = np.where(attribute >= 0, attribute, state.attribute)
+    state.last_value[:] = np.where(attribute > 0, attribute, state.last_value)
     state.level[:] = levels(coding, state, kind)
     for number, steps in enumerate(coding.steps):
         value = attribute[:, steps.place]
         state.level[:, number] = np.where(value > 0, value, state.level[:, number])
     step(g, state.tracker, token, day)
     state.code[np.arange(len(kind)), kind] = 1 + token - np.searchsorted(g.token_type, kind)
+    for number, t in enumerate(coding.returns):
+        starts = (kind == t) | (state.tracker.used == 1)
+        state.latest[starts, number] = day[starts]
     state.since += 1
     for o, opener in enumerate(g.openers):
         opened = kind == opener
@@ -203,6 +212,14 @@ def days_left(coding: Coding, state: State) -> np.ndarray:
     return np.where(tracker.used > 0, left, FAR).astype(np.int32)
 
 
+def days_since(coding: Coding, state: State) -> np.ndarray:
+    """Days since the last event of each type that returns, int32 [n, R]; -1 before the first
+    event.
+    """
+    days = state.tracker.day[:, None] - state.latest
+    return np.where(state.tracker.used[:, None] > 0, days, -1).astype(np.int32)
+
+
 def rhythms_ahead(coding: Coding, state: State) -> np.ndarray:
     """`rhythm_rows` if the next event were of each type that has a rhythm, int64 [n, types]."""
     kinds = coding.rhythm_kinds
@@ -227,4 +244,7 @@ def rhythm_rows(coding: Coding, state: State, token: np.ndarray) -> np.ndarray:
             & (state.since[:, rhythm.opener] >= rhythm.repeats)
         )
         rows[holds] = rhythm.first_row + code[holds] - 1
+    if coding.pair_row is not None:
+        other = np.flatnonzero((rows == 0) & (state.tracker.used > 0))
+        rows[other] = coding.pair_row + types[other]
     return rows

@@ -2,13 +2,13 @@
 cell in them.
 
 A patient stands in exactly one cell of each table, so that one table is one block of counts with
-sensitivity 1 (privacy_rules.md 8). Which tables there are follows from the declaration alone
-(`events.counted`, else a default from strata and grammar).
+sensitivity 1 (privacy_rules.md 8).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import takewhile
 
 import numpy as np
@@ -16,23 +16,31 @@ import polars as pl
 
 from pipeline.models.pathway.domain.calibration_table import CalibrationTable, joint_cell
 from pipeline.models.pathway.domain.coding import Coding
-from pipeline.models.pathway.domain.facts import fact_size, fact_values, repeating_type
+from pipeline.models.pathway.domain.facts import fact_size, fact_values
 from pipeline.models.pathway.domain.pathways import Pathways
+from pipeline.models.pathway.domain.picked import (
+    is_picked,
+    picked_size,
+    picked_values,
+    static_numbers,
+)
 from pipeline.schema.values import CountedTable
 
 
-def calibration_tables(coding: Coding, strata: Sequence[str]) -> tuple[CalibrationTable, ...]:
-    """The declared tables, else the default ones. Raises Refusal for a part that is neither a
-    fact nor a static column.
+def calibration_tables(
+    coding: Coding, tables: Sequence[CountedTable]
+) -> tuple[CalibrationTable, ...]:
+    """These tables with the sizes of their parts. Raises Refusal for a part that is neither a fact
+    nor a static column.
     """
     return tuple(
         CalibrationTable(
             name="pathway/" + "/".join(table.parts),
             parts=table.parts,
-            sizes=tuple(_size(coding, part) for part in table.parts),
+            sizes=tuple(part_size(coding, part) for part in table.parts),
             weight=table.weight,
         )
-        for table in coding.grammar.log.counted or _default(coding, strata)
+        for table in tables
     )
 
 
@@ -44,11 +52,14 @@ def table_cells(
     """
     each = pathways.n // max(patients.height, 1)
     values: dict[str, np.ndarray] = {}
+    if any(is_picked(part) for table in tables for part in table.parts):
+        own = np.repeat(static_numbers(coding, patients), each)
+        pathways = replace(pathways, own=own)
     for part in {part for table in tables for part in table.parts}:
         values[part] = (
             np.repeat(coding.static_values(part, patients), each)
             if coding.is_static(part)
-            else fact_values(coding, part, pathways)
+            else part_values(coding, part, pathways)
         )
     return [joint_cell(table.parts, table.sizes, values, pathways.n) for table in tables]
 
@@ -58,24 +69,14 @@ def static_parts(coding: Coding, table: CalibrationTable) -> int:
     return len(list(takewhile(lambda part: coding.is_static(part), table.parts)))
 
 
-def _size(coding: Coding, part: str) -> int:
+def part_values(coding: Coding, fact: str, pathways: Pathways) -> np.ndarray:
+    """The fact of each pathway, int64 [n]. Raises Refusal for a name that is no fact."""
+    of = picked_values if is_picked(fact) else fact_values
+    return of(coding, fact, pathways)
+
+
+def part_size(coding: Coding, part: str) -> int:
+    """Number of values of a static column or a fact. Raises Refusal for what is neither."""
     if coding.is_static(part):
         return coding.static_codec(part).size
-    return fact_size(coding, part)
-
-
-def _default(coding: Coding, strata: Sequence[str]) -> list[CountedTable]:
-    """Per stratum: combination of treatments, survival by end, wait for the first treatment. Once:
-    length, repeats, other types.
-    """
-    strata_parts: list[tuple[str, ...]] = [(name,) for name in strata] or [()]
-    has_treatments = bool(coding.treatments)
-    tables = [(*parts, "combination") for parts in strata_parts if has_treatments]
-    tables += [(*parts, "survival", "end") for parts in strata_parts]
-    tables += [(*parts, "wait") for parts in strata_parts if has_treatments]
-    tables.append((*strata_parts[-1], "length"))
-    if (repeating := repeating_type(coding)) is not None:
-        tables.append((f"count {coding.grammar.type_names[repeating]}",))
-    if fact_size(coding, "others") > 1:
-        tables.append(("others",))
-    return [CountedTable(parts=parts) for parts in tables]
+    return picked_size(coding, part) if is_picked(part) else fact_size(coding, part)

@@ -12,6 +12,7 @@ import torch
 
 from pipeline.models.grammar.tracker import open_tokens, options
 from pipeline.models.pathway.domain.coding import Coding
+from pipeline.models.pathway.domain.event_parts import event_parts
 from pipeline.models.pathway.domain.head import Head
 from pipeline.models.pathway.domain.network import PathwayNetwork
 from pipeline.models.pathway.domain.pathways import Pathways
@@ -21,6 +22,7 @@ from pipeline.models.pathway.domain.state import (
     begin,
     day_of,
     days_left,
+    days_since,
     features,
     gap_bounds,
     gap_of,
@@ -42,20 +44,20 @@ def draw(
     candidates: int,
     rng: np.random.Generator,
     begins: PathwayStart | None = None,
+    values: bool = True,
 ) -> tuple[Pathways, np.ndarray]:
     """(`candidates` pathways per patient, log weight of each [n]); pathway p belongs to patient p
     // candidates.
 
     patients: patient_id and the static columns; begins: how pathways must begin; the weights make
-    up for it, and are 0 without (see start.py). Raises Refusal where the grammar offers a
-    pathway no event.
+    up for it, and are 0 without (see start.py); values: whether attributes are drawn, too. Raises
+    Refusal where the grammar offers a pathway no event.
     """
     start = np.repeat(np.arange(patients.height), candidates)
     state = begin(coding, patients).take(start)
     device = network.choice.weight.device
     condition = _condition(coding, network, patients, candidates)
     statics = {name: values[start] for name, values in _statics(coding, heads, patients).items()}
-    by_choice = {head.choice: head for head in heads}
     constraint = StartConstraint(begins, len(start)) if begins is not None else None
     memory = network.blank_memory(len(start))
     ids, parts, log_weight = np.arange(len(start)), [], np.zeros(len(start))
@@ -66,12 +68,13 @@ def draw(
         token, day, gap, attributes = _next_events(
             coding,
             network,
-            by_choice,
+            heads,
             state,
             hidden,
             {name: values[ids] for name, values in statics.items()},
             constraint,
             rng,
+            values,
         )
         parts.append((ids, token, day, attributes))
         advance(coding, state, token, day, gap, attributes)
@@ -80,9 +83,8 @@ def draw(
         going = np.flatnonzero(~state.tracker.has_ended)
         state, ids = state.take(going), ids[going]
         constraint = constraint.take(going) if constraint is not None else None
-        condition, memory = (
-            values[torch.from_numpy(going).to(device)] for values in (condition, memory)
-        )
+        stays = torch.from_numpy(going).to(device)
+        condition, memory = condition[stays], memory[stays]
     return _flat(coding, patients.height * candidates, parts), log_weight
 
 
@@ -138,17 +140,19 @@ def pick_candidates(candidates: Pathways, score: np.ndarray, rng: np.random.Gene
 def _next_events(
     coding: Coding,
     network: PathwayNetwork,
-    heads: Mapping[str, Head],
+    heads: Sequence[Head],
     state: State,
     hidden: torch.Tensor,
     statics: Mapping[str, np.ndarray],
     constraint: StartConstraint | None,
     rng: np.random.Generator,
+    with_values: bool,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """(token [n], day [n], gap bin [n], attribute codes [n, A]) of the next event of each pathway.
 
-    hidden: [n, width]; statics: static parts of the heads, [n] each; heads: by their choice.
+    hidden: [n, width]; statics: static parts of the heads, [n] each.
     """
+    by_choice = {head.choice: head for head in heads}
     g, now = coding.grammar, options(coding.grammar, state.tracker)
     if not now.types.any(1).all():
         raise Refusal(
@@ -156,35 +160,58 @@ def _next_events(
             " events in the declaration"
         )
     where = hidden.device
-    types, tokens = network.choices(hidden, torch.from_numpy(state.token).long().to(where))
+    race = network.race(torch.from_numpy(days_since(coding, state)).to(where))
+    types, tokens = network.choices(hidden, torch.from_numpy(state.token).long().to(where), race)
     types = types + network.end_offsets(
         types,
         torch.from_numpy(now.types).to(where),
         hidden,
         torch.from_numpy(days_left(coding, state)).to(where),
         torch.from_numpy(rhythms_ahead(coding, state)).to(where),
+        race,
     )
     chances = _chances(types.cpu().numpy(), now.types)
     kind = _sample(constraint.types(chances) if constraint is not None else chances, rng)
-    token = _codes(coding, heads, state, kind, tokens.cpu().numpy(), statics, constraint, rng)
+    token = _codes(coding, by_choice, state, kind, tokens.cpu().numpy(), statics, constraint, rng)
     every = np.arange(len(kind))
     lower, upper = gap_bounds(coding, state, token, now.lower[every, kind], now.upper[every, kind])
     rhythm = torch.from_numpy(rhythm_rows(coding, state, token)).to(hidden.device)
-    waits, values = network.details(hidden, torch.from_numpy(token).to(hidden.device), rhythm)
+    waits, values = network.details(hidden, torch.from_numpy(token).to(hidden.device), rhythm, race)
     gap = _sample(_chances(waits.cpu().numpy(), coding.gaps.legal(lower, upper)), rng)
     day = day_of(coding, state, coding.gaps.decode(gap, lower, upper, rng)).astype(np.int32)
-    logits = dict(zip(coding.learned_attributes, values, strict=True))
     attributes = np.full((len(kind), len(coding.attributes)), -1, np.int64)
+    if with_values:
+        _put_values(coding, by_choice, state, token, statics, values, attributes, rng)
+    return token, day, coding.gaps.encode(gap_of(coding, state, day)), attributes
+
+
+def _put_values(
+    coding: Coding,
+    heads: Mapping[str, Head],
+    state: State,
+    token: np.ndarray,
+    statics: Mapping[str, np.ndarray],
+    learned: Sequence[torch.Tensor],
+    attributes: np.ndarray,
+    rng: np.random.Generator,
+) -> None:
+    """Draws the attributes [n, A] of the next events, in place and one after the other.
+
+    learned: logits of those that the network gives, [n, its values] each.
+    """
+    kind = coding.grammar.token_type[token]
+    logits = dict(zip(coding.learned_attributes, learned, strict=True))
     level = levels(coding, state, kind)
     for a, has in enumerate(coding.carries().T):
         rows = np.flatnonzero(has[kind])
         if a in logits:
             value_logits = logits[a].cpu().numpy()[rows]
         else:
-            value_logits = _value_logits(coding, heads, state, a, rows, token, statics)
+            value_logits = _value_logits(
+                coding, heads, state, a, rows, token, statics, attributes[rows]
+            )
         legal = coding.legal_values(a, level[rows])
         attributes[rows, a] = _sample(_chances(value_logits, legal), rng)
-    return token, day, coding.gaps.encode(gap_of(coding, state, day)), attributes
 
 
 def _value_logits(
@@ -195,9 +222,10 @@ def _value_logits(
     rows: np.ndarray,
     token: np.ndarray,
     statics: Mapping[str, np.ndarray],
+    attributes: np.ndarray,
 ) -> np.ndarray:
     """Logits [m, values] of the attribute at `place` from its head, for these rows [m] of the next
-    events [n].
+    events [n], of which the attributes before it are chosen already (attributes [m, A]).
     """
     name, size = coding.attributes[place].column.name, coding.attributes[place].size
     last = state.attribute[rows, place].astype(np.int64)
@@ -207,7 +235,10 @@ def _value_logits(
         f"carrier {name}": 1 + coding.grammar.token_type[token[rows]],
         f"value {name}": np.where(has_value, 1 + last, 0),
     }
-    return heads[name].logits(parts, has_value)
+    head = heads[name]
+    kind, last = coding.grammar.token_type[token[rows]], state.last_value[rows, place]
+    parts |= event_parts(coding, place, head.parts, kind, attributes, last)
+    return head.logits(parts, has_value)
 
 
 def _codes(

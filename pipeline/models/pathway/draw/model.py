@@ -5,7 +5,6 @@ time.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,9 +23,10 @@ from pipeline.models.pathway.domain.choices import (
     uniform_heads,
 )
 from pipeline.models.pathway.domain.coding import Coding
+from pipeline.models.pathway.domain.fact_names import OF_ATTRIBUTES
 from pipeline.models.pathway.domain.head import Head
 from pipeline.models.pathway.domain.network import PathwayNetwork
-from pipeline.models.pathway.domain.pathways import Pathways, positions
+from pipeline.models.pathway.domain.pathways import Pathways, joined, positions
 from pipeline.models.pathway.domain.tables import table_cells
 from pipeline.models.pathway.draw.draw import draw, pick_candidates
 from pipeline.models.pathway.draw.start import PathwayStart
@@ -57,7 +57,7 @@ class PathwayModel:
         object.__setattr__(
             self,
             "coding",
-            declared_coding(self.schema, self.plan.settings, self.plan.observed_until),
+            planned_coding(self.schema, self.plan),
         )
         self.network.eval()
 
@@ -116,32 +116,66 @@ class PathwayModel:
         return own, np.asarray(total)
 
     def draw_pathways(
-        self, patients: pl.DataFrame, rng: np.random.Generator, candidates: int = 1
+        self,
+        patients: pl.DataFrame,
+        rng: np.random.Generator,
+        candidates: int = 1,
+        values: bool = True,
     ) -> Pathways:
         """One pathway for each synthetic patient, picked of `candidates` by the calibration
-        weights.
+        weights. values: whether attributes are drawn, too.
         """
-        return _joined([self._pick(part, candidates, rng) for part in _parts(patients, candidates)])
+        return joined(
+            [self._pick(part, candidates, rng, values) for part in _parts(patients, candidates)]
+        )
+
+    @property
+    def values_matter(self) -> bool:
+        """Whether types, codes, waits or calibration depend on attributes. Where a log counts all
+        of them at every event they are not drawn until they are needed.
+        """
+        facts = {
+            part
+            for table in self._calibration_tables
+            for part in table.parts
+            if part.startswith(tuple(f"{kind} " for kind in OF_ATTRIBUTES))
+        }
+        coding = self.coding
+        return not coding.counts_pairs or coding.rich or bool(coding.learned_attributes or facts)
 
     def candidate_cells(
         self, patients: pl.DataFrame, rng: np.random.Generator, candidates: int
     ) -> list[np.ndarray]:
         """Cells of fresh candidates in each calibration table, int64 [n, M] per table."""
         cells = [
-            self._cells(part, self._draw(part, candidates, rng))
+            self._cells(part, self._draw(part, candidates, rng, self.values_matter))
             for part in _parts(patients, candidates)
         ]
         return [np.concatenate(column) for column in zip(*cells, strict=True)]
 
-    def _pick(self, patients: pl.DataFrame, candidates: int, rng: np.random.Generator) -> Pathways:
+    def _pick(
+        self,
+        patients: pl.DataFrame,
+        candidates: int,
+        rng: np.random.Generator,
+        values: bool = True,
+    ) -> Pathways:
         """One pathway each: of `candidates`, where there are weights to pick by."""
         if candidates == 1 or not self.log_weights:
-            return self._draw(patients, 1, rng)
-        pathways = self._draw(patients, candidates, rng)
+            return self._draw(patients, 1, rng, values)
+        pathways = self._draw(patients, candidates, rng, values)
         return pick_candidates(pathways, self._scores(patients, pathways), rng)
 
-    def _draw(self, patients: pl.DataFrame, candidates: int, rng: np.random.Generator) -> Pathways:
-        return draw(self.coding, self.network, self.heads, patients, candidates, rng)[0]
+    def _draw(
+        self,
+        patients: pl.DataFrame,
+        candidates: int,
+        rng: np.random.Generator,
+        values: bool = True,
+    ) -> Pathways:
+        return draw(
+            self.coding, self.network, self.heads, patients, candidates, rng, values=values
+        )[0]
 
     def _scores(self, patients: pl.DataFrame, pathways: Pathways) -> np.ndarray:
         """Logarithm of each candidate's calibration weight, [n, M]."""
@@ -216,7 +250,7 @@ class PathwayModel:
     def load(cls, folder: Path, schema: Schema) -> PathwayModel:
         """What `save` wrote, for the declaration it was trained with."""
         plan = PathwayPlan.from_json(json.loads((folder / FACTS).read_text(encoding="utf-8")))
-        coding = declared_coding(schema, plan.settings, plan.observed_until)
+        coding = planned_coding(schema, plan)
         tensors = load_file(folder / WEIGHTS)
         network = _new_network(coding, plan.settings)
         parts = {
@@ -240,10 +274,16 @@ class PathwayModel:
 
 def new_model(schema: Schema, plan: PathwayPlan) -> PathwayModel:
     """The model before training. Its weights follow from the settings' public seed."""
-    coding = declared_coding(schema, plan.settings, plan.observed_until)
+    coding = planned_coding(schema, plan)
     return PathwayModel(
         schema, plan, _new_network(coding, plan.settings), uniform_heads(coding, plan.tables)
     )
+
+
+def planned_coding(schema: Schema, plan: PathwayPlan) -> Coding:
+    """The public vocabulary of a plan."""
+    parts = [table.parts for table in plan.tables]
+    return declared_coding(schema, plan.settings, plan.observed_until, parts)
 
 
 def _new_network(coding: Coding, settings: PathwaySettings) -> PathwayNetwork:
@@ -254,15 +294,3 @@ def _new_network(coding: Coding, settings: PathwaySettings) -> PathwayNetwork:
 
 def _parts(patients: pl.DataFrame, candidates: int) -> list[pl.DataFrame]:
     return list(patients.iter_slices(max(CHUNK // candidates, 1))) or [patients]
-
-
-def _joined(parts: Sequence[Pathways]) -> Pathways:
-    first = np.cumsum([0, *(part.n for part in parts)])
-    return Pathways(
-        int(first[-1]),
-        np.concatenate([part.owner + f for part, f in zip(parts, first, strict=False)]),
-        *(
-            np.concatenate([getattr(part, name) for part in parts])
-            for name in ("token", "day", "attributes")
-        ),
-    )

@@ -21,8 +21,10 @@ from pipeline.models.pathway.draw.model import PathwayModel
 from pipeline.models.pathway.fit.cell_weights import fit_log_weights, noisy_margin, population
 from pipeline.models.pathway.fit.descend import descend
 from pipeline.models.pathway.fit.encoded_log import EncodedLog, batch_of, encode_pathways
+from pipeline.models.pathway.fit.head_choices import choices_by_head
 from pipeline.models.pathway.fit.heads import fit_heads
 
+HEAD_STEPS, ROUGH_STEPS = 150, (50, 50, 50)
 BATCH = 1024  # synthetic patients a step
 
 
@@ -56,37 +58,64 @@ def calibrate(
         max(settings.calibration_patients, settings.pass_patients if settings.passes else 0)
     )
     few, many = patients.head(settings.calibration_patients), patients.head(settings.pass_patients)
-    # twice, because who has a second event depends on the heads
-    for _ in range(2 if model.heads else 0):
-        model = with_heads(model, tables, few, draw_log(model, few, rng))
+    for steps in _rounds(model):
+        model = with_heads(model, tables, few, draw_log(model, few, rng), steps)
     progress("codes fitted to the tables")
     for number in range(settings.passes):
         model = with_log_weights(model, tables, few, settings.pass_candidates, rng)
-        learn(model, draw_log(model, many, rng, settings.pass_candidates), rng, device)
+        log = draw_log(model, many, rng, settings.pass_candidates, model.values_matter)
+        learn(model, log, rng, device)
         progress(f"pathways calibrated, pass {number + 1} of {settings.passes}")
     model = replace(model, log_weights=())
     if model.heads and settings.passes:  # who chooses has changed with what was learned
-        model = with_heads(model, tables, few, draw_log(model, few, rng))
+        model = with_heads(model, tables, few, draw_log(model, few, rng), HEAD_STEPS)
     model = with_log_weights(model, tables, few, settings.candidates, rng)
     progress("pathways calibrated")
     return model
 
 
+def _rounds(model: PathwayModel) -> tuple[int, ...]:
+    """How often the heads are fitted, and in how many steps: twice, because who has a second event
+    depends on them; more often where values depend on values of the same event and on earlier ones.
+    """
+    if not model.heads:
+        return ()
+    if any(table.counts_picked_events for table in model.tables):
+        return (*ROUGH_STEPS, HEAD_STEPS)
+    return (HEAD_STEPS, HEAD_STEPS)
+
+
 def draw_log(
-    model: PathwayModel, patients: pl.DataFrame, rng: np.random.Generator, candidates: int = 1
+    model: PathwayModel,
+    patients: pl.DataFrame,
+    rng: np.random.Generator,
+    candidates: int = 1,
+    values: bool = True,
 ) -> EncodedLog:
     """One pathway for each synthetic patient, picked of `candidates` by the calibration weights,
-    with the states that it goes through.
+    with the states that it goes through. values: whether attributes are drawn, too.
     """
-    return encode_pathways(model.coding, patients, model.draw_pathways(patients, rng, candidates))
+    pathways = model.draw_pathways(patients, rng, candidates, values)
+    return encode_pathways(model.coding, patients, pathways)
 
 
 def with_heads(
-    model: PathwayModel, tables: NoisyTables, patients: pl.DataFrame, log: EncodedLog
+    model: PathwayModel,
+    tables: NoisyTables,
+    patients: pl.DataFrame,
+    log: EncodedLog,
+    steps: int,
 ) -> PathwayModel:
     """The model with heads fitted to the tables. patients, log: synthetic, by the model so far."""
     heads = fit_heads(
-        model.coding, model.tables, tables.counts, tables.sigmas, patients, log, tables.size
+        model.coding,
+        model.tables,
+        tables.counts,
+        tables.sigmas,
+        patients,
+        choices_by_head(model.coding, model.tables, patients, log),
+        tables.size,
+        steps,
     )
     return replace(model, heads=heads)
 

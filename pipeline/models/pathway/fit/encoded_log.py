@@ -20,6 +20,7 @@ from pipeline.models.pathway.domain.state import (
     advance,
     begin,
     days_left,
+    days_since,
     features,
     gap_bounds,
     gap_of,
@@ -59,6 +60,7 @@ class EncodedLog:
     level: np.ndarray  # int16 [r, steps] last known values that the event's own follow
     days_left: np.ndarray  # int16 [r] until the end of observation
     ahead: np.ndarray  # int16 [r, types with a rhythm]
+    since: np.ndarray  # int32 [r, R] days since the last event of each type that returns
 
     @property
     def n_patients(self) -> int:
@@ -186,6 +188,7 @@ def _states(
         "level": np.zeros((r, len(coding.steps)), np.int16),
         "days_left": np.zeros(r, np.int16),
         "ahead": np.zeros((r, len(coding.rhythm_kinds)), np.int16),
+        "since": np.zeros((r, len(coding.returns)), np.int32),
     }
     longest_first = np.argsort(-lengths, kind="stable")
     state = begin(coding, patients).take(longest_first)
@@ -214,6 +217,7 @@ def _encode_position(
     out["used_up"][rows] = state.tracker.used_up[:, coding.grammar.once]
     out["days_left"][rows] = days_left(coding, state)
     out["ahead"][rows] = rhythms_ahead(coding, state)
+    out["since"][rows] = days_since(coding, state)
     out["level"][rows] = levels(coding, state, kind)
     out["rhythm"][rows] = rhythm_rows(coding, state, current)
     lower, upper = gap_bounds(
@@ -257,5 +261,6 @@ def batch_of(coding: Coding, log: EncodedLog, patients: np.ndarray, device: torc
         level=tensor(log.level[rows]),
         days_left=tensor(log.days_left[rows]),
         ahead=tensor(log.ahead[rows]),
+        since=tensor(log.since[rows]),
         gaps_legal=tensor(coding.gaps.legal(log.gap_lower[rows], log.gap_upper[rows]), torch.bool),
     )

@@ -29,11 +29,18 @@ from pipeline.dp.steps import StepIndex
 from pipeline.dp.tape import Tape
 from pipeline.models.noisy_tables import Axis, NoisyTable
 from pipeline.models.pathway.domain.fact_cells import part_cells
+from pipeline.models.pathway.domain.fact_names import PAIR_TYPES
 from pipeline.models.pathway.domain.network import PER_PATIENT
 from pipeline.models.pathway.domain.tables import table_cells
 from pipeline.models.pathway.draw.model import PathwayModel, new_model
 from pipeline.models.pathway.fit.calibration import calibrate
 from pipeline.models.pathway.fit.encoded_log import EncodedLog, batch_of, encode_log
+from pipeline.models.pathway.fit.given import (
+    by_parts,
+    return_shares,
+    type_logits,
+    wait_logits,
+)
 from pipeline.models.pathway.fit.rhythm_logits import rhythm_logits
 from pipeline.models.pathway.plan.mechanisms import PathwayPlan
 from pipeline.models.pathway.plan.settings import PathwaySettings
@@ -87,9 +94,7 @@ def fit(
     noisy = measure_tables(model, log, patients, scale, store=store, tape=tape, noise=noise)
     progress("pathways measured")
     sigmas = [mechanism.sigma for mechanism in plan.counts(scale).values()]
-    model.network.rhythms.copy_(
-        torch.from_numpy(rhythm_logits(model.coding, model.tables, noisy, sigmas))
-    )
+    give(model, noisy, sigmas)
     train_weights(
         model,
         log,
@@ -105,6 +110,23 @@ def fit(
         return model
     model = replace(model, noisy_counts=published_tables(model, noisy, sigmas))
     return calibrate(model, noisy, sigmas, draw_patients, progress, device)
+
+
+def give(model: PathwayModel, noisy: Sequence[np.ndarray], sigmas: Sequence[float]) -> None:
+    """Puts into the untrained network, in place, what the noisy counts [cells] say of waits and of
+    neighbouring types.
+    """
+    network, coding = model.network, model.coding
+    tables = by_parts(model.tables, noisy, sigmas)
+    logits = rhythm_logits(coding, model.tables, noisy, sigmas)
+    if coding.pair_row is not None:
+        logits = np.concatenate([logits, wait_logits(coding, tables)])
+    network.rhythms.copy_(torch.from_numpy(logits))
+    if coding.returns:
+        network.returns.copy_(torch.from_numpy(return_shares(coding, tables)))
+    if PAIR_TYPES in tables:
+        with torch.no_grad():
+            network.follows.weight.copy_(torch.from_numpy(type_logits(coding, tables)))
 
 
 def published_tables(

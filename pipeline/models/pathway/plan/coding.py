@@ -2,28 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date
 
 from pipeline.models.grammar.rules import Grammar
 from pipeline.models.pathway.domain.coding import Coding
 from pipeline.models.pathway.domain.encode import codec, gaps
-from pipeline.models.pathway.domain.fact_names import counted_choices
+from pipeline.models.pathway.domain.fact_names import PAIR_WAITS, counted_choices, returning
 from pipeline.models.pathway.domain.rhythm import declared_rhythms
 from pipeline.models.pathway.plan.settings import PathwaySettings
 from pipeline.schema.values import Schema
 
 
 def declared_coding(
-    schema: Schema, settings: PathwaySettings, observed_until: date | None
+    schema: Schema,
+    settings: PathwaySettings,
+    observed_until: date | None,
+    tables: Sequence[Sequence[str]],
 ) -> Coding:
-    """The public vocabulary, from the declaration and the settings.
+    """The public vocabulary, from the declaration, the settings and the plan.
 
-    observed_until: the last day of observation, or None where it is not public. Raises Refusal
-    where the declaration has no event log or contradicts itself.
+    observed_until: the last day of observation, or None where it is not public; tables: the parts
+    of the plan's tables. Raises Refusal where the declaration has no event log or contradicts
+    itself.
     """
     grammar = Grammar(schema)
     log = grammar.log
-    is_calibrated = settings.calibration_share > 0
     statics = [
         codec(column, settings.static_bins)
         for column in schema.patients.values()
@@ -49,8 +53,8 @@ def declared_coding(
         rich=settings.rich_state,
         end_offsets=settings.end_offsets,
         observed_until=observed_until,
-        counted_choices=counted_choices(t.parts for t in log.counted)
-        if is_calibrated
-        else frozenset(),
-        rhythms=declared_rhythms(grammar, log.counted) if is_calibrated else (),
+        counted_choices=counted_choices(tables),
+        rhythms=declared_rhythms(grammar, tables),
+        counts_pairs=any(tuple(parts) == PAIR_WAITS for parts in tables),
+        returns=returning(tables, grammar.type_names),
     )
