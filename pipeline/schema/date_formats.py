@@ -12,6 +12,7 @@ DATE_FORMATS = (
     "%d%b%Y",
     "%Y-%m-%d %H:%M:%S",
     "%Y-%m-%dT%H:%M:%S",
+    "%Y-%m-%dT%H:%M:%SZ",
     "%d/%m/%Y %H:%M:%S",
     "%d/%m/%Y %H:%M",
 )

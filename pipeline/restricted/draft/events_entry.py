@@ -8,7 +8,7 @@ from typing import Any
 from ruamel.yaml.comments import CommentedMap
 
 from pipeline.restricted.draft.guesses import Facts
-from pipeline.restricted.draft.log import LogGuess, RowsGuess
+from pipeline.restricted.draft.log import LogGuess, RowsGuess, column_values
 from pipeline.restricted.draft.yaml_parts import Statement, flow, listing, mapping, marked, rounded
 from pipeline.schema.fields import day_of
 
@@ -57,8 +57,12 @@ def events_entry(
         types.update(_types(rows, own))
     types[END], codes = _end_type(log)
     facts: Facts = {"max_events": rounded(_most_rows(log) + 2), "upper_day": _last_day(log)}
-    named_by_rows = any(rows.type is not None for rows in log.rows)
-    first = listing([name for name in types if name != END and "inside" not in (types[name] or {})])
+    if (first_day := _first_day(log)) < 0:
+        facts["lower_day"] = first_day
+    named_by_rows = any(rows.type or rows.code for rows in log.rows)
+    # who is in the patients' table and has no rows has nothing but an end
+    opening = [name for name in types if "inside" not in (types[name] or {})]
+    first = listing([name for name in opening if name != END or log.main is not None])
     entry = CommentedMap()
     entry["origin"] = _origin(log, names)
     entry["anchor"] = None
@@ -105,6 +109,8 @@ def _source(rows: RowsGuess, names: Mapping[str, str]) -> CommentedMap:
     if rows.unit is not None:
         time = {"day": names[rows.time], "unit": rows.unit}
     kind = {"constant": rows.constant} if rows.type is None else {"type": names[rows.type]}
+    if rows.code is not None:
+        kind["code"] = names[rows.code]
     until = {}
     if rows.until is not None:
         until = {"until": names[rows.until], "closes": _closing(rows)}
@@ -122,6 +128,8 @@ def _types(rows: RowsGuess, attributes: list[str]) -> CommentedMap:
     types = CommentedMap()
     for name in opening:
         types[name] = flow({"attributes": listing(attributes)} if attributes else {})
+        if rows.code is not None:
+            types[name]["codes"] = listing(column_values(rows.table.columns[rows.code]))
     if rows.until is not None:
         types[_closing(rows)] = flow({"inside": opening[0], "closes": opening[0]})
     return types
@@ -143,6 +151,16 @@ def _most_rows(log: LogGuess) -> int:
         times = rows.table.cells[owner].times
         most += int(times.max()) * (1 if rows.until is None else 2) if len(times) else 0
     return most
+
+
+def _first_day(log: LogGuess) -> int:
+    """Of days that are counted already, the smallest, rounded away from 0."""
+    days = [
+        float(rows.table.columns[rows.time].facts.get("lower", 0)) * _DAYS[rows.unit]
+        for rows in log.rows
+        if rows.unit is not None
+    ]
+    return -rounded(-1.1 * min(days)) if days and min(days) < 0 else 0
 
 
 def _last_day(log: LogGuess) -> int:

@@ -10,6 +10,7 @@ import polars as pl
 
 from pipeline.restricted.draft.guesses import Guess
 from pipeline.restricted.draft.tables import TableGuess
+from pipeline.schema.names import column_fault
 
 _MOSTLY = 0.95  # of rows have a type; the others are no events
 MOST_TYPES = 12  # values of a column that may name the types of events
@@ -41,6 +42,7 @@ class RowsGuess:
     unit: str | None  # None: dates
     until: str | None
     type: str | None
+    code: str | None  # the column of their codes, where its values are no names of types
     constant: str
     attributes: tuple[str, ...]
     static: tuple[str, ...]  # columns of it that never change within a patient
@@ -127,6 +129,8 @@ def _rows(table: TableGuess) -> RowsGuess | None:
         ),
         None,
     )
+    # what cannot be a name, such as "ang/isc", is a code of one type
+    is_code = kind is not None and any(map(column_fault, column_values(table.columns[kind])))
     used = {time, until, kind, table.patient}
     rest = [name for name, other in table.columns.items() if other.is_modelled and name not in used]
     static = _static(table, rest)
@@ -135,11 +139,16 @@ def _rows(table: TableGuess) -> RowsGuess | None:
         time=time,
         unit=None if is_date else _unit(time),
         until=until,
-        type=kind,
+        type=None if is_code else kind,
+        code=kind if is_code else None,
         constant=_constant(table.name),
         attributes=tuple(name for name in rest if name not in static),
         static=static,
     )
+
+
+def column_values(column: Guess) -> list[str]:
+    return list(column.facts["categories"])
 
 
 def _is_two_codes(column: Guess) -> bool:

@@ -20,6 +20,7 @@ _REPEATS = 1.2  # rows of a patient, on average, from which an id repeats
 _LEAST_PEOPLE = 10
 _MOST_ROWS = 1000  # of a patient, on average
 _ID = re.compile(r"(^|[_ .])(id|uuid|key)$|[a-z](ID|Id)$")  # a number of something else is none
+_ROW_NUMBER = re.compile(r"row[_. ]?(names?|no|number|id)?|index|unnamed: ?\d+|obs", re.IGNORECASE)
 PERSON = re.compile(
     r"(^|[^a-z])(patient|participant|subject|person|subj|usubj|mrn|p(?=[_ .-]?id))"
     r"[_ .-]?(id|no|nr|num|number)?$|^id$",
@@ -75,7 +76,11 @@ def read_table(source: SourceFile, name: str) -> TableGuess:
             column.add(block[f"c{place}"])
     if not n_rows:
         raise Refusal(f"{source.path.name} has a header and no rows: nothing can be guessed of it.")
-    ignore = tuple(header for header in source.headers if header_fault(header) or not header)
+    ignore = tuple(
+        header
+        for header, column in zip(source.headers, cells, strict=True)
+        if header_fault(header) or not header or _is_row_number(header, column)
+    )
     names = _names([header for header in source.headers if header not in ignore])
     places = {header: place for place, header in enumerate(source.headers)}
     return TableGuess(
@@ -88,6 +93,11 @@ def read_table(source: SourceFile, name: str) -> TableGuess:
         ignore=ignore,
         n_ragged=n_ragged,
     )
+
+
+def _is_row_number(header: str, cells: Cells) -> bool:
+    """The rows' numbers, as R and pandas write them: they are of the file, not of people."""
+    return bool(_ROW_NUMBER.fullmatch(header.strip())) and cells.is_unique
 
 
 def _column(header: str, cells: Cells) -> Guess:
