@@ -65,7 +65,7 @@ def summary(results: Results) -> list[str]:
         "",
         "Gain in points over training on the real rows alone; the mean of six classifiers, then"
         " each of them. In brackets 95% over paired stratified splits. *Found*: the share of the"
-        " ill who are found (equal opportunity).",
+        " positive class (output 1) that is found (equal opportunity).",
         "",
     ]
     for epsilon in EPSILONS:
