@@ -18,6 +18,7 @@ from typing import Any
 
 import every_fault
 import pytest
+from torch import nn
 
 import audit.every  # loads all that faults are planted in
 from audit import findings
@@ -98,7 +99,9 @@ def is_used(change: Change) -> bool:
             for name in code.co_names
         )
         return change.name in loads or change.name in attributes()
-    return change.name in attributes() or change.name.startswith("__")
+    # a module of torch calls its `forward` itself
+    is_called = change.name == "forward" and issubclass(change.owner, nn.Module)
+    return is_called or change.name in attributes() or change.name.startswith("__")
 
 
 def missing_names(function: FunctionType) -> list[str]:
