@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 
@@ -18,6 +19,18 @@ EXPERIMENTS: dict[str, ModuleType] = {
     one.NAME: one for one in (heart_balance, census_balance, substitution)
 }
 logger = logging.getLogger(__name__)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the progress of a fit: there are hundreds."""
+    fits = logging.getLogger("pipeline.restricted")
+    before = fits.level
+    fits.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        fits.setLevel(before)
 
 
 def run(
@@ -37,12 +50,12 @@ def run(
     if sets and hasattr(experiment, "SET") and list(sets) != names:
         raise Refusal(f"{name} is about {experiment.SET} alone: leave --sets out")
     tables = [public_table(one, data) for one in names]
-    logging.getLogger("pipeline.restricted").setLevel(logging.WARNING)  # hundreds of fits
     results = Results(out / f"{name}.jsonl")
     todo = experiment.runs(tables, splits or experiment.SPLITS, epsilons)
     for number, facts in enumerate(todo, start=1):
         if not results.holds(**facts):
-            results.add(experiment.run(tables, facts))
+            with _quiet():
+                results.add(list(experiment.run(tables, facts)))
         words = ", ".join(f"{key} {value}" for key, value in facts.items() if key != "experiment")
         logger.info("%s: run %d of %d done (%s)", name, number, len(todo), words)
     page = out / f"{name}.md"

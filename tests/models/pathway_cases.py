@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from datetime import date, timedelta
 
 import numpy as np
@@ -9,6 +10,7 @@ import polars as pl
 
 from pipeline.schema.values import (
     Column,
+    CountedTable,
     Deadline,
     EventLog,
     EventType,
@@ -104,6 +106,15 @@ def toy_log(**changes) -> EventLog:
 
 def toy_schema(nominal_size: int = 2000, **changes) -> Schema:
     return schema_of(toy_log(**changes), nominal_size=nominal_size)
+
+
+def counting_little(schema: Schema) -> Schema:
+    """The same with one declared table: the model then chooses none of its own, and the network
+    learns everything from gradients.
+    """
+    assert schema.events is not None
+    little = (CountedTable(parts=("survival",)),)
+    return dataclasses.replace(schema, events=dataclasses.replace(schema.events, counted=little))
 
 
 def toy_patients(n: int, seed: int = 0) -> pl.DataFrame:

@@ -233,6 +233,7 @@ def test_the_lineage_names_no_restricted_path_hash_or_size(walked):
         "self_approved",
         "seed",
         "partition_rows",
+        "plan",
         "files",
     }
 

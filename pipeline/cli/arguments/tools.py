@@ -52,7 +52,11 @@ def _add_experiment(commands: Commands) -> None:
         "measure what synthetic rows are good for on public tables: balance, substitution",
         Later("tools", "experiment"),
     )
-    experiment.add_argument("name", choices=("heart-balance", "census-balance", "substitution"))
+    experiment.add_argument(
+        "name",
+        choices=("heart-balance", "census-balance", "substitution"),
+        help="which experiment (docs/experiments.md)",
+    )
     experiment.add_argument(
         "--out",
         type=Path,

@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
-from pathway_cases import toy_events, toy_log, toy_patients, toy_schema
+from pathway_cases import counting_little, toy_events, toy_log, toy_patients, toy_schema
 
 from pipeline.dp.accounting import calibrate, epsilon
 from pipeline.dp.marginals import MeasurementStore
@@ -371,7 +371,7 @@ def test_transitions_are_learned_at_epsilon_3(tmp_path: Path) -> None:
 
 
 def test_candidates_share_their_patients_static_row() -> None:
-    schema, patients = toy_schema(), toy_patients(40)
+    schema, patients = counting_little(toy_schema()), toy_patients(40)
     drawn, weight = draw(
         untrained(schema).coding,
         untrained(schema).network,

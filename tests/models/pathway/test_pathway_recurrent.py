@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
-from pathway_cases import toy_events, toy_patients, toy_schema
+from pathway_cases import counting_little, toy_events, toy_patients, toy_schema
 
 from pipeline.dp.marginals import MeasurementStore
 from pipeline.dp.noise import NoiseStream
@@ -273,7 +273,7 @@ def test_memory_learns_what_the_state_forgets() -> None:
     before the last one, features tell the type alone.
     """
     schema, patients = (
-        toy_schema(),
+        counting_little(toy_schema()),
         toy_patients(600).with_columns(site=pl.lit("breast"), stage=pl.lit("2")),
     )
     follows = {"SURGERY": ("biopsy", "mastectomy"), "CENSOR": ("X", "A")}

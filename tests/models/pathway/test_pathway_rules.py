@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
-from pathway_cases import column, toy_log, toy_patients, toy_schema
+from pathway_cases import column, counting_little, toy_log, toy_patients, toy_schema
 
 from pipeline.models.declaration import schema_from_plain, to_plain
 from pipeline.models.grammar.rules import Grammar
@@ -148,7 +148,7 @@ def test_training_sees_the_masks_of_drawing(schema: Schema, settings: PathwaySet
 
 
 def test_gradients_do_not_teach_a_value_that_is_too_far() -> None:
-    schema, patients = schema_with_rules(), toy_patients(60, 4)
+    schema, patients = counting_little(schema_with_rules()), toy_patients(60, 4)
     model = wild(schema)
     events = model.sample(patients, np.random.default_rng(2))
     log = encode_log(model.coding, patients, events)
@@ -218,7 +218,7 @@ def test_events_do_not_crowd_before_the_end(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_the_offsets_are_the_chances_of_coming_too_late() -> None:
-    schema = toy_schema(observation_end=("CENSOR", "A"))
+    schema = counting_little(toy_schema(observation_end=("CENSOR", "A")))
     model = new_model(schema, plan_pathways(schema, SMALL, 200, observed_until=END))
     network, gaps = model.network, model.coding.gaps
     names = model.coding.grammar.type_names
@@ -232,7 +232,7 @@ def test_the_offsets_are_the_chances_of_coming_too_late() -> None:
     left = torch.tensor([0, 20, 21, 400, 20])
     ahead = torch.zeros(5, 0, dtype=torch.long)
     hidden = torch.zeros(5, 8)
-    answer = network.end_offsets(types, legal, hidden, left, ahead)
+    answer = network.end_offsets(types, legal, hidden, left, ahead, None)
     chances = (types + answer).softmax(1)
     end = names.index("CENSOR")
     assert torch.allclose(chances[:2, end], torch.ones(2), atol=1e-4)  # nothing else fits
