@@ -43,7 +43,7 @@ def fit(options: argparse.Namespace) -> None:
     public.
     """
     from pipeline import params
-    from pipeline.restricted.public_source import ingested
+    from pipeline.restricted.public_source import ingested, refuse_other_facts
     from pipeline.restricted.train import fit_public
     from pipeline.runs import source_claims
     from pipeline.schema.reader import read_schema
@@ -55,7 +55,7 @@ def fit(options: argparse.Namespace) -> None:
             " run (`python -m pipeline refresh`)"
         )
     files.refuse_foreign(options.model, files.everything)
-    _refuse_other_facts(Home.find(), schema)
+    refuse_other_facts(Home.find(), schema)
     source_claims.claim(
         Home.find(),
         options.source,
@@ -95,17 +95,6 @@ def experiment(options: argparse.Namespace) -> None:
     )
     say(page.read_text(encoding="utf-8"))
     say(f"The tables are in {page}.")
-
-
-def _refuse_other_facts(home: Home, schema: Any) -> None:
-    """A declaration that calls itself public does not make public what the ledger holds as
-    something else.
-    """
-    from pipeline.ledger import Ledger
-
-    ledger = Ledger(home.ledger)
-    if ledger.is_open(schema.population.name):
-        ledger.check_declared(schema.population)
 
 
 def draw(options: argparse.Namespace) -> None:

@@ -112,5 +112,5 @@ def _question(column: Column, condition: Condition) -> Question:
         return labels_of(column, condition)
     ranges, has_missing = ranges_of(column, condition)
     if has_missing or len(ranges) != 1:
-        return [None] if not ranges else [str(low) for low, _ in ranges]
+        return [*(f"{low:g}" for low, _ in ranges), *([None] if has_missing else [])]
     return ranges[0]

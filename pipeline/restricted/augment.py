@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 
 def run(workspace: Workspace, name: str, n: int, plan: DrawPlan, seed: int) -> Path:
     """Writes `restricted/augmented/<name>/`: patients.parquet and, with pathways, events.parquet,
-    the run's training patients first, then n synthetic ones with ids above theirs; the column
+    the run's training patients first, then n synthetic ones with ids of their own; the column
     `synthetic` tells them apart. Nobody who was held out is among them.
 
     Raises Refusal where the run has no patients or no model (it was cleared away, or stopped), for
@@ -59,14 +59,21 @@ def run(workspace: Workspace, name: str, n: int, plan: DrawPlan, seed: int) -> P
 
 
 def _below(real: PatientLog, others: PatientLog) -> PatientLog:
-    """The synthetic patients below the real ones, with ids from one above theirs."""
-    highest = int(real.patients[ID].max() or 0)  # type: ignore[arg-type]
+    """The synthetic patients below the real ones: whole numbers above theirs, of ids that are text
+    the texts `synthetic-1` and so on.
+    """
+    kind = real.patients.schema[ID]
+    if kind == pl.String:
+        new_id = pl.format("synthetic-{}", pl.col(ID))
+    else:
+        highest = real.patients[ID].cast(pl.Int64).max()
+        new_id = (pl.col(ID) + (int(highest) if isinstance(highest, int) else 0)).cast(kind)
     frames = []
     for own, other in ((real.patients, others.patients), (real.events, others.events)):
         if own is None or other is None:
             continue
-        shifted = other.with_columns((pl.col(ID) + highest).cast(own.schema[ID]))
-        shifted = shifted.select(own.columns).cast(dict(own.schema))  # type: ignore[arg-type]
-        frames.append(pl.concat([own, shifted]))
-    patients = frames[0].with_columns((pl.col(ID) > highest).alias(MARK))
+        below = other.with_columns(new_id.alias(ID)).select(own.columns)
+        frames.append(pl.concat([own, below.cast(dict(own.schema))]))  # type: ignore[arg-type]
+    marks = [False] * len(real.patients) + [True] * len(others.patients)
+    patients = frames[0].with_columns(pl.Series(MARK, marks))
     return PatientLog(patients, frames[1] if len(frames) > 1 else None)

@@ -10,7 +10,8 @@ from pathlib import Path
 import polars as pl
 
 from pipeline import environment
-from pipeline.catalog import Workspace
+from pipeline.catalog import Home, Workspace
+from pipeline.ledger import Ledger
 from pipeline.params import Params
 from pipeline.refusal import Refusal
 from pipeline.restricted.ingest import stage
@@ -26,6 +27,7 @@ def ingested(
     """
     if not schema.public:
         raise Refusal(f"{schema.dataset} is not declared `public: true`")
+    refuse_other_facts(Home.find(), schema)
     release = replace(
         settings.release,
         id="benchmark",
@@ -44,3 +46,12 @@ def ingested(
     return pl.read_parquet(workspace.restricted.patients), (
         pl.read_parquet(events) if events.is_file() else None
     )
+
+
+def refuse_other_facts(home: Home, schema: Schema) -> None:
+    """A declaration that calls itself public does not make public what the ledger holds as
+    something else.
+    """
+    ledger = Ledger(home.ledger)
+    if ledger.is_open(schema.population.name):
+        ledger.check_declared(schema.population)

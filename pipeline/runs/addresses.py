@@ -154,8 +154,9 @@ def reading(name: str) -> Iterator[None]:
 
 
 def identities(address: Address) -> list[str]:
-    """By what the database is known: its address without user, and, where the server tells, its
-    own number, which it keeps under another name, through a tunnel, and in a replica.
+    """By what the database is known: its address without user, and its own number, which it keeps
+    under another name, through a tunnel, and in a replica. Raises Refusal where the server does not
+    tell it.
     """
     with session(address) as one, reading(address.database):
         info = one.connection.info
@@ -165,8 +166,13 @@ def identities(address: Address) -> list[str]:
             " (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database())"
         )
         may_ask, number = one.connection.execute(query).fetchone() or (False, 0)
-        if may_ask:
-            number_query = "SELECT system_identifier FROM pg_catalog.pg_control_system()"
-            [system] = one.connection.execute(number_query).fetchone() or (0,)
-            names.append(f"postgresql:{system}/{number}")
+        if not may_ask:
+            raise Refusal(
+                f"{address.database}: this account may not ask the server for its own number, by"
+                " which a database is known under any of its names. Let it: GRANT EXECUTE ON"
+                " FUNCTION pg_catalog.pg_control_system() TO the account."
+            )
+        number_query = "SELECT system_identifier FROM pg_catalog.pg_control_system()"
+        [system] = one.connection.execute(number_query).fetchone() or (0,)
+        names.append(f"postgresql:{system}/{number}")
     return names

@@ -13,6 +13,7 @@ from test_draw_plan import TRAIN
 from pipeline import files
 from pipeline.catalog import Workspace
 from pipeline.draw_plan import DrawPlan, plan_of
+from pipeline.models.synthesizer.model import Synthesizer
 from pipeline.refusal import Refusal
 from pipeline.restricted import augment
 from pipeline.restricted.train import fit_public
@@ -71,3 +72,24 @@ def test_what_cannot_be_augmented_is_refused(workspace: Workspace, tmp_path: Pat
     with pytest.raises(Refusal, match="site has no value"):
         augment.run(workspace, "more", 5, plan_of({"where": {"site": "liver"}}), seed=1)
     assert not (workspace.restricted.root / "augmented" / "more").exists()
+
+
+def test_patients_whose_ids_are_text_get_synthetic_ones_of_text(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    """As ingest names people of a table without an id; digits as text never meet either."""
+    own = Workspace(tmp_path / "text-1")
+    own.restricted.patients.parent.mkdir(parents=True)
+    named = {"patient_id": pl.concat_str(pl.lit("00ff0b-"), "patient_id")}
+    for source, target in (
+        (workspace.restricted.patients, own.restricted.patients),
+        (workspace.restricted.events, own.restricted.events),
+    ):
+        pl.read_parquet(source).with_columns(**named).write_parquet(target)
+    Synthesizer.load(workspace.released.model).save(own.released.model)
+    folder = augment.run(own, "more", 7, DrawPlan(), seed=1)
+    patients = pl.read_parquet(folder / "patients.parquet")
+    events = pl.read_parquet(folder / "events.parquet")
+    assert patients["patient_id"].n_unique() == 67 and patients["synthetic"].sum() == 7
+    assert set(events["patient_id"]) == set(patients["patient_id"])
+    assert patients.filter("synthetic")["patient_id"].str.starts_with("synthetic-").all()

@@ -180,3 +180,13 @@ def test_every_kind_together_fits_as_it_was_drafted(
     )
     assert check(tmp_path, path) == 0
     assert "Every cell fits." in capsys.readouterr().out
+
+
+def test_many_notes_among_numbers_are_no_numbers(tmp_path: Path) -> None:
+    """More than are kept one by one; a message never quotes one."""
+    notes = [f"see note {place} of Mrs X" for place in range(30)]
+    values = [f"{value:.1f}" for value in RNG.normal(70, 10, 1900)] + notes
+    path = write_csv(
+        tmp_path / "rows.csv", {"x": values, "beside": ["a", "b"] * (len(values) // 2)}
+    )
+    assert columns_of(path)["x"]["kind"] in ("continuous", "text")

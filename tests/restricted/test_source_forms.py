@@ -21,7 +21,7 @@ from test_formats import HEADER, ROWS, Row, csv_text, same, schema
 from pipeline import params
 from pipeline.refusal import Refusal
 from pipeline.restricted import source_check
-from pipeline.restricted.ingest import stage
+from pipeline.restricted.ingest import stage, text_bytes
 from pipeline.schema.values import Schema
 
 EXAMPLE: list[Row] = [
@@ -251,3 +251,26 @@ def test_a_time_of_day_in_a_workbook_is_told(bench: Bench, tmp_path: Path) -> No
     source = as_workbook(rows, tmp_path / "people.xlsx")  # type: ignore[arg-type]
     [said] = checked(schema(tmp_path), source)
     assert "does not parse, such as 2019-07-01 14:30:00 (1)" in said
+
+
+@pytest.mark.parametrize(
+    ("encoding", "half"),
+    [
+        ("gb18030", b"\x81\x30"), ("gb18030", b"\x81"), ("euc_jp", b"\x8f"), ("euc_jp", b"\x8e"),
+        ("euc_jis_2004", b"\x8f"), ("euc_jisx0213", b"\x8e"), ("euc_kr", b"\xa1"), ("gbk", b"\x81"),
+        ("big5", b"\xa4"), ("big5hkscs", b"\x87"), ("shift_jis", b"\x81"), ("cp932", b"\xfc"),
+        ("cp949", b"\x81"), ("johab", b"\x84"), ("utf-8", b"\xe4\xb8"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("line_end", [b"\n", b"\r\n"])
+def test_half_a_character_costs_its_own_row_alone(
+    tmp_path: Path, encoding: str, half: bytes, line_end: bytes
+) -> None:
+    """It stands at the end of a line, and leaves the line after it, of another patient, whole."""
+    path = tmp_path / "rows.csv"
+    lines = [b"id,x", b"1,3", b"2,4" + half, b"3,5", b"4,6"]
+    path.write_bytes(line_end.join([*lines, b""]))
+    with text_bytes.utf8(path, encoding) as stream:
+        text = stream.read(1 << 20)
+    assert [line.rstrip(b"\r") for line in text.split(b"\n")][3:] == [b"3,5", b"4,6", b""]
+    assert text.split(b"\n")[2].startswith(b"2,4")

@@ -181,12 +181,17 @@ def _plain(value: float, decimals: int) -> float | int:
     return round(value, decimals) if decimals else int(value)
 
 
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?")
+
+
 def _shape(cells: Cells, read: Form) -> Facts:
     """A value with mass of its own, and a long tail, as the values that were kept have it."""
     zeros = sum(n for text, n in cells.texts.items() if _is_zero(text)) / cells.n_full
     facts: Facts = {"atoms": [0]} if zeros > 0.2 and read.low <= 0 <= read.high else {}
     sizes = sorted(
-        abs(float(text.replace(",", "."))) for text in cells.texts if text not in read.rest
+        abs(float(number))
+        for text in cells.texts
+        if _NUMBER.fullmatch(number := text.strip().replace(",", "."))
     )
     middle = next((size for size in sizes[len(sizes) // 2 :] if size > 0), 0.0)
     largest = max(abs(read.low), abs(read.high))

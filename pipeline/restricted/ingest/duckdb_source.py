@@ -21,7 +21,7 @@ from pipeline.restricted.ingest.database_tables import chosen_tables
 from pipeline.restricted.ingest.source_header import Source
 from pipeline.schema.values import Schema, Table
 
-# a file may hold views: they see this file and nothing else of the machine
+# tables only: of a view one row may stop the query; nothing else of the machine is seen
 _CONFIG: dict[str, Any] = {
     "enable_external_access": "false",
     "autoload_known_extensions": "false",
@@ -30,7 +30,7 @@ _CONFIG: dict[str, Any] = {
 }
 _TABLES = (
     "SELECT table_schema, table_name FROM information_schema.tables"
-    " WHERE table_catalog = current_database() ORDER BY ALL"
+    " WHERE table_catalog = current_database() AND table_type = 'BASE TABLE' ORDER BY ALL"
 )
 
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 import polars as pl
 from psycopg import sql
 
+from pipeline.refusal import Refusal
 from pipeline.restricted.ingest import parquet_cells, quoted_rows
 from pipeline.restricted.ingest.arrow_source import fits, type_refusal
 from pipeline.restricted.ingest.blocks import Block
@@ -25,10 +26,17 @@ from pipeline.runs import addresses
 from pipeline.runs.addresses import Session, reading
 from pipeline.schema.values import Column, Schema, Table
 
+# Stored rows only: of a view one row may stop the query, and a foreign table holds the rows of
+# another database, which another population may have claimed.
 _TABLES = """
 SELECT n.nspname, c.relname, coalesce(n.nspname = current_schema(), false)
 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f')
+WHERE c.relkind IN ('r', 'p', 'm')
+  AND NOT EXISTS (
+    WITH RECURSIVE parts AS (
+      SELECT inhrelid FROM pg_catalog.pg_inherits WHERE inhparent = c.oid
+      UNION SELECT i.inhrelid FROM pg_catalog.pg_inherits i JOIN parts p ON i.inhparent = p.inhrelid
+    ) SELECT 1 FROM parts JOIN pg_catalog.pg_class f ON f.oid = inhrelid WHERE f.relkind = 'f')
   AND n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname !~ '^pg_'
   AND has_schema_privilege(n.oid, 'USAGE') AND has_any_column_privilege(c.oid, 'SELECT')
 ORDER BY 1, 2
@@ -80,6 +88,7 @@ class PostgresTables:
         """Raises Refusal where the server does not answer."""
         where = addresses.parsed(address)
         with addresses.session(where) as session:
+            _refuse_encoding(where.database, session)
             yield cls(where.database, session)
 
     def sources(self, schema: Schema) -> dict[str, Source]:
@@ -132,6 +141,18 @@ class PostgresTables:
                     for typed, column in zip(chosen, table.columns.values(), strict=True)
                 ]
                 yield replace(block, cells=pl.DataFrame(cells), lines=None, broken_lines=None)
+
+
+def _refuse_encoding(name: str, session: Session) -> None:
+    """A server that has to convert text stops at the first row that it cannot convert."""
+    with reading(name):
+        [encoding] = session.connection.execute("SHOW server_encoding").fetchone() or ("",)
+    if encoding != "UTF8":
+        raise Refusal(
+            f"{name} is in {encoding}, and only databases in UTF8 are read: one cell that cannot be"
+            " converted would stop the whole run. Export the tables as CSV, and declare their"
+            " `encoding:`."
+        )
 
 
 class _Stream:

@@ -7,6 +7,7 @@ formula is its stored result; one that no program has computed yet is a cell tha
 
 from __future__ import annotations
 
+import math
 import re
 import warnings
 import zipfile
@@ -41,7 +42,7 @@ _FORMULA = re.compile(rb"<(?:\w+:)?f[ />]")
 _ZEROS = re.compile(r"0{2,}")
 _DAMAGE = (  # what its libraries raise for parts that are none, or are packed otherwise
     zipfile.BadZipFile, zlib.error, EOFError, ParseError, InvalidFileException, RuntimeError,
-    KeyError, ValueError, IndexError, TypeError,
+    KeyError, ValueError, IndexError, TypeError, OverflowError,
 )  # fmt: skip
 Row = tuple[Any, ...]  # cells of openpyxl
 
@@ -225,7 +226,7 @@ def _value(cell: Any) -> Any:
     value = cell.value
     if isinstance(value, int | float) and not isinstance(value, bool) and value >= 0:
         form = cell.number_format
-        if form and _ZEROS.fullmatch(form) and value == int(value):
+        if form and _ZEROS.fullmatch(form) and math.isfinite(value) and value == int(value):
             return f"{int(value):0{len(form)}d}"
     return None if value == "" else value
 

@@ -130,7 +130,12 @@ class _Transcoded:
             pass
         if len(self._line_end) > 1:  # units of their own, whatever stands beside them
             return self._loosely(lines)
-        return b"".join(map(self._loosely, lines.splitlines(keepends=True)))
+        return b"".join(map(self._line, lines.splitlines(keepends=True)))
+
+    def _line(self, line: bytes) -> bytes:
+        """A line with its end kept apart: half a character before it must not take it along."""
+        body = line.rstrip(b"\r\n")
+        return self._loosely(body) + line[len(body) :]
 
     def _loosely(self, line: bytes) -> bytes:
         text = line.decode(self._codec, errors=_HANDLER)
