@@ -100,7 +100,8 @@ def summary(results: Results) -> list[str]:
         for arm in (REAL, EVEN, OWN) if here else ():
             own = {row["split"]: row for row in here if row["arm"] == arm}
             body.append([epsilon_words(epsilon), arm, *(_cell(own, base, n, arm) for n in names)])
-    return [*lines, *table([f"{SPLITS} splits", "arm", *names], body), ""]
+    n = len({row["split"] for row in rows})
+    return [*lines, *table([f"splits: {n}", "arm", *names], body), ""]
 
 
 def _cell(own: dict[int, Row], base: dict[int, Row], name: str, arm: str) -> str:

@@ -1,6 +1,6 @@
 """heart-balance: does doubling the women of UCI heart disease by synthetic ones make classifiers
 better for women? The workshop that this follows found about +6 points of accuracy for women and +2
-overall, from one split.
+overall.
 """
 
 from __future__ import annotations
