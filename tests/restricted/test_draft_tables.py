@@ -55,7 +55,7 @@ def test_people_and_their_dated_rows_are_a_log(tmp_path: Path) -> None:
     assert list(tables) == ["people", "visits"] and value["layout"] == "log"
     assert (tables["people"]["patient"], tables["people"]["key"]) == ("patient_id", ["patient_id"])
     assert tables["visits"]["patient"] == "patient" and "key" not in tables["visits"]
-    assert events["origin"] == "enrolled" and events["first"] == ["routine", "sick"]
+    assert events["origin"] == "enrolled" and events["first"] == ["routine", "sick", "END"]
     assert events["rows"] == {"table": "visits", "date": "visit_date", "type": "visit_type"}
     assert events["ending"] == {
         "table": "people", "date": "last_seen", "constant": "END", "code": "reason",
