@@ -69,7 +69,7 @@ def drawn_tables(
 
 def rare_groups(model: Synthesizer, plan: DrawPlan, n: int) -> list[str]:
     """What the noisy counts say of each group of the plan that was too rare to be learned."""
-    cells = [cell.conditions for cell in model.plan_cells(plan, n)] if plan.targets and n else []
+    cells = [cell.conditions for cell in model.plan_cells(plan, n)]
     evidence = plan_evidence(model.schema, model.noisy_counts, plan, cells)
     return [str(group) for group in evidence if group.is_rare]
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import polars as pl
 
@@ -17,6 +17,7 @@ from pipeline.schema.patient_log import ID, PatientLog
 from pipeline.schema.values import Schema
 
 DELTA = 1e-6
+TEST = 0.3  # of the rows of a split
 # noise of a hundredth of epsilon 10: what the model itself costs, without privacy to speak of
 NO_PRIVACY = 1000.0
 EPSILONS = (1.0, 3.0, 10.0, NO_PRIVACY)
@@ -24,6 +25,18 @@ EPSILONS = (1.0, 3.0, 10.0, NO_PRIVACY)
 
 def epsilon_words(epsilon: float) -> str:
     return "no privacy" if epsilon == NO_PRIVACY else f"epsilon {epsilon:g}"
+
+
+def runs_of(
+    name: str, sets: Sequence[str], splits: int, epsilons: Sequence[float]
+) -> list[dict[str, Any]]:
+    """What is to be done: one fit each."""
+    return [
+        {"experiment": name, "set": one, "split": seed, "epsilon": epsilon}
+        for seed in range(1, splits + 1)
+        for one in sets
+        for epsilon in epsilons
+    ]
 
 
 class Model(Protocol):

@@ -10,7 +10,15 @@ import numpy as np
 import polars as pl
 
 from pipeline.draw_plan import DrawPlan, plan_of
-from pipeline.experiments.arms import EPSILONS, epsilon_words, model_of, split, with_synthetic
+from pipeline.experiments.arms import (
+    EPSILONS,
+    TEST,
+    epsilon_words,
+    model_of,
+    runs_of,
+    split,
+    with_synthetic,
+)
 from pipeline.experiments.results import Results, Row, averages, mean_with_interval, points, table
 from pipeline.experiments.scores import measures, predictions, truth_of
 from pipeline.experiments.sets import PublicTable
@@ -18,19 +26,17 @@ from pipeline.plan_slices import breaches
 from pipeline.schema.patient_log import ID
 
 NAME, SET = "census-balance", "adult"
-SPLITS, TEST = 3, 0.3
+SPLITS = 3
 TRAIN = 10_000  # real rows that are trained on
 BALANCE = ("race", "income", "sex")
 REAL, EVEN, OWN = "real rows", "with as many balanced synthetic rows", "with as many synthetic rows"
 
+ARMS = (REAL, EVEN, OWN)
+PLOTTED = ("accuracy", "gap in accuracy", "gap in found")
+
 
 def runs(tables: Sequence[PublicTable], splits: int, epsilons: Sequence[float]) -> list[Row]:
-    """What is to be done: one fit each."""
-    return [
-        {"experiment": NAME, "set": SET, "split": seed, "epsilon": epsilon}
-        for seed in range(1, splits + 1)
-        for epsilon in epsilons
-    ]
+    return runs_of(NAME, [SET], splits, epsilons)
 
 
 def run(tables: Sequence[PublicTable], facts: Row) -> Iterator[Row]:
@@ -97,7 +103,7 @@ def summary(results: Results) -> list[str]:
     for epsilon in EPSILONS:
         here = [row for row in rows if row["epsilon"] == epsilon]
         base = {row["split"]: row for row in here if row["arm"] == REAL}
-        for arm in (REAL, EVEN, OWN) if here else ():
+        for arm in ARMS if here else ():
             own = {row["split"]: row for row in here if row["arm"] == arm}
             body.append([epsilon_words(epsilon), arm, *(_cell(own, base, n, arm) for n in names)])
     n = len({row["split"] for row in rows})

@@ -11,26 +11,32 @@ import numpy as np
 import polars as pl
 
 from pipeline.draw_plan import DrawPlan, plan_of
-from pipeline.experiments.arms import EPSILONS, epsilon_words, model_of, split, with_synthetic
+from pipeline.experiments.arms import (
+    EPSILONS,
+    TEST,
+    epsilon_words,
+    model_of,
+    runs_of,
+    split,
+    with_synthetic,
+)
 from pipeline.experiments.results import Results, Row, averages, mean_with_interval, points, table
 from pipeline.experiments.scores import measures, predictions, truth_of
 from pipeline.experiments.sets import PublicTable
 from pipeline.schema.patient_log import ID
 
 NAME, SET = "heart-balance", "uci_heart"
-SPLITS, TEST = 100, 0.3
+SPLITS = 100
 SEX, WOMAN = "sex", "F"
 REAL = "real rows"
 WOMEN, ANYBODY = "with as many synthetic women again", "with as many synthetic people"
 
+ARMS = (REAL, WOMEN, ANYBODY)
+PLOTTED = ("accuracy women", "accuracy men", "accuracy")
+
 
 def runs(tables: Sequence[PublicTable], splits: int, epsilons: Sequence[float]) -> list[Row]:
-    """What is to be done: one fit each."""
-    return [
-        {"experiment": NAME, "set": SET, "split": seed, "epsilon": epsilon}
-        for seed in range(1, splits + 1)
-        for epsilon in epsilons
-    ]
+    return runs_of(NAME, [SET], splits, epsilons)
 
 
 def run(tables: Sequence[PublicTable], facts: Row) -> Iterator[Row]:

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from pipeline.experiments import census_balance, heart_balance, substitution
-from pipeline.experiments.arms import EPSILONS, epsilon_words
+from pipeline.experiments.arms import EPSILONS, TEST, epsilon_words
 from pipeline.experiments.results import Results, Row, mean_with_interval
 
 BLUE, ORANGE = "#1f5fa8", "#c4661f"
@@ -25,22 +25,9 @@ def plot(name: str, results: Results, out: Path) -> Path:
         _by_part(axes, rows)
     else:
         experiment = heart_balance if name == heart_balance.NAME else census_balance
-        arms = (experiment.REAL, *_others(name))
-        _gains(axes, rows, arms, _measures(name))
+        _gains(axes, rows, experiment.ARMS, experiment.PLOTTED)
     figure.savefig(out, dpi=150, metadata={"Software": ""})
     return out
-
-
-def _others(name: str) -> tuple[str, str]:
-    if name == heart_balance.NAME:
-        return heart_balance.WOMEN, heart_balance.ANYBODY
-    return census_balance.EVEN, census_balance.OWN
-
-
-def _measures(name: str) -> tuple[str, ...]:
-    if name == heart_balance.NAME:
-        return ("accuracy women", "accuracy men", "accuracy")
-    return ("accuracy", "gap in accuracy", "gap in found")
 
 
 def _gains(axes: Axes, rows: Sequence[Row], arms: Sequence[str], names: Sequence[str]) -> None:
@@ -55,7 +42,8 @@ def _gains(axes: Axes, rows: Sequence[Row], arms: Sequence[str], names: Sequence
             for place, (arm, colour) in enumerate(zip(arms[1:], (BLUE, ORANGE), strict=True)):
                 own = {row["split"]: row[measure] for row in here if row["arm"] == arm}
                 mean, low, high = (
-                    100 * v for v in mean_with_interval([own[s] - base[s] for s in own], 3 / 7)
+                    100 * v
+                    for v in mean_with_interval([own[s] - base[s] for s in own], TEST / (1 - TEST))
                 )
                 at = y - 0.15 + 0.3 * place
                 axes.plot([low, high], [at, at], color=colour, linewidth=1.5)

@@ -9,7 +9,15 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import polars as pl
 
-from pipeline.experiments.arms import EPSILONS, epsilon_words, model_of, split, synthetic
+from pipeline.experiments.arms import (
+    EPSILONS,
+    TEST,
+    epsilon_words,
+    model_of,
+    runs_of,
+    split,
+    synthetic,
+)
 from pipeline.experiments.results import Results, Row, averages, mean_with_interval, points, table
 from pipeline.experiments.scores import measures, predictions, truth_of
 from pipeline.experiments.sets import FILES, PACKAGES, PublicTable
@@ -17,20 +25,16 @@ from pipeline.schema.patient_log import ID
 
 NAME = "substitution"
 SETS = (*FILES, *PACKAGES)
-SPLITS, TEST = 3, 0.3
+SPLITS = 3
 MOST = 20_000  # training rows; of larger tables a sample
 PARTS = (0.0, 0.25, 0.5, 0.75, 1.0)  # of the training rows that are synthetic
 LARGE = 10_000  # rows of a table that the mark of 3 points is asked of
 
 
 def runs(tables: Sequence[PublicTable], splits: int, epsilons: Sequence[float]) -> list[Row]:
-    """What is to be done: one fit each."""
-    return [
-        {"experiment": NAME, "set": one.schema.dataset, "split": seed, "epsilon": epsilon}
-        for seed in range(1, splits + 1)
-        for one in sorted(tables, key=lambda one: len(one.rows))
-        for epsilon in epsilons
-    ]
+    """The small tables first."""
+    sets = [one.schema.dataset for one in sorted(tables, key=lambda one: len(one.rows))]
+    return runs_of(NAME, sets, splits, epsilons)
 
 
 def run(tables: Sequence[PublicTable], facts: Row) -> Iterator[Row]:

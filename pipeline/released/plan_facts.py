@@ -19,13 +19,8 @@ def plan_facts(model: Path, plan: DrawPlan, rows: int) -> dict[str, Any] | None:
     if not plan:
         return None
     synthesizer = Synthesizer.load(model)
-    cells = synthesizer.plan_cells(plan, rows) if plan.targets and rows else []
-    evidence = plan_evidence(
-        synthesizer.schema,
-        synthesizer.noisy_counts,
-        plan,
-        [cell.conditions for cell in cells],
-    )
+    cells = [cell.conditions for cell in synthesizer.plan_cells(plan, rows)]
+    evidence = plan_evidence(synthesizer.schema, synthesizer.noisy_counts, plan, cells)
     return {
         "asked": plan.to_json(),
         "words": plan.in_words(),

@@ -102,7 +102,11 @@ class BlockSampler:
             candidates, chance = self._candidates(rng)
             is_accepted = pl.Series(rng.random(BLOCK) * highest < chance)
             patients = candidates.patients.filter(is_accepted).head(n - total)
-            parts.append(_renumbered(patients, candidates.pathways, first + total))
+            parts.append(
+                _with_ids_of(
+                    PatientLog(patients, candidates.pathways), _ids_from(patients, first + total)
+                )
+            )
             total += len(patients)
             if total == n:
                 return _joined(parts)
@@ -114,7 +118,9 @@ class BlockSampler:
 
 
 def planned_blocks(
-    cells: Sequence[tuple[int, Callable[[], BlockSampler]]], seed: int
+    cells: Sequence[tuple[int, Callable[[], BlockSampler]]],
+    pathway: PathwayModel | None,
+    seed: int,
 ) -> Iterator[PatientLog]:
     """The patients of all cells in random order, with ids from 1, in blocks of at most BLOCK.
 
@@ -130,7 +136,11 @@ def planned_blocks(
             ids = pl.Series("new_id", first + 1 + np.flatnonzero(places == cell))
             sampler, seeds = cells[cell][1](), [seed, wave, 3, int(cell)]
             parts.append(_with_ids_of(sampler.static_or_whole(len(ids), seeds), ids))
-        yield from _in_blocks(_joined(parts), cells[0][1]().pathway, [seed, wave, 4])
+        yield from _in_blocks(_joined(parts), pathway, [seed, wave, 4])
+
+
+def _ids_from(patients: pl.DataFrame, first: int) -> pl.Series:
+    return pl.int_range(first, first + len(patients), dtype=pl.Int64, eager=True).alias("new_id")
 
 
 def _with_ids_of(log: PatientLog, ids: pl.Series) -> PatientLog:
@@ -193,19 +203,6 @@ def _joined(parts: Sequence[PatientLog]) -> PatientLog:
     events = [part.events for part in parts if part.events is not None]
     return PatientLog(
         pl.concat([part.patients for part in parts]), pl.concat(events) if events else None
-    )
-
-
-def _renumbered(patients: pl.DataFrame, events: pl.DataFrame, first: int) -> PatientLog:
-    """These patients with their events, with ids from `first` on."""
-    ids = patients.select(ID, pl.int_range(first, first + pl.len(), dtype=pl.Int64).alias("new_id"))
-    return PatientLog(
-        *(
-            frame.join(ids, on=ID, how="inner", maintain_order="left")
-            .with_columns(pl.col("new_id").alias(ID))
-            .drop("new_id")
-            for frame in (patients, events)
-        )
     )
 
 

@@ -76,12 +76,16 @@ class Synthesizer:
             return self._block_sampler({**plan.where, **cell.conditions}, plan.begins)
 
         cells = self.plan_cells(plan, n)
-        return planned_blocks([(cell.rows, partial(sampler, cell)) for cell in cells], seed)
+        return planned_blocks(
+            [(cell.rows, partial(sampler, cell)) for cell in cells], self.pathway, seed
+        )
 
     def plan_cells(self, plan: DrawPlan, n: int) -> list[PlanCell]:
-        """How many of n patients each cell of the plan's shares gets; free, and the same for every
-        seed. Raises Refusal for shares that cannot hold.
+        """How many of n patients each cell of the plan's shares gets, none without shares; free,
+        and the same for every seed. Raises Refusal for shares that cannot hold.
         """
+        if not plan.targets or not n:
+            return []
 
         def pilot(rows: int) -> pl.DataFrame:
             sampler = self._table_sampler(plan.where)
