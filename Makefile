@@ -1,13 +1,13 @@
 # Two commands do everything: `make run` makes a published synthetic extract, `make test` runs the tests. Both set up first.
 #   make run [DATASET=adult SOURCE=path LABEL=name PATIENTS=5000 EPSILON=1 ROWS=5000 RELEASE=name]
 #   make refresh [DATASET=... EXTRACT_DATE=YYYY-MM-DD]   the next extract: a second release that composes with the first
-#   make up, make down                                   Airflow and MLflow to browse
+#   make up, make down                                   the portal, Airflow and MLflow to browse
 #   make test, make test-long, make lint, make lock, make clean
-# Ports: AIRFLOW_PORT=8080 MLFLOW_PORT=5000. Another Python 3.11: PYTHON=path.
+# Ports: PORTAL_PORT=8000 CUSTODIAN_PORT=8001 AIRFLOW_PORT=8080 MLFLOW_PORT=5000. Another Python 3.11: PYTHON=path.
 SHELL := /bin/sh
 PYTHON_BIN := .venv/bin/python
 PIPELINE := $(PYTHON_BIN) -m pipeline
-export AIRFLOW_PORT MLFLOW_PORT PYTHON
+export PORTAL_PORT CUSTODIAN_PORT AIRFLOW_PORT MLFLOW_PORT PYTHON
 # What a person typed reaches a command by environment, never as shell text.
 export DATASET SOURCE LABEL PATIENTS EPSILON ROWS RELEASE EXTRACT_DATE
 REQUEST = --dataset "$$DATASET" --source "$$SOURCE" --label "$$LABEL" --patients "$$PATIENTS" --epsilon "$$EPSILON" \

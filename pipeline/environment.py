@@ -28,6 +28,9 @@ ANSWER_VARIABLE = "SYNDASERA_ANSWER"  # of the approval task in Airflow: Approve
 ANSWERED_BY_VARIABLE = "SYNDASERA_ANSWERED_BY"
 AIRFLOW_RUN_VARIABLE = "AIRFLOW_CTX_DAG_RUN_ID"  # Airflow sets it for every task
 AIRFLOW_PORT_VARIABLE, MLFLOW_PORT_VARIABLE = "AIRFLOW_PORT", "MLFLOW_PORT"
+PORTAL_PORT_VARIABLE, CUSTODIAN_PORT_VARIABLE = "PORTAL_PORT", "CUSTODIAN_PORT"
+PORTAL_VARIABLE = "SYNDASERA_PORTAL"  # URL of a PostgreSQL database of the public portal
+CUSTODIAN_VARIABLE = "SYNDASERA_CUSTODIAN"  # URL of the one of the custodian's portal
 THREADS_VARIABLE = "OMP_NUM_THREADS"
 
 IDENTITY = {
@@ -111,6 +114,24 @@ def mlflow_port() -> int:
     return _port(MLFLOW_PORT_VARIABLE, 5000)
 
 
+def portal_port() -> int:
+    return _port(PORTAL_PORT_VARIABLE, 8000)
+
+
+def custodian_port() -> int:
+    return _port(CUSTODIAN_PORT_VARIABLE, 8001)
+
+
+def portal_url() -> str | None:
+    """The URL of the public portal's database; None: the file in the home."""
+    return os.environ.get(PORTAL_VARIABLE) or None
+
+
+def custodian_url() -> str | None:
+    """The URL of the database of the custodian's portal; None: the file in the home."""
+    return os.environ.get(CUSTODIAN_VARIABLE) or None
+
+
 def _port(variable: str, default: int) -> int:
     text = os.environ.get(variable) or str(default)
     if not text.isdigit() or not 1 <= int(text) <= 65535:
@@ -185,6 +206,16 @@ def for_services(home: Path) -> dict[str, str]:
         HOME_VARIABLE: str(home.absolute()),
         "PYTHONUNBUFFERED": "1",
     }
+
+
+def for_public_portal(home: Path) -> dict[str, str]:
+    """The public portal: as the other services, without the address of the ledger or of the
+    custodian's database.
+    """
+    variables = for_services(home)
+    for name in (LEDGER_VARIABLE, CUSTODIAN_VARIABLE):
+        variables.pop(name, None)
+    return variables
 
 
 def _path() -> str:

@@ -132,6 +132,27 @@ class Home:
         return self.state / "airflow"
 
     @property
+    def portal_database(self) -> str:
+        """The public portal's database: the URL in SYNDASERA_PORTAL, else a file."""
+        return environment.portal_url() or str(self.state / "portal" / "public.db")
+
+    @property
+    def custodian_database(self) -> str:
+        """The database of the custodian's portal: the URL in SYNDASERA_CUSTODIAN, else a file.
+        Restricted.
+        """
+        return environment.custodian_url() or str(
+            self.state / "restricted" / "portal" / "custodian.db"
+        )
+
+    @property
+    def portal_cache(self) -> Path:
+        """What the public portal computed from released extracts; it is made again where it is
+        missing.
+        """
+        return self.state / "portal" / "cache"
+
+    @property
     def budget_report(self) -> BudgetReport:
         """The newest one."""
         return BudgetReport(self.state / "budget")

@@ -16,7 +16,7 @@ from pipeline.cli.follow import follow
 from pipeline.cli.task_log import TaskLog
 from pipeline.refusal import Refusal
 from pipeline.runs import places, sources, version_stores
-from pipeline.services import airflow_server, mlflow_server, processes
+from pipeline.services import airflow_server, mlflow_server, portal_server, processes
 from pipeline.services.airflow_api import AirflowApi
 from pipeline.stages import STAGES
 
@@ -56,31 +56,39 @@ def setup(options: argparse.Namespace | None = None) -> None:
 
 
 def up(options: argparse.Namespace) -> None:
-    """Starts both, waits until they answer, prints where and with which password."""
+    """Starts all services, waits until they answer, prints where and with which password."""
     from pipeline.services import tracking
 
     home = Home.find()
     setup()
     say("Bringing MLflow up to date with the runs")
     tracking.catch_up(home)
-    services = [*airflow_server.airflow_services(home), *mlflow_server.mlflow_services(home)]
+    services = [
+        *airflow_server.airflow_services(home),
+        *mlflow_server.mlflow_services(home),
+        *portal_server.public_services(home),
+        *portal_server.custodian_services(home),
+    ]
     if names := processes.start(home, services):
         _say_start(home, names)
         wait_for_airflow(home)
-        wait_for_mlflow(home)
+        wait_for_port(home, "MLflow", "mlflow-server", environment.mlflow_port())
+        wait_for_portal(home)
     else:
-        say("Airflow and MLflow are running already.")
-    for name, address, secret in (
-        ("Airflow", airflow_server.airflow_address(), "airflow_password"),
-        ("MLflow", mlflow_server.mlflow_address(), "mlflow_password"),
+        say("Airflow, MLflow and the portal are running already.")
+    say(f"Portal   {portal_server.portal_address()}, for researchers")
+    for name, address, user, secret in (
+        ("Staff", portal_server.custodian_address(), "admin@localhost", "portal_password"),
+        ("Airflow", airflow_server.airflow_address(), processes.USER, "airflow_password"),
+        ("MLflow", mlflow_server.mlflow_address(), processes.USER, "mlflow_password"),
     ):
         say(f"{name:<8} {address}")
-        say(f"         user {processes.USER}, password {processes.secret(home, secret)}")
+        say(f"         user {user}, password {processes.secret(home, secret)}")
     say(
         f"A browser that does not know {mlflow_server.MLFLOW_HOST} may say localhost; MLflow then"
         " shows its own assistant."
     )
-    say("Stop both with `make down`.")
+    say("Stop all of them with `make down`.")
 
 
 def _say_start(home: Home, names: list[str]) -> None:
@@ -124,16 +132,21 @@ def _dag_presence(api: AirflowApi) -> list[bool]:
     return [api.has_dag(dag) for dag in DAGS]
 
 
-def wait_for_mlflow(home: Home) -> None:
-    """Waits until the MLflow server listens; says what it waits for."""
-    port = environment.mlflow_port()
-    say(f"Waiting for MLflow on port {port}")
+def wait_for_port(home: Home, name: str, service: str, port: int) -> None:
+    """Waits until a service listens; says what it waits for."""
+    say(f"Waiting for {name} on port {port}")
     processes.wait_for(
         home,
-        _aloud(lambda: not processes.port_is_free(port), "MLflow"),
-        ["mlflow-server"],
-        lambda: processes.log_size(home, "mlflow-server"),
+        _aloud(lambda: not processes.port_is_free(port), name),
+        [service],
+        lambda: processes.log_size(home, service),
     )
+
+
+def wait_for_portal(home: Home) -> None:
+    """Waits until both processes of the portal listen."""
+    wait_for_port(home, "the portal", "portal-public", environment.portal_port())
+    wait_for_port(home, "the staff's portal", "portal-custodian", environment.custodian_port())
 
 
 def _aloud(is_ready: Callable[[], bool], name: str) -> Callable[[], bool]:

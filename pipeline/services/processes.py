@@ -20,6 +20,12 @@ from pipeline.refusal import Refusal
 
 USER = "admin"
 STOP_SECONDS = 20
+PORTS = {  # which variable chooses the port of a service
+    "airflow-api": environment.AIRFLOW_PORT_VARIABLE,
+    "mlflow": environment.MLFLOW_PORT_VARIABLE,
+    "portal-public": environment.PORTAL_PORT_VARIABLE,
+    "portal-custodian": environment.CUSTODIAN_PORT_VARIABLE,
+}
 # without any progress: a machine whose cores are busy takes minutes for what a free one does in
 # seconds
 STALL_SECONDS = 900
@@ -56,11 +62,7 @@ def start(home: Home, services: Iterable[Service]) -> list[str]:
     missing = [service for service in services if service.name not in running]
     for service in missing:
         if service.port is not None and not port_is_free(service.port):
-            variable = (
-                environment.MLFLOW_PORT_VARIABLE
-                if service.name.startswith("mlflow")
-                else environment.AIRFLOW_PORT_VARIABLE
-            )
+            variable = PORTS[service.name.partition("-server")[0]]
             raise Refusal(
                 f"port {service.port} for {service.name} is used by another program; choose another"
                 f" with {variable}=..."

@@ -17,18 +17,20 @@ def module_name(path: Path) -> str:
 
 MODULES = {
     module_name(path): path
-    for top in ("pipeline", "audit")
+    for top in ("pipeline", "audit", "portal")
     for path in sorted(ROOT.glob(f"{top}/**/*.py"))
 }
 
 
 def package(module: str) -> str:
-    """The package of a module: `audit`, a folder or module of `pipeline/`, or a folder or module of
-    one of the split packages.
+    """The package of a module: `audit`, `portal.public` and its like, a folder or module of
+    `pipeline/`, or a folder or module of one of the split packages.
     """
     parts = module.split(".")
     if parts[0] == "audit":
         return "audit"
+    if parts[0] == "portal":
+        return ".".join(parts[:2])
     names = parts[1:] or ["__init__"]
     return ".".join(names[:2]) if names[0] in SPLIT_PACKAGES else names[0]
 
@@ -65,7 +67,7 @@ def module_of(name: str) -> str | None:
 def imports(module: str, *, top_level: bool = False) -> set[str]:
     """Modules of ours that a module imports."""
     names = imported_names(MODULES[module], top_level=top_level)
-    found = {module_of(name) for name in names} - {None, "pipeline", module}
+    found = {module_of(name) for name in names} - {None, "pipeline", "portal", module}
     return {name for name in found if name is not None}
 
 

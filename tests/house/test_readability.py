@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-FOLDERS = ("pipeline", "syndasera", "audit", "dags", "bench")
+FOLDERS = ("pipeline", "portal", "syndasera", "audit", "dags", "bench")
 MAX_FUNCTION_LINES = 50
 MAX_NESTING = 2
 COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)

@@ -23,10 +23,10 @@ def add(commands: Commands) -> None:
     add_command(
         commands,
         "up",
-        "start Airflow and MLflow, print addresses and passwords",
+        "start Airflow, MLflow and the portal, print addresses and passwords",
         Later("services", "up"),
     )
-    add_command(commands, "down", "stop Airflow and MLflow", Later("services", "down"))
+    add_command(commands, "down", "stop Airflow, MLflow and the portal", Later("services", "down"))
     _add_run(commands)
 
 

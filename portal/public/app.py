@@ -1,0 +1,36 @@
+"""The public process: its pages, by name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from fastapi import FastAPI
+
+from pipeline.catalog import Home
+from portal.public import front
+from portal.shared.application import make_application
+from portal.shared.database import open_database
+from portal.shared.tables import EXCHANGE, IDENTITY
+
+ROUTERS = (front.router,)
+NAV = (
+    ("/releases", "Extracts", ()),
+    ("/uses", "Register of uses", ()),
+    ("/requests", "My requests", ("researcher",)),
+)
+
+
+def make_app(home: Home | None = None) -> FastAPI:
+    """The application on the released zone of a home (default: the one in use)."""
+    home = home or Home.find()
+    engine = open_database(home.portal_database, IDENTITY)
+    EXCHANGE.create_all(engine)
+    return make_application(
+        "public",
+        home=home,
+        engine=engine,
+        exchange=engine,
+        folder=Path(__file__).parent,
+        routers=ROUTERS,
+        nav=NAV,
+    )

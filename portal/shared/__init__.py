@@ -1,0 +1,1 @@
+"""What both processes of the portal need: databases, accounts, sessions, pages."""

@@ -1,0 +1,52 @@
+"""What every answer of the portal carries, and what it says when something is wrong."""
+
+from __future__ import annotations
+
+import pytest
+
+from portal.shared.limits import HEADERS, LARGEST_FORM
+
+
+@pytest.mark.parametrize("path", ["/", "/nothing-here", "/static/portal.css", "/sign-in"])
+def test_every_answer_carries_the_headers(portal, path):
+    answer = portal.visitor().get(path)
+    assert {name: answer.headers[name] for name in HEADERS} == HEADERS
+
+
+def test_pages_are_not_kept_and_the_chart_library_is(portal):
+    visitor = portal.visitor()
+    assert visitor.get("/").headers["cache-control"] == "no-store"
+    assert "max-age" in visitor.get("/static/plotly.min.js").headers["cache-control"]
+
+
+def test_a_body_that_is_too_large_is_refused(portal):
+    client = portal.visitor().client
+    too_much = b"x" * (LARGEST_FORM + 1)
+    assert client.post("/sign-in", content=too_much).status_code == 413
+    pieces = (b"csrf=" + b"x" * 65536 for _ in range(LARGEST_FORM // 65536 + 1))
+    headers = {"content-type": "application/x-www-form-urlencoded"}
+    assert client.post("/sign-in", content=pieces, headers=headers).status_code == 413
+
+
+@pytest.mark.parametrize("process", ["public", "custodian"])
+def test_what_is_not_there_is_said_as_asked(portal, process):
+    visitor = portal.visitor(process)
+    assert "There is no such page" in visitor.get("/nothing-here").text
+    answer = visitor.get("/nothing-here", headers={"accept": "application/json"})
+    assert answer.status_code == 404 and answer.json() == {"error": "There is no such page"}
+
+
+def test_an_unexpected_error_shows_nothing_of_itself(portal, caplog):
+    @portal.public.get("/fault")
+    def fault() -> None:
+        raise RuntimeError("patient 4711")
+
+    answer = portal.visitor().get("/fault")
+    assert answer.status_code == 500
+    assert "4711" not in answer.text and "4711" not in caplog.text
+    assert "RuntimeError" in caplog.text
+
+
+def test_a_process_says_that_it_is_healthy(portal):
+    for process in ("public", "custodian"):
+        assert portal.visitor(process).get("/health").json() == {"status": "healthy"}
