@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import argparse
 import shutil
-import time
-from collections.abc import Callable
 from datetime import date, datetime
 from pathlib import Path
 
@@ -14,15 +12,13 @@ from pipeline.catalog import TRUTH, Home
 from pipeline.cli.console import say
 from pipeline.cli.follow import follow
 from pipeline.cli.task_log import TaskLog
+from pipeline.cli.waiting import wait_for_airflow, wait_for_port, wait_for_portal
 from pipeline.refusal import Refusal
 from pipeline.runs import places, sources, version_stores
 from pipeline.services import airflow_server, mlflow_server, portal_server, processes
-from pipeline.services.airflow_api import AirflowApi
 from pipeline.stages import STAGES
 
 NEEDED_GB = 3.0
-DAGS = ("refresh", "draw", "declare_source", "budget_report")
-WORD_SECONDS = 15.0  # between two words of somebody who waits
 SIMULATED, SIMULATED_PATIENTS, SIMULATED_SEED = "simulated_pathways", 5000, 1
 
 
@@ -100,77 +96,6 @@ def down(options: argparse.Namespace) -> None:
     say(f"Stopped {', '.join(stopped)}." if stopped else "Nothing was running.")
 
 
-def airflow_api(home: Home) -> AirflowApi:
-    return AirflowApi(
-        airflow_server.airflow_address(), processes.USER, processes.secret(home, "airflow_password")
-    )
-
-
-def wait_for_airflow(home: Home) -> AirflowApi:
-    """Waits until Airflow is healthy and knows our DAGs; says what it waits for."""
-    api = airflow_api(home)
-    names = [service.name for service in airflow_server.airflow_services(home)]
-    say(f"Waiting for Airflow at {api.address} (about half a minute)")
-    processes.wait_for(
-        home,
-        _aloud(api.is_healthy, "Airflow"),
-        names,
-        lambda: api.health() or processes.log_size(home, "airflow-api-server"),
-    )
-    say("Waiting until Airflow has read the DAGs")
-    processes.wait_for(
-        home,
-        _aloud(lambda: all(_dag_presence(api)) or _no_errors(api), "the DAGs"),
-        names,
-        lambda: _dag_presence(api),
-    )
-    return api
-
-
-def _dag_presence(api: AirflowApi) -> list[bool]:
-    """Which of our DAGs Airflow has read."""
-    return [api.has_dag(dag) for dag in DAGS]
-
-
-def wait_for_port(home: Home, name: str, service: str, port: int) -> None:
-    """Waits until a service listens; says what it waits for."""
-    say(f"Waiting for {name} on port {port}")
-    processes.wait_for(
-        home,
-        _aloud(lambda: not processes.port_is_free(port), name),
-        [service],
-        lambda: processes.log_size(home, service),
-    )
-
-
-def wait_for_portal(home: Home) -> None:
-    """Waits until both processes of the portal listen."""
-    wait_for_port(home, "the portal", "portal-public", environment.portal_port())
-    wait_for_port(home, "the staff's portal", "portal-custodian", environment.custodian_port())
-
-
-def _aloud(is_ready: Callable[[], bool], name: str) -> Callable[[], bool]:
-    """The same question, which says every WORD_SECONDS that the answer is still no."""
-    begin = last = time.monotonic()
-
-    def ask() -> bool:
-        nonlocal last
-        answer, now = is_ready(), time.monotonic()
-        if not answer and now - last > WORD_SECONDS:
-            last = now
-            say(f"  still waiting for {name}, {now - begin:.0f} s")
-        return answer
-
-    return ask
-
-
-def _no_errors(api: AirflowApi) -> bool:
-    """False, or RuntimeError where a DAG file does not load: then there is nothing to wait for."""
-    if errors := api.errors():
-        raise RuntimeError(f"a DAG file does not load: {errors[0].strip().splitlines()[-1]}")
-    return False
-
-
 def run(options: argparse.Namespace) -> int:
     """`make run` and `make refresh`: declares the source, runs the DAG `refresh` in Airflow, says
     where everything lies.
@@ -214,7 +139,21 @@ def run(options: argparse.Namespace) -> int:
             -5:
         ]:
             say(f"    {task['task_id']}: {line}")
-    return say_outcome(home, dataset, release_id, state)
+    code = say_outcome(home, dataset, release_id, state)
+    say_portal(home, release_id)
+    return code
+
+
+def say_portal(home: Home, release_id: str) -> None:
+    """Starts the public process of the portal, and says where a person looks at the release."""
+    try:
+        processes.start(home, portal_server.public_services(home))
+    except Refusal as error:
+        say(f"  portal       not started: {error}")
+        return
+    wait_for_port(home, "the portal", "portal-public", environment.portal_port())
+    page = f"/releases/{release_id}" if home.release(release_id).root.is_dir() else ""
+    say(f"  look at it   {portal_server.portal_address()}{page}  (`make down` stops the portal)")
 
 
 def declare_source(home: Home, dataset: str, options: argparse.Namespace) -> None:

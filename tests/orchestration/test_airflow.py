@@ -26,8 +26,9 @@ from ruamel.yaml import YAML
 
 from pipeline import environment, files
 from pipeline.catalog import Home, project_root
-from pipeline.cli.services import setup, wait_for_airflow
+from pipeline.cli.services import setup
 from pipeline.cli.task_log import TaskLog
+from pipeline.cli.waiting import wait_for_airflow
 from pipeline.environment import HOME_VARIABLE
 from pipeline.ledger import Ledger
 from pipeline.released.verify import verify
