@@ -95,6 +95,14 @@ def by_id(connection: Connection, number: int) -> Account | None:
     return None if row is None else as_account(row)
 
 
+def by_email(connection: Connection, email: str) -> Account | None:
+    """The open account of this address."""
+    row = connection.execute(
+        sa.select(accounts).where(accounts.c.email == email, ~accounts.c.disabled)
+    ).one_or_none()
+    return None if row is None else as_account(row)
+
+
 def invite(connection: Connection, email: str, role: str, by: str) -> str:
     """The token of an invitation, for the link that the invited person opens within a week. A
     former unused one to the same address no longer works. Raises Refusal where there is an account.
