@@ -1,0 +1,65 @@
+"""The portal on PostgreSQL: the same pages, the same answers."""
+
+from __future__ import annotations
+
+import pytest
+import sqlalchemy as sa
+
+from pipeline import environment
+from pipeline.refusal import Refusal
+from portal.shared import accounts, database
+from portal.shared.tables import IDENTITY, actions
+
+
+@pytest.fixture
+def portal(postgres, monkeypatch, make_portal):
+    """Both applications on two databases of a real server."""
+    server = sa.create_engine(
+        sa.make_url(postgres).set(drivername="postgresql+psycopg"), isolation_level="AUTOCOMMIT"
+    )
+    with server.connect() as c:
+        for name in ("portal_public", "portal_custodian"):
+            c.execute(sa.text(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)"))
+            c.execute(sa.text(f"CREATE DATABASE {name}"))
+    server.dispose()
+    for variable, name in (
+        (environment.PORTAL_VARIABLE, "portal_public"),
+        (environment.CUSTODIAN_VARIABLE, "portal_custodian"),
+    ):
+        url = sa.make_url(postgres).set(database=name).render_as_string(hide_password=False)
+        monkeypatch.setenv(variable, url)
+    portal = make_portal()
+    yield portal
+    for engine in (
+        portal.public.state.engine,
+        portal.custodian.state.engine,
+        portal.custodian.state.exchange,
+    ):
+        engine.dispose()
+
+
+def test_accounts_sessions_and_locks_are_the_same_on_postgresql(portal):
+    with portal.public.state.engine.begin() as c:
+        assert c.dialect.name == "postgresql"
+        token = accounts.invite(c, "ann@example.org", "researcher", "admin@localhost")
+    ann = portal.visitor()
+    ann.get(f"/invitation/{token}")
+    assert ann.post(f"/invitation/{token}", name="Ann", password="x" * 12).status_code == 303
+    assert ann.get("/account").status_code == 200
+    ann.post("/sign-out")
+    for _ in range(accounts.FAILURES):
+        assert ann.sign_in("ann@example.org", "wrong").status_code == 401
+    assert ann.sign_in("ann@example.org", "x" * 12).status_code == 401
+    with portal.public.state.engine.begin() as c:
+        assert c.scalar(sa.select(sa.func.count()).select_from(actions)) == 8
+
+
+def test_staff_are_in_the_other_database(portal):
+    assert portal.somebody("custodian").get("/account").status_code == 200
+    with portal.public.state.engine.begin() as c:
+        assert accounts.by_email(c, "custodian@example.org") is None
+
+
+def test_another_kind_of_database_is_refused():
+    with pytest.raises(Refusal, match="PostgreSQL"):
+        database.open_database("mysql://host/name", IDENTITY)
