@@ -34,8 +34,13 @@ def read_extract(schema: Schema, folder: Path) -> dict[str, pl.DataFrame]:
 
 
 def read_table(table: Table, path: Path, n_rows: int | None = None) -> pl.DataFrame:
-    """The first rows of a Parquet file of an extract, or all: headers become column names again,
-    marks of missing become null.
+    """The first rows of a Parquet file of an extract, or all (`as_declared`)."""
+    return as_declared(table, pl.read_parquet(path, n_rows=n_rows))
+
+
+def as_declared(table: Table, rows: pl.DataFrame) -> pl.DataFrame:
+    """Rows of an extract's Parquet file: headers become column names again, marks of missing become
+    null.
     """
     names = {column.header: column.name for column in table.columns.values() if column.header}
-    return without_marks(pl.read_parquet(path, n_rows=n_rows).rename(names, strict=False), table)
+    return without_marks(rows.rename(names, strict=False), table)

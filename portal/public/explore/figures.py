@@ -1,0 +1,177 @@
+"""All figures of a view in one value, small enough to be sent whenever a filter changes: counts,
+and no row but the few pathways that are drawn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from portal.public.explore import survival
+from portal.public.explore.bands import Band, Bands
+from portal.public.explore.counts import Members
+from portal.public.explore.evidence import Meter
+from portal.public.explore.pathway_facts import NEVER, STEPS, steps_of
+from portal.public.explore.pathways import pathways
+from portal.public.explore.state import EVERYBODY, MOST_GROUPS, Filter, View
+from portal.public.explore.table import ExploreTable
+
+WAIT_DAYS = 365  # of the curves of waiting times
+WAIT_STEP = 7
+SMALLEST_GROUP = 1  # patients of a curve
+
+Figures = dict[str, Any]
+
+
+def columns_shown(table: ExploreTable, view: View) -> list[str]:
+    """The columns with a filter on the page: first ones, added ones, and all that are filtered."""
+    filtered = [name for cohort in view.cohorts.values() for name in cohort.filters]
+    return list(dict.fromkeys([*table.shown_first, *view.added, *filtered]))
+
+
+def split_column(table: ExploreTable, bands: Bands, view: View) -> str | None:
+    """By which column survival is split: what the reader asked for; else, for one cohort, a stratum
+    of few groups whose band is published.
+    """
+    if view.by is not None:
+        return None if view.by == EVERYBODY else view.by
+    if view.b is not None:
+        return None
+    few = [
+        name
+        for name in table.schema.strata
+        if name in bands.columns and len(table.dimensions[name].codes) <= MOST_GROUPS
+    ]
+    return few[0] if few else None
+
+
+def figures(table: ExploreTable, meter: Meter, bands: Bands, view: View) -> Figures:
+    """Everything that the page draws for a view."""
+    members = {side: Members(table, cohort) for side, cohort in view.cohorts.items()}
+    result: Figures = {
+        "patients": table.patients,
+        "cohorts": {side: _cohort(table, meter, one) for side, one in members.items()},
+        "columns": {
+            name: _column(table, meter, members, name) for name in columns_shown(table, view)
+        },
+    }
+    if table.has_pathways:
+        result["flow"] = {side: _flow(table, one) for side, one in members.items()}
+        result["waits"] = _waits(table, members)
+        result["pathways"] = {
+            side: pathways(table, one, view.pick) for side, one in members.items()
+        }
+    if table.has_survival:
+        by = split_column(table, bands, view)
+        result["survival"] = _survival(table, bands, members, by)
+    return result
+
+
+def _cohort(table: ExploreTable, meter: Meter, members: Members) -> Figures:
+    reading = meter.reading(members.filters, members.size, table.patients)
+    shown = {"size": members.size}
+    if reading is None:
+        return shown
+    shown |= {"word": reading.word}
+    if reading.is_measured:
+        shown |= {"low": round(reading.low, 4), "high": round(reading.high, 4)}
+    return shown
+
+
+def _column(
+    table: ExploreTable, meter: Meter, members: Mapping[str, Members], name: str
+) -> Figures:
+    """By cohort: `counts` of the cohort in each cell, `options` as they would be without the
+    column's own filter (left out where there is none), `words` of the meter.
+    """
+    shown: Figures = {}
+    for side, one in members.items():
+        counts, options = one.counts(name), one.options(name)
+        shown[side] = {"counts": counts.tolist()}
+        if name in one.filters:
+            shown[side]["options"] = options.tolist()
+        if not table.dimensions[name].is_range:
+            shown[side]["words"] = _words(table, meter, one, name, options)
+    return shown
+
+
+def _words(
+    table: ExploreTable, meter: Meter, members: Members, name: str, options: np.ndarray
+) -> str:
+    """The meter's word for each cell by its first letter; - where nobody is or none is needed."""
+    letters = []
+    for cell, count in enumerate(options):
+        filters = {**members.filters, name: Filter(name, cells=frozenset({cell}))}
+        reading = meter.reading(filters, int(count), table.patients) if count else None
+        letters.append(reading.word[0] if reading is not None else "-")
+    return "".join(letters)
+
+
+def _flow(table: ExploreTable, members: Members) -> Figures:
+    """Patients by their first treatments: `steps` (places in the list of treatments from 1) and how
+    many had them and nothing before.
+    """
+    n_kinds = len(table.treatments)
+    counts = np.bincount(members.of(table.fact("flow")), minlength=(n_kinds + 1) ** STEPS)
+    return {
+        "paths": [
+            [steps_of(int(code), n_kinds), int(counts[code])] for code in np.flatnonzero(counts)
+        ]
+    }
+
+
+def _waits(table: ExploreTable, members: Mapping[str, Members]) -> Figures:
+    """Of each cohort the share that had begun each kind of treatment by a day."""
+    days = np.arange(0, WAIT_DAYS + WAIT_STEP, WAIT_STEP)
+    curves = []
+    for side, one in members.items():
+        for kind in range(len(table.treatments)):
+            first = one.of(table.fact(f"first_{kind}"))
+            began = first[first != NEVER].clip(0, WAIT_DAYS + WAIT_STEP)
+            by_day = np.bincount(began, minlength=days[-1] + 1)[: days[-1] + 1].cumsum()
+            share = by_day[days] / max(one.size, 1)
+            curves.append({"side": side, "kind": kind, "began": _short(share)})
+    return {"days": days.tolist(), "curves": curves}
+
+
+def _survival(
+    table: ExploreTable, bands: Bands, members: Mapping[str, Members], by: str | None
+) -> Figures:
+    end, died = table.fact("end_day"), table.fact("died")
+    days, ticks = survival.grid(end)
+    curves = []
+    for side, one in members.items():
+        ends, deaths = one.of(end), one.of(died)
+        groups = one.of(table.cells(by)) if by else None
+        cells = [None] if groups is None else np.unique(groups).tolist()
+        for cell in cells:
+            is_there = slice(None) if cell is None else groups == cell
+            curve = survival.curve(ends[is_there], deaths[is_there], days, ticks)
+            if curve.patients < SMALLEST_GROUP:
+                continue
+            filters = dict(one.filters)
+            if by and cell is not None:
+                filters[by] = Filter(by, cells=frozenset({cell}))
+            counts = {name: table.whole(name) for name in filters if name in bands.columns}
+            curves.append(
+                {
+                    "side": side,
+                    "cell": cell,
+                    "patients": curve.patients,
+                    "alive": _short(curve.at),
+                    "risk": curve.risk.tolist(),
+                    "band": _band(bands.band(filters, counts)),
+                }
+            )
+    return {"by": by, "days": days.tolist(), "ticks": ticks.tolist(), "curves": curves}
+
+
+def _band(band: Band | None) -> Figures | None:
+    if band is None:
+        return None
+    return {"days": list(band.days), "low": _short(band.low), "high": _short(band.high)}
+
+
+def _short(values: Any) -> list[float]:
+    return [round(float(value), 4) for value in values]

@@ -1,0 +1,146 @@
+"""The explore table of a release in memory: small arrays, a number per patient, and a DuckDB file
+behind them for events and ids.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections import OrderedDict
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+from portal.public.explore import build, chunks
+from portal.public.explore.dimensions import Dimension, explored, shown_first
+from portal.public.explore.pathway_facts import awaited, is_survival, treatments
+from portal.public.explore.release import Published
+
+from pipeline.schema.values import Schema
+from pipeline.schema.words import event_title
+
+OPEN = 4  # releases kept in memory
+PATIENCE = 8.0  # seconds that a page waits for its table before it says that it is being made
+
+
+class BeingMade(RuntimeError):
+    """The explore table of a release is not ready yet."""
+
+
+class ExploreTable:
+    """The patients of one release. Arrays are read when they are first asked for."""
+
+    def __init__(self, schema: Schema, path: Path):
+        self.schema = schema
+        self._database = duckdb.connect(str(path), read_only=True)
+        self._database.execute("SET enable_external_access=false")
+        self._database.execute("SET threads=2")
+        note = json.loads(self.rows("SELECT text FROM note")[0][0])
+        self.patients = int(note["patients"])
+        self.dimensions: Mapping[str, Dimension] = {
+            name: Dimension(column, tuple(note["edges"].get(name, ())))
+            for name, column in explored(schema).items()
+        }
+        self._places = {name: place for place, name in enumerate(self.dimensions)}
+        self._arrays: dict[str, np.ndarray] = {}
+        self._lock = threading.Lock()
+
+    def rows(self, query: str, values: Any = None) -> list[tuple[Any, ...]]:
+        """The answer to one of our own queries. Several threads may ask at once."""
+        with self._database.cursor() as cursor:
+            return cursor.execute(query, values).fetchall()
+
+    def cells(self, name: str) -> np.ndarray:
+        """The cell of each patient, uint8 or uint16 [patients]."""
+        return self._array(f"cell_{self._places[name]}")
+
+    def values(self, name: str) -> np.ndarray:
+        """A number or a date in days, float64 [patients]; NaN is missing."""
+        return self._array(f"value_{self._places[name]}")
+
+    @property
+    def has_pathways(self) -> bool:
+        return self.schema.events is not None
+
+    @property
+    def has_survival(self) -> bool:
+        return self.schema.events is not None and is_survival(self.schema.events)
+
+    @property
+    def awaited(self) -> str:
+        """What survival waits for."""
+        assert self.schema.events is not None
+        return awaited(self.schema.events)
+
+    @property
+    def treatments(self) -> tuple[str, ...]:
+        """The kinds of events that flow and waiting times show, in words."""
+        log = self.schema.events
+        return () if log is None else tuple(event_title(log, name) for name in treatments(log))
+
+    def fact(self, name: str) -> np.ndarray:
+        """`end_day`, `died`, `flow`, `first_0`, ... (pathway_facts), int32 or bool [patients]."""
+        return self._array(name)
+
+    def whole(self, name: str) -> np.ndarray:
+        """Patients of the release in each cell."""
+        return np.bincount(self.cells(name), minlength=self.dimensions[name].cells)
+
+    @property
+    def shown_first(self) -> list[str]:
+        return shown_first(self.schema, self.dimensions)
+
+    def _array(self, name: str) -> np.ndarray:
+        with self._lock:
+            if name not in self._arrays:
+                with self._database.cursor() as cursor:
+                    query = f"SELECT {name} FROM patients ORDER BY n"
+                    self._arrays[name] = np.ascontiguousarray(
+                        cursor.execute(query).fetchnumpy()[name]
+                    )
+            return self._arrays[name]
+
+
+class Shelf:
+    """The explore tables in use: each made once, the least used ones put away."""
+
+    def __init__(self) -> None:
+        self._tables: OrderedDict[Path, ExploreTable] = OrderedDict()
+        self._makers: dict[Path, threading.Thread] = {}
+        self._lock = threading.Lock()
+
+    def table(self, published: Published, patience: float = PATIENCE) -> ExploreTable:
+        """Makes it where it is missing. Raises BeingMade where that takes longer."""
+        path = published.cache
+        with self._lock:
+            if path in self._tables:
+                self._tables.move_to_end(path)
+                return self._tables[path]
+            if path.is_file():
+                return self._keep(path, ExploreTable(published.schema, path))
+            maker = self._makers.get(path)
+            if maker is None or not maker.is_alive():
+                maker = threading.Thread(target=make, args=(published,), daemon=True)
+                self._makers[path] = maker
+                maker.start()
+        maker.join(patience)
+        if maker.is_alive():
+            raise BeingMade(published.release_id)
+        if not path.is_file():
+            raise RuntimeError(f"no explore table of {published.release_id} could be made")
+        return self.table(published)
+
+    def _keep(self, path: Path, table: ExploreTable) -> ExploreTable:
+        self._tables[path] = table
+        self._makers.pop(path, None)
+        while len(self._tables) > OPEN:
+            self._tables.popitem(last=False)
+        return table
+
+
+def make(published: Published) -> None:
+    """Writes the explore table of a release."""
+    parquet = published.release.extract.parquet
+    build.write(published.schema, chunks.logs(published.schema, parquet), published.cache)
