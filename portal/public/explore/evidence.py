@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,15 +60,39 @@ class Meter:
         lines = self._tables.get(tuple(sorted(filters)))
         if lines is None:
             return self._unmeasured(count)
-        picks = [(line, _part(line, filters)) for line in lines]
-        picks = [(line, part) for line, part in picks if part != 0]
-        if not picks or len(picks) > MOST_CELLS or any(math.isnan(part) for _, part in picks):
+        parts = [(line, _part(line, filters)) for line in lines]
+        return self._sum([one for one in parts if one[1] != 0], count, patients)
+
+    def options(
+        self, filters: Mapping[str, Filter], name: str, counts: Sequence[int], patients: int
+    ) -> list[Reading]:
+        """As `reading`, of the group in each cell of one more column that is no number."""
+        others = {other: one for other, one in filters.items() if other != name}
+        names = tuple(sorted((*others, name)))
+        lines = self._tables.get(names)
+        if lines is None:
+            return [self._unmeasured(count) for count in counts]
+        place = names.index(name)
+        parts: list[list[tuple[_Line, float]]] = [[] for _ in counts]
+        for line in lines:
+            cell = line.cells[place]
+            rest = (*line.cells[:place], *line.cells[place + 1 :])
+            part = _part(_Line(rest, line.estimate, line.high), others)
+            if part != 0 and isinstance(cell, frozenset):
+                for one in cell:  # of several values together nobody knows which
+                    parts[one].append((line, part if len(cell) == 1 else math.nan))
+        return [
+            self._sum(some, count, patients) for some, count in zip(parts, counts, strict=True)
+        ]
+
+    def _sum(self, parts: Sequence[tuple[_Line, float]], count: int, patients: int) -> Reading:
+        """Of cells together, of each the part that belongs to the group."""
+        if not parts or len(parts) > MOST_CELLS or any(math.isnan(part) for _, part in parts):
             return self._unmeasured(count)
-        figure = count / max(patients, 1)
-        estimate = sum(line.estimate * part for line, part in picks)
-        half = math.sqrt(sum(((line.high - line.estimate) * part) ** 2 for line, part in picks))
+        estimate = sum(line.estimate * part for line, part in parts)
+        half = math.sqrt(sum(((line.high - line.estimate) * part) ** 2 for line, part in parts))
         low, high = max(estimate - half, 0.0), min(estimate + half, 1.0)
-        return Reading(_word(figure, low, high), low, high)
+        return Reading(_word(count / max(patients, 1), low, high), low, high)
 
     def _unmeasured(self, count: int) -> Reading:
         """Fewer patients than the best of all tables could tell from noise are noise in any."""

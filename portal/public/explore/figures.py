@@ -100,12 +100,10 @@ def _words(
     table: ExploreTable, meter: Meter, members: Members, name: str, options: np.ndarray
 ) -> str:
     """The meter's word for each cell by its first letter; - where nobody is or none is needed."""
-    letters = []
-    for cell, count in enumerate(options):
-        filters = {**members.filters, name: Filter(name, cells=frozenset({cell}))}
-        reading = meter.reading(filters, int(count), table.patients) if count else None
-        letters.append(reading.word[0] if reading is not None else "-")
-    return "".join(letters)
+    readings = meter.options(members.filters, name, options.tolist(), table.patients)
+    return "".join(
+        reading.word[0] if count else "-" for count, reading in zip(options, readings, strict=True)
+    )
 
 
 def _flow(table: ExploreTable, members: Members) -> Figures:

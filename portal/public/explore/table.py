@@ -60,6 +60,11 @@ class ExploreTable:
         """A number or a date in days, float64 [patients]; NaN is missing."""
         return self._array(f"value_{self._places[name]}")
 
+    def ids(self, rows: np.ndarray | None) -> np.ndarray:
+        """The extract's ids of some patients, by their places; of all where None."""
+        ids = self._array("id")
+        return ids if rows is None else ids[rows]
+
     @property
     def has_pathways(self) -> bool:
         return self.schema.events is not None
