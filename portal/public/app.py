@@ -7,12 +7,12 @@ from pathlib import Path
 from fastapi import FastAPI
 
 from pipeline.catalog import Home
-from portal.public import front
+from portal.public import explore, front
 from portal.shared.application import make_application
 from portal.shared.database import open_database
 from portal.shared.tables import EXCHANGE, IDENTITY
 
-ROUTERS = (front.router,)
+ROUTERS = (front.router, explore.router)
 NAV = (
     ("/releases", "Extracts", ()),
     ("/uses", "Register of uses", ()),

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+
 from portal.public.explore.dimensions import Dimension
 from portal.public.explore.evidence import cell_of, words_of
 from portal.public.explore.state import Filter

@@ -1,11 +1,11 @@
-"""Where the bars of a histogram begin: whole numbers, fives, tens, years, so that people read them.
-"""
+"""Where the bars of a histogram begin: at whole numbers, fives, tens, years."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 from datetime import date
+from itertools import pairwise
 
 import numpy as np
 
@@ -41,7 +41,7 @@ def cells_of(edges: Sequence[float], values: np.ndarray) -> np.ndarray:
 
 def bar_labels(column: Column, edges: Sequence[float]) -> tuple[str, ...]:
     """What a bar is called: 40-44, 2016, 36.5-37."""
-    pairs = list(zip(edges, edges[1:], strict=False))
+    pairs = pairwise(edges)
     if column.kind == "date":
         return tuple(_date_label(low, high) for low, high in pairs)
     return tuple(_number_label(low, high, column.decimals) for low, high in pairs)
@@ -75,7 +75,7 @@ def _series(low: float, high: float, smallest: float) -> tuple[float, ...]:
     positive = [value for value in steps[start:] if value > low]
     below = [value for value in steps[start:] if value <= low][-1:] if low > 0 else [0.0]
     negative = [-value for value in reversed(steps) if low < 0 and value < 2 * abs(low)]
-    return tuple([*negative, *below, *positive])
+    return (*negative, *below, *positive)
 
 
 def _dates(low: float, high: float) -> tuple[float, ...]:

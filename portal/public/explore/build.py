@@ -11,13 +11,13 @@ from pathlib import Path
 import duckdb
 import numpy as np
 import polars as pl
-from portal.public.explore.bins import cells_of, edges_of
-from portal.public.explore.dimensions import Dimension, explored
-from portal.public.explore.pathway_facts import facts_of
 
 from pipeline import files
 from pipeline.schema.patient_log import ID, PatientLog
 from pipeline.schema.values import EventLog, Schema
+from portal.public.explore.bins import cells_of, edges_of
+from portal.public.explore.dimensions import Dimension, explored
+from portal.public.explore.pathway_facts import facts_of
 
 
 def write(schema: Schema, logs: Iterable[PatientLog], out: Path) -> None:

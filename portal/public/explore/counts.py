@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
+
 from portal.public.explore.state import Cohort, Filter
 from portal.public.explore.table import ExploreTable
 

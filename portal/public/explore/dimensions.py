@@ -8,10 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 
-from portal.public.explore.bins import bar_labels
-
 from pipeline.schema.values import Column, Schema
 from pipeline.schema.words import MISSING, column_title, labels
+from portal.public.explore.bins import bar_labels
 
 SHOWN_FIRST = 8  # columns with a filter before somebody asks for more
 MOST_IN_LIST = 60  # values of a column that is shown without being asked for

@@ -11,10 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pipeline.schema.words import labels
 from portal.public.explore.dimensions import Dimension
 from portal.public.explore.state import Filter
-
-from pipeline.schema.words import labels
 
 CLOSE = 0.1  # of the figure, as in docs/estimates.md
 MOST_CELLS = 12  # that are added up: more would say little but noise
@@ -81,9 +80,7 @@ class Meter:
             if part != 0 and isinstance(cell, frozenset):
                 for one in cell:  # of several values together nobody knows which
                     parts[one].append((line, part if len(cell) == 1 else math.nan))
-        return [
-            self._sum(some, count, patients) for some, count in zip(parts, counts, strict=True)
-        ]
+        return [self._sum(some, count, patients) for some, count in zip(parts, counts, strict=True)]
 
     def _sum(self, parts: Sequence[tuple[_Line, float]], count: int, patients: int) -> Reading:
         """Of cells together, of each the part that belongs to the group."""

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+
 from portal.public.explore import survival
 from portal.public.explore.bands import Band, Bands
 from portal.public.explore.counts import Members
@@ -70,7 +71,7 @@ def figures(table: ExploreTable, meter: Meter, bands: Bands, view: View) -> Figu
 
 def _cohort(table: ExploreTable, meter: Meter, members: Members) -> Figures:
     reading = meter.reading(members.filters, members.size, table.patients)
-    shown = {"size": members.size}
+    shown: Figures = {"size": members.size}
     if reading is None:
         return shown
     shown |= {"word": reading.word}

@@ -107,8 +107,10 @@ def script_data(
     }
 
 
-def choices(table: ExploreTable, figures: Figures) -> dict[str, list[tuple[str, str]]]:
-    """Columns that can be added, and by which survival can be split: names with titles."""
+def choices(table: ExploreTable, figures: Figures) -> dict[str, Any]:
+    """Columns that can be added, and by which survival can be split: names with titles; and what
+    every column is called.
+    """
     others = [name for name in table.dimensions if name not in figures["columns"]]
     few = [
         name
@@ -116,6 +118,7 @@ def choices(table: ExploreTable, figures: Figures) -> dict[str, list[tuple[str, 
         if not one.is_range and len(one.codes) <= state.MOST_GROUPS
     ]
     return {
+        "titles": {name: one.title for name, one in table.dimensions.items()},
         "add": [(name, table.dimensions[name].title) for name in others],
         "by": [(name, table.dimensions[name].title) for name in few],
     }
@@ -127,7 +130,7 @@ def _cohort(table: ExploreTable, view: View, figures: Figures, side: str) -> dic
     return {
         "side": side,
         "name": sentences.NAMES[side],
-        "who": sentences.cohort_words(cohort, table),
+        "who": sentences.cohort_words(cohort.filters, table),
         "share": figure["size"] / max(table.patients, 1),
         "word": figure.get("word"),
         "means": sentences.METER.get(figure.get("word", ""), ""),
@@ -157,7 +160,7 @@ def _filter_rows(
     codes = ("", *dimension.codes)
     rows = []
     for cell in dimension.order(table.whole(name).tolist()):
-        row: dict[str, Any] = {"cell": cell, "label": dimension.labels[cell]}
+        row: dict[str, Any] = {"cell": cell, "label": dimension.labels[cell], "a": None, "b": None}
         row["code"] = "" if dimension.is_range else codes[cell]
         for side in view.cohorts:
             one = column[side]

@@ -72,10 +72,7 @@ def facts_of(log: EventLog, patients: pl.DataFrame, events: pl.DataFrame) -> pl.
         pl.col("end_day").fill_null(0).cast(pl.Int32),
         pl.col("died").fill_null(False),
         pl.col("flow").fill_null(0).cast(pl.Int32),
-        *(
-            pl.col(f"first_{place}").fill_null(NEVER).cast(pl.Int32)
-            for place in range(len(kinds))
-        ),
+        *(pl.col(f"first_{place}").fill_null(NEVER).cast(pl.Int32) for place in range(len(kinds))),
     )
 
 

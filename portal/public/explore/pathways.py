@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+
 from portal.public.explore.counts import Members
 from portal.public.explore.table import ExploreTable
 

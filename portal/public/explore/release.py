@@ -32,6 +32,7 @@ class Published:
     release: Release
     schema: Schema
     card: dict[str, Any]
+    cache: Path  # where its explore table is kept
 
     @property
     def title(self) -> str:
@@ -45,28 +46,23 @@ class Published:
     def not_for(self) -> str:
         return str(self.card["use"]["not_for"])
 
-    @property
-    def cache(self) -> Path:
-        """Where its explore table is kept."""
-        return Home.find().portal_cache / f"{self.release_id}-{self.state}.duckdb"
 
-
-def find(release_id: str) -> Published:
+def find(home: Home, release_id: str) -> Published:
     """Raises NoRelease for an id of another form, and where nothing is published under it."""
     if not RELEASE_ID.fullmatch(release_id):
         raise NoRelease(release_id)
-    release = Home.find().release(release_id)
+    release = home.release(release_id)
     try:
         manifest = release.manifest.stat()
     except OSError as error:
         raise NoRelease(release_id) from error
-    return _read(release_id, release.root, manifest.st_mtime_ns, manifest.st_ino)
+    return _read(home, release_id, manifest.st_mtime_ns, manifest.st_ino)
 
 
 @lru_cache(maxsize=16)
-def _read(release_id: str, root: Path, *_: int) -> Published:
+def _read(home: Home, release_id: str, *_: int) -> Published:
     """The further arguments tell one state of the file from another."""
-    release = Release(root)
+    release = home.release(release_id)
     checksum = hashlib.sha256(LAYOUT.encode() + release.manifest.read_bytes()).hexdigest()
     return Published(
         release_id=release_id,
@@ -74,4 +70,5 @@ def _read(release_id: str, root: Path, *_: int) -> Published:
         release=release,
         schema=read_schema(release.dataset),
         card=json.loads(release.card.read_text(encoding="utf-8")),
+        cache=home.portal_cache / f"{release_id}-{checksum[:16]}.duckdb",
     )

@@ -5,10 +5,13 @@ stands in the address.
 from __future__ import annotations
 
 from collections import OrderedDict
+from pathlib import Path
 from urllib.parse import parse_qsl
 
 from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
+
+from pipeline.refusal import Refusal
 from portal.public.explore import page, release, rows, state
 from portal.public.explore.bands import Bands
 from portal.public.explore.counts import Members
@@ -19,8 +22,6 @@ from portal.public.explore.state import View
 from portal.public.explore.table import BeingMade, ExploreTable, Shelf
 from portal.shared.actions import record
 from portal.shared.pages import render
-
-from pipeline.refusal import Refusal
 
 router = APIRouter()
 shelf = Shelf()
@@ -60,20 +61,20 @@ class Explorer:
         return self._answers[key]
 
 
-_explorers: OrderedDict[str, Explorer] = OrderedDict()
+_explorers: OrderedDict[Path, Explorer] = OrderedDict()
 
 
-def explorer(release_id: str) -> Explorer:
+def explorer(request: Request, release_id: str) -> Explorer:
     """Raises HTTPException 404 where nothing is published under the id, BeingMade where its table
     is not ready.
     """
     try:
-        published = release.find(release_id)
+        published = release.find(request.app.state.home, release_id)
     except release.NoRelease as error:
         raise HTTPException(404, "No release is published under this id.") from error
-    found = _explorers.get(published.state)
+    found = _explorers.get(published.cache)
     if found is None:
-        found = _explorers[published.state] = Explorer(published, shelf.table(published))
+        found = _explorers[published.cache] = Explorer(published, shelf.table(published))
     while len(_explorers) > READERS:
         _explorers.popitem(last=False)
     return found
@@ -83,7 +84,7 @@ def explorer(release_id: str) -> Explorer:
 def show(request: Request, release_id: str) -> Response:
     """The dashboard, whole: filters, counts, tables, and what the script draws."""
     try:
-        one = explorer(release_id)
+        one = explorer(request, release_id)
     except BeingMade:
         return render(request, "explore_wait.html", status=202, release_id=release_id)
     view = one.view(request)
@@ -101,6 +102,7 @@ def show(request: Request, release_id: str) -> Response:
         choices=page.choices(one.table, answer),
         awaited=one.table.awaited if one.table.has_survival else "",
         has_pathways=one.table.has_pathways,
+        kind_word=one.table.kind_word,
         split=(answer.get("survival") or {}).get("by"),
         data=data,
         most=rows.MOST_PATIENTS,
@@ -112,7 +114,7 @@ def show(request: Request, release_id: str) -> Response:
 def show_figures(request: Request, release_id: str) -> Response:
     """All figures of a view, and the parts of the page that change with it."""
     try:
-        one = explorer(release_id)
+        one = explorer(request, release_id)
     except BeingMade:
         return JSONResponse({"waiting": True}, status_code=202)
     view = one.view(request)
@@ -133,7 +135,7 @@ def show_figures(request: Request, release_id: str) -> Response:
 def show_rows(request: Request, release_id: str, cohort: str = "a") -> Response:
     """The rows of a cohort's patients as a file. `cohort`: a or b."""
     try:
-        one = explorer(release_id)
+        one = explorer(request, release_id)
     except BeingMade:
         return render(request, "explore_wait.html", status=202, release_id=release_id)
     view = one.view(request)

@@ -7,19 +7,19 @@ from __future__ import annotations
 import csv
 import io
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import duckdb
 import numpy as np
+
+from pipeline.refusal import Refusal
+from pipeline.schema.values import Schema, Table
 from portal.public.explore import sentences
 from portal.public.explore.chunks import header
 from portal.public.explore.counts import Members
 from portal.public.explore.release import Published
 from portal.public.explore.table import ExploreTable
-
-from pipeline.refusal import Refusal
-from pipeline.schema.values import Schema, Table
 
 MOST_PATIENTS = 200_000
 BATCH = 5_000  # rows read at a time
@@ -46,7 +46,7 @@ def file_name(published: Published, side: str) -> str:
 
 def about(published: Published, table: ExploreTable, members: Members, address: str) -> str:
     """What lies beside the rows in a zip."""
-    words = sentences.cohort_words(members, table)
+    words = sentences.cohort_words(members.filters, table)
     return (
         f"Synthetic patients of release {published.release_id}: {published.title}.\n"
         f"No row is a real patient. {published.not_for}\n"
@@ -66,7 +66,7 @@ def download(
         yield from source.csv(next(iter(published.schema.tables)))
         return
     sink = _Sink()
-    with zipfile.ZipFile(sink, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:  # type: ignore[call-overload]
+    with zipfile.ZipFile(sink, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
         archive.writestr(_entry("README.txt"), about(published, table, members, address))
         for name in source.names:
             with archive.open(_entry(f"{published.schema.tables[name].file}.csv"), "w") as file:
@@ -152,7 +152,7 @@ def _entry(name: str) -> zipfile.ZipInfo:
     return entry
 
 
-def _lines(rows: list[tuple[object, ...]] | list[list[object]]) -> bytes:
+def _lines(rows: Iterable[Iterable[object]]) -> bytes:
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(rows)
     return text.getvalue().encode()

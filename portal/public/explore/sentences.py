@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
-from portal.public.explore.dimensions import Dimension
-from portal.public.explore.state import Cohort
-from portal.public.explore.table import ExploreTable
-
 from pipeline.schema.words import MISSING, event_title, labels
+from portal.public.explore.dimensions import Dimension
+from portal.public.explore.state import Filter
+from portal.public.explore.table import ExploreTable
 
 NAMES = {"a": "Cohort A", "b": "Cohort B"}
 METER = {
@@ -20,12 +20,12 @@ METER = {
 MOST_NAMED = 6  # values of a filter in words
 
 
-def cohort_words(cohort: Cohort, table: ExploreTable) -> str:
+def cohort_words(filters: Mapping[str, Filter], table: ExploreTable) -> str:
     """Who is in a cohort: "Tumour group Breast or Lung; age at diagnosis 40 to 60"."""
-    if not cohort.filters:
+    if not filters:
         return "all synthetic patients"
     parts = []
-    for name, one in cohort.filters.items():
+    for name, one in filters.items():
         dimension = table.dimensions[name]
         if one.cells is not None:
             words = [dimension.labels[cell] for cell in sorted(one.cells)]
@@ -71,11 +71,20 @@ def survival_table(table: ExploreTable, figures: dict[str, Any]) -> dict[str, An
                 {"alive": one["alive"][place], "risk": risk}
                 for place, risk in zip(places, one["risk"], strict=True)
             ],
-            "has_band": one["band"] is not None,
+            "band": _band(one["band"]),
         }
         for one in survival["curves"]
     ]
     return {"ticks": [f"{tick / 365.25:.0f}" for tick in ticks], "rows": rows}
+
+
+def _band(band: dict[str, Any] | None) -> str:
+    """The last interval of a band: "at 5 years 42% to 61%"; empty where there is none."""
+    if band is None:
+        return ""
+    return (
+        f"{band['low'][-1]:.0%} to {band['high'][-1]:.0%} at {band['days'][-1] / 365.25:.0f} years"
+    )
 
 
 def curve_name(table: ExploreTable, by: str | None, one: dict[str, Any]) -> str:

@@ -15,9 +15,8 @@ from dataclasses import dataclass, replace
 from datetime import date
 from urllib.parse import urlencode
 
-from portal.public.explore.dimensions import Dimension
-
 from pipeline.refusal import Refusal
+from portal.public.explore.dimensions import Dimension
 
 MOST_PARTS = 600  # of an address
 MOST_ADDED = 6  # columns beside those that are shown first

@@ -13,13 +13,13 @@ from typing import Any
 
 import duckdb
 import numpy as np
+
+from pipeline.schema.values import Schema
+from pipeline.schema.words import event_title
 from portal.public.explore import build, chunks
 from portal.public.explore.dimensions import Dimension, explored, shown_first
 from portal.public.explore.pathway_facts import awaited, is_survival, treatments
 from portal.public.explore.release import Published
-
-from pipeline.schema.values import Schema
-from pipeline.schema.words import event_title
 
 OPEN = 4  # releases kept in memory
 PATIENCE = 8.0  # seconds that a page waits for its table before it says that it is being made
@@ -88,6 +88,12 @@ class ExploreTable:
     def fact(self, name: str) -> np.ndarray:
         """`end_day`, `died`, `flow`, `first_0`, ... (pathway_facts), int32 or bool [patients]."""
         return self._array(name)
+
+    @property
+    def kind_word(self) -> str:
+        """What flow and waiting times are of."""
+        log = self.schema.events
+        return "treatment" if log is not None and log.treatments else "event"
 
     def whole(self, name: str) -> np.ndarray:
         """Patients of the release in each cell."""

@@ -1,15 +1,19 @@
 // Figures to plotly's traces: one look for all plots, cohort A in the accent colour, cohort B in
 // orange; groups of survival in a scale that colour-blind readers tell apart.
 
-const SIDES = { a: "#14577f", b: "#c2560c" };
-const GROUPS = ["#14577f", "#c2560c", "#2e8b57", "#8a4f9e", "#b8860b", "#4a5568", "#c0392b",
+const SIDES = { a: "#14505c", b: "#c2571a" };
+const GROUPS = ["#14505c", "#c2571a", "#2e8b57", "#8a4f9e", "#b8860b", "#4a5568", "#c0392b",
   "#1b9aaa", "#7a5c3e", "#5b7f00", "#d1669a", "#333333"]; // prettier-ignore
 const TREATMENTS = ["#3f7f4f", "#7a5195", "#d08a1d", "#2a7f9e", "#b04a5a", "#66717d"];
-const INK = "#1c2733";
-const LINE = "#dcdfe3";
+const INK = "#17252b";
+const LINE = "#dfe4e3";
 const FONT = { family: 'system-ui, "DejaVu Sans", sans-serif', size: 12, color: INK };
 const LONGEST = 26; // letters of a label beside a bar
 const MOST_BARS = 16;
+const SMALLEST_NODE = 0.03; // of all patients, to be named in the flow
+const FEW = 2; // curves whose bands are drawn however wide they are
+const NARROW_BAND = 0.4; // mean width of a band that is drawn among many
+const HEIGHT = 320; // of the larger plots
 
 function layout(height, more = {}) {
   return {
@@ -20,13 +24,29 @@ function layout(height, more = {}) {
     margin: { l: 48, r: 12, t: 8, b: 40 },
     hovermode: "closest",
     showlegend: false,
-    legend: { orientation: "h", y: -0.22, x: 0 },
     ...more,
+  };
+}
+
+// A legend below the plot, and the height that it takes. width: of an entry.
+function legend(entries, width, isHalf) {
+  const main = document.querySelector(".ex-main").clientWidth;
+  const columns = matchMedia("(max-width: 60rem)").matches ? 1 : isHalf ? 2 : 1;
+  const room = main / columns - 60;
+  const rows = Math.ceil(entries / Math.max(1, Math.floor(room / width)));
+  return {
+    space: rows * 20 + 10,
+    place: { orientation: "h", yref: "container", y: 0, yanchor: "bottom", x: 0, xanchor: "left", entrywidth: width - 40, font: { size: 11.5 } }, // prettier-ignore
   };
 }
 
 function axis(title, more = {}) {
   return { title: { text: title, standoff: 8 }, gridcolor: LINE, zeroline: false, fixedrange: true, ...more }; // prettier-ignore
+}
+
+function pale(color, part) {
+  const [red, green, blue] = [1, 3, 5].map((at) => parseInt(color.slice(at, at + 2), 16));
+  return `rgba(${red},${green},${blue},${part})`;
 }
 
 const shorter = (text) => (text.length > LONGEST ? `${text.slice(0, LONGEST - 1)}…` : text);
@@ -36,6 +56,8 @@ function column(known, figures, name) {
   const about = known.columns[name];
   const sides = Object.entries(figures.columns[name]);
   let order = about.order;
+  const isThere = (cell) => sides.some(([, one]) => one.counts[cell]);
+  if (!about.range && order.some(isThere)) order = order.filter(isThere);
   const isWide = !about.range && (order.length > 5 || order.some((c) => about.labels[c].length > 12));
   const counts = (one) => order.map((cell) => one.counts[cell]);
   if (isWide && order.length > MOST_BARS) order = order.slice(0, MOST_BARS);
@@ -44,7 +66,7 @@ function column(known, figures, name) {
     const shares = counts(one).map((count) => count / size);
     const labels = order.map((cell) => about.labels[cell]);
     const text = counts(one).map((count, at) => `${labels[at]}<br>${count.toLocaleString("en")}`);
-    const ticks = labels.map((label) => shorter(label));
+    const ticks = labels.map((label) => (about.range ? label.split("–")[0] : shorter(label)));
     return {
       type: "bar",
       name: `Cohort ${side.toUpperCase()}`,
@@ -59,31 +81,35 @@ function column(known, figures, name) {
   });
   const ticks = data[0].ticks;
   data.forEach((one) => delete one.ticks);
-  const step = isWide ? 1 : Math.ceil(ticks.length / 9);
+  const step = isWide ? 1 : Math.ceil(ticks.length / (about.range ? 7 : 9));
   const at = ticks.map((_, place) => place).filter((place) => place % step === 0);
   const names = { tickvals: at, ticktext: at.map((place) => ticks[place]) };
-  const both = { bargap: about.range ? 0.06 : 0.25, showlegend: sides.length > 1 };
+  const { space, place } = legend(2, 100, true);
+  const below = sides.length > 1 ? space : 0;
+  const both = { bargap: about.range ? 0.06 : 0.25, showlegend: sides.length > 1, legend: place };
   if (isWide) {
     return {
       data,
-      layout: layout(Math.max(240, 60 + order.length * (sides.length > 1 ? 24 : 18)), {
+      layout: layout(Math.max(160, 50 + below + order.length * (sides.length > 1 ? 24 : 19)), {
         ...both,
         xaxis: axis("", { tickformat: ".0%" }),
         yaxis: axis("", { ...names, autorange: "reversed", automargin: true, showgrid: false }),
-        margin: { l: 20, r: 12, t: 8, b: 28 },
-        legend: { orientation: "h", y: -0.06, x: 0 },
+        margin: { l: 20, r: 12, t: 8, b: 28 + below },
       }),
     };
   }
   return {
     data,
-    layout: layout(260, {
+    layout: layout(240 + below, {
       ...both,
+      margin: { l: 48, r: 12, t: 8, b: 28 + below },
       xaxis: axis("", { ...names, showgrid: false, tickangle: 0 }),
       yaxis: axis("", { tickformat: ".0%" }),
     }),
   };
 }
+
+const width = (band) => sum(band.high.map((high, at) => high - band.low[at])) / band.days.length;
 
 function survival(known, figures) {
   const { by, days, curves } = figures.survival;
@@ -95,13 +121,13 @@ function survival(known, figures) {
     const color = by ? GROUPS[cells.indexOf(one.cell) % GROUPS.length] : SIDES[one.side];
     const label = by ? known.columns[by]?.labels[one.cell] ?? "" : `Cohort ${one.side.toUpperCase()}`;
     const name = by && isBoth ? `${one.side.toUpperCase()}: ${label}` : label;
-    if (one.band) {
+    if (one.band && (curves.length <= FEW || width(one.band) < NARROW_BAND)) {
       const x = [0, ...one.band.days.map((day) => day / 365.25)];
       data.push({
         x: [...x, ...[...x].reverse()],
         y: [1, ...one.band.high, ...[...one.band.low].reverse(), 1],
         fill: "toself",
-        fillcolor: `${color}1c`,
+        fillcolor: pale(color, curves.length > FEW ? 0.1 : 0.16),
         line: { width: 0 },
         hoverinfo: "skip",
         legendgroup: name,
@@ -119,10 +145,13 @@ function survival(known, figures) {
       hovertemplate: `%{y:.1%} after %{x:.1f} years<extra>${name}</extra>`,
     });
   });
+  const { space, place } = legend(curves.length, 210, false);
   return {
     data,
-    layout: layout(380, {
+    layout: layout(HEIGHT + space, {
       showlegend: true,
+      legend: place,
+      margin: { l: 48, r: 12, t: 8, b: 44 + space },
       xaxis: axis("years since day 0", { dtick: years.at(-1) > 3 ? 1 : undefined, rangemode: "tozero" }),
       yaxis: axis("", { tickformat: ".0%", range: [0, 1.02] }),
     }),
@@ -132,6 +161,7 @@ function survival(known, figures) {
 function waits(known, figures) {
   const { days, curves } = figures.waits;
   const isBoth = Object.keys(figures.cohorts).length > 1;
+  const { space, place } = legend(curves.length, 190, !isBoth);
   return {
     data: curves.map((one) => {
       const name = (isBoth ? `${one.side.toUpperCase()}: ` : "") + known.treatments[one.kind];
@@ -144,8 +174,10 @@ function waits(known, figures) {
         hovertemplate: `%{y:.1%} by day %{x}<extra>${name}</extra>`,
       };
     }),
-    layout: layout(380, {
+    layout: layout(HEIGHT, {
       showlegend: true,
+      legend: place,
+      margin: { l: 48, r: 12, t: 8, b: 44 + space },
       xaxis: axis("days since day 0", { dtick: 60 }),
       yaxis: axis("", { tickformat: ".0%", rangemode: "tozero" }),
     }),
@@ -172,6 +204,7 @@ function flow(known, figures, side) {
   const link = (from, to, count) => {
     const key = `${from}.${to}`;
     links.set(key, (links.get(key) || 0) + count);
+    nodes[to].size = (nodes[to].size || 0) + count;
   };
   one.paths.forEach(([steps, count]) => {
     let from = 0;
@@ -181,15 +214,17 @@ function flow(known, figures, side) {
       from = to;
     });
   });
+  const total = sum(one.paths.map((path) => path[1]));
   const pairs = [...links.entries()].map(([key, count]) => [...key.split(".").map(Number), count]);
   return {
     data: [{
       type: "sankey",
       arrangement: "fixed",
       node: {
-        label: nodes.map((n) => n.label),
+        label: nodes.map((n) => (n.size < SMALLEST_NODE * total ? "" : n.label)),
         color: nodes.map((n) => n.color),
-        pad: 14,
+        align: "left",
+        pad: 16,
         thickness: 12,
         line: { width: 0 },
         hovertemplate: "%{label}: %{value:,}<extra></extra>",
@@ -198,11 +233,11 @@ function flow(known, figures, side) {
         source: pairs.map((p) => p[0]),
         target: pairs.map((p) => p[1]),
         value: pairs.map((p) => p[2]),
-        color: pairs.map((p) => `${nodes[p[1]].color}40`),
+        color: pairs.map((p) => pale(nodes[p[1]].color, 0.28)),
         hovertemplate: "%{source.label} → %{target.label}: %{value:,}<extra></extra>",
       },
     }],
-    layout: layout(300, { margin: { l: 8, r: 8, t: 8, b: 8 } }),
+    layout: layout(HEIGHT, { margin: { l: 8, r: 8, t: 8, b: 8 } }),
   };
 }
 
@@ -235,13 +270,14 @@ function pathways(known, figures) {
     marker: marker(known, kind),
     hovertemplate: "%{text}<extra></extra>",
   }));
+  const { space, place } = legend(data.length, 165, false);
   const names = lanes.map((lane) => `${lane.side.toUpperCase()} ${lane.n}`);
   return {
     data: [lines, ...data],
-    layout: layout(120 + lanes.length * 26, {
+    layout: layout(60 + space + lanes.length * 26, {
       showlegend: true,
-      margin: { l: 20, r: 12, t: 8, b: 40 },
-      legend: { orientation: "h", y: -0.16 * (16 / (lanes.length + 6)), x: 0 },
+      legend: place,
+      margin: { l: 20, r: 12, t: 8, b: 44 + space },
       xaxis: axis("days since day 0", { zeroline: true, zerolinecolor: "#8d99a5" }),
       yaxis: axis("", { tickvals: names.map((_, y) => y), ticktext: names, autorange: "reversed", automargin: true, showgrid: false }), // prettier-ignore
     }),
