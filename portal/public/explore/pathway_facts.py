@@ -30,14 +30,20 @@ def treatments(log: EventLog) -> tuple[str, ...]:
 
 def is_survival(log: EventLog) -> bool:
     """Whether some ends of a pathway are what survival waits for."""
-    return bool(log.terminal) and bool(log.censoring or log.terminal[1:])
+    return bool(log.terminal) and bool(censoring(log))
+
+
+def censoring(log: EventLog) -> tuple[str, ...]:
+    """Types and codes that only end the observation: the declared ones, else every terminal type
+    but the first.
+    """
+    return tuple(log.censoring or log.terminal[1:])
 
 
 def awaited(log: EventLog) -> str:
     """What survival waits for, in words."""
-    censoring = log.censoring or log.terminal[1:]
-    types = [log.types[name] for name in log.terminal if name not in censoring]
-    codes = [code for kind in types for code in kind.codes if code not in censoring]
+    types = [log.types[name] for name in log.terminal if name not in censoring(log)]
+    codes = [code for kind in types for code in kind.codes if code not in censoring(log)]
     if log.censoring and 0 < len(codes) <= 2:
         return " or ".join(codes).lower()
     return " or ".join((kind.title or kind.name).lower() for kind in types)
@@ -87,8 +93,8 @@ def steps_of(flow: int, n_kinds: int) -> list[int]:
 
 
 def _is_censored(log: EventLog) -> pl.Expr:
-    censoring = list(log.censoring or log.terminal[1:])
-    return pl.col("type").is_in(censoring) | pl.col("code").is_in(censoring).fill_null(False)
+    some = list(censoring(log))
+    return pl.col("type").is_in(some) | pl.col("code").is_in(some).fill_null(False)
 
 
 def _places(names: tuple[str, ...]) -> Mapping[str, int]:

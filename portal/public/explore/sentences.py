@@ -7,6 +7,7 @@ from typing import Any
 
 from pipeline.schema.words import MISSING, event_title, labels
 from portal.public.explore.dimensions import Dimension
+from portal.public.explore.pathway_facts import censoring, is_survival
 from portal.public.explore.state import Filter
 from portal.public.explore.table import ExploreTable
 
@@ -155,6 +156,7 @@ def event_words(table: ExploreTable) -> list[dict[str, Any]]:
                 "title": event_title(log, name),
                 "codes": [MISSING if c == "missing" else names.get(c, c) for c in kind.codes],
                 "terminal": kind.terminal,
+                "awaited": kind.terminal and is_survival(log) and name not in censoring(log),
                 "inside": kind.inside is not None,
             }
         )

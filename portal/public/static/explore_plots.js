@@ -41,7 +41,7 @@ function legend(entries, width, isHalf) {
 }
 
 function axis(title, more = {}) {
-  return { title: { text: title, standoff: 8 }, gridcolor: LINE, zeroline: false, fixedrange: true, ...more }; // prettier-ignore
+  return { title: { text: title, standoff: 12 }, gridcolor: LINE, zeroline: false, fixedrange: true, ...more }; // prettier-ignore
 }
 
 function pale(color, part) {
@@ -195,6 +195,7 @@ function flow(known, figures, side) {
     if (!places.has(key)) {
       places.set(key, nodes.length);
       nodes.push({
+        step,
         label: kind ? known.treatments[kind - 1] : "None recorded",
         color: kind ? TREATMENTS[kind - 1] : "#b9c0c7",
       });
@@ -221,7 +222,7 @@ function flow(known, figures, side) {
       type: "sankey",
       arrangement: "fixed",
       node: {
-        label: nodes.map((n) => (n.size < SMALLEST_NODE * total ? "" : n.label)),
+        label: nodes.map((n) => (n.size < SMALLEST_NODE * total || n.step > 1 ? "" : n.label)),
         color: nodes.map((n) => n.color),
         align: "left",
         pad: 16,
@@ -287,7 +288,8 @@ function pathways(known, figures) {
 function marker(known, kind) {
   const words = known.events[kind - 1];
   const place = known.treatments.indexOf(words.title);
-  if (words.terminal) return { symbol: "line-ns-open", size: 14, color: INK, line: { width: 3 } };
+  if (words.awaited) return { symbol: "x", size: 11, color: INK };
+  if (words.terminal) return { symbol: "line-ns-open", size: 13, color: "#51636b", line: { width: 2 } };
   if (place >= 0) return { symbol: "circle", size: 11, color: TREATMENTS[place] };
   if (words.inside) return { symbol: "circle-open", size: 6, color: "#8d99a5" };
   const symbols = ["diamond", "square", "triangle-up", "cross", "star", "hexagon"];
