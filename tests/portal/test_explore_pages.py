@@ -49,7 +49,7 @@ def test_the_page_holds_its_figures_and_no_script_of_its_own(released):
 def test_figures_come_in_one_answer(released):
     visitor, _ = released
     answer = visitor.get(f"{PAGE}/figures?a.age.from=030&a.sex=F").json()
-    assert answer["figures"]["query"] == "a.age.from=30&a.sex=F"
+    assert answer["figures"]["query"] == "a.age=30..&a.sex=F"
     assert set(answer["figures"]) >= {"cohorts", "columns", "survival", "flow", "waits", "pathways"}
     assert 'data-part="cohorts"' in answer["parts"]
 

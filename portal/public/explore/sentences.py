@@ -157,6 +157,7 @@ def event_words(table: ExploreTable) -> list[dict[str, Any]]:
                 "codes": [MISSING if c == "missing" else names.get(c, c) for c in kind.codes],
                 "terminal": kind.terminal,
                 "awaited": kind.terminal and is_survival(log) and name not in censoring(log),
+                "censored": [n for n, c in enumerate(kind.codes, 1) if c in censoring(log)],
                 "inside": kind.inside is not None,
             }
         )

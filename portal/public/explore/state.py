@@ -1,9 +1,10 @@
 """What a reader looks at, as it stands in the address: two cohorts with their filters, by which
 column survival is split, further columns, which patients' pathways are drawn.
 
-    a.SITE_GROUP=Breast&a.AGE.from=40&b.SITE_GROUP=Lung&compare=1&by=STAGE_GROUP&with=GRADE&pick=2
+    a.SITE_GROUP=Breast&a.AGE=40..60&b.SITE_GROUP=Lung&compare=1&by=STAGE_GROUP&with=GRADE&pick=2
 
-A missing value is an empty one. Everything is compared with the declaration; nothing of an address
+A missing value is an empty one; a range may lack an end; a form writes it in two fields,
+`a.AGE.from` and `a.AGE.to`. Everything is compared with the declaration; nothing of an address
 comes into a query.
 """
 
@@ -113,8 +114,8 @@ def _pairs(side: str, one: Filter, dimension: Dimension) -> list[tuple[str, str]
     if one.cells is not None:
         codes = ("", *dimension.codes)
         return [(key, codes[cell]) for cell in sorted(one.cells)]
-    ends = (("from", one.low), ("to", one.high))
-    return [(f"{key}.{end}", dimension.text(v)) for end, v in ends if v is not None]
+    ends = ["" if value is None else dimension.text(value) for value in (one.low, one.high)]
+    return [(key, "..".join(ends))]
 
 
 def _read_filter(
@@ -127,11 +128,16 @@ def _read_filter(
     dimension = dimensions.get(name)
     if side not in filters or dimension is None or (end not in ("from", "to") and end):
         raise Refusal(f"this release has no filter {key[:60]!r}")
-    if bool(end) != dimension.is_range:
-        wanted = "a range: NAME.from and NAME.to" if dimension.is_range else "values, no range"
-        raise Refusal(f"the filter of {name} takes {wanted}")
+    if end and not dimension.is_range:
+        raise Refusal(f"the filter of {name} takes values, no range")
     ours = filters[side]
-    if not end:
+    if dimension.is_range and not end:
+        low, dots, high = text.partition("..")
+        if not dots:
+            raise Refusal(f"the filter of {name} takes a range, such as {key[:60]}=LOW..HIGH")
+        _read_filter(filters, f"{key}.from", low, dimensions)
+        _read_filter(filters, f"{key}.to", high, dimensions)
+    elif not end:
         cell = _cell(dimension, text)
         before = ours[name].cells if name in ours else None
         ours[name] = Filter(name, cells=(before or frozenset()) | {cell})

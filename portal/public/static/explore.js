@@ -2,7 +2,7 @@
 // sentences and tables beside them. The address always holds the whole view.
 import { plots } from "./explore_plots.js";
 
-const WAIT = 120; // ms after the last change before figures are asked for
+const WAIT = 400; // ms after the last key before figures are asked for
 const WORDS = { r: "reliable", i: "indicative", n: "noise", u: "unmeasured" };
 const form = document.getElementById("explore");
 const known = JSON.parse(document.getElementById("explore-data").textContent);
@@ -102,7 +102,7 @@ async function refresh() {
 function changed(event) {
   if (event.target.name === "with") return; // comes with the whole page
   clearTimeout(timer);
-  timer = setTimeout(refresh, event.type === "input" ? 4 * WAIT : WAIT);
+  timer = setTimeout(refresh, event.type === "input" ? WAIT : 0);
 }
 
 async function save(button) {

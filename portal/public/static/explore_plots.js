@@ -256,19 +256,20 @@ function pathways(known, figures) {
     lines.x.push(Math.min(0, ...days), Math.max(0, ...days), null);
     lines.y.push(y, y, null);
     lane.events.forEach(([day, kind, code]) => {
-      if (!seen.has(kind)) seen.set(kind, { x: [], y: [], text: [] });
+      if (!seen.has(kind)) seen.set(kind, { x: [], y: [], text: [], codes: [] });
       const words = kinds[kind - 1];
       const detail = code ? `, ${words.codes[code - 1]}` : "";
+      seen.get(kind).codes.push(code);
       seen.get(kind).x.push(day);
       seen.get(kind).y.push(y);
       seen.get(kind).text.push(`day ${day}: ${words.title}${detail}`);
     });
   });
-  const data = [...seen.entries()].sort((one, other) => one[0] - other[0]).map(([kind, points]) => ({
+  const data = [...seen.entries()].sort((one, other) => one[0] - other[0]).map(([kind, { codes, ...points }]) => ({
     ...points,
     name: kinds[kind - 1].title,
     mode: "markers",
-    marker: marker(known, kind),
+    marker: marker(known, kind, codes),
     hovertemplate: "%{text}<extra></extra>",
   }));
   const { space, place } = legend(data.length, 165, false);
@@ -285,10 +286,13 @@ function pathways(known, figures) {
   };
 }
 
-function marker(known, kind) {
+function marker(known, kind, codes) {
   const words = known.events[kind - 1];
   const place = known.treatments.indexOf(words.title);
-  if (words.awaited) return { symbol: "x", size: 11, color: INK };
+  if (words.awaited) {
+    const symbol = codes.map((code) => (words.censored.includes(code) ? "line-ns-open" : "x"));
+    return { symbol, size: 11, color: INK, line: { width: 2 } };
+  }
   if (words.terminal) return { symbol: "line-ns-open", size: 13, color: "#51636b", line: { width: 2 } };
   if (place >= 0) return { symbol: "circle", size: 11, color: TREATMENTS[place] };
   if (words.inside) return { symbol: "circle-open", size: 6, color: "#8d99a5" };
