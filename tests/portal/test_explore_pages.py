@@ -146,7 +146,6 @@ def test_a_table_that_is_missing_is_made_again(released, portal):
     from portal.public.explore import routes
 
     routes._explorers.clear()
-    routes.shelf._tables.clear()
     assert visitor.get(f"{PAGE}/figures").json() == before
 
 
@@ -157,7 +156,7 @@ def test_a_page_waits_politely_while_the_table_is_made(released, monkeypatch):
     def busy(*_):
         raise BeingMade("clinic-1")
 
-    monkeypatch.setattr(routes.shelf, "table", busy)
+    monkeypatch.setattr(routes.makers, "table", busy)
     answer = released[0].get(PAGE)
     assert answer.status_code == 202 and "read for the first time" in answer.text
     assert released[0].get(f"{PAGE}/figures").status_code == 202

@@ -4,6 +4,7 @@ stands in the address.
 
 from __future__ import annotations
 
+import threading
 from collections import OrderedDict
 from pathlib import Path
 from urllib.parse import parse_qsl
@@ -19,16 +20,16 @@ from portal.public.explore.evidence import Meter
 from portal.public.explore.figures import Figures, figures
 from portal.public.explore.release import Published
 from portal.public.explore.state import View
-from portal.public.explore.table import BeingMade, ExploreTable, Shelf
+from portal.public.explore.table import BeingMade, ExploreTable, Makers
 from portal.shared.actions import record
 from portal.shared.pages import render
 
 router = APIRouter()
-shelf = Shelf()
+makers = Makers()
 
 MOST_TEXT = 20_000  # characters of an address
 REMEMBERED = 256  # answers: a release never changes
-READERS = 8  # releases whose estimates are kept in memory
+OPEN = 4  # releases kept in memory
 
 
 class Explorer:
@@ -40,6 +41,7 @@ class Explorer:
         self.meter = Meter(estimates.shares, published.card, table.dimensions)
         self.bands = Bands(estimates.survival, table.dimensions)
         self._answers: OrderedDict[str, Figures] = OrderedDict()
+        self._lock = threading.Lock()
 
     def view(self, request: Request) -> View:
         """What the address asks for. Raises Refusal."""
@@ -53,15 +55,18 @@ class Explorer:
     def figures(self, view: View) -> Figures:
         """Computed once for each view that is asked for often."""
         key = state.query(view, self.table.dimensions)
-        if key not in self._answers:
-            answer = figures(self.table, self.meter, self.bands, view)
-            self._answers[key] = answer | {"query": key}
-        while len(self._answers) > REMEMBERED:
-            self._answers.popitem(last=False)
-        return self._answers[key]
+        answer = self._answers.get(key)
+        if answer is None:
+            answer = figures(self.table, self.meter, self.bands, view) | {"query": key}
+            with self._lock:
+                self._answers[key] = answer
+                while len(self._answers) > REMEMBERED:
+                    self._answers.popitem(last=False)
+        return answer
 
 
 _explorers: OrderedDict[Path, Explorer] = OrderedDict()
+_lock = threading.Lock()
 
 
 def explorer(request: Request, release_id: str) -> Explorer:
@@ -74,9 +79,12 @@ def explorer(request: Request, release_id: str) -> Explorer:
         raise HTTPException(404, "No release is published under this id.") from error
     found = _explorers.get(published.cache)
     if found is None:
-        found = _explorers[published.cache] = Explorer(published, shelf.table(published))
-    while len(_explorers) > READERS:
-        _explorers.popitem(last=False)
+        found = Explorer(published, makers.table(published))
+    with _lock:
+        _explorers[published.cache] = found
+        _explorers.move_to_end(published.cache)
+        while len(_explorers) > OPEN:
+            _explorers.popitem(last=False)
     return found
 
 

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import json
 import threading
-from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,6 @@ from portal.public.explore.dimensions import Dimension, explored, shown_first
 from portal.public.explore.pathway_facts import awaited, is_survival, treatments
 from portal.public.explore.release import Published
 
-OPEN = 4  # releases kept in memory
 PATIENCE = 8.0  # seconds that a page waits for its table before it says that it is being made
 
 
@@ -114,44 +112,39 @@ class ExploreTable:
             return self._arrays[name]
 
 
-class Shelf:
-    """The explore tables in use: each made once, the least used ones put away."""
+class Makers:
+    """Makes explore tables where they are missing, each once, beside the pages that wait."""
 
     def __init__(self) -> None:
-        self._tables: OrderedDict[Path, ExploreTable] = OrderedDict()
-        self._makers: dict[Path, threading.Thread] = {}
+        self._threads: dict[Path, threading.Thread] = {}
         self._lock = threading.Lock()
 
     def table(self, published: Published, patience: float = PATIENCE) -> ExploreTable:
-        """Makes it where it is missing. Raises BeingMade where that takes longer."""
+        """Raises BeingMade where making it takes longer."""
         path = published.cache
-        with self._lock:
-            if path in self._tables:
-                self._tables.move_to_end(path)
-                return self._tables[path]
-            if path.is_file():
-                return self._keep(path, ExploreTable(published.schema, path))
-            maker = self._makers.get(path)
-            if maker is None or not maker.is_alive():
-                maker = threading.Thread(target=make, args=(published,), daemon=True)
-                self._makers[path] = maker
-                maker.start()
-        maker.join(patience)
-        if maker.is_alive():
-            raise BeingMade(published.release_id)
         if not path.is_file():
-            raise RuntimeError(f"no explore table of {published.release_id} could be made")
-        return self.table(published)
+            thread = self._start(published)
+            thread.join(patience)
+            if thread.is_alive():
+                raise BeingMade(published.release_id)
+            if not path.is_file():
+                raise RuntimeError(f"no explore table of {published.release_id} could be made")
+        return ExploreTable(published.schema, path)
 
-    def _keep(self, path: Path, table: ExploreTable) -> ExploreTable:
-        self._tables[path] = table
-        self._makers.pop(path, None)
-        while len(self._tables) > OPEN:
-            self._tables.popitem(last=False)
-        return table
+    def _start(self, published: Published) -> threading.Thread:
+        with self._lock:
+            thread = self._threads.get(published.cache)
+            if thread is None or not thread.is_alive():
+                thread = threading.Thread(target=make, args=(published,), daemon=True)
+                self._threads[published.cache] = thread
+                thread.start()
+            return thread
 
 
 def make(published: Published) -> None:
-    """Writes the explore table of a release."""
-    parquet = published.release.extract.parquet
-    build.write(published.schema, chunks.logs(published.schema, parquet), published.cache)
+    """Writes the explore table of a release, and takes away those of its earlier states."""
+    path, parquet = published.cache, published.release.extract.parquet
+    build.write(published.schema, chunks.logs(published.schema, parquet), path)
+    for other in path.parent.glob("*.duckdb"):
+        if other != path and other.stem.rpartition("-")[0] == published.release_id:
+            other.unlink(missing_ok=True)

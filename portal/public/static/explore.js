@@ -10,16 +10,36 @@ const page = form.getAttribute("action");
 let asked = null;
 let timer = null;
 
+function drawOne(element, plot) {
+  element.closest(".ex-card").hidden = !plot;
+  if (plot) {
+    element.style.height = `${plot.layout.height}px`;
+    Plotly.react(element, plot.data, plot.layout, { displayModeBar: false, responsive: true });
+  }
+}
+
+const elements = () => [...document.querySelectorAll(".ex-plot")];
+const plotOf = (all, element) => all[element.id.slice("plot-".length)];
+
 function draw(figures) {
   const all = plots(known, figures);
-  document.querySelectorAll(".ex-plot").forEach((element) => {
-    const plot = all[element.id.slice("plot-".length)];
+  elements().forEach((element) => drawOne(element, plotOf(all, element)));
+}
+
+// The first time: plots have their room at once, and those in sight are drawn before the others.
+async function drawVisibleFirst(figures) {
+  const all = plots(known, figures);
+  elements().forEach((element) => {
+    const plot = plotOf(all, element);
     element.closest(".ex-card").hidden = !plot;
-    if (plot) {
-      element.style.height = `${plot.layout.height}px`;
-      Plotly.react(element, plot.data, plot.layout, { displayModeBar: false, responsive: true });
-    }
+    if (plot) element.style.height = `${plot.layout.height}px`;
   });
+  for (const element of elements()) {
+    drawOne(element, plotOf(all, element));
+    if (element.getBoundingClientRect().top > innerHeight) {
+      await new Promise((next) => setTimeout(next));
+    }
+  }
 }
 
 function setCounts(figures) {
@@ -67,8 +87,8 @@ function setParts(html) {
   });
 }
 
-function query() {
-  const pairs = [...new FormData(form)].filter(
+function query(button = null) {
+  const pairs = [...new FormData(form, button)].filter(
     ([name, value]) => !(value === "" && (/\.(from|to)$/.test(name) || !name.includes("."))),
   );
   return new URLSearchParams(pairs).toString();
@@ -127,6 +147,10 @@ form.addEventListener("change", changed);
 form.addEventListener("input", (event) => {
   if (event.target.type === "number") changed(event);
 });
+form.addEventListener("submit", (event) => {
+  event.preventDefault();
+  location.assign(`${page}?${query(event.submitter)}`);
+});
 form.addEventListener("click", (event) => {
   const button = event.target.closest("[data-save]");
   if (button) save(button);
@@ -139,5 +163,5 @@ document.getElementById("ex-others")?.addEventListener("click", (event) => {
 document.querySelectorAll(".ex-save").forEach((button) => {
   button.hidden = false;
 });
-draw(known.figures);
+await drawVisibleFirst(known.figures);
 performance.mark("explore-drawn");
