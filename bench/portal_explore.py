@@ -6,13 +6,12 @@ is drawn, and how long from a changed filter to the last plot.
 RELEASE is a release of pathways in HOME (README, "Without Airflow"). Its patients are drawn again
 and again, with their events, into the explore table of a home of the bench's own; the portal's
 public process serves it, and Debian's chromium opens it. Needs `chromium` and the package
-playwright. Written into bench/results/portal_explore.json.
+playwright. Written into bench/results/portal_explore.json and docs/portal.md.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import shutil
 import statistics
 import tempfile
@@ -25,8 +24,8 @@ import numpy as np
 import polars as pl
 from playwright.sync_api import Page, sync_playwright
 
+from bench import report
 from bench.portal_process import serve
-from pipeline import files
 from pipeline.catalog import Home
 from pipeline.schema.patient_log import ID, PatientLog, concat
 from portal.public.explore import build, chunks, release
@@ -34,6 +33,16 @@ from portal.public.explore import build, chunks, release
 RESULTS = Path(__file__).resolve().parent / "results" / "portal_explore.json"
 CHUNK = 100_000  # patients written at a time
 PAGES = 7
+COLUMNS = {
+    "patients": "patients",
+    "answered": "page answered",
+    "painted": "painted",
+    "drawn": "all plots drawn",
+    "one cohort": "a filter changed, one cohort",
+    "two cohorts": "two cohorts",
+    "longest": "longest change",
+    "seconds": "explore table written, seconds",
+}
 CHANGES = 24  # of a checkbox, on and off
 CHANGE = """([name, value]) => new Promise((done) => {
   const input = [...document.querySelectorAll(".ex-values input")].find(
@@ -49,7 +58,7 @@ CHANGE = """([name, value]) => new Promise((done) => {
 })"""
 
 
-def drawn(log: PatientLog, patients: int) -> Iterator[PatientLog]:
+def copies(log: PatientLog, patients: int) -> Iterator[PatientLog]:
     """So many patients, each a copy of one of the log under a number of its own."""
     dice = np.random.default_rng(0)
     for first in range(0, patients, CHUNK):
@@ -72,7 +81,7 @@ def make_home(home: Home, release_id: str, patients: int, folder: Path) -> tuple
     published = release.find(ours, release_id)
     small = concat(chunks.logs(published.schema, published.release.extract.parquet))
     began = time.monotonic()
-    build.write(published.schema, drawn(small, patients), published.cache)
+    build.write(published.schema, copies(small, patients), published.cache)
     return ours, time.monotonic() - began
 
 
@@ -121,12 +130,17 @@ def measure(address: str) -> dict[str, Any]:
             redraws[name] = changes(page, tuple(sides))
         browser.close()
     return {
-        "first page": {key: _median([one[key] for one in first]) for key in first[0]},
-        "redraw": {
-            name: {"median": _median(times), "longest": round(max(times)), "changes": len(times)}
-            for name, times in redraws.items()
-        },
+        **{key: _median([one[key] for one in first]) for key in first[0]},
+        **{name: _median(times) for name, times in redraws.items()},
+        "longest": round(max(longest for times in redraws.values() for longest in times)),
     }
+
+
+def lines(row: dict[str, Any]) -> str:
+    """The table of docs/portal.md."""
+    cells = [f"{row[key]:,}" for key in COLUMNS]
+    head = "| " + " | ".join(COLUMNS.values()) + " |"
+    return f"{head}\n|{'---|' * len(COLUMNS)}\n| " + " | ".join(cells) + " |"
 
 
 def _median(values: list[float]) -> int:
@@ -145,9 +159,9 @@ def main() -> None:
         )
         with serve(home) as address:
             figures = measure(f"{address}/releases/{options.release}/explore")
-    report = {"patients": options.patients, "table written, seconds": round(seconds)} | figures
-    files.write_json(RESULTS, report)
-    print(json.dumps(report, indent=1))  # noqa: T201
+    row = {"patients": options.patients, "seconds": round(seconds), **figures}
+    report.keep_at(RESULTS, [row])
+    report.between("portal explore", "portal_explore.py", lines(row), report.DOCS / "portal.md")
 
 
 if __name__ == "__main__":

@@ -64,8 +64,8 @@ class Bands:
         if others or one.cells is None or name not in self._groups:
             return None
         some = [group for group in self._groups[name] if group.cells & one.cells]
-        held = frozenset[int]().union(*(group.cells for group in some))
-        if not some or held != one.cells:
+        together = frozenset[int]().union(*(group.cells for group in some))
+        if not some or together != one.cells:
             return None
         weights = np.array([counts[name][list(group.cells)].sum() for group in some], float)
         if len({group.band.days for group in some}) > 1 or not weights.sum():

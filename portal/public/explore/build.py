@@ -76,15 +76,15 @@ def _patients(
     return frame.hstack(facts_of(schema.events, log.patients, log.events))
 
 
-def _events(declared: EventLog, log: PatientLog, first: int) -> pl.DataFrame:
+def _events(events_log: EventLog, log: PatientLog, first: int) -> pl.DataFrame:
     """In the order of the patients and of each one's pathway."""
     assert log.events is not None
     numbers = log.patients.select(ID).with_row_index("n", offset=first)
-    kinds = {name: place for place, name in enumerate(declared.types, 1)}
+    kinds = {name: place for place, name in enumerate(events_log.types, 1)}
     codes = pl.DataFrame(
         [
             (name, code, place)
-            for name, kind in declared.types.items()
+            for name, kind in events_log.types.items()
             for place, code in enumerate(kind.codes, 1)
         ],
         schema={"type": pl.String, "code": pl.String, "place": pl.UInt16},

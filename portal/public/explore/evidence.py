@@ -153,10 +153,10 @@ def _read(path: Path, dimensions: Mapping[str, Dimension]) -> dict[tuple[str, ..
 
 def _line(cells: tuple[Cell | None, ...], row: Mapping[str, str]) -> _Line | None:
     """None where a cell is in words that are not ours."""
-    known = tuple(cell for cell in cells if cell is not None)
-    if len(known) < len(cells):
+    whole = tuple(cell for cell in cells if cell is not None)
+    if len(whole) < len(cells):
         return None
-    return _Line(known, float(row["estimate"]), float(row["source_high"]))
+    return _Line(whole, float(row["estimate"]), float(row["source_high"]))
 
 
 def cell_of(dimension: Dimension, text: str, words: Mapping[str, int]) -> Cell | None:

@@ -71,13 +71,13 @@ def figures(table: ExploreTable, meter: Meter, bands: Bands, view: View) -> Figu
 
 def _cohort(table: ExploreTable, meter: Meter, members: Members) -> Figures:
     reading = meter.reading(members.filters, members.size, table.patients)
-    shown: Figures = {"size": members.size}
+    part: Figures = {"size": members.size}
     if reading is None:
-        return shown
-    shown |= {"word": reading.word}
+        return part
+    part |= {"word": reading.word}
     if reading.is_measured:
-        shown |= {"low": round(reading.low, 4), "high": round(reading.high, 4)}
-    return shown
+        part |= {"low": round(reading.low, 4), "high": round(reading.high, 4)}
+    return part
 
 
 def _column(
@@ -86,15 +86,15 @@ def _column(
     """By cohort: `counts` of the cohort in each cell, `options` as they would be without the
     column's own filter (left out where there is none), `words` of the meter.
     """
-    shown: Figures = {}
+    part: Figures = {}
     for side, one in members.items():
         counts, options = one.counts(name), one.options(name)
-        shown[side] = {"counts": counts.tolist()}
+        part[side] = {"counts": counts.tolist()}
         if name in one.filters:
-            shown[side]["options"] = options.tolist()
+            part[side]["options"] = options.tolist()
         if not table.dimensions[name].is_range:
-            shown[side]["words"] = _words(table, meter, one, name, options)
-    return shown
+            part[side]["words"] = _words(table, meter, one, name, options)
+    return part
 
 
 def _words(

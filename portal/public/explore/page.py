@@ -20,7 +20,7 @@ SIDES = ("a", "b")
 
 def parts(table: ExploreTable, view: View, figures: Figures) -> dict[str, Any]:
     """What changes with a filter, for the fragment of the template."""
-    shown: dict[str, Any] = {
+    part: dict[str, Any] = {
         "cohorts": [_cohort(table, view, figures, side) for side in view.cohorts],
         "columns": [
             {
@@ -34,18 +34,18 @@ def parts(table: ExploreTable, view: View, figures: Figures) -> dict[str, Any]:
         "meter": sentences.METER,
     }
     if "survival" in figures:
-        shown["survival"] = sentences.survival_table(table, figures)
+        part["survival"] = sentences.survival_table(table, figures)
     if "flow" in figures:
-        shown["waits"] = sentences.wait_rows(table, figures)
-        shown["wait_days"] = sentences.WAIT_TABLE
-        shown["flows"] = {
+        part["waits"] = sentences.wait_rows(table, figures)
+        part["wait_days"] = sentences.WAIT_TABLE
+        part["flows"] = {
             side: sentences.path_rows(table, flow, figures["cohorts"][side]["size"])
             for side, flow in figures["flow"].items()
         }
-        shown["pathways"] = {
+        part["pathways"] = {
             side: sentences.pathway_lines(table, some) for side, some in figures["pathways"].items()
         }
-    return shown
+    return part
 
 
 def plotted(table: ExploreTable, figures: Figures) -> list[str]:
@@ -56,12 +56,12 @@ def plotted(table: ExploreTable, figures: Figures) -> list[str]:
     if not table.has_pathways:
         return names[:MOST_PLOTTED]
     ranges = [name for name in names if table.dimensions[name].is_range][:1]
-    listed = [name for name in names if not table.dimensions[name].is_range][:1]
-    return [*ranges, *listed]
+    lists = [name for name in names if not table.dimensions[name].is_range][:1]
+    return [*ranges, *lists]
 
 
 def filters(table: ExploreTable, view: View, figures: Figures) -> list[dict[str, Any]]:
-    """The filters of the page, one for each column shown."""
+    """The filters of the page, one for each column part."""
     first = set(table.shown_first)
     return [
         {

@@ -77,15 +77,15 @@ def explorer(request: Request, release_id: str) -> Explorer:
         published = release.find(request.app.state.home, release_id)
     except release.NoRelease as error:
         raise HTTPException(404, "No release is published under this id.") from error
-    found = _explorers.get(published.cache)
-    if found is None:
-        found = Explorer(published, makers.table(published))
+    answerer = _explorers.get(published.cache)
+    if answerer is None:
+        answerer = Explorer(published, makers.table(published))
     with _lock:
-        _explorers[published.cache] = found
+        _explorers[published.cache] = answerer
         _explorers.move_to_end(published.cache)
         while len(_explorers) > OPEN:
             _explorers.popitem(last=False)
-    return found
+    return answerer
 
 
 @router.get("/releases/{release_id}/explore")

@@ -116,14 +116,14 @@ class Source:
         """Which rows of a table belong to the patients: by their own id, or through a parent."""
         table = self._schema.tables[name]
         if table.patient is not None:
-            return f"{_quoted(table, table.patient)} IN (FROM chosen)", []
+            return f"{_identifier(table, table.patient)} IN (FROM chosen)", []
         if table.through is None or table.through[0] not in self._paths:
             return "true", []  # a table of no patients
         parent, column = table.through
         inner, paths = self._condition(parent)
-        key = _quoted(self._schema.tables[parent], column)
+        key = _identifier(self._schema.tables[parent], column)
         return (
-            f"{_quoted(table, column)} IN (SELECT {key} FROM read_parquet(?) WHERE {inner})",
+            f"{_identifier(table, column)} IN (SELECT {key} FROM read_parquet(?) WHERE {inner})",
             [str(self._paths[parent]), *paths],
         )
 
@@ -158,5 +158,5 @@ def _lines(rows: Iterable[Iterable[object]]) -> bytes:
     return text.getvalue().encode()
 
 
-def _quoted(table: Table, column: str) -> str:
+def _identifier(table: Table, column: str) -> str:
     return '"' + header(table, column).replace('"', '""') + '"'
