@@ -6,6 +6,7 @@ from imports import MODULES, imports
 
 # What may lie under the public process. Nothing of it reads patients' rows, keys or the ledger.
 ALLOWED = {
+    "adapters",  # pure functions on the tables they are given; Explore reads extracts with them
     "catalog",
     "draw_plan",
     "environment",
