@@ -31,17 +31,18 @@ function layout(height, more = {}) {
 // A legend below the plot, and the height that it takes. width: of an entry.
 function legend(entries, width, isHalf) {
   const main = document.querySelector(".ex-main").clientWidth;
-  const columns = matchMedia("(max-width: 60rem)").matches ? 1 : isHalf ? 2 : 1;
-  const room = main / columns - 60;
+  const isNarrow = matchMedia("(max-width: 60rem)").matches;
+  const columns = isHalf && !isNarrow ? 2 : 1;
+  const room = main / columns - (isNarrow ? 110 : 60); // without the labels of an axis
   const rows = Math.ceil(entries / Math.max(1, Math.floor(room / width)));
   return {
-    space: rows * 20 + 10,
-    place: { orientation: "h", yref: "container", y: 0, yanchor: "bottom", x: 0, xanchor: "left", entrywidth: width - 40, font: { size: 11.5 } }, // prettier-ignore
+    space: rows * (isNarrow ? 17 : 20) + 12,
+    place: { orientation: "h", yref: "container", y: 0, yanchor: "bottom", x: 0, xanchor: "left", entrywidth: width - 40, font: { size: isNarrow ? 10.5 : 11.5 } }, // prettier-ignore
   };
 }
 
-function axis(title, more = {}) {
-  return { title: { text: title, standoff: 12 }, gridcolor: LINE, zeroline: false, fixedrange: true, ...more }; // prettier-ignore
+function axis(more = {}) {
+  return { gridcolor: LINE, zeroline: false, fixedrange: true, ...more };
 }
 
 function pale(color, part) {
@@ -92,8 +93,8 @@ function column(known, figures, name) {
       data,
       layout: layout(Math.max(160, 50 + below + order.length * (sides.length > 1 ? 24 : 19)), {
         ...both,
-        xaxis: axis("", { tickformat: ".0%" }),
-        yaxis: axis("", { ...names, autorange: "reversed", automargin: true, showgrid: false }),
+        xaxis: axis({ tickformat: ".0%" }),
+        yaxis: axis({ ...names, autorange: "reversed", automargin: true, showgrid: false }),
         margin: { l: 20, r: 12, t: 8, b: 28 + below },
       }),
     };
@@ -103,8 +104,8 @@ function column(known, figures, name) {
     layout: layout(240 + below, {
       ...both,
       margin: { l: 48, r: 12, t: 8, b: 28 + below },
-      xaxis: axis("", { ...names, showgrid: false, tickangle: 0 }),
-      yaxis: axis("", { tickformat: ".0%" }),
+      xaxis: axis({ ...names, showgrid: false, tickangle: 0 }),
+      yaxis: axis({ tickformat: ".0%" }),
     }),
   };
 }
@@ -151,9 +152,9 @@ function survival(known, figures) {
     layout: layout(HEIGHT + space, {
       showlegend: true,
       legend: place,
-      margin: { l: 48, r: 12, t: 8, b: 44 + space },
-      xaxis: axis("years since day 0", { dtick: years.at(-1) > 3 ? 1 : undefined, rangemode: "tozero" }),
-      yaxis: axis("", { tickformat: ".0%", range: [0, 1.02] }),
+      margin: { l: 48, r: 12, t: 8, b: 30 + space },
+      xaxis: axis({ ticksuffix: " y", dtick: years.at(-1) > 3 ? 1 : undefined, rangemode: "tozero" }),
+      yaxis: axis({ tickformat: ".0%", range: [0, 1.02] }),
     }),
   };
 }
@@ -177,9 +178,9 @@ function waits(known, figures) {
     layout: layout(HEIGHT, {
       showlegend: true,
       legend: place,
-      margin: { l: 48, r: 12, t: 8, b: 44 + space },
-      xaxis: axis("days since day 0", { dtick: 60 }),
-      yaxis: axis("", { tickformat: ".0%", rangemode: "tozero" }),
+      margin: { l: 48, r: 12, t: 8, b: 30 + space },
+      xaxis: axis({ ticksuffix: " d", dtick: 60 }),
+      yaxis: axis({ tickformat: ".0%", rangemode: "tozero" }),
     }),
   };
 }
@@ -279,9 +280,9 @@ function pathways(known, figures) {
     layout: layout(60 + space + lanes.length * 26, {
       showlegend: true,
       legend: place,
-      margin: { l: 20, r: 12, t: 8, b: 44 + space },
-      xaxis: axis("days since day 0", { zeroline: true, zerolinecolor: "#8d99a5" }),
-      yaxis: axis("", { tickvals: names.map((_, y) => y), ticktext: names, autorange: "reversed", automargin: true, showgrid: false }), // prettier-ignore
+      margin: { l: 20, r: 12, t: 8, b: 30 + space },
+      xaxis: axis({ ticksuffix: " d", zeroline: true, zerolinecolor: "#8d99a5" }),
+      yaxis: axis({ tickvals: names.map((_, y) => y), ticktext: names, autorange: "reversed", automargin: true, showgrid: false }), // prettier-ignore
     }),
   };
 }
