@@ -1,5 +1,5 @@
 """Who is in a cohort, and how many of them are in each cell of a column. One pass over small arrays
-for each filter and each column: no query is built.
+for each filter and for several columns together: no query is built.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from portal.public.explore.state import Cohort, Filter
-from portal.public.explore.table import ExploreTable
+from portal.public.explore.table import ExploreTable, Joint
 
 
 class Members:
@@ -19,6 +19,7 @@ class Members:
         self._table = table
         self.filters: Mapping[str, Filter] = cohort.filters
         self._met = {name: _met(table, one) for name, one in cohort.filters.items()}
+        self._joints: dict[tuple[str, ...], np.ndarray] = {}
         self.rows = _rows(list(self._met.values()))
         self.size = table.patients if self.rows is None else len(self.rows)
 
@@ -28,17 +29,25 @@ class Members:
 
     def counts(self, name: str) -> np.ndarray:
         """The cohort's patients in each cell of a column, int64 [cells]."""
-        cells = self.of(self._table.cells(name))
-        return np.bincount(cells, minlength=self._table.dimensions[name].cells)
+        joint = self._table.joint(name)
+        if joint.names not in self._joints:
+            self._joints[joint.names] = _joint_counts(joint, self.of(joint.codes))
+        others = tuple(place for place, other in enumerate(joint.names) if other != name)
+        return self._joints[joint.names].sum(axis=others)
 
     def options(self, name: str) -> np.ndarray:
         """How many would be in each cell if the column's own filter were not set."""
         if name not in self._met:
             return self.counts(name)
         rows = _rows([met for other, met in self._met.items() if other != name])
-        cells = self._table.cells(name)
-        some = cells if rows is None else cells[rows]
+        if rows is None:
+            return self._table.whole(name)
+        some = self._table.cells(name)[rows]
         return np.bincount(some, minlength=self._table.dimensions[name].cells)
+
+
+def _joint_counts(joint: Joint, codes: np.ndarray) -> np.ndarray:
+    return np.bincount(codes, minlength=int(np.prod(joint.shape))).reshape(joint.shape)
 
 
 def _met(table: ExploreTable, one: Filter) -> np.ndarray:

@@ -13,14 +13,12 @@ from portal.public.explore import survival
 from portal.public.explore.bands import Band, Bands
 from portal.public.explore.counts import Members
 from portal.public.explore.evidence import Meter
-from portal.public.explore.pathway_facts import NEVER, STEPS, steps_of
+from portal.public.explore.pathway_facts import STEPS, steps_of
 from portal.public.explore.pathways import pathways
 from portal.public.explore.state import EVERYBODY, MOST_GROUPS, Filter, View
-from portal.public.explore.table import ExploreTable
+from portal.public.explore.table import WAIT_DAYS, ExploreTable
 
-WAIT_DAYS = 365  # of the curves of waiting times
-WAIT_STEP = 7
-SMALLEST_GROUP = 1  # patients of a curve
+WAIT_STEP = 7  # days between points of the curves of waiting times
 
 Figures = dict[str, Any]
 
@@ -112,7 +110,7 @@ def _flow(table: ExploreTable, members: Members) -> Figures:
     many had them and nothing before.
     """
     n_kinds = len(table.treatments)
-    counts = np.bincount(members.of(table.fact("flow")), minlength=(n_kinds + 1) ** STEPS)
+    counts = np.bincount(members.of(table.flows()), minlength=(n_kinds + 1) ** STEPS)
     return {
         "paths": [
             [steps_of(int(code), n_kinds), int(counts[code])] for code in np.flatnonzero(counts)
@@ -122,38 +120,31 @@ def _flow(table: ExploreTable, members: Members) -> Figures:
 
 def _waits(table: ExploreTable, members: Mapping[str, Members]) -> Figures:
     """Of each cohort the share that had begun each kind of treatment by a day."""
-    days = np.arange(0, WAIT_DAYS + WAIT_STEP, WAIT_STEP)
+    days = np.arange(0, WAIT_DAYS + 1, WAIT_STEP)
     curves = []
     for side, one in members.items():
         for kind in range(len(table.treatments)):
-            first = one.of(table.fact(f"first_{kind}"))
-            began = first[first != NEVER].clip(0, WAIT_DAYS + WAIT_STEP)
-            by_day = np.bincount(began, minlength=days[-1] + 1)[: days[-1] + 1].cumsum()
-            share = by_day[days] / max(one.size, 1)
-            curves.append({"side": side, "kind": kind, "began": _short(share)})
+            by_day = np.bincount(one.of(table.waits(kind)), minlength=WAIT_DAYS + 2).cumsum()
+            curves.append(
+                {"side": side, "kind": kind, "began": _short(by_day[days] / max(one.size, 1))}
+            )
     return {"days": days.tolist(), "curves": curves}
 
 
 def _survival(
     table: ExploreTable, bands: Bands, members: Mapping[str, Members], by: str | None
 ) -> Figures:
-    end, died = table.fact("end_day"), table.fact("died")
-    days, ticks = survival.grid(end)
-    curves = []
+    ends = table.outcomes()
+    days, ticks = survival.grid(int(ends.max(initial=0)) // 2)
+    lines = []
     for side, one in members.items():
-        ends, deaths = one.of(end), one.of(died)
         groups = one.of(table.cells(by)) if by else None
-        cells = [None] if groups is None else np.unique(groups).tolist()
-        for cell in cells:
-            is_there = slice(None) if cell is None else groups == cell
-            curve = survival.curve(ends[is_there], deaths[is_there], days, ticks)
-            if curve.patients < SMALLEST_GROUP:
-                continue
+        for cell, curve in survival.curves(one.of(ends), groups, days, ticks).items():
             filters = dict(one.filters)
             if by and cell is not None:
                 filters[by] = Filter(by, cells=frozenset({cell}))
             counts = {name: table.whole(name) for name in filters if name in bands.columns}
-            curves.append(
+            lines.append(
                 {
                     "side": side,
                     "cell": cell,
@@ -163,7 +154,7 @@ def _survival(
                     "band": _band(bands.band(filters, counts)),
                 }
             )
-    return {"by": by, "days": days.tolist(), "ticks": ticks.tolist(), "curves": curves}
+    return {"by": by, "days": days.tolist(), "ticks": ticks.tolist(), "curves": lines}
 
 
 def _band(band: Band | None) -> Figures | None:

@@ -23,26 +23,46 @@ class Curve:
     risk: np.ndarray  # int64 [ticks]
 
 
-def grid(end: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The days at which curves are drawn, and the yearly ticks of the numbers at risk. end: last
-    day of everybody.
+def outcomes(end: np.ndarray, died: np.ndarray) -> np.ndarray:
+    """The last day of each patient and whether the event waited for happened then, as one whole
+    number.
     """
-    last = max(int(end.max()) if len(end) else 0, 1)
+    return 2 * end + died
+
+
+def grid(last: int) -> tuple[np.ndarray, np.ndarray]:
+    """The days at which curves are drawn, and the yearly ticks of the numbers at risk. last: the
+    last day of anybody.
+    """
+    last = max(last, 1)
     step = max(-(-last // POINTS), 1)
     years = int(last / YEAR)
     ticks = np.round(np.arange(years + 1) * YEAR) if years else np.array([0.0, last])
     return np.arange(0, last + step, step), ticks[:: max(-(-len(ticks) // 11), 1)].astype(int)
 
 
-def curve(end: np.ndarray, died: np.ndarray, days: np.ndarray, ticks: np.ndarray) -> Curve:
-    """end: last day of each patient; died: whether the event waited for happened then; who leaves
-    observation on a day was under risk on it.
+def curves(
+    some: np.ndarray, groups: np.ndarray | None, days: np.ndarray, ticks: np.ndarray
+) -> dict[int | None, Curve]:
+    """By group, of those who are there. some: `outcomes` of patients; groups: the group of each, or
+    None for all together.
     """
-    length = int(max(days[-1], end.max() if len(end) else 0)) + 2
-    deaths = np.bincount(end[died], minlength=length)
-    leaves = np.bincount(end, minlength=length)
-    at_risk = len(end) - np.concatenate([[0], np.cumsum(leaves)[:-1]])
-    with np.errstate(divide="ignore", invalid="ignore"):
-        step = np.where(at_risk > 0, 1 - deaths / at_risk, 1.0)
-    alive = np.cumprod(step)
-    return Curve(patients=len(end), at=alive[days], risk=at_risk[ticks])
+    length = int(days[-1]) + 2
+    codes = some if groups is None else groups.astype(np.int64) * (2 * length) + some
+    n_groups = 1 if groups is None else int(groups.max(initial=0)) + 1
+    ends = np.bincount(codes, minlength=n_groups * 2 * length).reshape(n_groups, length, 2)
+    return {
+        None if groups is None else group: _curve(ends[group], days, ticks)
+        for group in range(n_groups)
+        if ends[group].any()
+    }
+
+
+def _curve(ends: np.ndarray, days: np.ndarray, ticks: np.ndarray) -> Curve:
+    """ends: patients whose last day it was, without the event and with it, int64 [days, 2]; who
+    leaves observation on a day was under risk on it.
+    """
+    leaves = ends.sum(axis=1)
+    at_risk = leaves.sum() - np.concatenate([[0], np.cumsum(leaves)[:-1]])
+    steps = 1 - ends[:, 1] / np.maximum(at_risk, 1)
+    return Curve(patients=int(leaves.sum()), at=np.cumprod(steps)[days], risk=at_risk[ticks])

@@ -6,7 +6,8 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,13 @@ import numpy as np
 
 from pipeline.schema.values import Schema
 from pipeline.schema.words import event_title
-from portal.public.explore import build, chunks
+from portal.public.explore import build, chunks, survival
 from portal.public.explore.dimensions import Dimension, explored, shown_first
 from portal.public.explore.pathway_facts import awaited, is_survival, treatments
 from portal.public.explore.release import Published
 
+MOST_JOINT = 1 << 16  # cells of columns that are counted together
+WAIT_DAYS = 365  # of waiting times
 PATIENCE = 8.0  # seconds that a page waits for its table before it says that it is being made
 
 
@@ -27,8 +30,19 @@ class BeingMade(RuntimeError):
     """The explore table of a release is not ready yet."""
 
 
+@dataclass(frozen=True)
+class Joint:
+    """Several columns in one: `codes` are places of an array of the columns' cells."""
+
+    names: tuple[str, ...]
+    shape: tuple[int, ...]
+    codes: np.ndarray  # uint16 [patients]; of one column its cells
+
+
 class ExploreTable:
-    """The patients of one release. Arrays are read when they are first asked for."""
+    """The patients of one release. Arrays are read, or made of others, when they are first asked
+    for, and kept.
+    """
 
     def __init__(self, schema: Schema, path: Path):
         self.schema = schema
@@ -42,8 +56,9 @@ class ExploreTable:
             for name, column in explored(schema).items()
         }
         self._places = {name: place for place, name in enumerate(self.dimensions)}
-        self._arrays: dict[str, np.ndarray] = {}
-        self._lock = threading.Lock()
+        self._arrays: dict[tuple[str, ...], np.ndarray] = {}
+        self._lock = threading.RLock()
+        self._together = _packs(self.dimensions, self.shown_first)
 
     def rows(self, query: str, values: Any = None) -> list[tuple[Any, ...]]:
         """The answer to one of our own queries. Several threads may ask at once."""
@@ -95,21 +110,80 @@ class ExploreTable:
 
     def whole(self, name: str) -> np.ndarray:
         """Patients of the release in each cell."""
-        return np.bincount(self.cells(name), minlength=self.dimensions[name].cells)
+        return self._kept(
+            ("whole", name),
+            lambda: np.bincount(self.cells(name), minlength=self.dimensions[name].cells),
+        )
+
+    def joint(self, name: str) -> Joint:
+        """A column together with others that are asked for as often, so that one count is a count
+        of all of them.
+        """
+        names = next((some for some in self._together if name in some), (name,))
+        shape = tuple(self.dimensions[one].cells for one in names)
+        return Joint(names, shape, self._kept(("joint", *names), lambda: self._codes(names, shape)))
+
+    def _codes(self, names: tuple[str, ...], shape: tuple[int, ...]) -> np.ndarray:
+        if len(names) == 1:
+            return self.cells(names[0])
+        codes = np.zeros(self.patients, np.uint16)
+        for name, cells in zip(names, shape, strict=True):
+            codes *= np.uint16(cells)
+            codes += self.cells(name).astype(np.uint16)
+        return codes
+
+    def outcomes(self) -> np.ndarray:
+        """Day and kind of the end of each pathway (survival.outcomes), int32 [patients]."""
+        return self._kept(
+            ("outcomes",), lambda: survival.outcomes(self.fact("end_day"), self.fact("died"))
+        )
+
+    def waits(self, kind: int) -> np.ndarray:
+        """Days until the first treatment of a kind, 0 for those before day 0, uint16 [patients];
+        WAIT_DAYS + 1 for later ones and none.
+        """
+        return self._kept(
+            ("waits", str(kind)),
+            lambda: self.fact(f"first_{kind}").clip(0, WAIT_DAYS + 1).astype(np.uint16),
+        )
+
+    def flows(self) -> np.ndarray:
+        """The first treatments in order (pathway_facts.steps_of), uint16 [patients]."""
+        return self._kept(("flows",), lambda: self.fact("flow").astype(np.uint16))
 
     @property
     def shown_first(self) -> list[str]:
         return shown_first(self.schema, self.dimensions)
 
     def _array(self, name: str) -> np.ndarray:
+        """A column of our own table `patients`."""
+        return self._kept((name,), lambda: self._read(name))
+
+    def _read(self, name: str) -> np.ndarray:
+        with self._database.cursor() as cursor:
+            answer = cursor.execute(f"SELECT {name} FROM patients ORDER BY n").fetchnumpy()
+        return np.ascontiguousarray(answer[name])
+
+    def _kept(self, key: tuple[str, ...], make_array: Callable[[], np.ndarray]) -> np.ndarray:
         with self._lock:
-            if name not in self._arrays:
-                with self._database.cursor() as cursor:
-                    query = f"SELECT {name} FROM patients ORDER BY n"
-                    self._arrays[name] = np.ascontiguousarray(
-                        cursor.execute(query).fetchnumpy()[name]
-                    )
-            return self._arrays[name]
+            if key not in self._arrays:
+                self._arrays[key] = make_array()
+            return self._arrays[key]
+
+
+def _packs(dimensions: Mapping[str, Dimension], names: list[str]) -> list[tuple[str, ...]]:
+    """Columns in groups whose cells together are few enough to be counted at once."""
+    packs: list[tuple[str, ...]] = []
+    room = 0
+    for name in names:
+        cells = dimensions[name].cells
+        if packs and cells <= room:
+            packs[-1] = (*packs[-1], name)
+        else:
+            packs.append((name,))
+            room = MOST_JOINT
+        room //= cells
+    return packs
 
 
 class Makers:
