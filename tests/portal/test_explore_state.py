@@ -53,6 +53,11 @@ def test_order_and_repetition_do_not_matter(dimensions):
     assert state.query(first, dimensions) == state.query(other, dimensions)
 
 
+def test_a_column_is_taken_off(dimensions):
+    view = read("a.sex=F&a.age=1..2&b.sex=M&compare=1&with=height&with=sex", dimensions)
+    assert state.without(view, "sex") == read("a.age=1..2&compare=1&with=height", dimensions)
+
+
 def test_empty_fields_of_a_form_say_nothing(dimensions):
     assert read("a.age.from=&a.age.to=&with=&by=&compare=0", dimensions) == read("", dimensions)
 
@@ -84,6 +89,7 @@ def test_empty_fields_of_a_form_say_nothing(dimensions):
         "pick=²",
         "compare=2",
         "utm_source=x",
+        "cohort=b",
         "&".join(["a.sex=F"] * 700),
     ],
 )

@@ -74,6 +74,7 @@ def filters(table: ExploreTable, view: View, figures: Figures) -> list[dict[str,
             "step": 10.0 ** -table.dimensions[name].column.decimals,
             "is_open": name in list(figures["columns"])[:5] or _is_set(view, name),
             "is_added": name not in first,
+            "without": state.query(state.without(view, name), table.dimensions),
             "bounds": {side: _bounds(table.dimensions[name], view, side) for side in SIDES},
             "rows": _filter_rows(table, view, figures, name),
         }
@@ -134,7 +135,6 @@ def _cohort(table: ExploreTable, view: View, figures: Figures, side: str) -> dic
         "share": figure["size"] / max(table.patients, 1),
         "word": figure.get("word"),
         "means": sentences.METER.get(figure.get("word", ""), ""),
-        "is_set": bool(cohort.filters),
         **figure,
     }
 

@@ -43,13 +43,15 @@ class Explorer:
         self._answers: OrderedDict[str, Figures] = OrderedDict()
         self._lock = threading.Lock()
 
-    def view(self, request: Request) -> View:
-        """What the address asks for. Raises Refusal."""
+    def view(self, request: Request, beside: str | None = None) -> View:
+        """What the address asks for; `beside`: a field that is no part of the view. Raises
+        Refusal.
+        """
         text = request.url.query
         if len(text) > MOST_TEXT:
             raise Refusal(f"this address is too long: at most {MOST_TEXT:,} characters are read")
         pairs = parse_qsl(text, keep_blank_values=True)
-        ours = [(key, value) for key, value in pairs if key != "cohort"]  # of a download
+        ours = [(key, value) for key, value in pairs if key != beside]
         return state.read(ours, self.table.dimensions)
 
     def figures(self, view: View) -> Figures:
@@ -146,7 +148,7 @@ def show_rows(request: Request, release_id: str, cohort: str = "a") -> Response:
         one = explorer(request, release_id)
     except BeingMade:
         return render(request, "explore_wait.html", status=202, release_id=release_id)
-    view = one.view(request)
+    view = one.view(request, beside="cohort")
     if cohort not in view.cohorts:
         raise Refusal("cohort is a, or b where two are compared")
     members = Members(one.table, view.cohorts[cohort])

@@ -104,9 +104,14 @@ def query(view: View, dimensions: Mapping[str, Dimension]) -> str:
     return urlencode(pairs)
 
 
-def swapped(view: View, **changes: object) -> View:
-    """The view with some of it changed."""
-    return replace(view, **changes)  # type: ignore[arg-type]
+def without(view: View, name: str) -> View:
+    """The view with a column taken off: neither added nor filtered."""
+    a, b = (
+        side and Cohort({other: one for other, one in side.filters.items() if other != name})
+        for side in (view.a, view.b)
+    )
+    assert a is not None
+    return replace(view, a=a, b=b, added=tuple(other for other in view.added if other != name))
 
 
 def _pairs(side: str, one: Filter, dimension: Dimension) -> list[tuple[str, str]]:
