@@ -110,7 +110,7 @@ class ExploreTable:
 
     def whole(self, name: str) -> np.ndarray:
         """Patients of the release in each cell."""
-        return self._kept(
+        return self._once(
             ("whole", name),
             lambda: np.bincount(self.cells(name), minlength=self.dimensions[name].cells),
         )
@@ -121,7 +121,7 @@ class ExploreTable:
         """
         names = next((some for some in self._together if name in some), (name,))
         shape = tuple(self.dimensions[one].cells for one in names)
-        return Joint(names, shape, self._kept(("joint", *names), lambda: self._codes(names, shape)))
+        return Joint(names, shape, self._once(("joint", *names), lambda: self._codes(names, shape)))
 
     def _codes(self, names: tuple[str, ...], shape: tuple[int, ...]) -> np.ndarray:
         if len(names) == 1:
@@ -134,7 +134,7 @@ class ExploreTable:
 
     def outcomes(self) -> np.ndarray:
         """Day and kind of the end of each pathway (survival.outcomes), int32 [patients]."""
-        return self._kept(
+        return self._once(
             ("outcomes",), lambda: survival.outcomes(self.fact("end_day"), self.fact("died"))
         )
 
@@ -142,14 +142,14 @@ class ExploreTable:
         """Days until the first treatment of a kind, 0 for those before day 0, uint16 [patients];
         WAIT_DAYS + 1 for later ones and none.
         """
-        return self._kept(
+        return self._once(
             ("waits", str(kind)),
             lambda: self.fact(f"first_{kind}").clip(0, WAIT_DAYS + 1).astype(np.uint16),
         )
 
     def flows(self) -> np.ndarray:
         """The first treatments in order (pathway_facts.steps_of), uint16 [patients]."""
-        return self._kept(("flows",), lambda: self.fact("flow").astype(np.uint16))
+        return self._once(("flows",), lambda: self.fact("flow").astype(np.uint16))
 
     @property
     def shown_first(self) -> list[str]:
@@ -157,14 +157,14 @@ class ExploreTable:
 
     def _array(self, name: str) -> np.ndarray:
         """A column of our own table `patients`."""
-        return self._kept((name,), lambda: self._read(name))
+        return self._once((name,), lambda: self._read(name))
 
     def _read(self, name: str) -> np.ndarray:
         with self._database.cursor() as cursor:
             answer = cursor.execute(f"SELECT {name} FROM patients ORDER BY n").fetchnumpy()
         return np.ascontiguousarray(answer[name])
 
-    def _kept(self, key: tuple[str, ...], make_array: Callable[[], np.ndarray]) -> np.ndarray:
+    def _once(self, key: tuple[str, ...], make_array: Callable[[], np.ndarray]) -> np.ndarray:
         with self._lock:
             if key not in self._arrays:
                 self._arrays[key] = make_array()

@@ -11,8 +11,9 @@ const FONT = { family: 'system-ui, "DejaVu Sans", sans-serif', size: 12, color: 
 const LONGEST = 26; // letters of a label beside a bar
 const MOST_BARS = 16;
 const SMALLEST_NODE = 0.03; // of all patients, to be named in the flow
-const FEW = 2; // curves whose bands are drawn however wide they are
-const NARROW_BAND = 0.4; // mean width of a band that is drawn among many
+const FEW = 2; // curves
+const WIDEST_BAND = 0.9; // mean width of a band that is drawn: a wider one says nothing
+const NARROW_BAND = 0.4; // of one among many curves
 const HEIGHT = 320; // of the larger plots
 
 function layout(height, more = {}) {
@@ -122,7 +123,7 @@ function survival(known, figures) {
     const color = by ? GROUPS[cells.indexOf(one.cell) % GROUPS.length] : SIDES[one.side];
     const label = by ? known.columns[by]?.labels[one.cell] ?? "" : `Cohort ${one.side.toUpperCase()}`;
     const name = by && isBoth ? `${one.side.toUpperCase()}: ${label}` : label;
-    if (one.band && (curves.length <= FEW || width(one.band) < NARROW_BAND)) {
+    if (one.band && width(one.band) < (curves.length <= FEW ? WIDEST_BAND : NARROW_BAND)) {
       const x = [0, ...one.band.days.map((day) => day / 365.25)];
       data.push({
         x: [...x, ...[...x].reverse()],
