@@ -139,4 +139,26 @@ ENDS = long_declaration(
         """,
     statics="sex: {like: visits.sex}",
 )
-LONG = {"followed": FOLLOWED, "intervals": INTERVALS, "dated": DATED, "ends": ENDS}
+BARE = long_declaration(
+    # nothing is known once: day 0 is the first row
+    once="[]",
+    columns=f"""
+        {ID}
+        when: {{{DATE}}}
+        what: {{kind: categorical, categories: [CALL, VISIT], source: tests}}
+        """,
+    events="""
+        origin: when
+        anchor: null
+        max_events: 9
+        first: [CALL, VISIT]
+        upper_day: 6000
+        rows: {table: visits, date: when, type: what}
+        types:
+          CALL: {}
+          VISIT: {}
+          END: {terminal: true}
+        """,
+    statics="when: {like: visits.when}",
+)
+LONG = {"followed": FOLLOWED, "intervals": INTERVALS, "dated": DATED, "ends": ENDS, "bare": BARE}

@@ -17,7 +17,7 @@ from pipeline.adapters.carried import beside, restore
 from pipeline.adapters.frames import SourceLog
 from pipeline.adapters.table import with_patient_id
 from pipeline.schema.column_values import Table
-from pipeline.schema.long_table import long_table, people_name, row_time, with_people
+from pipeline.schema.long_table import long_table, once_of, people_name, row_time, with_people
 from pipeline.schema.patient_log import ID, PatientLog
 from pipeline.schema.values import Schema
 
@@ -34,9 +34,9 @@ def in_two(schema: Schema, tables: Tables) -> dict[str, pl.DataFrame]:
         return dict(tables)
     rows = tables[table.name]
     people = first_rows(schema, with_patient_id(rows, table)).select(
-        table.patient or "", *table.once
+        table.patient or "", *once_of(table)
     )
-    return {people_name(table): people, table.name: rows.drop(table.once)}
+    return {people_name(table): people, table.name: rows.drop(once_of(table))}
 
 
 def first_rows(schema: Schema, rows: pl.DataFrame) -> pl.DataFrame:
@@ -55,7 +55,7 @@ def to_log(schema: Schema, tables: Tables) -> SourceLog:
     both, rows = in_two(schema, tables), tables[table.name]
     source = dated_rows.to_log(with_people(schema), both)
     others = beside(
-        rows.select(table.once),
+        rows.select(once_of(table)),
         _beside_own(rows, both[people_name(table)], table),
         _own_values(table),
         [],
@@ -80,7 +80,7 @@ def to_tables(
             built[table.name], on=table.patient, how="left", maintain_order="left_right"
         )
         return {table.name: rows.select(list(table.columns))}
-    marks = [name for name in carried[table.name].columns if name.split(":")[0] in table.once]
+    marks = [name for name in carried[table.name].columns if name.split(":")[0] in once_of(table)]
     events = carried[table.name].drop(marks)
     built = dated_rows.to_tables(
         with_people(schema),
@@ -101,11 +101,11 @@ def to_tables(
 def _beside_own(rows: pl.DataFrame, people: pl.DataFrame, table: Table) -> pl.DataFrame:
     """Row by row patient_id and what the patients' table says."""
     own = people.select(
-        pl.col(table.patient or "").alias(ID), *(pl.col(n).alias(_OWN + n) for n in table.once)
+        pl.col(table.patient or "").alias(ID), *(pl.col(n).alias(_OWN + n) for n in once_of(table))
     )
     owners = rows.select(pl.col(table.patient or "").alias(ID))
     return owners.join(own, on=ID, how="left", maintain_order="left")
 
 
 def _own_values(table: Table) -> dict[str, pl.Expr]:
-    return {name: pl.col(_OWN + name) for name in table.once}
+    return {name: pl.col(_OWN + name) for name in once_of(table)}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pipeline.schema.event_days import writer
 from pipeline.schema.fields import FieldReader
 from pipeline.schema.log_checks import check_log
-from pipeline.schema.long_table import long_table, with_people
+from pipeline.schema.long_table import long_table, once_of, with_people
 from pipeline.schema.repair_names import OF_PATIENTS
 from pipeline.schema.values import EventLog, Schema
 
@@ -73,20 +73,22 @@ def _check_patient_table(reader: FieldReader, schema: Schema) -> None:
 def _check_once(reader: FieldReader, schema: Schema, log: EventLog) -> None:
     """A patients' table that is made from rows: each patient has one of these rows at least."""
     table = long_table(schema)
-    for name in (name for name, one in schema.tables.items() if one.once and one is not table):
+    for name in (
+        name for name, one in schema.tables.items() if one.once is not None and one is not table
+    ):
         reader.document.problem(
             ("tables", name, "once"),
             "is for a log of one table, with `patient: COLUMN`; others have a table of patients",
         )
     if table is None:
         return
-    if table.patient in table.once or table.key == (table.patient,):
+    if table.patient in once_of(table) or table.key == (table.patient,):
         reader.document.problem(
             ("tables", table.name, "once"),
             f"names columns that say the same in several rows of {table.patient}, which is no"
             " column of these and no key of its own",
         )
-    sources = [source for source in log.rows if source.time not in table.once]
+    sources = [source for source in log.rows if source.time not in once_of(table)]
     elsewhere = [name for name in log.first if writer(schema, sources, name) is None]
     if not log.first or elsewhere:
         reader.document.problem(

@@ -17,7 +17,12 @@ def long_table(schema: Schema) -> Table | None:
     if schema.layout != "log" or len(schema.tables) != 1:
         return None
     [table] = schema.tables.values()
-    return table if table.once and table.patient is not None else None
+    return table if table.once is not None and table.patient is not None else None
+
+
+def once_of(table: Table) -> tuple[str, ...]:
+    """The columns that say the same in every row of a patient."""
+    return table.once or ()
 
 
 def people_name(table: Table) -> str:
@@ -33,20 +38,21 @@ def with_people(schema: Schema) -> Schema:
     table = long_table(schema)
     if table is None or table.patient is None:
         return schema
+    once = once_of(table)
     people = Table(
         name=people_name(table),
         file=table.file,
         patient=table.patient,
         key=(table.patient,),
         columns=freeze(
-            {n: one for n, one in table.columns.items() if n == table.patient or n in table.once}
+            {n: one for n, one in table.columns.items() if n == table.patient or n in once}
         ),
     )
     rows = replace(
         table,
-        once=(),
-        key=tuple(name for name in table.key if name not in table.once),
-        columns=freeze({n: one for n, one in table.columns.items() if n not in table.once}),
+        once=None,
+        key=tuple(name for name in table.key if name not in once),
+        columns=freeze({n: one for n, one in table.columns.items() if n not in once}),
     )
     events = schema.events
     if events is not None:
@@ -60,7 +66,7 @@ def with_people(schema: Schema) -> Schema:
 
 def _placed(sources: Iterable[EventSource], table: Table) -> Iterable[EventSource]:
     for source in sources:
-        is_once = source.time in table.once and source.table == table.name
+        is_once = source.time in once_of(table) and source.table == table.name
         yield replace(source, table=people_name(table)) if is_once else source
 
 
@@ -69,4 +75,4 @@ def row_time(schema: Schema) -> str | None:
     table = long_table(schema)
     assert table is not None and schema.events is not None
     times = (source.time for source in schema.events.rows if source.table == table.name)
-    return next((name for name in times if name and name not in table.once), None)
+    return next((name for name in times if name and name not in once_of(table)), None)

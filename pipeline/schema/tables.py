@@ -113,7 +113,7 @@ class TableReader(ColumnReader):
                 )
         for field, names in (
             ("key", table.key),
-            ("once", table.once),
+            ("once", table.once or ()),
             ("patient", (table.patient,) if table.patient else ()),
         ):
             for column in names:

@@ -12,7 +12,7 @@ import polars as pl
 from pipeline.adapters.long_table import first_rows
 from pipeline.restricted.ingest.owners import patient_table
 from pipeline.schema.event_source import EventSource
-from pipeline.schema.long_table import long_table
+from pipeline.schema.long_table import long_table, once_of
 from pipeline.schema.patient_log import ID
 from pipeline.schema.values import EventLog, Schema
 
@@ -115,9 +115,12 @@ def _once(
         return dict(tables)
     rows = tables[table.name]
     own = rows.select(ID).join(
-        first_rows(schema, rows).select(ID, *table.once), on=ID, how="left", maintain_order="left"
+        first_rows(schema, rows).select(ID, *once_of(table)),
+        on=ID,
+        how="left",
+        maintain_order="left",
     )
-    for name in table.once:
+    for name in once_of(table):
         changed = int(own[name].ne_missing(rows[name]).sum())
         repaired.update({(table.name, name, AS_FIRST_ROW): changed} if changed else {})
-    return {table.name: rows.with_columns(own.select(table.once))}
+    return {table.name: rows.with_columns(own.select(once_of(table)))}
