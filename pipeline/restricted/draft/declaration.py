@@ -11,7 +11,7 @@ from ruamel.yaml.comments import CommentedMap
 
 from pipeline.restricted.draft.entries import column_entries, population_entry, table_entry
 from pipeline.restricted.draft.events_entry import events_entry, static_entries
-from pipeline.restricted.draft.log import LogGuess, begin_with_day_0, log_of
+from pipeline.restricted.draft.log import LogGuess, begin_with_day_0, leave_intervals_open, log_of
 from pipeline.restricted.draft.relations import suggestions
 from pipeline.restricted.draft.tables import TableGuess, linked, open_files
 from pipeline.restricted.draft.yaml_parts import Statement, flow, mapping
@@ -48,6 +48,7 @@ def draft(paths: Sequence[str], statement: Statement) -> str:
     log = log_of(tables)
     if log is not None:
         begin_with_day_0(log)
+        leave_intervals_open(log)
     chosen = [table for table in tables if log is None or table not in log.others]
     declaration = _top(statement)
     declaration["layout"] = "table" if log is None else "log"
@@ -57,7 +58,8 @@ def draft(paths: Sequence[str], statement: Statement) -> str:
         columns, names[table.name] = column_entries(
             table, statement, has_events=log is not None, indent=_COLUMN_INDENT
         )
-        entries[table.name] = table_entry(table, columns, names[table.name])
+        once = log.once if log is not None else None
+        entries[table.name] = table_entry(table, columns, names[table.name], once)
     declaration["tables"] = entries
     if log is not None:
         declaration["patients"] = mapping(columns=static_entries(log, names))
@@ -107,10 +109,10 @@ def _comments(
             )
         for line in suggestions(table):
             yield f"{where}true of the rows looked at; declare it if it must be so: {line}"
-    if log is not None and log.main is None:
+    if log is not None and log.once:
         yield (
-            "a log needs a table with one row per patient, which no file is: write one from the"
-            f" rows, with the ids of {tables[0].patient} at least, and draft both"
+            f"{', '.join(log.once)}: the same in all rows of a patient, of those looked at. If they"
+            " must be so by what they mean, they stay under `once`; else take them out there"
         )
     for table in () if log is None else log.others:
         yield f"{table.name} is left out: its rows are neither patients nor dated rows of patients"

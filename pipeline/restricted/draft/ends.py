@@ -1,0 +1,119 @@
+"""Which columns say when pathways end, and how: dates or numbers, with a status or two of them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pipeline.restricted.draft.guesses import Guess
+from pipeline.restricted.draft.tables import TableGuess
+
+END, DEATH, EVENT, CENSORED = "END", "DEATH", "EVENT", "CENSORED"
+END_NAME = re.compile(
+    r"last|exit|end|death|dead|died|withdraw|discharg|follow|censor|recid|vital", re.IGNORECASE
+)
+_LAST = re.compile(r"last|exit|end|withdraw|follow|vital|seen|contact", re.IGNORECASE)
+_DEATH = re.compile(r"death|dead|died|deceas|decease|vital|surviv", re.IGNORECASE)
+_NUMBER = re.compile(
+    r"^(fu|os|obs)[_ .]?(time|days|months|years)$|follow|last|exit|surviv|death|died|censor"
+    r"|^time_?to|^(d|o|f|l)?time$",
+    re.IGNORECASE,
+)
+_STATUS = re.compile(r"status|reason|outcome|vital|censor|cause|dead|death|event", re.IGNORECASE)
+_OBSERVED_UNTIL = frozenset(
+    ("0", "0.0", "no", "n", "false", "f", "alive", "living", "censored", "censor", "lost", "none")
+)
+
+
+@dataclass(frozen=True)
+class EndGuess:
+    """One source of ends. `unit`: of a number, None for a date; `code`: the column with codes of
+    the type `constant`; `status`: the column whose values `codes` translates to types instead.
+    """
+
+    table: TableGuess
+    time: str
+    unit: str | None
+    constant: str = END
+    code: str | None = None
+    status: str | None = None
+    codes: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return tuple(name for name in (self.time, self.code, self.status) if name is not None)
+
+    @property
+    def types(self) -> tuple[str, ...]:
+        """The end of observation last: other ends count as events."""
+        types = dict.fromkeys(name for _, name in self.codes) or {self.constant: None}
+        return tuple(sorted(types, key=lambda name: name == CENSORED))
+
+
+def ends_of(
+    table: TableGuess, names: Sequence[str], origin: str | None, unit: str | None
+) -> tuple[EndGuess, ...]:
+    """In the columns `names`, each with one value for a patient. unit: of the numbers that tell
+    when events are, None where dates do.
+    """
+    columns = {n: table.columns[n] for n in names if table.columns[n].is_modelled and n != origin}
+    if unit is not None:
+        return _numbers(table, columns, unit)
+    dates = {n: one for n, one in columns.items() if one.kind == "date" and END_NAME.search(n)}
+    if not dates:
+        return ()
+    full = [name for name, one in dates.items() if "nullable" not in one.facts]
+    best = next((n for n in full or dates if _LAST.search(n)), next(iter(full or dates)))
+    status = _status(columns)
+    codes = () if status is None else types_of(status, columns[status])
+    if codes:
+        return (EndGuess(table, best, None, status=status, codes=codes),)
+    deaths = [name for name in dates if name not in full and _DEATH.search(name)]
+    if status is None and deaths and best in full:
+        return EndGuess(table, deaths[0], None, DEATH), EndGuess(table, best, None, CENSORED)
+    return (EndGuess(table, best, None, code=status),)
+
+
+def _numbers(table: TableGuess, columns: dict[str, Guess], unit: str) -> tuple[EndGuess, ...]:
+    times = [
+        name
+        for name, one in columns.items()
+        if one.kind == "continuous" and "nullable" not in one.facts and _NUMBER.search(name)
+    ]
+    if not times:
+        return ()
+    status = _status(columns)
+    codes = () if status is None else types_of(status, columns[status])
+    if codes:
+        return (EndGuess(table, times[0], unit, status=status, codes=codes),)
+    return (EndGuess(table, times[0], unit, code=status),)
+
+
+def _status(columns: dict[str, Guess]) -> str | None:
+    """A full one: whoever has no code has no legal end."""
+    return next(
+        (
+            name
+            for name, one in columns.items()
+            if one.kind in ("categorical", "ordinal")
+            and "nullable" not in one.facts
+            and _STATUS.search(name)
+        ),
+        None,
+    )
+
+
+def types_of(name: str, status: Guess) -> tuple[tuple[str, str], ...]:
+    """(value, type of end) of a status, one of whose values says that observation ended; nothing
+    where none does.
+    """
+    values = list(status.facts["categories"])
+    others = [value for value in values if value.casefold() not in _OBSERVED_UNTIL]
+    if not others or len(others) == len(values):
+        return ()
+    is_death = _DEATH.search(name) or any(_DEATH.search(value) for value in others)
+    base = DEATH if is_death else EVENT
+    numbers = {value: f"{base}_{place}" for place, value in enumerate(others, start=1)}
+    ends = {others[0]: base} if len(others) == 1 else numbers
+    return tuple((value, ends.get(value, CENSORED)) for value in values)
