@@ -34,7 +34,7 @@ RESULTS = table_data.ROOT / "bench" / "results" / "plan_cells.json"
 EPSILON = 3.0
 SPLIT = table_data.FRESH[0]
 PATIENTS = 20_000  # simulated ones that the model of pathways is fitted to
-PLANNED = 40_000  # rows of a draw by a plan
+DRAW = 40_000  # rows of a draw by a plan
 FEWEST = 200  # rows of a cell in each draw: with fewer there is next to nothing to see
 YEAR = 365
 PATHWAY = "pathway: "  # before what is told of a pathway; no declared name holds a colon
@@ -80,19 +80,19 @@ def figures(
     schema: Schema, model: Synthesizer, plan: DrawPlan, free: Sequence[pl.DataFrame]
 ) -> dict[str, float]:
     """Of one plan. free: two unplanned draws, as `facts` gives them."""
-    rows = facts(schema, model, PLANNED, 1, plan)
-    cells = [{**plan.where, **cell.conditions} for cell in model.plan_cells(plan, PLANNED)]
+    rows = facts(schema, model, DRAW, 1, plan)
+    cells = [{**plan.where, **cell.conditions} for cell in model.plan_cells(plan, DRAW)]
     pairs = [within(schema, cell, rows, *free) for cell in cells]
     enough = [pair for pair in pairs if pair is not None]
-    planned, floor = (np.array([pair[at] for pair in enough]) for at in (0, 1))
+    to_free, floor = (np.array([pair[at] for pair in enough]) for at in (0, 1))
     everybody = [codes[: len(rows)] for codes in (free[0], free[1])]
     return {
         "cells": len(cells),
         "enough": len(enough),
         "rows": float(np.median([pair[2] for pair in enough])),
-        "within": float(planned.mean()),
+        "within": float(to_free.mean()),
         "floor": float(floor.mean()),
-        "most_above": float((planned - floor).max()),
+        "most_above": float((to_free - floor).max()),
         "overall": distance(schema, plan.columns, rows, everybody[0]),
         "overall_floor": distance(schema, plan.columns, everybody[1], everybody[0]),
         "points_off": 100 * shares_off(schema, plan, rows),
@@ -135,8 +135,8 @@ def within(
     n = min(len(one) for one in rows)
     if n < FEWEST:
         return None
-    planned, first, second = (one.head(n) for one in rows)
-    return distance(schema, cell, planned, first), distance(schema, cell, second, first), n
+    by_plan, first, second = (one.head(n) for one in rows)
+    return distance(schema, cell, by_plan, first), distance(schema, cell, second, first), n
 
 
 def distance(

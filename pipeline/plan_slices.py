@@ -7,7 +7,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator, Sequence
-from datetime import timedelta
+from datetime import date, timedelta
 from itertools import pairwise
 
 import polars as pl
@@ -15,9 +15,9 @@ import polars as pl
 from pipeline.draw_plan import DOTS, MISSING, Condition, DrawPlan, cell_words
 from pipeline.refusal import Refusal
 from pipeline.schema.column_values import Column
-from pipeline.schema.fields import EPOCH, day_of
 from pipeline.schema.values import Schema
 
+_EPOCH = date(1970, 1, 1)
 _ISO_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 _SLACK = 1e-6  # of a lattice step, for decimals that floats do not hold
 
@@ -153,9 +153,10 @@ def number_in(text: str, *, is_date: bool = False) -> float | None:
     """What a person types: a number, or days since 1970-01-01 of a date YYYY-MM-DD; None for
     anything else.
     """
-    if is_date:
-        return day_of(text) if _ISO_DATE.fullmatch(text) else None
     try:
+        if is_date:
+            day = date.fromisoformat(text if _ISO_DATE.fullmatch(text) else "")
+            return float((day - _EPOCH).days)
         number = float(text)
     except ValueError:
         return None
@@ -175,7 +176,7 @@ def number_text(column: Column, number: float | None) -> str:
     if number is None:
         return "none"
     if column.kind == "date":
-        return str(EPOCH + timedelta(days=number))
+        return str(_EPOCH + timedelta(days=number))
     return f"{number:.{column.decimals}f}"
 
 

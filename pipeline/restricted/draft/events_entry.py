@@ -45,41 +45,30 @@ def events_entry(
     log: LogGuess, names: Names, tables: CommentedMap, statement: Statement
 ) -> CommentedMap:
     """`tables`: the declared tables, whose columns the attributes repeat."""
-    types, attributes = CommentedMap(), CommentedMap()
+    types, attributes = _types_and_attributes(log, names, tables)
     sources = [_source(rows, names[rows.table.name]) for rows in log.rows]
-    for rows in log.rows:
-        columns = tables[rows.table.name]["columns"]
-        own = [names[rows.table.name][name] for name in rows.attributes]
-        for name in own:
-            if name not in attributes:
-                attributes[name] = columns[name]
-                columns[name].yaml_set_anchor(_anchor(name), always_dump=False)
-        types.update(_types(rows, own))
     ends, codes = _end_types(log)
     types.update(ends)
     facts: Facts = {"max_events": rounded(_most_rows(log) + 2), "upper_day": _last_day(log)}
     if (first_day := _first_day(log)) < 0:
         facts["lower_day"] = first_day
-    named_by_rows = any(rows.type or rows.code for rows in log.rows)
     named_by_ends = any(end.codes for end in log.ending)
+    named_by_rows = named_by_ends or any(rows.type or rows.code for rows in log.rows)
     # who is in the patients' table and has no rows has nothing but an end
     opening = [name for name in types if "inside" not in (types[name] or {})]
     first = listing([name for name in opening if name not in ends or log.main is not None])
     entry = CommentedMap()
     entry["origin"] = _origin(log, names)
     entry["anchor"] = None
-    if (named_by_rows or named_by_ends) and not statement.published:
+    if named_by_rows and not statement.published:
         facts |= {"first": first, "types": types}
     else:
         entry["first"] = first
     entry["rows"] = sources[0] if len(sources) == 1 else sources
-    if log.ending:
-        endings = [_ending(end, names[end.table.name]) for end in log.ending]
-        ending = endings[0] if len(endings) == 1 else endings
-        if named_by_ends and not statement.published:
-            facts["ending"] = ending
-        else:
-            entry["ending"] = ending
+    endings = [_ending(end, names[end.table.name]) for end in log.ending]
+    if endings:
+        is_fact = named_by_ends and not statement.published
+        (facts if is_fact else entry)["ending"] = endings[0] if len(endings) == 1 else endings
     if CENSORED in ends:
         entry["censoring"] = listing([CENSORED])
     entry = marked(entry, facts, statement)
@@ -92,6 +81,22 @@ def events_entry(
     if attributes:
         entry["attributes"] = attributes
     return entry
+
+
+def _types_and_attributes(
+    log: LogGuess, names: Names, tables: CommentedMap
+) -> tuple[CommentedMap, CommentedMap]:
+    """Of the rows; an attribute repeats the column of its table."""
+    types, attributes = CommentedMap(), CommentedMap()
+    for rows in log.rows:
+        columns = tables[rows.table.name]["columns"]
+        own = [names[rows.table.name][name] for name in rows.attributes]
+        for name in own:
+            if name not in attributes:
+                attributes[name] = columns[name]
+                columns[name].yaml_set_anchor(_anchor(name), always_dump=False)
+        types.update(_types(rows, own))
+    return types, attributes
 
 
 def _anchor(name: str) -> str:
@@ -198,15 +203,15 @@ def _last_day(log: LogGuess) -> int:
             else:
                 ends.append(day_of(guess.facts["upper"]) or 0.0)
                 starts.append(day_of(guess.facts["lower"]) or 0.0)
-    told = [
+    last_times = [
         (end.table.columns[end.time].facts["upper"], end.unit)
         for end in log.ending
         if "upper" in end.table.columns[end.time].facts
     ]
-    numbers = [upper * _DAYS[unit] for upper, unit in told if unit is not None]
+    numbers = [upper * _DAYS[unit] for upper, unit in last_times if unit is not None]
     if numbers:  # a pathway ends on any day up to the last
         return int(min(numbers))
-    ends += [day_of(upper) or 0.0 for upper, _ in told]
+    ends += [day_of(upper) or 0.0 for upper, _ in last_times]
     if log.main is not None and log.origin is not None and log.origin in log.main.columns:
         starts = [day_of(log.main.columns[log.origin].facts["lower"]) or 0.0]
     span = max(ends, default=1.0) - min(starts, default=0.0)
