@@ -58,36 +58,29 @@ def ends_of(
     when events are, None where dates do.
     """
     columns = {n: table.columns[n] for n in names if table.columns[n].is_modelled and n != origin}
+    status = _status(columns)
+    codes = () if status is None else types_of(status, columns[status])
     if unit is not None:
-        return _numbers(table, columns, unit)
-    dates = {n: one for n, one in columns.items() if one.kind == "date" and END_NAME.search(n)}
-    if not dates:
+        times = [
+            n for n, one in columns.items() if _is_full(one, "continuous") and _NUMBER.search(n)
+        ]
+        best = times[0] if times else None
+    else:
+        dates = [n for n, one in columns.items() if one.kind == "date" and END_NAME.search(n)]
+        full = [name for name in dates if _is_full(columns[name], "date")]
+        deaths = [name for name in dates if name not in full and _DEATH.search(name)]
+        best = next((n for n in full or dates if _LAST.search(n)), next(iter(full or dates), None))
+        if status is None and deaths and best in full:
+            return EndGuess(table, deaths[0], None, DEATH), EndGuess(table, best, None, CENSORED)
+    if best is None:
         return ()
-    full = [name for name, one in dates.items() if "nullable" not in one.facts]
-    best = next((n for n in full or dates if _LAST.search(n)), next(iter(full or dates)))
-    status = _status(columns)
-    codes = () if status is None else types_of(status, columns[status])
     if codes:
-        return (EndGuess(table, best, None, status=status, codes=codes),)
-    deaths = [name for name in dates if name not in full and _DEATH.search(name)]
-    if status is None and deaths and best in full:
-        return EndGuess(table, deaths[0], None, DEATH), EndGuess(table, best, None, CENSORED)
-    return (EndGuess(table, best, None, code=status),)
+        return (EndGuess(table, best, unit, status=status, codes=codes),)
+    return (EndGuess(table, best, unit, code=status),)
 
 
-def _numbers(table: TableGuess, columns: dict[str, Guess], unit: str) -> tuple[EndGuess, ...]:
-    times = [
-        name
-        for name, one in columns.items()
-        if one.kind == "continuous" and "nullable" not in one.facts and _NUMBER.search(name)
-    ]
-    if not times:
-        return ()
-    status = _status(columns)
-    codes = () if status is None else types_of(status, columns[status])
-    if codes:
-        return (EndGuess(table, times[0], unit, status=status, codes=codes),)
-    return (EndGuess(table, times[0], unit, code=status),)
+def _is_full(column: Guess, *kinds: str) -> bool:
+    return column.kind in kinds and "nullable" not in column.facts
 
 
 def _status(columns: dict[str, Guess]) -> str | None:
@@ -96,9 +89,7 @@ def _status(columns: dict[str, Guess]) -> str | None:
         (
             name
             for name, one in columns.items()
-            if one.kind in ("categorical", "ordinal")
-            and "nullable" not in one.facts
-            and _STATUS.search(name)
+            if _is_full(one, "categorical", "ordinal") and _STATUS.search(name)
         ),
         None,
     )
