@@ -1,14 +1,18 @@
-"""Drafts of one long table, as pbcseq and heart are, and of how pathways end."""
+"""Drafts of one long table, as pbcseq and heart are, of wide ones, and of how pathways end."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import pytest
-from draft_cases import check, drafted, write_csv
+from draft_cases import PUBLISHED, check, drafted, write_csv
+from ruamel.yaml import YAML
 from test_draft_tables import ENTRIES, EXITS, PEOPLE, N, visits
 
+from pipeline.cli.parser import main
 from pipeline.environment import HOME_VARIABLE
+from pipeline.refusal import Refusal
+from pipeline.restricted.draft.declaration import draft
 from pipeline.restricted.draft.yaml_parts import Statement
 
 TURNS = 3
@@ -90,3 +94,44 @@ def test_a_date_of_death_comes_before_the_last_contact(
     ]
     assert list(events["types"])[-2:] == ["DEATH", "CENSORED"]
     assert fits(tmp_path, *files, capsys=capsys)
+
+
+WIDE = {  # as mgus2 and ebmt4: times with their status
+    "id": list(range(N)),
+    "age": [20 + place for place in range(N)],
+    "rel": [100 + place * 7 for place in range(N)],
+    "rel.s": [place % 2 for place in range(N)],
+    "futime": [600 + place * 7 for place in range(N)],
+    "death": ["100"[place % 3] for place in range(N)],
+}
+
+
+def test_times_with_a_status_are_pathways_where_that_is_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv(HOME_VARIABLE, str(tmp_path))
+    path = write_csv(tmp_path / "wide.csv", WIDE)
+    assert drafted(path)["layout"] == "table"
+    assert "rel with rel.s, futime with death" in draft([str(path)], PUBLISHED)
+    text = draft([str(path)], PUBLISHED, pathways=True)
+    value = YAML(typ="safe").load(text)
+    events = value["events"]
+    assert events["rows"] == [
+        {"table": "wide", "constant": "START"},
+        {"table": "wide", "day": "rel", "unit": "days", "status": "rel.s", "codes": {"1": "REL"}},
+    ]
+    assert events["ending"]["day"] == "futime"
+    assert events["ending"]["codes"] == {"0": "CENSORED", "1": "DEATH"}
+    assert list(value["patients"]["columns"]) == ["age"]
+    (tmp_path / "datasets").mkdir()
+    (tmp_path / "datasets" / "mine.yaml").write_text(text, encoding="utf-8")
+    assert main(["dataset", "check", "mine", "--source", str(path)]) == 0
+    assert f"{N} patients read, {N} kept" in capsys.readouterr().out
+    with pytest.raises(Refusal, match="a number of days followed by its status"):
+        draft(
+            [str(write_csv(tmp_path / "ages.csv", {"id": list(range(N))}))],
+            PUBLISHED,
+            pathways=True,
+        )
+    restricted = YAML(typ="safe").load(draft([str(path)], Statement(name="mine"), pathways=True))
+    assert not {"rows", "ending", "types", "first"} & set(restricted["events"])

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import Protocol
 
 from pipeline.restricted.draft.guesses import Guess
-from pipeline.restricted.draft.tables import TableGuess
 
-END, DEATH, EVENT, CENSORED = "END", "DEATH", "EVENT", "CENSORED"
+START, END, DEATH, EVENT, CENSORED = "START", "END", "DEATH", "EVENT", "CENSORED"
 END_NAME = re.compile(
     r"last|exit|end|death|dead|died|withdraw|discharg|follow|censor|recid|vital", re.IGNORECASE
 )
@@ -20,10 +21,23 @@ _NUMBER = re.compile(
     r"|^time_?to|^(d|o|f|l)?time$",
     re.IGNORECASE,
 )
+_PAIR_TIME = re.compile(r"time$|(days|months|years)$", re.IGNORECASE)
+# of several times with a status, the one that ends follow-up
+_ENDS = re.compile(r"^(fu|os|d)_?time|death|dead|died|surv|srv|follow|last", re.IGNORECASE)
+_UNITS = ("day", "week", "month", "year")
 _STATUS = re.compile(r"status|reason|outcome|vital|censor|cause|dead|death|event", re.IGNORECASE)
 _OBSERVED_UNTIL = frozenset(
     ("0", "0.0", "no", "n", "false", "f", "alive", "living", "censored", "censor", "lost", "none")
 )
+
+
+class OneTable(Protocol):
+    """What this module asks of `tables.TableGuess`."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def columns(self) -> Mapping[str, Guess]: ...
 
 
 @dataclass(frozen=True)
@@ -32,7 +46,7 @@ class EndGuess:
     the type `constant`; `status`: the column whose values `codes` translates to types instead.
     """
 
-    table: TableGuess
+    table: OneTable
     time: str
     unit: str | None
     constant: str = END
@@ -52,7 +66,7 @@ class EndGuess:
 
 
 def ends_of(
-    table: TableGuess, names: Sequence[str], origin: str | None, unit: str | None
+    table: OneTable, names: Sequence[str], origin: str | None, unit: str | None
 ) -> tuple[EndGuess, ...]:
     """In the columns `names`, each with one value for a patient. unit: of the numbers that tell
     when events are, None where dates do.
@@ -77,6 +91,44 @@ def ends_of(
     if codes:
         return (EndGuess(table, best, unit, status=status, codes=codes),)
     return (EndGuess(table, best, unit, code=status),)
+
+
+def pairs_of(table: OneTable) -> tuple[EndGuess, ...]:
+    """Of one row per patient: each time of days with the status that stands next to it, the end of
+    follow-up last.
+    """
+    pairs = []
+    for (time, days), (name, status) in pairwise(table.columns.items()):
+        is_named = _NUMBER.search(time) or _PAIR_TIME.search(time) or name.startswith(time)
+        is_status = _is_full(status, "categorical", "ordinal") and status.is_modelled
+        if not (is_named and is_status and _is_full(days, "continuous") and days.is_modelled):
+            continue
+        if codes := types_of(name, status):
+            pairs.append(EndGuess(table, time, unit_of(time), status=name, codes=codes))
+    ends = [one for one in pairs if any(map(_ENDS.search, one.columns))] or pairs
+    return tuple(sorted(pairs, key=lambda one: one is ends[-1]))
+
+
+def unit_of(name: str) -> str:
+    """days, where the name says nothing else."""
+    return next((f"{unit}s" for unit in _UNITS if unit in name.casefold()), "days")
+
+
+def as_event(pair: EndGuess) -> EndGuess:
+    """A time with its status as an event that a patient has once or never, called after the
+    time.
+    """
+    base = type_name(pair.time)
+    values = [value for value, name in pair.codes if name != CENSORED]
+    numbers = [base] if len(values) == 1 else [f"{base}_{n}" for n in range(1, len(values) + 1)]
+    return replace(pair, codes=tuple(zip(values, numbers, strict=True)))
+
+
+def type_name(name: str) -> str:
+    """A type's name from a table's or a column's: visits -> VISIT."""
+    word = re.sub(r"[^A-Za-z0-9]+", "_", name).strip("_").upper()
+    is_plural = word.endswith("S") and not word.endswith("SS") and len(word) > 3
+    return (word[:-1] if is_plural else word)[:40] or "ROW"
 
 
 def _is_full(column: Guess, *kinds: str) -> bool:

@@ -7,7 +7,7 @@ from typing import Any
 
 from ruamel.yaml.comments import CommentedMap
 
-from pipeline.restricted.draft.ends import CENSORED, END, EndGuess
+from pipeline.restricted.draft.ends import CENSORED, END, START, EndGuess
 from pipeline.restricted.draft.guesses import Facts
 from pipeline.restricted.draft.log import LogGuess, RowsGuess, column_values
 from pipeline.restricted.draft.yaml_parts import Statement, flow, listing, marked, rounded
@@ -46,28 +46,33 @@ def events_entry(
 ) -> CommentedMap:
     """`tables`: the declared tables, whose columns the attributes repeat."""
     types, attributes = _types_and_attributes(log, names, tables)
-    sources = [_source(rows, names[rows.table.name]) for rows in log.rows]
+    sources = _sources(log, names)
     ends, codes = _end_types(log)
     types.update(ends)
-    facts: Facts = {"max_events": rounded(_most_rows(log) + 2), "upper_day": _last_day(log)}
+    most = _most_rows(log) + len(types) if log.single else _most_rows(log) + 2
+    facts: Facts = {"max_events": rounded(most), "upper_day": _last_day(log)}
     if (first_day := _first_day(log)) < 0:
         facts["lower_day"] = first_day
     named_by_ends = any(end.codes for end in log.ending)
     named_by_rows = named_by_ends or any(rows.type or rows.code for rows in log.rows)
     # who is in the patients' table and has no rows has nothing but an end
     opening = [name for name in types if "inside" not in (types[name] or {})]
-    first = listing([name for name in opening if name not in ends or log.main is not None])
+    if log.rows:
+        first = listing([name for name in opening if name not in ends or log.main is not None])
+    else:
+        first = listing([START])
     entry = CommentedMap()
     entry["origin"] = _origin(log, names)
-    entry["anchor"] = None
+    entry["anchor"] = None if log.rows else START
     if named_by_rows and not statement.published:
         facts |= {"first": first, "types": types}
     else:
         entry["first"] = first
-    entry["rows"] = sources[0] if len(sources) == 1 else sources
+    is_fact = named_by_ends and not statement.published
+    single_place = facts if is_fact and log.single else entry
+    single_place["rows"] = sources[0] if len(sources) == 1 else sources
     endings = [_ending(end, names[end.table.name]) for end in log.ending]
     if endings:
-        is_fact = named_by_ends and not statement.published
         (facts if is_fact else entry)["ending"] = endings[0] if len(endings) == 1 else endings
     if CENSORED in ends:
         entry["censoring"] = listing([CENSORED])
@@ -96,6 +101,10 @@ def _types_and_attributes(
                 attributes[name] = columns[name]
                 columns[name].yaml_set_anchor(_anchor(name), always_dump=False)
         types.update(_types(rows, own))
+    if not log.rows:
+        types[START] = flow({})
+    for name in [name for one in log.single for _, name in one.codes]:
+        types[name] = flow({"at_most": 1})
     return types, attributes
 
 
@@ -108,6 +117,13 @@ def _origin(log: LogGuess, names: Names) -> str | None:
         return None
     table = log.main if log.main and log.origin in log.main.columns else log.rows[0].table
     return names[table.name][log.origin]
+
+
+def _sources(log: LogGuess, names: Names) -> list[CommentedMap]:
+    sources = [_source(rows, names[rows.table.name]) for rows in log.rows]
+    if not log.rows and log.main is not None:  # every patient begins on day 0
+        sources.append(flow({"table": log.main.name, "constant": START}))
+    return [*sources, *(_ending(one, names[one.table.name]) for one in log.single)]
 
 
 def _source(rows: RowsGuess, names: Mapping[str, str]) -> CommentedMap:

@@ -8,7 +8,16 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from pipeline.restricted.draft.ends import END_NAME, EndGuess, ends_of
+from pipeline.refusal import Refusal
+from pipeline.restricted.draft.ends import (
+    END_NAME,
+    EndGuess,
+    as_event,
+    ends_of,
+    pairs_of,
+    type_name,
+    unit_of,
+)
 from pipeline.restricted.draft.guesses import Guess
 from pipeline.restricted.draft.tables import TableGuess
 from pipeline.schema.names import column_fault
@@ -25,7 +34,6 @@ _DATED = re.compile(r"date|day|visit|seen|start|onset|when|time", re.IGNORECASE)
 _ORIGIN = re.compile(r"enrol|entry|inclu|random|diag|admi|baseline|first|regist|index|start", re.I)
 _TYPE = re.compile(r"(^|[_ .])?(event|visit)?_?(type|kind)$|^event$|category$", re.IGNORECASE)
 _TIMES = ("date", "continuous")
-_UNITS = ("day", "week", "month", "year")
 
 
 @dataclass(frozen=True)
@@ -56,7 +64,9 @@ class LogGuess:
     main: TableGuess | None
     origin: str | None
     ending: tuple[EndGuess, ...]
-    others: tuple[TableGuess, ...]  # tables without a place in the log
+    others: tuple[TableGuess, ...] = ()  # tables without a place in the log
+    # of one row per patient: events that he or she has once or never
+    single: tuple[EndGuess, ...] = ()
 
     @property
     def once(self) -> tuple[str, ...] | None:
@@ -65,12 +75,17 @@ class LogGuess:
 
     @property
     def end_columns(self) -> set[str]:
-        return {name for end in self.ending for name in end.columns}
+        return {name for end in (*self.ending, *self.single) for name in end.columns}
 
 
-def log_of(tables: Sequence[TableGuess]) -> LogGuess | None:
-    """None: one row per patient, or nothing that tells when rows were."""
+def log_of(tables: Sequence[TableGuess], *, pathways: bool = False) -> LogGuess | None:
+    """None: one row per patient, or nothing that tells when rows were. pathways: one row per
+    patient is a pathway, too, of the times that have a status beside them. Raises Refusal where
+    there are none.
+    """
     main = next((table for table in tables if table.is_main), None)
+    if len(tables) == 1 and pathways:
+        return _wide(tables[0])
     if main is not None and len(tables) == 1:
         return None
     guesses = [_rows(table) for table in tables if table is not main and _has_owner(table)]
@@ -87,6 +102,22 @@ def log_of(tables: Sequence[TableGuess]) -> LogGuess | None:
         origin=origin,
         ending=ends_of(people, names, origin, unit),
         others=tuple(table for table in tables if table.name not in in_log),
+    )
+
+
+def _wide(table: TableGuess) -> LogGuess:
+    pairs = pairs_of(table) if table.is_main else ()
+    if not pairs:
+        raise Refusal(
+            f"{table.source.path.name}: pathways of one row per patient need a column with a unique"
+            " id, and a number of days followed by its status, such as futime and death"
+        )
+    return LogGuess(
+        rows=(),
+        main=table,
+        origin=None,
+        ending=pairs[-1:],
+        single=tuple(as_event(pair) for pair in pairs[:-1]),
     )
 
 
@@ -153,11 +184,11 @@ def _rows(table: TableGuess) -> RowsGuess | None:
     return RowsGuess(
         table=table,
         time=time,
-        unit=None if is_date else _unit(time),
+        unit=None if is_date else unit_of(time),
         until=until,
         type=None if is_code else kind,
         code=kind if is_code else None,
-        constant=_constant(table.name),
+        constant=type_name(table.name),
         attributes=tuple(name for name in rest if name not in static),
         static=static,
         touches=until is not None and _touches(table, time, until),
@@ -211,18 +242,6 @@ def _time_of(table: TableGuess, static: set[str]) -> str | None:
         and not _STOP.search(name)
     ]
     return numbers[0] if numbers else None
-
-
-def _unit(name: str) -> str:
-    """days, where the name says nothing else."""
-    return next((f"{unit}s" for unit in _UNITS if unit in name.casefold()), "days")
-
-
-def _constant(table: str) -> str:
-    """A type's name from the table's: visits -> VISIT."""
-    word = re.sub(r"[^A-Za-z0-9]+", "_", table).strip("_").upper()
-    is_plural = word.endswith("S") and not word.endswith("SS") and len(word) > 3
-    return (word[:-1] if is_plural else word)[:40] or "ROW"
 
 
 def _static(table: TableGuess, names: Sequence[str]) -> tuple[str, ...]:
