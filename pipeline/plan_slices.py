@@ -5,6 +5,7 @@ and the slices into which several conditions cut a column.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Sequence
 from datetime import date, timedelta
 from itertools import pairwise
@@ -17,6 +18,7 @@ from pipeline.schema.column_values import Column
 from pipeline.schema.values import Schema
 
 _EPOCH = date(1970, 1, 1)
+_ISO_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 _SLACK = 1e-6  # of a lattice step, for decimals that floats do not hold
 
 
@@ -147,14 +149,23 @@ def _check_value(column: Column, value: str) -> None:
         raise Refusal(f"plan: {column.name} has no value {value!r}; it has {some}{more}")
 
 
-def _number(column: Column, text: str) -> float:
+def number_in(text: str, *, is_date: bool = False) -> float | None:
+    """What a person types: a number, or days since 1970-01-01 of a date YYYY-MM-DD; None for
+    anything else.
+    """
     try:
-        if column.kind == "date":
-            return float((date.fromisoformat(text) - _EPOCH).days)
+        if is_date:
+            day = date.fromisoformat(text if _ISO_DATE.fullmatch(text) else "")
+            return float((day - _EPOCH).days)
         number = float(text)
     except ValueError:
-        number = math.nan
-    if not math.isfinite(number):
+        return None
+    return number if math.isfinite(number) else None
+
+
+def _number(column: Column, text: str) -> float:
+    number = number_in(text, is_date=column.kind == "date")
+    if number is None:
         kind = "date, write YYYY-MM-DD" if column.kind == "date" else "number"
         raise Refusal(f"plan: {column.name}: {text!r} is no {kind}")
     return number
@@ -167,16 +178,6 @@ def number_text(column: Column, number: float | None) -> str:
     if column.kind == "date":
         return str(_EPOCH + timedelta(days=number))
     return f"{number:.{column.decimals}f}"
-
-
-def table_condition(column: Column, condition: Condition) -> list[str | None] | tuple[str, str]:
-    """As `TableModel.sample` takes it."""
-    if isinstance(condition, str):
-        low, _, high = condition.partition(DOTS)
-        return low, high
-    if column.is_categorical:
-        return labels_of(column, condition)
-    return [None if value == MISSING else value for value in condition]
 
 
 def meets(column: Column, condition: Condition) -> pl.Expr:

@@ -129,7 +129,8 @@ class Synthesizer:
 
     def rare_groups(self, plan: Plan, n: int = 1000) -> list[str]:
         """In words, which groups of a plan the noisy counts could not tell from noise."""
-        return rare_groups(self._own_model, _plan(plan), n)
+        model, asked_plan = self._own_model, _plan(plan)
+        return rare_groups(model, asked_plan, model.plan_cells(asked_plan, n))
 
     def save(self, folder: str | Path) -> None:
         """Writes the model's folder whole or not at all. Raises Refusal for a folder that holds

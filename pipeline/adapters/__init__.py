@@ -11,11 +11,12 @@ from datetime import date
 
 import polars as pl
 
-from pipeline.adapters import dated_rows, table
+from pipeline.adapters import long_table, table
 from pipeline.adapters.frames import SourceLog
 from pipeline.adapters.sayable import sayable
 from pipeline.adapters.simulacrum import registry
 from pipeline.refusal import Refusal
+from pipeline.schema.long_table import with_people
 from pipeline.schema.patient_log import ID, PatientLog
 from pipeline.schema.values import Schema
 
@@ -38,7 +39,7 @@ def to_log(schema: Schema, tables: Mapping[str, pl.DataFrame]) -> SourceLog:
     """
     if schema.layout == "table":
         return table.to_log(schema, tables)
-    adapter = dated_rows if schema.layout == "log" else registry
+    adapter = long_table if schema.layout == "log" else registry
     return adapter.to_log(schema, tables)
 
 
@@ -60,7 +61,7 @@ def to_tables(
         return table.to_tables(schema, log.patients, carried)
     if log.events is None:
         raise Refusal(f"{schema.dataset} has an event log: give `events` with `patients`.")
-    adapter = dated_rows if schema.layout == "log" else registry
+    adapter = long_table if schema.layout == "log" else registry
     return adapter.to_tables(schema, log, carried=carried, extract_date=extract_date)
 
 
@@ -72,7 +73,7 @@ def canonical(schema: Schema, log: PatientLog, *, extract_date: date | None) -> 
     say, and what lies after the last date that the declaration knows is gone.
     """
     if schema.layout == "log" and log.events is not None:
-        return sayable(schema, log)
+        return sayable(with_people(schema), log)
     if schema.layout != "registry":
         return log
     source = to_log(schema, to_tables(schema, log, extract_date=extract_date))

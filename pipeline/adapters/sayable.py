@@ -12,7 +12,7 @@ import polars as pl
 from pipeline.adapters.frames import in_declared_order
 from pipeline.adapters.legal_events import mended
 from pipeline.adapters.row_events import log_of
-from pipeline.schema.event_days import tables_of, type_scales, writer
+from pipeline.schema.event_days import people_table, tables_of, type_scales, writer
 from pipeline.schema.event_source import DayScale
 from pipeline.schema.patient_log import ID, PatientLog
 from pipeline.schema.values import EventLog, Schema
@@ -30,7 +30,35 @@ def sayable(schema: Schema, patient_log: PatientLog) -> PatientLog:
     if not log.ending:
         events = _ended_by_last_row(log, events)
     events = in_declared_order(events.with_columns(_told_attributes(schema, log)), log)
-    return PatientLog(patient_log.patients, events.select(patient_log.pathways.columns))
+    return _from_first_row(
+        schema,
+        log,
+        PatientLog(patient_log.patients, events.select(patient_log.pathways.columns)),
+    )
+
+
+def _from_first_row(schema: Schema, log: EventLog, patient_log: PatientLog) -> PatientLog:
+    """Where day 0 is the date of a patient's first row, that row stands on day 0."""
+    sources = [s for s in log.rows if s.date == log.origin and s.table != people_table(schema)]
+    if log.origin is None or not sources:
+        return patient_log
+    place = log.rows.index(sources[0])
+    types = [name for name in log.types if writer(schema, log.rows, name) == place]
+    steps = patient_log.pathways.filter(
+        pl.col("type").is_in(types) & ~pl.col("type").is_in(log.terminal)
+    )
+    first = steps.group_by(ID).agg(_first=pl.col("day").min())
+    patients, events = (
+        rows.join(first, on=ID, how="left", maintain_order="left").with_columns(
+            pl.col("_first").fill_null(0)
+        )
+        for rows in (patient_log.patients, patient_log.pathways)
+    )
+    moved = pl.col(log.origin) + pl.duration(days="_first")
+    return PatientLog(
+        patients.with_columns(moved.alias(log.origin)).drop("_first"),
+        events.with_columns(day=(pl.col("day") - pl.col("_first")).cast(pl.Int32)).drop("_first"),
+    )
 
 
 def _within_dates(

@@ -19,6 +19,7 @@ from pipeline.draw_plan import DrawPlan
 from pipeline.estimates.plan_evidence import plan_evidence
 from pipeline.models.pathway.draw.start import pathway_start
 from pipeline.models.synthesizer.model import Synthesizer
+from pipeline.models.synthesizer.plan_cells import PlanCell
 from pipeline.refusal import Refusal
 from pipeline.schema.patient_log import ID, PatientLog
 
@@ -45,8 +46,11 @@ def drawn_tables(
     last_day = extract_date or model.extract_date
     plan = plan or DrawPlan()
     changes: Counter[str] = Counter()
-    draws, same_draws = tee(model.sample(n, seed=seed, partition_rows=PARTITION_ROWS, plan=plan))
-    for rare in rare_groups(model, plan, n):
+    cells = model.plan_cells(plan, n)
+    draws, same_draws = tee(
+        model.sample(n, seed=seed, partition_rows=PARTITION_ROWS, plan=plan, cells=cells)
+    )
+    for rare in rare_groups(model, plan, cells):
         logger.warning("draw: %s", rare)
     for draw, (log, tables) in zip(
         draws, partition_tables(model.schema, same_draws, last_day), strict=True
@@ -67,10 +71,10 @@ def drawn_tables(
         logger.warning("draw: %s: %d", change, times)
 
 
-def rare_groups(model: Synthesizer, plan: DrawPlan, n: int) -> list[str]:
+def rare_groups(model: Synthesizer, plan: DrawPlan, cells: Sequence[PlanCell]) -> list[str]:
     """What the noisy counts say of each group of the plan that was too rare to be learned."""
-    cells = [cell.conditions for cell in model.plan_cells(plan, n)]
-    evidence = plan_evidence(model.schema, model.noisy_counts, plan, cells)
+    conditions = [cell.conditions for cell in cells]
+    evidence = plan_evidence(model.schema, model.noisy_counts, plan, conditions)
     return [str(group) for group in evidence if group.is_rare]
 
 

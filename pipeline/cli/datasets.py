@@ -44,7 +44,8 @@ def draft(options: argparse.Namespace) -> None:
     )
     if fault := short_fault(statement.name):
         raise Refusal(f"--name: {fault}")
-    say(drafted(options.files, statement).rstrip("\n"))
+    text = drafted(options.files, statement, pathways=options.pathways)
+    say(text.rstrip("\n"))
 
 
 def _name(file: str) -> str:

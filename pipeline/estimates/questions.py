@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import date
 
 from pipeline.draw_plan import DOTS, MISSING
 from pipeline.estimates.shares import Condition
 from pipeline.models.noisy_tables import NoisyTable
 from pipeline.plan_options import where_of
+from pipeline.plan_slices import number_in
 from pipeline.refusal import Refusal
 from pipeline.schema.values import Schema
-
-_EPOCH = date(1970, 1, 1)
 
 
 def conditions_of(
@@ -54,9 +52,7 @@ def conditions_of(
 
 def _number(schema: Schema, name: str, text: str) -> float:
     column = schema.patients.get(name)
-    try:
-        if column is not None and column.kind == "date":
-            return float((date.fromisoformat(text) - _EPOCH).days)
-        return float(text)
-    except ValueError:
-        raise Refusal(f"{name}={text}: neither a number nor a date YYYY-MM-DD") from None
+    number = number_in(text, is_date=column is not None and column.kind == "date")
+    if number is None:
+        raise Refusal(f"{name}={text}: neither a number nor a date YYYY-MM-DD")
+    return number

@@ -74,7 +74,7 @@ def count_of(tables: Sequence[NoisyTable], conditions: Mapping[str, Condition]) 
     (name, condition), *others = conditions.items()
     levels = levels_of(tables, name)
     if levels and not others:
-        sums.append(_on_tree(levels, condition))
+        sums += _on_tree(levels, condition)
     if not sums:
         raise Refusal(
             f"no noisy table of this release counts {' with '.join(conditions)} in cells that"
@@ -84,12 +84,12 @@ def count_of(tables: Sequence[NoisyTable], conditions: Mapping[str, Condition]) 
     return _weighted(sums)
 
 
-def _on_tree(levels: Sequence[NoisyTable], condition: Condition) -> Sum:
-    """Of a number: a range, or who has none."""
+def _on_tree(levels: Sequence[NoisyTable], condition: Condition) -> list[Sum]:
+    """Of a number: a range, or who has none. Nothing where no level tells."""
     if isinstance(condition, tuple):
-        return in_range(levels, condition)
+        return [in_range(levels, condition)]
     conditions = {levels[0].columns[0]: condition}
-    return _weighted([one for table in levels if (one := _cells_of(table, conditions)) is not None])
+    return [one for table in levels if (one := _cells_of(table, conditions)) is not None]
 
 
 def _weighted(sums: Sequence[Sum]) -> Sum:

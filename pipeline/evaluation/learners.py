@@ -5,7 +5,8 @@ ones: six classifiers of scikit-learn, and Cox's model.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -40,6 +41,53 @@ def classifiers() -> dict[str, Any]:
         "linear SVM": LinearSVC(dual=False),
         BOOSTING: HistGradientBoostingClassifier(random_state=0),
     }
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A classifier fitted to a table's labels, and the features [n, features] of a holdout."""
+
+    model: Any
+    holdout: np.ndarray
+
+    def scores(self, labels: Sequence[Any]) -> np.ndarray:
+        """Float [labels, n], which ranks the holdout by how likely it has each label; 0 for a label
+        that the table did not hold.
+        """
+        if hasattr(self.model, "predict_proba"):
+            values = self.model.predict_proba(self.holdout)
+        else:
+            values = self.model.decision_function(self.holdout)
+            if values.ndim == 1:  # a decision function between two classes
+                values = np.column_stack([-values, values])
+        places = {label: place for place, label in enumerate(self.model.classes_.tolist())}
+        nothing = np.zeros(len(self.holdout))
+        return np.array([values[:, places[n]] if n in places else nothing for n in labels])
+
+    def labels(self) -> np.ndarray:
+        """The most likely label of each row of the holdout, [n]."""
+        return np.asarray(self.model.predict(self.holdout))
+
+
+def fits(
+    rows: pl.DataFrame,
+    labels: np.ndarray,
+    holdout: pl.DataFrame,
+    columns: Mapping[str, Column],
+    *,
+    boosting_on_codes: bool = False,
+) -> dict[str, Fit]:
+    """Each of the six, fitted to `rows` and their labels [n] of at least two kinds; of the holdout
+    the features are encoded as `encode` says.
+    """
+    with warnings.catch_warnings():
+        # columns that are all missing, steps that end early: no fault of the figures
+        warnings.simplefilter("ignore")
+        features = encode(rows, holdout, columns, boosting_on_codes=boosting_on_codes)
+        return {
+            name: Fit(model.fit(features[name][0], labels), features[name][1])
+            for name, model in classifiers().items()
+        }
 
 
 def encode(

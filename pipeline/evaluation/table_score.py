@@ -17,7 +17,7 @@ from sklearn.model_selection import StratifiedKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 
 from pipeline.evaluation import fidelity
-from pipeline.evaluation.learners import classifiers, encode, plain_frame
+from pipeline.evaluation.learners import classifiers, fits, plain_frame
 from pipeline.schema.values import Column
 
 FIGURES = ("two_way_tvd", "one_way_tvd", "quality", "shapes", "trends", "auc", "detection")
@@ -77,21 +77,10 @@ def aucs(
     if labels.all() or not labels.any():
         return dict.fromkeys(classifiers(), 0.5)
     rest = {name: column for name, column in columns.items() if name != target}
-    with warnings.catch_warnings():
-        # columns that are all missing, steps that end early: no fault of the figures
-        warnings.simplefilter("ignore")
-        scores_by_name = {}
-        encoded = encode(synthetic, holdout, rest)
-        for name, model in classifiers().items():
-            features, holdout_features = encoded[name]
-            model.fit(features, labels)
-            scores = (
-                model.predict_proba(holdout_features)[:, 1]
-                if hasattr(model, "predict_proba")
-                else model.decision_function(holdout_features)
-            )
-            scores_by_name[name] = float(roc_auc_score(truth, scores))
-    return scores_by_name
+    return {
+        name: float(roc_auc_score(truth, fit.scores([True])[0]))
+        for name, fit in fits(synthetic, labels, holdout, rest).items()
+    }
 
 
 def detection(

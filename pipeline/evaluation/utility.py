@@ -4,7 +4,6 @@ models learn from the real training rows, both on the holdout (Esteban and other
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -16,7 +15,7 @@ from scipy.stats import rankdata
 
 from pipeline.evaluation import pathways
 from pipeline.evaluation.findings import Estimate
-from pipeline.evaluation.learners import classifiers, cox_risks, encode, plain_frame
+from pipeline.evaluation.learners import classifiers, cox_risks, fits, plain_frame
 from pipeline.schema.patient_log import ID, PatientLog
 from pipeline.schema.values import Column, EventLog, Schema
 
@@ -138,23 +137,12 @@ def class_scores(
     the rows do not hold, which gives an AUC of .5.
     """
     labels = rows[target].cast(pl.String).to_numpy()
-    scores = {name: np.zeros((len(positives), len(holdout))) for name in classifiers()}
     if len(set(labels)) < 2:
-        return scores
-    with warnings.catch_warnings():
-        # columns that are all missing, steps that end early: no fault of the figures
-        warnings.simplefilter("ignore")
-        features = encode(rows, holdout, columns, boosting_on_codes=True)
-        for name, model in classifiers().items():
-            model.fit(features[name][0], labels)
-            method = model.predict_proba if hasattr(model, "predict_proba") else None
-            values = (method or model.decision_function)(features[name][1])
-            if values.ndim == 1:  # a decision function between two classes
-                values = np.column_stack([-values, values])
-            for place, positive in enumerate(positives):
-                if positive in model.classes_:
-                    scores[name][place] = values[:, list(model.classes_).index(positive)]
-    return scores
+        return {name: np.zeros((len(positives), len(holdout))) for name in classifiers()}
+    return {
+        name: fit.scores(positives)
+        for name, fit in fits(rows, labels, holdout, columns, boosting_on_codes=True).items()
+    }
 
 
 def _auc_estimate(scores: np.ndarray, labels: np.ndarray) -> Estimate:

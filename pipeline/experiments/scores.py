@@ -4,16 +4,14 @@ group.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import roc_auc_score
 
-from pipeline.evaluation.learners import classifiers, encode
+from pipeline.evaluation.learners import classifiers, fits
 from pipeline.schema.values import Schema
 
 FEWEST = 2  # rows of each class without which a classifier is not fitted
@@ -43,21 +41,10 @@ def predictions(
     if min(truth.sum(), (~truth).sum()) < FEWEST:
         same = np.full(len(test), truth.mean() > 0.5)
         return {name: Predictions(same, same.astype(float)) for name in classifiers()}
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Bins whose width", UserWarning)  # of constant tails
-        features = encode(train, test, columns, boosting_on_codes=True)
-    answers = {}
-    for name, classifier in classifiers().items():
-        own, other = features[name]
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)
-            classifier.fit(own, truth)
-        if hasattr(classifier, "predict_proba"):
-            score = classifier.predict_proba(other)[:, 1]
-        else:
-            score = classifier.decision_function(other)
-        answers[name] = Predictions(np.asarray(classifier.predict(other), bool), score)
-    return answers
+    return {
+        name: Predictions(np.asarray(fit.labels(), bool), fit.scores([True])[0])
+        for name, fit in fits(train, truth, test, columns, boosting_on_codes=True).items()
+    }
 
 
 def truth_of(schema: Schema, target: str, rows: pl.DataFrame) -> np.ndarray:

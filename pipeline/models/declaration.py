@@ -30,7 +30,7 @@ LATER: Mapping[str, frozenset[str]] = {
             "learn",
         }
     ),
-    "Table": frozenset({"separator", "encoding", "sheet", "line_breaks"}),
+    "Table": frozenset({"separator", "encoding", "sheet", "line_breaks", "once"}),
     "EventLog": frozenset({"censoring", "exclusions", "windows", "largest_steps"}),
     "EventType": frozenset({"title", "like"}),
     "Deadline": frozenset({"group"}),

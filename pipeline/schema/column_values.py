@@ -83,4 +83,6 @@ class Table:
     separator: str = ","  # between the cells of a CSV file
     encoding: str = "utf-8"  # of a text file
     sheet: str | None = None  # of an Excel workbook; default: the one named as `file`, or the only
+    # of a log of one table: columns that say the same in every row of a patient (long_table.py)
+    once: tuple[str, ...] | None = None
     line_breaks: bool = False  # whether quoted cells of a CSV hold some; then quotes must match

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pipeline.schema.event_days import writer
 from pipeline.schema.fields import FieldReader
 from pipeline.schema.log_checks import check_log
+from pipeline.schema.long_table import long_table, once_of, with_people
 from pipeline.schema.repair_names import OF_PATIENTS
-from pipeline.schema.values import Schema
+from pipeline.schema.values import EventLog, Schema
 
 
 def check_layout(reader: FieldReader, schema: Schema) -> None:
@@ -18,8 +20,9 @@ def check_layout(reader: FieldReader, schema: Schema) -> None:
         )
     else:
         _check_patient_table(reader, schema)
+        _check_once(reader, schema, schema.events)
         if schema.layout == "log":
-            check_log(reader, schema, schema.events)
+            check_log(reader, with_people(schema), with_people(schema).events or schema.events)
     _check_patient_repairs(reader, schema)
 
 
@@ -57,11 +60,41 @@ def _check_patient_table(reader: FieldReader, schema: Schema) -> None:
             )
     is_main = [t.patient is not None and t.key == (t.patient,) for t in schema.tables.values()]
     is_needed = len(schema.tables) > 1 or schema.layout == "log"
-    if is_needed and not any(is_main):
+    if is_needed and not any(is_main) and long_table(schema) is None:
         reader.document.problem(
             ("tables",),
             "no table has one row per patient: give that table `patient: COLUMN` and `key:"
-            " [COLUMN]`; where there is none, write one from the rows, with the patients' ids",
+            " [COLUMN]`. A log of one table may name the columns that say the same in every row of"
+            " a patient, `once: [COLUMN, ...]`; where there are several, write a table from their"
+            " rows, with the patients' ids",
+        )
+
+
+def _check_once(reader: FieldReader, schema: Schema, log: EventLog) -> None:
+    """A patients' table that is made from rows: each patient has one of these rows at least."""
+    table = long_table(schema)
+    for name in (
+        name for name, one in schema.tables.items() if one.once is not None and one is not table
+    ):
+        reader.document.problem(
+            ("tables", name, "once"),
+            "is for a log of one table, with `patient: COLUMN`; others have a table of patients",
+        )
+    if table is None:
+        return
+    if table.patient in once_of(table) or table.key == (table.patient,):
+        reader.document.problem(
+            ("tables", table.name, "once"),
+            f"names columns that say the same in several rows of {table.patient}, which is no"
+            " column of these and no key of its own",
+        )
+    sources = [source for source in log.rows if source.time not in once_of(table)]
+    elsewhere = [name for name in log.first if writer(schema, sources, name) is None]
+    if not log.first or elsewhere:
+        reader.document.problem(
+            ("events", "first"),
+            f"names the types that open a pathway, each of them rows of {table.name}: a patient"
+            " without a row would have no place in it",
         )
 
 

@@ -56,14 +56,14 @@ class TableReader(ColumnReader):
         values = dict(self.section(path))
         formats = {field: values.pop(field) for field in TABLE_FORMATS if field in values}
         columns = dict(self._columns((*path, "columns"), formats))
-        for field in ("key", "ignore"):
+        for field in ("key", "ignore", "once"):
             if field in values:
                 values[field] = self.distinct((*path, field), values[field])
         for header in values.get("ignore", ()):
             if header and (fault := header_fault(header)):  # "" is a column without a name
                 self.document.problem((*path, "ignore"), fault)
-        if "key" in values:
-            values["key"] = tuple(within(column) for column in values["key"])
+        for field in {"key", "once"} & set(values):
+            values[field] = tuple(within(column) for column in values[field])
         if isinstance(values.get("patient"), str):
             values["patient"] = within(values["patient"])
         if "through" in values:
@@ -113,6 +113,7 @@ class TableReader(ColumnReader):
                 )
         for field, names in (
             ("key", table.key),
+            ("once", table.once or ()),
             ("patient", (table.patient,) if table.patient else ()),
         ):
             for column in names:

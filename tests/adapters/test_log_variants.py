@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 import pytest
 from log_cases import VARIANTS, declared
+from long_cases import LONG
 from polars.testing import assert_frame_equal
 from random_pathways import random_events, random_patients
 
@@ -21,15 +22,17 @@ from pipeline.schema.patient_log import PatientLog
 
 
 @pytest.mark.parametrize("seed", range(3))
-@pytest.mark.parametrize("name", VARIANTS)
+@pytest.mark.parametrize("name", [*VARIANTS, *LONG])
 def test_a_drawn_log_comes_back_from_its_tables(tmp_path: Path, name: str, seed: int) -> None:
-    schema, rng = declared(tmp_path, VARIANTS[name]), np.random.default_rng(seed)
+    text = (VARIANTS | LONG)[name]
+    schema, rng = declared(tmp_path, text), np.random.default_rng(seed)
     patients = random_patients(schema, 120, rng)
     drawn = PatientLog(patients, random_events(schema, patients, rng))
     assert violations(Grammar(schema), drawn.patients, drawn.pathways).is_empty()
     log = canonical(schema, drawn, extract_date=None)
     assert violations(Grammar(schema), log.patients, log.pathways).is_empty()
     tables = to_tables(schema, log, extract_date=None)
+    assert list(tables) == list(schema.tables)
     again = to_log(schema, tables)
     assert_frame_equal(again.log.patients, log.patients)
     assert_frame_equal(again.log.pathways, log.pathways)

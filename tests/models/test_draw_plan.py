@@ -258,4 +258,9 @@ def test_groups_that_noise_hides_are_said_to_be_rare() -> None:
     [part] = told({"where": {"site": "colon", "age": "30..40"}})
     assert "never counted together; its rarest counted part, site colon, about 244" in part
     assert told({"where": {"age": "30..40"}}) == []
+    # no level of a number's tree tells its single values
+    nodes = Axis("age", (Cell((), low=0.0, high=59.0), Cell((), low=60.0, high=120.0)))
+    tables = (*tables, NoisyTable("tree/age/1", (nodes,), np.array([400.0, 440]), 10.0))
+    assert told({"where": {"age": [30, 40]}}) == []
+    assert len(told({"where": {"age": "0..59"}})) == 1
     assert len(told(PLANS["overlapping columns"])) == 2

@@ -65,7 +65,7 @@ def test_people_and_their_dated_rows_are_a_log(tmp_path: Path) -> None:
     assert list(value["patients"]["columns"]) == ["sex", "enrolled"]
 
 
-def test_dated_rows_alone_are_a_log_that_lacks_its_patients(
+def test_dated_rows_alone_are_a_log_whose_day_0_is_the_first_row(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv(HOME_VARIABLE, str(tmp_path))
@@ -73,9 +73,10 @@ def test_dated_rows_alone_are_a_log_that_lacks_its_patients(
     value = drafted(path)
     assert value["events"]["origin"] == "visit_date"
     assert value["patients"]["columns"] == {"visit_date": {"like": "visits.visit_date"}}
-    assert "write one from the" in draft([str(path)], PUBLISHED)
-    assert check(tmp_path, path) == 2
-    assert "no table has one row per patient" in capsys.readouterr().err
+    assert value["tables"]["visits"]["once"] == []
+    assert value["events"]["first"] == ["routine", "sick"]
+    assert check(tmp_path, path) == 0
+    assert f"{N} patients read, {N} kept" in capsys.readouterr().out
 
 
 def test_a_drafted_log_fits_its_files(

@@ -71,6 +71,12 @@ def _add_draft(actions: Commands) -> None:
     draft.add_argument(
         "--size", type=count, help="about how many people there are, as is publicly known"
     )
+    draft.add_argument(
+        "--pathways",
+        action="store_true",
+        help="of one row per patient: numbers of days that have a status beside them, such as"
+        " futime and death, are events, and the end of follow-up; without it they are columns",
+    )
 
 
 def add_check_arguments(check: argparse.ArgumentParser) -> None:

@@ -25,7 +25,7 @@ from pipeline.models.synthesizer.plan import FORMAT, Plan
 from pipeline.models.synthesizer.plan_cells import PILOT, PlanCell, plan_cells
 from pipeline.models.table.draw.model import TableModel
 from pipeline.models.table.draw.sampler import Sampler
-from pipeline.plan_slices import check_plan, table_condition
+from pipeline.plan_slices import check_plan
 from pipeline.refusal import Refusal
 from pipeline.schema.patient_log import PatientLog
 from pipeline.schema.values import Schema
@@ -46,6 +46,7 @@ class Synthesizer:
         seed: int,
         partition_rows: int,
         plan: DrawPlan | None = None,
+        cells: Sequence[PlanCell] | None = None,
     ) -> Iterator[PatientLog]:
         """Synthetic patients in partitions of at most `partition_rows`; ids 1 to n. Events are None
         for a dataset without.
@@ -55,6 +56,7 @@ class Synthesizer:
             blocks of 5,000, each from a stream of its own made from seed and block number. Raises
             Refusal at once for a column, value or event that is not declared and shares that cannot
             hold; while drawing, for a start of pathways that too few patients meet.
+        cells: what `plan_cells` says of this n and plan, where it was asked before.
         """
         if n < 0 or partition_rows < 1:
             raise Refusal(
@@ -62,28 +64,36 @@ class Synthesizer:
                 f" {partition_rows}"
             )
         plan = plan or DrawPlan()
-        check_plan(self.schema, plan)
-        blocks = self._by_cells(n, seed, plan) if plan.targets and n else self._free(n, seed, plan)
+        if plan.targets and n:
+            blocks = self._by_cells(
+                self.plan_cells(plan, n) if cells is None else cells, seed, plan
+            )
+        else:
+            check_plan(self.schema, plan)
+            blocks = self._free(n, seed, plan)
         return partitions(blocks, partition_rows)
 
     def _free(self, n: int, seed: int, plan: DrawPlan) -> Iterator[PatientLog]:
         return self._block_sampler(plan.where, plan.begins).blocks(n, seed)
 
-    def _by_cells(self, n: int, seed: int, plan: DrawPlan) -> Iterator[PatientLog]:
+    def _by_cells(
+        self, cells: Sequence[PlanCell], seed: int, plan: DrawPlan
+    ) -> Iterator[PatientLog]:
         """Of a plan with shares: each cell under its own conditions."""
 
         def sampler(cell: PlanCell) -> BlockSampler:
             return self._block_sampler({**plan.where, **cell.conditions}, plan.begins)
 
-        cells = self.plan_cells(plan, n)
         return planned_blocks(
             [(cell.rows, partial(sampler, cell)) for cell in cells], self.pathway, seed
         )
 
     def plan_cells(self, plan: DrawPlan, n: int) -> list[PlanCell]:
         """How many of n patients each cell of the plan's shares gets, none without shares; free,
-        and the same for every seed. Raises Refusal for shares that cannot hold.
+        and the same for every seed. Raises Refusal for what is not declared, and for shares that
+        cannot hold.
         """
+        check_plan(self.schema, plan)
         if not plan.targets or not n:
             return []
 
@@ -107,10 +117,7 @@ class Synthesizer:
         return BlockSampler(draw_rows, self.pathway, pathway_start(self.pathway.coding, begins))
 
     def _table_sampler(self, where: Mapping[str, Condition]) -> Sampler:
-        columns = self.schema.patients
-        return self.table.sampler(
-            {name: table_condition(columns[name], one) for name, one in where.items()}
-        )
+        return self.table.sampler(where)
 
     @property
     def noisy_counts(self) -> tuple[NoisyTable, ...]:

@@ -9,9 +9,10 @@ from collections.abc import Iterator, Sequence
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
 
+from pipeline.restricted.draft.ends import pairs_of
 from pipeline.restricted.draft.entries import column_entries, population_entry, table_entry
 from pipeline.restricted.draft.events_entry import events_entry, static_entries
-from pipeline.restricted.draft.log import LogGuess, begin_with_day_0, log_of
+from pipeline.restricted.draft.log import LogGuess, begin_with_day_0, leave_intervals_open, log_of
 from pipeline.restricted.draft.relations import suggestions
 from pipeline.restricted.draft.tables import TableGuess, linked, open_files
 from pipeline.restricted.draft.yaml_parts import Statement, flow, mapping
@@ -38,16 +39,18 @@ keys and formats are guesses: correct them where they are wrong.
 `python -m pipeline dataset check {name} --source PATH` says what is left to do."""
 
 
-def draft(paths: Sequence[str], statement: Statement) -> str:
-    """The declaration to review, for the tables in these files. Raises Refusal for a file that
+def draft(paths: Sequence[str], statement: Statement, *, pathways: bool = False) -> str:
+    """The declaration to review, for the tables in these files. pathways: of one row per patient,
+    times with a status are events (`log_of`). Raises Refusal for a file that
     cannot be read, or tables that do not hang together.
 
     Restricted: it holds values of rows, unless they were published.
     """
     tables = linked(open_files(paths))
-    log = log_of(tables)
+    log = log_of(tables, pathways=pathways)
     if log is not None:
         begin_with_day_0(log)
+        leave_intervals_open(log)
     chosen = [table for table in tables if log is None or table not in log.others]
     declaration = _top(statement)
     declaration["layout"] = "table" if log is None else "log"
@@ -57,7 +60,8 @@ def draft(paths: Sequence[str], statement: Statement) -> str:
         columns, names[table.name] = column_entries(
             table, statement, has_events=log is not None, indent=_COLUMN_INDENT
         )
-        entries[table.name] = table_entry(table, columns, names[table.name])
+        once = log.once if log is not None else None
+        entries[table.name] = table_entry(table, columns, names[table.name], once)
     declaration["tables"] = entries
     if log is not None:
         declaration["patients"] = mapping(columns=static_entries(log, names))
@@ -105,12 +109,17 @@ def _comments(
                 f"{where}{table.patient} repeats, and no column tells when rows were: a table has"
                 " one row per patient, so `check` will drop the others"
             )
+        elif log is None and (pairs := pairs_of(table)):
+            times = ", ".join(f"{one.time} with {one.status}" for one in pairs)
+            yield f"{where}{times}: times of events? `draft --pathways` makes pathways of them"
         for line in suggestions(table):
             yield f"{where}true of the rows looked at; declare it if it must be so: {line}"
-    if log is not None and log.main is None:
+    if log is not None and not log.rows:
+        yield "times are in days, where their names say nothing else; rename the types of events"
+    if log is not None and log.once:
         yield (
-            "a log needs a table with one row per patient, which no file is: write one from the"
-            f" rows, with the ids of {tables[0].patient} at least, and draft both"
+            f"{', '.join(log.once)}: the same in all rows of a patient, of those looked at. If they"
+            " must be so by what they mean, they stay under `once`; else take them out there"
         )
     for table in () if log is None else log.others:
         yield f"{table.name} is left out: its rows are neither patients nor dated rows of patients"

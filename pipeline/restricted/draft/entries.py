@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from ruamel.yaml.comments import CommentedMap
 
@@ -65,7 +65,13 @@ def column_entries(
     return columns, names
 
 
-def table_entry(table: TableGuess, columns: CommentedMap, names: Mapping[str, str]) -> CommentedMap:
+def table_entry(
+    table: TableGuess,
+    columns: CommentedMap,
+    names: Mapping[str, str],
+    once: Sequence[str] | None = None,
+) -> CommentedMap:
+    """once: of one long table, the columns that say the same in every row of a patient."""
     source, patient = table.source, table.patient
     entry = mapping(file=source.stem)
     if source.separator != "," and source.format == "csv":
@@ -82,6 +88,8 @@ def table_entry(table: TableGuess, columns: CommentedMap, names: Mapping[str, st
         entry["patient"] = names[patient]
     elif table.through is not None:
         entry["through"] = listing([table.through[0], names[table.through[1]]])
+    if once is not None:
+        entry["once"] = listing([names[name] for name in once])
     if table.ignore:
         entry["ignore"] = listing(table.ignore)
     entry["columns"] = columns

@@ -8,6 +8,16 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from pipeline.refusal import Refusal
+from pipeline.restricted.draft.ends import (
+    END_NAME,
+    EndGuess,
+    as_event,
+    ends_of,
+    pairs_of,
+    type_name,
+    unit_of,
+)
 from pipeline.restricted.draft.guesses import Guess
 from pipeline.restricted.draft.tables import TableGuess
 from pipeline.schema.names import column_fault
@@ -22,13 +32,8 @@ _TIME = re.compile(
 _STOP = re.compile(r"(^|[_ .])(stop|end|to|until|finish|tstop|time_?1)([_ .]|$)", re.IGNORECASE)
 _DATED = re.compile(r"date|day|visit|seen|start|onset|when|time", re.IGNORECASE)
 _ORIGIN = re.compile(r"enrol|entry|inclu|random|diag|admi|baseline|first|regist|index|start", re.I)
-_END = re.compile(
-    r"last|exit|end|death|dead|died|withdraw|discharg|follow|censor|recid|vital", re.IGNORECASE
-)
-_LAST = re.compile(r"last|exit|end|withdraw|follow|vital", re.IGNORECASE)
-_STATUS = re.compile(r"status|reason|outcome|vital|censor|cause|dead|death|event", re.IGNORECASE)
 _TYPE = re.compile(r"(^|[_ .])?(event|visit)?_?(type|kind)$|^event$|category$", re.IGNORECASE)
-_UNITS = ("day", "week", "month", "year")
+_TIMES = ("date", "continuous")
 
 
 @dataclass(frozen=True)
@@ -46,24 +51,41 @@ class RowsGuess:
     constant: str
     attributes: tuple[str, ...]
     static: tuple[str, ...]  # columns of it that never change within a patient
+    touches: bool = False  # whether some intervals begin when another of the patient ends
 
 
 @dataclass(frozen=True)
 class LogGuess:
     """The events of all tables. `origin`: a static column of dates, None for days that are counted
-    already; `ending`: (table, column, code or None). `most_rows`: of a patient.
+    already. `main` is None for one long table, whose static columns and ends are said `once`.
     """
 
     rows: tuple[RowsGuess, ...]
     main: TableGuess | None
     origin: str | None
-    ending: tuple[str, str, str | None] | None
-    others: tuple[TableGuess, ...]  # tables without a place in the log
+    ending: tuple[EndGuess, ...]
+    others: tuple[TableGuess, ...] = ()  # tables without a place in the log
+    # of one row per patient: events that he or she has once or never
+    single: tuple[EndGuess, ...] = ()
+
+    @property
+    def once(self) -> tuple[str, ...] | None:
+        """Of one long table, the columns that say the same in every row of a patient."""
+        return None if self.main is not None else self.rows[0].static
+
+    @property
+    def end_columns(self) -> set[str]:
+        return {name for end in (*self.ending, *self.single) for name in end.columns}
 
 
-def log_of(tables: Sequence[TableGuess]) -> LogGuess | None:
-    """None: one row per patient, or nothing that tells when rows were."""
+def log_of(tables: Sequence[TableGuess], *, pathways: bool = False) -> LogGuess | None:
+    """None: one row per patient, or nothing that tells when rows were. pathways: one row per
+    patient is a pathway, too, of the times that have a status beside them. Raises Refusal where
+    there are none.
+    """
     main = next((table for table in tables if table.is_main), None)
+    if len(tables) == 1 and pathways:
+        return _wide(tables[0])
     if main is not None and len(tables) == 1:
         return None
     guesses = [_rows(table) for table in tables if table is not main and _has_owner(table)]
@@ -71,12 +93,31 @@ def log_of(tables: Sequence[TableGuess]) -> LogGuess | None:
     if not rows:
         return None
     in_log = {one.table.name for one in rows} | ({main.name} if main else set())
+    people, names = (main, tuple(main.columns)) if main else (rows[0].table, rows[0].static)
+    origin = _origin(people, names, rows)
+    unit = None if origin is not None else next(one.unit for one in rows if one.unit is not None)
     return LogGuess(
         rows=rows,
         main=main,
-        origin=_origin(main, rows),
-        ending=_ending(main, _origin(main, rows)) if main else None,
+        origin=origin,
+        ending=ends_of(people, names, origin, unit),
         others=tuple(table for table in tables if table.name not in in_log),
+    )
+
+
+def _wide(table: TableGuess) -> LogGuess:
+    pairs = pairs_of(table) if table.is_main else ()
+    if not pairs:
+        raise Refusal(
+            f"{table.source.path.name}: pathways of one row per patient need a column with a unique"
+            " id, and a number of days followed by its status, such as futime and death"
+        )
+    return LogGuess(
+        rows=(),
+        main=table,
+        origin=None,
+        ending=pairs[-1:],
+        single=tuple(as_event(pair) for pair in pairs[:-1]),
     )
 
 
@@ -91,11 +132,17 @@ def begin_with_day_0(log: LogGuess) -> None:
         for name in (rows.time, rows.until)
         if name is not None
     ]
-    if log.ending is not None:
-        columns.append(log.main.columns[log.ending[1]])
+    columns += [log.main.columns[end.time] for end in log.ending]
     for column in columns:
         if column.kind == "date" and earliest is not None and "lower" in column.facts:
             column.facts["lower"] = min(column.facts["lower"], earliest)
+
+
+def leave_intervals_open(log: LogGuess) -> None:
+    """Whoever's pathway ends within an interval has no end of it."""
+    for rows in log.rows:
+        if rows.until is not None and "nullable" not in rows.table.columns[rows.until].facts:
+            rows.table.columns[rows.until].form["nullable"] = True
 
 
 def _has_owner(table: TableGuess) -> bool:
@@ -137,14 +184,27 @@ def _rows(table: TableGuess) -> RowsGuess | None:
     return RowsGuess(
         table=table,
         time=time,
-        unit=None if is_date else _unit(time),
+        unit=None if is_date else unit_of(time),
         until=until,
         type=None if is_code else kind,
         code=kind if is_code else None,
-        constant=_constant(table.name),
+        constant=type_name(table.name),
         attributes=tuple(name for name in rest if name not in static),
         static=static,
+        touches=until is not None and _touches(table, time, until),
     )
+
+
+def _touches(table: TableGuess, time: str, until: str) -> bool:
+    """Among the first rows of the file."""
+    owner = table.patient
+    if owner is None:
+        return False
+    starts = table.sample.select(owner, pl.col(time).alias("_at"))
+    ends = table.sample.filter(pl.col(time) != pl.col(until)).select(
+        owner, pl.col(until).alias("_at")
+    )
+    return starts.join(ends, on=[owner, "_at"], how="semi").height > 0
 
 
 def column_values(column: Guess) -> list[str]:
@@ -156,8 +216,19 @@ def _is_two_codes(column: Guess) -> bool:
 
 
 def _time(table: TableGuess) -> str | None:
-    """A date without gaps, by its name; else a number that is called after time."""
-    dates = [name for name, column in table.columns.items() if column.kind == "date"]
+    """A date without gaps, by its name; else a number that is called after time. One that differs
+    between the rows of a patient, where there is one.
+    """
+    static = set(_static(table, [n for n, one in table.columns.items() if one.kind in _TIMES]))
+    return _time_of(table, static) or _time_of(table, set())
+
+
+def _time_of(table: TableGuess, static: set[str]) -> str | None:
+    dates = [
+        name
+        for name, column in table.columns.items()
+        if column.kind == "date" and name not in static
+    ]
     full = [name for name in dates if "nullable" not in table.columns[name].facts] or dates
     if full:
         hinted = [name for name in full if _DATED.search(name) and not _STOP.search(name)]
@@ -165,21 +236,12 @@ def _time(table: TableGuess) -> str | None:
     numbers = [
         name
         for name, column in table.columns.items()
-        if column.kind == "continuous" and _TIME.search(name) and not _STOP.search(name)
+        if column.kind == "continuous"
+        and name not in static
+        and _TIME.search(name)
+        and not _STOP.search(name)
     ]
     return numbers[0] if numbers else None
-
-
-def _unit(name: str) -> str:
-    """days, where the name says nothing else."""
-    return next((f"{unit}s" for unit in _UNITS if unit in name.casefold()), "days")
-
-
-def _constant(table: str) -> str:
-    """A type's name from the table's: visits -> VISIT."""
-    word = re.sub(r"[^A-Za-z0-9]+", "_", table).strip("_").upper()
-    is_plural = word.endswith("S") and not word.endswith("SS") and len(word) > 3
-    return (word[:-1] if is_plural else word)[:40] or "ROW"
 
 
 def _static(table: TableGuess, names: Sequence[str]) -> tuple[str, ...]:
@@ -191,39 +253,20 @@ def _static(table: TableGuess, names: Sequence[str]) -> tuple[str, ...]:
     return tuple(name for name in names if counts[name].max() == 1)
 
 
-def _origin(main: TableGuess | None, rows: Sequence[RowsGuess]) -> str | None:
-    """The static date that is day 0: of the patients' table, else that of the first row."""
+def _origin(people: TableGuess, names: Sequence[str], rows: Sequence[RowsGuess]) -> str | None:
+    """The static date that is day 0, among `names` of the patients' table; else that of the first
+    row.
+    """
     if all(one.unit is not None for one in rows):
         return None
-    if main is not None:
-        dates = _dates(main)
-        full = [name for name in dates if "nullable" not in main.columns[name].facts]
-        hinted = [name for name in full if _ORIGIN.search(name)]
-        others = [name for name in full if not _END.search(name)]
-        if hinted or others:
-            return (hinted or others)[0]
+    columns = {name: people.columns[name] for name in names}
+    full = [
+        name
+        for name, one in columns.items()
+        if one.kind == "date" and one.is_modelled and "nullable" not in one.facts
+    ]
+    hinted = [name for name in full if _ORIGIN.search(name)]
+    others = [name for name in full if not END_NAME.search(name)]
+    if hinted or others:
+        return (hinted or others)[0]
     return next(one.time for one in rows if one.unit is None)
-
-
-def _dates(table: TableGuess) -> list[str]:
-    return [name for name, one in table.columns.items() if one.kind == "date" and one.is_modelled]
-
-
-def _ending(main: TableGuess, origin: str | None) -> tuple[str, str, str | None] | None:
-    dates = [name for name in _dates(main) if name != origin and _END.search(name)]
-    if not dates:
-        return None
-    full = [name for name in dates if "nullable" not in main.columns[name].facts]
-    best = next((name for name in full or dates if _LAST.search(name)), (full or dates)[0])
-    code = next(
-        (
-            name
-            for name, one in main.columns.items()
-            if one.kind == "categorical"
-            and one.is_modelled
-            and "nullable" not in one.facts  # whoever has no code has no legal end
-            and _STATUS.search(name)
-        ),
-        None,
-    )
-    return main.name, best, code

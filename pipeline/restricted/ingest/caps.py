@@ -11,6 +11,7 @@ import polars as pl
 from pipeline.adapters.frames import ABOVE_AT_MOST, losses, within_caps
 from pipeline.restricted.ingest.account import CAPPED, UNDER_CAPPED, Account
 from pipeline.restricted.ingest.owners import ROW
+from pipeline.schema.long_table import with_people
 from pipeline.schema.patient_log import ID
 from pipeline.schema.values import EventLog, Schema, Table
 
@@ -46,7 +47,8 @@ def cap_rows(
 
 def _order(schema: Schema, table: Table) -> list[str]:
     """By the time of the events that the rows are, or else by the first date."""
-    rows = schema.events.rows if schema.events is not None else ()
+    log = with_people(schema).events
+    rows = log.rows if log is not None else ()
     times = [source.time for source in rows if source.table == table.name and source.time]
     dates = [column.name for column in table.columns.values() if column.kind == "date"]
     return list(dict.fromkeys([*(times or dates)[:1], *table.key, *table.columns]))

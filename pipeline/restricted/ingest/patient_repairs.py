@@ -9,8 +9,10 @@ from collections.abc import Callable, Mapping
 
 import polars as pl
 
+from pipeline.adapters.long_table import first_rows
 from pipeline.restricted.ingest.owners import patient_table
 from pipeline.schema.event_source import EventSource
+from pipeline.schema.long_table import long_table, once_of
 from pipeline.schema.patient_log import ID
 from pipeline.schema.values import EventLog, Schema
 
@@ -79,7 +81,7 @@ def apply(
     """The tables after the repairs that the declaration names at the dates of events and ends; adds
     to `repaired` (table, column, repair) the cells that changed.
     """
-    tables, log = dict(tables), schema.events
+    tables, log = _once(schema, tables, repaired), schema.events
     if log is None:
         return tables
     for name, repair in ORDER.items():
@@ -97,4 +99,28 @@ def apply(
 
 def _origins(schema: Schema, log: EventLog, tables: Tables) -> pl.DataFrame:
     assert log.origin is not None, "without an origin no column is a date (source_checks.py)"
-    return tables[patient_table(schema)].select(ID, pl.col(log.origin).alias("_origin")).unique(ID)
+    rows = tables[patient_table(schema)]
+    return rows.group_by(ID).agg(pl.col(log.origin).min().alias("_origin"))
+
+
+AS_FIRST_ROW = "as in the patient's first row"
+
+
+def _once(
+    schema: Schema, tables: Tables, repaired: Counter[tuple[str, str, str]]
+) -> dict[str, pl.DataFrame]:
+    """What a table of events says once of a patient is what his or her first row by date says."""
+    table = long_table(schema)
+    if table is None:
+        return dict(tables)
+    rows = tables[table.name]
+    own = rows.select(ID).join(
+        first_rows(schema, rows).select(ID, *once_of(table)),
+        on=ID,
+        how="left",
+        maintain_order="left",
+    )
+    for name in once_of(table):
+        changed = int(own[name].ne_missing(rows[name]).sum())
+        repaired.update({(table.name, name, AS_FIRST_ROW): changed} if changed else {})
+    return {table.name: rows.with_columns(own.select(once_of(table)))}

@@ -20,6 +20,7 @@ from typing import Any
 import polars as pl
 
 from pipeline import files
+from pipeline.adapters.long_table import in_two
 from pipeline.adapters.row_events import n_found
 from pipeline.catalog import Home, Workspace
 from pipeline.params import Params
@@ -42,6 +43,7 @@ from pipeline.restricted.ingest.owners import ROW
 from pipeline.restricted.ingest.source_header import Source
 from pipeline.runs import source_claims
 from pipeline.schema.event_days import ends_are_rows
+from pipeline.schema.long_table import with_people
 from pipeline.schema.patient_log import ID
 from pipeline.schema.values import EventLog, Schema
 
@@ -170,12 +172,13 @@ def _account_for(schema: Schema, chosen: batches.Prepared, account: Account) -> 
     """Notes what is kept: rows by table, and the rows of a log that are events."""
     for name, rows in chosen.tables.items():
         account.rows_kept[name] += rows.height
-    if schema.events is None or chosen.log.events is None:
+    log_schema = with_people(schema)
+    if log_schema.events is None or chosen.log.events is None:
         return
     account.lose_events(chosen.left_out, chosen.moved, chosen.log.patients)
-    account.events_kept += _n_row_events(schema, schema.events, chosen.log.pathways)
-    if schema.events.rows:
-        account.events_found += n_found(schema, chosen.tables)
+    account.events_kept += _n_row_events(log_schema, log_schema.events, chosen.log.pathways)
+    if log_schema.events.rows:
+        account.events_found += n_found(log_schema, in_two(schema, chosen.tables))
 
 
 def _n_row_events(schema: Schema, log: EventLog, events: pl.DataFrame) -> int:

@@ -4,10 +4,11 @@ decimals, missing values.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -15,6 +16,7 @@ import polars as pl
 from pipeline.dp.marginals import MeasurementStore
 from pipeline.dp.noise import NoiseStream
 from pipeline.dp.tape import Tape
+from pipeline.draw_plan import Condition, plan_of
 from pipeline.models.table.draw.model import TableModel
 from pipeline.models.table.fit.fit import fit
 from pipeline.models.table.plan.plan import TablePlan, plan
@@ -157,3 +159,8 @@ def simulated_plan(nominal_size: int = 12_000, **settings: object) -> TablePlan:
         TableSettings(**values),
         nominal_size,
     )  # type: ignore[arg-type]
+
+
+def conditions(where: Mapping[str, Any]) -> Mapping[str, Condition]:
+    """As a plan has them: a tuple of two is a range, a list holds values."""
+    return plan_of({"where": where}).where

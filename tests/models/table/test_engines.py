@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
+from table_cases import conditions
 from test_order import PROMPTS, RULES, TEXT, broken, declared, people
 
 from pipeline.checks.synthetic_gate import static_breaches
@@ -93,7 +94,7 @@ def shuffled(toy: Schema) -> UnprotectedTable:
 
 
 def check_rows(toy: Schema, source: RowSource, where: dict | None, n: int) -> pl.DataFrame:
-    rows = source.sample(n, np.random.default_rng(2), where)
+    rows = source.sample(n, np.random.default_rng(2), conditions(where or {}))
     assert rows.columns == people(1, 1).columns[1:] and len(rows) == n
     assert rows.schema == people(1, 1).drop(ID).schema
     assert broken(rows) == {} and static_breaches(toy, rows.with_row_index(ID)) == []
@@ -116,7 +117,7 @@ def test_dp_ctgan_keeps_rules_and_conditions(
 def test_a_condition_on_dp_ctgan_is_a_filter(model: Synthesizer) -> None:
     """What the conditional draw gives is what a filter on a free draw leaves."""
     free = model.table.sample(40_000, np.random.default_rng(1)).filter(pl.col("stage") == "3")
-    asked = model.table.sample(8000, np.random.default_rng(2), {"stage": ["3"]})
+    asked = model.table.sample(8000, np.random.default_rng(2), {"stage": ("3",)})
     assert asked["death"].mean() == pytest.approx(free["death"].mean(), rel=0.05)
     assert (asked["coin"] == "heads").mean() == pytest.approx(
         (free["coin"] == "heads").mean(), abs=0.03
@@ -144,17 +145,17 @@ def test_rows_of_ctgan_that_break_a_rule_are_rejected_and_counted(
 ) -> None:
     source = shuffled(toy)
     check_rows(toy, source, where, 60)
-    rows, drawn = source.legal_rows(60, np.random.default_rng(2), where)
+    rows, drawn = source.legal_rows(60, np.random.default_rng(2), conditions(where or {}))
     assert len(rows) == 60 and drawn > 120
 
 
 def test_a_condition_that_too_few_rows_of_ctgan_meet_is_refused(toy: Schema) -> None:
     with pytest.raises(Refusal, match="only 0 of 10 keep the declared rules and the conditions on"):
-        shuffled(toy).sample(10, np.random.default_rng(1), {"s2": (0, 0.001)})
+        shuffled(toy).sample(10, np.random.default_rng(1), {"s2": "0..0.001"})
     with pytest.raises(Refusal, match="does not have"):
-        shuffled(toy).sample(10, np.random.default_rng(1), {"nothing": ["1"]})
-    with pytest.raises(Refusal, match="is not among its declared values"):
-        shuffled(toy).sample(10, np.random.default_rng(1), {"stage": ["5"]})
+        shuffled(toy).sample(10, np.random.default_rng(1), {"nothing": ("1",)})
+    with pytest.raises(Refusal, match="has no value '5'"):
+        shuffled(toy).sample(10, np.random.default_rng(1), {"stage": ("5",)})
 
 
 def test_rows_for_ctgan_come_back_as_they_were(toy: Schema) -> None:

@@ -195,9 +195,9 @@ def test_they_cost_nothing_and_say_nothing_where_there_are_none(tmp_path: Path) 
 
 def test_a_condition_on_a_copy_is_one_on_what_it_repeats(model: Synthesizer) -> None:
     with pytest.raises(Refusal, match="one condition for both"):
-        model.table.sampler({"score": (1, 50), "score_again": (1, 9)})
+        model.table.sampler({"score": "1..50", "score_again": "1..9"})
     with pytest.raises(Refusal, match="no value of"):
-        model.table.sampler({"relapse": (90, 99), "death": (1, 9)})
+        model.table.sampler({"relapse": "90..99", "death": "1..9"})
 
 
 def test_the_gate_names_what_is_broken(model: Synthesizer) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 import pytest
 from scipy.stats import spearmanr
-from table_cases import Fitted, run_fit
+from table_cases import Fitted, conditions, run_fit
 
 from pipeline.dp.accounting import calibrate
 from pipeline.models.table.domain.bins import numeric_grouping
@@ -144,7 +144,7 @@ def test_round_numbers_stay_round(bills_fit: Fitted) -> None:
 )
 def test_a_prompt_goes_along_the_edges(bills_fit: Fitted, where: dict[str, object]) -> None:
     """Every row complies, and the other columns are what filtering a large draw leaves of them."""
-    prompted = bills_fit.model.sample(30_000, np.random.default_rng(5), where)
+    prompted = bills_fit.model.sample(30_000, np.random.default_rng(5), conditions(where))
     assert len(prompted) == 30_000 and len(_meeting(prompted, where)) == 30_000
     filtered = _meeting(bills_fit.model.sample(600_000, np.random.default_rng(6)), where)
     assert len(filtered) > 2_000  # enough to compare with

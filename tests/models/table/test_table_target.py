@@ -80,7 +80,7 @@ def test_a_prompt_on_a_target_is_the_filtered_draw(tmp_path: Path) -> None:
     )
     model = run_fit(relapse_rows(10_000, 1), tmp_path, table_plan, 4.0).model
     filtered = model.sample(80_000, np.random.default_rng(2)).filter(pl.col("relapse") == "yes")
-    prompted = model.sample(20_000, np.random.default_rng(3), {"relapse": ["yes"]})
+    prompted = model.sample(20_000, np.random.default_rng(3), {"relapse": ("yes",)})
     assert len(prompted) == 20_000 and set(prompted["relapse"]) == {"yes"}
     for a, b in combinations(CAUSES, 2):
         both = [

@@ -10,10 +10,10 @@ bin; no row is rejected.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
+from pipeline.draw_plan import Condition
 from pipeline.models.table.domain.encode import Domain
 from pipeline.models.table.domain.legality import close
 from pipeline.models.table.domain.order import with_order
@@ -33,7 +33,7 @@ def conditional_sampler(
     symbols: Mapping[str, Symbols],
     table: Mapping[str, np.ndarray],
     relations: Relations,
-    where: Mapping[str, Any] | None = None,
+    where: Mapping[str, Condition] | None = None,
     targets: Sequence[TargetHead] = (),
     edges: Sequence[Edge] = (),
     orders: Sequence[Pair] = (),
@@ -89,7 +89,7 @@ def _restrict(
     names: Sequence[str],
     domains: Mapping[str, Domain],
     symbols: Mapping[str, Symbols],
-    where: Mapping[str, Any],
+    where: Mapping[str, Condition],
 ) -> tuple[dict[str, Symbols], dict[str, np.ndarray]]:
     """(symbols that the conditions leave of each column, which symbol each came from)."""
     unknown = sorted(set(where) - set(names))
@@ -113,7 +113,7 @@ def _heads(
     table: Mapping[str, np.ndarray],
     part: Mapping[str, Symbols],
     alive: Mapping[str, np.ndarray],
-    where: Mapping[str, Any],
+    where: Mapping[str, Condition],
     targets: Sequence[TargetHead],
     edges: Sequence[Edge],
 ) -> tuple[dict[str, Head | ChildHead], np.ndarray, dict[str, np.ndarray]]:

@@ -14,6 +14,7 @@ import polars as pl
 from safetensors.numpy import load_file, save_file
 
 from pipeline import files
+from pipeline.draw_plan import Condition
 from pipeline.models import noisy_tables
 from pipeline.models.noisy_tables import NoisyTable
 from pipeline.models.table.domain.legality import relations
@@ -53,19 +54,19 @@ class TableModel:
         return self.plan.settings.engine
 
     def sample(
-        self, n: int, rng: np.random.Generator, where: Mapping[str, Any] | None = None
+        self, n: int, rng: np.random.Generator, where: Mapping[str, Condition] | None = None
     ) -> pl.DataFrame:
         """n synthetic rows, columns in declared order; equal for an equal state of rng.
 
-        where: {column: list of values (None = missing), or (low, high) with both ends for numbers
-            and dates}; every row complies and nothing is rejected. Raises Refusal for a
-            condition that the declaration or its implications cannot meet.
+        where: conditions by column, as a plan has them (`draw_plan.condition_of`); every row
+            complies and nothing is rejected. Raises Refusal for a condition that the declaration
+            or its implications cannot meet.
         """
         if n < 0:
             raise Refusal(f"sample: n must be at least 0, got {n}")
         return self.sample_from(self.sampler(where), n, rng)
 
-    def sampler(self, where: Mapping[str, Any] | None = None) -> Sampler:
+    def sampler(self, where: Mapping[str, Condition] | None = None) -> Sampler:
         """The heads under these conditions, for many draws in a row. Raises Refusal as
         `sample`.
         """
@@ -109,10 +110,10 @@ class TableModel:
             columns.insert(place, by_name[name].alias(copy))
         return pl.DataFrame(columns)
 
-    def _of_originals(self, where: Mapping[str, Any] | None) -> dict[str, Any]:
+    def _of_originals(self, where: Mapping[str, Condition] | None) -> dict[str, Condition]:
         """Conditions on copies as conditions on what they repeat."""
         original = {copy: name for _, copy, name in self.plan.copies}
-        conditions: dict[str, Any] = {}
+        conditions: dict[str, Condition] = {}
         for name, condition in (where or {}).items():
             of = original.get(name, name)
             if of in conditions:

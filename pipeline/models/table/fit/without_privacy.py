@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from pipeline.draw_plan import Condition
 from pipeline.models.table.domain.encode import Domain, column_domain, encode
 from pipeline.models.table.draw.prompts import restrict
 from pipeline.models.table.plan.engines import CTGAN
@@ -48,13 +49,13 @@ class UnprotectedTable:
         return CTGAN
 
     def sample(
-        self, n: int, rng: np.random.Generator, where: Mapping[str, Any] | None = None
+        self, n: int, rng: np.random.Generator, where: Mapping[str, Condition] | None = None
     ) -> pl.DataFrame:
         """As RowSource says."""
         return self.legal_rows(n, rng, where)[0]
 
     def legal_rows(
-        self, n: int, rng: np.random.Generator, where: Mapping[str, Any] | None = None
+        self, n: int, rng: np.random.Generator, where: Mapping[str, Condition] | None = None
     ) -> tuple[pl.DataFrame, int]:
         """(n rows, how many were drawn for them). Raises Refusal where of `ATTEMPTS` times as many
         rows too few keep rules and conditions.
@@ -167,7 +168,7 @@ def _typed(rows: pl.DataFrame, column: Column) -> pl.Series:
     return out.cast(pl.Int64) if column.decimals == 0 else out
 
 
-def _meets(column: Column, condition: Any) -> Callable[[pl.DataFrame], pl.Series]:
+def _meets(column: Column, condition: Condition) -> Callable[[pl.DataFrame], pl.Series]:
     """Which rows meet a condition on a column, as `restrict` reads it."""
     domain = column_domain(column, _LEAVES)
     part, origin = restrict(domain, _cells(domain), condition)

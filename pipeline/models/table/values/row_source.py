@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import polars as pl
+
+from pipeline.draw_plan import Condition
 
 
 class RowSource(Protocol):
@@ -19,8 +21,8 @@ class RowSource(Protocol):
         """By the name in the settings (plan/engines.py)."""
 
     def sample(
-        self, n: int, rng: np.random.Generator, where: Mapping[str, Any] | None = None
+        self, n: int, rng: np.random.Generator, where: Mapping[str, Condition] | None = None
     ) -> pl.DataFrame:
-        """n rows, columns in declared order. where: {column: list of values (None = missing), or
-        (low, high) with both ends}. Raises Refusal for conditions that cannot be met.
+        """n rows, columns in declared order. where: conditions by column, as a plan has
+        them. Raises Refusal for conditions that cannot be met.
         """
