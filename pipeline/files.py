@@ -244,6 +244,15 @@ def _checksum(file: Path) -> str:
         return hashlib.file_digest(content, "sha256").hexdigest()
 
 
+def sync_folder(folder: Path) -> None:
+    """What was put into the folder, or taken out of it, is so on disk when this returns."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def append_line(path: Path, line: str) -> None:
     """A line at the end of a file, on disk when it returns."""
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -17,6 +17,7 @@ from pipeline.catalog.contents import (
     Patients,
     Release,
     Report,
+    UploadFolder,
     Validation,
 )
 from pipeline.catalog.home import (
@@ -41,6 +42,7 @@ __all__ = [
     "Released",
     "Report",
     "Restricted",
+    "UploadFolder",
     "Validation",
     "Workspace",
     "project_root",

@@ -41,6 +41,29 @@ class Extract(Folder):
         return self.root / "extract.sqlite"
 
 
+class UploadFolder(Folder):
+    """What was handed over in one upload, encrypted, and what is noted of it. Restricted."""
+
+    @property
+    def record(self) -> Path:
+        """State, files, dates: nothing of a row."""
+        return self.root / "upload.json"
+
+    @property
+    def findings(self) -> Path:
+        """What is wrong with the files' structure, by line and column: no value."""
+        return self.root / "findings.json"
+
+    @property
+    def lock(self) -> Path:
+        """Held while the record is changed."""
+        return self.root / "lock"
+
+    def pieces(self, number: int) -> Path:
+        """The pieces of one file, each encrypted by itself."""
+        return self.root / "files" / str(number)
+
+
 class Patients(Folder):
     """Patients with their events in the models' own form."""
 

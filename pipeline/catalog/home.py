@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline import environment, files
-from pipeline.catalog.contents import DATASET, BudgetReport, Release
+from pipeline.catalog.contents import DATASET, BudgetReport, Release, UploadFolder
 from pipeline.catalog.zones import Released, Restricted
 from pipeline.refusal import Refusal
 
@@ -126,6 +126,20 @@ class Home:
         ledger.
         """
         return self.state / "restricted" / "cohorts" / f"{population}.db"
+
+    @property
+    def uploads(self) -> Path:
+        """What custodians handed over, a folder for each upload. Restricted."""
+        return self.state / "restricted" / "uploads"
+
+    def upload(self, upload_id: str) -> UploadFolder:
+        return UploadFolder(self.uploads / upload_id)
+
+    def upload_key(self, upload_id: str) -> Path:
+        """The secret that decrypts one upload. Kept apart from it, and in no backup: without it
+        nobody reads what the upload left anywhere.
+        """
+        return self.keys / "uploads" / upload_id
 
     @property
     def airflow(self) -> Path:

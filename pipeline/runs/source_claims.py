@@ -2,8 +2,9 @@
 16).
 
 The same rows under a second population would be charged to another budget, and approved by another
-rule. The register remembers paths and databases, not rows: whoever copies the rows elsewhere gets
-round it (docs/privacy.md, *Not covered*). A database belongs to one population as a whole.
+rule. The register remembers paths, databases and uploads, not rows: whoever copies the rows
+elsewhere gets round it (docs/privacy.md, *Not covered*). A database belongs to one population as a
+whole.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from pipeline import files
 from pipeline.catalog import TRUTH, Home
 from pipeline.refusal import Refusal
 from pipeline.runs import addresses
+from pipeline.runs.uploads.address import is_upload
 
 
 def claim(home: Home, source: str | Path, *, population: str, kind: str) -> None:
@@ -29,6 +31,9 @@ def claim(home: Home, source: str | Path, *, population: str, kind: str) -> None
     if addresses.is_address(source):
         _claim_database(home, str(source), {"population": population, "kind": kind})
         return
+    if is_upload(source):
+        _claim_upload(home, str(source), {"population": population, "kind": kind})
+        return
     path = Path(source).resolve()
     _refuse_unsimulated(path, population, kind)
     with _locked(home):
@@ -38,6 +43,22 @@ def claim(home: Home, source: str | Path, *, population: str, kind: str) -> None
             _refuse_foreign(place, claims, owner)
         if claims.get(str(path)) != owner:
             files.write_json(home.source_paths, {**claims, str(path): owner})
+
+
+def _claim_upload(home: Home, address: str, owner: dict[str, str]) -> None:
+    """An upload has one name for ever, so its claim is its own and no other's."""
+    if owner["kind"] == "simulated":
+        raise Refusal(
+            f"the population {owner['population']} is declared simulated, and the simulator hands"
+            " nothing over: an upload is the source of another one"
+        )
+    with _locked(home):
+        claims: dict[str, dict[str, str]] = files.read_json(home.source_paths, {})
+        theirs = claims.get(address, owner)
+        if theirs != owner:
+            raise _foreign(address, owner, address, theirs)
+        if address not in claims:
+            files.write_json(home.source_paths, {**claims, address: owner})
 
 
 def _claim_database(home: Home, address: str, owner: dict[str, str]) -> None:

@@ -22,7 +22,8 @@ LABEL = re.compile(r"^[A-Za-z0-9][A-Za-z0-9 ._-]{0,63}$")  # the form in Airflow
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """One declared source. `path`: folder, file, or address of a database. `label`: public name of
+    """One declared source. `path`: folder, file, address of a database, or an
+    upload (upload:<id>). `label`: public name of
     this state of it.
     """
 
@@ -55,7 +56,20 @@ def declare(home: Home, dataset: str, source: Source) -> None:
     path.
     """
     places.refuse_missing(source.path, dataset)
-    sources = {**load(home), dataset: source}
+    _write(home, {**load(home), dataset: source})
+
+
+def withdraw(home: Home, dataset: str, path: str) -> bool:
+    """Takes the declaration of a dataset back where it still names `path`; whether it did."""
+    sources = load(home)
+    if dataset not in sources or sources[dataset].path != path:
+        return False
+    del sources[dataset]
+    _write(home, sources)
+    return True
+
+
+def _write(home: Home, sources: dict[str, Source]) -> None:
     yaml = YAML()
     with files.replacing(home.sources) as temporary, temporary.open("w", encoding="utf-8") as file:
         yaml.dump({name: asdict(entry) for name, entry in sorted(sources.items())}, file)

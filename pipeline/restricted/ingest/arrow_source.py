@@ -18,27 +18,32 @@ from pipeline.refusal import Refusal
 from pipeline.restricted.ingest import parquet_cells
 from pipeline.restricted.ingest.blocks import LATIN1, Block, Counts, none_broken
 from pipeline.restricted.ingest.source_header import Source, headers, places
+from pipeline.restricted.ingest.text_bytes import ByteFile
 from pipeline.schema.values import Column, Table
 
 BATCH_ROWS = 50_000
 Leaf = tuple[tuple[str, ...], pa.DataType]  # the names on the way to a column, and its type
 
 
-def open_parquet(table: Table, path: Path) -> Source:
+def open_parquet(table: Table, file: ByteFile) -> Source:
     """Raises Refusal for a file whose columns or their types are not as declared."""
-    if path.stat().st_size == 0:
-        raise Refusal(f"{path.name} is empty. Every table needs at least its header.")
-    leaves = list(leaves_of(pq.ParquetFile(path).schema_arrow))
-    positions, aliases = declared_places(table, path.name, "Parquet", leaves)
+    with file.open("rb") as raw:
+        if not raw.read(1):
+            raise Refusal(f"{file.name} is empty. Every table needs at least its header.")
+        leaves = list(leaves_of(pq.ParquetFile(raw).schema_arrow))
+    positions, aliases = declared_places(table, file.name, "Parquet", leaves)
 
     def rows(max_cell_bytes: int) -> Iterator[Block]:
         chosen = sorted({leaves[index][0][0] for index in positions.values()})
         line = 1
-        for batch in pq.ParquetFile(path).iter_batches(batch_size=BATCH_ROWS, columns=chosen):
-            yield block_of(batch, table, leaves, positions, line)
-            line += batch.num_rows
+        with file.open("rb") as raw:
+            # a path is read by Arrow itself, by several threads at once
+            parquet = pq.ParquetFile(file if isinstance(file, Path) else raw)
+            for batch in parquet.iter_batches(batch_size=BATCH_ROWS, columns=chosen):
+                yield block_of(batch, table, leaves, positions, line)
+                line += batch.num_rows
 
-    return Source(table, path.name, positions, aliases, rows)
+    return Source(table, file.name, positions, aliases, rows)
 
 
 def leaves_of(fields: pa.Schema | pa.StructType, above: tuple[str, ...] = ()) -> Iterator[Leaf]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
 
 import polars as pl
 
@@ -13,25 +12,25 @@ from pipeline.restricted.ingest.blocks import LATIN1, ROW_ITSELF, Block
 from pipeline.restricted.ingest.casting import owner_column
 from pipeline.restricted.ingest.csv_lines import Header, Parsed
 from pipeline.restricted.ingest.source_header import Source, places
-from pipeline.restricted.ingest.text_bytes import ByteStream
+from pipeline.restricted.ingest.text_bytes import ByteFile, ByteStream
 from pipeline.schema.values import Table
 
 
-def open_csv(table: Table, path: Path) -> Source:
+def open_csv(table: Table, file: ByteFile) -> Source:
     """Raises Refusal for a file whose first line is not the declared header."""
-    separator = separator_of(table, path.name)
-    with text_bytes.utf8(path, table.encoding) as stream:
-        fields, line_end = csv_header.read(stream, path.name, separator)
-    positions, aliases = places(table, path.name, fields)
+    separator = separator_of(table, file.name)
+    with text_bytes.utf8(file, table.encoding) as stream:
+        fields, line_end = csv_header.read(stream, file.name, separator)
+    positions, aliases = places(table, file.name, fields)
 
     def rows(max_cell_bytes: int) -> Iterator[Block]:
         header = header_of(table, fields, positions, max_cell_bytes, separator, line_end)
-        with text_bytes.utf8(path, table.encoding) as stream:
-            csv_header.read(stream, path.name, separator)
-            for parsed in _parsed(stream, header, table, path.name):
+        with text_bytes.utf8(file, table.encoding) as stream:
+            csv_header.read(stream, file.name, separator)
+            for parsed in _parsed(stream, header, table, file.name):
                 yield block_of(parsed, positions)
 
-    return Source(table, path.name, positions, aliases, rows)
+    return Source(table, file.name, positions, aliases, rows)
 
 
 def separator_of(table: Table, name: str) -> str:

@@ -42,13 +42,16 @@ class DuckDBTables:
 
     @classmethod
     @contextmanager
-    def opened(cls, path: Path) -> Iterator[DuckDBTables]:
-        """Raises Refusal for a file that is no DuckDB database, or that another program writes."""
-        with _reading(path.name):
+    def opened(cls, path: Path, name: str | None = None) -> Iterator[DuckDBTables]:
+        """`name`: for messages, where it is not the path's. Raises Refusal for a file that is no
+        DuckDB database, or that another program writes.
+        """
+        name = name or path.name
+        with _reading(name):
             connection = duckdb.connect(str(path), read_only=True, config=_CONFIG)
         try:
             connection.execute("BEGIN TRANSACTION")
-            yield cls(path.name, connection)
+            yield cls(name, connection)
         finally:
             connection.close()
 

@@ -12,7 +12,6 @@ import json
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,7 +23,7 @@ from pipeline.restricted.ingest.casting import owner_column
 from pipeline.restricted.ingest.csv_lines import FOREIGN_ROW, LONG_ROW, Header
 from pipeline.restricted.ingest.repairs import UNREADABLE
 from pipeline.restricted.ingest.source_header import Source, headers, is_ignored
-from pipeline.restricted.ingest.text_bytes import NOT_TEXT
+from pipeline.restricted.ingest.text_bytes import NOT_TEXT, ByteFile
 from pipeline.schema.values import Table
 
 NOT_JSON = "row is no JSON object"
@@ -49,19 +48,19 @@ class _Rows:
     lines: list[int] = field(default_factory=list)
 
 
-def open_json(table: Table, path: Path) -> Source:
+def open_json(table: Table, file: ByteFile) -> Source:
     """There is no header to check; an empty file is a table without rows."""
     positions = {name: index for index, name in enumerate(table.columns)}
 
     def rows(max_cell_bytes: int) -> Iterator[Block]:
         header = Header(tuple(positions), None, longest=max(1 << 20, 4 * max_cell_bytes))
         reader, line = _Reader(table), 1
-        with text_bytes.utf8(path, table.encoding) as stream:
+        with text_bytes.utf8(file, table.encoding) as stream:
             for block in csv_lines.blocks(stream, header):
                 yield from reader.blocks(block, header, line)
                 line += block.count(b"\n")
 
-    return Source(table, path.name, positions, frozenset(), rows)
+    return Source(table, file.name, positions, frozenset(), rows)
 
 
 class _Reader:

@@ -17,7 +17,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
 from itertools import repeat
-from pathlib import Path
 from typing import Any
 from xml.etree.ElementTree import ParseError
 
@@ -34,6 +33,7 @@ from pipeline.restricted.ingest.casting import owner_column
 from pipeline.restricted.ingest.csv_lines import BROKEN_ROW
 from pipeline.restricted.ingest.repairs import UNREADABLE
 from pipeline.restricted.ingest.source_header import Source, places
+from pipeline.restricted.ingest.text_bytes import ByteFile
 from pipeline.schema.values import Column, Schema, Table
 
 BATCH_ROWS = 10_000
@@ -47,21 +47,21 @@ _DAMAGE = (  # what its libraries raise for parts that are none, or are packed o
 Row = tuple[Any, ...]  # cells of openpyxl
 
 
-def open_sheet(table: Table, path: Path) -> Source:
+def open_sheet(table: Table, file: ByteFile) -> Source:
     """The table's sheet: the declared one, the one named as the table's `file`, or the only one.
     Raises Refusal for a workbook without it, or whose first row is not the declared header.
     """
-    with _workbook(path) as book:
+    with _workbook(file) as book:
         titles = [sheet.title for sheet in book.worksheets]
-    return _open(table, path, _chosen(table, path.name, titles, is_alone=True))
+    return _open(table, file, _chosen(table, file.name, titles, is_alone=True))
 
 
-def open_workbook(schema: Schema, path: Path) -> dict[str, Source]:
+def open_workbook(schema: Schema, file: ByteFile) -> dict[str, Source]:
     """Every declared table, each from its sheet. Raises Refusal as `open_sheet` does."""
-    with _workbook(path) as book:
+    with _workbook(file) as book:
         titles = [sheet.title for sheet in book.worksheets]
     return {
-        name: _open(table, path, _chosen(table, path.name, titles, is_alone=False))
+        name: _open(table, file, _chosen(table, file.name, titles, is_alone=False))
         for name, table in schema.tables.items()
         if table.required or _has(titles, table.sheet or table.file)
     }
@@ -84,16 +84,16 @@ def _chosen(table: Table, name: str, titles: list[str], *, is_alone: bool) -> st
     )
 
 
-def _open(table: Table, path: Path, sheet: str) -> Source:
-    name = f"{path.name}, sheet {sheet}"
-    with _workbook(path) as book:
+def _open(table: Table, file: ByteFile, sheet: str) -> Source:
+    name = f"{file.name}, sheet {sheet}"
+    with _workbook(file) as book:
         fields = _header(next(_rows(book, sheet), (1, ()))[1], name)
     positions, aliases = places(table, name, fields)
 
     def rows(max_cell_bytes: int) -> Iterator[Block]:
         owner = owner_column(table)
         place = None if owner is None else positions[owner]
-        with _workbook(path) as book, _formulas(path, sheet) as formulas:
+        with _workbook(file) as book, _formulas(file, sheet) as formulas:
             batch = _Batch(table, positions, place)
             for number, cells in _rows(book, sheet):
                 computed = next(formulas)
@@ -108,13 +108,13 @@ def _open(table: Table, path: Path, sheet: str) -> Source:
 
 
 @contextmanager
-def _workbook(path: Path, *, data_only: bool = True) -> Iterator[Any]:
+def _workbook(file: ByteFile, *, data_only: bool = True) -> Iterator[Any]:
     """Raises Refusal for a file that is no workbook."""
     try:
         # openpyxl warns of what it cannot keep, and quotes cells there
-        with warnings.catch_warnings(), path.open("rb") as file:
+        with warnings.catch_warnings(), file.open("rb") as raw:
             warnings.simplefilter("ignore")
-            book = openpyxl.load_workbook(file, read_only=True, data_only=data_only)
+            book = openpyxl.load_workbook(raw, read_only=True, data_only=data_only)
             try:
                 yield book
             finally:
@@ -123,7 +123,7 @@ def _workbook(path: Path, *, data_only: bool = True) -> Iterator[Any]:
         if isinstance(error, Refusal):
             raise
         raise Refusal(
-            f"{path.name} is no readable Excel workbook ({type(error).__name__}). Save it again as"
+            f"{file.name} is no readable Excel workbook ({type(error).__name__}). Save it again as"
             " .xlsx, or copy it again from its origin."
         ) from None
 
@@ -135,19 +135,19 @@ def _rows(book: Any, sheet: str) -> Iterator[tuple[int, Row]]:
 
 
 @contextmanager
-def _formulas(path: Path, sheet: str) -> Iterator[Iterator[Row]]:
+def _formulas(file: ByteFile, sheet: str) -> Iterator[Iterator[Row]]:
     """The rows once more, with formulas in place of their results; nothing for a workbook without
     formulas.
     """
-    if not _has_formulas(path):
+    if not _has_formulas(file):
         yield repeat(())
         return
-    with _workbook(path, data_only=False) as book:
+    with _workbook(file, data_only=False) as book:
         yield (cells for _, cells in _rows(book, sheet))
 
 
-def _has_formulas(path: Path) -> bool:
-    with zipfile.ZipFile(path) as archive:
+def _has_formulas(file: ByteFile) -> bool:
+    with file.open("rb") as raw, zipfile.ZipFile(raw) as archive:
         for name in archive.namelist():
             if not name.startswith("xl/worksheets/") or not name.endswith(".xml"):
                 continue

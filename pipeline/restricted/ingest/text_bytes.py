@@ -8,8 +8,7 @@ import codecs
 import gzip
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from pathlib import Path
-from typing import BinaryIO, Protocol, cast
+from typing import BinaryIO, Literal, Protocol, cast
 
 from pipeline.refusal import Refusal
 from pipeline.schema.encodings import UTF8, line_end, plain_name
@@ -35,25 +34,35 @@ class ByteStream(Protocol):
     def seek(self, position: int, /) -> int: ...
 
 
+class ByteFile(Protocol):
+    """What readers ask of a source's file: a path on a disk, or a file of an upload, which is
+    decrypted as it is read.
+    """
+
+    @property
+    def name(self) -> str: ...
+    def open(self, mode: Literal["rb"], /) -> BinaryIO: ...
+
+
 @contextmanager
-def utf8(path: Path, encoding: str = UTF8) -> Iterator[ByteStream]:
+def utf8(file: ByteFile, encoding: str = UTF8) -> Iterator[ByteStream]:
     """The file's text in UTF-8 and in lines as they are; gzip is told by its first bytes, not by
     the file's name. Bytes that do not decode are NOT_TEXT in their own line, but for a file in
     UTF-8, which is handed on as it is.
 
     Raises Refusal for a file that begins with the mark of another encoding.
     """
-    with unpacked(path) as stream:
+    with unpacked(file) as stream:
         if plain_name(encoding) == UTF8:
             yield stream
         else:
-            yield _Transcoded(stream, path.name, encoding)
+            yield _Transcoded(stream, file.name, encoding)
 
 
 @contextmanager
-def unpacked(path: Path) -> Iterator[BinaryIO]:
+def unpacked(file: ByteFile) -> Iterator[BinaryIO]:
     """The file's bytes, unpacked where it is gzip (by its first bytes, not by its name)."""
-    with path.open("rb") as raw:
+    with file.open("rb") as raw:
         is_gzip = raw.read(2) == b"\x1f\x8b"
         raw.seek(0)
         with gzip.open(raw, "rb") if is_gzip else nullcontext(raw) as stream:
