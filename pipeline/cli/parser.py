@@ -24,6 +24,7 @@ from pipeline.cli.arguments import (
     sources,
     stages,
     tools,
+    uploads,
 )
 from pipeline.options import Parser
 from pipeline.stages import REFUSED
@@ -95,6 +96,7 @@ def parser(with_simulator: bool = True) -> argparse.ArgumentParser:
     ledger.add(commands)
     datasets.add(commands)
     sources.add(commands)
+    uploads.add(commands)
     budget.add(commands)
     services.add(commands)
     return top

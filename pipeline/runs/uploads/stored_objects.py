@@ -1,0 +1,118 @@
+"""What the restricted version store keeps of the runs of an upload: objects by the hash of their
+content.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from pipeline.catalog import Home
+from pipeline.runs import version_stores
+
+WITH_ROWS = frozenset(("restricted/data",))  # outputs of stages (dvc.yaml) that hold rows
+_OBJECTS = "files/md5"  # of a cache or a remote of DVC
+_LOCK, _PARAMS = "dvc.lock", "params.yaml"
+_FOLDER = ".dir"  # end of the hash of a folder: the object lists the folder's files
+
+
+def runs_of(home: Home, address: str) -> list[str]:
+    """The release ids of every run of a source, by their settings: of workspaces, and of branches
+    whose workspace is gone.
+    """
+    texts = {path.parent.name: path.read_text("utf-8") for path in home.runs.glob(f"*/{_PARAMS}")}
+    for branch in version_stores.branches(home.restricted_store):
+        if branch not in texts and (text := _shown(home, branch, _PARAMS)) is not None:
+            texts[branch] = text
+    return sorted(name for name, text in texts.items() if _source_in(text) == address)
+
+
+def remove_rows(home: Home, runs: Iterable[str]) -> tuple[int, int]:
+    """Removes the objects of the restricted remote that hold rows of these runs. Returns how many
+    were removed, and how many are left because another run has the same content.
+    """
+    ours = set(runs)
+    remote = home.restricted_remote / _OBJECTS
+    # a push that was cut leaves files there without the list of them, which is in the run's cache
+    stores = [remote, *sorted(home.runs.glob(f"*/.dvc/cache/{_OBJECTS}"))]
+    rows: set[str] = set()
+    others: set[str] = set()
+    names = version_stores.branches(home.restricted_store) | {
+        path.parent.name for path in home.runs.glob(f"*/{_LOCK}")
+    }
+    for name in names:
+        for path, digest in _outputs(home, name):
+            is_ours = name in ours and path in WITH_ROWS
+            (rows if is_ours else others).update(_with_members(digest, stores))
+    n_removed = 0
+    # a list of a folder's files goes last: a killed attempt must find them again
+    for digest in sorted(rows - others, key=lambda one: one.endswith(_FOLDER)):
+        path = _object(remote, digest)
+        if path.is_file():
+            path.unlink()
+            n_removed += 1
+    return n_removed, len(rows & others)
+
+
+def _object(store: Path, digest: str) -> Path:
+    return store / digest[:2] / digest[2:]
+
+
+def _with_members(digest: str, stores: list[Path]) -> Iterator[str]:
+    """The hash of an output; of a folder, those of its files as well."""
+    yield digest
+    if not digest.endswith(_FOLDER):
+        return
+    for store in stores:
+        path = _object(store, digest)
+        if path.is_file():
+            yield from (entry["md5"] for entry in json.loads(path.read_text("utf-8")))
+            return
+
+
+def _outputs(home: Home, name: str) -> Iterator[tuple[str, str]]:
+    """(path, hash) of every output that a run ever noted: in its workspace, and in each commit of
+    its branch.
+    """
+    here = home.workspace(name).root / _LOCK
+    if here.is_file():
+        yield from _in_lock(here.read_text("utf-8"))
+    if name not in version_stores.branches(home.restricted_store):
+        return
+    commits = version_stores.git("log", "--format=%H", name, "--", _LOCK, cwd=home.restricted_store)
+    for commit in commits.split():
+        if (text := _shown(home, commit, _LOCK)) is not None:
+            yield from _in_lock(text)
+
+
+def _in_lock(text: str) -> Iterator[tuple[str, str]]:
+    for stage in _yaml(text).get("stages", {}).values():
+        for out in stage.get("outs", ()):
+            yield out["path"], out["md5"]
+
+
+def _shown(home: Home, revision: str, path: str) -> str | None:
+    """A file in a revision of the restricted version store; None where it has none."""
+    try:
+        return version_stores.git("show", f"{revision}:{path}", cwd=home.restricted_store)
+    except RuntimeError:
+        return None
+
+
+def _source_in(text: str) -> str | None:
+    release = _yaml(text).get("release")
+    return release.get("source") if isinstance(release, dict) else None
+
+
+def _yaml(text: str) -> Mapping[str, Any]:
+    """Of a file that a kill left half written: nothing."""
+    try:
+        value = YAML(typ="safe").load(text)
+    except YAMLError:
+        return {}
+    return value if isinstance(value, dict) else {}
