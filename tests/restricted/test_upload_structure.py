@@ -6,6 +6,7 @@ import gzip
 import io
 import json
 import zipfile
+from contextlib import suppress
 from pathlib import Path
 
 import duckdb
@@ -50,10 +51,8 @@ def findings_of(
 def reason_of(home: Home, content: bytes, name: str = "people.csv") -> str:
     """Why the upload is refused, whether while it arrives or at its end."""
     upload = begin(home, "trial", {name: content})
-    try:
+    with suppress(Refusal):
         send(Intake(home), upload, content, piece=1 << 20)
-    except Refusal:
-        pass
     upload = checking.check(home, upload.id)
     assert upload.state == "refused"
     assert len(upload.reasons) == 1

@@ -9,7 +9,7 @@ from pipeline.refusal import Refusal
 
 GZIP, ZIP, PARQUET, DUCKDB = b"\x1f\x8b", b"PK\x03\x04", b"PAR1", b"DUCK"
 LONGEST = 16  # bytes that are looked at
-_WANTED: Mapping[str, tuple[int, bytes, str]] = MappingProxyType(  # place, bytes, word
+_MARKS: Mapping[str, tuple[int, bytes, str]] = MappingProxyType(  # place, bytes, word
     {
         ".gz": (0, GZIP, "gzip"),
         ".xlsx": (0, ZIP, "an Excel workbook"),
@@ -43,7 +43,7 @@ def check(name: str, start: bytes) -> None:
     """`start`: the first bytes of the file `name`, as many as there are. Raises Refusal for a file
     that is another than its name says.
     """
-    for ending, (place, mark, word) in _WANTED.items():
+    for ending, (place, mark, word) in _MARKS.items():
         if name.lower().endswith(ending):
             there = start[place : place + len(mark)]
             if there != mark[: len(there)]:

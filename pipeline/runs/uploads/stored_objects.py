@@ -27,7 +27,7 @@ def runs_of(home: Home, address: str) -> list[str]:
     """
     texts = {path.parent.name: path.read_text("utf-8") for path in home.runs.glob(f"*/{_PARAMS}")}
     for branch in version_stores.branches(home.restricted_store):
-        if branch not in texts and (text := _shown(home, branch, _PARAMS)) is not None:
+        if branch not in texts and (text := _content(home, branch, _PARAMS)) is not None:
             texts[branch] = text
     return sorted(name for name, text in texts.items() if _source_in(text) == address)
 
@@ -86,7 +86,7 @@ def _outputs(home: Home, name: str) -> Iterator[tuple[str, str]]:
         return
     commits = version_stores.git("log", "--format=%H", name, "--", _LOCK, cwd=home.restricted_store)
     for commit in commits.split():
-        if (text := _shown(home, commit, _LOCK)) is not None:
+        if (text := _content(home, commit, _LOCK)) is not None:
             yield from _in_lock(text)
 
 
@@ -96,7 +96,7 @@ def _in_lock(text: str) -> Iterator[tuple[str, str]]:
             yield out["path"], out["md5"]
 
 
-def _shown(home: Home, revision: str, path: str) -> str | None:
+def _content(home: Home, revision: str, path: str) -> str | None:
     """A file in a revision of the restricted version store; None where it has none."""
     try:
         return version_stores.git("show", f"{revision}:{path}", cwd=home.restricted_store)
