@@ -8,11 +8,13 @@ from fastapi import FastAPI
 
 from pipeline.catalog import Home
 from portal.custodian import desk, first
+from portal.custodian.uploads import pages, transfer
+from portal.custodian.uploads.daily import deleting_daily
 from portal.shared.application import make_application
 from portal.shared.database import open_database
 from portal.shared.tables import EXCHANGE, IDENTITY
 
-ROUTERS = (desk.router,)
+ROUTERS = (desk.router, transfer.router, pages.router)
 NAV = (
     ("/requests", "Requests", ("custodian", "engineer", "auditor")),
     ("/uploads", "Data", ("custodian",)),
@@ -37,5 +39,6 @@ def make_app(home: Home | None = None) -> FastAPI:
         folder=Path(__file__).parent,
         routers=ROUTERS,
         nav=NAV,
-        uploads="/uploads/",
+        uploads=transfer.PREFIX,
+        lifespan=deleting_daily,
     )

@@ -8,6 +8,7 @@ from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 LARGEST_FORM = 1 << 20  # bytes of a request's body, but for pieces of an upload
+PIECE_TYPE = "application/offset+octet-stream"  # of a body that holds a piece of an upload
 # Our own scripts only; plotly sets styles of its own and makes pictures as blobs.
 POLICY = (
     "default-src 'self'; script-src 'self'; style-src 'self' 'unsafe-inline';"
@@ -29,7 +30,8 @@ class Limits:
     """Middleware: the headers above on every answer; pages are not kept by caches; a body that is
     too large is refused with 413, whether or not it says its length.
 
-    `uploads`: the beginning of the paths whose bodies their own route limits.
+    `uploads`: the beginning of the paths whose bodies their own route limits, where they are
+    pieces of an upload: nobody reads such a body as a form.
     """
 
     def __init__(self, app: ASGIApp, uploads: str | None = None) -> None:
@@ -49,13 +51,22 @@ class Limits:
                     headers.setdefault("Cache-Control", "no-store")
             await send(message)
 
-        if self._uploads is not None and scope["path"].startswith(self._uploads):
+        if self._uploads is not None and _is_piece(scope, self._uploads):
             await self._app(scope, receive, with_headers)
             return
         if _declared_length(scope) > LARGEST_FORM:
             await _too_large(scope, receive, with_headers)
             return
         await self._app(scope, _within_limit(receive), with_headers)
+
+
+def _is_piece(scope: Scope, uploads: str) -> bool:
+    kind = dict(scope["headers"]).get(b"content-type", b"")
+    return (
+        scope["path"].startswith(uploads)
+        and scope["method"] == "PATCH"
+        and kind == PIECE_TYPE.encode()
+    )
 
 
 def _declared_length(scope: Scope) -> int:
