@@ -7,7 +7,7 @@ import argparse
 from pipeline.catalog import Home
 from pipeline.cli.console import say, say_table
 from pipeline.refusal import Refusal
-from pipeline.restricted.uploads import checking
+from pipeline.restricted.uploads import checking, findings
 from pipeline.runs.uploads import deletion, records
 from pipeline.runs.uploads.records import Upload
 
@@ -33,11 +33,11 @@ def check(options: argparse.Namespace) -> None:
     """Says what is wrong by file and line; raises Refusal where the upload is refused for it."""
     home = Home.find()
     upload = checking.check(home, options.upload_id)
-    for findings in checking.findings(home, upload.id).values():
-        say(f"{findings.name}: {findings.rows:,} rows")
-        for (column, what), n in findings.counts.most_common():
+    for result in findings.of_upload(home, upload.id).values():
+        say(f"{result.name}: {result.rows:,} rows")
+        for (column, what), n in result.counts.most_common():
             say(f"  {column}: {n:,} times: {what}")
-        for problem in findings.problems:
+        for problem in result.problems:
             say(f"  line {problem.line or '-'}, {problem.column}: {problem.what}")
     if upload.reasons:
         raise Refusal(f"upload {upload.id} is refused: {'; '.join(upload.reasons)}")

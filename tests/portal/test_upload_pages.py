@@ -12,7 +12,7 @@ from upload_cases import MARK, SOME_DAY, holds
 
 from pipeline.catalog import Home
 from pipeline.environment import HOME_VARIABLE
-from pipeline.restricted.uploads import checking
+from pipeline.restricted.uploads import findings
 from pipeline.runs import sources
 from pipeline.runs.uploads import pieces, reception, records
 from portal.custodian.uploads import checks
@@ -161,7 +161,7 @@ def test_a_restart_goes_on(sender, portal, make_portal, home):
     assert other.patch(upload_id, 70, CONTENT[70:]).status_code == 204
     checks.run(home, "check", upload_id)
     assert records.load(home, upload_id).is_structure_known
-    assert checking.findings(home, upload_id)[0].problems[0].line == 3
+    assert findings.of_upload(home, upload_id)[0].problems[0].line == 3
 
 
 def test_a_full_disk_says_so(sender, home, monkeypatch):
@@ -189,7 +189,7 @@ def test_a_cut_connection_leaves_whole_pieces(sender, portal, home, n_bytes, n_k
     assert sender.offset(upload_id) == kept
     assert sender.patch(upload_id, kept, content[kept:]).status_code == 204
     assert records.load(home, upload_id).is_structure_known
-    assert checking.findings(home, upload_id)[0].rows == 60_003
+    assert findings.of_upload(home, upload_id)[0].rows == 60_003
 
 
 async def cut(app, sender, upload_id, data):

@@ -22,7 +22,7 @@ from pipeline.environment import HOME_VARIABLE
 from pipeline.refusal import Refusal
 from pipeline.restricted.ingest.blocks import LATIN1, ROW_ITSELF
 from pipeline.restricted.ingest.csv_lines import BROKEN_ROW, OPEN_ROW
-from pipeline.restricted.uploads import checking, custody, guard, intake
+from pipeline.restricted.uploads import checking, custody, findings, guard, intake
 from pipeline.restricted.uploads.intake import Intake
 from pipeline.restricted.uploads.structure import LONG_CELL, MOST_SHOWN, FileFindings, Problem
 from pipeline.runs.uploads import records
@@ -45,7 +45,7 @@ def findings_of(
 ) -> FileFindings:
     upload = hand_over(home, "trial", {name: content}, piece)
     assert upload.state == "received" and upload.is_structure_known, upload.reasons
-    return checking.findings(home, upload.id)[0]
+    return findings.of_upload(home, upload.id)[0]
 
 
 def reason_of(home: Home, content: bytes, name: str = "people.csv") -> str:
@@ -62,8 +62,8 @@ def reason_of(home: Home, content: bytes, name: str = "people.csv") -> str:
 
 
 def test_a_good_file_has_no_problem(home: Home) -> None:
-    findings = findings_of(home, TEXT.encode())
-    assert (findings.rows, findings.problems, findings.refusal) == (3, [], None)
+    result = findings_of(home, TEXT.encode())
+    assert (result.rows, result.problems, result.refusal) == (3, [], None)
 
 
 @pytest.mark.parametrize("piece", [7, 64, 1000])
@@ -77,32 +77,32 @@ def test_problems_stand_by_line_and_column(home: Home, piece: int) -> None:
         f'10,,True,1,north,"{MARK}',  # 8: a quote that is not closed
         "11,,True,1,north,é",  # 9: latin-1
     ]
-    findings = findings_of(
+    result = findings_of(
         home, "\n".join(lines).encode("latin-1", errors="replace"), piece=piece * 100
     )
-    assert sorted((one.line, one.column, one.what) for one in findings.problems) == [
+    assert sorted((one.line, one.column, one.what) for one in result.problems) == [
         (5, ROW_ITSELF, BROKEN_ROW),
         (7, "note", LONG_CELL),
         (8, ROW_ITSELF, OPEN_ROW),
     ]
-    assert findings.counts[ROW_ITSELF, LATIN1] == 2  # and ä of the example
-    assert findings.rows == 8
+    assert result.counts[ROW_ITSELF, LATIN1] == 2  # and ä of the example
+    assert result.rows == 8
     assert holds(home.root, MARK) == []
 
 
 def test_only_the_first_hundred_are_shown_and_all_are_counted(home: Home) -> None:
-    findings = findings_of(home, (TEXT + "1,2\n" * 250).encode())
-    assert len(findings.problems) == MOST_SHOWN
-    assert findings.problems[0] == Problem(5, ROW_ITSELF, BROKEN_ROW)
-    assert findings.counts[ROW_ITSELF, BROKEN_ROW] == 250
+    result = findings_of(home, (TEXT + "1,2\n" * 250).encode())
+    assert len(result.problems) == MOST_SHOWN
+    assert result.problems[0] == Problem(5, ROW_ITSELF, BROKEN_ROW)
+    assert result.counts[ROW_ITSELF, BROKEN_ROW] == 250
 
 
 def test_json_lines_say_which_key_is_absent(home: Home) -> None:
     rows = [{"id": "1", "flag": True, "site": "north"}, {MARK: 1}, [MARK]]
     text = "\n".join(json.dumps(row) for row in rows)
-    findings = findings_of(home, text.encode(), "people.jsonl")
-    assert [one.line for one in findings.problems] == [2, 3]
-    assert findings.counts["born", "key is absent"] == 1
+    result = findings_of(home, text.encode(), "people.jsonl")
+    assert [one.line for one in result.problems] == [2, 3]
+    assert result.counts["born", "key is absent"] == 1
     assert holds(home.root, MARK) == []
 
 
@@ -252,12 +252,12 @@ def test_a_check_that_a_restart_broke_is_made_again_from_the_pieces(home: Home) 
         taker.store(content[:90])
     with Intake(home).receiving(upload.id, 0, 90) as taker:  # another process
         taker.store(content[90:])
-    upload = checking.settle(home, upload.id)
+    upload = findings.settle(home, upload.id)
     assert upload.state == "received" and not upload.is_structure_known
     with pytest.raises(Refusal, match="structure was checked"):
         custody.lift(home, upload.id, label="x", extract_date=None, by="somebody")
     assert checking.check(home, upload.id).is_structure_known
-    assert checking.findings(home, upload.id)[0].problems == [Problem(5, ROW_ITSELF, BROKEN_ROW)]
+    assert findings.of_upload(home, upload.id)[0].problems == [Problem(5, ROW_ITSELF, BROKEN_ROW)]
 
 
 def test_more_files_than_live_checks(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -271,6 +271,6 @@ def test_more_files_than_live_checks(home: Home, monkeypatch: pytest.MonkeyPatch
     for upload in (second, first):
         with one.receiving(upload.id, 0, 50) as taker:
             taker.store(TEXT.encode()[50:])
-    assert checking.settle(home, second.id).is_structure_known
-    assert not checking.settle(home, first.id).is_structure_known
+    assert findings.settle(home, second.id).is_structure_known
+    assert not findings.settle(home, first.id).is_structure_known
     assert checking.check(home, first.id).is_structure_known

@@ -9,7 +9,7 @@ from threading import Lock
 from pipeline import params
 from pipeline.catalog import Home
 from pipeline.refusal import Refusal
-from pipeline.restricted.uploads import checking, first_bytes
+from pipeline.restricted.uploads import findings, first_bytes
 from pipeline.restricted.uploads.live import LiveCheck
 from pipeline.runs.declarations import declaration_path
 from pipeline.runs.uploads import reception, records
@@ -44,7 +44,7 @@ class Intake:
         try:
             first_bytes.check(file.name, start[: first_bytes.LONGEST])
         except Refusal as refusal:
-            checking.refuse(self._home, upload.id, str(refusal))
+            findings.refuse(self._home, upload.id, str(refusal))
             raise
 
     def follow(self, upload: Upload, file: UploadFile, place: Place, data: bytes) -> None:
@@ -55,13 +55,13 @@ class Intake:
         if check is None:
             return
         check.feed(data)
-        findings = check.end() if place.is_last else check.early
-        if place.is_last or findings is not None:
+        result = check.end() if place.is_last else check.early
+        if place.is_last or result is not None:
             self.forget(upload.id, file.number)
-        if findings is not None:
-            checking.note(self._home, upload.id, file.number, findings)
-            if findings.refusal is not None:
-                raise Refusal(findings.refusal)
+        if result is not None:
+            findings.note(self._home, upload.id, file.number, result)
+            if result.refusal is not None:
+                raise Refusal(result.refusal)
 
     def _check_for(self, upload: Upload, file: UploadFile, place: Place) -> LiveCheck | None:
         key = (upload.id, file.number)

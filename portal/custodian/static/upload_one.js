@@ -3,7 +3,7 @@ import { send, Stopped } from "/assets/upload_sending.js";
 
 const POLL_SECONDS = 3;
 
-const percent = (part, whole) => `${Math.floor((100 * part) / Math.max(whole, 1))}%`;
+const percent = (part, whole) => `${whole === 0 ? 100 : Math.floor((100 * part) / whole)}%`;
 
 export function follow(files = []) {
   const section = document.querySelector("#transfer");
@@ -17,6 +17,7 @@ export function follow(files = []) {
 class Page {
   constructor(section) {
     this.id = section.dataset.upload;
+    this.pieceBytes = Number(section.dataset.piece);
     this.status = section.querySelector("[data-status]");
     this.problem = section.querySelector("[data-problem]");
     this.choice = section.querySelector("[data-choose]");
@@ -27,9 +28,9 @@ class Page {
 
   show(row, arrived) {
     row.dataset.arrived = arrived;
-    row.querySelector("progress").value = Number(row.dataset.size) === 0 ? 1 : arrived;
-    row.querySelector("[data-share]").textContent = percent(arrived, Number(row.dataset.size) || 0);
-    if (Number(row.dataset.size) === 0) row.querySelector("[data-share]").textContent = "100%";
+    const size = Number(row.dataset.size);
+    row.querySelector("progress").value = size === 0 ? 1 : arrived;
+    row.querySelector("[data-share]").textContent = percent(arrived, size);
   }
 
   missing() {
@@ -58,7 +59,13 @@ class Page {
         const file = this.fileFor(row, files);
         if (file === undefined) continue;
         this.status.textContent = `Sending ${file.name} ...`;
-        await send(file, row.dataset.address, this.csrf, (arrived) => this.show(row, arrived), () => this.isOpen());
+        await send(file, {
+          address: row.dataset.address,
+          csrf: this.csrf,
+          pieceBytes: this.pieceBytes,
+          onProgress: (arrived) => this.show(row, arrived),
+          isOpen: () => this.isOpen(),
+        });
       }
       const missing = this.missing();
       if (missing.length === 0) return this.leave();

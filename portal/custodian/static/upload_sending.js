@@ -1,6 +1,5 @@
 // Sends files of an upload in pieces, from where those that arrived end (tus 1.0).
 
-const PIECE_BYTES = 16 * 1024 * 1024;
 const WAITS = [1, 2, 5, 10, 20, 30, 30, 30, 60, 60]; // seconds before the next try
 
 export class Stopped extends Error {}
@@ -51,14 +50,14 @@ function words(request) {
   }
 }
 
-export async function send(file, address, csrf, onProgress, isOpen) {
+export async function send(file, { address, csrf, pieceBytes, onProgress, isOpen }) {
   // Raises Stopped, with words for a person, where another try would not help.
   let tries = 0;
   let offset = await offsetOf(address);
   onProgress(offset);
   while (offset < file.size) {
     try {
-      const piece = file.slice(offset, offset + PIECE_BYTES);
+      const piece = file.slice(offset, offset + pieceBytes);
       const request = await sendPiece(address, csrf, offset, piece, onProgress);
       if (request.status === 204) {
         offset = Number(request.getResponseHeader("Upload-Offset"));

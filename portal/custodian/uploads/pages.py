@@ -11,9 +11,11 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from pipeline.refusal import Refusal
 from pipeline.restricted.ingest.source_files import DATABASE, SUFFIXES
-from pipeline.restricted.uploads import checking, custody
+from pipeline.restricted.uploads import custody, findings
+from pipeline.restricted.uploads.structure import MOST_SHOWN
 from pipeline.runs.declarations import dataset_names, declaration_path
 from pipeline.runs.uploads import deletion, reception, records
+from pipeline.runs.uploads.pieces import PIECE_BYTES
 from pipeline.runs.uploads.records import Upload
 from pipeline.schema.reader import read_schema
 from portal.custodian.uploads import checks
@@ -22,6 +24,7 @@ from portal.shared.actions import record
 from portal.shared.pages import render
 
 router = APIRouter()
+SEND_BYTES = 2 * PIECE_BYTES  # that the page's script sends in one request
 USUAL_DAYS = 90  # from today to the day of deletion, where nobody sets another
 WORDS = {  # of a state: what it is called, and its colour
     "receiving": ("arriving", "warn"),
@@ -78,7 +81,7 @@ def show_state(request: Request, account: Custodian, upload_id: str) -> Response
 @router.post("/uploads/{upload_id}/check")
 def check(request: Request, account: Custodian, upload_id: str) -> Response:
     """Starts the check again, after a restart cut it short."""
-    upload = checking.settle(request.app.state.home, upload_id)
+    upload = findings.settle(request.app.state.home, upload_id)
     if upload.state == "received" and not upload.is_structure_known:
         checks.start(request.app.state.home, upload_id)
         record(request, account, "had an upload checked", upload_id)
@@ -164,10 +167,12 @@ def _page(request: Request, upload: Upload, status: int = 200, problem: str = ""
         upload=upload,
         words=WORDS,
         arrived=arrived,
-        findings=checking.findings(home, upload.id),
+        findings=findings.of_upload(home, upload.id),
         problem=problem,
         needs_day=log is not None and bool(log.observation_end),
         prefix=PREFIX,
+        send_bytes=SEND_BYTES,
+        most_shown=MOST_SHOWN,
         first_day=datetime.now(UTC).date() + timedelta(days=1),
     )
 

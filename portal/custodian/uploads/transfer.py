@@ -18,7 +18,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
 from pipeline.refusal import Refusal
-from pipeline.restricted.uploads import checking, custody
+from pipeline.restricted.uploads import custody, findings
 from pipeline.restricted.uploads.intake import Intake, Taker
 from pipeline.runs.uploads import reception, records
 from pipeline.runs.uploads.pieces import PIECE_BYTES
@@ -104,7 +104,7 @@ async def take(request: Request, account: Custodian, upload_id: str, number: int
         offset = await _take(request, upload_id, number, int(start))
     except Refusal as refusal:
         return _refusal(refusal)
-    upload = await run_in_threadpool(checking.settle, home, upload_id)
+    upload = await run_in_threadpool(findings.settle, home, upload_id)
     if upload.state == "received":
         await run_in_threadpool(record, request, account, "handed all of it over", upload_id)
         if not upload.is_structure_known:
