@@ -44,5 +44,20 @@ def test_the_pipeline_knows_nothing_of_the_portal():
     assert not [n for n in users if any(o.startswith("portal") for o in imports(n))]
 
 
+DECRYPTS = "pipeline.runs.uploads.decryption"
+
+
+def test_only_stages_and_the_check_of_uploads_decrypt():
+    """The custodian process asks for neither: it starts a pipeline process that checks."""
+    users = {name for name in MODULES if DECRYPTS in imports(name)}
+    check = "pipeline.restricted.uploads.checking"
+    assert users == {"pipeline.restricted.ingest.source_files", check}
+    assert {name for name in MODULES if check in imports(name)} == {"pipeline.cli.uploads"}
+    keys = {name for name in MODULES if "pipeline.runs.uploads.keys" in imports(name)}
+    assert keys == {
+        f"pipeline.runs.uploads.{one}" for one in ("reception", "decryption", "deletion")
+    }
+
+
 def test_a_forbidden_import_is_found():
     assert any(name.startswith("pipeline.services") for name in reached("portal.custodian"))

@@ -108,9 +108,6 @@ def test_a_file_arrives_though_the_connection_is_cut_and_the_page_closed(
         page.get_by_role("button", name="Lift the quarantine").click()
         page.get_by_role("button", name="Declare as the source of uci_heart").click()
         page.get_by_text("declared as source").wait_for()
-        page.set_viewport_size({"width": 1200, "height": 800})
-        page.goto(address + "/uploads")
-        page.goto(address + "/uploads/new")
         browser.close()
     assert not faults
     assert sources.load(home)["uci_heart"].path == upload.address

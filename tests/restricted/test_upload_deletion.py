@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import fcntl
 import json
+import os
 import shutil
+import time
 from datetime import timedelta
 from pathlib import Path
 
@@ -164,6 +166,18 @@ def test_a_deletion_that_is_killed_is_ended_by_the_next(
     assert [one.id for one in deletion.due(home)] == [upload.id]
     assert deletion.delete(home, upload.id).state == "deleted"
     assert holds(home.runs, MARK) == []
+
+
+def test_what_was_never_begun_is_swept(home: Home, upload: Upload) -> None:
+    for name, age in (("a" * 16, 2 * 86400), ("b" * 16, 0)):
+        files.write_text(home.upload_key(name), "a key")
+        files.write_text(home.upload(name).pieces(0) / "x", "a piece")
+        for path in (home.upload_key(name), home.upload(name).root):
+            os.utime(path, (time.time() - age, time.time() - age))
+    deletion.delete_due(home)
+    assert not home.upload_key("a" * 16).exists() and not home.upload("a" * 16).root.exists()
+    assert home.upload_key("b" * 16).exists() and home.upload("b" * 16).root.exists()
+    assert home.upload_key(upload.id).exists()
 
 
 def test_the_day_decides(home: Home, upload: Upload) -> None:

@@ -1,6 +1,6 @@
 """Reading an upload again: a seekable stream over its pieces, decrypted in memory one at a time.
 
-Only pipeline code that reads rows imports this (tests/house/test_imports.py). No clear byte is
+Only pipeline code that reads rows imports this (tests/house/test_portal_imports.py). No clear byte is
 written to a disk: what needs a file with a name gets one in memory.
 """
 

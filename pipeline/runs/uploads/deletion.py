@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import logging
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -23,6 +24,7 @@ from pipeline.runs.uploads.records import Upload
 
 logger = logging.getLogger(__name__)
 
+_DAY_SECONDS = 24 * 3600
 REMAINS = (
     ("the ledger", "charges, and answers about releases: no row; it must never forget"),
     ("reports, validation and confirmations of its runs", "counts, for auditors: no row"),
@@ -48,6 +50,7 @@ def delete_due(home: Home, today: date | None = None) -> tuple[list[Upload], lis
     """Deletes what is due. Returns what was deleted, and why the others were not (a stage of a run
     still reads, say): they are tried again the next time.
     """
+    _sweep(home)
     gone, reasons = [], []
     for upload in due(home, today):
         try:
@@ -56,6 +59,16 @@ def delete_due(home: Home, today: date | None = None) -> tuple[list[Upload], lis
             reason = str(error) if isinstance(error, Refusal) else type(error).__name__
             reasons.append(f"upload {upload.id}: {reason}")
     return gone, reasons
+
+
+def _sweep(home: Home) -> None:
+    """Removes what a crash left of an upload that was never begun: a key, or folders, without a
+    record. Those of the last day may still be in the making.
+    """
+    for path in (*home.uploads.glob("[!.]*"), *home.upload_key("").glob("*")):
+        is_old = time.time() - path.stat().st_mtime > _DAY_SECONDS
+        if is_old and not home.upload(path.name).record.is_file():
+            _remove(path)
 
 
 def delete(home: Home, upload_id: str) -> Upload:
