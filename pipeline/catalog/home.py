@@ -135,11 +135,16 @@ class Home:
     def upload(self, upload_id: str) -> UploadFolder:
         return UploadFolder(self.uploads / upload_id)
 
-    def upload_key(self, upload_id: str) -> Path:
-        """The secret that decrypts one upload. Kept apart from it, and in no backup: without it
-        nobody reads what the upload left anywhere.
+    @property
+    def upload_keys(self) -> Path:
+        """The secrets of uploads. Apart from these, and in no backup: without its secret nobody
+        reads what an upload left anywhere.
         """
-        return self.keys / "uploads" / upload_id
+        return self.keys / "uploads"
+
+    def upload_key(self, upload_id: str) -> Path:
+        """The secret that decrypts one upload."""
+        return self.upload_keys / upload_id
 
     @property
     def airflow(self) -> Path:

@@ -114,7 +114,7 @@ def test_no_room_makes_no_upload(home: Home, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(reception.shutil, "disk_usage", lambda path: usage)
     with pytest.raises(DiskFull):
         begin(home, "trial", {"people.csv": CONTENT})
-    assert list(home.uploads.iterdir()) == [] and not home.upload_key("").parent.exists()
+    assert list(home.uploads.iterdir()) == [] and not home.upload_keys.exists()
 
 
 def test_more_than_was_announced(home: Home) -> None:

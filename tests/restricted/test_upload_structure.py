@@ -24,7 +24,7 @@ from pipeline.restricted.ingest.blocks import LATIN1, ROW_ITSELF
 from pipeline.restricted.ingest.csv_lines import BROKEN_ROW, OPEN_ROW
 from pipeline.restricted.uploads import checking, custody, findings, guard, intake
 from pipeline.restricted.uploads.intake import Intake
-from pipeline.restricted.uploads.structure import LONG_CELL, MOST_SHOWN, FileFindings, Problem
+from pipeline.restricted.uploads.problems import LONG_CELL, MOST_SHOWN, FileFindings, Problem
 from pipeline.runs.uploads import records
 
 TEXT = csv_text(EXAMPLE)

@@ -9,7 +9,7 @@ from pipeline.catalog import Home
 from pipeline.refusal import Refusal
 from pipeline.restricted.ingest import source_files
 from pipeline.restricted.uploads import findings, structure
-from pipeline.restricted.uploads.structure import FileFindings
+from pipeline.restricted.uploads.problems import FileFindings, noting
 from pipeline.runs.declarations import declaration_path
 from pipeline.runs.uploads import decryption, records
 from pipeline.runs.uploads.records import Upload, UploadFile
@@ -50,7 +50,7 @@ def _check_one(
     home: Home, schema: Schema, upload: Upload, file: UploadFile, max_cell_bytes: int
 ) -> FileFindings:
     found_in_file = FileFindings(file.name)
-    with structure.noting(found_in_file):
+    with noting(found_in_file):
         clear = decryption.whole_file(home, upload, file)
         if file.table is not None:
             return structure.check_file(schema.tables[file.table], clear, max_cell_bytes)

@@ -7,8 +7,7 @@ from dataclasses import replace
 
 from pipeline import files
 from pipeline.catalog import Home
-from pipeline.restricted.uploads import structure
-from pipeline.restricted.uploads.structure import FileFindings
+from pipeline.restricted.uploads.problems import FileFindings, shortened
 from pipeline.runs.uploads import reception, records
 from pipeline.runs.uploads.records import Upload
 
@@ -52,5 +51,5 @@ def refuse(home: Home, upload_id: str, reason: str) -> None:
     """Refuses an upload before or while it arrives."""
     with records.locked(home, upload_id) as upload:
         if upload.state in _OPEN:
-            reasons = (*upload.reasons, structure.shortened(reason))
+            reasons = (*upload.reasons, shortened(reason))
             records.save(home, replace(upload, state="refused", reasons=reasons))

@@ -11,7 +11,8 @@ import os
 from threading import Condition, Thread
 from typing import BinaryIO, Literal, cast
 
-from pipeline.restricted.uploads.structure import FileFindings, check_file
+from pipeline.restricted.uploads.problems import FileFindings
+from pipeline.restricted.uploads.structure import check_file
 from pipeline.schema.values import Table
 
 _KEPT_BYTES = 4 << 20  # from the file's beginning: readers look at the header, and begin again

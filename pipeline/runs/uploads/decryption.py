@@ -1,7 +1,7 @@
 """Reading an upload again: a seekable stream over its pieces, decrypted in memory one at a time.
 
-Only pipeline code that reads rows imports this (tests/house/test_portal_imports.py). No clear byte is
-written to a disk: what needs a file with a name gets one in memory.
+Only pipeline code that reads rows imports this (tests/house/test_portal_imports.py). No clear byte
+is written to a disk: what needs a file with a name gets one in memory.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class EncryptedFile:
         self._upload, self._file = upload, file
         self._pieces, self._identity = arrived, identity
         self._starts = [piece.offset for piece in arrived]
-        self._index, self._data = -1, b""  # the piece that was decrypted last
+        self._latest = (-1, b"")  # the piece that was decrypted last
 
     @property
     def size(self) -> int:
@@ -50,9 +50,10 @@ class EncryptedFile:
         if position >= self.size:
             return memoryview(b"")
         index = bisect_right(self._starts, position) - 1
-        if index != self._index:
-            self._data, self._index = self._read(index), index
-        return memoryview(self._data)[position - self._starts[index] :]
+        latest = self._latest
+        if index != latest[0]:
+            self._latest = latest = (index, self._read(index))
+        return memoryview(latest[1])[position - self._starts[index] :]
 
     def _read(self, index: int) -> bytes:
         piece = self._pieces[index]

@@ -65,7 +65,7 @@ def _sweep(home: Home) -> None:
     """Removes what a crash left of an upload that was never begun: a key, or folders, without a
     record. Those of the last day may still be in the making.
     """
-    for path in (*home.uploads.glob("[!.]*"), *home.upload_key("").glob("*")):
+    for path in (*home.uploads.glob("[!.]*"), *home.upload_keys.glob("*")):
         is_old = time.time() - path.stat().st_mtime > _DAY_SECONDS
         if is_old and not home.upload(path.name).record.is_file():
             _remove(path)

@@ -52,9 +52,9 @@ def remove_rows(home: Home, runs: Iterable[str]) -> tuple[int, int]:
     n_removed = 0
     # a list of a folder's files goes last: a killed attempt must find them again
     for digest in sorted(rows - others, key=lambda one: one.endswith(_FOLDER)):
-        path = _object(remote, digest)
-        if path.is_file():
-            path.unlink()
+        place = _object(remote, digest)
+        if place.is_file():
+            place.unlink()
             n_removed += 1
     return n_removed, len(rows & others)
 

@@ -27,7 +27,7 @@ def run(home: Home, *words: str) -> int:
     """`python -m pipeline uploads ...`; its exit code. What it says stays unread: the findings are
     with the upload, and its own log holds no value.
     """
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-m", "pipeline", "uploads", *words],
         cwd=project_root(),
         env=environment.for_services(home.root),
@@ -37,6 +37,6 @@ def run(home: Home, *words: str) -> int:
         start_new_session=True,
         check=False,
     )
-    if done.returncode not in (0, 2):
-        logger.error("uploads %s ended with exit code %d", words[0], done.returncode)
-    return done.returncode
+    if process.returncode not in (0, 2):
+        logger.error("uploads %s ended with exit code %d", words[0], process.returncode)
+    return process.returncode

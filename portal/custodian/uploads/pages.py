@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from pipeline.refusal import Refusal
 from pipeline.restricted.ingest.source_files import DATABASE, SUFFIXES
 from pipeline.restricted.uploads import custody, findings
-from pipeline.restricted.uploads.structure import MOST_SHOWN
+from pipeline.restricted.uploads.problems import MOST_SHOWN
 from pipeline.runs.declarations import dataset_names, declaration_path
 from pipeline.runs.uploads import deletion, reception, records
 from pipeline.runs.uploads.pieces import PIECE_BYTES

@@ -54,16 +54,16 @@ class UploadToCome(BaseModel):
 
 
 @router.post("/uploads")
-def create(request: Request, account: Custodian, wanted: UploadToCome) -> Response:
+def create(request: Request, account: Custodian, to_come: UploadToCome) -> Response:
     """Begins an upload; says where its files are sent."""
-    announced = [(one.name, one.size) for one in wanted.files]
+    announced = [(one.name, one.size) for one in to_come.files]
     try:
         upload = custody.begin(
             request.app.state.home,
-            wanted.dataset,
+            to_come.dataset,
             announced,
             by=account.email,
-            delete_on=wanted.delete_on,
+            delete_on=to_come.delete_on,
         )
     except Refusal as refusal:
         return _refusal(refusal)
