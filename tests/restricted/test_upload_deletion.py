@@ -172,12 +172,15 @@ def test_what_was_never_begun_is_swept(home: Home, upload: Upload) -> None:
     for name, age in (("a" * 16, 2 * 86400), ("b" * 16, 0)):
         files.write_text(home.upload_key(name), "a key")
         files.write_text(home.upload(name).pieces(0) / "x", "a piece")
-        for path in (home.upload_key(name), home.upload(name).root):
+        scratch = home.state / "restricted" / f"check-{name}"
+        files.write_text(scratch / "typed.parquet", MARK)
+        for path in (home.upload_key(name), home.upload(name).root, scratch):
             os.utime(path, (time.time() - age, time.time() - age))
     deletion.delete_due(home)
     assert not home.upload_key("a" * 16).exists() and not home.upload("a" * 16).root.exists()
     assert home.upload_key("b" * 16).exists() and home.upload("b" * 16).root.exists()
     assert home.upload_key(upload.id).exists()
+    assert len(holds(home.root, MARK)) == 1
 
 
 def test_the_day_decides(home: Home, upload: Upload) -> None:

@@ -62,12 +62,18 @@ def delete_due(home: Home, today: date | None = None) -> tuple[list[Upload], lis
 
 
 def _sweep(home: Home) -> None:
-    """Removes what a crash left of an upload that was never begun: a key, or folders, without a
-    record. Those of the last day may still be in the making.
+    """Removes what a crash left: of an upload that was never begun, its key or folders without a
+    record; of a dry run (`dataset check`), its scratch, which holds rows. What is of the last day
+    may still be in use.
     """
-    for path in (*home.uploads.glob("[!.]*"), *home.upload_keys.glob("*")):
-        is_old = time.time() - path.stat().st_mtime > _DAY_SECONDS
-        if is_old and not home.upload(path.name).record.is_file():
+    begun = {one.id for one in records.every(home)}
+    nobodys = [
+        path
+        for path in (*home.uploads.glob("[!.]*"), *home.upload_keys.glob("*"))
+        if path.name not in begun
+    ]
+    for path in (*nobodys, *home.uploads.parent.glob("check-*")):
+        if time.time() - path.stat().st_mtime > _DAY_SECONDS:
             _remove(path)
 
 
