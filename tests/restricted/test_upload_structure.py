@@ -260,6 +260,17 @@ def test_a_check_that_a_restart_broke_is_made_again_from_the_pieces(home: Home) 
     assert findings.of_upload(home, upload.id)[0].problems == [Problem(5, ROW_ITSELF, BROKEN_ROW)]
 
 
+def test_a_long_file_is_checked_while_it_arrives(home: Home) -> None:
+    """Longer than what is kept of its beginning, in pieces that the reader must keep up with."""
+    content = (TEXT + ROW * 350_000 + "1,2\n").encode()
+    upload = begin(home, "trial", {"people.csv": content})
+    send(Intake(home), upload, content, piece=1 << 20)
+    assert findings.settle(home, upload.id).is_structure_known
+    result = findings.of_upload(home, upload.id)[0]
+    assert result.rows == 350_004
+    assert result.problems == [Problem(350_005, ROW_ITSELF, BROKEN_ROW)]
+
+
 def test_more_files_than_live_checks(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     """The check that was fed longest ago gives way, and is made up for at the end."""
     monkeypatch.setattr(intake, "MOST_LIVE", 1)
