@@ -13,6 +13,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
+from pipeline.organisations import SignInParams
 from pipeline.population_limits import LARGEST_DELTA
 from pipeline.refusal import Refusal
 
@@ -221,6 +222,7 @@ class Params:
     gate: GateParams = field(default_factory=GateParams)
     draw: DrawParams = field(default_factory=DrawParams)
     schedule: ScheduleParams = field(default_factory=lambda: ScheduleParams(refresh="0 3 * * 1"))
+    sign_in: SignInParams = field(default_factory=SignInParams)
 
     @property
     def drawn_plan(self) -> Mapping[str, Any] | None:
@@ -241,10 +243,11 @@ BLOCKS: Mapping[str, type] = {
     "approve": ApproveParams,
     "publish": PublishParams,
     "schedule": ScheduleParams,
+    "sign_in": SignInParams,
 }
 
 
-LATER = ("draw", "gate")  # params written before there were these blocks have none
+LATER = ("draw", "gate", "sign_in")  # params written before there were these blocks have none
 
 
 def from_mapping(value: Mapping[str, Any], name: str = "params.yaml") -> Params:

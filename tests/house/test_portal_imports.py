@@ -12,6 +12,7 @@ ALLOWED = {
     "environment",
     "files",
     "options",
+    "organisations",
     "params",
     "plan_options",
     "plan_slices",

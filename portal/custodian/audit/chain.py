@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -41,7 +42,10 @@ def check(home: Home, *, with_mlflow: bool = False) -> Check:
 def entries(home: Home) -> Sequence[Entry]:
     """All of them, newest first. Of a broken chain too: it is what an auditor looks into."""
     document = Ledger(home.ledger).export()
-    return [Entry(**entry) for entry in reversed(document["entries"])]
+    return [
+        Entry(**{**entry, "content": json.dumps(entry["content"])})
+        for entry in reversed(document["entries"])
+    ]
 
 
 def in_words(entry: Entry) -> Mapping[str, str]:
