@@ -55,11 +55,9 @@ def every(home: Home, standings: Sequence[Standing]) -> list[Line]:
                 path.name, privacy["population"], "draw", "released", privacy["epsilon"], ""
             )
             draws.setdefault(card["drawn_from"], []).append(line)
-    charges = sorted(
-        ((one.population.name, charge) for one in standings for charge in one.charges),
-        key=lambda pair: pair[1].after.at,
-        reverse=True,
-    )
+    charges = [(one.population.name, charge) for one in standings for charge in one.charges]
+    charges.reverse()  # of one second too, the last charge stands first
+    charges.sort(key=lambda pair: pair[1].after.at, reverse=True)
     found: list[Line] = []
     for population, charge in charges:
         found += draws.pop(charge.release_id, [])

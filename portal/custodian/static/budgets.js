@@ -35,7 +35,7 @@ function draw(place, population) {
     showarrow: false, xanchor: "left", yanchor: "top",
   });
   const says = (y, text) => ({
-    xref: "paper", x: 0, y, text, showarrow: false, xanchor: "left", yanchor: "bottom",
+    xref: "paper", x: 1, y, text, showarrow: false, xanchor: "right", yanchor: "bottom",
     font: { size: 12 },
   });
   const narrow = place.clientWidth < 500;
