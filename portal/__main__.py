@@ -6,9 +6,11 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import logging
 import sys
 
 import uvicorn
+from fastapi import FastAPI
 
 from pipeline import environment
 from pipeline.refusal import Refusal
@@ -51,7 +53,22 @@ def _serve(name: str) -> None:
     """One of the two processes, on this machine's own address only."""
     port = environment.portal_port() if name == "public" else environment.custodian_port()
     app = importlib.import_module(f"portal.{name}.app").make_app()
-    uvicorn.run(app, host="127.0.0.1", port=port, log_level="warning", server_header=False)
+    uvicorn.Server(settings(app, port)).run()
+
+
+def settings(app: FastAPI, port: int) -> uvicorn.Config:
+    """How an application is served. What uvicorn logs of an unexpected error is left out: its
+    message may quote a value, and the application has noted the error's kind and place.
+    """
+    config = uvicorn.Config(
+        app, host="127.0.0.1", port=port, log_level="warning", server_header=False
+    )
+    logging.getLogger("uvicorn.error").addFilter(_without_errors)
+    return config
+
+
+def _without_errors(record: logging.LogRecord) -> bool:
+    return record.exc_info is None
 
 
 if __name__ == "__main__":
