@@ -5,7 +5,7 @@ with its key.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import date
 from pathlib import Path
@@ -13,7 +13,6 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from pipeline.organisations import SignInParams
 from pipeline.population_limits import LARGEST_DELTA
 from pipeline.refusal import Refusal
 
@@ -206,6 +205,21 @@ class PublishParams:
 class ScheduleParams:
     refresh: str
     budget_report: str = "0 6 * * 1"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SignInParams:
+    """Organisations whose people sign in to the two processes of the portal through them; the
+    portal checks what each of them says.
+    """
+
+    public: Sequence[Any] = ()
+    custodian: Sequence[Any] = ()
+
+    def __post_init__(self) -> None:
+        for name in ("public", "custodian"):
+            if not isinstance(getattr(self, name), list | tuple):
+                raise Refusal(f"sign_in.{name} must be a list of organisations")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -23,6 +23,7 @@ from portal.shared import pages, sign_in
 from portal.shared.guard import Forbidden, SignInNeeded, refuse_foreign_forms
 from portal.shared.limits import Limits
 from portal.shared.organisations import routes as organisations
+from portal.shared.organisations.settings import organisations_of
 
 logger = logging.getLogger(__name__)
 PLOTLY = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
@@ -63,7 +64,7 @@ def make_application(
     app.state.process, app.state.home = process, home
     app.state.engine, app.state.exchange = engine, exchange
     app.state.pages, app.state.nav = pages.environment([folder]), tuple(nav)
-    app.state.organisations = params.load(home.params).sign_in.of(process)
+    app.state.organisations = organisations_of(params.load(home.params).sign_in, process)
     app.state.pages.globals["organisations"] = app.state.organisations
     app.add_middleware(Limits, uploads=uploads)
     for router in (sign_in.router, organisations.router, *routers):

@@ -12,7 +12,6 @@ ALLOWED = {
     "environment",
     "files",
     "options",
-    "organisations",
     "params",
     "plan_options",
     "plan_slices",

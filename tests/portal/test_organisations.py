@@ -11,9 +11,10 @@ import sqlalchemy as sa
 from joserfc.jwk import ECKey
 from organisation_cases import CLIENT, SECRET, running
 
-from pipeline.organisations import Organisation, SignInParams
+from pipeline.params import SignInParams
 from pipeline.refusal import Refusal
 from portal.shared import accounts, database
+from portal.shared.organisations.settings import Organisation, organisations_of
 from portal.shared.tables import accounts as table
 from portal.shared.tables import actions, attempts, invitations
 
@@ -274,9 +275,9 @@ GOOD = {
 
 
 def test_settings_name_organisations():
-    (one,) = SignInParams(public=[GOOD]).of("public")
+    (one,) = organisations_of(SignInParams(public=[GOOD]), "public")
     assert one.domains == ("example.org",) and not one.is_open
-    assert SignInParams().of("custodian") == ()
+    assert organisations_of(SignInParams(), "custodian") == ()
 
 
 @pytest.mark.parametrize(
@@ -293,6 +294,8 @@ def test_settings_name_organisations():
 )
 def test_settings_that_do_not_fit_are_refused(process, change, words):
     with pytest.raises(Refusal, match=words):
-        SignInParams(**{process: [{**GOOD, **change}]})
+        organisations_of(SignInParams(**{process: [{**GOOD, **change}]}), process)
     with pytest.raises(Refusal, match="twice"):
-        SignInParams(public=[GOOD, GOOD])
+        organisations_of(SignInParams(public=[GOOD, GOOD]), "public")
+    with pytest.raises(Refusal, match="a list"):
+        SignInParams(public="trust")

@@ -82,12 +82,12 @@ def test_a_file_arrives_whole_or_the_part_that_is_asked_for(portal, release):
 @pytest.mark.parametrize(
     "path",
     [
-        "..%2ffirst-1%2fcard.md",
-        "%2e%2e/first-1/card.md",
+        "..%2ffirst-1%2fREADME.txt",
+        "%2e%2e/first-1/README.txt",
         "..%2fsecret",
         "/etc/passwd",
         "extract/csv",
-        "extract%2f..%2fcard.md",
+        "extract%2f..%2fREADME.txt",
         "extract/csv/heart.csv/",
         "not-listed.txt",
     ],
@@ -101,9 +101,9 @@ def test_only_what_the_manifest_lists_is_sent(portal, release, path):
 
 def test_a_link_out_of_the_release_is_not_followed(portal, release):
     (portal.home.root / "elsewhere").write_text("a secret")
-    (release.root / "card.md").unlink()
-    (release.root / "card.md").symlink_to(portal.home.root / "elsewhere")
-    assert portal.visitor().get("/releases/first-1/files/card.md").status_code == 404
+    (release.root / "README.txt").unlink()
+    (release.root / "README.txt").symlink_to(portal.home.root / "elsewhere")
+    assert portal.visitor().get("/releases/first-1/files/README.txt").status_code == 404
 
 
 @pytest.mark.parametrize(
@@ -147,15 +147,15 @@ def test_a_citation_can_be_read_by_programs(portal, release):
 
 
 def test_a_download_is_noted_with_who_is_signed_in(portal, release):
-    portal.visitor().get("/releases/first-1/files/card.md")
+    portal.visitor().get("/releases/first-1/files/README.txt")
     ann = portal.somebody("researcher")
-    ann.get("/releases/first-1/files/card.md")
-    ann.get("/releases/first-1/files/card.md", headers={"range": "bytes=3-"})
+    ann.get("/releases/first-1/files/README.txt")
+    ann.get("/releases/first-1/files/README.txt", headers={"range": "bytes=3-"})
     ann.get("/releases/first-1/csv.zip")
     with portal.public.state.engine.begin() as c:
         rows = c.execute(sa.select(actions).where(actions.c.action == "downloaded")).all()
     assert [(row.email, row.subject) for row in rows] == [
-        ("researcher@example.org", "first-1/card.md"),
+        ("researcher@example.org", "first-1/README.txt"),
         ("researcher@example.org", "first-1/csv.zip"),
     ]
 

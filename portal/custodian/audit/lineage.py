@@ -58,10 +58,10 @@ def every(home: Home, standings: Sequence[Standing]) -> list[Line]:
     charges = [(one.population.name, charge) for one in standings for charge in one.charges]
     charges.reverse()  # of one second too, the last charge stands first
     charges.sort(key=lambda pair: pair[1].after.at, reverse=True)
-    found: list[Line] = []
+    lines: list[Line] = []
     for population, charge in charges:
-        found += draws.pop(charge.release_id, [])
-        found.append(
+        lines += draws.pop(charge.release_id, [])
+        lines.append(
             Line(
                 charge.release_id,
                 population,
@@ -71,7 +71,7 @@ def every(home: Home, standings: Sequence[Standing]) -> list[Line]:
                 charge.after.at.isoformat(timespec="minutes"),
             )
         )
-    return found + [line for lines in draws.values() for line in lines]
+    return lines + [line for rest in draws.values() for line in rest]
 
 
 def steps(home: Home, connection: Connection, release_id: str) -> list[Step]:
@@ -83,9 +83,9 @@ def steps(home: Home, connection: Connection, release_id: str) -> list[Step]:
     entries = [one for one in Ledger(home.ledger).entries() if one.release_id == model_of]
     if card is None and not entries:
         return []
-    found = [_release(home, release_id, card, entries if model_of == release_id else [])]
+    chain = [_release(home, release_id, card, entries if model_of == release_id else [])]
     if model_of != release_id:
-        found.append(
+        chain.append(
             Step(
                 "Drawn from",
                 "A draw from a published model costs no privacy.",
@@ -93,13 +93,13 @@ def steps(home: Home, connection: Connection, release_id: str) -> list[Step]:
                 [("Its lineage", f"/audit/releases/{model_of}")],
             )
         )
-    found += [
+    chain += [
         *_model(entries),
         *_charge(home, entries),
         *_run(home, release_id),
         *_request(connection, release_id),
     ]
-    return found
+    return chain
 
 
 def _release(
@@ -171,14 +171,14 @@ def _run(home: Home, release_id: str) -> list[Step]:
     notes = read_notes(workspace)
     if not notes:
         return []
-    asked = (files.read_json(workspace.restricted.run) or {}).get("asked_by")
+    person = (files.read_json(workspace.restricted.run) or {}).get("asked_by")
     runs = sorted({note.airflow_run for note in notes if note.airflow_run})
     links = [
         (f"Airflow: {run}", f"{airflow_address()}/dags/{_dag(run)}/runs/{run}") for run in runs
     ]
     if workspace.tracking.is_file():
         links.append(("MLflow", f"/audit/releases/{release_id}/mlflow"))
-    facts = [("Asked for by", str(asked or "not noted")), *(_stage(note) for note in notes)]
+    facts = [("Asked for by", str(person or "not noted")), *(_stage(note) for note in notes)]
     return [Step("Run", "The stages, in the order in which they ended.", facts, links)]
 
 
@@ -198,5 +198,7 @@ def _request(connection: Connection, release_id: str) -> list[Step]:
         return []
     facts = [("By", f"{row.name}, {row.organisation} ({row.email})"), ("Purpose", row.purpose)]
     return [
-        Step("Request", "What a researcher asked for.", facts, [("Request", f"/requests/{row.id}")])
+        Step(
+            "Request", "What a researcher asked for.", facts, [("Request", f"/requests/{row.id}")]
+        )
     ]

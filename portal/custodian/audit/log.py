@@ -20,7 +20,7 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet would compute such a
 
 
 @dataclass(frozen=True)
-class Wanted:
+class Filter:
     """Which actions: those of a person, of a kind, in a time. Empty: all."""
 
     person: str = ""  # a part of the address
@@ -29,16 +29,16 @@ class Wanted:
     until: date | None = None  # that day included
 
     def conditions(self) -> list[sa.ColumnElement[bool]]:
-        found: list[sa.ColumnElement[bool]] = []
+        parts: list[sa.ColumnElement[bool]] = []
         if self.person:
-            found.append(actions.c.email.contains(self.person.lower(), autoescape=True))
+            parts.append(actions.c.email.contains(self.person.lower(), autoescape=True))
         if self.action:
-            found.append(actions.c.action == self.action)
+            parts.append(actions.c.action == self.action)
         if self.since:
-            found.append(actions.c.at >= _begin(self.since))
+            parts.append(actions.c.at >= _begin(self.since))
         if self.until:
-            found.append(actions.c.at < _begin(self.until) + 24 * 3600)
-        return found
+            parts.append(actions.c.at < _begin(self.until) + 24 * 3600)
+        return parts
 
 
 @dataclass(frozen=True)
@@ -59,21 +59,21 @@ def day(text: str) -> date | None:
     if not text:
         return None
     try:
-        found = date.fromisoformat(text)
+        value = date.fromisoformat(text)
     except ValueError:
         raise Refusal("a date is written as 2026-01-31") from None
-    if not date(1970, 1, 1) <= found <= date(9998, 12, 31):
+    if not date(1970, 1, 1) <= value <= date(9998, 12, 31):
         raise Refusal("a date lies between 1970 and 9998")
-    return found
+    return value
 
 
-def read(request: Request, wanted: Wanted, most: int, skip: int = 0) -> list[Action]:
+def read(request: Request, filters: Filter, most: int, skip: int = 0) -> list[Action]:
     """The newest first: `most` of them, after the `skip` newest."""
     both: list[Action] = []
     for process, open_connection in (("custodian", connection), ("public", exchange)):
         query = (
             sa.select(actions)
-            .where(*wanted.conditions())
+            .where(*filters.conditions())
             .order_by(actions.c.at.desc(), actions.c.id.desc())
             .limit(skip + most)
         )
@@ -88,11 +88,11 @@ def read(request: Request, wanted: Wanted, most: int, skip: int = 0) -> list[Act
 
 def kinds(request: Request) -> Sequence[str]:
     """Every action that was noted, for the form."""
-    found: set[str] = set()
+    names: set[str] = set()
     for open_connection in (connection, exchange):
         with open_connection(request) as c:
-            found |= set(c.scalars(sa.select(actions.c.action).distinct()))
-    return sorted(found)
+            names |= set(c.scalars(sa.select(actions.c.action).distinct()))
+    return sorted(names)
 
 
 def as_csv(some: Sequence[Action]) -> Iterator[str]:

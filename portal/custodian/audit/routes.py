@@ -41,7 +41,7 @@ def show_audit(request: Request, account: Auditor) -> Response:
         check=check,
         standings=standings,
         releases=lineage.every(home, standings),
-        newest=log.read(request, log.Wanted(), 8),
+        newest=log.read(request, log.Filter(), 8),
     )
 
 
@@ -144,8 +144,8 @@ def show_actions(
     until: Text = "",
     page: Annotated[int, Query(ge=1, le=LAST_PAGE)] = 1,
 ) -> Response:
-    wanted = log.Wanted(person.strip(), action, log.day(since), log.day(until))
-    some = log.read(request, wanted, ON_PAGE + 1, (page - 1) * ON_PAGE)
+    filters = log.Filter(person.strip(), action, log.day(since), log.day(until))
+    some = log.read(request, filters, ON_PAGE + 1, (page - 1) * ON_PAGE)
     return render(
         request,
         "audit_actions.html",
@@ -153,7 +153,7 @@ def show_actions(
         has_more=len(some) > ON_PAGE,
         page=page,
         kinds=log.kinds(request),
-        wanted={name: value or "" for name, value in asdict(wanted).items()},
+        filters={name: value or "" for name, value in asdict(filters).items()},
     )
 
 
@@ -166,8 +166,8 @@ def export_actions(
     since: Text = "",
     until: Text = "",
 ) -> Response:
-    wanted = log.Wanted(person.strip(), action, log.day(since), log.day(until))
-    some = log.read(request, wanted, IN_CSV)
+    filters = log.Filter(person.strip(), action, log.day(since), log.day(until))
+    some = log.read(request, filters, IN_CSV)
     record(request, account, "exported the log of actions")
     return StreamingResponse(
         log.as_csv(some),

@@ -8,7 +8,7 @@ from pathlib import Path
 
 PIECE = 1 << 18  # bytes read at a time
 WHEN = (2000, 1, 1, 0, 0, 0)  # as the files of a release are dated: the same zip each time
-STORED = (".parquet", ".duckdb", ".sqlite", ".safetensors", ".xlsx", ".png")  # small already
+SMALL = (".parquet", ".duckdb", ".sqlite", ".safetensors", ".xlsx", ".png")  # small already
 
 
 class _Pieces:
@@ -52,6 +52,6 @@ def stream(top: str, paths: Mapping[str, Path], texts: Mapping[str, str]) -> Ite
 def _entry(name: str) -> zipfile.ZipInfo:
     entry = zipfile.ZipInfo(name, WHEN)
     entry.external_attr = 0o644 << 16
-    is_small = name.endswith(STORED)
+    is_small = name.endswith(SMALL)
     entry.compress_type = zipfile.ZIP_STORED if is_small else zipfile.ZIP_DEFLATED
     return entry

@@ -58,7 +58,7 @@ class Parcel:
 def parcels(one: Published) -> list[Parcel]:
     """The forms that the tables can be taken in."""
     base = f"/releases/{one.id}"
-    found = [
+    zips = [
         Parcel(title, about, f"{base}/{kind}.zip", _of_zip(one, kind), None)
         for kind, title, about in (
             ("csv", "CSV", "one file per table, as the source writes them"),
@@ -71,7 +71,7 @@ def parcels(one: Published) -> list[Parcel]:
         for path, title, about in DATABASES
         if path in one.files
     ]
-    return [*found[:2], *databases, found[2]]
+    return [*zips[:2], *databases, zips[2]]
 
 
 def papers(one: Published) -> list[tuple[str, ReleasedFile]]:

@@ -59,8 +59,10 @@ def every(home: Home) -> list[Published]:
     stands before the release whose model it was drawn from.
     """
     paths = sorted(home.published.glob("[!.]*"))
-    found = [_read(path) for path in paths if RELEASE_ID.fullmatch(path.name) and _is_whole(path)]
-    return sorted(found, key=_age, reverse=True)
+    releases = [
+        _read(path) for path in paths if RELEASE_ID.fullmatch(path.name) and _is_whole(path)
+    ]
+    return sorted(releases, key=_age, reverse=True)
 
 
 def find(home: Home, release_id: str) -> Published:
@@ -76,8 +78,8 @@ def balances(releases: Sequence[Published]) -> dict[str, Mapping[str, Any]]:
     newest: dict[str, Mapping[str, Any]] = {}
     for one in releases:
         privacy = one.card["privacy"]
-        known = newest.get(privacy["population"])
-        if known is None or known["releases_charged"] < privacy["releases_charged"]:
+        last = newest.get(privacy["population"])
+        if last is None or last["releases_charged"] < privacy["releases_charged"]:
             newest[privacy["population"]] = privacy
     return newest
 

@@ -43,12 +43,12 @@ class Span:
 def tallies(card: Mapping[str, Any]) -> list[Tally]:
     """Empty for a model of before its counts were published."""
     evidence = card["evidence"] or {}
-    found = [
+    every = [
         Tally(what, {verdict: evidence[key][verdict] for verdict in VERDICTS})
         for key, what in KINDS
         if key in evidence
     ]
-    return [tally for tally in found if tally.total]
+    return [tally for tally in every if tally.total]
 
 
 def spans(card: Mapping[str, Any]) -> list[Span]:
@@ -68,11 +68,11 @@ def _span(some: Sequence[Mapping[str, Any]], field: str) -> str:
 
 def verdict(card: Mapping[str, Any]) -> str:
     """One sentence on what the figures are good for."""
-    found = tallies(card)
-    total = sum(tally.total for tally in found)
+    every = tallies(card)
+    total = sum(tally.total for tally in every)
     if not total:
         return "Its model is older than published evidence: take no figure from it."
-    sure, some = (sum(t.counts[name] for t in found) for name in ("reliable", "indicative"))
+    sure, some = (sum(t.counts[name] for t in every) for name in ("reliable", "indicative"))
     if sure >= total / 2:
         return "Most figures are within a tenth of the source's."
     if sure + some >= total / 2:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
-from pipeline.organisations import Organisation
 from pipeline.refusal import Refusal
 from portal.shared import accounts
 from portal.shared.accounts import Account
 from portal.shared.database import now
 from portal.shared.organisations.provider import Person
+from portal.shared.organisations.settings import Organisation
 from portal.shared.tables import accounts as table
 from portal.shared.tables import invitations
 
@@ -22,13 +22,13 @@ def account_of(connection: Connection, organisation: Organisation, person: Perso
     Raises Refusal for everybody else: an address that is not verified or not of the organisation's
     domains, a closed account, an address whose account has a password.
     """
-    known = connection.execute(
+    row = connection.execute(
         sa.select(table).where(table.c.subject == person.subject)
     ).one_or_none()
-    if known is not None:
-        if known.disabled:
+    if row is not None:
+        if row.disabled:
             raise Refusal("this account is closed: ask the administrator")
-        return accounts.as_account(known)
+        return accounts.as_account(row)
     email = _believed(organisation, person)
     if connection.execute(sa.select(table.c.id).where(table.c.email == email)).first():
         # not joined by itself: whoever runs the organisation's sign-in could enter it

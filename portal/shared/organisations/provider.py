@@ -19,9 +19,9 @@ from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import KeySet
 
-from pipeline.organisations import Organisation, is_safe_address
 from pipeline.refusal import Refusal
 from portal.shared.organisations.attempts import Attempt, Tokens
+from portal.shared.organisations.settings import Organisation, is_safe_address
 
 logger = logging.getLogger(__name__)
 SECONDS = 10  # for one answer
@@ -75,15 +75,15 @@ class Provider:
         by a key of the provider.
         """
         with self._words():
-            found = self._discover()
+            facts = self._discover()
             token = self._session.fetch_token(
-                found["token_endpoint"], code=code, code_verifier=attempt.verifier
+                facts["token_endpoint"], code=code, code_verifier=attempt.verifier
             )
             claims = claims_of(
-                token, self._document(found["jwks_uri"]), self._organisation, attempt.nonce
+                token, self._document(facts["jwks_uri"]), self._organisation, attempt.nonce
             )
-            if "email" not in claims and "userinfo_endpoint" in found:
-                claims = {**self._userinfo(found["userinfo_endpoint"], claims["sub"]), **claims}
+            if "email" not in claims and "userinfo_endpoint" in facts:
+                claims = {**self._userinfo(facts["userinfo_endpoint"], claims["sub"]), **claims}
         return Person(
             subject=f"{self._organisation.issuer}|{claims['sub']}",
             email=str(claims.get("email", "")),
@@ -93,19 +93,19 @@ class Provider:
 
     def _discover(self) -> Mapping[str, Any]:
         issuer = self._organisation.issuer
-        found = self._document(f"{issuer.rstrip('/')}/.well-known/openid-configuration")
-        if found["issuer"] != issuer:
+        facts = self._document(f"{issuer.rstrip('/')}/.well-known/openid-configuration")
+        if facts["issuer"] != issuer:
             raise ValueError("another issuer")
         for name in (*ENDPOINTS, "userinfo_endpoint"):
-            if name in (*ENDPOINTS, *found) and not is_safe_address(found[name]):
+            if name in (*ENDPOINTS, *facts) and not is_safe_address(facts[name]):
                 raise ValueError(f"{name} is not encrypted")
-        return found
+        return facts
 
     def _userinfo(self, where: str, subject: str) -> Mapping[str, Any]:
-        found = self._document(where, withhold_token=False)
-        if found["sub"] != subject:
+        facts = self._document(where, withhold_token=False)
+        if facts["sub"] != subject:
             raise ValueError("another subject")
-        return found
+        return facts
 
     def _document(self, where: str, *, withhold_token: bool = True) -> Any:
         answer = self._session.request("GET", where, withhold_token=withhold_token, stream=True)

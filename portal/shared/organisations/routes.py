@@ -10,7 +10,6 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from pipeline.catalog import Home
-from pipeline.organisations import Organisation
 from pipeline.refusal import Refusal
 from portal.shared import sessions
 from portal.shared.actions import record
@@ -18,6 +17,7 @@ from portal.shared.database import connection
 from portal.shared.organisations import attempts, entry
 from portal.shared.organisations.attempts import Tokens
 from portal.shared.organisations.provider import Provider
+from portal.shared.organisations.settings import Organisation
 from portal.shared.sign_in import inside
 
 router = APIRouter(prefix="/sign-in/with")

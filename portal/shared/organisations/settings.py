@@ -1,13 +1,16 @@
-"""Organisations whose own sign-in the portal takes (OpenID Connect), as params.yaml names them."""
+"""Organisations whose own sign-in the portal takes (OpenID Connect): the block `sign_in` of
+params.yaml, checked.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 from urllib.parse import urlsplit
 
+from pipeline.params import SignInParams
 from pipeline.refusal import Refusal
 
 ID = re.compile(r"[a-z0-9][a-z0-9-]{1,29}")
@@ -36,25 +39,15 @@ class Organisation:
             raise Refusal(f"sign_in: domains of {self.id} must be a list such as [example.org]")
 
 
-@dataclass(frozen=True, kw_only=True)
-class SignInParams:
-    """The organisations of each process. Staff come by invitation alone."""
-
-    public: tuple[Organisation, ...] = ()
-    custodian: tuple[Organisation, ...] = ()
-
-    def __post_init__(self) -> None:
-        for process in ("public", "custodian"):
-            found = tuple(_organisation(one) for one in getattr(self, process) or ())
-            if len({one.id for one in found}) < len(found):
-                raise Refusal(f"sign_in.{process} names an id twice")
-            object.__setattr__(self, process, found)
-        if any(one.is_open for one in self.custodian):
-            raise Refusal("sign_in.custodian: staff come by invitation alone, so none is_open")
-
-    def of(self, process: str) -> Sequence[Organisation]:
-        """Those of "public" or "custodian"."""
-        return self.public if process == "public" else self.custodian
+def organisations_of(settings: SignInParams, process: str) -> tuple[Organisation, ...]:
+    """Those of "public" or "custodian". Raises Refusal for the first that does not fit."""
+    values = settings.public if process == "public" else settings.custodian
+    every = tuple(_organisation(one) for one in values)
+    if len({one.id for one in every}) < len(every):
+        raise Refusal(f"sign_in.{process} names an id twice")
+    if process == "custodian" and any(one.is_open for one in every):
+        raise Refusal("sign_in.custodian: staff come by invitation alone, so none is_open")
+    return every
 
 
 def is_safe_address(address: str) -> bool:
@@ -65,8 +58,6 @@ def is_safe_address(address: str) -> bool:
 
 
 def _organisation(value: Any) -> Organisation:
-    if isinstance(value, Organisation):
-        return value
     names = {one.name for one in fields(Organisation)}
     needed = names - {"is_open"}
     if not isinstance(value, Mapping) or not needed <= set(value) <= names:
