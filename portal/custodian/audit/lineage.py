@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import quote
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
@@ -173,18 +174,16 @@ def _run(home: Home, release_id: str) -> list[Step]:
         return []
     person = (files.read_json(workspace.restricted.run) or {}).get("asked_by")
     runs = sorted({note.airflow_run for note in notes if note.airflow_run})
-    links = [
-        (f"Airflow: {run}", f"{airflow_address()}/dags/{_dag(run)}/runs/{run}") for run in runs
-    ]
+    links = [(f"Airflow: {run}", _airflow_page(run)) for run in runs]
     if workspace.tracking.is_file():
         links.append(("MLflow", f"/audit/releases/{release_id}/mlflow"))
     facts = [("Asked for by", str(person or "not noted")), *(_stage(note) for note in notes)]
     return [Step("Run", "The stages, in the order in which they ended.", facts, links)]
 
 
-def _dag(run: str) -> str:
-    """Portal and `make run` put the DAG's name before the run's; the schedule's are refreshes."""
-    return "draw" if "draw" in run else "refresh"
+def _airflow_page(run: str) -> str:
+    """Airflow's list of runs with this one: whichever DAG it is of."""
+    return f"{airflow_address()}/dag_runs?run_id_pattern={quote(run, safe='')}"
 
 
 def _stage(note: Note) -> tuple[str, str]:
@@ -198,7 +197,5 @@ def _request(connection: Connection, release_id: str) -> list[Step]:
         return []
     facts = [("By", f"{row.name}, {row.organisation} ({row.email})"), ("Purpose", row.purpose)]
     return [
-        Step(
-            "Request", "What a researcher asked for.", facts, [("Request", f"/requests/{row.id}")]
-        )
+        Step("Request", "What a researcher asked for.", facts, [("Request", f"/requests/{row.id}")])
     ]
