@@ -6,6 +6,7 @@ from __future__ import annotations
 
 EVERYBODY, SIGNED_IN = ("nobody", "*"), ("*",)
 AUDIT, PEOPLE, RESEARCHER = ("auditor", "custodian"), ("administrator",), ("researcher",)
+UPLOADS = ("custodian",)
 SHARED = {
     "GET /sign-in": EVERYBODY,
     "POST /sign-in": EVERYBODY,
@@ -29,6 +30,9 @@ PUBLIC = {
     "GET /releases/{release_id}/SHA256SUMS": EVERYBODY,
     "GET /releases/{release_id}/CITATION.cff": EVERYBODY,
     "GET /releases/{release_id}/citation.bib": EVERYBODY,
+    "GET /releases/{release_id}/explore": EVERYBODY,
+    "GET /releases/{release_id}/explore/figures": EVERYBODY,
+    "GET /releases/{release_id}/explore/rows": EVERYBODY,
     "GET /uses": EVERYBODY,
     "POST /uses": RESEARCHER,
     "POST /uses/{number}/remove": RESEARCHER,
@@ -45,6 +49,18 @@ CUSTODIAN = {
     "GET /audit/releases/{release_id}/mlflow": AUDIT,
     "GET /audit/actions": AUDIT,
     "GET /audit/actions.csv": AUDIT,
+    "GET /uploads": UPLOADS,
+    "GET /uploads/new": UPLOADS,
+    "GET /uploads/{upload_id}": UPLOADS,
+    "GET /uploads/{upload_id}/state": UPLOADS,
+    "HEAD /uploads/files/{upload_id}/{number}": UPLOADS,
+    "PATCH /uploads/files/{upload_id}/{number}": UPLOADS,
+    "POST /uploads": UPLOADS,
+    "POST /uploads/{upload_id}/check": UPLOADS,
+    "POST /uploads/{upload_id}/day": UPLOADS,
+    "POST /uploads/{upload_id}/declare": UPLOADS,
+    "POST /uploads/{upload_id}/delete": UPLOADS,
+    "POST /uploads/{upload_id}/lift": UPLOADS,
     "GET /people": PEOPLE,
     "POST /people": PEOPLE,
     "POST /people/{process}/withdraw": PEOPLE,
