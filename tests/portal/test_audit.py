@@ -158,5 +158,8 @@ def test_a_run_is_linked_to_airflow(portal, auditor):
     }
     workspace.restricted.stages.write_text(json.dumps(note) + "\n")
     page = auditor.get("/audit/releases/first-1").text
-    assert "finished 2026-09-21 14:14 UTC, 61 s" in page and "/dag_runs?run_id_pattern=manual__1" in page
+    assert (
+        "finished 2026-09-21 14:14 UTC, 61 s" in page
+        and "/dag_runs?run_id_pattern=manual__1" in page
+    )
     assert auditor.get("/audit/releases/first-1/mlflow").status_code == 404

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import io
+import tarfile
 import zipfile
 from datetime import date
+from pathlib import Path
 
 import pytest
 import release_cases
@@ -64,6 +66,19 @@ def test_a_release_without_a_manifest_is_none_yet(portal, release):
     release.manifest.unlink()
     assert portal.visitor().get("/releases/first-1").status_code == 404
     assert not published.every(portal.home)
+
+
+@pytest.mark.parametrize("name", ["small-release", "old-layout"])
+def test_releases_of_earlier_code_are_shown(portal, name):
+    data = Path(__file__).parents[1] / "released" / "data" / f"{name}.tar.xz"
+    with tarfile.open(data) as archive:
+        archive.extractall(portal.home.root, filter="data")
+    visitor, auditor = portal.visitor(), portal.somebody("auditor")
+    (one,) = published.every(portal.home)
+    for path in ("/", "/releases", f"/releases/{one.id}", f"/releases/{one.id}/csv.zip"):
+        assert visitor.get(path).status_code == 200, path
+    for path in ("/audit", "/audit/releases", f"/audit/releases/{one.id}"):
+        assert auditor.get(path).status_code == 200, path
 
 
 def test_a_file_arrives_whole_or_the_part_that_is_asked_for(portal, release):

@@ -16,6 +16,9 @@ from pipeline import files
 from pipeline.catalog import Home, Release
 from pipeline.params import RELEASE_ID
 
+# What cards of before these facts were noted lack.
+OLDER = {"evidence": None, "plan": None, "gate_warnings": []}
+
 
 @dataclass(frozen=True)
 class ReleasedFile:
@@ -106,7 +109,7 @@ def _remembered(path: Path, _inode: int, _changed: int, _size: int) -> Published
     return Published(
         id=path.name,
         folder=folder,
-        card=files.read_json(folder.card),
+        card={**OLDER, **files.read_json(folder.card)},
         manifest=manifest,
         files={
             entry["path"]: ReleasedFile(entry["path"], entry["bytes"], entry["sha256"])
