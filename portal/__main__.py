@@ -1,29 +1,75 @@
 """`python -m portal public` and `python -m portal custodian`: one process of the portal each. A
-person types `make up`, which starts both.
+person types `make up`, which starts both. `python -m portal invite` makes an account's link.
 """
 
 from __future__ import annotations
 
 import argparse
 import importlib
+import logging
+import sys
 
 import uvicorn
+from fastapi import FastAPI
 
 from pipeline import environment
+from pipeline.refusal import Refusal
 
-PROCESSES = ("public", "custodian")
+PROCESSES = {
+    "public": "serves the public process",
+    "custodian": "serves the custodian process",
+}
+ROLES = ("researcher", "custodian", "engineer", "auditor", "administrator")
 
 
-def main() -> None:
-    """Serves one of the two, on this machine's own address only."""
+def main() -> int:
+    """Runs one of the commands; 2 for a stated reason to stop."""
+    options = _parser().parse_args()
+    try:
+        if options.command == "invite":
+            # imported by its name, as below: the public process never loads the other one's code
+            command = importlib.import_module("portal.custodian.people.command")
+            command.invite(options.email, options.role)
+        else:
+            _serve(options.command)
+    except Refusal as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m portal", description=__doc__)
-    parser.add_argument("process", choices=PROCESSES, help="which of the two processes to serve")
-    name = parser.parse_args().process
+    commands = parser.add_subparsers(dest="command", required=True)
+    for name, words in PROCESSES.items():
+        commands.add_parser(name, help=words)
+    invite = commands.add_parser("invite", help="prints the link that makes an account")
+    invite.add_argument("email", metavar="EMAIL", help="the address of the person")
+    invite.add_argument("--role", choices=ROLES, required=True, help="what the person may do")
+    return parser
+
+
+def _serve(name: str) -> None:
+    """One of the two processes, on this machine's own address only."""
     port = environment.portal_port() if name == "public" else environment.custodian_port()
-    # imported by its name: the public process never loads the other one's code
     app = importlib.import_module(f"portal.{name}.app").make_app()
-    uvicorn.run(app, host="127.0.0.1", port=port, log_level="warning", server_header=False)
+    uvicorn.Server(settings(app, port)).run()
+
+
+def settings(app: FastAPI, port: int) -> uvicorn.Config:
+    """How an application is served. What uvicorn logs of an unexpected error is left out: its
+    message may quote a value, and the application has noted the error's kind and place.
+    """
+    config = uvicorn.Config(
+        app, host="127.0.0.1", port=port, log_level="warning", server_header=False
+    )
+    logging.getLogger("uvicorn.error").addFilter(_without_errors)
+    return config
+
+
+def _without_errors(record: logging.LogRecord) -> bool:
+    return record.exc_info is None
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -164,6 +164,13 @@ class Home:
             self.state / "restricted" / "portal" / "custodian.db"
         )
 
+    def sign_in_secret(self, process: str, organisation: str) -> Path:
+        """What an organisation knows a process of the portal ("public" or "custodian") by, beside
+        that process's database. Absent where it gives none.
+        """
+        folder = "portal" if process == "public" else "restricted/portal"
+        return self.state / folder / "sign_in" / f"{organisation}.secret"
+
     @property
     def portal_cache(self) -> Path:
         """What the public portal computed from released extracts; it is made again where it is

@@ -8,13 +8,15 @@ from fastapi import FastAPI
 
 from pipeline.catalog import Home
 from portal.custodian import desk, first
+from portal.custodian.audit import routes as audit
+from portal.custodian.people import routes as people
 from portal.custodian.uploads import pages, transfer
 from portal.custodian.uploads.daily import deleting_daily
 from portal.shared.application import make_application
 from portal.shared.database import open_database
 from portal.shared.tables import EXCHANGE, IDENTITY
 
-ROUTERS = (desk.router, transfer.router, pages.router)
+ROUTERS = (desk.router, audit.router, people.router, transfer.router, pages.router)
 NAV = (
     ("/requests", "Requests", ("custodian", "engineer", "auditor")),
     ("/uploads", "Data", ("custodian",)),

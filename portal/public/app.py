@@ -8,11 +8,13 @@ from fastapi import FastAPI
 
 from pipeline.catalog import Home
 from portal.public import explore, front
+from portal.public.releases import routes as releases
+from portal.public.uses import routes as uses
 from portal.shared.application import make_application
 from portal.shared.database import open_database
 from portal.shared.tables import EXCHANGE, IDENTITY
 
-ROUTERS = (front.router, explore.router)
+ROUTERS = (front.router, releases.router, uses.router, explore.router)
 NAV = (
     ("/releases", "Extracts", ()),
     ("/uses", "Register of uses", ()),

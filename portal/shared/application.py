@@ -16,11 +16,14 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, RedirectResponse, Response
 from starlette.staticfiles import StaticFiles
 
+from pipeline import params
 from pipeline.catalog import Home
 from pipeline.refusal import Refusal
 from portal.shared import pages, sign_in
 from portal.shared.guard import Forbidden, SignInNeeded, refuse_foreign_forms
 from portal.shared.limits import Limits
+from portal.shared.organisations import routes as organisations
+from portal.shared.organisations.settings import organisations_of
 
 logger = logging.getLogger(__name__)
 PLOTLY = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
@@ -61,8 +64,10 @@ def make_application(
     app.state.process, app.state.home = process, home
     app.state.engine, app.state.exchange = engine, exchange
     app.state.pages, app.state.nav = pages.environment([folder]), tuple(nav)
+    app.state.organisations = organisations_of(params.load(home.params).sign_in, process)
+    app.state.pages.globals["organisations"] = app.state.organisations
     app.add_middleware(Limits, uploads=uploads)
-    for router in (sign_in.router, *routers):
+    for router in (sign_in.router, organisations.router, *routers):
         app.include_router(router)
     app.add_api_route("/static/plotly.min.js", _plotly, include_in_schema=False)
     app.add_api_route("/health", _health, include_in_schema=False)

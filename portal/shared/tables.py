@@ -52,6 +52,18 @@ sessions = sa.Table(
     _time("created_at"),
     _time("seen_at"),
 )
+# A sign-in that goes on at an organisation: a row each, for minutes, taken once.
+attempts = sa.Table(
+    "sign_in_attempts",
+    IDENTITY,
+    sa.Column("state", sa.String(64), primary_key=True),  # SHA-256 of what the address holds
+    sa.Column("browser", sa.String(64), nullable=False),  # SHA-256 of what the cookie holds
+    sa.Column("organisation", sa.String(30), nullable=False),
+    sa.Column("nonce", sa.String(64), nullable=False),
+    sa.Column("verifier", sa.String(128), nullable=False),  # of PKCE
+    sa.Column("next", sa.Text, nullable=False),  # the page that was asked for
+    _time("expires_at"),
+)
 actions = sa.Table(
     "actions",
     IDENTITY,

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import io
+import logging
+
 import pytest
+import requests
+from serving import serving
 
 from portal.shared.limits import HEADERS, LARGEST_FORM
 
@@ -44,6 +49,22 @@ def test_an_unexpected_error_shows_nothing_of_itself(portal, caplog):
     answer = portal.visitor().get("/fault")
     assert answer.status_code == 500
     assert "4711" not in answer.text and "4711" not in caplog.text
+    assert "RuntimeError" in caplog.text
+
+
+def test_the_server_keeps_an_error_to_itself(portal, caplog):
+    @portal.public.get("/fault")
+    def fault() -> None:
+        raise RuntimeError("patient 4711")
+
+    text = io.StringIO()
+    with serving(portal.public) as address:
+        logging.getLogger("uvicorn").addHandler(handler := logging.StreamHandler(text))
+        try:
+            assert requests.get(f"{address}/fault", timeout=60).status_code == 500
+        finally:
+            logging.getLogger("uvicorn").removeHandler(handler)
+    assert "4711" not in text.getvalue() + caplog.text
     assert "RuntimeError" in caplog.text
 
 

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
+import release_cases
 import sqlalchemy as sa
 
 from pipeline import environment
 from pipeline.refusal import Refusal
+from portal.custodian.people import changes
 from portal.shared import accounts, database
+from portal.shared.organisations import attempts
 from portal.shared.tables import IDENTITY, actions
 
 
@@ -58,6 +63,44 @@ def test_staff_are_in_the_other_database(portal):
     assert portal.somebody("custodian").get("/account").status_code == 200
     with portal.public.state.engine.begin() as c:
         assert accounts.by_email(c, "custodian@example.org") is None
+
+
+def test_uses_and_the_log_are_the_same_on_postgresql(portal):
+    release_cases.publish(portal.home, "first-1")
+    ann, auditor = portal.somebody("researcher"), portal.somebody("auditor")
+    answer = ann.post("/uses", release="first-1", purpose="Testing of code", named="yes")
+    assert answer.status_code == 303
+    assert "Testing of code" in portal.visitor().get("/uses?release=first-1").text
+    assert "noted a use" in auditor.get("/audit/actions?person=RESEARCHER@&since=2000-01-01").text
+    assert ann.post("/uses/1/remove").status_code == 303
+
+
+def test_an_attempt_at_an_organisation_counts_once_on_postgresql(portal):
+    with portal.public.state.engine.begin() as c:
+        tokens, attempt = attempts.begin(c, "trust", "/")
+        assert attempts.take(c, "trust", tokens) == attempt
+        assert attempts.take(c, "trust", tokens) is None
+
+
+def test_of_two_who_close_each_other_at_once_one_stays(portal):
+    portal.account("administrator", "boss@example.org")
+    engine = portal.custodian.state.engine
+    with engine.connect() as c, ThreadPoolExecutor() as threads:
+        first, own = (
+            accounts.by_email(c, email).id for email in ("admin@localhost", "boss@example.org")
+        )
+        changes.close(c, first)
+        other = threads.submit(close_in_a_transaction, engine, own)  # waits for the commit
+        with pytest.raises(TimeoutError):
+            other.result(timeout=0.3)
+        c.commit()
+        with pytest.raises(Refusal, match="last administrator"):
+            other.result(timeout=60)
+
+
+def close_in_a_transaction(engine, number):
+    with engine.begin() as c:
+        changes.close(c, number)
 
 
 def test_another_kind_of_database_is_refused():

@@ -1,0 +1,1 @@
+"""The auditor's view: ledger, budgets, releases with their lineage, the log of actions."""

@@ -1,0 +1,1 @@
+"""What is published: pages, and files to take home."""

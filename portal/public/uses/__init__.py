@@ -1,0 +1,1 @@
+"""The public register of who uses which release for what."""
