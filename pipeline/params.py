@@ -14,6 +14,7 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from pipeline.population_limits import LARGEST_DELTA
+from pipeline.portal_params import PortalParams
 from pipeline.refusal import Refusal
 
 RELEASE_ID = re.compile(r"[a-z0-9][a-z0-9-]{2,40}")
@@ -193,7 +194,19 @@ class EvaluateParams:
 
 @dataclass(frozen=True, kw_only=True)
 class ApproveParams:
+    """`airflow_users`: who may answer in Airflow itself, beside the portal: Airflow's name of the
+    user to the person's e-mail address, by which people are compared.
+    """
+
     self_approve: bool
+    airflow_users: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        users = self.airflow_users
+        if not isinstance(users, Mapping) or not all(
+            isinstance(one, str) for one in users.values()
+        ):
+            raise Refusal(f"approve.airflow_users must be a mapping USER: E-MAIL, is {users!r}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -221,6 +234,7 @@ class Params:
     gate: GateParams = field(default_factory=GateParams)
     draw: DrawParams = field(default_factory=DrawParams)
     schedule: ScheduleParams = field(default_factory=lambda: ScheduleParams(refresh="0 3 * * 1"))
+    portal: PortalParams = field(default_factory=PortalParams)
 
     @property
     def drawn_plan(self) -> Mapping[str, Any] | None:
@@ -241,10 +255,11 @@ BLOCKS: Mapping[str, type] = {
     "approve": ApproveParams,
     "publish": PublishParams,
     "schedule": ScheduleParams,
+    "portal": PortalParams,
 }
 
 
-LATER = ("draw", "gate")  # params written before there were these blocks have none
+LATER = ("draw", "gate", "portal")  # params written before there were these blocks have none
 
 
 def from_mapping(value: Mapping[str, Any], name: str = "params.yaml") -> Params:

@@ -31,15 +31,17 @@ REFRESH = {
     "approve": ["publish"],
     "publish": [],
 }
-DAGS = ("refresh", "draw", "budget_report", "declare_source")
+REQUEST = {"check": ["train"], "train": ["draw"], "draw": []}
+DAGS = ("refresh", "draw", "request", "budget_report", "declare_source")
 DRAW = {"prepare": ["sample"], "sample": ["gate"], "gate": ["publish"], "publish": []}
 
 # One process parses both, as the DAG processor would, and tells what it saw.
 PARSE = """
 import json, sys, time, types
 import airflow.sdk, airflow.providers.standard.operators.bash, airflow.providers.standard.operators.hitl
+import airflow.providers.standard.operators.trigger_dagrun, airflow.providers.standard.triggers.external_task
 before, started = set(sys.modules), time.monotonic()
-import dags.refresh, dags.draw, dags.budget_report, dags.declare_source
+import dags.refresh, dags.draw, dags.request, dags.budget_report, dags.declare_source
 seconds, new = time.monotonic() - started, set(sys.modules) - before
 from dags.stages import SOURCE, Subprocess, other_datasets, dataset_of
 from airflow.sdk.exceptions import AirflowException
@@ -68,7 +70,7 @@ def chosen(form, *events):
         return [dataset_of(form, {SOURCE: events}), other_datasets({SOURCE: events})]
     except ValueError as error:
         return str(error)
-print(json.dumps({"seconds": seconds, "new": sorted(new), "refresh": told(dags.refresh.dag), "draw": told(dags.draw.dag),
+print(json.dumps({"seconds": seconds, "new": sorted(new), "refresh": told(dags.refresh.dag), "draw": told(dags.draw.dag), "request": told(dags.request.dag),
                   "budget_report": told(dags.budget_report.dag), "schedule": str(dags.budget_report.dag.timetable.expression),
                   "declare_source": told(dags.declare_source.dag), "assets": dags.refresh.dag.timetable.asset_condition.name,
                   "after": {code: outcome(code) for code in (0, 1, 2, 99)}, "chosen": {
@@ -102,6 +104,7 @@ def parsed(tmp_path_factory: pytest.TempPathFactory) -> dict:
 def test_the_arrows_are_the_expected_ones(parsed):
     assert parsed["refresh"]["edges"] == REFRESH
     assert parsed["draw"]["edges"] == DRAW
+    assert parsed["request"]["edges"] == REQUEST
     assert parsed["budget_report"]["edges"] == {"budget_report": []}
 
 
@@ -184,6 +187,8 @@ def test_the_form_checks_what_it_is_given(parsed):
         "rows",
         "cohorts",
         "approval",
+        "again",
+        "asked_by",
         "release_id",
     }
     assert (
@@ -266,7 +271,10 @@ def test_a_refusal_is_not_tried_again_and_a_crash_is(parsed):
 def test_nothing_runs_where_the_task_before_was_skipped_or_failed(parsed):
     # No branch: a healthy run skips nothing, and a rejection reaches the stage approve, which
     # records it.
-    assert all(parsed[dag]["rules"] == ["all_success"] for dag in DAGS)
+    # A request skips what it did not ask for.
+    rules = {dag: parsed[dag]["rules"] for dag in DAGS}
+    assert rules.pop("request") == ["all_success", "none_failed"]
+    assert all(one == ["all_success"] for one in rules.values())
 
 
 def test_a_fresh_airflow_makes_up_for_no_missed_time(parsed):
