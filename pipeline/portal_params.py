@@ -14,6 +14,8 @@ class PortalParams:
     """
 
     status_hours: int = 24
+    live: bool = True  # whether requests for simulated and public data are followed as they go
+    draws_by_themselves: bool = True  # whether a draw from a published model needs no custodian
     poll_seconds: int = 10  # between two looks at Airflow
     address: str | None = None  # of the public portal, in notices; none: this machine's
     smtp: str | None = None  # HOST or HOST:PORT of a mail server that takes our mail as it comes

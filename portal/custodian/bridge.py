@@ -1,0 +1,214 @@
+"""The bridge between requests and Airflow. It alone starts runs for people outside: it reads the
+public database, and writes states there, those of confidential data on a coarse fixed clock only
+(docs/privacy.md).
+
+Everything that it knows stands in the two databases and in Airflow; it may be killed at any time. A
+run in Airflow has the request's id, so that it is started once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import urllib.error
+from collections.abc import Iterator, Sequence
+from typing import Any, Protocol
+
+import sqlalchemy as sa
+from sqlalchemy import Engine
+
+from pipeline import params
+from pipeline.catalog import Home
+from pipeline.portal_params import PortalParams
+from pipeline.refusal import Refusal
+from pipeline.services import notices
+from pipeline.services.airflow_api import AirflowRefusal
+from pipeline.services.portal_server import portal_address
+from portal.custodian import dispatch, progress
+from portal.custodian.dispatch import APPROVED, ENDED, SENT, Asked
+from portal.custodian.populations import quote
+from portal.custodian.tables import dispatches
+from portal.shared import states
+from portal.shared.database import now
+from portal.shared.tables import requests
+
+logger = logging.getLogger(__name__)
+AWAY = (OSError, urllib.error.URLError, TimeoutError)  # Airflow does not answer
+LONGEST_SLEEP = 60.0  # seconds: clocks of machines are set now and then
+REFUSED_FORM = 400
+
+
+class Airflow(Protocol):
+    """What the bridge and the pages ask of Airflow."""
+
+    def trigger(self, dag: str, conf: Any, run_id: str | None = None) -> str: ...
+    def run_state(self, dag: str, run: str) -> str: ...
+    def tasks(self, dag: str, run: str) -> list[dict[str, Any]]: ...
+    def runs(self, dag: str, limit: int = 30) -> list[dict[str, Any]]: ...
+    def answer(
+        self, dag: str, run: str, task: str, option: str, answered_by: str | None = None
+    ) -> None: ...
+
+
+class Bridge:
+    """`look` is one pass over everything that is open; `tick` shows what is due on the coarse
+    clock.
+    """
+
+    def __init__(self, home: Home, engine: Engine, exchange: Engine, airflow: Airflow) -> None:
+        self._home, self._engine, self._exchange = home, engine, exchange
+        self._airflow = airflow
+        self._unquotable: set[str] = set()
+
+    async def run(self) -> None:
+        """Until it is cancelled. The clock waits for nothing, least of all for Airflow."""
+        await asyncio.gather(self._look_for_ever(), self._tick_for_ever())
+
+    async def _look_for_ever(self) -> None:
+        while True:
+            with _noting_errors("look"):
+                await asyncio.to_thread(self.look)
+            await asyncio.sleep(self._settings().poll_seconds)
+
+    async def _tick_for_ever(self) -> None:
+        length = self._settings().status_hours * 3600
+        last = now() // length
+        while True:
+            left = (last + 1) * length - now()
+            await asyncio.sleep(min(max(left, 0.2), LONGEST_SLEEP))
+            if now() // length > last:
+                last = now() // length
+                with _noting_errors("tick"):
+                    await asyncio.to_thread(self.tick, last * length)
+
+    def look(self) -> None:
+        """Quotes new requests, starts what is approved, reads how the runs go, shows live states.
+        While Airflow is away, what needs it waits.
+        """
+        self._quote(is_live=True)
+        if self._settings().draws_by_themselves:
+            self._approve_draws()
+        try:
+            for row in self._open(APPROVED):
+                if dispatch.settle(self._engine, self._exchange, str(row.id)):
+                    self._send(row)
+            for row in self._open(SENT):
+                self._follow(row)
+        except AWAY as error:
+            logger.info("bridge: Airflow is away (%s)", type(error).__name__)
+        self._show(is_live=True, at=now())
+
+    def tick(self, at: int) -> None:
+        """At a moment of the fixed clock: shows the states of confidential data as they were then,
+        without a stage; only here are they ever written.
+        """
+        self._show(is_live=False, at=at)
+        self._quote(is_live=False)
+
+    def _settings(self) -> PortalParams:
+        return params.load(self._home.params).portal
+
+    def _open(self, *steps: str) -> Sequence[Asked]:
+        with self._engine.begin() as c:
+            return c.execute(sa.select(dispatches).where(dispatches.c.step.in_(steps))).all()
+
+    def _requested(self) -> Sequence[Asked]:
+        with self._exchange.begin() as c:
+            return c.execute(sa.select(requests).where(requests.c.state == states.REQUESTED)).all()
+
+    def _quote(self, is_live: bool) -> None:
+        """Says in public what new requests would cost. Of confidential data only by the clock: what
+        is left tells when other runs were charged.
+        """
+        for row in self._requested():
+            if row.quote is not None or row.id in self._unquotable:
+                continue
+            try:
+                if dispatch.may_follow(self._home, row) != is_live:
+                    continue
+                words = quote(self._home, dispatch.wish_of(row))
+            except Refusal as refusal:  # the custodian's page says it, too
+                logger.info("bridge: request %s has no quote: %s", row.id, refusal)
+                self._unquotable.add(str(row.id))
+                continue
+            with self._exchange.begin() as c:
+                c.execute(sa.update(requests).where(requests.c.id == row.id).values(quote=words))
+
+    def _approve_draws(self) -> None:
+        for row in self._requested():
+            if row.kind == "draw":
+                with contextlib.suppress(Refusal):  # it was withdrawn meanwhile, or has no model
+                    dispatch.approve(
+                        self._home, self._engine, self._exchange, row, dispatch.BY_ITSELF
+                    )
+
+    def _send(self, row: Asked) -> None:
+        names = ("kind", "dataset", "model_of", "rows", "epsilon", "approved_by", "release_id")
+        form = {name: getattr(row, name) for name in names}
+        form |= {"plan": row.plan or None, "asked_by": row.email}
+        try:
+            self._airflow.trigger("request", form, run_id=str(row.id))
+        except AirflowRefusal as refusal:
+            if refusal.status == REFUSED_FORM:
+                logger.warning("bridge: Airflow refuses the form of request %s", row.id)
+                self._note(row, ENDED, states.STOPPED, None)
+                return
+            if refusal.status != progress.IS_THERE:
+                logger.info("bridge: Airflow said %d, trying again later", refusal.status)
+                return
+        self._note(row, SENT, states.IN_PROGRESS, None)
+
+    def _follow(self, row: Asked) -> None:
+        state, stage = progress.of(self._airflow, self._home, row)
+        self._note(row, ENDED if state in states.ENDS else SENT, state, stage)
+
+    def _note(self, row: Asked, step: str, state: str, stage: str | None) -> None:
+        if (row.step, row.state, row.stage) == (step, state, stage):
+            return
+        at = row.state_at if row.state == state else now()
+        with self._engine.begin() as c:
+            c.execute(
+                sa.update(dispatches)
+                .where(dispatches.c.id == row.id)
+                .values(step=step, state=state, stage=stage, state_at=at)
+            )
+
+    def _show(self, *, is_live: bool, at: int) -> None:
+        """Brings the public database up to date with what was so at `at`; tells people of ends."""
+        due = sa.select(dispatches).where(
+            dispatches.c.is_live == is_live,
+            dispatches.c.step.in_((SENT, ENDED)),
+            dispatches.c.state_at <= at,
+            ~dispatches.c.is_told,
+        )
+        with self._engine.begin() as c:
+            rows = c.execute(due).all()
+        for row in rows:
+            state, stage = progress.shown(row)
+            with self._exchange.begin() as c:
+                states.move(c, row.id, state, at, stage=stage, release_id=_release(row))
+            if state in states.ENDS:
+                self._tell(row, state)
+
+    def _tell(self, row: Asked, state: str) -> None:
+        settings = self._settings()
+        page = f"{settings.address or portal_address()}/requests/{row.id}"
+        notices.send(
+            settings, [str(row.email)], f"Syndasera: request {row.id} is {state}", f"See {page}"
+        )
+        with self._engine.begin() as c:
+            c.execute(sa.update(dispatches).where(dispatches.c.id == row.id).values(is_told=True))
+
+
+def _release(row: Asked) -> str | None:
+    return str(row.release_id) if row.state == states.PUBLISHED else None
+
+
+@contextlib.contextmanager
+def _noting_errors(what: str) -> Iterator[None]:
+    """An error is noted by its type alone, and the next pass tries again."""
+    try:
+        yield
+    except Exception as error:
+        logger.error("bridge: %s met %s", what, type(error).__name__)
