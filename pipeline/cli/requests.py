@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+from typing import TYPE_CHECKING
 
 from pipeline.catalog import Home
 from pipeline.cli import price
@@ -14,6 +15,9 @@ from pipeline.runs import sources, version_stores
 from pipeline.runs.declarations import declaration_path
 from pipeline.schema.reader import read_schema
 from pipeline.schema.values import Schema
+
+if TYPE_CHECKING:
+    from pipeline.models.synthesizer.plan import Plan
 
 logger = logging.getLogger(__name__)
 
@@ -31,19 +35,19 @@ def check_request(options: argparse.Namespace) -> None:
         schema = read_schema(home.release(options.model_of).dataset)
     else:
         schema = read_schema(declaration_path(options.dataset))
-        refuse_training(home, schema, options.epsilon)
+        refuse_training(home, schema, price.plan_of(home, schema, options.epsilon, None))
     check_plan(schema, read_plan(options.plan or "", "plan"))
     logger.info("check-request: the request can be met")
 
 
-def refuse_training(home: Home, schema: Schema, epsilon: float | None) -> None:
+def refuse_training(home: Home, schema: Schema, plan: Plan) -> None:
     """Raises Refusal where a new training cannot be: no source, no budget, no refusal left."""
     if sources.get(home, schema.dataset) is None:
         raise Refusal(
             f"no source of {schema.dataset} is declared: hand the data over first, or declare where"
             " they are with `python -m pipeline sources set`"
         )
-    plan, name = price.plan_of(home, schema, epsilon, None), schema.population.name
+    name = schema.population.name
     with price.with_population(home, schema) as (ledger, _):
         if not ledger.quote(name, plan.dp_event).how_many_fit:
             raise Refusal(

@@ -155,11 +155,13 @@ class LedgerReader:
             how_many_fit=how_many_fit(opened, spent, cost),
         )
 
-    def refusals_left(self, population: str) -> int:
+    def refusals_left(self, population: str, release_id: str | None = None) -> int:
         """How many more of its releases may be refused, abandoned, or not appear after their
-        training began (privacy_rules.md 4). One whose training runs counts until it appears.
+        training began (privacy_rules.md 4). One whose training runs counts until it appears, but
+        not `release_id`, for which somebody asks.
         """
-        return max(0, MOST_ABANDONED - len(unpublished_in(self.entries(), population)))
+        unpublished = set(unpublished_in(self.entries(), population)) - {release_id}
+        return max(0, MOST_ABANDONED - len(unpublished))
 
     def entries(self, population: str | None = None) -> list[Entry]:
         """Of one population, or all; in order."""

@@ -135,7 +135,7 @@ def _assemble(
 
 def _public_approval(approval: dict[str, Any]) -> dict[str, Any]:
     """What the card says of the approval: no e-mail address of a custodian."""
-    facts = {key: approval[key] for key in ("self_approved", "by") if key in approval}
+    facts = {key: value for key, value in approval.items() if key in ("self_approved", "by")}
     return facts | {"by": "a custodian"} if "@" in str(facts.get("by")) else facts
 
 

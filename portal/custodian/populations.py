@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pipeline.catalog import Home
 from pipeline.cli import price
@@ -16,6 +17,11 @@ from pipeline.schema.reader import read_schema
 from pipeline.schema.values import Schema
 from portal.shared import words
 
+if TYPE_CHECKING:
+    from pipeline.models.synthesizer.plan import Plan
+
+MOST_PLANS = 64
+_PLANS: dict[tuple[object, ...], Plan] = {}
 FREE = "This is free: the model is published, and no patient's row is read."
 
 
@@ -53,7 +59,7 @@ def quote(home: Home, wish: Wish) -> str:
     if wish.kind != "training":
         return FREE
     schema = schema_of(home, wish)
-    plan = price.plan_of(home, schema, wish.epsilon, None)
+    plan = _plan(home, schema, wish.epsilon)
     with price.with_population(home, schema) as (ledger, _):
         cost = ledger.quote(schema.population.name, plan.dp_event)
     share = cost.rdp / cost.left_rdp if cost.left_rdp else 2.0
@@ -64,9 +70,23 @@ def refuse_impossible(home: Home, wish: Wish) -> None:
     """Raises Refusal where a request can no longer be met: no source, no budget, no model."""
     schema = schema_of(home, wish)
     if wish.kind == "training":
-        refuse_training(home, schema, wish.epsilon)
+        refuse_training(home, schema, _plan(home, schema, wish.epsilon))
 
 
 def refusals_left(home: Home, population: str) -> int:
     """How many more releases of a population a person may refuse."""
     return Ledger(home.ledger).refusals_left(population)
+
+
+def _plan(home: Home, schema: Schema, epsilon: float | None) -> Plan:
+    """The plan of a training, kept as long as nothing that it follows from changes: it takes
+    seconds.
+    """
+    paths = (home.params, declaration_path(schema.dataset), home.sources)
+    changed = tuple(path.stat().st_mtime_ns if path.is_file() else 0 for path in paths)
+    key = (home.root, schema.dataset, epsilon, changed)
+    if key not in _PLANS:
+        if len(_PLANS) >= MOST_PLANS:
+            _PLANS.clear()
+        _PLANS[key] = price.plan_of(home, schema, epsilon, None)
+    return _PLANS[key]

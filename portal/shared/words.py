@@ -29,17 +29,17 @@ STRENGTHS = (  # up to which epsilon, and what it is
 
 
 def share_in_words(share: float) -> str:
-    """A share of something, from 0: "a fifth", "nearly all", "less than a twentieth".
+    """A share of something, from 0: "a fifth", "nearly all", "one part in 55".
 
     >>> share_in_words(0.21), share_in_words(0.97), share_in_words(0.01)
-    ('about a fifth', 'nearly all', 'less than a twentieth')
+    ('about a fifth', 'nearly all', 'one part in 100')
     """
     if share > 1:
         return "more than all"
     if share > 0.9:
         return "all" if share == 1 else "nearly all"
-    if share < 0.05:
-        return "less than a twentieth"
+    if share < 0.08:
+        return f"one part in {max(1, round(1 / share)):,}" if share > 0 else "nothing"
     nearest = min(FRACTIONS, key=lambda one: abs(float(one) - share))
     is_near = math.isclose(float(nearest), share, rel_tol=0.01)
     return f"{'' if is_near else 'about '}{FRACTIONS[nearest]}"

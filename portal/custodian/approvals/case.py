@@ -8,14 +8,11 @@ from pipeline import files, params
 from pipeline.catalog import Home, Workspace
 from pipeline.evaluation.gate_words import gate_warnings
 from pipeline.ledger import Ledger
-from pipeline.models.synthesizer.plan import joint_plan
 from pipeline.refusal import Refusal
 from pipeline.restricted import account_table
 from pipeline.schema.reader import read_schema
 from portal.custodian.progress import Run
 from portal.shared import words
-
-MOST_REFUSALS = 5  # in a population's life (privacy_rules.md 4)
 
 
 @dataclass(frozen=True)
@@ -53,15 +50,19 @@ def open_case(home: Home, run: Run) -> Case:
         population=schema.population.name,
         kind=schema.population.kind,
         account=account_table.section(account_table.read(restricted)),
-        warnings=tuple(gate_warnings(files.read_json(restricted.report.gate.results, {}))),
+        warnings=tuple(
+            map(str, gate_warnings(files.read_json(restricted.report.gate.results, {})))
+        ),
         has_report=restricted.report.page.is_file(),
         cost=_cost(home, workspace, run.release_id),
-        refusals_left=_left(home, schema.population.name, run.release_id),
+        refusals_left=Ledger(home.ledger).refusals_left(schema.population.name, run.release_id),
     )
 
 
 def _cost(home: Home, workspace: Workspace, release_id: str) -> str:
     """What the release was charged, or would be, in words."""
+    from pipeline.models.synthesizer.plan import joint_plan  # loads torch: seconds
+
     ledger = Ledger(home.ledger)
     if (charge := ledger.reservation(release_id)) is not None:
         balance = ledger.balance(charge.population)
@@ -78,10 +79,3 @@ def _cost(home: Home, workspace: Workspace, release_id: str) -> str:
     quote = ledger.quote(schema.population.name, plan.dp_event, settings.release.cohorts)
     share = quote.rdp / quote.left_rdp if quote.left_rdp else 2.0
     return f"Nothing is charged yet. {words.quote_in_words(share, quote.how_many_fit)}"
-
-
-def _left(home: Home, population: str, release_id: str) -> int:
-    """How many releases may still be refused, this one counted once more where it trained."""
-    ledger = Ledger(home.ledger)
-    has_trained = ledger.has_training_begun(release_id)
-    return min(MOST_REFUSALS, ledger.refusals_left(population) + has_trained)

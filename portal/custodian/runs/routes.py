@@ -4,8 +4,7 @@ stages, which holds for runs without Airflow too.
 
 from __future__ import annotations
 
-import json
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Depends
 from starlette.exceptions import HTTPException
@@ -17,6 +16,7 @@ from pipeline.catalog import Workspace
 from pipeline.params import RELEASE_ID
 from pipeline.refusal import Refusal
 from pipeline.services.airflow_server import airflow_address
+from pipeline.services.tracking import read_notes
 from pipeline.stages import STAGES
 from portal.custodian.bridge import AWAY
 from portal.custodian.progress import WORDS, Run, every_run
@@ -33,7 +33,7 @@ def show_runs(request: Request, account: Staff) -> Response:
     runs, away = runs_in_airflow(request)
     home = request.app.state.home
     folders = [path for path in home.runs.glob("*") if RELEASE_ID.fullmatch(path.name)]
-    known = [(path.name, _stages(Workspace(path))) for path in sorted(folders, reverse=True)]
+    known = [(path.name, read_notes(Workspace(path))) for path in sorted(folders, reverse=True)]
     return render(
         request,
         "runs.html",
@@ -57,7 +57,7 @@ def show_run(request: Request, account: Staff, release_id: str) -> Response:
         request,
         "run.html",
         release_id=release_id,
-        stages=_stages(workspace),
+        stages=read_notes(workspace),
         names=STAGES,
         runs=[run for run in runs if run.release_id == release_id],
         away=away,
@@ -74,12 +74,3 @@ def runs_in_airflow(request: Request) -> tuple[list[Run], bool]:
         return every_run(request.app.state.airflow, request.app.state.home), False
     except (*AWAY, Refusal):
         return [], True
-
-
-def _stages(workspace: Workspace) -> list[dict[str, Any]]:
-    """When each stage ran and how it ended, the oldest first. A line that was cut off is none."""
-    path = workspace.restricted.stages
-    if not path.is_file():
-        return []
-    lines = path.read_text(encoding="utf-8").splitlines()
-    return [json.loads(line) for line in lines if line.endswith("}")]
