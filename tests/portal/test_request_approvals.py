@@ -99,8 +99,9 @@ def test_yes_is_answered_in_airflow_for_the_custodian(waiting):
 
 def test_a_no_needs_a_reason_and_to_know_what_it_costs(waiting):
     visitor = page(waiting)
-    assert "write why not" in answer(visitor, "Reject", sure="yes").text
-    assert "what a no costs" in answer(visitor, "Reject", reason=WHY_NOT).text
+    assert "Write why not" in answer(visitor, "Reject", sure="yes").text
+    text = answer(visitor, "Reject", reason=WHY_NOT).text
+    assert "what a no costs" in text and f">{WHY_NOT}</textarea>" in text  # kept as it was typed
     assert waiting.custodian.state.airflow.answers == [] and noted(waiting) == []
     assert answer(visitor, "Reject", reason=WHY_NOT, sure="yes").status_code == 303
     assert waiting.custodian.state.airflow.answers[0][3] == "Reject"

@@ -87,9 +87,9 @@ def decide(
             case.run.dag, case.run.run_id, task, answer, answered_by=account.email
         )
     except AWAY:
-        return _page(request, account, case, AWAY_WORDS)
+        return _page(request, account, case, AWAY_WORDS, reason)
     except Refusal as refusal:
-        return _page(request, account, case, str(refusal))
+        return _page(request, account, case, str(refusal), reason)
     record(request, account, f"answered {answer.lower()} to a release", release_id)
     return RedirectResponse("/approvals", 303)
 
@@ -154,7 +154,7 @@ def _find(request: Request, release_id: str) -> Case:
     return open_case(request.app.state.home, runs[0])
 
 
-def _page(request: Request, account: Account, case: Case, error: str) -> Response:
+def _page(request: Request, account: Account, case: Case, error: str, reason: str = "") -> Response:
     release_id = case.run.release_id
     with connection(request) as c:
         asked = c.execute(
@@ -169,5 +169,6 @@ def _page(request: Request, account: Account, case: Case, error: str) -> Respons
         asked=asked,
         past=past,
         error=error,
+        reason=reason,
         is_own=_is_own(request.app.state.home, account, case),
     )
