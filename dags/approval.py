@@ -60,10 +60,39 @@ def others(users: Any, asker: str | None) -> list[Any]:
     return [user for user in users if user["id"] == PORTAL_USER or user["id"] != asker]
 
 
+def reply(ti: Any, task_id: str) -> Mapping[str, Any]:
+    """What a person answered in a task of this run; empty where nobody was asked. It is read where
+    Airflow keeps it beside the user who gave it: the XCom that says the same can be written by
+    every user who may start a run.
+    """
+    from pipeline.services.airflow_api import ANSWER_SECONDS
+    from pipeline.services.airflow_server import portal_account
+
+    if not ti.xcom_pull(task_ids=task_id):
+        return {}
+    api = portal_account(Home.find(), patience=ANSWER_SECONDS)
+    return api.reply(ti.dag_id, ti.run_id, task_id)
+
+
+def chosen(given: Mapping[str, Any]) -> str:
+    """The option that was chosen; empty where nobody was asked, or answered."""
+    return str((given.get("chosen_options") or [""])[0])
+
+
+def answered_by(given: Mapping[str, Any]) -> str:
+    """Who answered: the user of Airflow or, of the portal's own user, the person that it names."""
+    user = given.get("responded_by_user") or {}
+    if user.get("id") == PORTAL_USER:
+        return str((given.get("params_input") or {}).get("answered_by") or PORTAL_USER)
+    return str(user.get("name") or "")
+
+
+MACROS = {"reply": reply, "chosen": chosen, "answered_by": answered_by}
+
+
 def answer(task_id: str) -> Mapping[str, str]:
     """For a stage: what a person answered in that task, and who; empty where nobody was asked."""
-    reply = f"ti.xcom_pull(task_ids='{task_id}')"
     return {
-        "SYNDASERA_ANSWER": f"{{{{ (({reply} or {{}}).get('chosen_options') or [''])[0] }}}}",
-        "SYNDASERA_ANSWERED_BY": f"{{{{ answered_by({reply}) }}}}",
+        "SYNDASERA_ANSWER": f"{{{{ chosen(reply(ti, '{task_id}')) }}}}",
+        "SYNDASERA_ANSWERED_BY": f"{{{{ answered_by(reply(ti, '{task_id}')) }}}}",
     }

@@ -13,6 +13,7 @@ from datetime import timedelta
 
 from airflow.sdk import DAG, AssetOrTimeSchedule, CronTriggerTimetable, Param, chain
 
+from dags import approval as asking
 from dags.approval import Approval, answer
 from dags.stages import (
     ACCOUNT,
@@ -64,7 +65,7 @@ with DAG(
     catchup=False,
     max_active_runs=1,
     doc_md=__doc__,
-    user_defined_macros=MACROS,
+    user_defined_macros={**MACROS, **asking.MACROS},
     params={
         "dataset": Param(
             SETTINGS.release.dataset,

@@ -95,23 +95,11 @@ def asked_by(user: str | None, form: Mapping[str, Any]) -> str:
     return user or "the schedule"
 
 
-def answered_by(reply: Mapping[str, Any] | None) -> str:
-    """Who answered a question: the user of Airflow or, of the portal's own user, the person that it
-    names.
-    """
-    reply = reply or {}
-    user = reply.get("responded_by_user") or {}
-    if user.get("id") == PORTAL_USER:
-        return str((reply.get("params_input") or {}).get("answered_by") or PORTAL_USER)
-    return str(user.get("name") or "")
-
-
 MACROS = {
     "dataset_of": dataset_of,
     "other_datasets": other_datasets,
     "account": account,
     "asked_by": asked_by,
-    "answered_by": answered_by,
 }
 ASKED_BY = "{{ asked_by(dag_run.triggering_user_name, params) }}"
 

@@ -107,6 +107,14 @@ class AirflowApi:
             {"chosen_options": [option], "params_input": params_input},
         )
 
+    def reply(self, dag: str, run: str, task: str) -> dict[str, Any]:
+        """What was answered to an approval task, with responded_by_user, whom Airflow knows by the
+        token that answered. Raises Refusal (404) where that task never asked.
+        """
+        of_run = f"/api/v2/dags/{dag}/dagRuns/{_url_part(run)}"
+        found: dict[str, Any] = self.call("GET", f"{of_run}/taskInstances/{task}/-1/hitlDetails")
+        return found
+
     def call(self, method: str, path: str, body: Any = None, signed_in: bool = True) -> Any:
         """Any other question: the parsed answer. Raises Refusal with what Airflow said where it
         refuses.

@@ -18,12 +18,12 @@ def airflow_address() -> str:
     return f"http://localhost:{environment.airflow_port()}"
 
 
-def portal_account(home: Home) -> AirflowApi:
+def portal_account(home: Home, patience: float = 20) -> AirflowApi:
     """Airflow as the portal's own user, who may read, start runs and answer questions: the lowest
-    role that may. A page waits for it, so not for long.
+    role that may. A page waits `patience` seconds for it, so not for long.
     """
     password = secret(home, "airflow_portal_password")
-    return AirflowApi(airflow_address(), PORTAL_USER, password, patience=20)
+    return AirflowApi(airflow_address(), PORTAL_USER, password, patience=patience)
 
 
 def airflow_environment(home: Home) -> dict[str, str]:

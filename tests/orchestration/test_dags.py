@@ -43,7 +43,9 @@ import airflow.providers.standard.operators.trigger_dagrun, airflow.providers.st
 before, started = set(sys.modules), time.monotonic()
 import dags.refresh, dags.draw, dags.request, dags.budget_report, dags.declare_source
 seconds, new = time.monotonic() - started, set(sys.modules) - before
-from dags.stages import SOURCE, Subprocess, other_datasets, dataset_of
+from dags.stages import SOURCE, Subprocess, asked_by, other_datasets, dataset_of
+from dags.approval import answered_by, chosen as option_of, others
+from dags.chained import draw_of, refresh_of
 from airflow.sdk.exceptions import AirflowException
 def told(dag):
     commands = {t.task_id: getattr(t, "bash_command", "") for t in dag.tasks}
@@ -63,6 +65,11 @@ def outcome(code):
         return Subprocess().run_command(["bash", "-c", f"echo 12:00:00 why; exit {code}"]).exit_code
     except AirflowException as error:
         return f"{type(error).__name__}: {error}"
+def given(user, **params):
+    return {"responded_by_user": {"id": user, "name": user}, "params_input": params, "chosen_options": ["Reject"]}
+def asked(**form):
+    request = dict.fromkeys(["kind", "dataset", "model_of", "rows", "plan", "epsilon", "asked_by", "release_id"]) | form
+    return [refresh_of(request, "1a2b:3c"), draw_of(request, "1a2b:3c")]
 def event(**extra):
     return types.SimpleNamespace(extra=extra)
 def chosen(form, *events):
@@ -73,6 +80,13 @@ def chosen(form, *events):
 print(json.dumps({"seconds": seconds, "new": sorted(new), "refresh": told(dags.refresh.dag), "draw": told(dags.draw.dag), "request": told(dags.request.dag),
                   "budget_report": told(dags.budget_report.dag), "schedule": str(dags.budget_report.dag.timetable.expression),
                   "declare_source": told(dags.declare_source.dag), "assets": dags.refresh.dag.timetable.asset_condition.name,
+                  "assigned": {t.task_id: [[u["id"] for u in t.assigned_users], len(t.notifiers)] for t in dags.refresh.dag.tasks if hasattr(t, "assigned_users")},
+                  "askers": [asked_by(user, {"asked_by": "ann@x.org"}) for user in ("portal", "bob", None)],
+                  "answerers": [answered_by(one) for one in (given("portal", answered_by="c@x.org"), given("bob", answered_by="c@x.org"), given("portal"), {})],
+                  "options": [option_of(given("bob")), option_of({})],
+                  "others": [others([{"id": "portal"}, {"id": "bob"}], asker) for asker in ("bob", "portal", "ann", None)],
+                  "chained": [asked(kind="draw", model_of="a-1", rows=5, asked_by="ann@x.org", release_id="b-1"), asked(kind="training", dataset="adult", epsilon=0.5, release_id="c-1"),
+                              asked(kind="training", dataset="adult", plan="where: {age: 30}", release_id="d-1"), asked(kind="draw", model_of="a-1")],
                   "after": {code: outcome(code) for code in (0, 1, 2, 99)}, "chosen": {
                       "form": chosen({"dataset": "adult"}), "none": chosen({}), "by hand": chosen({"dataset": "adult"}, event()),
                       "event": chosen({"dataset": "adult"}, event(dataset="uci_heart", label="a")),
@@ -281,3 +295,37 @@ def test_a_fresh_airflow_makes_up_for_no_missed_time(parsed):
     # With a start date, or with Airflow's usual grace, starting Airflow on a Tuesday would charge
     # Monday's run.
     assert parsed["refresh"]["first"] == ["None", "0:00:00"]
+
+
+def test_only_the_portal_and_who_is_named_may_answer_and_custodians_are_told(parsed):
+    # params.yaml names nobody: so `admin`, who starts runs, cannot answer for them
+    assert parsed["assigned"] == {"confirmation": [["portal"], 1], "approval": [["portal"], 1]}
+
+
+def test_whoever_started_a_run_is_not_among_those_who_may_answer(parsed):
+    portal, bob = {"id": "portal"}, {"id": "bob"}
+    assert parsed["others"] == [[portal], [portal, bob], [portal, bob], [portal, bob]]
+
+
+def test_nobody_but_the_portal_speaks_for_another_person(parsed):
+    assert parsed["askers"] == ["ann@x.org", "bob", "the schedule"]
+    assert parsed["answerers"] == ["c@x.org", "bob", "portal", ""]
+    assert parsed["options"] == ["Reject", ""]
+
+
+def test_a_request_starts_what_was_asked_for(parsed):
+    draw, training, training_and_draw, by_hand = parsed["chained"]
+    assert draw == [
+        None,
+        {"model_of": "a-1", "rows": 5, "asked_by": "ann@x.org", "release_id": "b-1"},
+    ]
+    assert training == [
+        {"dataset": "adult", "epsilon": 0.5, "release_id": "c-1", "again": True},
+        None,
+    ]
+    assert training_and_draw[1] == {
+        "plan": "where: {age: 30}",
+        "model_of": "d-1",
+        "release_id": "d-1-d",
+    }
+    assert by_hand[1]["release_id"] == "request-1a2b-3c"
