@@ -1,4 +1,4 @@
-"""`check-request`: what is refused before anything is started; and a source that is released again."""
+"""`check-request`: what is refused before anything is started; a source released again."""
 
 from __future__ import annotations
 
