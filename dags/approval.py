@@ -8,7 +8,7 @@ from typing import Any
 from airflow.providers.standard.operators.hitl import HITLOperator
 from airflow.sdk.bases.notifier import BaseNotifier
 
-from pipeline import params
+from pipeline import params, portal_params
 from pipeline.catalog import Home
 from pipeline.services import notices
 from pipeline.stages import BY_ITSELF, PORTAL_USER
@@ -46,7 +46,7 @@ class Notice(BaseNotifier):
     """
 
     def notify(self, context: Any) -> None:
-        settings = params.load(Home.find().params).portal
+        settings = portal_params.load(Home.find().params)
         task = context["task"]
         notices.send(
             settings, settings.mail_to, f"Syndasera: {task.subject}", "It waits in the portal."
@@ -74,16 +74,16 @@ def reply(ti: Any, task_id: str) -> Mapping[str, Any]:
     return api.reply(ti.dag_id, ti.run_id, task_id)
 
 
-def chosen(given: Mapping[str, Any]) -> str:
+def chosen(detail: Mapping[str, Any]) -> str:
     """The option that was chosen; empty where nobody was asked, or answered."""
-    return str((given.get("chosen_options") or [""])[0])
+    return str((detail.get("chosen_options") or [""])[0])
 
 
-def answered_by(given: Mapping[str, Any]) -> str:
+def answered_by(detail: Mapping[str, Any]) -> str:
     """Who answered: the user of Airflow or, of the portal's own user, the person that it names."""
-    user = given.get("responded_by_user") or {}
+    user = detail.get("responded_by_user") or {}
     if user.get("id") == PORTAL_USER:
-        return str((given.get("params_input") or {}).get("answered_by") or PORTAL_USER)
+        return str((detail.get("params_input") or {}).get("answered_by") or PORTAL_USER)
     return str(user.get("name") or "")
 
 

@@ -1,8 +1,12 @@
-"""The portal's settings: the block `portal` of params.yaml."""
+"""The portal's settings: the block `portal` of params.yaml, which may be left out. Of no run."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+from ruamel.yaml import YAML
 
 from pipeline.refusal import Refusal
 
@@ -38,3 +42,14 @@ class PortalParams:
             raise Refusal(f"portal.smtp must be HOST or HOST:PORT, is {self.smtp!r}")
         if self.webhook is not None and not self.webhook.startswith(("https://", "http://")):
             raise Refusal("portal.webhook must begin with https:// or http://")
+
+
+def load(path: Path) -> PortalParams:
+    """The settings in a params.yaml. Raises Refusal for an unknown key or a value out of range."""
+    block = (YAML(typ="safe").load(path.read_text(encoding="utf-8")) or {}).get("portal") or {}
+    if not isinstance(block, Mapping):
+        raise Refusal(f"{path.name}: portal must be a mapping, is {block!r}")
+    names = [field.name for field in fields(PortalParams)]
+    if unknown := [str(key) for key in block if key not in names]:
+        raise Refusal(f"{path.name}: unknown key portal.{', portal.'.join(unknown)}")
+    return PortalParams(**block)

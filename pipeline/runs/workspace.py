@@ -244,7 +244,7 @@ def _flat(settings: Mapping[str, Any]) -> dict[str, Any]:
     return {
         f"{block}.{key}": value
         for block, values in blocks.items()
-        if block not in ("schedule", "portal")
+        if block != "schedule"
         for key, value in values.items()
         if key not in ("data_id", "airflow_users") and not key.startswith("warn_")
     }

@@ -112,8 +112,8 @@ class AirflowApi:
         token that answered. Raises Refusal (404) where that task never asked.
         """
         of_run = f"/api/v2/dags/{dag}/dagRuns/{_url_part(run)}"
-        found: dict[str, Any] = self.call("GET", f"{of_run}/taskInstances/{task}/-1/hitlDetails")
-        return found
+        detail: dict[str, Any] = self.call("GET", f"{of_run}/taskInstances/{task}/-1/hitlDetails")
+        return detail
 
     def call(self, method: str, path: str, body: Any = None, signed_in: bool = True) -> Any:
         """Any other question: the parsed answer. Raises Refusal with what Airflow said where it

@@ -11,14 +11,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import urllib.error
 from collections.abc import Iterator, Sequence
-from typing import Any, Protocol
 
 import sqlalchemy as sa
 from sqlalchemy import Engine
 
-from pipeline import params
+from pipeline import portal_params
 from pipeline.catalog import Home
 from pipeline.portal_params import PortalParams
 from pipeline.refusal import Refusal
@@ -26,7 +24,8 @@ from pipeline.services import notices
 from pipeline.services.airflow_api import AirflowRefusal
 from pipeline.services.portal_server import portal_address
 from portal.custodian import dispatch, progress
-from portal.custodian.dispatch import APPROVED, ENDED, SENT, Asked
+from portal.custodian.airflow import AWAY, Airflow
+from portal.custodian.dispatch import APPROVED, ENDED, SENT, RequestRow
 from portal.custodian.populations import quote
 from portal.custodian.tables import dispatches
 from portal.shared import states
@@ -34,21 +33,8 @@ from portal.shared.database import now
 from portal.shared.tables import requests
 
 logger = logging.getLogger(__name__)
-AWAY = (OSError, urllib.error.URLError, TimeoutError)  # Airflow does not answer
 LONGEST_SLEEP = 60.0  # seconds: clocks of machines are set now and then
 REFUSED_FORM = 400
-
-
-class Airflow(Protocol):
-    """What the bridge and the pages ask of Airflow."""
-
-    def trigger(self, dag: str, conf: Any, run_id: str | None = None) -> str: ...
-    def run_state(self, dag: str, run: str) -> str: ...
-    def tasks(self, dag: str, run: str) -> list[dict[str, Any]]: ...
-    def runs(self, dag: str, limit: int = 30) -> list[dict[str, Any]]: ...
-    def answer(
-        self, dag: str, run: str, task: str, option: str, answered_by: str | None = None
-    ) -> None: ...
 
 
 class Bridge:
@@ -107,13 +93,13 @@ class Bridge:
         self._quote(is_live=False)
 
     def _settings(self) -> PortalParams:
-        return params.load(self._home.params).portal
+        return portal_params.load(self._home.params)
 
-    def _open(self, *steps: str) -> Sequence[Asked]:
+    def _open(self, *steps: str) -> Sequence[RequestRow]:
         with self._engine.begin() as c:
             return c.execute(sa.select(dispatches).where(dispatches.c.step.in_(steps))).all()
 
-    def _requested(self) -> Sequence[Asked]:
+    def _requested(self) -> Sequence[RequestRow]:
         with self._exchange.begin() as c:
             return c.execute(sa.select(requests).where(requests.c.state == states.REQUESTED)).all()
 
@@ -143,7 +129,7 @@ class Bridge:
                         self._home, self._engine, self._exchange, row, dispatch.BY_ITSELF
                     )
 
-    def _send(self, row: Asked) -> None:
+    def _send(self, row: RequestRow) -> None:
         names = ("kind", "dataset", "model_of", "rows", "epsilon", "approved_by", "release_id")
         form = {name: getattr(row, name) for name in names}
         form |= {"plan": row.plan or None, "asked_by": row.email}
@@ -159,11 +145,11 @@ class Bridge:
                 return
         self._note(row, SENT, states.IN_PROGRESS, None)
 
-    def _follow(self, row: Asked) -> None:
+    def _follow(self, row: RequestRow) -> None:
         state, stage = progress.of(self._airflow, self._home, row)
         self._note(row, ENDED if state in states.ENDS else SENT, state, stage)
 
-    def _note(self, row: Asked, step: str, state: str, stage: str | None) -> None:
+    def _note(self, row: RequestRow, step: str, state: str, stage: str | None) -> None:
         if (row.step, row.state, row.stage) == (step, state, stage):
             return
         at = row.state_at if row.state == state else now()
@@ -185,13 +171,13 @@ class Bridge:
         with self._engine.begin() as c:
             rows = c.execute(due).all()
         for row in rows:
-            state, stage = progress.shown(row)
+            state, stage = progress.outside(row)
             with self._exchange.begin() as c:
                 states.move(c, row.id, state, at, stage=stage, release_id=_release(row))
             if state in states.ENDS:
                 self._tell(row, state)
 
-    def _tell(self, row: Asked, state: str) -> None:
+    def _tell(self, row: RequestRow, state: str) -> None:
         settings = self._settings()
         page = f"{settings.address or portal_address()}/requests/{row.id}"
         notices.send(
@@ -201,7 +187,7 @@ class Bridge:
             c.execute(sa.update(dispatches).where(dispatches.c.id == row.id).values(is_told=True))
 
 
-def _release(row: Asked) -> str | None:
+def _release(row: RequestRow) -> str | None:
     return str(row.release_id) if row.state == states.PUBLISHED else None
 
 

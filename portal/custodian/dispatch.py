@@ -12,7 +12,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import Engine, Row
 
-from pipeline import params
+from pipeline import portal_params
 from pipeline.catalog import Home
 from pipeline.refusal import Refusal
 from portal.custodian.populations import Wish, is_open_to_all, schema_of
@@ -23,26 +23,26 @@ from portal.shared.tables import requests
 
 APPROVED, SENT, ENDED, VOID = "approved", "sent", "ended", "void"
 BY_ITSELF = "the portal"  # approves draws from published models, where params.yaml lets it
-ASKED = ("email", "kind", "dataset", "model_of", "rows", "epsilon", "plan")
-Asked = Row[tuple[Any, ...]]
+FACTS = ("email", "kind", "dataset", "model_of", "rows", "epsilon", "plan")
+RequestRow = Row[tuple[Any, ...]]
 
 
-def wish_of(row: Asked) -> Wish:
+def wish_of(row: RequestRow) -> Wish:
     return Wish(str(row.kind), str(row.dataset), row.model_of, row.epsilon)
 
 
-def digest(row: Asked) -> str:
+def digest(row: RequestRow) -> str:
     """Of what a custodian saw: that is approved, whatever the public database says since."""
-    facts = [getattr(row, name) for name in (*ASKED, "purpose")]
+    facts = [getattr(row, name) for name in (*FACTS, "purpose")]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
 
-def release_id_of(row: Asked) -> str:
+def release_id_of(row: RequestRow) -> str:
     """The id of what comes of a request: the dataset's name and the request's own id."""
     return f"{str(row.dataset).lower().replace('_', '-')[:28].strip('-')}-{row.id}"
 
 
-def approve(home: Home, engine: Engine, exchange: Engine, row: Asked, by: str) -> None:
+def approve(home: Home, engine: Engine, exchange: Engine, row: RequestRow, by: str) -> None:
     """Notes that a request is approved, and shows it. Raises Refusal for one's own request, and for
     one that was withdrawn or decided meanwhile.
     """
@@ -51,7 +51,7 @@ def approve(home: Home, engine: Engine, exchange: Engine, row: Asked, by: str) -
     is_live = may_follow(home, row)
     values: Mapping[str, object] = {
         "id": row.id,
-        **{name: getattr(row, name) for name in ASKED},
+        **{name: getattr(row, name) for name in FACTS},
         "release_id": release_id_of(row),
         "approved_by": by,
         "approved_at": now(),
@@ -68,9 +68,9 @@ def approve(home: Home, engine: Engine, exchange: Engine, row: Asked, by: str) -
         raise Refusal("this request was withdrawn or decided meanwhile: open it again")
 
 
-def may_follow(home: Home, row: Asked) -> bool:
+def may_follow(home: Home, row: RequestRow) -> bool:
     """Whether a request may be followed as it goes (docs/privacy.md)."""
-    is_on = params.load(home.params).portal.live
+    is_on = portal_params.load(home.params).live
     return is_on and is_open_to_all(home, schema_of(home, wish_of(row)))
 
 

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pipeline import files
 from pipeline.catalog import Home
 from pipeline.services.airflow_api import AirflowRefusal
-from portal.custodian.dispatch import Asked
+from portal.custodian.airflow import Airflow
+from portal.custodian.dispatch import RequestRow
 from portal.shared import states
-
-if TYPE_CHECKING:
-    from portal.custodian.bridge import Airflow
 
 NOT_THERE, IS_THERE = 404, 409
 WAITING, GOING = "awaiting_input", ("running", "queued", "scheduled", "deferred", "restarting")
@@ -56,7 +54,7 @@ class Run:
     question: str | None
 
 
-def of(airflow: Airflow, home: Home, row: Asked) -> tuple[str, str | None]:
+def of(airflow: Airflow, home: Home, row: RequestRow) -> tuple[str, str | None]:
     """(state, stage) of a request that was sent, as it is: for staff."""
     try:
         state = airflow.run_state("request", str(row.id))
@@ -74,7 +72,7 @@ def of(airflow: Airflow, home: Home, row: Asked) -> tuple[str, str | None]:
     return (states.AWAITING if waits else states.IN_PROGRESS), stage
 
 
-def shown(row: Asked) -> tuple[str, str | None]:
+def outside(row: RequestRow) -> tuple[str, str | None]:
     """What somebody outside is told: of confidential data neither a stage nor that a person was
     asked before the charge.
     """
@@ -87,13 +85,13 @@ def shown(row: Asked) -> tuple[str, str | None]:
 def every_run(airflow: Airflow, home: Home) -> list[Run]:
     """The last runs of our DAGs, the newest first, whoever asked for them."""
     owners = _owners(home)
-    found = []
+    runs = []
     for dag in DAGS:
         for run in airflow.runs(dag):
             run_id, state = str(run["dag_run_id"]), str(run["state"])
             tasks = [] if state in ENDED else _going(airflow.tasks(dag, run_id))
             stage = tasks[0] if tasks else None
-            found.append(
+            runs.append(
                 Run(
                     dag=dag,
                     run_id=run_id,
@@ -104,7 +102,7 @@ def every_run(airflow: Airflow, home: Home) -> list[Run]:
                     question=stage if stage in QUESTIONS else None,
                 )
             )
-    return sorted(found, key=lambda run: run.started, reverse=True)
+    return sorted(runs, key=lambda run: run.started, reverse=True)
 
 
 def waiting(airflow: Airflow, home: Home) -> list[Run]:

@@ -35,11 +35,11 @@ def number(clinic):
 
 def seen(visitor, number: str) -> str:
     text = visitor.get(f"/requests/{number}").text
-    return text.partition('name="seen" value="')[2].partition('"')[0]
+    return text.partition('name="sight" value="')[2].partition('"')[0]
 
 
 def approve(visitor, number: str):
-    return visitor.post(f"/requests/{number}/approve", seen=seen(visitor, number) or "none")
+    return visitor.post(f"/requests/{number}/approve", sight=seen(visitor, number) or "none")
 
 
 def test_the_page_tells_what_it_costs_before_anything_is_reserved(clinic, number):
@@ -57,7 +57,7 @@ def test_yes_starts_it_once_under_the_custodians_name(clinic, number):
     form = airflow.forms["request", number]
     assert form["approved_by"] == "custodian@example.org" and form["kind"] == "training"
     assert "in progress already" in custodian.post(
-        f"/requests/{number}/approve", seen="x"
+        f"/requests/{number}/approve", sight="x"
     ).text or (approve(custodian, number).status_code == 400)
     clinic.custodian.state.bridge.look()
     assert list(airflow.states) == [("request", number)]
@@ -69,7 +69,7 @@ def test_nobody_approves_their_own_request(clinic):
     page = carla.get(f"/requests/{number}").text
     assert "your own request" in page and "Approve and start it" not in page
     right = seen(clinic.somebody("custodian", "dan@example.org"), number)
-    answer = carla.post(f"/requests/{number}/approve", seen=right)
+    answer = carla.post(f"/requests/{number}/approve", sight=right)
     assert answer.status_code == 400 and "somebody else must approve" in answer.text
     assert told(clinic, number).state == "requested"
 
@@ -79,7 +79,7 @@ def test_what_changed_since_it_was_read_is_not_approved(clinic, number):
     before = seen(custodian, number)
     with clinic.public.state.engine.begin() as c:
         c.execute(sa.update(requests).values(epsilon=9.0))
-    answer = custodian.post(f"/requests/{number}/approve", seen=before)
+    answer = custodian.post(f"/requests/{number}/approve", sight=before)
     assert answer.status_code == 400 and "changed since" in answer.text
     with clinic.custodian.state.engine.begin() as c:
         assert c.execute(sa.select(dispatches)).all() == []
@@ -104,7 +104,7 @@ def test_a_budget_that_is_gone_is_refused_politely_and_nothing_is_started(clinic
     spend(clinic, 1, (order / (2 * 0.995 * limit)) ** 0.5)
     page = custodian.get(f"/requests/{number}").text
     assert "has no room for a training" in page and "Approve and start it" not in page
-    answer = custodian.post(f"/requests/{number}/approve", seen=before)
+    answer = custodian.post(f"/requests/{number}/approve", sight=before)
     assert answer.status_code == 400 and "draw from a published model" in answer.text
     clinic.custodian.state.bridge.look()
     assert clinic.custodian.state.airflow.states == {}
@@ -156,7 +156,7 @@ def test_others_of_the_staff_may_read_and_nothing_else(clinic, number, role):
     page = visitor.get(f"/requests/{number}").text
     assert "Approve and start it" not in page and "Write a message" not in page
     for what in ("approve", "decline", "messages"):
-        answer = visitor.post(f"/requests/{number}/{what}", seen="x", text="x")
+        answer = visitor.post(f"/requests/{number}/{what}", sight="x", text="x")
         assert answer.status_code == 403
     assert told(clinic, number).state == "requested"
 

@@ -16,8 +16,8 @@ from pipeline import files, params
 from pipeline.catalog import Home
 from pipeline.params import RELEASE_ID
 from pipeline.refusal import Refusal
+from portal.custodian.airflow import AWAY
 from portal.custodian.approvals.case import Case, open_case
-from portal.custodian.bridge import AWAY
 from portal.custodian.progress import Run, waiting
 from portal.custodian.tables import dispatches, reasons
 from portal.shared.accounts import Account
@@ -157,7 +157,7 @@ def _find(request: Request, release_id: str) -> Case:
 def _page(request: Request, account: Account, case: Case, error: str, reason: str = "") -> Response:
     release_id = case.run.release_id
     with connection(request) as c:
-        asked = c.execute(
+        origin = c.execute(
             sa.select(dispatches).where(dispatches.c.release_id == release_id)
         ).one_or_none()
         past = c.execute(sa.select(reasons).where(reasons.c.release_id == release_id)).all()
@@ -166,7 +166,7 @@ def _page(request: Request, account: Account, case: Case, error: str, reason: st
         "approval.html",
         400 if error else 200,
         case=case,
-        asked=asked,
+        asked=origin,
         past=past,
         error=error,
         reason=reason,

@@ -12,7 +12,7 @@ from starlette.responses import RedirectResponse, Response
 
 from pipeline.refusal import Refusal
 from portal.custodian import dispatch, populations
-from portal.custodian.dispatch import Asked
+from portal.custodian.dispatch import RequestRow
 from portal.custodian.progress import WORDS
 from portal.custodian.tables import dispatches
 from portal.shared import messages, states, words
@@ -37,9 +37,9 @@ def show_inbox(request: Request, account: Staff) -> Response:
             )
         ).all()
     with connection(request) as c:
-        known = {row.id: row for row in c.execute(sa.select(dispatches))}
+        decisions = {row.id: row for row in c.execute(sa.select(dispatches))}
     return render(
-        request, "inbox.html", rows=rows, dispatches=known, tags=states.TAGS, stages=WORDS
+        request, "inbox.html", rows=rows, dispatches=decisions, tags=states.TAGS, stages=WORDS
     )
 
 
@@ -53,11 +53,11 @@ def approve(
     request: Request,
     account: Custodian,
     number: str,
-    seen: Annotated[str, Form(max_length=64)],
+    sight: Annotated[str, Form(max_length=64)],
 ) -> Response:
-    row, state = _asked(request, number), request.app.state
+    row, state = _find(request, number), request.app.state
     try:
-        if seen != dispatch.digest(row):
+        if sight != dispatch.digest(row):
             raise Refusal("the request changed since you opened it: read it again")
         if row.state != states.REQUESTED:
             raise Refusal(f"this request is {row.state} already")
@@ -76,7 +76,7 @@ def decline(
     number: str,
     text: Annotated[str, Form(max_length=2 * messages.LONGEST)] = "",
 ) -> Response:
-    _asked(request, number)
+    _find(request, number)
     try:
         with exchange(request) as c:
             messages.write(c, number, account, text)
@@ -95,7 +95,7 @@ def send_message(
     number: str,
     text: Annotated[str, Form(max_length=2 * messages.LONGEST)] = "",
 ) -> Response:
-    _asked(request, number)
+    _find(request, number)
     try:
         with exchange(request) as c:
             messages.write(c, number, account, text)
@@ -105,7 +105,7 @@ def send_message(
     return RedirectResponse(f"/requests/{number}#messages", 303)
 
 
-def _asked(request: Request, number: str) -> Asked:
+def _find(request: Request, number: str) -> RequestRow:
     with exchange(request) as c:
         row = c.execute(sa.select(requests).where(requests.c.id == number)).one_or_none()
     if row is None:
@@ -114,11 +114,11 @@ def _asked(request: Request, number: str) -> Asked:
 
 
 def _page(request: Request, account: Account, number: str, error: str) -> Response:
-    row, home = _asked(request, number), request.app.state.home
+    row, home = _find(request, number), request.app.state.home
     with exchange(request) as c:
-        written = messages.of(c, number)
+        letters = messages.of(c, number)
     with connection(request) as c:
-        known = c.execute(sa.select(dispatches).where(dispatches.c.id == number)).one_or_none()
+        decision = c.execute(sa.select(dispatches).where(dispatches.c.id == number)).one_or_none()
     is_open = row.state == states.REQUESTED
     cost, problem, left = "", "", None
     try:
@@ -134,10 +134,10 @@ def _page(request: Request, account: Account, number: str, error: str) -> Respon
         "inbox_request.html",
         400 if error else 200,
         asked=row,
-        messages=written,
+        messages=letters,
         error=error,
-        dispatch=known,
-        seen=dispatch.digest(row),
+        dispatch=decision,
+        sight=dispatch.digest(row),
         cost=cost,
         problem=problem,
         left=left,
@@ -149,7 +149,7 @@ def _page(request: Request, account: Account, number: str, error: str) -> Respon
     )
 
 
-def _refusals_left(request: Request, row: Asked) -> int | None:
+def _refusals_left(request: Request, row: RequestRow) -> int | None:
     """Of the population of a training; None for a draw, which a person never lets out."""
     home = request.app.state.home
     if row.kind != "training":

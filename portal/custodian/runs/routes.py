@@ -18,7 +18,7 @@ from pipeline.refusal import Refusal
 from pipeline.services.airflow_server import airflow_address
 from pipeline.services.tracking import read_notes
 from pipeline.stages import STAGES
-from portal.custodian.bridge import AWAY
+from portal.custodian.airflow import AWAY
 from portal.custodian.progress import WORDS, Run, every_run
 from portal.shared.accounts import Account
 from portal.shared.guard import require
@@ -33,13 +33,13 @@ def show_runs(request: Request, account: Staff) -> Response:
     runs, away = runs_in_airflow(request)
     home = request.app.state.home
     folders = [path for path in home.runs.glob("*") if RELEASE_ID.fullmatch(path.name)]
-    known = [(path.name, read_notes(Workspace(path))) for path in sorted(folders, reverse=True)]
+    notes = [(path.name, read_notes(Workspace(path))) for path in sorted(folders, reverse=True)]
     return render(
         request,
         "runs.html",
         runs=runs,
         away=away,
-        workspaces=known,
+        workspaces=notes,
         words=WORDS,
         airflow=airflow_address(),
     )
@@ -72,5 +72,5 @@ def runs_in_airflow(request: Request) -> tuple[list[Run], bool]:
     """(the last runs, whether Airflow is away)."""
     try:
         return every_run(request.app.state.airflow, request.app.state.home), False
-    except (*AWAY, Refusal):
+    except (AWAY, Refusal):
         return [], True

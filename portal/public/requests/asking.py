@@ -55,8 +55,8 @@ def store(connection: Connection, account: Account, draft: Draft) -> str:
     """Notes the request; its id, 8 hexadecimal digits. Raises Refusal where the account has too
     many open ones.
     """
-    mine = sa.and_(requests.c.email == account.email, requests.c.state.not_in(ENDS))
-    count = connection.execute(sa.select(sa.func.count()).where(mine)).scalar_one()
+    is_open = sa.and_(requests.c.email == account.email, requests.c.state.not_in(ENDS))
+    count = connection.execute(sa.select(sa.func.count()).where(is_open)).scalar_one()
     if count >= MOST_OPEN:
         raise Refusal(f"you have {count} open requests, and {MOST_OPEN} is the most there may be")
     number, at = secrets.token_hex(4), now()

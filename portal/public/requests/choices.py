@@ -36,8 +36,8 @@ class Choice:
 def cards(home: Home) -> list[Mapping[str, Any]]:
     """The cards of all published releases, the newest charge first."""
     folders = [path for path in home.published.glob("*") if RELEASE_ID.fullmatch(path.name)]
-    found = [files.read_json(home.release(path.name).card) for path in folders]
-    whole = [card for card in found if card is not None]
+    every = [files.read_json(home.release(path.name).card) for path in folders]
+    whole = [card for card in every if card is not None]
     return sorted(whole, key=lambda c: (-c["privacy"]["ledger_entry"], c["release_id"]))
 
 
@@ -45,8 +45,8 @@ def datasets(home: Home) -> list[Schema]:
     """Every declaration that is whole, by its title. One that a person has not reviewed yet
     is none: the reader refuses it (privacy_rules.md 6).
     """
-    found = [_declared(path) for path in sorted(home.declarations.glob("*.yaml"))]
-    return sorted((one for one in found if one is not None), key=lambda one: one.title)
+    schemas = [_declaration(path) for path in sorted(home.declarations.glob("*.yaml"))]
+    return sorted((one for one in schemas if one is not None), key=lambda one: one.title)
 
 
 def chosen(home: Home, release: str | None, dataset: str | None) -> Choice:
@@ -57,13 +57,13 @@ def chosen(home: Home, release: str | None, dataset: str | None) -> Choice:
             raise HTTPException(404)
         return Choice(DRAW, _read(folder.dataset, folder.dataset.stat().st_mtime_ns), release)
     paths = {path.stem: path for path in home.declarations.glob("*.yaml")}
-    schema = _declared(paths[dataset]) if dataset in paths else None
+    schema = _declaration(paths[dataset]) if dataset in paths else None
     if schema is None:
         raise HTTPException(404)
     return Choice(TRAINING, schema)
 
 
-def _declared(path: Path) -> Schema | None:
+def _declaration(path: Path) -> Schema | None:
     try:
         return _read(path, path.stat().st_mtime_ns)
     except Refusal:

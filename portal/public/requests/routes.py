@@ -35,12 +35,12 @@ async def sent_form(request: Request) -> FormData:
 @router.get("/requests")
 def show_mine(request: Request, account: Researcher) -> Response:
     with connection(request) as c:
-        mine = c.execute(
+        rows = c.execute(
             sa.select(requests)
             .where(requests.c.email == account.email)
             .order_by(requests.c.created_at.desc(), requests.c.id)
         ).all()
-    return render(request, "requests.html", mine=mine, tags=states.TAGS)
+    return render(request, "requests.html", mine=rows, tags=states.TAGS)
 
 
 @router.get("/requests/new")
@@ -92,7 +92,7 @@ def send_message(
     number: str,
     text: Annotated[str, Form(max_length=2 * messages.LONGEST)] = "",
 ) -> Response:
-    _mine(request, account, number)
+    _own(request, account, number)
     try:
         with connection(request) as c:
             messages.write(c, number, account, text)
@@ -104,7 +104,7 @@ def send_message(
 
 @router.post("/requests/{number}/withdraw")
 def withdraw(request: Request, account: Researcher, number: str) -> Response:
-    _mine(request, account, number)
+    _own(request, account, number)
     with connection(request) as c:
         has_moved = states.move(c, number, states.WITHDRAWN, now())
     if not has_moved:
@@ -113,7 +113,7 @@ def withdraw(request: Request, account: Researcher, number: str) -> Response:
     return RedirectResponse(f"/requests/{number}", 303)
 
 
-def _mine(request: Request, account: Account, number: str) -> Row[tuple[object, ...]]:
+def _own(request: Request, account: Account, number: str) -> Row[tuple[object, ...]]:
     """A request of this account. Raises 404 for somebody else's, as for none."""
     with connection(request) as c:
         row = c.execute(
@@ -125,15 +125,15 @@ def _mine(request: Request, account: Account, number: str) -> Row[tuple[object, 
 
 
 def _page(request: Request, account: Account, number: str, error: str) -> Response:
-    row = _mine(request, account, number)
+    row = _own(request, account, number)
     with connection(request) as c:
-        written = messages.of(c, number)
+        letters = messages.of(c, number)
     return render(
         request,
         "request.html",
         400 if error else 200,
         asked=row,
-        messages=written,
+        messages=letters,
         error=error,
         meaning=states.MEANING[str(row.state)],
         tags=states.TAGS,
@@ -143,7 +143,7 @@ def _page(request: Request, account: Account, number: str, error: str) -> Respon
 
 def _form(request: Request, choice: choices.Choice, form: FormData, error: str) -> Response:
     """The form, as it was filled in, with what is wrong about it."""
-    drawn = [
+    models = [
         one for one in choices.cards(request.app.state.home) if one["dataset"] == choice.dataset
     ]
     return render(
@@ -151,7 +151,7 @@ def _form(request: Request, choice: choices.Choice, form: FormData, error: str) 
         "request_new.html",
         400 if error else 200,
         choice=choice,
-        models=drawn,
+        models=models,
         form=form,
         error=error,
         few=plan_form.FEW,
