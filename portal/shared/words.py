@@ -78,8 +78,24 @@ def epsilon_in_words(epsilon: float) -> str:
     >>> epsilon_in_words(1.0).partition(":")[0], epsilon_in_words(1.0)[-15:]
     ('strong', 'a factor of 2.7')
     """
-    strength = next(word for most, word in STRENGTHS if epsilon <= most)
     return (
-        f"{strength}: the odds of whatever somebody guesses about a patient change at most by a"
-        f" factor of {math.exp(epsilon):,.1f}"
+        f"{strength(epsilon)}: the odds of whatever somebody guesses about a patient change at most"
+        f" by a factor of {factor(epsilon)}"
     )
+
+
+def strength(epsilon: float) -> str:
+    """
+    >>> strength(0.5), strength(9.0)
+    ('very strong', 'weak')
+    """
+    return next(word for most, word in STRENGTHS if epsilon <= most)
+
+
+def factor(epsilon: float) -> str:
+    """By how much odds may change: e to the epsilon.
+
+    >>> factor(1.0)
+    '2.7'
+    """
+    return f"{math.exp(epsilon):,.1f}"

@@ -157,5 +157,5 @@ def _form(request: Request, choice: choices.Choice, form: FormData, error: str) 
         few=plan_form.FEW,
         starts=plan_form.STARTS,
         bounds=plan_form.bounds,
-        epsilons=[(one, words.epsilon_in_words(one)) for one in EPSILONS],
+        epsilons=[(one, words.strength(one), words.factor(one)) for one in EPSILONS],
     )
