@@ -45,6 +45,8 @@ import dags.refresh, dags.draw, dags.request, dags.budget_report, dags.declare_s
 seconds, new = time.monotonic() - started, set(sys.modules) - before
 from dags.stages import SOURCE, Subprocess, asked_by, other_datasets, dataset_of
 from dags.approval import answered_by, chosen as option_of, others
+from dags.approval import Notice
+from pipeline.services import notices
 from dags.chained import draw_of, refresh_of
 from airflow.sdk.exceptions import AirflowException
 def told(dag):
@@ -70,6 +72,11 @@ def given(user, **params):
 def asked(**form):
     request = dict.fromkeys(["kind", "dataset", "model_of", "rows", "plan", "epsilon", "asked_by", "release_id"]) | form
     return [refresh_of(request, "1a2b:3c"), draw_of(request, "1a2b:3c")]
+def notice():
+    sent = []
+    notices.send = lambda settings, *words: sent.append(words)
+    Notice().notify({"task": types.SimpleNamespace(subject="Publish release a-1?")})
+    return sent
 def event(**extra):
     return types.SimpleNamespace(extra=extra)
 def chosen(form, *events):
@@ -81,6 +88,7 @@ print(json.dumps({"seconds": seconds, "new": sorted(new), "refresh": told(dags.r
                   "budget_report": told(dags.budget_report.dag), "schedule": str(dags.budget_report.dag.timetable.expression),
                   "declare_source": told(dags.declare_source.dag), "assets": dags.refresh.dag.timetable.asset_condition.name,
                   "assigned": {t.task_id: [[u["id"] for u in t.assigned_users], len(t.notifiers)] for t in dags.refresh.dag.tasks if hasattr(t, "assigned_users")},
+                  "notice": notice(),
                   "askers": [asked_by(user, {"asked_by": "ann@x.org"}) for user in ("portal", "bob", None)],
                   "answerers": [answered_by(one) for one in (given("portal", answered_by="c@x.org"), given("bob", answered_by="c@x.org"), given("portal"), {})],
                   "options": [option_of(given("bob")), option_of({})],
@@ -300,6 +308,7 @@ def test_a_fresh_airflow_makes_up_for_no_missed_time(parsed):
 def test_only_the_portal_and_who_is_named_may_answer_and_custodians_are_told(parsed):
     # params.yaml names nobody: so `admin`, who starts runs, cannot answer for them
     assert parsed["assigned"] == {"confirmation": [["portal"], 1], "approval": [["portal"], 1]}
+    assert parsed["notice"] == [[[], "Syndasera: Publish release a-1?", "It waits in the portal."]]
 
 
 def test_whoever_started_a_run_is_not_among_those_who_may_answer(parsed):

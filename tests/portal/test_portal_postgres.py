@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import sqlalchemy as sa
+from request_cases import MODEL, ask, declare_source, publish, told
 
 from pipeline import environment
 from pipeline.refusal import Refusal
@@ -58,6 +59,29 @@ def test_staff_are_in_the_other_database(portal):
     assert portal.somebody("custodian").get("/account").status_code == 200
     with portal.public.state.engine.begin() as c:
         assert accounts.by_email(c, "custodian@example.org") is None
+
+
+def test_a_request_is_asked_for_decided_and_followed_the_same_on_postgresql(at_home):
+    publish(at_home.home, MODEL)
+    declare_source(at_home.home, "adult")
+    ann, custodian = at_home.somebody("researcher"), at_home.somebody("custodian")
+    draw, training = ask(ann), ask(ann, "dataset=adult")
+    bridge, airflow = at_home.custodian.state.bridge, at_home.custodian.state.airflow
+    bridge.look()
+    page = custodian.get(f"/requests/{training}").text
+    sight = page.partition('name="sight" value="')[2].partition('"')[0]
+    assert custodian.post(f"/requests/{training}/approve", sight=sight).status_code == 303
+    airflow.stands(draw, "draw", "sample")
+    bridge.look()
+    assert told(at_home, draw).stage == "drawing patients"
+    airflow.ends(draw, "failed")
+    bridge.look()
+    bridge.tick(0)
+    assert [told(at_home, number).state for number in (draw, training)] == [
+        "stopped",
+        "in progress",
+    ]
+    assert custodian.get("/requests").status_code == ann.get("/requests").status_code == 200
 
 
 def test_another_kind_of_database_is_refused():

@@ -11,7 +11,7 @@ from portal.shared import words
 
 def test_the_examples_of_the_words_are_true():
     done = doctest.testmod(words)
-    assert done.failed == 0 and done.attempted >= 7
+    assert done.failed == 0 and done.attempted >= 6
 
 
 @pytest.mark.parametrize(
