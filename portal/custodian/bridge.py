@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import sqlalchemy as sa
 from sqlalchemy import Engine
@@ -19,7 +19,6 @@ from sqlalchemy import Engine
 from pipeline import portal_params
 from pipeline.catalog import Home
 from pipeline.portal_params import PortalParams
-from pipeline.refusal import Refusal
 from pipeline.services import notices
 from pipeline.services.airflow_api import AirflowRefusal
 from pipeline.services.portal_server import portal_address
@@ -46,6 +45,7 @@ class Bridge:
         self._home, self._engine, self._exchange = home, engine, exchange
         self._airflow = airflow
         self._unquotable: set[str] = set()
+        self._last_settings = portal_params.load(home.params)
 
     async def run(self) -> None:
         """Until it is cancelled. The clock waits for nothing, least of all for Airflow."""
@@ -76,11 +76,8 @@ class Bridge:
         if self._settings().draws_by_themselves:
             self._approve_draws()
         try:
-            for row in self._open(APPROVED):
-                if dispatch.settle(self._engine, self._exchange, str(row.id)):
-                    self._send(row)
-            for row in self._open(SENT):
-                self._follow(row)
+            _each(self._open(APPROVED), self._send)
+            _each(self._open(SENT), self._follow)
         except AWAY as error:
             logger.info("bridge: Airflow is away (%s)", type(error).__name__)
         self._show(is_live=True, at=now())
@@ -93,7 +90,10 @@ class Bridge:
         self._quote(is_live=False)
 
     def _settings(self) -> PortalParams:
-        return portal_params.load(self._home.params)
+        """As they are now; as they were while somebody writes them."""
+        with _noting_errors("the settings of the portal"):
+            self._last_settings = portal_params.load(self._home.params)
+        return self._last_settings
 
     def _open(self, *steps: str) -> Sequence[RequestRow]:
         with self._engine.begin() as c:
@@ -107,29 +107,32 @@ class Bridge:
         """Says in public what new requests would cost. Of confidential data only by the clock: what
         is left tells when other runs were charged.
         """
-        for row in self._requested():
-            if row.quote is not None or row.id in self._unquotable:
+        new = [row for row in self._requested() if row.quote is None]
+        for row in new:
+            if row.id in self._unquotable:
                 continue
-            try:
-                if dispatch.may_follow(self._home, row) != is_live:
-                    continue
-                words = quote(self._home, dispatch.wish_of(row))
-            except Refusal as refusal:  # the custodian's page says it, too
-                logger.info("bridge: request %s has no quote: %s", row.id, refusal)
-                self._unquotable.add(str(row.id))
-                continue
+            self._unquotable.add(str(row.id))  # one that cannot be quoted is tried once
+            with _noting_errors(f"the quote of request {row.id}"):
+                words = None
+                if dispatch.may_follow(self._home, row) == is_live:
+                    words = quote(self._home, dispatch.wish_of(row))
+                self._unquotable.discard(str(row.id))
+                self._say_quote(row, words)
+
+    def _say_quote(self, row: RequestRow, words: str | None) -> None:
+        if words is not None:
             with self._exchange.begin() as c:
                 c.execute(sa.update(requests).where(requests.c.id == row.id).values(quote=words))
 
     def _approve_draws(self) -> None:
-        for row in self._requested():
-            if row.kind == "draw":
-                with contextlib.suppress(Refusal):  # it was withdrawn meanwhile, or has no model
-                    dispatch.approve(
-                        self._home, self._engine, self._exchange, row, dispatch.BY_ITSELF
-                    )
+        _each([row for row in self._requested() if row.kind == "draw"], self._approve)
+
+    def _approve(self, row: RequestRow) -> None:
+        dispatch.approve(self._home, self._engine, self._exchange, row, dispatch.BY_ITSELF)
 
     def _send(self, row: RequestRow) -> None:
+        if not dispatch.settle(self._engine, self._exchange, str(row.id)):
+            return
         names = ("kind", "dataset", "model_of", "rows", "epsilon", "approved_by", "release_id")
         form = {name: getattr(row, name) for name in names}
         form |= {"plan": row.plan or None, "asked_by": row.email}
@@ -189,6 +192,19 @@ class Bridge:
 
 def _release(row: RequestRow) -> str | None:
     return str(row.release_id) if row.state == states.PUBLISHED else None
+
+
+def _each(rows: Sequence[RequestRow], work: Callable[[RequestRow], None]) -> None:
+    """Does the work for every row: one that goes wrong is noted and keeps no other from its turn.
+    Raises what says that Airflow is away.
+    """
+    for row in rows:
+        try:
+            work(row)
+        except AWAY:
+            raise
+        except Exception as error:
+            logger.warning("bridge: request %s met %s", row.id, type(error).__name__)
 
 
 @contextlib.contextmanager

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -21,6 +22,7 @@ from portal.shared import states
 from portal.shared.database import now
 from portal.shared.tables import requests
 
+NUMBER = re.compile(r"[0-9a-f]{8}")
 APPROVED, SENT, ENDED, VOID = "approved", "sent", "ended", "void"
 BY_ITSELF = "the portal"  # approves draws from published models, where params.yaml lets it
 FACTS = ("email", "kind", "dataset", "model_of", "rows", "epsilon", "plan")
@@ -46,6 +48,8 @@ def approve(home: Home, engine: Engine, exchange: Engine, row: RequestRow, by: s
     """Notes that a request is approved, and shows it. Raises Refusal for one's own request, and for
     one that was withdrawn or decided meanwhile.
     """
+    if not NUMBER.fullmatch(str(row.id)):  # it names a run in Airflow and a folder
+        raise Refusal("the id of this request is none that the portal gave")
     if by == str(row.email):
         raise Refusal("this is your own request: somebody else must approve it")
     is_live = may_follow(home, row)

@@ -10,6 +10,7 @@ from pipeline.catalog import Home
 from pipeline.cli import price
 from pipeline.cli.requests import refuse_training
 from pipeline.ledger import Ledger
+from pipeline.params import check_release_id
 from pipeline.population_limits import SELF_APPROVING_KINDS
 from pipeline.refusal import Refusal
 from pipeline.runs.declarations import declaration_path
@@ -39,7 +40,8 @@ def schema_of(home: Home, wish: Wish) -> Schema:
     """The declaration that a request goes by. Raises Refusal where there is none."""
     if wish.kind == "training":
         return read_schema(declaration_path(wish.dataset))
-    path: Path = home.release(str(wish.model_of)).dataset
+    release_id = check_release_id(str(wish.model_of), "the release to draw from")
+    path: Path = home.release(release_id).dataset
     if not path.is_file():
         raise Refusal(f"there is no published release {wish.model_of}")
     return read_schema(path)

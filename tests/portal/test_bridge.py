@@ -376,6 +376,40 @@ def test_the_clock_ticks_at_fixed_times_however_the_machine_sleeps(place, monkey
     assert all(0 <= late <= bridge_module.LONGEST_SLEEP for _, late in ticks)
 
 
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"id": "../../x"},
+        {"id": "~"},
+        {"model_of": "../../../adult-1"},
+        {"model_of": None},
+        {"kind": "training", "dataset": "../adult"},
+        {"kind": "other", "dataset": "adult"},
+    ],
+)
+def test_what_a_foreign_hand_writes_starts_nothing_and_holds_nobody_up(place, values):
+    """The public process may be in somebody's hands: its rows are read with care."""
+    row = told(place, draw(place))._asdict() | {"id": "00000001"} | values
+    with place.public.state.engine.begin() as c:
+        c.execute(sa.delete(requests))
+        c.execute(sa.insert(requests).values(**row))
+    ann = place.visitor()
+    ann.sign_in("researcher@example.org")
+    number = ask(ann)
+    look(place)
+    assert list(place.custodian.state.airflow.states) == [("request", number)]
+    assert told(place, row["id"]).state == "requested"
+
+
+def test_settings_that_are_broken_for_a_moment_are_waited_for(place):
+    number, path = draw(place), place.home.root / "params.yaml"
+    path.write_text("portal: {status_hours: [")
+    look(place)
+    path.unlink()
+    look(place)
+    assert ("request", number) in place.custodian.state.airflow.states
+
+
 def test_an_error_of_one_pass_is_noted_by_its_type_alone(caplog):
     with bridge_module._noting_errors("look"):
         raise sqlite3.OperationalError("patient 4711")
