@@ -509,7 +509,7 @@ def test_the_budget_report_is_on_disk_and_in_mlflow(story):
 
 def test_only_the_answer_of_a_person_went_through_xcom(story):
     asking = {"approval", "needs_approval", "confirmation", "needs_confirmation"}
-    starting = {"draw"}  # of a request: the id of the run that it started
+    starting = {"train", "draw"}  # of a request: id and address of the run that it starts
     assert {entry.split()[0] for entry in story.xcoms} <= asking | starting, story.xcoms
 
 
