@@ -4,14 +4,18 @@ charged, and the card says so.
 
 from __future__ import annotations
 
-from airflow.sdk import DAG, Param, chain
+from airflow.sdk import DAG, chain
 
 from dags.stages import (
+    ASKED_BY,
     EXTRACT,
     MACROS,
     RELEASE_ID,
     WORKSPACE,
+    asked_by_param,
     command,
+    model_of_param,
+    plan_param,
     release_id_param,
     rows_param,
     stage,
@@ -23,7 +27,7 @@ REQUEST = {
     "ROWS": "{{ params.rows or '' }}",
     "PLAN": "{{ params.plan or '' }}",
     "OWNER": "{{ run_id }}",
-    "ASKED_BY": "{{ dag_run.triggering_user_name or 'the schedule' }}",
+    "ASKED_BY": ASKED_BY,
 }
 
 with DAG(
@@ -34,25 +38,10 @@ with DAG(
     doc_md=__doc__,
     user_defined_macros=MACROS,
     params={
-        "model_of": Param(
-            type="string",
-            pattern=r"^[a-z0-9][a-z0-9-]{2,40}$",
-            title="Model of",
-            description=(
-                "id of the published release whose model is drawn from: 3 to 41 of a-z, 0-9 and -"
-            ),
-        ),
+        "model_of": model_of_param(type="string"),
         "rows": rows_param(),
-        "plan": Param(
-            None,
-            type=["null", "string"],
-            format="multiline",
-            title="Plan",
-            description=(
-                "whom to draw, in YAML: `where: {AGE: 30..50}`, `shares: [{columns: [GENDER], even:"
-                " true}]`, `begins: [SURGERY]` (docs/plans.md); empty: as in params.yaml"
-            ),
-        ),
+        "plan": plan_param("as in params.yaml"),
+        "asked_by": asked_by_param(),
         "release_id": release_id_param(),
     },
 ) as dag:

@@ -13,16 +13,18 @@ from datetime import timedelta
 
 from airflow.sdk import DAG, AssetOrTimeSchedule, CronTriggerTimetable, Param, chain
 
+from dags import approval as asking
+from dags.approval import Approval, answer
 from dags.stages import (
     ACCOUNT,
+    ASKED_BY,
     DATASET,
     EXTRACT,
     MACROS,
     RELEASE_ID,
     SOURCE,
     WORKSPACE,
-    Approval,
-    answer,
+    asked_by_param,
     command,
     datasets,
     extract_date_param,
@@ -54,7 +56,8 @@ REQUEST = {
     "APPROVAL": "{{ params.approval }}",
     "OTHER_DATASETS": "{{ other_datasets(triggering_asset_events) }}",
     "OWNER": "{{ run_id }}",
-    "ASKED_BY": "{{ dag_run.triggering_user_name or 'the schedule' }}",
+    "ASKED_BY": ASKED_BY,
+    "AGAIN": "{{ 'yes' if params.again else '' }}",
 }
 with DAG(
     "refresh",
@@ -62,7 +65,7 @@ with DAG(
     catchup=False,
     max_active_runs=1,
     doc_md=__doc__,
-    user_defined_macros=MACROS,
+    user_defined_macros={**MACROS, **asking.MACROS},
     params={
         "dataset": Param(
             SETTINGS.release.dataset,
@@ -129,13 +132,24 @@ with DAG(
                 " never looser"
             ),
         ),
+        "again": Param(
+            False,
+            type="boolean",
+            title="Again",
+            description=(
+                "release a source once more whose public label the last charge was for; as usual,"
+                " such a run is skipped"
+            ),
+        ),
+        "asked_by": asked_by_param(),
         "release_id": release_id_param(),
     },
 ) as dag:
     check = command(
         "check_source",
         'python -m pipeline check-source --dataset "$DATASET" --source "$SOURCE" --label "$LABEL"'
-        ' --cohorts "$COHORTS" --release-id "$RELEASE_ID" --other-datasets "$OTHER_DATASETS"',
+        ' --cohorts "$COHORTS" --release-id "$RELEASE_ID" --other-datasets "$OTHER_DATASETS"'
+        ' --again "$AGAIN"',
         REQUEST,
         doc=(
             "Is there a source, and one that no release was charged for? Only public labels are"

@@ -16,12 +16,11 @@ from typing import Any
 
 from airflow.providers.standard.hooks.subprocess import SubprocessHook, SubprocessResult
 from airflow.providers.standard.operators.bash import BashOperator
-from airflow.providers.standard.operators.hitl import HITLOperator
 from airflow.sdk import Asset, Param, TaskGroup
 from airflow.sdk.exceptions import AirflowFailException
 
 from pipeline.catalog import Home, project_root
-from pipeline.stages import BY_ITSELF, REFUSED, STAGES, repro_command
+from pipeline.stages import PORTAL_USER, REFUSED, STAGES, repro_command
 
 SOURCE = Asset(
     "source",
@@ -49,6 +48,7 @@ _RELEASE_ID = (
 RELEASE_ID = f"{{{{ {_RELEASE_ID} }}}}"
 ACCOUNT = f"{{{{ account({_RELEASE_ID}) }}}}"  # what ingest kept, for a question
 WORKSPACE = f"{Home.find().runs}/{RELEASE_ID}"
+RELEASE_ID_PATTERN = r"^[a-z0-9][a-z0-9-]{2,40}$"
 RETRIES = 2
 CLOCK = re.compile(r"^\d\d:\d\d:\d\d ")  # what our log lines begin with
 
@@ -85,7 +85,23 @@ def account(release_id: str) -> str:
     return f"```\n{account_table.question_or_reason(restricted)}\n```"
 
 
-MACROS = {"dataset_of": dataset_of, "other_datasets": other_datasets, "account": account}
+def asked_by(user: str | None, form: Mapping[str, Any]) -> str:
+    """Who asked for a run: the user of Airflow who started it, or a run that started it. The form
+    is read only where that is the portal's own user, whose password nobody else has: nobody else
+    speaks for another person.
+    """
+    if user == PORTAL_USER:
+        return str(form.get("asked_by") or PORTAL_USER)
+    return user or "the schedule"
+
+
+MACROS = {
+    "dataset_of": dataset_of,
+    "other_datasets": other_datasets,
+    "account": account,
+    "asked_by": asked_by,
+}
+ASKED_BY = "{{ asked_by(dag_run.triggering_user_name, params) }}"
 
 
 class Subprocess(SubprocessHook):
@@ -120,36 +136,6 @@ class Command(BashOperator):
         return output
 
 
-class Approval(HITLOperator):
-    """Asks a person to approve or reject. Goes on at once where the task before found that the run
-    may approve itself.
-
-    It decides nothing: the stage `approve` checks again who may approve, records the answer, and
-    stops a rejected release.
-    """
-
-    def __init__(self, *, asked_by: str, **options: Any) -> None:
-        super().__init__(options=["Approve", "Reject"], **options)
-        self.asked_by = asked_by
-
-    def execute(self, context: Any) -> Any:
-        if context["ti"].xcom_pull(task_ids=self.asked_by) == BY_ITSELF:
-            self.log.info("Nobody is asked: the run may approve itself.")
-            return None
-        return super().execute(context)
-
-
-def answer(task_id: str) -> dict[str, str]:
-    """For a stage: what a person answered in that task, and who; empty where nobody was asked."""
-    reply = f"(ti.xcom_pull(task_ids='{task_id}') or {{}})"
-    return {
-        "SYNDASERA_ANSWER": f"{{{{ ({reply}.get('chosen_options') or [''])[0] }}}}",
-        "SYNDASERA_ANSWERED_BY": (
-            f"{{{{ ({reply}.get('responded_by_user') or {{}}).get('name', '') }}}}"
-        ),
-    }
-
-
 def datasets() -> list[str]:
     return sorted(path.stem for path in (project_root() / "datasets").glob("*.yaml"))
 
@@ -158,11 +144,48 @@ def release_id_param() -> Param:
     return Param(
         None,
         type=["null", "string"],
-        pattern=r"^[a-z0-9][a-z0-9-]{2,40}$",
+        pattern=RELEASE_ID_PATTERN,
         title="Release id",
         description=(
             "3 to 41 of a-z, 0-9 and -, beginning with a letter or digit; empty: the dataset's name"
             " and the time"
+        ),
+    )
+
+
+def model_of_param(**options: Any) -> Param:
+    return Param(
+        pattern=RELEASE_ID_PATTERN,
+        title="Model of",
+        description=(
+            "id of the published release whose model is drawn from: 3 to 41 of a-z, 0-9 and -"
+        ),
+        **options,
+    )
+
+
+def plan_param(otherwise: str) -> Param:
+    return Param(
+        None,
+        type=["null", "string"],
+        format="multiline",
+        title="Plan",
+        description=(
+            "whom to draw, in YAML: `where: {AGE: 30..50}`, `shares: [{columns: [GENDER], even:"
+            f" true}}]`, `begins: [SURGERY]` (docs/plans.md); empty: {otherwise}"
+        ),
+    )
+
+
+def asked_by_param() -> Param:
+    return Param(
+        None,
+        type=["null", "string"],
+        maxLength=254,
+        title="Asked by",
+        description=(
+            "e-mail address of who asked in the portal, at most 254 characters; read only where the"
+            " portal started the run"
         ),
     )
 

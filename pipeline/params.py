@@ -193,7 +193,19 @@ class EvaluateParams:
 
 @dataclass(frozen=True, kw_only=True)
 class ApproveParams:
+    """`airflow_users`: who may answer in Airflow itself, beside the portal: Airflow's name of the
+    user to the person's e-mail address, by which people are compared.
+    """
+
     self_approve: bool
+    airflow_users: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        users = self.airflow_users
+        if not isinstance(users, Mapping) or not all(
+            isinstance(one, str) for one in users.values()
+        ):
+            raise Refusal(f"approve.airflow_users must be a mapping USER: E-MAIL, is {users!r}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -262,13 +274,14 @@ BLOCKS: Mapping[str, type] = {
 
 
 LATER = ("draw", "gate", "sign_in")  # params written before there were these blocks have none
+OTHERS = ("portal",)  # of no run: pipeline/portal_params.py
 
 
 def from_mapping(value: Mapping[str, Any], name: str = "params.yaml") -> Params:
     """Checks a nested mapping. Raises Refusal naming every unknown or missing key at once, or
     the first value out of range.
     """
-    problems = [f"unknown block {block!r}" for block in value if block not in BLOCKS]
+    problems = [f"unknown block {block!r}" for block in value if block not in (*BLOCKS, *OTHERS)]
     blocks = {}
     for block, kind in BLOCKS.items():
         settings = value.get(block, {} if block in LATER else None)

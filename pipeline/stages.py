@@ -14,6 +14,8 @@ from pipeline.refusal import Refusal
 REFUSED = 2
 # exit code of `check-source` when there is nothing new: Airflow marks the task skipped
 UNCHANGED = 99
+# the user of Airflow by whom the portal starts runs and answers
+PORTAL_USER = "portal"
 # last line of `needs-approval`
 BY_ITSELF, BY_A_PERSON = "approved by the run itself", "approved by a person"
 # Who is asked to let one run out. A run may only be made stricter than params.yaml, never looser

@@ -199,6 +199,11 @@ class Home:
         return self.root / "datasets"
 
     @property
+    def declarations(self) -> Path:
+        """The folder of declarations in use: the home's own, else the project's."""
+        return self.datasets if self.datasets.is_dir() else project_root() / "datasets"
+
+    @property
     def mlflow_database(self) -> Path:
         return self.mlruns / "mlflow.db"
 

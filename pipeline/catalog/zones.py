@@ -121,6 +121,11 @@ class Restricted:
         return self.root / "answers.jsonl"
 
     @property
+    def reasons(self) -> Path:
+        """Why people said yes or no in the portal, a JSON line each."""
+        return self.root / "reasons.jsonl"
+
+    @property
     def approval(self) -> Path:
         return self.root / "approval.json"
 

@@ -150,7 +150,8 @@ def _check_label(options: argparse.Namespace, ledger: Ledger, population: str, l
     last = ledger.last_charge(population, options.cohorts)
     state = ledger.state(last.release_id) if last is not None else None
     is_retry = last is not None and (last.release_id, state) == (options.release_id, "reserved")
-    if last is not None and last.source_label == label and not is_retry:
+    is_known = last is not None and last.source_label == label
+    if last is not None and is_known and not is_retry and not options.again:
         logger.info(
             "check-source: the source of %s is still %r, for which %s was charged (%s); skipped,"
             " nothing is charged. Another attempt is by hand: the same release id again where it"

@@ -14,6 +14,7 @@ from pipeline.dp import accounting, renyi
 from pipeline.ledger.admission import check_as_opened, check_cohorts
 from pipeline.ledger.chain import Chain
 from pipeline.ledger.entries import Entry, chain_head, check_chain, check_chain_heads
+from pipeline.ledger.refusals import MOST_ABANDONED
 from pipeline.ledger.values import (
     WHOLE,
     Balance,
@@ -31,6 +32,7 @@ from pipeline.ledger.values import (
     spent_by_cohort,
     state_in,
     training_token_in,
+    unpublished_in,
 )
 
 
@@ -152,6 +154,14 @@ class LedgerReader:
             left_rdp=max(0.0, opened.limit_rdp - spent),
             how_many_fit=how_many_fit(opened, spent, cost),
         )
+
+    def refusals_left(self, population: str, release_id: str | None = None) -> int:
+        """How many more of its releases may be refused, abandoned, or not appear after their
+        training began (privacy_rules.md 4). One whose training runs counts until it appears, but
+        not `release_id`, for which somebody asks.
+        """
+        unpublished = set(unpublished_in(self.entries(), population)) - {release_id}
+        return max(0, MOST_ABANDONED - len(unpublished))
 
     def entries(self, population: str | None = None) -> list[Entry]:
         """Of one population, or all; in order."""

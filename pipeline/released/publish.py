@@ -113,7 +113,7 @@ def _assemble(
             privacy=privacy,
             extract_date=settings.extract_date.isoformat() if settings.extract_date else None,
             code_version=version_stores.code_version(project_root()),
-            approval={key: approval[key] for key in ("self_approved", "by") if key in approval},
+            approval=_public_approval(approval),
             drawn_from=settings.drawn_from,
             plan=plan_facts(out.model, plan_of(params.drawn_plan), settings.rows),
             model=model,
@@ -131,6 +131,12 @@ def _assemble(
         files.write_text(out.card_page, card.markdown(facts))
         write_package(schema, out, facts)
         manifest.write(folder, _lineage(params, facts, approval))
+
+
+def _public_approval(approval: dict[str, Any]) -> dict[str, Any]:
+    """What the card says of the approval: no e-mail address of a custodian."""
+    facts = {key: value for key, value in approval.items() if key in ("self_approved", "by")}
+    return facts | {"by": "a custodian"} if "@" in str(facts.get("by")) else facts
 
 
 def _lineage(params: Params, facts: dict[str, Any], approval: dict[str, Any]) -> dict[str, Any]:

@@ -59,7 +59,7 @@ def run(workspace: Workspace, params: Params, schema: Schema) -> None:
     release_id = str(params.release.id)
     answers = workspace.restricted.answers
     approval = _last_answer(answers, release_id) or _decide(
-        release_id, may_approve_itself(params, schema), workspace
+        release_id, may_approve_itself(params, schema), workspace, params
     )
     if _last_answer(answers, release_id) != approval:
         files.append_line(answers, json.dumps(asdict(approval)))
@@ -85,8 +85,10 @@ def _abandon(release_id: str, by: str) -> None:
     chain_heads.note(home, release_id)
 
 
-def _decide(release_id: str, itself: bool, workspace: Workspace) -> Approval:
-    """The answer from Airflow, else the run's own where it may, else the terminal's."""
+def _decide(release_id: str, itself: bool, workspace: Workspace, params: Params) -> Approval:
+    """The answer from Airflow, else the run's own where it may, else the terminal's. Raises Refusal
+    for an answer in Airflow by who asked for the run.
+    """
     if itself and environment.approval_answer() is None:
         return _answer(release_id, True, "the run itself", self_approved=True)
     restricted = workspace.restricted
@@ -99,6 +101,7 @@ def _decide(release_id: str, itself: bool, workspace: Workspace) -> Approval:
             f"release {release_id} waits for a person: run `dvc repro approve` in its workspace at"
             " a terminal, or use Airflow"
         )
+    person.refuse_own_answer(restricted, params.approve.airflow_users, answer.by)
     return _answer(release_id, answer.is_approval, answer.by)
 
 

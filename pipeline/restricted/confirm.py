@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
 
@@ -49,7 +50,9 @@ def run(workspace: Workspace, params: Params, schema: Schema) -> None:
             )
         confirmation = _confirmation(release_id, restricted, True, "the run itself")
     else:
-        confirmation = _earlier(restricted, release_id) or _ask(release_id, restricted)
+        confirmation = _earlier(restricted, release_id) or _ask(
+            release_id, restricted, params.approve.airflow_users
+        )
         if not confirmation.confirmed:
             home = Home.find()
             Ledger(home.ledger).decline(release_id, schema.population.name, confirmation.by)
@@ -63,7 +66,7 @@ def run(workspace: Workspace, params: Params, schema: Schema) -> None:
     logger.info("confirm: what ingest kept is confirmed by %s", confirmation.by)
 
 
-def _ask(release_id: str, restricted: Restricted) -> Confirmation:
+def _ask(release_id: str, restricted: Restricted, users: Mapping[str, str]) -> Confirmation:
     answer = person.answer(
         f"{account_table.question(restricted)}\n\nIs this the source as it should be, and may"
         f" release {release_id} be charged?"
@@ -73,6 +76,7 @@ def _ask(release_id: str, restricted: Restricted) -> Confirmation:
             f"release {release_id} waits for a person to confirm what ingest kept: run `dvc repro"
             " confirm` in its workspace at a terminal, or use Airflow"
         )
+    person.refuse_own_answer(restricted, users, answer.by)
     confirmation = _confirmation(release_id, restricted, answer.is_approval, answer.by)
     files.append_line(restricted.confirmations, json.dumps(asdict(confirmation)))
     return confirmation

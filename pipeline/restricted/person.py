@@ -7,14 +7,16 @@ from __future__ import annotations
 import getpass
 import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pipeline import environment
-from pipeline.catalog import Home
+from pipeline import environment, files
+from pipeline.catalog import Home, Restricted
 from pipeline.environment import Answer
 from pipeline.ledger import Ledger
 from pipeline.population_limits import SELF_APPROVING_KINDS
+from pipeline.refusal import Refusal
 from pipeline.schema.values import Schema
 
 
@@ -34,6 +36,22 @@ def answer(question: str) -> Answer | None:
     sys.stderr.write(f"{question} Type yes or no: ")
     sys.stderr.flush()
     return Answer(sys.stdin.readline().strip().lower() == "yes", getpass.getuser())
+
+
+def refuse_own_answer(restricted: Restricted, users: Mapping[str, str], by: str) -> None:
+    """Raises Refusal where the answer that Airflow hands over is by the person who asked for the
+    run. `users`: `approve.airflow_users`. At a terminal nobody is compared: whoever has a shell in
+    the restricted zone can write the answer's file, too.
+    """
+    if environment.approval_answer() is None:
+        return
+    asked_by = str((files.read_json(restricted.run) or {}).get("asked_by") or "")
+    person, asking = (users.get(name, name).strip().lower() for name in (by, asked_by))
+    if person == asking:
+        raise Refusal(
+            f"{by} asked for this run and cannot answer for it: nothing was recorded. Clear the"
+            " task that asked, and have somebody else answer"
+        )
 
 
 def last_answer(path: Path, **subject: Any) -> dict[str, Any] | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pipeline.catalog import Home, project_root
+from pipeline.catalog import Home
 from pipeline.refusal import Refusal
 
 
@@ -17,14 +17,9 @@ def declaration_path(dataset: str) -> Path:
         raise Refusal(
             f"there is no dataset {dataset!r} in datasets/; there are {', '.join(names) or 'none'}"
         )
-    return _folder() / f"{dataset}.yaml"
+    return Home.find().declarations / f"{dataset}.yaml"
 
 
 def dataset_names() -> list[str]:
     """Of every declaration there is."""
-    return sorted(path.stem for path in _folder().glob("*.yaml"))
-
-
-def _folder() -> Path:
-    own = Home.find().datasets
-    return own if own.is_dir() else project_root() / "datasets"
+    return sorted(path.stem for path in Home.find().declarations.glob("*.yaml"))

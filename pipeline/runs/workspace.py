@@ -152,6 +152,7 @@ def _settings(home: Home, request: Request) -> dict[str, Any]:
     extract_date = request.extract_date or (
         default.extract_date if default and is_declared else None
     )
+    settings.pop("portal", None)  # of the portal's processes, no setting of a run
     settings["release"] |= {
         "id": request.release_id,
         "dataset": request.dataset,
@@ -245,7 +246,7 @@ def _flat(settings: Mapping[str, Any]) -> dict[str, Any]:
         for block, values in blocks.items()
         if block != "schedule"
         for key, value in values.items()
-        if key != "data_id" and not key.startswith("warn_")
+        if key not in ("data_id", "airflow_users") and not key.startswith("warn_")
     }
 
 

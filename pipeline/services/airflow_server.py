@@ -8,12 +8,22 @@ from pathlib import Path
 
 from pipeline import environment, files
 from pipeline.catalog import Home, project_root
+from pipeline.services.airflow_api import AirflowApi
 from pipeline.services.database_url import sqlite_url
 from pipeline.services.processes import USER, Service, secret
+from pipeline.stages import PORTAL_USER
 
 
 def airflow_address() -> str:
     return f"http://localhost:{environment.airflow_port()}"
+
+
+def portal_account(home: Home, patience: float = 20) -> AirflowApi:
+    """Airflow as the portal's own user, who may read, start runs and answer questions: the lowest
+    role that may. A page waits `patience` seconds for it, so not for long.
+    """
+    password = secret(home, "airflow_portal_password")
+    return AirflowApi(airflow_address(), PORTAL_USER, password, patience=patience)
 
 
 def airflow_environment(home: Home) -> dict[str, str]:
@@ -37,7 +47,7 @@ def airflow_environment(home: Home) -> dict[str, str]:
         "AIRFLOW__CORE__PARALLELISM": "4",
         "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
         "AIRFLOW__CORE__FERNET_KEY": fernet.read_text(encoding="utf-8"),
-        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": f"{USER}:admin",
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": f"{USER}:admin,{PORTAL_USER}:user",
         "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{address}/execution/",
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": sqlite_url(home.airflow / "airflow.db"),
         "AIRFLOW__API__BASE_URL": address,
@@ -83,7 +93,13 @@ def prepare_airflow(home: Home) -> None:
     """
     home.airflow.mkdir(parents=True, exist_ok=True)
     passwords = home.airflow / "simple_auth_manager_passwords.json.generated"
-    files.write_json(passwords, {USER: secret(home, "airflow_password")})
+    files.write_json(
+        passwords,
+        {
+            USER: secret(home, "airflow_password"),
+            PORTAL_USER: secret(home, "airflow_portal_password"),
+        },
+    )
     passwords.chmod(0o600)
     if (home.airflow / "migrated").exists():
         return

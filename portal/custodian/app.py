@@ -2,23 +2,39 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 from fastapi import FastAPI
 
 from pipeline.catalog import Home
-from portal.custodian import desk, first
+from pipeline.services import airflow_server
+from portal.custodian import approvals, desk, first, requests, runs
 from portal.custodian.audit import routes as audit
+from portal.custodian.bridge import Bridge
 from portal.custodian.people import routes as people
+from portal.custodian.tables import RESTRICTED
 from portal.custodian.uploads import pages, transfer
 from portal.custodian.uploads.daily import deleting_daily
 from portal.shared.application import make_application
 from portal.shared.database import open_database
 from portal.shared.tables import EXCHANGE, IDENTITY
 
-ROUTERS = (desk.router, audit.router, people.router, transfer.router, pages.router)
+ROUTERS = (
+    desk.router,
+    requests.router,
+    runs.router,
+    approvals.router,
+    audit.router,
+    people.router,
+    transfer.router,
+    pages.router,
+)
 NAV = (
     ("/requests", "Requests", ("custodian", "engineer", "auditor")),
+    ("/approvals", "Approvals", ("custodian",)),
     ("/uploads", "Data", ("custodian",)),
     ("/runs", "Runs", ("custodian", "engineer")),
     ("/audit", "Audit", ("auditor", "custodian")),
@@ -33,7 +49,8 @@ def make_app(home: Home | None = None) -> FastAPI:
     first.ensure_administrator(engine, home)
     exchange = open_database(home.portal_database, IDENTITY)
     EXCHANGE.create_all(exchange)
-    return make_application(
+    RESTRICTED.create_all(engine)
+    app = make_application(
         "custodian",
         home=home,
         engine=engine,
@@ -42,5 +59,19 @@ def make_app(home: Home | None = None) -> FastAPI:
         routers=ROUTERS,
         nav=NAV,
         uploads=transfer.PREFIX,
-        lifespan=deleting_daily,
+        lifespan=_at_work,
     )
+    app.state.airflow = airflow_server.portal_account(home)
+    app.state.bridge = Bridge(home, engine, exchange, app.state.airflow)
+    return app
+
+
+@asynccontextmanager
+async def _at_work(app: FastAPI) -> AsyncIterator[None]:
+    """What works while the application serves: the bridge to Airflow, and deletion by date."""
+    async with deleting_daily(app):
+        bridge = asyncio.create_task(app.state.bridge.run())
+        yield
+        bridge.cancel()
+        with suppress(asyncio.CancelledError):
+            await bridge

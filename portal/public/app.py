@@ -7,14 +7,14 @@ from pathlib import Path
 from fastapi import FastAPI
 
 from pipeline.catalog import Home
-from portal.public import explore, front
+from portal.public import explore, front, requests
 from portal.public.releases import routes as releases
 from portal.public.uses import routes as uses
 from portal.shared.application import make_application
 from portal.shared.database import open_database
 from portal.shared.tables import EXCHANGE, IDENTITY
 
-ROUTERS = (front.router, releases.router, uses.router, explore.router)
+ROUTERS = (front.router, releases.router, uses.router, explore.router, requests.router)
 NAV = (
     ("/releases", "Extracts", ()),
     ("/uses", "Register of uses", ()),

@@ -72,7 +72,7 @@ def make_application(
     app.add_api_route("/static/plotly.min.js", _plotly, include_in_schema=False)
     app.add_api_route("/health", _health, include_in_schema=False)
     app.mount("/static", StaticFiles(directory=pages.SHARED / "static"), name="static")
-    app.mount("/assets", StaticFiles(directory=folder / "static"), name="assets")
+    app.mount("/assets", StaticFiles(directory=folder / "static", check_dir=False), name="assets")
     _answer_errors(app)
     return app
 

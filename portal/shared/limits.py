@@ -46,7 +46,7 @@ class Limits:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 for name, value in HEADERS.items():
-                    headers[name] = value
+                    headers.setdefault(name, value)  # a page may bind itself more tightly
                 if not scope["path"].startswith(("/static/", "/assets/")):
                     headers.setdefault("Cache-Control", "no-store")
             await send(message)

@@ -1,6 +1,6 @@
 """The one Airflow session of the suite: a release whose training and publishing are killed, a
 source declared again under its old label, a source that is not there, a second release that a
-person approves, a draw.
+person approves in the portal, a draw that was asked for there.
 
 The story is told once, in the fixture `story`; the tests look at what it left.
 """
@@ -34,13 +34,14 @@ from pipeline.ledger import Ledger
 from pipeline.released.verify import verify
 from pipeline.runs import sources, version_stores
 from pipeline.services import airflow_server, processes, tracking
-from pipeline.services.airflow_api import AirflowApi
+from pipeline.services.airflow_api import AirflowApi, AirflowRefusal
 from pipeline.simulator import command
 from pipeline.stages import A_PERSON, BY_A_PERSON, BY_ITSELF
 
 pytestmark = pytest.mark.airflow
 
 POPULATION, PATIENTS = "simulated_pathways", 150
+ASKER, CUSTODIAN, REQUEST_ID = "ann@example.org", "carla@example.org", "1a2b3c4d"
 POLL_SECONDS = 2.0  # every answer costs the server some of the cores that the run needs
 SMALL = {
     "table": {"steps": 20},
@@ -68,6 +69,8 @@ class Story:
     events: list[tuple[str, dict[str, str]]] = field(default_factory=list)
     error_lines: list[str] = field(default_factory=list)
     refused_form: str = ""
+    refused_answer: int | None = None  # status of HTTP: of who started the run and answered for it
+    refused_again: int | None = None  # of a request that was sent twice
     left_over: list[str] = field(default_factory=list)
     log: list[str] = field(default_factory=list)
 
@@ -125,15 +128,28 @@ def _tell(home: Home, api: AirflowApi) -> Story:
         "refresh",
         "second-1",
         {"dataset": POPULATION, "approval": A_PERSON},
-        _approver(api),
+        _approver(story, api),
     )
-    _run(story, api, "draw", "drawn-1", {"model_of": "first-1", "rows": 30})
+    _ask_for_a_draw(story, api)
     _run(story, api, "budget_report", "report-1", {})
     story.events = [
         (event["name"], event["extra"])
         for event in api.call("GET", "/api/v2/assets/events?order_by=timestamp")["asset_events"]
     ]
     return story
+
+
+def _ask_for_a_draw(story: Story, api: AirflowApi) -> None:
+    """As the portal's bridge does, and once more: `drawn-1`, by the DAG `request`."""
+    portal = airflow_server.portal_account(story.home)
+    form = {"kind": "draw", "model_of": "first-1", "rows": 30, "release_id": "drawn-1"}
+    form |= {"asked_by": ASKER, "approved_by": CUSTODIAN, "plan": "where: {AGE: 30..90}"}
+    run = portal.trigger("request", form, run_id=REQUEST_ID)
+    with pytest.raises(AirflowRefusal) as refused:
+        portal.trigger("request", form, run_id=REQUEST_ID)
+    story.refused_again = refused.value.status
+    _finish(story, api, "request", "requested", run)
+    _finish(story, api, "draw", "drawn-1", run)
 
 
 def _settings(home: Home, *, warn_below_share: float = 0.01) -> None:
@@ -311,9 +327,9 @@ def _kill_stage(folder: Path, stage: str) -> bool:
     return False
 
 
-def _approver(api: AirflowApi) -> Callable[[str], None]:
-    """A person who approves. An answer within a second of the question can fail the task,
-    so it takes five.
+def _approver(story: Story, api: AirflowApi) -> Callable[[str], None]:
+    """Who started the run tries to approve it; then a custodian does, in the portal. An answer
+    within a second of the question can fail the task, so it takes five.
     """
     asked: list[float] = []
 
@@ -326,7 +342,11 @@ def _approver(api: AirflowApi) -> Callable[[str], None]:
         if waiting and not asked:
             asked.append(time.monotonic())
         if waiting and time.monotonic() - asked[0] > 5:
-            api.answer("refresh", run, "approval", "Approve")
+            with pytest.raises(AirflowRefusal) as refused:
+                api.answer("refresh", run, "approval", "Approve")
+            story.refused_answer = refused.value.status
+            portal = airflow_server.portal_account(story.home)
+            portal.answer("refresh", run, "approval", "Approve", answered_by=CUSTODIAN)
             asked[0] += 1e9
 
     return answer
@@ -425,9 +445,10 @@ def test_a_person_approved_the_second_though_it_could_approve_itself_and_this_is
     assert story.who_approves == {"first-1": BY_ITSELF, "second-1": BY_A_PERSON}
     assert story.tasks["second-1"]["approval"][0] == "success"
     approval = json.loads(story.home.workspace("second-1").restricted.approval.read_text())
-    assert (
-        approval["approved"] and not approval["self_approved"] and processes.USER in approval["by"]
-    )
+    assert approval["approved"] and not approval["self_approved"] and approval["by"] == CUSTODIAN
+    assert story.refused_answer == 403  # of the user who had started it, an admin
+    card = json.loads((story.home.published / "second-1" / "card.json").read_text())
+    assert card["approval"]["by"] == "a custodian"
     told = {
         name: json.loads((story.home.published / name / "manifest.json").read_text())[
             "self_approved"
@@ -435,6 +456,20 @@ def test_a_person_approved_the_second_though_it_could_approve_itself_and_this_is
         for name in ("first-1", "second-1")
     }
     assert told == {"first-1": True, "second-1": False}
+
+
+def test_a_request_is_started_once_and_runs_for_who_asked(story):
+    assert story.refused_again == 409
+    assert story.tasks["requested"] == {
+        "check": ("success", 1),
+        "train": ("skipped", 1),
+        "draw": ("success", 1),
+    }
+    who = {
+        name: json.loads(story.home.workspace(name).restricted.run.read_text())["asked_by"]
+        for name in ("second-1", "drawn-1")
+    }
+    assert who == {"second-1": processes.USER, "drawn-1": ASKER}
 
 
 def test_a_draw_is_free(story):
@@ -474,7 +509,8 @@ def test_the_budget_report_is_on_disk_and_in_mlflow(story):
 
 def test_only_the_answer_of_a_person_went_through_xcom(story):
     asking = {"approval", "needs_approval", "confirmation", "needs_confirmation"}
-    assert {entry.split()[0] for entry in story.xcoms} <= asking, story.xcoms
+    starting = {"train", "draw"}  # of a request: id and address of the run that it starts
+    assert {entry.split()[0] for entry in story.xcoms} <= asking | starting, story.xcoms
 
 
 def test_the_form_refuses_a_negative_epsilon(story):

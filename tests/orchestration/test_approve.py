@@ -12,12 +12,13 @@ from io import StringIO
 
 import pytest
 
-from pipeline import params
+from pipeline import files, params
 from pipeline.catalog import Home, Workspace, project_root
 from pipeline.cli.parser import main
 from pipeline.dp.events import DiscreteGaussianDpEvent
 from pipeline.environment import ANSWER_VARIABLE, ANSWERED_BY_VARIABLE, HOME_VARIABLE
 from pipeline.ledger import Ledger
+from pipeline.refusal import Refusal
 from pipeline.restricted import approve
 from pipeline.restricted.approve import NotApproved
 from pipeline.schema.reader import read_schema
@@ -172,3 +173,24 @@ def test_half_a_line_left_by_a_crash_counts_as_no_answer(workspace):
     (workspace.restricted.answers).write_text('{"release_id": "adult-1", "appro')
     with pytest.raises(NotApproved, match="waits for a person"):
         approve.run(workspace, settings(), of_kind("confidential"))
+
+
+@pytest.mark.parametrize("option", ["Approve", "Reject"])
+@pytest.mark.parametrize(
+    ("asked_by", "by"),
+    [("ann@x.org", "ann@x.org"), ("ann@x.org", " Ann@X.org"), ("ann", "ann@x.org"), ("bo", "bo")],
+)
+def test_nobody_answers_for_what_they_asked_for(workspace, monkeypatch, asked_by, by, option):
+    """By address, and by a user of Airflow whose address is known; and nothing is recorded."""
+    monkeypatch.setenv(ANSWER_VARIABLE, option)
+    monkeypatch.setenv(ANSWERED_BY_VARIABLE, by)
+    files.write_json(workspace.restricted.run, {"owner": None, "asked_by": asked_by})
+    users = params.ApproveParams(self_approve=True, airflow_users={"ann": "ann@x.org"})
+    declared = of_kind("confidential")
+    with pytest.raises(Refusal, match="asked for this run and cannot answer"):
+        approve.run(workspace, replace(settings(), approve=users), declared)
+    assert not workspace.restricted.approval.exists() and not workspace.restricted.answers.exists()
+    monkeypatch.setenv(ANSWERED_BY_VARIABLE, "carla@x.org")
+    monkeypatch.setenv(ANSWER_VARIABLE, "Approve")
+    approve.run(workspace, replace(settings(), approve=users), declared)
+    assert told(workspace)["by"] == "carla@x.org"

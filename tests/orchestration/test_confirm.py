@@ -13,6 +13,7 @@ import pytest
 from account_cases import write_account
 from test_approve import of_kind, settings
 
+from pipeline import files
 from pipeline.catalog import Home, Workspace
 from pipeline.environment import ANSWER_VARIABLE, ANSWERED_BY_VARIABLE, HOME_VARIABLE
 from pipeline.ledger import Ledger
@@ -143,3 +144,16 @@ def test_the_account_as_a_page_and_as_lines(workspace: Workspace) -> None:
     account["out_of_balance"] = ["rows"]
     assert "does not balance: rows" in account_table.section(account)
     assert account_table.shortfalls(account, 0.1) != []
+
+
+@pytest.mark.parametrize("option", ["Approve", "Reject"])
+def test_nobody_confirms_what_they_asked_for(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch, option: str
+) -> None:
+    monkeypatch.setenv(ANSWER_VARIABLE, option)
+    monkeypatch.setenv(ANSWERED_BY_VARIABLE, "ann@x.org")
+    files.write_json(workspace.restricted.run, {"owner": None, "asked_by": "ann@x.org"})
+    with pytest.raises(Refusal, match="asked for this run and cannot answer"):
+        confirm.run(workspace, settings(), of_kind("confidential"))
+    assert not workspace.restricted.confirmations.exists()
+    assert Ledger(Home.find().ledger).refusals_left("adult") == MOST_ABANDONED

@@ -31,17 +31,23 @@ REFRESH = {
     "approve": ["publish"],
     "publish": [],
 }
-DAGS = ("refresh", "draw", "budget_report", "declare_source")
+REQUEST = {"check": ["train"], "train": ["draw"], "draw": []}
+DAGS = ("refresh", "draw", "request", "budget_report", "declare_source")
 DRAW = {"prepare": ["sample"], "sample": ["gate"], "gate": ["publish"], "publish": []}
 
 # One process parses both, as the DAG processor would, and tells what it saw.
 PARSE = """
 import json, sys, time, types
 import airflow.sdk, airflow.providers.standard.operators.bash, airflow.providers.standard.operators.hitl
+import airflow.providers.standard.operators.trigger_dagrun, airflow.providers.standard.triggers.external_task
 before, started = set(sys.modules), time.monotonic()
-import dags.refresh, dags.draw, dags.budget_report, dags.declare_source
+import dags.refresh, dags.draw, dags.request, dags.budget_report, dags.declare_source
 seconds, new = time.monotonic() - started, set(sys.modules) - before
-from dags.stages import SOURCE, Subprocess, other_datasets, dataset_of
+from dags.stages import SOURCE, Subprocess, asked_by, other_datasets, dataset_of
+from dags.approval import answered_by, chosen as option_of, others
+from dags.approval import Notice
+from pipeline.services import notices
+from dags.chained import draw_of, refresh_of
 from airflow.sdk.exceptions import AirflowException
 def told(dag):
     commands = {t.task_id: getattr(t, "bash_command", "") for t in dag.tasks}
@@ -61,6 +67,16 @@ def outcome(code):
         return Subprocess().run_command(["bash", "-c", f"echo 12:00:00 why; exit {code}"]).exit_code
     except AirflowException as error:
         return f"{type(error).__name__}: {error}"
+def given(user, **params):
+    return {"responded_by_user": {"id": user, "name": user}, "params_input": params, "chosen_options": ["Reject"]}
+def asked(**form):
+    request = dict.fromkeys(["kind", "dataset", "model_of", "rows", "plan", "epsilon", "asked_by", "release_id"]) | form
+    return [refresh_of(request, "1a2b:3c"), draw_of(request, "1a2b:3c")]
+def notice():
+    sent = []
+    notices.send = lambda settings, *words: sent.append(words)
+    Notice().notify({"task": types.SimpleNamespace(subject="Publish release a-1?")})
+    return sent
 def event(**extra):
     return types.SimpleNamespace(extra=extra)
 def chosen(form, *events):
@@ -68,9 +84,17 @@ def chosen(form, *events):
         return [dataset_of(form, {SOURCE: events}), other_datasets({SOURCE: events})]
     except ValueError as error:
         return str(error)
-print(json.dumps({"seconds": seconds, "new": sorted(new), "refresh": told(dags.refresh.dag), "draw": told(dags.draw.dag),
+print(json.dumps({"seconds": seconds, "new": sorted(new), "refresh": told(dags.refresh.dag), "draw": told(dags.draw.dag), "request": told(dags.request.dag),
                   "budget_report": told(dags.budget_report.dag), "schedule": str(dags.budget_report.dag.timetable.expression),
                   "declare_source": told(dags.declare_source.dag), "assets": dags.refresh.dag.timetable.asset_condition.name,
+                  "assigned": {t.task_id: [[u["id"] for u in t.assigned_users], len(t.notifiers)] for t in dags.refresh.dag.tasks if hasattr(t, "assigned_users")},
+                  "notice": notice(),
+                  "askers": [asked_by(user, {"asked_by": "ann@x.org"}) for user in ("portal", "bob", None)],
+                  "answerers": [answered_by(one) for one in (given("portal", answered_by="c@x.org"), given("bob", answered_by="c@x.org"), given("portal"), {})],
+                  "options": [option_of(given("bob")), option_of({})],
+                  "others": [others([{"id": "portal"}, {"id": "bob"}], asker) for asker in ("bob", "portal", "ann", None)],
+                  "chained": [asked(kind="draw", model_of="a-1", rows=5, asked_by="ann@x.org", release_id="b-1"), asked(kind="training", dataset="adult", epsilon=0.5, release_id="c-1"),
+                              asked(kind="training", dataset="adult", plan="where: {age: 30}", release_id="d-1"), asked(kind="draw", model_of="a-1")],
                   "after": {code: outcome(code) for code in (0, 1, 2, 99)}, "chosen": {
                       "form": chosen({"dataset": "adult"}), "none": chosen({}), "by hand": chosen({"dataset": "adult"}, event()),
                       "event": chosen({"dataset": "adult"}, event(dataset="uci_heart", label="a")),
@@ -102,6 +126,7 @@ def parsed(tmp_path_factory: pytest.TempPathFactory) -> dict:
 def test_the_arrows_are_the_expected_ones(parsed):
     assert parsed["refresh"]["edges"] == REFRESH
     assert parsed["draw"]["edges"] == DRAW
+    assert parsed["request"]["edges"] == REQUEST
     assert parsed["budget_report"]["edges"] == {"budget_report": []}
 
 
@@ -184,6 +209,8 @@ def test_the_form_checks_what_it_is_given(parsed):
         "rows",
         "cohorts",
         "approval",
+        "again",
+        "asked_by",
         "release_id",
     }
     assert (
@@ -266,10 +293,48 @@ def test_a_refusal_is_not_tried_again_and_a_crash_is(parsed):
 def test_nothing_runs_where_the_task_before_was_skipped_or_failed(parsed):
     # No branch: a healthy run skips nothing, and a rejection reaches the stage approve, which
     # records it.
-    assert all(parsed[dag]["rules"] == ["all_success"] for dag in DAGS)
+    # A request skips what it did not ask for.
+    rules = {dag: parsed[dag]["rules"] for dag in DAGS}
+    assert rules.pop("request") == ["all_success", "none_failed"]
+    assert all(one == ["all_success"] for one in rules.values())
 
 
 def test_a_fresh_airflow_makes_up_for_no_missed_time(parsed):
     # With a start date, or with Airflow's usual grace, starting Airflow on a Tuesday would charge
     # Monday's run.
     assert parsed["refresh"]["first"] == ["None", "0:00:00"]
+
+
+def test_only_the_portal_and_who_is_named_may_answer_and_custodians_are_told(parsed):
+    # params.yaml names nobody: so `admin`, who starts runs, cannot answer for them
+    assert parsed["assigned"] == {"confirmation": [["portal"], 1], "approval": [["portal"], 1]}
+    assert parsed["notice"] == [[[], "Syndasera: Publish release a-1?", "It waits in the portal."]]
+
+
+def test_whoever_started_a_run_is_not_among_those_who_may_answer(parsed):
+    portal, bob = {"id": "portal"}, {"id": "bob"}
+    assert parsed["others"] == [[portal], [portal, bob], [portal, bob], [portal, bob]]
+
+
+def test_nobody_but_the_portal_speaks_for_another_person(parsed):
+    assert parsed["askers"] == ["ann@x.org", "bob", "the schedule"]
+    assert parsed["answerers"] == ["c@x.org", "bob", "portal", ""]
+    assert parsed["options"] == ["Reject", ""]
+
+
+def test_a_request_starts_what_was_asked_for(parsed):
+    draw, training, training_and_draw, by_hand = parsed["chained"]
+    assert draw == [
+        None,
+        {"model_of": "a-1", "rows": 5, "asked_by": "ann@x.org", "release_id": "b-1"},
+    ]
+    assert training == [
+        {"dataset": "adult", "epsilon": 0.5, "release_id": "c-1", "again": True},
+        None,
+    ]
+    assert training_and_draw[1] == {
+        "plan": "where: {age: 30}",
+        "model_of": "d-1",
+        "release_id": "d-1-d",
+    }
+    assert by_hand[1]["release_id"] == "request-1a2b-3c"

@@ -11,10 +11,13 @@ import pytest
 from argon2 import PasswordHasher
 from fastapi import FastAPI
 from httpx import Response
+from request_cases import MadeUpAirflow
 from starlette.testclient import TestClient
 
 from pipeline.catalog import Home
+from pipeline.environment import HOME_VARIABLE
 from portal.custodian.app import make_app as make_custodian
+from portal.custodian.bridge import Bridge
 from portal.public.app import make_app as make_public
 from portal.shared import accounts
 
@@ -109,3 +112,13 @@ def portal(make_portal: Callable[[], Portal]) -> Iterator[Portal]:
     portal.public.state.engine.dispose()
     portal.custodian.state.engine.dispose()
     portal.custodian.state.exchange.dispose()
+
+
+@pytest.fixture
+def at_home(portal: Portal, monkeypatch: pytest.MonkeyPatch) -> Portal:
+    """The portal, on a home that the pipeline's own functions find, too; its Airflow is made up."""
+    monkeypatch.setenv(HOME_VARIABLE, str(portal.home.root))
+    state = portal.custodian.state
+    state.airflow = MadeUpAirflow()
+    state.bridge = Bridge(portal.home, state.engine, state.exchange, state.airflow)
+    return portal

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import release_cases
 import sqlalchemy as sa
+from request_cases import MODEL, ask, declare_source, publish, told
 
 from pipeline import environment
 from pipeline.refusal import Refusal
@@ -101,6 +102,29 @@ def test_of_two_who_close_each_other_at_once_one_stays(portal):
 def close_in_a_transaction(engine, number):
     with engine.begin() as c:
         changes.close(c, number)
+
+
+def test_a_request_is_asked_for_decided_and_followed_the_same_on_postgresql(at_home):
+    publish(at_home.home, MODEL)
+    declare_source(at_home.home, "adult")
+    ann, custodian = at_home.somebody("researcher"), at_home.somebody("custodian")
+    draw, training = ask(ann), ask(ann, "dataset=adult")
+    bridge, airflow = at_home.custodian.state.bridge, at_home.custodian.state.airflow
+    bridge.look()
+    page = custodian.get(f"/requests/{training}").text
+    sight = page.partition('name="sight" value="')[2].partition('"')[0]
+    assert custodian.post(f"/requests/{training}/approve", sight=sight).status_code == 303
+    airflow.stands(draw, "draw", "sample")
+    bridge.look()
+    assert told(at_home, draw).stage == "drawing patients"
+    airflow.ends(draw, "failed")
+    bridge.look()
+    bridge.tick(0)
+    assert [told(at_home, number).state for number in (draw, training)] == [
+        "stopped",
+        "in progress",
+    ]
+    assert custodian.get("/requests").status_code == ann.get("/requests").status_code == 200
 
 
 def test_another_kind_of_database_is_refused():

@@ -27,6 +27,7 @@ def add(commands: Commands) -> None:
     _add_refresh(commands)
     _add_draw(commands)
     _add_check_source(commands)
+    _add_check_request(commands)
     _add_inside_a_workspace(commands)
     _add_augment(commands)
     verify = add_command(
@@ -164,6 +165,11 @@ def _add_check_source(commands: Commands) -> None:
     )
     add_cohorts(check, "whose rows it would open")
     check.add_argument(
+        "--again",
+        type=text_or_none,
+        help="any text: a source that the last charge was for is released once more",
+    )
+    check.add_argument(
         "--release-id",
         type=text_or_none,
         help="the release that asks: it may go on where it was charged and stopped",
@@ -178,6 +184,26 @@ def _add_check_source(commands: Commands) -> None:
             " leaves them out"
         ),
     )
+
+
+def _add_check_request(commands: Commands) -> None:
+    check = add_command(
+        commands,
+        "check-request",
+        "say whether a request of the portal can be met; refuses before anything is started",
+        Later("requests", "check_request"),
+    )
+    check.add_argument(
+        "--kind", choices=("draw", "training"), required=True, help="what is asked for"
+    )
+    check.add_argument("--dataset", type=text_or_none, help="dataset of a training")
+    check.add_argument("--model-of", type=text_or_none, help="release whose model is drawn from")
+    check.add_argument(
+        "--epsilon", type=number_or_none, help="privacy loss of a training; default: params.yaml"
+    )
+    check.add_argument("--plan", type=text_or_none, help="a plan for drawing (docs/plans.md)")
+    check.add_argument("--asked-by", required=True, help="e-mail address of who asks")
+    check.add_argument("--approved-by", required=True, help="e-mail address of who approved it")
 
 
 def _add_inside_a_workspace(commands: Commands) -> None:

@@ -1,0 +1,5 @@
+"""Every run, stage by stage, for staff."""
+
+from portal.custodian.runs.routes import router
+
+__all__ = ["router"]
