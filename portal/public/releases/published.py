@@ -17,7 +17,7 @@ from pipeline.catalog import Home, Release
 from pipeline.params import RELEASE_ID
 
 # What cards of before these facts were noted lack.
-OLDER = {"evidence": None, "plan": None, "gate_warnings": []}
+OLDER: dict[str, Any] = {"evidence": None, "plan": None, "gate_warnings": []}
 
 
 @dataclass(frozen=True)
