@@ -5,7 +5,7 @@ with its key.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from datetime import date
 from pathlib import Path
@@ -220,21 +220,6 @@ class ScheduleParams:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SignInParams:
-    """Organisations whose people sign in to the two processes of the portal through them; the
-    portal checks what each of them says.
-    """
-
-    public: Sequence[Any] = ()
-    custodian: Sequence[Any] = ()
-
-    def __post_init__(self) -> None:
-        for name in ("public", "custodian"):
-            if not isinstance(getattr(self, name), list | tuple):
-                raise Refusal(f"sign_in.{name} must be a list of organisations")
-
-
-@dataclass(frozen=True, kw_only=True)
 class Params:
     release: ReleaseParams
     privacy: PrivacyParams
@@ -248,7 +233,6 @@ class Params:
     gate: GateParams = field(default_factory=GateParams)
     draw: DrawParams = field(default_factory=DrawParams)
     schedule: ScheduleParams = field(default_factory=lambda: ScheduleParams(refresh="0 3 * * 1"))
-    sign_in: SignInParams = field(default_factory=SignInParams)
 
     @property
     def drawn_plan(self) -> Mapping[str, Any] | None:
@@ -269,12 +253,11 @@ BLOCKS: Mapping[str, type] = {
     "approve": ApproveParams,
     "publish": PublishParams,
     "schedule": ScheduleParams,
-    "sign_in": SignInParams,
 }
 
 
-LATER = ("draw", "gate", "sign_in")  # params written before there were these blocks have none
-OTHERS = ("portal",)  # of no run: pipeline/portal_params.py
+LATER = ("draw", "gate")  # params written before there were these blocks have none
+OTHERS = ("portal", "sign_in")  # of no run: pipeline/portal_params.py
 
 
 def from_mapping(value: Mapping[str, Any], name: str = "params.yaml") -> Params:

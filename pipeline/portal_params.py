@@ -1,10 +1,13 @@
-"""The portal's settings: the block `portal` of params.yaml, which may be left out. Of no run."""
+"""The portal's settings: the blocks `portal` and `sign_in` of params.yaml, which may be left out.
+They are of no run.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 from ruamel.yaml import YAML
 
@@ -44,12 +47,36 @@ class PortalParams:
             raise Refusal("portal.webhook must begin with https:// or http://")
 
 
+@dataclass(frozen=True, kw_only=True)
+class SignInParams:
+    """Organisations whose people sign in to the two processes of the portal through them; the
+    portal checks what each of them says.
+    """
+
+    public: Sequence[Any] = ()
+    custodian: Sequence[Any] = ()
+
+    def __post_init__(self) -> None:
+        for name in ("public", "custodian"):
+            if not isinstance(getattr(self, name), list | tuple):
+                raise Refusal(f"sign_in.{name} must be a list of organisations")
+
+
 def load(path: Path) -> PortalParams:
     """The settings in a params.yaml. Raises Refusal for an unknown key or a value out of range."""
-    block = (YAML(typ="safe").load(path.read_text(encoding="utf-8")) or {}).get("portal") or {}
+    return PortalParams(**_block(path, "portal", PortalParams))
+
+
+def load_sign_in(path: Path) -> SignInParams:
+    """The organisations in a params.yaml. Raises Refusal for an unknown key."""
+    return SignInParams(**_block(path, "sign_in", SignInParams))
+
+
+def _block(path: Path, name: str, kind: type) -> Mapping[str, Any]:
+    block = (YAML(typ="safe").load(path.read_text(encoding="utf-8")) or {}).get(name) or {}
     if not isinstance(block, Mapping):
-        raise Refusal(f"{path.name}: portal must be a mapping, is {block!r}")
-    names = [field.name for field in fields(PortalParams)]
+        raise Refusal(f"{path.name}: {name} must be a mapping, is {block!r}")
+    names = [field.name for field in fields(kind)]
     if unknown := [str(key) for key in block if key not in names]:
-        raise Refusal(f"{path.name}: unknown key portal.{', portal.'.join(unknown)}")
-    return PortalParams(**block)
+        raise Refusal(f"{path.name}: unknown key {name}.{f', {name}.'.join(unknown)}")
+    return block

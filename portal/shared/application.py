@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, RedirectResponse, Response
 from starlette.staticfiles import StaticFiles
 
-from pipeline import params
+from pipeline import portal_params
 from pipeline.catalog import Home
 from pipeline.refusal import Refusal
 from portal.shared import pages, sign_in
@@ -64,7 +64,7 @@ def make_application(
     app.state.process, app.state.home = process, home
     app.state.engine, app.state.exchange = engine, exchange
     app.state.pages, app.state.nav = pages.environment([folder]), tuple(nav)
-    app.state.organisations = organisations_of(params.load(home.params).sign_in, process)
+    app.state.organisations = organisations_of(portal_params.load_sign_in(home.params), process)
     app.state.pages.globals["organisations"] = app.state.organisations
     app.add_middleware(Limits, uploads=uploads)
     for router in (sign_in.router, organisations.router, *routers):

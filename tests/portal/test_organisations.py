@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from joserfc.jwk import ECKey
 from organisation_cases import CLIENT, SECRET, running
 
-from pipeline.params import SignInParams
+from pipeline.portal_params import SignInParams
 from pipeline.refusal import Refusal
 from portal.shared import accounts, database
 from portal.shared.organisations.settings import Organisation, organisations_of

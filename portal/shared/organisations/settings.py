@@ -10,7 +10,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 from urllib.parse import urlsplit
 
-from pipeline.params import SignInParams
+from pipeline.portal_params import SignInParams
 from pipeline.refusal import Refusal
 
 ID = re.compile(r"[a-z0-9][a-z0-9-]{1,29}")
