@@ -16,6 +16,7 @@ ALLOWED = {
     "plan_options",
     "plan_slices",
     "population_limits",
+    "portal_params",
     "refusal",
     "schema",
     "stages",

@@ -7,6 +7,8 @@ from __future__ import annotations
 EVERYBODY, SIGNED_IN = ("nobody", "*"), ("*",)
 AUDIT, PEOPLE, RESEARCHER = ("auditor", "custodian"), ("administrator",), ("researcher",)
 UPLOADS = ("custodian",)
+INBOX, RUNS = ("custodian", "engineer", "auditor"), ("custodian", "engineer")
+ANSWERS = ("custodian",)
 SHARED = {
     "GET /sign-in": EVERYBODY,
     "POST /sign-in": EVERYBODY,
@@ -36,6 +38,12 @@ PUBLIC = {
     "GET /uses": EVERYBODY,
     "POST /uses": RESEARCHER,
     "POST /uses/{number}/remove": RESEARCHER,
+    "GET /requests": RESEARCHER,
+    "GET /requests/new": RESEARCHER,
+    "POST /requests/new": RESEARCHER,
+    "GET /requests/{number}": RESEARCHER,
+    "POST /requests/{number}/messages": RESEARCHER,
+    "POST /requests/{number}/withdraw": RESEARCHER,
 }
 CUSTODIAN = {
     "GET /": SIGNED_IN,
@@ -61,6 +69,17 @@ CUSTODIAN = {
     "POST /uploads/{upload_id}/declare": UPLOADS,
     "POST /uploads/{upload_id}/delete": UPLOADS,
     "POST /uploads/{upload_id}/lift": UPLOADS,
+    "GET /requests": INBOX,
+    "GET /requests/{number}": INBOX,
+    "POST /requests/{number}/approve": ANSWERS,
+    "POST /requests/{number}/decline": ANSWERS,
+    "POST /requests/{number}/messages": ANSWERS,
+    "GET /runs": RUNS,
+    "GET /runs/{release_id}": RUNS,
+    "GET /approvals": ANSWERS,
+    "GET /approvals/{release_id}": ANSWERS,
+    "GET /approvals/{release_id}/report": ANSWERS,
+    "POST /approvals/{release_id}": ANSWERS,
     "GET /people": PEOPLE,
     "POST /people": PEOPLE,
     "POST /people/{process}/withdraw": PEOPLE,

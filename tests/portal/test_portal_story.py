@@ -192,7 +192,7 @@ def hand_over(custodian: Person, folder: Path) -> None:
     page.wait_for_url(re.compile(r"/uploads/[0-9a-z-]+$"))
     custodian.waits_for("Lift the quarantine", 3)
     custodian.picture("upload")
-    page.fill("[name=label]", "PRISM, cleaned visits")
+    page.fill("[name=label]", "PRISM cleaned visits")
     if page.locator("[name=extract_date]").count():
         page.fill("[name=extract_date]", "2017-06-30")
     page.click("form[action$='/lift'] button")
@@ -292,6 +292,6 @@ def follows_back(auditor: Person, release: str) -> None:
     auditor.opens("/audit/budgets", "audit-budgets")
     assert release in auditor.opens("/audit/releases")
     words = auditor.opens(f"/audit/releases/{release}", "audit-lineage")
-    assert "PRISM, cleaned visits" in words
+    assert "PRISM cleaned visits" in words
     words = auditor.opens("/audit/actions", "audit-actions")
     assert PEOPLE["researcher"] in words and PEOPLE["second"] in words
