@@ -51,6 +51,9 @@ def _parser() -> argparse.ArgumentParser:
 
 def _serve(name: str) -> None:
     """One of the two processes, on this machine's own address only."""
+    logging.basicConfig(format="%(asctime)s %(message)s")
+    for ours in ("portal", "pipeline"):  # notices without a mail server, what the bridge met
+        logging.getLogger(ours).setLevel(logging.INFO)
     port = environment.portal_port() if name == "public" else environment.custodian_port()
     app = importlib.import_module(f"portal.{name}.app").make_app()
     uvicorn.Server(settings(app, port)).run()
