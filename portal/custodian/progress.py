@@ -12,31 +12,13 @@ from pipeline.services.airflow_api import AirflowRefusal
 from portal.custodian.airflow import Airflow
 from portal.custodian.dispatch import RequestRow
 from portal.shared import states
+from portal.shared.steps import QUEUED, WORDS
 
 NOT_THERE, IS_THERE = 404, 409
 WAITING, GOING = "awaiting_input", ("running", "queued", "scheduled", "deferred", "restarting")
 QUESTIONS = ("confirmation", "approval")  # tasks of the DAG `refresh` that ask a person
 DAGS = ("request", "refresh", "draw")
 ENDED = ("success", "failed")
-QUEUED = "queued"  # no task of the DAG that it starts goes on yet
-WORDS = {
-    QUEUED: "waiting for its turn",
-    "check": "checking the request",
-    "check_source": "looking for the source",
-    "prepare": "preparing",
-    "ingest": "reading the source",
-    "validate": "validating",
-    "confirmation": "waiting for a person to confirm the source",
-    "confirm": "confirming",
-    "reserve": "charging the budget",
-    "train": "training",
-    "sample": "drawing patients",
-    "evaluate": "evaluating",
-    "gate": "checking the rules",
-    "approval": "waiting for a person to approve",
-    "approve": "recording the approval",
-    "publish": "publishing",
-}
 
 
 @dataclass(frozen=True)

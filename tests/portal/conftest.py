@@ -11,6 +11,7 @@ import pytest
 from argon2 import PasswordHasher
 from fastapi import FastAPI
 from httpx import Response
+from people_cases import PASSWORD
 from request_cases import MadeUpAirflow
 from starlette.testclient import TestClient
 
@@ -21,7 +22,6 @@ from portal.custodian.bridge import Bridge
 from portal.public.app import make_app as make_public
 from portal.shared import accounts
 
-PASSWORD = "a long enough password"
 CSRF = re.compile(r'name="csrf" value="([^"]+)"')
 
 

@@ -8,7 +8,7 @@ import shutil
 
 import pytest
 import release_cases
-from conftest import PASSWORD
+from people_cases import PASSWORD
 from serving import serving
 
 CHROMIUM = shutil.which("chromium")

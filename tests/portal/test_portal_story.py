@@ -244,7 +244,7 @@ def test_the_whole_story(home: Home, people: dict[str, Person], tmp_path: Path) 
     second.page.click("text=Approve: publish it")
     second.page.wait_for_load_state()
     researcher.opens(request)
-    researcher.waits_for("published", 10)
+    researcher.waits_for("Open uganda-malaria", 10)
     researcher.picture("request-published")
     release = str(researcher.page.get_attribute("main a.button", "href")).rpartition("/")[2]
 

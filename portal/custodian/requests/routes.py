@@ -13,7 +13,6 @@ from starlette.responses import RedirectResponse, Response
 from pipeline.refusal import Refusal
 from portal.custodian import dispatch, populations
 from portal.custodian.dispatch import RequestRow
-from portal.custodian.progress import WORDS
 from portal.custodian.tables import dispatches
 from portal.shared import messages, states, words
 from portal.shared.accounts import Account
@@ -21,6 +20,7 @@ from portal.shared.actions import record
 from portal.shared.database import connection, exchange, now
 from portal.shared.guard import require
 from portal.shared.pages import render
+from portal.shared.steps import WORDS
 from portal.shared.tables import requests
 
 router = APIRouter()

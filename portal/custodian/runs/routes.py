@@ -19,10 +19,11 @@ from pipeline.services.airflow_server import airflow_address
 from pipeline.services.tracking import read_notes
 from pipeline.stages import STAGES
 from portal.custodian.airflow import AWAY
-from portal.custodian.progress import WORDS, Run, every_run
+from portal.custodian.progress import Run, every_run
 from portal.shared.accounts import Account
 from portal.shared.guard import require
 from portal.shared.pages import render
+from portal.shared.steps import WORDS
 
 router = APIRouter()
 Staff = Annotated[Account, Depends(require("custodian", "engineer"))]

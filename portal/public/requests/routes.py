@@ -21,6 +21,7 @@ from portal.shared.actions import record
 from portal.shared.database import connection, now
 from portal.shared.guard import require
 from portal.shared.pages import render
+from portal.shared.steps import steps
 from portal.shared.tables import requests
 
 router = APIRouter()
@@ -136,6 +137,8 @@ def _page(request: Request, account: Account, number: str, error: str) -> Respon
         messages=letters,
         error=error,
         meaning=states.MEANING[str(row.state)],
+        is_open=row.state not in states.ENDS,
+        steps=steps(str(row.kind), str(row.stage)),
         tags=states.TAGS,
         epsilon=words.epsilon_in_words(row.epsilon) if row.epsilon else "",
     )
