@@ -603,6 +603,7 @@ FAULTS: tuple[Fault, ...] = (
         caught_by=SAMPLE_POPULATION,
         patch=logged_batch,
         found_as="output line",
+        long=True,
     ),
     Fault(
         name="automatic approval on a raw score",
@@ -640,6 +641,7 @@ FAULTS: tuple[Fault, ...] = (
         caught_by=SECRETS,
         patch=saved_key,
         found_as="noise.json holds a key",
+        long=True,
     ),
     Fault(
         name="drawn noise in a checkpoint",

@@ -42,6 +42,7 @@ def test_the_train_stage_tells_no_more_than_is_charged(name, tmp_path) -> None:
     )
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("name", "paths"),
     [(TABLES, ("counts", "critic", "all")), (SEQUENCES, ("counts", "sequences", "all"))],

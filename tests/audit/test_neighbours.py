@@ -53,6 +53,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> tuple[Schema, Plan, dict[i
     )
 
 
+@pytest.mark.long
 @settings(
     max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )

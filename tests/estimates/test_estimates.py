@@ -115,6 +115,7 @@ def test_of_a_leaf_that_a_range_cuts_a_part_counts() -> None:
     assert one.variance == pytest.approx(0.25 + 1)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("part", ["source", "population"])
 def test_intervals_of_a_mean(part: str) -> None:
     people = np.repeat(np.arange(64.0), 30)

@@ -22,6 +22,7 @@ def findings_of(real: PatientLog, other: PatientLog, numbers: tuple[str, ...]) -
     return run_analyses(registry(), real, other, lambda text: None, analyses)
 
 
+@pytest.mark.long
 def test_a_fresh_sample_passes():
     """At least 95%; fewer failures than 1%: chance makes about 1% of the findings warn."""
     numbers = tuple(one.number for one in ANALYSES)
@@ -41,6 +42,7 @@ def test_a_spoiled_sample_fails_the_analyses_that_see_it(name):
     assert not blind
 
 
+@pytest.mark.long
 def test_copies_of_real_patients_pass():
     numbers = ("A1", "A2", "A3", "A7", "A13", "A21", "A28")
     real = simulated(N, 1)

@@ -23,6 +23,7 @@ def run(schema: Toy, *logs: PatientLog) -> FidelityFigures:
     return figures.fidelity_figures(schema, *logs, lambda line: None)
 
 
+@pytest.mark.long
 def test_a_fresh_sample_is_at_the_best_and_shuffled_columns_are_at_the_worst() -> None:
     train, holdout, fresh = log(1_000, 1), log(500, 2), log(1_000, 3)
     good, bad = (run(LOG, train, holdout, one) for one in (fresh, shuffled_columns(fresh)))

@@ -25,6 +25,7 @@ def by_name(values: list[Utility]) -> dict[tuple[str, str], Utility]:
     return {(one.target, one.model): one for one in values}
 
 
+@pytest.mark.long
 def test_a_fresh_sample_teaches_what_real_rows_do_and_shuffled_rows_nothing(real) -> None:
     fresh = log(700, 3)
     # outcomes of other patients: nothing left to learn

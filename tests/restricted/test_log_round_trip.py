@@ -10,6 +10,7 @@ from datetime import date
 from pathlib import Path
 
 import polars as pl
+import pytest
 from charged_cases import settings
 from ingest_cases import Bench, Ingested, write_csv
 from log_cases import DATES, MONTHS, declared
@@ -77,6 +78,7 @@ def n_rows(folder: Path, *names: str) -> int:
     return sum(pl.read_csv(folder / f"{name}.csv").height for name in names)
 
 
+@pytest.mark.long
 def test_from_csv_to_an_extract_and_back(bench: Bench, tmp_path: Path) -> None:
     schema = declared(tmp_path, KEYED)
     folder = source(tmp_path / "source", 120)

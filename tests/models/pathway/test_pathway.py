@@ -334,6 +334,7 @@ def distance(a: dict[str, float], b: dict[str, float]) -> float:
     return sum(abs(a.get(key, 0) - b.get(key, 0)) for key in a.keys() | b.keys()) / 2
 
 
+@pytest.mark.long
 def test_transitions_are_learned_at_epsilon_3(tmp_path: Path) -> None:
     """Against legal walks of the untrained network: what the grammar alone knows."""
     schema, patients = toy_schema(nominal_size=2000), toy_patients(2000)

@@ -578,6 +578,7 @@ def test_heads_and_passes_bring_an_untrained_network_to_its_counts(tmp_path: Pat
     ), "there was something to learn"
 
 
+@pytest.mark.long
 def test_a_pass_teaches_the_network_itself(tmp_path: Path) -> None:
     """Single draws, without the choice among candidates, come nearer to the counts."""
     schema, patients = counted_schema(("length",), ("stage", "survival", "end")), toy_patients(1500)
