@@ -26,6 +26,7 @@ from pathlib import Path
 import httpx
 import numpy as np
 
+from bench import report
 from bench.portal_process import SESSION_COOKIE, account_sessions, serve
 from pipeline.catalog import Home
 
@@ -151,6 +152,18 @@ def main() -> None:
     for load in loads:
         print(json.dumps(asdict(load)))  # noqa: T201
     RESULTS.write_text(json.dumps([asdict(load) for load in loads], indent=1) + "\n")
+    report.between("portal users", "portal_users.py", table(loads), report.DOCS / "portal.md")
+
+
+def table(loads: list[Load]) -> str:
+    """The figures for docs/portal.md."""
+    rows = [
+        f"| {load.beside} | {load.pages:,} | {load.errors} | {load.p50_ms:,.0f} | {load.p95_ms:,.0f}"
+        f" | {load.longest_ms:,.0f} |"
+        for load in loads
+    ]
+    head = "| beside it | pages | errors | median, ms | 95 of 100 within, ms | longest, ms |"
+    return "\n".join([head, "|---|---|---|---|---|---|", *rows])
 
 
 if __name__ == "__main__":
