@@ -39,6 +39,15 @@ IDENTITY = {
     "GIT_COMMITTER_NAME": "Syndasera",
     "GIT_COMMITTER_EMAIL": "syndasera@localhost",
 }
+_OF_THE_PUBLIC_PORTAL = frozenset(
+    (
+        *(HOME_VARIABLE, PORTAL_VARIABLE, PORTAL_PORT_VARIABLE, CUSTODIAN_PORT_VARIABLE),
+        *("PATH", "HOME", "USER", "LANG", "TZ", "TMPDIR", "SHLVL", THREADS_VARIABLE),
+        *("PYTHONPATH", "PYTHONUNBUFFERED", "VIRTUAL_ENV", "LD_LIBRARY_PATH"),
+        *("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE"),  # sign-in at organisations
+        *("HTTPS_PROXY", "https_proxy", "NO_PROXY", "no_proxy"),
+    )
+)
 # Nothing is sent to anybody, whatever a tool does by default.
 NO_TELEMETRY = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -209,13 +218,14 @@ def for_services(home: Path) -> dict[str, str]:
 
 
 def for_public_portal(home: Path) -> dict[str, str]:
-    """The public portal: as the other services, without the address of the ledger or of the
-    custodian's database.
+    """The public portal: what it needs by name, and nothing else. Passwords and tokens of the
+    account that starts it (PGPASSWORD of the source, say) are not its own.
     """
-    variables = for_services(home)
-    for name in (LEDGER_VARIABLE, CUSTODIAN_VARIABLE):
-        variables.pop(name, None)
-    return variables
+    return {
+        name: value
+        for name, value in for_services(home).items()
+        if name in _OF_THE_PUBLIC_PORTAL or name.startswith("LC_")
+    }
 
 
 def _path() -> str:

@@ -212,3 +212,22 @@ def test_a_stage_by_hand_with_a_relative_home_is_refused(
     assert main(["ingest"]) == 2
     assert "is not absolute" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+SECRETS = (
+    *("PGPASSWORD", "PGPASSFILE", "PGSERVICEFILE", "AWS_SECRET_ACCESS_KEY", "SOMEBODYS_TOKEN"),
+    *(LEDGER_VARIABLE, "SYNDASERA_CUSTODIAN", "AIRFLOW__API_AUTH__JWT_SECRET"),
+)
+
+
+def test_the_public_portal_inherits_nothing_but_what_it_needs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in SECRETS:
+        monkeypatch.setenv(name, "postgresql://reader:hunter2@host/clinic")
+    monkeypatch.setenv("SYNDASERA_PORTAL", "postgresql://portal@host/portal")
+    monkeypatch.setenv("LC_ALL", "C.UTF-8")
+    variables = environment.for_public_portal(tmp_path)
+    assert "hunter2" not in " ".join(variables.values())
+    assert variables["SYNDASERA_PORTAL"] == "postgresql://portal@host/portal"
+    assert variables[HOME_VARIABLE] == str(tmp_path) and variables["LC_ALL"] == "C.UTF-8"
