@@ -16,6 +16,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
+from ruamel.yaml.events import AliasEvent, CollectionEndEvent, CollectionStartEvent
 
 from pipeline.refusal import Refusal
 
@@ -24,6 +25,7 @@ DOTS = ".."
 # a range, or values of which one is met
 Condition = str | tuple[str, ...]
 _FIELDS = ("where", "begins", "shares")
+_DEEPEST = 10  # lists and mappings within each other; a plan has six
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,12 +124,28 @@ def plan_of(value: Any, name: str = "plan") -> DrawPlan:
 
 
 def read_plan(text: str, name: str = "plan") -> DrawPlan:
-    """The plan in a YAML or JSON text. Raises Refusal for what is neither."""
+    """The plan in a YAML or JSON text, of anybody. Raises Refusal for what is neither."""
     try:
+        _refuse_tangles(text, name)
         value = YAML(typ="safe").load(text)
-    except YAMLError as error:
+    except Refusal:
+        raise
+    except (YAMLError, ValueError) as error:  # ValueError: a date or a number that is none
         raise Refusal(f"{name} is no YAML: {' '.join(str(error).split())}") from None
     return plan_of(value, name)
+
+
+def _refuse_tangles(text: str, name: str) -> None:
+    """Raises Refusal for a text that grows: a name for a part, used within a part that has a name,
+    makes gigabytes of a few lines.
+    """
+    depth = 0
+    for event in YAML(typ="safe", pure=True).parse(text):
+        depth += isinstance(event, CollectionStartEvent) - isinstance(event, CollectionEndEvent)
+        if isinstance(event, AliasEvent):
+            raise Refusal(f"{name} takes no anchors and aliases (&, *): write the values out")
+        if depth > _DEEPEST:
+            raise Refusal(f"{name} is nested too deep: more than {_DEEPEST} levels")
 
 
 def condition_of(value: Any, name: str) -> Condition:

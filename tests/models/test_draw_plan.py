@@ -194,6 +194,11 @@ def test_shares_that_cannot_hold_are_refused(
         ),
         ("shares: [{columns: [s], even: true}, {columns: [s], even: true}]", "names s twice"),
         ("where: {site", "is no YAML"),
+        ("where: {day: 2020-99-99}", "is no YAML"),
+        (f"where: {{n: {'9' * 5000}}}", "is no YAML"),
+        ("where: {a: &a [x, x], b: [*a, *a]}", "no anchors"),
+        (f"where: {{a: {'[' * 9000}{']' * 9000}}}", "too deep"),
+        ("[" * 20_000, "too deep"),
     ],
 )
 def test_mistakes_are_named_with_their_place(text: str, what: str) -> None:
