@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.catalog import Home
 from pipeline.cli.console import say, say_table
+from pipeline.refusal import Refusal
 from pipeline.runs import sources
 from pipeline.schema.values import Schema
 
@@ -24,15 +25,19 @@ if TYPE_CHECKING:
 
 def plan_of(home: Home, schema: Schema, epsilon: float | None, extract_date: date | None) -> Plan:
     """The plan of a release under the home's params; `epsilon` and the date where they are not the
-    params' and the declared one.
+    params' and the declared one. Raises Refusal for an epsilon that no noise fits.
     """
     from pipeline import params
+    from pipeline.dp.errors import MechanismError
     from pipeline.models.synthesizer.plan import joint_plan
 
     settings, source = params.load(home.params), sources.get(home, schema.dataset)
     privacy = settings.privacy if epsilon is None else replace(settings.privacy, epsilon=epsilon)
     until = extract_date or (source.extract_date if source else None)
-    return joint_plan(schema, privacy, settings.train, until)
+    try:
+        return joint_plan(schema, privacy, settings.train, until)
+    except MechanismError as error:
+        raise Refusal(f"no training fits epsilon {privacy.epsilon:g}: {error}") from None
 
 
 def say_price(home: Home, schema: Schema, plan: Plan, cohorts: Sequence[str]) -> None:

@@ -30,7 +30,7 @@ def send(settings: PortalParams, to: Sequence[str], subject: str, text: str) -> 
     for name, deliver in ways:
         try:
             deliver()
-        except (OSError, ValueError) as error:  # smtplib's errors are OSErrors
+        except Exception as error:  # email trips over some addresses: IndexError, AttributeError
             logger.warning("notice: the %s took none (%s): %s", name, type(error).__name__, subject)
 
 

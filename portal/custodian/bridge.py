@@ -174,11 +174,15 @@ class Bridge:
         with self._engine.begin() as c:
             rows = c.execute(due).all()
         for row in rows:
-            state, stage = progress.outside(row)
-            with self._exchange.begin() as c:
-                states.move(c, row.id, state, at, stage=stage, release_id=_release(row))
-            if state in states.ENDS:
-                self._tell(row, state)
+            with _noting_errors(f"what is shown of request {row.id}"):
+                self._show_one(row, at)
+
+    def _show_one(self, row: RequestRow, at: int) -> None:
+        state, stage = progress.outside(row)
+        with self._exchange.begin() as c:
+            states.move(c, row.id, state, at, stage=stage, release_id=_release(row))
+        if state in states.ENDS:
+            self._tell(row, state)
 
     def _tell(self, row: RequestRow, state: str) -> None:
         settings = self._settings()

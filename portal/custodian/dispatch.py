@@ -19,12 +19,14 @@ from pipeline.refusal import Refusal
 from portal.custodian.populations import Wish, is_open_to_all, schema_of
 from portal.custodian.tables import dispatches
 from portal.shared import states
+from portal.shared.accounts import plain_email
 from portal.shared.database import now
 from portal.shared.tables import requests
 
 NUMBER = re.compile(r"[0-9a-f]{8}")
 APPROVED, SENT, ENDED, VOID = "approved", "sent", "ended", "void"
 BY_ITSELF = "the portal"  # approves draws from published models, where params.yaml lets it
+KINDS = ("draw", "training")
 FACTS = ("email", "kind", "dataset", "model_of", "rows", "epsilon", "plan")
 RequestRow = Row[tuple[Any, ...]]
 
@@ -48,8 +50,7 @@ def approve(home: Home, engine: Engine, exchange: Engine, row: RequestRow, by: s
     """Notes that a request is approved, and shows it. Raises Refusal for one's own request, and for
     one that was withdrawn or decided meanwhile.
     """
-    if not NUMBER.fullmatch(str(row.id)):  # it names a run in Airflow and a folder
-        raise Refusal("the id of this request is none that the portal gave")
+    _refuse_forged(home, row)
     if by == str(row.email):
         raise Refusal("this is your own request: somebody else must approve it")
     is_live = may_follow(home, row)
@@ -65,11 +66,28 @@ def approve(home: Home, engine: Engine, exchange: Engine, row: RequestRow, by: s
         "state_at": now(),
     }
     with engine.begin() as c:
-        is_known = sa.select(dispatches.c.id).where(dispatches.c.id == row.id)
-        if c.execute(is_known).first() is None:
+        known = c.execute(sa.select(dispatches).where(dispatches.c.id == row.id)).one_or_none()
+        if known is None:
             c.execute(sa.insert(dispatches).values(**values))
+        elif any(getattr(known, name) != getattr(row, name) for name in FACTS):
+            raise Refusal(
+                "a request of this id was decided before, and it asked for something else"
+            )
     if not settle(engine, exchange, str(row.id)):
         raise Refusal("this request was withdrawn or decided meanwhile: open it again")
+
+
+def _refuse_forged(home: Home, row: RequestRow) -> None:
+    """Raises Refusal for what our form never writes: somebody else wrote it into the public
+    database.
+    """
+    if not NUMBER.fullmatch(str(row.id)):  # it names a run in Airflow and a folder
+        raise Refusal("the id of this request is none that the portal gave")
+    if plain_email(str(row.email)) != row.email:
+        raise Refusal("the address of who asks is not as accounts have it")
+    is_whole = row.kind in KINDS and row.dataset == schema_of(home, wish_of(row)).dataset
+    if not is_whole:  # the dataset names the release
+        raise Refusal("this request is none that the portal's form makes")
 
 
 def may_follow(home: Home, row: RequestRow) -> bool:

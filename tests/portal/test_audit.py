@@ -14,6 +14,7 @@ import sqlalchemy as sa
 
 from pipeline.ledger import Ledger
 from portal.custodian.audit import log
+from portal.custodian.tables import dispatches
 from portal.shared import database
 from portal.shared.tables import actions, requests
 
@@ -94,11 +95,20 @@ def test_a_lineage_goes_back_to_who_asked(portal, auditor):
                 state="published", state_at=1, release_id="a-draw",
             )
         )  # fmt: skip
+    with portal.custodian.state.engine.begin() as c:
+        c.execute(
+            sa.insert(dispatches).values(
+                id="r1", email="ann@example.org", kind="draw", dataset="uci_heart", rows=10,
+                plan="", release_id="a-draw", approved_by="cleo@example.org", approved_at=1,
+                is_live=True, step="ended", state="published", state_at=1,
+            )
+        )  # fmt: skip
     ledger = Ledger(portal.home.ledger)
     page = auditor.get("/audit/releases/first-1").text
     assert ledger.reservation("first-1").entry_hash in page and "week 1" in page
     draw = auditor.get("/audit/releases/a-draw").text
     assert "/audit/releases/first-1" in draw and "To &lt;test&gt; code" in draw
+    assert "ann@example.org" in draw and "cleo@example.org" in draw
     assert ledger.reservation("first-1").entry_hash in draw
     gone = auditor.get("/audit/releases/second-1").text
     assert "Nothing of it is in the released zone" in gone and "abandoned" in gone

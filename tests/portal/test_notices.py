@@ -93,6 +93,13 @@ def test_a_mail_server_that_is_away_stops_nobody_and_the_webhook_still_hears(cap
     assert "mail server took none" in caplog.text and len(hook.lines) == 1
 
 
+@pytest.mark.parametrize("address", ["=?utf-8?b?!?=@x.org", ":;@x.org", "a@[", "a\nBcc: b@x.org"])
+def test_an_address_that_the_library_trips_over_stops_nobody(caplog, mailbox, address):
+    settings = PortalParams(smtp=f"127.0.0.1:{mailbox.server_address[1]}")
+    notices.send(settings, [address], *NOTICE[1:])
+    assert "mail server took none" in caplog.text and "Bcc" not in " ".join(mailbox.lines)
+
+
 @pytest.mark.parametrize(
     "settings",
     [

@@ -17,6 +17,7 @@ from pipeline.ledger import Entry, Ledger, Standing
 from pipeline.released.manifest import sha256
 from pipeline.services.airflow_server import airflow_address
 from pipeline.services.tracking.stage_notes import Note, read_notes
+from portal.custodian.tables import dispatches
 from portal.shared.tables import requests
 
 Facts = list[tuple[str, str]]
@@ -75,9 +76,10 @@ def every(home: Home, standings: Sequence[Standing]) -> list[Line]:
     return lines + [line for rest in draws.values() for line in rest]
 
 
-def steps(home: Home, connection: Connection, release_id: str) -> list[Step]:
+def steps(home: Home, own: Connection, public: Connection, release_id: str) -> list[Step]:
     """From the release to what it was asked for; empty where neither the ledger nor the released
-    zone knows it. `connection`: of the public database, which holds the requests.
+    zone knows it. `own`: of the custodian's database, which knows who asked; `public`: of the
+    public one, which alone holds the purpose.
     """
     card = files.read_json(home.release(release_id).card)
     model_of = (card or {}).get("drawn_from") or release_id
@@ -98,7 +100,7 @@ def steps(home: Home, connection: Connection, release_id: str) -> list[Step]:
         *_model(entries),
         *_charge(home, entries),
         *_run(home, release_id),
-        *_request(connection, release_id),
+        *_request(own, public, release_id),
     ]
     return chain
 
@@ -191,11 +193,18 @@ def _stage(note: Note) -> tuple[str, str]:
     return note.stage, f"{note.status.lower()} {end:%Y-%m-%d %H:%M} UTC, {note.seconds:,.0f} s"
 
 
-def _request(connection: Connection, release_id: str) -> list[Step]:
-    row = connection.execute(sa.select(requests).where(requests.c.release_id == release_id)).first()
-    if row is None:
+def _request(own: Connection, public: Connection, release_id: str) -> list[Step]:
+    """As it was approved: whoever has hold of the public process writes what they like there."""
+    one = own.execute(sa.select(dispatches).where(dispatches.c.release_id == release_id)).first()
+    if one is None:
         return []
-    facts = [("By", f"{row.name}, {row.organisation} ({row.email})"), ("Purpose", row.purpose)]
+    purpose = public.scalar(sa.select(requests.c.purpose).where(requests.c.id == one.id))
+    at = datetime.fromtimestamp(one.approved_at, UTC)
+    facts = [
+        ("By", str(one.email)),
+        ("Approved by", f"{one.approved_by}, {at:%Y-%m-%d %H:%M} UTC"),
+        ("Purpose, as the public database has it", str(purpose or "not there any more")),
+    ]
     return [
-        Step("Request", "What a researcher asked for.", facts, [("Request", f"/requests/{row.id}")])
+        Step("Request", "What a researcher asked for.", facts, [("Request", f"/requests/{one.id}")])
     ]

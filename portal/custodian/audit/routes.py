@@ -19,7 +19,7 @@ from pipeline.services.mlflow_server import mlflow_address
 from portal.custodian.audit import chain, lineage, log
 from portal.shared.accounts import Account
 from portal.shared.actions import record
-from portal.shared.database import exchange
+from portal.shared.database import connection, exchange
 from portal.shared.guard import require
 from portal.shared.pages import render
 
@@ -112,8 +112,8 @@ def list_releases(request: Request, account: Auditor) -> Response:
 @router.get("/releases/{release_id}")
 def show_lineage(request: Request, account: Auditor, release_id: str) -> Response:
     _check_id(release_id)
-    with exchange(request) as c:
-        steps = lineage.steps(request.app.state.home, c, release_id)
+    with connection(request) as own, exchange(request) as public:
+        steps = lineage.steps(request.app.state.home, own, public, release_id)
     if not steps:
         raise HTTPException(404)
     return render(request, "audit_lineage.html", release_id=release_id, steps=steps)
