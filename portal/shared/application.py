@@ -21,7 +21,7 @@ from pipeline.catalog import Home
 from pipeline.refusal import Refusal
 from portal.shared import pages, sign_in
 from portal.shared.guard import Forbidden, SignInNeeded, refuse_foreign_forms
-from portal.shared.limits import Limits
+from portal.shared.limits import HEADERS, Limits
 from portal.shared.organisations import routes as organisations
 from portal.shared.organisations.settings import organisations_of
 
@@ -119,15 +119,19 @@ def _answer_errors(app: FastAPI) -> None:
             place = place.tb_next
         where = f"{place.tb_frame.f_code.co_filename}:{place.tb_lineno}" if place else "?"
         logger.error("%s at %s", type(error).__name__, where)
-        return _problem(request, 500, "an unexpected error; it was noted, and nothing was lost")
+        text = "an unexpected error; it was noted, and nothing was lost"
+        # this answer passes by the middleware
+        return _problem(request, 500, text, {**HEADERS, "Cache-Control": "no-store"})
 
 
 def _problem(request: Request, status: int, text: str, headers: object = None) -> Response:
     """What went wrong, as a page or, for a script, as JSON."""
     title = WORDS.get(status, "This did not work")
+    response: Response
     if _wants_json(request):
-        return JSONResponse({"error": text or title}, status)
-    response = pages.render(request, "problem.html", status, title=title, text=text)
+        response = JSONResponse({"error": text or title}, status)
+    else:
+        response = pages.render(request, "problem.html", status, title=title, text=text)
     if isinstance(headers, dict):
         response.headers.update(headers)
     return response

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import io
 import logging
+import os
+import resource
 
 import pytest
 import requests
 from serving import serving
 
+from portal.__main__ import main
 from portal.shared.limits import HEADERS, LARGEST_FORM
 
 
@@ -47,7 +50,8 @@ def test_an_unexpected_error_shows_nothing_of_itself(portal, caplog):
         raise RuntimeError("patient 4711")
 
     answer = portal.visitor().get("/fault")
-    assert answer.status_code == 500
+    assert answer.status_code == 500 and answer.headers["cache-control"] == "no-store"
+    assert {name: answer.headers[name] for name in HEADERS} == HEADERS
     assert "4711" not in answer.text and "4711" not in caplog.text
     assert "RuntimeError" in caplog.text
 
@@ -71,3 +75,29 @@ def test_the_server_keeps_an_error_to_itself(portal, caplog):
 def test_a_process_says_that_it_is_healthy(portal):
     for process in ("public", "custodian"):
         assert portal.visitor(process).get("/health").json() == {"status": "healthy"}
+
+
+@pytest.fixture
+def limits():
+    """Of this process, as they were."""
+    umask, core = os.umask(0o022), resource.getrlimit(resource.RLIMIT_CORE)
+    resource.setrlimit(resource.RLIMIT_CORE, (core[1], core[1]))
+    yield
+    os.umask(umask)
+    resource.setrlimit(resource.RLIMIT_CORE, core)
+
+
+@pytest.mark.parametrize("process", ["public", "custodian"])
+def test_a_process_by_hand_writes_for_its_owner_and_its_memory_nowhere(
+    at_home, limits, monkeypatch, process
+):
+    def serve(_server) -> None:
+        file = at_home.home.root / "file"
+        file.touch()
+        seen.append((file.stat().st_mode & 0o077, resource.getrlimit(resource.RLIMIT_CORE)[0]))
+
+    seen = []
+    at_home.home.root.mkdir(exist_ok=True)
+    monkeypatch.setattr("uvicorn.Server.run", serve)
+    monkeypatch.setattr("sys.argv", ["portal", process])
+    assert main() == 0 and seen == [(0, 0)]
