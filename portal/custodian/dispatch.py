@@ -71,7 +71,7 @@ def approve(home: Home, engine: Engine, exchange: Engine, row: RequestRow, by: s
             c.execute(sa.insert(dispatches).values(**values))
         elif any(getattr(known, name) != getattr(row, name) for name in FACTS):
             raise Refusal(
-                "a request of this id was decided before, and it asked for something else"
+                "a request of this id was decided before, and asked for something else"
             )
     if not settle(engine, exchange, str(row.id)):
         raise Refusal("this request was withdrawn or decided meanwhile: open it again")
