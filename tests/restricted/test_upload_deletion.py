@@ -183,6 +183,14 @@ def test_what_was_never_begun_is_swept(home: Home, upload: Upload) -> None:
     assert len(holds(home.root, MARK)) == 1
 
 
+def test_keys_stay_while_the_disk_of_the_uploads_is_away(home: Home, upload: Upload) -> None:
+    os.utime(home.upload_key(upload.id), (0, 0))
+    away = home.uploads.rename(home.root / "away")
+    deletion.delete_due(home)
+    away.rename(home.uploads)
+    assert home.upload_key(upload.id).exists()
+
+
 def test_the_day_decides(home: Home, upload: Upload) -> None:
     assert deletion.due(home, SOME_DAY - timedelta(days=1)) == []
     assert [one.id for one in deletion.due(home, SOME_DAY)] == [upload.id]

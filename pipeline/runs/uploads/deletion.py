@@ -67,10 +67,10 @@ def _sweep(home: Home) -> None:
     may still be in use.
     """
     begun = {one.id for one in records.every(home)}
+    # without any record, the disk of the uploads is away: their keys are the only ones there are
+    keys_there = home.upload_keys.glob("*") if begun else ()
     nobodys = [
-        path
-        for path in (*home.uploads.glob("[!.]*"), *home.upload_keys.glob("*"))
-        if path.name not in begun
+        path for path in (*home.uploads.glob("[!.]*"), *keys_there) if path.name not in begun
     ]
     for path in (*nobodys, *home.uploads.parent.glob("check-*")):
         if time.time() - path.stat().st_mtime > _DAY_SECONDS:
