@@ -8,6 +8,7 @@ functions, and whoever starts a program takes its environment from here.
 from __future__ import annotations
 
 import os
+import resource
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -41,7 +42,7 @@ IDENTITY = {
 }
 _OF_THE_PUBLIC_PORTAL = frozenset(
     (
-        *(HOME_VARIABLE, PORTAL_VARIABLE, PORTAL_PORT_VARIABLE, CUSTODIAN_PORT_VARIABLE),
+        *(HOME_VARIABLE, PORTAL_VARIABLE, PORTAL_PORT_VARIABLE),
         *("PATH", "HOME", "USER", "LANG", "TZ", "TMPDIR", "SHLVL", THREADS_VARIABLE),
         *("PYTHONPATH", "PYTHONUNBUFFERED", "VIRTUAL_ENV", "LD_LIBRARY_PATH"),
         *("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE"),  # sign-in at organisations
@@ -155,6 +156,13 @@ def limit_threads() -> None:
     A thread beside a busy core spins and costs more than it brings (measured: six times the CPU).
     """
     os.environ.setdefault(THREADS_VARIABLE, str(max(1, (os.cpu_count() or 2) - 1)))
+
+
+def no_core_dump() -> None:
+    """Where this process, or a program that it starts, is killed by a fault, nothing of its memory
+    is written to a disk: no key, no row.
+    """
+    resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
 
 
 def silence_mlflow() -> None:

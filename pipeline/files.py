@@ -7,7 +7,6 @@ import hashlib
 import json
 import os
 import re
-import resource
 import shutil
 import stat
 import uuid
@@ -40,13 +39,6 @@ def replacing(path: Path) -> Iterator[Path]:
 def private_umask() -> None:
     """What this process, and every program that it starts, writes from now on is its owner's."""
     os.umask(0o077)
-
-
-def no_core_dump() -> None:
-    """Where this process, or a program that it starts, is killed by a fault, nothing of its memory
-    is written to a disk: no key, no row.
-    """
-    resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
 
 
 @contextmanager

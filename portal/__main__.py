@@ -52,7 +52,7 @@ def _parser() -> argparse.ArgumentParser:
 def _serve(name: str) -> None:
     """One of the two processes, on this machine's own address only."""
     files.private_umask()
-    files.no_core_dump()
+    environment.no_core_dump()
     logging.basicConfig(format="%(asctime)s %(message)s")
     for ours in ("portal", "pipeline"):  # notices without a mail server, what the bridge met
         logging.getLogger(ours).setLevel(logging.INFO)

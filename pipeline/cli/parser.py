@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     environment.limit_threads()
     files.private_umask()
-    files.no_core_dump()
+    environment.no_core_dump()
     words = sys.argv[1:] if arguments is None else list(arguments)
     options = parser(with_simulator="simulate" in words[:1]).parse_args(words)
     main_logging()

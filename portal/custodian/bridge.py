@@ -112,7 +112,7 @@ class Bridge:
             if row.id in self._unquotable:
                 continue
             self._unquotable.add(str(row.id))  # one that cannot be quoted is tried once
-            with _noting_errors(f"the quote of request {row.id}"):
+            with _noting_errors(f"the quote of request {row.id!r}"):
                 words = None
                 if dispatch.may_follow(self._home, row) == is_live:
                     words = quote(self._home, dispatch.wish_of(row))
@@ -208,7 +208,7 @@ def _each(rows: Sequence[RequestRow], work: Callable[[RequestRow], None]) -> Non
         except AWAY:
             raise
         except Exception as error:
-            logger.warning("bridge: request %s met %s", row.id, type(error).__name__)
+            logger.warning("bridge: request %r met %s", row.id, type(error).__name__)
 
 
 @contextlib.contextmanager

@@ -66,13 +66,11 @@ def approve(home: Home, engine: Engine, exchange: Engine, row: RequestRow, by: s
         "state_at": now(),
     }
     with engine.begin() as c:
-        known = c.execute(sa.select(dispatches).where(dispatches.c.id == row.id)).one_or_none()
-        if known is None:
+        before = c.execute(sa.select(dispatches).where(dispatches.c.id == row.id)).one_or_none()
+        if before is None:
             c.execute(sa.insert(dispatches).values(**values))
-        elif any(getattr(known, name) != getattr(row, name) for name in FACTS):
-            raise Refusal(
-                "a request of this id was decided before, and asked for something else"
-            )
+        elif any(getattr(before, name) != getattr(row, name) for name in FACTS):
+            raise Refusal("a request of this id was decided before, and asked for something else")
     if not settle(engine, exchange, str(row.id)):
         raise Refusal("this request was withdrawn or decided meanwhile: open it again")
 
