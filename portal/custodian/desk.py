@@ -44,7 +44,7 @@ def show_desk(request: Request, account: Annotated[Account, Depends(require())])
     return render(request, "desk.html", cards=cards)
 
 
-def _asked(request: Request) -> str:
+def _requests(request: Request) -> str:
     with exchange(request) as c:
         n = c.scalar(sa.select(sa.func.count()).where(requests.c.state == REQUESTED)) or 0
     return _count(n, "waits", "wait")
@@ -79,7 +79,7 @@ def _count(n: int, one: str, several: str) -> str:
 # What each page has for somebody to do now, in words; empty: nothing.
 WORDS: Mapping[str, Callable[[Request], str]] = MappingProxyType(
     {
-        "/requests": _asked,
+        "/requests": _requests,
         "/approvals": _to_answer,
         "/runs": _going,
         "/uploads": _in_quarantine,

@@ -48,12 +48,17 @@ def schema_of(home: Home, wish: Wish) -> Schema:
 
 
 def is_open_to_all(home: Home, schema: Schema) -> bool:
-    """Whether the rows are simulated or public, so that how long a run takes is nobody's secret:
-    the declaration says so, and the ledger does not say otherwise.
+    """Whether how long a run takes is nobody's secret: its rows are simulated or public, by the
+    declaration and the ledger, and no population of the ledger is confidential. Runs wait for each
+    other: when one begins tells when another one ended.
     """
     kinds = {one.name: one.kind for one in Ledger(home.ledger).populations()}
     kind = schema.population.kind
-    return kind in SELF_APPROVING_KINDS and kinds.get(schema.population.name, kind) == kind
+    return (
+        kind in SELF_APPROVING_KINDS
+        and kinds.get(schema.population.name, kind) == kind
+        and all(other in SELF_APPROVING_KINDS for other in kinds.values())
+    )
 
 
 def quote(home: Home, wish: Wish) -> str:

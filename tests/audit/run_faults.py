@@ -610,6 +610,7 @@ FAULTS: tuple[Fault, ...] = (
         caught_by=SAMPLE_POPULATION,
         patch=approval_by_score,
         found_as="NotApproved",
+        long=True,
     ),
     Fault(
         name="the same rows under a second population",

@@ -35,6 +35,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Synthesizer:
     return Synthesizer.load(folder / "state/released/extracts/small-release/model")
 
 
+@pytest.mark.long
 def test_a_prompted_draw_keeps_every_rule_and_says_what_it_left_out(
     model: Synthesizer, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -72,6 +72,7 @@ def test_a_table_learnt_by_heart_is_found_by_every_attack_that_can() -> None:
     assert risks["exact copies of patients"].rate.value == 1
 
 
+@pytest.mark.long
 def test_fresh_samples_are_called_found_hardly_ever() -> None:
     """At most 1% of runs may have an alarm; more than 2 of 24 by chance once in 500 times."""
     n_runs = sum(
@@ -136,6 +137,7 @@ def test_one_column_is_enough() -> None:
     assert np.isnan(risks["linkability"].rate.value)  # no halves of one column
 
 
+@pytest.mark.long
 def test_a_private_release_at_epsilon_1_is_called_found_hardly_ever() -> None:
     """A model of noisy counts on few categories, where many rows agree; the same bound."""
     names = tuple("abcde")

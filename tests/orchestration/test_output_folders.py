@@ -78,6 +78,7 @@ def test_a_draw_replaces_a_draw_and_nothing_that_was_edited_since(
     assert table.read_text("utf-8").endswith("a line of mine\n")
 
 
+@pytest.mark.long
 def test_several_sets_stand_below_one_folder(model: Path, tmp_path: Path) -> None:
     out = tmp_path / "sets"
     assert main([*draw(model, out), "--sets", "2"]) == 0

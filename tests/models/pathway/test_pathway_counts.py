@@ -526,6 +526,7 @@ def test_counted_choices_are_not_learned_from_gradients() -> None:
     assert {head.choice for head in model.heads} == {"SURGERY", "REGIMEN", "intent"}
 
 
+@pytest.mark.long
 def test_heads_and_passes_bring_an_untrained_network_to_its_counts(tmp_path: Path) -> None:
     schema, patients = counted_schema(), toy_patients(1500)
     events = toy_events(patients)

@@ -268,6 +268,7 @@ def test_a_plan_from_before_the_setting_is_feed_forward() -> None:
     )
 
 
+@pytest.mark.long
 def test_memory_learns_what_the_state_forgets() -> None:
     """The last event's code follows that of a surgery with a regimen in between: of the event
     before the last one, features tell the type alone.

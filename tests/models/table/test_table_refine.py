@@ -32,6 +32,7 @@ SMALL = {
 }
 
 
+@pytest.mark.long
 def test_the_critic_runs_is_accounted_and_moves_the_generator(tmp_path: Path) -> None:
     table_plan = simulated_plan(nominal_size=2000, **SMALL)
     scale, event = calibrate(table_plan.dp_event, 3.0, 1e-6)
@@ -118,6 +119,7 @@ def test_an_empty_batch_and_an_empty_table_are_valid(tmp_path: Path) -> None:
     assert len(model.sample(20, np.random.default_rng(0))) == 20
 
 
+@pytest.mark.long
 def test_the_distilled_network_draws_like_the_table(tmp_path: Path) -> None:
     rows = simulated_rows(4000, 5)
     settings = {"codes": 200, "steps": 100, "network_steps": 60}
@@ -148,6 +150,7 @@ def test_shrinking_keeps_signal_and_drops_noise() -> None:
     assert np.linalg.norm(shrunk - dependence) < 0.7 * np.linalg.norm(noise)
 
 
+@pytest.mark.long
 def test_three_hundred_rows_give_honest_one_ways(tmp_path: Path) -> None:
     """At epsilon 1 and 300 rows pairs drown; the shares of a common value and an atom still come
     back within 20 points.
@@ -163,6 +166,7 @@ def test_three_hundred_rows_give_honest_one_ways(tmp_path: Path) -> None:
     assert notes["pairs_without_dependence_above_noise"] <= len(notes["pairs_looked_at"])
 
 
+@pytest.mark.long
 def test_a_wide_table_with_long_code_lists(tmp_path: Path) -> None:
     rng = np.random.default_rng(4)
     columns = {
