@@ -311,10 +311,12 @@ def test_a_population_that_the_ledger_calls_confidential_is(place):
 def test_beside_a_confidential_population_nothing_is_followed_live(place):
     """Runs wait for each other: when a public one begins tells when a confidential one ended."""
     declare_source(place.home, "adult")
-    assert noted(place, approved_training(place, "adult")).is_live
+    number = approved_training(place, "adult")
+    row = told(place, number)
+    assert dispatch.may_follow(place.home, row)
     declare_confidential(place.home)
     open_population(place.home, "clinic")
-    assert not noted(place, approved_training(place, "adult")).is_live
+    assert not dispatch.may_follow(place.home, row)
 
 
 def test_an_approval_cut_short_is_finished(place, monkeypatch):
