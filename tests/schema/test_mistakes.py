@@ -566,7 +566,7 @@ def test_nothing_is_warned_of_in_the_shipped_declarations(path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "times"),
-    [("uganda_malaria", 50), ("uci_heart", 70), ("hr_attrition", 40), ("cancer_pathways", 8)],
+    [("uganda_malaria", 50), ("uci_heart", 70), ("hr_attrition", 40), ("cancer_pathways", 20)],
 )
 def test_whatever_a_declaration_holds_it_is_read_or_refused(
     tmp_path: Path, name: str, times: int
