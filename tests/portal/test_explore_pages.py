@@ -5,11 +5,16 @@ from __future__ import annotations
 import io
 import json
 import re
+import time
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 
 import pandas as pd
 import pytest
 from explore_cases import clinic, table
+
+from portal.public.explore import routes
+from portal.public.explore.table import BeingMade, ExploreTable
 
 PAGE = "/releases/clinic-1/explore"
 
@@ -150,13 +155,30 @@ def test_a_table_that_is_missing_is_made_again(released, portal):
 
 
 def test_a_page_waits_politely_while_the_table_is_made(released, monkeypatch):
-    from portal.public.explore import routes
-    from portal.public.explore.table import BeingMade
-
     def busy(*_):
         raise BeingMade("clinic-1")
 
-    monkeypatch.setattr(routes.makers, "table", busy)
+    monkeypatch.setattr(routes.makers, "wait", busy)
     answer = released[0].get(PAGE)
     assert answer.status_code == 202 and "read for the first time" in answer.text
     assert released[0].get(f"{PAGE}/figures").status_code == 202
+
+
+def test_of_many_pages_at_once_one_reads_the_release(released, monkeypatch):
+    """Forty readers of a release that nobody had opened kept a machine busy for a minute."""
+    visitor, _ = released
+    assert visitor.get(PAGE).status_code == 200  # the table is on disk
+    routes._explorers.clear()
+    reads = []
+
+    class Slow(ExploreTable):
+        def __init__(self, *arguments):
+            reads.append(arguments)
+            time.sleep(0.2)  # so that the others come meanwhile
+            super().__init__(*arguments)
+
+    monkeypatch.setattr(routes, "ExploreTable", Slow)
+    with ThreadPoolExecutor(8) as threads:
+        answers = list(threads.map(lambda _: visitor.get(PAGE).status_code, range(8)))
+    assert answers == [200] * 8
+    assert len(reads) == 1

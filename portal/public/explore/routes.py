@@ -69,6 +69,7 @@ class Explorer:
 
 _explorers: OrderedDict[Path, Explorer] = OrderedDict()
 _lock = threading.Lock()
+_opening = threading.Lock()  # one page reads a release into memory, for all that wait for it
 
 
 def explorer(request: Request, release_id: str) -> Explorer:
@@ -79,9 +80,13 @@ def explorer(request: Request, release_id: str) -> Explorer:
         published = release.find(request.app.state.home, release_id)
     except release.NoRelease as error:
         raise HTTPException(404, "No release is published under this id.") from error
-    answerer = _explorers.get(published.cache)
-    if answerer is None:
-        answerer = Explorer(published, makers.table(published))
+    if published.cache not in _explorers:
+        makers.wait(published)
+    with _opening:
+        answerer = _explorers.get(published.cache)
+        if answerer is None:
+            answerer = Explorer(published, ExploreTable(published.schema, published.cache))
+            _explorers[published.cache] = answerer
     with _lock:
         _explorers[published.cache] = answerer
         _explorers.move_to_end(published.cache)

@@ -193,8 +193,8 @@ class Makers:
         self._threads: dict[Path, threading.Thread] = {}
         self._lock = threading.Lock()
 
-    def table(self, published: Published, patience: float = PATIENCE) -> ExploreTable:
-        """Raises BeingMade where making it takes longer."""
+    def wait(self, published: Published, patience: float = PATIENCE) -> None:
+        """Until the table is there. Raises BeingMade where making it takes longer."""
         path = published.cache
         if not path.is_file():
             thread = self._start(published)
@@ -203,7 +203,6 @@ class Makers:
                 raise BeingMade(published.release_id)
             if not path.is_file():
                 raise RuntimeError(f"no explore table of {published.release_id} could be made")
-        return ExploreTable(published.schema, path)
 
     def _start(self, published: Published) -> threading.Thread:
         with self._lock:
