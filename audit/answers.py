@@ -151,7 +151,9 @@ def _made_up_gradient(
     }
 
 
-def confirmation_by_a_person(release_id: str, restricted: Restricted) -> Confirmation:
+def confirmation_by_a_person(
+    release_id: str, restricted: Restricted, _users: Mapping[str, str]
+) -> Confirmation:
     """A yes to what ingest kept, whatever that is."""
     return Confirmation(
         release_id=release_id,
