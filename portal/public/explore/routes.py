@@ -77,7 +77,8 @@ def explorer(request: Request, release_id: str) -> Explorer:
     is not ready.
     """
     try:
-        published = release.find(request.app.state.home, release_id)
+        with _opening:  # a declaration takes a second to read, and is kept then
+            published = release.find(request.app.state.home, release_id)
     except release.NoRelease as error:
         raise HTTPException(404, "No release is published under this id.") from error
     if published.cache not in _explorers:
@@ -86,6 +87,8 @@ def explorer(request: Request, release_id: str) -> Explorer:
         answerer = _explorers.get(published.cache)
         if answerer is None:
             answerer = Explorer(published, ExploreTable(published.schema, published.cache))
+            # what is read when it is first asked for is read now, once
+            answerer.figures(state.read([], answerer.table.dimensions))
             _explorers[published.cache] = answerer
     with _lock:
         _explorers[published.cache] = answerer
