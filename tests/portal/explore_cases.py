@@ -178,7 +178,7 @@ def _publish(
     for name, rows in tables.items():
         days = {column: rows[column].dt.date for column in dates & set(rows)}
         rows.assign(**days).to_parquet(folder.extract.parquet / f"{name}.parquet", index=False)
-    folder.manifest.write_text(json.dumps({"release": release_id}), encoding="utf-8")
+    folder.manifest.write_text(json.dumps({"release": release_id, "files": []}), encoding="utf-8")
     card = {
         "privacy": {"epsilon": 1.25},
         "use": {"not_for": "Not for clinical use."},

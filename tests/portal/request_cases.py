@@ -98,10 +98,11 @@ def publish(home: Home, release_id: str, dataset: str = "adult") -> None:
         "dataset": dataset,
         "title": "Adult",
         "source_label": "first",
+        "drawn_from": None,
         "privacy": {"epsilon": 1.0, "ledger_entry": 3},
     }
     release.card.write_text(json.dumps(card))
-    release.manifest.write_text("{}")
+    release.manifest.write_text('{"files": []}')
 
 
 def declare_confidential(home: Home) -> None:

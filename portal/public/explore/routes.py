@@ -9,7 +9,7 @@ from collections import OrderedDict
 from pathlib import Path
 from urllib.parse import parse_qsl
 
-from fastapi import APIRouter, HTTPException, Request
+from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 
 from pipeline.refusal import Refusal
@@ -67,35 +67,39 @@ class Explorer:
         return answer
 
 
-_explorers: OrderedDict[Path, Explorer] = OrderedDict()
-_lock = threading.Lock()
-_opening = threading.Lock()  # one page reads a release into memory, for all that wait for it
+_explorers: OrderedDict[Path, Explorer] = OrderedDict()  # the last one asked for at the end
+_lock, _opening = threading.Lock(), threading.Lock()
 
 
 def explorer(request: Request, release_id: str) -> Explorer:
     """Raises HTTPException 404 where nothing is published under the id, BeingMade where its table
     is not ready.
     """
-    try:
-        with _opening:  # a declaration takes a second to read, and is kept then
-            published = release.find(request.app.state.home, release_id)
-    except release.NoRelease as error:
-        raise HTTPException(404, "No release is published under this id.") from error
-    if published.cache not in _explorers:
+    published = release.find(request.app.state.home, release_id)
+    answerer = _explorers.get(published.cache)
+    if answerer is None:
         makers.wait(published)
+        answerer = _open(published)
+    _keep(answerer)
+    return answerer
+
+
+def _open(published: Published) -> Explorer:
+    """The release in memory: one page reads it, for all that wait for it."""
     with _opening:
         answerer = _explorers.get(published.cache)
         if answerer is None:
             answerer = Explorer(published, ExploreTable(published.schema, published.cache))
-            # what is read when it is first asked for is read now, once
-            answerer.figures(state.read([], answerer.table.dimensions))
-            _explorers[published.cache] = answerer
+            _keep(answerer)
+        return answerer
+
+
+def _keep(answerer: Explorer) -> None:
     with _lock:
-        _explorers[published.cache] = answerer
-        _explorers.move_to_end(published.cache)
+        _explorers[answerer.published.cache] = answerer
+        _explorers.move_to_end(answerer.published.cache)
         while len(_explorers) > OPEN:
             _explorers.popitem(last=False)
-    return answerer
 
 
 @router.get("/releases/{release_id}/explore")

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from starlette.exceptions import HTTPException
 
-from pipeline import files
 from pipeline.catalog import Home
-from pipeline.params import RELEASE_ID
 from pipeline.refusal import Refusal
-from pipeline.schema.reader import read_schema
 from pipeline.schema.values import Schema
+from portal.public.declarations import declaration
+from portal.public.releases import published
 
 DRAW, TRAINING = "draw", "training"
 
@@ -34,11 +32,8 @@ class Choice:
 
 
 def cards(home: Home) -> list[Mapping[str, Any]]:
-    """The cards of all published releases, the newest charge first."""
-    folders = [path for path in home.published.glob("*") if RELEASE_ID.fullmatch(path.name)]
-    every = [files.read_json(home.release(path.name).card) for path in folders]
-    whole = [card for card in every if card is not None]
-    return sorted(whole, key=lambda c: (-c["privacy"]["ledger_entry"], c["release_id"]))
+    """The cards of all published releases, the newest first."""
+    return [one.card for one in published.every(home)]
 
 
 def datasets(home: Home) -> list[Schema]:
@@ -52,10 +47,8 @@ def datasets(home: Home) -> list[Schema]:
 def chosen(home: Home, release: str | None, dataset: str | None) -> Choice:
     """What an address asks for. Raises 404 for a release or dataset that there is not."""
     if release is not None:
-        folder = home.release(release) if RELEASE_ID.fullmatch(release) else None
-        if folder is None or not folder.manifest.is_file():
-            raise HTTPException(404)
-        return Choice(DRAW, _read(folder.dataset, folder.dataset.stat().st_mtime_ns), release)
+        folder = published.find(home, release).folder
+        return Choice(DRAW, declaration(folder.dataset), release)
     paths = {path.stem: path for path in home.declarations.glob("*.yaml")}
     schema = _declaration(paths[dataset]) if dataset in paths else None
     if schema is None:
@@ -65,11 +58,6 @@ def chosen(home: Home, release: str | None, dataset: str | None) -> Choice:
 
 def _declaration(path: Path) -> Schema | None:
     try:
-        return _read(path, path.stat().st_mtime_ns)
+        return declaration(path)
     except Refusal:
         return None
-
-
-@lru_cache(maxsize=100)
-def _read(path: Path, _changed: int) -> Schema:
-    return read_schema(path)
