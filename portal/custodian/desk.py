@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Set
 from types import MappingProxyType
 from typing import Annotated
 
@@ -13,7 +13,7 @@ from starlette.responses import Response
 
 from pipeline.runs.uploads import records
 from portal.custodian.airflow import AWAY
-from portal.custodian.progress import GOING, every_run, waiting
+from portal.custodian.progress import GOING, every_run
 from portal.shared.accounts import Account
 from portal.shared.database import exchange
 from portal.shared.guard import require
@@ -37,51 +37,36 @@ ABOUT: Mapping[str, str] = MappingProxyType(
 @router.get("/")
 def show_desk(request: Request, account: Annotated[Account, Depends(require())]) -> Response:
     cards = [
-        (address, title, ABOUT[address], WORDS[address](request) if address in WORDS else "")
+        (address, title, ABOUT[address])
         for address, title, roles in request.app.state.nav
         if account.role in roles
     ]
-    return render(request, "desk.html", cards=cards)
+    words = _words(request, {address for address, _, _ in cards})
+    return render(request, "desk.html", cards=cards, words=words)
 
 
-def _requests(request: Request) -> str:
-    with exchange(request) as c:
-        n = c.scalar(sa.select(sa.func.count()).where(requests.c.state == REQUESTED)) or 0
-    return _count(n, "waits", "wait")
-
-
-def _to_answer(request: Request) -> str:
-    try:
-        return _count(
-            len(waiting(request.app.state.airflow, request.app.state.home)), "waits", "wait"
-        )
-    except AWAY:
-        return "Airflow is away"
-
-
-def _going(request: Request) -> str:
-    try:
-        runs = every_run(request.app.state.airflow, request.app.state.home)
-    except AWAY:
-        return "Airflow is away"
-    return _count(sum(run.state in GOING for run in runs), "goes on", "go on")
-
-
-def _in_quarantine(request: Request) -> str:
-    uploads = records.every(request.app.state.home)
-    return _count(sum(one.state == "received" for one in uploads), "in quarantine", "in quarantine")
+def _words(request: Request, pages: Set[str]) -> dict[str, str]:
+    """What these pages have for somebody to do now, in words; empty: nothing. Airflow is asked
+    once.
+    """
+    state, words = request.app.state, {}
+    if "/requests" in pages:
+        with exchange(request) as c:
+            n = c.scalar(sa.select(sa.func.count()).where(requests.c.state == REQUESTED)) or 0
+        words["/requests"] = _count(n, "waits", "wait")
+    if "/uploads" in pages:
+        n = sum(one.state == "received" for one in records.every(state.home))
+        words["/uploads"] = _count(n, "in quarantine", "in quarantine")
+    if pages & {"/approvals", "/runs"}:
+        try:
+            runs = every_run(state.airflow, state.home)
+        except AWAY:
+            return words | {"/approvals": "Airflow is away", "/runs": "Airflow is away"}
+        n_asking = sum(run.question is not None for run in runs)
+        words["/approvals"] = _count(n_asking, "waits", "wait")
+        words["/runs"] = _count(sum(run.state in GOING for run in runs), "goes on", "go on")
+    return words
 
 
 def _count(n: int, one: str, several: str) -> str:
     return f"{n} {one if n == 1 else several}" if n else ""
-
-
-# What each page has for somebody to do now, in words; empty: nothing.
-WORDS: Mapping[str, Callable[[Request], str]] = MappingProxyType(
-    {
-        "/requests": _requests,
-        "/approvals": _to_answer,
-        "/runs": _going,
-        "/uploads": _in_quarantine,
-    }
-)
