@@ -14,12 +14,12 @@ from fastapi import FastAPI
 
 from pipeline import environment, files
 from pipeline.refusal import Refusal
+from portal.shared.accounts import ROLES
 
 PROCESSES = {
     "public": "serves the public process",
     "custodian": "serves the custodian process",
 }
-ROLES = ("researcher", "custodian", "engineer", "auditor", "administrator")
 
 
 def main() -> int:
@@ -45,7 +45,12 @@ def _parser() -> argparse.ArgumentParser:
         commands.add_parser(name, help=words)
     invite = commands.add_parser("invite", help="prints the link that makes an account")
     invite.add_argument("email", metavar="EMAIL", help="the address of the person")
-    invite.add_argument("--role", choices=ROLES, required=True, help="what the person may do")
+    invite.add_argument(
+        "--role",
+        choices=ROLES,
+        required=True,
+        help="what the person may do",
+    )
     return parser
 
 

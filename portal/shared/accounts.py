@@ -23,6 +23,7 @@ from portal.shared.tables import EMAIL, accounts, invitations, sessions
 
 PUBLIC_ROLES = ("researcher",)
 STAFF_ROLES = ("custodian", "engineer", "auditor", "administrator")
+ROLES = (*PUBLIC_ROLES, *STAFF_ROLES)
 FAILURES = 5
 LOCK_SECONDS = 15 * 60
 INVITATION_SECONDS = 7 * 24 * 3600

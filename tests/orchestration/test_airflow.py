@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import socket
 import threading
 import time
 import urllib.parse
@@ -22,6 +21,7 @@ from typing import Any
 
 import psutil
 import pytest
+from ports import free_port
 from ruamel.yaml import YAML
 
 from pipeline import environment, files
@@ -79,7 +79,7 @@ class Story:
 def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(HOME_VARIABLE, str(tmp_path_factory.mktemp("home")))
-        patch.setenv(environment.AIRFLOW_PORT_VARIABLE, str(_free_port()))
+        patch.setenv(environment.AIRFLOW_PORT_VARIABLE, str(free_port()))
         patch.setenv("OMP_NUM_THREADS", "1")
         home = Home.find()
         _settings(home)
@@ -350,12 +350,6 @@ def _approver(story: Story, api: AirflowApi) -> Callable[[str], None]:
             asked[0] += 1e9
 
     return answer
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _said(story: Story) -> str:

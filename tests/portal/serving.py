@@ -14,9 +14,14 @@ from portal.__main__ import settings
 
 
 @contextmanager
-def serving(app: FastAPI) -> Iterator[str]:
-    """The address, for as long as the block runs."""
-    server = uvicorn.Server(settings(app, port=0))
+def serving(app: FastAPI, *, alone: bool = False) -> Iterator[str]:
+    """The address, for as long as the block runs. alone: without the bridge and what else works
+    beside the pages.
+    """
+    config = settings(app, port=0)
+    if alone:
+        config.lifespan = "off"
+    server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     while not server.started:

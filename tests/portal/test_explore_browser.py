@@ -5,12 +5,11 @@ address shows the same view again.
 from __future__ import annotations
 
 import shutil
-import threading
 from collections.abc import Iterator
 
 import pytest
-import uvicorn
 from explore_cases import clinic
+from serving import serving
 
 playwright = pytest.importorskip("playwright.sync_api", reason="needs the package playwright")
 CHROMIUM = shutil.which("chromium")
@@ -23,21 +22,8 @@ DRAWN = """() => [...document.querySelectorAll(".ex-card:not([hidden]) .ex-plot"
 @pytest.fixture
 def address(portal) -> Iterator[str]:
     """The public process, served on a free port."""
-    server = uvicorn.Server(uvicorn.Config(portal.public, port=0, log_level="error"))
-    thread = threading.Thread(target=server.run, daemon=True)
-    begun = threading.Event()
-    startup = server.startup
-
-    async def start(*arguments: object, **options: object) -> None:
-        await startup(*arguments, **options)
-        begun.set()
-
-    server.startup = start
-    thread.start()
-    assert begun.wait(60)
-    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    server.should_exit = True
-    thread.join()
+    with serving(portal.public) as address:
+        yield address
 
 
 def test_a_filter_changes_all_and_the_address_keeps_it(portal, address):

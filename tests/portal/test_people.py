@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from pipeline import environment
 from pipeline.refusal import Refusal
 from portal import __main__ as command
-from portal.custodian.people import changes, invitations
+from portal.custodian.people import changes
 from portal.shared import accounts
 from portal.shared.tables import accounts as table
 from portal.shared.tables import actions
@@ -30,7 +30,7 @@ def number_of(engine, email):
         return c.scalar(sa.select(table.c.id).where(table.c.email == email))
 
 
-@pytest.mark.parametrize("role", invitations.ROLES)
+@pytest.mark.parametrize("role", accounts.ROLES)
 def test_an_invitation_leads_into_the_process_of_its_role(portal, boss, role):
     boss.get("/people")
     page = boss.post("/people", email=" New@Example.org", role=role).text
@@ -151,4 +151,4 @@ def test_the_command_line_invites(portal, monkeypatch, capsys, role):
 
 
 def test_the_command_line_names_the_roles_of_the_portal():
-    assert invitations.ROLES == command.ROLES
+    assert accounts.ROLES == command.ROLES

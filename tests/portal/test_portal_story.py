@@ -11,12 +11,12 @@ import gzip
 import os
 import re
 import shutil
-import socket
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from ports import free_port
 from ruamel.yaml import YAML
 
 from pipeline import environment, files
@@ -48,12 +48,6 @@ SMALL = {
 }
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @pytest.fixture(scope="module")
 def home(tmp_path_factory) -> Iterator[Home]:
     """A home with Airflow and both processes of the portal, and PRISM's files made readable."""
@@ -68,7 +62,7 @@ def home(tmp_path_factory) -> Iterator[Home]:
             environment.PORTAL_PORT_VARIABLE,
             environment.CUSTODIAN_PORT_VARIABLE,
         ):
-            patch.setenv(variable, str(_free_port()))
+            patch.setenv(variable, str(free_port()))
         patch.setenv("OMP_NUM_THREADS", "1")
         home = Home.find()
         settings = YAML(typ="safe").load((project_root() / "params.yaml").read_text())

@@ -5,11 +5,10 @@ on when the same file is chosen again.
 from __future__ import annotations
 
 import shutil
-import threading
 from collections.abc import Iterator
 
 import pytest
-import uvicorn
+from serving import serving
 from upload_cases import holds
 
 from pipeline.catalog import Home
@@ -35,23 +34,8 @@ def home(tmp_path, monkeypatch) -> Home:
 @pytest.fixture
 def address(portal) -> Iterator[str]:
     """The custodian process, served on a free port."""
-    server = uvicorn.Server(
-        uvicorn.Config(portal.custodian, port=0, log_level="error", lifespan="off")
-    )
-    thread = threading.Thread(target=server.run, daemon=True)
-    begun = threading.Event()
-    startup = server.startup
-
-    async def start(*arguments: object, **options: object) -> None:
-        await startup(*arguments, **options)
-        begun.set()
-
-    server.startup = start
-    thread.start()
-    assert begun.wait(60)
-    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    server.should_exit = True
-    thread.join()
+    with serving(portal.custodian, alone=True) as address:
+        yield address
 
 
 def test_a_file_arrives_though_the_connection_is_cut_and_the_page_closed(

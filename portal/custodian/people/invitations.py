@@ -10,10 +10,9 @@ from sqlalchemy import Connection
 from pipeline.refusal import Refusal
 from pipeline.services.portal_server import custodian_address, portal_address
 from portal.shared import accounts
+from portal.shared.accounts import ROLES
 from portal.shared.database import now
 from portal.shared.tables import invitations
-
-ROLES = (*accounts.PUBLIC_ROLES, *accounts.STAFF_ROLES)
 
 
 def is_public(role: str) -> bool:

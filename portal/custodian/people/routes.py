@@ -10,7 +10,7 @@ from starlette.responses import RedirectResponse, Response
 
 from pipeline.refusal import Refusal
 from portal.custodian.people import changes, invitations
-from portal.shared.accounts import Account
+from portal.shared.accounts import ROLES, Account
 from portal.shared.actions import record
 from portal.shared.database import connection, exchange
 from portal.shared.guard import require
@@ -99,7 +99,7 @@ def _page(
         status,
         people=people,
         waiting=waiting,
-        roles=invitations.ROLES,
+        roles=ROLES,
         link=link,
         email=email,
         role=role,
