@@ -27,6 +27,7 @@ from dags.stages import (
     asked_by_param,
     command,
     datasets,
+    epsilon_param,
     extract_date_param,
     group,
     release_id_param,
@@ -100,16 +101,7 @@ with DAG(
             ),
         ),
         "extract_date": extract_date_param("the declared one"),
-        "epsilon": Param(
-            None,
-            type=["null", "number"],
-            exclusiveMinimum=0,
-            maximum=10,
-            title="Epsilon",
-            description=(
-                "privacy loss of this release: more than 0, at most 10; empty: as in params.yaml"
-            ),
-        ),
+        "epsilon": epsilon_param("this release"),
         "rows": rows_param(),
         "cohorts": Param(
             None,

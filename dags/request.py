@@ -16,6 +16,7 @@ from dags.stages import (
     asked_by_param,
     command,
     datasets,
+    epsilon_param,
     model_of_param,
     plan_param,
     release_id_param,
@@ -57,16 +58,7 @@ with DAG(
         "model_of": model_of_param(default=None, type=["null", "string"]),
         "rows": rows_param(),
         "plan": plan_param("none"),
-        "epsilon": Param(
-            None,
-            type=["null", "number"],
-            exclusiveMinimum=0,
-            maximum=10,
-            title="Epsilon",
-            description=(
-                "privacy loss of a training: more than 0, at most 10; empty: as in params.yaml"
-            ),
-        ),
+        "epsilon": epsilon_param("a training"),
         "asked_by": asked_by_param(),
         "approved_by": Param(
             type="string",

@@ -177,6 +177,17 @@ def plan_param(otherwise: str) -> Param:
     )
 
 
+def epsilon_param(of: str) -> Param:
+    return Param(
+        None,
+        type=["null", "number"],
+        exclusiveMinimum=0,
+        maximum=10,
+        title="Epsilon",
+        description=f"privacy loss of {of}: more than 0, at most 10; empty: as in params.yaml",
+    )
+
+
 def asked_by_param() -> Param:
     return Param(
         None,
