@@ -31,7 +31,7 @@ from pipeline.simulator.simulate import simulate
 
 KEY = bytes(32)  # of the holdout's coins; made-up patients need no secret
 SHARE = 0.3
-QUICK = ("007", "é 1", "É 1", "d", "z")  # alone, in the quick set
+QUICK = ("007", "é 1", "d")  # alone, in the quick set
 Parts = dict[str, pl.DataFrame]  # what ingest wrote, by file
 
 
@@ -169,14 +169,8 @@ CHECKS: tuple[Check, ...] = (
     Check(
         name="alone as among all: a registry",
         family="stability",
-        run=partial(_registry, 6, 1),
-        asks="the same for a patient of a registry who shares all keys with another one",
-    ),
-    Check(
-        name="alone as among all: a registry, everybody",
-        family="stability",
-        run=partial(_registry, 40, 42),
-        asks="the same for everybody in a registry in which two share all keys",
+        run=partial(_registry, 12, 8),
+        asks="the same for patients of a registry in which two share all keys",
         long=True,
     ),
     *(check for form in layouts.FORMS for check in _checks(form, layouts.MOODS, is_long=True)),

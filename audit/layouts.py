@@ -78,6 +78,8 @@ def rows_of(schema: Schema, seed: int = 1) -> Rows:
 
 def _own(table: Table, patient: str, number: int) -> Row:
     spelling = (f" {patient}", f"{patient}\u00a0")[number % 2] if patient == "z" else patient
+    if table.line_breaks and patient in ("d", "z"):
+        spelling = f"\r\n{patient}\n"
     return {table.patient: spelling} if table.patient is not None else {}
 
 

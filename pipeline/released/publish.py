@@ -55,6 +55,7 @@ def run(workspace: Workspace, params: Params, schema: Schema) -> None:
     check_names(home, params, schema)  # before a card says it
     release = workspace.released.release
     if not release.manifest.exists():
+        check_draw(home, params, workspace.released.model)
         logger.info("publish: putting the release together")
         _assemble(workspace, params, schema, home, approval)
     faults = manifest.differences(release.root)
