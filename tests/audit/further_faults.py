@@ -312,7 +312,7 @@ FAULTS = (
     _fault(name="rare values suppressed", caught_by=ONE_TABLE, patch=rare_values, found_as=ALONE),
     _fault(
         name="dates shifted by the first date of all",
-        caught_by=EVENTS,
+        caught_by=ONE_TABLE,
         patch=shifted_dates,
         found_as=ALONE,
     ),
@@ -324,7 +324,7 @@ FAULTS = (
     ),
     _fault(
         name="child rows deduplicated across patients",
-        caught_by=EVENTS,
+        caught_by=LONG_TABLE,
         patch=equal_rows_of_two,
         found_as=ALONE,
     ),
@@ -343,7 +343,7 @@ FAULTS = (
         long=True,
     ),
     _fault(
-        name="the last line of a block dropped", caught_by=CSV, patch=last_line, found_as=BORDER
+        name="the last line of a block dropped", caught_by=JSON, patch=last_line, found_as=BORDER
     ),
     _fault(
         name="rows of several lines cut where a block ends",
