@@ -10,7 +10,8 @@ import dataclasses
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from functools import cache
+from functools import cache, partial
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -26,11 +27,9 @@ from pipeline.ledger import Ledger
 from pipeline.models.synthesizer.plan import Plan, joint_plan
 from pipeline.params import Params, ReleaseParams
 from pipeline.refusal import Refusal
-from pipeline.released import publish, sample
-from pipeline.restricted import confirm, reserve, train
-from pipeline.restricted.ingest import stage
 from pipeline.schema.reader import read_schema
 from pipeline.schema.values import Schema
+from pipeline.stages import STAGES
 
 RELEASE, OTHER = "opened-1", "opened-2"
 POPULATIONS = ("audit_first", "audit_second")
@@ -131,22 +130,19 @@ class Walk:
             for name, is_edited in zip(stages, edits, strict=True):
                 self._find(self._states[is_edited])
                 with suppress(Refusal, _Stopped):
-                    getattr(self, name)()
+                    getattr(self, name, partial(self._run, name))()
         return self.faults
 
     def ingest(self) -> None:
-        stage.run(self.place, self._params, self._schema)
+        self._run("ingest")
         self._read = self._facts()
         self.place.restricted.validation.root.mkdir(exist_ok=True)
-
-    def confirm(self) -> None:
-        confirm.run(self.place, self._params, self._schema)
 
     def reserve(self) -> None:
         release_id, ledger = str(self._params.release.id), Ledger(self.home.ledger)
         was_charged = ledger.reservation(release_id) is not None
         try:
-            reserve.run(self.place, self._params, self._schema)
+            self._run("reserve")
         finally:
             if ledger.reservation(release_id) is not None and not was_charged:
                 self._charged[release_id] = self._facts()
@@ -154,7 +150,7 @@ class Walk:
                     self.faults.append("a charge that is not of the rows that ingest read")
 
     def train(self) -> None:
-        train.run(self.place, self._params, self._schema)
+        self._run("train")
 
     def dying_train(self) -> None:
         self.dies = True
@@ -163,12 +159,13 @@ class Walk:
         finally:
             self.dies = False
 
-    def sample(self) -> None:
-        sample.run(self.place, self._params, self._schema)
-
     def publish(self) -> None:
         files.write_json(self.place.restricted.approval, {"approved": True})
-        publish.run(self.place, self._params, self._schema)
+        self._run("publish")
+
+    def _run(self, name: str) -> None:
+        module = import_module(STAGES[name].module)
+        module.run(self.place, self._params, self._schema)
 
     def _find(self, state: State) -> None:
         files.write_text(self.place.dataset, state.declaration)
@@ -220,13 +217,13 @@ class Walk:
     @contextmanager
     def _watched(self) -> Iterator[None]:
         with ExitStack() as patches:
-            for owner, name, instead in (
-                (train, "_train", self._open_rows),
-                (reserve, "joint_plan", _plan),
-                (sample.Synthesizer, "load", self._draw),
-                (publish, "_assemble", self._put_together),
+            for name, instead in (
+                ("restricted.train._train", self._open_rows),
+                ("restricted.reserve.joint_plan", _plan),
+                ("released.sample.Synthesizer.load", self._draw),
+                ("released.publish._assemble", self._put_together),
             ):
-                patches.enter_context(patch.object(owner, name, instead))
+                patches.enter_context(patch(f"pipeline.{name}", instead))
             yield
 
     def _open_rows(self, place: Workspace, settings: Params, schema: Schema, plan: Plan) -> None:
