@@ -26,7 +26,7 @@ from pipeline.params import Params
 from pipeline.refusal import Refusal
 from pipeline.released import card, manifest
 from pipeline.released.card_limits import ModelFacts
-from pipeline.released.charged_draw import check_draw
+from pipeline.released.charged_draw import check_draw, check_names
 from pipeline.released.dictionary import write_dictionary, write_lookups
 from pipeline.released.estimates import write_estimates
 from pipeline.released.evidence_facts import EvidenceFacts
@@ -52,8 +52,10 @@ def run(workspace: Workspace, params: Params, schema: Schema) -> None:
         raise Refusal(
             f"{release_id} is not approved: run the stage approve first; nothing was published"
         )
+    check_names(home, params, schema)  # before a card says it
     release = workspace.released.release
     if not release.manifest.exists():
+        check_draw(home, params, workspace.released.model)
         logger.info("publish: putting the release together")
         _assemble(workspace, params, schema, home, approval)
     faults = manifest.differences(release.root)

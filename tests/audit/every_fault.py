@@ -14,6 +14,7 @@ sys.path[:0] = [str(ROOT / "tests" / "audit"), str(ROOT / "tests"), str(ROOT)]
 import adversary_faults  # noqa: E402
 import canary_faults  # noqa: E402
 import cohort_faults  # noqa: E402
+import further_faults  # noqa: E402
 import mechanism_faults  # noqa: E402
 import run_faults  # noqa: E402
 
@@ -23,6 +24,7 @@ FAULTS: tuple[Any, ...] = (
     *mechanism_faults.FAULTS,
     *run_faults.FAULTS,
     *cohort_faults.FAULTS,
+    *further_faults.FAULTS,
     *adversary_faults.FAULTS,
     *canary_faults.FAULTS,
 )
