@@ -9,6 +9,8 @@ from audit import (
     cohorts,
     frozen_runs,
     mechanisms,
+    mixed_fits,
+    mixed_gradients,
     neighbours,
     populations,
     sampler,
@@ -22,6 +24,8 @@ from audit.findings import Check
 CHECKS: tuple[Check, ...] = (
     *sampler.CHECKS,
     *mechanisms.CHECKS,
+    *mixed_gradients.CHECKS,
+    *mixed_fits.CHECKS,
     *neighbours.CHECKS,
     *canaries.CHECKS,
     *secrets.CHECKS,

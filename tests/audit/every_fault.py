@@ -15,6 +15,7 @@ import adversary_faults  # noqa: E402
 import canary_faults  # noqa: E402
 import cohort_faults  # noqa: E402
 import mechanism_faults  # noqa: E402
+import mixed_faults  # noqa: E402
 import run_faults  # noqa: E402
 
 DOC = ROOT / "docs" / "evidence.md"
@@ -22,6 +23,7 @@ BEGIN, END = "<!-- faults: written by tests/audit/every_fault.py -->", "<!-- /fa
 FAULTS: tuple[Any, ...] = (
     *mechanism_faults.FAULTS,
     *run_faults.FAULTS,
+    *mixed_faults.FAULTS,
     *cohort_faults.FAULTS,
     *adversary_faults.FAULTS,
     *canary_faults.FAULTS,
