@@ -12,17 +12,25 @@ from audit import (
     mixed_fits,
     mixed_gradients,
     neighbours,
+    noise_bits,
+    planned_sigmas,
     populations,
     sampler,
     secrets,
     stability,
     stability_registry,
     storm,
+    streams,
+    surroundings,
 )
 from audit.findings import Check
 
 CHECKS: tuple[Check, ...] = (
     *sampler.CHECKS,
+    *streams.CHECKS,
+    *noise_bits.CHECKS,
+    *planned_sigmas.CHECKS,
+    *surroundings.CHECKS,
     *mechanisms.CHECKS,
     *mixed_gradients.CHECKS,
     *mixed_fits.CHECKS,

@@ -9,12 +9,24 @@ from typing import Any
 
 import mixed_faults
 import pytest
+import stream_faults
 
-from audit import mixed_fits, mixed_gradients
+from audit import (
+    mixed_fits,
+    mixed_gradients,
+    noise_bits,
+    planned_sigmas,
+    streams,
+    surroundings,
+)
 from audit.findings import perform
 
-CHECKS = {check.name: check for module in (mixed_gradients, mixed_fits) for check in module.CHECKS}
-FAULTS: tuple[Any, ...] = (*mixed_faults.FAULTS,)
+CHECKS = {
+    check.name: check
+    for module in (mixed_gradients, mixed_fits, streams, noise_bits, planned_sigmas, surroundings)
+    for check in module.CHECKS
+}
+FAULTS: tuple[Any, ...] = (*mixed_faults.FAULTS, *stream_faults.FAULTS)
 
 
 @pytest.mark.parametrize(
