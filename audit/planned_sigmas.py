@@ -55,8 +55,8 @@ class Whole(np.ndarray):
     def __array_function__(self, function: Any, types: Any, arguments: Any, options: Any) -> Any:
         return whole(super().__array_function__(function, types, arguments, options))
 
-    def astype(self, kind: Any, *arguments: Any, **options: Any) -> Any:
-        return whole(np.asarray(self).astype(kind, *arguments, **options))
+    def astype(self, kind: Any, *rest: Any, **options: Any) -> Any:  # type: ignore[override]
+        return whole(np.asarray(self).astype(kind, *rest, **options))
 
     def __float__(self) -> float:
         raise FloatMade

@@ -17,6 +17,7 @@ import cohort_faults  # noqa: E402
 import mechanism_faults  # noqa: E402
 import mixed_faults  # noqa: E402
 import run_faults  # noqa: E402
+import size_faults  # noqa: E402
 import stream_faults  # noqa: E402
 
 DOC = ROOT / "docs" / "evidence.md"
@@ -26,6 +27,7 @@ FAULTS: tuple[Any, ...] = (
     *run_faults.FAULTS,
     *mixed_faults.FAULTS,
     *stream_faults.FAULTS,
+    *size_faults.FAULTS,
     *cohort_faults.FAULTS,
     *adversary_faults.FAULTS,
     *canary_faults.FAULTS,

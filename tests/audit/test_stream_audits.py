@@ -9,13 +9,17 @@ from typing import Any
 
 import mixed_faults
 import pytest
+import size_faults
 import stream_faults
 
 from audit import (
+    many_rows,
     mixed_fits,
     mixed_gradients,
     noise_bits,
     planned_sigmas,
+    reviewed_sizes,
+    sizes,
     streams,
     surroundings,
 )
@@ -23,10 +27,20 @@ from audit.findings import perform
 
 CHECKS = {
     check.name: check
-    for module in (mixed_gradients, mixed_fits, streams, noise_bits, planned_sigmas, surroundings)
+    for module in (
+        mixed_gradients,
+        mixed_fits,
+        streams,
+        noise_bits,
+        planned_sigmas,
+        surroundings,
+        reviewed_sizes,
+        sizes,
+        many_rows,
+    )
     for check in module.CHECKS
 }
-FAULTS: tuple[Any, ...] = (*mixed_faults.FAULTS, *stream_faults.FAULTS)
+FAULTS: tuple[Any, ...] = (*mixed_faults.FAULTS, *stream_faults.FAULTS, *size_faults.FAULTS)
 
 
 @pytest.mark.parametrize(
