@@ -16,13 +16,19 @@ import canary_faults  # noqa: E402
 import cohort_faults  # noqa: E402
 import further_faults  # noqa: E402
 import mechanism_faults  # noqa: E402
+import mixed_faults  # noqa: E402
 import run_faults  # noqa: E402
+import size_faults  # noqa: E402
+import stream_faults  # noqa: E402
 
 DOC = ROOT / "docs" / "evidence.md"
 BEGIN, END = "<!-- faults: written by tests/audit/every_fault.py -->", "<!-- /faults -->"
 FAULTS: tuple[Any, ...] = (
     *mechanism_faults.FAULTS,
     *run_faults.FAULTS,
+    *mixed_faults.FAULTS,
+    *stream_faults.FAULTS,
+    *size_faults.FAULTS,
     *cohort_faults.FAULTS,
     *further_faults.FAULTS,
     *adversary_faults.FAULTS,
