@@ -25,6 +25,7 @@ FAULTS: tuple[Any, ...] = (
     *cohort_faults.FAULTS,
     *adversary_faults.FAULTS,
     *canary_faults.FAULTS,
+    *canary_faults.SMALL_FAULTS,
 )
 
 # What privacy_rules.md, *Tests*, asks to be planted, in its words and order.
