@@ -227,7 +227,7 @@ CHECKS: tuple[Check, ...] = (
     _check("tables", canary_data.tables, 10.0, COINS, 3, long=True),
     _check("sequences", canary_data.sequences, 10.0, COINS, 3, long=True),
     *(
-        _check(name, invent, epsilon, FEW_COINS[epsilon], 100, long=True, stage=reading_parts)
+        _check(name, invent, epsilon, FEW_COINS[epsilon], 50, long=True, stage=reading_parts)
         for name, invent in canary_data.FEW_OTHERS.items()
         for epsilon in (1.0, 10.0)
     ),

@@ -10,6 +10,7 @@ hardly a canary unsampled.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import date
 from functools import partial
@@ -159,7 +160,7 @@ def sequences(
 
 
 # the worst case of who else is there costs least: nearly nobody
-FEW_OTHERS = {
+FEW_OTHERS: dict[str, Callable[[int, np.random.Generator], Invented]] = {
     "tables": partial(tables, kinds=20, copies=10),
     "sequences": partial(sequences, kinds=20, copies=10),
 }

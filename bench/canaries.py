@@ -14,8 +14,9 @@ from __future__ import annotations
 import argparse
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -24,9 +25,11 @@ from matplotlib.figure import Figure
 from audit import canary_data
 from audit.canaries import COINS, FEW_COINS, events_of, plan_of, run_often
 from audit.canary_bounds import ALPHA, DELTA, SHARES, PathResults
+from audit.canary_data import Invented
 from audit.canary_training import reading_parts, whole
 from bench import report
 from pipeline.dp import one_run
+from pipeline.dp.gaussian import gaussian_mu
 from pipeline.dp.one_run import Guesses
 from pipeline.dp.tradeoff import tradeoff
 
@@ -35,7 +38,7 @@ RUNS = ROOT / "bench" / "results" / "canary_runs.json"  # what each batch of run
 RESULTS = ROOT / "bench" / "results" / "canaries.json"  # what all batches show
 PLOT = ROOT / "docs" / "benchmarks" / "canaries.svg"
 OFTEN, ONCE = "many runs", "one run of the whole stage"
-DATASETS = {
+DATASETS: dict[str, Mapping[str, Callable[[int, np.random.Generator], Invented]]] = {
     OFTEN: canary_data.FEW_OTHERS,
     ONCE: {"tables": canary_data.tables, "sequences": canary_data.sequences},
 }
@@ -142,8 +145,35 @@ def most(coins: int) -> tuple[float, float]:
     )
 
 
+def ideal(epsilon: float, coins: int) -> tuple[float, float]:
+    """(by epsilon and delta alone, of Gaussian kind): the bounds where a Gaussian of this epsilon
+    answers for each coin by itself, and guesses are right as often as is to be expected.
+    """
+    half, each = gaussian_mu(epsilon, DELTA) / 2, NormalDist().cdf
+    bounds = [(0.0, 0.0)]
+    for share in SHARES:
+        low, high = 0.0, 10.0 + half
+        while high - low > 1e-9:  # scores at least so far from 0 are guessed
+            middle = (low + high) / 2
+            more = each(half - middle) + each(-half - middle) > share
+            low, high = (middle, high) if more else (low, middle)
+        n_guesses = round(share * coins)
+        correct = round(n_guesses * each(half - low) / share)
+        guesses = Guesses(coins=coins, n_guesses=n_guesses, correct=min(correct, n_guesses))
+        part = ALPHA / len(SHARES)
+        bounds.append(
+            (
+                one_run.epsilon_bound(guesses, DELTA, part),
+                one_run.gaussian_epsilon_bound(guesses, DELTA, part),
+            )
+        )
+    return max(bound[0] for bound in bounds), max(bound[1] for bound in bounds)
+
+
 def table(rows: Rows) -> str:
-    """A line per kind of runs, dataset, epsilon and kind of outputs."""
+    """A line per kind of runs, dataset, epsilon and kind of outputs; then what nobody passes who
+    sees outputs alone.
+    """
     lines = [
         "| | ε | outputs | claimed ε | runs | coins of a run | at least (95%), all else known"
         " | at least (95%), from outputs alone | the same by (ε, δ) alone |",
@@ -157,6 +187,18 @@ def table(rows: Rows) -> str:
                 f" {row['claimed']:.2f} | {row['runs']:,} | {row['coins']:,} | {shown} |"
                 f" {report.mean(row['lower_gaussian'], 2)} | {report.mean(row['lower'], 2)} |"
             )
+    coins = sorted({row["coins"] * (row["runs"] if row["kind"] == OFTEN else 1) for row in rows})
+    for epsilon in EPSILONS:
+        for n in coins:
+            alone, gaussian = ideal(epsilon, n)
+            lines.append(
+                f"| a Gaussian for each coin | {epsilon:g} | - | {epsilon:.2f} | - | {n:,} in all |"
+                f" - | {gaussian:.2f} | {alone:.2f} |"
+            )
+    alone, gaussian = most(COINS)
+    lines.append(
+        f"| every guess right | - | - | - | - | {COINS:,} | - | {gaussian:.2f} | {alone:.2f} |"
+    )
     return "\n".join(lines)
 
 
@@ -221,9 +263,8 @@ def write() -> None:
         ),
     )
     report.keep_at(RESULTS, summary(rows))
-    rows = report.read(RESULTS)
-    picture(rows, PLOT)
-    report.between("canaries", "canaries.py", table(rows), report.EVIDENCE)
+    picture(report.read(RESULTS), PLOT)
+    report.between("canaries", "canaries.py", table(report.read(RESULTS)), report.EVIDENCE)
 
 
 def main() -> None:
