@@ -28,7 +28,7 @@ from audit.canary_evidence import Evidence, from_counts, from_gradients, noise_f
 from audit.canary_outputs import Replay, Steps
 from audit.canary_replays import (
     GradientsAt,
-    clipped,
+    clip,
     critic_gradients,
     replayed_pathways,
     replayed_table,
@@ -51,16 +51,16 @@ FALSE_ALARMS_OF_RESTS = 1e-7  # of one check by what is left over, all outputs t
 
 
 @dataclass(frozen=True, eq=False)
-class Told:
+class Testimony:
     """What one kind of outputs of one run tells of the coins."""
 
     event: dpa.DpEvent
     evidence: Evidence  # from the outputs alone
     losses: Losses  # for who knows all else
 
-    def __add__(self, other: Told) -> Told:
+    def __add__(self, other: Testimony) -> Testimony:
         event = dpa.ComposedDpEvent([self.event, other.event])
-        return Told(event, self.evidence + other.evidence, self.losses + other.losses)
+        return Testimony(event, self.evidence + other.evidence, self.losses + other.losses)
 
 
 def plan_of(data: Invented, epsilon: float) -> Plan:
@@ -80,7 +80,7 @@ def events_of(plan: Plan) -> dict[str, dpa.DpEvent]:
 
 def run_once(
     data: Invented, plan: Plan, included: np.ndarray, stage: TrainStage, folder: Path
-) -> dict[str, Told]:
+) -> dict[str, Testimony]:
     """Trains on the canaries whose coins fell so (`included`, bool [canaries]); what the outputs
     tell, by kind and together. The folder keeps the run's checkpoints.
     """
@@ -90,30 +90,30 @@ def run_once(
     tape.check(plan.dp_event)
     counts = Checkpoints(folder).counts
     Tape([MeasurementStore(counts).measured_event()]).check(plan.counts_event)
-    told = _told(data, plan, model, Replay(counts), steps, included)
-    parts = list(told.values())
+    testimonies = _testimonies(data, plan, model, Replay(counts), steps, included)
+    parts = list(testimonies.values())
     together = sum(parts[1:], start=parts[0])
-    return {**told, "all": Told(plan.dp_event, together.evidence, together.losses)}
+    return {**testimonies, "all": Testimony(plan.dp_event, together.evidence, together.losses)}
 
 
-def _told(
+def _testimonies(
     data: Invented,
     plan: Plan,
     model: PathwayModel | None,
     replay: Replay,
     steps: Steps,
     included: np.ndarray,
-) -> dict[str, Told]:
+) -> dict[str, Testimony]:
     n, copies, by_path = len(included), data.copies, {}
 
-    def of_gradients(name: str, sgd: DpSgd, gradients_at: GradientsAt) -> Told:
+    def of_gradients(name: str, sgd: DpSgd, gradients_at: GradientsAt) -> Testimony:
         evidence, losses, factor = [], [], None
         for step in steps.of(sgd):
-            own = clipped(gradients_at(step.weights), sgd.l2_clip_norm)
+            own = clip(gradients_at(step.weights), sgd.l2_clip_norm)
             factor = noise_factor(step, own, n, copies) if factor is None else factor
             evidence.append(from_gradients(step, own, n, copies, factor))
             losses.append(losses_of_gradients(step, own, included, copies, name))
-        return Told(
+        return Testimony(
             sgd.dp_event,
             sum(evidence[1:], start=evidence[0]),
             sum(losses[1:], start=losses[0]),
@@ -128,7 +128,7 @@ def _told(
             plan.pathway.sgd(plan.pathway_scale),
             replayed_pathways(data, plan, model, replay),
         )
-    counts = Told(
+    counts = Testimony(
         plan.counts_event,
         from_counts(replay.blocks, n, copies),
         losses_of_counts(replay.blocks, included, copies),
@@ -142,13 +142,13 @@ def run_often(
     """By kind of outputs, what independent runs with fresh coins tell; and what is left over of
     each block and each kind of gradient, over all runs.
     """
-    plan, told, coins = plan_of(data, epsilon), [], []
+    plan, testimonies, coins = plan_of(data, epsilon), [], []
     for number in range(runs):
         coins.append(np.random.default_rng().random(data.canaries.height) < 0.5)
-        told.append(run_once(data, plan, coins[-1], stage, folder / str(number)))
+        testimonies.append(run_once(data, plan, coins[-1], stage, folder / str(number)))
     results = []
-    for path, first in told[0].items():
-        of_runs = [one[path] for one in told]
+    for path, first in testimonies[0].items():
+        of_runs = [one[path] for one in testimonies]
         results.append(
             PathResults.of(
                 path,
@@ -158,7 +158,7 @@ def run_often(
                 coins,
             )
         )
-    losses = [one["all"].losses for one in told]
+    losses = [one["all"].losses for one in testimonies]
     return results, list(sum(losses[1:], start=losses[0]).rests.values())
 
 

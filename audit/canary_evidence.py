@@ -108,7 +108,7 @@ def _longer(step: Step, own: Tensor, n_canaries: int, copies: int) -> tuple[Tens
     weight[:n_canaries] = step.mechanism.sampling_probability / 2
     summed, expected = step.summed, weight @ own  # with every coin at one half, [p]
     reach = max(float(summed @ expected / expected.square().sum()), 1.0)
-    return own * reach, summed - expected * reach, weight
+    return own if reach == 1 else own * reach, summed - expected * reach, weight
 
 
 def _variance_outside(gram: Array, projections: Array, rest: Tensor) -> float:

@@ -112,8 +112,8 @@ class Steps:
         ) -> dict[str, Tensor]:
             weights = {name: value.detach().clone() for name, value in like.items()}
             gradient = inner(mechanism, sums, like, noise)
-            kept = {name: value.clone() for name, value in gradient.items()}
-            self.steps.append(Step(mechanism, weights, samples[-1], kept))
+            copies = {name: value.clone() for name, value in gradient.items()}
+            self.steps.append(Step(mechanism, weights, samples[-1], copies))
             return gradient
 
         with (

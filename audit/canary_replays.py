@@ -97,7 +97,7 @@ def _at(
     return own_gradients(network, row_losses, owner, n, per_patient)
 
 
-def clipped(own: Tensor, norm: float) -> Tensor:
+def clip(own: Tensor, norm: float) -> Tensor:
     """Each row of [n, p] at most as long as the clip norm; changes `own`."""
     own *= (norm / own.norm(dim=1, keepdim=True).clamp(min=1e-30)).clamp(max=1.0)
     return own
