@@ -33,6 +33,7 @@ FAULTS: tuple[Any, ...] = (
     *further_faults.FAULTS,
     *adversary_faults.FAULTS,
     *canary_faults.FAULTS,
+    *canary_faults.SMALL_FAULTS,
 )
 
 # What privacy_rules.md, *Tests*, asks to be planted, in its words and order.
