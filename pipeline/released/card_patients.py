@@ -16,12 +16,12 @@ def markdown(membership: Mapping[str, Any]) -> list[str]:
     return [
         "### What this means for one patient",
         "",
-        *(line for sentence in sentences(membership) for line in (sentence, "")),
+        *(line for sentence in membership["words"] for line in (sentence, "")),
     ]
 
 
 def sentences(membership: Mapping[str, Any]) -> list[str]:
-    """In words that a patient can follow, rounded against us. `membership`: of a card."""
+    """In words that a patient can follow, rounded against us. `membership`: its figures."""
     counted = sum(share["charges"] for share in membership["populations"])
     releases = (
         "the one release so far" if counted == 1 else f"all {counted} releases so far together"

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from pipeline.dp.membership import FALSE_ALARMS, largest_power
+from pipeline.released import card_patients
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +25,7 @@ class Share:
 
 
 def membership_facts(shares: Sequence[Share]) -> dict[str, Any]:
-    """Over populations that may hold the same patient, the card's own included.
+    """Over populations that may hold the same patient, the card's own included; also in words.
 
     Divergences of one order add up, adaptively chosen releases included (privacy_rules.md 14). A
     divergence grows with its order (van Erven and Harremoes 2014, Theorem 3), so the sum of all
@@ -34,7 +35,7 @@ def membership_facts(shares: Sequence[Share]) -> dict[str, Any]:
     rdp, ceiling = (
         math.fsum(getattr(share, name) for share in shares) for name in ("rdp", "rdp_ceiling")
     )
-    return {
+    facts = {
         "populations": [asdict(share) for share in shares],
         "order": order,
         "rdp": rdp,
@@ -42,6 +43,7 @@ def membership_facts(shares: Sequence[Share]) -> dict[str, Any]:
         "so_far": _powers(order, rdp),
         "ceiling": _powers(order, ceiling),
     }
+    return facts | {"words": card_patients.sentences(facts)}
 
 
 def _powers(order: int, divergence: float) -> list[dict[str, float]]:

@@ -122,9 +122,12 @@ def run_publish(home: Home, asked: Asked, **patches: Callable[..., Any]) -> None
     def assemble(workspace: Workspace, *_: Any) -> None:
         put_together(home, workspace.released.release, asked, _[-1])
 
-    with at_home(home.root), patch.multiple(publish, _assemble=assemble, **patches), patch.object(
-        publish.tracking, "publish_model", lambda *_: None
-    ), patch.object(version_stores, "dvc", lambda *_, cwd: None):
+    with (
+        at_home(home.root),
+        patch.multiple(publish, _assemble=assemble, **patches),
+        patch.object(publish.tracking, "publish_model", lambda *_: None),
+        patch.object(version_stores, "dvc", lambda *_, cwd: None),
+    ):
         publish.run(
             workspace,
             dataclasses.replace(SETTINGS, release=settings),
@@ -150,9 +153,7 @@ def told(home: Home, story: Sequence[Asked] = STORY) -> Home:
     return home
 
 
-def faults(
-    folder: Path, older: Path | None = None, store: Path | None = None
-) -> dict[str, str]:
+def faults(folder: Path, older: Path | None = None, store: Path | None = None) -> dict[str, str]:
     """{question about the log: what an outsider's check finds}, where it finds something."""
     questions = verify._log_questions(store, older)
     checks = verify._answers({verify.FILES: verify._files, **questions}, Release(folder))
@@ -219,7 +220,5 @@ def plain(value: Any) -> Any:
 
 def changed_entry(entry: Entry, **facts: Any) -> Entry:
     content = {**json.loads(entry.content), **facts}
-    fields = asdict(entry) | {
-        "content": json.dumps(content, sort_keys=True, separators=(",", ":"))
-    }
+    fields = asdict(entry) | {"content": json.dumps(content, sort_keys=True, separators=(",", ":"))}
     return Entry(**fields)

@@ -58,9 +58,7 @@ class Published:
 
 
 def every(home: Home) -> list[Published]:
-    """All published releases, the newest first: by the ledger's entry that the card names; a draw
-    stands before the release whose model it was drawn from.
-    """
+    """All published releases, the newest first, by the entry that the card names."""
     paths = sorted(home.published.glob("[!.]*"))
     releases = [
         _read(path) for path in paths if RELEASE_ID.fullmatch(path.name) and _is_whole(path)
@@ -92,8 +90,11 @@ def _is_whole(path: Path) -> bool:
     return Release(path).manifest.is_file() and Release(path).card.is_file()
 
 
-def _age(one: Published) -> tuple[int, bool, str]:
-    return (one.card["privacy"]["ledger_entry"], one.card["drawn_from"] is not None, one.id)
+def _age(one: Published) -> tuple[bool, int, bool, str]:
+    """By the entry in the transparency log; cards of before there was one name the ledger's."""
+    privacy = one.card["privacy"]
+    entry = privacy.get("log_entry", privacy.get("ledger_entry"))
+    return ("log_entry" in privacy, entry, one.card["drawn_from"] is not None, one.id)
 
 
 def _read(path: Path) -> Published:
