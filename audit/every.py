@@ -16,6 +16,7 @@ from audit import (
     stability,
     stability_registry,
     storm,
+    transparency_log,
 )
 from audit.findings import Check
 
@@ -31,6 +32,7 @@ CHECKS: tuple[Check, ...] = (
     *populations.CHECKS,
     *frozen_runs.CHECKS,
     *chain_heads.CHECKS,
+    *transparency_log.CHECKS,
     *attack.CHECKS,
     *storm.CHECKS,
 )
