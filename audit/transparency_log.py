@@ -16,8 +16,8 @@ from unittest.mock import patch
 from audit.findings import Check, Finding
 from pipeline.dp.events import DiscreteGaussianDpEvent
 from pipeline.ledger import Ledger
-from pipeline.transparency.checking import log_faults
-from pipeline.transparency.making import charged_line, first_line
+from pipeline.transparency.checking import first_line, log_faults
+from pipeline.transparency.making import charged_line
 
 HASH = re.compile(r"[0-9a-f]{64}")
 MOMENT = datetime(2026, 1, 1, tzinfo=UTC)
@@ -42,8 +42,8 @@ def _log(path: Path, secret: int, *, is_busy: bool = False) -> Log:
             event = DiscreteGaussianDpEvent(20.0)
             ledger.reserve(name, "people", event, by="audit", source_label="one label")
             if is_published:
-                told = {"model": "0" * 64, "content": "0" * 64, "dataset": "people"}
-                log.append(charged_line(ledger, log, name, told))
+                facts = {"model": "0" * 64, "content": "0" * 64, "dataset": "people"}
+                log.append(charged_line(ledger, log, name, facts))
                 ledger.commit(name)
             if is_busy:
                 _add_others(ledger, name, is_published=is_published)
@@ -84,9 +84,9 @@ def _shape(value: Any) -> Any:
 
 def _commitments(log: Log) -> set[str]:
     """What stands for something that is not shown."""
-    shown = [charge for line in log for charge in line.get("charges", ())]
+    charges = [charge for line in log for charge in line.get("charges", ())]
     roots = {str(line["ledger"]) for line in log if "ledger" in line}
-    return roots | {str(charge[part]) for charge in shown for part in ("name", "head")}
+    return roots | {str(charge[part]) for charge in charges for part in ("name", "head")}
 
 
 def _hidden(folder: Path) -> Finding:

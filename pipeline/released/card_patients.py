@@ -22,9 +22,9 @@ def markdown(membership: Mapping[str, Any]) -> list[str]:
 
 def sentences(membership: Mapping[str, Any]) -> list[str]:
     """In words that a patient can follow, rounded against us. `membership`: its figures."""
-    counted = sum(share["charges"] for share in membership["populations"])
+    n_charges = sum(share["charges"] for share in membership["populations"])
     releases = (
-        "the one release so far" if counted == 1 else f"all {counted} releases so far together"
+        "the one release so far" if n_charges == 1 else f"all {n_charges} releases so far together"
     )
     first, *others = membership["so_far"]
     so_far = (

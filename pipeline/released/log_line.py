@@ -57,15 +57,15 @@ def _line(
 ) -> tuple[Line, dict[str, Any] | None]:
     """The line, and the event that was charged."""
     release_id, drawn_from = str(facts["release_id"]), facts["drawn_from"]
-    told = {
+    own = {
         "dataset": facts["dataset"],
         "content": manifest.content_sha256(release.root),
         "model": files.folder_sha256(release.model),
     }
     if drawn_from is not None:
-        told["population"] = privacy["population"]
-        return drawn_line(release_id, str(drawn_from), told), None
-    line = charged_line(ledger, log, release_id, told)
+        own["population"] = privacy["population"]
+        return drawn_line(release_id, str(drawn_from), own), None
+    line = charged_line(ledger, log, release_id, own)
     reservation = ledger.reservation(release_id)
     assert reservation is not None
     return line, events.to_json(reservation.event)

@@ -16,8 +16,9 @@ from pipeline.dp.events import DiscreteGaussianDpEvent, ExponentialMechanismDpEv
 from pipeline.ledger import Ledger, Population
 from pipeline.refusal import Refusal
 from pipeline.released.membership import Share, membership_facts
+from pipeline.transparency.checking import first_line
 from pipeline.transparency.commitments import Line
-from pipeline.transparency.making import first_line, shown_after
+from pipeline.transparency.making import shown_after
 
 NO_LOG = (first_line({}),)
 

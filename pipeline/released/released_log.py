@@ -12,10 +12,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pipeline.catalog import TRANSPARENCY, Home
+from pipeline.ledger import Ledger
+from pipeline.refusal import Refusal
 from pipeline.runs import version_stores
-from pipeline.transparency.checking import growth_fault, log_faults
+from pipeline.transparency.checking import first_line, growth_fault, log_faults
 from pipeline.transparency.commitments import Line
-from pipeline.transparency.making import first_line
 
 LOG = "transparency.jsonl"  # right in the released version store
 BRANCHES = ("refs/remotes/origin/main", "refs/heads/main")  # of a clone, and of the store itself
@@ -38,9 +39,19 @@ def parse(text: str) -> list[Line]:
 
 def to_follow(home: Home) -> list[Line]:
     """The log that the next release follows. It begins with what was published before there was
-    one.
+    one, by the store's tags and by the ledger.
+
+    Raises Refusal where the store has lost it.
     """
-    return read(home.released_store) or [first_line(_manifests(home.released_store))]
+    if log := read(home.released_store):
+        return log
+    if copies := sorted(home.published.glob(f"[!.]*/{TRANSPARENCY}")):
+        raise Refusal(
+            "the released version store has no transparency log, and the release"
+            f" {copies[0].parent.name} brings one: restore the store from its backup. A log that"
+            " begins anew is another one than readers keep. Nothing was published"
+        )
+    return [first_line(_published(Ledger(home.ledger)) | _manifests(home.released_store))]
 
 
 def before(home: Home, release_id: str) -> list[Line]:
@@ -60,9 +71,8 @@ def store_faults(store: Path) -> Iterator[str]:
     yield from log_faults(log)
     older = {one["release_id"]: one["manifest"] for one in log[0].get("older", ())}
     lines = {line["release_id"]: line for line in log[1:]}
-    for name in sorted(older.keys() | lines.keys() - tagged.keys()):
-        if name not in tagged:
-            yield f"the log names {name}, and the store holds no such release"
+    for name in sorted(lines.keys() - tagged.keys()):
+        yield f"the log names {name}, and the store holds no such release"
     for name, sha256 in sorted(tagged.items()):
         if name in older:
             if older[name] != sha256:
@@ -79,10 +89,19 @@ def store_faults(store: Path) -> Iterator[str]:
                 yield f"{name} brings another log: {fault}"
 
 
+def _published(ledger: Ledger) -> dict[str, str]:
+    """{release: sha256 of its manifest}, as the ledger noted them when they were published."""
+    return {
+        str(entry.release_id): str(entry.facts.get("manifest", ""))
+        for entry in ledger.entries()
+        if entry.kind == "released"
+    }
+
+
 def _manifests(store: Path) -> dict[str, str]:
     """{release: sha256 of its manifest}, as the tags of a store have it."""
-    found = {
+    matches = {
         tag: _MANIFEST.search(message)
         for tag, message in version_stores.tag_messages(store).items()
     }
-    return {tag: match[1] if match else "" for tag, match in found.items()}
+    return {tag: match[1] if match else "" for tag, match in matches.items()}

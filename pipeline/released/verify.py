@@ -120,14 +120,14 @@ def _log_questions(store: Path | None, older: Path | None) -> dict[str, Question
 def _answers(questions: dict[str, Question], release: Release) -> list[Check]:
     checks = []
     for question, ask in questions.items():
-        said = _said(ask, release)
-        notes = [text for text in said if isinstance(text, Note)]
-        faults = [text for text in said if not isinstance(text, Note)]
+        texts = _sentences(ask, release)
+        notes = [text for text in texts if isinstance(text, Note)]
+        faults = [text for text in texts if not isinstance(text, Note)]
         checks.append(Check(question, "; ".join(faults), "; ".join(notes)))
     return checks
 
 
-def _said(ask: Question, release: Release) -> list[str]:
+def _sentences(ask: Question, release: Release) -> list[str]:
     try:
         return list(ask(release))
     except KeyError as error:
@@ -167,13 +167,15 @@ def _ledger(home: Home, release_id: str, release: Release) -> Iterator[str]:
     if ledger.state(charged) != "released":
         yield f"{charged} is {ledger.state(charged)} in the ledger"
     charges = [one.release_id for one in ledger.reservations(reservation.population)]
-    held = {
+    of_ledger = {
         "epsilon": reservation.epsilon,
         "delta": reservation.delta,
         "charge": 1 + charges.index(charged),
         "ledger_entry": reservation.entry,  # on cards of before the transparency log
     }
-    if differing := [name for name, value in held.items() if privacy.get(name, value) != value]:
+    if differing := [
+        name for name, value in of_ledger.items() if privacy.get(name, value) != value
+    ]:
         yield f"the card and the ledger differ in {', '.join(differing)}"
     if differing_log := disagreement(ledger, released_log.read(home.released_store)):
         yield differing_log

@@ -20,6 +20,12 @@ from pipeline.transparency.sums import charges_of, orders_of, spent_of
 FORMAT = 1  # of a line; others are another version's
 
 
+def first_line(published: Mapping[str, str]) -> dict[str, Any]:
+    """How the log begins: with what had been published before, {release id: manifest's sha256}."""
+    older = [{"release_id": name, "manifest": sha256} for name, sha256 in sorted(published.items())]
+    return {"format": FORMAT, "kind": "begun", "older": older}
+
+
 def log_faults(log: Sequence[Line]) -> Iterator[str]:
     """Of a whole log: every line follows from those before it, every charge is where its line's
     hidden tree has it, and the sums are right.
@@ -86,10 +92,10 @@ def _drawn_faults(before: Sequence[Line], line: Line) -> Iterator[str]:
 
 
 def _charged_faults(before: Sequence[Line], line: Line) -> Iterator[str]:
-    population, listed = line["population"], charges_of(before, line["population"])
+    population, earlier = line["population"], charges_of(before, line["population"])
     if orders_of(before, population) - {line["order"]}:
         yield f"the Renyi order of population {population} changed"
-    charges = [*listed, *line["charges"]]
+    charges = [*earlier, *line["charges"]]
     if [one["charge"] for one in charges] != list(range(1, len(charges) + 1)):
         yield f"the charges of population {population} are not numbered one after the other"
     for charge in line["charges"]:

@@ -33,12 +33,6 @@ CAPACITY = 4096  # leaves of a line's hidden tree; twice as many, and so on, whe
 COST, NAME, HEAD = "cost", "name", "head"
 
 
-def first_line(published: Mapping[str, str]) -> dict[str, Any]:
-    """How the log begins: with what had been published before, {release id: manifest's sha256}."""
-    older = [{"release_id": name, "manifest": sha256} for name, sha256 in sorted(published.items())]
-    return {"format": FORMAT, "kind": "begun", "older": older}
-
-
 def charged_line(
     ledger: Ledger, log: Sequence[Line], release_id: str, facts: Mapping[str, Any]
 ) -> dict[str, Any]:
@@ -48,8 +42,8 @@ def charged_line(
     """
     if differing := disagreement(ledger, log):
         raise Refusal(
-            f"{differing}. Nothing was published: restore the newest backup of the ledger, and"
-            " find out who changed what (docs/auditing.md)"
+            f"{differing}. Nothing was published: restore the newest backup of the ledger, or of"
+            " the released version store, and find out who changed what (docs/auditing.md)"
         )
     line = {"format": FORMAT, "kind": "charged", "release_id": release_id, **facts}
     return line | _Books.of(ledger).part(log, release_id)
@@ -66,6 +60,14 @@ def disagreement(ledger: Ledger, log: Sequence[Line]) -> str:
     can ask this.
     """
     books = _Books.of(ledger)
+    names = {line.get("release_id") for line in log}
+    names |= {one["release_id"] for line in log[:1] for one in line["older"]}
+    for entry in books.entries:
+        if entry.kind == "released" and entry.release_id not in names:
+            return (
+                f"{entry.release_id} was published by the ledger, and the transparency log has no"
+                " entry of it: the log was cut off, or an old copy of it was put back"
+            )
     for index, line in enumerate(log):
         if line["kind"] != "charged":
             continue
@@ -139,7 +141,7 @@ class _Books:
             for entry in self.entries
             if entry.population == charge.population and last < entry.number <= until
         ]
-        facts |= leaves.shown(since, len(log))
+        facts |= leaves.hidden_tree(since, len(log))
         return facts | {
             "name_salt": leaves.salt(NAME, charge.entry).hex(),
             "head_salt": leaves.salt(HEAD, charge.entry).hex(),
@@ -154,7 +156,7 @@ class _Leaf:
     cost: bytes
     name: bytes
     head: bytes
-    shown: Mapping[str, Any] | None
+    opening: Mapping[str, Any] | None
 
     @property
     def hash(self) -> bytes:
@@ -173,13 +175,13 @@ class _Leaves:
 
     def leaf(self, entry: Entry) -> _Leaf:
         charge = next((one for one in self.charges if one.entry == entry.number), None)
-        shown = None
+        opening = None
         cost = name = b""
         if charge is not None:
-            shown = _cost(self.charges, charge.entry, self.facts["order"]) | {
+            opening = _cost(self.charges, charge.entry, self.facts["order"]) | {
                 "salt": self.salt(COST, entry.number).hex()
             }
-            cost = cost_facts(self.facts, shown)
+            cost = cost_facts(self.facts, opening)
             name = name_facts(
                 {
                     "release_id": charge.release_id,
@@ -192,10 +194,10 @@ class _Leaves:
             commitment(self.salt(COST, entry.number), cost),
             commitment(self.salt(NAME, entry.number), name),
             commitment(self.salt(HEAD, entry.number), bytes.fromhex(entry.hash)),
-            shown,
+            opening,
         )
 
-    def shown(self, leaves: Sequence[_Leaf], index: int) -> dict[str, Any]:
+    def hidden_tree(self, leaves: Sequence[_Leaf], index: int) -> dict[str, Any]:
         """The root over the leaves and as many made-up ones as hide their number, and each charge
         among them with its proof. `index`: of the line.
         """
@@ -208,7 +210,7 @@ class _Leaves:
         hashes = sorted([*(leaf.hash for leaf in leaves), *made_up])
         charges = [
             {
-                **leaf.shown,
+                **leaf.opening,
                 "name": leaf.name.hex(),
                 "head": leaf.head.hex(),
                 "place": hashes.index(leaf.hash),
@@ -217,7 +219,7 @@ class _Leaves:
                 ],
             }
             for leaf in leaves
-            if leaf.shown is not None
+            if leaf.opening is not None
         ]
         return {"ledger": tree.root(hashes).hex(), "ledger_size": capacity, "charges": charges}
 

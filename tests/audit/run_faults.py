@@ -429,7 +429,7 @@ def bare_log(patch: pytest.MonkeyPatch) -> None:
     edited(
         patch,
         making._Leaves,
-        "shown",
+        "hidden_tree",
         ("        capacity = CAPACITY\n", "        capacity = len(leaves)\n"),
     )
 

@@ -246,3 +246,25 @@ def test_an_outsider_asks_by_a_folder_without_a_home(tmp_path, monkeypatch, caps
     assert main(["verify", str(tmp_path)]) == 2
     assert main(["verify", "first-1", *store]) == 2
     assert not (tmp_path / "nothing").exists()
+
+
+def test_a_store_that_lost_its_log_publishes_nothing(begun):
+    other = begun.root / "other.git"
+    begun.released_store.rename(other)
+    with pytest.raises(Refusal, match="restore the store from its backup"):
+        run_publish(begun, SECOND)
+    other.rename(begun.released_store)
+    run_publish(begun, SECOND)
+    is_published_once(begun, FIRST, SECOND)
+
+
+def test_an_old_copy_of_the_store_publishes_nothing(begun):
+    old = begun.root / "old.git"
+    shutil.copytree(begun.released_store, old)
+    run_publish(begun, SECOND)
+    shutil.rmtree(begun.released_store)
+    old.rename(begun.released_store)
+    third = Asked("third-1", sigma=11.0)
+    with pytest.raises(Refusal, match="second-1 was published by the ledger, and the transparency"):
+        release(begun, third)
+    assert not version_stores.is_tagged(begun.released_store, "third-1")
