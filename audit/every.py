@@ -28,6 +28,7 @@ from audit import (
     storm,
     streams,
     surroundings,
+    transparency_log,
 )
 from audit.findings import Check
 
@@ -55,6 +56,7 @@ CHECKS: tuple[Check, ...] = (
     *openings.CHECKS,
     *frozen_runs.CHECKS,
     *chain_heads.CHECKS,
+    *transparency_log.CHECKS,
     *attack.CHECKS,
     *storm.CHECKS,
 )

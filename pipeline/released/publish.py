@@ -10,6 +10,7 @@ import logging
 import os
 import shutil
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from pipeline.models.table.draw.model import TableModel
 from pipeline.models.table.plan.engines import ENGINES
 from pipeline.params import Params
 from pipeline.refusal import Refusal
-from pipeline.released import card, manifest
+from pipeline.released import card, log_line, manifest, released_log
 from pipeline.released.card_limits import ModelFacts
 from pipeline.released.charged_draw import check_draw, check_names
 from pipeline.released.dictionary import write_dictionary, write_lookups
@@ -37,6 +38,7 @@ from pipeline.released.small_sample import write_small_sample
 from pipeline.runs import chain_heads, version_stores
 from pipeline.schema.values import Schema
 from pipeline.services import tracking
+from pipeline.transparency.commitments import Line
 
 logger = logging.getLogger(__name__)
 TRACKED_BY_DVC = ("extract", "Data", "sample", "model", "estimates")
@@ -54,10 +56,14 @@ def run(workspace: Workspace, params: Params, schema: Schema) -> None:
         )
     check_names(home, params, schema)  # before a card says it
     release = workspace.released.release
-    if not release.manifest.exists():
+    is_tagged = version_stores.is_tagged(home.released_store, release_id)
+    log = released_log.before(home, release_id)
+    if not release.manifest.exists() or (not is_tagged and log_line.is_outdated(release, log)):
         check_draw(home, params, workspace.released.model)
         logger.info("publish: putting the release together")
-        _assemble(workspace, params, schema, home, approval)
+        _assemble(workspace, params, schema, home, approval, log)
+    if is_tagged:
+        _finish_tagged(home, release, release_id, schema.dataset)
     faults = manifest.differences(release.root)
     if faults:
         raise Refusal(
@@ -66,7 +72,7 @@ def run(workspace: Workspace, params: Params, schema: Schema) -> None:
         )
     check_draw(home, params, release.model)
     logger.info("publish: tagging %s in the released version store", release_id)
-    _tag(home, release, release_id, schema.dataset)
+    _tag(home, release, release_id, schema.dataset, log)
     _copy(release, Release(_folder_of(home.published, release_id)))
     files.open_to_readers(home.released)
     tracking.publish_model(release_id, release.model)
@@ -95,11 +101,18 @@ def _model_facts(folder: Path, workspace: Workspace, evidence: EvidenceFacts | N
 
 
 def _assemble(
-    workspace: Workspace, params: Params, schema: Schema, home: Home, approval: dict[str, Any]
+    workspace: Workspace,
+    params: Params,
+    schema: Schema,
+    home: Home,
+    approval: dict[str, Any],
+    log: Sequence[Line],
 ) -> None:
-    """Everything of the release in one folder; the manifest is written last."""
+    """Everything of the release in one folder; the manifest is written last. `log`: the
+    transparency log that it follows.
+    """
     released, settings = workspace.released, params.release
-    privacy = privacy_facts(Ledger(home.ledger), settings.drawn_from or str(settings.id))
+    privacy = privacy_facts(Ledger(home.ledger), settings.drawn_from or str(settings.id), log)
     with files.replacing_folder(released.release.root) as folder:
         out = Release(folder)
         shutil.copytree(released.extract.root, out.extract.root)
@@ -151,7 +164,8 @@ def _lineage(params: Params, facts: dict[str, Any], approval: dict[str, Any]) ->
         "source_label": settings.source_label,
         "drawn_from": settings.drawn_from,
         "code_version": facts["code_version"],
-        "ledger_entry": privacy["ledger_entry"],
+        "charge": privacy["charge"],
+        "log_entry": privacy["log_entry"],
         "chain_head": privacy["chain_head"],
         "self_approved": bool(approval.get("self_approved")),
         "seed": params.sample.seed,
@@ -160,9 +174,9 @@ def _lineage(params: Params, facts: dict[str, Any], approval: dict[str, Any]) ->
     }
 
 
-def _tag(home: Home, release: Release, release_id: str, dataset: str) -> None:
-    """One commit and tag in the released version store. The data is pushed first; nobody finds it
-    before the tag is there.
+def _tag(home: Home, release: Release, release_id: str, dataset: str, log: Sequence[Line]) -> None:
+    """One commit and tag in the released version store, with the release's line of the transparency
+    log. The data is pushed first; nobody finds it before the tag is there.
     """
     version_stores.ensure(home)
     if version_stores.is_tagged(home.released_store, release_id):
@@ -173,6 +187,7 @@ def _tag(home: Home, release: Release, release_id: str, dataset: str) -> None:
         folder = _folder_of(tree, dataset)
         shutil.rmtree(folder, ignore_errors=True)
         copy_with_links(release.root, folder)
+        log_line.add_line(home, tree, Release(folder), log)
         version_stores.dvc(
             "add",
             "--quiet",
@@ -186,11 +201,34 @@ def _tag(home: Home, release: Release, release_id: str, dataset: str) -> None:
             "-a",
             release_id,
             "-m",
-            f"manifest sha256 {manifest.sha256(release.manifest)}",
+            f"manifest sha256 {manifest.sha256(Release(folder).manifest)}",
             cwd=tree,
             has_clock=False,
         )
         version_stores.git("push", "-q", "--atomic", "origin", "main", release_id, cwd=tree)
+        _bring_back(Release(folder), release)
+
+
+def _finish_tagged(home: Home, release: Release, release_id: str, dataset: str) -> None:
+    """The release was tagged, and the attempt stopped before it had brought back what the tag
+    holds.
+    """
+    with tempfile.TemporaryDirectory(dir=home.state) as scratch:
+        tree = Path(scratch) / "tree"
+        version_stores.clone(home.released_store, tree)
+        version_stores.git("checkout", "-q", release_id, cwd=tree)
+        _bring_back(Release(_folder_of(tree, dataset)), release)
+
+
+def _bring_back(tagged: Release, release: Release) -> None:
+    """The two files that the place in the log decides, as the tag has them."""
+    for source, place in (
+        (tagged.transparency, release.transparency),
+        (tagged.manifest, release.manifest),
+    ):
+        if source.exists():
+            with files.replacing(place) as temporary:
+                shutil.copyfile(source, temporary)
 
 
 def _folder_of(root: Path, name: str) -> Path:

@@ -53,6 +53,21 @@ def is_tagged(store: Path, tag: str) -> bool:
     return store.is_dir() and tag in git("tag", "--list", cwd=store).split()
 
 
+def text_at(store: Path, revision: str, path: str) -> str | None:
+    """What a file holds there, but for blanks at its end; None where there is none."""
+    if not git("ls-tree", "--name-only", revision, "--", path, cwd=store):
+        return None
+    return git("show", f"{revision}:{path}", cwd=store)
+
+
+def tag_messages(store: Path) -> dict[str, str]:
+    """{tag: what it says}, of a store; empty where there is none yet."""
+    if not store.is_dir():
+        return {}
+    lines = git("tag", "--list", "--format=%(refname:short) %(contents:subject)", cwd=store)
+    return {line.partition(" ")[0]: line.partition(" ")[2] for line in lines.splitlines()}
+
+
 def branches(store: Path) -> set[str]:
     if not store.is_dir():
         return set()
