@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-import numpy as np
 import polars as pl
 
 from audit import layouts, people
@@ -111,14 +110,14 @@ def _of_source(
     rows = layouts.rows_of(schema)
     others = layouts.of_patients(rows, [one for one in layouts.MOODS if one != NEWCOMER])
 
-    def written(name: str, some: layouts.Rows) -> Path:
+    def write_rows(name: str, some: layouts.Rows) -> Path:
         return layouts.write(schema, some, form, folder / name)
 
-    source = written("all", rows)
+    source = write_rows("all", rows)
     plain = ingest(schema, source, folder / "plain")
     with small_sizes(sizes):
         small = ingest(schema, source, folder / "small")
-        fewer = ingest(schema, written("others", others), folder / "fewer")
+        fewer = ingest(schema, write_rows("others", others), folder / "fewer")
     accounts = {(folder / name / "ingest.json").read_bytes() for name in ("plain", "small")}
     return _judge(
         f"{layout}, {form}",
@@ -159,7 +158,9 @@ def _judge(what: str, by_size: list[str], by_newcomer: list[str], n_rows: int) -
             f" {', '.join(by_newcomer[:4])}"
         )
     else:
-        message = f"{what}: {n_rows} rows are the same whatever the sizes of the program"
+        message = (
+            f"{what}: {n_rows} rows or patients are the same whatever the sizes of the program"
+        )
     return Finding(
         holds=not by_size and not by_newcomer and n_rows > 0,
         message=message,
@@ -179,35 +180,26 @@ def _training(sizes: Mapping[str, int], folder: Path) -> Finding:
     with small_sizes(sizes):
         small = _encoded(encoded_log.encode_log(coding, patients, events.lazy()))
         fewer = _encoded(encoded_log.encode_log(coding, patients[1:], events.lazy()))
-    n_first = len(plain[0])
     return _judge(
         "the log that training reads",
-        [] if _equal(plain, small) else ["events"],
-        [] if n_first and _equal(plain[1:], fewer) else ["events"],
-        sum(len(one) for one in plain),
+        [] if plain == small else ["events"],
+        [] if plain[1:] == fewer else ["events"],
+        len(plain),
     )
 
 
-def _encoded(log: encoded_log.EncodedLog) -> list[list[tuple[Any, ...]]]:
-    """By patient what is known of each of his or her events, and of the patient."""
-    by_event = [
-        getattr(log, field.name)
-        for field in fields(log)
-        if len(getattr(log, field.name)) == len(log.token)
-        and field.name not in ("starts", "lengths", "statics", "legal_set", "legal_sets")
-    ]
-    own = zip(log.statics.tolist(), log.legal_sets[log.legal_set].tolist(), strict=True)
-    return [
-        [
-            (static, legal, *(np.asarray(values[at]).tolist() for values in by_event))
-            for at in range(start, start + length)
-        ]
-        for start, length, (static, legal) in zip(log.starts, log.lengths, own, strict=True)
-    ]
+_OF_PATIENTS = ("starts", "lengths", "statics", "legal_set", "legal_sets")
 
 
-def _equal(one: list[Any], other: list[Any]) -> bool:
-    return one == other
+def _encoded(log: encoded_log.EncodedLog) -> list[list[Any]]:
+    """By patient what is known of the patient, and of each of his or her events."""
+    by_event = [getattr(log, field.name) for field in fields(log) if field.name not in _OF_PATIENTS]
+    people = []
+    for patient, (start, length) in enumerate(zip(log.starts, log.lengths, strict=True)):
+        events = slice(start, start + length)
+        own = [log.statics[patient], log.legal_sets[log.legal_set[patient]]]
+        people.append([values.tolist() for values in (*own, *(v[events] for v in by_event))])
+    return people
 
 
 def _check(name: str, run: Callable[[Path], Finding], *, is_long: bool) -> Check:

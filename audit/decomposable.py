@@ -37,12 +37,12 @@ Parts = dict[str, pl.DataFrame]  # what ingest wrote, by file
 
 def ingest(schema: Schema, source: Path, out: Path) -> Parts:
     """What ingest writes into `out`, which is made; without the account."""
-    given = params.load(project_root() / "params.yaml")
+    defaults = params.load(project_root() / "params.yaml")
     release = dataclasses.replace(
-        given.release, dataset=schema.dataset, source=str(source), extract_date=people.EXTRACT
+        defaults.release, dataset=schema.dataset, source=str(source), extract_date=people.EXTRACT
     )
     settings = dataclasses.replace(
-        given, release=release, ingest=dataclasses.replace(given.ingest, holdout_share=SHARE)
+        defaults, release=release, ingest=dataclasses.replace(defaults.ingest, holdout_share=SHARE)
     )
     out.mkdir(parents=True)
     with sources(schema, source) as opened:
@@ -123,8 +123,8 @@ def _registry(n_patients: int, n_alone: int, folder: Path) -> Finding:
         for name, rows in tables.items():
             chosen = rows.filter(stability_registry.owned(tables, patient, rows))
             chosen.write_csv(alone / f"{name}.csv")
-        written = ingest(schema, alone, folder / f"{patient} ingested")
-        return differences(written, together, partial(own, patient))
+        parts = ingest(schema, alone, folder / f"{patient} ingested")
+        return differences(parts, together, partial(own, patient))
 
     others = base["sim_av_patient"]["PATIENTID"].to_list()
     patients = dict.fromkeys([str(FIRST), twin, *map(str, others)])
@@ -142,11 +142,11 @@ def judge(faults: Mapping[str, Callable[[], list[str]]], what: str, together: Pa
                     f"{what}: patient {name} alone is not as among all, in {', '.join(names[:4])}"
                 ),
             )
-    kept = sum(rows.height for name, rows in together.items() if name.endswith("patients"))
+    n_kept = sum(rows.height for name, rows in together.items() if name.endswith("patients"))
     return Finding(
-        holds=kept > 0,
-        message=f"{what}: of {kept} patients kept, {len(faults)} are alone as among all",
-        figures={"patients": kept, "alone": len(faults)},
+        holds=n_kept > 0,
+        message=f"{what}: of {n_kept} patients kept, {len(faults)} are alone as among all",
+        figures={"patients": n_kept, "alone": len(faults)},
     )
 
 

@@ -63,13 +63,13 @@ def rows_of(schema: Schema, seed: int = 1) -> Rows:
         twin: list[Row] = []
         for patient, mood in MOODS.items():
             n = 1 if is_one_each else _N_ROWS.get(mood, 2)
-            made = [_row(table, patient, mood, number, chance) for number in range(n)]
-            made = made * 2 if mood == "equal rows" else made
+            some = [_row(table, patient, mood, number, chance) for number in range(n)]
+            some = some * 2 if mood == "equal rows" else some
             if patient == "7":
-                twin = made
+                twin = some
             if mood.startswith("its twin"):
-                made = [{**row, **_own(table, patient, 0)} for row in twin]
-            theirs += [(number, patient, row) for number, row in enumerate(made)]
+                some = [{**row, **_own(table, patient, 0)} for row in twin]
+            theirs += [(number, patient, row) for number, row in enumerate(some)]
         theirs.sort(key=lambda one: -one[0])
         mixed = [(patient, row) for _, patient, row in theirs]
         rows[name] = mixed if table.patient is not None else _by_content(mixed)

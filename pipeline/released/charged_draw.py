@@ -76,15 +76,15 @@ def check_names(home: Home, params: Params, schema: Schema) -> None:
     reservation = Ledger(home.ledger).reservation(str(release.drawn_from or release.id))
     if reservation is None:
         return
-    said: dict[str, tuple[object, object]] = {
+    names: dict[str, tuple[object, object]] = {
         "population.name in dataset.yaml": (schema.population.name, reservation.population),
         "release.source_label in params.yaml": (release.source_label, reservation.source_label),
     }
     if release.drawn_from is None:  # a draw has no cohorts of its own: the card says the charge's
-        said["release.cohorts in params.yaml"] = (list(release.cohorts), list(reservation.cohorts))
+        names["release.cohorts in params.yaml"] = (list(release.cohorts), list(reservation.cohorts))
     changes = [
         f"{name} says {now!r}, and the charge {charged!r}"
-        for name, (now, charged) in said.items()
+        for name, (now, charged) in names.items()
         if now != charged
     ]
     if changes:

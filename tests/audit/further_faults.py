@@ -254,7 +254,7 @@ def patients_by_chunk(patch: pytest.MonkeyPatch) -> None:
 
 
 def not_compared(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(origin, "refuse_other_rows", lambda noted, now, marks: None)
+    patch.setattr(origin, "refuse_other_rows", lambda note, now, marks: None)
 
 
 def not_compared_with_the_charge(patch: pytest.MonkeyPatch) -> None:
@@ -284,7 +284,7 @@ def any_register(patch: pytest.MonkeyPatch) -> None:
         patch,
         origin,
         "refuse_other_rows",
-        ("if noted.mark is not None and noted.mark not in marks:", "if False:"),
+        ("if note.mark is not None and note.mark not in marks:", "if False:"),
     )
 
 

@@ -76,14 +76,14 @@ def read(restricted: Restricted) -> Origin | None:
     return Origin(**{**report[KEY], "cohorts": tuple(report[KEY]["cohorts"])})
 
 
-def refuse_other_rows(noted: Origin, now: Origin, marks: Sequence[str]) -> None:
+def refuse_other_rows(note: Origin, now: Origin, marks: Sequence[str]) -> None:
     """Raises Refusal where the workspace no longer says what ingest noted, or where the register of
     cohorts is not the one in which its patients were looked up (`marks`: those it has).
     """
     changes = [
-        f"{_WORDS[name]} ({_change(name, getattr(noted, name), getattr(now, name))})"
+        f"{_WORDS[name]} ({_change(name, getattr(note, name), getattr(now, name))})"
         for name in (field.name for field in fields(Origin) if field.name in _WORDS)
-        if getattr(noted, name) != getattr(now, name)
+        if getattr(note, name) != getattr(now, name)
     ]
     if changes:
         raise Refusal(
@@ -93,9 +93,9 @@ def refuse_other_rows(noted: Origin, now: Origin, marks: Sequence[str]) -> None:
             " behind it; what was charged already stays charged, and another charge needs a new"
             " release id"
         )
-    if noted.mark is not None and noted.mark not in marks:
+    if note.mark is not None and note.mark not in marks:
         raise Refusal(
-            f"population {noted.population}: the register of cohorts is not the one in which ingest"
+            f"population {note.population}: the register of cohorts is not the one in which ingest"
             " looked the patients up, or an old copy of it: they might move between cohorts."
             " Restore the newest backup of state/restricted/cohorts. Nothing was charged or opened"
         )

@@ -151,8 +151,8 @@ def ingest(
         {name: source.name for name, source in sources.items()}, _events_tables(schema)
     )
     marks = register.marks() if register is not None else ()
-    noted = origin.origin_of(schema, params.release, marks)
-    files.write_json(folder / "ingest.json", report | origin.to_json(noted))
+    note = origin.origin_of(schema, params.release, marks)
+    files.write_json(folder / "ingest.json", report | origin.to_json(note))
 
 
 def _of_cohorts(
