@@ -23,7 +23,7 @@ from pipeline.models.pathway.fit import encoded_log
 from pipeline.models.table.measure import columns
 from pipeline.restricted.ingest import owners, stage
 
-THOUSANDS, MORE = "one more among thousands", "one more among more than any size"
+HUNDREDS, MORE = "one more among hundreds", "one more among more than any size"
 COUNTS, BATCHES, GRADIENTS = (
     "counts of many",
     "batches of many are Poisson",
@@ -173,14 +173,14 @@ def _fault(
 
 
 FAULTS = (
-    _fault("ingest, a sample", THOUSANDS, sample_of_rows, "were kept"),
+    _fault("ingest, a sample", HUNDREDS, sample_of_rows, "were kept"),
     _fault("ingest, a sample", MORE, sample_of_rows, "were kept", long=True),
-    _fault("ingest, equal rows", THOUSANDS, equal_rows_of_large_parts, "were kept", long=True),
-    _fault("the log's order", THOUSANDS, order_of_the_source, "move token", long=True),
-    _fault("a table's cells", THOUSANDS, last_of_a_large_table, "move cells of"),
+    _fault("ingest, equal rows", HUNDREDS, equal_rows_of_large_parts, "were kept", long=True),
+    _fault("the log's order", HUNDREDS, order_of_the_source, "move token", long=True),
+    _fault("a table's cells", HUNDREDS, last_of_a_large_table, "move cells of", long=True),
     _fault("a sample of one size", BATCHES, sampled_above_a_size, "the least likely"),
     _fault("coins of eight", BATCHES, blocks_of_patients, "the least likely"),
-    _fault("counts", COUNTS, counts_of_a_sample, "a patient moves them by 2"),
+    _fault("counts", COUNTS, counts_of_a_sample, "a patient moves them by"),
     _fault("cross terms of rows", GRADIENTS, rows_without_cross_terms, "are off by"),
     _fault("a clip for all", GRADIENTS, whole_batch_clipped, "are off by"),
     _fault("rounds of rejection", PARTS, rejected_by_round, "noise fits with", long=True),
