@@ -34,7 +34,7 @@ from pipeline.schema.values import Schema
 
 Array = np.ndarray[Any, Any]
 
-FIRST = 9_000_001  # of the newcomers' ids
+HOLE = 100  # ids in the middle that are left to the newcomers
 HUNDREDS = 700  # patients of the quick set
 MANY = LARGEST + 10_000
 ALARM = 1e-7  # chance that a check of sound code fails
@@ -59,7 +59,7 @@ def many(n: int) -> Extract:
     missing.
     """
     rows, visits, sites = [], [], ("breast", "colon", "lung")
-    for patient in range(1, n + 1):
+    for patient in [*range(1, n // 2 + 1), *range(n // 2 + HOLE, n + HOLE)]:
         day = f"2014-{1 + patient % 12:02}-{1 + patient % 27:02}"
         changes = {"site": sites[patient % 3], "stage": str(patient % 4 or ""), "joined": day}
         rows.append(people.person(patient, cost=str(patient % 900), **changes))
@@ -68,11 +68,11 @@ def many(n: int) -> Extract:
     return Extract(rows, visits)
 
 
-def with_newcomers(base: Extract) -> Extract:
+def with_newcomers(base: Extract, first: int) -> Extract:
     """One of each kind: a third before all others, a third among them, a third behind."""
     places = (0, len(base.people) // 2, len(base.people))
     parts: list[Extract] = [Extract(), Extract(), Extract()]
-    for number, newcomer in enumerate(people.odd_patients(FIRST).values()):
+    for number, newcomer in enumerate(people.odd_patients(first).values()):
         parts[number % 3] += newcomer
     rows = [
         *parts[0].people,
@@ -90,9 +90,9 @@ def one_more(n: int, folder: Path) -> Finding:
     """The real ingest and the models' own forms of rows, without the newcomers and with them."""
     schema, base = people.schema_in(folder / "declared"), many(n)
     before = ingest_extract(schema, base.write(folder / "base"), folder)
-    after = ingest_extract(schema, with_newcomers(base).write(folder / "with"), folder)
-    moved = moved_files(before, after, own=_of_newcomers)
-    moved += _moved_forms(schema, before, after)
+    after = ingest_extract(schema, with_newcomers(base, n // 2 + 1).write(folder / "with"), folder)
+    moved = moved_files(before, after, own=partial(_of_newcomers, n // 2 + 1))
+    moved += _moved_forms(schema, before, after, n // 2 + 1)
     n_patients = pl.read_parquet(before.patients).height
     n_patients += pl.read_parquet(before.holdout_patients).height
     lost = n_patients != n
@@ -100,26 +100,24 @@ def one_more(n: int, folder: Path) -> Finding:
         holds=not moved and not lost,
         figures={"patients": n, "kept": n_patients, "moved": len(moved)},
         message=(
-            f"{len(people.odd_patients(FIRST))} newcomers among {n:,} patients, of whom"
+            f"{len(people.odd_patients(1))} newcomers among {n:,} patients, of whom"
             f" {n_patients:,} were kept, move {', '.join(moved[:4]) or 'nobody else'}"
         ),
     )
 
 
-def _of_newcomers(_name: str, rows: pl.DataFrame) -> pl.Expr:
+def _of_newcomers(first: int, _name: str, rows: pl.DataFrame) -> pl.Expr:
     column = next(column for column in (ID, "id", *OWNING) if column in rows.columns)
-    return (pl.col(column).cast(pl.Int64, strict=False) >= FIRST).fill_null(False)
+    numbers = pl.col(column).cast(pl.Int64, strict=False)
+    return numbers.is_between(first, first + HOLE - 2).fill_null(False)
 
 
-def _moved_forms(schema: Schema, before: Restricted, after: Restricted) -> list[str]:
-    """Which of the models' arrays change for anybody but the newcomers."""
-    forms = []
-    for data in (before, after):
-        patients = _with_newcomers_between(pl.read_parquet(data.patients))
-        events = pl.read_parquet(data.events)
-        forms.append((patients[ID].cast(pl.Int64).to_numpy() >= FIRST, patients, events))
-    old, new = (_forms(schema, patients, events) for _, patients, events in forms)
-    is_new = forms[1][0]
+def _moved_forms(schema: Schema, before: Restricted, after: Restricted, first: int) -> list[str]:
+    """Which of the models' arrays change for anybody but the newcomers; of all patients together,
+    those held out too.
+    """
+    old, _ = _forms(schema, before, first)
+    new, is_new = _forms(schema, after, first)
     moved = []
     for name, values in new.items():
         own = np.repeat(is_new, new["lengths"]) if len(values) != len(is_new) else is_new
@@ -128,28 +126,39 @@ def _moved_forms(schema: Schema, before: Restricted, after: Restricted) -> list[
     return moved
 
 
-def _with_newcomers_between(patients: pl.DataFrame) -> pl.DataFrame:
-    """The newcomers anywhere among the others, whose order stays: a model that goes by position,
-    or by who stands before, is noticed.
+def _between(patients: pl.DataFrame, is_new: Array) -> Array:
+    """An order with the newcomers anywhere among the others, whose order stays: a model that goes
+    by position, or by who stands before, is noticed.
     """
-    is_new = patients[ID].cast(pl.Int64).to_numpy() >= FIRST
     places = np.arange(len(is_new), dtype=float)
     places[is_new] = np.random.default_rng(6).uniform(-1, len(is_new), int(is_new.sum()))
-    return patients[np.argsort(places)]
+    return np.argsort(places)
 
 
-def _forms(schema: Schema, patients: pl.DataFrame, events: pl.DataFrame) -> dict[str, Array]:
+def _forms(schema: Schema, data: Restricted, first: int) -> tuple[dict[str, Array], Array]:
+    """The models' arrays, and which patients are newcomers."""
     plan = make_plan(schema, SMALL)
     assert plan.pathway is not None
+    patients, events = (
+        pl.concat(map(pl.read_parquet, paths)).sort(by)
+        for paths, by in (
+            ((data.patients, data.holdout_patients), [ID]),
+            ((data.events, data.holdout_events), [ID, "seq"]),
+        )
+    )
+    is_new = patients.select(_of_newcomers(first, "", patients)).to_series().to_numpy()
+    order = _between(patients, is_new)
+    patients, is_new = patients[order], is_new[order]
     log = encoded_log.encode_log(new_model(schema, plan.pathway).coding, patients, events)
     names = ("features", "token", "day", "gap", "attributes", "weight", "lengths")
-    return {
+    arrays = {
         **{
             f"cells of {name}": of
             for name, of in encode_rows(patients, plan.table.domains()).items()
         },
         **{name: getattr(log, name) for name in names},
     }
+    return arrays, is_new
 
 
 def _hundreds(folder: Path) -> Finding:
