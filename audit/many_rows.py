@@ -119,7 +119,7 @@ def in_small_parts(_folder: Path) -> Finding:
     candidates, choices of few proposals.
     """
     findings = []
-    with patch.object(ghost_traces, "_CHUNK_FLOATS", 40):
+    with patch.object(ghost_traces, "_CHUNK_FLOATS", 150):
         findings += [mixed_gradients.toy(name, _folder) for name in ("linear", "recurrent")]
     with patch.object(noise, "_BATCH", 50), patch.object(noise, "_PROPOSALS", 3):
         p = probability(NoiseStream().discrete_gaussian(3.0, 4_000), 3.0)

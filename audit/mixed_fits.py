@@ -86,7 +86,7 @@ class Trainings:
         )
 
     def _critic(self, run: Any, generator: Any, codes: Any, *rest: Any, **options: Any) -> Any:
-        *given, settings, mechanism, groups = rest
+        *others, settings, mechanism, groups = rest
         network = critic._State(generator, codes, settings).critic
         offsets = generator.spans.offsets[:-1]
 
@@ -98,7 +98,7 @@ class Trainings:
 
         start = {name: value.detach().clone() for name, value in network.named_parameters()}
         watched = self._watch("critic", mechanism, gradient, len(groups), start)
-        return run(generator, codes, *given, settings, watched, groups, **options)
+        return run(generator, codes, *others, settings, watched, groups, **options)
 
     def _watch(
         self, name: str, mechanism: DpSgd, gradient: Gradient, n_patients: int, start: Sums
@@ -116,7 +116,7 @@ def _flat(losses: Tensor, network: torch.nn.Module) -> Tensor:
     return torch.cat([part.flatten() for part in gradient_of(losses, network)]).double()
 
 
-def fitted(schema: Schema, rows: PatientLog, folder: Path) -> Finding:
+def fit_both(schema: Schema, rows: PatientLog, folder: Path) -> Finding:
     """The real fit of both models; noise and samples are real, too."""
     trainings = Trainings()
     with few_steps(), trainings.watching():
@@ -145,7 +145,9 @@ def fitted(schema: Schema, rows: PatientLog, folder: Path) -> Finding:
 
 
 def _sample_population(folder: Path) -> Finding:
-    return fitted(people.schema_in(folder / "declared"), model_rows(people.extract(60, 3)), folder)
+    return fit_both(
+        people.schema_in(folder / "declared"), model_rows(people.extract(60, 3)), folder
+    )
 
 
 def _registry(folder: Path) -> Finding:
@@ -153,7 +155,7 @@ def _registry(folder: Path) -> Finding:
     schema = read_schema(project_root() / "datasets" / "simulated_pathways.yaml")
     data = ingest_extract(schema, folder / "source", folder)
     rows = PatientLog(pl.read_parquet(data.patients), pl.read_parquet(data.events))
-    return fitted(schema, rows, folder)
+    return fit_both(schema, rows, folder)
 
 
 CHECKS: tuple[Check, ...] = tuple(

@@ -34,14 +34,14 @@ SAME, PAIRS = 1e-13, 5
 @contextmanager
 def normals_taken() -> Iterator[list[Array]]:
     """What the normals were that this process took while the block runs."""
-    taken, normal = list[Array](), NoiseStream.normal
+    draws, normal = list[Array](), NoiseStream.normal
 
     def note(noise: NoiseStream, shape: Any, dtype: Any = np.float64) -> Array:
-        taken.append(normal(noise, shape, dtype))
-        return taken[-1]
+        draws.append(normal(noise, shape, dtype))
+        return draws[-1]
 
     with patch.object(NoiseStream, "normal", note):
-        yield taken
+        yield draws
 
 
 def gradient_noise(draws: int, _folder: Path) -> Finding:
@@ -49,9 +49,9 @@ def gradient_noise(draws: int, _folder: Path) -> Finding:
     radii and angles that are as fine. The gradient is by definition what they make of the sums.
     """
     mechanism, sums = descent(1.7), torch.linspace(-3, 3, draws)
-    with normals_taken() as taken:
+    with normals_taken() as parts:
         noisy = mechanism.noisy_gradient([{"weight": sums}], {"weight": sums}, NoiseStream())
-    normals = np.concatenate([values.ravel() for values in taken]).astype(np.float64)
+    normals = np.concatenate([values.ravel() for values in parts]).astype(np.float64)
     stddev = mechanism.noise_multiplier * mechanism.l2_clip_norm
     by_definition = (sums.double().numpy() + stddev * normals) / mechanism.expected_batch_size
     is_exact = np.array_equal(noisy["weight"].numpy(), by_definition.astype(np.float32))
@@ -105,15 +105,15 @@ def counting_noise(draws: int, _folder: Path) -> Finding:
     )
 
 
-class Known(NoiseStream):
+class PublicWords(NoiseStream):
     """Words from a public seed, so that a draw can be made again; and how many were taken."""
 
     def __init__(self, seed: int) -> None:
         super().__init__()
-        self._source, self.taken = np.random.default_rng(seed), 0
+        self._source, self.n_words = np.random.default_rng(seed), 0
 
     def bits(self, n: int) -> Array:
-        self.taken += n
+        self.n_words += n
         return self._source.integers(2**64, size=n, dtype=np.uint64)
 
 
@@ -124,8 +124,8 @@ def noise_of_nobody(_folder: Path) -> Finding:
     rng, moved = np.random.default_rng(4), []
     for seed, sigma in enumerate((0.5, 3.0, 20.0, 900.0)):
         tables = [np.zeros(60, np.int64), rng.poisson(0.3, 60), rng.integers(0, 10**6, 60)]
-        drawn = [_counts(table, sigma, seed) for table in tables]
-        moved += [f"counts at sigma {sigma:g}"] * (len(set(drawn)) > 1)
+        results = [_counts(table, sigma, seed) for table in tables]
+        moved += [f"counts at sigma {sigma:g}"] * (len(set(results)) > 1)
     scores = [np.zeros(9, np.int64), np.full(9, 77), np.full(9, -(10**6))]  # equal chances
     moved += ["picks"] * (len({_picks(of, 1) for of in scores}) > 1)
     batches = {_sample(content) for content in range(3)}
@@ -142,24 +142,24 @@ def noise_of_nobody(_folder: Path) -> Finding:
 
 
 def _counts(table: Array, sigma: float, seed: int) -> tuple[bytes, int]:
-    noise = Known(seed)
+    noise = PublicWords(seed)
     mechanism = NoisyCounts(name="block", sigma=sigma, cells=len(table))
-    return (mechanism.measure(table, noise) - table).tobytes(), noise.taken
+    return (mechanism.measure(table, noise) - table).tobytes(), noise.n_words
 
 
 def _picks(scores: Array, seed: int) -> tuple[bytes, int]:
-    noise = Known(seed)
+    noise = PublicWords(seed)
     mechanism = PrivateChoice(name="choice", epsilon=0.5, picks=4, candidates=len(scores))
-    return mechanism.measure(scores, noise).tobytes(), noise.taken
+    return mechanism.measure(scores, noise).tobytes(), noise.n_words
 
 
 def _sample(content: int) -> tuple[bytes, int]:
     """A step on sums of some size: its batch, and how many words it took."""
-    noise, mechanism = Known(5), descent(1.0)
+    noise, mechanism = PublicWords(5), descent(1.0)
     batch = mechanism.sample(100, noise)
     like = {"weight": torch.zeros(31)}
     mechanism.noisy_gradient([{"weight": torch.full((31,), 100.0 * content)}], like, noise)
-    return batch.tobytes(), noise.taken
+    return batch.tobytes(), noise.n_words
 
 
 CHECKS: tuple[Check, ...] = (

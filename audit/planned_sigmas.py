@@ -85,10 +85,10 @@ def whole(values: Any) -> Any:
 class WholeWords(NoiseStream):
     """A stream whose words stay whole, and which has no normals; and how many were taken."""
 
-    taken = 0
+    n_words = 0
 
     def bits(self, n: int) -> Array:
-        self.taken += n
+        self.n_words += n
         return np.array(super().bits(n)).view(Whole)
 
     def uniform53(self, n: int) -> Array:
@@ -125,34 +125,34 @@ def descents_of(plan: Plan) -> list[DpSgd]:
 
 
 def whole_numbers(datasets: Sequence[str], epsilons: Sequence[float], _folder: Path) -> Finding:
-    found, sigmas, picks, p = list[str](), set[float](), set[float](), 1.0
+    faults, sigmas, picks, p = list[str](), set[float](), set[float](), 1.0
     for plan in plans(datasets, epsilons):
         for counts in counts_of(plan):
             if counts.sigma not in sigmas:
                 sigmas.add(counts.sigma)
-                found += _of_counts(counts)
+                faults += _of_counts(counts)
         choice = plan.table.choice(plan.table_scale)
         if choice is not None and choice.epsilon not in picks:
             picks.add(choice.epsilon)
-            found += _of_choice(choice)
+            faults += _of_choice(choice)
         for descent in descents_of(plan):
-            found += _tried(
+            faults += _tried(
                 f"coins of {descent.sampling_probability:g}",
                 partial(descent.sample, 50, WholeWords()),
             )
-    if not found:
+    if not faults:
         p = min(1.0, len(sigmas) * min(map(_fit, sigmas)))
     scope = (
         f"{len(sigmas)} sigmas from {min(sigmas):g} to {max(sigmas):g} and {len(picks)} epsilons of"
         f" picks of {len(datasets)} declarations at epsilon {', '.join(map(str, epsilons))}"
     )
     return Finding(
-        holds=not found and p > ALARM,
+        holds=not faults and p > ALARM,
         figures={"sigmas": len(sigmas), "epsilons": len(picks), "p": p},
         message=(
             f"{scope}: floats are refused, none is made, and the draws fit with p = {p:.2g}"
-            if not found
-            else f"{scope}: {len(found)} are not made of whole numbers, {'; '.join(found[:3])}"
+            if not faults
+            else f"{scope}: {len(faults)} are not made of whole numbers, {'; '.join(faults[:3])}"
         ),
     )
 
@@ -167,34 +167,34 @@ def _fit(sigma: float) -> float:
     draws = NoiseStream().discrete_gaussian(sigma, DRAWS)
     if np.abs(draws).max() > bound:
         return 0.0
-    seen = np.bincount(group[draws + bound], minlength=GROUPS)[chances > 0]
-    return float(stats.chisquare(seen, chances[chances > 0] * DRAWS).pvalue)
+    observed_counts = np.bincount(group[draws + bound], minlength=GROUPS)[chances > 0]
+    return float(stats.chisquare(observed_counts, chances[chances > 0] * DRAWS).pvalue)
 
 
 def _of_counts(counts: NoisyCounts) -> list[str]:
     """What is wrong with the noise of a block at its sigma."""
     few = NoisyCounts(name=counts.name, sigma=counts.sigma, cells=DRAWS)
     what = f"counts at sigma {counts.sigma:g}"
-    taken = [
+    floats = [
         f"{what} of type {np.dtype(kind).name} are taken"
         for kind in FLOATS
         if _works(partial(few.measure, np.zeros(3, kind), NoiseStream()))
     ]
     words = WholeWords()
-    faults = taken + _tried(what, partial(few.measure, np.zeros(DRAWS, np.int64), words))
-    short = words.taken < LEAST_WORDS * DRAWS
-    return faults + [f"{what} took {words.taken} words for {DRAWS} draws"] * short
+    faults = floats + _tried(what, partial(few.measure, np.zeros(DRAWS, np.int64), words))
+    short = words.n_words < LEAST_WORDS * DRAWS
+    return faults + [f"{what} took {words.n_words} words for {DRAWS} draws"] * short
 
 
 def _of_choice(choice: PrivateChoice) -> list[str]:
     what = f"a pick of epsilon {choice.epsilon:g}"
     scores = np.arange(choice.candidates) % 7
-    taken = [
+    floats = [
         f"{what} takes scores of type {np.dtype(kind).name}"
         for kind in FLOATS
         if _works(partial(choice.measure, scores.astype(kind), NoiseStream()))
     ]
-    return taken + _tried(what, partial(choice.measure, scores, WholeWords()))
+    return floats + _tried(what, partial(choice.measure, scores, WholeWords()))
 
 
 def _works(run: Callable[[], Array]) -> bool:

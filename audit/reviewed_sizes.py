@@ -155,14 +155,14 @@ def _number(node: ast.expr) -> float | None:
 
 def reviewed(_folder: Path) -> Finding:
     there = set(sizes_in(project_root() / "pipeline"))
-    known = {
+    table = {
         (place, size)
-        for table in (ROWS, BLOCKS, OTHERS)
-        for place, sizes in table.items()
+        for sizes_of in (ROWS, BLOCKS, OTHERS)
+        for place, sizes in sizes_of.items()
         for size in sizes
     }
-    new = sorted(there - known)
-    gone = sorted(known - there)
+    new = sorted(there - table)
+    gone = sorted(table - there)
     return Finding(
         holds=not new and not gone,
         figures={"sizes": len(there), "new": len(new), "gone": len(gone)},

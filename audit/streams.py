@@ -134,20 +134,20 @@ def words_of_steps(name: str, folder: Path) -> Finding:
     """How many words each step of the real loop takes, for nobody, one patient and many: one for
     each patient's coin, and two for each pair of weights.
     """
-    taken: dict[int, set[int]] = {}
+    amounts: dict[int, set[int]] = {}
     needed: dict[int, int] = {}
     for n in (0, 1, PATIENTS):
         with recording() as words:
             marks, shapes = _marks(name, n, words, folder / f"of-{n}")
-        taken[n] = set(np.diff([0, *marks]).tolist())
+        amounts[n] = set(np.diff([0, *marks]).tolist())
         needed[n] = n + sum(2 * ((size + 1) // 2) for size in shapes)
-    holds = all(taken[n] == {needed[n]} for n in taken)
+    holds = all(amounts[n] == {needed[n]} for n in amounts)
     return Finding(
         holds=holds,
-        figures={f"words_of_{n}": max(of) for n, of in taken.items()},
+        figures={f"words_of_{n}": max(of) for n, of in amounts.items()},
         message=(
             f"{name} training: steps took"
-            f" {', '.join(f'{sorted(of)} words for {n} patients' for n, of in taken.items())};"
+            f" {', '.join(f'{sorted(of)} words for {n} patients' for n, of in amounts.items())};"
             f" needed are {sorted(needed.values())}"
         ),
     )

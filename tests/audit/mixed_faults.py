@@ -141,6 +141,7 @@ FAULTS = (
         where="a log with everything",
         caught_by=WHOLE,
         patch=mean_weight,
+        long=True,
     ),
     Fault(
         name="a loss divided by its batch's mean weight",
@@ -172,6 +173,7 @@ FAULTS = (
         where="pathway training",
         caught_by=PATHWAY,
         patch=clip_of_micro_batch,
+        long=True,
     ),
     Fault(
         name="clip applied to the micro-batch",
@@ -184,6 +186,7 @@ FAULTS = (
         where="pathway training",
         caught_by=PATHWAY,
         patch=last_unclipped,
+        long=True,
     ),
     Fault(
         name="the last micro-batch's clip forgotten",
@@ -208,6 +211,7 @@ FAULTS = (
         where="pathway training",
         caught_by=PATHWAY,
         patch=clip_by_layer,
+        long=True,
     ),
     Fault(
         name="clip factors of an earlier micro-batch",
