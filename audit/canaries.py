@@ -24,7 +24,7 @@ from audit import canary_data
 from audit.canary_adversary import Losses, Rest, losses_of_counts, losses_of_gradients
 from audit.canary_bounds import DELTA, PathResults
 from audit.canary_data import EXTRACT, Invented
-from audit.canary_evidence import Evidence, from_counts, from_gradients, noise_factor
+from audit.canary_evidence import Evidence, from_counts, from_gradients
 from audit.canary_outputs import Replay, Steps
 from audit.canary_replays import (
     GradientsAt,
@@ -107,11 +107,12 @@ def _testimonies(
     n, copies, by_path = len(included), data.copies, {}
 
     def of_gradients(name: str, sgd: DpSgd, gradients_at: GradientsAt) -> Testimony:
-        evidence, losses, factor = [], [], None
+        evidence, losses = [], []
+        factor: float | None = None
         for step in steps.of(sgd):
             own = clip(gradients_at(step.weights), sgd.l2_clip_norm)
-            factor = noise_factor(step, own, n, copies) if factor is None else factor
-            evidence.append(from_gradients(step, own, n, copies, factor))
+            part, factor = from_gradients(step, own, n, copies, factor)
+            evidence.append(part)
             losses.append(losses_of_gradients(step, own, included, copies, name))
         return Testimony(
             sgd.dp_event,

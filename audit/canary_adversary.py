@@ -21,6 +21,7 @@ from torch import Tensor
 from audit.canary_outputs import Block, Step
 
 Array = np.ndarray[Any, Any]
+ALL_COUNTS = "all counts"  # name of what is left of them together
 
 
 @dataclass(frozen=True)
@@ -66,8 +67,8 @@ class Losses:
 
 
 def losses_of_counts(blocks: Sequence[Block], included: Array, copies: int) -> Losses:
-    """Of all blocks together. included: bool [canaries], the coins; `copies` of each kind are
-    in.
+    """Of all blocks together; the rests of each and of all. included: bool [canaries], the coins;
+    `copies` of each kind are in.
     """
     ratios, rests = np.zeros(len(included)), {}
     for block in blocks:
@@ -80,7 +81,8 @@ def losses_of_counts(blocks: Sequence[Block], included: Array, copies: int) -> L
         ratios += (rest[own] + included - 0.5) / block.sigma**2
         squares = float(((rest / block.sigma) ** 2).sum())
         rests[block.name] = Rest(block.name, squares, len(rest))
-    return Losses(ratios, rests)
+    whole = sum(rests.values(), start=Rest(ALL_COUNTS, 0.0, 0))
+    return Losses(ratios, rests | {ALL_COUNTS: whole})
 
 
 def losses_of_gradients(step: Step, own: Tensor, included: Array, copies: int, name: str) -> Losses:

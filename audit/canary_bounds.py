@@ -78,7 +78,14 @@ class PathResults:
         """Lower bound of epsilon at DELTA by the adversary's advantages, for a mechanism of the
         claimed kind with more or less noise.
         """
-        return many_runs.family_epsilon(self.advantages, self.event, DELTA, 1 - ALPHA)
+        bound = many_runs.advantage_bound(self.advantages, ALPHA)
+        return many_runs.family_epsilon(bound, self.event, DELTA)
+
+    @property
+    def approximate_epsilon(self) -> float:
+        """The same by Student's t over runs."""
+        bound = many_runs.student_bound(self.advantages, ALPHA)
+        return many_runs.family_epsilon(bound, self.event, DELTA)
 
     @property
     def claim(self) -> float:

@@ -67,24 +67,18 @@ def from_counts(blocks: Sequence[Block], n_canaries: int, copies: int) -> Eviden
     return Evidence(information, vector)
 
 
-def noise_factor(step: Step, own: Tensor, n_canaries: int, copies: int) -> float:
-    """The variance of the noise that is there over that of the claimed noise, seen where no
-    patient's gradient reaches. own: as in `from_gradients`.
-    """
-    own, rest, _ = _longer(step, own, n_canaries, copies)
-    gram, projections = (own @ own.T).double().numpy(), (own @ rest).double().numpy()
-    return max(_variance_outside(gram, projections, rest) / _variance(step), LEAST**2)
-
-
 def from_gradients(
-    step: Step, own: Tensor, n_canaries: int, copies: int, factor: float
-) -> Evidence:
-    """Of one step. own: everybody's clipped gradient, [canaries + kinds, p] in the order of the
-    weights; factor: of the noise's variance.
+    step: Step, own: Tensor, n_canaries: int, copies: int, factor: float | None
+) -> tuple[Evidence, float]:
+    """Of one step, and the factor. own: everybody's clipped gradient, [canaries + kinds, p] in the
+    order of the weights; factor: the variance of the noise that is there over that of the claimed
+    noise; where it is None, it is seen where no patient's gradient reaches.
     """
-    q, variance = step.mechanism.sampling_probability, _variance(step) * factor
     own, rest, weight = _longer(step, own, n_canaries, copies)
     gram, projections = (own @ own.T).double().numpy(), (own @ rest).double().numpy()
+    if factor is None:
+        factor = max(_variance_outside(gram, projections, rest) / _variance(step), LEAST**2)
+    q, variance = step.mechanism.sampling_probability, _variance(step) * factor
     # variance of the samples in units of the noise's
     sampled = weight.double().numpy() * (1 - q) / variance
     # how much those surely in add is not believed either
@@ -92,7 +86,7 @@ def from_gradients(
     solved = np.linalg.solve(
         np.eye(len(own)) + gram * sampled, np.column_stack([gram[:, :n_canaries], projections])
     )[:n_canaries]
-    return Evidence(q**2 * solved[:, :-1] / variance, q * solved[:, -1] / variance)
+    return Evidence(q**2 * solved[:, :-1] / variance, q * solved[:, -1] / variance), factor
 
 
 def _variance(step: Step) -> float:

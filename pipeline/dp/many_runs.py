@@ -19,6 +19,7 @@ from typing import Any
 
 import dp_accounting as dpa
 import numpy as np
+from scipy import stats
 
 from pipeline.dp.accounting import epsilon
 from pipeline.dp.audit import least_noise_factor, with_noise
@@ -85,10 +86,23 @@ def is_refuted(advantages: Array, claim: TradeOff, significance: float) -> bool:
     return advantage_bound(advantages, significance) > claim.advantage
 
 
-def family_epsilon(advantages: Array, claim: dpa.DpEvent, delta: float, confidence: float) -> float:
-    """The smallest epsilon at `delta` of the claimed event with its noise multiplied by a factor
-    that the runs do not refute, as `pipeline.dp.audit.family_epsilon` says it of hits.
+def student_bound(advantages: Array, significance: float) -> float:
+    """A lower bound of the mean advantage by Student's t; -1 for a single run.
+
+    Near `significance` where the means of as many runs are normal. A rare run that tells nothing
+    makes it wrong, so nothing is refuted by it.
     """
-    bound = advantage_bound(advantages, 1 - confidence)
+    n = len(advantages)
+    if n < 2:
+        return -1.0
+    spread = float(np.std(advantages, ddof=1)) / math.sqrt(n)
+    return float(advantages.mean()) - float(stats.t.ppf(1 - significance, n - 1)) * spread
+
+
+def family_epsilon(bound: float, claim: dpa.DpEvent, delta: float) -> float:
+    """The smallest epsilon at `delta` of the claimed event with its noise multiplied by a factor
+    that allows a mean advantage of `bound`, as `pipeline.dp.audit.family_epsilon` says it of hits;
+    0 where any does.
+    """
     factor = least_noise_factor(lambda curve: bound > curve.advantage, claim)
     return 0.0 if factor == math.inf else epsilon(with_noise(claim, factor), delta)

@@ -22,12 +22,18 @@ SHOWN = {
 
 
 def test_the_table_has_a_line_for_each_kind_of_runs_and_outputs() -> None:
-    often = SHOWN | {"kind": OFTEN, "shown": 0.7}
-    once = SHOWN | {"kind": ONCE, "runs": 2, "shown": None, "lower_gaussian": [0.2, 0.4]}
+    often = SHOWN | {"kind": OFTEN, "shown": 0.7, "approximately": 0.75}
+    once = SHOWN | {
+        "kind": ONCE,
+        "runs": 2,
+        "shown": None,
+        "approximately": None,
+        "lower_gaussian": [0.2, 0.4],
+    }
     lines = canaries.table([once, often]).splitlines()
     assert lines[2:4] == [
-        f"| tables, {OFTEN} | 1 | counts | 0.80 | 50 | 100 | **0.70** | 0.20 | 0.10 |",
-        f"| tables, {ONCE} | 1 | counts | 0.80 | 2 | 100 | - | 0.30 (0.14) | 0.10 |",
+        f"| tables, {OFTEN} | 1 | counts | 0.80 | 50 | 100 | 0.70 | 0.75 | 0.20 | 0.10 |",
+        f"| tables, {ONCE} | 1 | counts | 0.80 | 2 | 100 | - | - | 0.30 (0.14) | 0.10 |",
     ]
 
 

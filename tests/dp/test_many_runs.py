@@ -55,7 +55,7 @@ def test_many_runs_come_near_the_claim_and_never_pass_it() -> None:
     seen = gaussian_runs(1.0, 400, 100, rng)
     assert truth - 0.1 < many_runs.advantage_bound(seen, 1e-9) < truth
     assert not many_runs.is_refuted(seen, tradeoff(event), 1e-9)
-    shown = many_runs.family_epsilon(seen, event, 1e-6, 1 - 1e-9)
+    shown = many_runs.family_epsilon(many_runs.advantage_bound(seen, 1e-9), event, 1e-6)
     assert 0.75 * epsilon(event, 1e-6) < shown < epsilon(event, 1e-6)
     # half of the noise that is claimed
     assert many_runs.is_refuted(gaussian_runs(2.0, 400, 100, rng), tradeoff(event), 1e-9)
@@ -75,6 +75,16 @@ def test_a_rare_run_that_tells_nothing_is_paid_for() -> None:
     assert many_runs.advantage_bound(np.full(29, 0.5), ALPHA) < 0.5 - 0.01
     assert many_runs.advantage_bound(np.full(3000, 0.5), ALPHA) > 0.5 - 0.01
     assert many_runs.advantage_bound(np.full(2, 0.5), 1e-6) == -1.0
+
+
+def test_students_t_is_nearer_and_trusts_that_no_rare_run_tells_nothing() -> None:
+    seen = np.tile([0.4, 0.6], 50)
+    exact, approximate = (
+        bound(seen, ALPHA) for bound in (many_runs.advantage_bound, many_runs.student_bound)
+    )
+    # t of 99 degrees of freedom at 95%: 1.6604; standard deviation 0.1005
+    assert exact < approximate == pytest.approx(0.5 - 1.6604 * 0.1005 / 10, abs=1e-4)
+    assert many_runs.student_bound(np.array([0.5]), ALPHA) == -1.0
 
 
 @pytest.mark.parametrize("wrong", [np.zeros(0), np.array([1.5]), np.array([np.nan])])
