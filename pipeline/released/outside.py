@@ -20,6 +20,7 @@ from pipeline.dp import accounting, events, renyi
 from pipeline.refusal import Refusal
 from pipeline.released import manifest
 from pipeline.released.membership import Share, membership_facts
+from pipeline.released.privacy_facts import mechanisms
 from pipeline.released.released_log import parse
 from pipeline.transparency.checking import growth_fault
 from pipeline.transparency.commitments import Line, mechanism_sha256
@@ -28,7 +29,10 @@ from pipeline.transparency.sums import charges_of, spent_of
 
 PRECISION = 1e-9  # relative: sums of floats in another order
 EPSILON_PRECISION = 1e-3  # relative: of the accounting by privacy loss distributions
-NO_ENTRY = f"there is no {TRANSPARENCY}: nothing shows that the release was charged"
+NO_ENTRY = (
+    f"there is no {TRANSPARENCY}: nothing shows that the release was charged (of one that is older"
+    " than the log, a clone of the store shows it: --store)"
+)
 
 
 @dataclass(frozen=True)
@@ -73,7 +77,7 @@ def charge_faults(release: Release) -> Iterator[str]:
     if privacy["renyi_order"] != charge["order"]:
         yield "the card says otherwise than the log: renyi_order"
     if line["kind"] == "charged":
-        yield from _mechanism_faults(line, proof["mechanism"])
+        yield from _mechanism_faults(line, proof["mechanism"], privacy["mechanisms"])
 
 
 def _charge_of(log: Sequence[Line], line: Line) -> Line | None:
@@ -88,11 +92,16 @@ def _charge_of(log: Sequence[Line], line: Line) -> Line | None:
     )
 
 
-def _mechanism_faults(line: Line, mechanism: Mapping[str, Any]) -> Iterator[str]:
+def _mechanism_faults(
+    line: Line, mechanism: Mapping[str, Any], card: Sequence[Mapping[str, Any]]
+) -> Iterator[str]:
+    """`mechanism`: the event that was charged; `card`: what the card says ran."""
     event = events.from_json(dict(mechanism))
     if mechanism_sha256(event) != line["mechanism"]:
         yield "the mechanisms are not those of the entry"
         return
+    if mechanisms(event) != card:
+        yield "the card lists other mechanisms than those that were charged"
     rdp, epsilon = renyi.rdp(event, line["order"]), accounting.epsilon(event, line["delta"])
     if not math.isclose(rdp, line["rdp"], rel_tol=PRECISION):
         yield f"the mechanisms cost {rdp:.6g}, and the entry says {line['rdp']:.6g}"

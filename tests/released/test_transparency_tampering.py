@@ -299,7 +299,12 @@ def manifest_swapped(scene: Scene) -> dict[str, str]:
 
 
 def mechanism_altered(scene: Scene) -> dict[str, str]:
+    """In the file of the log, or on the card."""
     asked = scene.chance.choice(CHARGED)
+    if scene.chance.random() < 0.5:
+        release = scene.release(asked)
+        rewrite_card(release, lambda card: card["privacy"]["mechanisms"][0].update(times=2))
+        return faults(release.root)
     proof = scene.proof(asked)
     proof["mechanism"]["events"][0]["of"]["sigma"] *= 1 + scene.chance.random()
     attach(scene.release(asked), proof)
@@ -325,7 +330,7 @@ TAMPERINGS: dict[Tampering, tuple[int, tuple[str, ...]]] = {
     listed_charge_altered: (3, ("is not in the ledger", "not numbered one after the other")),
     sums_altered: (4, ("on the card is", "in two ways", "does not count", "right guess")),
     manifest_swapped: (2, ("the entry is about", "does not have the checksum")),
-    mechanism_altered: (2, ("the mechanisms are not those of the entry",)),
+    mechanism_altered: (4, ("the mechanisms are not those of", "the card lists other mechanisms")),
 }
 CASES = [(do, seed) for do, (times, _) in TAMPERINGS.items() for seed in range(times)]
 
