@@ -59,19 +59,19 @@ class PortalParams:
 
     def _check_tls(self) -> None:
         """Raises Refusal where passwords would cross a network as clear text."""
-        given = [self.certificate, self.certificate_key]
-        if any(given) and not all(given):
+        pair = [self.certificate, self.certificate_key]
+        if any(pair) and not all(pair):
             raise Refusal(
                 "portal.certificate and portal.certificate_key are two files that go together: name"
                 " both, or neither"
             )
-        for path in filter(None, given):
+        for path in filter(None, pair):
             if not Path(path).is_file():
                 raise Refusal(f"portal.certificate: there is no file {path}")
         for address in (self.listen, *self.proxies):
             _refuse_no_address(address)
         is_local = ip_address(self.listen).is_loopback
-        if not is_local and not all(given) and not self.proxies:
+        if not is_local and not all(pair) and not self.proxies:
             raise Refusal(
                 f"portal.listen is {self.listen}, so passwords would cross the network as clear"
                 " text: name portal.certificate and portal.certificate_key, or in portal.proxies"
