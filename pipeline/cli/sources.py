@@ -33,7 +33,13 @@ def set_source(options: argparse.Namespace) -> None:
         extract_date=options.extract_date,
     )
     places.refuse_missing(source.path, options.dataset)
-    source_claims.claim(Home.find(), source.path, population=population.name, kind=population.kind)
+    source_claims.claim(
+        Home.find(),
+        source.path,
+        population=population.name,
+        kind=population.kind,
+        for_good=False,
+    )
     sources.declare(Home.find(), options.dataset, source)
     say(f"The source of {options.dataset} is {source.label!r} now.")
 

@@ -34,7 +34,7 @@ from pipeline.released.package import copy_with_links, write_package
 from pipeline.released.plan_facts import plan_facts
 from pipeline.released.privacy_facts import privacy_facts
 from pipeline.released.small_sample import write_small_sample
-from pipeline.runs import chain_heads, version_stores
+from pipeline.runs import chain_heads, release_commits, version_stores
 from pipeline.schema.values import Schema
 from pipeline.services import tracking
 
@@ -160,7 +160,7 @@ def _lineage(params: Params, facts: dict[str, Any], approval: dict[str, Any]) ->
 
 def _tag(home: Home, release: Release, release_id: str, dataset: str) -> None:
     """One commit and tag in the released version store. The data is pushed first; nobody finds it
-    before the tag is there.
+    before the tag is there. Where another release was faster, the commit is put on that one's.
     """
     version_stores.ensure(home)
     if version_stores.is_tagged(home.released_store, release_id):
@@ -178,17 +178,13 @@ def _tag(home: Home, release: Release, release_id: str, dataset: str) -> None:
             cwd=tree,
         )
         version_stores.dvc("push", "--quiet", cwd=tree)
-        version_stores.commit_all(tree, f"Release {release_id}", has_clock=False)
-        version_stores.git(
-            "tag",
-            "-a",
-            release_id,
-            "-m",
-            f"manifest sha256 {manifest.sha256(release.manifest)}",
-            cwd=tree,
-            has_clock=False,
+        release_commits.push_release(
+            tree,
+            dataset,
+            message=f"Release {release_id}",
+            tag=release_id,
+            tag_message=f"manifest sha256 {manifest.sha256(release.manifest)}",
         )
-        version_stores.git("push", "-q", "--atomic", "origin", "main", release_id, cwd=tree)
 
 
 def _folder_of(root: Path, name: str) -> Path:

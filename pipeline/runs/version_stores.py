@@ -133,8 +133,12 @@ def _output(program: str, arguments: Sequence[str], cwd: Path, variables: Mappin
         check=False,
     )
     if result.returncode != 0:
-        lines = (result.stderr or result.stdout).strip().splitlines() or ["nothing said"]
-        raise RuntimeError(f"{program} {arguments[0]} in {cwd.name}: {lines[-1]}")
+        lines = [line for line in (result.stderr or result.stdout).splitlines() if line.strip()]
+        # git's and DVC's advice for who works with them by hand follows what went wrong
+        words = [line for line in lines if not line.startswith(("hint:", "HINT:"))] or lines
+        raise RuntimeError(
+            f"{program} {arguments[0]} in {cwd.name}: {(words or ['nothing said'])[-1].strip()}"
+        )
     return result.stdout.strip()
 
 

@@ -88,6 +88,7 @@ def make(home: Home, request: Request) -> Workspace:
         str(checked.release.source),
         population=schema.population.name,
         kind=schema.population.kind,
+        for_good=False,
     )
     if (
         schema.events is not None
