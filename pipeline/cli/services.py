@@ -56,6 +56,7 @@ def up(options: argparse.Namespace) -> None:
     from pipeline.services import tracking
 
     home = Home.find()
+    processes.check_ports(home, ports())
     setup()
     say("Bringing MLflow up to date with the runs")
     tracking.catch_up(home)
@@ -87,6 +88,16 @@ def up(options: argparse.Namespace) -> None:
     say("Stop all of them with `make down`.")
 
 
+def ports() -> dict[str, int]:
+    """Every service that listens, and the port that it is given."""
+    return {
+        "airflow-api-server": environment.airflow_port(),
+        "mlflow-server": environment.mlflow_port(),
+        "portal-public": environment.portal_port(),
+        "portal-custodian": environment.custodian_port(),
+    }
+
+
 def _say_start(home: Home, names: list[str]) -> None:
     say(f"Starting {', '.join(names)}; their logs are in {home.state / 'logs'}")
 
@@ -105,6 +116,7 @@ def run(options: argparse.Namespace) -> int:
     home = Home.find()
     dataset = options.dataset or params.load(home.params).release.dataset
     release_id = options.release_id or f"{dataset.replace('_', '-')}-{datetime.now():%Y%m%d-%H%M%S}"
+    processes.check_ports(home, {"airflow-api-server": environment.airflow_port()})
     setup()
     declare_source(home, dataset, options)
     names = processes.start(home, airflow_server.airflow_services(home))
