@@ -36,7 +36,7 @@ def setup(options: argparse.Namespace | None = None) -> None:
     free = shutil.disk_usage(home.state).free / 1e9
     if free < NEEDED_GB:
         raise Refusal(f"the disk is nearly full: {free:.1f} GB free, a run needs {NEEDED_GB:.0f}")
-    if not (home.airflow / "migrated").exists() or not home.mlflow_database.is_file():
+    if not airflow_server.is_migrated(home) or not home.mlflow_database.is_file():
         say("Making the version stores, Airflow's database and MLflow's (once, half a minute)")
     # each is a slow start of a tool; together they take as long as the slowest
     with ThreadPoolExecutor() as pool:

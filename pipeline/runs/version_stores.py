@@ -98,10 +98,10 @@ def mend_lock(tree: Path) -> bool:
     """Removes DVC's list of readers and writers where a kill or a full disk left half of it, which
     stops every later try. Returns whether it did. A list that some process writes is left alone.
     """
+    if not has_half_lock(tree):
+        return False
     folder = tree / ".dvc" / "tmp"
     path = folder / "rwlock"
-    if not path.is_file() or _is_json_object(path):
-        return False
     with (folder / "rwlock.lock").open("a") as guard:  # DVC holds it while it writes the list
         try:
             fcntl.flock(guard, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -111,6 +111,12 @@ def mend_lock(tree: Path) -> bool:
             return False
         path.unlink(missing_ok=True)
     return True
+
+
+def has_half_lock(tree: Path) -> bool:
+    """Whether DVC's list of readers and writers is there and cannot be read."""
+    path = tree / ".dvc" / "tmp" / "rwlock"
+    return path.is_file() and not _is_json_object(path)
 
 
 def _is_json_object(path: Path) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
 
 from pipeline import environment, files
@@ -101,7 +102,7 @@ def prepare_airflow(home: Home) -> None:
         },
     )
     passwords.chmod(0o600)
-    if (home.airflow / "migrated").exists():
+    if is_migrated(home):
         return
     migration = subprocess.run(
         [str(Path(sys.executable).parent / "airflow"), "db", "migrate"],
@@ -114,4 +115,18 @@ def prepare_airflow(home: Home) -> None:
         raise RuntimeError(
             f"airflow db migrate: {(migration.stderr.strip().splitlines() or ['nothing said'])[-1]}"
         )
-    files.write_text(home.airflow / "migrated", "yes\n")
+    files.write_text(_migrated(home), f"{_version()}\n")
+
+
+def is_migrated(home: Home) -> bool:
+    """Whether Airflow's database was last migrated by the version of Airflow that is installed."""
+    path = _migrated(home)
+    return path.is_file() and path.read_text(encoding="utf-8").strip() == _version()
+
+
+def _migrated(home: Home) -> Path:
+    return home.airflow / "migrated"
+
+
+def _version() -> str:
+    return metadata.version("apache-airflow-core")

@@ -159,6 +159,11 @@ def running_services(home: Home) -> dict[str, psutil.Process]:
     return running
 
 
+def remembered_names(home: Home) -> set[str]:
+    """Of what was started and not stopped, whether it still runs or not."""
+    return set(_remembered(home))
+
+
 def _remembered(home: Home) -> dict[str, dict[str, float]]:
     return files.read_json(home.state / "services.json") or {}
 

@@ -27,6 +27,12 @@ def add(commands: Commands) -> None:
         Later("services", "up"),
     )
     add_command(commands, "down", "stop Airflow, MLflow and the portal", Later("services", "down"))
+    add_command(
+        commands,
+        "doctor",
+        "find what is wrong with this installation, and say what to do; it changes nothing",
+        Later("doctor.command", "run"),
+    )
     _add_run(commands)
 
 
