@@ -19,6 +19,7 @@ from airflow.providers.standard.operators.bash import BashOperator
 from airflow.sdk import Asset, Param, TaskGroup
 from airflow.sdk.exceptions import AirflowFailException
 
+from dags.notifiers import End
 from pipeline import environment
 from pipeline.catalog import Home, project_root
 from pipeline.stages import PORTAL_USER, REFUSED, STAGES, repro_command
@@ -256,6 +257,7 @@ def command(
             "do_xcom_push": False,
             "retries": RETRIES,
             "retry_delay": timedelta(seconds=10),
+            "on_failure_callback": [End()],
             **options,
         },
     )

@@ -7,7 +7,7 @@ import shutil
 from datetime import date, datetime
 from pathlib import Path
 
-from pipeline import environment, params
+from pipeline import environment, night_params, params
 from pipeline.catalog import TRUTH, Home
 from pipeline.cli.console import say
 from pipeline.cli.follow import follow
@@ -15,7 +15,7 @@ from pipeline.cli.task_log import TaskLog
 from pipeline.cli.waiting import wait_for_airflow, wait_for_port, wait_for_portal
 from pipeline.refusal import Refusal
 from pipeline.runs import places, sources, version_stores
-from pipeline.services import airflow_server, mlflow_server, portal_server, processes
+from pipeline.services import airflow_server, logs, mlflow_server, portal_server, processes
 from pipeline.stages import STAGES
 
 NEEDED_GB = 3.0
@@ -57,6 +57,7 @@ def up(options: argparse.Namespace) -> None:
 
     home = Home.find()
     processes.check_ports(home, ports())
+    logs.keep_small(home, night_params.load_logs(home.params))
     setup()
     say("Bringing MLflow up to date with the runs")
     tracking.catch_up(home)

@@ -10,7 +10,7 @@ import traceback
 from datetime import UTC, datetime
 from pathlib import Path
 
-from pipeline import environment, files
+from pipeline import environment, files, night_params
 from pipeline.catalog import Home, Workspace, project_root
 from pipeline.dp.errors import MechanismError
 from pipeline.refusal import Refusal
@@ -70,7 +70,17 @@ def _attempt(stage: Stage, workspace: Workspace) -> int:
     if code == 0:
         logger.info("%s: done in %.1f s", name, seconds)
     _track(workspace, name, started, seconds, status)
+    _measure(name, seconds, code)
     return code
+
+
+def _measure(name: str, seconds: float, code: int) -> None:
+    """Tells the collector, where the home's params.yaml names one."""
+    from pipeline.services import metrics
+
+    outcome = {0: "finished", REFUSED: "refused"}.get(code, "failed")
+    settings = night_params.load_metrics(Home.find().params)
+    metrics.send_stage(settings, stage=name, outcome=outcome, seconds=seconds)
 
 
 def is_refusal(error: BaseException) -> bool:

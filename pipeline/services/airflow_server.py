@@ -7,8 +7,9 @@ import sys
 from importlib import metadata
 from pathlib import Path
 
-from pipeline import environment, files
+from pipeline import environment, files, night_params
 from pipeline.catalog import Home, project_root
+from pipeline.services import metrics
 from pipeline.services.airflow_api import AirflowApi
 from pipeline.services.database_url import sqlite_url
 from pipeline.services.processes import USER, Service, secret
@@ -68,6 +69,7 @@ def airflow_environment(home: Home) -> dict[str, str]:
         # the scheduler may be up minutes before the API server answers
         "AIRFLOW__WORKERS__EXECUTION_API_RETRIES": "12",
         "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
+        **metrics.for_airflow(night_params.load_metrics(home.params)),
     }
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 import doctor_cases
 import pytest
 from doctor_cases import RELEASE, write_database
-from ledger_cases import COUNTS
+from ledger_cases import COUNTS, OPEN
 from ports import free_port
 
 from pipeline import environment, files
@@ -276,6 +276,7 @@ def old_backup(home, _):
 
 
 def no_backup(home, _):
+    Ledger(home.ledger).open_population("people", **(OPEN | {"kind": "confidential"}))
     home.backup_note.unlink()
 
 

@@ -60,13 +60,18 @@ def releases(home: Home) -> Iterator[Fault]:
 
 def budgets(home: Home) -> Iterator[Fault]:
     """What the stage reserve warns of, for every population."""
+    return (warning(text) for _, text in low_budgets(home))
+
+
+def low_budgets(home: Home) -> Iterator[tuple[str, str]]:
+    """(population, what is low and what to do) of each whose budget runs low."""
     ledger, settings = Ledger(home.ledger), params.load(home.params).privacy
     for population in ledger.populations():
         balance = ledger.balance(population.name)
         left = 1 - balance.share_spent
         text = low_budget_warning(population, left, balance.more_like_last, settings)
         if text and balance.n_releases:
-            yield warning(text)
+            yield population.name, text
 
 
 def clock(home: Home) -> Iterator[Fault]:

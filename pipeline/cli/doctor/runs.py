@@ -11,6 +11,7 @@ from pipeline import night_params
 from pipeline.catalog import Home
 from pipeline.cli.doctor.questions import Fault, Question, warning
 from pipeline.ledger import Ledger
+from pipeline.population_limits import SELF_APPROVING_KINDS
 from pipeline.runs.version_stores import has_half_lock
 from pipeline.services.backup_note import last_backup
 
@@ -53,10 +54,11 @@ def _is_json(path: Path) -> bool:
 
 
 def backup(home: Home) -> Iterator[Fault]:
-    """There is a backup that is young enough, as soon as there is something to lose."""
+    """There is a backup that is young enough. Nobody must make one of made-up and public data."""
     days, at = night_params.load_watch(home.params).backup_days, last_backup(home)
     if at is None:
-        if Ledger(home.ledger).entries():
+        kinds = {population.kind for population in Ledger(home.ledger).populations()}
+        if not kinds <= set(SELF_APPROVING_KINDS):
             yield warning(
                 "no backup was made by `python -m pipeline backup` of this home: ledger and keys"
                 " lie on one disk (docs/operations.md, section 1)"
