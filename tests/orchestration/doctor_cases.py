@@ -12,15 +12,17 @@ from ledger_cases import COUNTS, OPEN
 from upload_cases import hand_over
 
 from pipeline import files
-from pipeline.catalog import Home, Release
+from pipeline.catalog import Home, Release, project_root
 from pipeline.ledger import Ledger
 from pipeline.released import manifest, publish
 from pipeline.restricted.ingest.holdout import permanent_key
 from pipeline.restricted.ingest.key_check import fingerprint
 from pipeline.runs import chain_heads, sources, version_stores
+from pipeline.schema.reader import read_schema
 
 RELEASE = "release-1"
-ADULT = b"age,workclass\n39,Private\n"
+SCHEMA = read_schema(project_root() / "datasets" / "adult.yaml")
+HEADER = ",".join(SCHEMA.tables["adult"].columns)
 
 
 def write_database(path: Path, *statements: str) -> None:
@@ -37,7 +39,7 @@ def make_healthy(home: Home) -> None:
     version_stores.ensure(home)
     charge(home)
     publish_release(home)
-    hand_over(home, "adult", {"adult.csv": ADULT})
+    hand_over(home, "adult", {"adult.csv": f"{HEADER}\n".encode()})
     source = home.root / "source"
     source.mkdir()
     sources.declare(home, "adult", sources.Source(path=str(source), label="May"))
