@@ -1,5 +1,5 @@
-"""Whom Airflow tells, and of what: custodians, by the block `portal` of params.yaml, in public words
-only, and else the task's log.
+"""Whom Airflow tells, and of what: custodians, by the block `portal` of params.yaml, in public
+words only, and else the task's log.
 """
 
 from __future__ import annotations

@@ -50,7 +50,12 @@ def ensure(home: Home) -> None:
 
 def is_tagged(store: Path, tag: str) -> bool:
     """Whether a version store holds this tag. False where there is no store yet."""
-    return store.is_dir() and tag in git("tag", "--list", cwd=store).split()
+    return tag in tags(store)
+
+
+def tags(store: Path) -> list[str]:
+    """Of the released store, the ids of every release. None where there is no store yet."""
+    return git("tag", "--list", cwd=store).split() if store.is_dir() else []
 
 
 def branches(store: Path) -> set[str]:

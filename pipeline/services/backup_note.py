@@ -1,4 +1,4 @@
-"""When the last backup of a home was made, as whoever makes it notes in `restricted/backup.json`."""
+"""When the last backup of a home was made, noted in `restricted/backup.json` by who makes it."""
 
 from __future__ import annotations
 

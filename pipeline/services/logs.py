@@ -1,4 +1,4 @@
-"""Logs stay small: a service's log is turned over when it is long, Airflow's logs of old tasks go."""
+"""Logs stay small: a service's long log is turned over, Airflow's logs of old tasks go."""
 
 from __future__ import annotations
 

@@ -67,9 +67,7 @@ def charge(home: Home) -> None:
     ledger.note_key("trial", fingerprint(key), "tests")
     register = home.cohorts("trial")
     write_database(register, "CREATE TABLE mark (mark TEXT)", "INSERT INTO mark VALUES ('first')")
-    ledger.reserve(
-        RELEASE, "trial", COUNTS, by="tests", source_label="May", register=["first"]
-    )
+    ledger.reserve(RELEASE, "trial", COUNTS, by="tests", source_label="May", register=["first"])
     ledger.commit(RELEASE)
     chain_heads.note(home, RELEASE)
 

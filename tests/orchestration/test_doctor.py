@@ -354,13 +354,17 @@ FOLLOW = {
 }
 
 
-@pytest.mark.parametrize(("plant", "title", "words"), FAULTS, ids=lambda one: one.__name__ if callable(one) else "")
+@pytest.mark.parametrize(
+    ("plant", "title", "words"), FAULTS, ids=lambda one: one.__name__ if callable(one) else ""
+)
 def test_a_fault_is_named(patient, monkeypatch, plant, title, words):
     plant(patient, monkeypatch)
     check(monkeypatch, plant, title, words, questions.WRONG)
 
 
-@pytest.mark.parametrize(("plant", "title", "words"), WARNINGS, ids=lambda one: one.__name__ if callable(one) else "")
+@pytest.mark.parametrize(
+    ("plant", "title", "words"), WARNINGS, ids=lambda one: one.__name__ if callable(one) else ""
+)
 def test_a_warning_is_no_more(patient, monkeypatch, plant, title, words):
     plant(patient, monkeypatch)
     check(monkeypatch, plant, title, words, questions.WARNING)
@@ -381,7 +385,9 @@ def test_a_foreign_listener_is_named_and_our_own_is_not(patient, monkeypatch):
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         monkeypatch.setenv(environment.MLFLOW_PORT_VARIABLE, str(taken.getsockname()[1]))
-        assert "MLFLOW_PORT" in answers_of(monkeypatch)["the ports are free, or ours"].faults[0].text
+        assert (
+            "MLFLOW_PORT" in answers_of(monkeypatch)["the ports are free, or ours"].faults[0].text
+        )
         service = processes.Service(
             name="mlflow-server",
             command=(sys.executable, "-c", "import time; time.sleep(600)"),

@@ -76,7 +76,9 @@ def test_the_end_of_a_stage_is_sent_without_any_name(collector):
 )
 def test_a_stage_sends_how_it_ended(home: Home, collector, tmp_path, monkeypatch, error, outcome):
     text = (project_root() / "params.yaml").read_text()
-    files.write_text(home.root / "params.yaml", text.replace("otlp: null", f"otlp: {address(collector)}"))
+    files.write_text(
+        home.root / "params.yaml", text.replace("otlp: null", f"otlp: {address(collector)}")
+    )
 
     def run(*_: object) -> None:
         if error:

@@ -16,7 +16,8 @@ TASK = """
 import json, sys
 from unittest.mock import patch
 from dags.stages import command
-with patch("airflow.providers.standard.operators.bash.context_to_airflow_vars", lambda *_, **__: {"AIRFLOW_CTX_DAG_RUN_ID": "run"}):
+name = "airflow.providers.standard.operators.bash.context_to_airflow_vars"
+with patch(name, lambda *_, **__: {"AIRFLOW_CTX_DAG_RUN_ID": "run"}):
     print(json.dumps(command("x", "true", {"RELEASE_ID": "a-1"}, doc="x").get_env({})))
 """
 SECRET = (

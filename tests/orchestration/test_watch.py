@@ -88,8 +88,12 @@ def test_what_is_over_and_comes_back_is_told_anew(home: Home, notices, monkeypat
 
 @pytest.mark.parametrize(
     ("days", "kind", "expected"),
-    [(None, "simulated", []), (1, "confidential", []), (3, "simulated", ["backup too old"])]
-    + [(None, "confidential", ["backup too old"])],
+    [
+        (None, "simulated", []),
+        (1, "confidential", []),
+        (3, "simulated", ["backup too old"]),
+        (None, "confidential", ["backup too old"]),
+    ],
 )
 def test_a_backup_is_asked_for(home: Home, notices, days, kind, expected) -> None:
     Ledger(home.ledger).open_population("trial", **(OPEN | {"kind": kind}))
@@ -117,10 +121,10 @@ def airflow(home: Home, monkeypatch, answers: dict[str, object]) -> None:
         raise ConnectionRefusedError
 
     monkeypatch.setattr(AirflowApi, "call", call)
+    monkeypatch.setattr(watch.processes, "remembered_names", lambda _: {"airflow-scheduler"})
     monkeypatch.setattr(
-        watch.processes, "remembered_names", lambda _: {"airflow-scheduler"}
+        watch.services.processes, "running_services", lambda _: {"airflow-scheduler": 1}
     )
-    monkeypatch.setattr(watch.services.processes, "running_services", lambda _: {"airflow-scheduler": 1})
 
 
 HEALTHY = {

@@ -9,7 +9,6 @@ from pipeline import params
 from pipeline.catalog import Home
 from pipeline.cli.doctor.questions import Fault, Question, warning
 from pipeline.ledger import Ledger, low_budget_warning
-from pipeline.restricted.reserve import noted_chain_heads
 from pipeline.runs import version_stores
 
 CLOCK_SLACK = timedelta(minutes=5)
@@ -18,15 +17,18 @@ STATES = ("reserved", "released", "abandoned")  # of a charge
 
 def chain(home: Home) -> Iterator[Fault]:
     """The hash of every entry, and every chain head that cards and runs of this home noted."""
+    from pipeline.restricted.reserve import noted_chain_heads
+
     Ledger(home.ledger).verify(noted_chain_heads(home))
     yield from ()
 
 
 def presence(home: Home) -> Iterator[Fault]:
     """Releases without a ledger: what was spent on their people is forgotten."""
-    if tags(home) and not Ledger(home.ledger).entries():
+    ids = version_stores.tags(home.released_store)
+    if ids and not Ledger(home.ledger).entries():
         yield Fault(
-            f"there are {len(tags(home))} releases and no entry in the ledger: nobody knows what"
+            f"there are {len(ids)} releases and no entry in the ledger: nobody knows what"
             " was spent. Restore the newest backup of state/ledger.db, or name the ledger's URL"
             " (state/ledger.url, SYNDASERA_LEDGER); charge nothing before"
         )
@@ -34,7 +36,7 @@ def presence(home: Home) -> Iterator[Fault]:
 
 def releases(home: Home) -> Iterator[Fault]:
     """A publish that was cut off between the tag and the ledger's entry, or lost its tag."""
-    entries, ids = Ledger(home.ledger).entries(), tags(home)
+    entries, ids = Ledger(home.ledger).entries(), version_stores.tags(home.released_store)
     states = {entry.release_id: entry.kind for entry in entries if entry.kind in STATES}
     for tag in ids:
         if states.get(tag) == "reserved":
@@ -83,13 +85,6 @@ def clock(home: Home) -> Iterator[Fault]:
             f"the ledger's last entry is of {last:%Y-%m-%d %H:%M} UTC, and this machine says"
             f" {now:%Y-%m-%d %H:%M}: set its clock (timedatectl set-ntp true)"
         )
-
-
-def tags(home: Home) -> list[str]:
-    """The release ids in the released version store; none where there is no store."""
-    if not home.released_store.is_dir():
-        return []
-    return version_stores.git("tag", "--list", cwd=home.released_store).split()
 
 
 QUESTIONS = (

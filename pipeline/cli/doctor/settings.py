@@ -57,8 +57,10 @@ def source_places(home: Home) -> Iterator[Fault]:
         try:
             places.refuse_missing(source.path, dataset)
         except Refusal as error:
-            yield Fault(f"{error}: put it back, or declare another with `python -m pipeline sources"
-                        f" set {dataset}`")
+            yield Fault(
+                f"{error}: put it back, or declare another with `python -m pipeline sources"
+                f" set {dataset}`"
+            )
 
 
 QUESTIONS = (

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pipeline.catalog import Home
-from pipeline.cli.doctor.ledger import tags
 from pipeline.cli.doctor.questions import Fault, Question
 from pipeline.runs import version_stores
 
@@ -54,7 +53,7 @@ def objects(home: Home) -> Iterator[Fault]:
 
 def copies(home: Home) -> Iterator[Fault]:
     """Every release has its plain copy, and every plain copy is of a release."""
-    ids = set(tags(home))
+    ids = set(version_stores.tags(home.released_store))
     folders = {path.name for path in home.published.glob("[!.]*")}
     for name in sorted(ids - {one for one in folders if home.release(one).manifest.is_file()}):
         yield Fault(
