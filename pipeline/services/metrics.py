@@ -57,9 +57,9 @@ def _send(otlp: str, attributes: dict[str, str], seconds: float) -> bool:
     meter.create_counter(STAGE_ENDS).add(1, attributes)
     exporter = OTLPMetricExporter(_endpoint(otlp), timeout=SECONDS)
     logging.getLogger("opentelemetry.exporter").setLevel(logging.CRITICAL)  # ours says it
-    result = exporter.export(reader.get_metrics_data(), timeout_millis=SECONDS * 1000)
+    data = reader.get_metrics_data()
     provider.shutdown()
-    return result is MetricExportResult.SUCCESS
+    return data is not None and exporter.export(data) is MetricExportResult.SUCCESS
 
 
 def _endpoint(otlp: str) -> str:

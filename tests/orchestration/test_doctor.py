@@ -8,7 +8,6 @@ import os
 import shutil
 import socket
 import sqlite3
-import subprocess
 import sys
 from collections import namedtuple
 from collections.abc import Callable, Iterator
@@ -28,7 +27,7 @@ from pipeline.catalog import Home, project_root
 from pipeline.cli.doctor import command, machine, questions, settings
 from pipeline.environment import HOME_VARIABLE
 from pipeline.ledger import Ledger
-from pipeline.runs import version_stores
+from pipeline.runs import sources, version_stores
 from pipeline.runs.uploads import records
 from pipeline.services import processes
 
@@ -56,7 +55,10 @@ def patient(healthy: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> H
     for name in PORTS:
         monkeypatch.setenv(name, str(free_port()))
     shutil.copytree(healthy.root, tmp_path / "home", symlinks=True)
-    return Home.find()
+    home = Home.find()
+    sources.declare(home, "adult", sources.Source(path=str(home.root / "source"), label="May"))
+    home.set_modes()
+    return home
 
 
 def answers_of(monkeypatch: pytest.MonkeyPatch) -> dict[str, questions.Answer]:
@@ -93,7 +95,9 @@ def broken_chain(home, _):
 
 def old_ledger(home, _):
     earlier = home.ledger_file.read_bytes()
-    Ledger(home.ledger).reserve("release-2", "trial", COUNTS, by="tests", source_label="June")
+    Ledger(home.ledger).reserve(
+        "release-2", "trial", COUNTS, by="tests", source_label="June", register=["first"]
+    )
     files.write_json(
         home.workspace("release-2").restricted.reservation,
         {"head": Ledger(home.ledger).chain_head()},
@@ -291,8 +295,10 @@ def low_budget(home, _):
 
 
 def other_package(home, monkeypatch):
+    real = machine.metadata.version
+
     def version(name: str) -> str:
-        return "0.1" if name == "mlflow" else "1"
+        return "0.1" if name == "mlflow" else real(name)
 
     monkeypatch.setattr(machine.metadata, "version", version)
 
@@ -418,16 +424,14 @@ def test_a_dag_that_is_no_python_is_named(patient, monkeypatch, tmp_path):
     assert "dags/refresh.py" in answers_of(monkeypatch)["every DAG loads"].faults[0].text
 
 
-def test_a_relative_home_is_named_and_ends_with_1(patient):
-    told = subprocess.run(
-        [sys.executable, "-m", "pipeline", "doctor"],
-        cwd=patient.root.parent,
-        env={**environment.for_stages(), HOME_VARIABLE: "home", "PYTHONPATH": str(project_root())},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert told.returncode == 1 and "SYNDASERA_HOME is relative" in told.stdout
+def test_a_relative_home_is_named_and_ends_with_1(patient, monkeypatch, capsys):
+    monkeypatch.chdir(patient.root.parent)
+    monkeypatch.setattr(settings, "dataset_names", list)
+    monkeypatch.setenv(HOME_VARIABLE, "home")
+    assert main(["doctor"]) == 1
+    told = capsys.readouterr().out.splitlines()
+    assert told[0] == "wrong    the home's path is absolute"
+    assert "SYNDASERA_HOME is relative" in told[1] and "1 wrong" in told[-1]
 
 
 def test_what_a_source_holds_is_never_said(patient, monkeypatch):

@@ -34,7 +34,7 @@ def packages(home: Home) -> Iterator[Fault]:
     of another kind of machine) are no fault as long as everything runs.
     """
     lock = (project_root() / "requirements.lock").read_text(encoding="utf-8")
-    pins = dict(pin.groups() for line in lock.splitlines() if (pin := _PIN.match(line)))
+    pins = {pin[1]: pin[2] for line in lock.splitlines() if (pin := _PIN.match(line))}
     differing = [f"{name} {here}, not {pins[name]}" for name, here in _others(pins)]
     if differing:
         yield warning(
