@@ -89,6 +89,16 @@ def told_of():
     findings.tell = lambda home: homes.append(str(home.root))
     Findings().notify({})
     return len(homes)
+def environment_of_a_task():
+    import os
+    from unittest.mock import patch
+    from dags.stages import command
+    secrets = ("AIRFLOW__CORE__FERNET_KEY", "AIRFLOW__API_AUTH__JWT_SECRET", "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", "AIRFLOW_CONN_X", "_AIRFLOW__STARTUP_MSG")
+    others = {"PGPASSFILE": "x", "AIRFLOW_PORT": "8081", "SYNDASERA_HOME": "/home-of-ours"}
+    of_the_run = patch("airflow.providers.standard.operators.bash.context_to_airflow_vars", lambda *_, **__: {"AIRFLOW_CTX_DAG_RUN_ID": "run"})
+    with of_the_run, patch.dict(os.environ, {**dict.fromkeys(secrets, "a secret"), **others}):
+        given = command("x", "true", {"RELEASE_ID": "a-1"}, doc="x").get_env({})
+    return {name: value for name, value in given.items() if "AIRFLOW" in name or value == "a secret" or name in ("RELEASE_ID", *others)}
 def callbacks(dag):
     kinds = lambda t: [type(one).__name__ for one in t.on_failure_callback or ()]
     return sorted({(type(t).__name__, *kinds(t)) for t in dag.tasks})
@@ -104,7 +114,7 @@ print(json.dumps({"seconds": seconds, "new": sorted(new), "refresh": told(dags.r
                   "declare_source": told(dags.declare_source.dag), "watch": told(dags.watch.dag), "watch_schedule": str(dags.watch.dag.timetable.expression),
                   "callbacks": {name: callbacks(module.dag) for name, module in (("refresh", dags.refresh), ("draw", dags.draw), ("watch", dags.watch), ("budget_report", dags.budget_report))},
                   "ends": [ended("train", AirflowFailException("refused: 39 of age")), ended("train", ValueError("39"), release_id="a-1"), ended("evaluate", AirflowFailException("x")),
-                           ended("reserve", AirflowFailException("x"), release_id="a-1"), ended("publish", OSError("x"))], "told_of": told_of(),
+                           ended("reserve", AirflowFailException("x"), release_id="a-1"), ended("publish", OSError("x"))], "told_of": told_of(), "task": environment_of_a_task(),
                   "assets": dags.refresh.dag.timetable.asset_condition.name,
                   "assigned": {t.task_id: [[u["id"] for u in t.assigned_users], len(t.notifiers)] for t in dags.refresh.dag.tasks if hasattr(t, "assigned_users")},
                   "notice": notice(),
@@ -178,6 +188,16 @@ def test_the_watch_is_hourly_and_tells(parsed):
 def test_custodians_are_told_of_every_task_that_ended_badly(parsed):
     for dag in ("refresh", "draw", "budget_report"):
         assert all(one[1:] == ["End"] for one in parsed["callbacks"][dag]), parsed["callbacks"]
+
+
+def test_a_task_is_given_none_of_the_secrets_of_airflow(parsed):
+    assert parsed["task"] == {
+        "RELEASE_ID": "a-1",
+        "PGPASSFILE": "x",
+        "AIRFLOW_PORT": "8081",
+        "SYNDASERA_HOME": "/home-of-ours",
+        "AIRFLOW_CTX_DAG_RUN_ID": "run",
+    }
 
 
 def test_a_stage_that_reads_rows_says_one_word(parsed):

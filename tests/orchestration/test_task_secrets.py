@@ -1,25 +1,15 @@
-"""What a command that parses a custodian's files is given of the services' secrets: nothing."""
+"""What a command that parses a custodian's files is given of the services' secrets: nothing. Of a
+task of Airflow test_dags.py holds the same.
+"""
 
 from __future__ import annotations
-
-import json
-import subprocess
-import sys
 
 import pytest
 
 from pipeline import environment
-from pipeline.catalog import Home, project_root
+from pipeline.catalog import Home
 from pipeline.services import airflow_server, mlflow_server
 
-TASK = """
-import json, sys
-from unittest.mock import patch
-from dags.stages import command
-name = "airflow.providers.standard.operators.bash.context_to_airflow_vars"
-with patch(name, lambda *_, **__: {"AIRFLOW_CTX_DAG_RUN_ID": "run"}):
-    print(json.dumps(command("x", "true", {"RELEASE_ID": "a-1"}, doc="x").get_env({})))
-"""
 SECRET = (
     "AIRFLOW__CORE__FERNET_KEY",
     "AIRFLOW__API_AUTH__JWT_SECRET",
@@ -54,18 +44,6 @@ def secrets_of(variables: dict[str, str]) -> list[str]:
     }
     assert len(values) > 5
     return sorted(values)
-
-
-def test_a_task_has_none_and_all_that_it_needs(home: Home, services: dict[str, str]) -> None:
-    told = subprocess.run(
-        [sys.executable, "-c", TASK],
-        cwd=project_root(),
-        env=environment.for_services(home.root) | {"PYTHONPATH": str(project_root())},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    check(json.loads(told.stdout.splitlines()[-1]), services)
 
 
 def test_a_stage_by_hand_has_none(home: Home, services: dict[str, str]) -> None:
