@@ -1,35 +1,66 @@
-"""What guessed coins prove of epsilon, beside what the outputs were accounted for: Steinke, Nasr,
-Jagielski 2023 (arxiv.org/abs/2305.08846) and Mahloujifar, Melis, Chaudhuri 2024
-(arxiv.org/abs/2410.22235).
+"""What guessed coins prove of epsilon, beside what the outputs were accounted for.
+
+From outputs alone: Steinke, Nasr, Jagielski 2023 (arxiv.org/abs/2305.08846) and Mahloujifar, Melis,
+Chaudhuri 2024 (arxiv.org/abs/2410.22235). With all else known: `pipeline.dp.many_runs`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import dp_accounting as dpa
 import numpy as np
 
-from pipeline.dp import accounting, one_run
+from pipeline.dp import accounting, many_runs, one_run
 from pipeline.dp.one_run import Guesses
+from pipeline.dp.tradeoff import tradeoff
 
 DELTA = 1e-6
 ALPHA = 0.05  # one less the confidence of the bounds that are shown
+SHARES = (0.05, 0.1, 0.25, 0.5)  # of coins that are guessed: fixed beforehand, and each paid for
 # at which the accountant is asked for its claim
 DELTAS = tuple(float(delta) for delta in np.geomspace(DELTA, 0.5, 40))
 
 
 @dataclass(frozen=True, eq=False)
-class PathGuesses:
-    """The guesses of coins from one kind of outputs, beside what it was accounted for."""
+class PathResults:
+    """What runs told of coins through one kind of outputs, beside what it was accounted for."""
 
     path: str
     event: dpa.DpEvent
-    guesses: tuple[Guesses, ...]  # one for each share of canaries
+    guesses: tuple[Guesses, ...]  # from outputs alone, of all runs' coins, for each of SHARES
+    advantages: np.ndarray  # float [runs], of who knows all else
+
+    @classmethod
+    def of(
+        cls,
+        path: str,
+        event: dpa.DpEvent,
+        scores: Sequence[np.ndarray],
+        ratios: Sequence[np.ndarray],
+        coins: Sequence[np.ndarray],
+    ) -> PathResults:
+        """From every run's scores, log likelihood ratios and coins, each [canaries]."""
+        all_scores, all_coins = np.concatenate(scores), np.concatenate(coins)
+        return cls(
+            path,
+            event,
+            tuple(
+                one_run.guess(all_scores, all_coins, round(share * len(all_coins)))
+                for share in SHARES
+            ),
+            np.array(
+                [
+                    many_runs.advantage(ratio > 0, included)
+                    for ratio, included in zip(ratios, coins, strict=True)
+                ]
+            ),
+        )
 
     def is_refuted(self, significance: float) -> bool:
-        """Whether the claim, at all DELTAS, leaves these guesses a chance below `significance`;
-        each share gets its part of it.
+        """Whether the claim leaves these guesses, or these advantages, a chance below
+        `significance`; either gets half, and each share its part.
         """
         claims = [
             pair
@@ -38,9 +69,16 @@ class PathGuesses:
         ]
         power = one_run.power_of_claims(claims)
         return any(
-            one_run.refutes(power, guesses, significance / len(self.guesses))
+            one_run.refutes(power, guesses, significance / 2 / len(self.guesses))
             for guesses in self.guesses
-        )
+        ) or many_runs.is_refuted(self.advantages, tradeoff(self.event), significance / 2)
+
+    @property
+    def shown_epsilon(self) -> float:
+        """Lower bound of epsilon at DELTA by the adversary's advantages, for a mechanism of the
+        claimed kind with more or less noise.
+        """
+        return many_runs.family_epsilon(self.advantages, self.event, DELTA, 1 - ALPHA)
 
     @property
     def claim(self) -> float:
@@ -67,6 +105,7 @@ class PathGuesses:
             f"{self.path}: claimed epsilon": self.claim,
             f"{self.path}: lower bound": self.epsilon,
             f"{self.path}: lower bound, Gaussian": self.gaussian_epsilon,
+            f"{self.path}: mean advantage": float(self.advantages.mean()),
             **{
                 f"{self.path}: accuracy of {guesses.n_guesses} guesses": guesses.accuracy
                 for guesses in self.guesses

@@ -7,6 +7,7 @@
 
 from pipeline.catalog.contents import (
     MANIFEST,
+    TRANSPARENCY,
     TRUTH,
     BudgetReport,
     Checkpoints,
@@ -29,6 +30,7 @@ from pipeline.catalog.zones import Released, Restricted
 
 __all__ = [
     "MANIFEST",
+    "TRANSPARENCY",
     "TRUTH",
     "BudgetReport",
     "Checkpoints",

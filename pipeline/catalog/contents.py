@@ -9,6 +9,7 @@ from pathlib import Path
 
 TRUTH = "truth.json"  # what the simulator writes beside its tables
 MANIFEST = "manifest.json"  # every file of a release with its checksum
+TRANSPARENCY = "transparency.json"  # the log of charges as far as a release, with proofs
 DATASET = "dataset.yaml"  # the declaration, `extends` resolved
 
 
@@ -168,6 +169,13 @@ class Release(Folder):
     @property
     def manifest(self) -> Path:
         return self.root / MANIFEST
+
+    @property
+    def transparency(self) -> Path:
+        """The log of charges as far as this release, with its proofs. Absent from releases of
+        before there was a log.
+        """
+        return self.root / TRANSPARENCY
 
     @property
     def card(self) -> Path:

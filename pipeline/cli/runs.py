@@ -239,16 +239,25 @@ def track(options: argparse.Namespace) -> None:
 
 
 def verify_release(options: argparse.Namespace) -> int:
-    from pipeline.released.verify import verify
+    from pipeline.released.verify import verify, verify_folder
 
-    checks = verify(Home.find(), options.release)
+    what = str(options.release)
+    if "/" in what or what.startswith((".", "~")):
+        checks = verify_folder(Path(what).expanduser(), options.older, options.store)
+    elif options.store is not None:
+        raise Refusal(
+            "--store goes with a release's folder (./FOLDER): a release of this home is compared"
+            " with the home's own store"
+        )
+    else:
+        checks = verify(Home.find(), what, options.older)
     for check in checks:
         say(
-            f"  {'yes' if check.passed else 'NO '} "
-            f" {check.question}{'' if check.passed else ': ' + check.fault}"
+            f"  {'yes' if check.passed else 'NO '}  {check.question}"
+            + "".join(f": {text}" for text in (check.fault, check.note) if text)
         )
     sound = all(check.passed for check in checks)
-    say(f"{options.release} is {'sound' if sound else 'NOT sound'}.")
+    say(f"{what} is {'sound' if sound else 'NOT sound'}.")
     return 0 if sound else 1
 
 

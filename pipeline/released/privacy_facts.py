@@ -4,32 +4,42 @@ sums, no result.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import dp_accounting as dpa
 
 from pipeline import files
 from pipeline.catalog import Home, Release
+from pipeline.dp import renyi
 from pipeline.dp.events import DiscreteGaussianDpEvent, ExponentialMechanismDpEvent, flatten
-from pipeline.ledger import Ledger
+from pipeline.ledger import Ledger, Population
 from pipeline.refusal import Refusal
+from pipeline.released.membership import Share, membership_facts
+from pipeline.transparency.checking import first_line
+from pipeline.transparency.commitments import Line
+from pipeline.transparency.making import shown_after
+
+NO_LOG = (first_line({}),)
 
 
-def privacy_facts(ledger: Ledger, release_id: str) -> dict[str, Any]:
-    """Epsilon and delta of the release that was charged, its mechanisms, the balance, the overlap
-    and the chain's head.
+def privacy_facts(ledger: Ledger, release_id: str, log: Sequence[Line] = NO_LOG) -> dict[str, Any]:
+    """Epsilon and delta of the release that was charged, its mechanisms, the balance, the overlap,
+    and what pins them: the chain's head just after the charge, and the place in the transparency
+    log, where the release follows `log`.
 
-    Raises Refusal where the release was never charged.
+    What was charged since, for a run that may go on, is not in the balance: the card would tell
+    when (`shown_after`). Raises Refusal where the release was never charged.
     """
     reservation = ledger.reservation(release_id)
     if reservation is None:
         raise Refusal(
             f"{release_id} is not in the ledger: nothing was charged for it, so nothing may leave"
         )
-    population, balance = (
-        ledger.population(reservation.population),
-        ledger.balance(reservation.population),
-    )
+    population = ledger.population(reservation.population)
+    charges = ledger.reservations(population.name)
+    n_shown = shown_after(charges, log, release_id)
+    balance = ledger.balance(population.name, until=charges[n_shown - 1].entry)
     overlapping = ledger.overlapping(reservation.population)
     return {
         "epsilon": reservation.epsilon,
@@ -49,9 +59,27 @@ def privacy_facts(ledger: Ledger, release_id: str) -> dict[str, Any]:
         "epsilon_total_of_overlapping": sum(p.epsilon for p in overlapping),
         "epsilon_ceiling_of_overlapping": sum(p.ceiling_epsilon for p in overlapping),
         "delta_total_of_overlapping": sum(p.delta for p in overlapping),
-        "ledger_entry": reservation.entry,
-        "chain_head": ledger.chain_head(),
+        "membership": membership_facts(
+            [_share(ledger, one, log, release_id) for one in overlapping]
+        ),
+        "charge": 1 + [one.release_id for one in charges].index(release_id),
+        "log_entry": len(log),
+        "chain_head": reservation.entry_hash,
     }
+
+
+def _share(ledger: Ledger, population: Population, log: Sequence[Line], release_id: str) -> Share:
+    """What a population has spent, as far as it is shown, and may spend in its life."""
+    charges = ledger.reservations(population.name)
+    n_shown = shown_after(charges, log, release_id)
+    until = charges[n_shown - 1].entry if n_shown else 0
+    return Share(
+        population=population.name,
+        charges=n_shown,
+        order=population.order,
+        rdp=ledger.balance(population.name, until=until).spent_rdp,
+        rdp_ceiling=renyi.rdp_limit(population.order, population.ceiling_epsilon, population.delta),
+    )
 
 
 def published_chain_heads(home: Home) -> dict[str, str]:

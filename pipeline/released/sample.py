@@ -12,7 +12,7 @@ from pipeline.catalog import Extract, Home, Patients, Workspace
 from pipeline.draw_plan import plan_of
 from pipeline.models.synthesizer.model import Synthesizer
 from pipeline.params import Params
-from pipeline.released.charged_draw import check_draw
+from pipeline.released.charged_draw import check_draw, check_names
 from pipeline.released.databases import write_database, write_sqlite
 from pipeline.released.views import views
 from pipeline.released.writers import ParquetPart, TableWriter
@@ -23,9 +23,10 @@ logger = logging.getLogger(__name__)
 
 def run(workspace: Workspace, params: Params, schema: Schema) -> None:
     """Writes `released/synthetic` and `released/extract`, partition by partition. Raises Refusal
-    for another model or seed than the charge binds.
+    for another model or seed than the charge binds, and for other names than it says.
     """
     released, n_synthetic, n_drawn = workspace.released, params.release.rows, 0
+    check_names(Home.find(), params, schema)
     check_draw(Home.find(), params, released.model)
     synthesizer = Synthesizer.load(released.model)
     with (

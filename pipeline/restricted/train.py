@@ -23,12 +23,14 @@ from pipeline.catalog import Checkpoints, Home, Workspace
 from pipeline.dp.marginals import MeasurementStore
 from pipeline.dp.noise import NoiseStream
 from pipeline.dp.tape import Tape
-from pipeline.ledger import Ledger, cohorts_in_words
+from pipeline.ledger import Ledger, Reservation, cohorts_in_words
 from pipeline.models.synthesizer.fit import fit_synthesizer
 from pipeline.models.synthesizer.model import Synthesizer
 from pipeline.models.synthesizer.plan import Plan, joint_plan
 from pipeline.params import Params, PrivacyParams, TrainParams
 from pipeline.refusal import Refusal
+from pipeline.restricted.ingest import origin
+from pipeline.restricted.ingest.cohorts import Register
 from pipeline.runs import chain_heads
 from pipeline.schema.values import Schema
 
@@ -39,12 +41,14 @@ def run(workspace: Workspace, params: Params, schema: Schema) -> None:
     """Writes `released/model` and `restricted/tape.json`. A retry goes on from the checkpoint, with
     new noise; once the model is finished, it gives that model out again.
 
-    Raises Refusal where the ledger does not hold exactly this plan, or where what was executed
+    Raises Refusal where the ledger does not hold exactly this plan, where the rows are of others
+    than it was charged to, or where what was executed
     differs, or another model was trained under the charge: then there is no model.
     """
     ledger, release_id = Ledger(Home.find().ledger), str(params.release.id)
     plan = charged_plan(workspace, ledger, release_id)
-    _refuse_other_cohorts(workspace, ledger, release_id)
+    if (reservation := ledger.reservation(release_id)) is not None:
+        _refuse_other_rows(workspace, params, schema, reservation)
     checkpoints = workspace.restricted.checkpoints
     with _alone(checkpoints):
         for leftover in checkpoints.root.rglob("*.tmp"):
@@ -112,21 +116,31 @@ def charged_plan(workspace: Workspace, ledger: Ledger, release_id: str) -> Plan:
     return plan
 
 
-def _refuse_other_cohorts(workspace: Workspace, ledger: Ledger, release_id: str) -> None:
-    """The rows that ingest let through must be those of the cohorts that are charged
-    (privacy_rules.md 16).
+def _refuse_other_rows(
+    workspace: Workspace, params: Params, schema: Schema, reservation: Reservation
+) -> None:
+    """The rows that ingest let through must be those of the population and the cohorts that are
+    charged, from the source that the charge names (privacy_rules.md 16).
     """
-    reservation, report = (
-        ledger.reservation(release_id),
-        files.read_json(workspace.restricted.ingest_report) or {},
-    )
-    cohorts = tuple(report.get("cohorts", ()))
-    if reservation is not None and reservation.cohorts != cohorts:
+    rows, home = origin.read(workspace.restricted), Home.find()
+    if rows is None:
+        if workspace.restricted.checkpoints.model.is_dir():
+            return  # the model is finished: no row is opened
+        raise Refusal("there are no rows in this workspace: run ingest first")
+    charged = (reservation.population, reservation.source_label, reservation.cohorts)
+    if charged != (rows.population, rows.source_label, rows.cohorts):
         raise Refusal(
-            f"{release_id} was charged to {cohorts_in_words(reservation.cohorts)}, and ingest"
-            f" opened {cohorts_in_words(cohorts)}: no row was read. Run all stages"
-            " again from ingest under a new release id"
+            f"{reservation.release_id} was charged to"
+            f" {_in_words(reservation.population, reservation.cohorts, reservation.source_label)},"
+            f" and ingest opened {_in_words(rows.population, rows.cohorts, rows.source_label)}: no"
+            " row was read. Run all stages again from ingest under a new release id"
         )
+    marks = Register(home, schema).marks() if schema.population.cohorts else []
+    origin.refuse_other_rows(rows, origin.origin_of(schema, params.release), marks)
+
+
+def _in_words(population: str, cohorts: tuple[str, ...], label: str | None) -> str:
+    return f"{cohorts_in_words(cohorts)} of population {population} (source {label!r})"
 
 
 def _token(checkpoints: Checkpoints) -> str:

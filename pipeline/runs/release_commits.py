@@ -1,45 +1,56 @@
-"""One commit and tag of the released version store for a release, however many are published at
-once.
+"""The commits of the released version store: one for each release, each on the one before, however
+many are published at once.
 """
 
 from __future__ import annotations
 
+import logging
 import random
 import time
+from collections.abc import Callable
 from pathlib import Path
 
+from pipeline.refusal import Refusal
 from pipeline.runs.version_stores import commit_all, git
 
-TRIES = 20  # each loses to another release that was published
-PAUSE_SECONDS = 0.5  # at most, for each try so far
+logger = logging.getLogger(__name__)
+TRIES = 20  # each but the last loses to another release that was published
+PUSHES = 3  # where the store was only busy
+PAUSE_SECONDS = 1.0  # at most, before another try
 
 
-def push_release(tree: Path, folder: str, *, message: str, tag: str, tag_message: str) -> None:
-    """Commits `folder` of a clone and pushes it to `main` with its tag, both or neither. Where
-    `main` moved on meanwhile, the folder is committed again on the newer one.
+def in_turn(attempt: Callable[[], None], head: Callable[[], str]) -> None:
+    """Makes an attempt to publish, and another one from the start wherever it failed while another
+    release moved the store on. `head`: the newest commit of the store.
 
-    Raises RuntimeError where the version store takes it at no try.
+    Raises what the last attempt raised.
+    """
+    for number in range(1, TRIES + 1):
+        begin = head()
+        try:
+            attempt()
+            return
+        except (Refusal, RuntimeError):
+            if number == TRIES or head() == begin:
+                raise
+        logger.info("publish: another release was published meanwhile; once more after it")
+        time.sleep(random.uniform(0, PAUSE_SECONDS))
+
+
+def push_release(tree: Path, *, message: str, tag: str, tag_message: str) -> None:
+    """Commits all of a clone and pushes it to `main` with its tag, both or neither.
+
+    Raises RuntimeError where the version store does not take it: it is broken, or went on.
     """
     commit_all(tree, message, has_clock=False)
-    ours = git("rev-parse", "HEAD", cwd=tree)
-    for number in range(1, TRIES + 1):
-        git("tag", "-f", "-a", tag, "-m", tag_message, cwd=tree, has_clock=False)
+    git("tag", "-a", tag, "-m", tag_message, cwd=tree, has_clock=False)
+    for number in range(1, PUSHES + 1):
         try:
             git("push", "-q", "--atomic", "origin", "main", tag, cwd=tree)
             return
         except RuntimeError:
-            if number == TRIES:
+            if git("ls-remote", "--tags", "origin", f"refs/tags/{tag}", cwd=tree):
+                return  # it went through, and only the answer was lost
+            if number == PUSHES:
                 raise
-        if git("ls-remote", "--tags", "origin", f"refs/tags/{tag}", cwd=tree):
-            return  # it went through, and only the answer was lost
-        time.sleep(random.uniform(0, PAUSE_SECONDS * number))
-        _commit_again(tree, folder, ours, message)
-
-
-def _commit_again(tree: Path, folder: str, commit: str, message: str) -> None:
-    """The folder as it is in `commit`, on the newest `main`. What git ignores, the data, stays."""
-    git("fetch", "-q", "origin", "main", cwd=tree)
-    git("checkout", "-q", "--force", "-B", "main", "FETCH_HEAD", cwd=tree)
-    git("rm", "-r", "-q", "--ignore-unmatch", "--", folder, cwd=tree)
-    git("checkout", "-q", commit, "--", folder, cwd=tree)
-    commit_all(tree, message, has_clock=False)
+        time.sleep(random.uniform(0, PAUSE_SECONDS))

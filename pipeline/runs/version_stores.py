@@ -58,6 +58,26 @@ def tags(store: Path) -> list[str]:
     return git("tag", "--list", cwd=store).split() if store.is_dir() else []
 
 
+def text_at(store: Path, revision: str, path: str) -> str | None:
+    """What a file holds there, but for blanks at its end; None where there is none."""
+    if not git("ls-tree", "--name-only", revision, "--", path, cwd=store):
+        return None
+    return git("show", f"{revision}:{path}", cwd=store)
+
+
+def tag_messages(store: Path) -> dict[str, str]:
+    """{tag: what it says}, of a store; empty where there is none yet."""
+    if not store.is_dir():
+        return {}
+    lines = git("tag", "--list", "--format=%(refname:short) %(contents:subject)", cwd=store)
+    return {line.partition(" ")[0]: line.partition(" ")[2] for line in lines.splitlines()}
+
+
+def head(store: Path) -> str:
+    """The newest commit of a store's main line; empty where there is no store yet."""
+    return git("rev-parse", "main", cwd=store) if store.is_dir() else ""
+
+
 def branches(store: Path) -> set[str]:
     if not store.is_dir():
         return set()

@@ -30,6 +30,7 @@ from pipeline.models.table.plan.plan import TablePlan
 from pipeline.released import publish
 from pipeline.restricted import approve, validate
 from pipeline.restricted.ingest import stage
+from pipeline.transparency import making
 
 # the package's own `fit` is the function
 fitting = importlib.import_module("pipeline.models.table.fit.fit")
@@ -420,6 +421,19 @@ def unsalted_head(patch: pytest.MonkeyPatch) -> None:
     edited(patch, chain.Writer, "append", ("{**facts, SALT: new_salt()}", "facts"))
 
 
+def unsalted_log(patch: pytest.MonkeyPatch) -> None:
+    edited(patch, making._Leaves, "salt", ("self.secret, ", 'b"no secret", '))
+
+
+def bare_log(patch: pytest.MonkeyPatch) -> None:
+    edited(
+        patch,
+        making._Leaves,
+        "hidden_tree",
+        ("        capacity = CAPACITY\n", "        capacity = len(leaves)\n"),
+    )
+
+
 KEY = (
     "self._cipher = Cipher(algorithms.AES(os.urandom(32))",
     "self._key = os.urandom(32){}; self._cipher = Cipher(algorithms.AES(self._key)",
@@ -629,6 +643,18 @@ FAULTS: tuple[Fault, ...] = (
         caught_by="a head tells nothing",
         patch=unsalted_head,
         found_as="whoever guesses",
+    ),
+    Fault(
+        name="moments and reasons in the transparency log",
+        caught_by="a log tells nothing",
+        patch=unsalted_log,
+        found_as="whoever guesses",
+    ),
+    Fault(
+        name="the number of refusals in the transparency log",
+        caught_by="a log tells nothing",
+        patch=bare_log,
+        found_as="tells how many entries",
     ),
     Fault(
         name="a noise key in a log",

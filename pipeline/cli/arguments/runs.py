@@ -5,6 +5,7 @@ person without Airflow.
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 from pipeline.cli.arguments.command import (
     Commands,
@@ -33,10 +34,21 @@ def add(commands: Commands) -> None:
     verify = add_command(
         commands,
         "verify",
-        "check a published release: files, tag, ledger, columns, and that the model gives it again",
+        "check a published release: files, tag, ledger, columns, that the model gives it again, and"
+        " its charge in the transparency log; or, without a home, a release's folder",
         Later("runs", "verify_release"),
     )
-    verify.add_argument("release", help="release id")
+    verify.add_argument("release", help="release id, or a release's folder, such as ./FOLDER")
+    verify.add_argument(
+        "--older",
+        type=Path,
+        help="an older release's folder, or its transparency.json: the log must have grown from it",
+    )
+    verify.add_argument(
+        "--store",
+        type=Path,
+        help="for a folder: a clone of the released version store; every release there is compared",
+    )
 
 
 def _add_refresh(commands: Commands) -> None:

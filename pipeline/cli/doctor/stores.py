@@ -9,6 +9,7 @@ from pathlib import Path
 
 from pipeline.catalog import Home
 from pipeline.cli.doctor.questions import Fault, Question
+from pipeline.released import released_log
 from pipeline.runs import version_stores
 
 NEWEST = 3  # releases whose objects are looked for
@@ -68,6 +69,15 @@ def copies(home: Home) -> Iterator[Fault]:
         )
 
 
+def log(home: Home) -> Iterator[Fault]:
+    """The transparency log only grew, and every release has its line there."""
+    for fault in released_log.store_faults(home.released_store):
+        yield Fault(
+            f"{fault}: restore state/released/registry.git from the backup, or from the host that"
+            " published last (docs/auditing.md)"
+        )
+
+
 def _newest(home: Home) -> list[str]:
     """By their place in the history: what is committed there bears no time."""
     if not home.released_store.is_dir():
@@ -101,4 +111,5 @@ QUESTIONS = (
     Question("the released version store is whole", released),
     Question(f"the objects of the {NEWEST} newest releases are there", objects),
     Question("every release has its plain copy", copies),
+    Question("the transparency log is sound", log),
 )

@@ -31,6 +31,7 @@ from pipeline.restricted.ingest import (
     cohorts,
     holdout,
     key_check,
+    origin,
     owners,
     reading,
     shared_keys,
@@ -149,12 +150,13 @@ def ingest(
                 n_parts += 1
     _write_data(schema, work / "out", folder, list(sources), is_shared=findings.is_shared)
     shutil.rmtree(work)
-    early = Counter(reason for frame in findings.dropped for reason in frame["reason"])
-    account.dropped += early
+    account.dropped += Counter(findings.all_dropped(pl.String())["reason"])
     report = account.to_json(
         {name: source.name for name, source in sources.items()}, _events_tables(schema)
     )
-    files.write_json(folder / "ingest.json", report | {"cohorts": list(params.release.cohorts)})
+    marks = register.marks() if register is not None else ()
+    noted = origin.origin_of(schema, params.release, marks)
+    files.write_json(folder / "ingest.json", report | origin.to_json(noted))
 
 
 def _of_cohorts(

@@ -12,6 +12,7 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from pipeline import files
 from pipeline.catalog import Home
 from pipeline.runs import version_stores
 
@@ -22,14 +23,15 @@ _FOLDER = ".dir"  # end of the hash of a folder: the object lists the folder's f
 
 
 def runs_of(home: Home, address: str) -> list[str]:
-    """The release ids of every run of a source, by their settings: of workspaces, and of branches
-    whose workspace is gone.
+    """The release ids of every run of a source, by their settings and by what ingest noted, in case
+    somebody changed the settings since: of workspaces, and of branches whose workspace is gone.
     """
     texts = {path.parent.name: path.read_text("utf-8") for path in home.runs.glob(f"*/{_PARAMS}")}
     for branch in version_stores.branches(home.restricted_store):
         if branch not in texts and (text := _content(home, branch, _PARAMS)) is not None:
             texts[branch] = text
-    return sorted(name for name, text in texts.items() if _source_in(text) == address)
+    by_settings = {name for name, text in texts.items() if _source_in(text) == address}
+    return sorted(by_settings | {name for name in texts if _source_read(home, name) == address})
 
 
 def remove_rows(home: Home, runs: Iterable[str]) -> tuple[int, int]:
@@ -107,6 +109,13 @@ def _content(home: Home, revision: str, path: str) -> str | None:
 def _source_in(text: str) -> str | None:
     release = _yaml(text).get("release")
     return release.get("source") if isinstance(release, dict) else None
+
+
+def _source_read(home: Home, name: str) -> str | None:
+    """Where the rows of a run were read from, as ingest noted it (ingest/origin.py)."""
+    report = files.read_json(home.workspace(name).restricted.ingest_report) or {}
+    source = report.get("origin", {}).get("source")
+    return None if source is None else str(source)
 
 
 def _yaml(text: str) -> Mapping[str, Any]:
