@@ -20,7 +20,10 @@ help:
 	@sed -n '1,6p' Makefile | sed 's/^# \{0,1\}//'
 
 environment:
-	@sh scripts/setup.sh
+	@sh scripts/setup.sh $(LISTENERS)
+
+run refresh: LISTENERS = AIRFLOW_PORT:8080
+up: LISTENERS = AIRFLOW_PORT:8080 MLFLOW_PORT:5000 PORTAL_PORT:8000 CUSTODIAN_PORT:8001
 
 run: environment
 	@$(PIPELINE) run $(REQUEST)

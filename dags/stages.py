@@ -19,6 +19,8 @@ from airflow.providers.standard.operators.bash import BashOperator
 from airflow.sdk import Asset, Param, TaskGroup
 from airflow.sdk.exceptions import AirflowFailException
 
+from dags.notifiers import End
+from pipeline import environment
 from pipeline.catalog import Home, project_root
 from pipeline.stages import PORTAL_USER, REFUSED, STAGES, repro_command
 
@@ -128,6 +130,10 @@ class Command(BashOperator):
     @cached_property
     def subprocess_hook(self) -> Subprocess:
         return Subprocess()
+
+    def get_env(self, context: Any) -> dict[str, str]:
+        """A command parses files that others wrote: it gets none of Airflow's own secrets."""
+        return environment.without_service_secrets(super().get_env(context))
 
     def execute(self, context: Any) -> Any:
         output = super().execute(context)
@@ -251,6 +257,7 @@ def command(
             "do_xcom_push": False,
             "retries": RETRIES,
             "retry_delay": timedelta(seconds=10),
+            "on_failure_callback": [End()],
             **options,
         },
     )

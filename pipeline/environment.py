@@ -49,6 +49,9 @@ _OF_THE_PUBLIC_PORTAL = frozenset(
         *("HTTPS_PROXY", "https_proxy", "NO_PROXY", "no_proxy"),
     )
 )
+# Of the services alone: Airflow's keys and databases, the portal's databases, MLflow's passwords.
+_OF_THE_SERVICES = ("AIRFLOW", "_AIRFLOW", "__AIRFLOW", "MLFLOW_AUTH_", "MLFLOW_FLASK_")
+_OF_A_TASK = ("AIRFLOW_CTX_", AIRFLOW_PORT_VARIABLE)  # no secrets
 # Nothing is sent to anybody, whatever a tool does by default.
 NO_TELEMETRY = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -207,7 +210,24 @@ def for_stages() -> dict[str, str]:
     `python` is this one. They run in another folder than this program.
     """
     _settle_paths()
-    return {**os.environ, **IDENTITY, **NO_TELEMETRY, "PATH": _path()}
+    return {**without_service_secrets(os.environ), **IDENTITY, **NO_TELEMETRY, "PATH": _path()}
+
+
+def for_home_commands(home: Path) -> dict[str, str]:
+    """A command of the pipeline on the home at `home`, which another process of ours starts."""
+    return {**for_stages(), HOME_VARIABLE: str(home.absolute())}
+
+
+def without_service_secrets(variables: Mapping[str, str]) -> dict[str, str]:
+    """What of these variables a command that reads a custodian's files gets: no key, password or
+    database of Airflow, of MLflow's server or of the portal.
+    """
+    return {
+        name: value
+        for name, value in variables.items()
+        if name.startswith(_OF_A_TASK)
+        or not (name.startswith(_OF_THE_SERVICES) or name in (PORTAL_VARIABLE, CUSTODIAN_VARIABLE))
+    }
 
 
 def for_services(home: Path) -> dict[str, str]:

@@ -257,7 +257,8 @@ BLOCKS: Mapping[str, type] = {
 
 
 LATER = ("draw", "gate")  # params written before there were these blocks have none
-OTHERS = ("portal", "sign_in")  # of no run: pipeline/portal_params.py
+# of no run: pipeline/portal_params.py, pipeline/night_params.py
+OTHERS = ("portal", "sign_in", "watch", "metrics", "logs")
 
 
 def from_mapping(value: Mapping[str, Any], name: str = "params.yaml") -> Params:

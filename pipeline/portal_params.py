@@ -103,15 +103,18 @@ def _refuse_no_address(text: str) -> None:
 
 def load(path: Path) -> PortalParams:
     """The settings in a params.yaml. Raises Refusal for an unknown key or a value out of range."""
-    return PortalParams(**_block(path, "portal", PortalParams))
+    return PortalParams(**block(path, "portal", PortalParams))
 
 
 def load_sign_in(path: Path) -> SignInParams:
     """The organisations in a params.yaml. Raises Refusal for an unknown key."""
-    return SignInParams(**_block(path, "sign_in", SignInParams))
+    return SignInParams(**block(path, "sign_in", SignInParams))
 
 
-def _block(path: Path, name: str, kind: type) -> Mapping[str, Any]:
+def block(path: Path, name: str, kind: type) -> Mapping[str, Any]:
+    """A block of a params.yaml, empty where it has none. Raises Refusal for a key that `kind`, a
+    dataclass, does not know.
+    """
     block = (YAML(typ="safe").load(path.read_text(encoding="utf-8")) or {}).get(name) or {}
     if not isinstance(block, Mapping):
         raise Refusal(f"{path.name}: {name} must be a mapping, is {block!r}")

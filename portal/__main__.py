@@ -26,6 +26,8 @@ PROCESSES = {
 
 def main() -> int:
     """Runs one of the commands; 2 for a stated reason to stop."""
+    files.private_umask()
+    environment.no_core_dump()
     options = _parser().parse_args()
     try:
         if options.command == "invite":
@@ -58,8 +60,6 @@ def _parser() -> argparse.ArgumentParser:
 
 def _serve(name: str) -> None:
     """One of the two processes, on this machine's own address unless params.yaml names another."""
-    files.private_umask()
-    environment.no_core_dump()
     logging.basicConfig(format="%(asctime)s %(message)s")
     for ours in ("portal", "pipeline"):  # notices without a mail server, what the bridge met
         logging.getLogger(ours).setLevel(logging.INFO)

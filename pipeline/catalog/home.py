@@ -121,6 +121,16 @@ class Home:
         """The ledger's chain head as each run saw it last: `<release_id>.json`. Restricted."""
         return self.state / "restricted" / "chain_heads"
 
+    @property
+    def backup_note(self) -> Path:
+        """When the last backup was made. Restricted."""
+        return self.state / "restricted" / "backup.json"
+
+    @property
+    def watch_note(self) -> Path:
+        """What the watch found last, and when custodians were told. Restricted."""
+        return self.state / "restricted" / "watch.json"
+
     def cohorts(self, population: str) -> Path:
         """The register of who is in which cohort of a population. Restricted; backed up with the
         ledger.

@@ -14,6 +14,7 @@ from pipeline.ledger import Ledger
 from pipeline.refusal import Refusal
 from pipeline.runs import places, sources, version_stores, workspace
 from pipeline.runs.declarations import declaration_path
+from pipeline.runs.stage_lock import alone
 from pipeline.schema.reader import read_schema
 from pipeline.stages import BY_A_PERSON, BY_ITSELF, UNCHANGED, announcement
 
@@ -97,8 +98,9 @@ def mend_lock(options: argparse.Namespace) -> int:
     """0 where DVC's lock was broken, held by nobody, and is mended; 1 where there was nothing to
     mend.
     """
-    if not version_stores.mend_lock(Path.cwd()):
-        return 1
+    with alone(Workspace(Path.cwd())):  # no stage runs there meanwhile
+        if not version_stores.mend_lock(Path.cwd()):
+            return 1
     logger.warning(
         "DVC's lock .dvc/tmp/rwlock was broken off by a kill or a full disk and held by nobody: it"
         " is removed"
@@ -107,7 +109,8 @@ def mend_lock(options: argparse.Namespace) -> int:
 
 
 def record(options: argparse.Namespace) -> None:
-    workspace.record(Home.find(), _here(), options.stage)
+    with alone(_here()):
+        workspace.record(Home.find(), _here(), options.stage)
 
 
 def check_source(options: argparse.Namespace) -> int:

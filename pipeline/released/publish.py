@@ -11,6 +11,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ from pipeline.released.package import copy_with_links, write_package
 from pipeline.released.plan_facts import plan_facts
 from pipeline.released.privacy_facts import privacy_facts
 from pipeline.released.small_sample import write_small_sample
-from pipeline.runs import chain_heads, version_stores
+from pipeline.runs import chain_heads, release_commits, version_stores
 from pipeline.schema.values import Schema
 from pipeline.services import tracking
 from pipeline.transparency.commitments import Line
@@ -56,6 +57,28 @@ def run(workspace: Workspace, params: Params, schema: Schema) -> None:
         )
     check_names(home, params, schema)  # before a card says it
     release = workspace.released.release
+    release_commits.in_turn(
+        partial(_publish_next, workspace, params, schema, home, approval),
+        partial(version_stores.head, home.released_store),
+    )
+    _copy(release, Release(_folder_of(home.published, release_id)))
+    files.open_to_readers(home.released)
+    tracking.publish_model(release_id, release.model)
+    if params.release.drawn_from is None:
+        Ledger(home.ledger).commit(
+            release_id, facts={"manifest": manifest.sha256(release.manifest)}
+        )
+        chain_heads.note(home, release_id)
+    logger.info("publish: %s is published", release_id)
+
+
+def _publish_next(
+    workspace: Workspace, params: Params, schema: Schema, home: Home, approval: dict[str, Any]
+) -> None:
+    """Puts the release together as the next one of the transparency log, and tags it. Raises
+    Refusal, or RuntimeError, also where another release was faster.
+    """
+    release_id, release = str(params.release.id), workspace.released.release
     is_tagged = version_stores.is_tagged(home.released_store, release_id)
     log = released_log.before(home, release_id)
     if not release.manifest.exists() or (not is_tagged and log_line.is_outdated(release, log)):
@@ -73,15 +96,6 @@ def run(workspace: Workspace, params: Params, schema: Schema) -> None:
     check_draw(home, params, release.model)
     logger.info("publish: tagging %s in the released version store", release_id)
     _tag(home, release, release_id, schema.dataset, log)
-    _copy(release, Release(_folder_of(home.published, release_id)))
-    files.open_to_readers(home.released)
-    tracking.publish_model(release_id, release.model)
-    if params.release.drawn_from is None:
-        Ledger(home.ledger).commit(
-            release_id, facts={"manifest": manifest.sha256(release.manifest)}
-        )
-        chain_heads.note(home, release_id)
-    logger.info("publish: %s is published", release_id)
 
 
 def _model_facts(folder: Path, workspace: Workspace, evidence: EvidenceFacts | None) -> ModelFacts:
@@ -195,17 +209,10 @@ def _tag(home: Home, release: Release, release_id: str, dataset: str, log: Seque
             cwd=tree,
         )
         version_stores.dvc("push", "--quiet", cwd=tree)
-        version_stores.commit_all(tree, f"Release {release_id}", has_clock=False)
-        version_stores.git(
-            "tag",
-            "-a",
-            release_id,
-            "-m",
-            f"manifest sha256 {manifest.sha256(Release(folder).manifest)}",
-            cwd=tree,
-            has_clock=False,
+        tag_message = f"manifest sha256 {manifest.sha256(Release(folder).manifest)}"
+        release_commits.push_release(
+            tree, message=f"Release {release_id}", tag=release_id, tag_message=tag_message
         )
-        version_stores.git("push", "-q", "--atomic", "origin", "main", release_id, cwd=tree)
         _bring_back(Release(folder), release)
 
 

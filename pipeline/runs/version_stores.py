@@ -50,7 +50,12 @@ def ensure(home: Home) -> None:
 
 def is_tagged(store: Path, tag: str) -> bool:
     """Whether a version store holds this tag. False where there is no store yet."""
-    return store.is_dir() and tag in git("tag", "--list", cwd=store).split()
+    return tag in tags(store)
+
+
+def tags(store: Path) -> list[str]:
+    """Of the released store, the ids of every release. None where there is no store yet."""
+    return git("tag", "--list", cwd=store).split() if store.is_dir() else []
 
 
 def text_at(store: Path, revision: str, path: str) -> str | None:
@@ -66,6 +71,11 @@ def tag_messages(store: Path) -> dict[str, str]:
         return {}
     lines = git("tag", "--list", "--format=%(refname:short) %(contents:subject)", cwd=store)
     return {line.partition(" ")[0]: line.partition(" ")[2] for line in lines.splitlines()}
+
+
+def head(store: Path) -> str:
+    """The newest commit of a store's main line; empty where there is no store yet."""
+    return git("rev-parse", "main", cwd=store) if store.is_dir() else ""
 
 
 def branches(store: Path) -> set[str]:
@@ -113,10 +123,10 @@ def mend_lock(tree: Path) -> bool:
     """Removes DVC's list of readers and writers where a kill or a full disk left half of it, which
     stops every later try. Returns whether it did. A list that some process writes is left alone.
     """
+    if not has_half_lock(tree):
+        return False
     folder = tree / ".dvc" / "tmp"
     path = folder / "rwlock"
-    if not path.is_file() or _is_json_object(path):
-        return False
     with (folder / "rwlock.lock").open("a") as guard:  # DVC holds it while it writes the list
         try:
             fcntl.flock(guard, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -126,6 +136,12 @@ def mend_lock(tree: Path) -> bool:
             return False
         path.unlink(missing_ok=True)
     return True
+
+
+def has_half_lock(tree: Path) -> bool:
+    """Whether DVC's list of readers and writers is there and cannot be read."""
+    path = tree / ".dvc" / "tmp" / "rwlock"
+    return path.is_file() and not _is_json_object(path)
 
 
 def _is_json_object(path: Path) -> bool:
@@ -148,8 +164,12 @@ def _output(program: str, arguments: Sequence[str], cwd: Path, variables: Mappin
         check=False,
     )
     if result.returncode != 0:
-        lines = (result.stderr or result.stdout).strip().splitlines() or ["nothing said"]
-        raise RuntimeError(f"{program} {arguments[0]} in {cwd.name}: {lines[-1]}")
+        lines = [line for line in (result.stderr or result.stdout).splitlines() if line.strip()]
+        # git's and DVC's advice for who works with them by hand follows what went wrong
+        words = [line for line in lines if not line.startswith(("hint:", "HINT:"))] or lines
+        raise RuntimeError(
+            f"{program} {arguments[0]} in {cwd.name}: {(words or ['nothing said'])[-1].strip()}"
+        )
     return result.stdout.strip()
 
 

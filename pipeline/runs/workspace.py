@@ -88,6 +88,7 @@ def make(home: Home, request: Request) -> Workspace:
         str(checked.release.source),
         population=schema.population.name,
         kind=schema.population.kind,
+        for_good=False,
     )
     if (
         schema.events is not None
@@ -152,7 +153,8 @@ def _settings(home: Home, request: Request) -> dict[str, Any]:
     extract_date = request.extract_date or (
         default.extract_date if default and is_declared else None
     )
-    settings.pop("portal", None)  # of the portal's processes, no setting of a run
+    for name in params.OTHERS:  # of the portal and the nights, no setting of a run
+        settings.pop(name, None)
     settings["release"] |= {
         "id": request.release_id,
         "dataset": request.dataset,

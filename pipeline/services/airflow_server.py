@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
 
-from pipeline import environment, files
+from pipeline import environment, files, night_params
 from pipeline.catalog import Home, project_root
+from pipeline.services import metrics
 from pipeline.services.airflow_api import AirflowApi
 from pipeline.services.database_url import sqlite_url
 from pipeline.services.processes import USER, Service, secret
@@ -67,6 +69,7 @@ def airflow_environment(home: Home) -> dict[str, str]:
         # the scheduler may be up minutes before the API server answers
         "AIRFLOW__WORKERS__EXECUTION_API_RETRIES": "12",
         "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
+        **metrics.for_airflow(night_params.load_metrics(home.params)),
     }
 
 
@@ -101,7 +104,7 @@ def prepare_airflow(home: Home) -> None:
         },
     )
     passwords.chmod(0o600)
-    if (home.airflow / "migrated").exists():
+    if is_migrated(home):
         return
     migration = subprocess.run(
         [str(Path(sys.executable).parent / "airflow"), "db", "migrate"],
@@ -114,4 +117,18 @@ def prepare_airflow(home: Home) -> None:
         raise RuntimeError(
             f"airflow db migrate: {(migration.stderr.strip().splitlines() or ['nothing said'])[-1]}"
         )
-    files.write_text(home.airflow / "migrated", "yes\n")
+    files.write_text(_migrated(home), f"{_version()}\n")
+
+
+def is_migrated(home: Home) -> bool:
+    """Whether Airflow's database was last migrated by the version of Airflow that is installed."""
+    path = _migrated(home)
+    return path.is_file() and path.read_text(encoding="utf-8").strip() == _version()
+
+
+def _migrated(home: Home) -> Path:
+    return home.airflow / "migrated"
+
+
+def _version() -> str:
+    return metadata.version("apache-airflow-core")

@@ -402,8 +402,8 @@ def forgotten_claim(patch: pytest.MonkeyPatch) -> None:
         stage,
         "run",
         (
-            "    source_claims.claim(\n",
-            "    (lambda *_, **__: None)(\n",
+            "        source_claims.claim,\n",
+            "        (lambda *_, **__: None),\n",
         ),
     )
 

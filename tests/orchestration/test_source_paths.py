@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from datetime import date
 
 import pytest
@@ -55,6 +56,60 @@ def test_the_same_population_and_other_folders_are_free(home, registered):
         entry["population"] for entry in json.loads(home.source_paths.read_text()).values()
     } == {"people", "others"}
     assert home.source_paths.parent.stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.parametrize("path", [".", "..", "adult.csv"])
+@pytest.mark.parametrize(
+    ("first", "second", "gives_way"),
+    [
+        ("confidential", "confidential", True),
+        ("public", "confidential", True),
+        ("public", "public", True),
+        ("confidential", "public", False),
+        ("confidential", "simulated", False),
+    ],
+)
+def test_a_slip_of_the_name_closes_no_path(home, source, path, first, second, gives_way):
+    """A claim of before anybody looked at the files gives way, but never to a laxer rule."""
+    for folder in (source.parent, source):
+        (folder / "truth.json").write_text("{}")
+    claim(home, source, population="slip", kind=first, for_good=False)
+    if not gives_way:
+        with pytest.raises(ValueError, match="population slip"):
+            claim(home, source / path, population="right", kind=second)
+        return
+    claim(home, source / path, population="right", kind=second)
+    with pytest.raises(ValueError, match="population right"):
+        claim(home, source, population="slip", kind=first, for_good=False)
+    with pytest.raises(ValueError, match="population right"):
+        claim(home, source, population="slip", kind=first)
+
+
+def test_a_claim_for_good_stays_so(home, source):
+    claim(home, source, population="people", kind="public")
+    before = home.source_paths.read_bytes()
+    claim(home, source, population="people", kind="public", for_good=False)
+    assert home.source_paths.read_bytes() == before
+    with pytest.raises(ValueError, match="population people"):
+        claim(home, source, population="others", kind="confidential")
+
+
+@pytest.mark.parametrize("header", ["age", "age;workclass", "", "\0"])
+def test_a_source_whose_structure_is_wrong_is_not_claimed_for_good(home, source, header):
+    """Ingest looks at the structure, then claims, then reads rows."""
+    from pipeline import params
+    from pipeline.catalog import Workspace
+    from pipeline.restricted.ingest import stage
+    from pipeline.schema.reader import read_schema
+
+    (source / "adult.csv").write_text(f"{header}\n39\n")
+    schema = read_schema(project_root() / "datasets" / "adult.yaml")
+    settings = params.load(home.params)
+    release = replace(settings.release, source=str(source), id="adult-1", dataset="adult")
+    with pytest.raises(ValueError, match=r"adult"):
+        stage.run(Workspace(home.runs / "adult-1"), replace(settings, release=release), schema)
+    assert main(["sources", "set", "uci_heart", "--path", str(source), "--label", "x"]) == 0
+    claim(home, source, population="people", kind="confidential")
 
 
 def test_simulated_patients_come_from_the_simulator_only(home, source):

@@ -14,6 +14,7 @@ import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -62,12 +63,14 @@ def run(workspace: Workspace, params: Params, schema: Schema) -> None:
             f"release.source is not set: say in params.yaml where the tables of {schema.dataset}"
             " lie."
         )
-    source_claims.claim(
+    claim = partial(
+        source_claims.claim,
         Home.find(),
         params.release.source,
         population=schema.population.name,
         kind=schema.population.kind,
     )
+    claim(for_good=False)
     if unknown := sorted(set(params.release.cohorts) - set(schema.population.cohort_names)):
         raise Refusal(
             f"release.cohorts: population {schema.population.name} has no cohort"
@@ -84,6 +87,7 @@ def run(workspace: Workspace, params: Params, schema: Schema) -> None:
         source_files.sources(schema, params.release.source) as sources,
         files.replacing_folder(workspace.restricted.data) as folder,
     ):
+        claim()  # its structure is as declared; no row was read yet
         ingest(schema, params, sources, key, folder, register)
 
 
