@@ -64,15 +64,18 @@ class SignInParams:
 
 def load(path: Path) -> PortalParams:
     """The settings in a params.yaml. Raises Refusal for an unknown key or a value out of range."""
-    return PortalParams(**_block(path, "portal", PortalParams))
+    return PortalParams(**block_of(path, "portal", PortalParams))
 
 
 def load_sign_in(path: Path) -> SignInParams:
     """The organisations in a params.yaml. Raises Refusal for an unknown key."""
-    return SignInParams(**_block(path, "sign_in", SignInParams))
+    return SignInParams(**block_of(path, "sign_in", SignInParams))
 
 
-def _block(path: Path, name: str, kind: type) -> Mapping[str, Any]:
+def block_of(path: Path, name: str, kind: type) -> Mapping[str, Any]:
+    """A block of params.yaml that is no run's; empty where it is left out. Raises Refusal for a key
+    that `kind`, a dataclass, does not have.
+    """
     block = (YAML(typ="safe").load(path.read_text(encoding="utf-8")) or {}).get(name) or {}
     if not isinstance(block, Mapping):
         raise Refusal(f"{path.name}: {name} must be a mapping, is {block!r}")

@@ -6,6 +6,7 @@
 """
 
 from pipeline.catalog.contents import (
+    CARD,
     MANIFEST,
     TRUTH,
     BudgetReport,
@@ -21,6 +22,7 @@ from pipeline.catalog.contents import (
     Validation,
 )
 from pipeline.catalog.home import (
+    STORE,
     Home,
     Workspace,
     project_root,
@@ -28,7 +30,9 @@ from pipeline.catalog.home import (
 from pipeline.catalog.zones import Released, Restricted
 
 __all__ = [
+    "CARD",
     "MANIFEST",
+    "STORE",
     "TRUTH",
     "BudgetReport",
     "Checkpoints",

@@ -117,7 +117,8 @@ def _settings(
     home: Home, request: Request, manifest: dict[str, Any], extract_date: str | None
 ) -> dict[str, Any]:
     settings: dict[str, Any] = YAML(typ="safe").load(home.params.read_text(encoding="utf-8"))
-    settings.pop("portal", None)  # of the portal's processes, no setting of a run
+    for block in ("portal", "retention"):  # of the machine, no setting of a run
+        settings.pop(block, None)
     settings["release"] |= {
         "id": request.release_id,
         "dataset": manifest["dataset"],

@@ -152,7 +152,8 @@ def _settings(home: Home, request: Request) -> dict[str, Any]:
     extract_date = request.extract_date or (
         default.extract_date if default and is_declared else None
     )
-    settings.pop("portal", None)  # of the portal's processes, no setting of a run
+    for block in ("portal", "retention"):  # of the machine, no setting of a run
+        settings.pop(block, None)
     settings["release"] |= {
         "id": request.release_id,
         "dataset": request.dataset,
