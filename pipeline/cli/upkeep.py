@@ -4,36 +4,57 @@ from __future__ import annotations
 
 import argparse
 import getpass
+import tempfile
+from pathlib import Path
 
+from pipeline import files
 from pipeline.catalog import Home
 from pipeline.cli.console import say, say_table
 from pipeline.ledger import Ledger
 from pipeline.migrations import migrate
 from pipeline.restricted.reserve import noted_chain_heads
-from pipeline.upkeep import backup, check, restore, retention, tidy
+from pipeline.upkeep import backup, check, restore, retention, sealed, tidy
 from pipeline.upkeep.copies import in_words
 
 
 def make_backup(options: argparse.Namespace) -> int:
     """0 where the backup is made and sound, or, with --check, where it is sound; else 1."""
-    if not options.check:
-        wishes = backup.Wishes(mlflow=options.with_mlflow, portal=not options.without_portal)
-        contents = backup.make(Home.find(), options.folder, getpass.getuser(), wishes, say)
-        size = sum(facts["bytes"] for facts in contents["files"].values())
-        say(f"{len(contents['files'])} files, {in_words(size)}. Left out, and why:")
-        say_table(("of state/", "why"), [tuple(pair) for pair in contents["left_out"]])
-    return _check(options)
+    if options.check:
+        with sealed.unsealed(options.place, options.identity) as folder:
+            return _check(folder, options.place)
+    home = Home.find()
+    if options.to is None:
+        _make(home, options.place, options)
+        return _check(options.place, options.place)
+    recipient = sealed.recipient_of(options.to)
+    files.refuse_existing(options.place)
+    # what is plain meanwhile never leaves the machine
+    with tempfile.TemporaryDirectory(prefix=".backup-", dir=home.root) as scratch:
+        folder = Path(scratch) / "backup"
+        _make(home, folder, options)
+        code = _check(folder, options.place)
+        sealed.seal(folder, options.place, recipient)
+    return code
 
 
-def _check(options: argparse.Namespace) -> int:
-    made = check.read(options.folder)
+def _make(home: Home, folder: Path, options: argparse.Namespace) -> None:
+    wishes = backup.Wishes(mlflow=options.with_mlflow, portal=not options.without_portal)
+    contents = backup.make(home, folder, getpass.getuser(), wishes, say)
+    size = sum(facts["bytes"] for facts in contents["files"].values())
+    say(f"{len(contents['files'])} files, {in_words(size)}. Left out, and why:")
+    say_table(("of state/", "why"), [tuple(pair) for pair in contents["left_out"]])
+
+
+def _check(folder: Path, place: Path) -> int:
+    """The answers about the backup in a folder, which a person knows as `place`."""
+    made = check.read(folder)
     answers = list(check.faults(made))
     for question, fault in answers:
         say(f"  {'NO ' if fault else 'yes'}  {question}{': ' + fault if fault else ''}")
     sound = not any(fault for question, fault in answers if question not in check.WARNINGS)
     ledger = made.contents["ledger"]
     say(
-        f"{options.folder} is {'sound' if sound else 'NOT sound'}: made {made.contents['made']},"
+        f"{place} is {'sound' if sound else 'NOT sound'}: made {made.contents['made']},"
         f" {ledger['entries']} entries of the ledger up to {str(ledger['chain_head'])[:12]}…"
     )
     if sound:
@@ -51,7 +72,9 @@ def restore_backup(options: argparse.Namespace) -> None:
         nothing_since=options.nothing_published_since,
         closed=options.closed,
     )
-    remarks = restore.restore(home, options.folder, statement, say)
+    home.root.mkdir(parents=True, exist_ok=True)
+    with sealed.unsealed(options.place, options.identity, home.root) as folder:
+        remarks = restore.restore(home, folder, statement, say)
     migrate(home)
     for remark in remarks:
         say(remark)

@@ -73,7 +73,7 @@ def unbundle(file: Path, store: Path) -> None:
     """A bare store as it was when the file was made. Raises RuntimeError for a damaged file."""
     store.mkdir(parents=True)
     git("init", "-q", "--bare", "-b", "main", ".", cwd=store)
-    git("fetch", "-q", str(file.absolute()), "+refs/*:refs/*", cwd=store)
+    git("fetch", "-q", "--no-write-fetch-head", str(file.absolute()), "+refs/*:refs/*", cwd=store)
 
 
 def clone(store: Path, target: Path, branch: str | None = None) -> None:

@@ -156,5 +156,6 @@ def _contents(home: Home, copies: Copies, by: str, wishes: Wishes) -> dict[str, 
         "mlflow": wishes.mlflow,
         "open_runs": sorted({name.split("/")[1] for name in copies.entries if "runs/" in name[:5]}),
         "left_out": [list(pair) for pair in parts.LEFT_OUT],
+        "empty_folders": list(parts.empty_folders(home)),
         "files": copies.entries,
     }

@@ -91,6 +91,14 @@ def open_runs(home: Home) -> list[str]:
     ]
 
 
+def empty_folders(home: Home) -> Iterator[str]:
+    """Folders of state/ without anything in them: an extract may have one."""
+    for folder in sorted(path for path in home.state.rglob("*/") if path.is_dir()):
+        name = str(folder.relative_to(home.state))
+        if not is_left_out(name) and not any(folder.iterdir()):
+            yield name
+
+
 def is_left_out(name: str) -> bool:
     """Whether a path in state/, with `/` between its parts, stays out of backups."""
     parts = name.split("/")

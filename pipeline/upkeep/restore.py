@@ -47,6 +47,7 @@ def restore(home: Home, folder: Path, statement: Statement, say: Say) -> list[st
     """
     backup = check.read(folder)
     _refuse_home(home, backup)
+    _refuse_silence(statement)
     say(f"Checking {folder}, made {backup.contents['made']}")
     for question, fault in check.faults(backup):
         say(f"  {'NO ' if fault else 'yes'}  {question}{': ' + fault if fault else ''}")
@@ -81,8 +82,7 @@ def _refuse_home(home: Home, backup: Backup) -> None:
         )
 
 
-def _published_since(backup: Backup, statement: Statement) -> list[heads.Known]:
-    """The cards that the backup's ledger does not know of; none but where a person closes it."""
+def _refuse_silence(statement: Statement) -> None:
     if statement.released is None and not statement.nothing_since:
         raise Refusal(
             "was anything published after this backup was made? Show what was published last, so"
@@ -90,6 +90,10 @@ def _published_since(backup: Backup, statement: Statement) -> list[heads.Known]:
             " version store, or a folder of extracts); or state that nothing was"
             " (--nothing-published-since). Nothing was restored"
         )
+
+
+def _published_since(backup: Backup, statement: Statement) -> list[heads.Known]:
+    """The cards that the backup's ledger does not know of; none but where a person closes it."""
     if statement.released is None:
         return []
     unknown = heads.unknown_to(backup.ledger, heads.of_cards(statement.released))
@@ -109,6 +113,8 @@ def _restore_state(
         for name in backup.files:
             if name.startswith("state/"):
                 _put(backup, name, state / name.removeprefix("state/"))
+        for name in backup.contents["empty_folders"]:
+            (state / name).mkdir(parents=True, exist_ok=True)
         for zone in parts.BUNDLES:
             if bundle := backup.bundle(zone):
                 place = parts.store_of(home, zone).relative_to(home.state)
@@ -199,7 +205,7 @@ def _remarks(home: Home, backup: Backup, unknown: list[heads.Known]) -> Iterator
         if not places.is_there(source.path):
             yield f"There is nothing at {source.path}, the declared source of {dataset}."
     for name in backup.files:
-        if name.endswith(".sql"):
+        if "/" not in name and name.endswith(".sql"):
             yield f"{name} in the backup is a portal's database: psql URL < {name}, once, if empty."
 
 

@@ -32,7 +32,7 @@ REFRESH = {
     "publish": [],
 }
 REQUEST = {"check": ["train"], "train": ["draw"], "draw": []}
-DAGS = ("refresh", "draw", "request", "budget_report", "declare_source")
+DAGS = ("refresh", "draw", "request", "budget_report", "tidy", "declare_source")
 DRAW = {"prepare": ["sample"], "sample": ["gate"], "gate": ["publish"], "publish": []}
 
 # One process parses both, as the DAG processor would, and tells what it saw.
@@ -41,7 +41,7 @@ import json, sys, time, types
 import airflow.sdk, airflow.providers.standard.operators.bash, airflow.providers.standard.operators.hitl
 import airflow.providers.standard.operators.trigger_dagrun, airflow.providers.standard.triggers.external_task
 before, started = set(sys.modules), time.monotonic()
-import dags.refresh, dags.draw, dags.request, dags.budget_report, dags.declare_source
+import dags.refresh, dags.draw, dags.request, dags.budget_report, dags.tidy, dags.declare_source
 seconds, new = time.monotonic() - started, set(sys.modules) - before
 from dags.stages import SOURCE, Subprocess, asked_by, other_datasets, dataset_of
 from dags.approval import answered_by, chosen as option_of, others
@@ -86,6 +86,7 @@ def chosen(form, *events):
         return str(error)
 print(json.dumps({"seconds": seconds, "new": sorted(new), "refresh": told(dags.refresh.dag), "draw": told(dags.draw.dag), "request": told(dags.request.dag),
                   "budget_report": told(dags.budget_report.dag), "schedule": str(dags.budget_report.dag.timetable.expression),
+                  "tidy": told(dags.tidy.dag), "tidied": str(dags.tidy.dag.timetable.expression),
                   "declare_source": told(dags.declare_source.dag), "assets": dags.refresh.dag.timetable.asset_condition.name,
                   "assigned": {t.task_id: [[u["id"] for u in t.assigned_users], len(t.notifiers)] for t in dags.refresh.dag.tasks if hasattr(t, "assigned_users")},
                   "notice": notice(),
@@ -147,6 +148,13 @@ def test_the_budget_report_is_weekly_and_does_what_the_command_line_does(parsed)
         parsed["refresh"]["commands"]["enough_budget"]
         == "python -m pipeline enough-budget || exit 99"
     )
+
+
+def test_what_is_past_its_time_goes_weekly_and_in_no_hurry(parsed):
+    schedule = load(project_root() / "params.yaml").schedule.tidy
+    assert parsed["tidied"] == schedule == "0 5 * * 0"
+    assert parsed["tidy"]["commands"] == {"tidy": "python -m pipeline tidy"}
+    assert parsed["tidy"]["first"] == ["None", "0:00:00"] and not parsed["tidy"]["catchup"]
 
 
 def test_parsing_loads_nothing_heavy(parsed):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 
 from pipeline.cli.arguments.command import Commands, Later, add_command
@@ -29,11 +30,19 @@ def _add_backup(commands: Commands) -> None:
         Later("upkeep", "make_backup"),
     )
     backup.add_argument(
-        "folder", type=Path, help="folder to write, new or empty; with --check: a backup"
+        "place",
+        type=Path,
+        help="folder to write, new or empty, or with --to a new file; with --check: a backup",
     )
     backup.add_argument(
         "--check", action="store_true", help="make nothing; check the backup that lies there"
     )
+    backup.add_argument(
+        "--to",
+        metavar="KEY",
+        help="write one file, encrypted to this public key of age (age1...)",
+    )
+    _add_identity(backup)
     backup.add_argument(
         "--with-mlflow", action="store_true", help="with the mirror in MLflow (mlruns/)"
     )
@@ -51,7 +60,8 @@ def _add_restore(commands: Commands) -> None:
         "put a backup back into an empty home, if its ledger knows of all that was published",
         Later("upkeep", "restore_backup"),
     )
-    restore.add_argument("folder", type=Path, help="the backup's folder")
+    restore.add_argument("place", type=Path, help="the backup: its folder, or its encrypted file")
+    _add_identity(restore)
     since = restore.add_mutually_exclusive_group()
     since.add_argument(
         "--released",
@@ -72,4 +82,10 @@ def _add_restore(commands: Commands) -> None:
         action="store_true",
         help="with --released: restore an older ledger all the same, to which nothing is charged"
         " again",
+    )
+
+
+def _add_identity(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--identity", type=Path, metavar="FILE", help="secret key of age, for an encrypted backup"
     )
