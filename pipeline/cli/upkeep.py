@@ -10,15 +10,13 @@ from pathlib import Path
 from pipeline import files
 from pipeline.catalog import Home
 from pipeline.cli.console import say, say_table
-from pipeline.ledger import Ledger
 from pipeline.migrations import migrate
-from pipeline.restricted.reserve import noted_chain_heads
-from pipeline.upkeep import backup, check, restore, retention, sealed, tidy
-from pipeline.upkeep.copies import in_words
 
 
 def make_backup(options: argparse.Namespace) -> int:
     """0 where the backup is made and sound, or, with --check, where it is sound; else 1."""
+    from pipeline.upkeep import sealed
+
     if options.check:
         with sealed.unsealed(options.place, options.identity) as folder:
             return _check(folder, options.place)
@@ -38,6 +36,9 @@ def make_backup(options: argparse.Namespace) -> int:
 
 
 def _make(home: Home, folder: Path, options: argparse.Namespace) -> None:
+    from pipeline.upkeep import backup
+    from pipeline.upkeep.copies import in_words
+
     wishes = backup.Wishes(mlflow=options.with_mlflow, portal=not options.without_portal)
     contents = backup.make(home, folder, getpass.getuser(), wishes, say)
     size = sum(facts["bytes"] for facts in contents["files"].values())
@@ -47,6 +48,8 @@ def _make(home: Home, folder: Path, options: argparse.Namespace) -> None:
 
 def _check(folder: Path, place: Path) -> int:
     """The answers about the backup in a folder, which a person knows as `place`."""
+    from pipeline.upkeep import check
+
     made = check.read(folder)
     answers = list(check.faults(made))
     for question, fault in answers:
@@ -66,6 +69,10 @@ def restore_backup(options: argparse.Namespace) -> None:
     """Raises Refusal, and writes nothing, where the ledger of the backup is older than what was
     published, or nobody says what was.
     """
+    from pipeline.ledger import Ledger
+    from pipeline.restricted.reserve import noted_chain_heads
+    from pipeline.upkeep import restore, sealed
+
     home = Home.find()
     statement = restore.Statement(
         released=options.released,
@@ -86,6 +93,9 @@ def restore_backup(options: argparse.Namespace) -> None:
 
 def tidy_up(options: argparse.Namespace) -> None:
     """What goes, or with --dry-run would go, and what remains and why."""
+    from pipeline.upkeep import retention, tidy
+    from pipeline.upkeep.copies import in_words
+
     home = Home.find()
     plan = tidy.plan(home, retention.load(home.params))
     say("Would go:" if options.dry_run else "Goes:")

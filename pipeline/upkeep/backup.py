@@ -26,8 +26,6 @@ from pipeline.runs import version_stores
 from pipeline.upkeep import parts, portal_dump
 from pipeline.upkeep.copies import Copies, Say, in_words
 
-CONTENTS = "backup.json"
-FORMAT = 1
 _ROOM = 1.05  # of the bytes that are expected, for what is written meanwhile
 
 
@@ -52,19 +50,21 @@ def make(home: Home, folder: Path, by: str, wishes: Wishes, say: Say) -> dict[st
     folder.absolute().parent.mkdir(parents=True, exist_ok=True)
     with alone(home), files.replacing_folder(folder.absolute(), foreign=files.everything) as place:
         place.chmod(0o700)
-        copies = Copies(place, say, total=_room(home, wishes, place))
-        say(f"Copying about {in_words(copies.total)} to {folder}")
+        copies = Copies(place, say)
         releases = _copy_stores(home, copies)
-        copies.add_all(home.root, parts.before_ledger(home, releases))
+        paths = list(parts.before_ledger(home, releases))
         if wishes.mlflow:
-            copies.add_all(home.root, parts.mlflow_files(home))
+            paths += parts.mlflow_files(home)
+        copies.total = _room(paths, place)
+        say(f"Copying about {in_words(copies.total)} to {folder}")
+        copies.add_all(home.root, paths)
         if wishes.portal:
             portal_dump.add(home, copies)
         _copy_ledger(home, copies)
         copies.add_all(home.root, parts.after_ledger(home))
         contents = _contents(home, copies, by, wishes)
         os.sync()
-        files.write_json(place / CONTENTS, contents)
+        files.write_json(place / parts.CONTENTS, contents)
         for path in (place, *place.rglob("*")):
             path.chmod(0o700 if path.is_dir() else 0o600)
     files.sync_folder(folder.absolute().parent)
@@ -97,12 +97,8 @@ def _refuse_place(home: Home, folder: Path) -> None:
             raise Refusal(f"{folder} lies in {own.name}/, which it is to save: name another folder")
 
 
-def _room(home: Home, wishes: Wishes, place: Path) -> int:
+def _room(paths: list[Path], place: Path) -> int:
     """The bytes that are expected. Raises Refusal where the disk has no room for them."""
-    releases = set(version_stores.tags(home.released_store))
-    paths = [*parts.before_ledger(home, releases), *parts.after_ledger(home)]
-    if wishes.mlflow:
-        paths += parts.mlflow_files(home)
     total = sum(path.stat().st_size for path in paths if path.is_file())
     free = shutil.disk_usage(place).free
     if free < total * _ROOM:
@@ -142,7 +138,7 @@ def _contents(home: Home, copies: Copies, by: str, wishes: Wishes) -> dict[str, 
         file = copies.folder / home.ledger_file.relative_to(home.root)
     entries = Ledger(file).entries()
     return {
-        "format": FORMAT,
+        "format": parts.FORMAT,
         "state_version": VERSION,
         "made": datetime.now(UTC).isoformat(timespec="seconds"),
         "by": by,

@@ -22,7 +22,6 @@ from pipeline.restricted.ingest.holdout import KEY_NAME
 from pipeline.restricted.ingest.key_check import fingerprint
 from pipeline.runs import chain_heads, version_stores
 from pipeline.upkeep import heads, parts
-from pipeline.upkeep.backup import CONTENTS, FORMAT
 from pipeline.upkeep.copies import file_sha256, read_only
 
 _OBJECT = re.compile(r"md5: ([0-9a-f]{2})([0-9a-f]{30}(?:\.dir)?)")
@@ -59,13 +58,13 @@ def read(folder: Path) -> Backup:
     """Raises Refusal for what is no backup, for one that was broken off, and for one that a newer
     version of the code made.
     """
-    contents = files.read_json(folder / CONTENTS)
+    contents = files.read_json(folder / parts.CONTENTS)
     if contents is None:
         raise Refusal(
-            f"{folder} holds no {CONTENTS}: it is no backup, or one that was broken off before its"
-            " end. It is of no use; make another one"
+            f"{folder} holds no {parts.CONTENTS}: it is no backup, or one that was broken off before"
+            " its end. It is of no use; make another one"
         )
-    if contents["format"] > FORMAT or contents["state_version"] > VERSION:
+    if contents["format"] > parts.FORMAT or contents["state_version"] > VERSION:
         raise Refusal(
             f"{folder} was written by a newer Syndasera (version {contents['state_version']} of the"
             f" state; this one reads up to {VERSION}): use that version of the code"
@@ -96,7 +95,7 @@ def _files(backup: Backup) -> Iterator[str]:
             yield f"{name} was changed"
     present = {str(one.relative_to(backup.folder)) for one in backup.folder.rglob("*")}
     places = {name for name in present if not (backup.folder / name).is_dir()}
-    for name in sorted(places - {CONTENTS, *backup.files}):
+    for name in sorted(places - {parts.CONTENTS, *backup.files}):
         yield f"{name} is none of its files"
 
 

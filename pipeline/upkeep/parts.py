@@ -20,6 +20,8 @@ from pipeline.catalog import Home, Workspace
 from pipeline.ledger import Ledger
 from pipeline.runs.uploads import stored_objects
 
+CONTENTS = "backup.json"  # of a backup: what it holds, with checksums; written last
+FORMAT = 1  # of backup.json
 # Of state/, by pattern. What is not named here is in the backup: something new is kept by default.
 LEFT_OUT: tuple[tuple[str, str], ...] = (
     ("keys/uploads", "keys of uploads: an upload is deleted by its key, so no copy of one is kept"),

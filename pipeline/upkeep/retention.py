@@ -12,6 +12,8 @@ from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
 
+from ruamel.yaml.error import YAMLError
+
 from pipeline import params, portal_params
 from pipeline.catalog import Home, Workspace
 from pipeline.ledger import Ledger
@@ -68,7 +70,7 @@ def standing(home: Home, ledger: Ledger, workspace: Workspace, now: datetime) ->
     name = workspace.root.name
     try:
         settings = params.load(workspace.params)
-    except (Refusal, OSError, ValueError):
+    except (Refusal, OSError, ValueError, YAMLError):
         return Standing(ended=None, why="its params.yaml cannot be read: look into it")
     if settings.release.drawn_from is not None:
         return _of_a_draw(home, workspace)

@@ -14,15 +14,14 @@ from pyrage import x25519
 from upkeep_cases import POPULATION, RELEASE
 
 from pipeline import files
-from pipeline.__main__ import main
 from pipeline.catalog import Home
 from pipeline.dp.events import DiscreteGaussianDpEvent
 from pipeline.ledger import Ledger
 from pipeline.refusal import Refusal
-from pipeline.released.verify import verify
-from pipeline.restricted.reserve import noted_chain_heads
+from pipeline.released import manifest
+from pipeline.released.privacy_facts import published_chain_heads
 from pipeline.runs import chain_heads, version_stores
-from pipeline.upkeep import backup, check, parts, restore
+from pipeline.upkeep import backup, check, parts, restore, sealed
 from pipeline.upkeep.restore import Statement
 
 NOTHING_SINCE = Statement(nothing_since=True)
@@ -39,6 +38,10 @@ def make(home: Home, folder: Path, **wishes: bool) -> dict:
 
 def faults(folder: Path) -> list[str]:
     return [fault for _, fault in check.faults(check.read(folder)) if fault]
+
+
+def noted(home: Home) -> dict[str, str]:
+    return published_chain_heads(home) | chain_heads.notes(home)
 
 
 def lose(home: Home) -> None:
@@ -100,8 +103,8 @@ def test_all_that_cannot_be_made_again_comes_back(whole: Home, tmp_path: Path) -
     for name, content in before.items():
         if "registry.git" not in name and not parts.is_left_out(name):
             assert (whole.state / name).read_bytes() == content, name
-    assert all(one.passed for one in verify(whole, RELEASE))
-    Ledger(whole.ledger).verify(noted_chain_heads(whole))
+    assert manifest.differences(whole.release(RELEASE).root) == []
+    Ledger(whole.ledger).verify(noted(whole))
     with closing(sqlite3.connect(whole.custodian_database)) as connection:
         assert connection.execute("SELECT name FROM fact").fetchall() == [("one",)]
     assert version_stores.branches(whole.restricted_store) == {"main", RELEASE}
@@ -170,19 +173,19 @@ def cut_the_end(folder: Path) -> None:
         connection.execute("DROP TRIGGER entry_is_never_deleted")
         connection.execute("DELETE FROM entry WHERE number > 2")
         connection.commit()
-    contents = json.loads((folder / backup.CONTENTS).read_text())
+    contents = json.loads((folder / parts.CONTENTS).read_text())
     entries = Ledger(path).entries()
     contents["ledger"] |= {"entries": len(entries), "chain_head": entries[-1].hash}
     contents["files"]["state/ledger.db"]["sha256"] = check.file_sha256(path)
-    (folder / backup.CONTENTS).write_text(json.dumps(contents))
+    (folder / parts.CONTENTS).write_text(json.dumps(contents))
 
 
 def another_key(folder: Path) -> None:
     path = folder / "state" / "keys" / "holdout.key"
     path.write_bytes(bytes(32))
-    contents = json.loads((folder / backup.CONTENTS).read_text())
+    contents = json.loads((folder / parts.CONTENTS).read_text())
     contents["files"]["state/keys/holdout.key"]["sha256"] = check.file_sha256(path)
-    (folder / backup.CONTENTS).write_text(json.dumps(contents))
+    (folder / parts.CONTENTS).write_text(json.dumps(contents))
 
 
 def a_changed_file(folder: Path) -> None:
@@ -197,26 +200,24 @@ def one_more_file(folder: Path) -> None:
     (folder / "state" / "more").write_text("of somebody else")
 
 
-@pytest.mark.parametrize(
-    ("damage", "fault"),
-    [
-        (cut_the_end, "is older than the card of toy-1"),
-        (another_key, "its holdout is drawn by another permanent key"),
-        (a_changed_file, "was changed"),
-        (a_lost_file, "is missing"),
-        (one_more_file, "none of its files"),
-    ],
-    ids=lambda value: getattr(value, "__name__", ""),
-)
-def test_a_damaged_backup_is_told_and_not_restored(
-    home: Home, tmp_path: Path, damage: Callable[[Path], None], fault: str
-) -> None:
+DAMAGE: dict[Callable[[Path], None], str] = {
+    cut_the_end: "is older than the card of toy-1",
+    another_key: "its holdout is drawn by another permanent key",
+    a_changed_file: "was changed",
+    a_lost_file: "is missing",
+    one_more_file: "none of its files",
+}
+
+
+def test_a_damaged_backup_is_told_and_not_restored(home: Home, tmp_path: Path) -> None:
     make(home, tmp_path / "copy")
-    damage(tmp_path / "copy")
-    assert any(fault in one for one in faults(tmp_path / "copy"))
     lose(home)
-    with pytest.raises(Refusal, match="nothing was restored"):
-        restore.restore(home, tmp_path / "copy", NOTHING_SINCE, quiet)
+    for damage, fault in DAMAGE.items():
+        copy = tmp_path / damage.__name__
+        shutil.copytree(tmp_path / "copy", copy)
+        damage(copy)
+        with pytest.raises(Refusal, match=f"{fault}.*nothing was restored"):
+            restore.restore(home, copy, NOTHING_SINCE, quiet)
     assert not home.state.exists()
 
 
@@ -311,7 +312,7 @@ def test_an_older_copy_is_refused_by_what_was_published_since(home: Home, tmp_pa
     said = restore.restore(home, tmp_path / "copy", Statement(released=outside, closed=True), quiet)
     assert any("The ledger is closed" in line for line in said)
     with pytest.raises(Refusal, match="is not in the ledger"):
-        Ledger(home.ledger).verify(noted_chain_heads(home))
+        Ledger(home.ledger).verify(noted(home))
 
 
 def test_an_open_run_comes_back_if_its_model_is_noted(home: Home, tmp_path: Path) -> None:
@@ -376,26 +377,20 @@ def test_a_ledger_elsewhere_is_saved_and_comes_back(
     assert not home.state.exists()
 
 
-def test_an_encrypted_backup_tells_nothing_and_comes_back(
-    whole: Home, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    identity, place = x25519.Identity.generate(), tmp_path / "copies" / "monday.age"
+def test_an_encrypted_backup_tells_nothing_and_comes_back(home: Home, tmp_path: Path) -> None:
+    identity, place = x25519.Identity.generate(), tmp_path / "monday.age"
     secret, other = tmp_path / "key.txt", tmp_path / "other.txt"
     secret.write_text(f"# of the registry\n{identity}\n")
     other.write_text(f"{x25519.Identity.generate()}\n")
-    assert main(["backup", str(place), "--to", str(identity.to_public())]) == 0
-    assert [path.name for path in place.parent.iterdir()] == [place.name]
+    make(home, tmp_path / "plain")
+    sealed.seal(tmp_path / "plain", place, sealed.recipient_of(str(identity.to_public())))
     assert place.read_bytes().startswith(b"age-encryption.org")
-    assert not list(whole.root.glob(".backup-*"))
-    lose(whole)
-    for words, why in (
-        ((), "is encrypted"),
-        (("--identity", str(other)), "cannot be read with other.txt"),
-    ):
-        assert main(["restore", str(place), "--nothing-published-since", *words]) == 2
-        assert why in capsys.readouterr().err and not whole.state.exists()
-    key = ("--identity", str(secret))
-    assert main(["backup", "--check", str(place), *key]) == 0
-    assert main(["restore", str(place), "--nothing-published-since", *key]) == 0
-    assert all(one.passed for one in verify(whole, RELEASE))
-    assert not list(whole.root.glob(".backup-*"))
+    assert not (tmp_path / "plain.tar").exists()
+    for key, why in ((None, "is encrypted"), (other, "cannot be read with other.txt")):
+        with pytest.raises(Refusal, match=why), sealed.unsealed(place, key):
+            pass
+    with sealed.unsealed(place, secret, tmp_path) as folder:
+        assert faults(folder) == []
+    assert not list(tmp_path.glob(".backup-*"))
+    with pytest.raises(Refusal, match="is no public key"):
+        sealed.recipient_of(str(identity))

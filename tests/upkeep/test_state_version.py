@@ -6,7 +6,6 @@ import stat
 from pathlib import Path
 
 import pytest
-from upkeep_cases import RELEASE
 
 from pipeline import migrations
 from pipeline.__main__ import main
@@ -14,25 +13,6 @@ from pipeline.catalog import Home
 from pipeline.catalog.version import VERSION, version_of, write_version
 from pipeline.environment import HOME_VARIABLE
 from pipeline.refusal import Refusal
-
-
-def test_state_of_today_opens_in_a_later_version(
-    home: Home, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """The ledger, the release and its model, as the version before numbers made them."""
-    assert version_of(home.state) == 1
-    out, model = tmp_path / "again.csv", str(home.release(RELEASE).model)
-    for words in (
-        ("ledger", "verify"),
-        ("verify", RELEASE),
-        ("draw", "--model", model, "--rows", "20", "--seed", "3", "--out", str(out)),
-    ):
-        assert main(words) == 0, words
-    said = capsys.readouterr()
-    assert f"the state is of version {VERSION} now" in said.err
-    assert version_of(home.state) == VERSION
-    assert "is whole" in said.out and f"{RELEASE} is sound." in said.out
-    assert out.read_bytes() == (home.root / "draw.csv").read_bytes()
 
 
 def test_files_of_before_become_the_owners_alone(home: Home) -> None:

@@ -12,12 +12,10 @@ from pathlib import Path
 import pytest
 from upkeep_cases import DATASET, POPULATION, RELEASE
 
-from pipeline.__main__ import main
 from pipeline.catalog import Home, Workspace
 from pipeline.dp.events import DiscreteGaussianDpEvent
 from pipeline.ledger import Ledger
 from pipeline.refusal import Refusal
-from pipeline.released.verify import verify
 from pipeline.runs import version_stores, workspace
 from pipeline.runs.uploads import deletion
 from pipeline.upkeep import retention, tidy
@@ -61,7 +59,6 @@ def everything(folder: Path) -> dict[str, bytes]:
 
 def test_rows_go_first_and_the_workspace_later(home: Home) -> None:
     run = home.workspace(RELEASE)
-    run.restricted.data.mkdir()
     (run.restricted.data / "patients.parquet").write_text("rows")
     before = everything(home.state)
     assert goes(home, timedelta(days=20)) == []
@@ -72,8 +69,7 @@ def test_rows_go_first_and_the_workspace_later(home: Home) -> None:
     assert goes(home, SOON) == []
     tidy.run(home, tidy.plan(home, Retention(), later(LATE)))
     assert list(home.runs.iterdir()) == []
-    assert everything(home.state) == before
-    assert all(check.passed for check in verify(home, RELEASE))
+    assert everything(home.state) == before  # nothing of ledger, keys, stores
     request = workspace.Request(
         release_id=RELEASE, dataset=DATASET, source=str(home.root), label="first"
     )
@@ -81,29 +77,20 @@ def test_rows_go_first_and_the_workspace_later(home: Home) -> None:
         workspace.make(home, request)
 
 
-def test_a_dry_run_removes_nothing_and_says_what_and_how_big(
-    home: Home, capsys: pytest.CaptureFixture[str]
-) -> None:
-    before = everything(home.runs)
-    assert main(["tidy", "--dry-run"]) == 0
-    said = capsys.readouterr().out
-    assert "Would go:" in said and "Remains:" in said
-    assert "the ledger never forgets" in said and f"runs/{RELEASE}" in said
-    assert everything(home.runs) == before
-
-
-@pytest.mark.parametrize("state", ["reserved", "training", "trained"])
-def test_a_charge_that_is_not_published_keeps_its_run(home: Home, state: str) -> None:
-    another(home, "toy-2")
-    ledger = Ledger(home.ledger)
-    if state != "reserved":
-        ledger.begin_training("toy-2", "tests", "token")
-    if state == "trained":
-        ledger.note_model("toy-2", "tests", "a" * 64)
-    assert goes(home, LATE) == [f"runs/{RELEASE}"]
-    assert why(home, "runs/toy-2") == "charged and not published: it may go on"
-    ledger.abandon("toy-2", "tests", "tests")
-    assert goes(home, LATE) == [f"runs/{RELEASE}", "runs/toy-2"]
+def test_a_charge_that_is_not_published_keeps_its_run(home: Home) -> None:
+    ledger, names = Ledger(home.ledger), [f"toy-{number}" for number in range(2, 6)]
+    for name in names:
+        another(home, name)
+    for name in names[1:]:
+        ledger.begin_training(name, "tests", "token")
+    for name in names[2:]:
+        ledger.note_model(name, "tests", "a" * 64)
+    ledger.abandon(names[3], "tests", "tests")
+    plan = tidy.plan(home, Retention(), later(LATE))
+    assert [item.what for item in plan.goes] == [f"runs/{RELEASE}", "runs/toy-5"]
+    stays = {name: why for name, _, why in plan.stays}
+    for name in names[:3]:
+        assert stays[f"runs/{name}"] == "charged and not published: it may go on"
 
 
 def test_a_run_whose_tag_is_missing_stays(home: Home) -> None:
@@ -120,7 +107,6 @@ def test_a_run_whose_last_stage_is_not_recorded_stays(home: Home) -> None:
 
 def test_a_run_that_was_never_charged_goes_when_nobody_waits_for_it(home: Home) -> None:
     another(home, "toy-2", charged=False)
-    (home.workspace("toy-2").restricted.data).mkdir()
     assert "runs/toy-2: rows, checkpoints, cache" not in goes(home, timedelta(days=10))
     assert "runs/toy-2" in goes(home, LATE)
 
@@ -161,7 +147,7 @@ def test_a_kill_leaves_no_half_workspace(home: Home, monkeypatch: pytest.MonkeyP
 def test_objects_that_nothing_names_go_after_a_day_and_no_other(home: Home) -> None:
     before = everything(home.restricted_remote)
     stray = home.restricted_remote / "files" / "md5" / "00" / ("1" * 30)
-    stray.parent.mkdir()
+    stray.parent.mkdir(exist_ok=True)
     stray.write_text("of a push that was cut")
     assert goes(home, timedelta(0)) == []
     old = time.time() - 3 * 24 * 3600
@@ -175,7 +161,7 @@ def test_objects_that_nothing_names_go_after_a_day_and_no_other(home: Home) -> N
 
 def test_a_list_of_objects_that_cannot_be_read_keeps_all(home: Home) -> None:
     stray = home.restricted_remote / "files" / "md5" / "00" / ("1" * 30)
-    stray.parent.mkdir()
+    stray.parent.mkdir(exist_ok=True)
     stray.write_text("of a push that was cut")
     (home.workspace(RELEASE).root / "dvc.lock").write_text("")
     os.utime(stray, (0, 0))
@@ -190,7 +176,6 @@ def test_stored_rows_go_where_params_say_so(home: Home) -> None:
     assert goes(home, LATE, settings) == []
     tidy.run(home, tidy.plan(home, settings, later(timedelta(days=400))))
     assert 0 < len(everything(home.restricted_remote)) < n_before
-    assert all(check.passed for check in verify(home, RELEASE))
 
 
 def test_logs_of_old_runs_of_dags_go(home: Home) -> None:

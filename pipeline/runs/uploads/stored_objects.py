@@ -5,7 +5,7 @@ content.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -43,8 +43,10 @@ def _sources(home: Home) -> dict[str, str | None]:
     return {name: _source_in(text) for name, text in texts.items()}
 
 
-def row_objects(home: Home, runs: Iterable[str]) -> set[Path]:
+def row_objects(home: Home, runs: Collection[str]) -> set[Path]:
     """The objects of the restricted remote that hold rows of these runs and of no other."""
+    if not runs:
+        return set()
     rows, others = _digests(home, runs)
     return {_object(home.restricted_remote / _OBJECTS, digest) for digest in rows - others}
 
