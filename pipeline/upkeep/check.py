@@ -55,20 +55,23 @@ class Backup:
 
 
 def read(folder: Path) -> Backup:
-    """Raises Refusal for what is no backup, for one that was broken off, and for one that a newer
-    version of the code made.
+    """Raises Refusal for what is no backup of ours, for one that was broken off, and for one that a
+    newer version of the code made.
     """
     contents = files.read_json(folder / parts.CONTENTS)
     if contents is None:
         raise Refusal(
-            f"{folder} holds no {parts.CONTENTS}: it is no backup, or one that was broken off before"
-            " its end. It is of no use; make another one"
+            f"{folder} holds no {parts.CONTENTS}: it is no backup, or one that was broken off"
+            " before its end. It is of no use; make another one"
         )
     if contents["format"] > parts.FORMAT or contents["state_version"] > VERSION:
         raise Refusal(
             f"{folder} was written by a newer Syndasera (version {contents['state_version']} of the"
             f" state; this one reads up to {VERSION}): use that version of the code"
         )
+    for name in (*contents["files"], *contents["empty_folders"]):
+        if Path(name).is_absolute() or ".." in Path(name).parts:
+            raise Refusal(f"{folder} names a file outside of it: it is no backup of ours")
     return Backup(folder, contents)
 
 

@@ -22,7 +22,7 @@ from pipeline.refusal import Refusal
 from pipeline.runs import places, sources, version_stores
 from pipeline.upkeep import check, heads, parts
 from pipeline.upkeep.check import Backup
-from pipeline.upkeep.copies import Say
+from pipeline.upkeep.copies import Say, file_sha256
 
 RESTORATIONS = "restorations.jsonl"  # in state/restricted
 
@@ -54,6 +54,7 @@ def restore(home: Home, folder: Path, statement: Statement, say: Say) -> list[st
         if fault and question not in check.WARNINGS:
             raise Refusal(f"{folder} is not sound ({fault}): nothing was restored")
     unknown = _published_since(backup, statement)
+    _refuse_by_mlflow(home, backup, statement)
     say("Putting everything back, state/ last")
     _restore_ledger_elsewhere(backup)
     _restore_others(home, backup)
@@ -103,6 +104,22 @@ def _published_since(backup: Backup, statement: Statement) -> list[heads.Known]:
             " nothing is ever charged there again. Nothing was restored"
         )
     return unknown
+
+
+def _refuse_by_mlflow(home: Home, backup: Backup, statement: Statement) -> None:
+    """A mirror that outlived the loss knows which charges were made since."""
+    from pipeline.services.tracking import tracked_chain_heads
+
+    hashes = {entry.hash for entry in backup.ledger.entries()}
+    tracked = tracked_chain_heads(home)
+    later = [where for where, head in tracked.items() if head not in hashes]
+    if later and not statement.closed:
+        raise Refusal(
+            f"{home.mlruns.name}/ is still here, and {later[0]} names an entry that this backup's"
+            " ledger lacks: something was charged after it. Use a newer backup. If none of it was"
+            " published, move the folder away, for every charge is compared with it. Nothing was"
+            " restored"
+        )
 
 
 def _restore_state(
@@ -205,8 +222,15 @@ def _remarks(home: Home, backup: Backup, unknown: list[heads.Known]) -> Iterator
         if not places.is_there(source.path):
             yield f"There is nothing at {source.path}, the declared source of {dataset}."
     for name in backup.files:
+        place = home.root / name
+        if name.startswith(("params", "datasets/")) and file_sha256(place) != _sha256(backup, name):
+            yield f"{name} was here and is another one than in the backup: it stayed."
         if "/" not in name and name.endswith(".sql"):
             yield f"{name} in the backup is a portal's database: psql URL < {name}, once, if empty."
+
+
+def _sha256(backup: Backup, name: str) -> str:
+    return str(backup.files[name]["sha256"])
 
 
 def _lost_runs(home: Home, backup: Backup) -> Iterator[str]:

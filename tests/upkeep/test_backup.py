@@ -201,7 +201,7 @@ def one_more_file(folder: Path) -> None:
 
 
 DAMAGE: dict[Callable[[Path], None], str] = {
-    cut_the_end: "is older than the card of toy-1",
+    cut_the_end: "its end was cut off",
     another_key: "its holdout is drawn by another permanent key",
     a_changed_file: "was changed",
     a_lost_file: "is missing",

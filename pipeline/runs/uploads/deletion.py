@@ -125,8 +125,11 @@ def _removed(
 
 def _remains(n_shared: int) -> Iterator[tuple[str, str]]:
     yield from REMAINS
-    yield "backups made before", "the upload in them cannot be read, for its key is in no backup;"
-    " ingest's tables in a backup of runs/ or state/restricted are yours to remove"
+    yield (
+        "backups made before",
+        "`backup` takes neither its key nor its pieces nor ingest's tables of it; copies that"
+        " somebody made otherwise are yours to remove",
+    )
     if n_shared:
         yield f"{n_shared} objects of DVC", "runs of other sources have the same content"
 
