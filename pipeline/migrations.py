@@ -11,8 +11,10 @@ import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
-from pipeline.catalog import Home
+from pipeline import environment
+from pipeline.catalog import Home, project_root
 from pipeline.catalog.version import VERSION, version_of, write_version
 from pipeline.refusal import Refusal
 
@@ -38,7 +40,8 @@ def current_state() -> Iterator[None]:
     gets its number. A home that may not be used is left to the commands that ask for it.
     """
     try:
-        home = Home.find()
+        # a stage refuses a path that is not absolute, so it must not be settled here
+        home = Home.at(Path(environment.absolute_home() or project_root()))
     except Refusal:
         yield
         return

@@ -38,7 +38,11 @@ class Home:
         """The home by its absolute path. Raises Refusal for a path that polars, Airflow or a
         template would read as another one, and for the state of a newer version of the code.
         """
-        root = Path(environment.home_folder() or project_root())
+        return cls.at(Path(environment.home_folder() or project_root()))
+
+    @classmethod
+    def at(cls, root: Path) -> Home:
+        """The home at an absolute path. Raises as `find` does."""
         if character := UNUSABLE.search(str(root)):
             raise Refusal(
                 f"the home {str(root)!r} holds {character[0]!r}, which some program that works"

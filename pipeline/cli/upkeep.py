@@ -50,14 +50,14 @@ def _check(folder: Path, place: Path) -> int:
     """The answers about the backup in a folder, which a person knows as `place`."""
     from pipeline.upkeep import check
 
-    made = check.read(folder)
-    answers = list(check.faults(made))
+    copy = check.read(folder)
+    answers = list(check.faults(copy))
     for question, fault in answers:
         say(f"  {'NO ' if fault else 'yes'}  {question}{': ' + fault if fault else ''}")
     sound = not any(fault for question, fault in answers if question not in check.WARNINGS)
-    ledger = made.contents["ledger"]
+    ledger = copy.contents["ledger"]
     say(
-        f"{place} is {'sound' if sound else 'NOT sound'}: made {made.contents['made']},"
+        f"{place} is {'sound' if sound else 'NOT sound'}: made {copy.contents['made']},"
         f" {ledger['entries']} entries of the ledger up to {str(ledger['chain_head'])[:12]}…"
     )
     if sound:

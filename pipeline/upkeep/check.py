@@ -126,7 +126,7 @@ def _cards(backup: Backup) -> Iterator[str]:
         yield heads.lost(unknown)
 
 
-def released_cards(backup: Backup) -> list[heads.Known]:
+def released_cards(backup: Backup) -> list[heads.CardFacts]:
     """Of every tag and every extract in the backup."""
     with _released_store(backup) as store:
         cards = heads.cards_in(store) if store is not None else []

@@ -18,7 +18,7 @@ from pipeline.runs import version_stores
 
 
 @dataclass(frozen=True)
-class Known:
+class CardFacts:
     """What a card tells of the ledger that its release was charged to. `charge`: the release id
     that was charged.
     """
@@ -29,7 +29,7 @@ class Known:
     charge: str
 
 
-def of_cards(place: Path) -> list[Known]:
+def of_cards(place: Path) -> list[CardFacts]:
     """Of every release in a clone of the released version store, in that store itself, in a folder
     of extracts, in one extract, or in a released zone. Raises Refusal where there is none.
     """
@@ -42,13 +42,13 @@ def of_cards(place: Path) -> list[Known]:
     return cards
 
 
-def cards_in(place: Path) -> list[Known]:
+def cards_in(place: Path) -> list[CardFacts]:
     """The same; none where there is no release."""
     cards = {where: card for where, card in _cards(place.absolute()) if card.get("privacy")}
-    return [_known(where, card) for where, card in cards.items()]
+    return [_facts(where, card) for where, card in cards.items()]
 
 
-def unknown_to(ledger: Ledger, cards: list[Known]) -> list[Known]:
+def unknown_to(ledger: Ledger, cards: list[CardFacts]) -> list[CardFacts]:
     """The cards whose release, or whose head, the ledger does not hold: it is older than they
     are.
     """
@@ -58,7 +58,7 @@ def unknown_to(ledger: Ledger, cards: list[Known]) -> list[Known]:
     ]
 
 
-def lost(cards: list[Known]) -> str:
+def lost(cards: list[CardFacts]) -> str:
     """What an older ledger means, for people."""
     populations = ", ".join(sorted({card.population for card in cards}))
     places = ", ".join(card.where for card in cards[:3]) + (" and more" if len(cards) > 3 else "")
@@ -70,9 +70,9 @@ def lost(cards: list[Known]) -> str:
     )
 
 
-def _known(where: str, card: dict[str, Any]) -> Known:
+def _facts(where: str, card: dict[str, Any]) -> CardFacts:
     privacy = card["privacy"]
-    return Known(
+    return CardFacts(
         where=where,
         head=str(privacy["chain_head"]),
         population=str(privacy.get("population", "of an older card")),

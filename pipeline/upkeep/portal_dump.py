@@ -53,7 +53,7 @@ def _dump(where: str, file: Path) -> str:
     if url.password is not None:
         variables |= {"PGPASSWORD": str(url.password)}
     try:
-        done = subprocess.run(
+        result = subprocess.run(
             ["pg_dump", "--no-owner", "--file", str(file), "--dbname", address],
             env=variables,
             capture_output=True,
@@ -62,6 +62,6 @@ def _dump(where: str, file: Path) -> str:
         )
     except FileNotFoundError:
         return "there is no pg_dump on the path"
-    if done.returncode == 0:
+    if result.returncode == 0:
         return ""
-    return (done.stderr.strip().splitlines() or ["nothing said"])[-1]
+    return (result.stderr.strip().splitlines() or ["nothing said"])[-1]

@@ -93,7 +93,7 @@ def _refuse_silence(statement: Statement) -> None:
         )
 
 
-def _published_since(backup: Backup, statement: Statement) -> list[heads.Known]:
+def _published_since(backup: Backup, statement: Statement) -> list[heads.CardFacts]:
     """The cards that the backup's ledger does not know of; none but where a person closes it."""
     if statement.released is None:
         return []
@@ -123,7 +123,7 @@ def _refuse_by_mlflow(home: Home, backup: Backup, statement: Statement) -> None:
 
 
 def _restore_state(
-    home: Home, backup: Backup, statement: Statement, unknown: list[heads.Known]
+    home: Home, backup: Backup, statement: Statement, unknown: list[heads.CardFacts]
 ) -> None:
     """The folder state/, whole or not at all, with who put it back and what he or she said."""
     with files.replacing_folder(home.state, foreign=files.everything) as state:
@@ -145,7 +145,7 @@ def _restore_state(
         )
 
 
-def _restoration(backup: Backup, statement: Statement, unknown: list[heads.Known]) -> str:
+def _restoration(backup: Backup, statement: Statement, unknown: list[heads.CardFacts]) -> str:
     """A line for auditors."""
     facts = {
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -212,7 +212,7 @@ def _restore_others(home: Home, backup: Backup) -> None:
             _put(backup, name, home.root / name)
 
 
-def _remarks(home: Home, backup: Backup, unknown: list[heads.Known]) -> Iterator[str]:
+def _remarks(home: Home, backup: Backup, unknown: list[heads.CardFacts]) -> Iterator[str]:
     if unknown:
         yield "The ledger is closed: it has lost charges, and every further one is refused."
     for name in backup.contents["open_runs"]:

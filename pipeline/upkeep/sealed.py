@@ -55,6 +55,7 @@ def unsealed(place: Path, identity: Path | None, scratch: Path | None = None) ->
         with tempfile.TemporaryDirectory(prefix=".backup-", dir=scratch) as folder:
             plain = Path(folder) / "backup.tar"
             pyrage.decrypt_file(str(place), str(plain), secrets)
+            files.private_folder(Path(folder) / "backup")
             with tarfile.open(plain) as archive:
                 archive.extractall(Path(folder) / "backup", filter="data")
             plain.unlink()

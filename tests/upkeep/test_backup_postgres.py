@@ -31,6 +31,7 @@ def database(postgres: str, name: str) -> str:
     return postgres.replace("/postgres?", f"/{name}?")
 
 
+@pytest.mark.long
 def test_ledger_and_portal_in_postgresql(
     home: Home, tmp_path: Path, postgres: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -93,28 +93,25 @@ def test_a_charge_that_is_not_published_keeps_its_run(home: Home) -> None:
         assert stays[f"runs/{name}"] == "charged and not published: it may go on"
 
 
-def test_a_run_whose_tag_is_missing_stays(home: Home) -> None:
+def test_what_cannot_be_judged_stays(home: Home) -> None:
+    run = home.workspace(RELEASE)
+    complete = run.restricted.complete
+    complete.rename(complete.with_name("aside"))
+    assert goes(home, LATE) == []
+    assert "its last stage is not recorded" in why(home, f"runs/{RELEASE}")
+    complete.with_name("aside").rename(complete)
     version_stores.git("tag", "-d", RELEASE, cwd=home.released_store)
     assert goes(home, LATE) == []
     assert "its tag is missing" in why(home, f"runs/{RELEASE}")
-
-
-def test_a_run_whose_last_stage_is_not_recorded_stays(home: Home) -> None:
-    home.workspace(RELEASE).restricted.complete.unlink()
+    run.params.write_text("release: {")
     assert goes(home, LATE) == []
-    assert "its last stage is not recorded" in why(home, f"runs/{RELEASE}")
+    assert "cannot be read" in why(home, f"runs/{RELEASE}")
 
 
 def test_a_run_that_was_never_charged_goes_when_nobody_waits_for_it(home: Home) -> None:
     another(home, "toy-2", charged=False)
     assert "runs/toy-2: rows, checkpoints, cache" not in goes(home, timedelta(days=10))
     assert "runs/toy-2" in goes(home, LATE)
-
-
-def test_a_run_that_cannot_be_read_stays(home: Home) -> None:
-    home.workspace(RELEASE).params.write_text("release: {")
-    assert goes(home, LATE) == []
-    assert "cannot be read" in why(home, f"runs/{RELEASE}")
 
 
 def test_nothing_goes_under_a_stage_that_runs(home: Home) -> None:

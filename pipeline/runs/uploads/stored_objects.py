@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -130,10 +131,11 @@ def _outputs(home: Home, name: str) -> Iterator[tuple[str, str]]:
             yield from _in_lock(text)
 
 
-def _in_lock(text: str) -> Iterator[tuple[str, str]]:
-    for stage in _yaml(text).get("stages", {}).values():
-        for out in stage.get("outs", ()):
-            yield out["path"], out["md5"]
+@lru_cache(maxsize=1000)  # the same text is in many commits
+def _in_lock(text: str) -> tuple[tuple[str, str], ...]:
+    """(path, hash) of every output that a dvc.lock names."""
+    stages = _yaml(text).get("stages", {}).values()
+    return tuple((out["path"], out["md5"]) for stage in stages for out in stage.get("outs", ()))
 
 
 def _content(home: Home, revision: str, path: str) -> str | None:
