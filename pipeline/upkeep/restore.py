@@ -234,7 +234,7 @@ def _sha256(backup: Backup, name: str) -> str:
 
 
 def _lost_runs(home: Home, backup: Backup) -> Iterator[str]:
-    ledger = Ledger(home.ledger)
+    ledger, tags = Ledger(home.ledger), version_stores.tags(home.released_store)
     for population in ledger.populations():
         for charge in ledger.reservations(population.name):
             release = charge.release_id
@@ -244,7 +244,7 @@ def _lost_runs(home: Home, backup: Backup) -> Iterator[str]:
                     f"Run {release} is charged and cannot go on: its training is in no backup."
                     f" `python -m pipeline ledger abandon {release} --reason ...` closes it."
                 )
-            if ledger.state(release) == "released" and not home.release(release).root.is_dir():
+            if ledger.state(release) == "released" and release not in tags:
                 yield (
                     f"{release} was published while the backup was made, and is not in it: fetch it"
                     " from a copy of the released version store."
