@@ -77,6 +77,12 @@ def home_folder() -> str | None:
     return os.environ.get(HOME_VARIABLE) or None
 
 
+def absolute_home() -> str | None:
+    """The home's path as `home_folder` will give it; nothing is settled by asking."""
+    path = os.environ.get(HOME_VARIABLE)
+    return str(_without_tilde(path).absolute()) if path else None
+
+
 def is_home_relative() -> bool:
     """Whether the home's path depends on where this program was started."""
     path = os.environ.get(HOME_VARIABLE)

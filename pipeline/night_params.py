@@ -7,7 +7,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.portal_params import block
+from pipeline.portal_params import block_of
 from pipeline.refusal import Refusal
 
 
@@ -62,14 +62,14 @@ class LogsParams:
 
 def load_watch(path: Path) -> WatchParams:
     """The block of a params.yaml. Raises Refusal for an unknown key or a value out of range."""
-    return WatchParams(**block(path, "watch", WatchParams))
+    return WatchParams(**block_of(path, "watch", WatchParams))
 
 
 def load_metrics(path: Path) -> MetricsParams:
     """As `load_watch`."""
-    return MetricsParams(**block(path, "metrics", MetricsParams))
+    return MetricsParams(**block_of(path, "metrics", MetricsParams))
 
 
 def load_logs(path: Path) -> LogsParams:
     """As `load_watch`."""
-    return LogsParams(**block(path, "logs", LogsParams))
+    return LogsParams(**block_of(path, "logs", LogsParams))

@@ -103,15 +103,15 @@ def _refuse_no_address(text: str) -> None:
 
 def load(path: Path) -> PortalParams:
     """The settings in a params.yaml. Raises Refusal for an unknown key or a value out of range."""
-    return PortalParams(**block(path, "portal", PortalParams))
+    return PortalParams(**block_of(path, "portal", PortalParams))
 
 
 def load_sign_in(path: Path) -> SignInParams:
     """The organisations in a params.yaml. Raises Refusal for an unknown key."""
-    return SignInParams(**block(path, "sign_in", SignInParams))
+    return SignInParams(**block_of(path, "sign_in", SignInParams))
 
 
-def block(path: Path, name: str, kind: type) -> Mapping[str, Any]:
+def block_of(path: Path, name: str, kind: type) -> Mapping[str, Any]:
     """A block of a params.yaml, empty where it has none. Raises Refusal for a key that `kind`, a
     dataclass, does not know.
     """

@@ -6,6 +6,7 @@
 """
 
 from pipeline.catalog.contents import (
+    CARD,
     MANIFEST,
     TRANSPARENCY,
     TRUTH,
@@ -22,6 +23,7 @@ from pipeline.catalog.contents import (
     Validation,
 )
 from pipeline.catalog.home import (
+    STORE,
     Home,
     Workspace,
     project_root,
@@ -29,7 +31,9 @@ from pipeline.catalog.home import (
 from pipeline.catalog.zones import Released, Restricted
 
 __all__ = [
+    "CARD",
     "MANIFEST",
+    "STORE",
     "TRANSPARENCY",
     "TRUTH",
     "BudgetReport",

@@ -10,6 +10,7 @@ from pathlib import Path
 TRUTH = "truth.json"  # what the simulator writes beside its tables
 MANIFEST = "manifest.json"  # every file of a release with its checksum
 TRANSPARENCY = "transparency.json"  # the log of charges as far as a release, with proofs
+CARD = "card.json"  # the card as values
 DATASET = "dataset.yaml"  # the declaration, `extends` resolved
 
 
@@ -180,7 +181,7 @@ class Release(Folder):
     @property
     def card(self) -> Path:
         """The card as values."""
-        return self.root / "card.json"
+        return self.root / CARD
 
     @property
     def card_page(self) -> Path:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from pipeline import environment, files
 from pipeline.catalog.contents import DATASET, BudgetReport, Release, UploadFolder
+from pipeline.catalog.version import refuse_newer
 from pipeline.catalog.zones import Released, Restricted
 from pipeline.refusal import Refusal
 
@@ -17,6 +18,8 @@ from pipeline.refusal import Refusal
 # a template, `dvc get` what is before a colon for a host, a database's URL %20 for a blank; a line
 # ends at a line break everywhere.
 UNUSABLE = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029\ud800-\udfff*?\[$:]|\{[{%#]|%[0-9A-Fa-f]{2}")
+
+STORE = "registry.git"  # a version store, in the folder of its zone
 
 
 def project_root() -> Path:
@@ -33,20 +36,31 @@ class Home:
     @classmethod
     def find(cls) -> Home:
         """The home by its absolute path. Raises Refusal for a path that polars, Airflow or a
-        template would read as another one.
+        template would read as another one, and for the state of a newer version of the code.
         """
-        root = Path(environment.home_folder() or project_root())
+        return cls.at(Path(environment.home_folder() or project_root()))
+
+    @classmethod
+    def at(cls, root: Path) -> Home:
+        """The home at an absolute path. Raises as `find` does."""
         if character := UNUSABLE.search(str(root)):
             raise Refusal(
                 f"the home {str(root)!r} holds {character[0]!r}, which some program that works"
                 " there takes for a pattern, a variable or the end of a line: choose another folder"
                 " (SYNDASERA_HOME). Nothing was written"
             )
-        return cls(root)
+        home = cls(root)
+        refuse_newer(home.state)
+        return home
 
     @property
     def state(self) -> Path:
         return self.root / "state"
+
+    @property
+    def version(self) -> Path:
+        """The number of the state's form."""
+        return self.state / "version"
 
     @property
     def released(self) -> Path:
@@ -226,7 +240,7 @@ class Home:
         """Bare git repository with DVC: dvc.lock of every run, which holds hashes of patients'
         tables.
         """
-        return self.state / "restricted" / "registry.git"
+        return self.state / "restricted" / STORE
 
     @property
     def restricted_remote(self) -> Path:
@@ -237,7 +251,7 @@ class Home:
         """Bare git repository with DVC: one commit and tag per published release. Anybody may
         `dvc get` from it.
         """
-        return self.released / "registry.git"
+        return self.released / STORE
 
     @property
     def released_remote(self) -> Path:

@@ -24,6 +24,7 @@ from pipeline.cli.arguments import (
     sources,
     stages,
     tools,
+    upkeep,
     uploads,
 )
 from pipeline.options import Parser
@@ -56,9 +57,11 @@ def _exit_code(options: argparse.Namespace) -> int:
     place only: its message may hold a patient's value.
     """
     from pipeline.cli.stage import is_refusal, place
+    from pipeline.migrations import current_state
 
     try:
-        return options.run(options) or 0
+        with current_state():
+            return options.run(options) or 0
     except KeyboardInterrupt:
         logger.error("stopped by the keyboard")
         return INTERRUPTED
@@ -100,4 +103,5 @@ def parser(with_simulator: bool = True) -> argparse.ArgumentParser:
     uploads.add(commands)
     budget.add(commands)
     services.add(commands)
+    upkeep.add(commands)
     return top

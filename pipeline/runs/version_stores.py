@@ -84,6 +84,23 @@ def branches(store: Path) -> set[str]:
     return set(git("for-each-ref", "--format=%(refname:short)", "refs/heads", cwd=store).split())
 
 
+def tags(store: Path) -> list[str]:
+    """Every tag of a repository, in order; none where there is no store yet."""
+    return git("tag", "--list", cwd=store).split() if store.is_dir() else []
+
+
+def bundle(store: Path, file: Path) -> None:
+    """All branches and tags of a store, as they are at a moment, in one file."""
+    git("bundle", "create", "-q", str(file.absolute()), "--branches", "--tags", cwd=store)
+
+
+def unbundle(file: Path, store: Path) -> None:
+    """A bare store as it was when the file was made. Raises RuntimeError for a damaged file."""
+    store.mkdir(parents=True)
+    git("init", "-q", "--bare", "-b", "main", ".", cwd=store)
+    git("fetch", "-q", "--no-write-fetch-head", str(file.absolute()), "+refs/*:refs/*", cwd=store)
+
+
 def clone(store: Path, target: Path, branch: str | None = None) -> None:
     """Clones into `target`, which must not exist or be empty; on a branch of its own where `branch`
     names one.

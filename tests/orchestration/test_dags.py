@@ -32,7 +32,7 @@ REFRESH = {
     "publish": [],
 }
 REQUEST = {"check": ["train"], "train": ["draw"], "draw": []}
-DAGS = ("refresh", "draw", "request", "budget_report", "declare_source", "watch")
+DAGS = ("refresh", "draw", "request", "budget_report", "declare_source", "tidy", "watch")
 DRAW = {"prepare": ["sample"], "sample": ["gate"], "gate": ["publish"], "publish": []}
 
 # One process parses both, as the DAG processor would, and tells what it saw.
@@ -41,7 +41,7 @@ import json, sys, time, types
 import airflow.sdk, airflow.providers.standard.operators.bash, airflow.providers.standard.operators.hitl
 import airflow.providers.standard.operators.trigger_dagrun, airflow.providers.standard.triggers.external_task
 before, started = set(sys.modules), time.monotonic()
-import dags.refresh, dags.draw, dags.request, dags.budget_report, dags.declare_source, dags.watch
+import dags.refresh, dags.draw, dags.request, dags.budget_report, dags.declare_source, dags.tidy, dags.watch
 seconds, new = time.monotonic() - started, set(sys.modules) - before
 from dags.stages import SOURCE, Subprocess, asked_by, other_datasets, dataset_of
 from dags.approval import answered_by, chosen as option_of, others
@@ -111,6 +111,7 @@ def chosen(form, *events):
         return str(error)
 print(json.dumps({"seconds": seconds, "new": sorted(new), "refresh": told(dags.refresh.dag), "draw": told(dags.draw.dag), "request": told(dags.request.dag),
                   "budget_report": told(dags.budget_report.dag), "schedule": str(dags.budget_report.dag.timetable.expression),
+                  "tidy": told(dags.tidy.dag), "tidied": str(dags.tidy.dag.timetable.expression),
                   "declare_source": told(dags.declare_source.dag), "watch": told(dags.watch.dag), "watch_schedule": str(dags.watch.dag.timetable.expression),
                   "callbacks": {name: callbacks(module.dag) for name, module in (("refresh", dags.refresh), ("draw", dags.draw), ("watch", dags.watch), ("budget_report", dags.budget_report))},
                   "ends": [ended("train", AirflowFailException("refused: 39 of age")), ended("train", ValueError("39"), release_id="a-1"), ended("evaluate", AirflowFailException("x")),
@@ -209,6 +210,11 @@ def test_a_stage_that_reads_rows_says_one_word(parsed):
         ["Syndasera: release a-1 refused", why],
         ["Syndasera: run run-1 of refresh failed", why],
     ]
+def test_what_is_past_its_time_goes_weekly_and_in_no_hurry(parsed):
+    schedule = load(project_root() / "params.yaml").schedule.tidy
+    assert parsed["tidied"] == schedule == "0 5 * * 0"
+    assert parsed["tidy"]["commands"] == {"tidy": "python -m pipeline tidy"}
+    assert parsed["tidy"]["first"] == ["None", "0:00:00"] and not parsed["tidy"]["catchup"]
 
 
 def test_parsing_loads_nothing_heavy(parsed):

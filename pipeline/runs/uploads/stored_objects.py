@@ -5,7 +5,8 @@ content.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,9 @@ from ruamel.yaml.error import YAMLError
 
 from pipeline import files
 from pipeline.catalog import Home
+from pipeline.refusal import Refusal
 from pipeline.runs import version_stores
+from pipeline.runs.uploads.address import is_upload
 
 WITH_ROWS = frozenset(("restricted/data",))  # outputs of stages (dvc.yaml) that hold rows
 _OBJECTS = "files/md5"  # of a cache or a remote of DVC
@@ -26,21 +29,55 @@ def runs_of(home: Home, address: str) -> list[str]:
     """The release ids of every run of a source, by their settings and by what ingest noted, in case
     somebody changed the settings since: of workspaces, and of branches whose workspace is gone.
     """
+    return sorted(name for name, sources in _sources(home).items() if address in sources)
+
+
+def runs_of_uploads(home: Home) -> list[str]:
+    """The release ids of every run whose source is an upload, whichever."""
+    return sorted(
+        name for name, sources in _sources(home).items() if any(map(is_upload, sources))
+    )
+
+
+def _sources(home: Home) -> dict[str, set[str]]:
+    """Of each run: where its settings say that its rows are, and where ingest read them."""
     texts = {path.parent.name: path.read_text("utf-8") for path in home.runs.glob(f"*/{_PARAMS}")}
     for branch in version_stores.branches(home.restricted_store):
         if branch not in texts and (text := _content(home, branch, _PARAMS)) is not None:
             texts[branch] = text
-    by_settings = {name for name, text in texts.items() if _source_in(text) == address}
-    return sorted(by_settings | {name for name in texts if _source_read(home, name) == address})
+    return {
+        name: {source for source in (_source_in(text), _source_read(home, name)) if source}
+        for name, text in texts.items()
+    }
 
 
-def remove_rows(home: Home, runs: Iterable[str]) -> tuple[int, int]:
-    """Removes the objects of the restricted remote that hold rows of these runs. Returns how many
-    were removed, and how many are left because another run has the same content.
+def row_objects(home: Home, runs: Collection[str]) -> set[Path]:
+    """The objects of the restricted remote that hold rows of these runs and of no other."""
+    if not runs:
+        return set()
+    rows, others = _digests(home, runs)
+    return {_object(home.restricted_remote / _OBJECTS, digest) for digest in rows - others}
+
+
+def unnamed_objects(home: Home) -> list[Path]:
+    """The objects of the restricted remote that no commit of any branch names, nor any workspace.
+
+    Raises Refusal where a workspace's dvc.lock cannot be read: what it names is unknown.
     """
-    ours = set(runs)
+    for path in home.runs.glob(f"[!.]*/{_LOCK}"):
+        if not _yaml(path.read_text("utf-8")):
+            raise Refusal(f"runs/{path.parent.name}/{_LOCK} cannot be read: no object is removed")
+    _, named = _digests(home, ())
     remote = home.restricted_remote / _OBJECTS
+    present = sorted(path for path in remote.glob("??/*") if path.is_file())
+    return [path for path in present if path.parent.name + path.name not in named]
+
+
+def _digests(home: Home, runs: Iterable[str]) -> tuple[set[str], set[str]]:
+    """(digests of rows of these runs, digests of everything else that any run names)."""
+    ours = set(runs)
     # a push that was cut leaves files there without the list of them, which is in the run's cache
+    remote = home.restricted_remote / _OBJECTS
     stores = [remote, *sorted(home.runs.glob(f"*/.dvc/cache/{_OBJECTS}"))]
     rows: set[str] = set()
     others: set[str] = set()
@@ -51,6 +88,15 @@ def remove_rows(home: Home, runs: Iterable[str]) -> tuple[int, int]:
         for path, digest in _outputs(home, name):
             is_ours = name in ours and path in WITH_ROWS
             (rows if is_ours else others).update(_with_members(digest, stores))
+    return rows, others
+
+
+def remove_rows(home: Home, runs: Iterable[str]) -> tuple[int, int]:
+    """Removes the objects of the restricted remote that hold rows of these runs. Returns how many
+    were removed, and how many are left because another run has the same content.
+    """
+    rows, others = _digests(home, runs)
+    remote = home.restricted_remote / _OBJECTS
     n_removed = 0
     # a list of a folder's files goes last: a killed attempt must find them again
     for digest in sorted(rows - others, key=lambda one: one.endswith(_FOLDER)):
@@ -92,10 +138,11 @@ def _outputs(home: Home, name: str) -> Iterator[tuple[str, str]]:
             yield from _in_lock(text)
 
 
-def _in_lock(text: str) -> Iterator[tuple[str, str]]:
-    for stage in _yaml(text).get("stages", {}).values():
-        for out in stage.get("outs", ()):
-            yield out["path"], out["md5"]
+@lru_cache(maxsize=1000)  # the same text is in many commits
+def _in_lock(text: str) -> tuple[tuple[str, str], ...]:
+    """(path, hash) of every output that a dvc.lock names."""
+    stages = _yaml(text).get("stages", {}).values()
+    return tuple((out["path"], out["md5"]) for stage in stages for out in stage.get("outs", ()))
 
 
 def _content(home: Home, revision: str, path: str) -> str | None:
