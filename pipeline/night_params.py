@@ -44,20 +44,17 @@ class MetricsParams:
 @dataclass(frozen=True, kw_only=True)
 class LogsParams:
     """`most_mb`: of a service's log, which is turned over then; `copies`: older ones kept beside
-    it; `days`: how long Airflow's logs of tasks are kept.
+    it.
     """
 
     most_mb: float = 20
     copies: int = 4
-    days: float = 180
 
     def __post_init__(self) -> None:
         if not self.most_mb > 0:
             raise Refusal(f"logs.most_mb must be positive, is {self.most_mb}")
         if type(self.copies) is not int or self.copies < 1:
             raise Refusal(f"logs.copies must be a whole number from 1, is {self.copies!r}")
-        if not self.days >= 1:
-            raise Refusal(f"logs.days must be at least 1, is {self.days}")
 
 
 def load_watch(path: Path) -> WatchParams:

@@ -84,11 +84,6 @@ def branches(store: Path) -> set[str]:
     return set(git("for-each-ref", "--format=%(refname:short)", "refs/heads", cwd=store).split())
 
 
-def tags(store: Path) -> list[str]:
-    """Every tag of a repository, in order; none where there is no store yet."""
-    return git("tag", "--list", cwd=store).split() if store.is_dir() else []
-
-
 def bundle(store: Path, file: Path) -> None:
     """All branches and tags of a store, as they are at a moment, in one file."""
     git("bundle", "create", "-q", str(file.absolute()), "--branches", "--tags", cwd=store)

@@ -1,27 +1,21 @@
-"""Logs stay small: a service's long log is turned over, Airflow's logs of old tasks go."""
+"""Logs stay small: a service's long log is turned over. (Logs of tasks go by `tidy`.)"""
 
 from __future__ import annotations
 
 import shutil
-import time
-from collections.abc import Iterable
-from contextlib import suppress
 from pathlib import Path
 
 from pipeline.catalog import Home
 from pipeline.night_params import LogsParams
 
-_DAY_SECONDS = 24 * 3600
-
 
 def keep_small(home: Home, settings: LogsParams) -> None:
-    """Turns over the logs of services that are longer than `most_mb`, and removes Airflow's logs
-    that nothing was written to for `days`. Services may run meanwhile.
+    """Turns over the logs of services that are longer than `most_mb`. Services may run
+    meanwhile.
     """
     for path in sorted((home.state / "logs").glob("*.log")):
         if path.stat().st_size > settings.most_mb * 1e6:
             _turn_over(path, settings.copies)
-    _remove_old(home.airflow / "logs", time.time() - settings.days * _DAY_SECONDS)
 
 
 def _turn_over(path: Path, copies: int) -> None:
@@ -45,19 +39,3 @@ def _turn_over(path: Path, copies: int) -> None:
         first.chmod(0o600)
     with path.open("r+b") as log:
         log.truncate()
-
-
-def _remove_old(root: Path, since: float) -> None:
-    for path in _files(root):
-        with suppress(FileNotFoundError):
-            if path.lstat().st_mtime < since:
-                path.unlink()
-    folders = [path for path in root.rglob("*") if path.is_dir() and not path.is_symlink()]
-    for folder in sorted(folders, key=lambda one: -len(one.parts)):
-        with suppress(OSError):  # it holds something
-            if folder.lstat().st_mtime < since:
-                folder.rmdir()
-
-
-def _files(root: Path) -> Iterable[Path]:
-    return [path for path in root.rglob("*") if path.is_symlink() or path.is_file()]

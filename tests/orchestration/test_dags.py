@@ -210,6 +210,8 @@ def test_a_stage_that_reads_rows_says_one_word(parsed):
         ["Syndasera: release a-1 refused", why],
         ["Syndasera: run run-1 of refresh failed", why],
     ]
+
+
 def test_what_is_past_its_time_goes_weekly_and_in_no_hurry(parsed):
     schedule = load(project_root() / "params.yaml").schedule.tidy
     assert parsed["tidied"] == schedule == "0 5 * * 0"

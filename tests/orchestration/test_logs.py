@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -15,7 +13,7 @@ from pipeline.catalog import Home
 from pipeline.night_params import LogsParams
 from pipeline.services import logs
 
-SMALL = LogsParams(most_mb=0.001, copies=2, days=10)  # 1,000 bytes
+SMALL = LogsParams(most_mb=0.001, copies=2)  # 1,000 bytes
 
 
 @pytest.fixture
@@ -84,24 +82,6 @@ def test_on_a_full_disk_the_log_is_emptied_and_the_copies_stay(
     logs.keep_small(home, SMALL)
     assert log.read_text() == "" and names(log.parent) == [log.name, f"{log.name}.1"]
     assert log.with_name(f"{log.name}.1").read_text() == "x" * 1001
-
-
-def test_old_logs_of_tasks_go_and_young_ones_and_other_files_stay(home: Home, tmp_path) -> None:
-    outside = tmp_path / "outside.log"
-    outside.write_text("mine")
-    root = home.airflow / "logs"
-    old, young = root / "dag_id=a" / "run" / "attempt=1.log", root / "dag_id=b" / "attempt=1.log"
-    for path in (old, young, home.airflow / "airflow.db"):
-        files.write_text(path, "x")
-    (root / "latest").symlink_to(outside)
-    then = time.time() - 11 * 24 * 3600
-    for path in (old, old.parent, old.parent.parent, home.airflow / "airflow.db", outside):
-        os.utime(path, (then, then))
-    os.utime(root / "latest", (then, then), follow_symlinks=False)
-    logs.keep_small(home, SMALL)
-    assert sorted(path.name for path in root.rglob("*.log")) == ["attempt=1.log"]
-    assert young.exists() and not old.exists() and not (root / "latest").is_symlink()
-    assert outside.read_text() == "mine" and (home.airflow / "airflow.db").exists()
 
 
 def test_a_home_without_logs_is_no_fault(home: Home) -> None:

@@ -121,7 +121,6 @@ def test_airflow_sends_its_own(home: Home, monkeypatch):
         (LogsParams, {"most_mb": 0}),
         (LogsParams, {"copies": 0}),
         (LogsParams, {"copies": 1.5}),
-        (LogsParams, {"days": 0}),
     ],
 )
 def test_settings_that_cannot_be_are_refused(kind, setting):

@@ -34,9 +34,7 @@ def runs_of(home: Home, address: str) -> list[str]:
 
 def runs_of_uploads(home: Home) -> list[str]:
     """The release ids of every run whose source is an upload, whichever."""
-    return sorted(
-        name for name, sources in _sources(home).items() if any(map(is_upload, sources))
-    )
+    return sorted(name for name, sources in _sources(home).items() if any(map(is_upload, sources)))
 
 
 def _sources(home: Home) -> dict[str, set[str]]:
