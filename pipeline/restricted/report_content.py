@@ -127,8 +127,8 @@ class _Logs:
 
 
 def _logs(workspace: Workspace, params: Params) -> _Logs:
-    """At most `evaluate.max_patients` of the source and as many of the extract; of training patients
-    and holdout the same share.
+    """At most `evaluate.max_patients` of the source and as many of the extract; of training
+    patients and holdout the same share.
     """
     restricted, paths = workspace.restricted, workspace.released.synthetic
     most = params.evaluate.max_patients

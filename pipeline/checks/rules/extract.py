@@ -33,7 +33,7 @@ RARE = {
 
 def missing_shares(tables: Tables) -> dict[str, float]:
     """ "table.COLUMN" -> share of missing values. Of patients' tables this is restricted."""
-    shares = {}
+    shares: dict[str, float] = {}
     for name, rows in tables.items():
         names = [column for column in rows.collect_schema() if column != ID]
         counts = rows.lazy().select(pl.len().alias(ID), pl.col(names).null_count())
