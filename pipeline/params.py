@@ -189,6 +189,7 @@ def _range(rule: str, ends: Any) -> tuple[float | None, float | None]:
 @dataclass(frozen=True, kw_only=True)
 class EvaluateParams:
     max_rows: int
+    max_patients: int = 200_000
 
 
 @dataclass(frozen=True, kw_only=True)

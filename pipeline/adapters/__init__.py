@@ -24,6 +24,7 @@ __all__ = [
     "SourceLog",
     "canonical",
     "extract_tables",
+    "numbered_on",
     "partition_tables",
     "to_log",
     "to_tables",
@@ -112,7 +113,15 @@ def extract_tables(
     """The tables of a canonical log as an extract shows them, after `n_drugs` rows of drugs of
     earlier partitions, and how many those are then.
     """
-    tables = to_tables(schema, log, extract_date=extract_date)
+    return numbered_on(schema, to_tables(schema, log, extract_date=extract_date), n_drugs)
+
+
+def numbered_on(
+    schema: Schema, tables: dict[str, pl.DataFrame], n_drugs: int
+) -> tuple[dict[str, pl.DataFrame], int]:
+    """The tables of a partition with numbers that go on after `n_drugs` rows of drugs of earlier
+    partitions, and how many those are then.
+    """
     if schema.layout != "registry":
         return tables, n_drugs
     return registry.with_drug_numbers(tables, n_drugs)

@@ -6,13 +6,15 @@ from pathlib import Path
 
 import polars as pl
 
-from pipeline.adapters.marks import without_marks
+from pipeline.adapters.marks import Frame, without_marks
 from pipeline.refusal import Refusal
 from pipeline.schema.values import Schema, Table
 
 
-def read_extract(schema: Schema, folder: Path) -> dict[str, pl.DataFrame]:
-    """The tables of an extract's Parquet folder under declared names (`read_table`)."""
+def scan_extract(schema: Schema, folder: Path) -> dict[str, pl.LazyFrame]:
+    """The tables of an extract's Parquet folder under declared names (`as_declared`); none is read
+    yet.
+    """
     tables = {}
     for table in schema.tables.values():
         path = next(
@@ -24,7 +26,7 @@ def read_extract(schema: Schema, folder: Path) -> dict[str, pl.DataFrame]:
             None,
         )
         if path is not None:
-            tables[table.name] = read_table(table, path)
+            tables[table.name] = as_declared(table, pl.scan_parquet(path))
     if not tables:
         raise Refusal(
             f"{folder.name} holds no Parquet file of {schema.dataset}: expected"
@@ -33,12 +35,17 @@ def read_extract(schema: Schema, folder: Path) -> dict[str, pl.DataFrame]:
     return tables
 
 
+def read_extract(schema: Schema, folder: Path) -> dict[str, pl.DataFrame]:
+    """The same, read."""
+    return {name: rows.collect() for name, rows in scan_extract(schema, folder).items()}
+
+
 def read_table(table: Table, path: Path, n_rows: int | None = None) -> pl.DataFrame:
     """The first rows of a Parquet file of an extract, or all (`as_declared`)."""
     return as_declared(table, pl.read_parquet(path, n_rows=n_rows))
 
 
-def as_declared(table: Table, rows: pl.DataFrame) -> pl.DataFrame:
+def as_declared(table: Table, rows: Frame) -> Frame:
     """Rows of an extract's Parquet file: headers become column names again, marks of missing become
     null.
     """

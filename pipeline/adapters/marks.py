@@ -6,10 +6,14 @@ Inside the pipeline a missing value is null. Only what is written for researcher
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import polars as pl
 
 from pipeline.adapters.frames import physical
 from pipeline.schema.values import Column, Table
+
+Frame = TypeVar("Frame", pl.DataFrame, pl.LazyFrame)
 
 
 def mark(column: Column) -> str:
@@ -37,10 +41,11 @@ def with_marks_everywhere(rows: pl.DataFrame, table: Table) -> pl.DataFrame:
     )
 
 
-def without_marks(rows: pl.DataFrame, table: Table) -> pl.DataFrame:
+def without_marks(rows: Frame, table: Table) -> Frame:
     """The mark as null: the way back."""
+    kinds = rows.collect_schema()
     return rows.with_columns(
         pl.when(pl.col(name) != mark(column)).then(name).alias(name)
         for name, column in table.columns.items()
-        if name in rows.columns and mark(column) and rows.schema[name] == pl.String
+        if name in kinds and mark(column) and kinds[name] == pl.String
     )

@@ -14,22 +14,24 @@ from pathlib import Path
 import polars as pl
 
 from pipeline import files, plan_slices
-from pipeline.adapters.extract import read_extract
+from pipeline.adapters.extract import scan_extract
 from pipeline.catalog import Gate, Patients
 from pipeline.checks.expectations.table_checks import (
     TableChecks,
+    Tables,
     check_tables,
     context_of,
     described,
     write_pages,
 )
 from pipeline.checks.rules.shapes import shape_problems
+from pipeline.checks.rules.slices import SLICE_PATIENTS
 from pipeline.draw_plan import DrawPlan
 from pipeline.models.grammar.rules import Grammar
 from pipeline.models.grammar.violations import violations
 from pipeline.params import GateParams
 from pipeline.schema import static_rules
-from pipeline.schema.patient_log import PatientLog, read_patient_log
+from pipeline.schema.patient_log import PatientLog, in_slices, read_patient_log
 from pipeline.schema.values import Schema
 
 NoisyShares = Mapping[str, Mapping[str, float]]
@@ -77,7 +79,7 @@ def check_synthetic(
     draw, which the patients must keep. `out`: a folder for gate.json and docs/, whose page links to
     `report`. Raises Refusal where `tables` is a folder without any declared table.
     """
-    frames = read_extract(schema, tables) if isinstance(tables, Path) else tables
+    frames: Tables = scan_extract(schema, tables) if isinstance(tables, Path) else tables
     log = _read(synthetic) if isinstance(synthetic, Path) else synthetic
     failures = _misshapen(schema, frames)
     if failures:  # rules and suites speak about declared columns only
@@ -109,7 +111,7 @@ def check_synthetic(
     return _answer(schema, GateResult(tuple(failures), warnings), checks, out, report)
 
 
-def _misshapen(schema: Schema, frames: Mapping[str, pl.DataFrame]) -> list[str]:
+def _misshapen(schema: Schema, frames: Tables) -> list[str]:
     """Tables that are not there, and columns, order or types that are not the declared ones."""
     missing = [
         f"table {table.name} is missing"
@@ -164,5 +166,7 @@ def static_breaches(schema: Schema, patients: pl.DataFrame) -> list[str]:
 
 def grammar_breaches(schema: Schema, log: PatientLog) -> list[str]:
     """The legality rules of the event log that some synthetic pathway breaks."""
-    broken = violations(Grammar(schema), log.patients, log.pathways)["rule"].unique().sort()
-    return [f"event log: {rule}" for rule in broken]
+    grammar, broken = Grammar(schema), set[str]()
+    for patients, pathways in in_slices(log.patients, log.pathways, SLICE_PATIENTS):
+        broken.update(violations(grammar, patients, pathways)["rule"])
+    return [f"event log: {rule}" for rule in sorted(broken)]

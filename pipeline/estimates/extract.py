@@ -13,7 +13,7 @@ from pipeline.models.noisy_tables import Axis, NoisyTable
 from pipeline.models.pathway.domain.tables import table_cells
 from pipeline.models.pathway.draw.model import PathwayModel
 from pipeline.models.pathway.fit.encoded_log import encode_log
-from pipeline.schema.patient_log import ID, PatientLog
+from pipeline.schema.patient_log import PatientLog, in_slices
 
 CHUNK = 20_000  # patients encoded at a time: bounds memory
 
@@ -43,8 +43,7 @@ def counts_of(
 
 def _pathway_counts(log: PatientLog, pathway: PathwayModel) -> dict[str, np.ndarray]:
     sums = {table.name: np.zeros(table.cells, np.int64) for table in pathway.tables}
-    for patients in log.patients.iter_slices(CHUNK):
-        events = log.pathways.lazy().join(patients.select(ID).lazy(), on=ID, how="semi")
+    for patients, events in in_slices(log.patients, log.pathways, CHUNK):
         pathways = encode_log(pathway.coding, patients, events).pathways
         cells = table_cells(pathway.coding, pathway.tables, patients, pathways)
         for table, cell in zip(pathway.tables, cells, strict=True):

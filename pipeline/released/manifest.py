@@ -21,14 +21,21 @@ def sha256(path: Path) -> str:
 def describe_files(folder: Path) -> list[dict[str, Any]]:
     """Path, bytes and SHA-256 of every file below `folder` but the manifest, sorted by path."""
     paths = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != MANIFEST)
-    return [
-        {
-            "path": path.relative_to(folder).as_posix(),
-            "bytes": path.stat().st_size,
-            "sha256": sha256(path),
-        }
-        for path in paths
-    ]
+    by_file: dict[tuple[int, int], str] = {}  # one file under two names is read once
+    entries = []
+    for path in paths:
+        state = path.stat()
+        file = (state.st_dev, state.st_ino)
+        if file not in by_file:
+            by_file[file] = sha256(path)
+        entries.append(
+            {
+                "path": path.relative_to(folder).as_posix(),
+                "bytes": state.st_size,
+                "sha256": by_file[file],
+            }
+        )
+    return entries
 
 
 def write(folder: Path, facts: dict[str, Any]) -> None:

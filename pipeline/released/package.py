@@ -48,6 +48,18 @@ def copy_with_links(source: Path, target: Path) -> None:
     shutil.copytree(source, target, copy_function=copy, dirs_exist_ok=True)
 
 
+def link_tree(source: Path, target: Path) -> None:
+    """The files of a folder in another, too, without taking the disk twice where it can be. For
+    files that nobody writes to any more.
+    """
+    shutil.copytree(
+        source,
+        target,
+        copy_function=lambda file, place: _link(Path(file), Path(place)),
+        dirs_exist_ok=True,
+    )
+
+
 def _link(file: Path, place: Path) -> None:
     with suppress(OSError):  # a file system without links
         os.link(file, place)

@@ -32,7 +32,7 @@ from pipeline.released.charged_draw import check_draw, check_names
 from pipeline.released.dictionary import write_dictionary, write_lookups
 from pipeline.released.estimates import write_estimates
 from pipeline.released.evidence_facts import EvidenceFacts
-from pipeline.released.package import copy_with_links, write_package
+from pipeline.released.package import copy_with_links, link_tree, write_package
 from pipeline.released.plan_facts import plan_facts
 from pipeline.released.privacy_facts import privacy_facts
 from pipeline.released.small_sample import write_small_sample
@@ -129,7 +129,7 @@ def _assemble(
     privacy = privacy_facts(Ledger(home.ledger), settings.drawn_from or str(settings.id), log)
     with files.replacing_folder(released.release.root) as folder:
         out = Release(folder)
-        shutil.copytree(released.extract.root, out.extract.root)
+        link_tree(released.extract.root, out.extract.root)
         shutil.copytree(released.model, out.model)
         shutil.copyfile(workspace.dataset, out.dataset)
         evidence = write_estimates(schema, out.model, released.synthetic, out.estimates)
@@ -200,7 +200,8 @@ def _tag(home: Home, release: Release, release_id: str, dataset: str, log: Seque
         version_stores.clone(home.released_store, tree)
         folder = _folder_of(tree, dataset)
         shutil.rmtree(folder, ignore_errors=True)
-        copy_with_links(release.root, folder)
+        link_tree(release.root, folder)
+        version_stores.share_objects(tree)
         log_line.add_line(home, tree, Release(folder), log)
         version_stores.dvc(
             "add",

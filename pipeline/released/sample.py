@@ -7,13 +7,12 @@ from __future__ import annotations
 import logging
 
 from pipeline import files
-from pipeline.adapters import partition_tables
 from pipeline.catalog import Extract, Home, Patients, Workspace
 from pipeline.draw_plan import plan_of
-from pipeline.models.synthesizer.model import Synthesizer
 from pipeline.params import Params
 from pipeline.released.charged_draw import check_draw, check_names
 from pipeline.released.databases import write_database, write_sqlite
+from pipeline.released.partitions import Draw, drawn_partitions
 from pipeline.released.views import views
 from pipeline.released.writers import ParquetPart, TableWriter
 from pipeline.schema.values import Schema
@@ -28,7 +27,15 @@ def run(workspace: Workspace, params: Params, schema: Schema) -> None:
     released, n_synthetic, n_drawn = workspace.released, params.release.rows, 0
     check_names(Home.find(), params, schema)
     check_draw(Home.find(), params, released.model)
-    synthesizer = Synthesizer.load(released.model)
+    draw = Draw(
+        model=released.model,
+        sha256=files.folder_sha256(released.model),
+        schema=schema,
+        n=n_synthetic,
+        seed=params.sample.seed,
+        partition_rows=params.sample.partition_rows,
+        extract_date=params.release.extract_date,
+    )
     with (
         files.replacing_folder(released.synthetic.root) as synthetic,
         files.replacing_folder(released.extract.root) as extract,
@@ -36,13 +43,7 @@ def run(workspace: Workspace, params: Params, schema: Schema) -> None:
         out = Patients(synthetic)
         patient_part, event_part = ParquetPart(out.patients), ParquetPart(out.events)
         with TableWriter(schema, extract) as writer:
-            partitions = synthesizer.sample(
-                n_synthetic,
-                seed=params.sample.seed,
-                partition_rows=params.sample.partition_rows,
-                plan=plan_of(params.drawn_plan, "draw.plan"),
-            )
-            for log, tables in partition_tables(schema, partitions, params.release.extract_date):
+            for log, tables in drawn_partitions(draw, plan_of(params.drawn_plan, "draw.plan")):
                 patient_part.write(log.patients)
                 if log.events is not None:
                     event_part.write(log.events)

@@ -7,10 +7,12 @@ from __future__ import annotations
 from datetime import date
 from pathlib import Path
 
+import polars as pl
+
 from pipeline.adapters import extract_tables
 from pipeline.catalog import Patients
 from pipeline.released.writers import TableWriter
-from pipeline.schema.patient_log import read_patient_log
+from pipeline.schema.patient_log import ID, PatientLog
 from pipeline.schema.values import Schema
 
 
@@ -20,7 +22,13 @@ def write_small_sample(
     """The tables of at most `n_patients` synthetic patients, below `out`, in the extract's own
     forms.
     """
-    log = read_patient_log(synthetic.patients, synthetic.events)
-    first = log.of(log.patients.head(n_patients))
+    patients, events = pl.read_parquet(synthetic.patients, n_rows=n_patients), None
+    if synthetic.events.is_file():
+        events = (
+            pl.scan_parquet(synthetic.events)
+            .join(patients.lazy().select(ID), on=ID, how="semi", maintain_order="left")
+            .collect()
+        )
+    first = PatientLog(patients, events)
     with TableWriter(schema, out) as writer:
         writer.write(extract_tables(schema, first, extract_date)[0])

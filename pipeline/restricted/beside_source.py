@@ -4,30 +4,41 @@ never a gate (privacy_rules.md 5).
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from itertools import starmap
 from pathlib import Path
 
 import polars as pl
 
-from pipeline.adapters.extract import read_extract
+from pipeline.adapters.extract import scan_extract
 from pipeline.catalog import Workspace
-from pipeline.checks.rules.extract import MISSING_TOLERANCE, copies, missing_shares
+from pipeline.checks.rules.extract import MISSING_TOLERANCE, Tables, missing_shares
+from pipeline.checks.rules.slices import SLICE_PATIENTS
 from pipeline.evaluation import report
-from pipeline.schema.patient_log import ID, PatientLog
+from pipeline.schema.patient_log import ID, PatientLog, concat, in_slices, read_patient_log
 from pipeline.schema.values import Schema
 
 PATHWAY = "_pathway"
 
 
-def section(schema: Schema, workspace: Workspace, real: PatientLog, synthetic: PatientLog) -> str:
+def section(schema: Schema, workspace: Workspace) -> str:
     """HTML: the columns whose shares of missing values differ by more than 5 points, and whether
-    any patient is a copy. No count of copies.
+    any patient is a copy. No count of copies. All rows are looked at.
     """
+    restricted, drawn = workspace.restricted, workspace.released.synthetic
     source = {
-        name: pl.read_parquet(path)
+        name: pl.scan_parquet(path)
         for name in schema.tables
         if (path := _source(workspace, name)).exists()
     }
-    apart = missing_apart(schema, source, read_extract(schema, workspace.released.extract.parquet))
+    apart = missing_apart(schema, source, scan_extract(schema, workspace.released.extract.parquet))
+    real = concat(
+        [
+            read_patient_log(restricted.patients, restricted.events),
+            read_patient_log(restricted.holdout_patients, restricted.holdout_events),
+        ]
+    )
+    synthetic = read_patient_log(drawn.patients, drawn.events)
     rows = [[name, before, after] for name, (before, after) in apart.items()]
     table = (
         report.table(("column", "missing in the source", "synthetic"), rows)
@@ -49,7 +60,7 @@ def _source(workspace: Workspace, name: str) -> Path:
 
 
 def missing_apart(
-    schema: Schema, source: dict[str, pl.DataFrame], synthetic: dict[str, pl.DataFrame]
+    schema: Schema, source: Tables, synthetic: Tables
 ) -> dict[str, tuple[float, float]]:
     """ "table.COLUMN" -> shares missing in source and extract, where they lie more than 5 points
     apart. Carried columns are empty by design.
@@ -72,7 +83,29 @@ def missing_apart(
 def has_copies(schema: Schema, real: PatientLog, synthetic: PatientLog) -> bool:
     """Whether any synthetic patient equals a real one in every static column and every event."""
     columns = [*schema.patients, PATHWAY] if schema.events is not None else [*schema.patients]
-    return copies(_whole(schema, synthetic), _whole(schema, real), columns) > 0
+    parts = list(_prints(schema, real, synthetic.patients.schema, columns))
+    originals = pl.concat(parts).unique()
+    return any(
+        prints.join(originals, on=prints.columns, how="semi").height
+        for prints in _prints(schema, synthetic, synthetic.patients.schema, columns)
+    )
+
+
+def _prints(
+    schema: Schema, log: PatientLog, kinds: pl.Schema, columns: list[str]
+) -> Iterator[pl.DataFrame]:
+    """Some patients at a time, each as two hashes of 64 bits, which two different patients share
+    with a chance of 1e-25 for 2 million of each side. kinds: of the static columns.
+    """
+    events = None if schema.events is None else log.events
+    parts: Iterable[PatientLog] = [PatientLog(log.patients)]
+    if events is not None:
+        parts = starmap(PatientLog, in_slices(log.patients, events, SLICE_PATIENTS))
+    for part in parts:
+        rows = _whole(schema, part).select(
+            pl.col(name).cast(kinds.get(name, pl.String()), strict=False) for name in columns
+        )
+        yield pl.DataFrame([rows.hash_rows(seed=n).alias(f"hash_{n}") for n in (1, 2)])
 
 
 def _whole(schema: Schema, log: PatientLog) -> pl.DataFrame:

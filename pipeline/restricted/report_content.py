@@ -26,7 +26,7 @@ from pipeline.models.table.draw.independence import independent_pairs
 from pipeline.models.table.draw.model import TableModel
 from pipeline.params import Params
 from pipeline.restricted import account_table, beside_source, same_code
-from pipeline.schema.patient_log import PatientLog, concat, read_patient_log
+from pipeline.schema.patient_log import ID, PatientLog, concat, read_patient_log
 from pipeline.schema.values import Schema
 
 Progress = Callable[[str], None]
@@ -59,12 +59,14 @@ def report_content(
 ) -> ReportContent:
     """progress: told constant texts only."""
     parts, empty = _Parts(progress), PatientLog(pl.DataFrame())
-    logs = parts.make("reading patients", lambda: _logs(workspace), _Logs(empty, empty, empty))
+    logs = parts.make(
+        "reading patients", lambda: _logs(workspace, params), _Logs(empty, empty, empty)
+    )
     figures = _figures(parts, schema, logs)
     same = parts.make("public scripts", lambda: same_code.section(schema, workspace, out.root), "")
     beside = parts.make(
         "missing values and copies",
-        lambda: beside_source.section(schema, workspace, logs.source, logs.synthetic),
+        lambda: beside_source.section(schema, workspace),
         "",
     )
     return ReportContent(
@@ -124,13 +126,38 @@ class _Logs:
         return concat([self.train, self.holdout])
 
 
-def _logs(workspace: Workspace) -> _Logs:
+def _logs(workspace: Workspace, params: Params) -> _Logs:
+    """At most `evaluate.max_patients` of the source and as many of the extract; of training
+    patients and holdout the same share.
+    """
     restricted, paths = workspace.restricted, workspace.released.synthetic
-    return _Logs(
-        read_patient_log(restricted.patients, restricted.events),
-        read_patient_log(restricted.holdout_patients, restricted.holdout_events),
-        read_patient_log(paths.patients, paths.events),
+    most = params.evaluate.max_patients
+    n_train, n_holdout = (
+        int(pl.scan_parquet(path).select(pl.len()).collect().item())
+        for path in (restricted.patients, restricted.holdout_patients)
     )
+    share = min(1.0, most / max(n_train + n_holdout, 1))
+    return _Logs(
+        read_some(restricted.patients, restricted.events, round(share * n_train)),
+        read_some(restricted.holdout_patients, restricted.holdout_events, round(share * n_holdout)),
+        read_some(paths.patients, paths.events, most),
+    )
+
+
+def read_some(patients: Path, events: Path, n: int, seed: int = 0) -> PatientLog:
+    """n patients of a log, drawn with a public seed, without the others in memory; all of them, in
+    the order of the file, where there are no more.
+    """
+    rows = pl.read_parquet(patients)
+    if rows.height <= n:
+        return read_patient_log(patients, events)
+    some = rows.sample(n, seed=seed).sort(ID)
+    if not events.is_file():
+        return PatientLog(some)
+    theirs = pl.scan_parquet(events).join(
+        some.lazy().select(ID), on=ID, how="semi", maintain_order="left"
+    )
+    return PatientLog(some, theirs.collect())
 
 
 def _independent(workspace: Workspace) -> list[tuple[str, str]]:

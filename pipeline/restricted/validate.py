@@ -39,7 +39,7 @@ def run(workspace: Workspace, params: Params, schema: Schema) -> None:
     absent or its columns are not the declared ones.
     """
     restricted = workspace.restricted
-    tables = read_tables(schema, restricted.tables)
+    tables = scan_tables(schema, restricted.tables)
     if problems := structure_problems(schema, tables):
         raise Refusal(
             f"the source tables of {schema.dataset} are not those declared: {'; '.join(problems)}. "
@@ -68,16 +68,16 @@ def with_account(results: dict[str, Any], restricted: Restricted) -> dict[str, A
     return {**results, "passed": results["passed"] and has_patients, "ingest": kept_lines}
 
 
-def read_tables(schema: Schema, folder: Path) -> dict[str, pl.DataFrame]:
-    """The tables that ingest wrote, by declared name."""
+def scan_tables(schema: Schema, folder: Path) -> dict[str, pl.LazyFrame]:
+    """The tables that ingest wrote, by declared name; none is read yet."""
     return {
-        name: pl.read_parquet(folder / f"{name}.parquet")
+        name: pl.scan_parquet(folder / f"{name}.parquet")
         for name in schema.tables
         if (folder / f"{name}.parquet").exists()
     }
 
 
-def structure_problems(schema: Schema, tables: Mapping[str, pl.DataFrame]) -> list[str]:
+def structure_problems(schema: Schema, tables: Mapping[str, pl.LazyFrame]) -> list[str]:
     """Absent tables, and columns that are absent, foreign, out of order or of another type. Names
     only, no value of a row.
     """

@@ -29,7 +29,7 @@ from pipeline.models.table.measure import columns, measurer, pairs
 from pipeline.models.table.plan.plan import TablePlan
 from pipeline.released import publish
 from pipeline.restricted import approve, validate
-from pipeline.restricted.ingest import stage
+from pipeline.restricted.ingest import buckets, stage, typed_parts
 from pipeline.transparency import making
 
 # the package's own `fit` is the function
@@ -261,7 +261,7 @@ def best_checkpoint(patch: pytest.MonkeyPatch) -> None:
 def shuffled_split(patch: pytest.MonkeyPatch) -> None:
     edited(
         patch,
-        stage,
+        buckets,
         "_held_out",
         (
             "patients.select(ID).filter(coins)",
@@ -273,8 +273,8 @@ def shuffled_split(patch: pytest.MonkeyPatch) -> None:
 def stopped_by_a_row(patch: pytest.MonkeyPatch) -> None:
     edited(
         patch,
-        stage,
-        "_type_rows",
+        typed_parts,
+        "type_rows",
         (
             "        account.rows_read",
             "        if typed.faults:\n            raise ValueError('there are rows at fault')\n"

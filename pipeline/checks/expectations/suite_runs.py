@@ -1,5 +1,4 @@
-"""Runs suites with Great Expectations and writes their data docs, without a single value of a row
-in either.
+"""Runs suites with Great Expectations, and leaves no value of a row in what they say.
 
 Great Expectations takes seconds to import and speaks a lot: both stay in here. pandas only between
 polars and its engine.
@@ -9,17 +8,16 @@ from __future__ import annotations
 
 import html
 import logging
-import re
 import warnings
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import polars as pl
 
-from pipeline import environment, files
+from pipeline import environment
+from pipeline.checks.expectations.pages import page_of
+from pipeline.checks.expectations.suite_results import ExpectationResult, SuiteRun
 
 Suite = dict[str, Any]  # the JSON that Great Expectations reads
 COUNTS = (
@@ -33,69 +31,102 @@ COUNTS = (
     "unexpected_percent_nonmissing",
 )
 NO_VALUES = {"result_format": "BASIC", "partial_unexpected_count": 0}
-STYLE = """<style>
-body{font:15px/1.5 system-ui,sans-serif;max-width:75em;margin:2em auto;padding:0 1em;color:#222}
-table{border-collapse:collapse}
-td,th{border:1px solid #ccc;padding:.25em .6em;text-align:left;vertical-align:top}
-.pass{color:#0a6}.warn{color:#b70}.fail{color:#c22}nav,.modal,.footer{display:none}</style>"""
+ROWS_AT_ONCE = 100_000  # in pandas with all columns
+UNIQUE = ("expect_column_values_to_be_unique", "expect_compound_columns_to_be_unique")
 
 
-@dataclass(frozen=True)
-class ExpectationResult:
-    """One expectation on one table. Counts are restricted where the rows are patients'."""
-
-    suite: str
-    kind: str
-    column: str | None
-    rule: str | None
-    severity: str
-    passed: bool
-    counts: Mapping[str, float]
-
-    @property
-    def name(self) -> str:
-        """What was expected of which column, for a message: nothing of the rows."""
-        where = f"{self.suite}.{self.column}" if self.column else self.suite
-        return (
-            f"rule {self.rule}"
-            if self.rule
-            else f"{where}: {self.kind.removeprefix('expect_').replace('_', ' ')}"
-        )
-
-
-@dataclass(frozen=True)
-class SuiteRun:
-    """What one suite said about one table; `page` is its data docs."""
-
-    name: str
-    results: tuple[ExpectationResult, ...]
-    page: str = field(repr=False)
-
-    @property
-    def failures(self) -> tuple[ExpectationResult, ...]:
-        return tuple(one for one in self.results if not one.passed)
-
-
-def run_suite(suite: Suite, rows: pl.DataFrame, *, with_page: bool = True) -> SuiteRun:
-    """Validates `rows` against `suite` with Great Expectations' pandas engine. A check that cannot
-    run has failed. A page takes as long again.
+def run_suite(
+    suite: Suite, rows: pl.DataFrame | pl.LazyFrame, *, with_page: bool = True
+) -> SuiteRun:
+    """Validates `rows` against `suite` with Great Expectations' pandas engine; more than
+    ROWS_AT_ONCE column by column. A check that cannot run has failed. A page takes as long again.
     """
+    scan = rows.lazy()
+    if int(scan.select(pl.len()).collect().item()) <= ROWS_AT_ONCE:
+        result = _validate(suite, scan.collect())
+    else:
+        result = _by_columns(suite, scan)
+    in_order = sorted(
+        result.results, key=lambda one: one.expectation_config.kwargs.get("column") or ""
+    )
+    page = page_of(result) if with_page else ""
+    return SuiteRun(suite["name"], tuple(_result_of(suite["name"], one) for one in in_order), page)
+
+
+def _validate(suite: Suite, rows: pl.DataFrame) -> Any:
+    """Great Expectations' result, of which counts alone are left."""
     gx = _great_expectations()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         sources = _context().data_sources
         asset = sources.add_or_update_pandas("rows").add_dataframe_asset("rows")
         batch = asset.add_batch_definition_whole_dataframe("rows").get_batch(
-            {"dataframe": _to_pandas(rows)}
+            {"dataframe": _to_pandas(rows, _of_sets(suite))}
         )
         result = batch.validate(gx.ExpectationSuite(**suite), result_format=NO_VALUES)
         sources.delete("rows")
-        _strip(result)
-        in_order = sorted(
-            result.results, key=lambda one: one.expectation_config.kwargs.get("column") or ""
-        )
-        page = _page(result) if with_page else ""
-    return SuiteRun(suite["name"], tuple(_result_of(suite["name"], one) for one in in_order), page)
+    _strip(result)
+    return result
+
+
+def _by_columns(suite: Suite, scan: pl.LazyFrame) -> Any:
+    """The same result with one column (or one key) of the table in memory at a time: for each
+    expectation the engine copies all columns that it has.
+    """
+    there = scan.collect_schema()
+    by_columns: dict[tuple[str, ...], list[Any]] = {}
+    for one in suite["expectations"]:
+        by_columns.setdefault(_columns_of(one), []).append(one)
+    # the columns themselves, and what is expected of one that is not there, are asked without rows
+    result = _validate({**suite, "expectations": by_columns.pop((), [])}, scan.head(0).collect())
+    for columns, some in by_columns.items():
+        rows = scan.select(name for name in columns if name in there).collect()
+        result.results += _of_values({**suite, "expectations": some}, rows)
+    n, passed = len(result.results), sum(bool(one.success) for one in result.results)
+    result.success = passed == n
+    result.statistics = {
+        "evaluated_expectations": n,
+        "successful_expectations": passed,
+        "unsuccessful_expectations": n - passed,
+        "success_percent": passed / n * 100 if n else None,
+    }
+    return result
+
+
+def _of_values(suite: Suite, rows: pl.DataFrame) -> list[Any]:
+    """Results of one column or key. Where each expectation looks at one value at a time and none of
+    the values that there are is against it, no row is: the rows need not be asked.
+    """
+    if rows.width == 1 and not any(one["type"] in UNIQUE for one in suite["expectations"]):
+        values = rows.unique()
+        if 2 * values.height < rows.height:
+            results = _validate(suite, values).results
+            if all(one.success for one in results):
+                n_missing = int(rows.to_series().null_count())
+                for one in results:
+                    one.result |= _counts(one.result, rows.height, n_missing)
+                return list(results)
+    return list(_validate(suite, rows).results)
+
+
+def _counts(result: Mapping[str, Any], n_rows: int, n_missing: int) -> dict[str, Any]:
+    """What Great Expectations counts in so many rows of which none is unexpected."""
+    if "element_count" not in result:
+        return {}
+    counts: dict[str, Any] = {"element_count": n_rows}
+    if "missing_count" in result:
+        none = 0.0 if n_rows > n_missing else None
+        counts |= {"missing_count": n_missing, "missing_percent": n_missing / n_rows * 100}
+        counts |= {"unexpected_percent": none, "unexpected_percent_nonmissing": none}
+    return counts
+
+
+def _columns_of(expectation: Mapping[str, Any]) -> tuple[str, ...]:
+    """The columns whose values an expectation looks at."""
+    if expectation["type"] == "expect_table_columns_to_match_ordered_list":
+        return ()
+    arguments = expectation["kwargs"]
+    return tuple(arguments.get("column_list") or [arguments["column"]])
 
 
 def failed_run(suite: Suite) -> SuiteRun:
@@ -143,10 +174,27 @@ def _context() -> Any:
     return context
 
 
-def _to_pandas(rows: pl.DataFrame) -> Any:
-    """Dates as nanosecond timestamps: any other unit is compared one by one."""
+def _of_sets(suite: Suite) -> set[str]:
+    """The columns of which only a set of values is expected, and no type."""
+    kinds: dict[str, set[str]] = {}
+    for one in suite["expectations"]:
+        kinds.setdefault(one["kwargs"].get("column", ""), set()).add(one["type"])
+    return {
+        column
+        for column, types in kinds.items()
+        if types <= {"expect_column_values_to_be_in_set", "expect_column_values_to_not_be_null"}
+    }
+
+
+def _to_pandas(rows: pl.DataFrame, of_sets: set[str]) -> Any:
+    """Dates as nanosecond timestamps: any other unit is compared one by one. Texts of a set as
+    numbered categories: each is looked up once.
+    """
+    texts = [name for name in of_sets if rows.schema.get(name) == pl.String]
     return rows.with_columns(
-        pl.col(pl.Date).cast(pl.Datetime("ns")), pl.col(pl.Null).cast(pl.String)
+        pl.col(pl.Date).cast(pl.Datetime("ns")),
+        pl.col(pl.Null).cast(pl.String),
+        *(pl.col(name).cast(pl.Categorical) for name in texts),
     ).to_pandas()
 
 
@@ -191,72 +239,3 @@ def _result_of(suite: str, one: Any) -> ExpectationResult:
             if name in COUNTS and value is not None
         },
     )
-
-
-def _page(result: Any) -> str:
-    """Great Expectations' own page of a result, without its scripts, fonts and links to other
-    hosts: it opens offline and calls nobody.
-    """
-    from great_expectations.render.renderer import ValidationResultsPageRenderer
-
-    page = _view().render(ValidationResultsPageRenderer().render(result))
-    page = re.sub(r"(?s)<script\b.*?</script>|<link\b[^>]*>|<img\b[^>]*>|<svg\b.*?</svg>", "", page)
-    page = re.sub(r"https?://[^\s\"'<>)]*", "#", page)
-    return page.replace("</head>", STYLE + "</head>", 1)
-
-
-@cache
-def _view() -> Any:
-    """One view for all pages: it compiles its templates once."""
-    from great_expectations.render.view import DefaultJinjaPageView
-
-    return DefaultJinjaPageView()
-
-
-def write_docs(
-    folder: Path,
-    runs: Sequence[SuiteRun],
-    title: str,
-    rules: Sequence[Mapping[str, Any]] = (),
-    report: str = "",
-) -> None:
-    """`index.html` and a page per suite below `folder`. `rules`: id, title, severity, status (and
-    counts, where the zone allows). `report`: relative path of a report to which the page links.
-    """
-    for run in runs:
-        files.write_text(folder / f"{run.name}.html", run.page)
-    suites = "".join(_suite_row(run) for run in runs)
-    head = "<tr><th>suite</th><th>expectations</th><th>failed</th></tr>"
-    link = (
-        f"<p><a href='{html.escape(report)}'>The report of this release</a></p>" if report else ""
-    )
-    body = f"<h1>{html.escape(title)}</h1>{link}<h2>Suites</h2><table>{head}{suites}</table>"
-    if rules:
-        names = "".join(f"<th>{html.escape(name)}</th>" for name in rules[0])
-        rows = "".join(_row(rule) for rule in rules)
-        body += f"<h2>Clinical rules</h2><table><tr>{names}</tr>{rows}</table>"
-    page = (
-        "<!DOCTYPE html><html lang='en'><head><meta charset='utf-8'>"
-        f"<title>{html.escape(title)}</title>{STYLE}</head><body>{body}</body></html>"
-    )
-    files.write_text(folder / "index.html", page)
-
-
-def _suite_row(run: SuiteRun) -> str:
-    name, answer = html.escape(run.name), "fail" if run.failures else "pass"
-    return (
-        f"<tr><td><a href='{name}.html'>{name}</a></td><td>{len(run.results)}</td>"
-        f"<td class='{answer}'>{len(run.failures)}</td></tr>"
-    )
-
-
-def _row(rule: Mapping[str, Any]) -> str:
-    cells = "".join(
-        f"<td class='{html.escape(str(rule['status']))}'>{html.escape(_cell(value))}</td>"
-        for value in rule.values()
-    )
-    return f"<tr>{cells}</tr>"
-
-
-def _cell(value: Any) -> str:
-    return "" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -17,7 +17,9 @@ from typing import Any
 
 import polars as pl
 
-from pipeline.checks.expectations.suite_runs import SuiteRun, failed_run, run_suite, write_docs
+from pipeline.checks.expectations.pages import write_docs
+from pipeline.checks.expectations.suite_results import SuiteRun
+from pipeline.checks.expectations.suite_runs import failed_run, run_suite
 from pipeline.checks.expectations.suites import (
     BY_PATIENT,
     EVENTS,
@@ -32,6 +34,8 @@ from pipeline.checks.expectations.suites import (
 from pipeline.checks.rules import Outcome, Results, RuleContext, check
 from pipeline.schema.patient_log import PatientLog
 from pipeline.schema.values import Schema
+
+Tables = Mapping[str, pl.DataFrame] | Mapping[str, pl.LazyFrame]
 
 logger = logging.getLogger(__name__)
 
@@ -62,16 +66,16 @@ def _day(days: float) -> date:
 
 def check_tables(
     schema: Schema,
-    tables: Mapping[str, pl.DataFrame],
+    tables: Tables,
     context: RuleContext,
     log: PatientLog | None = None,
     with_pages: bool = True,
 ) -> TableChecks:
-    """Asks all suites and rules. `tables` stand under declared names; `log` is the model-level form
-    beside them.
+    """Asks all suites and rules. `tables` stand under declared names, and are never whole in memory
+    together where they are lazy; `log` is the model-level form beside them.
     """
     results = check(schema, tables, context, log)
-    rows: dict[str, pl.DataFrame] = dict(tables)
+    rows: dict[str, pl.DataFrame | pl.LazyFrame] = dict(tables)
     if schema.events is not None and log is not None and log.events is not None:
         rows |= {PATIENTS: log.patients, EVENTS: log.events}
     if schema.layout == "registry":
@@ -89,7 +93,9 @@ def check_tables(
     return TableChecks(tuple(runs), results, absent)
 
 
-def _run(suite: Suite, rows: pl.DataFrame, with_page: bool, *, is_synthetic: bool) -> SuiteRun:
+def _run(
+    suite: Suite, rows: pl.DataFrame | pl.LazyFrame, with_page: bool, *, is_synthetic: bool
+) -> SuiteRun:
     """On patients' tables a suite that raises an exception could not run, and the others go on."""
     if is_synthetic:
         return run_suite(suite, rows, with_page=with_page)
@@ -99,12 +105,12 @@ def _run(suite: Suite, rows: pl.DataFrame, with_page: bool, *, is_synthetic: boo
         return failed_run(suite)
 
 
-def _ids(schema: Schema, tables: Mapping[str, pl.DataFrame]) -> pl.Series:
+def _ids(schema: Schema, tables: Tables) -> pl.Series:
     """The ids of all patients that any table names."""
     ids = [
-        rows[schema.tables[name].patient or ""]
+        rows.lazy().select(column).collect()[column].unique()
         for name, rows in tables.items()
-        if (schema.tables[name].patient or "") in rows.columns
+        if (column := schema.tables[name].patient or "") in rows.collect_schema()
     ]
     return (
         pl.concat([column.alias("patient_id") for column in ids]).drop_nulls().unique()

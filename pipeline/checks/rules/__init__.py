@@ -7,7 +7,7 @@ tables or columns are absent is not applicable, and says so.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import polars as pl
@@ -27,8 +27,9 @@ from pipeline.checks.rules import (
     tumour_codes,
     vital_status,
 )
-from pipeline.checks.rules.model import Finding, Rule, RuleContext, Status
-from pipeline.checks.rules.registry import Registry, build
+from pipeline.checks.rules.model import Finding, Rule, RuleContext, Status, merged
+from pipeline.checks.rules.registry import Registry, build, registry_name
+from pipeline.checks.rules.slices import Slices
 from pipeline.params import GateParams
 from pipeline.refusal import Refusal
 from pipeline.schema.patient_log import ID, PatientLog
@@ -153,21 +154,66 @@ class Results:
 
 def check(
     schema: Schema,
-    tables: Mapping[str, pl.DataFrame],
+    tables: Mapping[str, pl.DataFrame] | Mapping[str, pl.LazyFrame],
     context: RuleContext,
     log: PatientLog | None = None,
 ) -> Results:
     """Asks every rule about `tables` (under the declaration's names, typed as declared) and, where
-    given, the event log beside them.
+    given, the event log beside them. More than SLICE_PATIENTS patients are asked about some at a
+    time.
 
     A dataset that is no registry has none of these rules: every outcome is then not applicable. On
     patients' tables a rule that raises an exception could not run, and the others go on: rows never
     stop a run (privacy_rules.md 2). On synthetic tables it is raised.
     """
-    registry = _registry(schema, tables, log)
+    under = rules_under(context.gate)
+    if schema.layout != "registry":
+        return Results(tuple(Outcome(rule, None) for rule in under))
+    scans = {name: rows.lazy() for name, rows in tables.items() if name in schema.tables}
+    slices = Slices(schema, scans, log)
+    is_one = len(slices) == 1
     ask = _ask if context.is_synthetic else _try_to_ask
-    rules = rules_under(context.gate)
-    return Results(tuple(ask(rule, registry, context) for rule in rules))
+    answers: dict[str, list[Outcome]] = {rule.id: [] for rule in under}
+    for some, part in slices:
+        registry = build(schema, some, part)
+        for rule in under:
+            if is_one or not rule.of_everybody:
+                answers[rule.id].append(ask(rule, registry, context))
+    if not is_one:
+        registry = build(schema, _keys(schema, scans, under), None)
+        for rule in under:
+            if rule.of_everybody:
+                answers[rule.id].append(ask(rule, registry, context))
+    return Results(tuple(_one_outcome(rule, answers[rule.id]) for rule in under))
+
+
+def _keys(
+    schema: Schema, tables: Mapping[str, pl.LazyFrame], rules: Iterable[Rule]
+) -> dict[str, pl.DataFrame]:
+    """Everybody's rows, in the columns that rules `of_everybody` look at."""
+    keys = {}
+    for name, rows in tables.items():
+        table = schema.tables[name]
+        asked = {
+            column
+            for rule in rules
+            if rule.of_everybody
+            for column in rule.reads.get(registry_name(name, table.file), ())
+        }
+        wanted = {ID, table.patient, *table.key, *asked} | {
+            column.name for column in table.columns.values() if column.kind == "id"
+        }
+        keys[name] = rows.select(c for c in rows.collect_schema() if c in wanted).collect()
+    return keys
+
+
+def _one_outcome(rule: Rule, outcomes: Sequence[Outcome]) -> Outcome:
+    """Of all patients, from the outcomes of some at a time."""
+    if any(outcome.has_raised for outcome in outcomes):
+        return Outcome(rule, None, has_raised=True)
+    # the shape of a table is the same whoever is in it
+    some = outcomes[:1] if rule.scope == "structure" else outcomes
+    return Outcome(rule, merged([outcome.finding for outcome in some]))
 
 
 def _registry(

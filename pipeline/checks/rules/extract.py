@@ -19,8 +19,10 @@ from pipeline.checks.rules.registry import (
     Registry,
     text,
 )
+from pipeline.schema.patient_log import ID
 
 MISSING_TOLERANCE = 0.05
+Tables = Mapping[str, pl.DataFrame] | Mapping[str, pl.LazyFrame]
 RARE = {
     "SITE_ICD10_O2_3CHAR": TUMOUR,
     "MORPH_ICD10_O2": TUMOUR,
@@ -29,15 +31,18 @@ RARE = {
 }
 
 
-def missing_shares(tables: Mapping[str, pl.DataFrame]) -> dict[str, float]:
+def missing_shares(tables: Tables) -> dict[str, float]:
     """ "table.COLUMN" -> share of missing values. Of patients' tables this is restricted."""
-    return {
-        f"{name}.{column}": rows[column].null_count() / rows.height
-        for name, rows in tables.items()
-        if rows.height
-        for column in rows.columns
-        if column != "patient_id"
-    }
+    shares: dict[str, float] = {}
+    for name, rows in tables.items():
+        names = [column for column in rows.collect_schema() if column != ID]
+        counts = rows.lazy().select(pl.len().alias(ID), pl.col(names).null_count())
+        n_rows, *missing = counts.collect(engine="streaming").row(0)
+        if n_rows:
+            shares |= {
+                f"{name}.{column}": n / n_rows for column, n in zip(names, missing, strict=True)
+            }
+    return shares
 
 
 def missingness(registry: Registry, context: RuleContext) -> Finding | None:

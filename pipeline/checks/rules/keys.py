@@ -215,6 +215,7 @@ RULES = (
     Rule(
         number=1,
         title="Keys are filled and unique",
+        of_everybody=True,
         severity="F",
         check=primary_keys,
         reads={PATIENT: ["PATIENTID"]},
@@ -222,6 +223,7 @@ RULES = (
     Rule(
         number=2,
         title="LINKNUMBER is unique, and a regimen's LINK_NUMBER is its patient's",
+        of_everybody=True,
         severity="F",
         check=link_numbers,
         reads={PATIENT: ["LINKNUMBER"]},
@@ -244,6 +246,7 @@ RULES = (
         number=5,
         part="a",
         title="Regimens, cycles, drugs and outcomes have their parents; one outcome per regimen",
+        of_everybody=True,
         severity="F",
         check=systemic_references,
         reads={REGIMEN: ["ENCORE_PATIENT_ID", "MERGED_REGIMEN_ID"], PATIENT: ["PATIENTID"]},

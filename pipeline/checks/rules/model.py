@@ -87,6 +87,10 @@ class Rule:
     reads: Mapping[str, Sequence[str]] = field(default_factory=dict)
     # legal rate, both ends included
     bounds: tuple[float | None, float | None] = (None, 0.0)
+    # compares patients with each other: where there are more than memory should hold, it sees
+    # everybody at once in the columns of `reads` and in ids and keys; all others see some patients
+    # at a time
+    of_everybody: bool = False
     check: Check = field(repr=False, compare=False)
 
     @property
@@ -132,6 +136,20 @@ def share(part: int, whole: int) -> Finding:
 
 def mean(total: int, units: int) -> Finding:
     return Finding(None, units, total / units if units else None)
+
+
+def merged(findings: Sequence[Finding | None]) -> Finding | None:
+    """What a rule found among all patients, from what it found among some at a time: failing rows
+    one below the other; of a share or a mean the parts and the wholes added up.
+    """
+    found = [finding for finding in findings if finding is not None]
+    if len(found) < 2:
+        return found[0] if found else None
+    if all(finding.failing is not None for finding in found):
+        return together(*found)
+    whole = sum(finding.checked for finding in found)
+    part = sum(round(finding.checked * (finding.bare_rate or 0.0)) for finding in found)
+    return share(part, whole)
 
 
 def together(*findings: Finding) -> Finding:

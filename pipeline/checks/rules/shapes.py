@@ -10,11 +10,12 @@ from pipeline.schema.patient_log import ID
 from pipeline.schema.values import Column, Table
 
 
-def shape_problems(table: Table, rows: pl.DataFrame) -> list[str]:
+def shape_problems(table: Table, rows: pl.DataFrame | pl.LazyFrame) -> list[str]:
     """What is wrong with the columns of `rows`, by name and type only: no value of a row is in the
     answer. Empty: nothing.
     """
-    names = [name for name in rows.columns if name != ID or name in table.columns]
+    kinds = rows.collect_schema()
+    names = [name for name in kinds if name != ID or name in table.columns]
     missing = [name for name in table.columns if name not in names]
     extra = [name for name in names if name not in table.columns]
     problems = [f"column {name} is missing" for name in missing] + [
@@ -23,9 +24,9 @@ def shape_problems(table: Table, rows: pl.DataFrame) -> list[str]:
     if not problems and names != list(table.columns):
         problems.append("the columns are not in the declared order")
     return problems + [
-        f"column {column.name} is {rows.schema[column.name]}, expected {column.kind}"
+        f"column {column.name} is {kinds[column.name]}, expected {column.kind}"
         for column in table.columns.values()
-        if column.name in names and not has_type(rows.schema[column.name], column)
+        if column.name in names and not has_type(kinds[column.name], column)
     ]
 
 

@@ -250,6 +250,7 @@ RULES = (
         severity="W",
         scope="rate",
         bounds=(None, 0.001),
+        of_everybody=True,
         check=implausible_ages,
         reads={TUMOUR: ["AGE", SITE]},
     ),

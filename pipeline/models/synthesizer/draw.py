@@ -35,12 +35,12 @@ class BlockSampler:
     pathway: PathwayModel | None
     start: PathwayStart | None = None
 
-    def blocks(self, n: int, seed: int) -> Iterator[PatientLog]:
+    def blocks(self, n: int, seed: int, some: slice = slice(None)) -> Iterator[PatientLog]:
         """n patients with ids 1 to n, in blocks of at most BLOCK; one empty block for n = 0. Raises
-        Refusal for prompts that cannot be met.
+        Refusal for prompts that cannot be met. some: which of the blocks, all the same in each.
         """
         highest = self._highest_chance([seed]) if self.start is not None else 1.0
-        for number, first in enumerate(range(0, max(n, 1), BLOCK)):
+        for number, first in list(enumerate(range(0, max(n, 1), BLOCK)))[some]:
             rng, size = np.random.default_rng([seed, number]), min(BLOCK, n - first)
             if self.start is not None:
                 yield self._prompted_block(size, first + 1, highest, rng)

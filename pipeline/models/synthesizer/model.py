@@ -20,7 +20,7 @@ from pipeline.models.formats import require_format, whole
 from pipeline.models.noisy_tables import NoisyTable
 from pipeline.models.pathway.draw.model import FACTS, WEIGHTS, PathwayModel
 from pipeline.models.pathway.draw.start import pathway_start
-from pipeline.models.synthesizer.draw import BlockSampler, partitions, planned_blocks
+from pipeline.models.synthesizer.draw import BLOCK, BlockSampler, partitions, planned_blocks
 from pipeline.models.synthesizer.plan import FORMAT, Plan
 from pipeline.models.synthesizer.plan_cells import PILOT, PlanCell, plan_cells
 from pipeline.models.table.draw.model import TableModel
@@ -72,6 +72,19 @@ class Synthesizer:
             check_plan(self.schema, plan)
             blocks = self._free(n, seed, plan)
         return partitions(blocks, partition_rows)
+
+    def partition(self, n: int, seed: int, partition_rows: int, number: int) -> PatientLog:
+        """The partition of this number, from 0 on, of those that `sample` gives without a plan,
+        drawn for itself. Raises Refusal where partitions are no whole blocks.
+        """
+        if partition_rows % BLOCK:
+            raise Refusal(
+                f"sample: a partition of {partition_rows} patients is not whole blocks of {BLOCK}"
+            )
+        per_partition = partition_rows // BLOCK
+        some = slice(number * per_partition, (number + 1) * per_partition)
+        blocks = self._block_sampler({}, ()).blocks(n, seed, some)
+        return next(partitions(blocks, partition_rows))
 
     def _free(self, n: int, seed: int, plan: DrawPlan) -> Iterator[PatientLog]:
         return self._block_sampler(plan.where, plan.begins).blocks(n, seed)

@@ -13,43 +13,32 @@ import os
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
-from pipeline import files
-from pipeline.adapters.long_table import in_two
-from pipeline.adapters.row_events import n_found
+from pipeline import files, workers
 from pipeline.catalog import Home, Workspace
 from pipeline.params import Params
 from pipeline.refusal import Refusal
 from pipeline.restricted.ingest import (
-    batches,
+    buckets,
     cohorts,
-    holdout,
     key_check,
     origin,
     owners,
-    reading,
-    shared_keys,
     source_files,
+    typed_parts,
 )
-from pipeline.restricted.ingest.account import OTHER_COHORT, Account
-from pipeline.restricted.ingest.blocks import Block
-from pipeline.restricted.ingest.casting import broken_rows, cast_rows
+from pipeline.restricted.ingest.account import Account
+from pipeline.restricted.ingest.buckets import CARRIED, EVENTS, PATIENTS, TABLES
 from pipeline.restricted.ingest.examples import Examples
 from pipeline.restricted.ingest.owners import ROW
 from pipeline.restricted.ingest.source_header import Source
 from pipeline.runs import source_claims
-from pipeline.schema.event_days import ends_are_rows
-from pipeline.schema.long_table import with_people
 from pipeline.schema.patient_log import ID
-from pipeline.schema.values import EventLog, Schema
-
-TABLES, PATIENTS, EVENTS, CARRIED = "tables", "patients", "events", "carried"
+from pipeline.schema.values import Schema
 
 logger = logging.getLogger(__name__)
 
@@ -122,9 +111,7 @@ def ingest(
     `ingest.json`.
     """
     work, account = folder / "work", Account()
-    for name, source in sources.items():
-        logger.info("ingest: table %s", name)
-        _type_rows(source, params.ingest.max_cell_bytes, work / "typed" / name, account, examples)
+    typed_parts.type_rows(sources, params.ingest.max_cell_bytes, work / "typed", account, examples)
     logger.info("ingest: rows to patients")
     findings = owners.Findings(account=account)
     owned = owners.assign_owners(
@@ -136,18 +123,20 @@ def ingest(
         params.ingest.max_patient_rows,
     )
     logger.info("ingest: patients to pathways")
-    n_parts = 0
-    for number in range(owned.n_buckets):
-        for tables in shared_keys.without_shared_keys(
-            schema, owners.kept_tables(schema, owned, number, findings)
-        ):
-            for prepared in batches.prepare(schema, tables, params.release.extract_date, account):
-                chosen = _of_cohorts(schema, params, prepared, register, account)
-                held_out = _held_out(schema, chosen.log.patients, key, params.ingest.holdout_share)
-                _write_part(work / "out", n_parts, chosen, held_out)
-                account.patients.update(kept=chosen.log.patients.height, held_out=held_out.height)
-                _account_for(schema, chosen, account)
-                n_parts += 1
+    plan = buckets.BucketPlan(
+        schema=schema,
+        params=params,
+        owned=owned,
+        key=key,
+        dropped=tuple(findings.dropped),
+        out=work / "out",
+        register=register,
+    )
+    tasks = ((plan, number) for number in range(owned.n_buckets))
+    # whoever is new to a register of cohorts is entered one after the other
+    for bucket in workers.in_order(buckets.write_bucket, tasks, None if register is None else 1):
+        account.add(bucket.account)
+        findings.dropped += bucket.dropped
     _write_data(schema, work / "out", folder, list(sources), is_shared=findings.is_shared)
     shutil.rmtree(work)
     account.dropped += Counter(findings.all_dropped(pl.String())["reason"])
@@ -159,100 +148,10 @@ def ingest(
     files.write_json(folder / "ingest.json", report | origin.to_json(note))
 
 
-def _of_cohorts(
-    schema: Schema,
-    params: Params,
-    prepared: batches.Prepared,
-    register: cohorts.Register | None,
-    account: Account,
-) -> batches.Prepared:
-    """The patients of the cohorts that the release opens."""
-    others = cohorts.enrol(schema, params.release.cohorts, register, prepared.log.patients)
-    chosen = prepared.without(others)
-    account.patients["other_cohorts"] += others.height
-    account.compare(prepared.tables, chosen.tables, OTHER_COHORT)
-    return chosen
-
-
-def _account_for(schema: Schema, chosen: batches.Prepared, account: Account) -> None:
-    """Notes what is kept: rows by table, and the rows of a log that are events."""
-    for name, rows in chosen.tables.items():
-        account.rows_kept[name] += rows.height
-    log_schema = with_people(schema)
-    if log_schema.events is None or chosen.log.events is None:
-        return
-    account.lose_events(chosen.left_out, chosen.moved, chosen.log.patients)
-    account.events_kept += _n_row_events(log_schema, log_schema.events, chosen.log.pathways)
-    if log_schema.events.rows:
-        account.events_found += n_found(log_schema, in_two(schema, chosen.tables))
-
-
-def _n_row_events(schema: Schema, log: EventLog, events: pl.DataFrame) -> int:
-    """How many events are rows: all, but for the ends that are none."""
-    if not log.rows or ends_are_rows(schema, log):
-        return events.height
-    return events.filter(~pl.col("type").is_in(log.terminal)).height
-
-
 def _events_tables(schema: Schema) -> str | None:
     """The tables whose rows are the events of a log."""
     rows = schema.events.rows if schema.events is not None else ()
     return ", ".join(dict.fromkeys(source.table for source in rows)) or None
-
-
-def _type_rows(
-    source: Source,
-    max_cell_bytes: int,
-    folder: Path,
-    account: Account,
-    examples: Examples | None,
-) -> None:
-    """Writes the typed parts of one table and counts what was repaired and what fails, by
-    column.
-    """
-    folder.mkdir(parents=True)
-    table = source.table
-    blocks = reading.blocks(source, max_cell_bytes)
-    for index, block in enumerate(_at_least_one(blocks, reading.empty_block(source))):
-        typed = cast_rows(block, table, source.aliases, max_cell_bytes, examples)
-        broken = broken_rows(block, table, typed.rows, examples)
-        rows = pl.concat([typed.rows, broken.rows]) if broken.rows.height else typed.rows
-        rows.write_parquet(folder / f"{index:06}.parquet")
-        for (column, how), n in (typed.repaired + block.repaired).items():
-            account.repaired[table.name, column, how] += n
-        for (column, what), n in (typed.faults + broken.faults).items():
-            account.faults[table.name, column, what] += n
-        account.rows_read[table.name] += rows.height
-        account.cells_read[table.name] += rows.height * len(table.columns)
-
-
-def _at_least_one(blocks: Iterator[Block], empty: Block) -> Iterator[Block]:
-    yield empty  # so that the parts of a table without rows have its columns
-    yield from blocks
-
-
-def _held_out(schema: Schema, patients: pl.DataFrame, key: bytes, share: float) -> pl.DataFrame:
-    main = schema.tables[owners.patient_table(schema)]
-    coins = holdout.is_held_out(
-        holdout.identity(patients[ID], is_row_hash=main.patient is None), key, share
-    )
-    return patients.select(ID).filter(coins)
-
-
-def _write_part(out: Path, index: int, prepared: batches.Prepared, held_out: pl.DataFrame) -> None:
-    frames: dict[str, pl.DataFrame] = {
-        f"{TABLES}/{name}": rows for name, rows in prepared.tables.items()
-    }
-    frames |= {f"{CARRIED}/{name}": rows for name, rows in prepared.carried.items()}
-    for name, rows in ((PATIENTS, prepared.log.patients), (EVENTS, prepared.log.events)):
-        if rows is not None:
-            frames[name] = rows.join(held_out, on=ID, how="anti", maintain_order="left")
-            frames[f"holdout_{name}"] = rows.join(
-                held_out, on=ID, how="semi", maintain_order="left"
-            )
-    for name, rows in frames.items():
-        (out / name).mkdir(parents=True, exist_ok=True)
-        rows.write_parquet(out / name / f"{index:06}.parquet")
 
 
 def _write_data(

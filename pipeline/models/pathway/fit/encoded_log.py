@@ -29,7 +29,7 @@ from pipeline.models.pathway.domain.state import (
     rhythms_ahead,
     weight,
 )
-from pipeline.schema.patient_log import ID
+from pipeline.schema.patient_log import ID, in_slices
 
 CHUNK = 100_000  # patients encoded at a time: bounds memory
 
@@ -86,14 +86,10 @@ def encode_log(
     Events as a lazy frame are read anew for each chunk of patients, so that the whole log never is
     in memory.
     """
-    parts = []
-    for chunk in patients.iter_slices(CHUNK) if patients.height else [patients]:
-        chunk_events = (
-            events.lazy()
-            .join(chunk.lazy().select(ID), on=ID, how="semi", maintain_order="left")
-            .collect()
-        )
-        parts.append(_encode_chunk(coding, chunk, chunk_events))
+    parts = [
+        _encode_chunk(coding, some, some_events)
+        for some, some_events in in_slices(patients, events, CHUNK)
+    ]
     # column by column: bounds memory
     joined = {name: np.concatenate([part.pop(name) for part in parts]) for name in list(parts[0])}
     return _log_of(coding, patients, joined.pop("lengths"), joined)
