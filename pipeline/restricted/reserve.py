@@ -65,7 +65,9 @@ def run(workspace: Workspace, params: Params, schema: Schema) -> None:
         register=register,
         seed=params.sample.seed,
     )
-    files.write_json(workspace.restricted.reservation, _facts(release_id, reservation, plan))
+    facts = _facts(release_id, reservation, plan)
+    whose = origin.to_json(origin.origin_of(schema, params.release))
+    files.write_json(workspace.restricted.reservation, facts | whose)
     logger.info(
         "reserve: entry %d of the ledger holds epsilon %.4g for %s",
         reservation.entry,
