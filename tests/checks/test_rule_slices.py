@@ -16,7 +16,8 @@ from pipeline.checks.expectations import suite_runs
 from pipeline.checks.expectations.suite_runs import run_suite
 from pipeline.checks.expectations.suites import columns_suite
 from pipeline.checks.rules import RuleContext, slices
-from pipeline.schema.patient_log import ID, in_slices
+from pipeline.schema.patient_log import ID
+from pipeline.schema.row_slices import in_slices
 from pipeline.schema.values import Column
 
 P, T, R, C = "sim_av_patient", "sim_av_tumour", "sim_sact_regimen", "sim_sact_cycle"

@@ -143,13 +143,13 @@ def merged(findings: Sequence[Finding | None]) -> Finding | None:
     """What a rule found among all patients, from what it found among some at a time: failing rows
     one below the other; of a share or a mean the parts and the wholes added up.
     """
-    found = [finding for finding in findings if finding is not None]
-    if len(found) < 2:
-        return found[0] if found else None
-    if all(finding.failing is not None for finding in found):
-        return together(*found)
-    whole = sum(finding.checked for finding in found)
-    return share(sum(finding.part for finding in found), whole)
+    some = [finding for finding in findings if finding is not None]
+    if len(some) < 2:
+        return some[0] if some else None
+    if all(finding.failing is not None for finding in some):
+        return together(*some)
+    whole = sum(finding.checked for finding in some)
+    return share(sum(finding.part for finding in some), whole)
 
 
 def together(*findings: Finding) -> Finding:
