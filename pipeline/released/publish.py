@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Sequence
 from functools import partial
@@ -262,7 +263,16 @@ def _copy(release: Release, published: Release) -> None:
 
     with files.replacing_folder(published.root, foreign=foreign) as folder:
         copy_with_links(release.root, folder)
+        _give_back_to_owner(folder)
         _take_clock_away(folder)
+
+
+def _give_back_to_owner(folder: Path) -> None:
+    """DVC takes the right to write from the files that it shares, and a database whose owner may
+    not write it does not open in every program.
+    """
+    for path in folder.rglob("*"):
+        path.chmod(path.stat().st_mode | stat.S_IWUSR)
 
 
 def _take_clock_away(folder: Path) -> None:

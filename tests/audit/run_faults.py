@@ -29,7 +29,7 @@ from pipeline.models.table.measure import columns, measurer, pairs
 from pipeline.models.table.plan.plan import TablePlan
 from pipeline.released import publish
 from pipeline.restricted import approve, validate
-from pipeline.restricted.ingest import buckets, stage, typed_parts
+from pipeline.restricted.ingest import batches, stage, typed_parts
 from pipeline.transparency import making
 
 # the package's own `fit` is the function
@@ -261,7 +261,7 @@ def best_checkpoint(patch: pytest.MonkeyPatch) -> None:
 def shuffled_split(patch: pytest.MonkeyPatch) -> None:
     edited(
         patch,
-        buckets,
+        batches,
         "_held_out",
         (
             "patients.select(ID).filter(coins)",

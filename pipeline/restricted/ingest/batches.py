@@ -1,23 +1,37 @@
-"""One batch of patients from typed tables to the form of the models: patient repairs, F rules,
-caps, adapter, last guard.
+"""From attributed rows to the parts of `restricted/data`, bucket by bucket: patient repairs, F
+rules, caps, adapter, last guard. All rows of a patient lie in one bucket, so none knows of another.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date
+from pathlib import Path
 
 import polars as pl
 
 from pipeline import adapters
+from pipeline.adapters.long_table import in_two
+from pipeline.adapters.row_events import n_found
 from pipeline.checks import rules
-from pipeline.restricted.ingest import caps, model_form, patient_repairs
-from pipeline.restricted.ingest.account import OF_DROPPED, Account
+from pipeline.params import Params
+from pipeline.restricted.ingest import (
+    caps,
+    holdout,
+    model_form,
+    owners,
+    patient_repairs,
+    shared_keys,
+)
+from pipeline.restricted.ingest.account import OF_DROPPED, OTHER_COHORT, Account
 from pipeline.restricted.ingest.owners import ROW
+from pipeline.schema.event_days import ends_are_rows
+from pipeline.schema.long_table import with_people
 from pipeline.schema.patient_log import ID, PatientLog
-from pipeline.schema.values import Schema
+from pipeline.schema.values import EventLog, Schema
 
+TABLES, PATIENTS, EVENTS, CARRIED = "tables", "patients", "events", "carried"
 NOT_IN_LOG = "no pathway can be made of the tables"
 CANNOT_HANDLE = "rows that the program cannot handle"
 Tables = Mapping[str, pl.DataFrame]  # typed rows with patient_id and ROW, by table
@@ -146,3 +160,99 @@ def _without(tables: Mapping[str, pl.DataFrame], gone: pl.DataFrame) -> dict[str
         name: rows.join(gone, on=ID, how="anti", maintain_order="left")
         for name, rows in tables.items()
     }
+
+
+@dataclass(frozen=True, kw_only=True)
+class BucketPlan:
+    """What every bucket is prepared by. `dropped`: patient_id and reason, found before the buckets;
+    `out`: where parts go; `others`: of some patients those of cohorts that the release
+    does not open (cohorts.enrol).
+    """
+
+    schema: Schema
+    params: Params
+    owned: owners.Owned
+    key: bytes
+    dropped: tuple[pl.DataFrame, ...]
+    out: Path
+    others: Callable[[pl.DataFrame], pl.DataFrame]
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """What is to be told of a bucket: its counts, and who was dropped in it. Restricted."""
+
+    account: Account
+    dropped: list[pl.DataFrame]
+
+
+def write_bucket(task: tuple[BucketPlan, int]) -> Bucket:
+    """Writes the parts of one bucket."""
+    plan, number = task
+    schema, params, account = plan.schema, plan.params, Account()
+    findings = owners.Findings(dropped=list(plan.dropped), account=account)
+    n_parts = 0
+    for tables in shared_keys.without_shared_keys(
+        schema, owners.kept_tables(schema, plan.owned, number, findings)
+    ):
+        for prepared in prepare(schema, tables, params.release.extract_date, account):
+            chosen = _of_cohorts(plan, prepared, account)
+            held_out = _held_out(schema, chosen.log.patients, plan.key, params.ingest.holdout_share)
+            _write_part(plan.out, f"{number:06}-{n_parts:06}", chosen, held_out)
+            account.patients.update(kept=chosen.log.patients.height, held_out=held_out.height)
+            _account_for(schema, chosen, account)
+            n_parts += 1
+    return Bucket(account, findings.dropped[len(plan.dropped) :])
+
+
+def _of_cohorts(plan: BucketPlan, prepared: Prepared, account: Account) -> Prepared:
+    """The patients of the cohorts that the release opens."""
+    others = plan.others(prepared.log.patients)
+    chosen = prepared.without(others)
+    account.patients["other_cohorts"] += others.height
+    account.compare(prepared.tables, chosen.tables, OTHER_COHORT)
+    return chosen
+
+
+def _account_for(schema: Schema, chosen: Prepared, account: Account) -> None:
+    """Notes what is kept: rows by table, and the rows of a log that are events."""
+    for name, rows in chosen.tables.items():
+        account.rows_kept[name] += rows.height
+    log_schema = with_people(schema)
+    if log_schema.events is None or chosen.log.events is None:
+        return
+    account.lose_events(chosen.left_out, chosen.moved, chosen.log.patients)
+    account.events_kept += _n_row_events(log_schema, log_schema.events, chosen.log.pathways)
+    if log_schema.events.rows:
+        account.events_found += n_found(log_schema, in_two(schema, chosen.tables))
+
+
+def _n_row_events(schema: Schema, log: EventLog, events: pl.DataFrame) -> int:
+    """How many events are rows: all, but for the ends that are none."""
+    if not log.rows or ends_are_rows(schema, log):
+        return events.height
+    return events.filter(~pl.col("type").is_in(log.terminal)).height
+
+
+def _held_out(schema: Schema, patients: pl.DataFrame, key: bytes, share: float) -> pl.DataFrame:
+    main = schema.tables[owners.patient_table(schema)]
+    coins = holdout.is_held_out(
+        holdout.identity(patients[ID], is_row_hash=main.patient is None), key, share
+    )
+    return patients.select(ID).filter(coins)
+
+
+def _write_part(out: Path, name_of_part: str, prepared: Prepared, held_out: pl.DataFrame) -> None:
+    frames: dict[str, pl.DataFrame] = {
+        f"{TABLES}/{name}": rows for name, rows in prepared.tables.items()
+    }
+    frames |= {f"{CARRIED}/{name}": rows for name, rows in prepared.carried.items()}
+    for name, rows in ((PATIENTS, prepared.log.patients), (EVENTS, prepared.log.events)):
+        if rows is not None:
+            frames[name] = rows.join(held_out, on=ID, how="anti", maintain_order="left")
+            frames[f"holdout_{name}"] = rows.join(
+                held_out, on=ID, how="semi", maintain_order="left"
+            )
+    for name, rows in frames.items():
+        (out / name).mkdir(parents=True, exist_ok=True)
+        rows.write_parquet(out / name / f"{name_of_part}.parquet")

@@ -24,7 +24,7 @@ from pipeline.catalog import Home, Workspace
 from pipeline.params import Params
 from pipeline.refusal import Refusal
 from pipeline.restricted.ingest import (
-    buckets,
+    batches,
     cohorts,
     key_check,
     origin,
@@ -33,7 +33,7 @@ from pipeline.restricted.ingest import (
     typed_parts,
 )
 from pipeline.restricted.ingest.account import Account
-from pipeline.restricted.ingest.buckets import CARRIED, EVENTS, PATIENTS, TABLES
+from pipeline.restricted.ingest.batches import CARRIED, EVENTS, PATIENTS, TABLES
 from pipeline.restricted.ingest.examples import Examples
 from pipeline.restricted.ingest.owners import ROW
 from pipeline.restricted.ingest.source_header import Source
@@ -124,18 +124,18 @@ def ingest(
         params.ingest.max_patient_rows,
     )
     logger.info("ingest: patients to pathways")
-    plan = buckets.BucketPlan(
+    plan = batches.BucketPlan(
         schema=schema,
         params=params,
         owned=owned,
         key=key,
         dropped=tuple(findings.dropped),
         out=work / "out",
-        register=register,
+        others=partial(cohorts.enrol, schema, params.release.cohorts, register),
     )
     tasks = ((plan, number) for number in range(owned.n_buckets))
     # whoever is new to a register of cohorts is entered one after the other
-    for bucket in workers.in_order(buckets.write_bucket, tasks, None if register is None else 1):
+    for bucket in workers.in_order(batches.write_bucket, tasks, None if register is None else 1):
         account.add(bucket.account)
         findings.dropped += bucket.dropped
     _write_data(schema, work / "out", folder, list(sources), is_shared=findings.is_shared)
