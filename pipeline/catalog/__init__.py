@@ -1,8 +1,8 @@
 """Every path of the project, in two classes: Restricted (patients' rows may lie there) and Released
 (DP outputs only).
 
-`home`: what outlives a run, and a run's workspace. `zones`: the two zones of a workspace.
-`contents`: what lies in a folder, whoever holds it.
+`home`: what outlives a run. `deployment`: where that lies for several hosts. `workspace`: of a run.
+`zones`: the two zones of a workspace. `contents`: what lies in a folder, whoever holds it.
 """
 
 from pipeline.catalog.contents import (
@@ -20,11 +20,9 @@ from pipeline.catalog.contents import (
     UploadFolder,
     Validation,
 )
-from pipeline.catalog.home import (
-    Home,
-    Workspace,
-    project_root,
-)
+from pipeline.catalog.deployment import Deployment
+from pipeline.catalog.home import Home, project_root
+from pipeline.catalog.workspace import Workspace
 from pipeline.catalog.zones import Released, Restricted
 
 __all__ = [
@@ -32,6 +30,7 @@ __all__ = [
     "TRUTH",
     "BudgetReport",
     "Checkpoints",
+    "Deployment",
     "Estimates",
     "Extract",
     "Folder",

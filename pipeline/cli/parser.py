@@ -17,6 +17,7 @@ from pipeline.cli.arguments import (
     audit,
     budget,
     datasets,
+    deployment,
     estimate,
     ledger,
     runs,
@@ -100,4 +101,5 @@ def parser(with_simulator: bool = True) -> argparse.ArgumentParser:
     uploads.add(commands)
     budget.add(commands)
     services.add(commands)
+    deployment.add(commands)
     return top

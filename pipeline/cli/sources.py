@@ -44,11 +44,7 @@ def status(options: argparse.Namespace) -> None:
     say(f"Running: {', '.join(running) or 'nothing'}")
     show_sources(options)
     ledger.show(argparse.Namespace(population=None))
-    tags = (
-        version_stores.git("tag", "--list", cwd=home.released_store).split()
-        if home.released_store.is_dir()
-        else []
-    )
+    tags = version_stores.tags(home.released_store)
     say(f"Published: {', '.join(tags) or 'nothing'}")
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from pipeline import environment, files
 from pipeline.catalog import Home, Workspace, project_root
 from pipeline.dp.errors import MechanismError
-from pipeline.refusal import Refusal
+from pipeline.refusal import Refusal, Unavailable
 from pipeline.stages import REFUSED, STAGES, Stage
 
 logger = logging.getLogger("pipeline")
@@ -82,6 +82,8 @@ def _attempt(stage: Stage, workspace: Workspace) -> int:
             code = REFUSED
             logger.error("%s: %s", name, error)
             files.write_text(workspace.restricted.refusal, f"{name}: {error}\n")
+        elif isinstance(error, Unavailable):  # told as a refusal is, and tried again
+            logger.error("%s: %s", name, error)
         else:
             _report_unexpected(stage, workspace, error)
     seconds = time.monotonic() - clock

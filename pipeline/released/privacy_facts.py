@@ -4,6 +4,7 @@ sums, no result.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import dp_accounting as dpa
@@ -13,6 +14,7 @@ from pipeline.catalog import Home, Release
 from pipeline.dp.events import DiscreteGaussianDpEvent, ExponentialMechanismDpEvent, flatten
 from pipeline.ledger import Ledger
 from pipeline.refusal import Refusal
+from pipeline.runs import released_trees
 
 
 def privacy_facts(ledger: Ledger, release_id: str) -> dict[str, Any]:
@@ -56,15 +58,22 @@ def privacy_facts(ledger: Ledger, release_id: str) -> dict[str, Any]:
 
 def published_chain_heads(home: Home) -> dict[str, str]:
     """{where: head of the chain} of every card published here: where the ledger lacks one, it was
-    cut off or rolled back.
+    cut off or rolled back. For several hosts the cards are those of all tags in the released store.
     """
     folders = sorted(home.published.glob("[!.]*"))
     cards = {folder.name: files.read_json(Release(folder).card) for folder in folders}
+    if home.deployment.is_shared:
+        cards |= {tag: _tagged_card(home, tag) for tag in released_trees.tags(home)}
     return {
         f"the card of {name}": str(card["privacy"]["chain_head"])
         for name, card in cards.items()
         if card is not None
     }
+
+
+def _tagged_card(home: Home, tag: str) -> dict[str, Any]:
+    folder, _ = released_trees.find(home, tag)
+    return released_trees.show(home, tag, Release(Path(folder)).card)
 
 
 def mechanisms(event: dpa.DpEvent) -> list[dict[str, Any]]:

@@ -34,7 +34,7 @@ from pipeline.released.package import copy_with_links, write_package
 from pipeline.released.plan_facts import plan_facts
 from pipeline.released.privacy_facts import privacy_facts
 from pipeline.released.small_sample import write_small_sample
-from pipeline.runs import chain_heads, version_stores
+from pipeline.runs import chain_heads, released_trees, version_stores
 from pipeline.schema.values import Schema
 from pipeline.services import tracking
 
@@ -54,8 +54,12 @@ def run(workspace: Workspace, params: Params, schema: Schema) -> None:
         )
     release = workspace.released.release
     if not release.manifest.exists():
-        logger.info("publish: putting the release together")
-        _assemble(workspace, params, schema, home, approval)
+        if version_stores.is_tagged(home.released_store, release_id):
+            logger.info("publish: it is tagged already; that one is the release")
+            released_trees.fetch(home, release_id, release.root)
+        else:
+            logger.info("publish: putting the release together")
+            _assemble(workspace, params, schema, home, approval)
     faults = manifest.differences(release.root)
     if faults:
         raise Refusal(

@@ -9,15 +9,17 @@ whole.
 
 from __future__ import annotations
 
-import fcntl
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from pipeline import files
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from pipeline import databases, files
 from pipeline.catalog import TRUTH, Home
 from pipeline.refusal import Refusal
-from pipeline.runs import addresses
+from pipeline.runs import addresses, registers
 from pipeline.runs.uploads.address import is_upload
 
 
@@ -36,13 +38,11 @@ def claim(home: Home, source: str | Path, *, population: str, kind: str) -> None
         return
     path = Path(source).resolve()
     _refuse_unsimulated(path, population, kind)
-    with _locked(home):
-        claims: dict[str, dict[str, str]] = files.read_json(home.source_paths, {})
-        owner = {"population": population, "kind": kind}
+    owner = {"population": population, "kind": kind}
+    with _claims(home) as (claims, connection):
         for place in _places(path):
             _refuse_foreign(place, claims, owner)
-        if claims.get(str(path)) != owner:
-            files.write_json(home.source_paths, {**claims, str(path): owner})
+        _enter(connection, claims, (str(path),), owner)
 
 
 def _claim_upload(home: Home, address: str, owner: dict[str, str]) -> None:
@@ -52,13 +52,11 @@ def _claim_upload(home: Home, address: str, owner: dict[str, str]) -> None:
             f"the population {owner['population']} is declared simulated, and the simulator hands"
             " nothing over: an upload is the source of another one"
         )
-    with _locked(home):
-        claims: dict[str, dict[str, str]] = files.read_json(home.source_paths, {})
+    with _claims(home) as (claims, connection):
         theirs = claims.get(address, owner)
         if theirs != owner:
             raise _foreign(address, owner, address, theirs)
-        if address not in claims:
-            files.write_json(home.source_paths, {**claims, address: owner})
+        _enter(connection, claims, (address,), owner)
 
 
 def _claim_database(home: Home, address: str, owner: dict[str, str]) -> None:
@@ -69,14 +67,12 @@ def _claim_database(home: Home, address: str, owner: dict[str, str]) -> None:
             f" no database: {where.text} is the source of another one"
         )
     names = addresses.identities(where)
-    with _locked(home):
-        claims: dict[str, dict[str, str]] = files.read_json(home.source_paths, {})
+    with _claims(home) as (claims, connection):
         for name in names:
             theirs = claims.get(name, owner)
             if theirs != owner:
                 raise _foreign(where.text, owner, where.text, theirs)
-        if any(name not in claims for name in names):
-            files.write_json(home.source_paths, {**claims, **dict.fromkeys(names, owner)})
+        _enter(connection, claims, names, owner)
 
 
 def _places(path: Path) -> list[Path]:
@@ -111,9 +107,70 @@ def _refuse_unsimulated(path: Path, population: str, kind: str) -> None:
         )
 
 
+def read(home: Home) -> dict[str, dict[str, str]]:
+    """Every claim: {place: {population, kind}}."""
+    with _claims(home) as (claims, _):
+        return claims
+
+
 @contextmanager
-def _locked(home: Home) -> Iterator[None]:
-    files.private_folder(home.source_paths.parent)
-    with home.source_paths.with_suffix(".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+def _claims(home: Home) -> Iterator[tuple[dict[str, dict[str, str]], Connection]]:
+    """All claims, and the transaction in which one may be entered. Files of before are taken over
+    first: source_paths.json of older versions, and a home's own registers once it names a
+    database. None of their claims is lost: a place that both know keeps the database's.
+    """
+    older = [path for path in (home.source_paths, _own_registers(home)) if path.is_file()]
+    with registers.transaction(home) as connection:
+        for path in older:
+            rows = [{"place": place, **owner} for place, owner in _earlier(path).items()]
+            _refuse_differing(path, rows, _all(connection))
+            registers.insert_new(connection, registers.CLAIM, rows)
+        yield _all(connection), connection
+    for path in older:
+        path.rename(path.with_name(f"{path.name}.migrated"))
+
+
+def _own_registers(home: Home) -> Path:
+    """The file of registers that this home used before it named a database."""
+    return home.registers if home.deployment.database else home.registers.with_suffix(".none")
+
+
+def _earlier(path: Path) -> dict[str, dict[str, str]]:
+    if path.suffix == ".json":
+        claims: dict[str, dict[str, str]] = files.read_json(path, {})
+        return claims
+    engine = databases.engine_of(databases.url_of(path, "the registers"))
+    with databases.connection_to(engine, "the registers", "Restore it from the backup") as source:
+        is_there = sa.inspect(source).has_table(registers.CLAIM.name)
+        return _all(source) if is_there else {}
+
+
+def _refuse_differing(
+    path: Path, rows: Iterable[dict[str, str]], claims: dict[str, dict[str, str]]
+) -> None:
+    for row in rows:
+        owner = {"population": row["population"], "kind": row["kind"]}
+        if claims.get(row["place"], owner) != owner:
+            raise Refusal(
+                f"{path.name} says that {row['place']} is the source of {row['population']}, and"
+                " the database says another population: find out which is right, and correct the"
+                " file. Nothing was changed"
+            )
+
+
+def _all(connection: Connection) -> dict[str, dict[str, str]]:
+    rows = connection.execute(sa.select(registers.CLAIM))
+    return {row.place: {"population": row.population, "kind": row.kind} for row in rows}
+
+
+def _enter(
+    connection: Connection,
+    claims: dict[str, dict[str, str]],
+    places: Iterable[str],
+    owner: dict[str, str],
+) -> None:
+    """The places are the owner's from now on."""
+    for place in places:
+        if claims.get(place) != owner:
+            connection.execute(sa.delete(registers.CLAIM).where(registers.CLAIM.c.place == place))
+            connection.execute(sa.insert(registers.CLAIM), {"place": place, **owner})

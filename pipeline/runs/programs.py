@@ -1,0 +1,88 @@
+"""git and dvc as Syndasera runs them."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import subprocess
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from pipeline import environment
+
+MOMENT = datetime(2000, 1, 1, tzinfo=UTC)
+_NO_CLOCK = {"GIT_AUTHOR_DATE": MOMENT.isoformat(), "GIT_COMMITTER_DATE": MOMENT.isoformat()}
+
+
+def git(*arguments: str, cwd: Path, has_clock: bool = True) -> str:
+    """Runs git there as Syndasera and returns what it printed. Raises RuntimeError with git's own
+    last line.
+
+    Without `has_clock` what is committed or tagged bears MOMENT: in the released version store,
+    where the time between two commits would tell how long stages took that read rows
+    (privacy_rules.md 1).
+    """
+    clock = {} if has_clock else _NO_CLOCK
+    return _output("git", arguments, cwd, environment.for_git() | clock)
+
+
+def commit_all(tree: Path, message: str, *, has_clock: bool = True) -> bool:
+    """Commits everything that is not ignored. Returns False where nothing had changed. `has_clock`:
+    as of `git`.
+    """
+    git("add", "--all", cwd=tree)
+    if not git("status", "--porcelain", cwd=tree):
+        return False
+    git("commit", "-q", "-m", message, cwd=tree, has_clock=has_clock)
+    return True
+
+
+def dvc(*arguments: str, cwd: Path) -> None:
+    """Runs dvc there. Raises RuntimeError with its last line."""
+    mend_lock(cwd)
+    _output("dvc", arguments, cwd, environment.for_stages())
+
+
+def mend_lock(tree: Path) -> bool:
+    """Removes DVC's list of readers and writers where a kill or a full disk left half of it, which
+    stops every later try. Returns whether it did. A list that some process writes is left alone.
+    """
+    folder = tree / ".dvc" / "tmp"
+    path = folder / "rwlock"
+    if not path.is_file() or _is_json_object(path):
+        return False
+    with (folder / "rwlock.lock").open("a") as guard:  # DVC holds it while it writes the list
+        try:
+            fcntl.flock(guard, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return False
+        if _is_json_object(path):
+            return False
+        path.unlink(missing_ok=True)
+    return True
+
+
+def _is_json_object(path: Path) -> bool:
+    try:
+        return isinstance(json.loads(path.read_text(encoding="utf-8")), dict)
+    except FileNotFoundError:
+        return True
+    except ValueError:
+        return False
+
+
+def _output(program: str, arguments: Sequence[str], cwd: Path, variables: Mapping[str, str]) -> str:
+    """What the program writes. Raises RuntimeError with the last line that it says."""
+    result = subprocess.run(
+        [program, *arguments],
+        cwd=cwd,
+        env=dict(variables),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if result.returncode != 0:
+        lines = (result.stderr or result.stdout).strip().splitlines() or ["nothing said"]
+        raise RuntimeError(f"{program} {arguments[0]} in {cwd.name}: {lines[-1]}")
+    return result.stdout.strip()
