@@ -17,7 +17,6 @@ from urllib.parse import parse_qs, urlsplit
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from pipeline import environment
 from pipeline.refusal import Refusal
 
 NAME = "deployment.yaml"
@@ -105,15 +104,14 @@ class Deployment:
         return self.checkpoints is not None
 
 
-def of(root: Path) -> Deployment:
-    """The deployment of the home at `root`. Raises Refusal for a file that names what nobody knows,
-    or holds a password.
+def of(root: Path, named: str | None) -> Deployment:
+    """The deployment of the home at `root`, by the file `named` or the home's own. Raises Refusal
+    for a file that names what nobody knows, or holds a password.
     """
-    named = environment.deployment_file()
     path = Path(named) if named else root / NAME
     if not path.is_file():
         if named:
-            raise Refusal(f"{environment.DEPLOYMENT_VARIABLE}: there is no file {named}")
+            raise Refusal(f"SYNDASERA_DEPLOYMENT: there is no file {named}")
         return Deployment()
     return _read(path, path.stat().st_mtime_ns)
 
@@ -199,7 +197,7 @@ def has_password(url: str) -> bool:
         names = parse_qs(parts.query)
     except ValueError:
         return True
-    return parts.password is not None or any(_SECRET.search(name) for name in names)
+    return bool(parts.password) or any(_SECRET.search(name) for name in names)
 
 
 def _at(deployment: Deployment, name: str) -> Any:

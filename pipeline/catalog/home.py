@@ -12,7 +12,7 @@ from pipeline import environment, files
 from pipeline.catalog import deployment
 from pipeline.catalog.contents import BudgetReport, Release, UploadFolder
 from pipeline.catalog.deployment import Deployment
-from pipeline.catalog.workspace import Workspace
+from pipeline.catalog.zones import Workspace
 from pipeline.refusal import Refusal
 
 # In the path of a home. polars takes * ? [ for a pattern, Airflow $NAME for a variable and {{ for
@@ -49,7 +49,7 @@ class Home:
     @property
     def deployment(self) -> Deployment:
         """Where things live that several hosts share; nothing on one host."""
-        return deployment.of(self.root)
+        return deployment.of(self.root, environment.deployment_file())
 
     @property
     def state(self) -> Path:
@@ -118,6 +118,11 @@ class Home:
     def keys(self) -> Path:
         """Permanent secret keys (the holdout's). Restricted; backed up with the ledger."""
         return Path(self.deployment.keys or self.state / "keys")
+
+    @property
+    def makes_keys(self) -> bool:
+        """Whether a key may be made there. A mounted folder is filled by a person."""
+        return self.deployment.keys is None
 
     @property
     def sources(self) -> Path:

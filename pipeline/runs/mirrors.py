@@ -16,8 +16,7 @@ from pathlib import Path
 from pipeline import files
 from pipeline.catalog import Home
 from pipeline.refusal import Refusal
-from pipeline.runs.programs import commit_all, git
-from pipeline.runs.trees import begin_tree, remote_of
+from pipeline.runs.programs import Remote, begin_tree, commit_all, git
 
 ZONES = ("restricted", "released")
 _EVERYTHING = ("+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*")
@@ -38,6 +37,15 @@ def ensure(home: Home) -> None:
         if not _has_main(mirror):
             _begin(home, zone, url)
             update(mirror)
+
+
+def remote_of(home: Home, zone: str) -> Remote:
+    """The remote of the zone "restricted" or "released"."""
+    remotes = home.deployment.remotes
+    if url := getattr(remotes, zone):
+        return Remote(url, remotes.endpoint if "://" in url else None)
+    path = home.restricted_remote if zone == "restricted" else home.released_remote
+    return Remote(str(path.resolve()))
 
 
 def update(store: Path) -> None:

@@ -19,8 +19,17 @@ from pathlib import Path
 from pipeline import files
 from pipeline.catalog import Home
 from pipeline.runs import mirrors
-from pipeline.runs.programs import MOMENT, commit_all, dvc, git, mend_lock
-from pipeline.runs.trees import Remote, begin_tree, remote_of, write_dvc_config
+from pipeline.runs.mirrors import remote_of
+from pipeline.runs.programs import (
+    MOMENT,
+    Remote,
+    begin_tree,
+    commit_all,
+    dvc,
+    git,
+    mend_lock,
+    write_dvc_config,
+)
 
 __all__ = ["MOMENT", "commit_all", "dvc", "git", "mend_lock"]
 

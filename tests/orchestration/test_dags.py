@@ -14,6 +14,7 @@ from pipeline.params import load
 from pipeline.stages import APPROVALS, AS_DECLARED, REFUSED, STAGES
 
 REFRESH = {
+    "turn": ["check_source"],
     "check_source": ["prepare"],
     "prepare": ["ingest"],
     "ingest": ["validate"],
@@ -188,8 +189,9 @@ def test_what_a_person_types_never_becomes_shell_text(parsed):
         assert not any("{{" in command for command in parsed[dag]["commands"].values())
 
 
-def test_one_refresh_at_a_time_and_no_catch_up(parsed):
-    assert (parsed["refresh"]["catchup"], parsed["refresh"]["active"]) == (False, 1)
+def test_runs_of_several_populations_go_on_beside_each_other_and_no_catch_up(parsed):
+    assert (parsed["refresh"]["catchup"], parsed["refresh"]["active"]) == (False, 16)
+    assert "same population" in parsed["refresh"]["docs"]["turn"]
     assert parsed["draw"]["catchup"] is False
 
 

@@ -18,7 +18,6 @@ from pipeline.ledger import Ledger, check_register
 from pipeline.refusal import Refusal
 from pipeline.restricted.ingest.cohort_storage import FACT, MARK, PATIENT, CohortStorage
 from pipeline.restricted.ingest.holdout import keyed, permanent_key
-from pipeline.restricted.ingest.key_check import may_be_made
 from pipeline.runs.registers import insert_new
 from pipeline.schema.patient_log import ID
 from pipeline.schema.values import Cohorts, Schema
@@ -38,7 +37,7 @@ class Register:
         name = schema.population.name
         self._storage = CohortStorage(home, name)
         ledger = Ledger(home.ledger)
-        self._key = permanent_key(home.keys, is_first=may_be_made(home, ledger))
+        self._key = permanent_key(home.keys, is_first=home.makes_keys and not ledger.has_key())
         charged = ledger.marks(name)
         if charged and not self._storage.exists():
             raise Refusal(

@@ -19,17 +19,10 @@ def key_of(home: Home, population: str) -> bytes:
     ledger knows of one, or of charges: on another host, or after a loss.
     """
     ledger = Ledger(home.ledger)
-    key = permanent_key(home.keys, is_first=may_be_made(home, ledger))
+    key = permanent_key(home.keys, is_first=home.makes_keys and not ledger.has_key())
     if ledger.is_open(population):
         ledger.note_key(population, fingerprint(key), getpass.getuser())
     return key
-
-
-def may_be_made(home: Home, ledger: Ledger) -> bool:
-    """Whether a key that is not there may be made: none is known yet, and the folder is this home's
-    own. A mounted one is filled by a person.
-    """
-    return home.deployment.keys is None and not ledger.has_key()
 
 
 def check_key_of(home: Home, population: str) -> None:
