@@ -204,7 +204,7 @@ with DAG(
         "model",
         "reads patients' rows under the charge; everything here is restricted except the model",
     ):
-        reserve, train = stage("reserve"), stage("train")
+        reserve, train = stage("reserve"), stage("train", kind="train")
         enough_budget = in_run(
             "enough-budget",
             "python -m pipeline enough-budget",

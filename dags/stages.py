@@ -271,13 +271,12 @@ def queue(kind: str) -> dict[str, str]:
 
 
 def stage(
-    name: str, env: Mapping[str, str] | None = None, *, kind: str | None = None, **options: Any
+    name: str, env: Mapping[str, str] | None = None, kind: str = "restricted", **options: Any
 ) -> Command:
     """One stage in the run's workspace, by DVC. A retry is safe for each: reserve charges an id
     once, train resumes, publish finishes.
     """
     doc = f"Stage `{name}`: {STAGES[name].summary}. {STAGES[name].on_retry}"
-    kind = kind or ("train" if name == "train" else "restricted")
     if name == "train" and not DEPLOYMENT.is_shared:
         options["max_active_tis_per_dag"] = 1  # two trainings take twice the memory of one host
     return in_run(name, repro_command(name), env, doc=doc, kind=kind, **options)

@@ -19,7 +19,12 @@ class Turn(BaseSensorOperator):
 
     def __init__(self, *, dataset: str, **options: Any) -> None:
         super().__init__(
-            mode="reschedule", poke_interval=60, timeout=LONGEST.total_seconds(), **options
+            mode="reschedule",
+            poke_interval=60,
+            timeout=LONGEST.total_seconds(),
+            retries=2,
+            retry_delay=timedelta(seconds=10),
+            **options,
         )
         self.dataset = dataset
 

@@ -79,22 +79,26 @@ def place_of(url: sa.URL) -> str:
 
 @contextmanager
 def connection_to(engine: Engine, what: str, advice: str) -> Iterator[Connection]:
-    """A connection with our settings; errors are told as of `told`."""
-    with told(engine, what, advice), opened(engine) as connection:
+    """A connection with our settings; errors are told as of `in_our_words`."""
+    with in_our_words(engine, what, advice), opened(engine) as connection:
         yield connection
 
 
 def opened(engine: Engine) -> Connection:
     """A connection with our settings, outside a transaction."""
     connection = engine.connect()
-    for statement in _SESSION[connection.dialect.name]:
-        connection.exec_driver_sql(statement)
-    connection.commit()
+    try:
+        for statement in _SESSION[connection.dialect.name]:
+            connection.exec_driver_sql(statement)
+        connection.commit()
+    except BaseException:
+        connection.close()
+        raise
     return connection
 
 
 @contextmanager
-def told(engine: Engine, what: str, advice: str) -> Iterator[None]:
+def in_our_words(engine: Engine, what: str, advice: str) -> Iterator[None]:
     """A database's error in the block becomes Unavailable where it passes, and a Refusal with
     `advice` otherwise.
     """

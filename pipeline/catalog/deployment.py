@@ -86,11 +86,11 @@ class Deployment:
     custodian: str | None = None  # PostgreSQL: the custodian's portal's database
 
     def __post_init__(self) -> None:
-        given = {name: _at(self, name) for name in _TOGETHER}
-        missing = [name for name, value in given.items() if value is None]
-        if len(missing) not in (0, len(given)):
+        places = {name: _at(self, name) for name in _TOGETHER}
+        missing = [name for name, value in places.items() if value is None]
+        if len(missing) not in (0, len(places)):
             raise Refusal(
-                f"{NAME}: {missing[0]} is missing: {', '.join(given)} are for several hosts and"
+                f"{NAME}: {missing[0]} is missing: {', '.join(places)} are for several hosts and"
                 " come together, or none of them"
             )
         if self.is_shared and self.database is None:
@@ -124,13 +124,13 @@ def _read(path: Path, _changed: int) -> Deployment:
         raise Refusal(f"{path.name} is no YAML: {str(error).splitlines()[0]}") from None
     values = _plain(value or {}, path.name, "")
     airflow = _plain(values.get("airflow") or {}, path.name, "airflow.")
-    return _made(
+    return _block(
         Deployment,
         values
         | {
             "stores": _part(Stores, values, path.name, "stores"),
             "remotes": _part(Remotes, values, path.name, "remotes"),
-            "airflow": _made(
+            "airflow": _block(
                 AirflowPlaces,
                 airflow | {"queues": _part(Queues, airflow, path.name, "queues", "airflow.")},
                 path.name,
@@ -144,7 +144,7 @@ def _read(path: Path, _changed: int) -> Deployment:
 
 def _part(kind: type, values: Mapping[str, Any], file: str, name: str, above: str = "") -> Any:
     where = f"{above}{name}."
-    return _made(kind, _plain(values.get(name) or {}, file, where), file, where)
+    return _block(kind, _plain(values.get(name) or {}, file, where), file, where)
 
 
 def _plain(value: Any, file: str, where: str) -> dict[str, Any]:
@@ -153,17 +153,17 @@ def _plain(value: Any, file: str, where: str) -> dict[str, Any]:
     return dict(value)
 
 
-def _made(kind: type, values: Mapping[str, Any], file: str, where: str) -> Any:
+def _block(kind: type, values: Mapping[str, Any], file: str, where: str) -> Any:
     """The value of a block. Raises Refusal for a name that nobody knows, and for a bad value."""
-    known = {one.name for one in fields(kind)}
+    names = {one.name for one in fields(kind)}
     for name, value in values.items():
         if _SECRET.search(str(name)):
             raise Refusal(
                 f"{file}: {where}{name}: no password or key stands here; PGPASSFILE, AWS's shared"
                 " credentials file and git's credential helpers hold them"
             )
-        if name not in known:
-            raise Refusal(f"{file}: {where}{name} is unknown; known are {', '.join(sorted(known))}")
+        if name not in names:
+            raise Refusal(f"{file}: {where}{name} is unknown; known are {', '.join(sorted(names))}")
         if isinstance(value, str):
             _check(f"{file}: {where}{name}", f"{where}{name}", value)
         elif value is not None and not hasattr(value, "__dataclass_fields__"):

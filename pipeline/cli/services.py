@@ -75,7 +75,8 @@ def up(options: argparse.Namespace) -> None:
     if names := processes.start(home, services):
         _say_start(home, names)
         wait_for_airflow(home)
-        wait_for_port(home, "MLflow", "mlflow-server", environment.mlflow_port())
+        if "mlflow-server" in processes.running_services(home):
+            wait_for_port(home, "MLflow", "mlflow-server", environment.mlflow_port())
         wait_for_portal(home)
     else:
         say("Airflow, MLflow and the portal are running already.")

@@ -34,20 +34,20 @@ def across_hosts(home: Home, name: str) -> Iterator[None]:
         yield
         return
     engine = databases.engine_of(databases.url_of(where, "the locks"))
-    with databases.told(engine, "the database of locks", ""):
+    with databases.in_our_words(engine, "the database of locks", ""):
         session = databases.opened(engine).execution_options(isolation_level="AUTOCOMMIT")
     with closing(session):
-        with databases.told(engine, "the database of locks", ""):
+        with databases.in_our_words(engine, "the database of locks", ""):
             _take(session, name)
         yield
 
 
 def _take(session: Connection, name: str) -> None:
-    taken = sa.select(sa.func.pg_try_advisory_lock(_number(name)))
-    if session.scalar(taken):
+    attempt = sa.select(sa.func.pg_try_advisory_lock(_number(name)))
+    if session.scalar(attempt):
         return
     logger.info("%s is going on on another host; waiting for it to end", name)
-    while not session.scalar(taken):
+    while not session.scalar(attempt):
         time.sleep(_POLL_SECONDS)
 
 

@@ -18,7 +18,7 @@ from pipeline import files
 from pipeline.catalog import Home
 from pipeline.refusal import Refusal, Unavailable
 
-_TAKEN = ("PreconditionFailed", "412", "ConditionalRequestConflict", "409")
+_CONFLICT = ("PreconditionFailed", "412", "ConditionalRequestConflict", "409")
 _MISSING = ("NoSuchKey", "404", "NotFound")
 _FOR_GOOD = (
     *("AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "NoSuchBucket"),
@@ -62,14 +62,14 @@ class FolderStore:
     def put_once(self, name: str, content: bytes) -> bytes:
         path = self._path(name)
         if not path.exists():
-            with _written(path, content) as temporary, suppress(FileExistsError):
+            with _temporary_file(path, content) as temporary, suppress(FileExistsError):
                 os.link(temporary, path)  # unlike a rename, fails where the file is there already
             files.sync_folder(path.parent)
         return path.read_bytes()
 
     def put(self, name: str, content: bytes) -> None:
         path = self._path(name)
-        with _written(path, content) as temporary:
+        with _temporary_file(path, content) as temporary:
             temporary.replace(path)
         files.sync_folder(path.parent)
 
@@ -90,7 +90,7 @@ class FolderStore:
 
 
 @contextmanager
-def _written(path: Path, content: bytes) -> Iterator[Path]:
+def _temporary_file(path: Path, content: bytes) -> Iterator[Path]:
     """A file beside `path` with the content, on disk; removed at the end where it still is."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
@@ -162,7 +162,7 @@ class S3Store:
             ) from None
         except ClientError as error:
             code = str(error.response.get("Error", {}).get("Code", ""))
-            if code in _TAKEN:
+            if code in _CONFLICT:
                 raise FileExistsError(name) from None
             if code in _MISSING:
                 raise FileNotFoundError(name) from None

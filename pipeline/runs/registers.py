@@ -29,7 +29,7 @@ CLAIM = sa.Table(  # which population the rows at a place belong to
     sa.Column("population", sa.Text, nullable=False),
     sa.Column("kind", sa.Text, nullable=False),
 )
-DECLARED = sa.Table(  # what custodians declared, where several hosts share it
+SOURCE = sa.Table(  # what custodians declared, where several hosts share it
     "declared_source",
     _TABLES,
     sa.Column("dataset", sa.Text, primary_key=True),
@@ -37,7 +37,7 @@ DECLARED = sa.Table(  # what custodians declared, where several hosts share it
     sa.Column("label", sa.Text, nullable=False),
     sa.Column("extract_date", sa.Date),
 )
-KEPT = sa.Table(  # what the checkpoint store must hold of each training
+TRAINING = sa.Table(  # what the checkpoint store must hold of each training
     "training_kept",
     _TABLES,
     sa.Column("release_id", sa.Text, primary_key=True),

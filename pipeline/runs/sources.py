@@ -82,7 +82,7 @@ def withdraw(home: Home, dataset: str, path: str) -> bool:
 def _write(home: Home, sources: dict[str, Source]) -> None:
     if home.deployment.is_shared:
         with registers.transaction(home) as connection:
-            connection.execute(sa.delete(registers.DECLARED))
+            connection.execute(sa.delete(registers.SOURCE))
             _insert(connection, sources)
         return
     yaml = YAML()
@@ -98,7 +98,7 @@ def _shared(home: Home) -> dict[str, Source]:
     with registers.transaction(home) as connection:
         there = {
             row.dataset: Source(path=row.path, label=row.label, extract_date=row.extract_date)
-            for row in connection.execute(sa.select(registers.DECLARED))
+            for row in connection.execute(sa.select(registers.SOURCE))
         }
         new = {name: source for name, source in older.items() if name not in there}
         _insert(connection, new)
@@ -109,4 +109,4 @@ def _shared(home: Home) -> dict[str, Source]:
 
 def _insert(connection: Connection, sources: dict[str, Source]) -> None:
     rows = [{"dataset": name, **asdict(source)} for name, source in sources.items()]
-    registers.insert_new(connection, registers.DECLARED, rows)
+    registers.insert_new(connection, registers.SOURCE, rows)

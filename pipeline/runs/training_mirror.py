@@ -42,12 +42,12 @@ class TrainingMirror:
     def find(self, name: str) -> bytes | None:
         content = self._objects.get(self._prefix + name)
         with registers.transaction(self._home) as connection:
-            noted = self._noted(connection).get(name)
-        if noted is None:
+            note = self._notes(connection).get(name)
+        if note is None:
             if content is not None:  # a host was lost between the object and its note
                 self._note(name, content)
             return content
-        if content is not None and noted == _hash(content):
+        if content is not None and note == _hash(content):
             return content
         state = "is gone from" if content is None else "is another one in"
         raise MechanismError(
@@ -57,22 +57,22 @@ class TrainingMirror:
 
     def newest(self, name: str) -> int:
         with registers.transaction(self._home) as connection:
-            noted = list(self._noted(connection))
+            notes = list(self._notes(connection))
         there = [one.removeprefix(self._prefix) for one in self._objects.names(self._prefix)]
-        ends = (one.rpartition(".") for one in (*noted, *there))
+        ends = (one.rpartition(".") for one in (*notes, *there))
         return max(
             (int(end) for start, _, end in ends if start == name and end.isdigit()), default=0
         )
 
     def _note(self, name: str, content: bytes) -> None:
         with registers.transaction(self._home) as connection:
-            if name not in self._noted(connection):
+            if name not in self._notes(connection):
                 entry = {"release_id": self._release_id, "name": name, "sha256": _hash(content)}
-                connection.execute(sa.insert(registers.KEPT), entry)
+                connection.execute(sa.insert(registers.TRAINING), entry)
 
-    def _noted(self, connection: sa.Connection) -> dict[str, str]:
-        mine = registers.KEPT.c.release_id == self._release_id
-        rows = connection.execute(sa.select(registers.KEPT).where(mine))
+    def _notes(self, connection: sa.Connection) -> dict[str, str]:
+        of_release = registers.TRAINING.c.release_id == self._release_id
+        rows = connection.execute(sa.select(registers.TRAINING).where(of_release))
         return {row.name: row.sha256 for row in rows}
 
 

@@ -93,8 +93,8 @@ def arrive(home: Home, workspace: Workspace, command: str) -> None:
         git("reset", "-q", "--hard", "FETCH_HEAD", cwd=workspace.root)
     _fetch_state(home, workspace)
     _fetch_model(home, workspace)
-    if wanted := _wanted(workspace, command):
-        dvc("pull", "--quiet", "--force", "--remote", "restricted", *wanted, cwd=workspace.root)
+    if outputs := _outputs_for(workspace, command):
+        dvc("pull", "--quiet", "--force", "--remote", "restricted", *outputs, cwd=workspace.root)
 
 
 def record(home: Home, workspace: Workspace, stage: str) -> None:
@@ -121,7 +121,7 @@ def _push(workspace: Workspace) -> None:
     git("push", "-q", "origin", branch, cwd=workspace.root)
 
 
-def _wanted(workspace: Workspace, command: str) -> list[str]:
+def _outputs_for(workspace: Workspace, command: str) -> list[str]:
     """What the command reads of the outputs that there are."""
     stage = _stages(workspace).get(command, {})
     reads = {*stage.get("deps", ()), *_READ.get(command, ())}
@@ -162,10 +162,10 @@ def _state(workspace: Workspace) -> list[Path]:
     )
     folders: Collection[Path] = (restricted.errors, restricted.gate.root)
     inside = (path for folder in folders for path in folder.rglob("*"))
-    drawn = (
+    of_draws = (
         () if "restricted/approval.json" in _locked_outputs(workspace) else (restricted.approval,)
     )
-    return sorted(path for path in (*single, *drawn, *inside) if path.is_file())
+    return sorted(path for path in (*single, *of_draws, *inside) if path.is_file())
 
 
 def _send_state(home: Home, workspace: Workspace) -> None:

@@ -19,12 +19,12 @@ def take(home: Home, population: str, run: str, is_over: Callable[[str], bool]) 
     holder = _holder(home, population)
     if holder not in (None, run) and not is_over(str(holder)):
         return False
-    mine = registers.TURN.c.population == population
+    row = registers.TURN.c.population == population
     with registers.transaction(home) as connection:
-        now = connection.scalar(sa.select(registers.TURN.c.run).where(mine))
+        now = connection.scalar(sa.select(registers.TURN.c.run).where(row))
         if now != holder:  # another one was faster
             return False
-        connection.execute(sa.delete(registers.TURN).where(mine))
+        connection.execute(sa.delete(registers.TURN).where(row))
         connection.execute(sa.insert(registers.TURN), {"population": population, "run": run})
     return True
 

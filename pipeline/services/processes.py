@@ -55,7 +55,7 @@ def secret(home: Home, name: str) -> str:
     if name not in values:
         if mounted is not None:
             raise Refusal(f"secrets.json in {mounted} lacks {name}: the hosts share their secrets")
-        values[name] = _drawn(name)
+        values[name] = _new_secret(name)
         files.write_json(path, values)
         path.chmod(0o600)
     return str(values[name])
@@ -63,10 +63,10 @@ def secret(home: Home, name: str) -> str:
 
 def draw_secrets() -> dict[str, str]:
     """Every secret of the services, for hosts that share them."""
-    return {name: _drawn(name) for name in SECRETS}
+    return {name: _new_secret(name) for name in SECRETS}
 
 
-def _drawn(name: str) -> str:
+def _new_secret(name: str) -> str:
     return secrets.token_urlsafe(16 if name.endswith("password") else 64)
 
 

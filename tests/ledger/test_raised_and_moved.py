@@ -154,10 +154,14 @@ def test_a_url_that_leads_nowhere_is_said_clearly_and_without_its_password(
     assert "secret" not in str(refusal.value)
 
 
-def test_a_server_that_does_not_answer_is_tried_again_and_no_refusal() -> None:
+def test_a_server_that_does_not_answer_is_tried_again_and_no_refusal(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     with pytest.raises(Unavailable, match="server down") as error:
         Ledger("postgresql://u:secret@127.0.0.1:1/x").entries()
     assert "secret" not in str(error.value) and not is_refusal(error.value)
+    monkeypatch.setenv(LEDGER_VARIABLE, "postgresql://u@127.0.0.1:1/x")
+    assert main(["ledger", "show"]) == 1
 
 
 @pytest.mark.parametrize(

@@ -66,6 +66,7 @@ def s3(folder: Path) -> Iterator[str]:
     ports = {name: free_port() for name in ("master", "volume", "filer", "s3")}
     options = [f"-{name}.port={port}" for name, port in ports.items()]
     options += [f"-{name}.port.grpc={free_port()}" for name in ports]
+    options += ["-s3.port.iceberg=0", "-s3.port.lance=0", "-master.telemetry=false"]
     command = [weed, "server", "-s3", f"-dir={folder / 'data'}", "-ip=127.0.0.1", *options]
     command += [
         f"-s3.config={folder / 's3.json'}",

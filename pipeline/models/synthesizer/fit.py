@@ -43,10 +43,9 @@ def fit_synthesizer(
     """Both models, by exactly the mechanisms of `plan.dp_event`, which end up on the tape. Resumes
     from store and checkpoint, on another host from the mirror.
 
-    patients: patient_id and the static columns; events: the event log, or a lazy frame that is read
-    in parts. The privacy unit is a patient_id: of its rows in `patients` the first is read, and its
-    events are those of one patient (privacy_rules.md 8). Raises Refusal for a dataset that
-    declares events and has no event log.
+    patients: patient_id and the static columns; events: the event log, or a lazy frame. The privacy
+    unit is a patient_id: of its rows in `patients` the first is read, and its events are those of
+    one patient (privacy_rules.md 8). Raises Refusal for declared events without an event log.
     """
     _refuse_missing_log(schema, plan, events)
     patients = first_row_each(patients)

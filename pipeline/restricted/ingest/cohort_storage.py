@@ -129,9 +129,9 @@ def _make_tables(connection: Connection, schema: str | None) -> None:
         return
     _TABLES.create_all(connection)
     statements = _SQLITE_TRIGGERS if schema is None else _POSTGRESQL_TRIGGERS
-    quoted = connection.dialect.identifier_preparer.quote(schema or "")
+    name = connection.dialect.identifier_preparer.quote(schema or "")
     for statement in statements:
-        connection.exec_driver_sql(statement.replace("{schema}", quoted))
+        connection.exec_driver_sql(statement.replace("{schema}", name))
 
 
 def _next_number(schema: str) -> sa.Select[tuple[int]]:

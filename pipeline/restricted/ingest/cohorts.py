@@ -92,8 +92,8 @@ class Register:
             insert_new(connection, PATIENT, rows)
             for first in range(0, len(digests), _LOOKED_UP):
                 some = PATIENT.c.identity.in_(digests[first : first + _LOOKED_UP])
-                found = connection.execute(sa.select(PATIENT).where(some))
-                registered |= {bytes(row.identity): row.cohort for row in found}
+                rows_of_some = connection.execute(sa.select(PATIENT).where(some))
+                registered |= {bytes(row.identity): row.cohort for row in rows_of_some}
         return pl.Series("cohort", [registered[digest] for digest in digests], pl.String)
 
 
