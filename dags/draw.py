@@ -11,9 +11,9 @@ from dags.stages import (
     EXTRACT,
     MACROS,
     RELEASE_ID,
-    WORKSPACE,
     asked_by_param,
     command,
+    in_run,
     model_of_param,
     plan_param,
     release_id_param,
@@ -50,19 +50,21 @@ with DAG(
         'python -m pipeline prepare-draw --model-of "$MODEL_OF" --release-id "$RELEASE_ID" --rows'
         ' "$ROWS" --plan "$PLAN" --owner "$OWNER" --asked-by "$ASKED_BY"',
         REQUEST,
+        kind="released",
         doc=(
             "Makes the workspace of the draw, `runs/<release id>/`, with the published model in it."
         ),
     )
-    gate = command(
+    gate = in_run(
         "gate",
         "python -m pipeline gate",
-        cwd=WORKSPACE,
+        kind="released",
         doc="Stops a draw whose synthetic rows break a clinical rule.",
     )
     publish = stage(
         "publish",
+        kind="released",
         outlets=[EXTRACT],
         event={"model_of": "{{ params.model_of }}", "release_id": RELEASE_ID},
     )
-    chain(prepare, stage("sample"), gate, publish)
+    chain(prepare, stage("sample", kind="released"), gate, publish)

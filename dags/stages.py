@@ -50,6 +50,7 @@ _RELEASE_ID = (
 RELEASE_ID = f"{{{{ {_RELEASE_ID} }}}}"
 ACCOUNT = f"{{{{ account({_RELEASE_ID}) }}}}"  # what ingest kept, for a question
 WORKSPACE = f"{Home.find().runs}/{RELEASE_ID}"
+DEPLOYMENT = Home.find().deployment
 RELEASE_ID_PATTERN = r"^[a-z0-9][a-z0-9-]{2,40}$"
 RETRIES = 2
 CLOCK = re.compile(r"^\d\d:\d\d:\d\d ")  # what our log lines begin with
@@ -83,7 +84,12 @@ def account(release_id: str) -> str:
     """What ingest kept of the source, in Markdown."""
     from pipeline.restricted import account_table
 
-    restricted = Home.find().workspace(release_id).restricted
+    home = Home.find()
+    if home.deployment.is_shared:
+        from pipeline.runs import travel
+
+        travel.arrive(home, home.workspace(release_id), "account")
+    restricted = home.workspace(release_id).restricted
     return f"```\n{account_table.question_or_reason(restricted)}\n```"
 
 
@@ -242,10 +248,11 @@ def command(
     env: Mapping[str, str] | None = None,
     *,
     doc: str,
+    kind: str = "restricted",
     **options: Any,
 ) -> Command:
     """A task that runs one command of the pipeline. What a person typed reaches it by environment,
-    never as shell text.
+    never as shell text. kind: whose queue it waits in.
     """
     return Command(
         task_id=task_id,
@@ -257,15 +264,44 @@ def command(
             "do_xcom_push": False,
             "retries": RETRIES,
             "retry_delay": timedelta(seconds=10),
+            **queue(kind),
             "on_failure_callback": [End()],
             **options,
         },
     )
 
 
-def stage(name: str, env: Mapping[str, str] | None = None, **options: Any) -> Command:
+def queue(kind: str) -> dict[str, str]:
+    """The option that names a task's queue: of `restricted`, `train` or `released`."""
+    name = getattr(DEPLOYMENT.airflow.queues, kind)
+    return {} if name == "default" else {"queue": name}
+
+
+def stage(
+    name: str, env: Mapping[str, str] | None = None, kind: str = "restricted", **options: Any
+) -> Command:
     """One stage in the run's workspace, by DVC. A retry is safe for each: reserve charges an id
     once, train resumes, publish finishes.
     """
     doc = f"Stage `{name}`: {STAGES[name].summary}. {STAGES[name].on_retry}"
-    return command(name, repro_command(name), env, cwd=WORKSPACE, doc=doc, **options)
+    if name == "train" and not DEPLOYMENT.is_shared:
+        options["max_active_tis_per_dag"] = 1  # two trainings take twice the memory of one host
+    return in_run(name, repro_command(name), env, doc=doc, kind=kind, **options)
+
+
+def in_run(
+    name: str,
+    bash_command: str,
+    env: Mapping[str, str] | None = None,
+    *,
+    after: str = "",
+    **options: Any,
+) -> Command:
+    """A command in the run's workspace, which for several hosts comes to where the task is. after:
+    shell text that follows the command.
+    """
+    task_id = name.replace("-", "_")
+    if not DEPLOYMENT.is_shared:
+        return command(task_id, bash_command + after, env, cwd=WORKSPACE, **options)
+    line = f'python -m pipeline in-run "$RUN_RELEASE_ID" {name}{after}'
+    return command(task_id, line, {"RUN_RELEASE_ID": RELEASE_ID, **(env or {})}, **options)

@@ -15,7 +15,14 @@ from pipeline.cli.task_log import TaskLog
 from pipeline.cli.waiting import wait_for_airflow, wait_for_port, wait_for_portal
 from pipeline.refusal import Refusal
 from pipeline.runs import places, sources, version_stores
-from pipeline.services import airflow_server, logs, mlflow_server, portal_server, processes
+from pipeline.services import (
+    airflow_server,
+    deployment_check,
+    logs,
+    mlflow_server,
+    portal_server,
+    processes,
+)
 from pipeline.stages import STAGES
 
 NEEDED_GB = 3.0
@@ -31,6 +38,7 @@ def setup(options: argparse.Namespace | None = None) -> None:
     from pipeline.services import tracking
 
     home = Home.find()
+    deployment_check.refuse_faults(home)
     home.state.mkdir(parents=True, exist_ok=True)
     home.set_modes()
     free = shutil.disk_usage(home.state).free / 1e9
@@ -70,7 +78,8 @@ def up(options: argparse.Namespace) -> None:
     if names := processes.start(home, services):
         _say_start(home, names)
         wait_for_airflow(home)
-        wait_for_port(home, "MLflow", "mlflow-server", environment.mlflow_port())
+        if "mlflow-server" in processes.running_services(home):
+            wait_for_port(home, "MLflow", "mlflow-server", environment.mlflow_port())
         wait_for_portal(home)
     else:
         say("Airflow, MLflow and the portal are running already.")

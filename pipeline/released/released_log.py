@@ -14,7 +14,7 @@ from pathlib import Path
 from pipeline.catalog import TRANSPARENCY, Home
 from pipeline.ledger import Ledger
 from pipeline.refusal import Refusal
-from pipeline.runs import version_stores
+from pipeline.runs import mirrors, version_stores
 from pipeline.transparency.checking import first_line, growth_fault, log_faults
 from pipeline.transparency.commitments import Line
 
@@ -25,6 +25,7 @@ _MANIFEST = re.compile(r"manifest sha256 ([0-9a-f]{64})")
 
 def read(store: Path) -> list[Line]:
     """The log of a released version store, or of a clone of it; empty where there is none yet."""
+    mirrors.update(store)
     if not store.is_dir():
         return []
     present = version_stores.git("for-each-ref", "--format=%(refname)", cwd=store).split()

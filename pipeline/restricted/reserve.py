@@ -65,6 +65,7 @@ def run(workspace: Workspace, params: Params, schema: Schema) -> None:
         register=register,
         seed=params.sample.seed,
     )
+    chain_heads.note(home, release_id)
     files.write_json(workspace.restricted.reservation, _facts(release_id, reservation, plan))
     logger.info(
         "reserve: entry %d of the ledger holds epsilon %.4g for %s",
