@@ -127,7 +127,7 @@ def _claims(home: Home) -> Iterator[tuple[dict[str, dict[str, str]], Connection]
             registers.insert_new(connection, registers.CLAIM, rows)
         yield _all(connection), connection
     for path in older:
-        path.rename(path.with_name(f"{path.name}.migrated"))
+        registers.retire(path)
 
 
 def _own_registers(home: Home) -> Path:
