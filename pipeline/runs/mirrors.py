@@ -30,8 +30,9 @@ def ensure(home: Home) -> None:
     for zone in ZONES:
         mirror = home.restricted_store if zone == "restricted" else home.released_store
         url = str(getattr(home.deployment.stores, zone))
-        if url_of(mirror) != url:
-            _make(mirror, url, zone)
+        with _alone(home.state):
+            if url_of(mirror) != url:
+                _make(mirror, url, zone)
         if not _has_main(mirror):
             update(mirror)
         if not _has_main(mirror):
@@ -95,8 +96,9 @@ def _has_main(mirror: Path) -> bool:
 
 
 @contextmanager
-def _alone(store: Path) -> Iterator[None]:
-    """One process of this host at a time writes to the mirror."""
-    with (store / "mirror.lock").open("a") as lock:
+def _alone(folder: Path) -> Iterator[None]:
+    """One process of this host at a time makes a mirror, or writes to one."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "mirror.lock").open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield

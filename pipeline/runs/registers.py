@@ -8,7 +8,8 @@ hosts.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
@@ -75,3 +76,11 @@ def insert_new(connection: Connection, table: sa.Table, rows: Sequence[Mapping[s
     if rows:
         dialect = {"sqlite": sqlite, "postgresql": postgresql}[connection.dialect.name]
         connection.execute(dialect.insert(table).on_conflict_do_nothing(), list(rows))
+
+
+def retire(file: Path) -> None:
+    """A file whose content a database holds now is renamed to `*.migrated`; another process may
+    have done so.
+    """
+    with suppress(FileNotFoundError):
+        file.rename(file.with_name(f"{file.name}.migrated"))

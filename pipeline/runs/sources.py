@@ -103,7 +103,7 @@ def _shared(home: Home) -> dict[str, Source]:
         new = {name: source for name, source in older.items() if name not in there}
         _insert(connection, new)
     if home.sources.is_file():
-        home.sources.rename(home.sources.with_name(f"{home.sources.name}.migrated"))
+        registers.retire(home.sources)
     return there | new
 
 

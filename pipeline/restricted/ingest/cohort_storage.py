@@ -7,7 +7,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -15,7 +14,7 @@ from sqlalchemy.engine import Connection
 from pipeline import databases, files
 from pipeline.catalog import Home
 from pipeline.refusal import Refusal
-from pipeline.runs.registers import insert_new
+from pipeline.runs.registers import insert_new, retire
 
 _WHAT, _ADVICE = "the register of cohorts", "Restore it from the backup"
 _TABLES = sa.MetaData()
@@ -116,12 +115,7 @@ class CohortStorage:
                 insert_new(target, table, values)
             if self._schema is not None and rows.get(MARK):
                 target.execute(_next_number(self._schema))
-        self.file.rename(migrated(self.file))
-
-
-def migrated(file: Path) -> Path:
-    """The name of a file whose content a database holds now."""
-    return file.with_name(f"{file.name}.migrated")
+        retire(self.file)
 
 
 def _make_tables(connection: Connection, schema: str | None) -> None:
