@@ -15,6 +15,7 @@ from airflow.sdk import DAG, AssetOrTimeSchedule, CronTriggerTimetable, Param, c
 
 from dags import approval as asking
 from dags.approval import Approval, answer
+from dags.notifiers import End
 from dags.stages import (
     ACCOUNT,
     ASKED_BY,
@@ -143,6 +144,7 @@ with DAG(
         task_id="turn",
         dataset=DATASET,
         **queue("restricted"),
+        on_failure_callback=[End()],
         doc_md=(
             "Waits until no other run of `refresh` goes on for the same population; runs of other"
             " populations go on beside it."

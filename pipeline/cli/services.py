@@ -15,14 +15,7 @@ from pipeline.cli.task_log import TaskLog
 from pipeline.cli.waiting import wait_for_airflow, wait_for_port, wait_for_portal
 from pipeline.refusal import Refusal
 from pipeline.runs import places, sources, version_stores
-from pipeline.services import (
-    airflow_server,
-    deployment_check,
-    logs,
-    mlflow_server,
-    portal_server,
-    processes,
-)
+from pipeline.services import airflow_server, logs, mlflow_server, portal_server, processes
 from pipeline.stages import STAGES
 
 NEEDED_GB = 3.0
@@ -35,7 +28,7 @@ def setup(options: argparse.Namespace | None = None) -> None:
     """
     from concurrent.futures import ThreadPoolExecutor
 
-    from pipeline.services import tracking
+    from pipeline.services import deployment_check, tracking
 
     home = Home.find()
     deployment_check.refuse_faults(home)
@@ -99,10 +92,11 @@ def up(options: argparse.Namespace) -> None:
 
 
 def ports() -> dict[str, int]:
-    """Every service that listens, and the port that it is given."""
+    """Every service that listens on this host, and the port that it is given."""
+    mlflow = {"mlflow-server": environment.mlflow_port()}
     return {
         "airflow-api-server": environment.airflow_port(),
-        "mlflow-server": environment.mlflow_port(),
+        **({} if Home.find().deployment.mlflow else mlflow),
         "portal-public": environment.portal_port(),
         "portal-custodian": environment.custodian_port(),
     }

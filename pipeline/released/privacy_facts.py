@@ -8,14 +8,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import dp_accounting as dpa
-
 from pipeline import files
 from pipeline.catalog import Home, Release
 from pipeline.dp import renyi
-from pipeline.dp.events import DiscreteGaussianDpEvent, ExponentialMechanismDpEvent, flatten
 from pipeline.ledger import Ledger, Population
 from pipeline.refusal import Refusal
+from pipeline.released.mechanism_words import mechanisms
 from pipeline.released.membership import Share, membership_facts
 from pipeline.runs import released_trees
 from pipeline.transparency.checking import first_line
@@ -102,32 +100,3 @@ def published_chain_heads(home: Home) -> dict[str, str]:
 def _tagged_card(home: Home, tag: str) -> dict[str, Any]:
     folder, _ = released_trees.find(home, tag)
     return released_trees.show(home, tag, Release(Path(folder)).card)
-
-
-def mechanisms(event: dpa.DpEvent) -> list[dict[str, Any]]:
-    """One line per mechanism and noise level: {mechanism, times, noise}."""
-    return [_described(leaf, times) for leaf, times in flatten(event).items()]
-
-
-def _described(leaf: dpa.DpEvent, times: int) -> dict[str, Any]:
-    if isinstance(leaf, DiscreteGaussianDpEvent):
-        return {
-            "mechanism": "counts with discrete Gaussian noise",
-            "times": times,
-            "noise": f"sigma {leaf.sigma:g}",
-            "sigma": leaf.sigma,
-        }
-    if isinstance(leaf, dpa.PoissonSampledDpEvent):
-        chance, multiplier = leaf.sampling_probability, leaf.event.noise_multiplier
-        return {
-            "mechanism": "DP-SGD step on a Poisson sample of patients",
-            "times": times,
-            "noise": f"noise multiplier {multiplier:.4g}, sampling probability {chance:.4g}",
-        }
-    if isinstance(leaf, ExponentialMechanismDpEvent):
-        return {
-            "mechanism": "pick of a private choice (exponential mechanism)",
-            "times": times,
-            "noise": f"epsilon {leaf.epsilon:.4g} of a pick",
-        }
-    return {"mechanism": type(leaf).__name__, "times": times, "noise": str(leaf)}

@@ -36,7 +36,7 @@ from pipeline.released.package import copy_with_links, link_tree, write_package
 from pipeline.released.plan_facts import plan_facts
 from pipeline.released.privacy_facts import privacy_facts
 from pipeline.released.small_sample import write_small_sample
-from pipeline.runs import chain_heads, release_commits, released_trees, version_stores
+from pipeline.runs import chain_heads, programs, release_commits, released_trees, version_stores
 from pipeline.schema.values import Schema
 from pipeline.services import tracking
 from pipeline.transparency.commitments import Line
@@ -142,7 +142,7 @@ def _assemble(
             rows=settings.rows,
             privacy=privacy,
             extract_date=settings.extract_date.isoformat() if settings.extract_date else None,
-            code_version=version_stores.code_version(project_root()),
+            code_version=programs.code_version(project_root()),
             approval=_public_approval(approval),
             drawn_from=settings.drawn_from,
             plan=plan_facts(out.model, plan_of(params.drawn_plan), settings.rows),

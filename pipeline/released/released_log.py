@@ -46,10 +46,14 @@ def to_follow(home: Home) -> list[Line]:
     """
     if log := read(home.released_store):
         return log
-    if copies := sorted(home.published.glob(f"[!.]*/{TRANSPARENCY}")):
+    with_log = [path.parent.name for path in home.published.glob(f"[!.]*/{TRANSPARENCY}")]
+    # another host's release has no copy here
+    tags = version_stores.tags(home.released_store)
+    with_log += [tag for tag in tags if version_stores.text_at(home.released_store, tag, LOG)]
+    if with_log:
         raise Refusal(
             "the released version store has no transparency log, and the release"
-            f" {copies[0].parent.name} brings one: restore the store from its backup. A log that"
+            f" {min(with_log)} brings one: restore the store from its backup. A log that"
             " begins anew is another one than readers keep. Nothing was published"
         )
     return [first_line(_published(Ledger(home.ledger)) | _manifests(home.released_store))]

@@ -19,6 +19,7 @@ from pipeline.refusal import Refusal
 from pipeline.runs.programs import Remote, begin_tree, commit_all, git
 
 ZONES = ("restricted", "released")
+_MARK = "syndasera.mirrors"  # in the settings of a mirror: the store's URL
 _EVERYTHING = ("+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*")
 
 
@@ -59,11 +60,14 @@ def update(store: Path) -> None:
 
 
 def url_of(store: Path) -> str | None:
-    """Which store a repository mirrors; None where it mirrors none, or is not there."""
+    """Which store a repository mirrors; None where it is no mirror of ours, or not there. A clone
+    that somebody keeps has a remote, too, and is never brought up to date here: a transparency log
+    is compared with what was kept.
+    """
     config = store / "config"
-    if not config.is_file() or '[remote "origin"]' not in config.read_text(encoding="utf-8"):
+    if not config.is_file() or "[syndasera]" not in config.read_text(encoding="utf-8"):
         return None
-    return git("config", "--get", "remote.origin.url", cwd=store)
+    return git("config", "--get", _MARK, cwd=store)
 
 
 def _make(mirror: Path, url: str, zone: str) -> None:
@@ -79,6 +83,7 @@ def _make(mirror: Path, url: str, zone: str) -> None:
     with files.replacing_folder(mirror, foreign=files.everything) as folder:
         git("init", "-q", "--bare", "-b", "main", cwd=folder)
         git("remote", "add", "origin", url, cwd=folder)
+        git("config", _MARK, url, cwd=folder)
 
 
 def _begin(home: Home, zone: str, url: str) -> None:

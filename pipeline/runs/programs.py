@@ -156,3 +156,22 @@ def _remote_by_dvc(folder: Path, zone: str) -> str:
     except ConfigError as error:
         return f"nowhere ({type(error).__name__})"
     return str(path) if filesystem.protocol == "local" else f"{filesystem.protocol}: {path}"
+
+
+def code_version(root: Path) -> str:
+    """The commit of the code, with `+changes` where the tree differs from it; `unknown` outside
+    git.
+    """
+    command = ["git", "-C", str(root)]
+    commit = subprocess.run(
+        [*command, "rev-parse", "HEAD"], capture_output=True, text=True, check=False
+    )
+    if commit.returncode != 0:
+        return "unknown"
+    changed = subprocess.run(
+        [*command, "status", "--porcelain", "--untracked-files=no"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return commit.stdout.strip() + ("+changes" if changed.stdout.strip() else "")

@@ -143,6 +143,12 @@ def read(home: Home) -> dict[str, Claim]:
         return claims
 
 
+def take_over(home: Home) -> None:
+    """What older versions kept in a file is in the registers when this returns."""
+    if home.source_paths.is_file():
+        read(home)
+
+
 @contextmanager
 def _claims(home: Home) -> Iterator[tuple[dict[str, Claim], Connection]]:
     """All claims, and the transaction in which some may be entered. Files of before are taken over
@@ -208,6 +214,8 @@ def _enter(connection: Connection, before: Mapping[str, Claim], after: Mapping[s
         connection.execute(sa.delete(registers.CLAIM).where(registers.CLAIM.c.place == place))
         if place in after:
             claim = after[place]
-            entry = {"place": place, "population": claim["population"], "kind": claim["kind"]}
-            entry["provisional"] = PROVISIONAL in claim
-            connection.execute(sa.insert(registers.CLAIM), entry)
+            owner = {"population": claim["population"], "kind": claim["kind"]}
+            connection.execute(
+                sa.insert(registers.CLAIM),
+                {"place": place, **owner, "provisional": PROVISIONAL in claim},
+            )

@@ -17,7 +17,7 @@ from ruamel.yaml import YAML
 from pipeline import files, params
 from pipeline.catalog import Home, Release, Workspace
 from pipeline.refusal import Refusal
-from pipeline.runs import locks, released_trees, version_stores
+from pipeline.runs import locks, released_trees, stage_lock, version_stores
 from pipeline.runs.object_store import ObjectStore, checkpoint_store
 from pipeline.runs.programs import commit_all, dvc, git
 
@@ -46,11 +46,22 @@ def visiting(home: Home, release_id: str, command: str) -> Iterator[Workspace]:
         yield workspace
         return
     with locks.across_hosts(home, f"the run {release_id}"):
-        arrive(home, workspace, command)
+        with _no_stage_left(workspace):
+            arrive(home, workspace, command)
         try:
             yield workspace
         finally:
             _send_state(home, workspace)
+
+
+@contextmanager
+def _no_stage_left(workspace: Workspace) -> Iterator[None]:
+    """A stage that lost its parent on this host, and with it the lock across hosts, has ended."""
+    if not workspace.params.is_file():
+        yield
+        return
+    with stage_lock.alone(workspace):
+        yield
 
 
 @contextmanager

@@ -12,7 +12,6 @@ themselves.
 from __future__ import annotations
 
 import shutil
-import subprocess
 import tempfile
 from pathlib import Path
 
@@ -165,22 +164,3 @@ def _ensure_one(store: Path, zone: str, remote: Path) -> None:
         git("clone", "-q", "--bare", str(tree), str(bare), cwd=Path(scratch))
         git("remote", "remove", "origin", cwd=bare)
         shutil.move(bare, store)
-
-
-def code_version(root: Path) -> str:
-    """The commit of the code, with `+changes` where the tree differs from it; `unknown` outside
-    git.
-    """
-    git = ["git", "-C", str(root)]
-    commit = subprocess.run(
-        [*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=False
-    )
-    if commit.returncode != 0:
-        return "unknown"
-    changed = subprocess.run(
-        [*git, "status", "--porcelain", "--untracked-files=no"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return commit.stdout.strip() + ("+changes" if changed.stdout.strip() else "")

@@ -118,6 +118,20 @@ class CohortStorage:
         retire(self.file)
 
 
+def marks_in_database(home: Home, population: str) -> list[str] | None:
+    """The marks of a register, oldest first; None where the deployment names no database, or it
+    holds no such register. Nothing is written.
+    """
+    if (where := home.deployment.database) is None:
+        return None
+    schema, engine = _schema_of(population), databases.engine_of(databases.url_of(where, _WHAT))
+    with databases.connection_to(engine, _WHAT, _ADVICE) as plain:
+        if not sa.inspect(plain).has_table(MARK.name, schema=schema):
+            return None
+        connection = plain.execution_options(schema_translate_map={None: schema})
+        return list(connection.scalars(sa.select(MARK.c.mark).order_by(MARK.c.number)))
+
+
 def _make_tables(connection: Connection, schema: str | None) -> None:
     if sa.inspect(connection).has_table(PATIENT.name, schema=schema):
         return
