@@ -6,20 +6,8 @@ from __future__ import annotations
 
 from airflow.sdk import DAG, chain
 
-from dags.stages import (
-    ASKED_BY,
-    EXTRACT,
-    MACROS,
-    RELEASE_ID,
-    asked_by_param,
-    command,
-    in_run,
-    model_of_param,
-    plan_param,
-    release_id_param,
-    rows_param,
-    stage,
-)
+from dags.fields import asked_by_param, model_of_param, plan_param, release_id_param, rows_param
+from dags.stages import ASKED_BY, EXTRACT, MACROS, RELEASE_ID, command, in_run, stage
 
 REQUEST = {
     "RELEASE_ID": RELEASE_ID,

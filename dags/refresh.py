@@ -15,6 +15,14 @@ from airflow.sdk import DAG, AssetOrTimeSchedule, CronTriggerTimetable, Param, c
 
 from dags import approval as asking
 from dags.approval import Approval, answer
+from dags.fields import (
+    asked_by_param,
+    datasets,
+    epsilon_param,
+    extract_date_param,
+    release_id_param,
+    rows_param,
+)
 from dags.notifiers import End
 from dags.stages import (
     ACCOUNT,
@@ -24,16 +32,10 @@ from dags.stages import (
     MACROS,
     RELEASE_ID,
     SOURCE,
-    asked_by_param,
     command,
-    datasets,
-    epsilon_param,
-    extract_date_param,
     group,
     in_run,
     queue,
-    release_id_param,
-    rows_param,
     stage,
 )
 from dags.turn import Turn

@@ -16,12 +16,13 @@ from typing import Any
 
 from airflow.providers.standard.hooks.subprocess import SubprocessHook, SubprocessResult
 from airflow.providers.standard.operators.bash import BashOperator
-from airflow.sdk import Asset, Param, TaskGroup
+from airflow.sdk import Asset, TaskGroup
 from airflow.sdk.exceptions import AirflowFailException
 
+from dags.fields import datasets
 from dags.notifiers import End
 from pipeline import environment
-from pipeline.catalog import Home, project_root
+from pipeline.catalog import Home
 from pipeline.stages import PORTAL_USER, REFUSED, STAGES, repro_command
 
 SOURCE = Asset(
@@ -51,7 +52,6 @@ RELEASE_ID = f"{{{{ {_RELEASE_ID} }}}}"
 ACCOUNT = f"{{{{ account({_RELEASE_ID}) }}}}"  # what ingest kept, for a question
 WORKSPACE = f"{Home.find().runs}/{RELEASE_ID}"
 DEPLOYMENT = Home.find().deployment
-RELEASE_ID_PATTERN = r"^[a-z0-9][a-z0-9-]{2,40}$"
 RETRIES = 2
 CLOCK = re.compile(r"^\d\d:\d\d:\d\d ")  # what our log lines begin with
 
@@ -146,95 +146,6 @@ class Command(BashOperator):
         for asset in self.outlets:
             context["outlet_events"][asset].extra.update(self.event)
         return output
-
-
-def datasets() -> list[str]:
-    return sorted(path.stem for path in (project_root() / "datasets").glob("*.yaml"))
-
-
-def release_id_param() -> Param:
-    return Param(
-        None,
-        type=["null", "string"],
-        pattern=RELEASE_ID_PATTERN,
-        title="Release id",
-        description=(
-            "3 to 41 of a-z, 0-9 and -, beginning with a letter or digit; empty: the dataset's name"
-            " and the time"
-        ),
-    )
-
-
-def model_of_param(**options: Any) -> Param:
-    return Param(
-        pattern=RELEASE_ID_PATTERN,
-        title="Model of",
-        description=(
-            "id of the published release whose model is drawn from: 3 to 41 of a-z, 0-9 and -"
-        ),
-        **options,
-    )
-
-
-def plan_param(otherwise: str) -> Param:
-    return Param(
-        None,
-        type=["null", "string"],
-        format="multiline",
-        title="Plan",
-        description=(
-            "whom to draw, in YAML: `where: {AGE: 30..50}`, `shares: [{columns: [GENDER], even:"
-            f" true}}]`, `begins: [SURGERY]` (docs/plans.md); empty: {otherwise}"
-        ),
-    )
-
-
-def epsilon_param(of: str) -> Param:
-    return Param(
-        None,
-        type=["null", "number"],
-        exclusiveMinimum=0,
-        maximum=10,
-        title="Epsilon",
-        description=f"privacy loss of {of}: more than 0, at most 10; empty: as in params.yaml",
-    )
-
-
-def asked_by_param() -> Param:
-    return Param(
-        None,
-        type=["null", "string"],
-        maxLength=254,
-        title="Asked by",
-        description=(
-            "e-mail address of who asked in the portal, at most 254 characters; read only where the"
-            " portal started the run"
-        ),
-    )
-
-
-def rows_param() -> Param:
-    return Param(
-        None,
-        type=["null", "integer"],
-        minimum=1,
-        maximum=5_000_000,
-        title="Rows",
-        description="synthetic patients to draw, 1 to 5,000,000; empty: as in params.yaml",
-    )
-
-
-def extract_date_param(otherwise: str) -> Param:
-    return Param(
-        None,
-        type=["null", "string"],
-        format="date",
-        title="Extract date",
-        description=(
-            "public last day of observation, YYYY-MM-DD; datasets of pathways need it; empty:"
-            f" {otherwise}"
-        ),
-    )
 
 
 def group(name: str, tooltip: str) -> TaskGroup:

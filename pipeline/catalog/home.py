@@ -204,22 +204,16 @@ class Home:
     @property
     def portal_database(self) -> str:
         """The public portal's database: the URL in SYNDASERA_PORTAL, else a file."""
-        return (
-            environment.portal_url()
-            or self.deployment.portal
-            or str(self.state / "portal" / "public.db")
-        )
+        file = self.state / "portal" / "public.db"
+        return environment.portal_url() or self.deployment.portal or str(file)
 
     @property
     def custodian_database(self) -> str:
         """The database of the custodian's portal: the URL in SYNDASERA_CUSTODIAN, else a file.
         Restricted.
         """
-        return (
-            environment.custodian_url()
-            or self.deployment.custodian
-            or str(self.state / "restricted" / "portal" / "custodian.db")
-        )
+        file = self.state / "restricted" / "portal" / "custodian.db"
+        return environment.custodian_url() or self.deployment.custodian or str(file)
 
     def sign_in_secret(self, process: str, organisation: str) -> Path:
         """What an organisation knows a process of the portal ("public" or "custodian") by, beside

@@ -27,7 +27,7 @@ from pipeline.upkeep.copies import file_sha256, read_only
 _OBJECT = re.compile(r"md5: ([0-9a-f]{2})([0-9a-f]{30}(?:\.dir)?)")
 
 
-class _Kept(Home):
+class _HomeInBackup(Home):
     """A home in a backup: everything lies in it, whatever this host's deployment says."""
 
     @property
@@ -45,7 +45,7 @@ class Backup:
     @property
     def home(self) -> Home:
         """Its files, by the names that they have in a home."""
-        return _Kept(self.folder)
+        return _HomeInBackup(self.folder)
 
     @property
     def ledger(self) -> Ledger:
