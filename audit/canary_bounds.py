@@ -18,7 +18,7 @@ from pipeline.dp.tradeoff import tradeoff
 
 DELTA = 1e-6
 ALPHA = 0.05  # one less the confidence of the bounds that are shown
-SHARES = (0.05, 0.1, 0.25, 0.5)  # of coins that are guessed: fixed beforehand, and each paid for
+SHARES = (0.05, 0.25, 0.5, 1.0)  # of coins that are guessed: fixed beforehand, and each paid for
 # at which the accountant is asked for its claim
 DELTAS = tuple(float(delta) for delta in np.geomspace(DELTA, 0.5, 40))
 
@@ -31,6 +31,7 @@ class PathResults:
     event: dpa.DpEvent
     guesses: tuple[Guesses, ...]  # from outputs alone, of all runs' coins, for each of SHARES
     advantages: np.ndarray  # float [runs], of who knows all else
+    by_run: tuple[tuple[Guesses, ...], ...] = ()  # as `guesses`, of each run's coins alone
 
     @classmethod
     def of(
@@ -42,36 +43,39 @@ class PathResults:
         coins: Sequence[np.ndarray],
     ) -> PathResults:
         """From every run's scores, log likelihood ratios and coins, each [canaries]."""
-        all_scores, all_coins = np.concatenate(scores), np.concatenate(coins)
         return cls(
             path,
             event,
-            tuple(
-                one_run.guess(all_scores, all_coins, round(share * len(all_coins)))
-                for share in SHARES
-            ),
+            _guesses(np.concatenate(scores), np.concatenate(coins)),
             np.array(
                 [
                     many_runs.advantage(ratio > 0, included)
                     for ratio, included in zip(ratios, coins, strict=True)
                 ]
             ),
+            tuple(_guesses(*run) for run in zip(scores, coins, strict=True)),
         )
 
     def is_refuted(self, significance: float) -> bool:
-        """Whether the claim leaves these guesses, or these advantages, a chance below
-        `significance`; either gets half, and each share its part.
+        """Whether the claim leaves the guesses a chance below `significance`: those of all coins
+        together, or those of every single run; either gets half, and each share its part.
+
+        Independent runs multiply their chances, so each is asked at the runs-th root.
         """
         claims = [
             pair
             for pair in zip(accounting.epsilons(self.event, DELTAS), DELTAS, strict=True)
             if np.isfinite(pair[0])
         ]
-        power = one_run.power_of_claims(claims)
-        return any(
-            one_run.refutes(power, guesses, significance / 2 / len(self.guesses))
-            for guesses in self.guesses
-        ) or many_runs.is_refuted(self.advantages, tradeoff(self.event), significance / 2)
+        power, half = one_run.power_of_claims(claims), significance / 2
+        root = half ** (1 / max(len(self.by_run), 1))
+        return _refute(power, self.guesses, half) or (
+            len(self.by_run) > 1 and all(_refute(power, one, root) for one in self.by_run)
+        )
+
+    def is_refuted_by_advantages(self, significance: float) -> bool:
+        """Whether the claim leaves the adversary's advantages a chance below `significance`."""
+        return many_runs.is_refuted(self.advantages, tradeoff(self.event), significance)
 
     @property
     def shown_epsilon(self) -> float:
@@ -118,3 +122,12 @@ class PathResults:
                 for guesses in self.guesses
             },
         }
+
+
+def _guesses(scores: np.ndarray, coins: np.ndarray) -> tuple[Guesses, ...]:
+    """One for each of SHARES."""
+    return tuple(one_run.guess(scores, coins, round(share * len(coins))) for share in SHARES)
+
+
+def _refute(power: one_run.Power, guesses: tuple[Guesses, ...], significance: float) -> bool:
+    return any(one_run.refutes(power, one, significance / len(guesses)) for one in guesses)

@@ -124,7 +124,7 @@ def _together(rows: Rows, event: Any) -> PathResults:
             n_guesses=sum(row["guesses"][place][0] for row in rows),
             correct=sum(row["guesses"][place][1] for row in rows),
         )
-        for place in range(len(SHARES))
+        for place in range(len(rows[0]["guesses"]))
     )
     advantages = np.concatenate([row["advantages"] for row in rows])
     return PathResults(rows[0]["path"], event, guesses, advantages)

@@ -134,10 +134,10 @@ def stages_of(
     measure(pipeline_command("prepare", facts), ROOT, environment)
     for stage in STAGES:
         cost = measure(pipeline_command(stage), home / "runs" / release, environment)
-        yield _told(Cost(patients, stage, *cost))
+        yield _tell(Cost(patients, stage, *cost))
 
 
-def _told(cost: Cost) -> Cost:
+def _tell(cost: Cost) -> Cost:
     sys.stderr.write(
         f"{cost.patients:>9,} {cost.stage:<9} {cost.seconds:8.1f} s {cost.cpu_seconds:8.1f} CPU-s"
         f" {cost.peak_mb:7.0f} MB\n"
@@ -151,7 +151,7 @@ def bench(patients: int, scratch: Path) -> list[Cost]:
     dataset = declare(home, patients)
     environment = os.environ | {"SYNDASERA_HOME": str(home), "PYTHONPATH": str(ROOT)}
     simulate = measure(simulate_command(patients, source), ROOT, environment)
-    first = _told(Cost(patients, "simulate", *simulate))
+    first = _tell(Cost(patients, "simulate", *simulate))
     return [first, *stages_of(patients, dataset, home, source, "2022-12-31")]
 
 
@@ -193,9 +193,9 @@ def whole(patients: int, scratch: Path) -> list[Cost]:
         tasks = f"SELECT sum({days}) FROM task_instance WHERE dag_id = 'refresh'"
         seconds = [float(connection.execute(query).fetchone()[0]) for query in (run, tasks)]
     return [
-        _told(Cost(patients, refresh_tables.WHOLE, *cost)),
+        _tell(Cost(patients, refresh_tables.WHOLE, *cost)),
         *(
-            _told(Cost(patients, name, value, 0.0, 0.0))
+            _tell(Cost(patients, name, value, 0.0, 0.0))
             for name, value in zip(refresh_tables.OF_AIRFLOW, seconds, strict=True)
         ),
     ]
@@ -204,12 +204,12 @@ def whole(patients: int, scratch: Path) -> list[Cost]:
 def keep(rows: list[Cost]) -> None:
     """Replaces what was measured before of these sizes and stages."""
     new = {(row.patients, row.stage) for row in rows}
-    kept = [
+    others = [
         row
         for row in report.read(refresh_tables.RESULTS)
         if (row["patients"], row["stage"]) not in new
     ]
-    merged = sorted([*kept, *map(asdict, rows)], key=lambda row: row["patients"])
+    merged = sorted([*others, *map(asdict, rows)], key=lambda row: row["patients"])
     report.keep_at(refresh_tables.RESULTS, merged)
 
 

@@ -61,7 +61,7 @@ def table(cost: Costs) -> str:
         cells = [_cells(cost.get((stage, n))) for n in sizes]
         lines.append(f"| {stage} | {' | '.join(cells)} | {_slope(exponent(cost, stage))} |")
     totals = [
-        f"{total(cost, n, 'seconds'):,.0f} | {_known(total(cost, n, 'cpu_seconds'), ',.0f')} |"
+        f"{total(cost, n, 'seconds'):,.0f} | {_figure(total(cost, n, 'cpu_seconds'), ',.0f')} |"
         f" {peak(cost, n):,.0f}"
         for n in sizes
     ]
@@ -75,11 +75,11 @@ def table(cost: Costs) -> str:
 def _cells(row: Mapping[str, Any] | None) -> str:
     if row is None:
         return "- | - | -"
-    cpu = _known(row.get("cpu_seconds") or 0.0, ".1f")
+    cpu = _figure(row.get("cpu_seconds") or 0.0, ".1f")
     return f"{row['seconds']:.1f} | {cpu} | {row['peak_mb']:.0f}"
 
 
-def _known(value: float, form: str) -> str:
+def _figure(value: float, form: str) -> str:
     return f"{value:{form}}" if value else "-"
 
 
@@ -93,7 +93,7 @@ def limits(cost: Costs) -> list[str]:
     seconds = total(cost, TO, "seconds") if is_there else None
     slope, share = exponent(cost), airflow_share(cost)
     of_small = sum(cost[stage, SMALL]["seconds"] for stage in STAGES if (stage, SMALL) in cost)
-    measured = {
+    answers = {
         f"{TO:,} patients, all stages: at most 60 minutes": (
             f"{seconds / 60:.0f} minutes" if seconds else None
         ),
@@ -108,7 +108,7 @@ def limits(cost: Costs) -> list[str]:
             f"{share:.0%}" if share is not None else None
         ),
     }
-    lines = [f"| {asked} | {figure or 'not measured'} |" for asked, figure in measured.items()]
+    lines = [f"| {question} | {figure or 'not measured'} |" for question, figure in answers.items()]
     return ["| asked | measured |", "|---|---|", *lines]
 
 

@@ -41,7 +41,7 @@ def shifted(rows: pl.DataFrame, by: int) -> pl.DataFrame:
     """The rows of a part under the part's own numbers; also in the two keys that are texts made of
     numbers, ATTENDID (patient.day) and GENEID (G, tumour, two digits).
     """
-    made = {
+    texts = {
         "ATTENDID": pl.concat_str(
             pl.col("ATTENDID").str.extract(r"^(\d+)").cast(pl.Int64) + by,
             pl.col("ATTENDID").str.extract(r"(\..*)$"),
@@ -50,7 +50,7 @@ def shifted(rows: pl.DataFrame, by: int) -> pl.DataFrame:
     }
     return rows.with_columns(
         *((pl.col(name) + by).alias(name) for name in NUMBERS if name in rows.columns),
-        *(text.alias(name) for name, text in made.items() if name in rows.columns),
+        *(text.alias(name) for name, text in texts.items() if name in rows.columns),
     )
 
 

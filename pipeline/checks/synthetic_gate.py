@@ -31,7 +31,8 @@ from pipeline.models.grammar.rules import Grammar
 from pipeline.models.grammar.violations import violations
 from pipeline.params import GateParams
 from pipeline.schema import static_rules
-from pipeline.schema.patient_log import PatientLog, in_slices, read_patient_log
+from pipeline.schema.patient_log import PatientLog, read_patient_log
+from pipeline.schema.row_slices import in_slices
 from pipeline.schema.values import Schema
 
 NoisyShares = Mapping[str, Mapping[str, float]]

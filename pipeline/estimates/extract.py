@@ -13,7 +13,8 @@ from pipeline.models.noisy_tables import Axis, NoisyTable
 from pipeline.models.pathway.domain.tables import table_cells
 from pipeline.models.pathway.draw.model import PathwayModel
 from pipeline.models.pathway.fit.encoded_log import encode_log
-from pipeline.schema.patient_log import PatientLog, in_slices
+from pipeline.schema.patient_log import PatientLog
+from pipeline.schema.row_slices import in_slices
 
 CHUNK = 20_000  # patients encoded at a time: bounds memory
 

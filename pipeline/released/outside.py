@@ -19,7 +19,7 @@ from pipeline.catalog import TRANSPARENCY, Release
 from pipeline.dp import accounting, events, renyi
 from pipeline.refusal import Refusal
 from pipeline.released import manifest
-from pipeline.released.mechanism_words import mechanisms
+from pipeline.released.mechanisms import mechanisms
 from pipeline.released.membership import Share, membership_facts
 from pipeline.released.released_log import parse
 from pipeline.transparency.checking import growth_fault

@@ -13,7 +13,7 @@ from pipeline.catalog import Home, Release
 from pipeline.dp import renyi
 from pipeline.ledger import Ledger, Population
 from pipeline.refusal import Refusal
-from pipeline.released.mechanism_words import mechanisms
+from pipeline.released.mechanisms import mechanisms
 from pipeline.released.membership import Share, membership_facts
 from pipeline.runs import released_trees
 from pipeline.transparency.checking import first_line

@@ -177,7 +177,8 @@ def _ledger(home: Home, release_id: str, release: Release) -> Iterator[str]:
         name for name, value in of_ledger.items() if privacy.get(name, value) != value
     ]:
         yield f"the card and the ledger differ in {', '.join(differing)}"
-    if differing_log := disagreement(ledger, released_log.read(home.released_store)):
+    log = released_log.read(home.released_store)
+    if log and (differing_log := disagreement(ledger, log)):
         yield differing_log
 
 

@@ -15,7 +15,8 @@ from pipeline.catalog import Workspace
 from pipeline.checks.rules.extract import MISSING_TOLERANCE, Tables, missing_shares
 from pipeline.checks.rules.slices import SLICE_PATIENTS
 from pipeline.evaluation import report
-from pipeline.schema.patient_log import ID, PatientLog, concat, in_slices, read_patient_log
+from pipeline.schema.patient_log import ID, PatientLog, concat, read_patient_log
+from pipeline.schema.row_slices import in_slices
 from pipeline.schema.values import Schema
 
 PATHWAY = "_pathway"
@@ -25,7 +26,7 @@ def section(schema: Schema, workspace: Workspace) -> str:
     """HTML: the columns whose shares of missing values differ by more than 5 points, and whether
     any patient is a copy. No count of copies. All rows are looked at.
     """
-    restricted, drawn = workspace.restricted, workspace.released.synthetic
+    restricted, out = workspace.restricted, workspace.released.synthetic
     source = {
         name: pl.scan_parquet(path)
         for name in schema.tables
@@ -38,7 +39,7 @@ def section(schema: Schema, workspace: Workspace) -> str:
             read_patient_log(restricted.holdout_patients, restricted.holdout_events),
         ]
     )
-    synthetic = read_patient_log(drawn.patients, drawn.events)
+    synthetic = read_patient_log(out.patients, out.events)
     rows = [[name, before, after] for name, (before, after) in apart.items()]
     table = (
         report.table(("column", "missing in the source", "synthetic"), rows)

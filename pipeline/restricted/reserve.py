@@ -66,7 +66,9 @@ def run(workspace: Workspace, params: Params, schema: Schema) -> None:
         seed=params.sample.seed,
     )
     chain_heads.note(home, release_id)
-    files.write_json(workspace.restricted.reservation, _facts(release_id, reservation, plan))
+    facts = _facts(release_id, reservation, plan)
+    whose = origin.to_json(origin.origin_of(schema, params.release))
+    files.write_json(workspace.restricted.reservation, facts | whose)
     logger.info(
         "reserve: entry %d of the ledger holds epsilon %.4g for %s",
         reservation.entry,

@@ -12,6 +12,7 @@ import tempfile
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -145,6 +146,8 @@ def _refuse_other_rows(
             f" and ingest opened {_in_words(rows.population, rows.cohorts, rows.source_label)}: no"
             " row was read. Run all stages again from ingest under a new release id"
         )
+    if (whose := origin.of_charge(files.read_json(workspace.restricted.reservation))) is not None:
+        origin.refuse_other_rows(replace(rows, mark=None), whose, [])
     marks = Register(home, schema).marks() if schema.population.cohorts else []
     origin.refuse_other_rows(rows, origin.origin_of(schema, params.release), marks)
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from pipeline.refusal import Refusal
-from pipeline.runs.version_stores import commit_all, git
+from pipeline.runs import version_stores
 
 logger = logging.getLogger(__name__)
 TRIES = 20  # each but the last loses to another release that was published
@@ -42,14 +42,14 @@ def push_release(tree: Path, *, message: str, tag: str, tag_message: str) -> Non
 
     Raises RuntimeError where the version store does not take it: it is broken, or went on.
     """
-    commit_all(tree, message, has_clock=False)
-    git("tag", "-a", tag, "-m", tag_message, cwd=tree, has_clock=False)
+    version_stores.commit_all(tree, message, has_clock=False)
+    version_stores.git("tag", "-a", tag, "-m", tag_message, cwd=tree, has_clock=False)
     for number in range(1, PUSHES + 1):
         try:
-            git("push", "-q", "--atomic", "origin", "main", tag, cwd=tree)
+            version_stores.git("push", "-q", "--atomic", "origin", "main", tag, cwd=tree)
             return
         except RuntimeError:
-            if git("ls-remote", "--tags", "origin", f"refs/tags/{tag}", cwd=tree):
+            if version_stores.git("ls-remote", "origin", f"refs/tags/{tag}", cwd=tree):
                 return  # it went through, and only the answer was lost
             if number == PUSHES:
                 raise

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
 
-from pipeline.schema.row_slices import row_slices
-
-_SLICE = "_slice"
 ID = "patient_id"  # a patient's number in every frame, whatever the source calls it
 
 
@@ -43,27 +40,6 @@ class PatientLog:
     def without(self, patients: pl.DataFrame) -> PatientLog:
         """All but these patients (patient_id)."""
         return self.of(self.patients.join(patients, on=ID, how="anti", maintain_order="left"))
-
-
-def in_slices(
-    patients: pl.DataFrame, events: pl.DataFrame | pl.LazyFrame, size: int
-) -> Iterator[tuple[pl.DataFrame, pl.DataFrame]]:
-    """Some patients (rows with patient_id, each once) at a time with their events, in order; one
-    slice where there is nobody. Events as a lazy frame are read slice by slice.
-    """
-    if patients.height <= size:
-        theirs = patients.lazy().select(ID)
-        yield (
-            patients,
-            events.lazy().join(theirs, on=ID, how="semi", maintain_order="left").collect(),
-        )
-        return
-    of_patient = patients.select(ID, (pl.int_range(pl.len()) // size).alias(_SLICE))
-    ids = events.lazy().select(ID).collect()
-    of_event = ids.join(of_patient, on=ID, how="left", maintain_order="left")[_SLICE]
-    slices = row_slices(events.lazy(), of_event)
-    for number, some in enumerate(patients.iter_slices(size)):
-        yield some, slices[number]
 
 
 def read_patient_log(patients: Path, events: Path) -> PatientLog:

@@ -4,10 +4,12 @@ through once, where those of a slice lie together.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import polars as pl
+
+from pipeline.schema.patient_log import ID
 
 _SLICE, _PLACE = "_slice", "_place"
 
@@ -42,3 +44,24 @@ def row_slices(rows: pl.LazyFrame, numbers: pl.Series) -> RowSlices:
         .agg(pl.col(_PLACE).min().alias("first"), pl.col(_PLACE).max().alias("last"), pl.len())
     )
     return RowSlices(rows, numbers, {number: (a, b, n) for number, a, b, n in ends.iter_rows()})
+
+
+def in_slices(
+    patients: pl.DataFrame, events: pl.DataFrame | pl.LazyFrame, size: int
+) -> Iterator[tuple[pl.DataFrame, pl.DataFrame]]:
+    """Some patients (rows with patient_id, each once) at a time with their events, in order; one
+    slice where there is nobody. Events as a lazy frame are read slice by slice.
+    """
+    if patients.height <= size:
+        theirs = patients.lazy().select(ID)
+        yield (
+            patients,
+            events.lazy().join(theirs, on=ID, how="semi", maintain_order="left").collect(),
+        )
+        return
+    of_patient = patients.select(ID, (pl.int_range(pl.len()) // size).alias(_SLICE))
+    ids = events.lazy().select(ID).collect()
+    of_event = ids.join(of_patient, on=ID, how="left", maintain_order="left")[_SLICE]
+    slices = row_slices(events.lazy(), of_event)
+    for number, some in enumerate(patients.iter_slices(size)):
+        yield some, slices[number]

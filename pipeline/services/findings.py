@@ -52,8 +52,8 @@ def tell(home: Home) -> list[str]:
     text = "\n".join([*new, "`python -m pipeline doctor` says what to do."])
     if not notices.send(settings, settings.mail_to, subject, text):
         return []
-    told = state["told"] | dict.fromkeys(new, now.isoformat(timespec="seconds"))
-    files.write_json(home.watch_note, state | {"told": told})
+    times = state["told"] | dict.fromkeys(new, now.isoformat(timespec="seconds"))
+    files.write_json(home.watch_note, state | {"told": times})
     return new
 
 

@@ -24,6 +24,7 @@ from pipeline.models.grammar.violations import violations
 from pipeline.models.pathway.fit import train
 from pipeline.models.pathway.fit.encoded_log import encode_log
 from pipeline.models.synthesizer import draw
+from pipeline.models.synthesizer import model as synthesizer_model
 from pipeline.models.synthesizer.model import Synthesizer
 from pipeline.models.synthesizer.plan import Plan, joint_plan
 from pipeline.models.table.measure.columns import encode_rows
@@ -160,6 +161,18 @@ def test_an_extract_does_not_depend_on_partitions(
     )
     assert wholes[0].patients["patient_id"].to_list() == list(range(1, 101))
     assert not next(model.sample(100, 6, 100)).pathways.equals(wholes[0].pathways)
+
+
+def test_a_partition_is_drawn_for_itself(
+    model: Synthesizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (draw, synthesizer_model):
+        monkeypatch.setattr(module, "BLOCK", 10)
+    for number, part in enumerate(model.sample(50, 5, 20)):
+        alone = model.partition(50, 5, 20, number)
+        assert alone.patients.equals(part.patients) and alone.pathways.equals(part.pathways)
+    with pytest.raises(ValueError, match="whole blocks"):
+        model.partition(50, 5, 15, 0)
 
 
 def test_prompts_hold_and_pathways_stay_legal(model: Synthesizer) -> None:

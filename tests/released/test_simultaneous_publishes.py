@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import shutil
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
@@ -29,14 +28,8 @@ def run(home: Home, asked: Asked) -> None:
     """The stage publish, in a thread beside others."""
     workspace = Workspace(home.runs / asked.release_id)
     files.write_json(workspace.restricted.approval, {"approved": True})
-    settings = dataclasses.replace(
-        cases.SETTINGS.release, id=asked.release_id, dataset=asked.population, drawn_from=None
-    )
-    publish.run(
-        workspace,
-        dataclasses.replace(cases.SETTINGS, release=settings),
-        dataclasses.replace(cases.SCHEMA, dataset=asked.population),
-    )
+    cases.write_model(workspace.released.model, asked)
+    publish.run(workspace, cases.settings_of(asked), cases.schema_of(asked))
 
 
 def test_four_at_once_all_succeed(tmp_path: Path) -> None:
@@ -113,13 +106,15 @@ def test_a_store_that_takes_nothing_is_said_after_a_few_tries(store: Path, tree:
 def test_an_answer_that_was_lost_is_no_fault(
     store: Path, tree: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    unbroken = version_stores.git
+
     def git(*words: str, **options: Any) -> str:
-        answer = version_stores.git(*words, **options)
+        answer = unbroken(*words, **options)
         if words[0] == "push":
             raise RuntimeError("the connection broke")
         return answer
 
-    monkeypatch.setattr(release_commits, "git", git)
+    monkeypatch.setattr(version_stores, "git", git)
     push(tree)
     assert version_stores.is_tagged(store, "release-1")
 

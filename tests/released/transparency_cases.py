@@ -24,6 +24,7 @@ from pipeline.released import log_line, manifest, publish, released_log, verify
 from pipeline.released.privacy_facts import privacy_facts
 from pipeline.runs import version_stores
 from pipeline.schema.reader import read_schema
+from pipeline.schema.values import Schema
 
 SCHEMA = read_schema(Path(__file__).parents[2] / "datasets" / "uci_heart.yaml")
 LOG_QUESTIONS = (verify.FILES, verify.CHARGE, verify.SUMS, verify.STORE, verify.GROWTH)
@@ -108,16 +109,30 @@ def put_together(home: Home, release: Release, asked: Asked, log: Sequence[Any])
     manifest.write(release.root, facts)
 
 
+def settings_of(asked: Asked) -> params.Params:
+    """As it was charged."""
+    release = dataclasses.replace(
+        SETTINGS.release,
+        id=asked.release_id,
+        dataset=asked.population,
+        source_label="week 1",
+        drawn_from=asked.drawn_from,
+        cohorts=asked.cohorts,
+    )
+    return dataclasses.replace(SETTINGS, release=release)
+
+
+def schema_of(asked: Asked) -> Schema:
+    """Of the population that was charged."""
+    population = dataclasses.replace(SCHEMA.population, name=asked.population)
+    return dataclasses.replace(SCHEMA, dataset=asked.population, population=population)
+
+
 def run_publish(home: Home, asked: Asked, **patches: Callable[..., Any]) -> None:
     """The stage publish, of a release as `put_together` makes one; without DVC and MLflow."""
     workspace = Workspace(home.runs / asked.release_id)
     files.write_json(workspace.restricted.approval, {"approved": True})
-    settings = dataclasses.replace(
-        SETTINGS.release,
-        id=asked.release_id,
-        dataset=asked.population,
-        drawn_from=asked.drawn_from,
-    )
+    write_model(workspace.released.model, asked)
 
     def assemble(workspace: Workspace, *_: Any) -> None:
         put_together(home, workspace.released.release, asked, _[-1])
@@ -128,11 +143,7 @@ def run_publish(home: Home, asked: Asked, **patches: Callable[..., Any]) -> None
         patch.object(publish.tracking, "publish_model", lambda *_: None),
         patch.object(version_stores, "dvc", lambda *_, cwd: None),
     ):
-        publish.run(
-            workspace,
-            dataclasses.replace(SETTINGS, release=settings),
-            dataclasses.replace(SCHEMA, dataset=asked.population),
-        )
+        publish.run(workspace, settings_of(asked), schema_of(asked))
 
 
 def release(home: Home, asked: Asked) -> None:

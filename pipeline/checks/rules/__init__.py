@@ -194,16 +194,16 @@ def _keys(
     keys = {}
     for name, rows in tables.items():
         table = schema.tables[name]
-        asked = {
+        columns = {
             column
             for rule in rules
             if rule.of_everybody
             for column in rule.reads.get(registry_name(name, table.file), ())
         }
-        wanted = {ID, table.patient, *table.key, *asked} | {
+        names = {ID, table.patient, *table.key, *columns} | {
             column.name for column in table.columns.values() if column.kind == "id"
         }
-        keys[name] = rows.select(c for c in rows.collect_schema() if c in wanted).collect()
+        keys[name] = rows.select(c for c in rows.collect_schema() if c in names).collect()
     return keys
 
 

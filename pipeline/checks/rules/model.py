@@ -53,6 +53,7 @@ class Finding:
     failing: pl.DataFrame | None  # column patient_id, one row per failing row; None for a rate
     checked: int
     bare_rate: float | None = None  # the rate, where it is not failing / checked
+    part: int = 0  # of a share or a mean: what is divided by `checked`
 
     @property
     def n_failing(self) -> int:
@@ -131,25 +132,24 @@ def rows_where(rows: pl.DataFrame, is_wrong: pl.Expr) -> Finding:
 
 def share(part: int, whole: int) -> Finding:
     """A bare rate among `whole` rows."""
-    return Finding(None, whole, part / whole if whole else None)
+    return Finding(None, whole, part / whole if whole else None, part)
 
 
 def mean(total: int, units: int) -> Finding:
-    return Finding(None, units, total / units if units else None)
+    return Finding(None, units, total / units if units else None, total)
 
 
 def merged(findings: Sequence[Finding | None]) -> Finding | None:
     """What a rule found among all patients, from what it found among some at a time: failing rows
     one below the other; of a share or a mean the parts and the wholes added up.
     """
-    found = [finding for finding in findings if finding is not None]
-    if len(found) < 2:
-        return found[0] if found else None
-    if all(finding.failing is not None for finding in found):
-        return together(*found)
-    whole = sum(finding.checked for finding in found)
-    part = sum(round(finding.checked * (finding.bare_rate or 0.0)) for finding in found)
-    return share(part, whole)
+    some = [finding for finding in findings if finding is not None]
+    if len(some) < 2:
+        return some[0] if some else None
+    if all(finding.failing is not None for finding in some):
+        return together(*some)
+    whole = sum(finding.checked for finding in some)
+    return share(sum(finding.part for finding in some), whole)
 
 
 def together(*findings: Finding) -> Finding:

@@ -7,7 +7,7 @@ population would be opened under a charge to another (privacy_rules.md 16).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
@@ -18,7 +18,7 @@ from pipeline.params import ReleaseParams
 from pipeline.refusal import Refusal
 from pipeline.schema.values import Schema
 
-KEY = "origin"  # in ingest.json
+KEY = "origin"  # in ingest.json and reservation.json
 _WORDS = {
     "population": "population.name in dataset.yaml",
     "source": "release.source in params.yaml",
@@ -61,6 +61,17 @@ def to_json(origin: Origin) -> dict[str, Any]:
     return {KEY: {**asdict(origin), "cohorts": list(origin.cohorts)}}
 
 
+def of_charge(reservation: Mapping[str, Any]) -> Origin | None:
+    """What the workspace said when the charge was made, of reservation.json; None in one of an
+    earlier version.
+    """
+    return _from_json(reservation[KEY]) if KEY in reservation else None
+
+
+def _from_json(fields_of: Mapping[str, Any]) -> Origin:
+    return Origin(**{**fields_of, "cohorts": tuple(fields_of["cohorts"])})
+
+
 def read(restricted: Restricted) -> Origin | None:
     """What ingest noted; None where there are no rows in the workspace. Raises Refusal for rows of
     an ingest that noted nothing.
@@ -73,7 +84,7 @@ def read(restricted: Restricted) -> Origin | None:
             "ingest.json does not say whose rows ingest read (it is of an earlier version): run"
             " the stage ingest again, then those behind it. Nothing was charged or opened"
         )
-    return Origin(**{**report[KEY], "cohorts": tuple(report[KEY]["cohorts"])})
+    return _from_json(report[KEY])
 
 
 def refuse_other_rows(note: Origin, now: Origin, marks: Sequence[str]) -> None:

@@ -29,7 +29,8 @@ from pipeline.models.pathway.domain.state import (
     rhythms_ahead,
     weight,
 )
-from pipeline.schema.patient_log import ID, in_slices
+from pipeline.schema.patient_log import ID
+from pipeline.schema.row_slices import in_slices
 
 CHUNK = 100_000  # patients encoded at a time: bounds memory
 

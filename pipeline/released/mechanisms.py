@@ -1,4 +1,4 @@
-"""The mechanisms of a charge in the words of the card."""
+"""What ran, as a card lists it: each mechanism with its noise."""
 
 from __future__ import annotations
 
