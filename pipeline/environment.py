@@ -22,6 +22,7 @@ HOME_VARIABLE = (  # where state/, runs/ and mlruns/ lie; default: the project's
     "SYNDASERA_HOME"
 )
 LEDGER_VARIABLE = "SYNDASERA_LEDGER"  # URL of a PostgreSQL database that holds the ledger
+DEPLOYMENT_VARIABLE = "SYNDASERA_DEPLOYMENT"  # path of deployment.yaml where the home has none
 DEBUG_VARIABLE = (  # an unexpected error shows its traceback; it may quote a patient's value
     "SYNDASERA_DEBUG"
 )
@@ -42,7 +43,7 @@ IDENTITY = {
 }
 _OF_THE_PUBLIC_PORTAL = frozenset(
     (
-        *(HOME_VARIABLE, PORTAL_VARIABLE, PORTAL_PORT_VARIABLE),
+        *(HOME_VARIABLE, DEPLOYMENT_VARIABLE, PORTAL_VARIABLE, PORTAL_PORT_VARIABLE),
         *("PATH", "HOME", "USER", "LANG", "TZ", "TMPDIR", "SHLVL", THREADS_VARIABLE),
         *("PYTHONPATH", "PYTHONUNBUFFERED", "VIRTUAL_ENV", "LD_LIBRARY_PATH"),
         *("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE"),  # sign-in at organisations
@@ -95,8 +96,14 @@ def ledger_url() -> str | None:
     return os.environ.get(LEDGER_VARIABLE) or None
 
 
+def deployment_file() -> str | None:
+    """The path of the file that says where things live for several hosts; None: the home's own."""
+    _settle_paths()
+    return os.environ.get(DEPLOYMENT_VARIABLE) or None
+
+
 def _settle_paths() -> None:
-    for variable in (HOME_VARIABLE, LEDGER_VARIABLE):
+    for variable in (HOME_VARIABLE, LEDGER_VARIABLE, DEPLOYMENT_VARIABLE):
         path = os.environ.get(variable)
         if path and "://" not in path:
             os.environ[variable] = str(_without_tilde(path).absolute())

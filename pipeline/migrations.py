@@ -17,6 +17,7 @@ from pipeline import environment
 from pipeline.catalog import Home, project_root
 from pipeline.catalog.version import VERSION, version_of, write_version
 from pipeline.refusal import Refusal
+from pipeline.runs import source_claims
 
 logger = logging.getLogger(__name__)
 
@@ -31,6 +32,7 @@ class Step:
 
 STEPS: Mapping[int, Step] = {  # from this version to the next
     1: Step("what lies in the home is its owner's alone; the state has a number", Home.set_modes),
+    2: Step("the claims of sources lie in the registers", source_claims.take_over),
 }
 
 

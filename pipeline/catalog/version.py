@@ -10,7 +10,7 @@ from pathlib import Path
 from pipeline import files
 from pipeline.refusal import Refusal
 
-VERSION = 2  # of the state that this code writes
+VERSION = 3  # of the state that this code writes
 _UNNUMBERED = 1  # states were not numbered before 2
 _NAME = "version"
 

@@ -17,6 +17,7 @@ from pipeline.cli.arguments import (
     audit,
     budget,
     datasets,
+    deployment,
     estimate,
     ledger,
     runs,
@@ -104,4 +105,5 @@ def parser(with_simulator: bool = True) -> argparse.ArgumentParser:
     budget.add(commands)
     services.add(commands)
     upkeep.add(commands)
+    deployment.add(commands)
     return top

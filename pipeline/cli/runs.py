@@ -12,11 +12,18 @@ from pipeline.catalog import Home, Workspace
 from pipeline.cli.console import say
 from pipeline.ledger import Ledger
 from pipeline.refusal import Refusal
-from pipeline.runs import places, sources, version_stores, workspace
+from pipeline.runs import places, sources, travel, version_stores, workspace
 from pipeline.runs.declarations import declaration_path
 from pipeline.runs.stage_lock import alone
 from pipeline.schema.reader import read_schema
-from pipeline.stages import BY_A_PERSON, BY_ITSELF, UNCHANGED, announcement
+from pipeline.stages import (
+    BY_A_PERSON,
+    BY_ITSELF,
+    STAGES,
+    UNCHANGED,
+    announcement,
+    repro_command,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -60,6 +67,14 @@ def refresh(options: argparse.Namespace) -> int:
             logger.error("refresh: %s stopped; the same command again goes on from there", stage)
             return code
     return say_outcome(home, options.dataset, options.release_id, "success")
+
+
+def in_run(options: argparse.Namespace) -> int:
+    """One command in the workspace of a run, which comes here first where another host made it."""
+    command = options.command
+    line = repro_command(command) if command in STAGES else f"python -m pipeline {command}"
+    with travel.visiting(Home.find(), options.release_id, command) as run:
+        return workspace.run_there(run, line)
 
 
 def prepare_draw(options: argparse.Namespace) -> None:

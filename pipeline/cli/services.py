@@ -28,9 +28,10 @@ def setup(options: argparse.Namespace | None = None) -> None:
     """
     from concurrent.futures import ThreadPoolExecutor
 
-    from pipeline.services import tracking
+    from pipeline.services import deployment_check, tracking
 
     home = Home.find()
+    deployment_check.refuse_faults(home)
     home.state.mkdir(parents=True, exist_ok=True)
     home.set_modes()
     free = shutil.disk_usage(home.state).free / 1e9
@@ -70,7 +71,8 @@ def up(options: argparse.Namespace) -> None:
     if names := processes.start(home, services):
         _say_start(home, names)
         wait_for_airflow(home)
-        wait_for_port(home, "MLflow", "mlflow-server", environment.mlflow_port())
+        if "mlflow-server" in processes.running_services(home):
+            wait_for_port(home, "MLflow", "mlflow-server", environment.mlflow_port())
         wait_for_portal(home)
     else:
         say("Airflow, MLflow and the portal are running already.")
@@ -90,10 +92,11 @@ def up(options: argparse.Namespace) -> None:
 
 
 def ports() -> dict[str, int]:
-    """Every service that listens, and the port that it is given."""
+    """Every service that listens on this host, and the port that it is given."""
+    mlflow = {"mlflow-server": environment.mlflow_port()}
     return {
         "airflow-api-server": environment.airflow_port(),
-        "mlflow-server": environment.mlflow_port(),
+        **({} if Home.find().deployment.mlflow else mlflow),
         "portal-public": environment.portal_port(),
         "portal-custodian": environment.custodian_port(),
     }

@@ -13,7 +13,7 @@ from pathlib import Path
 from pipeline import environment, files, night_params
 from pipeline.catalog import Home, Workspace, project_root
 from pipeline.dp.errors import MechanismError
-from pipeline.refusal import Refusal
+from pipeline.refusal import Refusal, Unavailable
 from pipeline.runs.stage_lock import alone
 from pipeline.stages import REFUSED, STAGES, Stage
 
@@ -64,6 +64,8 @@ def _attempt(stage: Stage, workspace: Workspace) -> int:
             code = REFUSED
             logger.error("%s: %s", name, error)
             files.write_text(workspace.restricted.refusal, f"{name}: {error}\n")
+        elif isinstance(error, Unavailable):  # told as a refusal is, and tried again
+            logger.error("%s: %s", name, error)
         else:
             _report_unexpected(stage, workspace, error)
     seconds = time.monotonic() - clock

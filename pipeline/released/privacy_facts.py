@@ -5,6 +5,7 @@ sums, no result.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from pipeline import files
@@ -14,6 +15,7 @@ from pipeline.ledger import Ledger, Population
 from pipeline.refusal import Refusal
 from pipeline.released.mechanisms import mechanisms
 from pipeline.released.membership import Share, membership_facts
+from pipeline.runs import released_trees
 from pipeline.transparency.checking import first_line
 from pipeline.transparency.commitments import Line
 from pipeline.transparency.making import shown_after
@@ -82,12 +84,19 @@ def _share(ledger: Ledger, population: Population, log: Sequence[Line], release_
 
 def published_chain_heads(home: Home) -> dict[str, str]:
     """{where: head of the chain} of every card published here: where the ledger lacks one, it was
-    cut off or rolled back.
+    cut off or rolled back. For several hosts the cards are those of all tags in the released store.
     """
     folders = sorted(home.published.glob("[!.]*"))
     cards = {folder.name: files.read_json(Release(folder).card) for folder in folders}
+    if home.deployment.is_shared:
+        cards |= {tag: _tagged_card(home, tag) for tag in released_trees.tags(home)}
     return {
         f"the card of {name}": str(card["privacy"]["chain_head"])
         for name, card in cards.items()
         if card is not None
     }
+
+
+def _tagged_card(home: Home, tag: str) -> dict[str, Any]:
+    folder, _ = released_trees.find(home, tag)
+    return released_trees.show(home, tag, Release(Path(folder)).card)

@@ -37,7 +37,7 @@ from pipeline.released.package import copy_with_links, link_tree, write_package
 from pipeline.released.plan_facts import plan_facts
 from pipeline.released.privacy_facts import privacy_facts
 from pipeline.released.small_sample import write_small_sample
-from pipeline.runs import chain_heads, release_commits, version_stores
+from pipeline.runs import chain_heads, programs, release_commits, released_trees, version_stores
 from pipeline.schema.values import Schema
 from pipeline.services import tracking
 from pipeline.transparency.commitments import Line
@@ -58,6 +58,7 @@ def run(workspace: Workspace, params: Params, schema: Schema) -> None:
         )
     check_names(home, params, schema)  # before a card says it
     release = workspace.released.release
+    version_stores.reach(home)
     release_commits.in_turn(
         partial(_publish_next, workspace, params, schema, home, approval),
         partial(version_stores.head, home.released_store),
@@ -82,12 +83,12 @@ def _publish_next(
     release_id, release = str(params.release.id), workspace.released.release
     is_tagged = version_stores.is_tagged(home.released_store, release_id)
     log = released_log.before(home, release_id)
-    if not release.manifest.exists() or (not is_tagged and log_line.is_outdated(release, log)):
+    if is_tagged:
+        _take_tagged(home, release, release_id)
+    elif not release.manifest.exists() or log_line.is_outdated(release, log):
         check_draw(home, params, workspace.released.model)
         logger.info("publish: putting the release together")
         _assemble(workspace, params, schema, home, approval, log)
-    if is_tagged:
-        _finish_tagged(home, release, release_id, schema.dataset)
     faults = manifest.differences(release.root)
     if faults:
         raise Refusal(
@@ -142,7 +143,7 @@ def _assemble(
             rows=settings.rows,
             privacy=privacy,
             extract_date=settings.extract_date.isoformat() if settings.extract_date else None,
-            code_version=version_stores.code_version(project_root()),
+            code_version=programs.code_version(project_root()),
             approval=_public_approval(approval),
             drawn_from=settings.drawn_from,
             plan=plan_facts(out.model, plan_of(params.drawn_plan), settings.rows),
@@ -218,15 +219,14 @@ def _tag(home: Home, release: Release, release_id: str, dataset: str, log: Seque
         _bring_back(Release(folder), release)
 
 
-def _finish_tagged(home: Home, release: Release, release_id: str, dataset: str) -> None:
-    """The release was tagged, and the attempt stopped before it had brought back what the tag
-    holds.
+def _take_tagged(home: Home, release: Release, release_id: str) -> None:
+    """The release is what its tag holds, also where the attempt that tagged it stopped before it
+    had brought that back, or was made on another host.
     """
-    with tempfile.TemporaryDirectory(dir=home.state) as scratch:
-        tree = Path(scratch) / "tree"
-        version_stores.clone(home.released_store, tree)
-        version_stores.git("checkout", "-q", release_id, cwd=tree)
-        _bring_back(Release(_folder_of(tree, dataset)), release)
+    _, tagged = released_trees.find(home, release_id)
+    if not release.manifest.exists() or manifest.read(release.root) != tagged:
+        logger.info("publish: it is tagged already; that one is the release")
+        released_trees.fetch(home, release_id, release.root)
 
 
 def _bring_back(tagged: Release, release: Release) -> None:

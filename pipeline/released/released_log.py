@@ -14,7 +14,7 @@ from pathlib import Path
 from pipeline.catalog import TRANSPARENCY, Home
 from pipeline.ledger import Ledger
 from pipeline.refusal import Refusal
-from pipeline.runs import version_stores
+from pipeline.runs import mirrors, version_stores
 from pipeline.transparency.checking import first_line, growth_fault, log_faults
 from pipeline.transparency.commitments import Line
 
@@ -25,6 +25,7 @@ _MANIFEST = re.compile(r"manifest sha256 ([0-9a-f]{64})")
 
 def read(store: Path) -> list[Line]:
     """The log of a released version store, or of a clone of it; empty where there is none yet."""
+    mirrors.update(store)
     if not store.is_dir():
         return []
     present = version_stores.git("for-each-ref", "--format=%(refname)", cwd=store).split()
@@ -45,10 +46,14 @@ def to_follow(home: Home) -> list[Line]:
     """
     if log := read(home.released_store):
         return log
-    if copies := sorted(home.published.glob(f"[!.]*/{TRANSPARENCY}")):
+    with_log = [path.parent.name for path in home.published.glob(f"[!.]*/{TRANSPARENCY}")]
+    # another host's release has no copy here
+    tags = version_stores.tags(home.released_store)
+    with_log += [tag for tag in tags if version_stores.text_at(home.released_store, tag, LOG)]
+    if with_log:
         raise Refusal(
             "the released version store has no transparency log, and the release"
-            f" {copies[0].parent.name} brings one: restore the store from its backup. A log that"
+            f" {min(with_log)} brings one: restore the store from its backup. A log that"
             " begins anew is another one than readers keep. Nothing was published"
         )
     return [first_line(_published(Ledger(home.ledger)) | _manifests(home.released_store))]

@@ -24,7 +24,7 @@ from pipeline.params import check_release_id
 from pipeline.refusal import Refusal
 from pipeline.released import manifest, outside, released_log
 from pipeline.released.writers import headers
-from pipeline.runs import version_stores
+from pipeline.runs import released_trees, version_stores
 from pipeline.schema.document import DeclarationError
 from pipeline.schema.reader import read_schema
 from pipeline.transparency.checking import growth_fault
@@ -67,7 +67,7 @@ def verify(home: Home, release_id: str, older: Path | None = None) -> list[Check
     Raises Refusal where there is no such release.
     """
     release = home.release(check_release_id(release_id))
-    if not release.root.is_dir():
+    if not release.root.is_dir() and not released_trees.copy_here(home, release_id):
         raise Refusal(
             f"{release_id} is not published here: there is no {release.root.name} among the"
             " extracts; see `python -m pipeline status`"

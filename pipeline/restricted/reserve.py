@@ -65,6 +65,7 @@ def run(workspace: Workspace, params: Params, schema: Schema) -> None:
         register=register,
         seed=params.sample.seed,
     )
+    chain_heads.note(home, release_id)
     facts = _facts(release_id, reservation, plan)
     whose = origin.to_json(origin.origin_of(schema, params.release))
     files.write_json(workspace.restricted.reservation, facts | whose)

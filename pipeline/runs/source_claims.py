@@ -9,17 +9,20 @@ whole.
 
 from __future__ import annotations
 
-import fcntl
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from typing import Any
 
-from pipeline import files
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from pipeline import databases, files
 from pipeline.catalog import TRUTH, Home
 from pipeline.population_limits import SELF_APPROVING_KINDS
 from pipeline.refusal import Refusal
-from pipeline.runs import addresses
+from pipeline.runs import addresses, registers
 from pipeline.runs.uploads.address import is_upload
 
 Claim = dict[str, str]  # population and kind
@@ -68,9 +71,8 @@ def _register(
     """Puts `names` into the register as those of `owner`. `meets`: whether what is registered by
     that name may hold rows of this source.
     """
-    with _locked(home):
-        claims: dict[str, Claim] = files.read_json(home.source_paths, {})
-        before = dict(claims)
+    with _claims(home) as (before, connection):
+        claims = dict(before)
         for name, theirs in before.items():
             if not meets(name) or _is_of(theirs, owner):
                 continue
@@ -80,12 +82,11 @@ def _register(
         for name in names:
             is_final = for_good or (name in claims and PROVISIONAL not in claims[name])
             claims[name] = owner if is_final else {**owner, PROVISIONAL: "yes"}
-        if claims != before:
-            files.write_json(home.source_paths, claims)
+        _enter(connection, before, claims)
 
 
 def _is_of(claim: Claim, owner: Claim) -> bool:
-    return all(claim[key] == owner[key] for key in owner)
+    return all(claim[key] == owner[key] for key in ("population", "kind"))
 
 
 def _gives_way(theirs: Claim, owner: Claim) -> bool:
@@ -134,9 +135,87 @@ def _refuse_unsimulated(path: Path, population: str, kind: str) -> None:
         )
 
 
+def read(home: Home) -> dict[str, Claim]:
+    """Every claim: {place: {population, kind}}, and `provisional` where its source was not looked
+    at yet.
+    """
+    with _claims(home) as (claims, _):
+        return claims
+
+
+def take_over(home: Home) -> None:
+    """What older versions kept in a file is in the registers when this returns."""
+    if home.source_paths.is_file():
+        read(home)
+
+
 @contextmanager
-def _locked(home: Home) -> Iterator[None]:
-    files.private_folder(home.source_paths.parent)
-    with home.source_paths.with_suffix(".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+def _claims(home: Home) -> Iterator[tuple[dict[str, Claim], Connection]]:
+    """All claims, and the transaction in which some may be entered. Files of before are taken over
+    first: source_paths.json of older versions, and a home's own registers once it names a
+    database. None of their claims is lost: a place that both know keeps the database's.
+    """
+    older = [path for path in (home.source_paths, _own_registers(home)) if path.is_file()]
+    with registers.transaction(home) as connection:
+        for path in older:
+            there = _all(connection)
+            _enter(connection, there, _with_earlier(path, there))
+        yield _all(connection), connection
+    for path in older:
+        registers.retire(path)
+
+
+def _own_registers(home: Home) -> Path:
+    """The file of registers that this home used before it named a database."""
+    return home.registers if home.deployment.database else home.registers.with_suffix(".none")
+
+
+def _with_earlier(path: Path, claims: Mapping[str, Claim]) -> dict[str, Claim]:
+    """The claims, and those of a file of before. One that the file has for good is so. Raises
+    Refusal where the two say different populations of a place.
+    """
+    merged = dict(claims)
+    for place, earlier in _earlier(path).items():
+        ours = merged.get(place, earlier)
+        if not _is_of(ours, earlier):
+            raise Refusal(
+                f"{path.name} says that {place} is the source of {earlier['population']}, and"
+                " the database says another population: find out which is right, and correct the"
+                " file. Nothing was changed"
+            )
+        merged[place] = earlier if PROVISIONAL in ours else ours
+    return merged
+
+
+def _earlier(path: Path) -> dict[str, Claim]:
+    if path.suffix == ".json":
+        claims: dict[str, Claim] = files.read_json(path, {})
+        return claims
+    engine = databases.engine_of(databases.url_of(path, "the registers"))
+    with databases.connection_to(engine, "the registers", "Restore it from the backup") as source:
+        is_there = sa.inspect(source).has_table(registers.CLAIM.name)
+        return _all(source) if is_there else {}
+
+
+def _all(connection: Connection) -> dict[str, Claim]:
+    return {row.place: _claim_of(row) for row in connection.execute(sa.select(registers.CLAIM))}
+
+
+def _claim_of(row: sa.Row[Any]) -> Claim:
+    owner = {"population": row.population, "kind": row.kind}
+    return {**owner, PROVISIONAL: "yes"} if row.provisional else owner
+
+
+def _enter(connection: Connection, before: Mapping[str, Claim], after: Mapping[str, Claim]) -> None:
+    """The register holds what is `after`, and not what was `before`, from now on."""
+    for place in sorted(before.keys() | after.keys()):
+        if before.get(place) == after.get(place):
+            continue
+        connection.execute(sa.delete(registers.CLAIM).where(registers.CLAIM.c.place == place))
+        if place in after:
+            claim = after[place]
+            owner = {"population": claim["population"], "kind": claim["kind"]}
+            connection.execute(
+                sa.insert(registers.CLAIM),
+                {"place": place, **owner, "provisional": PROVISIONAL in claim},
+            )

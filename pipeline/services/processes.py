@@ -20,6 +20,10 @@ from pipeline.refusal import Refusal
 
 USER = "admin"
 STOP_SECONDS = 20
+SECRETS = (
+    *("airflow_password", "airflow_portal_password", "airflow_session_key", "airflow_jwt_key"),
+    *("mlflow_password", "mlflow_session_key"),
+)
 PORTS = {  # which variable chooses the port of a service
     "airflow-api": environment.AIRFLOW_PORT_VARIABLE,
     "mlflow": environment.MLFLOW_PORT_VARIABLE,
@@ -43,15 +47,27 @@ class Service:
 
 def secret(home: Home, name: str) -> str:
     """A password or key that is drawn once and kept in `state/secrets.json`, readable by its owner
-    only.
+    only. Where keys are mounted it is read there, and never drawn.
     """
-    path = home.state / "secrets.json"
+    mounted = home.deployment.keys
+    path = (home.state if mounted is None else home.keys) / "secrets.json"
     values = files.read_json(path) or {}
     if name not in values:
-        values[name] = secrets.token_urlsafe(16 if name.endswith("password") else 64)
+        if mounted is not None:
+            raise Refusal(f"secrets.json in {mounted} lacks {name}: the hosts share their secrets")
+        values[name] = _new_secret(name)
         files.write_json(path, values)
         path.chmod(0o600)
     return str(values[name])
+
+
+def draw_secrets() -> dict[str, str]:
+    """Every secret of the services, for hosts that share them."""
+    return {name: _new_secret(name) for name in SECRETS}
+
+
+def _new_secret(name: str) -> str:
+    return secrets.token_urlsafe(16 if name.endswith("password") else 64)
 
 
 def start(home: Home, services: Iterable[Service]) -> list[str]:

@@ -22,7 +22,7 @@ from pipeline.catalog import Home, project_root
 from pipeline.catalog.version import VERSION
 from pipeline.ledger import Ledger
 from pipeline.refusal import Refusal
-from pipeline.runs import version_stores
+from pipeline.runs import programs, version_stores
 from pipeline.upkeep import parts, portal_dump
 from pipeline.upkeep.copies import Copies, Say, in_words
 
@@ -43,9 +43,10 @@ def make(home: Home, folder: Path, by: str, wishes: Wishes, say: Say) -> dict[st
     """Writes the backup into `folder`, which must not exist or be empty. Returns what backup.json
     says of it.
 
-    Raises Refusal where there is no state, where the folder lies in the home's own folders or holds
-    something, and where the disk has no room.
+    Raises Refusal where there is no state, or only a part of it lies here, where the folder lies in
+    the home's own folders or holds something, and where the disk has no room.
     """
+    parts.refuse_shared(home)
     _refuse_place(home, folder)
     folder.absolute().parent.mkdir(parents=True, exist_ok=True)
     with alone(home), files.replacing_folder(folder.absolute(), foreign=files.everything) as place:
@@ -143,7 +144,7 @@ def _contents(home: Home, copies: Copies, by: str, wishes: Wishes) -> dict[str, 
         "made": datetime.now(UTC).isoformat(timespec="seconds"),
         "by": by,
         "home": str(home.root.resolve()),
-        "code_version": version_stores.code_version(project_root()),
+        "code_version": programs.code_version(project_root()),
         "ledger": {
             "file": str(file.relative_to(copies.folder)),
             "entries": len(entries),

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import files
-from pipeline.catalog import Home
+from pipeline.catalog import Deployment, Home
 from pipeline.catalog.version import VERSION
 from pipeline.ledger import Ledger, check_key
 from pipeline.refusal import Refusal
@@ -27,6 +27,14 @@ from pipeline.upkeep.copies import file_sha256, read_only
 _OBJECT = re.compile(r"md5: ([0-9a-f]{2})([0-9a-f]{30}(?:\.dir)?)")
 
 
+class _HomeInBackup(Home):
+    """A home in a backup: everything lies in it, whatever this host's deployment says."""
+
+    @property
+    def deployment(self) -> Deployment:
+        return Deployment()
+
+
 @dataclass(frozen=True)
 class Backup:
     """A backup and what backup.json says of it."""
@@ -37,7 +45,7 @@ class Backup:
     @property
     def home(self) -> Home:
         """Its files, by the names that they have in a home."""
-        return Home(self.folder)
+        return _HomeInBackup(self.folder)
 
     @property
     def ledger(self) -> Ledger:

@@ -18,6 +18,7 @@ from pathlib import Path
 from pipeline import files
 from pipeline.catalog import Home, Workspace
 from pipeline.ledger import Ledger
+from pipeline.refusal import Refusal
 from pipeline.runs.uploads import stored_objects
 
 CONTENTS = "backup.json"  # of a backup: what it holds, with checksums; written last
@@ -40,13 +41,28 @@ LEFT_OUT: tuple[tuple[str, str], ...] = (
     ("*.lock", "locks"),
 )
 # What an entry of the ledger needs, and so is copied after it.
-_AFTER_LEDGER = ("keys/*", "restricted/cohorts/*", "restricted/source_paths.json", "sources.yaml")
+_AFTER_LEDGER = (
+    *("keys/*", "restricted/cohorts/*", "restricted/registers.db", "restricted/source_paths.json"),
+    "sources.yaml",
+)
 _DATABASE_SUFFIXES = ("-wal", "-shm", "-journal")  # of SQLite, beside a database: part of its copy
 # Of an open run's workspace. What holds patients' rows stays out: ingest makes it again.
 _OF_A_RUN = ("restricted", "released")
 _ROWS_OF_A_RUN = ("restricted/data", "restricted/augmented", "restricted/errors")
 BUNDLES = {"released": "released.bundle", "restricted": "restricted.bundle"}
 ELSEWHERE = "ledger-elsewhere.db"  # a ledger that is no file of this home, entry by entry
+
+
+def refuse_shared(home: Home) -> None:
+    """Raises Refusal where the home is not all: registers and ledger in a database that
+    deployment.yaml names, stores and checkpoints elsewhere.
+    """
+    if home.deployment.database is not None:
+        raise Refusal(
+            "deployment.yaml names a database: this home holds neither the ledger nor the registers"
+            " of cohorts and sources. Save and restore the stores, the database and the keys by"
+            " their own means, in the order of docs/several_hosts.md (Backups). Nothing was done"
+        )
 
 
 def store_of(home: Home, zone: str) -> Path:

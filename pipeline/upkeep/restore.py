@@ -45,6 +45,7 @@ def restore(home: Home, folder: Path, statement: Statement, say: Say) -> list[st
     Raises Refusal, and writes nothing, where the home holds state, was another folder, where the
     backup is damaged or older than what was published, and where nobody says what was.
     """
+    parts.refuse_shared(home)
     backup = check.read(folder)
     _refuse_home(home, backup)
     _refuse_silence(statement)

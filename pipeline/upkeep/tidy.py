@@ -23,6 +23,7 @@ _GOING = ".tidy-"  # a workspace that is being removed, in runs/
 _FOR_EVER = (
     ("state/keys", "the permanent keys: without them nobody knows who is held out"),
     ("state/restricted/cohorts", "who is in which cohort, for life"),
+    ("state/restricted/registers.db", "which population a source belongs to"),
     ("state/restricted/chain_heads", "by which an old ledger is found out"),
     ("state/restricted/registry.git", "settings and hashes of every run, for auditors"),
     ("state/restricted/dvc-remote", "objects that a commit of the restricted store names"),

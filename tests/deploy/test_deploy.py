@@ -14,6 +14,8 @@ from deploy_files import DEPLOY, ZONE, build, copied, documents, may_reach, pods
 from ruamel.yaml import YAML
 
 from pipeline.catalog import project_root
+from pipeline.catalog.deployment import of as deployment_of
+from pipeline.restricted.ingest.holdout import KEY_NAME
 
 TOOLS = Path(sys.executable).parent
 DOCKERFILE = (DEPLOY / "Dockerfile").read_text(encoding="utf-8")
@@ -139,6 +141,20 @@ def test_only_the_workers_of_restricted_queues_hold_the_source_and_the_key():
         if "holdout-key" in str(service.get("secrets")) or "/srv/sources" in str(service)
     }
     assert keys == {"worker-restricted"}
+
+
+def test_the_deployment_of_compose_is_read_and_its_places_are_mounted(tmp_path):
+    deployment = deployment_of(tmp_path, str(DEPLOY / "deployment.yaml"))
+    assert deployment.is_shared and deployment.airflow.executor == "CeleryExecutor"
+    worker = COMPOSE["services"]["worker-restricted"]
+    mounted = [volume.split(":")[1] for volume in worker["volumes"]]
+    for place in (deployment.stores.restricted, deployment.stores.released):
+        assert any(str(place).startswith(f"{folder}/") for folder in mounted)
+    targets = [one["target"] for one in worker["secrets"] if isinstance(one, dict)]
+    assert targets == [f"{deployment.keys}/{KEY_NAME}"]
+    taken = " ".join(str(service.get("command")) for service in COMPOSE["services"].values())
+    queues = deployment.airflow.queues
+    assert all(name in taken for name in (queues.restricted, queues.train, queues.released))
 
 
 PASSWORD = re.compile(r"://[^/@\s]+:[^/@\s]+@|PASSWORD\b(?!_FILE)|_KEY\b(?!_CMD)[:=]")

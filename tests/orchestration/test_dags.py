@@ -14,6 +14,7 @@ from pipeline.params import load
 from pipeline.stages import APPROVALS, AS_DECLARED, REFUSED, STAGES
 
 REFRESH = {
+    "turn": ["check_source"],
     "check_source": ["prepare"],
     "prepare": ["ingest"],
     "ingest": ["validate"],
@@ -35,9 +36,18 @@ REQUEST = {"check": ["train"], "train": ["draw"], "draw": []}
 DAGS = ("refresh", "draw", "request", "budget_report", "declare_source", "tidy", "watch")
 DRAW = {"prepare": ["sample"], "sample": ["gate"], "gate": ["publish"], "publish": []}
 
+SEVERAL_HOSTS = """
+database: postgresql://a@b/c
+stores: {restricted: "git@b:r.git", released: "git@b:p.git"}
+remotes: {restricted: "s3://r/dvc", released: "s3://p/dvc"}
+checkpoints: s3://r/runs
+keys: /run/keys
+airflow: {queues: {restricted: registry, train: gpu, released: open}}
+"""
+
 # One process parses both, as the DAG processor would, and tells what it saw.
 PARSE = """
-import json, sys, time, types
+import importlib, json, os, sys, time, types
 import airflow.sdk, airflow.providers.standard.operators.bash, airflow.providers.standard.operators.hitl
 import airflow.providers.standard.operators.trigger_dagrun, airflow.providers.standard.triggers.external_task
 before, started = set(sys.modules), time.monotonic()
@@ -109,6 +119,11 @@ def chosen(form, *events):
         return [dataset_of(form, {SOURCE: events}), other_datasets({SOURCE: events})]
     except ValueError as error:
         return str(error)
+def on_several_hosts():
+    for name in ("dags.stages", "dags.refresh", "dags.draw"):
+        importlib.reload(sys.modules[name])
+    both = {"refresh": dags.refresh.dag, "draw": dags.draw.dag}
+    return {name: {t.task_id: [t.queue, getattr(t, "bash_command", ""), getattr(t, "cwd", None)] for t in dag.tasks} for name, dag in both.items()}
 print(json.dumps({"seconds": seconds, "new": sorted(new), "refresh": told(dags.refresh.dag), "draw": told(dags.draw.dag), "request": told(dags.request.dag),
                   "budget_report": told(dags.budget_report.dag), "schedule": str(dags.budget_report.dag.timetable.expression),
                   "tidy": told(dags.tidy.dag), "tidied": str(dags.tidy.dag.timetable.expression),
@@ -130,19 +145,22 @@ print(json.dumps({"seconds": seconds, "new": sorted(new), "refresh": told(dags.r
                       "event": chosen({"dataset": "adult"}, event(dataset="uci_heart", label="a")),
                       "several": chosen({"dataset": "adult"}, event(dataset="uci_heart"), event(dataset="adult"), event(dataset="credit_default")),
                       "twice": chosen({"dataset": "adult"}, event(dataset="uci_heart"), event(dataset="uci_heart")),
-                      "unknown": chosen({"dataset": "adult"}, event(dataset="../elsewhere"))}}, default=str))
+                      "unknown": chosen({"dataset": "adult"}, event(dataset="../elsewhere"))},
+                  "hosts": os.environ.update(SYNDASERA_DEPLOYMENT=sys.argv[1]) or on_several_hosts()}, default=str))
 """
 
 
 @pytest.fixture(scope="module")
 def parsed(tmp_path_factory: pytest.TempPathFactory) -> dict:
+    deployment = tmp_path_factory.mktemp("deployment") / "deployment.yaml"
+    deployment.write_text(SEVERAL_HOSTS, encoding="utf-8")
     environment = {
         **os.environ,
         "AIRFLOW_HOME": str(tmp_path_factory.mktemp("airflow")),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
     }
     done = subprocess.run(
-        [sys.executable, "-c", PARSE],
+        [sys.executable, "-c", PARSE, str(deployment)],
         cwd=project_root(),
         env=environment,
         capture_output=True,
@@ -258,8 +276,9 @@ def test_what_a_person_types_never_becomes_shell_text(parsed):
         assert not any("{{" in command for command in parsed[dag]["commands"].values())
 
 
-def test_one_refresh_at_a_time_and_no_catch_up(parsed):
-    assert (parsed["refresh"]["catchup"], parsed["refresh"]["active"]) == (False, 1)
+def test_runs_of_several_populations_go_on_beside_each_other_and_no_catch_up(parsed):
+    assert (parsed["refresh"]["catchup"], parsed["refresh"]["active"]) == (False, 16)
+    assert "same population" in parsed["refresh"]["docs"]["turn"]
     assert parsed["draw"]["catchup"] is False
 
 
@@ -408,3 +427,14 @@ def test_a_request_starts_what_was_asked_for(parsed):
         "release_id": "d-1-d",
     }
     assert by_hand[1]["release_id"] == "request-1a2b-3c"
+
+
+def test_on_several_hosts_rows_are_read_only_by_workers_of_their_queues(parsed):
+    refresh, draw = parsed["hosts"]["refresh"], parsed["hosts"]["draw"]
+    queues = {task: queue for task, (queue, _, _) in refresh.items()}
+    assert queues.pop("train") == "gpu" and set(queues.values()) == {"registry"}
+    assert {queue for queue, _, _ in draw.values()} == {"open"}
+    # no folder of one host: the command brings the workspace to where it runs
+    assert all(folder is None for _, _, folder in (*refresh.values(), *draw.values()))
+    assert refresh["train"][1] == 'python -m pipeline in-run "$RUN_RELEASE_ID" train'
+    assert refresh["enough_budget"][1].endswith("enough-budget || exit 99")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from dataclasses import replace
 from datetime import date
@@ -29,12 +28,12 @@ def registered(home, source):
     ("population", "kind"), [("others", "confidential"), ("others", "public"), ("people", "public")]
 )
 def test_equal_inside_or_above_is_refused(home, registered, path, population, kind):
-    before = home.source_paths.read_bytes()
+    before = source_claims.read(home)
     with pytest.raises(
         ValueError, match="registered as the source of the confidential population people"
     ):
         claim(home, registered / path, population=population, kind=kind)
-    assert home.source_paths.read_bytes() == before
+    assert source_claims.read(home) == before
 
 
 def test_a_link_to_the_rows_is_the_rows(home, registered, tmp_path):
@@ -52,10 +51,12 @@ def test_the_same_population_and_other_folders_are_free(home, registered):
     beside = registered.with_name("tables-2")
     beside.mkdir()
     claim(home, beside, population="others", kind="public")
-    assert {
-        entry["population"] for entry in json.loads(home.source_paths.read_text()).values()
-    } == {"people", "others"}
-    assert home.source_paths.parent.stat().st_mode & 0o077 == 0
+    assert {entry["population"] for entry in source_claims.read(home).values()} == {
+        "people",
+        "others",
+    }
+    assert home.registers.stat().st_mode & 0o077 == 0
+    assert home.registers.parent.stat().st_mode & 0o077 == 0
 
 
 @pytest.mark.parametrize("path", [".", "..", "adult.csv"])
@@ -196,8 +197,9 @@ def test_a_crash_while_writing_leaves_the_old_register(home, registered, tmp_pat
     def fail(*_, **__):
         raise OSError("the disk is full")
 
-    before = home.source_paths.read_bytes()
-    monkeypatch.setattr(source_claims.files.Path, "write_text", fail)
-    with pytest.raises(OSError, match="disk is full"):
-        claim(home, tmp_path, population="people", kind="confidential")
-    assert home.source_paths.read_bytes() == before
+    before = source_claims.read(home)
+    with monkeypatch.context() as patch:
+        patch.setattr(source_claims, "_enter", fail)
+        with pytest.raises(OSError, match="disk is full"):
+            claim(home, tmp_path, population="people", kind="confidential")
+    assert source_claims.read(home) == before

@@ -21,7 +21,7 @@ from pipeline.cli.arguments.command import (
     text_or_none,
 )
 from pipeline.options import count, seed
-from pipeline.stages import APPROVALS, AS_DECLARED, STAGES
+from pipeline.stages import APPROVALS, AS_DECLARED, IN_A_RUN, STAGES
 
 
 def add(commands: Commands) -> None:
@@ -31,6 +31,14 @@ def add(commands: Commands) -> None:
     _add_check_request(commands)
     _add_inside_a_workspace(commands)
     _add_augment(commands)
+    in_run = add_command(
+        commands,
+        "in-run",
+        "run one stage, or another command of a run, wherever its workspace is",
+        Later("runs", "in_run"),
+    )
+    in_run.add_argument("release_id", help="release id of the run")
+    in_run.add_argument("command", choices=(*STAGES, *IN_A_RUN), help="what is run there")
     verify = add_command(
         commands,
         "verify",

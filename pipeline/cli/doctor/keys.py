@@ -9,6 +9,7 @@ from pipeline.catalog import Home
 from pipeline.cli.doctor.questions import Fault, Question, rows_of
 from pipeline.ledger import Ledger, check_key, check_register
 from pipeline.refusal import Refusal
+from pipeline.restricted.ingest.cohort_storage import marks_in_database
 from pipeline.restricted.ingest.holdout import KEY_NAME, permanent_key
 from pipeline.restricted.ingest.key_check import fingerprint
 from pipeline.runs.uploads import records
@@ -39,14 +40,14 @@ def registers(home: Home) -> Iterator[Fault]:
         charged, path = ledger.marks(population.name), home.cohorts(population.name)
         if not charged:
             continue
-        if not path.is_file():
-            yield Fault(
-                f"the register of cohorts of {population.name} is gone: restore {path.name} from"
-                " the backup of state/restricted/cohorts"
-            )
-            continue
         try:
-            marks = [str(mark) for (mark,) in rows_of(path, "SELECT mark FROM mark")]
+            marks = _marks(home, population.name)
+            if marks is None:
+                yield Fault(
+                    f"the register of cohorts of {population.name} is gone: restore {path.name}"
+                    " from the backup of state/restricted/cohorts"
+                )
+                continue
             check_register(population.name, charged, marks)
         except sqlite3.Error as error:
             yield Fault(
@@ -55,6 +56,14 @@ def registers(home: Home) -> Iterator[Fault]:
             )
         except Refusal as error:
             yield Fault(str(error))
+
+
+def _marks(home: Home, population: str) -> list[str] | None:
+    """Those of a register, oldest first; None where it is gone. Nothing is written."""
+    path = home.cohorts(population)
+    if path.is_file():
+        return [str(mark) for (mark,) in rows_of(path, "SELECT mark FROM mark")]
+    return marks_in_database(home, population)
 
 
 def uploads(home: Home) -> Iterator[Fault]:

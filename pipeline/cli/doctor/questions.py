@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.catalog import Home
-from pipeline.refusal import Refusal
+from pipeline.refusal import Refusal, Unavailable
 
 OK, WARNING, WRONG = "ok", "warning", "wrong"
 
@@ -56,7 +56,7 @@ def answer(home: Home, question: Question) -> Answer:
     faults: list[Fault] = []
     try:
         faults.extend(question.ask(home))
-    except Refusal as error:
+    except (Refusal, Unavailable) as error:
         faults.append(Fault(str(error)))
     except Exception as error:
         faults.append(

@@ -12,7 +12,7 @@ from pipeline.catalog import Home
 from pipeline.cli.doctor.questions import Fault, Question, warning
 from pipeline.ledger import Ledger
 from pipeline.population_limits import SELF_APPROVING_KINDS
-from pipeline.runs.version_stores import has_half_lock
+from pipeline.runs.programs import has_half_lock
 from pipeline.services.backup_note import last_backup
 
 
@@ -54,7 +54,11 @@ def _is_json(path: Path) -> bool:
 
 
 def backup(home: Home) -> Iterator[Fault]:
-    """There is a backup that is young enough. Nobody must make one of made-up and public data."""
+    """There is a backup that is young enough. Nobody must make one of made-up and public data, and
+    of a home of several hosts nobody can.
+    """
+    if home.deployment.database is not None:
+        return  # saved by the means of the database, the stores and the buckets
     days, at = night_params.load_watch(home.params).backup_days, last_backup(home)
     if at is None:
         kinds = {population.kind for population in Ledger(home.ledger).populations()}

@@ -36,7 +36,11 @@ def listeners(home: Home) -> Iterator[Fault]:
 
 
 def airflow(home: Home) -> Iterator[Fault]:
-    """The database of Airflow is there and of the installed version."""
+    """The database of Airflow is there and of the installed version. Of one that is elsewhere
+    `deployment check` says whether it answers.
+    """
+    if home.deployment.airflow.database is not None:
+        return
     database = home.airflow / "airflow.db"
     if not database.is_file():
         if home.airflow.is_dir():

@@ -18,16 +18,21 @@ _HASH = re.compile(r"\bmd5: ([0-9a-f]{32}(?:\.dir)?)\s")
 
 def restricted(home: Home) -> Iterator[Fault]:
     """git finds every commit and its files."""
-    yield from _broken(home.restricted_store, home.restricted_remote, "the lineage of past runs")
+    yield from _broken(home, "restricted", "the lineage of past runs")
 
 
 def released(home: Home) -> Iterator[Fault]:
     """As of the restricted one."""
-    yield from _broken(home.released_store, home.released_remote, "the releases")
+    yield from _broken(home, "released", "the releases")
 
 
-def _broken(store: Path, remote: Path, what: str) -> Iterator[Fault]:
+def _broken(home: Home, zone: str, what: str) -> Iterator[Fault]:
+    store = home.restricted_store if zone == "restricted" else home.released_store
+    remote = home.restricted_remote if zone == "restricted" else home.released_remote
     place = f"state/{store.parent.name}/{store.name}"
+    if home.deployment.is_shared:
+        yield from _broken_mirror(home, store, zone, place)
+        return
     if not store.is_dir():
         if remote.is_dir():
             yield Fault(f"{place} is gone, and with it {what}: restore it from the backup")
@@ -40,8 +45,25 @@ def _broken(store: Path, remote: Path, what: str) -> Iterator[Fault]:
         yield Fault(f"state/{remote.parent.name}/{remote.name} is gone: restore it from the backup")
 
 
+def _broken_mirror(home: Home, store: Path, zone: str, place: str) -> Iterator[Fault]:
+    """The store is elsewhere, and so is its remote: what lies here is made anew from it."""
+    try:
+        version_stores.reach(home)
+        version_stores.git("fsck", "--connectivity-only", "--no-dangling", cwd=store)
+    except RuntimeError as error:
+        url = getattr(home.deployment.stores, zone)
+        yield Fault(
+            f"{place}, the mirror of {url}, is damaged, or the store does not answer ({error}): ask"
+            " `python -m pipeline deployment check`; where all is well there, remove the mirror"
+        )
+
+
 def objects(home: Home) -> Iterator[Fault]:
-    """What the tags of the newest releases name lies in the remote."""
+    """What the tags of the newest releases name lies in the remote. One that is elsewhere is not
+    looked into.
+    """
+    if home.deployment.is_shared:
+        return
     for tag in _newest(home):
         missing = [one for one in _hashes(home, tag) if not _object(home, one).is_file()]
         if missing:
@@ -53,10 +75,13 @@ def objects(home: Home) -> Iterator[Fault]:
 
 
 def copies(home: Home) -> Iterator[Fault]:
-    """Every release has its plain copy, and every plain copy is of a release."""
+    """Every release has its plain copy, and every plain copy is of a release. Of several hosts each
+    has the copies that were fetched there.
+    """
     ids = set(version_stores.tags(home.released_store))
     folders = {path.name for path in home.published.glob("[!.]*")}
-    for name in sorted(ids - {one for one in folders if home.release(one).manifest.is_file()}):
+    whole = {one for one in folders if home.release(one).manifest.is_file()}
+    for name in sorted(() if home.deployment.is_shared else ids - whole):
         yield Fault(
             f"{name} is tagged and has no whole copy in state/released/extracts: clear the task"
             f" publish in Airflow (or `dvc repro --single-item publish` in runs/{name}), or restore"

@@ -79,11 +79,9 @@ def _digests(home: Home, runs: Iterable[str]) -> tuple[set[str], set[str]]:
     stores = [remote, *sorted(home.runs.glob(f"*/.dvc/cache/{_OBJECTS}"))]
     rows: set[str] = set()
     others: set[str] = set()
-    names = version_stores.branches(home.restricted_store) | {
-        path.parent.name for path in home.runs.glob(f"*/{_LOCK}")
-    }
-    for name in names:
-        for path, digest in _outputs(home, name):
+    branches = version_stores.branches(home.restricted_store)
+    for name in branches | {path.parent.name for path in home.runs.glob(f"*/{_LOCK}")}:
+        for path, digest in _outputs(home, name, name in branches):
             is_ours = name in ours and path in WITH_ROWS
             (rows if is_ours else others).update(_with_members(digest, stores))
     return rows, others
@@ -121,14 +119,14 @@ def _with_members(digest: str, stores: list[Path]) -> Iterator[str]:
             return
 
 
-def _outputs(home: Home, name: str) -> Iterator[tuple[str, str]]:
+def _outputs(home: Home, name: str, has_branch: bool) -> Iterator[tuple[str, str]]:
     """(path, hash) of every output that a run ever noted: in its workspace, and in each commit of
-    its branch.
+    its branch, where it has one.
     """
     here = home.workspace(name).root / _LOCK
     if here.is_file():
         yield from _in_lock(here.read_text("utf-8"))
-    if name not in version_stores.branches(home.restricted_store):
+    if not has_branch:
         return
     commits = version_stores.git("log", "--format=%H", name, "--", _LOCK, cwd=home.restricted_store)
     for commit in commits.split():
