@@ -22,8 +22,8 @@ from audit.findings import Check, Finding
 from audit.own_gradients import own_gradients
 from audit.sampler import probability
 from audit.sizes import ALARM, MANY
-from pipeline.dp import ghost_traces, noise
-from pipeline.dp.marginals import one_way_counts, pair_counts, tree_counts
+from pipeline.dp import ghost_traces, marginals, noise
+from pipeline.dp.marginals import pair_counts, tree_counts
 from pipeline.dp.noise import NoiseStream
 
 Array = np.ndarray[Any, Any]
@@ -31,7 +31,7 @@ Array = np.ndarray[Any, Any]
 BATCH = 5_000  # patients of one clipped sum: more than a micro-batch of any training
 OFF = 1e-5  # of a clip norm, for each patient: what ghost clipping adds to norms on purpose
 COUNTS: Mapping[str, Callable[[Array], Array]] = {
-    "one way": lambda codes: one_way_counts(codes[:, 0], 16),
+    "one way": lambda codes: marginals.one_way_counts(codes[:, 0], 16),
     "pairs": lambda codes: pair_counts(codes[:, 0], codes[:, 1], 16, 16),
     "a tree": lambda codes: tree_counts(codes[:, 0], 4, 2)[1],
 }

@@ -37,6 +37,7 @@ TEXT, IDS = "characters or bytes of one cell or line", "constants of a hash of i
 ROWS: Sizes = {
     "restricted/ingest/arrow_source.py": {50_000: "BATCH_ROWS: rows read at once"},
     "restricted/ingest/sheet_source.py": {10_000: "BATCH_ROWS: rows read at once"},
+    "restricted/ingest/cohorts.py": {1000: "_LOOKED_UP: patients of one query"},
     "restricted/ingest/owners.py": {20_000: "BUCKET_PATIENTS: patients of a bucket"},
     "restricted/ingest/owners.py, assign_owners": {1000: "rows of a Parquet group, at least"},
     "models/pathway/fit/encoded_log.py": {100_000: "CHUNK: patients encoded at a time"},
@@ -56,7 +57,6 @@ BLOCKS: Sizes = {
 OTHERS: Sizes = {
     "restricted/ingest/casting.py, _typed": {2.0**62: BITS},
     "restricted/ingest/casting.py, broken_rows": {100: TEXT},
-    "restricted/ingest/cohorts.py": {120.0: TIME},
     "restricted/ingest/csv_header.py": {1 << 20: TEXT},
     "restricted/ingest/csv_header.py, read": {1 << 30: TEXT},
     "restricted/ingest/csv_lines.py, parse_line": {1 << 30: TEXT},
@@ -78,9 +78,12 @@ OTHERS: Sizes = {
     "restricted/ingest/quoted_rows.py, _cells": {1 << 30: TEXT},
     "restricted/ingest/sheet_source.py, _has_formulas": {-64: TEXT, 1 << 20: TEXT},
     "restricted/ingest/sheet_source.py, _number": {2.0**53: BITS, 2.0**63: BITS},
-    "restricted/ingest/text_bytes.py": {64 << 20: TEXT},
-    "restricted/ingest/text_bytes.py, _Transcoded.read": {65_536: "bytes decoded at once"},
+    "restricted/ingest/text_bytes.py": {
+        64 << 20: TEXT,
+        65_536: "CHUNK_BYTES: bytes decoded at once",
+    },
     "restricted/ingest/text_bytes.py, _Transcoded.seek": {1 << 20: "bytes skipped at once"},
+    "dp/membership.py": {80: "halvings of an interval of chances"},
     "dp/noise.py, NoiseStream._bernoulli_exactly": {64: BITS},
     "dp/noise.py, NoiseStream._discrete_gaussian_batch": {2**31: "steps of a coin, never reached"},
     "dp/noise.py, NoiseStream._exp_minus_fractions": {2**64: BITS},

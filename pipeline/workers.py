@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 R = TypeVar("R")
+PROCESSES: int | None = None  # how many at most; None: as many as there are cores
 HERE = 4  # tasks that this process does alone, first: others take seconds to start
 
 
@@ -29,7 +30,7 @@ def in_order(
     one, however it ends.
     """
     todo = iter(tasks)
-    n = (os.cpu_count() or 1) if processes is None else processes
+    n = processes or PROCESSES or os.cpu_count() or 1
     for task in islice(todo, HERE) if n > 1 else todo:
         yield function(task)
     following = list(islice(todo, 1))

@@ -25,10 +25,11 @@ from pipeline.restricted.ingest import (
     origin,
     owners,
     quoted_rows,
-    stage,
+    typed_parts,
 )
 from pipeline.restricted.ingest.blocks import Block
 from pipeline.restricted.ingest.owners import ROW
+from pipeline.schema import row_slices
 from pipeline.schema.patient_log import ID
 from pipeline.schema.values import Table
 
@@ -207,11 +208,11 @@ def equal_rows_of_a_block(patch: pytest.MonkeyPatch) -> None:
     )
     edited(
         patch,
-        stage,
-        "_type_rows",
+        typed_parts,
+        "_type_block",
         (
-            "        rows.write_parquet(",
-            "        rows = rows.unique(maintain_order=True)\n        rows.write_parquet(",
+            "    rows.write_parquet(",
+            "    rows = rows.unique(maintain_order=True)\n    rows.write_parquet(",
         ),
     )
 
@@ -238,19 +239,13 @@ def json_by_batch(patch: pytest.MonkeyPatch) -> None:
 
 def patients_by_chunk(patch: pytest.MonkeyPatch) -> None:
     """Events are joined to the patients of their chunk by place."""
-    edited(
+    changed = edited(
         patch,
-        encoded_log,
-        "encode_log",
-        ("patients.iter_slices(CHUNK)", "patients.iter_slices(CHUNK + 1)"),
+        row_slices,
+        "in_slices",
+        ("(pl.int_range(pl.len()) // size)", "((pl.int_range(pl.len()) + 1) // size)"),
     )
-    edited(
-        patch,
-        encoded_log,
-        "_encode_chunk",
-        ("log = _truncated(coding, patients, events)",
-         "log = _truncated(coding, patients[: CHUNK or None], events)"),
-    )  # fmt: skip
+    patch.setattr(encoded_log, "in_slices", changed)
 
 
 def not_compared(patch: pytest.MonkeyPatch) -> None:

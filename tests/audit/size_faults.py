@@ -14,15 +14,16 @@ import pytest
 from run_faults import edited
 from stream_faults import Fault
 
-from audit import many_rows, reviewed_sizes, sizes
+from audit import reviewed_sizes, sizes
 from pipeline.catalog import project_root
+from pipeline.dp import marginals
 from pipeline.dp.ghost import GhostClipper
 from pipeline.dp.ghost_traces import BagTrace, LinearTrace
 from pipeline.dp.noise import NoiseStream
 from pipeline.dp.sgd import DpSgd
 from pipeline.models.pathway.fit import encoded_log
 from pipeline.models.table.measure import columns
-from pipeline.restricted.ingest import owners, stage
+from pipeline.restricted.ingest import batches, owners
 
 HUNDREDS, MORE = "one more among hundreds", "one more among more than any size"
 COUNTS, BATCHES, GRADIENTS = (
@@ -40,7 +41,7 @@ def sample_of_rows(patch: pytest.MonkeyPatch) -> None:
         '            frames[name] = rows.join(held_out, on=ID, how="anti", maintain_order="left")\n'
     )
     new = "            rows = rows.sample(200, seed=1) if rows.height > 200 else rows\n"
-    edited(patch, stage, "_write_part", (reads, new + reads))
+    edited(patch, batches, "_write_part", (reads, new + reads))
 
 
 def equal_rows_of_large_parts(patch: pytest.MonkeyPatch) -> None:
@@ -97,12 +98,12 @@ def blocks_of_patients(patch: pytest.MonkeyPatch) -> None:
 
 def counts_of_a_sample(patch: pytest.MonkeyPatch) -> None:
     """Every second row of a large table, times two."""
-    count = many_rows.one_way_counts
+    count = marginals.one_way_counts
 
     def faster(codes: np.ndarray, size: int) -> np.ndarray:
         return 2 * count(codes[::2], size) if len(codes) > 100_000 else count(codes, size)
 
-    patch.setattr(many_rows, "one_way_counts", faster)
+    patch.setattr(marginals, "one_way_counts", faster)
 
 
 def rows_without_cross_terms(patch: pytest.MonkeyPatch) -> None:

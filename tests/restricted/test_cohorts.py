@@ -69,6 +69,18 @@ def test_nobody_moves_whoever_asks_first(declared: Schema) -> None:
     assert outside(declared, ("early", "late"), moved) == outside(declared, (), moved) == []
 
 
+def test_nobody_moves_where_patients_are_looked_up_a_few_at_a_time(
+    declared: Schema, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = people(*(date(2012 + number % 4, 5, 1) for number in range(9)))
+    before = outside(declared, ("early",), first)
+    assert before == [2, 3, 6, 7]
+    for size in (1, 2, 4, 9):
+        monkeypatch.setattr(cohorts, "_LOOKED_UP", size)
+        moved = people(*(date(2019, 5, 1) for _ in range(9)))
+        assert outside(declared, ("early",), moved) == before
+
+
 def test_the_register_holds_hashes_and_takes_no_change(declared: Schema) -> None:
     outside(declared, (), people(date(2012, 5, 1)))
     path = Home.find().cohorts("audit_cohorts")
