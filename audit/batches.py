@@ -131,7 +131,7 @@ def empty_steps(_folder: Path) -> Finding:
     )
 
 
-class _Network(nn.Module):
+class Network(nn.Module):
     """Made of `layers` from 3 to 1, all weights trained; a recurrent one gets the owners too."""
 
     def __init__(self, *layers: nn.Module) -> None:
@@ -144,13 +144,13 @@ class _Network(nn.Module):
         return 20 * rows.flatten()
 
 
-def _networks() -> dict[str, _Network]:
+def networks() -> dict[str, Network]:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         return {
-            "linear": _Network(nn.Linear(3, 8), nn.Tanh(), nn.Linear(8, 1)),
-            "recurrent": _Network(GhostGru(3, 8), nn.Linear(8, 1)),
-            "embedding": _Network(
+            "linear": Network(nn.Linear(3, 8), nn.Tanh(), nn.Linear(8, 1)),
+            "recurrent": Network(GhostGru(3, 8), nn.Linear(8, 1)),
+            "embedding": Network(
                 _Rounded(), nn.EmbeddingBag(51, 8, mode="sum"), nn.Tanh(), nn.Linear(8, 1)
             ),
         }
@@ -173,7 +173,7 @@ def clip_norm(_folder: Path) -> Finding:
         # [patients, rows, features]; the last patient is the neighbour
         rows = torch.randn(5, 6, 3, generator=generator)
         rows[-1] *= poison
-        for name in ("functional", *_networks()):
+        for name in ("functional", *networks()):
             whole, less = _sums(name, rows), _sums(name, rows[:-1])
             moved = torch.cat([(whole[key] - less[key]).flatten() for key in whole])
             furthest, finite = (
@@ -202,7 +202,7 @@ def _sums(name: str, rows: Tensor) -> Sums:
         expected_batch_size=1.0,
     )
     if name == "functional":
-        network = _networks()["linear"]
+        network = networks()["linear"]
         weights = {key: value.detach() for key, value in network.named_parameters()}
         return mechanism.clipped_sum(
             lambda weights, patient_rows: torch.func.functional_call(
@@ -211,7 +211,7 @@ def _sums(name: str, rows: Tensor) -> Sums:
             weights,
             rows,
         )
-    network, owner = _networks()[name], torch.arange(len(rows)).repeat_interleave(rows.shape[1])
+    network, owner = networks()[name], torch.arange(len(rows)).repeat_interleave(rows.shape[1])
     return mechanism.ghost_clipper(network).clipped_sum(
         lambda: network(rows.flatten(0, 1), owner), owner, len(rows)
     )

@@ -10,8 +10,10 @@ hardly a canary unsampled.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import date
+from functools import partial
 
 import numpy as np
 import polars as pl
@@ -107,6 +109,7 @@ def tables(
         table={
             "codes": 60,
             "steps": 20,
+            "first_steps": 20,
             "max_bins": 32,
             "engine": "dp-ctgan",
             "network_steps": 5,
@@ -156,11 +159,18 @@ def sequences(
     )
 
 
+# the worst case of who else is there costs least: nearly nobody
+FEW_OTHERS: dict[str, Callable[[int, np.random.Generator], Invented]] = {
+    "tables": partial(tables, kinds=20, copies=10),
+    "sequences": partial(sequences, kinds=20, copies=10),
+}
+
+
 def _train_params(size: int) -> TrainParams:
     """A short training on pathways, in batches of half the extract."""
     return TrainParams(
         shares={"table": 0.2, "pathway": 0.8},
-        table={"codes": 60, "steps": 20, "max_bins": 8},
+        table={"codes": 60, "steps": 20, "first_steps": 20, "max_bins": 8},
         device="cpu",
         checkpoint_steps=50,
         pathway={

@@ -12,22 +12,15 @@ output alone, as the bounds of `pipeline.dp.one_run` ask.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
-from unittest.mock import patch
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from pipeline.dp import marginals
-from pipeline.dp.marginals import MeasurementStore, Storable
-from pipeline.dp.noise import NoiseStream
-from pipeline.dp.selection import PrivateChoice
-from pipeline.dp.sgd import DpSgd
+from audit.canary_outputs import Block, Step
 
 PRIOR = 4.0  # 1 / variance of a fair coin
 # of the claimed noise: what is estimated below counts as this, so that nothing divides by zero
@@ -54,50 +47,6 @@ class Evidence:
         )
 
 
-@dataclass(frozen=True, eq=False)
-class Block:
-    """One block of noisy counts, and everybody's cell in it."""
-
-    sigma: float
-    noisy: Array  # int64 [cells]
-    cells: Array  # int64 [canaries + kinds]
-
-
-class Replay(MeasurementStore):
-    """The store of a finished run, for running its counts once more on other rows: what was
-    measured stays, the cells of the rows are kept. Of a choice nothing is kept: what its picks tell
-    is asked by audits of its own (choices.py).
-    """
-
-    def __init__(self, path: Path) -> None:
-        super().__init__(path)
-        self.blocks: list[Block] = []
-
-    def get_or_measure(
-        self, mechanism: Storable, counts_fn: Callable[[], Array], noise: NoiseStream
-    ) -> Array:
-        noisy = super().get_or_measure(mechanism, _never, noise)
-        if isinstance(mechanism, PrivateChoice):
-            return noisy
-        cells: list[Array] = []
-        check = marginals._checked
-
-        def check_and_note(codes: Array, size: int) -> Array:
-            cells.append(check(codes, size))
-            return cells[-1]
-
-        with patch.object(marginals, "_checked", check_and_note):
-            counts = counts_fn()
-        if not np.array_equal(np.bincount(cells[-1], minlength=counts.size), counts.ravel()):
-            raise ValueError(f"{mechanism.name}: its counts are not one cell for each patient")
-        self.blocks.append(Block(mechanism.sigma, noisy.ravel(), cells[-1]))
-        return noisy
-
-
-def _never() -> Array:
-    raise ValueError("a replay measures nothing: the run has left out a count")
-
-
 def from_counts(blocks: Sequence[Block], n_canaries: int, copies: int) -> Evidence:
     """Each canary's coin stands in one cell of each block; patients surely in are taken off."""
     rests, free = [], []
@@ -118,84 +67,42 @@ def from_counts(blocks: Sequence[Block], n_canaries: int, copies: int) -> Eviden
     return Evidence(information, vector)
 
 
-@dataclass(frozen=True, eq=False)
-class Step:
-    """One executed step of DP-SGD: the weights before it, and what came out."""
-
-    mechanism: DpSgd
-    weights: dict[str, Tensor]
-    noisy: dict[str, Tensor]
-
-
-@dataclass(frozen=True, eq=False)
-class Steps:
-    """All steps of a run, in order."""
-
-    steps: list[Step] = field(default_factory=list)
-
-    def of(self, mechanism: DpSgd) -> list[Step]:
-        return [step for step in self.steps if step.mechanism == mechanism]
-
-    @contextmanager
-    def record(self) -> Iterator[None]:
-        """Keeps every noisy gradient that is made meanwhile, and the weights that it was made
-        at.
-        """
-        inner = DpSgd.noisy_gradient
-
-        def noisy_gradient(
-            mechanism: DpSgd, sums: Any, like: Mapping[str, Tensor], noise: NoiseStream
-        ) -> dict[str, Tensor]:
-            weights = {name: value.detach().clone() for name, value in like.items()}
-            gradient = inner(mechanism, sums, like, noise)
-            self.steps.append(
-                Step(mechanism, weights, {name: value.clone() for name, value in gradient.items()})
-            )
-            return gradient
-
-        with patch.object(DpSgd, "noisy_gradient", noisy_gradient):
-            yield
-
-
 def from_gradients(
-    steps: Sequence[Step],
-    gradients_at: Callable[[Mapping[str, Tensor]], Tensor],
-    n_canaries: int,
-    copies: int,
-) -> Evidence:
-    """gradients_at(weights): everybody's own gradient, [canaries + kinds, p] in the order of the
-    weights, before clipping.
+    step: Step, own: Tensor, n_canaries: int, copies: int, factor: float | None
+) -> tuple[Evidence, float]:
+    """Of one step, and the factor. own: everybody's clipped gradient, [canaries + kinds, p] in the
+    order of the weights; factor: the variance of the noise that is there over that of the claimed
+    noise; where it is None, it is seen where no patient's gradient reaches.
     """
-    information, vector = np.zeros((n_canaries, n_canaries)), np.zeros(n_canaries)
-    factor = None
-    for step in steps:
-        clip, q = step.mechanism.l2_clip_norm, step.mechanism.sampling_probability
-        own = gradients_at(step.weights)
-        own *= (clip / own.norm(dim=1, keepdim=True).clamp(min=1e-30)).clamp(max=1.0)
-        summed = (
-            torch.cat([step.noisy[name].flatten() for name in step.weights])
-            * step.mechanism.expected_batch_size
-        )
-        weight = torch.full((len(own),), q * copies)
-        weight[:n_canaries] = q / 2
-        expected = weight @ own  # with every coin at one half, [p]
-        # gradients that were not clipped are longer than claimed
-        reach = max(float(summed @ expected / expected.square().sum()), 1.0)
-        own, rest = own * reach, summed - expected * reach
-        gram, projections = (own @ own.T).double().numpy(), (own @ rest).double().numpy()
-        claimed = (step.mechanism.noise_multiplier * clip) ** 2
-        if factor is None:
-            factor = max(_variance_outside(gram, projections, rest) / claimed, LEAST**2)
-        # variance of the samples in units of the noise's
-        sampled = weight.double().numpy() * (1 - q) / (claimed * factor)
-        # how much those surely in add is not believed either
-        sampled[n_canaries:] += (q * copies) ** 2 / (claimed * factor)
-        solved = np.linalg.solve(
-            np.eye(len(own)) + gram * sampled, np.column_stack([gram[:, :n_canaries], projections])
-        )[:n_canaries]
-        information += q**2 * solved[:, :-1] / (claimed * factor)
-        vector += q * solved[:, -1] / (claimed * factor)
-    return Evidence(information, vector)
+    own, rest, weight = _longer(step, own, n_canaries, copies)
+    gram, projections = (own @ own.T).double().numpy(), (own @ rest).double().numpy()
+    if factor is None:
+        factor = max(_variance_outside(gram, projections, rest) / _variance(step), LEAST**2)
+    q, variance = step.mechanism.sampling_probability, _variance(step) * factor
+    # variance of the samples in units of the noise's
+    sampled = weight.double().numpy() * (1 - q) / variance
+    # how much those surely in add is not believed either
+    sampled[n_canaries:] += (q * copies) ** 2 / variance
+    solved = np.linalg.solve(
+        np.eye(len(own)) + gram * sampled, np.column_stack([gram[:, :n_canaries], projections])
+    )[:n_canaries]
+    return Evidence(q**2 * solved[:, :-1] / variance, q * solved[:, -1] / variance), factor
+
+
+def _variance(step: Step) -> float:
+    """Of the claimed noise, in one place of the sum of gradients."""
+    return (step.mechanism.noise_multiplier * step.mechanism.l2_clip_norm) ** 2
+
+
+def _longer(step: Step, own: Tensor, n_canaries: int, copies: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Everybody's gradient at the length that the sum has, longer than claimed where they were not
+    clipped; the sum less what is expected of it [p]; each row's weight in that.
+    """
+    weight = torch.full((len(own),), step.mechanism.sampling_probability * copies)
+    weight[:n_canaries] = step.mechanism.sampling_probability / 2
+    summed, expected = step.summed, weight @ own  # with every coin at one half, [p]
+    reach = max(float(summed @ expected / expected.square().sum()), 1.0)
+    return own if reach == 1 else own * reach, summed - expected * reach, weight
 
 
 def _variance_outside(gram: Array, projections: Array, rest: Tensor) -> float:

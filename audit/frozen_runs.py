@@ -30,7 +30,7 @@ from pipeline.dp.events import canonical_string
 from pipeline.environment import at_home
 from pipeline.ledger import Ledger
 from pipeline.released import sample
-from pipeline.runs import version_stores, workspace
+from pipeline.runs import programs, version_stores, workspace
 from pipeline.schema.reader import read_schema
 from pipeline.schema.values import Schema
 from pipeline.services import tracking
@@ -134,7 +134,7 @@ def prepared_home(way: Way, home: Home) -> Iterator[None]:
             patch("pipeline.restricted.confirm.answers_for_itself", lambda _: False)
         )
         patches.enter_context(patch("pipeline.restricted.confirm._ask", confirmation_by_a_person))
-        patches.enter_context(patch.object(version_stores, "code_version", lambda _: "one version"))
+        patches.enter_context(patch.object(programs, "code_version", lambda _: "one version"))
         patches.enter_context(patch.object(sample, "write_database", write_settled))
         if not way.dvc:
             patches.enter_context(patch.object(version_stores, "dvc", lambda *arguments, cwd: None))

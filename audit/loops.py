@@ -48,8 +48,8 @@ class Step:
     noise: Array
 
 
-def watch(mechanism: DpSgd, steps: list[Step]) -> DpSgd:
-    """The mechanism, which notes its steps in `steps`."""
+def watch(mechanism: DpSgd, steps: list[Step], /, **changes: Any) -> DpSgd:
+    """The mechanism, with some fields of its own, which notes its steps in `steps`."""
     samples: list[tuple[int, Array]] = []
 
     class Watched(DpSgd):
@@ -86,7 +86,7 @@ def watch(mechanism: DpSgd, steps: list[Step]) -> DpSgd:
             )
             return noisy
 
-    return Watched(**asdict(mechanism))
+    return Watched(**{**asdict(mechanism), **changes})
 
 
 def mechanism(noise_multiplier: float = 1.0) -> DpSgd:

@@ -71,7 +71,7 @@ def with_copy(
     out.mkdir()
     (out / TRUTH).write_text("{}", encoding="utf-8")
     for name, rows in tables.items():
-        copies = rows.filter(_owned(tables, twin, rows))
+        copies = rows.filter(owned(tables, twin, rows))
         ids = [pl.lit(str(FIRST)).alias(column) for column in OWNING if column in rows.columns]
         keys = [
             (pl.lit("8") + pl.col(column).str.slice(-9)).alias(column)
@@ -99,11 +99,11 @@ def _keys_of(tables: Mapping[str, pl.DataFrame], patient: str) -> dict[str, list
     return {"MERGED_REGIMEN_ID": regimens, "MERGED_CYCLE_ID": cycles, "TUMOURID": tumours}
 
 
-def _owned(tables: Mapping[str, pl.DataFrame], patient: str, rows: pl.DataFrame) -> pl.Expr:
+def owned(tables: Mapping[str, pl.DataFrame], patient: str, rows: pl.DataFrame) -> pl.Expr:
     """Rows that are the patient's by id, or by key where a table has no id."""
     keys = {**{column: [patient] for column in OWNING}, **_keys_of(tables, patient)}
     column = next(name for name in (*OWNING, *KEYS) if name in rows.columns)
-    return pl.col(column).is_in(keys[column])
+    return pl.col(column).cast(pl.String).is_in(keys[column])
 
 
 def _of_newcomer(

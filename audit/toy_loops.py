@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any, Protocol
@@ -60,14 +61,8 @@ class PathwayLoop:
 
     tensor_names = frozenset({"weights", "average", "first", "second", "step", "mechanism"})
 
-    def __init__(self, n: int) -> None:
-        rng = np.random.default_rng(5)
-        self._schema = _schema()
-        settings = PathwaySettings(
-            steps=1, width=8, recurrent=True, calibration_share=0.0, micro_batch=4
-        )
-        self._plan = plan_pathways(self._schema, settings, 1000)
-        self._model = new_model(self._schema, self._plan)
+    def __init__(self, n: int, **settings: Any) -> None:
+        rng, schema = np.random.default_rng(5), _schema()
         patients = pl.DataFrame(
             {
                 "patient_id": np.arange(n),
@@ -76,7 +71,23 @@ class PathwayLoop:
             },
             schema={"patient_id": pl.Int64, "site": pl.String, "diagnosed": pl.Date},
         )
-        self._log = encode_log(self._model.coding, patients, _events(n, rng))
+        self._learn(schema, patients, _events(n, rng), settings)
+
+    def _learn(
+        self,
+        schema: Schema,
+        patients: pl.DataFrame,
+        events: pl.DataFrame,
+        settings: Mapping[str, Any],
+    ) -> None:
+        """A recurrent network for these patients, with some settings of its own."""
+        standard = PathwaySettings(
+            steps=1, width=8, recurrent=True, calibration_share=0.0, micro_batch=4
+        )
+        self._schema = schema
+        self._plan = plan_pathways(schema, replace(standard, **settings), 1000)
+        self._model = new_model(schema, self._plan)
+        self._log = encode_log(self._model.coding, patients, events)
 
     def run(
         self,
@@ -106,7 +117,7 @@ class PathwayLoop:
         losses = network.row_losses(
             batch_of(self._model.coding, self._log, np.array([patient]), torch.device("cpu"))
         )
-        return _gradient(losses, network)
+        return gradient_of(losses, network)
 
 
 class CriticLoop:
@@ -116,9 +127,10 @@ class CriticLoop:
         {"critic", "generator", "step", "discriminate", "generate", "mechanism"}
     )
 
-    def __init__(self, n: int) -> None:
+    def __init__(self, n: int, **settings: Any) -> None:
         self._spans = Spans(("a", "b"), (3, 4))
-        self._settings = TableSettings(codes=8, network_steps=2, critic_batch=16, critic_width=8)
+        standard = TableSettings(codes=8, network_steps=2, critic_batch=16, critic_width=8)
+        self._settings = replace(standard, **settings)
         margins = {
             name: np.full(size, 1 / size)
             for name, size in zip(self._spans.names, self._spans.sizes, strict=True)
@@ -179,7 +191,7 @@ class CriticLoop:
         row = torch.zeros(1, self._spans.width)
         for column, group in enumerate(self._groups[patient]):
             row[0, self._spans.offsets[column] + int(group)] = 1.0
-        return _gradient(-network(row), network)
+        return gradient_of(-network(row), network)
 
 
 LOOPS: dict[str, Callable[[int], Loop]] = {"pathway": PathwayLoop, "critic": CriticLoop}
@@ -187,7 +199,7 @@ LOOPS: dict[str, Callable[[int], Loop]] = {"pathway": PathwayLoop, "critic": Cri
 _DAY = date(2015, 1, 1)
 
 
-def _gradient(losses: Tensor, network: torch.nn.Module) -> list[Tensor]:
+def gradient_of(losses: Tensor, network: torch.nn.Module) -> list[Tensor]:
     parameters = list(network.parameters())
     gradients = torch.autograd.grad(losses.sum(), parameters, allow_unused=True)
     return [

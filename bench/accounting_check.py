@@ -150,6 +150,12 @@ def digits(difference: float) -> int:
     return math.floor(-math.log10(max(difference, 1e-16)))
 
 
+def text() -> str:
+    """What stands in docs/evidence.md, from the results."""
+    rows = report.read(RESULTS)
+    return table(rows) + "\n\n" + summary(rows)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -164,13 +170,7 @@ def main() -> None:
                 sys.stderr.write(f"{rows[-1]}\n")
         report.keep_at(RESULTS, rows)
     else:
-        rows = report.read(RESULTS)
-        report.between(
-            "accounting",
-            "accounting_check.py",
-            table(rows) + "\n\n" + summary(rows),
-            report.EVIDENCE,
-        )
+        report.between("accounting", "accounting_check.py", text(), report.EVIDENCE)
 
 
 if __name__ == "__main__":

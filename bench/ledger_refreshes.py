@@ -167,15 +167,14 @@ def _joint(event: dpa.DpEvent, times: int) -> float:
 
 
 def write() -> None:
-    """The part of docs/evidence.md that is this script's."""
-    rows = report.read(FITS)
-    picture(rows)
-    report.between(
-        "ledger",
-        "ledger_refreshes.py",
-        table(rows) + "\n\n" + attacked(report.read(ATTACKS)),
-        report.EVIDENCE,
-    )
+    """The part of docs/evidence.md that is this script's, and its picture."""
+    picture(report.read(FITS))
+    report.between("ledger", "ledger_refreshes.py", text(), report.EVIDENCE)
+
+
+def text() -> str:
+    """What stands in docs/evidence.md, from the results."""
+    return table(report.read(FITS)) + "\n\n" + attacked(report.read(ATTACKS))
 
 
 def table(rows: list[dict[str, Any]]) -> str:

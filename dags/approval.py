@@ -6,11 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from airflow.providers.standard.operators.hitl import HITLOperator
-from airflow.sdk.bases.notifier import BaseNotifier
 
-from pipeline import params, portal_params
+from dags.notifiers import End, Question
+from pipeline import params
 from pipeline.catalog import Home
-from pipeline.services import notices
 from pipeline.stages import BY_ITSELF, PORTAL_USER
 
 
@@ -27,7 +26,8 @@ class Approval(HITLOperator):
         super().__init__(
             options=["Approve", "Reject"],
             assigned_users=[{"id": name, "name": name} for name in names],
-            notifiers=[Notice()],
+            notifiers=[Question()],
+            on_failure_callback=[End()],
             **options,
         )
         self.asked_by = asked_by
@@ -38,19 +38,6 @@ class Approval(HITLOperator):
             return None
         self.assigned_users = others(self.assigned_users, context["dag_run"].triggering_user_name)
         return super().execute(context)
-
-
-class Notice(BaseNotifier):
-    """Tells custodians that a run waits for a person: where `portal` in params.yaml says, else in
-    the task's log.
-    """
-
-    def notify(self, context: Any) -> None:
-        settings = portal_params.load(Home.find().params)
-        task = context["task"]
-        notices.send(
-            settings, settings.mail_to, f"Syndasera: {task.subject}", "It waits in the portal."
-        )
 
 
 def others(users: Any, asker: str | None) -> list[Any]:

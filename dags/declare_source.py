@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from airflow.sdk import DAG, Param, chain
 
-from dags.stages import MACROS, SOURCE, command, datasets, extract_date_param
+from dags.fields import datasets, extract_date_param
+from dags.stages import MACROS, SOURCE, command
 from pipeline.runs.sources import LABEL
 
 DECLARATION = {

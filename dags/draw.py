@@ -6,20 +6,8 @@ from __future__ import annotations
 
 from airflow.sdk import DAG, chain
 
-from dags.stages import (
-    ASKED_BY,
-    EXTRACT,
-    MACROS,
-    RELEASE_ID,
-    WORKSPACE,
-    asked_by_param,
-    command,
-    model_of_param,
-    plan_param,
-    release_id_param,
-    rows_param,
-    stage,
-)
+from dags.fields import asked_by_param, model_of_param, plan_param, release_id_param, rows_param
+from dags.stages import ASKED_BY, EXTRACT, MACROS, RELEASE_ID, command, in_run, stage
 
 REQUEST = {
     "RELEASE_ID": RELEASE_ID,
@@ -50,19 +38,21 @@ with DAG(
         'python -m pipeline prepare-draw --model-of "$MODEL_OF" --release-id "$RELEASE_ID" --rows'
         ' "$ROWS" --plan "$PLAN" --owner "$OWNER" --asked-by "$ASKED_BY"',
         REQUEST,
+        kind="released",
         doc=(
             "Makes the workspace of the draw, `runs/<release id>/`, with the published model in it."
         ),
     )
-    gate = command(
+    gate = in_run(
         "gate",
         "python -m pipeline gate",
-        cwd=WORKSPACE,
+        kind="released",
         doc="Stops a draw whose synthetic rows break a clinical rule.",
     )
     publish = stage(
         "publish",
+        kind="released",
         outlets=[EXTRACT],
         event={"model_of": "{{ params.model_of }}", "release_id": RELEASE_ID},
     )
-    chain(prepare, stage("sample"), gate, publish)
+    chain(prepare, stage("sample", kind="released"), gate, publish)

@@ -15,6 +15,15 @@ from airflow.sdk import DAG, AssetOrTimeSchedule, CronTriggerTimetable, Param, c
 
 from dags import approval as asking
 from dags.approval import Approval, answer
+from dags.fields import (
+    asked_by_param,
+    datasets,
+    epsilon_param,
+    extract_date_param,
+    release_id_param,
+    rows_param,
+)
+from dags.notifiers import End
 from dags.stages import (
     ACCOUNT,
     ASKED_BY,
@@ -23,17 +32,13 @@ from dags.stages import (
     MACROS,
     RELEASE_ID,
     SOURCE,
-    WORKSPACE,
-    asked_by_param,
     command,
-    datasets,
-    epsilon_param,
-    extract_date_param,
     group,
-    release_id_param,
-    rows_param,
+    in_run,
+    queue,
     stage,
 )
+from dags.turn import Turn
 from pipeline import params
 from pipeline.catalog import Home
 from pipeline.runs.sources import LABEL
@@ -64,7 +69,7 @@ with DAG(
     "refresh",
     schedule=AssetOrTimeSchedule(timetable=CLOCK, assets=SOURCE),
     catchup=False,
-    max_active_runs=1,
+    max_active_runs=16,  # of different populations: runs of one take turns
     doc_md=__doc__,
     user_defined_macros={**MACROS, **asking.MACROS},
     params={
@@ -137,6 +142,16 @@ with DAG(
         "release_id": release_id_param(),
     },
 ) as dag:
+    turn = Turn(
+        task_id="turn",
+        dataset=DATASET,
+        **queue("restricted"),
+        on_failure_callback=[End()],
+        doc_md=(
+            "Waits until no other run of `refresh` goes on for the same population; runs of other"
+            " populations go on beside it."
+        ),
+    )
     check = command(
         "check_source",
         'python -m pipeline check-source --dataset "$DATASET" --source "$SOURCE" --label "$LABEL"'
@@ -163,10 +178,9 @@ with DAG(
     )
     with group("source", "reads patients' rows before the charge; everything here is restricted"):
         ingest = stage("ingest")
-        needs_confirmation = command(
-            "needs_confirmation",
+        needs_confirmation = in_run(
+            "needs-confirmation",
             "python -m pipeline needs-confirmation",
-            cwd=WORKSPACE,
             do_xcom_push=True,
             doc=(
                 "Says by its last line who confirms what ingest kept: a person, or the run itself"
@@ -176,6 +190,7 @@ with DAG(
         confirmation = Approval(
             task_id="confirmation",
             asked_by="needs_confirmation",
+            **queue("restricted"),
             subject=f"Charge release {RELEASE_ID} for what ingest kept?",
             response_timeout=timedelta(days=14),
             body=(
@@ -193,11 +208,11 @@ with DAG(
         "model",
         "reads patients' rows under the charge; everything here is restricted except the model",
     ):
-        reserve, train = stage("reserve"), stage("train")
-        enough_budget = command(
-            "enough_budget",
-            "python -m pipeline enough-budget || exit 99",
-            cwd=WORKSPACE,
+        reserve, train = stage("reserve"), stage("train", kind="train")
+        enough_budget = in_run(
+            "enough-budget",
+            "python -m pipeline enough-budget",
+            after=" || exit 99",
             doc=(
                 "Green: the population has budget left for more releases. Skipped (pink): it runs"
                 " low, and the log says what to do. It stops nothing."
@@ -209,10 +224,9 @@ with DAG(
         evaluate = stage("evaluate")
         chain(sample, evaluate)
     with group("release", "who lets it out, and the release itself"):
-        needs_approval = command(
-            "needs_approval",
+        needs_approval = in_run(
+            "needs-approval",
             "python -m pipeline needs-approval",
-            cwd=WORKSPACE,
             do_xcom_push=True,
             doc=(
                 "Says by its last line who must approve: a person, or the run itself (simulated and"
@@ -222,6 +236,7 @@ with DAG(
         approval = Approval(
             task_id="approval",
             asked_by="needs_approval",
+            **queue("restricted"),
             subject=f"Publish release {RELEASE_ID}?",
             response_timeout=timedelta(days=14),
             body=(
@@ -237,7 +252,7 @@ with DAG(
             "publish", outlets=[EXTRACT], event={"dataset": DATASET, "release_id": RELEASE_ID}
         )
         chain(needs_approval, approval, stage("approve", answer("approval")), publish)
-    chain(check, prepare, ingest)
+    chain(turn, check, prepare, ingest)
     chain(confirm, reserve)
     chain(train, sample)
     chain(evaluate, needs_approval)

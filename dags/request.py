@@ -10,11 +10,8 @@ from __future__ import annotations
 from airflow.sdk import DAG, Param, TriggerRule, chain
 
 from dags.chained import Chained, draw_of, refresh_of
-from dags.stages import (
-    ASKED_BY,
-    MACROS,
+from dags.fields import (
     asked_by_param,
-    command,
     datasets,
     epsilon_param,
     model_of_param,
@@ -22,6 +19,7 @@ from dags.stages import (
     release_id_param,
     rows_param,
 )
+from dags.stages import ASKED_BY, MACROS, command
 
 REQUEST = {
     "KIND": "{{ params.kind }}",

@@ -16,10 +16,13 @@ from typing import Any
 
 from airflow.providers.standard.hooks.subprocess import SubprocessHook, SubprocessResult
 from airflow.providers.standard.operators.bash import BashOperator
-from airflow.sdk import Asset, Param, TaskGroup
+from airflow.sdk import Asset, TaskGroup
 from airflow.sdk.exceptions import AirflowFailException
 
-from pipeline.catalog import Home, project_root
+from dags.fields import datasets
+from dags.notifiers import End
+from pipeline import environment
+from pipeline.catalog import Home
 from pipeline.stages import PORTAL_USER, REFUSED, STAGES, repro_command
 
 SOURCE = Asset(
@@ -48,7 +51,7 @@ _RELEASE_ID = (
 RELEASE_ID = f"{{{{ {_RELEASE_ID} }}}}"
 ACCOUNT = f"{{{{ account({_RELEASE_ID}) }}}}"  # what ingest kept, for a question
 WORKSPACE = f"{Home.find().runs}/{RELEASE_ID}"
-RELEASE_ID_PATTERN = r"^[a-z0-9][a-z0-9-]{2,40}$"
+DEPLOYMENT = Home.find().deployment
 RETRIES = 2
 CLOCK = re.compile(r"^\d\d:\d\d:\d\d ")  # what our log lines begin with
 
@@ -81,7 +84,12 @@ def account(release_id: str) -> str:
     """What ingest kept of the source, in Markdown."""
     from pipeline.restricted import account_table
 
-    restricted = Home.find().workspace(release_id).restricted
+    home = Home.find()
+    if home.deployment.is_shared:
+        from pipeline.runs import travel
+
+        travel.arrive(home, home.workspace(release_id), "account")
+    restricted = home.workspace(release_id).restricted
     return f"```\n{account_table.question_or_reason(restricted)}\n```"
 
 
@@ -129,100 +137,15 @@ class Command(BashOperator):
     def subprocess_hook(self) -> Subprocess:
         return Subprocess()
 
+    def get_env(self, context: Any) -> dict[str, str]:
+        """A command parses files that others wrote: it gets none of Airflow's own secrets."""
+        return environment.without_service_secrets(super().get_env(context))
+
     def execute(self, context: Any) -> Any:
         output = super().execute(context)
         for asset in self.outlets:
             context["outlet_events"][asset].extra.update(self.event)
         return output
-
-
-def datasets() -> list[str]:
-    return sorted(path.stem for path in (project_root() / "datasets").glob("*.yaml"))
-
-
-def release_id_param() -> Param:
-    return Param(
-        None,
-        type=["null", "string"],
-        pattern=RELEASE_ID_PATTERN,
-        title="Release id",
-        description=(
-            "3 to 41 of a-z, 0-9 and -, beginning with a letter or digit; empty: the dataset's name"
-            " and the time"
-        ),
-    )
-
-
-def model_of_param(**options: Any) -> Param:
-    return Param(
-        pattern=RELEASE_ID_PATTERN,
-        title="Model of",
-        description=(
-            "id of the published release whose model is drawn from: 3 to 41 of a-z, 0-9 and -"
-        ),
-        **options,
-    )
-
-
-def plan_param(otherwise: str) -> Param:
-    return Param(
-        None,
-        type=["null", "string"],
-        format="multiline",
-        title="Plan",
-        description=(
-            "whom to draw, in YAML: `where: {AGE: 30..50}`, `shares: [{columns: [GENDER], even:"
-            f" true}}]`, `begins: [SURGERY]` (docs/plans.md); empty: {otherwise}"
-        ),
-    )
-
-
-def epsilon_param(of: str) -> Param:
-    return Param(
-        None,
-        type=["null", "number"],
-        exclusiveMinimum=0,
-        maximum=10,
-        title="Epsilon",
-        description=f"privacy loss of {of}: more than 0, at most 10; empty: as in params.yaml",
-    )
-
-
-def asked_by_param() -> Param:
-    return Param(
-        None,
-        type=["null", "string"],
-        maxLength=254,
-        title="Asked by",
-        description=(
-            "e-mail address of who asked in the portal, at most 254 characters; read only where the"
-            " portal started the run"
-        ),
-    )
-
-
-def rows_param() -> Param:
-    return Param(
-        None,
-        type=["null", "integer"],
-        minimum=1,
-        maximum=5_000_000,
-        title="Rows",
-        description="synthetic patients to draw, 1 to 5,000,000; empty: as in params.yaml",
-    )
-
-
-def extract_date_param(otherwise: str) -> Param:
-    return Param(
-        None,
-        type=["null", "string"],
-        format="date",
-        title="Extract date",
-        description=(
-            "public last day of observation, YYYY-MM-DD; datasets of pathways need it; empty:"
-            f" {otherwise}"
-        ),
-    )
 
 
 def group(name: str, tooltip: str) -> TaskGroup:
@@ -236,10 +159,11 @@ def command(
     env: Mapping[str, str] | None = None,
     *,
     doc: str,
+    kind: str = "restricted",
     **options: Any,
 ) -> Command:
     """A task that runs one command of the pipeline. What a person typed reaches it by environment,
-    never as shell text.
+    never as shell text. kind: whose queue it waits in.
     """
     return Command(
         task_id=task_id,
@@ -251,14 +175,44 @@ def command(
             "do_xcom_push": False,
             "retries": RETRIES,
             "retry_delay": timedelta(seconds=10),
+            **queue(kind),
+            "on_failure_callback": [End()],
             **options,
         },
     )
 
 
-def stage(name: str, env: Mapping[str, str] | None = None, **options: Any) -> Command:
+def queue(kind: str) -> dict[str, str]:
+    """The option that names a task's queue: of `restricted`, `train` or `released`."""
+    name = getattr(DEPLOYMENT.airflow.queues, kind)
+    return {} if name == "default" else {"queue": name}
+
+
+def stage(
+    name: str, env: Mapping[str, str] | None = None, kind: str = "restricted", **options: Any
+) -> Command:
     """One stage in the run's workspace, by DVC. A retry is safe for each: reserve charges an id
     once, train resumes, publish finishes.
     """
     doc = f"Stage `{name}`: {STAGES[name].summary}. {STAGES[name].on_retry}"
-    return command(name, repro_command(name), env, cwd=WORKSPACE, doc=doc, **options)
+    if name == "train" and not DEPLOYMENT.is_shared:
+        options["max_active_tis_per_dag"] = 1  # two trainings take twice the memory of one host
+    return in_run(name, repro_command(name), env, doc=doc, kind=kind, **options)
+
+
+def in_run(
+    name: str,
+    bash_command: str,
+    env: Mapping[str, str] | None = None,
+    *,
+    after: str = "",
+    **options: Any,
+) -> Command:
+    """A command in the run's workspace, which for several hosts comes to where the task is. after:
+    shell text that follows the command.
+    """
+    task_id = name.replace("-", "_")
+    if not DEPLOYMENT.is_shared:
+        return command(task_id, bash_command + after, env, cwd=WORKSPACE, **options)
+    line = f'python -m pipeline in-run "$RUN_RELEASE_ID" {name}{after}'
+    return command(task_id, line, {"RUN_RELEASE_ID": RELEASE_ID, **(env or {})}, **options)

@@ -22,6 +22,7 @@ HOME_VARIABLE = (  # where state/, runs/ and mlruns/ lie; default: the project's
     "SYNDASERA_HOME"
 )
 LEDGER_VARIABLE = "SYNDASERA_LEDGER"  # URL of a PostgreSQL database that holds the ledger
+DEPLOYMENT_VARIABLE = "SYNDASERA_DEPLOYMENT"  # path of deployment.yaml where the home has none
 DEBUG_VARIABLE = (  # an unexpected error shows its traceback; it may quote a patient's value
     "SYNDASERA_DEBUG"
 )
@@ -42,13 +43,16 @@ IDENTITY = {
 }
 _OF_THE_PUBLIC_PORTAL = frozenset(
     (
-        *(HOME_VARIABLE, PORTAL_VARIABLE, PORTAL_PORT_VARIABLE),
+        *(HOME_VARIABLE, DEPLOYMENT_VARIABLE, PORTAL_VARIABLE, PORTAL_PORT_VARIABLE),
         *("PATH", "HOME", "USER", "LANG", "TZ", "TMPDIR", "SHLVL", THREADS_VARIABLE),
         *("PYTHONPATH", "PYTHONUNBUFFERED", "VIRTUAL_ENV", "LD_LIBRARY_PATH"),
         *("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE"),  # sign-in at organisations
         *("HTTPS_PROXY", "https_proxy", "NO_PROXY", "no_proxy"),
     )
 )
+# Of the services alone: Airflow's keys and databases, the portal's databases, MLflow's passwords.
+_OF_THE_SERVICES = ("AIRFLOW", "_AIRFLOW", "__AIRFLOW", "MLFLOW_AUTH_", "MLFLOW_FLASK_")
+_OF_A_TASK = ("AIRFLOW_CTX_", AIRFLOW_PORT_VARIABLE)  # no secrets
 # Nothing is sent to anybody, whatever a tool does by default.
 NO_TELEMETRY = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -74,6 +78,12 @@ def home_folder() -> str | None:
     return os.environ.get(HOME_VARIABLE) or None
 
 
+def absolute_home() -> str | None:
+    """The home's path as `home_folder` will give it; nothing is settled by asking."""
+    path = os.environ.get(HOME_VARIABLE)
+    return str(_without_tilde(path).absolute()) if path else None
+
+
 def is_home_relative() -> bool:
     """Whether the home's path depends on where this program was started."""
     path = os.environ.get(HOME_VARIABLE)
@@ -86,8 +96,14 @@ def ledger_url() -> str | None:
     return os.environ.get(LEDGER_VARIABLE) or None
 
 
+def deployment_file() -> str | None:
+    """The path of the file that says where things live for several hosts; None: the home's own."""
+    _settle_paths()
+    return os.environ.get(DEPLOYMENT_VARIABLE) or None
+
+
 def _settle_paths() -> None:
-    for variable in (HOME_VARIABLE, LEDGER_VARIABLE):
+    for variable in (HOME_VARIABLE, LEDGER_VARIABLE, DEPLOYMENT_VARIABLE):
         path = os.environ.get(variable)
         if path and "://" not in path:
             os.environ[variable] = str(_without_tilde(path).absolute())
@@ -207,7 +223,24 @@ def for_stages() -> dict[str, str]:
     `python` is this one. They run in another folder than this program.
     """
     _settle_paths()
-    return {**os.environ, **IDENTITY, **NO_TELEMETRY, "PATH": _path()}
+    return {**without_service_secrets(os.environ), **IDENTITY, **NO_TELEMETRY, "PATH": _path()}
+
+
+def for_home_commands(home: Path) -> dict[str, str]:
+    """A command of the pipeline on the home at `home`, which another process of ours starts."""
+    return {**for_stages(), HOME_VARIABLE: str(home.absolute())}
+
+
+def without_service_secrets(variables: Mapping[str, str]) -> dict[str, str]:
+    """What of these variables a command that reads a custodian's files gets: no key, password or
+    database of Airflow, of MLflow's server or of the portal.
+    """
+    return {
+        name: value
+        for name, value in variables.items()
+        if name.startswith(_OF_A_TASK)
+        or not (name.startswith(_OF_THE_SERVICES) or name in (PORTAL_VARIABLE, CUSTODIAN_VARIABLE))
+    }
 
 
 def for_services(home: Path) -> dict[str, str]:

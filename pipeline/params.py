@@ -218,6 +218,7 @@ class PublishParams:
 class ScheduleParams:
     refresh: str
     budget_report: str = "0 6 * * 1"
+    tidy: str = "0 5 * * 0"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -258,7 +259,8 @@ BLOCKS: Mapping[str, type] = {
 
 
 LATER = ("draw", "gate")  # params written before there were these blocks have none
-OTHERS = ("portal", "sign_in")  # of no run: pipeline/portal_params.py
+# of no run: portal_params.py, night_params.py, upkeep/retention.py
+OTHERS = ("portal", "sign_in", "watch", "metrics", "logs", "retention")
 
 
 def from_mapping(value: Mapping[str, Any], name: str = "params.yaml") -> Params:

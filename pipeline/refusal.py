@@ -1,4 +1,4 @@
-"""A refusal: the stated reason why a command stops."""
+"""The stated reasons why a command stops: a refusal, and a service that does not answer now."""
 
 from __future__ import annotations
 
@@ -9,4 +9,10 @@ class Refusal(ValueError):
     The message is shown to the person who asked and stands in task logs, so it says what is wrong,
     where, and what to do, and never quotes a value of a patient's row. Whoever raises it vouches
     for that; a library's exception, whatever its type, is never a refusal.
+    """
+
+
+class Unavailable(RuntimeError):
+    """Raised where a database, a store or a server does not answer now, or lost a race: once more
+    may succeed, so a task is tried again. The message is shown as that of a Refusal is.
     """

@@ -16,6 +16,8 @@ REFUSED = 2
 UNCHANGED = 99
 # the user of Airflow by whom the portal starts runs and answers
 PORTAL_USER = "portal"
+# commands in a run's workspace that are no stages
+IN_A_RUN = ("needs-confirmation", "enough-budget", "needs-approval", "gate")
 # last line of `needs-approval`
 BY_ITSELF, BY_A_PERSON = "approved by the run itself", "approved by a person"
 # Who is asked to let one run out. A run may only be made stricter than params.yaml, never looser

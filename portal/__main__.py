@@ -12,7 +12,9 @@ import sys
 import uvicorn
 from fastapi import FastAPI
 
-from pipeline import environment, files
+from pipeline import environment, files, portal_params
+from pipeline.catalog import Home
+from pipeline.portal_params import LOCAL_ADDRESS, PortalParams
 from pipeline.refusal import Refusal
 from portal.shared.accounts import ROLES
 
@@ -24,6 +26,8 @@ PROCESSES = {
 
 def main() -> int:
     """Runs one of the commands; 2 for a stated reason to stop."""
+    files.private_umask()
+    environment.no_core_dump()
     options = _parser().parse_args()
     try:
         if options.command == "invite":
@@ -55,23 +59,32 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _serve(name: str) -> None:
-    """One of the two processes, on this machine's own address only."""
-    files.private_umask()
-    environment.no_core_dump()
+    """One of the two processes, on this machine's own address unless params.yaml names another."""
     logging.basicConfig(format="%(asctime)s %(message)s")
     for ours in ("portal", "pipeline"):  # notices without a mail server, what the bridge met
         logging.getLogger(ours).setLevel(logging.INFO)
     port = environment.portal_port() if name == "public" else environment.custodian_port()
+    portal = portal_params.load(Home.find().params)
     app = importlib.import_module(f"portal.{name}.app").make_app()
-    uvicorn.Server(settings(app, port)).run()
+    uvicorn.Server(settings(app, port, portal)).run()
 
 
-def settings(app: FastAPI, port: int) -> uvicorn.Config:
+def settings(app: FastAPI, port: int, portal: PortalParams | None = None) -> uvicorn.Config:
     """How an application is served. What uvicorn logs of an unexpected error is left out: its
     message may quote a value, and the application has noted the error's kind and place.
+
+    Who called, and whether by https, a proxy may say that `portal.proxies` names, and nobody else.
     """
+    portal = portal or PortalParams()
     config = uvicorn.Config(
-        app, host="127.0.0.1", port=port, log_level="warning", server_header=False
+        app,
+        host=portal.listen,
+        port=port,
+        log_level="warning",
+        server_header=False,
+        ssl_certfile=portal.certificate,
+        ssl_keyfile=portal.certificate_key,
+        forwarded_allow_ips=list(portal.proxies) or LOCAL_ADDRESS,
     )
     logging.getLogger("uvicorn.error").addFilter(_without_errors)
     return config

@@ -1,5 +1,7 @@
 #!/bin/sh
 # Makes .venv from requirements.lock, once. Called by make; every way it can fail is said in one line.
+# Its arguments are NAME:DEFAULT of the ports of what will listen: on a first set-up, one in use is said before anything
+# is made.
 set -eu
 cd "$(dirname "$0")/.."
 venv=.venv
@@ -18,6 +20,14 @@ for candidate in ${PYTHON:-python3.11 python3 python}; do
     fi
 done
 [ -n "$python" ] || stop "Python 3.11 is needed and was not found; install it, or name it: make PYTHON=/path/to/python3.11"
+if [ ! -f "$stamp" ]; then
+    for wanted in "$@"; do
+        port=$(printenv "${wanted%%:*}" || true)
+        port=${port:-${wanted#*:}}
+        "$python" -c 'import socket, sys; s = socket.socket(); s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1); s.bind(("127.0.0.1", int(sys.argv[1])))' "$port" 2>/dev/null ||
+            stop "port $port is used by another program, or is none; choose another with ${wanted%%:*}=..."
+    done
+fi
 free_mb=$(df -Pm . | awk 'NR == 2 {print $4}')
 [ "$free_mb" -ge 6000 ] || [ -f "$stamp" ] || stop "the disk is nearly full: $free_mb MB free here, the environment needs 6000"
 command -v git >/dev/null 2>&1 || stop "git is needed and was not found"

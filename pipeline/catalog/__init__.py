@@ -1,12 +1,14 @@
 """Every path of the project, in two classes: Restricted (patients' rows may lie there) and Released
 (DP outputs only).
 
-`home`: what outlives a run, and a run's workspace. `zones`: the two zones of a workspace.
-`contents`: what lies in a folder, whoever holds it.
+`home`: what outlives a run. `deployment`: where that lies for several hosts. `zones`:
+a run's workspace with its two zones. `contents`: what lies in a folder, whoever holds it.
 """
 
 from pipeline.catalog.contents import (
+    CARD,
     MANIFEST,
+    TRANSPARENCY,
     TRUTH,
     BudgetReport,
     Checkpoints,
@@ -20,18 +22,19 @@ from pipeline.catalog.contents import (
     UploadFolder,
     Validation,
 )
-from pipeline.catalog.home import (
-    Home,
-    Workspace,
-    project_root,
-)
-from pipeline.catalog.zones import Released, Restricted
+from pipeline.catalog.deployment import Deployment
+from pipeline.catalog.home import STORE, Home, project_root
+from pipeline.catalog.zones import Released, Restricted, Workspace
 
 __all__ = [
+    "CARD",
     "MANIFEST",
+    "STORE",
+    "TRANSPARENCY",
     "TRUTH",
     "BudgetReport",
     "Checkpoints",
+    "Deployment",
     "Estimates",
     "Extract",
     "Folder",

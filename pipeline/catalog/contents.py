@@ -9,6 +9,8 @@ from pathlib import Path
 
 TRUTH = "truth.json"  # what the simulator writes beside its tables
 MANIFEST = "manifest.json"  # every file of a release with its checksum
+TRANSPARENCY = "transparency.json"  # the log of charges as far as a release, with proofs
+CARD = "card.json"  # the card as values
 DATASET = "dataset.yaml"  # the declaration, `extends` resolved
 
 
@@ -170,9 +172,16 @@ class Release(Folder):
         return self.root / MANIFEST
 
     @property
+    def transparency(self) -> Path:
+        """The log of charges as far as this release, with its proofs. Absent from releases of
+        before there was a log.
+        """
+        return self.root / TRANSPARENCY
+
+    @property
     def card(self) -> Path:
         """The card as values."""
-        return self.root / "card.json"
+        return self.root / CARD
 
     @property
     def card_page(self) -> Path:

@@ -1,5 +1,5 @@
-"""What outlives a run (ledger, version stores, keys, MLflow) below the project's home, and the
-workspace of a run: `runs/<release_id>/`. A stage runs with the workspace as its working directory.
+"""What outlives a run (ledger, version stores, keys, MLflow) below the project's home, or where the
+deployment says.
 """
 
 from __future__ import annotations
@@ -9,14 +9,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline import environment, files
-from pipeline.catalog.contents import DATASET, BudgetReport, Release, UploadFolder
-from pipeline.catalog.zones import Released, Restricted
+from pipeline.catalog import deployment
+from pipeline.catalog.contents import BudgetReport, Release, UploadFolder
+from pipeline.catalog.deployment import Deployment
+from pipeline.catalog.version import refuse_newer
+from pipeline.catalog.zones import Workspace
 from pipeline.refusal import Refusal
 
 # In the path of a home. polars takes * ? [ for a pattern, Airflow $NAME for a variable and {{ for
 # a template, `dvc get` what is before a colon for a host, a database's URL %20 for a blank; a line
 # ends at a line break everywhere.
 UNUSABLE = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029\ud800-\udfff*?\[$:]|\{[{%#]|%[0-9A-Fa-f]{2}")
+
+STORE = "registry.git"  # a version store, in the folder of its zone
 
 
 def project_root() -> Path:
@@ -33,20 +38,36 @@ class Home:
     @classmethod
     def find(cls) -> Home:
         """The home by its absolute path. Raises Refusal for a path that polars, Airflow or a
-        template would read as another one.
+        template would read as another one, and for the state of a newer version of the code.
         """
-        root = Path(environment.home_folder() or project_root())
+        return cls.at(Path(environment.home_folder() or project_root()))
+
+    @classmethod
+    def at(cls, root: Path) -> Home:
+        """The home at an absolute path. Raises as `find` does."""
         if character := UNUSABLE.search(str(root)):
             raise Refusal(
                 f"the home {str(root)!r} holds {character[0]!r}, which some program that works"
                 " there takes for a pattern, a variable or the end of a line: choose another folder"
                 " (SYNDASERA_HOME). Nothing was written"
             )
-        return cls(root)
+        home = cls(root)
+        refuse_newer(home.state)
+        return home
+
+    @property
+    def deployment(self) -> Deployment:
+        """Where things live that several hosts share; nothing on one host."""
+        return deployment.of(self.root, environment.deployment_file())
 
     @property
     def state(self) -> Path:
         return self.root / "state"
+
+    @property
+    def version(self) -> Path:
+        """The number of the state's form."""
+        return self.state / "version"
 
     @property
     def released(self) -> Path:
@@ -71,14 +92,22 @@ class Home:
 
     @property
     def runs(self) -> Path:
-        return self.root / "runs"
+        return Path(self.deployment.workspaces or self.root / "runs")
 
     @property
     def ledger(self) -> str:
-        """Where the ledger is: the URL in SYNDASERA_LEDGER, else the one in `state/ledger.url`,
-        else the file `state/ledger.db`.
+        """Where the ledger is: the URL in SYNDASERA_LEDGER, else the deployment's database, else
+        the URL in `state/ledger.url`, else the file `state/ledger.db`.
         """
         if url := environment.ledger_url():
+            return url
+        if url := self.deployment.database:
+            if self.ledger_file.is_file() and not self.ledger_url.is_file():
+                raise Refusal(
+                    f"state/ledger.db holds this home's charges, and {deployment.NAME} names a"
+                    " database: take the file away, move the ledger (`python -m pipeline ledger"
+                    f" move {url}`), and put the file back"
+                )
             return url
         if not self.ledger_url.is_file():
             return str(self.ledger_file)
@@ -102,7 +131,12 @@ class Home:
     @property
     def keys(self) -> Path:
         """Permanent secret keys (the holdout's). Restricted; backed up with the ledger."""
-        return self.state / "keys"
+        return Path(self.deployment.keys or self.state / "keys")
+
+    @property
+    def makes_keys(self) -> bool:
+        """Whether a key may be made there. A mounted folder is filled by a person."""
+        return self.deployment.keys is None
 
     @property
     def sources(self) -> Path:
@@ -113,13 +147,30 @@ class Home:
 
     @property
     def source_paths(self) -> Path:
-        """Which population the rows at a path belong to. Restricted."""
+        """Which population the rows at a path belong to, as older versions kept it: it is taken
+        over into the registers. Restricted.
+        """
         return self.state / "restricted" / "source_paths.json"
+
+    @property
+    def registers(self) -> Path:
+        """The claims of sources and whose turn it is, where no database is named. Restricted."""
+        return self.state / "restricted" / "registers.db"
 
     @property
     def chain_heads(self) -> Path:
         """The ledger's chain head as each run saw it last: `<release_id>.json`. Restricted."""
         return self.state / "restricted" / "chain_heads"
+
+    @property
+    def backup_note(self) -> Path:
+        """When the last backup was made. Restricted."""
+        return self.state / "restricted" / "backup.json"
+
+    @property
+    def watch_note(self) -> Path:
+        """What the watch found last, and when custodians were told. Restricted."""
+        return self.state / "restricted" / "watch.json"
 
     def cohorts(self, population: str) -> Path:
         """The register of who is in which cohort of a population. Restricted; backed up with the
@@ -140,7 +191,7 @@ class Home:
         """The secrets of uploads. Apart from these, and in no backup: without its secret nobody
         reads what an upload left anywhere.
         """
-        return self.keys / "uploads"
+        return self.state / "keys" / "uploads"
 
     def upload_key(self, upload_id: str) -> Path:
         """The secret that decrypts one upload."""
@@ -153,16 +204,16 @@ class Home:
     @property
     def portal_database(self) -> str:
         """The public portal's database: the URL in SYNDASERA_PORTAL, else a file."""
-        return environment.portal_url() or str(self.state / "portal" / "public.db")
+        file = self.state / "portal" / "public.db"
+        return environment.portal_url() or self.deployment.portal or str(file)
 
     @property
     def custodian_database(self) -> str:
         """The database of the custodian's portal: the URL in SYNDASERA_CUSTODIAN, else a file.
         Restricted.
         """
-        return environment.custodian_url() or str(
-            self.state / "restricted" / "portal" / "custodian.db"
-        )
+        file = self.state / "restricted" / "portal" / "custodian.db"
+        return environment.custodian_url() or self.deployment.custodian or str(file)
 
     def sign_in_secret(self, process: str, organisation: str) -> Path:
         """What an organisation knows a process of the portal ("public" or "custodian") by, beside
@@ -216,7 +267,7 @@ class Home:
         """Bare git repository with DVC: dvc.lock of every run, which holds hashes of patients'
         tables.
         """
-        return self.state / "restricted" / "registry.git"
+        return self.state / "restricted" / STORE
 
     @property
     def restricted_remote(self) -> Path:
@@ -227,7 +278,7 @@ class Home:
         """Bare git repository with DVC: one commit and tag per published release. Anybody may
         `dvc get` from it.
         """
-        return self.released / "registry.git"
+        return self.released / STORE
 
     @property
     def released_remote(self) -> Path:
@@ -246,36 +297,3 @@ class Home:
 
     def workspace(self, release_id: str) -> Workspace:
         return Workspace(self.runs / release_id)
-
-
-@dataclass(frozen=True)
-class Workspace:
-    """One run: `params.yaml`, `dataset.yaml`, `dvc.yaml` and the two zones."""
-
-    root: Path
-
-    @property
-    def params(self) -> Path:
-        return self.root / "params.yaml"
-
-    @property
-    def dataset(self) -> Path:
-        """The declaration, `extends` resolved."""
-        return self.root / DATASET
-
-    @property
-    def dvc_yaml(self) -> Path:
-        return self.root / "dvc.yaml"
-
-    @property
-    def tracking(self) -> Path:
-        """Ids of the MLflow runs of this release, so that a retry finds them."""
-        return self.root / "restricted" / "mlflow.json"
-
-    @property
-    def restricted(self) -> Restricted:
-        return Restricted(self.root / "restricted")
-
-    @property
-    def released(self) -> Released:
-        return Released(self.root / "released")

@@ -1,5 +1,5 @@
-"""The two zones of a workspace: Restricted (patients' rows may lie there) and Released (DP outputs
-only).
+"""The workspace of a run, `runs/<release_id>/`, in which its stages run, and its two zones:
+Restricted (patients' rows may lie there) and Released (DP outputs only).
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.catalog.contents import (
+    DATASET,
     Checkpoints,
     Extract,
     Gate,
@@ -184,3 +185,36 @@ class Released:
     def release(self) -> Release:
         """Everything of a release put together before it is made visible."""
         return Release(self.root / "release")
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """One run: `params.yaml`, `dataset.yaml`, `dvc.yaml` and the two zones."""
+
+    root: Path
+
+    @property
+    def params(self) -> Path:
+        return self.root / "params.yaml"
+
+    @property
+    def dataset(self) -> Path:
+        """The declaration, `extends` resolved."""
+        return self.root / DATASET
+
+    @property
+    def dvc_yaml(self) -> Path:
+        return self.root / "dvc.yaml"
+
+    @property
+    def tracking(self) -> Path:
+        """Ids of the MLflow runs of this release, so that a retry finds them."""
+        return self.root / "restricted" / "mlflow.json"
+
+    @property
+    def restricted(self) -> Restricted:
+        return Restricted(self.root / "restricted")
+
+    @property
+    def released(self) -> Released:
+        return Released(self.root / "released")

@@ -83,7 +83,7 @@ def _perform(checks: Sequence[Check]) -> list[Answer]:
 
 def _write(path: Path, answers: Sequence[Answer]) -> None:
     from pipeline.catalog import project_root
-    from pipeline.runs.version_stores import code_version
+    from pipeline.runs.programs import code_version
 
     findings = {
         "at": datetime.now(UTC).isoformat(timespec="seconds"),

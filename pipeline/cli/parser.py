@@ -17,6 +17,7 @@ from pipeline.cli.arguments import (
     audit,
     budget,
     datasets,
+    deployment,
     estimate,
     ledger,
     runs,
@@ -24,6 +25,7 @@ from pipeline.cli.arguments import (
     sources,
     stages,
     tools,
+    upkeep,
     uploads,
 )
 from pipeline.options import Parser
@@ -56,9 +58,11 @@ def _exit_code(options: argparse.Namespace) -> int:
     place only: its message may hold a patient's value.
     """
     from pipeline.cli.stage import is_refusal, place
+    from pipeline.migrations import current_state
 
     try:
-        return options.run(options) or 0
+        with current_state():
+            return options.run(options) or 0
     except KeyboardInterrupt:
         logger.error("stopped by the keyboard")
         return INTERRUPTED
@@ -100,4 +104,6 @@ def parser(with_simulator: bool = True) -> argparse.ArgumentParser:
     uploads.add(commands)
     budget.add(commands)
     services.add(commands)
+    upkeep.add(commands)
+    deployment.add(commands)
     return top

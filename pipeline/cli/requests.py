@@ -11,7 +11,7 @@ from pipeline.cli import price
 from pipeline.draw_plan import read_plan
 from pipeline.plan_slices import check_plan
 from pipeline.refusal import Refusal
-from pipeline.runs import sources, version_stores
+from pipeline.runs import released_trees, sources, version_stores
 from pipeline.runs.declarations import declaration_path
 from pipeline.schema.reader import read_schema
 from pipeline.schema.values import Schema
@@ -30,6 +30,7 @@ def check_request(options: argparse.Namespace) -> None:
     if options.asked_by.strip().lower() == options.approved_by.strip().lower():
         raise Refusal(f"{options.approved_by} asked for this, and somebody else must approve it")
     if options.kind == "draw":
+        released_trees.copy_here(home, str(options.model_of))
         if not version_stores.is_tagged(home.released_store, str(options.model_of)):
             raise Refusal(f"there is no published release {options.model_of} to draw from")
         schema = read_schema(home.release(options.model_of).dataset)

@@ -12,10 +12,18 @@ from pipeline.catalog import Home, Workspace
 from pipeline.cli.console import say
 from pipeline.ledger import Ledger
 from pipeline.refusal import Refusal
-from pipeline.runs import places, sources, version_stores, workspace
+from pipeline.runs import places, sources, travel, version_stores, workspace
 from pipeline.runs.declarations import declaration_path
+from pipeline.runs.stage_lock import alone
 from pipeline.schema.reader import read_schema
-from pipeline.stages import BY_A_PERSON, BY_ITSELF, UNCHANGED, announcement
+from pipeline.stages import (
+    BY_A_PERSON,
+    BY_ITSELF,
+    STAGES,
+    UNCHANGED,
+    announcement,
+    repro_command,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -61,6 +69,14 @@ def refresh(options: argparse.Namespace) -> int:
     return say_outcome(home, options.dataset, options.release_id, "success")
 
 
+def in_run(options: argparse.Namespace) -> int:
+    """One command in the workspace of a run, which comes here first where another host made it."""
+    command = options.command
+    line = repro_command(command) if command in STAGES else f"python -m pipeline {command}"
+    with travel.visiting(Home.find(), options.release_id, command) as run:
+        return workspace.run_there(run, line)
+
+
 def prepare_draw(options: argparse.Namespace) -> None:
     from pipeline.draw_plan import read_plan
     from pipeline.runs import draw_workspace
@@ -97,8 +113,9 @@ def mend_lock(options: argparse.Namespace) -> int:
     """0 where DVC's lock was broken, held by nobody, and is mended; 1 where there was nothing to
     mend.
     """
-    if not version_stores.mend_lock(Path.cwd()):
-        return 1
+    with alone(Workspace(Path.cwd())):  # no stage runs there meanwhile
+        if not version_stores.mend_lock(Path.cwd()):
+            return 1
     logger.warning(
         "DVC's lock .dvc/tmp/rwlock was broken off by a kill or a full disk and held by nobody: it"
         " is removed"
@@ -107,7 +124,8 @@ def mend_lock(options: argparse.Namespace) -> int:
 
 
 def record(options: argparse.Namespace) -> None:
-    workspace.record(Home.find(), _here(), options.stage)
+    with alone(_here()):
+        workspace.record(Home.find(), _here(), options.stage)
 
 
 def check_source(options: argparse.Namespace) -> int:
@@ -236,16 +254,25 @@ def track(options: argparse.Namespace) -> None:
 
 
 def verify_release(options: argparse.Namespace) -> int:
-    from pipeline.released.verify import verify
+    from pipeline.released.verify import verify, verify_folder
 
-    checks = verify(Home.find(), options.release)
+    what = str(options.release)
+    if "/" in what or what.startswith((".", "~")):
+        checks = verify_folder(Path(what).expanduser(), options.older, options.store)
+    elif options.store is not None:
+        raise Refusal(
+            "--store goes with a release's folder (./FOLDER): a release of this home is compared"
+            " with the home's own store"
+        )
+    else:
+        checks = verify(Home.find(), what, options.older)
     for check in checks:
         say(
-            f"  {'yes' if check.passed else 'NO '} "
-            f" {check.question}{'' if check.passed else ': ' + check.fault}"
+            f"  {'yes' if check.passed else 'NO '}  {check.question}"
+            + "".join(f": {text}" for text in (check.fault, check.note) if text)
         )
     sound = all(check.passed for check in checks)
-    say(f"{options.release} is {'sound' if sound else 'NOT sound'}.")
+    say(f"{what} is {'sound' if sound else 'NOT sound'}.")
     return 0 if sound else 1
 
 

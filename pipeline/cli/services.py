@@ -7,7 +7,7 @@ import shutil
 from datetime import date, datetime
 from pathlib import Path
 
-from pipeline import environment, params
+from pipeline import environment, night_params, params
 from pipeline.catalog import TRUTH, Home
 from pipeline.cli.console import say
 from pipeline.cli.follow import follow
@@ -15,7 +15,7 @@ from pipeline.cli.task_log import TaskLog
 from pipeline.cli.waiting import wait_for_airflow, wait_for_port, wait_for_portal
 from pipeline.refusal import Refusal
 from pipeline.runs import places, sources, version_stores
-from pipeline.services import airflow_server, mlflow_server, portal_server, processes
+from pipeline.services import airflow_server, logs, mlflow_server, portal_server, processes
 from pipeline.stages import STAGES
 
 NEEDED_GB = 3.0
@@ -28,15 +28,16 @@ def setup(options: argparse.Namespace | None = None) -> None:
     """
     from concurrent.futures import ThreadPoolExecutor
 
-    from pipeline.services import tracking
+    from pipeline.services import deployment_check, tracking
 
     home = Home.find()
+    deployment_check.refuse_faults(home)
     home.state.mkdir(parents=True, exist_ok=True)
     home.set_modes()
     free = shutil.disk_usage(home.state).free / 1e9
     if free < NEEDED_GB:
         raise Refusal(f"the disk is nearly full: {free:.1f} GB free, a run needs {NEEDED_GB:.0f}")
-    if not (home.airflow / "migrated").exists() or not home.mlflow_database.is_file():
+    if not airflow_server.is_migrated(home) or not home.mlflow_database.is_file():
         say("Making the version stores, Airflow's database and MLflow's (once, half a minute)")
     # each is a slow start of a tool; together they take as long as the slowest
     with ThreadPoolExecutor() as pool:
@@ -56,6 +57,8 @@ def up(options: argparse.Namespace) -> None:
     from pipeline.services import tracking
 
     home = Home.find()
+    processes.check_ports(home, ports())
+    logs.keep_small(home, night_params.load_logs(home.params))
     setup()
     say("Bringing MLflow up to date with the runs")
     tracking.catch_up(home)
@@ -68,7 +71,8 @@ def up(options: argparse.Namespace) -> None:
     if names := processes.start(home, services):
         _say_start(home, names)
         wait_for_airflow(home)
-        wait_for_port(home, "MLflow", "mlflow-server", environment.mlflow_port())
+        if "mlflow-server" in processes.running_services(home):
+            wait_for_port(home, "MLflow", "mlflow-server", environment.mlflow_port())
         wait_for_portal(home)
     else:
         say("Airflow, MLflow and the portal are running already.")
@@ -85,6 +89,17 @@ def up(options: argparse.Namespace) -> None:
         " shows its own assistant."
     )
     say("Stop all of them with `make down`.")
+
+
+def ports() -> dict[str, int]:
+    """Every service that listens on this host, and the port that it is given."""
+    mlflow = {"mlflow-server": environment.mlflow_port()}
+    return {
+        "airflow-api-server": environment.airflow_port(),
+        **({} if Home.find().deployment.mlflow else mlflow),
+        "portal-public": environment.portal_port(),
+        "portal-custodian": environment.custodian_port(),
+    }
 
 
 def _say_start(home: Home, names: list[str]) -> None:
@@ -105,6 +120,7 @@ def run(options: argparse.Namespace) -> int:
     home = Home.find()
     dataset = options.dataset or params.load(home.params).release.dataset
     release_id = options.release_id or f"{dataset.replace('_', '-')}-{datetime.now():%Y%m%d-%H%M%S}"
+    processes.check_ports(home, {"airflow-api-server": environment.airflow_port()})
     setup()
     declare_source(home, dataset, options)
     names = processes.start(home, airflow_server.airflow_services(home))

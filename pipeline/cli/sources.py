@@ -33,7 +33,13 @@ def set_source(options: argparse.Namespace) -> None:
         extract_date=options.extract_date,
     )
     places.refuse_missing(source.path, options.dataset)
-    source_claims.claim(Home.find(), source.path, population=population.name, kind=population.kind)
+    source_claims.claim(
+        Home.find(),
+        source.path,
+        population=population.name,
+        kind=population.kind,
+        for_good=False,
+    )
     sources.declare(Home.find(), options.dataset, source)
     say(f"The source of {options.dataset} is {source.label!r} now.")
 
@@ -44,12 +50,7 @@ def status(options: argparse.Namespace) -> None:
     say(f"Running: {', '.join(running) or 'nothing'}")
     show_sources(options)
     ledger.show(argparse.Namespace(population=None))
-    tags = (
-        version_stores.git("tag", "--list", cwd=home.released_store).split()
-        if home.released_store.is_dir()
-        else []
-    )
-    say(f"Published: {', '.join(tags) or 'nothing'}")
+    say(f"Published: {', '.join(version_stores.tags(home.released_store)) or 'nothing'}")
 
 
 def clean_check(options: argparse.Namespace) -> None:

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import fcntl
 import importlib
 import logging
 import sys
 import time
 import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from pipeline import environment, files
+from pipeline import environment, files, night_params
 from pipeline.catalog import Home, Workspace, project_root
 from pipeline.dp.errors import MechanismError
-from pipeline.refusal import Refusal
+from pipeline.refusal import Refusal, Unavailable
+from pipeline.runs.stage_lock import alone
 from pipeline.stages import REFUSED, STAGES, Stage
 
 logger = logging.getLogger("pipeline")
@@ -47,24 +45,8 @@ def run(name: str) -> int:
             "this folder is no workspace of a run (no params.yaml and dataset.yaml): `python -m"
             f" pipeline {stage.name}` runs in runs/<release_id>/"
         )
-    with _alone(workspace):
+    with alone(workspace):
         return _attempt(stage, workspace)
-
-
-@contextmanager
-def _alone(workspace: Workspace) -> Iterator[None]:
-    """One stage at a time in a workspace: where an attempt lost its parent and still runs, its
-    retry waits for it to end.
-    """
-    path = workspace.restricted.stage_lock
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            logger.info("another stage is running in this workspace; waiting for it to end")
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
 
 
 def _attempt(stage: Stage, workspace: Workspace) -> int:
@@ -82,13 +64,25 @@ def _attempt(stage: Stage, workspace: Workspace) -> int:
             code = REFUSED
             logger.error("%s: %s", name, error)
             files.write_text(workspace.restricted.refusal, f"{name}: {error}\n")
+        elif isinstance(error, Unavailable):  # told as a refusal is, and tried again
+            logger.error("%s: %s", name, error)
         else:
             _report_unexpected(stage, workspace, error)
     seconds = time.monotonic() - clock
     if code == 0:
         logger.info("%s: done in %.1f s", name, seconds)
     _track(workspace, name, started, seconds, status)
+    _measure(name, seconds, code)
     return code
+
+
+def _measure(name: str, seconds: float, code: int) -> None:
+    """Tells the collector, where the home's params.yaml names one."""
+    from pipeline.services import metrics
+
+    outcome = {0: "finished", REFUSED: "refused"}.get(code, "failed")
+    settings = night_params.load_metrics(Home.find().params)
+    metrics.send_stage(settings, stage=name, outcome=outcome, seconds=seconds)
 
 
 def is_refusal(error: BaseException) -> bool:

@@ -61,6 +61,7 @@ def fit(options: argparse.Namespace) -> None:
         options.source,
         population=schema.population.name,
         kind=schema.population.kind,
+        for_good=False,
     )
     settings = params.load(Home.find().params)
     settings = replace(
@@ -68,6 +69,12 @@ def fit(options: argparse.Namespace) -> None:
     )
     with tempfile.TemporaryDirectory() as folder:
         patients, events = ingested(schema, options.source, settings, Path(folder))
+        source_claims.claim(
+            Home.find(),
+            options.source,
+            population=schema.population.name,
+            kind=schema.population.kind,
+        )
         fit_public(
             schema,
             patients,

@@ -11,7 +11,7 @@ from pipeline.cli.console import say
 from pipeline.services import airflow_server, processes
 from pipeline.services.airflow_api import AirflowApi
 
-DAGS = ("refresh", "draw", "request", "declare_source", "budget_report")
+DAGS = ("refresh", "draw", "request", "declare_source", "budget_report", "tidy", "watch")
 WORD_SECONDS = 15.0  # between two words of somebody who waits
 
 

@@ -90,7 +90,9 @@ def hits(with_patient: Array, without_patient: Array, claim: dpa.DpEvent) -> Hit
     thresholds = _thresholds(first, first_without)
     power = at_least(_reached(first, thresholds), len(first), _CHOOSING)
     alarms = at_most(_reached(first_without, thresholds), len(first_without), _CHOOSING)
-    factor = _least_factor(lambda curve: bool((power > curve.largest_power(alarms)).any()), claim)
+    factor = least_noise_factor(
+        lambda curve: bool((power > curve.largest_power(alarms)).any()), claim
+    )
     excess = power - tradeoff(with_noise(claim, min(factor, _NOISE_FACTORS[1]))).largest_power(
         alarms
     )
@@ -120,11 +122,11 @@ def family_epsilon(counts: Hits, claim: dpa.DpEvent, delta: float, confidence: f
     test more. Goes from an eighth of the claimed noise, whose epsilon is the most that is ever
     said, to 256 times.
     """
-    factor = _least_factor(lambda curve: is_contradicted(counts, curve, confidence), claim)
+    factor = least_noise_factor(lambda curve: is_contradicted(counts, curve, confidence), claim)
     return 0.0 if factor == math.inf else epsilon(with_noise(claim, factor), delta)
 
 
-def _least_factor(contradicts: Callable[[TradeOff], bool], claim: dpa.DpEvent) -> float:
+def least_noise_factor(contradicts: Callable[[TradeOff], bool], claim: dpa.DpEvent) -> float:
     """The least factor on the claim's noise, within _FACTOR_TOLERANCE, at which it is contradicted;
     infinity where it never is.
     """

@@ -6,6 +6,7 @@ removing the patient moves the vector by at most 1. Who calls keeps it by handin
 code per patient (privacy_rules.md 8); tests on neighbours check it.
 """
 
+import io
 import json
 import os
 from collections.abc import Callable
@@ -20,6 +21,7 @@ import numpy as np
 
 from pipeline.dp.errors import MechanismError
 from pipeline.dp.events import DiscreteGaussianDpEvent, composed
+from pipeline.dp.mirror import Mirror
 from pipeline.dp.noise import NoiseStream, sigma_on_grid
 from pipeline.dp.selection import PrivateChoice
 
@@ -112,10 +114,13 @@ def tree_counts(codes_fine: Array, branching: int, depth: int) -> list[Array]:
 class MeasurementStore:
     """A folder of noisy counts and private choices, each written whole before anybody sees it and
     never measured again (privacy_rules.md 12).
+
+    With a mirror, each is there before it is here: another host that goes on finds it, and of two
+    hosts that measure at once both use the one that was there first.
     """
 
-    def __init__(self, path: str | Path) -> None:
-        self._folder = Path(path)
+    def __init__(self, path: str | Path, mirror: Mirror | None = None) -> None:
+        self._folder, self._mirror = Path(path), mirror
         self._folder.mkdir(parents=True, exist_ok=True)
         # beside the folder: says what must be in it
         self._index = self._folder.with_name(f"{self._folder.name}.measured")
@@ -136,6 +141,7 @@ class MeasurementStore:
         was_measured = (
             self._index.is_file() and file.stem in self._index.read_text(encoding="ascii").split()
         )
+        self._fetch(file)
         # asked second: the file is there before its line in the index, whoever measures beside us
         if not file.exists():
             if was_measured:
@@ -161,9 +167,34 @@ class MeasurementStore:
         """Of what was measured, sorted."""
         return sorted(_read(file)[0].name for file in self._folder.glob("*.npz"))
 
+    def _fetch(self, file: Path) -> None:
+        """What the mirror holds of this file is here, too. Raises MechanismError where the two
+        differ, or the mirror lost it.
+        """
+        if self._mirror is None:
+            return
+        name = f"{self._folder.name}/{file.name}"
+        there = self._mirror.find(name)
+        if file.exists():
+            if (there or self._mirror.keep(name, file.read_bytes())) != file.read_bytes():
+                raise MechanismError(
+                    f"{file.name} is another measurement than the one that was kept first: remove"
+                    f" {self._folder.name}/ here, and the first one is used"
+                )
+        elif there is not None:
+            self._put(file, there)
+
     def _write_once(self, file: Path, mechanism: Storable, noisy: Array) -> None:
+        content = io.BytesIO()
+        np.savez(content, counts=noisy, mechanism=np.array(json.dumps(asdict(mechanism))))
+        result = content.getvalue()
+        if self._mirror is not None:
+            result = self._mirror.keep(f"{self._folder.name}/{file.name}", result)
+        self._put(file, result)
+
+    def _put(self, file: Path, content: bytes) -> None:
         with NamedTemporaryFile(dir=self._folder, suffix=".tmp", delete=False) as temporary:
-            np.savez(temporary, counts=noisy, mechanism=np.array(json.dumps(asdict(mechanism))))
+            temporary.write(content)
             temporary.flush()
             os.fsync(temporary.fileno())
         try:

@@ -6,15 +6,21 @@ import os
 from pathlib import Path
 
 from pipeline.dp.errors import MechanismError
+from pipeline.dp.mirror import Mirror
 
 
 class StepIndex:
     """The steps whose outcome a checkpoint kept. It lies beside the checkpoint's folder and says
     what must be in it.
+
+    With a mirror, a checkpoint is there before its steps are noted, and the newest one there is the
+    one that training goes on from, whatever lies on this host.
     """
 
-    def __init__(self, checkpoint: Path) -> None:
-        self._checkpoint = checkpoint
+    def __init__(self, checkpoint: Path, mirror: Mirror | None = None) -> None:
+        self._checkpoint, self._mirror = checkpoint, mirror
+        self._name = f"{checkpoint.parent.name}/{checkpoint.name}"
+        self._mirrored: set[int] = set()  # steps that this process fetched or kept
         self._file = checkpoint.parent.with_name(f"{checkpoint.parent.name}.steps")
 
     @property
@@ -36,10 +42,38 @@ class StepIndex:
                 " back as it was, or use a new release id"
             )
 
+    def fetch(self) -> None:
+        """The newest checkpoint of the mirror is here when this returns, where it has one. Raises
+        MechanismError where it had one and lost it.
+        """
+        if self._mirror is None or not (newest := self._mirror.newest(self._name)):
+            return
+        content = self._mirror.find(f"{self._name}.{newest}")
+        self._checkpoint.parent.mkdir(parents=True, exist_ok=True)
+        temporary = self._checkpoint.with_suffix(".tmp")
+        temporary.write_bytes(content or b"")
+        _fsync(temporary)
+        temporary.replace(self._checkpoint)
+        self._mirrored.add(newest)
+        self._append(newest)
+
     def note(self, step: int) -> None:
-        """The checkpoint holds this many steps. It is on disk before its line here is."""
+        """The checkpoint holds this many steps. It is on disk, and in the mirror, before its line
+        here is. Raises MechanismError where another process kept other noise of these steps.
+        """
         for path in (self._checkpoint, self._checkpoint.parent):
             _fsync(path)
+        if self._mirror is not None and step and step not in self._mirrored:
+            ours = self._checkpoint.read_bytes()
+            if self._mirror.keep(f"{self._name}.{step}", ours) != ours:
+                raise MechanismError(
+                    f"{self._name}: another process kept step {step} first; it trains this release,"
+                    " and this one stops"
+                )
+            self._mirrored.add(step)
+        self._append(step)
+
+    def _append(self, step: int) -> None:
         with self._file.open("a", encoding="ascii") as index:
             index.write(f"{step}\n")
             index.flush()

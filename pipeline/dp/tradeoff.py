@@ -43,6 +43,16 @@ class TradeOff:
         by_added = (1 - (1 - alarm - delta) / factor).min(axis=-1)
         return np.minimum(by_removed, by_added).clip(0.0, 1.0)
 
+    @property
+    def advantage(self) -> float:
+        """The most that power can exceed the chance of a false alarm, in [0, 1]: the total
+        variation distance of two neighbours.
+        """
+        return min(
+            1.0,
+            *(float((factor - 1 + delta).min()) for factor, delta in (self.removed, self.added)),
+        )
+
 
 def tradeoff(event: dpa.DpEvent) -> TradeOff:
     """The trade-off of everything in the event together, never stricter than the true one. Raises

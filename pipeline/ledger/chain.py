@@ -144,6 +144,25 @@ class Chain:
             for entry in entries[len(new.entries) :]:
                 new.put(entry)
 
+    def copy_to(self, other: "Chain") -> int:
+        """Every entry, as it was written, into another chain that holds none, or the first ones of
+        these. One that holds all of these, and more, stays as it is. Returns how many were added.
+
+        Raises Refusal for a broken chain, and where the other one holds something else.
+        """
+        entries = self.storage.read()
+        check_chain(entries)
+        with other.writing(moving=True) as copy:
+            n_shared = min(len(entries), len(copy.entries))
+            if copy.entries[:n_shared] != entries[:n_shared]:
+                raise Refusal(
+                    f"{other.place} holds another ledger than {self.place}: name an empty one."
+                    " Nothing was changed there"
+                )
+            for entry in entries[n_shared:]:
+                copy.put(entry)
+        return len(entries) - n_shared
+
 
 def new_salt() -> str:
     """128 random bits. They stay in the ledger, and so in the restricted zone."""

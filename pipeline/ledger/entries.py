@@ -40,6 +40,12 @@ class Entry:
         value: dict[str, Any] = json.loads(self.content)
         return {name: item for name, item in value.items() if name != SALT}
 
+    @property
+    def salt(self) -> str | None:
+        """Random and secret; None in entries of before there were salts."""
+        value = json.loads(self.content).get(SALT)
+        return None if value is None else str(value)
+
     def expected_hash(self) -> str:
         """SHA-256 over every other field."""
         fields = {name: value for name, value in asdict(self).items() if name != "hash"}

@@ -242,3 +242,11 @@ class Ledger(LedgerReader, BudgetWriter):
         Raises Refusal where the other one holds anything else.
         """
         self._chain.move_to(other._chain, by)
+
+    def copy_to(self, other: "Ledger") -> int:
+        """All entries, as they were written, into another ledger that holds none of them, or the
+        first ones; one that holds these and more stays as it is. Returns how many were added.
+
+        Raises Refusal for a broken chain, and where the other one holds anything else.
+        """
+        return self._chain.copy_to(other._chain)

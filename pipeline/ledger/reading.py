@@ -98,10 +98,13 @@ class LedgerReader:
         """reserved, released or abandoned; None where there is no such release."""
         return state_in(self.entries(), release_id)
 
-    def balance(self, name: str) -> Balance:
-        """Where a population stands. Raises Refusal where it was never opened."""
+    def balance(self, name: str, until: int | None = None) -> Balance:
+        """Where a population stands, or stood after the entry `until`, with the budget of today.
+        Raises Refusal where it was never opened.
+        """
         entries = self.entries()
         population = population_in(entries, name)
+        entries = [entry for entry in entries if until is None or entry.number <= until]
         charges = _charges_of(name, entries)
         spent, more = spent_by(entries, population), None
         if charges:

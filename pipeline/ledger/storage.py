@@ -10,14 +10,16 @@ from dataclasses import asdict
 from pathlib import Path
 
 import sqlalchemy as sa
-from sqlalchemy.engine import Connection, Engine, make_url
-from sqlalchemy.pool import NullPool
+from sqlalchemy.engine import Connection, Engine
 
+from pipeline import databases
 from pipeline.ledger.append_only import protect
 from pipeline.ledger.entries import Entry
-from pipeline.refusal import Refusal
 
-_WAIT_SECONDS = 120  # for another process's write
+_ADVICE = (
+    "Is the disk full? Where the ledger itself is damaged, restore it from the backup"
+    " (docs/operations.md). The same call again charges once"
+)
 _LOCK = 0x5D5E7A  # the advisory lock that writers of a PostgreSQL ledger take in turn
 
 _ENTRY = sa.Table(
@@ -34,15 +36,6 @@ _ENTRY = sa.Table(
     sa.Column("hash", sa.Text, nullable=False, unique=True),
 )
 
-# Sent when a connection opens: a committed charge survives a power cut, and nobody waits for ever.
-_SESSION = {
-    "sqlite": ("PRAGMA synchronous = EXTRA", f"PRAGMA busy_timeout = {1000 * _WAIT_SECONDS}"),
-    "postgresql": (
-        "SET synchronous_commit = on",
-        f"SET lock_timeout = '{_WAIT_SECONDS}s'",
-        "SET default_transaction_isolation = 'read committed'",
-    ),
-}
 # First statement of a transaction that writes: one writer at a time, from however many processes
 # or hosts.
 _EXCLUSIVE = {"sqlite": "BEGIN IMMEDIATE", "postgresql": f"SELECT pg_advisory_xact_lock({_LOCK})"}
@@ -58,19 +51,13 @@ class Storage:
     """
 
     def __init__(self, where: str | Path) -> None:
-        self._url = _url(where)
-        self.engine: Engine = sa.create_engine(self._url, poolclass=NullPool)
+        self._url = databases.url_of(where, "the ledger")
+        self.engine: Engine = databases.engine_of(self._url)
 
     @property
     def place(self) -> str:
         """For messages: without a password."""
-        return (
-            Path(str(self._url.database)).name
-            if self.file
-            else self._url.set(
-                drivername="postgresql", username=None, password=None
-            ).render_as_string()
-        )
+        return databases.place_of(self._url)
 
     @property
     def file(self) -> Path | None:
@@ -106,19 +93,8 @@ class Storage:
 
     @contextmanager
     def _connection(self) -> Iterator[Connection]:
-        try:
-            with self.engine.connect() as connection:
-                for statement in _SESSION[connection.dialect.name]:
-                    connection.exec_driver_sql(statement)
-                connection.commit()
-                yield connection
-        except sa.exc.DBAPIError as error:
-            reason = " ".join(str(error.orig).split())
-            raise Refusal(
-                f"the ledger {self.place} cannot be read or written ({reason}). Is the disk"
-                " full, or the server down? Where the ledger itself is damaged, restore it from"
-                " the backup (docs/operations.md). The same call again charges once"
-            ) from error
+        with databases.connection_to(self.engine, "the ledger", _ADVICE) as connection:
+            yield connection
 
 
 def read_entries(connection: Connection) -> list[Entry]:
@@ -136,25 +112,3 @@ def insert_entry(connection: Connection, entry: Entry) -> None:
 
 def _has_table(connection: Connection) -> bool:
     return bool(sa.inspect(connection).has_table(_ENTRY.name))
-
-
-def _url(where: str | Path) -> sa.URL:
-    if "://" not in str(where):
-        return sa.URL.create("sqlite", database=str(where))
-    try:
-        url = make_url(str(where))
-    except (sa.exc.ArgumentError, ValueError):
-        raise Refusal(
-            "the ledger's URL cannot be read; write postgresql://USER@HOST:PORT/DATABASE"
-        ) from None
-    if url.get_backend_name() != "postgresql":
-        raise Refusal(
-            f"the ledger is a file or a PostgreSQL database, not {url.get_backend_name()}; write"
-            " postgresql://USER@HOST:PORT/DATABASE"
-        )
-    if "password" in url.query:
-        raise Refusal(
-            "the ledger's URL holds a password among its options, where messages would show it:"
-            " leave it to PGPASSFILE or PGPASSWORD"
-        )
-    return url.set(drivername="postgresql+psycopg")

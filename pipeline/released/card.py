@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pipeline.released import card_evidence, card_limits, card_plan
+from pipeline.released import card_evidence, card_limits, card_patients, card_plan
 from pipeline.released.card_limits import ModelFacts
 from pipeline.schema.values import KnownTable, Schema
 
@@ -229,8 +229,13 @@ def _guarantee(privacy: dict[str, Any]) -> list[str]:
         ),
         f"| the budget | {_budget(privacy)} |",
         *_others(privacy),
-        f"| ledger entry, chain head | {privacy['ledger_entry']}, `{privacy['chain_head']}` |",
+        (
+            "| its charge among those of the population, chain head |"
+            f" {privacy['charge']}, `{privacy['chain_head']}` |"
+        ),
+        f"| its entry in the transparency log | {privacy['log_entry']} |",
         "",
+        *card_patients.markdown(privacy["membership"]),
     ]
 
 

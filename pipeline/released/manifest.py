@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import files
-from pipeline.catalog import MANIFEST
+from pipeline.catalog import MANIFEST, TRANSPARENCY
 from pipeline.refusal import Refusal
 
 
@@ -41,6 +41,23 @@ def describe_files(folder: Path) -> list[dict[str, Any]]:
 def write(folder: Path, facts: dict[str, Any]) -> None:
     """Writes `manifest.json` last: a folder with a manifest is complete."""
     files.write_json(folder / MANIFEST, {**facts, "files": describe_files(folder)})
+
+
+def add_file(folder: Path, path: Path) -> None:
+    """Names one file more, or as it is now: the others are as they were described."""
+    facts = read(folder)
+    name = path.relative_to(folder).as_posix()
+    entry = {"path": name, "bytes": path.stat().st_size, "sha256": sha256(path)}
+    others = [one for one in facts["files"] if one["path"] != name]
+    facts["files"] = sorted([*others, entry], key=lambda one: str(one["path"]))
+    files.write_json(folder / MANIFEST, facts)
+
+
+def content_sha256(folder: Path) -> str:
+    """Of all that the manifest says but of the transparency log, which names this sum itself."""
+    facts = read(folder)
+    facts["files"] = [one for one in facts["files"] if one["path"] != TRANSPARENCY]
+    return files.json_sha256(facts)
 
 
 def read(folder: Path) -> dict[str, Any]:

@@ -11,6 +11,8 @@ import os
 import shutil
 import stat
 import tempfile
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +27,9 @@ from pipeline.models.table.draw.model import TableModel
 from pipeline.models.table.plan.engines import ENGINES
 from pipeline.params import Params
 from pipeline.refusal import Refusal
-from pipeline.released import card, manifest
+from pipeline.released import card, log_line, manifest, released_log
 from pipeline.released.card_limits import ModelFacts
-from pipeline.released.charged_draw import check_draw
+from pipeline.released.charged_draw import check_draw, check_names
 from pipeline.released.dictionary import write_dictionary, write_lookups
 from pipeline.released.estimates import write_estimates
 from pipeline.released.evidence_facts import EvidenceFacts
@@ -35,9 +37,10 @@ from pipeline.released.package import copy_with_links, link_tree, write_package
 from pipeline.released.plan_facts import plan_facts
 from pipeline.released.privacy_facts import privacy_facts
 from pipeline.released.small_sample import write_small_sample
-from pipeline.runs import chain_heads, version_stores
+from pipeline.runs import chain_heads, programs, release_commits, released_trees, version_stores
 from pipeline.schema.values import Schema
 from pipeline.services import tracking
+from pipeline.transparency.commitments import Line
 
 logger = logging.getLogger(__name__)
 TRACKED_BY_DVC = ("extract", "Data", "sample", "model", "estimates")
@@ -53,19 +56,13 @@ def run(workspace: Workspace, params: Params, schema: Schema) -> None:
         raise Refusal(
             f"{release_id} is not approved: run the stage approve first; nothing was published"
         )
+    check_names(home, params, schema)  # before a card says it
     release = workspace.released.release
-    if not release.manifest.exists():
-        logger.info("publish: putting the release together")
-        _assemble(workspace, params, schema, home, approval)
-    faults = manifest.differences(release.root)
-    if faults:
-        raise Refusal(
-            f"{release_id}: the assembled release does not fit its manifest: {faults[0]}; delete"
-            f" {release.root.name}/ and publish again"
-        )
-    check_draw(home, params, release.model)
-    logger.info("publish: tagging %s in the released version store", release_id)
-    _tag(home, release, release_id, schema.dataset)
+    version_stores.reach(home)
+    release_commits.in_turn(
+        partial(_publish_next, workspace, params, schema, home, approval),
+        partial(version_stores.head, home.released_store),
+    )
     _copy(release, Release(_folder_of(home.published, release_id)))
     files.open_to_readers(home.released)
     tracking.publish_model(release_id, release.model)
@@ -75,6 +72,32 @@ def run(workspace: Workspace, params: Params, schema: Schema) -> None:
         )
         chain_heads.note(home, release_id)
     logger.info("publish: %s is published", release_id)
+
+
+def _publish_next(
+    workspace: Workspace, params: Params, schema: Schema, home: Home, approval: dict[str, Any]
+) -> None:
+    """Puts the release together as the next one of the transparency log, and tags it. Raises
+    Refusal, or RuntimeError, also where another release was faster.
+    """
+    release_id, release = str(params.release.id), workspace.released.release
+    is_tagged = version_stores.is_tagged(home.released_store, release_id)
+    log = released_log.before(home, release_id)
+    if is_tagged:
+        _take_tagged(home, release, release_id)
+    elif not release.manifest.exists() or log_line.is_outdated(release, log):
+        check_draw(home, params, workspace.released.model)
+        logger.info("publish: putting the release together")
+        _assemble(workspace, params, schema, home, approval, log)
+    faults = manifest.differences(release.root)
+    if faults:
+        raise Refusal(
+            f"{release_id}: the assembled release does not fit its manifest: {faults[0]}; delete"
+            f" {release.root.name}/ and publish again"
+        )
+    check_draw(home, params, release.model)
+    logger.info("publish: tagging %s in the released version store", release_id)
+    _tag(home, release, release_id, schema.dataset, log)
 
 
 def _model_facts(folder: Path, workspace: Workspace, evidence: EvidenceFacts | None) -> ModelFacts:
@@ -94,11 +117,18 @@ def _model_facts(folder: Path, workspace: Workspace, evidence: EvidenceFacts | N
 
 
 def _assemble(
-    workspace: Workspace, params: Params, schema: Schema, home: Home, approval: dict[str, Any]
+    workspace: Workspace,
+    params: Params,
+    schema: Schema,
+    home: Home,
+    approval: dict[str, Any],
+    log: Sequence[Line],
 ) -> None:
-    """Everything of the release in one folder; the manifest is written last."""
+    """Everything of the release in one folder; the manifest is written last. `log`: the
+    transparency log that it follows.
+    """
     released, settings = workspace.released, params.release
-    privacy = privacy_facts(Ledger(home.ledger), settings.drawn_from or str(settings.id))
+    privacy = privacy_facts(Ledger(home.ledger), settings.drawn_from or str(settings.id), log)
     with files.replacing_folder(released.release.root) as folder:
         out = Release(folder)
         link_tree(released.extract.root, out.extract.root)
@@ -113,7 +143,7 @@ def _assemble(
             rows=settings.rows,
             privacy=privacy,
             extract_date=settings.extract_date.isoformat() if settings.extract_date else None,
-            code_version=version_stores.code_version(project_root()),
+            code_version=programs.code_version(project_root()),
             approval=_public_approval(approval),
             drawn_from=settings.drawn_from,
             plan=plan_facts(out.model, plan_of(params.drawn_plan), settings.rows),
@@ -150,7 +180,8 @@ def _lineage(params: Params, facts: dict[str, Any], approval: dict[str, Any]) ->
         "source_label": settings.source_label,
         "drawn_from": settings.drawn_from,
         "code_version": facts["code_version"],
-        "ledger_entry": privacy["ledger_entry"],
+        "charge": privacy["charge"],
+        "log_entry": privacy["log_entry"],
         "chain_head": privacy["chain_head"],
         "self_approved": bool(approval.get("self_approved")),
         "seed": params.sample.seed,
@@ -159,9 +190,9 @@ def _lineage(params: Params, facts: dict[str, Any], approval: dict[str, Any]) ->
     }
 
 
-def _tag(home: Home, release: Release, release_id: str, dataset: str) -> None:
-    """One commit and tag in the released version store. The data is pushed first; nobody finds it
-    before the tag is there.
+def _tag(home: Home, release: Release, release_id: str, dataset: str, log: Sequence[Line]) -> None:
+    """One commit and tag in the released version store, with the release's line of the transparency
+    log. The data is pushed first; nobody finds it before the tag is there.
     """
     version_stores.ensure(home)
     if version_stores.is_tagged(home.released_store, release_id):
@@ -173,6 +204,7 @@ def _tag(home: Home, release: Release, release_id: str, dataset: str) -> None:
         shutil.rmtree(folder, ignore_errors=True)
         link_tree(release.root, folder)
         version_stores.share_objects(tree)
+        log_line.add_line(home, tree, Release(folder), log)
         version_stores.dvc(
             "add",
             "--quiet",
@@ -180,17 +212,32 @@ def _tag(home: Home, release: Release, release_id: str, dataset: str) -> None:
             cwd=tree,
         )
         version_stores.dvc("push", "--quiet", cwd=tree)
-        version_stores.commit_all(tree, f"Release {release_id}", has_clock=False)
-        version_stores.git(
-            "tag",
-            "-a",
-            release_id,
-            "-m",
-            f"manifest sha256 {manifest.sha256(release.manifest)}",
-            cwd=tree,
-            has_clock=False,
+        tag_message = f"manifest sha256 {manifest.sha256(Release(folder).manifest)}"
+        release_commits.push_release(
+            tree, message=f"Release {release_id}", tag=release_id, tag_message=tag_message
         )
-        version_stores.git("push", "-q", "--atomic", "origin", "main", release_id, cwd=tree)
+        _bring_back(Release(folder), release)
+
+
+def _take_tagged(home: Home, release: Release, release_id: str) -> None:
+    """The release is what its tag holds, also where the attempt that tagged it stopped before it
+    had brought that back, or was made on another host.
+    """
+    _, tagged = released_trees.find(home, release_id)
+    if not release.manifest.exists() or manifest.read(release.root) != tagged:
+        logger.info("publish: it is tagged already; that one is the release")
+        released_trees.fetch(home, release_id, release.root)
+
+
+def _bring_back(tagged: Release, release: Release) -> None:
+    """The two files that the place in the log decides, as the tag has them."""
+    for source, place in (
+        (tagged.transparency, release.transparency),
+        (tagged.manifest, release.manifest),
+    ):
+        if source.exists():
+            with files.replacing(place) as temporary:
+                shutil.copyfile(source, temporary)
 
 
 def _folder_of(root: Path, name: str) -> Path:

@@ -10,7 +10,7 @@ from pipeline import files
 from pipeline.catalog import Extract, Home, Patients, Workspace
 from pipeline.draw_plan import plan_of
 from pipeline.params import Params
-from pipeline.released.charged_draw import check_draw
+from pipeline.released.charged_draw import check_draw, check_names
 from pipeline.released.databases import write_database, write_sqlite
 from pipeline.released.partitions import Draw, drawn_partitions
 from pipeline.released.views import views
@@ -22,9 +22,10 @@ logger = logging.getLogger(__name__)
 
 def run(workspace: Workspace, params: Params, schema: Schema) -> None:
     """Writes `released/synthetic` and `released/extract`, partition by partition. Raises Refusal
-    for another model or seed than the charge binds.
+    for another model or seed than the charge binds, and for other names than it says.
     """
     released, n_synthetic, n_drawn = workspace.released, params.release.rows, 0
+    check_names(Home.find(), params, schema)
     check_draw(Home.find(), params, released.model)
     draw = Draw(
         model=released.model,

@@ -20,7 +20,7 @@ from pipeline.ledger import REFUSAL_REASON, Ledger
 from pipeline.params import Params
 from pipeline.refusal import Refusal
 from pipeline.restricted import account_table, person
-from pipeline.runs import chain_heads
+from pipeline.runs import chain_heads, travel
 from pipeline.schema.values import Schema
 
 logger = logging.getLogger(__name__)
@@ -63,6 +63,7 @@ def run(workspace: Workspace, params: Params, schema: Schema) -> None:
     )
     if _last_answer(answers, release_id) != approval:
         files.append_line(answers, json.dumps(asdict(approval)))
+        travel.send(Home.find(), workspace, answers)
     if not approval.approved:
         _abandon(release_id, approval.by)
         raise NotApproved(

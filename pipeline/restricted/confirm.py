@@ -22,7 +22,7 @@ from pipeline.refusal import Refusal
 from pipeline.restricted import account_table, person
 from pipeline.restricted.confirmation import Confirmation, account_hash
 from pipeline.restricted.person import answers_for_itself
-from pipeline.runs import chain_heads
+from pipeline.runs import chain_heads, travel
 from pipeline.schema.values import Schema
 
 logger = logging.getLogger(__name__)
@@ -53,6 +53,8 @@ def run(workspace: Workspace, params: Params, schema: Schema) -> None:
         confirmation = _earlier(restricted, release_id) or _ask(
             release_id, restricted, params.approve.airflow_users
         )
+        if restricted.confirmations.is_file():
+            travel.send(Home.find(), workspace, restricted.confirmations)
         if not confirmation.confirmed:
             home = Home.find()
             Ledger(home.ledger).decline(release_id, schema.population.name, confirmation.by)

@@ -14,7 +14,6 @@ from pipeline.catalog import Home, Workspace
 from pipeline.ledger import Ledger
 from pipeline.params import Params
 from pipeline.refusal import Refusal
-from pipeline.restricted.ingest import stage
 from pipeline.runs import places
 from pipeline.schema.values import Schema
 
@@ -25,6 +24,8 @@ def ingested(
     """(patients, events or None) of every row of a public source; nobody is held out. scratch: a
     folder for the time being. Raises Refusal for other datasets.
     """
+    from pipeline.restricted.ingest import stage
+
     if not schema.public:
         raise Refusal(f"{schema.dataset} is not declared `public: true`")
     refuse_other_facts(Home.find(), schema)

@@ -2,7 +2,7 @@
 the ledger for it.
 
 No patient's row is read here (privacy_rules.md 3, 10): all that is required is that validate has
-written its results.
+written its results, and that the rows are still of whom the charge would name.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from pipeline.params import Params
 from pipeline.refusal import Refusal
 from pipeline.released.privacy_facts import published_chain_heads
 from pipeline.restricted import confirmation
+from pipeline.restricted.ingest import origin
 from pipeline.restricted.ingest.cohorts import Register
 from pipeline.restricted.ingest.key_check import check_key_of
 from pipeline.runs import chain_heads
@@ -47,6 +48,9 @@ def run(workspace: Workspace, params: Params, schema: Schema) -> None:
     # the ledger's facts bind, even if somebody edited the workspace's dataset.yaml
     ledger.check_declared(schema.population)
     check_key_of(home, schema.population.name)
+    register = Register(home, schema).marks() if schema.population.cohorts else []
+    if (rows := origin.read(workspace.restricted)) is not None:
+        origin.refuse_other_rows(rows, origin.origin_of(schema, params.release), register)
     plan = joint_plan(schema, params.privacy, params.train, params.release.extract_date)
     logger.info("reserve: planned for epsilon %g at delta %g", plan.epsilon, plan.delta)
     population, plan_sha256 = schema.population.name, files.json_sha256(plan.to_json())
@@ -58,10 +62,13 @@ def run(workspace: Workspace, params: Params, schema: Schema) -> None:
         source_label=label,
         plan_sha256=plan_sha256,
         cohorts=params.release.cohorts,
-        register=Register(home, schema).marks() if schema.population.cohorts else (),
+        register=register,
         seed=params.sample.seed,
     )
-    files.write_json(workspace.restricted.reservation, _facts(release_id, reservation, plan))
+    chain_heads.note(home, release_id)
+    facts = _facts(release_id, reservation, plan)
+    whose = origin.to_json(origin.origin_of(schema, params.release))
+    files.write_json(workspace.restricted.reservation, facts | whose)
     logger.info(
         "reserve: entry %d of the ledger holds epsilon %.4g for %s",
         reservation.entry,

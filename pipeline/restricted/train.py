@@ -12,6 +12,7 @@ import tempfile
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -21,15 +22,20 @@ import torch
 from pipeline import files
 from pipeline.catalog import Checkpoints, Home, Workspace
 from pipeline.dp.marginals import MeasurementStore
+from pipeline.dp.mirror import Mirror
 from pipeline.dp.noise import NoiseStream
 from pipeline.dp.tape import Tape
-from pipeline.ledger import Ledger, cohorts_in_words
+from pipeline.ledger import Ledger, Reservation, cohorts_in_words
 from pipeline.models.synthesizer.fit import fit_synthesizer
 from pipeline.models.synthesizer.model import Synthesizer
 from pipeline.models.synthesizer.plan import Plan, joint_plan
 from pipeline.params import Params, PrivacyParams, TrainParams
 from pipeline.refusal import Refusal
-from pipeline.runs import chain_heads
+from pipeline.restricted import travelling_model
+from pipeline.restricted.ingest import origin
+from pipeline.restricted.ingest.cohorts import Register
+from pipeline.runs import chain_heads, locks
+from pipeline.runs.training_mirror import training_mirror
 from pipeline.schema.values import Schema
 
 logger = logging.getLogger(__name__)
@@ -39,35 +45,44 @@ def run(workspace: Workspace, params: Params, schema: Schema) -> None:
     """Writes `released/model` and `restricted/tape.json`. A retry goes on from the checkpoint, with
     new noise; once the model is finished, it gives that model out again.
 
-    Raises Refusal where the ledger does not hold exactly this plan, or where what was executed
+    Raises Refusal where the ledger does not hold exactly this plan, where the rows are of others
+    than it was charged to, or where what was executed
     differs, or another model was trained under the charge: then there is no model.
     """
-    ledger, release_id = Ledger(Home.find().ledger), str(params.release.id)
+    home, release_id = Home.find(), str(params.release.id)
+    ledger, mirror = Ledger(home.ledger), training_mirror(home, release_id)
     plan = charged_plan(workspace, ledger, release_id)
-    _refuse_other_cohorts(workspace, ledger, release_id)
+    if (reservation := ledger.reservation(release_id)) is not None:
+        _refuse_other_rows(workspace, params, schema, reservation)
     checkpoints = workspace.restricted.checkpoints
-    with _alone(checkpoints):
+    with _alone(checkpoints), locks.across_hosts(home, f"the training of {release_id}"):
         for leftover in checkpoints.root.rglob("*.tmp"):
             if leftover.is_file():
                 leftover.unlink()
-        ledger.begin_training(release_id, getpass.getuser(), _token(checkpoints))
+        ledger.begin_training(release_id, getpass.getuser(), _token(checkpoints, mirror))
+        travelling_model.fetch(checkpoints, mirror)
         if not checkpoints.model.is_dir():
-            _train(workspace, params, schema, plan)
+            _train(workspace, params, schema, plan, mirror)
+        travelling_model.keep(checkpoints, mirror)
         Tape.load(checkpoints.tape).check(plan.dp_event)
         ledger.note_model(release_id, getpass.getuser(), files.folder_sha256(checkpoints.model))
-        chain_heads.note(Home.find(), release_id)
+        chain_heads.note(home, release_id)
         _hand_out(checkpoints, workspace)
     logger.info("train: the executed mechanisms are the reserved ones; the model is written")
 
 
-def _train(workspace: Workspace, params: Params, schema: Schema, plan: Plan) -> None:
+def _train(
+    workspace: Workspace, params: Params, schema: Schema, plan: Plan, mirror: Mirror | None
+) -> None:
     """The model of the plan, kept in `checkpoints` where no stage removes it: whatever happens
     after that, it is this one model that is handed out.
     """
     restricted, checkpoints, tape = workspace.restricted, workspace.restricted.checkpoints, Tape()
     patients = pl.read_parquet(restricted.patients)
     events = pl.scan_parquet(restricted.events) if restricted.events.is_file() else None
-    model = fit(schema, patients, events, plan, checkpoints, tape, train=params.train)
+    model = fit(
+        schema, patients, events, plan, checkpoints, tape, train=params.train, mirror=mirror
+    )
     tape.check(plan.dp_event)
     # the store holds the plan's counts and no others
     Tape([MeasurementStore(checkpoints.counts).measured_event()]).check(plan.counts_event)
@@ -112,31 +127,47 @@ def charged_plan(workspace: Workspace, ledger: Ledger, release_id: str) -> Plan:
     return plan
 
 
-def _refuse_other_cohorts(workspace: Workspace, ledger: Ledger, release_id: str) -> None:
-    """The rows that ingest let through must be those of the cohorts that are charged
-    (privacy_rules.md 16).
+def _refuse_other_rows(
+    workspace: Workspace, params: Params, schema: Schema, reservation: Reservation
+) -> None:
+    """The rows that ingest let through must be those of the population and the cohorts that are
+    charged, from the source that the charge names (privacy_rules.md 16).
     """
-    reservation, report = (
-        ledger.reservation(release_id),
-        files.read_json(workspace.restricted.ingest_report) or {},
-    )
-    cohorts = tuple(report.get("cohorts", ()))
-    if reservation is not None and reservation.cohorts != cohorts:
+    rows, home = origin.read(workspace.restricted), Home.find()
+    if rows is None:
+        if workspace.restricted.checkpoints.model.is_dir():
+            return  # the model is finished: no row is opened
+        raise Refusal("there are no rows in this workspace: run ingest first")
+    charged = (reservation.population, reservation.source_label, reservation.cohorts)
+    if charged != (rows.population, rows.source_label, rows.cohorts):
         raise Refusal(
-            f"{release_id} was charged to {cohorts_in_words(reservation.cohorts)}, and ingest"
-            f" opened {cohorts_in_words(cohorts)}: no row was read. Run all stages"
-            " again from ingest under a new release id"
+            f"{reservation.release_id} was charged to"
+            f" {_in_words(reservation.population, reservation.cohorts, reservation.source_label)},"
+            f" and ingest opened {_in_words(rows.population, rows.cohorts, rows.source_label)}: no"
+            " row was read. Run all stages again from ingest under a new release id"
         )
+    if (whose := origin.of_charge(files.read_json(workspace.restricted.reservation))) is not None:
+        origin.refuse_other_rows(replace(rows, mark=None), whose, [])
+    marks = Register(home, schema).marks() if schema.population.cohorts else []
+    origin.refuse_other_rows(rows, origin.origin_of(schema, params.release), marks)
 
 
-def _token(checkpoints: Checkpoints) -> str:
+def _in_words(population: str, cohorts: tuple[str, ...], label: str | None) -> str:
+    return f"{cohorts_in_words(cohorts)} of population {population} (source {label!r})"
+
+
+def _token(checkpoints: Checkpoints, mirror: Mirror | None = None) -> str:
     """The training token: a random text, written before the first measurement. The ledger accepts
     one token per release, so that nobody can measure again until they like the noise
-    (privacy_rules.md 12).
+    (privacy_rules.md 12). Of several hosts the first one's holds.
     """
     path = checkpoints.token
     if not path.is_file():
         files.write_text(path, f"{new_token()}\n")
+    if mirror is not None:
+        token = mirror.keep("token", path.read_bytes()).decode("utf-8")
+        if token != path.read_text(encoding="utf-8"):
+            files.write_text(path, token)
     return path.read_text(encoding="utf-8").strip()
 
 
@@ -154,22 +185,24 @@ def fit(
     tape: Tape,
     *,
     train: TrainParams,
+    mirror: Mirror | None = None,
 ) -> Synthesizer:
-    """Runs the plan with a fresh noise stream; measurements and steps in `checkpoints` are used,
-    not repeated.
+    """Runs the plan with a fresh noise stream; measurements and steps in `checkpoints`, and in the
+    mirror, are used, not repeated.
     """
     return fit_synthesizer(
         schema,
         patients,
         events,
         plan,
-        store=MeasurementStore(checkpoints.counts),
+        store=MeasurementStore(checkpoints.counts, mirror),
         tape=tape,
         noise=NoiseStream(),
         checkpoint=checkpoints.root,
         progress=lambda text: logger.info("train: %s", text),
         device=device(train.device),
         checkpoint_steps=train.checkpoint_steps,
+        mirror=mirror,
     )
 
 

@@ -7,7 +7,6 @@ released.
 
 from __future__ import annotations
 
-import json
 import shutil
 import zlib
 from dataclasses import dataclass, field
@@ -21,7 +20,7 @@ from pipeline.catalog import Home, Release, Workspace, project_root
 from pipeline.draw_plan import DrawPlan, plan_of
 from pipeline.plan_slices import check_plan
 from pipeline.refusal import Refusal
-from pipeline.runs import version_stores
+from pipeline.runs import released_trees, travel, version_stores
 from pipeline.runs.workspace import IGNORED, dump_params
 from pipeline.schema.reader import read_schema
 
@@ -46,14 +45,15 @@ def make(home: Home, request: Request) -> Workspace:
     """
     params.check_release_id(request.model_of, "the release to draw from")
     params.check_release_id(request.release_id)
+    with travel.preparing(home, request.release_id):
+        return _make(home, request)
+
+
+def _make(home: Home, request: Request) -> Workspace:
     if not version_stores.is_tagged(home.released_store, request.model_of):
         raise Refusal(f"there is no release {request.model_of} in the released version store")
-    folder, manifest = _released(home, request.model_of)
-    card = json.loads(
-        version_stores.git(
-            "show", f"{request.model_of}:{Release(Path(folder)).card}", cwd=home.released_store
-        )
-    )
+    folder, manifest = released_trees.find(home, request.model_of)
+    card = released_trees.show(home, request.model_of, Release(Path(folder)).card)
     settings = _settings(home, request, manifest, card.get("extract_date"))
     params.from_mapping(settings)
     workspace = home.workspace(request.release_id)
@@ -91,33 +91,12 @@ def _what(settings: params.Params) -> tuple[str | None, int, DrawPlan]:
     )
 
 
-def _released(home: Home, release_id: str) -> tuple[str, dict[str, Any]]:
-    """Folder and manifest of a release in its tag: the tree of a tag holds the last release of
-    every dataset.
-    """
-    tree = version_stores.git(
-        "ls-tree", "-d", "--name-only", release_id, cwd=home.released_store
-    ).split()
-    for folder in tree:
-        if folder.startswith("."):
-            continue
-        manifest = json.loads(
-            version_stores.git(
-                "show", f"{release_id}:{Release(Path(folder)).manifest}", cwd=home.released_store
-            )
-        )
-        if manifest["release_id"] == release_id:
-            return folder, manifest
-    raise Refusal(
-        f"the tag {release_id} of the released version store holds no release of that name"
-    )
-
-
 def _settings(
     home: Home, request: Request, manifest: dict[str, Any], extract_date: str | None
 ) -> dict[str, Any]:
     settings: dict[str, Any] = YAML(typ="safe").load(home.params.read_text(encoding="utf-8"))
-    settings.pop("portal", None)  # of the portal's processes, no setting of a run
+    for name in params.OTHERS:  # of the portal and the nights, no setting of a run
+        settings.pop(name, None)
     settings["release"] |= {
         "id": request.release_id,
         "dataset": manifest["dataset"],
@@ -154,17 +133,7 @@ def _build(
             (source.model, temporary.released.model),
             (source.dataset, temporary.dataset),
         ):
-            version_stores.dvc(
-                "get",
-                "--quiet",
-                "--rev",
-                request.model_of,
-                "--out",
-                str(target.relative_to(root)),
-                str(home.released_store.resolve()),
-                str(path),
-                cwd=root,
-            )
+            released_trees.get(home, request.model_of, path, target)
         shutil.copyfile(project_root() / "dvc.yaml", temporary.dvc_yaml)
         files.write_text(root / ".gitignore", IGNORED)
         dump_params(settings, temporary.params)

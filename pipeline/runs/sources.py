@@ -10,12 +10,14 @@ import re
 from dataclasses import asdict, dataclass
 from datetime import date
 
+import sqlalchemy as sa
 from ruamel.yaml import YAML
+from sqlalchemy.engine import Connection
 
 from pipeline import files
 from pipeline.catalog import Home
 from pipeline.refusal import Refusal
-from pipeline.runs import places
+from pipeline.runs import places, registers
 
 LABEL = re.compile(r"^[A-Za-z0-9][A-Za-z0-9 ._-]{0,63}$")  # the form in Airflow takes it, too
 
@@ -40,7 +42,15 @@ class Source:
 
 
 def load(home: Home) -> dict[str, Source]:
-    """Every declared source by dataset; empty where none was declared yet."""
+    """Every declared source by dataset; empty where none was declared yet. On one host they stand
+    in a file that a person may edit.
+    """
+    if home.deployment.is_shared:
+        return _shared(home)
+    return _of_file(home)
+
+
+def _of_file(home: Home) -> dict[str, Source]:
     if not home.sources.is_file():
         return {}
     value = YAML(typ="safe").load(home.sources.read_text(encoding="utf-8")) or {}
@@ -70,6 +80,33 @@ def withdraw(home: Home, dataset: str, path: str) -> bool:
 
 
 def _write(home: Home, sources: dict[str, Source]) -> None:
+    if home.deployment.is_shared:
+        with registers.transaction(home) as connection:
+            connection.execute(sa.delete(registers.SOURCE))
+            _insert(connection, sources)
+        return
     yaml = YAML()
     with files.replacing(home.sources) as temporary, temporary.open("w", encoding="utf-8") as file:
         yaml.dump({name: asdict(entry) for name, entry in sorted(sources.items())}, file)
+
+
+def _shared(home: Home) -> dict[str, Source]:
+    """What the database holds. A file of before is taken over once, where the database does not
+    know its datasets, and renamed.
+    """
+    older = _of_file(home)
+    with registers.transaction(home) as connection:
+        there = {
+            row.dataset: Source(path=row.path, label=row.label, extract_date=row.extract_date)
+            for row in connection.execute(sa.select(registers.SOURCE))
+        }
+        new = {name: source for name, source in older.items() if name not in there}
+        _insert(connection, new)
+    if home.sources.is_file():
+        registers.retire(home.sources)
+    return there | new
+
+
+def _insert(connection: Connection, sources: dict[str, Source]) -> None:
+    rows = [{"dataset": name, **asdict(source)} for name, source in sources.items()]
+    registers.insert_new(connection, registers.SOURCE, rows)

@@ -23,7 +23,7 @@ from pipeline import environment, files, params
 from pipeline.catalog import Home, Workspace, project_root
 from pipeline.ledger import Ledger
 from pipeline.refusal import Refusal
-from pipeline.runs import places, source_claims, sources, version_stores
+from pipeline.runs import places, source_claims, sources, travel, version_stores
 from pipeline.runs.declarations import declaration_path
 from pipeline.schema import document
 from pipeline.schema.reader import read_schema_with_warnings
@@ -62,6 +62,11 @@ def make(home: Home, request: Request) -> Workspace:
     Raises Refusal for an unknown dataset, a missing source, a value out of range, or a release
     id used before; DeclarationError for mistakes in the declaration. Then nothing was made.
     """
+    with travel.preparing(home, request.release_id):
+        return _make(home, request)
+
+
+def _make(home: Home, request: Request) -> Workspace:
     path = declaration_path(request.dataset)
     schema, warnings = read_schema_with_warnings(path)
     if schema.dataset != path.stem:
@@ -88,6 +93,7 @@ def make(home: Home, request: Request) -> Workspace:
         str(checked.release.source),
         population=schema.population.name,
         kind=schema.population.kind,
+        for_good=False,
     )
     if (
         schema.events is not None
@@ -104,22 +110,34 @@ def make(home: Home, request: Request) -> Workspace:
 
 def run_stage(workspace: Workspace, stage: str) -> int:
     """Runs one stage there as an Airflow task does; returns its exit code (0 done, 2 refused)."""
-    command = ["bash", "-c", repro_command(stage)]
+    with travel.visiting(Home.find(), workspace.root.name, stage):
+        return run_there(workspace, repro_command(stage))
+
+
+def run_there(workspace: Workspace, command: str) -> int:
+    """Runs a shell line with the workspace as its folder; returns its exit code."""
     return subprocess.run(
-        command, cwd=workspace.root, env=environment.for_stages(), check=False
+        ["bash", "-c", command], cwd=workspace.root, env=environment.for_stages(), check=False
     ).returncode
 
 
 def record(home: Home, workspace: Workspace, stage: str) -> None:
     """Commits dvc.lock to the run's branch of the restricted version store; after the last stage
-    also pushes the data there.
+    also pushes the data there. For several hosts each stage pushes its own.
     """
+    if home.deployment.is_shared:
+        travel.record(home, workspace, stage)
+    else:
+        _record(workspace, stage)
+    if stage == list(STAGES)[-1]:
+        files.write_text(workspace.restricted.complete, "yes\n")
+
+
+def _record(workspace: Workspace, stage: str) -> None:
     version_stores.commit_all(workspace.root, f"{stage} of {workspace.root.name}")
     if stage == list(STAGES)[-1]:
         version_stores.dvc("push", "--quiet", "--remote", "restricted", cwd=workspace.root)
     version_stores.git("push", "-q", "--force", "origin", "HEAD", cwd=workspace.root)
-    if stage == list(STAGES)[-1]:
-        files.write_text(workspace.restricted.complete, "yes\n")
 
 
 def unfinished_stages(home: Home, workspace: Workspace) -> list[str]:
@@ -152,7 +170,8 @@ def _settings(home: Home, request: Request) -> dict[str, Any]:
     extract_date = request.extract_date or (
         default.extract_date if default and is_declared else None
     )
-    settings.pop("portal", None)  # of the portal's processes, no setting of a run
+    for name in params.OTHERS:  # of the portal and the nights, no setting of a run
+        settings.pop(name, None)
     settings["release"] |= {
         "id": request.release_id,
         "dataset": request.dataset,

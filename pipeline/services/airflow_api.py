@@ -10,6 +10,7 @@ import urllib.parse
 import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from pipeline.refusal import Refusal
@@ -17,6 +18,7 @@ from pipeline.refusal import Refusal
 PARTS = ("metadatabase", "scheduler", "dag_processor", "triggerer")
 # for one answer: on a machine whose cores are busy the server may take minutes
 ANSWER_SECONDS = 300
+MOST_TASKS = 100  # in one answer
 
 
 class AirflowRefusal(Refusal):
@@ -86,6 +88,16 @@ class AirflowApi:
             "GET", f"/api/v2/dags/{dag}/dagRuns/{_url_part(run)}/taskInstances"
         )["task_instances"]
         return instances
+
+    def running_since(self, moment: datetime) -> list[tuple[str, str]]:
+        """(DAG, run) of every run with a task that began before `moment` and still runs. A task
+        that waits for a person does not run.
+        """
+        query = urllib.parse.urlencode(
+            {"state": "running", "start_date_lte": moment.isoformat(), "limit": MOST_TASKS}
+        )
+        answer = self.call("GET", f"/api/v2/dags/~/dagRuns/~/taskInstances?{query}")
+        return sorted({(one["dag_id"], one["dag_run_id"]) for one in answer["task_instances"]})
 
     def errors(self) -> list[str]:
         """Import errors of DAG files."""

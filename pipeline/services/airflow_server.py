@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
 
-from pipeline import environment, files
+from pipeline import environment, files, night_params
 from pipeline.catalog import Home, project_root
+from pipeline.services import metrics
 from pipeline.services.airflow_api import AirflowApi
 from pipeline.services.database_url import sqlite_url
 from pipeline.services.processes import USER, Service, secret
@@ -15,6 +17,9 @@ from pipeline.stages import PORTAL_USER
 
 
 def airflow_address() -> str:
+    """Where its API server answers: on this host, or where the deployment says."""
+    if url := Home.find().deployment.airflow.url:
+        return url.rstrip("/")
     return f"http://localhost:{environment.airflow_port()}"
 
 
@@ -27,11 +32,11 @@ def portal_account(home: Home, patience: float = 20) -> AirflowApi:
 
 
 def airflow_environment(home: Home) -> dict[str, str]:
-    """What every process of Airflow needs: SQLite, LocalExecutor, our DAGs only, one host."""
+    """What every process of Airflow needs: our DAGs only; SQLite and LocalExecutor on one host."""
     from cryptography.fernet import Fernet
 
     address = airflow_address()
-    fernet = home.state / "airflow-fernet.key"
+    fernet = (home.keys if home.deployment.keys else home.state) / "airflow-fernet.key"
     if not fernet.is_file():
         files.write_text(fernet, Fernet.generate_key().decode())
         fernet.chmod(0o600)
@@ -43,15 +48,16 @@ def airflow_environment(home: Home) -> dict[str, str]:
         "AIRFLOW__LOGGING__FILE_TASK_HANDLER_NEW_FILE_PERMISSIONS": "0o600",
         "AIRFLOW__CORE__DAGS_FOLDER": str(project_root() / "dags"),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-        "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
+        "AIRFLOW__CORE__EXECUTOR": home.deployment.airflow.executor,
         "AIRFLOW__CORE__PARALLELISM": "4",
         "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
         "AIRFLOW__CORE__FERNET_KEY": fernet.read_text(encoding="utf-8"),
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": f"{USER}:admin,{PORTAL_USER}:user",
         "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{address}/execution/",
-        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": sqlite_url(home.airflow / "airflow.db"),
+        **_databases(home),
         "AIRFLOW__API__BASE_URL": address,
-        "AIRFLOW__API__HOST": "127.0.0.1",
+        # other hosts' workers reach it, where the deployment says by which address
+        "AIRFLOW__API__HOST": "0.0.0.0" if home.deployment.airflow.url else "127.0.0.1",
         "AIRFLOW__API__PORT": str(environment.airflow_port()),
         "AIRFLOW__API__SECRET_KEY": secret(home, "airflow_session_key"),
         "AIRFLOW__API_AUTH__JWT_SECRET": secret(home, "airflow_jwt_key"),
@@ -67,7 +73,22 @@ def airflow_environment(home: Home) -> dict[str, str]:
         # the scheduler may be up minutes before the API server answers
         "AIRFLOW__WORKERS__EXECUTION_API_RETRIES": "12",
         "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
+        **metrics.for_airflow(night_params.load_metrics(home.params)),
     }
+
+
+def _databases(home: Home) -> dict[str, str]:
+    """Airflow's database, and what Celery needs where tasks run on several hosts."""
+    places, name = home.deployment.airflow, "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"
+    if places.database is None:
+        return {name: sqlite_url(home.airflow / "airflow.db")}
+    url = places.database.removeprefix("postgresql://")
+    variables = {
+        name: f"postgresql+psycopg://{url}",
+        f"{name}_ASYNC": f"postgresql+asyncpg://{url}",
+        "AIRFLOW__CELERY__RESULT_BACKEND": f"db+postgresql+psycopg://{url}",
+    }
+    return variables | ({"AIRFLOW__CELERY__BROKER_URL": places.broker} if places.broker else {})
 
 
 def airflow_services(home: Home) -> tuple[Service, ...]:
@@ -101,7 +122,7 @@ def prepare_airflow(home: Home) -> None:
         },
     )
     passwords.chmod(0o600)
-    if (home.airflow / "migrated").exists():
+    if is_migrated(home):
         return
     migration = subprocess.run(
         [str(Path(sys.executable).parent / "airflow"), "db", "migrate"],
@@ -114,4 +135,18 @@ def prepare_airflow(home: Home) -> None:
         raise RuntimeError(
             f"airflow db migrate: {(migration.stderr.strip().splitlines() or ['nothing said'])[-1]}"
         )
-    files.write_text(home.airflow / "migrated", "yes\n")
+    files.write_text(_migrated(home), f"{_version()}\n")
+
+
+def is_migrated(home: Home) -> bool:
+    """Whether Airflow's database was last migrated by the version of Airflow that is installed."""
+    path = _migrated(home)
+    return path.is_file() and path.read_text(encoding="utf-8").strip() == _version()
+
+
+def _migrated(home: Home) -> Path:
+    return home.airflow / "migrated"
+
+
+def _version() -> str:
+    return metadata.version("apache-airflow-core")

@@ -22,8 +22,10 @@ def mlflow_address() -> str:
 
 def mlflow_services(home: Home) -> tuple[Service, ...]:
     """The MLflow server with basic sign-in, without its gateway to language models and its job
-    runner.
+    runner. None where the deployment names a server or a database of its own.
     """
+    if home.deployment.mlflow is not None:
+        return ()
     port = environment.mlflow_port()
     hosts = [f"{name}:{port}" for name in (MLFLOW_HOST, "localhost", "127.0.0.1")]
     command = (

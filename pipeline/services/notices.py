@@ -16,9 +16,9 @@ logger = logging.getLogger(__name__)
 SECONDS = 20  # for one delivery
 
 
-def send(settings: PortalParams, to: Sequence[str], subject: str, text: str) -> None:
+def send(settings: PortalParams, to: Sequence[str], subject: str, text: str) -> bool:
     """Tells the people at these addresses, and the webhook. What cannot be delivered is a line in
-    the log: nobody's work stops for a notice.
+    the log: nobody's work stops for a notice. Returns whether somebody took it, or the log did.
     """
     ways: list[tuple[str, Callable[[], None]]] = []
     if settings.smtp and to:
@@ -27,11 +27,14 @@ def send(settings: PortalParams, to: Sequence[str], subject: str, text: str) -> 
         ways.append(("webhook", partial(_post, settings.webhook, subject, text)))
     if not ways:
         logger.info("notice: %s. %s", subject, text)
+    n_failures = 0
     for name, deliver in ways:
         try:
             deliver()
         except Exception as error:  # email trips over some addresses: IndexError, AttributeError
+            n_failures += 1
             logger.warning("notice: the %s took none (%s): %s", name, type(error).__name__, subject)
+    return not ways or n_failures < len(ways)
 
 
 def _mail(settings: PortalParams, to: Sequence[str], subject: str, text: str) -> None:

@@ -20,6 +20,10 @@ from pipeline.refusal import Refusal
 
 USER = "admin"
 STOP_SECONDS = 20
+SECRETS = (
+    *("airflow_password", "airflow_portal_password", "airflow_session_key", "airflow_jwt_key"),
+    *("mlflow_password", "mlflow_session_key"),
+)
 PORTS = {  # which variable chooses the port of a service
     "airflow-api": environment.AIRFLOW_PORT_VARIABLE,
     "mlflow": environment.MLFLOW_PORT_VARIABLE,
@@ -43,34 +47,63 @@ class Service:
 
 def secret(home: Home, name: str) -> str:
     """A password or key that is drawn once and kept in `state/secrets.json`, readable by its owner
-    only.
+    only. Where keys are mounted it is read there, and never drawn.
     """
-    path = home.state / "secrets.json"
+    mounted = home.deployment.keys
+    path = (home.state if mounted is None else home.keys) / "secrets.json"
     values = files.read_json(path) or {}
     if name not in values:
-        values[name] = secrets.token_urlsafe(16 if name.endswith("password") else 64)
+        if mounted is not None:
+            raise Refusal(f"secrets.json in {mounted} lacks {name}: the hosts share their secrets")
+        values[name] = _new_secret(name)
         files.write_json(path, values)
         path.chmod(0o600)
     return str(values[name])
+
+
+def draw_secrets() -> dict[str, str]:
+    """Every secret of the services, for hosts that share them."""
+    return {name: _new_secret(name) for name in SECRETS}
+
+
+def _new_secret(name: str) -> str:
+    return secrets.token_urlsafe(16 if name.endswith("password") else 64)
 
 
 def start(home: Home, services: Iterable[Service]) -> list[str]:
     """Starts what does not run yet; returns the names started. Raises Refusal before starting
     anything where a port is taken.
     """
-    running = running_services(home)
-    missing = [service for service in services if service.name not in running]
+    missing = _missing(home, services)
     for service in missing:
-        if service.port is not None and not port_is_free(service.port):
-            variable = PORTS[service.name.partition("-server")[0]]
-            raise Refusal(
-                f"port {service.port} for {service.name} is used by another program; choose another"
-                f" with {variable}=..."
-            )
+        _refuse_foreign_port(service.name, service.port)
     for service in missing:
         process = _spawn(home, service)
         _remember(home, service.name, process)
     return [service.name for service in missing]
+
+
+def check_ports(home: Home, services: Mapping[str, int]) -> None:
+    """Raises Refusal where a service that does not run yet (name to port) would find its port
+    taken: before anything is made for it.
+    """
+    running = running_services(home)
+    for name, port in services.items():
+        if name not in running:
+            _refuse_foreign_port(name, port)
+
+
+def _missing(home: Home, services: Iterable[Service]) -> list[Service]:
+    running = running_services(home)
+    return [service for service in services if service.name not in running]
+
+
+def _refuse_foreign_port(name: str, port: int | None) -> None:
+    if port is not None and not port_is_free(port):
+        raise Refusal(
+            f"port {port} for {name} is used by another program; choose another with"
+            f" {PORTS[name.partition('-server')[0]]}=..."
+        )
 
 
 def _spawn(home: Home, service: Service) -> psutil.Process:
@@ -140,6 +173,11 @@ def running_services(home: Home) -> dict[str, psutil.Process]:
         except psutil.NoSuchProcess:
             continue
     return running
+
+
+def remembered_names(home: Home) -> set[str]:
+    """Of what was started and not stopped, whether it still runs or not."""
+    return set(_remembered(home))
 
 
 def _remembered(home: Home) -> dict[str, dict[str, float]]:

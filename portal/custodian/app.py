@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 from fastapi import FastAPI
+from sqlalchemy import Engine
 
 from pipeline.catalog import Home
+from pipeline.ledger import Ledger
 from pipeline.services import airflow_server
 from portal.custodian import approvals, desk, first, requests, runs
 from portal.custodian.audit import routes as audit
@@ -20,8 +23,10 @@ from portal.custodian.uploads import pages, transfer
 from portal.custodian.uploads.daily import deleting_daily
 from portal.shared.application import make_application
 from portal.shared.database import open_database
+from portal.shared.health import Health, is_database_well
 from portal.shared.tables import EXCHANGE, IDENTITY
 
+AIRFLOW_SECONDS = 2  # for its answer to whoever asks how this process is
 ROUTERS = (
     desk.router,
     requests.router,
@@ -59,11 +64,32 @@ def make_app(home: Home | None = None) -> FastAPI:
         routers=ROUTERS,
         nav=NAV,
         uploads=transfer.PREFIX,
+        health=_health(home, engine, exchange),
         lifespan=_at_work,
     )
     app.state.airflow = airflow_server.portal_account(home)
     app.state.bridge = Bridge(home, engine, exchange, app.state.airflow)
     return app
+
+
+def _health(home: Home, engine: Engine, exchange: Engine) -> Health:
+    """Staff can read the audit while Airflow is away."""
+    airflow = airflow_server.portal_account(home, patience=AIRFLOW_SECONDS)
+    return Health(
+        "custodian",
+        {
+            "database": partial(is_database_well, engine),
+            "exchange": partial(is_database_well, exchange),
+            "ledger": partial(_is_ledger_readable, home),
+        },
+        {"airflow": airflow.is_healthy},
+    )
+
+
+def _is_ledger_readable(home: Home) -> bool:
+    """Its chain included. Before the first charge there is none."""
+    Ledger(home.ledger).entries()
+    return True
 
 
 @asynccontextmanager

@@ -21,6 +21,7 @@ from pipeline.catalog import Home
 from pipeline.refusal import Refusal
 from portal.shared import pages, sign_in
 from portal.shared.guard import Forbidden, SignInNeeded, refuse_foreign_forms
+from portal.shared.health import Health
 from portal.shared.limits import HEADERS, Limits
 from portal.shared.organisations import routes as organisations
 from portal.shared.organisations.settings import organisations_of
@@ -45,13 +46,14 @@ def make_application(
     folder: Path,
     routers: Iterable[APIRouter],
     nav: Navigation,
+    health: Health,
     uploads: str | None = None,
     lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]] | None = None,
 ) -> FastAPI:
     """The application of `process` ("public" or "custodian") with these routers' pages.
 
     `folder` holds its templates and static files. `engine`: its own database; `exchange`: the
-    public one.
+    public one. `health`: what it answers whoever watches it.
     """
     app = FastAPI(
         title=f"Syndasera, {process} portal",
@@ -70,7 +72,7 @@ def make_application(
     for router in (sign_in.router, organisations.router, *routers):
         app.include_router(router)
     app.add_api_route("/static/plotly.min.js", _plotly, include_in_schema=False)
-    app.add_api_route("/health", _health, include_in_schema=False)
+    app.add_api_route("/health", health.answer, include_in_schema=False, response_model=None)
     app.mount("/static", StaticFiles(directory=pages.SHARED / "static"), name="static")
     app.mount("/assets", StaticFiles(directory=folder / "static", check_dir=False), name="assets")
     _answer_errors(app)
@@ -80,10 +82,6 @@ def make_application(
 def _plotly() -> FileResponse:
     """The chart library, out of the installed package."""
     return FileResponse(PLOTLY, headers={"Cache-Control": "public, max-age=604800"})
-
-
-def _health() -> JSONResponse:
-    return JSONResponse({"status": "healthy"})
 
 
 def _answer_errors(app: FastAPI) -> None:

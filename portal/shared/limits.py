@@ -47,6 +47,8 @@ class Limits:
                 headers = MutableHeaders(scope=message)
                 for name, value in HEADERS.items():
                     headers.setdefault(name, value)  # a page may bind itself more tightly
+                if scope["scheme"] == "https":  # from now on browsers come by https only
+                    headers.setdefault("Strict-Transport-Security", "max-age=31536000")
                 if not scope["path"].startswith(("/static/", "/assets/")):
                     headers.setdefault("Cache-Control", "no-store")
             await send(message)

@@ -9,6 +9,7 @@ QUEUED = "queued"  # no task of the DAG that a request starts goes on yet
 WORDS: Mapping[str, str] = MappingProxyType(
     {
         QUEUED: "waiting for its turn",
+        "turn": "waiting for its turn",  # a run of the same population goes on
         "check": "checking the request",
         "check_source": "looking for the source",
         "prepare": "preparing",

@@ -14,17 +14,26 @@ sys.path[:0] = [str(ROOT / "tests" / "audit"), str(ROOT / "tests"), str(ROOT)]
 import adversary_faults  # noqa: E402
 import canary_faults  # noqa: E402
 import cohort_faults  # noqa: E402
+import further_faults  # noqa: E402
 import mechanism_faults  # noqa: E402
+import mixed_faults  # noqa: E402
 import run_faults  # noqa: E402
+import size_faults  # noqa: E402
+import stream_faults  # noqa: E402
 
 DOC = ROOT / "docs" / "evidence.md"
 BEGIN, END = "<!-- faults: written by tests/audit/every_fault.py -->", "<!-- /faults -->"
 FAULTS: tuple[Any, ...] = (
     *mechanism_faults.FAULTS,
     *run_faults.FAULTS,
+    *mixed_faults.FAULTS,
+    *stream_faults.FAULTS,
+    *size_faults.FAULTS,
     *cohort_faults.FAULTS,
+    *further_faults.FAULTS,
     *adversary_faults.FAULTS,
     *canary_faults.FAULTS,
+    *canary_faults.SMALL_FAULTS,
 )
 
 # What privacy_rules.md, *Tests*, asks to be planted, in its words and order.

@@ -30,6 +30,7 @@ from pipeline.models.table.plan.plan import TablePlan
 from pipeline.released import publish
 from pipeline.restricted import approve, validate
 from pipeline.restricted.ingest import batches, stage, typed_parts
+from pipeline.transparency import making
 
 # the package's own `fit` is the function
 fitting = importlib.import_module("pipeline.models.table.fit.fit")
@@ -401,8 +402,8 @@ def forgotten_claim(patch: pytest.MonkeyPatch) -> None:
         stage,
         "run",
         (
-            "    source_claims.claim(\n",
-            "    (lambda *_, **__: None)(\n",
+            "        source_claims.claim,\n",
+            "        (lambda *_, **__: None),\n",
         ),
     )
 
@@ -418,6 +419,19 @@ def links_not_followed(patch: pytest.MonkeyPatch) -> None:
 
 def unsalted_head(patch: pytest.MonkeyPatch) -> None:
     edited(patch, chain.Writer, "append", ("{**facts, SALT: new_salt()}", "facts"))
+
+
+def unsalted_log(patch: pytest.MonkeyPatch) -> None:
+    edited(patch, making._Leaves, "salt", ("self.secret, ", 'b"no secret", '))
+
+
+def bare_log(patch: pytest.MonkeyPatch) -> None:
+    edited(
+        patch,
+        making._Leaves,
+        "hidden_tree",
+        ("        capacity = CAPACITY\n", "        capacity = len(leaves)\n"),
+    )
 
 
 KEY = (
@@ -629,6 +643,18 @@ FAULTS: tuple[Fault, ...] = (
         caught_by="a head tells nothing",
         patch=unsalted_head,
         found_as="whoever guesses",
+    ),
+    Fault(
+        name="moments and reasons in the transparency log",
+        caught_by="a log tells nothing",
+        patch=unsalted_log,
+        found_as="whoever guesses",
+    ),
+    Fault(
+        name="the number of refusals in the transparency log",
+        caught_by="a log tells nothing",
+        patch=bare_log,
+        found_as="tells how many entries",
     ),
     Fault(
         name="a noise key in a log",

@@ -17,6 +17,7 @@ from audit import (
     secrets,
     stability,
     stability_registry,
+    transparency_log,
 )
 from audit.findings import Check, perform
 
@@ -25,6 +26,7 @@ CHECKS = {
     for module in (
         frozen_runs,
         chain_heads,
+        transparency_log,
         neighbours,
         stability,
         stability_registry,

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import sqlite3
 from pathlib import Path
 
+import psycopg
 import pytest
+import sqlalchemy as sa
 from ledger_cases import OPEN, RELEASE, opened, reserve
 
 from pipeline.catalog import Home
 from pipeline.cli.parser import main
+from pipeline.cli.stage import is_refusal
+from pipeline.databases import is_passing
 from pipeline.dp import renyi
 from pipeline.environment import HOME_VARIABLE, LEDGER_VARIABLE
 from pipeline.ledger import BudgetExceeded, Entry, Ledger
 from pipeline.ledger.chain import Writer
 from pipeline.ledger.entries import MOVED
+from pipeline.refusal import Unavailable
 from pipeline.stages import REFUSED
 
 PUT = Writer.put
@@ -135,7 +141,6 @@ def test_where_the_ledger_of_a_home_is(tmp_path: Path, monkeypatch: pytest.Monke
     ("url", "message"),
     [
         ("mysql://a@b/c", "not mysql"),
-        ("postgresql://u:secret@127.0.0.1:1/x", "server down"),
         ("://", "cannot be read"),
         ("postgresql://u@h:PORT/x", "cannot be read"),
         ("postgresql:///x?host=h&password=secret", "PGPASSFILE"),
@@ -147,6 +152,55 @@ def test_a_url_that_leads_nowhere_is_said_clearly_and_without_its_password(
     with pytest.raises(ValueError, match=message) as refusal:
         Ledger(url).entries()
     assert "secret" not in str(refusal.value)
+
+
+def test_a_server_that_does_not_answer_is_tried_again_and_no_refusal(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with pytest.raises(Unavailable, match="server down") as error:
+        Ledger("postgresql://u:secret@127.0.0.1:1/x").entries()
+    assert "secret" not in str(error.value) and not is_refusal(error.value)
+    monkeypatch.setenv(LEDGER_VARIABLE, "postgresql://u@127.0.0.1:1/x")
+    assert main(["ledger", "show"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("state", "passes"),
+    [
+        *((state, True) for state in ("08006", "40001", "40P01", "55P03", "57P01", "53300")),
+        *((state, False) for state in ("42501", "P0001", "28P01", "23505")),
+    ],
+)
+def test_which_errors_of_postgresql_pass(state: str, passes: bool) -> None:
+    error = psycopg.errors.lookup(state)("said by the server")
+    assert is_passing(sa.exc.OperationalError("SELECT 1", {}, error)) is passes
+
+
+@pytest.mark.parametrize(
+    ("words", "passes"),
+    [
+        ("database is locked", True),
+        ("disk I/O error", False),
+        ("database disk image is malformed", False),
+    ],
+)
+def test_which_errors_of_sqlite_pass(words: str, passes: bool) -> None:
+    error = sqlite3.OperationalError(words)
+    assert is_passing(sa.exc.OperationalError("SELECT 1", {}, error)) is passes
+
+
+@pytest.mark.parametrize(
+    ("words", "passes"),
+    [
+        ("connection failed: connection refused", True),
+        ("server closed the connection unexpectedly", True),
+        ('FATAL: password authentication failed for user "a"', False),
+        ('FATAL: database "x" does not exist', False),
+    ],
+)
+def test_which_connections_that_fail_pass(words: str, passes: bool) -> None:
+    error = psycopg.OperationalError(words)
+    assert is_passing(sa.exc.OperationalError("SELECT 1", {}, error)) is passes
 
 
 def test_the_command_moves_the_home_and_every_later_command_uses_the_database(

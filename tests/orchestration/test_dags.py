@@ -14,6 +14,7 @@ from pipeline.params import load
 from pipeline.stages import APPROVALS, AS_DECLARED, REFUSED, STAGES
 
 REFRESH = {
+    "turn": ["check_source"],
     "check_source": ["prepare"],
     "prepare": ["ingest"],
     "ingest": ["validate"],
@@ -32,23 +33,32 @@ REFRESH = {
     "publish": [],
 }
 REQUEST = {"check": ["train"], "train": ["draw"], "draw": []}
-DAGS = ("refresh", "draw", "request", "budget_report", "declare_source")
+DAGS = ("refresh", "draw", "request", "budget_report", "declare_source", "tidy", "watch")
 DRAW = {"prepare": ["sample"], "sample": ["gate"], "gate": ["publish"], "publish": []}
+
+SEVERAL_HOSTS = """
+database: postgresql://a@b/c
+stores: {restricted: "git@b:r.git", released: "git@b:p.git"}
+remotes: {restricted: "s3://r/dvc", released: "s3://p/dvc"}
+checkpoints: s3://r/runs
+keys: /run/keys
+airflow: {queues: {restricted: registry, train: gpu, released: open}}
+"""
 
 # One process parses both, as the DAG processor would, and tells what it saw.
 PARSE = """
-import json, sys, time, types
+import importlib, json, os, sys, time, types
 import airflow.sdk, airflow.providers.standard.operators.bash, airflow.providers.standard.operators.hitl
 import airflow.providers.standard.operators.trigger_dagrun, airflow.providers.standard.triggers.external_task
 before, started = set(sys.modules), time.monotonic()
-import dags.refresh, dags.draw, dags.request, dags.budget_report, dags.declare_source
+import dags.refresh, dags.draw, dags.request, dags.budget_report, dags.declare_source, dags.tidy, dags.watch
 seconds, new = time.monotonic() - started, set(sys.modules) - before
 from dags.stages import SOURCE, Subprocess, asked_by, other_datasets, dataset_of
 from dags.approval import answered_by, chosen as option_of, others
-from dags.approval import Notice
+from dags.notifiers import End, Findings, Question
 from pipeline.services import notices
 from dags.chained import draw_of, refresh_of
-from airflow.sdk.exceptions import AirflowException
+from airflow.sdk.exceptions import AirflowException, AirflowFailException
 def told(dag):
     commands = {t.task_id: getattr(t, "bash_command", "") for t in dag.tasks}
     return {
@@ -75,8 +85,33 @@ def asked(**form):
 def notice():
     sent = []
     notices.send = lambda settings, *words: sent.append(words)
-    Notice().notify({"task": types.SimpleNamespace(subject="Publish release a-1?")})
+    Question().notify({"task": types.SimpleNamespace(subject="Publish release a-1?")})
     return sent
+def ended(task, error, **form):
+    sent = []
+    notices.send = lambda settings, *words: sent.append(words)
+    run = types.SimpleNamespace(conf=form, run_id="run-1", dag_id="refresh")
+    End().notify({"task": types.SimpleNamespace(task_id=task), "dag_run": run, "exception": error})
+    return sent[0]
+def told_of():
+    from pipeline.services import findings
+    homes = []
+    findings.tell = lambda home: homes.append(str(home.root))
+    Findings().notify({})
+    return len(homes)
+def environment_of_a_task():
+    import os
+    from unittest.mock import patch
+    from dags.stages import command
+    secrets = ("AIRFLOW__CORE__FERNET_KEY", "AIRFLOW__API_AUTH__JWT_SECRET", "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", "AIRFLOW_CONN_X", "_AIRFLOW__STARTUP_MSG")
+    others = {"PGPASSFILE": "x", "AIRFLOW_PORT": "8081", "SYNDASERA_HOME": "/home-of-ours"}
+    of_the_run = patch("airflow.providers.standard.operators.bash.context_to_airflow_vars", lambda *_, **__: {"AIRFLOW_CTX_DAG_RUN_ID": "run"})
+    with of_the_run, patch.dict(os.environ, {**dict.fromkeys(secrets, "a secret"), **others}):
+        given = command("x", "true", {"RELEASE_ID": "a-1"}, doc="x").get_env({})
+    return {name: value for name, value in given.items() if "AIRFLOW" in name or value == "a secret" or name in ("RELEASE_ID", *others)}
+def callbacks(dag):
+    kinds = lambda t: [type(one).__name__ for one in t.on_failure_callback or ()]
+    return sorted({(type(t).__name__, *kinds(t)) for t in dag.tasks})
 def event(**extra):
     return types.SimpleNamespace(extra=extra)
 def chosen(form, *events):
@@ -84,9 +119,19 @@ def chosen(form, *events):
         return [dataset_of(form, {SOURCE: events}), other_datasets({SOURCE: events})]
     except ValueError as error:
         return str(error)
+def on_several_hosts():
+    for name in ("dags.stages", "dags.refresh", "dags.draw"):
+        importlib.reload(sys.modules[name])
+    both = {"refresh": dags.refresh.dag, "draw": dags.draw.dag}
+    return {name: {t.task_id: [t.queue, getattr(t, "bash_command", ""), getattr(t, "cwd", None)] for t in dag.tasks} for name, dag in both.items()}
 print(json.dumps({"seconds": seconds, "new": sorted(new), "refresh": told(dags.refresh.dag), "draw": told(dags.draw.dag), "request": told(dags.request.dag),
                   "budget_report": told(dags.budget_report.dag), "schedule": str(dags.budget_report.dag.timetable.expression),
-                  "declare_source": told(dags.declare_source.dag), "assets": dags.refresh.dag.timetable.asset_condition.name,
+                  "tidy": told(dags.tidy.dag), "tidied": str(dags.tidy.dag.timetable.expression),
+                  "declare_source": told(dags.declare_source.dag), "watch": told(dags.watch.dag), "watch_schedule": str(dags.watch.dag.timetable.expression),
+                  "callbacks": {name: callbacks(module.dag) for name, module in (("refresh", dags.refresh), ("draw", dags.draw), ("watch", dags.watch), ("budget_report", dags.budget_report))},
+                  "ends": [ended("train", AirflowFailException("refused: 39 of age")), ended("train", ValueError("39"), release_id="a-1"), ended("evaluate", AirflowFailException("x")),
+                           ended("reserve", AirflowFailException("x"), release_id="a-1"), ended("publish", OSError("x"))], "told_of": told_of(), "task": environment_of_a_task(),
+                  "assets": dags.refresh.dag.timetable.asset_condition.name,
                   "assigned": {t.task_id: [[u["id"] for u in t.assigned_users], len(t.notifiers)] for t in dags.refresh.dag.tasks if hasattr(t, "assigned_users")},
                   "notice": notice(),
                   "askers": [asked_by(user, {"asked_by": "ann@x.org"}) for user in ("portal", "bob", None)],
@@ -100,19 +145,22 @@ print(json.dumps({"seconds": seconds, "new": sorted(new), "refresh": told(dags.r
                       "event": chosen({"dataset": "adult"}, event(dataset="uci_heart", label="a")),
                       "several": chosen({"dataset": "adult"}, event(dataset="uci_heart"), event(dataset="adult"), event(dataset="credit_default")),
                       "twice": chosen({"dataset": "adult"}, event(dataset="uci_heart"), event(dataset="uci_heart")),
-                      "unknown": chosen({"dataset": "adult"}, event(dataset="../elsewhere"))}}, default=str))
+                      "unknown": chosen({"dataset": "adult"}, event(dataset="../elsewhere"))},
+                  "hosts": os.environ.update(SYNDASERA_DEPLOYMENT=sys.argv[1]) or on_several_hosts()}, default=str))
 """
 
 
 @pytest.fixture(scope="module")
 def parsed(tmp_path_factory: pytest.TempPathFactory) -> dict:
+    deployment = tmp_path_factory.mktemp("deployment") / "deployment.yaml"
+    deployment.write_text(SEVERAL_HOSTS, encoding="utf-8")
     environment = {
         **os.environ,
         "AIRFLOW_HOME": str(tmp_path_factory.mktemp("airflow")),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
     }
     done = subprocess.run(
-        [sys.executable, "-c", PARSE],
+        [sys.executable, "-c", PARSE, str(deployment)],
         cwd=project_root(),
         env=environment,
         capture_output=True,
@@ -147,6 +195,46 @@ def test_the_budget_report_is_weekly_and_does_what_the_command_line_does(parsed)
         parsed["refresh"]["commands"]["enough_budget"]
         == "python -m pipeline enough-budget || exit 99"
     )
+
+
+def test_the_watch_is_hourly_and_tells(parsed):
+    assert parsed["watch"]["edges"] == {"watch": []} and parsed["watch_schedule"] == "20 * * * *"
+    assert parsed["watch"]["commands"] == {"watch": "python -m pipeline watch"}
+    assert parsed["watch"]["first"] == ["None", "0:00:00"] and parsed["watch"]["active"] == 1
+    assert parsed["callbacks"]["watch"] == [["Command", "Findings"]] and parsed["told_of"] == 1
+
+
+def test_custodians_are_told_of_every_task_that_ended_badly(parsed):
+    for dag in ("refresh", "draw", "budget_report"):
+        assert all(one[1:] == ["End"] for one in parsed["callbacks"][dag]), parsed["callbacks"]
+
+
+def test_a_task_is_given_none_of_the_secrets_of_airflow(parsed):
+    assert parsed["task"] == {
+        "RELEASE_ID": "a-1",
+        "PGPASSFILE": "x",
+        "AIRFLOW_PORT": "8081",
+        "SYNDASERA_HOME": "/home-of-ours",
+        "AIRFLOW_CTX_DAG_RUN_ID": "run",
+    }
+
+
+def test_a_stage_that_reads_rows_says_one_word(parsed):
+    why = "Airflow says where and why."
+    assert [one[1:] for one in parsed["ends"]] == [
+        ["Syndasera: run run-1 of refresh stopped", why],
+        ["Syndasera: release a-1 stopped", why],
+        ["Syndasera: run run-1 of refresh stopped", why],
+        ["Syndasera: release a-1 refused", why],
+        ["Syndasera: run run-1 of refresh failed", why],
+    ]
+
+
+def test_what_is_past_its_time_goes_weekly_and_in_no_hurry(parsed):
+    schedule = load(project_root() / "params.yaml").schedule.tidy
+    assert parsed["tidied"] == schedule == "0 5 * * 0"
+    assert parsed["tidy"]["commands"] == {"tidy": "python -m pipeline tidy"}
+    assert parsed["tidy"]["first"] == ["None", "0:00:00"] and not parsed["tidy"]["catchup"]
 
 
 def test_parsing_loads_nothing_heavy(parsed):
@@ -188,8 +276,9 @@ def test_what_a_person_types_never_becomes_shell_text(parsed):
         assert not any("{{" in command for command in parsed[dag]["commands"].values())
 
 
-def test_one_refresh_at_a_time_and_no_catch_up(parsed):
-    assert (parsed["refresh"]["catchup"], parsed["refresh"]["active"]) == (False, 1)
+def test_runs_of_several_populations_go_on_beside_each_other_and_no_catch_up(parsed):
+    assert (parsed["refresh"]["catchup"], parsed["refresh"]["active"]) == (False, 16)
+    assert "same population" in parsed["refresh"]["docs"]["turn"]
     assert parsed["draw"]["catchup"] is False
 
 
@@ -338,3 +427,14 @@ def test_a_request_starts_what_was_asked_for(parsed):
         "release_id": "d-1-d",
     }
     assert by_hand[1]["release_id"] == "request-1a2b-3c"
+
+
+def test_on_several_hosts_rows_are_read_only_by_workers_of_their_queues(parsed):
+    refresh, draw = parsed["hosts"]["refresh"], parsed["hosts"]["draw"]
+    queues = {task: queue for task, (queue, _, _) in refresh.items()}
+    assert queues.pop("train") == "gpu" and set(queues.values()) == {"registry"}
+    assert {queue for queue, _, _ in draw.values()} == {"open"}
+    # no folder of one host: the command brings the workspace to where it runs
+    assert all(folder is None for _, _, folder in (*refresh.values(), *draw.values()))
+    assert refresh["train"][1] == 'python -m pipeline in-run "$RUN_RELEASE_ID" train'
+    assert refresh["enough_budget"][1].endswith("enough-budget || exit 99")

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import fcntl
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from pipeline import environment, stages
 from pipeline.__main__ import main
-from pipeline.catalog import Home, project_root
-from pipeline.runs import version_stores
+from pipeline.catalog import Home, Workspace, project_root
+from pipeline.runs import stage_lock, version_stores
 
 BROKEN = ("", "{", '{"write": {"/x": {"pid": 1', "null", "[]", "\0\0\0\0")
 
@@ -51,6 +52,24 @@ def test_a_lock_that_is_being_written_stays(tree: Path) -> None:
         fcntl.flock(guard, fcntl.LOCK_EX)
         assert not version_stores.mend_lock(tree) and lock(tree).exists()
     assert version_stores.mend_lock(tree)
+
+
+def test_a_lock_is_mended_under_the_lock_of_the_stage(tree: Path) -> None:
+    """While a stage runs in the workspace, nothing of DVC's is removed beneath it."""
+    lock(tree).write_text("")
+    variables = environment.for_stages() | {"PYTHONPATH": str(project_root())}
+    with stage_lock.alone(Workspace(tree)):
+        mending = subprocess.Popen(
+            [sys.executable, "-m", "pipeline", "mend-lock"],
+            cwd=tree,
+            env=variables,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert mending.stderr is not None
+        assert "another stage is running" in mending.stderr.readline()
+        assert lock(tree).exists()
+    assert "is removed" in mending.communicate()[1] and not lock(tree).exists()
 
 
 def test_a_stage_runs_over_half_a_lock(tree: Path) -> None:

@@ -86,6 +86,61 @@ def test_a_wrong_python_is_one_line(tmp_path):
     )
 
 
+@pytest.mark.parametrize("goal", ["run", "up", "refresh"])
+@pytest.mark.parametrize("port", ["taken", "no port", "70000"])
+def test_a_port_in_use_is_said_before_set_up(tmp_path, goal, port):
+    """In one line, before an environment is made or a patient simulated."""
+    copy = tmp_path / "clone"
+    (copy / "scripts").mkdir(parents=True)
+    for name in ("scripts/setup.sh", "requirements.lock", "Makefile"):
+        shutil.copy(project_root() / name, copy / name)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        text = str(taken.getsockname()[1]) if port == "taken" else port
+        done = subprocess.run(
+            ["make", "--no-print-directory", goal],
+            cwd=copy,
+            env={**os.environ, "PYTHON": sys.executable, "AIRFLOW_PORT": text},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"Set-up stopped: port {text} is used by another program, or")
+    assert "AIRFLOW_PORT=..." in done.stderr.splitlines()[0]
+    assert {path.name for path in copy.iterdir()} == {"scripts", "requirements.lock", "Makefile"}
+
+
+@pytest.mark.parametrize("goal", ["up", "run"])
+def test_a_port_in_use_is_said_before_anything_is_made(home, monkeypatch, goal):
+    from pipeline.cli.parser import main
+
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        monkeypatch.setenv(environment.AIRFLOW_PORT_VARIABLE, str(taken.getsockname()[1]))
+        assert main([goal]) == 2
+    assert list(home.state.iterdir()) == []
+
+
+def test_a_port_of_our_own_is_no_fault(home):
+    with socket.socket() as ours:
+        ours.bind(("127.0.0.1", 0))
+        ours.listen()
+        port = ours.getsockname()[1]
+        service = processes.Service(
+            name="portal-public",
+            command=(sys.executable, "-c", "import time; time.sleep(600)"),
+            environment=dict(os.environ),
+        )
+        with pytest.raises(ValueError, match=f"port {port} for portal-public"):
+            processes.check_ports(home, {"portal-public": port})
+        processes.start(home, [service])
+        processes.check_ports(home, {"portal-public": port})
+        processes.stop(home)
+
+
 def test_no_network_is_one_line(tmp_path):
     copy = tmp_path / "clone"
     (copy / "scripts").mkdir(parents=True)

@@ -15,8 +15,11 @@ from pipeline.released.package import link_folder
 
 
 @pytest.fixture
-def published(home: Home, tmp_path: Path) -> Release:
-    """A made-up release in the version store, with a folder of links and files for git."""
+def published(home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Release:
+    """A made-up release in the version store, with a folder of links and files for git. It was
+    never charged, so it has no line in the transparency log.
+    """
+    monkeypatch.setattr(publish.log_line, "add_line", lambda *_: None)
     release = Release(tmp_path / "release")
     for folder in (release.extract.csv, release.model, release.sample):
         folder.mkdir(parents=True)
@@ -25,7 +28,7 @@ def published(home: Home, tmp_path: Path) -> Release:
     release.start_page.write_text("# Start here\n")
     manifest.write(release.root, {"release_id": "adult-1"})
     home.published.mkdir(parents=True)
-    publish._tag(home, release, "adult-1", "adult")
+    publish._tag(home, release, "adult-1", "adult", [])
     publish._copy(release, home.release("adult-1"))
     return release
 

@@ -31,13 +31,10 @@ def assembled(home: Home, tmp_path) -> Workspace:
 
 def publish_it(assembled: Workspace) -> None:
     settings = params.load(Home.find().params)
-    publish.run(
-        assembled,
-        dataclasses.replace(
-            settings, release=dataclasses.replace(settings.release, id="adult-1", dataset="adult")
-        ),
-        PUBLIC,
+    release = dataclasses.replace(
+        settings.release, id="adult-1", dataset="adult", source_label="first"
     )
+    publish.run(assembled, dataclasses.replace(settings, release=release), PUBLIC)
 
 
 def trained(ledger: Ledger, assembled: Workspace) -> None:
@@ -100,7 +97,12 @@ def test_no_other_model_than_the_one_that_was_trained_is_tagged(home, assembled,
 def test_the_seed_of_the_charge_is_the_seed_of_the_extract(home, assembled):
     ledger = Ledger(home.ledger)
     ledger.reserve(
-        "adult-1", "adult", DiscreteGaussianDpEvent(100.0), by="tests", source_label="1", seed=77
+        "adult-1",
+        "adult",
+        DiscreteGaussianDpEvent(100.0),
+        by="tests",
+        source_label="first",
+        seed=77,
     )
     trained(ledger, assembled)
     with pytest.raises(ValueError, match=r"with the seed 77, and params\.yaml says 1"):

@@ -111,4 +111,4 @@ def test_a_server_that_does_not_answer_is_said_before_anything_is_written(
     gone = "postgresql://localhost:1/db"
     assert main(["sources", "set", "uci_heart", "--path", gone, "--label", "x"]) == 2
     assert "postgresql://localhost:1/db does not answer" in capsys.readouterr().err
-    assert not home.sources.exists() and not home.source_paths.exists()
+    assert not home.sources.exists() and not home.registers.exists()

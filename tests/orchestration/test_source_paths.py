@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import shutil
+from dataclasses import replace
 from datetime import date
 
 import pytest
@@ -28,12 +28,12 @@ def registered(home, source):
     ("population", "kind"), [("others", "confidential"), ("others", "public"), ("people", "public")]
 )
 def test_equal_inside_or_above_is_refused(home, registered, path, population, kind):
-    before = home.source_paths.read_bytes()
+    before = source_claims.read(home)
     with pytest.raises(
         ValueError, match="registered as the source of the confidential population people"
     ):
         claim(home, registered / path, population=population, kind=kind)
-    assert home.source_paths.read_bytes() == before
+    assert source_claims.read(home) == before
 
 
 def test_a_link_to_the_rows_is_the_rows(home, registered, tmp_path):
@@ -51,10 +51,66 @@ def test_the_same_population_and_other_folders_are_free(home, registered):
     beside = registered.with_name("tables-2")
     beside.mkdir()
     claim(home, beside, population="others", kind="public")
-    assert {
-        entry["population"] for entry in json.loads(home.source_paths.read_text()).values()
-    } == {"people", "others"}
-    assert home.source_paths.parent.stat().st_mode & 0o077 == 0
+    assert {entry["population"] for entry in source_claims.read(home).values()} == {
+        "people",
+        "others",
+    }
+    assert home.registers.stat().st_mode & 0o077 == 0
+    assert home.registers.parent.stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.parametrize("path", [".", "..", "adult.csv"])
+@pytest.mark.parametrize(
+    ("first", "second", "gives_way"),
+    [
+        ("confidential", "confidential", True),
+        ("public", "confidential", True),
+        ("public", "public", True),
+        ("confidential", "public", False),
+        ("confidential", "simulated", False),
+    ],
+)
+def test_a_slip_of_the_name_closes_no_path(home, source, path, first, second, gives_way):
+    """A claim of before anybody looked at the files gives way, but never to a laxer rule."""
+    for folder in (source.parent, source):
+        (folder / "truth.json").write_text("{}")
+    claim(home, source, population="slip", kind=first, for_good=False)
+    if not gives_way:
+        with pytest.raises(ValueError, match="population slip"):
+            claim(home, source / path, population="right", kind=second)
+        return
+    claim(home, source / path, population="right", kind=second)
+    with pytest.raises(ValueError, match="population right"):
+        claim(home, source, population="slip", kind=first, for_good=False)
+    with pytest.raises(ValueError, match="population right"):
+        claim(home, source, population="slip", kind=first)
+
+
+def test_a_claim_for_good_stays_so(home, source):
+    claim(home, source, population="people", kind="public")
+    before = home.source_paths.read_bytes()
+    claim(home, source, population="people", kind="public", for_good=False)
+    assert home.source_paths.read_bytes() == before
+    with pytest.raises(ValueError, match="population people"):
+        claim(home, source, population="others", kind="confidential")
+
+
+@pytest.mark.parametrize("header", ["age", "age;workclass", "", "\0"])
+def test_a_source_whose_structure_is_wrong_is_not_claimed_for_good(home, source, header):
+    """Ingest looks at the structure, then claims, then reads rows."""
+    from pipeline import params
+    from pipeline.catalog import Workspace
+    from pipeline.restricted.ingest import stage
+    from pipeline.schema.reader import read_schema
+
+    (source / "adult.csv").write_text(f"{header}\n39\n")
+    schema = read_schema(project_root() / "datasets" / "adult.yaml")
+    settings = params.load(home.params)
+    release = replace(settings.release, source=str(source), id="adult-1", dataset="adult")
+    with pytest.raises(ValueError, match=r"adult"):
+        stage.run(Workspace(home.runs / "adult-1"), replace(settings, release=release), schema)
+    assert main(["sources", "set", "uci_heart", "--path", str(source), "--label", "x"]) == 0
+    claim(home, source, population="people", kind="confidential")
 
 
 def test_simulated_patients_come_from_the_simulator_only(home, source):
@@ -141,8 +197,9 @@ def test_a_crash_while_writing_leaves_the_old_register(home, registered, tmp_pat
     def fail(*_, **__):
         raise OSError("the disk is full")
 
-    before = home.source_paths.read_bytes()
-    monkeypatch.setattr(source_claims.files.Path, "write_text", fail)
-    with pytest.raises(OSError, match="disk is full"):
-        claim(home, tmp_path, population="people", kind="confidential")
-    assert home.source_paths.read_bytes() == before
+    before = source_claims.read(home)
+    with monkeypatch.context() as patch:
+        patch.setattr(source_claims, "_enter", fail)
+        with pytest.raises(OSError, match="disk is full"):
+            claim(home, tmp_path, population="people", kind="confidential")
+    assert source_claims.read(home) == before

@@ -72,11 +72,6 @@ def test_the_server_keeps_an_error_to_itself(portal, caplog):
     assert "RuntimeError" in caplog.text
 
 
-def test_a_process_says_that_it_is_healthy(portal):
-    for process in ("public", "custodian"):
-        assert portal.visitor(process).get("/health").json() == {"status": "healthy"}
-
-
 @pytest.fixture
 def limits():
     """Of this process, as they were."""

@@ -309,7 +309,9 @@ def test_a_population_that_the_ledger_calls_confidential_is(place):
 
 
 def test_beside_a_confidential_population_nothing_is_followed_live(place):
-    """Runs wait for each other: when a public one begins tells when a confidential one ended."""
+    """Runs share a host, and those of a population wait for each other: how a public one goes tells
+    how a confidential one does.
+    """
     declare_source(place.home, "adult")
     number = approved_training(place, "adult")
     row = told(place, number)

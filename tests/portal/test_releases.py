@@ -50,6 +50,7 @@ def test_a_page_says_what_its_card_says(portal, release):
     for said in ("No row is a real patient", "Not for clinical use", "week 1", "by 2 releases"):
         assert said in page
     assert "Something odd &lt;b&gt;" in page
+    assert "Of 100 patients who are in the data he or she then finds at most 2." in page
     assert "3 reliable, 4 indicative, 13 noise" in page and "40 to 60 patients" in page
     assert "dvc get state/released/registry.git uci_heart --rev first-1 -o first-1" in page
     for one in published.find(portal.home, "first-1").files.values():

@@ -11,6 +11,7 @@ import pytest
 from pipeline.released import card
 from pipeline.released.card_limits import ModelFacts, limits
 from pipeline.released.dictionary import write_dictionary
+from pipeline.released.membership import Share, membership_facts
 from pipeline.schema.reader import read_schema
 from pipeline.schema.values import KnownTable, Level
 
@@ -59,7 +60,10 @@ def told_of(known: tuple[KnownTable, ...]) -> dict[str, Any]:
         "epsilon_total": 10.0, "epsilon_opened": 10.0, "epsilon_ceiling": 20.0, "cohorts": [],
         "overlapping_populations": [], "epsilon_total_of_overlapping": 10.0,
         "epsilon_ceiling_of_overlapping": 20.0, "delta_total_of_overlapping": 1e-6,
-        "ledger_entry": 1, "chain_head": "0",
+        "charge": 1, "log_entry": 1, "chain_head": "0",
+        "membership": membership_facts(
+            [Share(population="toy", charges=1, order=4, rdp=0.1, rdp_ceiling=6.0)]
+        ),
     }  # fmt: skip
     return card.facts(
         read_schema(DATASETS[0]),

@@ -202,9 +202,9 @@ def test_the_card_says_what_the_ledger_says_and_what_it_is_not_for(walked):
     folder = walked.published / "test1"
     card, text = json.loads((folder / "card.json").read_text()), (folder / "card.md").read_text()
     held = Ledger(walked.ledger).reservation("test1")
-    assert (card["privacy"]["epsilon"], card["privacy"]["ledger_entry"]) == (
+    assert (card["privacy"]["epsilon"], card["privacy"]["chain_head"]) == (
         held.epsilon,
-        held.entry,
+        held.entry_hash,
     )
     assert held.epsilon <= 1.0
     assert all(
@@ -228,7 +228,8 @@ def test_the_lineage_names_no_restricted_path_hash_or_size(walked):
         "source_label",
         "drawn_from",
         "code_version",
-        "ledger_entry",
+        "charge",
+        "log_entry",
         "chain_head",
         "self_approved",
         "seed",

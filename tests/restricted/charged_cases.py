@@ -15,6 +15,7 @@ from pipeline import params
 from pipeline.catalog import Home, Workspace
 from pipeline.ledger import Ledger
 from pipeline.restricted import confirm, reserve, train
+from pipeline.restricted.ingest.origin import origin_of
 from pipeline.schema.reader import read_schema
 from pipeline.schema.values import Schema
 
@@ -90,7 +91,7 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
     )
     patients.write_parquet(made.restricted.patients)
     events.write_parquet(made.restricted.events)
-    write_account(made.restricted)
+    write_account(made.restricted, of=origin_of(declared(made), settings().release))
     confirm.run(made, settings(), declared(made))
     return made
 

@@ -15,14 +15,16 @@ from test_formats import csv_text, schema
 from test_source_forms import EXAMPLE
 from upload_cases import MARK, SOME_DAY, holds, lifted
 
-from pipeline import files
+from pipeline import files, params
 from pipeline.catalog import Home
 from pipeline.cli.parser import main
 from pipeline.environment import HOME_VARIABLE
 from pipeline.refusal import Refusal
+from pipeline.restricted.ingest import stage
 from pipeline.runs import sources, version_stores, workspace
 from pipeline.runs.uploads import deletion, keys, pieces, records
 from pipeline.runs.uploads.records import Upload
+from pipeline.schema.reader import read_schema
 
 CONTENT = csv_text(EXAMPLE).replace("ä", MARK).encode()
 
@@ -93,6 +95,18 @@ def _another_run(home: Home, digest: str) -> None:
     version_stores.commit_all(tree, "other")
     version_stores.git("push", "-q", "origin", "HEAD", cwd=tree)
     shutil.rmtree(tree)
+
+
+def test_a_run_whose_settings_were_changed_since_is_found_by_what_ingest_noted(
+    home: Home, upload: Upload
+) -> None:
+    place = workspace.make(home, workspace.Request(release_id="first-1", dataset="trial"))
+    read = (params.load(place.params), read_schema(place.dataset))
+    stage.run(place, *read)
+    text = place.params.read_text(encoding="utf-8").replace(upload.address, "/another/folder")
+    files.write_text(place.params, text)
+    deletion.delete(home, upload.id)
+    assert not place.restricted.data.exists()
 
 
 def test_rows_go_and_counts_stay(home: Home, upload: Upload) -> None:

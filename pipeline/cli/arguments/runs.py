@@ -5,6 +5,7 @@ person without Airflow.
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 from pipeline.cli.arguments.command import (
     Commands,
@@ -20,7 +21,7 @@ from pipeline.cli.arguments.command import (
     text_or_none,
 )
 from pipeline.options import count, seed
-from pipeline.stages import APPROVALS, AS_DECLARED, STAGES
+from pipeline.stages import APPROVALS, AS_DECLARED, IN_A_RUN, STAGES
 
 
 def add(commands: Commands) -> None:
@@ -30,13 +31,32 @@ def add(commands: Commands) -> None:
     _add_check_request(commands)
     _add_inside_a_workspace(commands)
     _add_augment(commands)
+    in_run = add_command(
+        commands,
+        "in-run",
+        "run one stage, or another command of a run, wherever its workspace is",
+        Later("runs", "in_run"),
+    )
+    in_run.add_argument("release_id", help="release id of the run")
+    in_run.add_argument("command", choices=(*STAGES, *IN_A_RUN), help="what is run there")
     verify = add_command(
         commands,
         "verify",
-        "check a published release: files, tag, ledger, columns, and that the model gives it again",
+        "check a published release: files, tag, ledger, columns, that the model gives it again, and"
+        " its charge in the transparency log; or, without a home, a release's folder",
         Later("runs", "verify_release"),
     )
-    verify.add_argument("release", help="release id")
+    verify.add_argument("release", help="release id, or a release's folder, such as ./FOLDER")
+    verify.add_argument(
+        "--older",
+        type=Path,
+        help="an older release's folder, or its transparency.json: the log must have grown from it",
+    )
+    verify.add_argument(
+        "--store",
+        type=Path,
+        help="for a folder: a clone of the released version store; every release there is compared",
+    )
 
 
 def _add_refresh(commands: Commands) -> None:

@@ -27,6 +27,23 @@ def add(commands: Commands) -> None:
         Later("services", "up"),
     )
     add_command(commands, "down", "stop Airflow, MLflow and the portal", Later("services", "down"))
+    add_command(
+        commands,
+        "doctor",
+        "find what is wrong with this installation, and say what to do; it changes nothing",
+        Later("doctor.command", "run"),
+    )
+    watch = add_command(
+        commands,
+        "watch",
+        "look for what somebody should hear of at night; exit code 2 where something was found",
+        Later("watch", "run"),
+    )
+    watch.add_argument(
+        "--tell",
+        action="store_true",
+        help="tell custodians of what was found, each thing once a day, as the DAG watch does",
+    )
     _add_run(commands)
 
 

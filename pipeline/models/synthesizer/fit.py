@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 
 from pipeline.dp.marginals import MeasurementStore
+from pipeline.dp.mirror import Mirror
 from pipeline.dp.noise import NoiseStream
 from pipeline.dp.tape import Tape
 from pipeline.models.pathway.fit import train as pathway_fit
@@ -37,19 +38,19 @@ def fit_synthesizer(
     progress: Progress,
     device: str = "cpu",
     checkpoint_steps: int = 50,
+    mirror: Mirror | None = None,
 ) -> Synthesizer:
     """Both models, by exactly the mechanisms of `plan.dp_event`, which end up on the tape. Resumes
-    from store and checkpoint.
+    from store and checkpoint, on another host from the mirror.
 
-    patients: patient_id and the static columns; events: the event log, or a lazy frame that is read
-    in parts. The privacy unit is a patient_id: of its rows in `patients` the first is read, and its
-    events are those of one patient (privacy_rules.md 8). Raises Refusal for a dataset that
-    declares events and has no event log.
+    patients: patient_id and the static columns; events: the event log, or a lazy frame. The privacy
+    unit is a patient_id: of its rows in `patients` the first is read, and its events are those of
+    one patient (privacy_rules.md 8). Raises Refusal for declared events without an event log.
     """
     _refuse_missing_log(schema, plan, events)
     patients = first_row_each(patients)
     options: dict[str, Any] = {"store": store, "tape": tape, "noise": noise}
-    options |= {"device": device, "checkpoint_steps": checkpoint_steps}
+    options |= {"device": device, "checkpoint_steps": checkpoint_steps, "mirror": mirror}
     tables = table_fit.fit(
         patients,
         plan.table,

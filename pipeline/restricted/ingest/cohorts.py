@@ -8,31 +8,21 @@ It knows patients by a keyed hash of their ids. Restricted; backed up with the l
 
 from __future__ import annotations
 
-import sqlite3
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import polars as pl
+import sqlalchemy as sa
 
-from pipeline import files
 from pipeline.catalog import Home
 from pipeline.ledger import Ledger, check_register
 from pipeline.refusal import Refusal
+from pipeline.restricted.ingest.cohort_storage import FACT, MARK, PATIENT, CohortStorage
 from pipeline.restricted.ingest.holdout import keyed, permanent_key
+from pipeline.runs.registers import insert_new
 from pipeline.schema.patient_log import ID
 from pipeline.schema.values import Cohorts, Schema
 
-_WAIT_SECONDS = 120.0
-_TABLES = """
-CREATE TABLE IF NOT EXISTS fact (name TEXT PRIMARY KEY, value TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS mark (number INTEGER PRIMARY KEY, mark TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS patient (identity BLOB PRIMARY KEY, cohort TEXT NOT NULL) WITHOUT ROWID;
-CREATE TRIGGER IF NOT EXISTS nobody_moves BEFORE UPDATE ON patient
-BEGIN SELECT RAISE(ABORT, 'nobody leaves a cohort'); END;
-CREATE TRIGGER IF NOT EXISTS nobody_is_forgotten BEFORE DELETE ON patient
-BEGIN SELECT RAISE(ABORT, 'nobody leaves a cohort'); END;
-"""
+_LOOKED_UP = 1000  # patients in one query
 
 
 class Register:
@@ -45,17 +35,16 @@ class Register:
 
     def __init__(self, home: Home, schema: Schema) -> None:
         name = schema.population.name
-        self._path = home.cohorts(name)
+        self._storage = CohortStorage(home, name)
         ledger = Ledger(home.ledger)
-        self._key = permanent_key(home.keys, is_first=not ledger.has_key())
+        self._key = permanent_key(home.keys, is_first=home.makes_keys and not ledger.has_key())
         charged = ledger.marks(name)
-        if charged and not self._path.is_file():
+        if charged and not self._storage.exists():
             raise Refusal(
                 f"population {name} was charged with a register of cohorts, and the register is"
-                f" gone: restore {self._path.name} from the backup of the ledger and keys; without"
-                " it no release of the population may be made"
+                f" gone: restore {self._storage.file.name} from the backup of the ledger and keys;"
+                " without it no release of the population may be made"
             )
-        files.private_folder(self._path.parent)
         ids = sorted(
             f"{table.name}.{table.patient}" for table in schema.tables.values() if table.patient
         )
@@ -64,9 +53,10 @@ class Register:
             "ids": ", ".join(ids),
             "key": keyed(self._key, "cohort key", "").hex(),
         }
-        with self._writing() as connection:
-            connection.executemany("INSERT OR IGNORE INTO fact VALUES (?, ?)", facts.items())
-            register = dict(connection.execute("SELECT name, value FROM fact"))
+        rows = [{"name": fact, "value": value} for fact, value in facts.items()]
+        with self._storage.transaction() as connection:
+            insert_new(connection, FACT, rows)
+            register = {row.name: row.value for row in connection.execute(sa.select(FACT))}
         check_register(name, charged, self.marks())
         if (register["dataset"], register["ids"]) != (facts["dataset"], facts["ids"]):
             raise Refusal(
@@ -84,43 +74,27 @@ class Register:
         """A random text for every time that somebody may have been added, oldest first: charges
         note the newest, so that an old copy is found out.
         """
-        with self._writing() as connection:
-            return [mark for (mark,) in connection.execute("SELECT mark FROM mark ORDER BY number")]
+        with self._storage.transaction() as connection:
+            return list(connection.scalars(sa.select(MARK.c.mark).order_by(MARK.c.number)))
 
     def assign(self, identities: pl.Series, current: pl.Series) -> pl.Series:
         """The cohort of each patient: the registered one, else the `current` one, which is then
         registered. Strings [n], one per patient.
         """
         digests = [keyed(self._key, "cohort", identity) for identity in identities.to_list()]
-        with self._writing() as connection:
-            connection.execute("INSERT INTO mark (mark) VALUES (?)", (uuid.uuid4().hex,))
-            connection.executemany(
-                "INSERT OR IGNORE INTO patient VALUES (?, ?)",
-                zip(digests, current.to_list(), strict=True),
-            )
-            find = "SELECT cohort FROM patient WHERE identity = ?"
-            return pl.Series(
-                "cohort",
-                [connection.execute(find, (digest,)).fetchone()[0] for digest in digests],
-                pl.String,
-            )
-
-    @contextmanager
-    def _writing(self) -> Iterator[sqlite3.Connection]:
-        connection = sqlite3.connect(self._path, isolation_level=None, timeout=_WAIT_SECONDS)
-        try:
-            connection.execute("PRAGMA synchronous = EXTRA")
-            connection.executescript(_TABLES)
-            connection.execute("BEGIN IMMEDIATE")
-            yield connection
-            connection.execute("COMMIT")
-        except sqlite3.DatabaseError as error:
-            raise Refusal(
-                f"the register of cohorts cannot be read or written ({error}); restore it from the"
-                " backup"
-            ) from None
-        finally:
-            connection.close()  # undoes what was not committed
+        rows = [
+            {"identity": digest, "cohort": cohort}
+            for digest, cohort in zip(digests, current.to_list(), strict=True)
+        ]
+        registered: dict[bytes, str] = {}
+        with self._storage.transaction() as connection:
+            connection.execute(sa.insert(MARK), {"mark": uuid.uuid4().hex})
+            insert_new(connection, PATIENT, rows)
+            for first in range(0, len(digests), _LOOKED_UP):
+                some = PATIENT.c.identity.in_(digests[first : first + _LOOKED_UP])
+                rows_of_some = connection.execute(sa.select(PATIENT).where(some))
+                registered |= {bytes(row.identity): row.cohort for row in rows_of_some}
+        return pl.Series("cohort", [registered[digest] for digest in digests], pl.String)
 
 
 def enrol(

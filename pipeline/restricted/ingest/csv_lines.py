@@ -62,12 +62,12 @@ class Parsed:
     broken_lines: NDArray
 
 
-def blocks(stream: ByteStream, header: Header, block_bytes: int = BLOCK_BYTES) -> Iterator[bytes]:
-    """Whole lines, about `block_bytes` at a time. Of a line longer than `header.longest` bytes only
-    its two ends are kept, still too long together.
+def blocks(stream: ByteStream, header: Header, block_bytes: int | None = None) -> Iterator[bytes]:
+    """Whole lines, about `block_bytes` at a time, or BLOCK_BYTES. Of a line longer than
+    `header.longest` bytes only its two ends are kept, still too long together.
     """
     rest = b""
-    while chunk := stream.read(block_bytes):
+    while chunk := stream.read(block_bytes or BLOCK_BYTES):
         rest += chunk.replace(header.line_end, b"\n")
         cut = rest.rfind(b"\n") + 1
         if cut:

@@ -29,7 +29,8 @@ def permanent_key(keys: Path, *, is_first: bool = True) -> bytes:
         raise Refusal(
             f"state/keys/{KEY_NAME} is missing, and the ledger knows of people who were held out by"
             " it: a new key would hold out others. Restore state/keys from the backup of the ledger"
-            " and keys; hosts that share a ledger must share it. Nothing was read or charged"
+            " and keys; hosts that share a ledger must share it (`keys` in deployment.yaml, where"
+            " none is ever made by itself). Nothing was read or charged"
         )
     if not path.is_file():
         keys.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -19,7 +19,7 @@ def key_of(home: Home, population: str) -> bytes:
     ledger knows of one, or of charges: on another host, or after a loss.
     """
     ledger = Ledger(home.ledger)
-    key = permanent_key(home.keys, is_first=not ledger.has_key())
+    key = permanent_key(home.keys, is_first=home.makes_keys and not ledger.has_key())
     if ledger.is_open(population):
         ledger.note_key(population, fingerprint(key), getpass.getuser())
     return key

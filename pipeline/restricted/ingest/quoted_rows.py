@@ -23,14 +23,14 @@ LONGEST_ROW = 64 << 20  # bytes; a quote that opens a longer cell was never clos
 
 
 def parsed_blocks(
-    stream: ByteStream, header: Header, name: str, block_bytes: int = BLOCK_BYTES
+    stream: ByteStream, header: Header, name: str, block_bytes: int | None = None
 ) -> Iterator[Parsed]:
     """The rows of the file `name` behind its header, block by block. Raises Refusal, with a line's
     number, where quotes do not match.
     """
     rest, n_lines = b"", 1
     while True:
-        chunk = stream.read(block_bytes)
+        chunk = stream.read(block_bytes or BLOCK_BYTES)
         rest += chunk.replace(header.line_end, b"\n") if chunk else b"\n"
         ends = _row_ends(rest)
         cut = int(ends[-1]) + 1 if len(ends) else 0

@@ -27,6 +27,7 @@ from pipeline.restricted.ingest import (
     batches,
     cohorts,
     key_check,
+    origin,
     owners,
     source_files,
     typed_parts,
@@ -52,12 +53,14 @@ def run(workspace: Workspace, params: Params, schema: Schema) -> None:
             f"release.source is not set: say in params.yaml where the tables of {schema.dataset}"
             " lie."
         )
-    source_claims.claim(
+    claim = partial(
+        source_claims.claim,
         Home.find(),
         params.release.source,
         population=schema.population.name,
         kind=schema.population.kind,
     )
+    claim(for_good=False)
     if unknown := sorted(set(params.release.cohorts) - set(schema.population.cohort_names)):
         raise Refusal(
             f"release.cohorts: population {schema.population.name} has no cohort"
@@ -74,6 +77,7 @@ def run(workspace: Workspace, params: Params, schema: Schema) -> None:
         source_files.sources(schema, params.release.source) as sources,
         files.replacing_folder(workspace.restricted.data) as folder,
     ):
+        claim()  # its structure is as declared; no row was read yet
         ingest(schema, params, sources, key, folder, register)
 
 
@@ -136,12 +140,13 @@ def ingest(
         findings.dropped += bucket.dropped
     _write_data(schema, work / "out", folder, list(sources), is_shared=findings.is_shared)
     shutil.rmtree(work)
-    early = Counter(reason for frame in findings.dropped for reason in frame["reason"])
-    account.dropped += early
+    account.dropped += Counter(findings.all_dropped(pl.String())["reason"])
     report = account.to_json(
         {name: source.name for name, source in sources.items()}, _events_tables(schema)
     )
-    files.write_json(folder / "ingest.json", report | {"cohorts": list(params.release.cohorts)})
+    marks = register.marks() if register is not None else ()
+    note = origin.origin_of(schema, params.release, marks)
+    files.write_json(folder / "ingest.json", report | origin.to_json(note))
 
 
 def _events_tables(schema: Schema) -> str | None:

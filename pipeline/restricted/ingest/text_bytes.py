@@ -15,6 +15,7 @@ from pipeline.schema.encodings import UTF8, line_end, plain_name
 
 NOT_TEXT = "\uffff"  # no character; stands for bytes that do not decode
 NOT_TEXT_BYTES = NOT_TEXT.encode()
+CHUNK_BYTES = 1 << 16  # read at least at a time of a file in another encoding
 LONGEST_LINE = 64 << 20  # bytes; of a longer one the characters at the cuts may be lost
 _MARKS = (  # byte-order marks, and the encodings that they announce; the longer ones first
     (codecs.BOM_UTF32_LE, "utf-32-le"),
@@ -95,7 +96,7 @@ class _Transcoded:
 
     def read(self, size: int, /) -> bytes:
         while len(self._ready) < size and not self._is_over:
-            self._fill(max(size, 1 << 16))
+            self._fill(max(size, CHUNK_BYTES))
         text, self._ready = self._ready[:size], self._ready[size:]
         return text
 

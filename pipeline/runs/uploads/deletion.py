@@ -74,7 +74,7 @@ def _sweep(home: Home) -> None:
     ]
     for path in (*nobodys, *home.uploads.parent.glob("check-*")):
         if time.time() - path.stat().st_mtime > _DAY_SECONDS:
-            _remove(path)
+            remove(path)
 
 
 def delete(home: Home, upload_id: str) -> Upload:
@@ -86,7 +86,7 @@ def delete(home: Home, upload_id: str) -> Upload:
             return upload
         records.save(home, replace(upload, state="deleting"))
     keys.destroy(home, upload_id)
-    _remove(home.upload(upload_id).pieces(0).parent)
+    remove(home.upload(upload_id).pieces(0).parent)
     home.upload(upload_id).findings.unlink(missing_ok=True)
     is_withdrawn = sources.withdraw(home, upload.dataset, upload.address)
     runs = stored_objects.runs_of(home, upload.address)
@@ -125,19 +125,20 @@ def _removed(
 
 def _remains(n_shared: int) -> Iterator[tuple[str, str]]:
     yield from REMAINS
-    yield "backups made before", "the upload in them cannot be read, for its key is in no backup;"
-    " ingest's tables in a backup of runs/ or state/restricted are yours to remove"
+    yield (
+        "backups made before",
+        "`backup` takes neither its key nor its pieces nor ingest's tables of it; copies that"
+        " somebody made otherwise are yours to remove",
+    )
     if n_shared:
         yield f"{n_shared} objects of DVC", "runs of other sources have the same content"
 
 
-def _clear_workspace(workspace: Workspace) -> None:
-    """Removes all of a run that may hold rows: its own cache of DVC, and everything restricted but
-    what is known to hold none, so that scratch of a killed stage goes as well.
+def rows_in(workspace: Workspace) -> list[Path]:
+    """All of a run that may hold rows: its own cache of DVC, and everything restricted but what is
+    known to hold none, so that scratch of a killed stage is among it.
     """
-    zone = workspace.restricted
-    if not zone.root.is_dir():
-        return
+    zone, cache = workspace.restricted, workspace.root / ".dvc" / "cache"
     without_rows = {
         path.name
         for path in (
@@ -147,27 +148,38 @@ def _clear_workspace(workspace: Workspace) -> None:
             *(zone.complete, workspace.tracking),
         )
     }
-    with _no_stage(workspace):
-        for path in zone.root.iterdir():
-            if path.name not in without_rows:
-                _remove(path)
-        _remove(workspace.root / ".dvc" / "cache")
+    inside = sorted(zone.root.iterdir()) if zone.root.is_dir() else []
+    return [path for path in inside if path.name not in without_rows] + (
+        [cache] if cache.exists() else []
+    )
+
+
+def _clear_workspace(workspace: Workspace) -> None:
+    if workspace.restricted.root.is_dir():
+        rest = (
+            "the upload itself is gone; delete it again when the stage has ended, for what the run"
+            " keeps of its rows"
+        )
+        with no_stage(workspace, rest):
+            for path in rows_in(workspace):
+                remove(path)
 
 
 @contextmanager
-def _no_stage(workspace: Workspace) -> Iterator[None]:
+def no_stage(workspace: Workspace, rest: str) -> Iterator[None]:
+    """No stage begins while the block runs. Raises Refusal where one is running, with `rest`: what
+    follows for a person.
+    """
     with workspace.restricted.stage_lock.open("a") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            raise Refusal(
-                f"a stage of run {workspace.root.name} is running: the upload itself is gone;"
-                " delete it again when the stage has ended, for what the run keeps of its rows"
-            ) from None
+            raise Refusal(f"a stage of run {workspace.root.name} is running: {rest}") from None
         yield
 
 
-def _remove(path: Path) -> None:
+def remove(path: Path) -> None:
+    """A file, a link or a folder with all that lies there."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:

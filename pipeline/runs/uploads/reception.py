@@ -61,6 +61,7 @@ def create(
     """Makes an upload that waits for its files. Raises Refusal for too many or too large files, and
     where the disk has no room for them; then nothing was made.
     """
+    records.refuse_shared(home)
     if not announced or len(announced) > MOST_FILES:
         raise Refusal(f"an upload has 1 to {MOST_FILES} files")
     if any(one.size < 0 for one in announced):

@@ -121,7 +121,10 @@ def change(home: Home, upload_id: str, *, among: frozenset[State], **changes: An
 
 
 def readable(home: Home, upload_id: str) -> Upload:
-    """Raises Refusal for an upload that is in quarantine, refused or deleted."""
+    """Raises Refusal for an upload that is in quarantine, refused or deleted, and for any where
+    several hosts share the run.
+    """
+    refuse_shared(home)
     upload = load(home, upload_id)
     if upload.state in LIFTED:
         return upload
@@ -131,3 +134,14 @@ def readable(home: Home, upload_id: str) -> Upload:
         "refused": "its structure is wrong",
     }.get(upload.state, "it was deleted")
     raise Refusal(f"upload {upload.id} is no source: {reason}")
+
+
+def refuse_shared(home: Home) -> None:
+    """Raises Refusal where runs leave copies of rows outside this home: to delete an upload is to
+    delete those, too, and we reach them here only.
+    """
+    if home.deployment.is_shared:
+        raise Refusal(
+            "an upload is a source on one host only: its deletion would not reach the buckets that"
+            " several hosts share. Put the files where every restricted host reads them"
+        )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from pipeline import environment, files
 from pipeline.catalog import Home
-from pipeline.refusal import Refusal
+from pipeline.refusal import Refusal, Unavailable
 from pipeline.services.database_url import sqlite_url
 
 if TYPE_CHECKING:
@@ -40,8 +40,14 @@ def client_of(home: Home) -> MlflowClient:
     environment.silence_mlflow()
     from mlflow import MlflowClient
 
+    if url := home.deployment.mlflow:
+        return MlflowClient(tracking_uri=_with_driver(url))
     files.private_folder(home.mlflow_database.parent)  # the restricted report lies there, too
     return MlflowClient(tracking_uri=sqlite_url(home.mlflow_database))
+
+
+def _with_driver(url: str) -> str:
+    return url.replace("postgresql://", "postgresql+psycopg://", 1)
 
 
 def ensure(home: Home) -> None:
@@ -60,7 +66,8 @@ def experiment(client: MlflowClient, home: Home, name: str = EXPERIMENT) -> str:
     tags = {**KIND, NOTE: DESCRIPTIONS[name]}
     present = client.get_experiment_by_name(name)
     if present is None:
-        location = home.mlflow_artifacts.resolve().as_uri()
+        # of a server by URL, its own
+        location = None if home.deployment.mlflow else home.mlflow_artifacts.resolve().as_uri()
         return str(client.create_experiment(name, artifact_location=location, tags=tags))
     for key, value in tags.items():
         if present.tags.get(key) != value:
@@ -80,7 +87,7 @@ def tracked_chain_heads(home: Home) -> dict[str, str]:
 
     Raises Refusal for a database that cannot be read.
     """
-    if not home.mlflow_database.is_file():
+    if not home.mlflow_database.is_file() and home.deployment.mlflow is None:
         return {}
     return {
         f"the MLflow run {run.info.run_name} ({run.info.run_id[:8]}, {tag})": head
@@ -104,6 +111,11 @@ def _all_runs(home: Home) -> list[Run]:
             page = client.search_runs(experiments, max_results=MOST_RUNS, page_token=page.token)
             runs += page
     except (MlflowException, SQLAlchemyError) as error:
+        if home.deployment.mlflow is not None:
+            raise Unavailable(
+                f"MLflow cannot be read ({type(error).__name__}), and it holds chain heads that"
+                " tell whether the ledger is whole. Nothing was charged"
+            ) from None
         raise Refusal(
             f"{home.mlflow_database.name} cannot be read ({type(error).__name__}), and it holds"
             " chain heads that tell whether the ledger is whole: restore mlruns/ from the backup,"

@@ -14,7 +14,7 @@ from pipeline import files, params
 from pipeline.catalog import Home, Workspace, project_root
 from pipeline.evaluation.gate_words import gate_warnings
 from pipeline.params import Params
-from pipeline.runs import version_stores
+from pipeline.runs import programs
 from pipeline.services.tracking.client import NOTE
 from pipeline.services.tracking.stage_notes import Note
 
@@ -130,7 +130,7 @@ def _tags(
         "dataset": release.dataset,
         "data_id": release.data_id,
         "source_label": release.source_label,
-        "code_version": version_stores.code_version(project_root()),
+        "code_version": programs.code_version(project_root()),
         "drawn_from": release.drawn_from,
         "asked_by": request.get("asked_by"),
         "mlflow.user": request.get("asked_by"),

@@ -30,7 +30,7 @@ def run(home: Home, *words: str) -> int:
     process = subprocess.run(
         [sys.executable, "-m", "pipeline", "uploads", *words],
         cwd=project_root(),
-        env=environment.for_services(home.root),
+        env=environment.for_home_commands(home.root),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

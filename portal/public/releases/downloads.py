@@ -37,6 +37,7 @@ PAPERS = (
     ("Documents/data_dictionary.xlsx", "Data dictionary"),
     ("Documents/all_z_lookup_tables.xlsx", "Code lists"),
     ("dictionary.csv", "Data dictionary, as CSV"),
+    ("transparency.json", "Proofs that it was charged"),
 )
 
 

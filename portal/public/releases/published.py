@@ -58,14 +58,20 @@ class Published:
 
 
 def every(home: Home) -> list[Published]:
-    """All published releases, the newest first: by the ledger's entry that the card names; a draw
-    stands before the release whose model it was drawn from.
+    """All published releases, the newest first, by the entry that the card names; a draw stands
+    before the release whose model it was drawn from.
     """
     paths = sorted(home.published.glob("[!.]*"))
     releases = [
         _read(path) for path in paths if RELEASE_ID.fullmatch(path.name) and _is_whole(path)
     ]
-    return sorted(releases, key=_age, reverse=True)
+    by_id = {one.id: one for one in releases}
+
+    def age(one: Published) -> tuple[tuple[bool, int], bool, str]:
+        model_of = one.card["drawn_from"]
+        return (_entry(by_id.get(model_of, one)), model_of is not None, one.id)
+
+    return sorted(releases, key=age, reverse=True)
 
 
 def find(home: Home, release_id: str) -> Published:
@@ -92,8 +98,10 @@ def _is_whole(path: Path) -> bool:
     return Release(path).manifest.is_file() and Release(path).card.is_file()
 
 
-def _age(one: Published) -> tuple[int, bool, str]:
-    return (one.card["privacy"]["ledger_entry"], one.card["drawn_from"] is not None, one.id)
+def _entry(one: Published) -> tuple[bool, int]:
+    """In the transparency log; cards of before there was one name the ledger's, and are older."""
+    privacy = one.card["privacy"]
+    return "log_entry" in privacy, privacy.get("log_entry", privacy.get("ledger_entry"))
 
 
 def _read(path: Path) -> Published:

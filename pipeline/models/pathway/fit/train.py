@@ -1,8 +1,6 @@
 """Training: the calibration tables, then DP-SGD with one clipped gradient per patient over all of
-his or her events.
-
-What reads rows: the DpSgd and the NoisyCounts of the plan, nothing else. Steps are fixed;
-checkpoints fall between steps and hold no noise.
+his or her events. What reads rows: the DpSgd and the NoisyCounts of the plan, nothing else. Steps
+are fixed; checkpoints fall between steps and hold no noise.
 """
 
 from __future__ import annotations
@@ -23,6 +21,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from pipeline.dp.marginals import MeasurementStore, one_way_counts
+from pipeline.dp.mirror import Mirror
 from pipeline.dp.noise import NoiseStream
 from pipeline.dp.sgd import DpSgd, micro_batches
 from pipeline.dp.steps import StepIndex
@@ -81,6 +80,7 @@ def fit(
     draw_patients: DrawPatients,
     device: str = "cpu",
     checkpoint_steps: int = 50,
+    mirror: Mirror | None = None,
 ) -> PathwayModel:
     """The pathway model, (epsilon, delta) as its plan's event at `scale`.
 
@@ -105,6 +105,7 @@ def fit(
         progress=progress,
         device=device,
         checkpoint_steps=checkpoint_steps,
+        mirror=mirror,
     )
     if not noisy:
         return model
@@ -182,6 +183,7 @@ def train_weights(
     progress: Progress,
     device: str,
     checkpoint_steps: int,
+    mirror: Mirror | None = None,
 ) -> None:
     """All steps of the mechanism; leaves the averaged weights in the model's network, on the CPU.
     The steps that ran go on the tape. Raises MechanismError where steps that were kept are gone.
@@ -189,8 +191,9 @@ def train_weights(
     network, settings, where = model.network, model.settings, torch.device(device)
     network.to(where).train()
     parameters = dict(network.named_parameters())
+    index = StepIndex(checkpoint / CHECKPOINT, mirror)
+    index.fetch()
     state = _resume(checkpoint / CHECKPOINT, parameters, mechanism, where)
-    index = StepIndex(checkpoint / CHECKPOINT)
     index.check(state.step)
     if state.step:
         tape.append(dpa.SelfComposedDpEvent(mechanism.step_event, state.step))

@@ -25,6 +25,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from pipeline import files
+from pipeline.dp.mirror import Mirror
 from pipeline.dp.noise import NoiseStream
 from pipeline.dp.sgd import DpSgd, micro_batches, set_gradients
 from pipeline.dp.steps import StepIndex
@@ -152,6 +153,7 @@ def refine(
     checkpoint: Path,
     checkpoint_steps: int,
     progress: Progress,
+    mirror: Mirror | None = None,
 ) -> torch.Tensor:
     """What the generator gives at its codes after mechanism.steps critic steps, with a step of its
     own after every few: float32 [codes, width]. Changes the generator. groups: int [patients,
@@ -163,9 +165,10 @@ def refine(
     checkpoint belongs to another mechanism, MechanismError where steps that were kept are gone.
     """
     state, path = _State(generator, codes, settings), checkpoint / "critic.safetensors"
+    index = StepIndex(path, mirror)
+    index.fetch()
     if path.is_file():
         state.load(path, mechanism)
-    index = StepIndex(path)
     index.check(state.step)
     if state.step:
         tape.append(dpa.SelfComposedDpEvent(mechanism.step_event, state.step))

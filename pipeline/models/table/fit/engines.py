@@ -14,6 +14,7 @@ from typing import Protocol
 import numpy as np
 import torch
 
+from pipeline.dp.mirror import Mirror
 from pipeline.dp.noise import NoiseStream
 from pipeline.dp.tape import Tape
 from pipeline.models.table.fit.critic import refine
@@ -54,6 +55,7 @@ class Training:
     checkpoint_steps: int
     device: torch.device
     progress: Progress
+    mirror: Mirror | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,6 +118,7 @@ def dp_ctgan(start: Start, training: Training) -> LatentTable:
         checkpoint=training.checkpoint,
         checkpoint_steps=training.checkpoint_steps,
         progress=training.progress,
+        mirror=training.mirror,
     )
     return LatentTable(q, weights_of(generator))
 

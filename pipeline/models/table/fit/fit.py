@@ -15,6 +15,7 @@ import polars as pl
 import torch
 
 from pipeline.dp.marginals import MeasurementStore
+from pipeline.dp.mirror import Mirror
 from pipeline.dp.noise import NoiseStream
 from pipeline.dp.tape import Tape
 from pipeline.models.sampling import draw_categorical
@@ -58,6 +59,7 @@ def fit(
     progress: Progress,
     device: torch.device | str = "cpu",
     checkpoint_steps: int = 50,
+    mirror: Mirror | None = None,
 ) -> TableModel:
     """The model of these rows, one per patient, private by the mechanisms of plan.dp_event(scale),
     which end up on the tape.
@@ -81,7 +83,10 @@ def fit(
 
     latent = ENGINES[plan.settings.engine](
         Start(plan, scale, marginals, spans, legal_groups(plan, symbols_of(measurements))),
-        Training(groups, tape, noise, checkpoint, checkpoint_steps, torch.device(device), progress),
+        Training(
+            *(groups, tape, noise, checkpoint, checkpoint_steps),
+            *(torch.device(device), progress, mirror),
+        ),
     )
     model = _finish(plan, measurements, marginals, latent, spans, progress)
     tables = published_tables(plan, noisy.results, noisy.sigmas, measurements)

@@ -1,0 +1,3 @@
+"""What keeps an installation going: backups and their return, and what may be removed after its
+time.
+"""
