@@ -22,6 +22,7 @@ from pipeline.catalog import Extract
 from pipeline.schema.values import Schema
 
 BATCH_ROWS = 50_000
+MEMORY = "3GB"  # of DuckDB, which else takes most of the machine's
 SQLITE_SETTINGS = (
     # of the file, so that nothing depends on how a machine's library was built
     "page_size=4096",
@@ -40,7 +41,7 @@ def write_database(schema: Schema, extract: Extract, views: Mapping[str, str]) -
     """One DuckDB file with a table per Parquet file of the extract, and the views."""
     with (
         files.replacing(extract.database) as temporary,
-        duckdb.connect(str(temporary)) as database,
+        duckdb.connect(str(temporary), config={"memory_limit": MEMORY}) as database,
     ):
         database.execute(JULIANDAY)
         for name, path in _tables(schema, extract):

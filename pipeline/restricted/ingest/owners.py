@@ -29,6 +29,7 @@ ROW, BUCKET = "_row", "_bucket"
 DUPLICATE_KEY, NOT_IN_PATIENT_TABLE = "key used twice", "patient not in the patient table"
 TOO_MANY_ROWS = "more rows than ingest.max_patient_rows"
 BUCKET_PATIENTS = 20_000
+PARTS_AT_ONCE = 8  # of a table: every bucket looks into every file that comes of them
 Tables = Mapping[str, pl.DataFrame]  # rows with patient_id and ROW, by table
 
 
@@ -114,8 +115,10 @@ def assign_owners(
         (folder / name).mkdir(parents=True)
         owners = _owners_by_key(table, owned, findings)
         offset = 0
-        for index, path in enumerate(sorted(parts[name].glob("*.parquet"))):
-            typed = pl.read_parquet(path).with_row_index(ROW, offset)
+        paths = sorted(parts[name].glob("*.parquet"))
+        for index, first in enumerate(range(0, len(paths), PARTS_AT_ONCE)):
+            some = paths[first : first + PARTS_AT_ONCE]
+            typed = pl.concat(map(pl.read_parquet, some)).with_row_index(ROW, offset)
             offset += typed.height
             rows = _with_patient(typed, table, owners, key)
             findings.account.leave_out(name, account.ORPHANS, rows[ID].null_count())
