@@ -15,7 +15,7 @@ from pathlib import Path
 
 from pipeline import files
 from pipeline.catalog import Home
-from pipeline.refusal import Refusal
+from pipeline.refusal import Refusal, Unavailable
 from pipeline.runs.programs import Remote, begin_tree, commit_all, git
 
 ZONES = ("restricted", "released")
@@ -51,12 +51,19 @@ def remote_of(home: Home, zone: str) -> Remote:
 
 
 def update(store: Path) -> None:
-    """Brings a mirror up to date; a store of one host is up to date by itself. Raises RuntimeError
+    """Brings a mirror up to date; a store of one host is up to date by itself. Raises Unavailable
     where the store does not answer.
     """
-    if url_of(store) is not None:
-        with _alone(store):
+    if (url := url_of(store)) is None:
+        return
+    with _alone(store):
+        try:
             git("fetch", "-q", "origin", *_EVERYTHING, cwd=store)
+        except RuntimeError as error:
+            raise Unavailable(
+                f"the version store {url} does not answer ({error}); it is tried again. `python -m"
+                " pipeline deployment check` asks every place"
+            ) from error
 
 
 def url_of(store: Path) -> str | None:

@@ -28,6 +28,7 @@ _READ: dict[str, tuple[str, ...]] = {
         *("released/synthetic", "restricted/report", "restricted/reservation.json"),
         *("restricted/tape.json", "restricted/validation"),
     ),
+    "reserve": ("restricted/data",),  # whose rows ingest read
     "needs-approval": ("restricted/report", "restricted/reservation.json"),
     "account": ("restricted/data",),
     "gate": ("released/synthetic", "released/extract"),

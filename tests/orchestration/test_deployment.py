@@ -9,16 +9,20 @@ import pytest
 from host_cases import database as database
 from host_cases import deploy, shared_places
 
+from pipeline import files, migrations
 from pipeline.catalog import Home
+from pipeline.cli.doctor.command import answers
+from pipeline.cli.doctor.questions import WRONG
 from pipeline.cli.parser import main
-from pipeline.environment import DEPLOYMENT_VARIABLE
+from pipeline.environment import DEPLOYMENT_VARIABLE, HOME_VARIABLE
 from pipeline.refusal import Refusal
 from pipeline.restricted.ingest.holdout import KEY_NAME
 from pipeline.restricted.ingest.key_check import key_of
 from pipeline.runs import locks, sources, turns
 from pipeline.runs.object_store import FolderStore
-from pipeline.runs.source_claims import claim, read
+from pipeline.runs.source_claims import PROVISIONAL, claim, read
 from pipeline.services import processes
+from pipeline.upkeep import backup, restore
 
 OWNER = {"population": "people", "kind": "confidential"}
 
@@ -111,6 +115,49 @@ def test_claims_of_older_versions_are_taken_over_once(home: Home, source: Path) 
     claim(home, source, **OWNER)
     assert not home.source_paths.exists() and read(home) == {str(source): OWNER}
     assert home.source_paths.with_name("source_paths.json.migrated").is_file()
+
+
+def test_what_a_file_of_before_says_for_good_is_so_and_a_slip_may_still_give_way(
+    home: Home, source: Path, tmp_path: Path
+) -> None:
+    slip = tmp_path / "slip"
+    home.source_paths.parent.mkdir(parents=True)
+    before = {str(source): OWNER, str(slip): {**OWNER, PROVISIONAL: "yes"}}
+    claim(home, source, **OWNER, for_good=False)
+    files.write_json(home.source_paths, before)
+    assert migrations.migrate(home) and not home.source_paths.exists()
+    assert read(home) == before
+    with pytest.raises(Refusal, match="population people"):
+        claim(home, source, population="others", kind="confidential")
+    claim(home, slip, population="others", kind="confidential")
+    assert read(home)[str(slip)] == {"population": "others", "kind": "confidential"}
+
+
+def test_a_home_of_several_hosts_is_saved_by_other_means(
+    home: Home, tmp_path: Path, database: str
+) -> None:
+    deploy(home.root, shared_places(tmp_path / "elsewhere", database))
+    home.state.mkdir(exist_ok=True)
+    with pytest.raises(Refusal, match="by their own means"):
+        backup.make(home, tmp_path / "backup", "tests", backup.Wishes(), print)
+    assert not (tmp_path / "backup").exists()
+    statement = restore.Statement(nothing_since=True)
+    with pytest.raises(Refusal, match="by their own means"):
+        restore.restore(home, tmp_path / "backup", statement, print)
+
+
+def test_the_doctor_looks_at_the_places_that_several_hosts_have(
+    home: Home, tmp_path: Path, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    places = shared_places(tmp_path / "elsewhere", database)
+    deploy(home.root, places)
+    monkeypatch.setenv(HOME_VARIABLE, str(home.root))
+    home.state.mkdir(exist_ok=True)
+    home.set_modes()
+    assert [one.faults for one in answers() if one.state == WRONG] == []
+    (tmp_path / "elsewhere" / "released.git").rename(tmp_path / "gone.git")
+    wrong = [one.title for one in answers() if one.state == WRONG]
+    assert "the released version store is whole" in wrong
 
 
 def test_a_home_that_gets_a_database_loses_no_claim_and_no_declared_source(

@@ -88,9 +88,9 @@ def test_a_slip_of_the_name_closes_no_path(home, source, path, first, second, gi
 
 def test_a_claim_for_good_stays_so(home, source):
     claim(home, source, population="people", kind="public")
-    before = home.source_paths.read_bytes()
+    before = source_claims.read(home)
     claim(home, source, population="people", kind="public", for_good=False)
-    assert home.source_paths.read_bytes() == before
+    assert source_claims.read(home) == before
     with pytest.raises(ValueError, match="population people"):
         claim(home, source, population="others", kind="confidential")
 

@@ -46,16 +46,16 @@ def _broken(home: Home, zone: str, what: str) -> Iterator[Fault]:
 
 
 def _broken_mirror(home: Home, store: Path, zone: str, place: str) -> Iterator[Fault]:
-    """The store is elsewhere, and so is its remote: what lies here is made anew from it."""
+    """The store is elsewhere, and so is its remote: what lies here is made anew from it. Raises
+    Unavailable where the store does not answer.
+    """
+    version_stores.reach(home)
+    version_stores.branches(store)
     try:
-        version_stores.reach(home)
         version_stores.git("fsck", "--connectivity-only", "--no-dangling", cwd=store)
     except RuntimeError as error:
         url = getattr(home.deployment.stores, zone)
-        yield Fault(
-            f"{place}, the mirror of {url}, is damaged, or the store does not answer ({error}): ask"
-            " `python -m pipeline deployment check`; where all is well there, remove the mirror"
-        )
+        yield Fault(f"{place}, the mirror of {url}, is damaged ({error}): remove it, it comes anew")
 
 
 def objects(home: Home) -> Iterator[Fault]:
