@@ -68,6 +68,9 @@ lock: environment
 	@UV_FIND_LINKS= uv pip compile -q --python-version 3.11 --no-annotate --no-header --no-emit-find-links requirements.in -o requirements.lock.tmp
 	@{ echo "# Compiled from requirements.in by \`make lock\`. Every package pinned; do not edit."; cat requirements.lock.tmp; } > requirements.lock
 	@rm requirements.lock.tmp
+	@UV_FIND_LINKS= uv pip compile -q --python-version 3.11 --no-annotate --no-header --no-emit-find-links -c requirements.lock deploy/requirements-released.in -o released.lock.tmp
+	@{ echo "# Compiled from deploy/requirements-released.in by \`make lock\`. Every package pinned; do not edit."; cat released.lock.tmp; } > deploy/requirements-released.lock
+	@rm released.lock.tmp
 
 lock-scale: environment
 	@command -v uv >/dev/null 2>&1 || { echo "make lock-scale needs uv: pip install uv" >&2; exit 2; }
