@@ -97,9 +97,11 @@ def ledger_url() -> str | None:
 
 
 def deployment_file() -> str | None:
-    """The path of the file that says where things live for several hosts; None: the home's own."""
-    _settle_paths()
-    return os.environ.get(DEPLOYMENT_VARIABLE) or None
+    """The path of the file that says where things live for several hosts; None: the home's own.
+    Nothing is settled by asking.
+    """
+    path = os.environ.get(DEPLOYMENT_VARIABLE)
+    return str(_without_tilde(path).absolute()) if path else None
 
 
 def _settle_paths() -> None:

@@ -14,6 +14,7 @@ from upload_cases import hand_over
 
 from pipeline import files
 from pipeline.catalog import Home, Release, project_root
+from pipeline.catalog.version import write_version
 from pipeline.ledger import Ledger
 from pipeline.released import manifest, publish
 from pipeline.restricted.ingest.holdout import permanent_key
@@ -37,6 +38,7 @@ def write_database(path: Path, *statements: str) -> None:
 def make_healthy(home: Home) -> None:
     """All that the doctor asks about is there, and as it should be."""
     home.state.mkdir(parents=True)
+    write_version(home.state)
     version_stores.ensure(home)
     charge(home)
     publish_release(home)

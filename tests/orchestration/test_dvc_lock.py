@@ -12,6 +12,7 @@ import pytest
 from pipeline import environment, stages
 from pipeline.__main__ import main
 from pipeline.catalog import Home, Workspace, project_root
+from pipeline.catalog.version import write_version
 from pipeline.runs import stage_lock, version_stores
 
 BROKEN = ("", "{", '{"write": {"/x": {"pid": 1', "null", "[]", "\0\0\0\0")
@@ -21,6 +22,7 @@ BROKEN = ("", "{", '{"write": {"/x": {"pid": 1', "null", "[]", "\0\0\0\0")
 def tree(home: Home, tmp_path: Path) -> Path:
     """A workspace with one stage, and a lock's folder."""
     made = tmp_path / "tree"
+    write_version(home.state)
     version_stores.ensure(home)
     version_stores.begin_draw(home, made, "adult-1")
     (made / "dvc.yaml").write_text("stages:\n  sample:\n    cmd: echo one >> told\n")
