@@ -123,7 +123,7 @@ def test_a_ledger_rolled_back_behind_a_published_card_charges_nothing(
     card = {"privacy": {"chain_head": ledger.chain_head()}}
     files.write_json(home.published / "toy-0" / "card.json", card)
     reserve.run(workspace, settings(), declared(workspace))
-    assert verify(argparse.Namespace()) == 0 and "noted in 2 place(s)" in capsys.readouterr().out
+    assert verify(argparse.Namespace()) == 0 and "noted in 3 place(s)" in capsys.readouterr().out
     home.ledger_file.write_bytes(old)
     for ask in (
         lambda: reserve.run(workspace, settings(), declared(workspace)),
