@@ -109,8 +109,8 @@ def in_our_words(engine: Engine, what: str, advice: str) -> Iterator[None]:
         place = f"{what} {place_of(engine.url)}"
         if is_passing(error):
             raise Unavailable(
-                f"{place} does not answer, or is busy ({reason}). Is the server down? It is tried"
-                " again"
+                f"{place} does not answer, or is busy ({reason}). Is the server down? Once more may"
+                " succeed"
             ) from error
         raise Refusal(f"{place} cannot be read or written ({reason}). {advice}") from error
 

@@ -29,6 +29,7 @@ from pipeline.cli.arguments import (
     uploads,
 )
 from pipeline.options import Parser
+from pipeline.refusal import Unavailable
 from pipeline.stages import REFUSED
 
 logger = logging.getLogger("pipeline")
@@ -72,7 +73,10 @@ def _exit_code(options: argparse.Namespace) -> int:
         if is_refusal(error):
             logger.error("%s", error)
             return REFUSED
-        logger.error("%s at %s: %s", type(error).__name__, place(error), error)
+        if isinstance(error, Unavailable):
+            logger.error("%s", error)
+        else:
+            logger.error("%s at %s: %s", type(error).__name__, place(error), error)
         return 1
     except (SystemExit, GeneratorExit):
         raise
