@@ -220,13 +220,15 @@ class Walk:
             for name, instead in (
                 ("restricted.train._train", self._open_rows),
                 ("restricted.reserve.joint_plan", _plan),
-                ("released.sample.Synthesizer.load", self._draw),
+                ("released.partitions._model", self._draw),
                 ("released.publish._assemble", self._put_together),
             ):
                 patches.enter_context(patch(f"pipeline.{name}", instead))
             yield
 
-    def _open_rows(self, place: Workspace, settings: Params, schema: Schema, plan: Plan) -> None:
+    def _open_rows(
+        self, place: Workspace, settings: Params, schema: Schema, plan: Plan, *_: object
+    ) -> None:
         """In the place of training: the rows are open now."""
         n_rows = pl.read_parquet(place.restricted.patients).height
         self.n_opened += 1
@@ -239,7 +241,7 @@ class Walk:
         files.write_text(checkpoints.model / "model.txt", f"{n_rows}\n")
         Tape([plan.dp_event]).save(checkpoints.tape)
 
-    def _draw(self, model: Path) -> None:
+    def _draw(self, *_: object) -> None:
         self._say("an extract")
         raise _Stopped
 
