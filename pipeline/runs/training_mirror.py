@@ -36,24 +36,21 @@ class TrainingMirror:
         there = self.find(name)
         if there is None:
             there = self._objects.put_once(self._prefix + name, content)
-            self._note(name, there)
+            # a store that took both of two writes at once is found out by the one note
+            if self._note(name, there) != _hash(there):
+                raise self._fault(name, "is another one in")
         return there
 
     def find(self, name: str) -> bytes | None:
-        content = self._objects.get(self._prefix + name)
+        # the note first: what is noted is in the store, whoever keeps it meanwhile
         with registers.transaction(self._home) as connection:
             note = self._notes(connection).get(name)
-        if note is None:
-            if content is not None:  # a host was lost between the object and its note
-                self._note(name, content)
+        content = self._objects.get(self._prefix + name)
+        if note is None and content is not None:  # a host was lost between the object and its note
+            note = self._note(name, content)
+        if note is None or (content is not None and note == _hash(content)):
             return content
-        if content is not None and note == _hash(content):
-            return content
-        state = "is gone from" if content is None else "is another one in"
-        raise MechanismError(
-            f"{self._release_id}: {name} was kept once and {state} the checkpoint store: to run it"
-            " again would be another charge; put the store back as it was, or use a new release id"
-        )
+        raise self._fault(name, "is gone from" if content is None else "is another one in")
 
     def newest(self, name: str) -> int:
         with registers.transaction(self._home) as connection:
@@ -64,11 +61,20 @@ class TrainingMirror:
             (int(end) for start, _, end in ends if start == name and end.isdigit()), default=0
         )
 
-    def _note(self, name: str, content: bytes) -> None:
+    def _note(self, name: str, content: bytes) -> str:
+        """Notes what was kept. Returns the hash that is noted: this one's, or another's."""
         with registers.transaction(self._home) as connection:
-            if name not in self._notes(connection):
-                entry = {"release_id": self._release_id, "name": name, "sha256": _hash(content)}
-                connection.execute(sa.insert(registers.TRAINING), entry)
+            if (first := self._notes(connection).get(name)) is not None:
+                return first
+            entry = {"release_id": self._release_id, "name": name, "sha256": _hash(content)}
+            connection.execute(sa.insert(registers.TRAINING), entry)
+            return _hash(content)
+
+    def _fault(self, name: str, state: str) -> MechanismError:
+        return MechanismError(
+            f"{self._release_id}: {name} was kept once and {state} the checkpoint store: to run it"
+            " again would be another charge; put the store back as it was, or use a new release id"
+        )
 
     def _notes(self, connection: sa.Connection) -> dict[str, str]:
         of_release = registers.TRAINING.c.release_id == self._release_id

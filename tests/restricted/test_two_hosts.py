@@ -181,3 +181,51 @@ def test_of_two_hosts_that_keep_one_step_the_second_stops(
     assert indexes["b"].last == 0
     indexes["b"].fetch()
     assert (tmp_path / "b" / "pathway" / "weights").read_text() == "a" and indexes["b"].last == 50
+
+
+class Beside(FolderStore):
+    """Another host keeps an object right before, or right after, this one asks for it."""
+
+    def __init__(self, root: Path, other: TrainingMirror, *, is_before: bool) -> None:
+        super().__init__(root)
+        self.other, self.is_before, self.is_done = other, is_before, False
+
+    def get(self, name: str) -> bytes | None:
+        before = super().get(name)
+        if not self.is_done:
+            self.is_done = True
+            self.other.keep("counts/age", b"theirs")
+        return super().get(name) if self.is_before else before
+
+
+@pytest.mark.parametrize("is_before", [True, False])
+def test_what_another_host_keeps_meanwhile_is_no_loss(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_before: bool
+) -> None:
+    monkeypatch.setenv(HOME_VARIABLE, str(tmp_path))
+    objects = tmp_path / "objects"
+    other = TrainingMirror(Home.find(), "a-1", FolderStore(objects))
+    mirror = TrainingMirror(Home.find(), "a-1", Beside(objects, other, is_before=is_before))
+    assert mirror.keep("counts/age", b"ours") == b"theirs"
+    assert other.find("counts/age") == b"theirs"
+
+
+class Unconditional(FolderStore):
+    """A store that does not look whether something is there."""
+
+    def put_once(self, name: str, content: bytes) -> bytes:
+        self.put(name, content)
+        return content
+
+
+def test_a_store_that_takes_two_writes_at_once_is_found_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both hosts saw nothing there, and the store took what both wrote."""
+    monkeypatch.setenv(HOME_VARIABLE, str(tmp_path))
+    objects = Unconditional(tmp_path / "objects")
+    one, other = (TrainingMirror(Home.find(), "a-1", objects) for _ in range(2))
+    monkeypatch.setattr(other, "find", lambda _name: None)
+    assert one.keep("counts/age", b"ours") == b"ours"
+    with pytest.raises(MechanismError, match="another one in the checkpoint store"):
+        other.keep("counts/age", b"theirs")
