@@ -78,7 +78,8 @@ def _register(
                 continue
             if not _gives_way(theirs, owner):
                 raise _foreign(source, owner, source if name in names else name, theirs)
-            del claims[name]
+            if _is_within(name, names):  # else the rest of that place is still theirs
+                del claims[name]
         for name in names:
             is_final = for_good or (name in claims and PROVISIONAL not in claims[name])
             claims[name] = owner if is_final else {**owner, PROVISIONAL: "yes"}
@@ -92,6 +93,11 @@ def _is_of(claim: Claim, owner: Claim) -> bool:
 def _gives_way(theirs: Claim, owner: Claim) -> bool:
     is_laxer = owner["kind"] in SELF_APPROVING_KINDS and theirs["kind"] not in SELF_APPROVING_KINDS
     return PROVISIONAL in theirs and not is_laxer
+
+
+def _is_within(name: str, names: list[str]) -> bool:
+    """Whether all that is registered by a name is at one of these, too."""
+    return any(Path(name).is_relative_to(one) for one in names)
 
 
 def _places(path: Path) -> list[Path]:

@@ -86,6 +86,24 @@ def test_a_slip_of_the_name_closes_no_path(home, source, path, first, second, gi
         claim(home, source, population="slip", kind=first)
 
 
+@pytest.mark.parametrize("is_link", [False, True])
+def test_a_claim_that_gives_way_in_part_still_holds_for_the_rest(home, source, tmp_path, is_link):
+    """Else a confidential place would become public by way of a second confidential population."""
+    for name in ("one", "two"):
+        (source / name).mkdir()
+    part = source / "two"
+    if is_link:
+        part = tmp_path / "links"
+        part.mkdir()
+        (part / "two").symlink_to(source / "two")
+    claim(home, source, population="people", kind="confidential", for_good=False)
+    claim(home, part, population="others", kind="confidential", for_good=False)
+    with pytest.raises(ValueError, match="population people"):
+        claim(home, source / "one", population="adult", kind="public")
+    with pytest.raises(ValueError, match="population (people|others)"):
+        claim(home, source / "two", population="adult", kind="public")
+
+
 def test_a_claim_for_good_stays_so(home, source):
     claim(home, source, population="people", kind="public")
     before = source_claims.read(home)
