@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import getpass
 import tempfile
+from datetime import UTC, datetime
 from pathlib import Path
 
 from pipeline import files
@@ -15,15 +16,26 @@ from pipeline.migrations import migrate
 
 def make_backup(options: argparse.Namespace) -> int:
     """0 where the backup is made and sound, or, with --check, where it is sound; else 1."""
+    from pipeline.services import backup_note
     from pipeline.upkeep import sealed
 
     if options.check:
         with sealed.unsealed(options.place, options.identity) as folder:
             return _check(folder, options.place)
-    home = Home.find()
+    home, begin = Home.find(), datetime.now(UTC)
     if options.to is None:
         _make(home, options.place, options)
-        return _check(options.place, options.place)
+        code = _check(options.place, options.place)
+    else:
+        code = _make_sealed(home, options)
+    if code == 0:
+        backup_note.note(home, begin)
+    return code
+
+
+def _make_sealed(home: Home, options: argparse.Namespace) -> int:
+    from pipeline.upkeep import sealed
+
     recipient = sealed.recipient_of(options.to)
     files.refuse_existing(options.place)
     # what is plain meanwhile never leaves the machine

@@ -9,6 +9,12 @@ from pipeline.catalog import Home
 from pipeline.refusal import Refusal
 
 
+def note(home: Home, made_at: datetime) -> None:
+    """Notes a sound backup that holds what was there at `made_at`, with a time zone."""
+    files.private_folder(home.backup_note.parent)
+    files.write_json(home.backup_note, {"made_at": made_at.isoformat(timespec="seconds")})
+
+
 def last_backup(home: Home) -> datetime | None:
     """UTC; None where none was noted. Raises Refusal for a note that cannot be read."""
     note = files.read_json(home.backup_note, {})

@@ -14,6 +14,7 @@ from upkeep_cases import RELEASE
 from pipeline.__main__ import main
 from pipeline.catalog import Home, project_root
 from pipeline.catalog.version import VERSION, version_of
+from pipeline.services.backup_note import last_backup
 
 PAGE = (project_root() / "docs" / "operations.md").read_text(encoding="utf-8")
 
@@ -59,6 +60,7 @@ def test_the_commands_of_the_page(
     shutil.copytree(home.released, tmp_path / "mirror")
     for words in backing_up:
         assert main([places.get(word, word) for word in words]) == 0, words
+    assert last_backup(home) is not None  # the doctor and the watch ask
     shutil.rmtree(home.state)
     shutil.rmtree(home.runs)
     for words in putting_back:
@@ -72,7 +74,9 @@ def test_an_encrypted_backup_by_command(home: Home, tmp_path: Path) -> None:
     identity, place = x25519.Identity.generate(), str(tmp_path / "monday.age")
     (tmp_path / "key.txt").write_text(f"{identity}\n")
     key = ("--identity", str(tmp_path / "key.txt"))
+    assert last_backup(home) is None
     assert main(["backup", place, "--to", str(identity.to_public())]) == 0
+    assert last_backup(home) is not None
     shutil.rmtree(home.state)
     shutil.rmtree(home.runs)
     assert main(["backup", "--check", place, *key]) == 0
