@@ -47,15 +47,17 @@ class Item:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What goes; and what stays, as (what, bytes, why)."""
+    """What goes; and what stays, as (what, bytes, why). `moment`: of what was looked at."""
 
+    moment: datetime
     goes: list[Item] = field(default_factory=list)
     stays: list[tuple[str, int, str]] = field(default_factory=list)
 
 
 def plan(home: Home, settings: Retention, now: datetime | None = None) -> Plan:
     """What goes now, and what stays. Nothing is changed."""
-    moment, result = now or datetime.now(UTC), Plan()
+    moment = now or datetime.now(UTC)
+    result = Plan(moment=moment)
     ledger = Ledger(home.ledger)
     for folder in sorted(home.runs.glob(f"{_GOING}*")):
         result.goes.append(_item(f"runs/{folder.name}", "left by a broken-off tidy", [folder]))
@@ -77,7 +79,7 @@ def run(home: Home, plan: Plan) -> tuple[int, list[str]]:
     with alone(home):
         for item in plan.goes:
             try:
-                _remove(home, item)
+                _remove(home, item, plan.moment)
                 freed += item.size
             except (Refusal, OSError) as error:
                 reason = str(error) if isinstance(error, Refusal) else type(error).__name__
@@ -170,7 +172,8 @@ def _item(
     )
 
 
-def _remove(home: Home, item: Item) -> None:
+def _remove(home: Home, item: Item, moment: datetime) -> None:
+    """Raises Refusal where somebody goes on with the run since it was looked at."""
     if item.run is None:
         for path in item.paths:
             deletion.remove(path)
@@ -178,6 +181,9 @@ def _remove(home: Home, item: Item) -> None:
     workspace = home.workspace(item.run)
     workspace.restricted.root.mkdir(exist_ok=True)
     with deletion.no_stage(workspace, "it goes the next time"):
+        run = standing(home, Ledger(home.ledger), workspace, moment)
+        if run.ended is None:
+            raise Refusal(f"somebody goes on with it: {run.why}")
         for path in _to_remove(home, item):
             deletion.remove(path)
 

@@ -100,7 +100,7 @@ def test_a_claim_that_gives_way_in_part_still_holds_for_the_rest(home, source, t
     claim(home, part, population="others", kind="confidential", for_good=False)
     with pytest.raises(ValueError, match="population people"):
         claim(home, source / "one", population="adult", kind="public")
-    with pytest.raises(ValueError, match="population (people|others)"):
+    with pytest.raises(ValueError, match=r"population (people|others)"):
         claim(home, source / "two", population="adult", kind="public")
 
 

@@ -123,6 +123,20 @@ def test_nothing_goes_under_a_stage_that_runs(home: Home) -> None:
     assert home.workspace(RELEASE).restricted.report.page.is_file()
 
 
+def test_nothing_goes_of_a_run_that_goes_on_since_it_was_looked_at(home: Home) -> None:
+    run = another(home, "toy-2", charged=False)
+    plan = tidy.plan(home, Retention(), later(LATE))
+    assert "runs/toy-2" in [item.what for item in plan.goes]
+    event = DiscreteGaussianDpEvent(100.0)
+    Ledger(home.ledger).reserve("toy-2", POPULATION, event, by="tests", source_label="toy-2")
+    before = everything(run.root)
+    _, reasons = tidy.run(home, plan)
+    assert reasons == [
+        "runs/toy-2: somebody goes on with it: charged and not published: it may go on"
+    ]
+    assert everything(run.root) == before
+
+
 def test_a_kill_leaves_no_half_workspace(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     class Killed(BaseException):
         pass
