@@ -10,6 +10,7 @@ first salt of the ledger: it is as old as the ledger, is kept with it and shown 
 from __future__ import annotations
 
 import hmac
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -30,6 +31,7 @@ from pipeline.transparency.commitments import (
 from pipeline.transparency.sums import charges_of, spent_of
 
 CAPACITY = 4096  # leaves of a line's hidden tree; twice as many, and so on, where they do not fit
+PRECISION = 1e-9  # relative: the same divergence on processors that round otherwise
 COST, NAME, HEAD = "cost", "name", "head"
 
 
@@ -76,7 +78,7 @@ def disagreement(ledger: Ledger, log: Sequence[Line]) -> str:
                 f"entry {index} of the transparency log is about {line['release_id']}, which has no"
                 " charge in the ledger"
             )
-        part = books.part(log[:index], line["release_id"])
+        part = books.part(log[:index], line["release_id"], line)
         if differing := [name for name, value in part.items() if line.get(name) != value]:
             return (
                 f"the ledger is not the one from which entry {index} of the transparency log was"
@@ -118,24 +120,29 @@ class _Books:
         every = (one for charges in self.charges.values() for one in charges)
         return next((one for one in every if one.release_id == release_id), None)
 
-    def part(self, log: Sequence[Line], release_id: str) -> dict[str, Any]:
-        """What the ledger says in the line of a charged release that follows `log`."""
+    def part(
+        self, log: Sequence[Line], release_id: str, line: Line | None = None
+    ) -> dict[str, Any]:
+        """What the ledger says in the line of a charged release that follows `log`. `line`: where
+        it was made already.
+        """
         charge = self.charge(release_id)
         assert charge is not None  # nothing is published without one (`charged_draw`)
         charges, order = self.charges[charge.population], self.populations[charge.population].order
         n_listed = len(charges_of(log, charge.population))
         last = charges[n_listed - 1].entry if n_listed else 0
         until = charges[shown_after(charges, log, release_id) - 1].entry
+        stated = _stated([*log, line] if line is not None else log, charge.population)
         facts = {
             "population": charge.population,
             "order": order,
-            **_cost(charges, charge.entry, order),
+            **_cost(charges, charge.entry, order, stated),
             "epsilon": charge.epsilon,
             "delta": charge.delta,
             "mechanism": mechanism_sha256(charge.event),
             "chain_head": charge.entry_hash,
         }
-        leaves = _Leaves(_secret(self.entries), facts, charges)
+        leaves = _Leaves(_secret(self.entries), facts, charges, stated)
         since = [
             leaves.leaf(entry)
             for entry in self.entries
@@ -168,6 +175,7 @@ class _Leaves:
     secret: bytes
     facts: Mapping[str, Any]  # of the line
     charges: Sequence[Reservation]  # of its population
+    stated: Mapping[int, float]
 
     def salt(self, what: str, number: object) -> bytes:
         """Of one commitment of one entry; 32 bytes that nobody tells from random ones."""
@@ -178,9 +186,8 @@ class _Leaves:
         opening = None
         cost = name = b""
         if charge is not None:
-            opening = _cost(self.charges, charge.entry, self.facts["order"]) | {
-                "salt": self.salt(COST, entry.number).hex()
-            }
+            cost_of_charge = _cost(self.charges, charge.entry, self.facts["order"], self.stated)
+            opening = cost_of_charge | {"salt": self.salt(COST, entry.number).hex()}
             cost = cost_facts(self.facts, opening)
             name = name_facts(
                 {
@@ -224,18 +231,27 @@ class _Leaves:
         return {"ledger": tree.root(hashes).hex(), "ledger_size": capacity, "charges": charges}
 
 
-def _cost(charges: Sequence[Reservation], entry: int, order: int) -> dict[str, Any]:
+def _stated(log: Sequence[Line], population: str) -> dict[int, float]:
+    """{number of a charge: its Renyi divergence}, as lines have it."""
+    return {one["charge"]: one["rdp"] for one in charges_of(log, population)}
+
+
+def _cost(
+    charges: Sequence[Reservation], entry: int, order: int, stated: Mapping[int, float]
+) -> dict[str, Any]:
     """Of the charge that is this entry: its number among the population's, its Renyi divergence at
     the population's order, and whose rows it opened.
+
+    What a line has stated stays so to the last digit: another processor, or another version of
+    numpy, computes another last digit of a divergence.
     """
     place, charge = next(
         (place, one) for place, one in enumerate(charges, start=1) if one.entry == entry
     )
-    return {
-        "charge": place,
-        "rdp": renyi.rdp(charge.event, order),
-        "cohorts": list(charge.cohorts),
-    }
+    rdp = renyi.rdp(charge.event, order)
+    if (before := stated.get(place)) is not None and math.isclose(before, rdp, rel_tol=PRECISION):
+        rdp = before
+    return {"charge": place, "rdp": rdp, "cohorts": list(charge.cohorts)}
 
 
 def _secret(entries: Sequence[Entry]) -> bytes:

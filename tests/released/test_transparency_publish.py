@@ -30,6 +30,7 @@ from pipeline.refusal import Refusal
 from pipeline.released import log_line, manifest, publish, released_log, verify
 from pipeline.released.privacy_facts import privacy_facts
 from pipeline.runs import version_stores
+from pipeline.transparency import making
 
 FIRST, SECOND = Asked("first-1"), Asked("second-1", sigma=9.0)
 
@@ -269,3 +270,17 @@ def test_an_old_copy_of_the_store_publishes_nothing(begun):
     with pytest.raises(Refusal, match="second-1 was published by the ledger, and the transparency"):
         release(begun, third)
     assert not version_stores.is_tagged(begun.released_store, "third-1")
+
+
+def test_another_processor_goes_on_with_the_log(begun: Home, monkeypatch) -> None:
+    """Whose last digits of a divergence differ: numpy's exponential depends on the processor."""
+    rdp = making.renyi.rdp
+    monkeypatch.setattr(making.renyi, "rdp", lambda *event: rdp(*event) * (1 + 1e-14))
+    assert making.disagreement(Ledger(begun.ledger), released_log.read(begun.released_store)) == ""
+    run_publish(begun, SECOND)
+    monkeypatch.undo()
+    is_published_once(begun, FIRST, SECOND)
+    assert making.disagreement(Ledger(begun.ledger), released_log.read(begun.released_store)) == ""
+    monkeypatch.setattr(making.renyi, "rdp", lambda *event: rdp(*event) * (1 + 1e-6))
+    log = released_log.read(begun.released_store)
+    assert "rdp" in making.disagreement(Ledger(begun.ledger), log)
