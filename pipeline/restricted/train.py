@@ -20,7 +20,7 @@ import polars as pl
 import torch
 
 from pipeline import files
-from pipeline.catalog import Checkpoints, Home, Workspace
+from pipeline.catalog import Checkpoints, Home, Restricted, Workspace
 from pipeline.dp.marginals import MeasurementStore
 from pipeline.dp.mirror import Mirror
 from pipeline.dp.noise import NoiseStream
@@ -59,9 +59,11 @@ def run(workspace: Workspace, params: Params, schema: Schema) -> None:
         for leftover in checkpoints.root.rglob("*.tmp"):
             if leftover.is_file():
                 leftover.unlink()
-        ledger.begin_training(release_id, getpass.getuser(), _token(checkpoints, mirror))
+        token, rows = _token(workspace.restricted, mirror)
+        ledger.begin_training(release_id, getpass.getuser(), token)
         travelling_model.fetch(checkpoints, mirror)
         if not checkpoints.model.is_dir():
+            _refuse_rows_read_anew(workspace.restricted, token, rows)
             _train(workspace, params, schema, plan, mirror)
         travelling_model.keep(checkpoints, mirror)
         Tape.load(checkpoints.tape).check(plan.dp_event)
@@ -156,19 +158,36 @@ def _in_words(population: str, cohorts: tuple[str, ...], label: str | None) -> s
     return f"{cohorts_in_words(cohorts)} of population {population} (source {label!r})"
 
 
-def _token(checkpoints: Checkpoints, mirror: Mirror | None = None) -> str:
+def _token(restricted: Restricted, mirror: Mirror | None = None) -> tuple[str, str]:
     """The training token: a random text, written before the first measurement. The ledger accepts
     one token per release, so that nobody can measure again until they like the noise
     (privacy_rules.md 12). Of several hosts the first one's holds.
+
+    With it the digest of the rows that training began on, which the ledger is not told; empty where
+    an older version wrote the token.
     """
-    path = checkpoints.token
+    path = restricted.checkpoints.token
     if not path.is_file():
-        files.write_text(path, f"{new_token()}\n")
+        token = new_token()
+        files.write_text(path, f"{token} {origin.rows_digest(restricted, token)}\n")
     if mirror is not None:
-        token = mirror.keep("token", path.read_bytes()).decode("utf-8")
-        if token != path.read_text(encoding="utf-8"):
-            files.write_text(path, token)
-    return path.read_text(encoding="utf-8").strip()
+        text = mirror.keep("token", path.read_bytes()).decode("utf-8")
+        if text != path.read_text(encoding="utf-8"):
+            files.write_text(path, text)
+    token, _, rows = path.read_text(encoding="utf-8").strip().partition(" ")
+    return token, rows
+
+
+def _refuse_rows_read_anew(restricted: Restricted, token: str, rows: str) -> None:
+    """Raises Refusal where training began on other rows than lie here: ingest ran again meanwhile,
+    and what was measured, what would be measured and what people saw were not of one source.
+    """
+    if rows and rows != origin.rows_digest(restricted, token):
+        raise Refusal(
+            "training began on other rows than ingest has written since: a charge is for the rows"
+            " of one ingest, so no row was opened. Let ingest read the same rows again, or use a"
+            " new release id"
+        )
 
 
 def new_token() -> str:

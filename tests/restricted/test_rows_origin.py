@@ -8,8 +8,10 @@ import dataclasses
 import shutil
 from collections.abc import Callable
 
+import polars as pl
 import pytest
-from charged_cases import declared, run_train, settings
+from account_cases import write_account
+from charged_cases import Killed, declared, killed, run_train, settings
 
 from pipeline import files
 from pipeline.catalog import Home, Workspace
@@ -55,6 +57,33 @@ def test_settings_changed_since_ingest_are_refused_before_the_charge_and_after(
     with pytest.raises(Refusal, match="since ingest read the rows"):
         train.run(workspace, relabelled(**changes), declared(workspace))
     run_train(workspace)
+
+
+def test_rows_of_another_source_under_the_same_label_are_refused_once_training_began(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ingest and reserve ran again between two attempts: both now say the second source."""
+    reserve.run(workspace, settings(), declared(workspace))
+    with monkeypatch.context() as patch:
+        patch.setattr(train, "fit", killed)
+        with pytest.raises(Killed):
+            run_train(workspace)
+    first, kept = relabelled(), workspace.restricted.data.with_name("kept")
+    shutil.copytree(workspace.restricted.data, kept)
+    other = relabelled(source="/elsewhere")
+    patients = pl.read_parquet(workspace.restricted.patients)
+    patients.head(60).write_parquet(workspace.restricted.patients)
+    write_account(workspace.restricted, of=origin.origin_of(declared(workspace), other.release))
+    for stage in (confirm, reserve):
+        stage.run(workspace, other, declared(workspace))
+    with pytest.raises(Refusal, match="training began on other rows"):
+        train.run(workspace, other, declared(workspace))
+    assert not workspace.released.model.exists()
+    shutil.rmtree(workspace.restricted.data)
+    kept.rename(workspace.restricted.data)
+    for stage in (confirm, reserve, train):
+        stage.run(workspace, first, declared(workspace))
+    assert Ledger(Home.find().ledger).trained_model("toy-1") is not None
 
 
 def test_another_population_is_refused(workspace: Workspace) -> None:

@@ -7,6 +7,7 @@ population would be opened under a charge to another (privacy_rules.md 16).
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
@@ -85,6 +86,16 @@ def read(restricted: Restricted) -> Origin | None:
             " the stage ingest again, then those behind it. Nothing was charged or opened"
         )
     return _from_json(report[KEY])
+
+
+def rows_digest(restricted: Restricted, salt: str) -> str:
+    """Of the rows that training reads, as ingest wrote them; 32 hexadecimal digits. Restricted."""
+    digests = [salt]
+    for path in (restricted.patients, restricted.events):
+        if path.is_file():
+            with path.open("rb") as file:
+                digests.append(hashlib.file_digest(file, "sha256").hexdigest())
+    return hashlib.sha256(" ".join(digests).encode()).hexdigest()[:32]
 
 
 def refuse_other_rows(note: Origin, now: Origin, marks: Sequence[str]) -> None:
