@@ -68,8 +68,15 @@ class PortalParams:
         for path in filter(None, pair):
             if not Path(path).is_file():
                 raise Refusal(f"portal.certificate: there is no file {path}")
+        if "/" in self.listen:
+            raise Refusal(f"portal.listen must be one address, is {self.listen!r}")
         for address in (self.listen, *self.proxies):
             _refuse_no_address(address)
+        if any(ip_network(one).prefixlen == 0 for one in self.proxies):
+            raise Refusal(
+                "portal.proxies names everybody, who could then say to call from anywhere and by"
+                " https: name the proxies that end TLS"
+            )
         is_local = ip_address(self.listen).is_loopback
         if not is_local and not all(pair) and not self.proxies:
             raise Refusal(

@@ -21,6 +21,7 @@ from pipeline.refusal import Refusal
 
 NAME = "deployment.yaml"
 _SECRET = re.compile(r"password|passwd|secret|token|credential|access_key", re.IGNORECASE)
+_TOKEN = re.compile(r"gh[opsur]_|github_pat_|glpat-")  # which git hosts take as a user's name
 _TOGETHER = (
     *("stores.restricted", "stores.released", "remotes.restricted", "remotes.released"),
     *("checkpoints", "keys"),
@@ -190,14 +191,15 @@ def _check(place: str, name: str, value: str) -> None:
 
 def has_password(url: str) -> bool:
     """Whether a password or a token stands in a URL. A user's name alone is none."""
-    if "://" not in url:
-        return False
+    if "://" not in url:  # as libpq writes it: host=... password=...
+        return re.search(rf"(?:{_SECRET.pattern})\s*=", url, re.IGNORECASE) is not None
     try:
         parts = urlsplit(url)
         names = parse_qs(parts.query)
     except ValueError:
         return True
-    return bool(parts.password) or any(_SECRET.search(name) for name in names)
+    is_token = _TOKEN.match(parts.username or "") is not None
+    return bool(parts.password) or is_token or any(_SECRET.search(name) for name in names)
 
 
 def _at(deployment: Deployment, name: str) -> Any:

@@ -41,6 +41,8 @@ def test_without_a_file_everything_lies_in_the_home(home: Home) -> None:
         ({"database": "postgresql://a:hush@b/c"}, "database holds a password"),
         ({"database": "postgresql://a@b/c?password=hush"}, "database holds a password"),
         ({"stores": {"restricted": "https://x:hush@host/a.git"}}, "holds a password"),
+        ({"database": "host=b user=a password=hush"}, "database holds a password"),
+        ({"stores": {"released": "https://ghp_hush@host/a.git"}}, "holds a password"),
         ({"aws_secret_access_key": "hush"}, "no password or key stands here"),
         ({"database": "mysql://a@b/c"}, "must be postgresql://"),
         ({"workspaces": "here"}, "must be an absolute path"),

@@ -122,6 +122,8 @@ def test_only_a_proxy_that_is_named_says_that_it_was_https(proxies, scheme):
         ({"proxies": "10.0.0.1"}, "must be a list"),
         ({"proxies": ["anybody"]}, "no address"),
         ({"proxies": ["*"]}, "no address"),
+        ({"proxies": ["0.0.0.0/0"]}, "names everybody"),
+        ({"listen": "127.0.0.0/8"}, "must be one address"),
     ],
 )
 def test_what_would_be_clear_text_or_cannot_be_read_is_refused(given, complaint):
