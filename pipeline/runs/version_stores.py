@@ -17,6 +17,7 @@ from pathlib import Path
 
 from pipeline import files
 from pipeline.catalog import Home
+from pipeline.refusal import Refusal
 from pipeline.runs import mirrors
 from pipeline.runs.mirrors import remote_of
 from pipeline.runs.programs import (
@@ -41,6 +42,11 @@ def ensure(home: Home) -> None:
         mirrors.ensure(home)
         return
     stores = (home.restricted_store, home.released_store)
+    if url := next(filter(None, map(mirrors.url_of, stores)), None):
+        raise Refusal(
+            f"this home is one of several hosts (it mirrors {url}), and deployment.yaml is missing:"
+            " it would make a ledger and keys of its own. Put the file back. Nothing was written"
+        )
     if not all(store.is_dir() for store in stores):
         _refuse_other_place(home)
     files.private_folder(home.restricted_store.parent)

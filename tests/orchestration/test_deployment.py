@@ -18,7 +18,7 @@ from pipeline.environment import DEPLOYMENT_VARIABLE, HOME_VARIABLE
 from pipeline.refusal import Refusal
 from pipeline.restricted.ingest.holdout import KEY_NAME
 from pipeline.restricted.ingest.key_check import key_of
-from pipeline.runs import locks, sources, turns
+from pipeline.runs import locks, sources, turns, version_stores
 from pipeline.runs.object_store import FolderStore
 from pipeline.runs.source_claims import PROVISIONAL, claim, read
 from pipeline.services import processes
@@ -59,6 +59,15 @@ def test_what_nobody_knows_and_every_password_is_refused(
     with pytest.raises(Refusal, match=words) as refusal:
         _ = home.runs
     assert "hush" not in str(refusal.value)
+
+
+def test_a_host_that_lost_the_file_is_no_home_of_its_own(home: Home, tmp_path: Path) -> None:
+    """Else it would go on with another ledger, other keys and other claims."""
+    deploy(home.root, shared_places(tmp_path / "there", "postgresql://nobody@nowhere/none"))
+    version_stores.ensure(home)
+    (home.root / "deployment.yaml").unlink()
+    with pytest.raises(Refusal, match=r"deployment\.yaml is missing"):
+        version_stores.ensure(home)
 
 
 def test_a_file_may_lie_elsewhere_and_must_be_there(
