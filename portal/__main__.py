@@ -17,6 +17,7 @@ from pipeline.catalog import Home
 from pipeline.portal_params import LOCAL_ADDRESS, PortalParams
 from pipeline.refusal import Refusal
 from portal.shared.accounts import ROLES
+from portal.shared.limits import HttpsOnly
 
 PROCESSES = {
     "public": "serves the public process",
@@ -77,7 +78,7 @@ def settings(app: FastAPI, port: int, portal: PortalParams | None = None) -> uvi
     """
     portal = portal or PortalParams()
     config = uvicorn.Config(
-        app,
+        HttpsOnly(app) if portal.proxies and portal.certificate is None else app,
         host=portal.listen,
         port=port,
         log_level="warning",

@@ -81,7 +81,11 @@ def _measure(name: str, seconds: float, code: int) -> None:
     from pipeline.services import metrics
 
     outcome = {0: "finished", REFUSED: "refused"}.get(code, "failed")
-    settings = night_params.load_metrics(Home.find().params)
+    try:
+        settings = night_params.load_metrics(Home.find().params)
+    except Refusal as error:  # what is done stays done
+        logger.warning("%s: nothing was measured: %s", name, error)
+        return
     metrics.send_stage(settings, stage=name, outcome=outcome, seconds=seconds)
 
 

@@ -62,6 +62,26 @@ class Limits:
         await self._app(scope, _within_limit(receive), with_headers)
 
 
+class HttpsOnly:
+    """Middleware, where proxies end TLS: who comes past them by http gets 403, so that no password
+    crosses the network as clear text. This machine itself may, and ask for /health everybody may.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["scheme"] != "https" and not _may_be_clear(scope):
+            await PlainTextResponse("by https only", 403)(scope, receive, send)
+            return
+        await self._app(scope, receive, send)
+
+
+def _may_be_clear(scope: Scope) -> bool:
+    host = (scope.get("client") or ("",))[0]
+    return scope["path"] == "/health" or host in ("127.0.0.1", "::1")
+
+
 def _is_piece(scope: Scope, uploads: str) -> bool:
     kind = dict(scope["headers"]).get(b"content-type", b"")
     return (

@@ -103,6 +103,12 @@ def test_nothing_is_sent_where_nobody_named_a_collector(home: Home):
     assert not [name for name in variables if name.startswith("OTEL_EXPORTER")]
 
 
+def test_a_mistake_in_the_settings_costs_no_stage(home: Home, caplog):
+    files.write_text(home.root / "params.yaml", "metrics: {otlpp: x}\n")
+    stage._measure("sample", 1.0, 0)
+    assert "sample: nothing was measured: " in caplog.text
+
+
 def test_airflow_sends_its_own(home: Home, monkeypatch):
     text = (project_root() / "params.yaml").read_text()
     files.write_text(home.root / "params.yaml", text.replace("otlp: null", "otlp: http://c:4318"))

@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from fastapi import FastAPI
 from starlette.requests import Request
+from starlette.testclient import TestClient
 
 from pipeline.portal_params import PortalParams
 from pipeline.refusal import Refusal
@@ -108,6 +109,23 @@ def test_only_a_proxy_that_is_named_says_that_it_was_https(proxies, scheme):
         with urllib.request.urlopen(request) as answer:
             assert answer.read() == f'{{"scheme":"{scheme}"}}'.encode()
             assert ("Strict-Transport-Security" in answer.headers) == (scheme == "https")
+
+
+@pytest.mark.parametrize(
+    ("client", "scheme", "path", "status"),
+    [
+        ("10.2.3.4", "http", "/", 403),
+        ("10.2.3.4", "https", "/", 200),
+        ("10.2.3.4", "http", "/health", 200),
+        ("127.0.0.1", "http", "/", 200),
+    ],
+)
+def test_who_comes_past_the_proxy_by_http_is_turned_away(client, scheme, path, status):
+    app = pages()
+    app.add_api_route("/health", lambda: "well")
+    app = settings(app, 0, PortalParams(listen="0.0.0.0", proxies=["10.9.9.9"])).app
+    visitor = TestClient(app, base_url=f"{scheme}://portal", client=(client, 5))
+    assert visitor.get(path).status_code == status
 
 
 @pytest.mark.parametrize(
