@@ -84,6 +84,19 @@ def test_a_home_that_is_not_begun_has_no_fault(home, monkeypatch):
     assert list(home.state.iterdir()) == []
 
 
+@pytest.mark.parametrize(("mode", "n_faults"), [(0o444, 0), (0o644, 1), (0o666, 1)])
+def test_objects_as_dvc_keeps_them_are_no_fault(home, mode, n_faults):
+    """It takes from everybody the right to write them; the folder above is closed."""
+    home.state.chmod(0o711)
+    path = home.restricted_remote / "files" / "md5" / "ab" / "cdef"
+    files.private_folder(home.state / "restricted")
+    files.write_text(path, "x")
+    for folder in path.parents[:4]:
+        folder.chmod(0o700)
+    path.chmod(mode)
+    assert len(list(machine.modes(home))) == n_faults
+
+
 def change_ledger(home: Home, statement: str) -> None:
     """As somebody with the file and without scruples."""
     write_database(home.ledger_file, "DROP TRIGGER entry_is_never_changed", statement)

@@ -17,6 +17,8 @@ from pipeline.cli.services import NEEDED_GB
 MOST_NAMES = 3  # in one line
 _PIN = re.compile(r"^([A-Za-z0-9._-]+)==([^\s;]+)")
 
+OBJECTS = "/files/md5/"  # in the path of what DVC keeps
+
 
 def disk(home: Home) -> Iterator[Fault]:
     """Room for a run, and for the files that a full disk would leave half written."""
@@ -60,12 +62,25 @@ def modes(home: Home) -> Iterator[Fault]:
     open_ones = [home.state] if home.state.is_dir() and _mode(home.state) & 0o066 else []
     for root in (*home.state.glob("*"), home.runs, home.mlruns):
         allowed = 0o755 if root == home.released else 0o700
+        is_closed = not _mode(root) & 0o077
         open_ones += islice(
-            (path for path in _all_below(root) if _mode(path) & ~allowed & 0o777), MOST_NAMES + 1
+            (
+                path
+                for path in _all_below(root)
+                if _mode(path) & ~allowed & 0o777 and not (is_closed and _is_object(path))
+            ),
+            MOST_NAMES + 1,
         )
     if open_ones:
         names = [str(path.relative_to(home.root)) for path in open_ones]
         yield Fault(f"others than the owner may use {_named(names)}: `make up` mends it")
+
+
+def _is_object(path: Path) -> bool:
+    """Whether DVC made it so: of what it keeps nobody may write anything, and everybody read who
+    gets there.
+    """
+    return OBJECTS in path.as_posix() and path.is_file() and not _mode(path) & 0o333
 
 
 def _all_below(root: Path) -> Iterator[Path]:
