@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import getpass
-import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -34,13 +33,13 @@ def make_backup(options: argparse.Namespace) -> int:
 
 
 def _make_sealed(home: Home, options: argparse.Namespace) -> int:
-    from pipeline.upkeep import sealed
+    from pipeline.upkeep import scratch, sealed
 
     recipient = sealed.recipient_of(options.to)
     files.refuse_existing(options.place)
     # what is plain meanwhile never leaves the machine
-    with tempfile.TemporaryDirectory(prefix=".backup-", dir=home.root) as scratch:
-        folder = Path(scratch) / "backup"
+    with scratch.folder(home.root) as plain:
+        folder = plain / scratch.PLAIN
         _make(home, folder, options)
         code = _check(folder, options.place)
         sealed.seal(folder, options.place, recipient)

@@ -166,6 +166,48 @@ def test_charges_between_the_copies_of_stores_and_ledger_are_in_it(
     assert not (made.home.chain_heads / "toy-3.json").exists()
 
 
+def publish(home: Home, release: str) -> None:
+    """Its tag, and then its entry, as the stage publish makes them."""
+    charge(home, release)
+    version_stores.git("tag", "-a", "-m", "published", release, "main", cwd=home.released_store)
+    Ledger(home.ledger).commit(release)
+
+
+@pytest.mark.parametrize("n_meanwhile", [1, 3])
+def test_a_release_that_is_published_meanwhile_is_in_it_or_no_backup_is_made(
+    home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, n_meanwhile: int
+) -> None:
+    """Put back, a ledger that knows more releases than the log refuses every later publish."""
+    copy_ledger, names, said = backup._copy_ledger, iter(range(2, 2 + n_meanwhile)), []
+
+    def later(*arguments: object) -> None:
+        if number := next(names, None):
+            publish(home, f"toy-{number}")
+        copy_ledger(*arguments)
+
+    monkeypatch.setattr(backup, "_copy_ledger", later)
+    if n_meanwhile == 3:
+        with pytest.raises(Refusal, match=r"each of 3 attempts \(toy-4 during the last one"):
+            make(home, tmp_path / "copy")
+        assert list(tmp_path.glob("*copy*")) == []
+        return
+    backup.make(home, tmp_path / "copy", "tests", backup.Wishes(), said.append)
+    assert any("toy-2: published while this backup was made, so nothing" in line for line in said)
+    assert faults(tmp_path / "copy") == []
+    lose(home)
+    restore.restore(home, tmp_path / "copy", NOTHING_SINCE, quiet)
+    ledger, tags = Ledger(home.ledger), version_stores.tags(home.released_store)
+    assert {name for name in ("toy-1", "toy-2") if ledger.state(name) == "released"} == set(tags)
+
+
+def test_a_home_that_lost_a_release_is_saved_all_the_same(home: Home, tmp_path: Path) -> None:
+    said: list[str] = []
+    version_stores.git("tag", "-d", RELEASE, cwd=home.released_store)
+    backup.make(home, tmp_path / "copy", "tests", backup.Wishes(), said.append)
+    assert f"{RELEASE}: published, and not in the released version store" in said
+    assert check.read(tmp_path / "copy").ledger.state(RELEASE) == "released"
+
+
 def cut_the_end(folder: Path) -> None:
     """Of the backup's ledger: the charge of the release is gone, as in an older copy."""
     path = folder / "state" / "ledger.db"
