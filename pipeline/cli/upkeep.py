@@ -78,7 +78,7 @@ def _check(folder: Path, place: Path) -> int:
 
 def restore_backup(options: argparse.Namespace) -> None:
     """Raises Refusal, and writes nothing, where the ledger of the backup is older than what was
-    published, or nobody says what was.
+    published, or nobody says what was published or refused since.
     """
     from pipeline.ledger import Ledger
     from pipeline.restricted.reserve import noted_chain_heads
@@ -89,6 +89,8 @@ def restore_backup(options: argparse.Namespace) -> None:
         released=options.released,
         nothing_since=options.nothing_published_since,
         closed=options.closed,
+        refused=tuple(options.refused_since),
+        nothing_refused=options.nothing_refused_since,
     )
     home.root.mkdir(parents=True, exist_ok=True)
     with sealed.unsealed(options.place, options.identity, home.root) as folder:
