@@ -25,12 +25,12 @@ def waiting(ledger: Ledger) -> list[str]:
     return sorted(name for name in charges if ledger.state(name) == "reserved")
 
 
-def refuse_silence(ledger: Ledger, made: str) -> None:
-    """Raises Refusal: nobody said what was refused after the backup, which was made at `made`."""
+def refuse_silence(ledger: Ledger, moment: str) -> None:
+    """Raises Refusal: nobody said what was refused after the backup, which was made at `moment`."""
     names = waiting(ledger)
     runs = f" In it wait {', '.join(names)}." if names else ""
     raise Refusal(
-        f"was any run refused, declined or abandoned after this backup was made ({made})?{runs}"
+        f"was any run refused, declined or abandoned after this backup was made ({moment})?{runs}"
         " What is forgotten could be approved after all, and leaves more refusals than a population"
         " may have. Name each (--refused-since RELEASE), and it is entered again; or state that"
         " none was (--nothing-refused-since). Nothing was restored"
