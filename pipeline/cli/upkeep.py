@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import getpass
-import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -34,13 +33,13 @@ def make_backup(options: argparse.Namespace) -> int:
 
 
 def _make_sealed(home: Home, options: argparse.Namespace) -> int:
-    from pipeline.upkeep import sealed
+    from pipeline.upkeep import scratch, sealed
 
     recipient = sealed.recipient_of(options.to)
     files.refuse_existing(options.place)
     # what is plain meanwhile never leaves the machine
-    with tempfile.TemporaryDirectory(prefix=".backup-", dir=home.root) as scratch:
-        folder = Path(scratch) / "backup"
+    with scratch.folder(home.root) as plain:
+        folder = plain / scratch.PLAIN
         _make(home, folder, options)
         code = _check(folder, options.place)
         sealed.seal(folder, options.place, recipient)
@@ -79,7 +78,7 @@ def _check(folder: Path, place: Path) -> int:
 
 def restore_backup(options: argparse.Namespace) -> None:
     """Raises Refusal, and writes nothing, where the ledger of the backup is older than what was
-    published, or nobody says what was.
+    published, or nobody says what was published or refused since.
     """
     from pipeline.ledger import Ledger
     from pipeline.restricted.reserve import noted_chain_heads
@@ -90,6 +89,8 @@ def restore_backup(options: argparse.Namespace) -> None:
         released=options.released,
         nothing_since=options.nothing_published_since,
         closed=options.closed,
+        refused=tuple(options.refused_since),
+        nothing_refused=options.nothing_refused_since,
     )
     home.root.mkdir(parents=True, exist_ok=True)
     with sealed.unsealed(options.place, options.identity, home.root) as folder:

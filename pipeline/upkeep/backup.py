@@ -23,10 +23,12 @@ from pipeline.catalog.version import VERSION
 from pipeline.ledger import Ledger
 from pipeline.refusal import Refusal
 from pipeline.runs import programs, version_stores
-from pipeline.upkeep import parts, portal_dump
+from pipeline.runs.uploads import deletion
+from pipeline.upkeep import parts, portal_dump, scratch
 from pipeline.upkeep.copies import Copies, Say, in_words
 
 _ROOM = 1.05  # of the bytes that are expected, for what is written meanwhile
+_ATTEMPTS = 3  # where a release is published meanwhile
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,29 +43,22 @@ class Wishes:
 
 def make(home: Home, folder: Path, by: str, wishes: Wishes, say: Say) -> dict[str, Any]:
     """Writes the backup into `folder`, which must not exist or be empty. Returns what backup.json
-    says of it.
+    says of it. Where a release is published meanwhile, it begins again.
 
     Raises Refusal where there is no state, or only a part of it lies here, where the folder lies in
-    the home's own folders or holds something, and where the disk has no room.
+    the home's own folders or holds something, where the disk has no room, and where releases are
+    published time and again meanwhile.
     """
     parts.refuse_shared(home)
     _refuse_place(home, folder)
     folder.absolute().parent.mkdir(parents=True, exist_ok=True)
     with alone(home), files.replacing_folder(folder.absolute(), foreign=files.everything) as place:
         place.chmod(0o700)
-        copies = Copies(place, say)
-        releases = _copy_stores(home, copies)
-        paths = list(parts.before_ledger(home, releases))
-        if wishes.mlflow:
-            paths += parts.mlflow_files(home)
-        copies.total = _room(paths, place)
-        say(f"Copying about {in_words(copies.total)} to {folder}")
-        copies.add_all(home.root, paths)
-        if wishes.portal:
-            portal_dump.add(home, copies)
-        _copy_ledger(home, copies)
-        copies.add_all(home.root, parts.after_ledger(home))
-        contents = _contents(home, copies, by, wishes)
+        for left in scratch.left(home.root, time.time()):
+            say(f"Removing {left.name}, a plain copy that a broken-off backup left")
+            deletion.remove(left)
+        begin, copies = _copies(home, place, wishes, say)
+        contents = _contents(home, copies, by, wishes, begin)
         os.sync()
         files.write_json(place / parts.CONTENTS, contents)
         for path in (place, *place.rglob("*")):
@@ -96,6 +91,65 @@ def _refuse_place(home: Home, folder: Path) -> None:
     for own in (home.state, home.runs, home.mlruns):
         if place.is_relative_to(own.resolve()):
             raise Refusal(f"{folder} lies in {own.name}/, which it is to save: name another folder")
+
+
+def _copies(home: Home, place: Path, wishes: Wishes, say: Say) -> tuple[str, Copies]:
+    """Everything, in `place`, and the moment at which the copying of it began: what is published or
+    refused after that is not in it for sure. Raises Refusal where the ledger holds releases time
+    and again that the copy of the released version store lacks: put back, the transparency log
+    would be older than the ledger, and nothing could be published any more.
+    """
+    for attempt in range(1, _ATTEMPTS + 1):
+        begin, copies = datetime.now(UTC).isoformat(timespec="seconds"), Copies(place, say)
+        releases = _copy_stores(home, copies)
+        _copy_before_ledger(home, copies, releases, wishes)
+        _copy_ledger(home, copies)
+        missing = _released(_ledger_file(home, copies)) - releases
+        meanwhile = missing & set(version_stores.tags(home.released_store))
+        if not meanwhile:
+            if missing:  # no further attempt brings it, and the rest must be saved all the more
+                say(f"{_names(missing)}: published, and not in the released version store")
+            copies.add_all(home.root, parts.after_ledger(home))
+            return begin, copies
+        say(
+            f"{_names(meanwhile)}: published while this backup was made, so nothing of attempt"
+            f" {attempt} of {_ATTEMPTS} is kept"
+        )
+        _empty(place)
+    raise Refusal(
+        f"a release was published during each of {_ATTEMPTS} attempts ({_names(meanwhile)} during"
+        " the last one), so ledger and released version store do not belong together. Nothing was"
+        " written: make the backup again when nothing is being published"
+    )
+
+
+def _copy_before_ledger(home: Home, copies: Copies, releases: set[str], wishes: Wishes) -> None:
+    paths = list(parts.before_ledger(home, releases))
+    if wishes.mlflow:
+        paths += parts.mlflow_files(home)
+    copies.total = _room(paths, copies.folder)
+    copies.say(f"Copying about {in_words(copies.total)}")
+    copies.add_all(home.root, paths)
+    if wishes.portal:
+        portal_dump.add(home, copies)
+
+
+def _released(ledger: Path) -> set[str]:
+    """The releases that were published by a ledger."""
+    entries = Ledger(ledger).entries()
+    return {str(entry.release_id) for entry in entries if entry.kind == "released"}
+
+
+def _names(releases: set[str]) -> str:
+    return ", ".join(sorted(releases))
+
+
+def _empty(place: Path) -> None:
+    for path in place.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
 
 
 def _room(paths: list[Path], place: Path) -> int:
@@ -133,15 +187,20 @@ def _copy_ledger(home: Home, copies: Copies) -> None:
         copies.note(parts.ELSEWHERE, time.time_ns())
 
 
-def _contents(home: Home, copies: Copies, by: str, wishes: Wishes) -> dict[str, Any]:
-    file = copies.folder / parts.ELSEWHERE
+def _ledger_file(home: Home, copies: Copies) -> Path:
+    """Where the copy of the ledger lies."""
     if home.ledger == str(home.ledger_file):
-        file = copies.folder / home.ledger_file.relative_to(home.root)
+        return copies.folder / home.ledger_file.relative_to(home.root)
+    return copies.folder / parts.ELSEWHERE
+
+
+def _contents(home: Home, copies: Copies, by: str, wishes: Wishes, begin: str) -> dict[str, Any]:
+    file = _ledger_file(home, copies)
     entries = Ledger(file).entries()
     return {
         "format": parts.FORMAT,
         "state_version": VERSION,
-        "made": datetime.now(UTC).isoformat(timespec="seconds"),
+        "made": begin,
         "by": by,
         "home": str(home.root.resolve()),
         "code_version": programs.code_version(project_root()),

@@ -1,7 +1,8 @@
 """Puts a backup back into an empty home, if its ledger knows of everything that was published.
 
-An older ledger has forgotten charges. Nothing in a backup can tell whether anything was published
-after it, so a person must show what was published last, or state that nothing was.
+An older ledger has forgotten charges and refusals. Nothing in a backup can tell whether anything
+was published or refused after it, so a person must show what was published last, or state that
+nothing was; and name what was refused, or state that nothing was.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ from pipeline import files
 from pipeline.catalog import Home
 from pipeline.ledger import Ledger
 from pipeline.refusal import Refusal
-from pipeline.runs import places, sources, version_stores
-from pipeline.upkeep import check, heads, parts
+from pipeline.runs import chain_heads, places, sources, version_stores
+from pipeline.upkeep import check, heads, parts, since
 from pipeline.upkeep.check import Backup
 from pipeline.upkeep.copies import Say, file_sha256
 
@@ -31,11 +32,15 @@ RESTORATIONS = "restorations.jsonl"  # in state/restricted
 class Statement:
     """What a person says of the time after the backup. `released`: a place with what was published
     last. `nothing_since`: nothing was. `closed`: charges were lost, and nothing is charged again.
+    `refused`: each run that was refused, as RELEASE or POPULATION/RELEASE (`since`).
+    `nothing_refused`: none was.
     """
 
     released: Path | None = None
     nothing_since: bool = False
     closed: bool = False
+    refused: tuple[str, ...] = ()
+    nothing_refused: bool = False
 
 
 def restore(home: Home, folder: Path, statement: Statement, say: Say) -> list[str]:
@@ -43,7 +48,8 @@ def restore(home: Home, folder: Path, statement: Statement, say: Say) -> list[st
     each.
 
     Raises Refusal, and writes nothing, where the home holds state, was another folder, where the
-    backup is damaged or older than what was published, and where nobody says what was.
+    backup is damaged or older than what was published, and where nobody says what was published or
+    refused since.
     """
     parts.refuse_shared(home)
     backup = check.read(folder)
@@ -55,15 +61,19 @@ def restore(home: Home, folder: Path, statement: Statement, say: Say) -> list[st
         if fault and question not in check.WARNINGS:
             raise Refusal(f"{folder} is not sound ({fault}): nothing was restored")
     unknown = _published_since(backup, statement)
+    _refuse_forgotten_refusals(backup, statement, unknown)
     _refuse_by_mlflow(home, backup, statement)
     say("Putting everything back, state/ last")
-    _restore_ledger_elsewhere(backup)
+    _restore_ledger_elsewhere(backup, statement)
     _restore_others(home, backup)
-    for name in backup.contents["open_runs"]:
+    runs = _open_runs(backup, statement)
+    for name in runs:
         _restore_run(home, backup, name)
     _restore_state(home, backup, statement, unknown)
+    for name in sorted(since.release_ids(statement.refused)):
+        chain_heads.note(home, name)
     home.set_modes()
-    return [*_remarks(home, backup, unknown)]
+    return [*_remarks(home, backup, runs, unknown)]
 
 
 def _refuse_home(home: Home, backup: Backup) -> None:
@@ -107,6 +117,24 @@ def _published_since(backup: Backup, statement: Statement) -> list[heads.CardFac
     return unknown
 
 
+def _refuse_forgotten_refusals(
+    backup: Backup, statement: Statement, unknown: list[heads.CardFacts]
+) -> None:
+    """A copy of what was published shows no refusal. A closed ledger with nothing that waits takes
+    no charge whose refusals could be counted.
+    """
+    since.check(backup.ledger, statement.refused)
+    is_said = statement.nothing_refused or statement.refused
+    if not is_said and (since.waiting(backup.ledger) or not unknown):
+        since.refuse_silence(backup.ledger, backup.contents["made"])
+
+
+def _open_runs(backup: Backup, statement: Statement) -> list[str]:
+    """Those that may go on: whose model is in the backup, and which nobody refused since."""
+    refused = since.release_ids(statement.refused)
+    return [name for name in backup.contents["open_runs"] if name not in refused]
+
+
 def _refuse_by_mlflow(home: Home, backup: Backup, statement: Statement) -> None:
     """A mirror that outlived the loss knows which charges were made since."""
     from pipeline.services.tracking import tracked_chain_heads
@@ -137,6 +165,9 @@ def _restore_state(
             if bundle := backup.bundle(zone):
                 place = parts.store_of(home, zone).relative_to(home.state)
                 version_stores.unbundle(bundle, state / place)
+        if parts.ELSEWHERE not in backup.files:
+            ledger = Ledger(state / home.ledger_file.relative_to(home.state))
+            since.enter(ledger, statement.refused, getpass.getuser())
         _settle_times(state / home.published.relative_to(home.state))
         for card in unknown:  # notes of heads that the ledger lacks: each charge is refused
             note = state / home.chain_heads.relative_to(home.state) / f"lost-{card.charge}.json"
@@ -154,6 +185,8 @@ def _restoration(backup: Backup, statement: Statement, unknown: list[heads.CardF
         "backup_made": backup.contents["made"],
         "entries": backup.contents["ledger"]["entries"],
         "nothing_published_since": statement.nothing_since,
+        "nothing_refused_since": statement.nothing_refused,
+        "refused_since": sorted(statement.refused),
         "lost": sorted(card.charge for card in unknown),
     }
     return json.dumps(facts)
@@ -174,7 +207,7 @@ def _settle_times(published: Path) -> None:
         os.utime(folder, (moment, moment))
 
 
-def _restore_ledger_elsewhere(backup: Backup) -> None:
+def _restore_ledger_elsewhere(backup: Backup, statement: Statement) -> None:
     """Into an empty database. One that holds the backup's entries, and more, outlived the loss: it
     stays as it is.
     """
@@ -189,6 +222,7 @@ def _restore_ledger_elsewhere(backup: Backup) -> None:
         )
     if not is_file:
         backup.ledger.copy_to(Ledger(backup.home.ledger))
+        since.enter(Ledger(backup.home.ledger), statement.refused, getpass.getuser())
 
 
 def _restore_run(home: Home, backup: Backup, name: str) -> None:
@@ -213,10 +247,12 @@ def _restore_others(home: Home, backup: Backup) -> None:
             _put(backup, name, home.root / name)
 
 
-def _remarks(home: Home, backup: Backup, unknown: list[heads.CardFacts]) -> Iterator[str]:
+def _remarks(
+    home: Home, backup: Backup, runs: list[str], unknown: list[heads.CardFacts]
+) -> Iterator[str]:
     if unknown:
         yield "The ledger is closed: it has lost charges, and every further one is refused."
-    for name in backup.contents["open_runs"]:
+    for name in runs:
         yield f"Run {name} waits where it was: the same release id again goes on, from its source."
     yield from _lost_runs(home, backup)
     for dataset, source in sources.load(home).items():

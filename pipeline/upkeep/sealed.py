@@ -5,7 +5,6 @@ nothing of it.
 from __future__ import annotations
 
 import tarfile
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +14,7 @@ from pyrage import x25519
 
 from pipeline import files
 from pipeline.refusal import Refusal
+from pipeline.upkeep import scratch
 
 
 def recipient_of(key: str) -> x25519.Recipient:
@@ -38,9 +38,9 @@ def seal(folder: Path, file: Path, recipient: x25519.Recipient) -> None:
 
 
 @contextmanager
-def unsealed(place: Path, identity: Path | None, scratch: Path | None = None) -> Iterator[Path]:
+def unsealed(place: Path, identity: Path | None, parent: Path | None = None) -> Iterator[Path]:
     """The folder of a backup: `place` itself, or what is in the encrypted file, in a folder of its
-    own below `scratch` (None: where the machine keeps temporary files) while the block runs.
+    own below `parent` (None: where the machine keeps temporary files) while the block runs.
 
     identity: file with the secret key. Raises Refusal where it is missing, or another one.
     """
@@ -52,13 +52,13 @@ def unsealed(place: Path, identity: Path | None, scratch: Path | None = None) ->
     lines = identity.read_text(encoding="utf-8").split()
     try:
         secrets = [x25519.Identity.from_str(one) for one in lines if one.startswith("AGE-SECRET")]
-        with tempfile.TemporaryDirectory(prefix=".backup-", dir=scratch) as folder:
-            plain = Path(folder) / "backup.tar"
+        with scratch.folder(parent) as folder:
+            plain = folder / f"{scratch.PLAIN}.tar"
             pyrage.decrypt_file(str(place), str(plain), secrets)
-            files.private_folder(Path(folder) / "backup")
+            files.private_folder(folder / scratch.PLAIN)
             with tarfile.open(plain) as archive:
-                archive.extractall(Path(folder) / "backup", filter="data")
+                archive.extractall(folder / scratch.PLAIN, filter="data")
             plain.unlink()
-            yield Path(folder) / "backup"
+            yield folder / scratch.PLAIN
     except (pyrage.DecryptError, pyrage.IdentityError) as error:
         raise Refusal(f"{place} cannot be read with {identity.name}: {error}") from None

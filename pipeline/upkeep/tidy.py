@@ -5,8 +5,10 @@ It may be killed at any moment and run again. Whatever cannot be judged stays.
 
 from __future__ import annotations
 
+import stat
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,6 +17,7 @@ from pipeline.catalog import Home, Workspace
 from pipeline.ledger import Ledger
 from pipeline.refusal import Refusal
 from pipeline.runs.uploads import deletion, stored_objects
+from pipeline.upkeep import scratch
 from pipeline.upkeep.backup import alone
 from pipeline.upkeep.retention import Retention, ended_charges, standing
 
@@ -61,6 +64,10 @@ def plan(home: Home, settings: Retention, now: datetime | None = None) -> Plan:
     ledger = Ledger(home.ledger)
     for folder in sorted(home.runs.glob(f"{_GOING}*")):
         result.goes.append(_item(f"runs/{folder.name}", "left by a broken-off tidy", [folder]))
+    for folder in scratch.left(home.root, moment.timestamp()):
+        result.goes.append(
+            _item(folder.name, "a plain copy that a broken-off backup left", [folder])
+        )
     for path in sorted(home.runs.glob("[!.]*/params.yaml")):
         _add_run(home, ledger, settings, home.workspace(path.parent.name), moment, result)
     _add_objects(home, ledger, settings, moment, result)
@@ -88,9 +95,14 @@ def run(home: Home, plan: Plan) -> tuple[int, list[str]]:
 
 
 def size_of(path: Path) -> int:
-    """Bytes of a file, or of all files in a folder."""
+    """Bytes of a file, or of all files in a folder; of links none."""
     paths = [path, *path.rglob("*")] if path.is_dir() else [path]
-    return sum(one.lstat().st_size for one in paths if one.is_file() and not one.is_symlink())
+    size = 0
+    for one in paths:
+        with suppress(FileNotFoundError):  # it goes meanwhile
+            facts = one.lstat()
+            size += facts.st_size if stat.S_ISREG(facts.st_mode) else 0
+    return size
 
 
 def _add_run(
@@ -152,7 +164,7 @@ def _add_logs(home: Home, settings: Retention, now: datetime, result: Plan) -> N
     logs = [
         folder
         for folder in sorted((home.airflow / "logs").glob("dag_id=*/run_id=*"))
-        if max(path.stat().st_mtime for path in (folder, *folder.rglob("*"))) < limit
+        if (moment := scratch.last_change(folder)) is not None and moment < limit
     ]
     if logs:
         why = f"older than {settings.logs_days} days"

@@ -24,7 +24,7 @@ from pipeline.runs import chain_heads, version_stores
 from pipeline.upkeep import backup, check, parts, restore, sealed
 from pipeline.upkeep.restore import Statement
 
-NOTHING_SINCE = Statement(nothing_since=True)
+NOTHING_SINCE = Statement(nothing_since=True, nothing_refused=True)
 SECRET = b"the secret of an upload"
 
 
@@ -164,6 +164,48 @@ def test_charges_between_the_copies_of_stores_and_ledger_are_in_it(
     assert made.ledger.reservation("toy-2") and not made.ledger.reservation("toy-3")
     assert (made.home.keys / "late.key").is_file()
     assert not (made.home.chain_heads / "toy-3.json").exists()
+
+
+def publish(home: Home, release: str) -> None:
+    """Its tag, and then its entry, as the stage publish makes them."""
+    charge(home, release)
+    version_stores.git("tag", "-a", "-m", "published", release, "main", cwd=home.released_store)
+    Ledger(home.ledger).commit(release)
+
+
+@pytest.mark.parametrize("n_meanwhile", [1, 3])
+def test_a_release_that_is_published_meanwhile_is_in_it_or_no_backup_is_made(
+    home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, n_meanwhile: int
+) -> None:
+    """Put back, a ledger that knows more releases than the log refuses every later publish."""
+    copy_ledger, names, said = backup._copy_ledger, iter(range(2, 2 + n_meanwhile)), []
+
+    def later(*arguments: object) -> None:
+        if number := next(names, None):
+            publish(home, f"toy-{number}")
+        copy_ledger(*arguments)
+
+    monkeypatch.setattr(backup, "_copy_ledger", later)
+    if n_meanwhile == 3:
+        with pytest.raises(Refusal, match=r"each of 3 attempts \(toy-4 during the last one"):
+            make(home, tmp_path / "copy")
+        assert list(tmp_path.glob("*copy*")) == []
+        return
+    backup.make(home, tmp_path / "copy", "tests", backup.Wishes(), said.append)
+    assert any("toy-2: published while this backup was made, so nothing" in line for line in said)
+    assert faults(tmp_path / "copy") == []
+    lose(home)
+    restore.restore(home, tmp_path / "copy", NOTHING_SINCE, quiet)
+    ledger, tags = Ledger(home.ledger), version_stores.tags(home.released_store)
+    assert {name for name in ("toy-1", "toy-2") if ledger.state(name) == "released"} == set(tags)
+
+
+def test_a_home_that_lost_a_release_is_saved_all_the_same(home: Home, tmp_path: Path) -> None:
+    said: list[str] = []
+    version_stores.git("tag", "-d", RELEASE, cwd=home.released_store)
+    backup.make(home, tmp_path / "copy", "tests", backup.Wishes(), said.append)
+    assert f"{RELEASE}: published, and not in the released version store" in said
+    assert check.read(tmp_path / "copy").ledger.state(RELEASE) == "released"
 
 
 def cut_the_end(folder: Path) -> None:
@@ -315,6 +357,40 @@ def test_an_older_copy_is_refused_by_what_was_published_since(home: Home, tmp_pa
         Ledger(home.ledger).verify(noted(home))
 
 
+def refused_since(home: Home, tmp_path: Path) -> None:
+    """Toy-2 waits in the backup. Was it refused since? What is restored knows it, or nothing is."""
+    shutil.copytree(home.published, tmp_path / "outside")
+    lose(home)
+    for statement in (
+        Statement(nothing_since=True),
+        Statement(released=tmp_path / "outside"),
+        Statement(released=tmp_path / "outside", closed=True),
+    ):
+        with pytest.raises(Refusal, match=r"was any run refused.* In it wait toy-2, toy-3\."):
+            restore.restore(home, tmp_path / "copy", statement, quiet)
+    for name, why in (
+        (RELEASE, "is published"),
+        ("toy-4", "not know toy-4"),
+        ("x/toy-4", "not kn"),
+        ("toy/", "not"),
+    ):
+        with pytest.raises(Refusal, match=why):
+            statement = Statement(nothing_since=True, refused=(name,))
+            restore.restore(home, tmp_path / "copy", statement, quiet)
+    assert not home.state.exists()
+    statement = Statement(nothing_since=True, refused=("toy-2", f"{POPULATION}/toy-4"))
+    said = restore.restore(home, tmp_path / "copy", statement, quiet)
+    ledger = Ledger(home.ledger)
+    ledger.verify(noted(home))
+    states = [ledger.state(name) for name in ("toy-2", "toy-3", "toy-4")]
+    assert states == ["abandoned", "reserved", "declined"]
+    assert not home.runs.is_dir() or not list(home.runs.iterdir())
+    assert not any("toy-2" in line for line in said)
+    note = json.loads((home.state / "restricted" / restore.RESTORATIONS).read_text())
+    assert note["refused_since"] == ["toy-2", f"{POPULATION}/toy-4"]
+    assert note["nothing_refused_since"] is False
+
+
 def test_an_open_run_comes_back_if_its_model_is_noted(home: Home, tmp_path: Path) -> None:
     """One whose training is not finished does not: an older copy of it could draw noise again."""
     for name in ("toy-2", "toy-3"):
@@ -329,6 +405,7 @@ def test_an_open_run_comes_back_if_its_model_is_noted(home: Home, tmp_path: Path
         charge(home, name, trained=name == "toy-2")
     contents = make(home, tmp_path / "copy")
     assert contents["open_runs"] == ["toy-2"]
+    refused_since(home, tmp_path)
     lose(home)
     said = restore.restore(home, tmp_path / "copy", NOTHING_SINCE, quiet)
     run = home.workspace("toy-2")
@@ -375,6 +452,23 @@ def test_a_ledger_elsewhere_is_saved_and_comes_back(
     with pytest.raises(Refusal, match="holds another ledger"):
         restore.restore(home, tmp_path / "copy", NOTHING_SINCE, quiet)
     assert not home.state.exists()
+
+
+def test_a_refusal_is_entered_into_a_ledger_elsewhere(
+    home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file of before the move lies in the state still, and is closed."""
+    charge(home, "toy-2", trained=True)
+    Ledger(home.ledger_file).move_to(Ledger(tmp_path / "other.db"), by="tests")
+    monkeypatch.setenv("SYNDASERA_LEDGER", str(tmp_path / "other.db"))
+    make(home, tmp_path / "copy")
+    lose(home)
+    (tmp_path / "other.db").unlink()
+    statement = Statement(nothing_since=True, refused=("toy-2",))
+    restore.restore(home, tmp_path / "copy", statement, quiet)
+    assert home.ledger == str(tmp_path / "other.db")
+    assert Ledger(home.ledger).state("toy-2") == "abandoned"
+    Ledger(home.ledger).verify(noted(home))
 
 
 def test_an_encrypted_backup_tells_nothing_and_comes_back(home: Home, tmp_path: Path) -> None:

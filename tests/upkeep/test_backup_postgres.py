@@ -59,7 +59,7 @@ def test_ledger_and_portal_in_postgresql(
     shutil.rmtree(home.runs)
     with psycopg.connect(url) as connection:
         connection.execute("DROP TABLE entry")  # the server is lost as well
-    statement = restore.Statement(nothing_since=True)
+    statement = restore.Statement(nothing_since=True, nothing_refused=True)
     said = restore.restore(home, tmp_path / "copy", statement, quiet)
     assert home.ledger == url and Ledger(url).state(RELEASE) == "released"
     assert len(Ledger(url).reservations(POPULATION)) == 1

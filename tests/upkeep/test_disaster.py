@@ -94,7 +94,9 @@ def test_everything_is_lost_and_put_back(place: Home, tmp_path: Path) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
     said = answer(
-        place.root, "restore", str(tmp_path / "copy"), "--released", str(tmp_path / "outside")
+        place.root,
+        *("restore", str(tmp_path / "copy"), "--released", str(tmp_path / "outside")),
+        "--nothing-refused-since",
     )
     assert "Run toy-2 waits where it was" in said
     assert "toy-1 is sound." in answer(place.root, "verify", "toy-1")

@@ -18,7 +18,7 @@ from pipeline.ledger import Ledger
 from pipeline.refusal import Refusal
 from pipeline.runs import version_stores, workspace
 from pipeline.runs.uploads import deletion
-from pipeline.upkeep import retention, tidy
+from pipeline.upkeep import backup, retention, tidy
 from pipeline.upkeep.retention import Retention
 
 SOON, LATE = timedelta(days=40), timedelta(days=200)
@@ -200,6 +200,70 @@ def test_logs_of_old_runs_of_dags_go(home: Home) -> None:
             os.utime(one, (moment, moment))
     tidy.run(home, tidy.plan(home, Retention()))
     assert [path.name for path in (logs / "dag_id=refresh").iterdir()] == ["run_id=new"]
+
+
+def test_a_log_that_goes_while_it_is_looked_at_is_passed_over(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = home.airflow / "logs" / "dag_id=refresh"
+    for name in ("run_id=one", "run_id=two"):
+        (runs / name).mkdir(parents=True)
+        (runs / name / "attempt=1.log").write_text("a line")
+        os.utime(runs / name / "attempt=1.log", (0, 0))
+        os.utime(runs / name, (0, 0))
+    rglob = Path.rglob
+
+    def going(path: Path, pattern: str) -> list[Path]:
+        paths = list(rglob(path, pattern))
+        if path.name == "run_id=one":
+            shutil.rmtree(path)
+        return paths
+
+    monkeypatch.setattr(Path, "rglob", going)
+    assert goes(home, timedelta(0)) == ["logs of 1 runs of DAGs"]
+
+
+def leave(folder: Path, days: int, *names: str) -> Path:
+    """A folder as a killed backup leaves it, or somebody else's."""
+    folder.mkdir(mode=0o700)
+    for name in names:
+        (folder / name).mkdir()
+        (folder / name / "holdout.key").write_text("secret")
+    moment = time.time() - days * 24 * 3600
+    for path in (*folder.rglob("*"), folder):
+        os.utime(path, (moment, moment))
+    return folder
+
+
+@pytest.mark.parametrize("command", ["tidy", "backup"])
+def test_the_plain_copy_of_a_killed_backup_goes_after_a_day(
+    home: Home, tmp_path: Path, command: str
+) -> None:
+    ours = [
+        leave(home.root / ".backup-ab_d3fgh", 2, "backup"),
+        leave(home.root / ".backup-bbcd3fgh", 2, ".backup.0123abcd.tmp"),
+    ]
+    public = leave(home.root / ".backup-gbcd3fgh", 2, "backup")
+    public.chmod(0o755)
+    locked = leave(home.root / ".backup-hbcd3fgh", 2, "backup")
+    (home.root / ".backup-ibcd3fgh").symlink_to(public)
+    others = [
+        leave(home.root / ".backup-cbcd3fgh", 0, "backup"),  # somebody may be at it
+        leave(home.root / ".backup-20261101", 2, "letters"),
+        leave(home.root / ".backup-20261102", 2, "backup", "letters"),
+        leave(home.root / ".backup-mine", 2, "backup"),
+        *(public, locked, home.root / ".backup-ibcd3fgh"),
+    ]
+    descriptor = os.open(locked, os.O_RDONLY)
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    if command == "tidy":
+        tidy.run(home, tidy.plan(home, Retention()))
+    else:
+        backup.make(home, tmp_path / "copy", "tests", backup.Wishes(), lambda _: None)
+    os.close(descriptor)
+    assert not any(path.exists() for path in ours)
+    assert all(path.exists() for path in others)
+    assert (public / "backup" / "holdout.key").is_file()
 
 
 @pytest.mark.parametrize(

@@ -80,5 +80,6 @@ def test_an_encrypted_backup_by_command(home: Home, tmp_path: Path) -> None:
     shutil.rmtree(home.state)
     shutil.rmtree(home.runs)
     assert main(["backup", "--check", place, *key]) == 0
-    assert main(["restore", place, "--nothing-published-since", *key]) == 0
+    stated = ("--nothing-published-since", "--nothing-refused-since")
+    assert main(["restore", place, *stated, *key]) == 0
     assert home.ledger_file.is_file() and not list(home.root.glob(".backup-*"))

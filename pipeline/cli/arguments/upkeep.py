@@ -77,6 +77,21 @@ def _add_restore(commands: Commands) -> None:
         action="store_true",
         help="state that nothing was published after the backup was made; noted for auditors",
     )
+    refusals = restore.add_mutually_exclusive_group()
+    refusals.add_argument(
+        "--refused-since",
+        action="append",
+        default=[],
+        metavar="RELEASE",
+        help="a run that was refused, declined or abandoned after the backup was made, which is"
+        " entered again; POPULATION/RELEASE where it was charged after it, too; once for each",
+    )
+    refusals.add_argument(
+        "--nothing-refused-since",
+        action="store_true",
+        help="state that no run was refused, declined or abandoned after the backup was made; noted"
+        " for auditors",
+    )
     restore.add_argument(
         "--closed",
         action="store_true",
