@@ -21,6 +21,8 @@ from pipeline.catalog import Home, project_root
 from pipeline.environment import HOME_VARIABLE
 from pipeline.ledger import Ledger
 from pipeline.runs import version_stores
+from pipeline.runs.mirrors import remote_of
+from pipeline.runs.programs import write_dvc_config
 
 PATIENCE = 1200  # seconds, for a machine with other work
 
@@ -30,13 +32,10 @@ def place(home: Home, tmp_path: Path) -> Home:
     """The home of an older version, whose stores lead to where it lies now, and a new extract of
     its source.
     """
-    for zone, store, remote in (
-        ("released", home.released_store, home.released_remote),
-        ("restricted", home.restricted_store, home.restricted_remote),
-    ):
+    for zone, store in (("released", home.released_store), ("restricted", home.restricted_store)):
         tree = tmp_path / zone
         version_stores.clone(store, tree)
-        version_stores._write_dvc_config(tree / ".dvc", zone, remote)
+        write_dvc_config(tree / ".dvc", zone, remote_of(home, zone))
         version_stores.commit_all(tree, "moved for a test")
         version_stores.git("push", "-q", "origin", "main", cwd=tree)
     draw = random.Random(7)
