@@ -35,11 +35,6 @@ def scan_extract(schema: Schema, folder: Path) -> dict[str, pl.LazyFrame]:
     return tables
 
 
-def read_extract(schema: Schema, folder: Path) -> dict[str, pl.DataFrame]:
-    """The same, read."""
-    return {name: rows.collect() for name, rows in scan_extract(schema, folder).items()}
-
-
 def read_table(table: Table, path: Path, n_rows: int | None = None) -> pl.DataFrame:
     """The first rows of a Parquet file of an extract, or all (`as_declared`)."""
     return as_declared(table, pl.read_parquet(path, n_rows=n_rows))

@@ -14,7 +14,7 @@ import polars as pl
 import pytest
 from package_cases import plain_tables
 
-from pipeline.adapters.extract import read_extract
+from pipeline.adapters.extract import scan_extract
 from pipeline.catalog import Extract
 from pipeline.checks.synthetic_gate import check_synthetic
 from pipeline.released.databases import write_database, write_sqlite
@@ -129,7 +129,7 @@ def test_forms_with_types_agree_and_keep_their_types(extract: Extract) -> None:
 
 
 def test_whoever_reads_an_extract_finds_missing_values(extract: Extract, tmp_path: Path) -> None:
-    assert read_extract(declared(tmp_path), extract.parquet)["people"].equals(ROWS)
+    assert scan_extract(declared(tmp_path), extract.parquet)["people"].collect().equals(ROWS)
 
 
 def test_the_dictionary_says_the_mark(tmp_path: Path) -> None:
