@@ -181,7 +181,7 @@ def small(scratch: Path) -> list[Cost]:
 
 def whole(patients: int, scratch: Path) -> list[Cost]:
     """`make run` from an empty home, environment in place: Airflow, all stages, MLflow's and DVC's
-    entries; and of it the DAG's run, from its first task to its last, and its tasks' own seconds.
+    entries; and of it the DAG's run, from its first task to its last, and the sum of its tasks.
     """
     home = scratch / "home-whole"
     environment = os.environ | {"SYNDASERA_HOME": str(home)}

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import polars as pl
 
+from pipeline import files
+from pipeline.catalog import TRUTH
 from pipeline.simulator import DEFAULT_EXTRACT
 from pipeline.simulator.dirt import add_dirt
 from pipeline.simulator.latent import draw_lifetimes
@@ -55,7 +57,9 @@ def shifted(rows: pl.DataFrame, by: int) -> pl.DataFrame:
 
 
 def write(patients: int, out: Path) -> None:
-    """`out`/<table>.csv. The parts' seeds are 1, 2, and so on."""
+    """`out`/<table>.csv, and truth.json by which the source is known for a simulated one. The
+    parts' seeds are 1, 2, and so on.
+    """
     out.mkdir(parents=True)
     for number, first in enumerate(range(0, patients, PART)):
         seed = number + 1
@@ -67,6 +71,8 @@ def write(patients: int, out: Path) -> None:
             with (out / f"{name}.csv").open("ab") as file:
                 file.write(text.encode("latin-1"))  # as the registry's files are
         logger.info("part %d is written", seed)
+    note = "Simulated data in parts: nobody is behind these records."
+    files.write_json(out / TRUTH, {"note": note, "n_patients": patients, "part": PART})
 
 
 def main() -> None:

@@ -83,14 +83,10 @@ def _datasets_of(events: Mapping[Asset, Any]) -> list[str]:
 def account(release_id: str) -> str:
     """What ingest kept of the source, in Markdown."""
     from pipeline.restricted import account_table
+    from pipeline.runs import travel
 
-    home = Home.find()
-    if home.deployment.is_shared:
-        from pipeline.runs import travel
-
-        travel.arrive(home, home.workspace(release_id), "account")
-    restricted = home.workspace(release_id).restricted
-    return f"```\n{account_table.question_or_reason(restricted)}\n```"
+    with travel.visiting(Home.find(), release_id, "account") as workspace:
+        return f"```\n{account_table.question_or_reason(workspace.restricted)}\n```"
 
 
 def asked_by(user: str | None, form: Mapping[str, Any]) -> str:

@@ -52,7 +52,7 @@ _ALL = (
             "read the source tables, cast and repair them patient by patient, split off the holdout"
         ),
         on_retry=_AFRESH,
-        seconds=8,
+        seconds=6,
     ),
     Stage(
         name="validate",
@@ -60,7 +60,7 @@ _ALL = (
         reads_rows=True,
         summary="run the Great Expectations suites on the tables that ingest wrote",
         on_retry=_AFRESH,
-        seconds=16,
+        seconds=7,
     ),
     Stage(
         name="confirm",
@@ -68,7 +68,7 @@ _ALL = (
         reads_rows=True,
         summary="stop before the charge where too little is left; a person confirms real data",
         on_retry="A retry keeps the answer that was given about these rows.",
-        seconds=4,
+        seconds=2,
     ),
     Stage(
         name="reserve",
@@ -76,7 +76,7 @@ _ALL = (
         reads_rows=False,
         summary="charge the ledger for the run's joint mechanism, or refuse",
         on_retry="A retry charges nothing more: a release id is charged once.",
-        seconds=10,
+        seconds=4,
     ),
     Stage(
         name="train",
@@ -84,7 +84,7 @@ _ALL = (
         reads_rows=True,
         summary="fit both models under the reserved mechanism; resumes from its checkpoint",
         on_retry="A retry goes on from the checkpoint; no noisy count is measured twice.",
-        seconds=38,
+        seconds=55,
     ),
     Stage(
         name="sample",
@@ -92,7 +92,7 @@ _ALL = (
         reads_rows=False,
         summary="draw synthetic patients and write the extract's tables",
         on_retry=_AFRESH,
-        seconds=12,
+        seconds=7,
     ),
     Stage(
         name="evaluate",
@@ -100,7 +100,7 @@ _ALL = (
         reads_rows=True,
         summary="report to the custodian; stop a release whose synthetic rows break a hard rule",
         on_retry=_AFRESH,
-        seconds=78,
+        seconds=52,
     ),
     Stage(
         name="approve",
@@ -108,7 +108,7 @@ _ALL = (
         reads_rows=False,
         summary="record who approved the release",
         on_retry="A retry keeps the answer that was given.",
-        seconds=4,
+        seconds=3,
     ),
     Stage(
         name="publish",
@@ -116,7 +116,7 @@ _ALL = (
         reads_rows=False,
         summary="make the release visible: extract, card, manifest, model, tag",
         on_retry="A retry finishes what was begun.",
-        seconds=21,
+        seconds=11,
     ),
 )
 STAGES: Mapping[str, Stage] = MappingProxyType({stage.name: stage for stage in _ALL})

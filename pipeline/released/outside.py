@@ -66,6 +66,8 @@ def charge_faults(release: Release) -> Iterator[str]:
         yield "the entry was made for another manifest"
     if line["model"] != files.folder_sha256(release.model):
         yield "the entry was made for another model"
+    if card["drawn_from"] != line.get("drawn_from"):
+        yield "the card names another release that it was drawn from than the entry"
     if privacy["log_entry"] != proof["index"]:
         yield "the card names another entry of the log"
     charge = _charge_of(proof["log"], line)

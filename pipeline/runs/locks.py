@@ -7,7 +7,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 
 import sqlalchemy as sa
@@ -18,20 +18,21 @@ from pipeline.catalog import Home
 
 logger = logging.getLogger(__name__)
 _POLL_SECONDS = 2.0
+_BACKEND = sa.select(sa.func.pg_backend_pid())
 
 
 @contextmanager
-def across_hosts(home: Home, name: str) -> Iterator[None]:
+def across_hosts(home: Home, name: str) -> Iterator[Callable[[], bool]]:
     """Nobody on another host is in a block of this name meanwhile: this one waits for it to end.
-    Nothing where no database is named.
+    Gives the block a question: whether it holds the lock still. Nothing where no database is named.
 
     What a block keeps must not rest on the lock alone: a host that is cut off from the database
-    loses it and does not know. What a training keeps is written under a condition for that
-    (`object_store`). Raises Unavailable where the database does not answer.
+    loses it, and finds out where it asks. What a training keeps is written under a condition for
+    that (`object_store`). Raises Unavailable where the database does not answer.
     """
     where = home.deployment.database
     if where is None:
-        yield
+        yield lambda: True
         return
     engine = databases.engine_of(databases.url_of(where, "the locks"))
     with databases.in_our_words(engine, "the database of locks", ""):
@@ -39,7 +40,8 @@ def across_hosts(home: Home, name: str) -> Iterator[None]:
     with closing(session):
         with databases.in_our_words(engine, "the database of locks", ""):
             _take(session, name)
-        yield
+            taken_by = session.scalar(_BACKEND)
+        yield lambda: _backend(session) == taken_by
 
 
 def _take(session: Connection, name: str) -> None:
@@ -49,6 +51,16 @@ def _take(session: Connection, name: str) -> None:
     logger.info("%s is going on on another host; waiting for it to end", name)
     while not session.scalar(attempt):
         time.sleep(_POLL_SECONDS)
+
+
+def _backend(session: Connection) -> int | None:
+    """Which process of the server serves the session; None where it is lost, and its locks with
+    it.
+    """
+    try:
+        return session.scalar(_BACKEND)
+    except sa.exc.DBAPIError:
+        return None
 
 
 def _number(name: str) -> int:

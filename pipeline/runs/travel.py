@@ -16,7 +16,7 @@ from ruamel.yaml import YAML
 
 from pipeline import files, params
 from pipeline.catalog import Home, Release, Workspace
-from pipeline.refusal import Refusal
+from pipeline.refusal import Refusal, Unavailable
 from pipeline.runs import locks, released_trees, stage_lock, version_stores
 from pipeline.runs.object_store import ObjectStore, checkpoint_store
 from pipeline.runs.programs import commit_all, dvc, git
@@ -40,18 +40,24 @@ def visiting(home: Home, release_id: str, command: str) -> Iterator[Workspace]:
     """The workspace, here and with what `command` reads; what the block left in it is in the stores
     afterwards, however the block ended. Nobody visits it on another host meanwhile.
 
-    command: a stage, or a command of `_READ`. Raises Refusal where no such run was prepared.
+    command: a stage, or a command of `_READ`. Raises Refusal where no such run was prepared;
+    Unavailable where the lock was lost in the block: another host may have written newer state.
     """
     workspace = home.workspace(release_id)
     if not home.deployment.is_shared:
         yield workspace
         return
-    with locks.across_hosts(home, f"the run {release_id}"):
+    with locks.across_hosts(home, f"the run {release_id}") as is_held:
         with _no_stage_left(workspace):
             arrive(home, workspace, command)
         try:
             yield workspace
         finally:
+            if not is_held():
+                raise Unavailable(
+                    f"the connection that locks the run {release_id} was lost: its state here is"
+                    " not kept, for another host may have gone on with it. Try again"
+                )
             _send_state(home, workspace)
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline import files
+from pipeline import files, params
 from pipeline.catalog import Deployment, Home
 from pipeline.catalog.version import VERSION
 from pipeline.ledger import Ledger, check_key
@@ -80,6 +80,8 @@ def read(folder: Path) -> Backup:
     for name in (*contents["files"], *contents["empty_folders"]):
         if Path(name).is_absolute() or ".." in Path(name).parts:
             raise Refusal(f"{folder} names a file outside of it: it is no backup of ours")
+    for name in contents["open_runs"]:
+        params.check_release_id(name, f"{folder} is no backup of ours, the run")
     return Backup(folder, contents)
 
 

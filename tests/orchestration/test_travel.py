@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import psycopg
 import pytest
 from host_cases import database as database
 from host_cases import deploy, shared_places
@@ -11,7 +12,7 @@ from host_cases import deploy, shared_places
 from pipeline import files
 from pipeline.catalog import Home
 from pipeline.environment import HOME_VARIABLE
-from pipeline.refusal import Refusal
+from pipeline.refusal import Refusal, Unavailable
 from pipeline.released.privacy_facts import published_chain_heads
 from pipeline.runs import chain_heads, travel, version_stores, workspace
 from pipeline.runs.programs import dvc, git
@@ -65,6 +66,27 @@ def test_a_run_comes_with_its_settings_its_state_and_what_a_stage_reads(
         files.write_text(there.root / "note", "first")
         travel.record(other, there, "confirm")
         travel.record(one, made, "confirm")
+
+
+def test_a_host_that_lost_its_lock_overwrites_no_newer_answer(
+    both: tuple[Home, Home], source: Path, database: str
+) -> None:
+    one, other = both
+    workspace.make(one, request(source))
+
+    def answer(host: Home, text: str) -> None:
+        files.append_line(host.workspace("adult-1").restricted.answers, text)
+
+    with pytest.raises(Unavailable, match="was lost"), travel.visiting(one, "adult-1", "approve"):
+        answer(one, "older")
+        with psycopg.connect(database, autocommit=True) as connection:
+            connection.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'"
+            )
+        with travel.visiting(other, "adult-1", "approve"):
+            answer(other, "newer")
+    with travel.visiting(one, "adult-1", "approve") as back:
+        assert back.restricted.answers.read_text() == "newer\n"
 
 
 def test_the_same_request_is_found_again_on_another_host_and_another_is_refused(

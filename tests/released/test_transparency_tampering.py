@@ -191,6 +191,15 @@ def put_together_like(
     manifest.add_file(release.root, release.card)
 
 
+def another_model(scene: Scene) -> dict[str, str]:
+    """A draw whose entry names another model that was paid for."""
+
+    def change(proof: dict[str, Any]) -> None:
+        proof["log"][-1]["drawn_from"] = "second-1"
+
+    return faults(scene.forge(next(one for one in STORY if one.drawn_from), change).root)
+
+
 def not_in_the_log(scene: Scene) -> dict[str, str]:
     """A tag in the store, and no entry."""
     clone = scene.clone()
@@ -321,6 +330,7 @@ TAMPERINGS: dict[Tampering, tuple[int, tuple[str, ...]]] = {
     uncharged: (2, ("the entry was made for another manifest", "another model")),
     charge_of_another: (2, ("paid for another release already",)),
     no_charge: (1, ("for which no earlier entry shows a charge",)),
+    another_model: (1, ("another release that it was drawn from than the entry",)),
     not_in_the_log: (2, ("free-1 was published without an entry in the log",)),
     log_truncated: (3, ("entries were removed", OTHER, "without an entry")),
     line_removed: (2, (OTHER, "lacks its first entry", "older copy of the log has")),

@@ -417,6 +417,16 @@ def test_an_open_run_comes_back_if_its_model_is_noted(home: Home, tmp_path: Path
     assert any("Run toy-3 is charged and cannot go on" in line for line in said)
 
 
+def test_a_backup_names_no_folder_outside_of_the_runs(home: Home, tmp_path: Path) -> None:
+    make(home, tmp_path / "copy")
+    path = tmp_path / "copy" / parts.CONTENTS
+    contents = json.loads(path.read_text())
+    for key, name in (("open_runs", "../toy-2"), ("files", "../ledger.db")):
+        path.write_text(json.dumps({**contents, key: {name: {}}}))
+        with pytest.raises(Refusal, match="no backup of ours"):
+            check.read(tmp_path / "copy")
+
+
 def test_a_ledger_elsewhere_is_saved_and_comes_back(
     home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
