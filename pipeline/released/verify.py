@@ -200,8 +200,12 @@ def _sums(store: Path | None, release: Release) -> Iterator[str]:
 
 
 def _before_the_log(store: Path | None, release: Release) -> Note | None:
-    """What is said of a release from before there was a log. None where it should have an entry."""
+    """What is said of a release from before there was a log. None where it should have an entry:
+    its card names one since there is a log.
+    """
     if release.transparency.exists() or store is None:
+        return None
+    if "log_entry" in files.read_json(release.card)["privacy"]:
         return None
     log = released_log.read(store)
     if not log:

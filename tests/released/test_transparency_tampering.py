@@ -140,12 +140,23 @@ def two_logs(scene: Scene) -> dict[str, str]:
 
 
 def no_file(scene: Scene) -> dict[str, str]:
+    return faults(without_file(scene).root)
+
+
+def no_log(scene: Scene) -> dict[str, str]:
+    """Neither the release nor the store has one, as if both were older than any log."""
+    clone, release = scene.clone(), without_file(scene)
+    keep_log(clone, [])
+    return faults(release.root, store=clone)
+
+
+def without_file(scene: Scene) -> Release:
     release = scene.release(scene.chance.choice(PUBLISHED))
     release.transparency.unlink()
     facts = manifest.read(release.root)
     facts.pop("files")
     manifest.write(release.root, facts)
-    return faults(release.root)
+    return release
 
 
 def uncharged(scene: Scene) -> dict[str, str]:
@@ -220,11 +231,15 @@ def log_truncated(scene: Scene) -> dict[str, str]:
 
 
 def stored(scene: Scene, clone: Path, log: list[Any]) -> dict[str, str]:
+    keep_log(clone, log)
+    return faults(scene.release(scene.chance.choice(PUBLISHED)).root, store=clone)
+
+
+def keep_log(clone: Path, log: list[Any]) -> None:
     text = "".join(canonical(line).decode() + "\n" for line in log)
     files.write_text(clone / released_log.LOG, text)
     version_stores.commit_all(clone, "another log")
     version_stores.git("update-ref", "refs/remotes/origin/main", "HEAD", cwd=clone)
-    return faults(scene.release(scene.chance.choice(PUBLISHED)).root, store=clone)
 
 
 def line_removed(scene: Scene) -> dict[str, str]:
@@ -327,6 +342,7 @@ TAMPERINGS: dict[Tampering, tuple[int, tuple[str, ...]]] = {
     entry_altered: (4, (OTHER,)),
     two_logs: (1, (OTHER,)),
     no_file: (2, ("nothing shows that the release was charged",)),
+    no_log: (2, ("nothing shows that the release was charged",)),
     uncharged: (2, ("the entry was made for another manifest", "another model")),
     charge_of_another: (2, ("paid for another release already",)),
     no_charge: (1, ("for which no earlier entry shows a charge",)),
