@@ -11,13 +11,20 @@ from pipeline import files
 from pipeline.catalog import Home
 from pipeline.cli.console import say, say_table
 from pipeline.migrations import migrate
+from pipeline.refusal import Refusal
 
 
 def make_backup(options: argparse.Namespace) -> int:
-    """0 where the backup is made and sound, or, with --check, where it is sound; else 1."""
+    """0 where the backup is made and sound, with --check where it is sound, with --noted where it
+    is noted; else 1.
+    """
     from pipeline.services import backup_note
     from pipeline.upkeep import sealed
 
+    if options.noted:
+        return _note_backup(options)
+    if options.place is None:
+        raise Refusal("backup: which folder is it written to? python -m pipeline backup FOLDER")
     if options.check:
         with sealed.unsealed(options.place, options.identity) as folder:
             return _check(folder, options.place)
@@ -30,6 +37,22 @@ def make_backup(options: argparse.Namespace) -> int:
     if code == 0:
         backup_note.note(home, begin)
     return code
+
+
+def _note_backup(options: argparse.Namespace) -> int:
+    from pipeline.services import backup_note
+
+    home, now = Home.find(), datetime.now(UTC)
+    if options.place is not None or options.check or options.to is not None:
+        raise Refusal("backup --noted makes and checks nothing: give it alone")
+    if home.deployment.database is None:
+        raise Refusal(
+            "backup --noted is for a home whose deployment.yaml names a database, whose parts are"
+            " saved by their own means: save this one with `python -m pipeline backup FOLDER`"
+        )
+    backup_note.note(home, now)
+    say(f"Noted: saved by their own means at {now:%Y-%m-%d %H:%M} UTC.")
+    return 0
 
 
 def _make_sealed(home: Home, options: argparse.Namespace) -> int:

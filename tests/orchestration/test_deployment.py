@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from host_cases import deploy, shared_places
 
 from pipeline import files, migrations
 from pipeline.catalog import Home
+from pipeline.cli.doctor import runs as doctor_runs
 from pipeline.cli.doctor.command import answers
 from pipeline.cli.doctor.questions import WRONG
 from pipeline.cli.parser import main
@@ -21,7 +23,7 @@ from pipeline.restricted.ingest.key_check import key_of
 from pipeline.runs import locks, sources, turns, version_stores
 from pipeline.runs.object_store import FolderStore
 from pipeline.runs.source_claims import PROVISIONAL, claim, read
-from pipeline.services import processes
+from pipeline.services import backup_note, processes
 from pipeline.upkeep import backup, restore
 
 OWNER = {"population": "people", "kind": "confidential"}
@@ -155,6 +157,28 @@ def test_a_home_of_several_hosts_is_saved_by_other_means(
     statement = restore.Statement(nothing_since=True)
     with pytest.raises(Refusal, match="by their own means"):
         restore.restore(home, tmp_path / "backup", statement, print)
+
+
+def test_who_saves_several_hosts_notes_it_and_the_doctor_tells_when_it_is_old(
+    home: Home, tmp_path: Path, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(HOME_VARIABLE, str(home.root))
+    assert main(["backup", "--noted"]) == 2  # of one host it is made, not noted
+    places = shared_places(tmp_path / "elsewhere", database)
+    other = Home(tmp_path / "other")
+    for one in (home, other):
+        deploy(one.root, places)
+        one.state.mkdir(exist_ok=True)
+    assert backup_note.last_backup(other) is None
+    assert main(["backup", "--noted", str(tmp_path / "folder")]) == 2
+    assert main(["backup"]) == 2
+    assert backup_note.last_backup(other) is None
+    assert main(["backup", "--noted"]) == 0
+    assert backup_note.last_backup(other) is not None
+    assert not list(doctor_runs.backup(other))
+    backup_note.note(other, datetime.now(UTC) - timedelta(days=400))
+    (fault,) = doctor_runs.backup(home)
+    assert "days old" in str(fault) and "docs/several_hosts.md" in str(fault)
 
 
 def test_the_doctor_looks_at_the_places_that_several_hosts_have(

@@ -32,7 +32,14 @@ def _add_backup(commands: Commands) -> None:
     backup.add_argument(
         "place",
         type=Path,
+        nargs="?",
         help="folder to write, new or empty, or with --to a new file; with --check: a backup",
+    )
+    backup.add_argument(
+        "--noted",
+        action="store_true",
+        help="make nothing; note that stores, buckets, database and keys of several hosts were just"
+        " saved by their own means (docs/several_hosts.md), so that the watch tells when it is old",
     )
     backup.add_argument(
         "--check", action="store_true", help="make nothing; check the backup that lies there"

@@ -54,23 +54,25 @@ def _is_json(path: Path) -> bool:
 
 
 def backup(home: Home) -> Iterator[Fault]:
-    """There is a backup that is young enough. Nobody must make one of made-up and public data, and
-    of a home of several hosts nobody can.
+    """There is a backup that is young enough. Nobody must make one of made-up and public data.
+    Where deployment.yaml names a database, it is one that somebody noted.
     """
-    if home.deployment.database is not None:
-        return  # saved by the means of the database, the stores and the buckets
+    is_noted = home.deployment.database is not None
+    place = "docs/several_hosts.md, Backups" if is_noted else "docs/operations.md, section 1"
     days, at = night_params.load_watch(home.params).backup_days, last_backup(home)
     if at is None:
         kinds = {population.kind for population in Ledger(home.ledger).populations()}
         if not kinds <= set(SELF_APPROVING_KINDS):
             yield warning(
-                "no backup was made by `python -m pipeline backup` of this home: ledger and keys"
-                " lie on one disk (docs/operations.md, section 1)"
+                f"no backup was noted by `python -m pipeline backup --noted` ({place})"
+                if is_noted
+                else "no backup was made by `python -m pipeline backup` of this home: ledger and"
+                f" keys lie on one disk ({place})"
             )
     elif (age := datetime.now(UTC) - at) > timedelta(days=days):
         yield warning(
             f"the last backup is {age / timedelta(days=1):.1f} days old, more than {days:g}: make"
-            " one (docs/operations.md, section 1)"
+            f" one ({place})"
         )
 
 
