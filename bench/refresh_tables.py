@@ -178,7 +178,9 @@ def plot(cost: Costs) -> None:
         ticks = (2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000)
         axes.set_yticks([n for n in ticks if low <= n <= high])
         axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False, fontsize="small", bbox_to_anchor=(1.02, 1), loc="upper left")
+    # those of seconds: only there is the sum of all stages
+    drawn = figure.axes[0].get_legend_handles_labels()
+    axes.legend(*drawn, frameon=False, fontsize="small", bbox_to_anchor=(1.02, 1), loc="upper left")
     report.save(figure, PLOT)
 
 
