@@ -179,8 +179,10 @@ def plot(cost: Costs) -> None:
         axes.set_yticks([n for n in ticks if low <= n <= high])
         axes.spines[["top", "right"]].set_visible(False)
     # those of seconds: only there is the sum of all stages
-    drawn = figure.axes[0].get_legend_handles_labels()
-    axes.legend(*drawn, frameon=False, fontsize="small", bbox_to_anchor=(1.02, 1), loc="upper left")
+    entries = figure.axes[0].get_legend_handles_labels()
+    axes.legend(
+        *entries, frameon=False, fontsize="small", bbox_to_anchor=(1.02, 1), loc="upper left"
+    )
     report.save(figure, PLOT)
 
 

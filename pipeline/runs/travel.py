@@ -7,7 +7,7 @@ neither tracks: answers, notes, who asked. On one host nothing of this happens.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -53,12 +53,7 @@ def visiting(home: Home, release_id: str, command: str) -> Iterator[Workspace]:
         try:
             yield workspace
         finally:
-            if not is_held():
-                raise Unavailable(
-                    f"the connection that locks the run {release_id} was lost: its state here is"
-                    " not kept, for another host may have gone on with it. Try again"
-                )
-            _send_state(home, workspace)
+            _send_state(home, workspace, is_held)
 
 
 @contextmanager
@@ -81,11 +76,11 @@ def preparing(home: Home, release_id: str) -> Iterator[None]:
         return
     workspace = home.workspace(release_id)
     version_stores.reach(home)
-    with locks.across_hosts(home, f"the run {release_id}"):
+    with locks.across_hosts(home, f"the run {release_id}") as is_held:
         if release_id in version_stores.branches(home.restricted_store):
             arrive(home, workspace, "")
         yield
-        _send_state(home, workspace)
+        _send_state(home, workspace, is_held)
         _push(workspace)
 
 
@@ -186,7 +181,15 @@ def _state(workspace: Workspace) -> list[Path]:
     return sorted(path for path in (*single, *of_draws, *inside) if path.is_file())
 
 
-def _send_state(home: Home, workspace: Workspace) -> None:
+def _send_state(home: Home, workspace: Workspace, is_held: Callable[[], bool]) -> None:
+    """Raises Unavailable where the run's lock was lost: another host may have written newer state.
+    That it is lost between the question and the last write is not found out.
+    """
+    if not is_held():
+        raise Unavailable(
+            f"the connection that locks the run {workspace.root.name} was lost: its state here is"
+            " not kept, for another host may have gone on with it. Try again"
+        )
     if not workspace.params.is_file():
         return
     store = checkpoint_store(home)

@@ -19,7 +19,7 @@ def test_parts_are_one_simulated_source(tmp_path: Path, monkeypatch: pytest.Monk
     out = tmp_path / "source"
     simulated_source.write(900, out)
     patients = pl.read_csv(out / "sim_av_patient.csv", infer_schema=False)
-    assert patients["PATIENTID"].n_unique() > 890
+    assert patients["PATIENTID"].n_unique() == 900
     assert refresh.simulate_command(900, out)[1:3] == ["-m", "bench.simulated_source"]
     home = Home(tmp_path / "home")
     home.state.mkdir(parents=True)

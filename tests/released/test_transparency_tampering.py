@@ -184,11 +184,7 @@ def charge_of_another(scene: Scene) -> dict[str, str]:
 
 def no_charge(scene: Scene) -> dict[str, str]:
     """A draw from a model that no entry of the log paid for."""
-
-    def change(proof: dict[str, Any]) -> None:
-        proof["log"][-1]["drawn_from"] = "uncharged-1"
-
-    return faults(scene.forge(next(one for one in STORY if one.drawn_from), change).root)
+    return drawn_from(scene, "uncharged-1")
 
 
 def put_together_like(
@@ -204,9 +200,14 @@ def put_together_like(
 
 def another_model(scene: Scene) -> dict[str, str]:
     """A draw whose entry names another model that was paid for."""
+    return drawn_from(scene, "second-1")
+
+
+def drawn_from(scene: Scene, model: str) -> dict[str, str]:
+    """The draw's entry names this model, which its card does not."""
 
     def change(proof: dict[str, Any]) -> None:
-        proof["log"][-1]["drawn_from"] = "second-1"
+        proof["log"][-1]["drawn_from"] = model
 
     return faults(scene.forge(next(one for one in STORY if one.drawn_from), change).root)
 
